@@ -1,0 +1,139 @@
+import type { ByteSink, ByteStream } from "@netconduit/core/adapter";
+
+/** A prime, so that a chunk lost or swapped shifts the pattern. */
+const PERIOD = 251;
+
+/** Fills `target` with the pattern as it stands at `offset` of the stream. */
+export function fillPattern(target: Uint8Array, offset: number): Uint8Array {
+  for (let i = 0; i < target.length; i++) target[i] = (offset + i) % PERIOD;
+  return target;
+}
+
+/** A sink that remembers what it was told, and by which one waits for it. */
+export class Recorder implements ByteSink {
+  opened = false;
+  /** Every chunk, unless the pattern is verified instead. */
+  readonly chunks: Uint8Array[] = [];
+  total = 0;
+  drains = 0;
+  readonly closedCalls: (Error | null)[] = [];
+  readonly callsAfterClosed: string[] = [];
+  /** Offset of the first byte that breaks the pattern, or -1. */
+  firstMismatch = -1;
+  onData: (() => void) | null = null;
+  readonly whenClosed: Promise<void>;
+  #resolveClosed: () => void = () => {};
+  #verifies = false;
+  #waiting: { readonly met: () => boolean; readonly resolve: () => void }[] = [];
+
+  constructor() {
+    this.whenClosed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  open(stream: ByteStream): void {
+    this.opened = true;
+    stream.open(this);
+  }
+
+  /** From now on: compare with the pattern instead of keeping the chunks. */
+  verifyPattern(): void {
+    this.#verifies = true;
+  }
+
+  bytes(): Uint8Array {
+    const all = new Uint8Array(this.total);
+    let offset = 0;
+    for (const chunk of this.chunks) {
+      all.set(chunk, offset);
+      offset += chunk.length;
+    }
+    return all;
+  }
+
+  /** Resolves once `count` bytes have arrived; rejects if the stream closes before. */
+  received(count: number): Promise<void> {
+    return this.#until(() => this.total >= count, `${count} bytes`);
+  }
+
+  drainedTimes(count: number): Promise<void> {
+    return this.#until(() => this.drains >= count, `${count} times drained`);
+  }
+
+  data(chunk: Uint8Array): void {
+    if (this.closedCalls.length > 0) this.callsAfterClosed.push("data");
+    if (this.#verifies) this.#verify(chunk);
+    else this.chunks.push(chunk);
+    this.total += chunk.length;
+    this.onData?.();
+    this.#wake();
+  }
+
+  drained(): void {
+    if (this.closedCalls.length > 0) this.callsAfterClosed.push("drained");
+    this.drains++;
+    this.#wake();
+  }
+
+  closed(error: Error | null): void {
+    this.closedCalls.push(error);
+    this.#wake();
+    this.#resolveClosed();
+  }
+
+  #verify(chunk: Uint8Array): void {
+    if (this.firstMismatch >= 0) return;
+    let expected = this.total % PERIOD;
+    for (let i = 0; i < chunk.length; i++) {
+      if (chunk[i] !== expected) {
+        this.firstMismatch = this.total + i;
+        return;
+      }
+      if (++expected === PERIOD) expected = 0;
+    }
+  }
+
+  async #until(met: () => boolean, what: string): Promise<void> {
+    if (!met()) await new Promise<void>((resolve) => this.#waiting.push({ met, resolve }));
+    if (met()) return;
+    const [error] = this.closedCalls;
+    throw new Error(`The stream closed before ${what}: ${this.total} bytes, drained ${this.drains} times`, {
+      cause: error,
+    });
+  }
+
+  #wake(): void {
+    const over = this.closedCalls.length > 0;
+    this.#waiting = this.#waiting.filter(({ met, resolve }) => {
+      if (!over && !met()) return true;
+      resolve();
+      return false;
+    });
+  }
+}
+
+/**
+ * Writes `total` bytes of the pattern in chunks, waiting for `drained` whenever `write` says so.
+ * @returns the most bytes that were queued at any time.
+ */
+export async function sendPattern(
+  stream: ByteStream,
+  recorder: Recorder,
+  total: number,
+  chunkBytes: number,
+): Promise<number> {
+  let mostQueued = 0;
+  // The pattern repeats, so every chunk is a window of one buffer.
+  const pattern = fillPattern(new Uint8Array(chunkBytes + PERIOD), 0);
+  for (let sent = 0; sent < total; ) {
+    const start = sent % PERIOD;
+    const size = Math.min(chunkBytes, total - sent);
+    const drains = recorder.drains;
+    const ready = stream.write(pattern.subarray(start, start + size));
+    sent += size;
+    mostQueued = Math.max(mostQueued, stream.queuedBytes);
+    if (!ready) await recorder.drainedTimes(drains + 1);
+  }
+  return mostQueued;
+}

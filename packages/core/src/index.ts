@@ -1,0 +1,44 @@
+/** The entry `.`: what an application uses. The runtime packages re-export it with `Server` and `Client` bound to them. */
+
+export type { Address, TlsInfo } from "./bytes/byte-stream.ts";
+export {
+  ConduitError,
+  type ConduitErrorOptions,
+  ErrorCode,
+  type ErrorCodeName,
+  errorCodeName,
+  RpcError,
+} from "./errors.ts";
+export { Client, type ClientHealth } from "./peer/client.ts";
+export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
+export {
+  type CallOptions,
+  Connection,
+  type ConnectionStats,
+  type Session,
+  type TypedCallOptions,
+} from "./peer/connection.ts";
+export type { Awaitable, Disposer, ErrorContext, MethodDefinition } from "./peer/endpoint.ts";
+export type { CloseReason } from "./peer/link.ts";
+export {
+  type BroadcastOptions,
+  type Rejection,
+  Server,
+  type ServerInit,
+  type ServerState,
+  type ServerStats,
+  type SlowConsumer,
+  type StopOptions,
+} from "./peer/server.ts";
+export type { RateLimitOptions, ServerConfig, ServerOptions } from "./peer/server-options.ts";
+export type { HandlerContext } from "./rpc/call-context.ts";
+export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";
+export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
+export type { MethodInfo } from "./rpc/registry.ts";
+export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
+export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
+export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
+export type { ConnectionState, StateChange, StateReason } from "./session/connection-state.ts";
+export type { Latency } from "./session/heartbeat.ts";
+export type { AuthMethod, PeerInfo } from "./session/peer-info.ts";
+export { Float64, float64 } from "./wire/float64.ts";

@@ -1,0 +1,54 @@
+/** Every default and bound, with its unit in its name and its reason beside it. */
+
+/** Bytes of the fixed header of every frame. */
+export const HEADER_BYTES = 32;
+/** Default `maxMessageBytes`: netconduit's documented default, 10 MiB, for frame payloads and inflated payloads. */
+export const DEFAULT_MAX_MESSAGE_BYTES: number = 10 * 1024 * 1024;
+/** netconduit refuses any frame above 100 MiB, so no setting of ours may exceed it. */
+export const PROTOCOL_MAX_MESSAGE_BYTES: number = 100 * 1024 * 1024;
+/** Before login: no handshake frame of any peer comes near this, and a stranger gets no more memory than it. */
+export const MAX_HANDSHAKE_BYTES: number = 16 * 1024;
+/** Nesting of decoded and encoded values. Deeper is a stack attack rather than data. */
+export const MAX_DEPTH = 128;
+/** Payloads of more bytes than this are worth compressing; netconduit's threshold. */
+export const COMPRESSION_THRESHOLD_BYTES = 1024;
+
+/** Heartbeat defaults of the seed guide, 30 s and 90 s. */
+export const DEFAULT_HEARTBEAT_INTERVAL_MS = 30_000;
+export const DEFAULT_HEARTBEAT_TIMEOUT_MS = 90_000;
+/** Login must finish within this; the seed guide's 10 s. */
+export const DEFAULT_AUTH_TIMEOUT_MS = 10_000;
+/** From accept to usable, connect hooks included; the seed guide's 30 s. */
+export const DEFAULT_CONNECTION_TIMEOUT_MS = 30_000;
+/** The netconduit client's defaults: 10 s to connect, 30 s for a call. */
+export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
+export const DEFAULT_RPC_TIMEOUT_MS = 30_000;
+/** How long `disconnect()` and `stop()` wait for the other side before they force the end. */
+export const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
+/** How long `stop()` lets running handlers finish by default. */
+export const DEFAULT_DRAIN_MS = 5_000;
+
+/** Messages; the seed guide's 1,000. */
+export const DEFAULT_SEND_QUEUE_SIZE = 1000;
+export const DEFAULT_RECEIVE_QUEUE_SIZE = 1000;
+/** Bytes waiting to be written to one peer. Must exceed the largest message, or that one could never be sent. */
+export const DEFAULT_SEND_QUEUE_BYTES: number = 16 * 1024 * 1024;
+/** Bytes received from one peer whose handlers have not started. */
+export const DEFAULT_RECEIVE_QUEUE_BYTES: number = 16 * 1024 * 1024;
+/** Asynchronous handlers of one connection running at the same time. */
+export const DEFAULT_HANDLER_CONCURRENCY = 256;
+/** Fill ratios at which flow control says PAUSE and RESUME; netconduit's own. */
+export const HIGH_WATER_RATIO = 0.8;
+export const LOW_WATER_RATIO = 0.5;
+/** Socket buffer of the seed guide: 64 KiB. */
+export const DEFAULT_BUFFER_SIZE = 65_536;
+export const DEFAULT_MAX_CONNECTIONS = 100;
+
+/** RFC 7677 asks for at least 4096; more slows only an attacker and a client's first login (keys are cached). */
+export const SCRAM_ITERATIONS = 15_000;
+/** A server asking for less is refused as a downgrade, one asking for more as an attack on the client's CPU. */
+export const SCRAM_MIN_ITERATIONS = 4096;
+export const SCRAM_MAX_ITERATIONS = 1_000_000;
+
+/** A netconduit client discards what arrives together with AUTH_SUCCESS; what follows waits this long. */
+export const NETCONDUIT_WELCOME_HOLD_MS = 50;

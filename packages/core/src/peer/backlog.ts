@@ -1,0 +1,76 @@
+/** Bytes copied into a block at a time: small frames of a slow peer must not each keep a 64 KiB slab alive. */
+const FIRST_BLOCK_BYTES = 4096;
+const MAX_BLOCK_BYTES = 65_536;
+/** Frames of this size and more have an array of their own already, and are kept as they are. */
+const OWN_BLOCK_BYTES = 16_384;
+
+interface Block {
+  readonly bytes: Uint8Array;
+  length: number;
+  frames: number;
+  readonly sealed: boolean;
+}
+
+/** Whole frames that wait until the stream takes bytes again: first in, first out, in few large blocks. */
+export class Backlog {
+  #blocks: Block[] = [];
+  #head = 0;
+  /** Frames waiting. */
+  frames = 0;
+  /** Bytes waiting. */
+  bytes = 0;
+
+  append(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.frames += 1;
+    this.bytes += length;
+    if (length >= OWN_BLOCK_BYTES) {
+      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, sealed: true });
+      return;
+    }
+    let block = this.#blocks[this.#blocks.length - 1];
+    if (block === undefined || block.sealed || block.bytes.length - block.length < length) {
+      const size = block === undefined ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
+      block = { bytes: new Uint8Array(Math.max(size, length)), length: 0, frames: 0, sealed: false };
+      this.#blocks.push(block);
+    }
+    block.bytes.set(bytes.subarray(start, end), block.length);
+    block.length += length;
+    block.frames += 1;
+  }
+
+  /** Removes and returns the next run of whole frames, or null. */
+  shift(): Uint8Array | null {
+    const block = this.#blocks[this.#head];
+    if (block === undefined) return null;
+    this.#head += 1;
+    if (this.#head === this.#blocks.length) {
+      this.#blocks = [];
+      this.#head = 0;
+    } else if (this.#head >= 64) {
+      this.#blocks = this.#blocks.slice(this.#head);
+      this.#head = 0;
+    }
+    this.frames -= block.frames;
+    this.bytes -= block.length;
+    return block.length === block.bytes.length ? block.bytes : block.bytes.subarray(0, block.length);
+  }
+
+  /** Appends everything that waits in `other`, and empties it. */
+  take(other: Backlog): void {
+    for (let index = other.#head; index < other.#blocks.length; index += 1) {
+      const block = other.#blocks[index] as Block;
+      this.#blocks.push({ bytes: block.bytes, length: block.length, frames: block.frames, sealed: true });
+    }
+    this.frames += other.frames;
+    this.bytes += other.bytes;
+    other.clear();
+  }
+
+  clear(): void {
+    this.#blocks = [];
+    this.#head = 0;
+    this.frames = 0;
+    this.bytes = 0;
+  }
+}

@@ -1,0 +1,22 @@
+import { expectTypeOf, test } from "vitest";
+import type { TlsClientOptions } from "../runtime.ts";
+import type { ClientConfig, ClientOptions, Credentials } from "./client-options.ts";
+
+test("a password may be a function, asynchronous or not", () => {
+  expectTypeOf<() => string>().toExtend<Credentials>();
+  expectTypeOf<() => Promise<string>>().toExtend<Credentials>();
+});
+
+test("a client is given host and port, or a path", () => {
+  expectTypeOf<{ host: string; port: number; password: string }>().toExtend<ClientOptions>();
+  expectTypeOf<{ path: string; password: () => string }>().toExtend<ClientOptions>();
+  expectTypeOf<{ host: string; port: number }>().not.toExtend<ClientOptions>();
+});
+
+test("the configuration has every option filled in", () => {
+  expectTypeOf<ClientConfig["host"]>().toEqualTypeOf<string>();
+  expectTypeOf<ClientConfig["reconnect"]["delayMs"]>().toEqualTypeOf<number>();
+  expectTypeOf<ClientConfig["reconnect"]["jitter"]>().toEqualTypeOf<boolean>();
+  expectTypeOf<ClientConfig["tls"]>().toEqualTypeOf<TlsClientOptions | null>();
+  expectTypeOf<ClientConfig["password"]>().toEqualTypeOf<Credentials>();
+});

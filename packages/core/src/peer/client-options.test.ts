@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { parseClientOptions } from "./client-options.ts";
+
+const MIB = 1024 * 1024;
+const base = { host: "localhost", port: 8080, password: "secret" };
+
+/** The problems, by option. */
+function problems(options: Record<string, unknown>): string[] {
+  try {
+    parseClientOptions(options);
+  } catch (error) {
+    return (error as { details: { problems: { option: string }[] } }).details.problems.map(({ option }) => option);
+  }
+  throw new Error("the options passed");
+}
+
+describe("parseClientOptions", () => {
+  test("fills in the defaults", () => {
+    expect({ ...parseClientOptions(base) }).toEqual({
+      host: "localhost",
+      port: 8080,
+      path: undefined,
+      ipv6: false,
+      tls: null,
+      name: "conduit_client",
+      version: "1.0.0",
+      description: "",
+      connectTimeoutMs: 10_000,
+      rpcTimeoutMs: 30_000,
+      closeTimeoutMs: 5000,
+      reconnect: { enabled: true, attempts: 5, delayMs: 2000, maxDelayMs: 60_000, multiplier: 2, jitter: true },
+      queueWhileDisconnected: "reject",
+      maxMessageBytes: 10 * MIB,
+      bufferSize: 65_536,
+      heartbeatIntervalMs: 30_000,
+      heartbeatTimeoutMs: 90_000,
+      sendQueueSize: 1000,
+      sendQueueBytes: 16 * MIB,
+      receiveQueueSize: 1000,
+      receiveQueueBytes: 16 * MIB,
+      handlerConcurrency: 256,
+      enableCompression: false,
+      enableBackpressure: true,
+      allowPasswordHash: false,
+      exposeErrors: false,
+    });
+  });
+
+  test("fills in what a reconnect option leaves out", () => {
+    expect(parseClientOptions({ ...base, reconnect: { attempts: 0 } }).reconnect).toEqual({
+      enabled: true,
+      attempts: 0,
+      delayMs: 2000,
+      maxDelayMs: 60_000,
+      multiplier: 2,
+      jitter: true,
+    });
+  });
+
+  test("gives a frozen configuration, its groups included", () => {
+    const config = parseClientOptions({ ...base, tls: true });
+    expect([config, config.reconnect, config.tls].every(Object.isFrozen)).toBe(true);
+  });
+
+  test("gives every client a reconnect configuration of its own", () => {
+    expect(parseClientOptions(base).reconnect).not.toBe(parseClientOptions(base).reconnect);
+  });
+
+  test("keeps the password readable but out of what is logged or serialised", () => {
+    const config = parseClientOptions(base);
+    expect(config.password).toBe("secret");
+    expect(JSON.stringify(config)).not.toContain("secret");
+  });
+
+  test("takes a function as password and does not call it", () => {
+    const ask = (): string => {
+      throw new Error("asked");
+    };
+    expect(parseClientOptions({ ...base, password: ask }).password).toBe(ask);
+  });
+
+  test("needs neither host nor port with a Unix socket path", () => {
+    expect(parseClientOptions({ path: "/run/app.sock", password: "p" })).toMatchObject({
+      path: "/run/app.sock",
+      host: "localhost",
+      port: 0,
+    });
+  });
+
+  test.each([
+    ["true, all defaults", true, {}],
+    ["false, plain TCP", false, null],
+    ["options", { ca: "ca", serverName: "example.com" }, { ca: "ca", serverName: "example.com" }],
+    ["a client certificate with its key", { cert: "c", key: "k" }, { cert: "c", key: "k" }],
+  ])("takes tls as %s", (_name, tls, expected) => {
+    expect(parseClientOptions({ ...base, tls }).tls).toEqual(expected);
+  });
+
+  test("needs host and port without a path", () => {
+    expect(problems({ password: "p" })).toEqual(["host", "port"]);
+  });
+
+  test("says when host and port are needed", () => {
+    expect(() => parseClientOptions({ password: "p", port: 1 })).toThrow(
+      "Invalid option host: is required unless path is given, got undefined",
+    );
+  });
+
+  test.each([
+    ["port 0", { port: 0 }, "port"],
+    ["an empty password", { password: "" }, "password"],
+    ["a password that is no text", { password: 5 }, "password"],
+    ["path together with ipv6", { path: "/run/app.sock", ipv6: true }, "ipv6"],
+    ["an IPv4 host with ipv6", { host: "127.0.0.1", ipv6: true }, "host"],
+    ["tls of another type", { tls: "yes" }, "tls"],
+    ["a TLS certificate without its key", { tls: { cert: "c" } }, "tls.key"],
+    ["a TLS key without its certificate", { tls: { key: "k" } }, "tls.cert"],
+    ["an unknown TLS option", { tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
+    ["a TLS option of the wrong type", { tls: { ca: 5 } }, "tls.ca"],
+    ["reconnect of another type", { reconnect: true }, "reconnect"],
+    ["reconnect as null", { reconnect: null }, "reconnect"],
+    ["an unknown reconnect option", { reconnect: { delay: 5 } }, "reconnect.delay"],
+    ["negative attempts", { reconnect: { attempts: -1 } }, "reconnect.attempts"],
+    ["a multiplier below 1", { reconnect: { multiplier: 0.5 } }, "reconnect.multiplier"],
+    ["a multiplier that is NaN", { reconnect: { multiplier: Number.NaN } }, "reconnect.multiplier"],
+    ["a longest delay below the first", { reconnect: { delayMs: 10, maxDelayMs: 5 } }, "reconnect.maxDelayMs"],
+    ["a first delay above the default longest", { reconnect: { delayMs: 90_000 } }, "reconnect.maxDelayMs"],
+    ["an unknown queue policy", { queueWhileDisconnected: "drop" }, "queueWhileDisconnected"],
+    ["a connect timeout of 0", { connectTimeoutMs: 0 }, "connectTimeoutMs"],
+    ["a heartbeat timeout below the interval", { heartbeatTimeoutMs: 1 }, "heartbeatTimeoutMs"],
+    ["a server's option", { rateLimit: {} }, "rateLimit"],
+  ])("refuses %s", (_name, options, option) => {
+    expect(problems({ ...base, ...options })).toEqual([option]);
+  });
+
+  test("gives both numbers when the delays contradict each other", () => {
+    expect(() => parseClientOptions({ ...base, reconnect: { delayMs: 90_000 } })).toThrow(
+      "Invalid option reconnect.maxDelayMs: must be at least reconnect.delayMs (90000), got 60000 (the default)",
+    );
+  });
+
+  test("does not compare delays of which one is wrong by itself", () => {
+    expect(problems({ ...base, reconnect: { delayMs: "x", maxDelayMs: 1 } })).toEqual(["reconnect.delayMs"]);
+  });
+
+  test("suggests the nested name for netconduit's flat one", () => {
+    expect(() => parseClientOptions({ ...base, reconnect_attempts: 3 })).toThrow(
+      "Unknown option reconnect_attempts; did you mean reconnect.attempts?",
+    );
+  });
+
+  test("says that options must be an object", () => {
+    expect(() => parseClientOptions("secret")).toThrow(/^Client options must be an object, got a string$/);
+  });
+
+  test("throws with the code INVALID_CONFIG", () => {
+    expect(() => parseClientOptions({})).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
+  });
+});

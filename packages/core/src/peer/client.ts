@@ -1,0 +1,562 @@
+/**
+ * The client: dials, logs in, and dials again when the connection is lost.
+ */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { HandlerContext } from "../rpc/call-context.ts";
+import type {
+  Contract,
+  MessageInput,
+  MessageOutput,
+  MessageType,
+  MethodName,
+  OpenMessageType,
+  OpenMethodName,
+  Params,
+  ParamsInput,
+  ResultOutput,
+} from "../rpc/contract.ts";
+import type { MethodInfo } from "../rpc/registry.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { ConnectTarget, Runtime } from "../runtime.ts";
+import { ClientHandshake } from "../session/client-handshake.ts";
+import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../session/connection-state.ts";
+import type { Latency } from "../session/heartbeat.ts";
+import type { PeerInfo } from "../session/peer-info.ts";
+import { ScramKeyCache } from "../session/scram.ts";
+import { FrameType } from "../wire/constants.ts";
+import { formatAddress } from "./address.ts";
+import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
+import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
+import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
+import { HookList } from "./hooks.ts";
+import { type CloseReason, Link, type LinkOwner } from "./link.ts";
+import { OfflineQueue } from "./offline-queue.ts";
+
+/** How a client is doing. */
+export interface ClientHealth {
+  readonly connected: boolean;
+  readonly state: ConnectionState;
+  readonly authenticated: boolean;
+  /** Attempts of the present series; 0 while connected. */
+  readonly reconnectAttempts: number;
+  readonly serverInfo: PeerInfo | null;
+  /** Heartbeat round trips in milliseconds; null while there is no connection. */
+  readonly latency: Latency | null;
+  /** Calls and requests that wait for their reply. */
+  readonly pendingCalls: number;
+  /** Bytes accepted and not yet taken by the operating system. */
+  readonly bufferedBytes: number;
+}
+
+interface Login {
+  readonly handshake: ClientHandshake;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+type OnHandler<D, Face> = (data: D, context: HandlerContext<Face>) => Awaitable<unknown>;
+
+/**
+ * A client. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
+ * `C` is a contract's type (default: open).
+ */
+export class Client<C extends Contract = Contract>
+  extends Endpoint<C, "client", Client<C>>
+  implements LinkOwner<Client<C>>
+{
+  readonly role = "client";
+  /** All options with their defaults filled in. */
+  readonly config: ClientConfig;
+  readonly #runtime: Runtime;
+  readonly #machine: ConnectionStateMachine;
+  readonly #keys = new ScramKeyCache();
+  readonly #connectHooks = new HookList<[client: this]>();
+  readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
+  readonly #reconnectHooks = new HookList<[client: this]>();
+  readonly #offline: OfflineQueue;
+  #link: Link<Client<C>> | null = null;
+  #login: Login | null = null;
+  #connecting: Promise<void> | null = null;
+  #dialAbort: AbortController | null = null;
+  #serverInfo: PeerInfo | null = null;
+  #sessionToken: string | null = null;
+  #attempts = 0;
+  /** Ends the wait before the next attempt; set while a reconnect series runs. */
+  #series: { cancelled: boolean; wake: (() => void) | null } | null = null;
+
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ClientOptions, runtime: Runtime) {
+    const config = parseClientOptions(options);
+    super(runtime, config);
+    this.config = config;
+    this.#runtime = runtime;
+    this.#machine = new ConnectionStateMachine(runtime, (error) => this.hookFailed("onStateChange", error));
+    this.#offline = new OfflineQueue(this.engine.wheel, config.sendQueueSize);
+  }
+
+  /** The options as links see them. @internal */
+  get settings(): ClientConfig {
+    return this.config;
+  }
+
+  get state(): ConnectionState {
+    return this.#machine.state;
+  }
+
+  get isConnected(): boolean {
+    return this.#link?.isOpen ?? false;
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#link?.isAuthenticated ?? false;
+  }
+
+  /** What the server says of itself; null before the first login. */
+  get serverInfo(): PeerInfo | null {
+    return this.#serverInfo;
+  }
+
+  /** The session token of the present or last login; null before the first. */
+  get sessionToken(): string | null {
+    return this.#sessionToken;
+  }
+
+  /** Round trip of the last heartbeat in milliseconds; null before the first. */
+  get latencyMs(): number | null {
+    return this.#link?.heartbeat?.latency.lastMs ?? null;
+  }
+
+  /** Bytes accepted by `send` and the like that the operating system has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#link?.bufferedBytes ?? 0;
+  }
+
+  health(): ClientHealth {
+    return {
+      connected: this.isConnected,
+      state: this.state,
+      authenticated: this.isAuthenticated,
+      reconnectAttempts: this.#attempts,
+      serverInfo: this.#serverInfo,
+      latency: this.#link?.heartbeat?.latency ?? null,
+      pendingCalls: this.#link?.pendingCalls ?? 0,
+      bufferedBytes: this.bufferedBytes,
+    };
+  }
+
+  // --- registration -------------------------------------------------------------------------------------------------
+
+  /**
+   * Handles messages of a type, or of several, from the server. What the handler returns goes back: as the reply to
+   * `connection.request`, or else as a message of type `<type>_response`.
+   * @returns a function that removes the handler.
+   */
+  on<T extends MessageType<C, "client">>(
+    type: T | readonly T[],
+    handler: OnHandler<MessageOutput<C, "client", T>, Client<C>>,
+  ): Disposer;
+  on<M extends Schema>(
+    type: OpenMessageType<C, "client"> | readonly OpenMessageType<C, "client">[],
+    schema: M,
+    handler: OnHandler<InferOutput<M>, Client<C>>,
+  ): Disposer;
+  on(
+    type: string | readonly string[],
+    schemaOrHandler: Schema | OnHandler<never, Client<C>>,
+    maybeHandler?: OnHandler<never, Client<C>>,
+  ): Disposer {
+    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
+    return this.addHandler(type, schema, (_client, data, context) => handler(data, context));
+  }
+
+  /** Runs after every login, the first and later ones. @returns a function that removes it. */
+  onConnect(hook: (client: this) => unknown): Disposer {
+    return this.#connectHooks.add(hook);
+  }
+
+  /** Runs once each time a logged-in connection ends, with the reason. @returns a function that removes it. */
+  onDisconnect(hook: (client: this, reason: CloseReason) => unknown): Disposer {
+    return this.#disconnectHooks.add(hook);
+  }
+
+  /** Runs after `onConnect` when the login was one that the client made by itself. @returns a function that removes it. */
+  onReconnect(hook: (client: this) => unknown): Disposer {
+    return this.#reconnectHooks.add(hook);
+  }
+
+  /** Hears of every change of `state`, with its reason. @returns a function that removes the listener. */
+  onStateChange(listener: (change: StateChange) => void): Disposer {
+    return this.#machine.onChange(listener);
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Connects and logs in. Resolves once the connection is usable and the `onConnect` hooks are done; at once if it is
+   * already. While the client reconnects by itself, this tries again at once.
+   * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, SERVER_FULL,
+   * PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED, NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes;
+   * whatever a credentials callback throws.
+   */
+  connect(): Promise<void> {
+    if (this.isConnected) return Promise.resolve();
+    this.#stopSeries();
+    this.#connecting ??= this.#dial(false).finally(() => {
+      this.#connecting = null;
+    });
+    return this.#connecting;
+  }
+
+  /**
+   * Ends the connection, and any reconnecting: what was sent is flushed first, calls that wait for a reply reject with
+   * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
+   */
+  async disconnect(reason = "Closed by the client"): Promise<void> {
+    this.#stopSeries();
+    this.#dialAbort?.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
+    this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
+    const link = this.#link;
+    if (link !== null) {
+      await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
+    }
+    if (this.state === "failed") this.#machine.transition("close", { message: reason });
+  }
+
+  /** Disconnects at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect();
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message to the server.
+   * @returns true while there is room for more; false: accepted, but wait for `drained()` before the next.
+   * @throws ConduitError CONNECTION_CLOSED (see option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was queued),
+   * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
+   */
+  send<T extends MessageType<C, "server">>(type: T, data?: MessageInput<C, "server", T>): boolean;
+  send(type: OpenMessageType<C, "server">, data?: unknown): boolean;
+  send(type: string, data?: unknown): boolean {
+    const link = this.#link;
+    if (link?.isOpen === true) return link.sendMessage(type, data);
+    this.#mustQueue(type);
+    return this.#offline.add({
+      name: type,
+      timeoutMs: 0,
+      send: (open) => void (open as Link<Client<C>>).sendMessage(type, data),
+      reject: (error) => this.reportError(error, "message", undefined, type),
+    });
+  }
+
+  /** Resolves when there is room to send; rejects with CONNECTION_CLOSED if there is no connection. */
+  drained(): Promise<void> {
+    const link = this.#link;
+    if (link === null) return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
+    return link.room();
+  }
+
+  /**
+   * Calls a method of the server.
+   * Rejects with RpcError (the server's answer: code, message, details), TIMEOUT, CANCELLED, CONNECTION_CLOSED,
+   * SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
+   */
+  call<R extends Schema>(method: string, params: Params | undefined, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  call<M extends MethodName<C, "server">>(
+    method: M,
+    params?: ParamsInput<C, "server", M>,
+    options?: CallOptions,
+  ): Promise<ResultOutput<C, "server", M>>;
+  call<T>(method: OpenMethodName<C, "server">, params?: Params, options?: CallOptions): Promise<T>;
+  call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
+    const link = this.#link;
+    const validator = resultValidator(options);
+    if (link?.isOpen === true) return link.call(method, params, options, validator);
+    return this.#later(method, options, (open) => open.call(method, params, options, validator));
+  }
+
+  /**
+   * Calls a method and wants no answer. Not even errors come back.
+   * @returns and throws as `send`.
+   */
+  callNoWait<M extends MethodName<C, "server">>(method: M, params?: ParamsInput<C, "server", M>): boolean {
+    const link = this.#link;
+    if (link?.isOpen === true) return link.callNoWait(method, params);
+    this.#mustQueue(method);
+    return this.#offline.add({
+      name: method,
+      timeoutMs: 0,
+      send: (open) => void (open as Link<Client<C>>).callNoWait(method, params),
+      reject: (error) => this.reportError(error, "rpc", undefined, method),
+    });
+  }
+
+  /**
+   * Sends a message and resolves with the reply of the server's handler (undefined replies arrive as null). Rejects as
+   * `call`. On a netconduit server, whose replies carry no id, the next message of type `<type>_response` is taken.
+   */
+  request<R extends Schema>(type: string, data: unknown, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  request<T = unknown>(type: string, data?: unknown, options?: CallOptions): Promise<T>;
+  request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
+    const link = this.#link;
+    const validator = resultValidator(options);
+    if (link?.isOpen === true) return link.request(type, data, options, validator);
+    return this.#later(type, options, (open) => open.request(type, data, options, validator));
+  }
+
+  /** The methods the server offers. Rejects as `call`. */
+  async discover(options?: CallOptions): Promise<MethodInfo[]> {
+    const answer: unknown = await this.call<unknown>("listall" as never, {}, options);
+    const methods = (answer as { methods?: unknown } | null)?.methods;
+    if (!Array.isArray(methods)) {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "The answer to listall has no list of methods");
+    }
+    return methods as MethodInfo[];
+  }
+
+  // --- dialling -----------------------------------------------------------------------------------------------------
+
+  async #dial(again: boolean): Promise<void> {
+    const { config } = this;
+    const abort = new AbortController();
+    this.#dialAbort = abort;
+    const { connectTimeoutMs } = config;
+    const where = this.#target();
+    const timer = this.#runtime.setTimer(
+      () => {
+        const message = `No usable connection to ${describe(where)} within connectTimeoutMs ${connectTimeoutMs}`;
+        abort.abort(new ConduitError(ErrorCode.CONNECT_TIMEOUT, message));
+      },
+      connectTimeoutMs,
+      true,
+    );
+    this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
+    try {
+      await this.#open(where, abort.signal);
+    } catch (error) {
+      const failure = abort.signal.aborted ? (abort.signal.reason as Error) : error;
+      const link = this.#link;
+      if (link !== null && !link.isOver) link.destroy(toConduitError(failure));
+      this.#link = null;
+      if (this.#machine.allows("fail")) {
+        const { code, message } = toConduitError(failure);
+        this.#machine.transition("fail", { code, message });
+      }
+      throw failure;
+    } finally {
+      this.#runtime.clearTimer(timer);
+      this.#dialAbort = null;
+    }
+    this.#attempts = 0;
+    this.#offline.sendAll(this.#link);
+    await this.#connectHooks.run((error) => this.hookFailed("onConnect", error), this);
+    if (again) await this.#reconnectHooks.run((error) => this.hookFailed("onReconnect", error), this);
+  }
+
+  #target(): ConnectTarget {
+    const { host, port, path, ipv6, tls, bufferSize } = this.config;
+    return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
+  }
+
+  async #open(where: ConnectTarget, signal: AbortSignal): Promise<void> {
+    const { config } = this;
+    const credentials = typeof config.password === "function" ? config.password() : config.password;
+    const password = await credentials;
+    signal.throwIfAborted();
+    const stream = await this.#runtime.connect(where, signal);
+    if (signal.aborted) {
+      stream.destroy(null);
+      signal.throwIfAborted();
+    }
+    this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
+    const link = new Link<Client<C>>(this, stream, this.#machine);
+    link.face = this;
+    this.#link = link;
+    const handshake = new ClientHandshake({
+      password,
+      info: config,
+      allowPasswordHash: config.allowPasswordHash,
+      crypto: this.#runtime.crypto,
+      cache: this.#keys,
+    });
+    const request = await handshake.start();
+    await new Promise<void>((resolve, reject) => {
+      this.#login = { handshake, resolve, reject };
+      const onAbort = (): void => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      link.start(0);
+      if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
+    }).finally(() => {
+      this.#login = null;
+    });
+  }
+
+  /** @internal */
+  async handshakeFrame(
+    link: Link<Client<C>>,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<void> {
+    const login = this.#login;
+    if (login === null) return;
+    const step = await login.handshake.receive(type, payload);
+    if (link.isOver || this.#login !== login) return;
+    if (step.kind === "send") {
+      link.sendPayload(step.type, step.payload);
+    } else if (step.kind === "failed") {
+      login.reject(step.error);
+    } else {
+      this.#serverInfo = step.server;
+      this.#sessionToken = step.sessionToken;
+      link.authenticated(step.server, step.extensions);
+      link.activate();
+      login.resolve();
+    }
+  }
+
+  /** @internal */
+  phaseTimedOut(): void {
+    // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
+  }
+
+  /** @internal */
+  frameRefused(link: Link<Client<C>>, error: ConduitError): void {
+    const login = this.#login;
+    if (login !== null) login.reject(notNetconduit(error));
+    else this.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.face);
+  }
+
+  /** @internal */
+  linkClosed(link: Link<Client<C>>, reason: CloseReason): void {
+    if (this.#link === link) this.#link = null;
+    if (this.#login !== null) {
+      this.#login.reject(closedDuringLogin(reason));
+      return;
+    }
+    if (!link.isAuthenticated) return;
+    const hooks = this.#disconnectHooks.run((error) => this.hookFailed("onDisconnect", error), this, reason);
+    const { reconnect } = this.config;
+    if (!reconnect.enabled || !reason.reconnect || this.#series !== null) return;
+    const series = { cancelled: false, wake: null };
+    this.#series = series;
+    void hooks.then(() => this.#reconnect(series));
+  }
+
+  async #reconnect(series: { cancelled: boolean; wake: (() => void) | null }): Promise<void> {
+    const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.config.reconnect;
+    let lastError: unknown;
+    this.#attempts = 0;
+    while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
+      const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
+      // Full jitter: clients that lost the same server spread evenly over the whole delay.
+      await this.#pause(series, jitter ? Math.random() * bound : bound);
+      if (series.cancelled) return;
+      this.#attempts += 1;
+      const dial = this.#dial(true);
+      this.#connecting = dial;
+      try {
+        await dial;
+        this.#endSeries(series);
+        return;
+      } catch (error) {
+        lastError = error;
+        this.report(error, { stage: "reconnect" });
+        if (endsReconnecting(error) && typeof this.config.password !== "function") break;
+      } finally {
+        if (this.#connecting === dial) this.#connecting = null;
+      }
+    }
+    if (series.cancelled) return;
+    this.#endSeries(series);
+    const message = `Gave up reconnecting after ${this.#attempts} attempts`;
+    const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause: lastError });
+    this.#offline.rejectAll(error);
+    this.report(error, { stage: "reconnect" });
+  }
+
+  #pause(series: { wake: (() => void) | null }, delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      // Keeps the process running: a client that waits to reconnect is at work.
+      const timer = this.#runtime.setTimer(() => series.wake?.(), delayMs, true);
+      series.wake = () => {
+        this.#runtime.clearTimer(timer);
+        series.wake = null;
+        resolve();
+      };
+    });
+  }
+
+  #endSeries(series: object): void {
+    if (this.#series === series) this.#series = null;
+  }
+
+  #stopSeries(): void {
+    const series = this.#series;
+    if (series === null) return;
+    this.#series = null;
+    series.cancelled = true;
+    series.wake?.();
+  }
+
+  // --- while there is no connection ---------------------------------------------------------------------------------
+
+  #mustQueue(name: string): void {
+    if (this.config.queueWhileDisconnected === "send" && (this.#series !== null || this.#connecting !== null)) return;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
+  }
+
+  #later(
+    name: string,
+    options: CallOptions | undefined,
+    send: (link: Link<Client<C>>) => Promise<unknown>,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#mustQueue(name);
+      this.#offline.add({
+        name,
+        timeoutMs: options?.timeoutMs ?? this.config.rpcTimeoutMs,
+        send: (open) => resolve(send(open as Link<Client<C>>)),
+        reject,
+      });
+    });
+  }
+}
+
+function describe(target: ConnectTarget): string {
+  return target.path ?? (target.host.includes(":") ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`);
+}
+
+function toConduitError(error: unknown): ConduitError {
+  if (error instanceof ConduitError) return error;
+  return new ConduitError(ErrorCode.CONNECTION_ERROR, error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
+}
+
+/** The same attempt would fail the same way, however often it is made. */
+function endsReconnecting(error: unknown): boolean {
+  if (!(error instanceof ConduitError)) return false;
+  return (
+    error.code === ErrorCode.AUTH_FAILED ||
+    error.code === ErrorCode.PASSWORD_HASH_REFUSED ||
+    error.code === ErrorCode.SERVER_NOT_TRUSTED
+  );
+}
+
+function notNetconduit(error: ConduitError): ConduitError {
+  const framing =
+    error.code === ErrorCode.BAD_MAGIC ||
+    error.code === ErrorCode.UNSUPPORTED_VERSION ||
+    error.code === ErrorCode.UNKNOWN_FRAME_TYPE;
+  if (!framing) return error;
+  const message = `The other side does not speak netconduit's protocol (${error.message})`;
+  return new ConduitError(ErrorCode.NOT_NETCONDUIT, message, { cause: error });
+}
+
+function closedDuringLogin(reason: CloseReason): ConduitError {
+  if (reason.code !== ErrorCode.CONNECTION_CLOSED) return notNetconduit(new ConduitError(reason.code, reason.message));
+  const message = "The other side closed the connection during the login; is it a netconduit server, and is TLS set alike?";
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, message);
+}

@@ -1,0 +1,210 @@
+import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
+import { ErrorCode } from "../errors.ts";
+import type {
+  Contract,
+  MessageInput,
+  MessageType,
+  MethodName,
+  OpenMessageType,
+  OpenMethodName,
+  Params,
+  ParamsInput,
+  ResultOutput,
+} from "../rpc/contract.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { Validator } from "../rpc/validation.ts";
+import type { ConnectionState } from "../session/connection-state.ts";
+import type { Latency } from "../session/heartbeat.ts";
+import type { AuthMethod, PeerInfo } from "../session/peer-info.ts";
+import { formatAddress } from "./address.ts";
+import type { Link } from "./link.ts";
+
+/** Options of one call or request. */
+export interface CallOptions {
+  /** Milliseconds until the call rejects with TIMEOUT. Default: option `rpcTimeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+  /** Cancels the call: it rejects with CANCELLED at once, and the handler's signal fires. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Call options with a schema that the result is checked with, and that gives its type. */
+export interface TypedCallOptions<R extends Schema> extends CallOptions {
+  readonly result: R;
+}
+
+/** One login. It ends with its connection. */
+export interface Session {
+  /** 256 random bits in hex, as given to the client at login. */
+  readonly token: string;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+  /** How the client proved that it knows the password. */
+  readonly method: AuthMethod;
+}
+
+/** Counters of a connection since login. */
+export interface ConnectionStats {
+  /** Unix milliseconds. */
+  readonly connectedAt: number;
+  /** Messages, requests and uncorrelated replies handed to the send queue. */
+  readonly messagesSent: number;
+  /** Messages and requests received. */
+  readonly messagesReceived: number;
+  /** Bytes of frames, headers included, as written and read. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Frames that could not be used. */
+  readonly errors: number;
+  /** Broadcasts not delivered here because this peer read too slowly. */
+  readonly dropped: number;
+  /** Messages and calls refused by the rate limit. */
+  readonly rateLimited: number;
+}
+
+/** A client, as its server sees it. */
+export class Connection<C extends Contract = Contract, D extends object = Record<string, unknown>> {
+  /** A UUID. */
+  readonly id: string;
+  readonly session: Session;
+  /** The application's own data of this connection; option `connectionData` makes its first value. */
+  data: D;
+  readonly #link: Link<Connection<C, D>>;
+
+  /** @internal */
+  constructor(link: Link<Connection<C, D>>, id: string, session: Session, data: D) {
+    this.#link = link;
+    this.id = id;
+    this.session = session;
+    this.data = data;
+  }
+
+  /** `127.0.0.1:50312`, `[::1]:50312`, `unix:`. Valid after close. */
+  get remoteAddress(): string {
+    return formatAddress(this.#link.stream.remote);
+  }
+
+  /** The peer's address in parts. Valid after close. */
+  get remote(): Address {
+    return this.#link.stream.remote;
+  }
+
+  /** This side's address in parts. Valid after close. */
+  get local(): Address {
+    return this.#link.stream.local;
+  }
+
+  /** Facts about TLS; null on a plaintext connection. */
+  get tls(): TlsInfo | null {
+    return this.#link.stream.tls;
+  }
+
+  /** True from login on. */
+  get isAuthenticated(): boolean {
+    return this.#link.isAuthenticated;
+  }
+
+  /** True until the connection ends or is being ended. */
+  get isConnected(): boolean {
+    return this.#link.isOpen;
+  }
+
+  get state(): ConnectionState {
+    return this.#link.state;
+  }
+
+  /** What the client says of itself: name, version, description; and whether it is a netconduit peer. */
+  get info(): PeerInfo {
+    return this.#link.info as PeerInfo;
+  }
+
+  /** Round trip of the last heartbeat in milliseconds; null before the first. */
+  get latencyMs(): number | null {
+    return this.#link.heartbeat?.latency.lastMs ?? null;
+  }
+
+  /** Round trips of the heartbeats so far. */
+  get latency(): Latency {
+    return (this.#link.heartbeat as NonNullable<Link<unknown>["heartbeat"]>).latency;
+  }
+
+  get stats(): ConnectionStats {
+    const { messagesSent, messagesReceived, bytesReceived, errors, dropped, rateLimited } = this.#link.stats;
+    const connectedAt = this.session.createdAt;
+    const bytesSent = this.#link.bytesSent;
+    return {
+      connectedAt,
+      messagesSent,
+      messagesReceived,
+      bytesSent,
+      bytesReceived,
+      errors,
+      dropped,
+      rateLimited,
+    };
+  }
+
+  /** Bytes accepted by `send` and the like that the operating system has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#link.bufferedBytes;
+  }
+
+  /**
+   * Sends a message to this client.
+   * @returns true while there is room for more; false: accepted, but wait for `drained()` before the next.
+   * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL (nothing was queued), UNSERIALIZABLE (names the path in the
+   * data), MESSAGE_TOO_LARGE.
+   */
+  send<T extends MessageType<C, "client">>(type: T, data?: MessageInput<C, "client", T>): boolean;
+  send(type: OpenMessageType<C, "client">, data?: unknown): boolean;
+  send(type: string, data?: unknown): boolean {
+    return this.#link.sendMessage(type, data);
+  }
+
+  /** Resolves when there is room to send; rejects with CONNECTION_CLOSED if the connection ends first. */
+  drained(): Promise<void> {
+    return this.#link.room();
+  }
+
+  /**
+   * Calls a method that the client registered with `client.rpc`.
+   * Rejects with RpcError (the client's answer), TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE,
+   * PEER_UNSUPPORTED (a netconduit client never answers).
+   */
+  call<R extends Schema>(method: string, params: Params | undefined, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  call<M extends MethodName<C, "client">>(
+    method: M,
+    params?: ParamsInput<C, "client", M>,
+    options?: CallOptions,
+  ): Promise<ResultOutput<C, "client", M>>;
+  call<T>(method: OpenMethodName<C, "client">, params?: Params, options?: CallOptions): Promise<T>;
+  call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
+    return this.#link.call(method, params, options, resultValidator(options));
+  }
+
+  /** Sends a message and resolves with the reply of the client's handler. Rejects as `call`. */
+  request<R extends Schema>(type: string, data: unknown, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  request<T = unknown>(type: string, data?: unknown, options?: CallOptions): Promise<T>;
+  request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
+    return this.#link.request(type, data, options, resultValidator(options));
+  }
+
+  /**
+   * Ends the connection: what was sent is flushed, the client is told the reason, then FIN. Resolves when it is over;
+   * forced after `closeTimeoutMs`.
+   * @param reason for the client's `onDisconnect` and this server's. Default `"Closed by the server"`.
+   * @param options.reconnect whether the client may dial again by itself. Default false.
+   */
+  close(reason = "Closed by the server", options: { readonly reconnect?: boolean } = {}): Promise<void> {
+    const reconnect = options.reconnect ?? false;
+    return this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
+  }
+}
+
+/** The validator of a call's result, if its options name a schema. */
+export function resultValidator(
+  options: CallOptions | TypedCallOptions<Schema> | undefined,
+): Validator<unknown> | null {
+  return options !== undefined && "result" in options && options.result !== undefined
+    ? new Validator(options.result, "result")
+    : null;
+}

@@ -1,0 +1,243 @@
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import type { HandlerContext } from "../rpc/call-context.ts";
+import type {
+  Contract,
+  MethodName,
+  OpenMethodName,
+  Params,
+  ParamsOutput,
+  ResultInput,
+  Side,
+} from "../rpc/contract.ts";
+import { type DispatchHost, Dispatcher } from "../rpc/dispatcher.ts";
+import { Registry } from "../rpc/registry.ts";
+import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
+import { describeParams, describeResult } from "../rpc/type-names.ts";
+import { Validator } from "../rpc/validation.ts";
+import type { Runtime } from "../runtime.ts";
+import type { TimerWheel } from "../session/timer-wheel.ts";
+import { FrameWriter } from "../wire/frame-writer.ts";
+import { PayloadReader } from "../wire/payload-reader.ts";
+import { type Engine, engineOf } from "./engine.ts";
+import { HookList } from "./hooks.ts";
+import type { LinkSettings } from "./link.ts";
+
+/** A value, or a promise of it. */
+export type Awaitable<T> = T | PromiseLike<T>;
+/** Removes what was added. Calling it again changes nothing. */
+export type Disposer = () => void;
+
+/** Where an error was caught; given to `onError` hooks. */
+export interface ErrorContext<Face> {
+  /**
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: a peer sent what cannot be used.
+   * `login`: a login failed. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt failed.
+   * `rate-limit`: a peer went over its rate.
+   */
+  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
+  /** The connection concerned, if there is one that is logged in. */
+  readonly client?: Face;
+  /** Method, message type or hook concerned. */
+  readonly name?: string;
+  /** Address of the peer, `host:port`, where no connection stands for it yet. */
+  readonly remoteAddress?: string;
+}
+
+/** Describes an RPC method; the long form of `rpc`. */
+export interface MethodDefinition<P extends Schema = Schema, R extends Schema = Schema> {
+  readonly name: string;
+  /** What discovery tells of it. Default `""`. */
+  readonly description?: string;
+  /** Validates the parameters. Default: any map. */
+  readonly params?: P;
+  /** Validates what the handler returns, before it is sent. Default: anything MessagePack can carry. */
+  readonly result?: R;
+  /** As discovery reports it. Default true; before login no method can be called in any case. */
+  readonly requiresAuth?: boolean;
+}
+
+type RpcHandler<P, R, Face> = (params: P, context: HandlerContext<Face>) => Awaitable<R | RpcError>;
+
+/** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
+export abstract class Endpoint<C extends Contract, S extends Side, Face> implements DispatchHost<Face> {
+  /** @internal */
+  readonly engine: Engine;
+  /** @internal */
+  readonly registry: Registry<Face> = new Registry<Face>();
+  /** @internal */
+  readonly dispatcher: Dispatcher<Face>;
+  /** @internal */
+  readonly writer: FrameWriter;
+  /** @internal */
+  readonly reader: PayloadReader;
+  /** @internal */
+  readonly exposeErrors: boolean;
+  readonly #errorHooks = new HookList<[error: Error, context: ErrorContext<Face>]>();
+  readonly #unknownHooks = new HookList<[client: Face, type: string, data: unknown]>();
+
+  protected constructor(
+    runtime: Runtime,
+    settings: LinkSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
+  ) {
+    this.engine = engineOf(runtime);
+    this.exposeErrors = settings.exposeErrors;
+    this.dispatcher = new Dispatcher<Face>(this);
+    this.writer = new FrameWriter({
+      wallClock: () => this.engine.wallClock(),
+      maxMessageBytes: settings.maxMessageBytes,
+      compress: settings.enableCompression ? (bytes) => runtime.deflate(bytes) : null,
+    });
+    this.reader = new PayloadReader((bytes, maxBytes) => runtime.inflate(bytes, maxBytes), settings.maxMessageBytes);
+  }
+
+  /**
+   * Registers an RPC method.
+   *
+   * The handler gets the validated parameters and a context (caller, method, `AbortSignal`, deadline). What it
+   * returns, or resolves with, is the result; an `RpcError`, thrown or returned, reaches the caller with its code,
+   * message and details; any other error reaches it as INTERNAL and goes to `onError` here.
+   *
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
+   */
+  rpc<M extends MethodName<C, S>>(
+    name: M,
+    handler: RpcHandler<ParamsOutput<C, S, M>, ResultInput<C, S, M>, Face>,
+  ): Disposer;
+  rpc<P extends Schema>(
+    name: OpenMethodName<C, S>,
+    params: P,
+    handler: RpcHandler<InferOutput<P>, unknown, Face>,
+  ): Disposer;
+  rpc<P extends Schema, R extends Schema>(
+    definition: MethodDefinition<P, R> & { readonly params: P; readonly result: R },
+    handler: RpcHandler<InferOutput<P>, InferInput<R>, Face>,
+  ): Disposer;
+  rpc<P extends Schema>(
+    definition: MethodDefinition<P, Schema> & { readonly params: P },
+    handler: RpcHandler<InferOutput<P>, unknown, Face>,
+  ): Disposer;
+  rpc<R extends Schema>(
+    definition: MethodDefinition<Schema, R> & { readonly result: R },
+    handler: RpcHandler<Params, InferInput<R>, Face>,
+  ): Disposer;
+  rpc(definition: MethodDefinition, handler: RpcHandler<Params, unknown, Face>): Disposer;
+  rpc(
+    what: string | MethodDefinition,
+    schemaOrHandler: Schema | ((params: never, context: HandlerContext<Face>) => unknown),
+    maybeHandler?: (params: never, context: HandlerContext<Face>) => unknown,
+  ): Disposer {
+    const definition: MethodDefinition = typeof what === "string" ? { name: what } : what;
+    const { schema, handler } = splitHandler(definition.name, schemaOrHandler, maybeHandler);
+    const params = schema ?? checkedSchema(definition.params, definition.name);
+    const result = checkedSchema(definition.result, definition.name);
+    return this.registry.addMethod({
+      info: {
+        name: definition.name,
+        description: definition.description ?? "",
+        parameters: describeParams(params),
+        return_type: describeResult(result),
+        requires_auth: definition.requiresAuth ?? true,
+      },
+      params: params === null ? null : new Validator(params, "params"),
+      result: result === null ? null : new Validator(result, "result"),
+      handler,
+    });
+  }
+
+  /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
+  onError(hook: (error: Error, context: ErrorContext<Face>) => unknown): Disposer {
+    return this.#errorHooks.add(hook);
+  }
+
+  /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
+  onUnknown(hook: (client: Face, type: string, data: unknown) => unknown): Disposer {
+    return this.#unknownHooks.add(hook);
+  }
+
+  // --- for the machinery --------------------------------------------------------------------------------------------
+
+  /** @internal */
+  get wheel(): TimerWheel {
+    return this.engine.wheel;
+  }
+
+  /** @internal */
+  wallClock(): number {
+    return this.engine.wallClock();
+  }
+
+  /** @internal */
+  discovery(): Record<string, unknown> {
+    return { methods: this.registry.discovery().methods };
+  }
+
+  /** @internal */
+  reportError(error: unknown, stage: ErrorContext<Face>["stage"], client?: Face, name?: string): void {
+    this.report(error, {
+      stage,
+      ...(client === undefined ? {} : { client }),
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+
+  /** @internal */
+  unknownMessage(client: Face, type: string, data: unknown): void {
+    this.#unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
+  }
+
+  /** Tells the `onError` hooks; errors of the application's own code that nobody listens for become a warning. */
+  protected report(error: unknown, context: ErrorContext<Face>): void {
+    const known = asError(error);
+    const ownCode = context.stage === "rpc" || context.stage === "message" || context.stage === "hook";
+    if (this.#errorHooks.isEmpty) {
+      if (ownCode && !(known instanceof RpcError)) this.engine.runtime.warn(known);
+      return;
+    }
+    this.#errorHooks.notify((failure) => this.engine.runtime.warn(asError(failure)), known, context);
+  }
+
+  protected hookFailed(name: string, error: unknown, client?: Face): void {
+    this.reportError(error, "hook", client, name);
+  }
+
+  protected addHandler(
+    type: string | readonly string[],
+    schema: Schema | null,
+    handler: (face: Face, data: never, context: HandlerContext<Face>) => unknown,
+  ): Disposer {
+    const types = typeof type === "string" ? [type] : type;
+    const data = schema === null ? null : new Validator(schema, "data");
+    const disposers = types.map((one) => this.registry.addHandler({ type: one, data, handler }));
+    return () => {
+      for (const dispose of disposers) dispose();
+    };
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Splits `(handler)` and `(schema, handler)`. @throws ConduitError INVALID_CONFIG. */
+export function splitHandler<H extends (...args: never[]) => unknown>(
+  name: string,
+  schemaOrHandler: Schema | H,
+  maybeHandler: H | undefined,
+): { schema: Schema | null; handler: H } {
+  const handler = maybeHandler ?? schemaOrHandler;
+  if (typeof handler !== "function") {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The handler of '${name}' must be a function`);
+  }
+  const schema = maybeHandler === undefined ? null : checkedSchema(schemaOrHandler as Schema, name);
+  return { schema, handler: handler as H };
+}
+
+function checkedSchema(schema: Schema | undefined, name: string): Schema | null {
+  if (schema === undefined) return null;
+  if (isSchema(schema)) return schema;
+  throw new ConduitError(
+    ErrorCode.INVALID_CONFIG,
+    `The schema of '${name}' must implement Standard Schema v1 (valibot, zod, arktype, …)`,
+  );
+}

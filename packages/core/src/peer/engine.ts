@@ -1,0 +1,89 @@
+/**
+ * What all servers and clients on one runtime share: the turn (frames written in one turn of the event loop leave as
+ * one write per connection), the timer wheel, and the turn's wall clock.
+ */
+
+import type { Runtime } from "../runtime.ts";
+import { TimerWheel } from "../session/timer-wheel.ts";
+
+/** Something with bytes to write at the end of the turn. */
+export interface Flushable {
+  flush(): void;
+}
+
+export class Engine {
+  readonly runtime: Runtime;
+  readonly wheel: TimerWheel;
+  #dirty: Flushable[] = [];
+  #spare: Flushable[] = [];
+  #armed = false;
+  #wallClockMs = 0;
+  /** The last view made for a write. Broadcasts write the same range to many connections. */
+  #viewBytes: Uint8Array | null = null;
+  #viewStart = 0;
+  #viewEnd = 0;
+  #view: Uint8Array | null = null;
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+    this.wheel = new TimerWheel(runtime);
+  }
+
+  /** Unix milliseconds at which the present turn first asked. One system call per turn instead of one per frame. */
+  wallClock(): number {
+    if (this.#wallClockMs === 0) {
+      this.#wallClockMs = this.runtime.wallClock();
+      this.#arm();
+    }
+    return this.#wallClockMs;
+  }
+
+  /** Has `item` flushed once the turn has settled. */
+  markDirty(item: Flushable): void {
+    this.#dirty.push(item);
+    this.#arm();
+  }
+
+  /** `bytes[start, end)` as an array of its own. */
+  view(bytes: Uint8Array, start: number, end: number): Uint8Array {
+    if (this.#view !== null && this.#viewBytes === bytes && this.#viewStart === start && this.#viewEnd === end) {
+      return this.#view;
+    }
+    const view = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    this.#viewBytes = bytes;
+    this.#viewStart = start;
+    this.#viewEnd = end;
+    this.#view = view;
+    return view;
+  }
+
+  #arm(): void {
+    if (this.#armed) return;
+    this.#armed = true;
+    this.runtime.defer(this.#settle);
+  }
+
+  readonly #settle = (): void => {
+    this.#armed = false;
+    this.#wallClockMs = 0;
+    const batch = this.#dirty;
+    this.#dirty = this.#spare;
+    for (let index = 0; index < batch.length; index += 1) (batch[index] as Flushable).flush();
+    batch.length = 0;
+    this.#spare = batch;
+    this.#view = null;
+    this.#viewBytes = null;
+  };
+}
+
+const engines = new WeakMap<Runtime, Engine>();
+
+/** The engine of `runtime`; made on first use. */
+export function engineOf(runtime: Runtime): Engine {
+  let engine = engines.get(runtime);
+  if (engine === undefined) {
+    engine = new Engine(runtime);
+    engines.set(runtime, engine);
+  }
+  return engine;
+}

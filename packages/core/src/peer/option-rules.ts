@@ -1,0 +1,99 @@
+/** The valibot pieces option schemas are made of. Each carries its rule as its message, worded to follow the name. */
+
+import * as v from "valibot";
+
+/** Timers of every runtime take 31 bits; a longer delay would fire at once. */
+const MAX_TIMER_MS: number = 2 ** 31 - 1;
+
+type NumberSchema = v.GenericSchema<number>;
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER): NumberSchema {
+  const rule =
+    max === Number.MAX_SAFE_INTEGER
+      ? `must be an integer of ${min} or more`
+      : `must be an integer from ${min} to ${max}`;
+  return v.pipe(v.number(rule), v.safeInteger(rule), v.minValue(min, rule), v.maxValue(max, rule));
+}
+
+/** Whole milliseconds that a timer can wait for; at least `min`, 1 by default. */
+export function milliseconds(min = 1): NumberSchema {
+  return wholeNumber(min, MAX_TIMER_MS);
+}
+
+/** A finite number from `min` to `max`, fractions allowed. */
+export function numberBetween(min: number, max: number): NumberSchema {
+  const rule = `must be a number from ${min} to ${max}`;
+  return v.pipe(v.number(rule), v.minValue(min, rule), v.maxValue(max, rule));
+}
+
+/** A finite number above 0. */
+export function positiveNumber(): NumberSchema {
+  const rule = "must be a finite number above 0";
+  return v.pipe(
+    v.number(rule),
+    v.finite(rule),
+    v.check((value) => value > 0, rule),
+  );
+}
+
+export function flag(): v.GenericSchema<boolean> {
+  return v.boolean("must be a boolean");
+}
+
+/** Text of at least one character and at most `maxLength`. */
+export function text(maxLength: number = Number.MAX_SAFE_INTEGER): v.GenericSchema<string> {
+  const rule =
+    maxLength === Number.MAX_SAFE_INTEGER
+      ? "must be a non-empty string"
+      : `must be a non-empty string of at most ${maxLength} characters`;
+  return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule));
+}
+
+/** Text of at most `maxLength` characters, or none. */
+export function optionalText(maxLength: number): v.GenericSchema<string> {
+  const rule = `must be a string of at most ${maxLength} characters`;
+  return v.pipe(v.string(rule), v.maxLength(maxLength, rule));
+}
+
+/** One of `choices`. */
+export function oneOf<const T extends string>(choices: readonly T[]): v.GenericSchema<T> {
+  return v.picklist(choices, `must be ${choices.map((choice) => JSON.stringify(choice)).join(" or ")}`);
+}
+
+/** An option that may be left out and is filled in then. */
+export type Defaulted<T> = v.OptionalSchema<v.GenericSchema<T>, T>;
+/** An option that may be left out. */
+export type Omissible<T> = v.OptionalSchema<v.GenericSchema<T>, undefined>;
+/** An entry for every option of `T`: those of `Bare` have no fixed default. */
+export type EntriesOf<T, Bare extends keyof T> = {
+  readonly [K in keyof T]-?: K extends Bare ? Omissible<Exclude<T[K], undefined>> : Defaulted<Exclude<T[K], undefined>>;
+};
+
+/** An object of exactly these entries: each other key is an issue of its own, whose `expected` is `"never"`. */
+export function group<const T extends v.ObjectEntries>(
+  entries: T,
+): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>> {
+  const schema: v.GenericSchema<unknown> = v.objectWithRest(entries, v.never(), "must be an object");
+  return schema as v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>>;
+}
+
+/** Dotted paths of a group's entries. */
+export function optionPaths(prefix: string, entries: v.ObjectEntries): string[] {
+  return Object.keys(entries).map((name) => `${prefix}.${name}`);
+}
+
+/** `host` is an IPv4 address, not a name. */
+export function isIpv4Address(host: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
+}
+
+/** `host` is an IPv6 address, not a name: no name has a colon. */
+export function isIpv6Address(host: string): boolean {
+  return host.includes(":");
+}
+
+/** `T` with every option filled in, except those of `Except`, whose type changes. */
+export type Filled<T, Except extends keyof T> = {
+  readonly [K in keyof T as Exclude<K, Except>]-?: Exclude<T[K], undefined>;
+};

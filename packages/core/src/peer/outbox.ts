@@ -1,0 +1,270 @@
+/**
+ * Everything that leaves one connection.
+ *
+ * While the stream takes bytes, frames of one turn gather in a segment (a range of the writer's slab; adjacent frames
+ * only move its end) that is written when the turn settles. Once the stream says stop, frames are copied into a
+ * bounded backlog and go out as it drains. PONGs overtake the backlog. While the peer has sent PAUSE, messages and
+ * requests wait apart and replies go on.
+ */
+
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../limits.ts";
+import { Backlog } from "./backlog.ts";
+import type { Engine, Flushable } from "./engine.ts";
+
+/** A frame as the frame writer leaves it. */
+export interface FrameBytes {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How a frame travels: ahead of the backlog; in order; or in order and stopped by the peer's PAUSE. */
+export type Lane = "urgent" | "reply" | "message";
+
+/** Bytes gathered in one turn before they are written without waiting for its end. */
+const MAX_SEGMENT_BYTES = 65_536;
+
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class Outbox implements Flushable {
+  readonly #engine: Engine;
+  readonly #stream: ByteStream;
+  readonly #onDrained: () => void;
+  readonly #maxFrames: number;
+  readonly #maxBytes: number;
+  #bytes: Uint8Array | null = null;
+  #start = 0;
+  #end = 0;
+  /** Earlier ranges of this turn that are not adjacent to the segment. */
+  #earlier: Uint8Array[] | null = null;
+  #dirty = false;
+  #blocked = false;
+  #held = false;
+  #peerPaused = false;
+  #ending = false;
+  #over = false;
+  #backlog: Backlog | null = null;
+  #urgent: Backlog | null = null;
+  #stopped: Backlog | null = null;
+  #waiters: Waiter[] | null = null;
+  /** Bytes handed to the stream so far. */
+  bytesSent = 0;
+
+  constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, onDrained: () => void) {
+    this.#engine = engine;
+    this.#stream = stream;
+    this.#maxFrames = maxFrames;
+    this.#maxBytes = maxBytes;
+    this.#onDrained = onDrained;
+  }
+
+  /** Frames that wait because the peer does not read, or said PAUSE. */
+  get queuedFrames(): number {
+    return (this.#backlog?.frames ?? 0) + (this.#stopped?.frames ?? 0);
+  }
+
+  /** Bytes accepted here that the operating system has not taken. */
+  get bufferedBytes(): number {
+    return this.#waitingBytes + (this.#bytes === null ? 0 : this.#end - this.#start) + this.#stream.queuedBytes;
+  }
+
+  /** Nothing more is accepted until some of it leaves. */
+  get isFull(): boolean {
+    return this.#fill >= 1;
+  }
+
+  /** At or over the high-water mark: senders should wait, and no new handlers start. */
+  get isCongested(): boolean {
+    return this.#fill >= HIGH_WATER_RATIO;
+  }
+
+  get #waitingBytes(): number {
+    return (this.#backlog?.bytes ?? 0) + (this.#stopped?.bytes ?? 0);
+  }
+
+  get #fill(): number {
+    if (this.#backlog === null && this.#stopped === null) return 0;
+    return Math.max(this.queuedFrames / this.#maxFrames, this.#waitingBytes / this.#maxBytes);
+  }
+
+  /** Whether one more message of `length` bytes fits. A message fits an empty queue whatever its size. */
+  accepts(length: number): boolean {
+    if (this.#backlog === null && this.#stopped === null) return true;
+    if (this.queuedFrames >= this.#maxFrames) return false;
+    const waiting = this.#waitingBytes;
+    return waiting === 0 || waiting + length <= this.#maxBytes;
+  }
+
+  /** Queues a frame. The caller has asked `accepts` where the lane is bounded. */
+  push(frame: FrameBytes, lane: Lane): void {
+    if (this.#ending) return;
+    const { bytes, start, end } = frame;
+    if (this.#blocked || this.#held || (lane === "message" && this.#peerPaused)) {
+      this.#park(bytes, start, end, lane);
+      return;
+    }
+    if (this.#bytes === bytes && this.#end === start) {
+      this.#end = end;
+    } else {
+      if (this.#bytes !== null) {
+        this.#earlier ??= [];
+        this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
+      }
+      this.#bytes = bytes;
+      this.#start = start;
+      this.#end = end;
+    }
+    if (end - this.#start >= MAX_SEGMENT_BYTES) {
+      this.#writeSegment();
+    } else if (!this.#dirty) {
+      this.#dirty = true;
+      this.#engine.markDirty(this);
+    }
+  }
+
+  /** Writes what the turn gathered. */
+  flush(): void {
+    this.#dirty = false;
+    if (this.#bytes !== null) this.#writeSegment();
+  }
+
+  /** The stream takes bytes again. */
+  streamDrained(): void {
+    this.#blocked = false;
+    this.#drain();
+  }
+
+  /** While held, nothing leaves; it is queued. */
+  hold(): void {
+    this.flush();
+    this.#held = true;
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#drain();
+  }
+
+  /** The peer said PAUSE or RESUME. */
+  setPeerPaused(paused: boolean): void {
+    this.#peerPaused = paused;
+    if (!paused) this.#unstop();
+  }
+
+  /** Resolves when there is room again; at once if there is. Rejects with CONNECTION_CLOSED. */
+  room(): Promise<void> {
+    if (this.#over) return Promise.reject(closedError());
+    if (!this.isCongested) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiters ??= [];
+      this.#waiters.push({ resolve, reject });
+    });
+  }
+
+  /** Accepts nothing more; flushes all, messages stopped by PAUSE included, then closes the stream. */
+  end(): void {
+    if (this.#ending) return;
+    this.#held = false;
+    this.#peerPaused = false;
+    this.#unstop();
+    this.flush();
+    this.#ending = true;
+    this.#drain();
+  }
+
+  /** The stream is over: what waits is discarded. */
+  over(): void {
+    this.#ending = true;
+    this.#over = true;
+    this.#bytes = null;
+    this.#earlier = null;
+    this.#backlog = null;
+    this.#urgent = null;
+    this.#stopped = null;
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    if (waiters !== null) for (const waiter of waiters) waiter.reject(closedError());
+  }
+
+  #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
+    if (lane === "urgent") {
+      this.#urgent ??= new Backlog();
+      this.#urgent.append(bytes, start, end);
+    } else if (lane === "message" && this.#peerPaused) {
+      this.#stopped ??= new Backlog();
+      this.#stopped.append(bytes, start, end);
+    } else {
+      this.#backlog ??= new Backlog();
+      this.#backlog.append(bytes, start, end);
+    }
+  }
+
+  #unstop(): void {
+    if (this.#stopped === null) return;
+    this.#backlog ??= new Backlog();
+    this.#backlog.take(this.#stopped);
+    this.#stopped = null;
+    this.#drain();
+  }
+
+  #writeSegment(): void {
+    let view = this.#engine.view(this.#bytes as Uint8Array, this.#start, this.#end);
+    this.#bytes = null;
+    if (this.#earlier !== null) {
+      this.#earlier.push(view);
+      view = concat(this.#earlier);
+      this.#earlier = null;
+    }
+    this.#write(view);
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.bytesSent += bytes.length;
+    if (!this.#stream.write(bytes)) this.#blocked = true;
+  }
+
+  #drain(): void {
+    while (!this.#blocked && !this.#held && !this.#over) {
+      const next = this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
+      if (next === null) break;
+      this.#write(next);
+    }
+    if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
+    if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
+    if (this.#over) return;
+    if (this.#ending && this.#backlog === null && this.#urgent === null) {
+      this.#over = true;
+      // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.
+      void this.#stream.close();
+      return;
+    }
+    if (this.#fill <= LOW_WATER_RATIO) {
+      const waiters = this.#waiters;
+      this.#waiters = null;
+      if (waiters !== null) for (const waiter of waiters) waiter.resolve();
+      this.#onDrained();
+    }
+  }
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = new Uint8Array(length);
+  let position = 0;
+  for (const part of parts) {
+    whole.set(part, position);
+    position += part.length;
+  }
+  return whole;
+}
+
+function closedError(): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "The connection closed");
+}

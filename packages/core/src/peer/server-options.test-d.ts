@@ -1,0 +1,20 @@
+import { expectTypeOf, test } from "vitest";
+import type { TlsServerOptions } from "../runtime.ts";
+import type { ServerConfig, ServerOptions } from "./server-options.ts";
+
+test("a password is all a server needs", () => {
+  expectTypeOf<{ password: string }>().toExtend<ServerOptions>();
+  expectTypeOf<{ port: number }>().not.toExtend<ServerOptions>();
+});
+
+test("an option may be undefined, as one read from the environment is", () => {
+  expectTypeOf<{ password: string; host: string | undefined }>().toExtend<ServerOptions>();
+});
+
+test("the configuration has every option filled in", () => {
+  expectTypeOf<ServerConfig["port"]>().toEqualTypeOf<number>();
+  expectTypeOf<ServerConfig["sendQueueBytes"]>().toEqualTypeOf<number>();
+  expectTypeOf<ServerConfig["slowConsumer"]>().toEqualTypeOf<"drop" | "disconnect">();
+  expectTypeOf<ServerConfig["tls"]>().toEqualTypeOf<TlsServerOptions | null>();
+  expectTypeOf<ServerConfig["path"]>().toEqualTypeOf<string | undefined>();
+});

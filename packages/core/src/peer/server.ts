@@ -1,0 +1,586 @@
+/**
+ * The server: accepts streams, logs clients in, owns their connections.
+ */
+
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
+import type { HandlerContext } from "../rpc/call-context.ts";
+import type { Contract, MessageInput, MessageOutput, MessageType, OpenMessageType } from "../rpc/contract.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { Listener, Runtime } from "../runtime.ts";
+import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
+import { ConnectionStateMachine } from "../session/connection-state.ts";
+import { infoPayload } from "../session/peer-info.ts";
+import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
+import { FrameType } from "../wire/constants.ts";
+import { formatAddress } from "./address.ts";
+import { Connection, type Session } from "./connection.ts";
+import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
+import { HookList } from "./hooks.ts";
+import { type CloseReason, Link, type LinkOwner } from "./link.ts";
+import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import { sleep, withDeadline } from "./time.ts";
+
+/** A server's life. */
+export type ServerState = "stopped" | "starting" | "running" | "stopping";
+
+/** Who gets a broadcast. */
+export interface BroadcastOptions<C extends Contract, D extends object> {
+  /** Connection ids left out: one, or any collection of them. */
+  readonly exclude?: string | Iterable<string> | undefined;
+  /** If given, only these connection ids: one, or any collection of them. */
+  readonly include?: string | Iterable<string> | undefined;
+  /** If given, only connections it returns true for. */
+  readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
+}
+
+/** A connection that was not let in. */
+export interface Rejection {
+  /** `host:port` of the peer. */
+  readonly remoteAddress: string;
+  /** `AUTH_FAILED`, `SERVER_FULL`, `AUTH_TIMEOUT`, `PASSWORD_HASH_REFUSED`, `SERVER_STOPPING`, … */
+  readonly code: number;
+  readonly message: string;
+}
+
+/** A client that does not read as fast as it is sent to. */
+export interface SlowConsumer {
+  /** What was done: the message was dropped for this client, or the client was disconnected. */
+  readonly action: "dropped" | "disconnected";
+  /** The send queue's depth. */
+  readonly queuedMessages: number;
+  readonly bufferedBytes: number;
+}
+
+/** Counters of a server since it was made. */
+export interface ServerStats {
+  /** Streams accepted. */
+  readonly accepted: number;
+  /** Clients logged in. */
+  readonly loggedIn: number;
+  /** Logins refused for a wrong password. */
+  readonly authFailures: number;
+  /** Connections not let in for any reason, wrong passwords included. */
+  readonly rejected: number;
+}
+
+/** Options of a server, and what makes the `data` of its connections. */
+export interface ServerInit<D extends object> extends ServerOptions {
+  /** Makes the first value of `connection.data`, and gives it its type. Default: an empty object. */
+  readonly connectionData?: (() => D) | undefined;
+}
+
+/** Options of `stop`. */
+export interface StopOptions {
+  /** Milliseconds running handlers and shutdown hooks may take. Default: option `drainMs`. */
+  readonly drainMs?: number | undefined;
+}
+
+interface Login {
+  readonly handshake: ServerHandshake;
+  readonly throttleKey: string;
+  readonly remoteAddress: string;
+}
+
+type OnHandler<D, Face> = (client: Face, data: D, context: HandlerContext<Face>) => Awaitable<unknown>;
+
+/**
+ * A server. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
+ *
+ * `C` is a contract's type (default: open), `D` the type of `connection.data`.
+ */
+export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>>
+  extends Endpoint<C, "server", Connection<C, D>>
+  implements LinkOwner<Connection<C, D>>
+{
+  readonly role = "server";
+  /** All options with their defaults filled in. */
+  readonly config: ServerConfig;
+  readonly #runtime: Runtime;
+  readonly #connectionData: () => D;
+  readonly #connections = new Map<string, Connection<C, D>>();
+  readonly #links = new Map<Link<Connection<C, D>>, Login | Connection<C, D>>();
+  readonly #throttle = new AuthThrottle();
+  readonly #startup = new HookList<[server: this]>();
+  readonly #shutdown = new HookList<[server: this]>();
+  readonly #connect = new HookList<[connection: Connection<C, D>]>();
+  readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
+  readonly #rejected = new HookList<[rejection: Rejection]>();
+  readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
+  readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
+  readonly #ending = new Set<Promise<void>>();
+  #authenticator: ServerAuthenticator | null = null;
+  #listener: Listener | null = null;
+  #state: ServerState = "stopped";
+  #stopping: Promise<void> | null = null;
+  #whenStopped: (() => void)[] = [];
+  #pendingLogins = 0;
+  #accepted = 0;
+  #loggedIn = 0;
+  #authFailures = 0;
+  #rejections = 0;
+
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ServerInit<D>, runtime: Runtime) {
+    const { connectionData, ...rest } = options ?? {};
+    const config = parseServerOptions(rest);
+    if (connectionData !== undefined && typeof connectionData !== "function") {
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
+    }
+    super(runtime, config);
+    this.config = config;
+    this.#runtime = runtime;
+    this.#connectionData = connectionData ?? (() => ({}) as D);
+  }
+
+  /** The options as links see them. @internal */
+  get settings(): ServerConfig {
+    return this.config;
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  get isRunning(): boolean {
+    return this.#state === "running";
+  }
+
+  /** Where the server listens; before `start`, where it will. `port` is the real one even if 0 was asked. */
+  get address(): { readonly host: string; readonly port: number; readonly path: string | null } {
+    const bound = this.#listener?.address;
+    if (bound !== undefined && "path" in bound) return { host: "", port: 0, path: bound.path };
+    if (bound !== undefined) return { host: bound.host, port: bound.port, path: null };
+    const { host, port, path } = this.config;
+    return path === undefined ? { host, port, path: null } : { host: "", port: 0, path };
+  }
+
+  /** The clients that are logged in. */
+  get connections(): Connection<C, D>[] {
+    return [...this.#connections.values()];
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** The connection with this id, if it is logged in. */
+  connection(id: string): Connection<C, D> | undefined {
+    return this.#connections.get(id);
+  }
+
+  get stats(): ServerStats {
+    return {
+      accepted: this.#accepted,
+      loggedIn: this.#loggedIn,
+      authFailures: this.#authFailures,
+      rejected: this.#rejections,
+    };
+  }
+
+  // --- registration -------------------------------------------------------------------------------------------------
+
+  /**
+   * Handles messages of a type, or of several. What the handler returns goes back to the sender: as the reply to
+   * `client.request`, or else as a message of type `<type>_response`.
+   * @returns a function that removes the handler.
+   */
+  on<T extends MessageType<C, "server">>(
+    type: T | readonly T[],
+    handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
+  ): Disposer;
+  on<M extends Schema>(
+    type: OpenMessageType<C, "server"> | readonly OpenMessageType<C, "server">[],
+    schema: M,
+    handler: OnHandler<InferOutput<M>, Connection<C, D>>,
+  ): Disposer;
+  on(
+    type: string | readonly string[],
+    schemaOrHandler: Schema | OnHandler<never, Connection<C, D>>,
+    maybeHandler?: OnHandler<never, Connection<C, D>>,
+  ): Disposer {
+    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
+    return this.addHandler(type, schema, handler);
+  }
+
+  /** Runs before the server listens; one that fails makes `start` reject. @returns a function that removes it. */
+  onStartup(hook: (server: this) => unknown): Disposer {
+    return this.#startup.add(hook);
+  }
+
+  /** Runs when the server stops, while its connections still work. @returns a function that removes it. */
+  onShutdown(hook: (server: this) => unknown): Disposer {
+    return this.#shutdown.add(hook);
+  }
+
+  /**
+   * Runs when a client has logged in. Its messages and calls wait until all these hooks are done; other clients don't.
+   * @returns a function that removes it.
+   */
+  onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
+    return this.#connect.add(hook);
+  }
+
+  /** Runs once when a logged-in client is gone, with the reason. @returns a function that removes it. */
+  onClientDisconnect(hook: (connection: Connection<C, D>, reason: CloseReason) => unknown): Disposer {
+    return this.#disconnect.add(hook);
+  }
+
+  /** Runs when a connection was not let in. @returns a function that removes it. */
+  onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
+    return this.#rejected.add(hook);
+  }
+
+  /** Runs when a broadcast met a client whose send queue was full. @returns a function that removes it. */
+  onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
+    return this.#slow.add(hook);
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Runs the startup hooks and listens. Does nothing when running already.
+   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping); whatever a startup
+   * hook throws.
+   */
+  async start(): Promise<void> {
+    if (this.#state === "running") return;
+    if (this.#state !== "stopped") {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot start a server that is ${this.#state}`);
+    }
+    this.#state = "starting";
+    try {
+      const { password, allowPasswordHash, scramIterations: iterations } = this.config;
+      const { crypto } = this.#runtime;
+      this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+      await this.#startup.runStrict(this);
+      const { host, port, path, ipv6, tls, bufferSize } = this.config;
+      this.#listener = await this.#runtime.listen(
+        { host, port, ipv6, tls: tls ?? null, bufferSize, ...(path === undefined ? {} : { path }) },
+        {
+          accepted: (stream) => this.#accept(stream),
+          failed: (error) => this.report(error, { stage: "accept" }),
+        },
+      );
+      if ((this.#state as ServerState) !== "starting") {
+        await this.#listener.close();
+        this.#listener = null;
+        throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
+      }
+      this.#state = "running";
+    } catch (error) {
+      if (this.#stopping === null) this.#state = "stopped";
+      throw error;
+    }
+  }
+
+  /**
+   * Starts, and resolves when the server has stopped. SIGINT and SIGTERM stop it (a second one without waiting),
+   * unless option `handleSignals` is false.
+   * @throws as `start`.
+   */
+  async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    let count = 0;
+    const stop = (): void => {
+      count += 1;
+      this.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => this.report(error, { stage: "hook" }));
+    };
+    const removeSignals = this.config.handleSignals ? this.#runtime.onTerminate(stop) : null;
+    options.signal?.addEventListener("abort", stop, { once: true });
+    try {
+      await this.start();
+      if (options.signal?.aborted === true) stop();
+      await new Promise<void>((resolve) => {
+        if (this.#state === "stopped") resolve();
+        else this.#whenStopped.push(resolve);
+      });
+    } finally {
+      removeSignals?.();
+      options.signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  /**
+   * Stops: no new connections, shutdown hooks, then every connection ends in order (running handlers finish, what was
+   * sent is flushed, clients are told SERVER_STOPPING). Always settles: what isn't done after `drainMs` is aborted,
+   * what isn't closed after `closeTimeoutMs` more is cut off. Calling it again shortens the drain if it asks for less.
+   */
+  stop(options: StopOptions = {}): Promise<void> {
+    if (this.#state === "stopped") return Promise.resolve();
+    if (this.#stopping !== null) {
+      if (options.drainMs !== undefined) this.#hurry?.(options.drainMs);
+      return this.#stopping;
+    }
+    this.#stopping = this.#stop(options.drainMs ?? this.config.drainMs).finally(() => {
+      this.#state = "stopped";
+      this.#stopping = null;
+      this.#hurry = null;
+      const waiting = this.#whenStopped;
+      this.#whenStopped = [];
+      for (const resolve of waiting) resolve();
+    });
+    return this.#stopping;
+  }
+
+  #hurry: ((drainMs: number) => void) | null = null;
+
+  async #stop(drainMs: number): Promise<void> {
+    const wasStarting = this.#state === "starting";
+    this.#state = "stopping";
+    if (wasStarting) return;
+    const deadline = withDeadline(this.#runtime, drainMs);
+    this.#hurry = deadline.shorten;
+    const listening = this.#listener?.close();
+    for (const [link, owner] of this.#links) {
+      if (!(owner instanceof Connection)) void this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    }
+    await deadline.race(this.#shutdown.run((error) => this.hookFailed("onShutdown", error), this));
+    const links = [...this.#links.keys()];
+    for (const link of links) link.drain();
+    await deadline.race(Promise.all(links.map((link) => link.idle())));
+    deadline.cancel();
+    const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
+    await Promise.all([...this.#links.keys()].map((link) => link.close(reason)));
+    await listening;
+    this.#listener = null;
+    const hooks = withDeadline(this.#runtime, Math.max(drainMs, 1));
+    this.#hurry = hooks.shorten;
+    await hooks.race(Promise.all(this.#ending));
+    hooks.cancel();
+  }
+
+  /** Stops the server at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message to all logged-in clients, or those `options` select. It is encoded once. A client whose send queue
+   * is full costs the others nothing: option `slowConsumer` says whether it misses this message or is disconnected, and
+   * `onSlowConsumer` hears of it.
+   * @returns to how many clients the message is on its way.
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then.
+   */
+  broadcast<T extends MessageType<C, "client">>(
+    type: T,
+    data?: MessageInput<C, "client", T>,
+    options?: BroadcastOptions<C, D>,
+  ): number;
+  broadcast(type: OpenMessageType<C, "client">, data?: unknown, options?: BroadcastOptions<C, D>): number;
+  broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
+    const { writer } = this;
+    writer.message(0, 0, type, data);
+    const exclude = idSet(options.exclude);
+    const include = idSet(options.include);
+    const { where } = options;
+    // A hook or filter may send in between and reuse the writer, so the frame is noted here.
+    const frame = { bytes: writer.bytes, start: writer.start, end: writer.end };
+    let reached = 0;
+    for (const [link, owner] of this.#links) {
+      if (!(owner instanceof Connection) || !link.isOpen) continue;
+      if (exclude?.has(owner.id) || (include !== null && !include.has(owner.id))) continue;
+      if (where !== undefined && !where(owner)) continue;
+      if (link.sendShared(frame)) reached += 1;
+      else this.#slowConsumer(link, owner);
+    }
+    return reached;
+  }
+
+  #slowConsumer(link: Link<Connection<C, D>>, connection: Connection<C, D>): void {
+    const disconnect = this.config.slowConsumer === "disconnect";
+    const queuedMessages = link.queuedFrames;
+    const bufferedBytes = link.bufferedBytes;
+    link.stats.dropped += 1;
+    if (disconnect) {
+      const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
+      link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
+    }
+    const action = disconnect ? "disconnected" : "dropped";
+    const onError = (error: unknown): void => this.hookFailed("onSlowConsumer", error, connection);
+    this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
+  }
+
+  // --- LinkOwner ----------------------------------------------------------------------------------------------------
+
+  #accept(stream: ByteStream): void {
+    this.#accepted += 1;
+    const remoteAddress = formatAddress(stream.remote);
+    if (this.#state !== "running" || this.#pendingLogins >= this.config.maxPendingLogins) {
+      const stopping = this.#state !== "running";
+      const code = stopping ? ErrorCode.SERVER_STOPPING : ErrorCode.SERVER_FULL;
+      const message = stopping ? "The server is stopping" : `${this.#pendingLogins} logins are under way`;
+      stream.destroy(new ConduitError(code, message));
+      this.#noteRejection({ remoteAddress, code, message });
+      return;
+    }
+    const machine = new ConnectionStateMachine(this.#runtime, (error) => this.hookFailed("onStateChange", error));
+    machine.transition("accepted", { message: `Accepted from ${remoteAddress}` });
+    const link = new Link<Connection<C, D>>(this, stream, machine);
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
+    this.#links.set(link, { handshake, throttleKey: throttleKey(stream.remote), remoteAddress });
+    this.#pendingLogins += 1;
+    link.start(this.config.authTimeoutMs);
+  }
+
+  /** @internal */
+  async handshakeFrame(
+    link: Link<Connection<C, D>>,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<void> {
+    const login = this.#links.get(link);
+    if (login === undefined || login instanceof Connection) return;
+    if (type === FrameType.AUTH_REQUEST) {
+      const penaltyMs = this.#throttle.delayMs(login.throttleKey, this.#runtime.now());
+      // Never so long that the right password would time out.
+      if (penaltyMs > 0) await sleep(this.wheel, Math.min(penaltyMs, this.config.authTimeoutMs / 2));
+      if (link.isOver) return;
+      if (await this.#refusedForRoom(link)) return;
+    }
+    const step = await login.handshake.receive(type, payload);
+    if (link.isOver || link.state !== "authenticating") return;
+    if (step.kind === "challenge") {
+      link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
+    } else if (step.kind === "refused") {
+      if (step.code === ErrorCode.AUTH_FAILED) {
+        this.#authFailures += 1;
+        this.#throttle.failed(login.throttleKey, this.#runtime.now());
+      }
+      await this.#refuse(link, step.code, step.reason, step.payload);
+    } else if (!(await this.#refusedForRoom(link))) {
+      this.#throttle.succeeded(login.throttleKey);
+      this.#admit(link, step);
+    }
+  }
+
+  async #refusedForRoom(link: Link<Connection<C, D>>): Promise<boolean> {
+    if (this.#state !== "running") {
+      await this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+      return true;
+    }
+    const { maxConnections } = this.config;
+    if (this.#connections.size < maxConnections) return false;
+    await this.#refuse(link, ErrorCode.SERVER_FULL, `Server full: ${maxConnections} clients are connected`);
+    return true;
+  }
+
+  /** Tells the peer why, and ends the connection. */
+  async #refuse(
+    link: Link<Connection<C, D>>,
+    code: number,
+    message: string,
+    payload: Record<string, unknown> = { reason: message, code },
+  ): Promise<void> {
+    if (link.isOver || link.state !== "authenticating") return;
+    link.sendPayload(FrameType.AUTH_FAILURE, payload);
+    this.#noteRejection({ remoteAddress: formatAddress(link.stream.remote), code, message });
+    // Not awaited by the handshake: the peer may take its time to close.
+    void link.close({ code, message, reconnect: true });
+  }
+
+  #noteRejection(rejection: Rejection): void {
+    this.#rejections += 1;
+    this.#rejected.notify((error) => this.hookFailed("onClientRejected", error), rejection);
+  }
+
+  #admit(link: Link<Connection<C, D>>, step: ServerStep & { kind: "accepted" }): void {
+    const { crypto } = this.#runtime;
+    const session: Session = {
+      token: hex(crypto.randomBytes(32)),
+      createdAt: this.#runtime.wallClock(),
+      method: step.method,
+    };
+    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), session, this.#connectionData());
+    this.#pendingLogins -= 1;
+    this.#loggedIn += 1;
+    this.#links.set(link, connection);
+    this.#connections.set(connection.id, connection);
+    link.face = connection;
+    link.sendPayload(FrameType.AUTH_SUCCESS, {
+      session_token: session.token,
+      server_info: infoPayload(this.config),
+      ...step.payload,
+    });
+    if (step.peer.netconduit) {
+      link.hold();
+      void sleep(this.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+    }
+    link.authenticated(step.peer, step.extensions);
+    if (this.#connect.isEmpty) {
+      link.setPhaseTimer(0);
+      link.activate();
+      return;
+    }
+    link.setPhaseTimer(this.config.connectionTimeoutMs);
+    const hooks = this.#connect
+      .run((error) => this.hookFailed("onClientConnect", error, connection), connection)
+      .then(() => {
+        this.#hooksRunning.delete(connection);
+        if (!link.isOpen) return;
+        link.setPhaseTimer(0);
+        link.activate();
+      });
+    this.#hooksRunning.set(connection, hooks);
+  }
+
+  /** @internal */
+  phaseTimedOut(link: Link<Connection<C, D>>): void {
+    if (link.isAuthenticated) {
+      const message = `The connect hooks took longer than connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
+      void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
+    } else {
+      const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
+      void this.#refuse(link, ErrorCode.AUTH_TIMEOUT, message);
+    }
+  }
+
+  /** @internal */
+  frameRefused(link: Link<Connection<C, D>>, error: ConduitError): void {
+    const owner = this.#links.get(link);
+    const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
+    const remoteAddress = formatAddress(link.stream.remote);
+    if (!link.isAuthenticated) this.#noteRejection({ remoteAddress, code: error.code, message: error.message });
+    this.report(error, { stage, remoteAddress, ...(owner instanceof Connection ? { client: owner } : {}) });
+  }
+
+  /** @internal */
+  linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {
+    const owner = this.#links.get(link);
+    this.#links.delete(link);
+    if (!(owner instanceof Connection)) {
+      this.#pendingLogins -= 1;
+      return;
+    }
+    this.#connections.delete(owner.id);
+    if (this.#disconnect.isEmpty) return;
+    const run = (): Promise<void> =>
+      this.#disconnect.run((error) => this.hookFailed("onClientDisconnect", error, owner), owner, reason);
+    const before = this.#hooksRunning.get(owner);
+    const done = before === undefined ? run() : before.then(run);
+    this.#ending.add(done);
+    void done.then(() => this.#ending.delete(done));
+  }
+}
+
+function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
+  if (ids === undefined) return null;
+  if (typeof ids === "string") return new Set([ids]);
+  return ids instanceof Set ? ids : new Set(ids);
+}
+
+function hex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
+  return text;
+}
+
+/** Version 4 UUID (RFC 9562) from 16 random bytes. */
+function uuid(bytes: Uint8Array): string {
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+  const text = hex(bytes);
+  return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`;
+}

@@ -1,0 +1,81 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
+
+/** What a running handler may ask about its call. */
+export interface HandlerContext<Peer> {
+  /** Who called: on a server the connection, on a client its connection to the server. */
+  readonly client: Peer;
+  /** Method name or message type. */
+  readonly method: string;
+  /**
+   * Fires when the caller cancels, its deadline passes, or the connection ends. The reason is a `ConduitError` with
+   * CANCELLED, TIMEOUT or CONNECTION_CLOSED.
+   */
+  readonly signal: AbortSignal;
+  /** When the caller gives up, as a Unix time in milliseconds; null if it did not say (netconduit peers never do). */
+  readonly deadline: number | null;
+}
+
+/** Where a context gets its time from. */
+export interface CallClock {
+  readonly wheel: TimerWheel;
+  /** Unix milliseconds; may be the time the current turn began. */
+  wallClock(): number;
+}
+
+/** One handler invocation. The signal, and the deadline's timer, exist only once the handler asks for them. */
+export class CallContext<Peer> extends TimerEntry implements HandlerContext<Peer> {
+  readonly client: Peer;
+  readonly method: string;
+  /** Correlation id of the request; 0/0 if it wants no reply. */
+  readonly hi: number;
+  readonly lo: number;
+  readonly #startedMs: number;
+  readonly #timeoutMs: number;
+  readonly #clock: CallClock;
+  #controller: AbortController | null = null;
+  #abortReason: Error | null = null;
+
+  constructor(client: Peer, method: string, hi: number, lo: number, timeoutMs: number, clock: CallClock) {
+    super();
+    this.client = client;
+    this.method = method;
+    this.hi = hi;
+    this.lo = lo;
+    this.#startedMs = timeoutMs === 0 ? 0 : clock.wallClock();
+    this.#timeoutMs = timeoutMs;
+    this.#clock = clock;
+  }
+
+  get deadline(): number | null {
+    return this.#timeoutMs === 0 ? null : this.#startedMs + this.#timeoutMs;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== null) this.#controller.abort(this.#abortReason);
+      else if (this.#timeoutMs > 0) {
+        this.#clock.wheel.schedule(this, Math.max(0, this.#startedMs + this.#timeoutMs - this.#clock.wallClock()));
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  override onTimer(): void {
+    this.abort(new ConduitError(ErrorCode.TIMEOUT, `The deadline of '${this.method}' passed`));
+  }
+
+  /** Fires the signal. Later calls change nothing. */
+  abort(reason: Error): void {
+    if (this.#abortReason !== null) return;
+    this.#abortReason = reason;
+    if (this.isScheduled) this.#clock.wheel.cancel(this);
+    this.#controller?.abort(reason);
+  }
+
+  /** The handler settled: its deadline no longer matters. */
+  finish(): void {
+    if (this.isScheduled) this.#clock.wheel.cancel(this);
+  }
+}

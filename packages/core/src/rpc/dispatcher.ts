@@ -1,0 +1,261 @@
+/**
+ * Runs handlers: validate, call, reply. The synchronous path (valid parameters, a handler that returns a plain value)
+ * allocates one context and no promise.
+ */
+
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { type CallClock, CallContext } from "./call-context.ts";
+import type { MessageEntry, MethodEntry, Registry } from "./registry.ts";
+
+/** What a dispatcher needs of the connection a request came from. */
+export interface DispatchPeer<Face> {
+  /** What handlers get to see of it: the connection on a server, the client itself on a client. */
+  readonly face: Face;
+  readonly isAuthenticated: boolean;
+  /** True when a MESSAGE with a correlation id asks for one reply with that id. */
+  readonly correlatesReplies: boolean;
+  /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent then. */
+  sendResult(hi: number, lo: number, result: unknown): void;
+  sendError(
+    hi: number,
+    lo: number,
+    message: string,
+    code: number,
+    details: Readonly<Record<string, unknown>> | undefined,
+  ): void;
+  /** The reply to a message that carries no correlation id. Throws as `sendResult`. */
+  sendUncorrelatedReply(type: string, data: unknown): void;
+  /** An asynchronous handler began or settled; between the two it counts against the connection's concurrency. */
+  handlerStarted(context: CallContext<Face>): void;
+  handlerSettled(context: CallContext<Face>): void;
+}
+
+/** What a dispatcher needs of the server or client it works for. */
+export interface DispatchHost<Face> extends CallClock {
+  readonly registry: Registry<Face>;
+  readonly exposeErrors: boolean;
+  reportError(error: unknown, stage: "rpc" | "message", from: Face, name: string): void;
+  unknownMessage(from: Face, type: string, data: unknown): void;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+export class Dispatcher<Face> {
+  readonly #host: DispatchHost<Face>;
+  readonly #registry: Registry<Face>;
+
+  constructor(host: DispatchHost<Face>) {
+    this.#host = host;
+    this.#registry = host.registry;
+  }
+
+  /** Answers an RPC_REQUEST. `hi`/`lo` 0/0: the caller wants no answer. */
+  call(peer: DispatchPeer<Face>, name: string, params: unknown, hi: number, lo: number, timeoutMs: number): void {
+    const entry = this.#registry.method(name);
+    if (entry === undefined) {
+      if (name === "listall") this.#reply(peer, null, name, hi, lo, this.#registry.discovery());
+      else this.#replyError(peer, hi, lo, new RpcError(ErrorCode.METHOD_NOT_FOUND, `RPC method not found: ${name}`));
+      return;
+    }
+    if (entry.info.requires_auth && !peer.isAuthenticated) {
+      const message = `Method '${name}' requires authentication`;
+      this.#replyError(peer, hi, lo, new RpcError(ErrorCode.AUTH_REQUIRED, message));
+      return;
+    }
+    const context = new CallContext<Face>(peer.face, name, hi, lo, timeoutMs, this.#host);
+    try {
+      const valid = entry.params === null ? params : entry.params.run(params, name);
+      if (isThenable(valid)) {
+        this.#settleLater(
+          peer,
+          entry,
+          context,
+          valid.then((value) => entry.handler(value as never, context)),
+        );
+        return;
+      }
+      const result = entry.handler(valid as never, context);
+      if (isThenable(result)) {
+        this.#settleLater(peer, entry, context, result);
+        return;
+      }
+      context.finish();
+      this.#reply(peer, entry, name, hi, lo, result);
+    } catch (error) {
+      context.finish();
+      this.#callFailed(peer, name, hi, lo, error);
+    }
+  }
+
+  /** Answers a MESSAGE. */
+  message(peer: DispatchPeer<Face>, type: string, data: unknown, hi: number, lo: number): void {
+    const wantsReply = (hi !== 0 || lo !== 0) && peer.correlatesReplies;
+    const entries = this.#registry.handlers(type);
+    if (entries === undefined) {
+      this.#host.unknownMessage(peer.face, type, data);
+      if (wantsReply) {
+        this.#replyError(peer, hi, lo, new RpcError(ErrorCode.NO_HANDLER, `No handler for message type '${type}'`));
+      }
+      return;
+    }
+    const context = new CallContext<Face>(peer.face, type, hi, lo, 0, this.#host);
+    try {
+      const reply =
+        entries.length === 1
+          ? this.#runOne(peer, entries[0] as MessageEntry<Face>, data, context)
+          : this.#runAll(peer, entries, data, context);
+      if (isThenable(reply)) {
+        peer.handlerStarted(context);
+        reply.then(
+          (value) => {
+            this.#messageReply(peer, type, wantsReply, hi, lo, value);
+            context.finish();
+            peer.handlerSettled(context);
+          },
+          (error: unknown) => {
+            this.#messageFailed(peer, type, wantsReply, hi, lo, error);
+            context.finish();
+            peer.handlerSettled(context);
+          },
+        );
+        return;
+      }
+      context.finish();
+      this.#messageReply(peer, type, wantsReply, hi, lo, reply);
+    } catch (error) {
+      context.finish();
+      this.#messageFailed(peer, type, wantsReply, hi, lo, error);
+    }
+  }
+
+  #settleLater(peer: DispatchPeer<Face>, entry: MethodEntry<Face>, context: CallContext<Face>, result: PromiseLike<unknown>): void {
+    peer.handlerStarted(context);
+    result.then(
+      (value) => {
+        context.finish();
+        this.#reply(peer, entry, context.method, context.hi, context.lo, value);
+        peer.handlerSettled(context);
+      },
+      (error: unknown) => {
+        context.finish();
+        this.#callFailed(peer, context.method, context.hi, context.lo, error);
+        peer.handlerSettled(context);
+      },
+    );
+  }
+
+  #runOne(peer: DispatchPeer<Face>, entry: MessageEntry<Face>, data: unknown, context: CallContext<Face>): unknown {
+    if (entry.data === null) return entry.handler(peer.face, data as never, context);
+    const valid = entry.data.run(data, entry.type);
+    if (isThenable(valid)) return valid.then((value) => entry.handler(peer.face, value as never, context));
+    return entry.handler(peer.face, valid as never, context);
+  }
+
+  /** All handlers start in order; the reply is the last one's that gave any. One that fails doesn't stop the others. */
+  async #runAll(
+    peer: DispatchPeer<Face>,
+    entries: readonly MessageEntry<Face>[],
+    data: unknown,
+    context: CallContext<Face>,
+  ): Promise<unknown> {
+    const results = await Promise.allSettled(
+      entries.map(async (entry) => await this.#runOne(peer, entry, data, context)),
+    );
+    let reply: unknown;
+    let failure: { error: unknown } | null = null;
+    for (const result of results) {
+      if (result.status === "fulfilled") {
+        if (result.value !== undefined) reply = result.value;
+      } else if (failure === null) failure = { error: result.reason };
+      else this.#host.reportError(result.reason, "message", peer.face, context.method);
+    }
+    if (failure === null) return reply;
+    if (reply === undefined) throw failure.error;
+    this.#host.reportError(failure.error, "message", peer.face, context.method);
+    return reply;
+  }
+
+  #messageReply(peer: DispatchPeer<Face>, type: string, wantsReply: boolean, hi: number, lo: number, reply: unknown): void {
+    if (reply instanceof RpcError) {
+      this.#messageFailed(peer, type, wantsReply, hi, lo, reply);
+    } else if (wantsReply) {
+      this.#reply(peer, null, type, hi, lo, reply);
+    } else if (reply !== undefined && reply !== null) {
+      try {
+        peer.sendUncorrelatedReply(`${type}_response`, reply);
+      } catch (error) {
+        this.#host.reportError(error, "message", peer.face, type);
+      }
+    }
+  }
+
+  #messageFailed(peer: DispatchPeer<Face>, type: string, wantsReply: boolean, hi: number, lo: number, error: unknown): void {
+    if (wantsReply) {
+      if (!(error instanceof RpcError)) this.#host.reportError(error, "message", peer.face, type);
+      this.#replyError(peer, hi, lo, this.#outward(error));
+      return;
+    }
+    this.#host.reportError(error, "message", peer.face, type);
+    if (!(error instanceof RpcError)) return;
+    // netconduit's own form of an error reply to a message: what its error helper returns.
+    const { message, code, details } = error;
+    try {
+      const body = { success: false, error: message, code, ...(details === undefined ? {} : { details }) };
+      peer.sendUncorrelatedReply(`${type}_response`, body);
+    } catch (failure) {
+      this.#host.reportError(failure, "message", peer.face, type);
+    }
+  }
+
+  #callFailed(peer: DispatchPeer<Face>, name: string, hi: number, lo: number, error: unknown): void {
+    if (!(error instanceof RpcError)) this.#host.reportError(error, "rpc", peer.face, name);
+    this.#replyError(peer, hi, lo, this.#outward(error));
+  }
+
+  #reply(peer: DispatchPeer<Face>, entry: MethodEntry<Face> | null, name: string, hi: number, lo: number, result: unknown): void {
+    if (result instanceof RpcError) {
+      this.#replyError(peer, hi, lo, result);
+      return;
+    }
+    try {
+      let value = result;
+      if (entry !== null && entry.result !== null) {
+        value = entry.result.run(result, name);
+        if (isThenable(value)) {
+          value.then(
+            (checked) => this.#reply(peer, null, name, hi, lo, checked),
+            (error: unknown) => this.#badResult(peer, name, hi, lo, error),
+          );
+          return;
+        }
+      }
+      if (hi !== 0 || lo !== 0) peer.sendResult(hi, lo, value);
+    } catch (error) {
+      this.#badResult(peer, name, hi, lo, error);
+    }
+  }
+
+  /** The handler's result could not be sent: that is this side's fault, so the peer learns a code and no more. */
+  #badResult(peer: DispatchPeer<Face>, name: string, hi: number, lo: number, error: unknown): void {
+    this.#host.reportError(error, "rpc", peer.face, name);
+    const tooLarge = error instanceof ConduitError && error.code === ErrorCode.MESSAGE_TOO_LARGE;
+    const outward = tooLarge ? new RpcError(error.code, error.message) : this.#hidden(error);
+    this.#replyError(peer, hi, lo, outward);
+  }
+
+  #replyError(peer: DispatchPeer<Face>, hi: number, lo: number, error: RpcError): void {
+    if (hi === 0 && lo === 0) return;
+    peer.sendError(hi, lo, error.message, error.code, error.details);
+  }
+
+  #outward(error: unknown): RpcError {
+    return error instanceof RpcError ? error : this.#hidden(error);
+  }
+
+  #hidden(error: unknown): RpcError {
+    const text = this.#host.exposeErrors ? String(error instanceof Error ? error.message : error) : null;
+    return new RpcError(ErrorCode.INTERNAL, text ?? "Internal server error");
+  }
+}

@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { error } from "./error-helpers.ts";
+
+describe("error", () => {
+  test("makes an RpcError with the code UNKNOWN and no details by default", () => {
+    const made = error("Something went wrong");
+    expect(made).toBeInstanceOf(RpcError);
+    expect([made.code, made.message, made.details]).toEqual([ErrorCode.UNKNOWN, "Something went wrong", undefined]);
+  });
+
+  test("takes any code, details, and a cause that stays local", () => {
+    const cause = new Error("local");
+    const made = error("Division by zero", { code: 400, details: { b: 0 }, cause });
+    expect([made.code, made.details, made.cause]).toEqual([400, { b: 0 }, cause]);
+  });
+
+  test("makes errors with a stack that starts at the handler's side", () => {
+    expect(error("x").stack).toContain("error-helpers.test");
+  });
+});
+
+describe("error.validation", () => {
+  test("carries field, expected and received as text", () => {
+    const made = error.validation("Amount must be positive", {
+      field: "amount",
+      expected: "positive number",
+      received: -5,
+    });
+    expect([made.code, made.message, made.details]).toEqual([
+      ErrorCode.VALIDATION,
+      "Amount must be positive",
+      { field: "amount", expected: "positive number", received: "-5" },
+    ]);
+  });
+
+  test("has no details when it was given none", () => {
+    expect(error.validation("Bad input").details).toBeUndefined();
+  });
+
+  test("gives received text as it is, clipped", () => {
+    expect(error.validation("Bad", { received: "abc" }).details).toEqual({ received: "abc" });
+    expect(String(error.validation("Bad", { received: "x".repeat(1e6) }).details?.["received"]).length).toBeLessThan(
+      60,
+    );
+  });
+
+  test("leaves out a received null, as netconduit does", () => {
+    expect(error.validation("Bad", { received: null }).details).toBeUndefined();
+  });
+});
+
+describe("the other helpers use netconduit's messages", () => {
+  test.each([
+    [error.notFound("User"), ErrorCode.NOT_FOUND, "User not found", undefined],
+    [error.notFound("User", { identifier: 7 }), ErrorCode.NOT_FOUND, "User not found: 7", undefined],
+    [error.notFound("User", { identifier: 0 }), ErrorCode.NOT_FOUND, "User not found: 0", undefined],
+    [error.notFound("User", { identifier: "" }), ErrorCode.NOT_FOUND, "User not found", undefined],
+    [error.permissionDenied(), ErrorCode.PERMISSION_DENIED, "Permission denied", undefined],
+    [error.permissionDenied("delete_user"), ErrorCode.PERMISSION_DENIED, "Permission denied: delete_user", undefined],
+    [error.internal(), ErrorCode.INTERNAL, "Internal server error", undefined],
+    [error.internal("Database is down"), ErrorCode.INTERNAL, "Database is down", undefined],
+    [error.internal({ details: { error: "x" } }), ErrorCode.INTERNAL, "Internal server error", { error: "x" }],
+    [error.internal({ message: "Down", details: { a: 1 } }), ErrorCode.INTERNAL, "Down", { a: 1 }],
+    [error.internal("Down", { details: { a: 1 } }), ErrorCode.INTERNAL, "Down", { a: 1 }],
+    [error.timeout(), ErrorCode.TIMEOUT, "Operation timed out", undefined],
+    [error.timeout("payment_gateway"), ErrorCode.TIMEOUT, "Operation timed out: payment_gateway", undefined],
+    [error.rateLimited(), ErrorCode.RATE_LIMITED, "Rate limit exceeded", undefined],
+    [error.rateLimited({ retryAfterSeconds: 2 }), ErrorCode.RATE_LIMITED, "Rate limit exceeded", { retry_after: 2 }],
+  ])("%s has its code, message and details", (made, code, message, details) => {
+    expect([made.code, made.message, made.details]).toEqual([code, message, details]);
+  });
+
+  test("an internal error keeps its cause local", () => {
+    const cause = new Error("disk");
+    const made = error.internal({ cause });
+    expect([made.cause, made.details]).toEqual([cause, undefined]);
+  });
+});

@@ -1,0 +1,95 @@
+import { ErrorCode, RpcError } from "../errors.ts";
+import { clip, describeValue } from "./describe-value.ts";
+
+/** Facts of an error that travel to the caller, and its local cause. */
+export interface ErrorHelperOptions {
+  /** Travels to the caller: string keys, MessagePack-encodable values. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+  /** What led to it. Stays local. */
+  readonly cause?: unknown;
+}
+
+/** Builds the errors a handler returns or throws; both reach the caller alike. */
+export interface ErrorHelper {
+  /** An error of one's own. `code` defaults to UNKNOWN (1000); any whole number may be used. */
+  (message: string, options?: ErrorHelperOptions & { readonly code?: number | undefined }): RpcError;
+
+  /** VALIDATION (2000). `field`, `expected` and `received` (as short text) become `details`. */
+  validation(
+    message: string,
+    options?: {
+      readonly field?: string | undefined;
+      readonly expected?: string | undefined;
+      readonly received?: unknown;
+    },
+  ): RpcError;
+
+  /** NOT_FOUND (4010): `"User not found: 7"`, or `"User not found"` without an identifier. */
+  notFound(resource: string, options?: { readonly identifier?: string | number | bigint | undefined }): RpcError;
+
+  /** PERMISSION_DENIED (3002): `"Permission denied: delete_user"`. */
+  permissionDenied(action?: string): RpcError;
+
+  /** INTERNAL (1001). The message defaults to `"Internal server error"`; unlike a thrown exception's, it travels. */
+  internal(options?: ErrorHelperOptions & { readonly message?: string | undefined }): RpcError;
+  internal(message: string, options?: ErrorHelperOptions): RpcError;
+
+  /** TIMEOUT (5001): `"Operation timed out: payment_gateway"`. */
+  timeout(operation?: string): RpcError;
+
+  /** RATE_LIMITED (6000). `retryAfterSeconds` travels as `details.retry_after`. */
+  rateLimited(options?: { readonly retryAfterSeconds?: number | undefined }): RpcError;
+}
+
+function create(message: string, options: ErrorHelperOptions & { readonly code?: number | undefined } = {}): RpcError {
+  return new RpcError(options.code ?? ErrorCode.UNKNOWN, message, options);
+}
+
+const helpers: Omit<ErrorHelper, never> = {
+  validation(message, { field, expected, received } = {}) {
+    const details: Record<string, string> = {};
+    if (field) details["field"] = field;
+    if (expected) details["expected"] = expected;
+    if (received !== undefined && received !== null) {
+      details["received"] = typeof received === "string" ? clip(received) : describeValue(received);
+    }
+    return create(message, {
+      code: ErrorCode.VALIDATION,
+      details: Object.keys(details).length === 0 ? undefined : details,
+    });
+  },
+
+  notFound(resource, { identifier } = {}) {
+    const suffix = identifier === undefined || identifier === "" ? "" : `: ${clip(String(identifier), 200)}`;
+    return create(`${resource} not found${suffix}`, { code: ErrorCode.NOT_FOUND });
+  },
+
+  permissionDenied(action) {
+    return create(action ? `Permission denied: ${action}` : "Permission denied", { code: ErrorCode.PERMISSION_DENIED });
+  },
+
+  internal(
+    messageOrOptions?: string | (ErrorHelperOptions & { readonly message?: string | undefined }),
+    options?: ErrorHelperOptions,
+  ) {
+    const given = typeof messageOrOptions === "string" ? { ...options, message: messageOrOptions } : messageOrOptions;
+    return create(given?.message || "Internal server error", { ...given, code: ErrorCode.INTERNAL });
+  },
+
+  timeout(operation) {
+    return create(operation ? `Operation timed out: ${operation}` : "Operation timed out", { code: ErrorCode.TIMEOUT });
+  },
+
+  rateLimited({ retryAfterSeconds } = {}) {
+    return create("Rate limit exceeded", {
+      code: ErrorCode.RATE_LIMITED,
+      details: retryAfterSeconds === undefined ? undefined : { retry_after: retryAfterSeconds },
+    });
+  },
+};
+
+/**
+ * Errors for a handler to return or throw, one-to-one with netconduit's `Error`: the caller gets an `RpcError` with
+ * the same code, message and details.
+ */
+export const error: ErrorHelper = Object.assign(create, helpers) as ErrorHelper;

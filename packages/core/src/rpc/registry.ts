@@ -1,0 +1,76 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { HandlerContext } from "./call-context.ts";
+import type { Validator } from "./validation.ts";
+
+/** What discovery (`listall`) tells of a method; the shape is netconduit's. */
+export interface MethodInfo {
+  readonly name: string;
+  readonly description: string;
+  /** Parameter name → type name. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly return_type: string;
+  readonly requires_auth: boolean;
+}
+
+/** A registered RPC method. */
+export interface MethodEntry<Peer> {
+  readonly info: MethodInfo;
+  readonly params: Validator<unknown> | null;
+  readonly result: Validator<unknown> | null;
+  readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
+}
+
+/** A registered message handler. The server's take `(client, data, context)`; the client's are adapted to that. */
+export interface MessageEntry<Peer> {
+  readonly type: string;
+  readonly data: Validator<unknown> | null;
+  readonly handler: (peer: Peer, data: never, context: HandlerContext<Peer>) => unknown;
+}
+
+/** Methods and message handlers by name. Names come from peers, so they are looked up in Maps, never on objects. */
+export class Registry<Peer> {
+  readonly #methods = new Map<string, MethodEntry<Peer>>();
+  readonly #handlers = new Map<string, readonly MessageEntry<Peer>[]>();
+
+  /**
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE when the name is taken.
+   */
+  addMethod(entry: MethodEntry<Peer>): () => void {
+    const name = entry.info.name;
+    if (name === "listall") {
+      throw new ConduitError(ErrorCode.INVALID_STATE, "Cannot register RPC method 'listall': it answers discovery");
+    }
+    if (this.#methods.has(name)) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is registered already`);
+    }
+    this.#methods.set(name, entry);
+    return () => {
+      if (this.#methods.get(name) === entry) this.#methods.delete(name);
+    };
+  }
+
+  /** Several handlers of one type all run, in this order. @returns a function that removes this one. */
+  addHandler(entry: MessageEntry<Peer>): () => void {
+    this.#handlers.set(entry.type, [...(this.#handlers.get(entry.type) ?? []), entry]);
+    return () => {
+      const rest = (this.#handlers.get(entry.type) ?? []).filter((other) => other !== entry);
+      if (rest.length === 0) this.#handlers.delete(entry.type);
+      else this.#handlers.set(entry.type, rest);
+    };
+  }
+
+  method(name: string): MethodEntry<Peer> | undefined {
+    return this.#methods.get(name);
+  }
+
+  handlers(type: string): readonly MessageEntry<Peer>[] | undefined {
+    return this.#handlers.get(type);
+  }
+
+  /** The answer to `listall`. */
+  discovery(): { methods: MethodInfo[]; count: number } {
+    const methods = Array.from(this.#methods.values(), (entry) => entry.info);
+    return { methods, count: methods.length };
+  }
+}

@@ -1,0 +1,129 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { response, unwrapNetconduitResult } from "./response.ts";
+
+describe("response", () => {
+  test("sends data as it is", () => {
+    const user = { id: 1 };
+    expect(response(user)).toBe(user);
+  });
+
+  test("sends data with metadata in netconduit's shape", () => {
+    expect(response([1], { took: 3 })).toEqual({ success: true, data: [1], metadata: { took: 3 } });
+  });
+});
+
+describe("response.ok", () => {
+  test("says success and nothing more without arguments", () => {
+    expect(response.ok()).toEqual({ success: true });
+  });
+
+  test("carries a message", () => {
+    expect(response.ok({ message: "User deleted successfully" })).toEqual({
+      success: true,
+      message: "User deleted successfully",
+    });
+  });
+
+  test("carries data and a message", () => {
+    expect(response.ok({ data: 0, message: "done" })).toEqual({ success: true, data: 0, message: "done" });
+  });
+
+  test("leaves out what is undefined or empty, as netconduit does", () => {
+    expect(Object.keys(response.ok({ data: undefined, message: "" }))).toEqual(["success"]);
+  });
+});
+
+describe("response.withPagination", () => {
+  test("describes a page in the middle with the names netconduit's clients read", () => {
+    expect(response.withPagination({ data: ["c", "d"], total: 5, page: 2, pageSize: 2 })).toEqual({
+      success: true,
+      data: ["c", "d"],
+      pagination: { total: 5, page: 2, page_size: 2, total_pages: 3, has_next: true, has_prev: true },
+    });
+  });
+
+  test("starts at page 1 with 10 items a page", () => {
+    expect(response.withPagination({ data: [], total: 0 }).pagination).toEqual({
+      total: 0,
+      page: 1,
+      page_size: 10,
+      total_pages: 0,
+      has_next: false,
+      has_prev: false,
+    });
+  });
+
+  test("has no next page when the last one is exactly full", () => {
+    expect(response.withPagination({ data: [1, 2], total: 4, page: 2, pageSize: 2 }).pagination).toMatchObject({
+      total_pages: 2,
+      has_next: false,
+    });
+  });
+
+  test.each([
+    ["total", { total: -1 }],
+    ["total", { total: Number.NaN }],
+    ["page", { total: 1, page: 0 }],
+    ["page", { total: 1, page: Number.POSITIVE_INFINITY }],
+    ["pageSize", { total: 1, pageSize: 0 }],
+    ["pageSize", { total: 1, pageSize: 2.5 }],
+  ])("refuses a %s that makes no page (%j)", (field, options) => {
+    expect(() => response.withPagination({ data: [], ...options })).toThrow(
+      expect.objectContaining({ code: ErrorCode.VALIDATION, details: expect.objectContaining({ field }) }),
+    );
+  });
+});
+
+describe("unwrapNetconduitResult", () => {
+  test("takes data out of netconduit's wrapper", () => {
+    expect(unwrapNetconduitResult({ success: true, data: [1] })).toEqual([1]);
+  });
+
+  test("takes null out of netconduit's wrapper", () => {
+    expect(unwrapNetconduitResult({ success: true, data: null })).toBeNull();
+  });
+
+  test.each([
+    ["a message", { success: true, message: "done" }],
+    ["a message with data", { success: true, data: 1, message: "done" }],
+    ["pagination", { success: true, data: [], pagination: { total: 0 } }],
+    ["nothing but success", { success: true }],
+    ["a failure without an error text", { success: false, reason: "full" }],
+    ["a success that is no boolean", { success: 1, data: 1 }],
+    ["an object of another shape", { data: 1 }],
+    ["a list", [true]],
+    ["null", null],
+    ["text", "data"],
+  ])("keeps %s as it is", (_name, result) => {
+    expect(unwrapNetconduitResult(result)).toBe(result);
+  });
+
+  function failure(result: unknown): RpcError {
+    try {
+      unwrapNetconduitResult(result);
+    } catch (error) {
+      return error as RpcError;
+    }
+    throw new Error("nothing was thrown");
+  }
+
+  test("throws what netconduit wraps as an error, with code and details", () => {
+    const error = failure({ success: false, error: "User not found", code: 4000, details: { id: 7 } });
+    expect(error).toBeInstanceOf(RpcError);
+    expect([error.code, error.message, error.details]).toEqual([4000, "User not found", { id: 7 }]);
+  });
+
+  test("throws with UNKNOWN and without details when netconduit gave neither", () => {
+    const error = failure({ success: false, error: "Division by zero" });
+    expect([error.code, error.details]).toEqual([ErrorCode.UNKNOWN, undefined]);
+  });
+
+  test("keeps further keys of an error as details", () => {
+    expect(failure({ success: false, error: "busy", queue: 3, details: "none" }).details).toEqual({ queue: 3 });
+  });
+
+  test("does not take a code that is no whole number", () => {
+    expect(failure({ success: false, error: "x", code: "E42" }).code).toBe(ErrorCode.UNKNOWN);
+  });
+});

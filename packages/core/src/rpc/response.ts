@@ -1,0 +1,144 @@
+import { ErrorCode, RpcError } from "../errors.ts";
+
+/** Page facts of {@link Response.withPagination}; snake_case because netconduit's clients read these names. */
+export interface Pagination {
+  /** Items on all pages together. */
+  readonly total: number;
+  /** This page, counted from 1. */
+  readonly page: number;
+  readonly page_size: number;
+  readonly total_pages: number;
+  readonly has_next: boolean;
+  readonly has_prev: boolean;
+}
+
+/** The wrapper of netconduit's `response(data, metadata)`. */
+export interface ResponseWithMetadata<T, M> {
+  readonly success: true;
+  readonly data: T;
+  readonly metadata: M;
+}
+
+/** What `response.withPagination` sends. */
+export interface PaginatedResponse<T> {
+  readonly success: true;
+  readonly data: readonly T[];
+  readonly pagination: Pagination;
+}
+
+/** Builds the results a handler returns. */
+export interface Response {
+  /** The result as it is: the caller gets `data`. */
+  <T>(data: T): T;
+  /** The caller gets `{success: true, data, metadata}`. */
+  <T, M extends Readonly<Record<string, unknown>>>(data: T, metadata: M): ResponseWithMetadata<T, M>;
+
+  /** Success and nothing more: `{success: true}`. */
+  ok(): { readonly success: true };
+  /** Success with data: `{success: true, data, message?}`. */
+  ok<T>(options: { readonly data: T; readonly message?: string | undefined }): {
+    readonly success: true;
+    readonly data: T;
+    readonly message?: string;
+  };
+  /** Success with a message: `{success: true, message}`. */
+  ok(options: { readonly message: string }): { readonly success: true; readonly message: string };
+
+  /**
+   * One page of a list: `{success: true, data, pagination}`. `page` counts from 1 (default 1), `pageSize` defaults to 10.
+   *
+   * @throws RpcError VALIDATION when `total`, `page` or `pageSize` is no whole number, or too small: they usually come
+   * straight from the caller's parameters.
+   */
+  withPagination<T>(options: {
+    readonly data: readonly T[];
+    readonly total: number;
+    readonly page?: number | undefined;
+    readonly pageSize?: number | undefined;
+  }): PaginatedResponse<T>;
+}
+
+interface OkOptions {
+  readonly data?: unknown;
+  readonly message?: string | undefined;
+}
+
+function ok(options: OkOptions = {}): { success: true; data?: unknown; message?: string } {
+  const result: { success: true; data?: unknown; message?: string } = { success: true };
+  if (options.data !== undefined) result.data = options.data;
+  if (options.message) result.message = options.message;
+  return result;
+}
+
+function withPagination<T>(options: {
+  readonly data: readonly T[];
+  readonly total: number;
+  readonly page?: number | undefined;
+  readonly pageSize?: number | undefined;
+}): PaginatedResponse<T> {
+  const { data, total, page = 1, pageSize = 10 } = options;
+  requireWhole("total", total, 0);
+  requireWhole("page", page, 1);
+  requireWhole("pageSize", pageSize, 1);
+  const totalPages = Math.ceil(total / pageSize);
+  return {
+    success: true,
+    data,
+    pagination: {
+      total,
+      page,
+      page_size: pageSize,
+      total_pages: totalPages,
+      has_next: page < totalPages,
+      has_prev: page > 1,
+    },
+  };
+}
+
+function requireWhole(field: string, value: number, min: number): void {
+  if (Number.isSafeInteger(value) && value >= min) return;
+  const expected = `a whole number of ${min} or more`;
+  throw new RpcError(ErrorCode.VALIDATION, `${field} must be ${expected}, got ${String(value)}`, {
+    details: { field, expected, received: String(value) },
+  });
+}
+
+/**
+ * Results for a handler to return, one-to-one with netconduit's `Response`. Plain values may be returned as they are;
+ * `response(data)` is there so that ported code reads the same.
+ */
+export const response: Response = Object.assign(
+  (data: unknown, metadata?: Readonly<Record<string, unknown>>): unknown =>
+    metadata === undefined ? data : { success: true, data, metadata },
+  { ok, withPagination },
+) as Response;
+
+/**
+ * What a method of a netconduit server returned, freed from the wrapper that server puts around every result:
+ * `{success: true, data}` becomes `data`. A wrapper with more in it (`response.ok(message)`, pagination, metadata), and
+ * anything that is no wrapper, is returned as it is.
+ *
+ * @throws RpcError when the wrapper says `{success: false, error}`, with netconduit's code (UNKNOWN if it gave none)
+ * and details. netconduit's numbers are passed on; a few mean something else there (its `TIMEOUT` is 1002).
+ */
+export function unwrapNetconduitResult(result: unknown): unknown {
+  if (typeof result !== "object" || result === null || Array.isArray(result)) return result;
+  const wrapper = result as Record<string, unknown>;
+  if (wrapper["success"] === true) {
+    return Object.keys(wrapper).length === 2 && Object.hasOwn(wrapper, "data") ? wrapper["data"] : result;
+  }
+  if (wrapper["success"] === false && typeof wrapper["error"] === "string") throw errorFromWrapper(wrapper);
+  return result;
+}
+
+function errorFromWrapper(wrapper: Record<string, unknown>): RpcError {
+  const { success, error, code, details, ...rest } = wrapper;
+  const facts = { ...rest, ...(isMap(details) ? details : {}) };
+  return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, error as string, {
+    details: Object.keys(facts).length === 0 ? undefined : facts,
+  });
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

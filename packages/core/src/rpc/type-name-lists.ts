@@ -1,0 +1,39 @@
+/** The names of one field's types, in the schema's order, possibly repeated. */
+export type TypeNames = readonly string[];
+/** Fields of an object schema. */
+export type FieldNames = ReadonlyMap<string, TypeNames>;
+
+/** The name of the type of one value, for literals and enumerations. */
+export function typeNameOf(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return "str";
+    case "boolean":
+      return "bool";
+    case "bigint":
+      return "int";
+    case "number":
+      return Number.isInteger(value) ? "int" : "float";
+    case "undefined":
+      return "None";
+    default:
+      return value === null ? "None" : "Any";
+  }
+}
+
+/** Fields of a value that has one of several shapes: a field that some shapes lack may be left out. */
+export function mergeAlternatives(shapes: readonly FieldNames[]): FieldNames {
+  const merged = new Map<string, TypeNames>();
+  for (const shape of shapes) {
+    for (const [name, types] of shape) merged.set(name, [...(merged.get(name) ?? []), ...types]);
+  }
+  for (const [name, types] of merged) {
+    if (!shapes.every((shape) => shape.has(name))) merged.set(name, [...types, "None"]);
+  }
+  return merged;
+}
+
+/** Fields of a value that has all of several shapes at once. */
+export function mergeParts(shapes: readonly FieldNames[]): FieldNames {
+  return new Map(shapes.flatMap((shape) => [...shape]));
+}

@@ -1,0 +1,62 @@
+/**
+ * Names of types for discovery (`listall`). netconduit names Python types there, and peers of both kinds read the
+ * answer, so these are its names: `str`, `int`, `float`, `bool`, `bytes`, `datetime`, `list`, `dict`, `None`, `Any`.
+ * Several possible types are joined as Python writes them, `"int | str"`; what may be left out or be null ends in
+ * `"| None"`.
+ */
+
+import { fieldsOfJsonSchema, namesOfJsonSchema } from "./json-schema-type-names.ts";
+import type { Schema, SchemaProps } from "./schema.ts";
+import type { TypeNames } from "./type-name-lists.ts";
+import { fieldsOfValibot, isValibotNode, namesOfValibot } from "./valibot-type-names.ts";
+
+/** Standard JSON Schema, which zod from 4.2 and ArkType implement beside Standard Schema. */
+interface JsonSchemaProps extends SchemaProps {
+  readonly jsonSchema?: Partial<Record<"input" | "output", (options: object) => unknown>>;
+}
+
+/**
+ * Parameter names and types of a method: `{a: "int", note: "str | None"}`, as a caller is to pass them. Reads valibot
+ * schemas, and those of any library with Standard JSON Schema; for others, and for what is no object schema, `{}`.
+ * Never throws.
+ */
+export function describeParams(schema: Schema | null | undefined): Record<string, string> {
+  const described: Record<string, string> = {};
+  for (const [name, types] of read(schema, "input", fieldsOfValibot, fieldsOfJsonSchema) ?? []) {
+    if (name !== "__proto__") described[name] = joinTypeNames(types);
+  }
+  return described;
+}
+
+/** The type of a method's result, as a caller receives it. `"Any"` without a schema, or if it tells nothing. Never throws. */
+export function describeResult(schema: Schema | null | undefined): string {
+  return joinTypeNames(read(schema, "output", namesOfValibot, namesOfJsonSchema) ?? []);
+}
+
+function read<T>(
+  schema: Schema | null | undefined,
+  side: "input" | "output",
+  ofValibot: (node: unknown, side: "input" | "output") => T,
+  ofJsonSchema: (root: unknown) => T,
+): T | null {
+  if (schema === null || schema === undefined) return null;
+  try {
+    if (isValibotNode(schema)) return ofValibot(schema, side);
+    const { jsonSchema } = schema["~standard"] as JsonSchemaProps;
+    const convert = jsonSchema?.[side];
+    if (convert === undefined) return null;
+    // zod throws on types that JSON has not (dates, bigints) unless told to leave them open
+    const options = { target: "draft-2020-12", libraryOptions: { unrepresentable: "any" } };
+    return ofJsonSchema(convert.call(jsonSchema, options));
+  } catch {
+    return null; // discovery is a courtesy: a schema that cannot be described still validates
+  }
+}
+
+/** One text for several names: each once, `None` last; `Any` and nothing at all are `Any`. */
+function joinTypeNames(names: TypeNames): string {
+  const distinct = new Set(names);
+  if (distinct.size === 0 || distinct.has("Any")) return "Any";
+  if (distinct.delete("None")) distinct.add("None");
+  return [...distinct].join(" | ");
+}

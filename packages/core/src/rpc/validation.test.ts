@@ -1,0 +1,266 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { ErrorCode, RpcError } from "../errors.ts";
+import type { Schema, SchemaIssue } from "./schema.ts";
+import { type FieldError, Validator } from "./validation.ts";
+
+function failure(schema: Schema, value: unknown): RpcError {
+  try {
+    void new Validator(schema, "params").run(value, "add");
+  } catch (error) {
+    if (error instanceof RpcError) return error;
+    throw error;
+  }
+  throw new Error("the value passed");
+}
+
+function fields(schema: Schema, value: unknown): [field: string, code: number][] {
+  const errors = failure(schema, value).details?.["errors"] as FieldError[];
+  return errors.map((error) => [error.field, error.code]);
+}
+
+/** A schema that answers with whatever issues it is given. */
+function failing(...issues: unknown[]): Schema {
+  return {
+    "~standard": { version: 1, vendor: "test", validate: () => ({ issues: issues as SchemaIssue[] }) },
+  };
+}
+
+const { VALIDATION, MISSING_FIELD, INVALID_TYPE } = ErrorCode;
+
+const libraries = [
+  {
+    name: "valibot",
+    user: v.object({
+      name: v.string(),
+      age: v.number(),
+      user: v.object({ email: v.pipe(v.string(), v.email()) }),
+      tags: v.array(v.string()),
+      role: v.picklist(["admin", "guest"]),
+      id: v.union([v.string(), v.number()]),
+      shape: v.variant("kind", [v.object({ kind: v.literal("circle") }), v.object({ kind: v.literal("square") })]),
+    }),
+    strict: v.strictObject({ a: v.number() }),
+    asynchronous: v.objectAsync({
+      a: v.pipeAsync(
+        v.number(),
+        v.checkAsync(async (a) => a > 0, "must be positive"),
+      ),
+    }),
+    defaults: v.object({ a: v.optional(v.number(), 5), b: v.pipe(v.string(), v.transform(Number)) }),
+  },
+  {
+    name: "zod",
+    user: z.object({
+      name: z.string(),
+      age: z.number(),
+      user: z.object({ email: z.email() }),
+      tags: z.array(z.string()),
+      role: z.enum(["admin", "guest"]),
+      id: z.union([z.string(), z.number()]),
+      shape: z.discriminatedUnion("kind", [
+        z.object({ kind: z.literal("circle") }),
+        z.object({ kind: z.literal("square") }),
+      ]),
+    }),
+    strict: z.strictObject({ a: z.number() }),
+    asynchronous: z.object({ a: z.number().refine(async (a) => a > 0, "must be positive") }),
+    defaults: z.object({ a: z.number().default(5), b: z.string().transform(Number) }),
+  },
+];
+
+const valid = {
+  name: "Ada",
+  age: 36,
+  user: { email: "ada@example.com" },
+  tags: ["x"],
+  role: "admin",
+  id: 1,
+  shape: { kind: "circle" },
+};
+
+describe.each(libraries)("a validator of a $name schema", ({ user, strict, asynchronous, defaults }) => {
+  test("returns a valid value at once, not as a promise", () => {
+    expect(new Validator(user, "params").run(valid, "add")).toEqual(valid);
+  });
+
+  test("returns the schema's output, with defaults and transformations applied", () => {
+    expect(new Validator(defaults, "params").run({ b: "7" }, "add")).toEqual({ a: 5, b: 7 });
+  });
+
+  test("lists every field with its path and a code of its own", () => {
+    const value = { ...valid, name: undefined, age: "36", user: { email: "nobody" }, tags: ["x", 5] };
+    expect(fields(user, value)).toEqual([
+      ["name", MISSING_FIELD],
+      ["age", INVALID_TYPE],
+      ["user.email", VALIDATION],
+      ["tags.1", INVALID_TYPE],
+    ]);
+  });
+
+  test("gives the path as keys and indexes too", () => {
+    const errors = failure(user, { ...valid, tags: ["x", 5] }).details?.["errors"] as FieldError[];
+    expect(errors[0]?.path).toEqual(["tags", 1]);
+  });
+
+  test("has the code 2001 when nothing but missing fields is wrong", () => {
+    const { name, age, ...rest } = valid;
+    expect(failure(user, rest).code).toBe(MISSING_FIELD);
+  });
+
+  test("has the code 2002 when nothing but types is wrong", () => {
+    expect(failure(user, { ...valid, name: 1, age: "1" }).code).toBe(INVALID_TYPE);
+  });
+
+  test("has the code 2000 when different things are wrong", () => {
+    expect(failure(user, { ...valid, name: 1, age: undefined }).code).toBe(VALIDATION);
+  });
+
+  test("calls a value outside a list a validation error, and a value of no member of a union a wrong type", () => {
+    expect(fields(user, { ...valid, role: "root", id: true })).toEqual([
+      ["role", VALIDATION],
+      ["id", INVALID_TYPE],
+    ]);
+  });
+
+  test("calls an unknown discriminator a validation error, and an absent one a missing field", () => {
+    expect(fields(user, { ...valid, shape: { kind: "line" } })).toEqual([["shape.kind", VALIDATION]]);
+    expect(fields(user, { ...valid, shape: {} })).toEqual([["shape.kind", MISSING_FIELD]]);
+  });
+
+  test("calls null a wrong type: it is there", () => {
+    expect(fields(user, { ...valid, name: null })).toEqual([["name", INVALID_TYPE]]);
+  });
+
+  test("reports a value that is absent altogether as the missing field ''", () => {
+    expect(fields(user, undefined)).toEqual([["", MISSING_FIELD]]);
+  });
+
+  test("reports a value that is not an object as of a wrong type", () => {
+    expect(fields(user, 5)).toEqual([["", INVALID_TYPE]]);
+  });
+
+  test("names an unknown key of a strict object at its own path", () => {
+    expect(fields(strict, { a: 1, b: 2 })).toEqual([["b", VALIDATION]]);
+  });
+
+  test("resolves to the output of an asynchronous schema", async () => {
+    await expect(new Validator(asynchronous, "params").run({ a: 1 }, "add")).resolves.toEqual({ a: 1 });
+  });
+
+  test("rejects with the same error when the schema is asynchronous", async () => {
+    await expect(new Validator(asynchronous, "params").run({ a: -1 }, "add")).rejects.toMatchObject({
+      code: VALIDATION,
+      message: "Validation error in add",
+      details: { errors: [{ field: "a", message: "must be positive" }] },
+    });
+  });
+
+  test("does not repeat a long received value", () => {
+    const error = failure(user, { ...valid, age: "x".repeat(100_000) });
+    expect(JSON.stringify(error.details).length).toBeLessThan(500);
+  });
+
+  test("lists 100 fields at most and counts the rest", () => {
+    const details = failure(user, { ...valid, tags: Array.from({ length: 150 }, () => 1) }).details;
+    expect(details?.["errors"]).toHaveLength(100);
+    expect(details?.["omitted"]).toBe(50);
+  });
+});
+
+describe("the message of a validation error", () => {
+  test.each([
+    ["params", "Validation error in add"],
+    ["data", "Validation error in message add"],
+    ["result", "Validation error in the result of add"],
+  ] as const)("says where %s came from", (subject, message) => {
+    const validator = new Validator(v.number(), subject);
+    expect(() => validator.run("x", "add")).toThrow(message);
+  });
+});
+
+describe("a validator of any other library", () => {
+  test("takes path segments as bare keys and as objects", () => {
+    expect(fields(failing({ message: "no", path: ["a", { key: "b" }, 0] }), { a: { b: [1] } })).toEqual([
+      ["a.b.0", VALIDATION],
+    ]);
+  });
+
+  test("turns a symbol key into text, which can travel", () => {
+    expect(fields(failing({ message: "no", path: [Symbol("s")] }), {})).toEqual([["Symbol(s)", MISSING_FIELD]]);
+  });
+
+  test("calls validate on the schema's own object, so that a library may rely on `this`", () => {
+    class Standard {
+      readonly version = 1;
+      readonly vendor = "test";
+      private readonly output = "from this";
+      validate(_value: unknown): { value: string } {
+        return { value: this.output };
+      }
+    }
+    expect(new Validator({ "~standard": new Standard() }, "params").run(1, "add")).toBe("from this");
+  });
+
+  test("waits for a thenable that is no Promise", async () => {
+    // biome-ignore lint/suspicious/noThenProperty: it is the point of the test
+    const thenable = { then: (resolve: (result: unknown) => void) => resolve({ value: 7 }) };
+    const schema = { "~standard": { version: 1, vendor: "test", validate: () => thenable } } as unknown as Schema;
+    await expect(new Validator(schema, "params").run(1, "add")).resolves.toBe(7);
+  });
+
+  test("lets what a schema's own code throws pass through", () => {
+    const schema = v.pipe(
+      v.number(),
+      v.check(() => {
+        throw new TypeError("bug in the check");
+      }),
+    );
+    expect(() => new Validator(schema, "params").run(1, "add")).toThrow(TypeError);
+  });
+
+  test("clips long keys, so that a record's keys are not echoed in full", () => {
+    const [first] = fields(failing({ message: "no", path: ["k".repeat(5000)] }), {});
+    expect(first?.[0].length).toBe(100);
+  });
+
+  test("does not report fields of a Map as missing", () => {
+    expect(fields(failing({ message: "no", path: ["k"] }), new Map([["k", 1]]))).toEqual([["k", VALIDATION]]);
+  });
+
+  test("reports a field of something that is no object as missing", () => {
+    expect(fields(failing({ message: "no", path: ["a", "b"] }), { a: 1 })).toEqual([["a.b", MISSING_FIELD]]);
+  });
+
+  const throwing = {
+    get path(): never {
+      throw new Error("touched");
+    },
+    message: "no",
+  };
+  const cyclic: Record<string, unknown> = { kind: "schema", type: "union", message: "no" };
+  cyclic["issues"] = [cyclic];
+  test.each([
+    ["null", null],
+    ["undefined", undefined],
+    ["text", "no"],
+    ["an issue without a message", {}],
+    ["a message that is no text", { message: 5 }],
+    ["a path that is no list", { message: "no", path: 5 }],
+    ["a path of nothing", { message: "no", path: [null, undefined, Number.NaN] }],
+    ["a getter that throws", throwing],
+    ["a union that contains itself", cyclic],
+    ["a zod union without branches", { message: "no", code: "invalid_union", errors: [[]] }],
+    ["unknown keys that are no list", { message: "no", code: "unrecognized_keys", keys: 5 }],
+  ])("turns an issue that is %s into an RpcError and nothing else", (_name, issue) => {
+    const error = failure(failing(issue), { a: 1 });
+    expect(error.details?.["errors"]).toHaveLength(1);
+  });
+
+  test("fails with the code 2000 and an empty list when the issues are no list", () => {
+    const schema = { "~standard": { version: 1, vendor: "test", validate: () => ({ issues: {} }) } };
+    const error = failure(schema as unknown as Schema, 1);
+    expect([error.code, error.details]).toEqual([VALIDATION, { errors: [] }]);
+  });
+});

@@ -1,0 +1,176 @@
+import { ErrorCode, RpcError } from "../errors.ts";
+import { clip } from "./describe-value.ts";
+import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
+
+/** What a {@link Validator} checks: parameters of a method, data of a message, or the result of a method. */
+export type ValidationSubject = "params" | "data" | "result";
+
+/** One field that failed, as it travels in `details.errors`. */
+export interface FieldError {
+  /** The path joined by dots, `""` for the value itself. */
+  readonly field: string;
+  /** Keys and indexes from the value to the field. */
+  readonly path: readonly (string | number)[];
+  /** The schema library's message, clipped. */
+  readonly message: string;
+  /** MISSING_FIELD (2001), INVALID_TYPE (2002) or VALIDATION (2000). */
+  readonly code: number;
+}
+
+/** A list of a million wrong items must not become a reply of a million entries. */
+const MAX_FIELD_ERRORS = 100;
+const MAX_MESSAGE_CHARS = 200;
+const MAX_KEY_CHARS = 100;
+const MAX_PATH_KEYS = 128;
+/** Unions nest; a union in a union in a union is deep enough to tell a wrong type from a wrong value. */
+const MAX_UNION_DEPTH = 4;
+
+/** Runs one schema over many values. Stateless between runs; make one per method or message type. */
+export class Validator<Output = unknown> {
+  /** The schema's own object, so that `validate` is called on it: a library may rely on `this`. */
+  readonly #standard: SchemaProps<unknown, Output>;
+  readonly #subject: ValidationSubject;
+
+  constructor(schema: Schema<unknown, Output>, subject: ValidationSubject) {
+    this.#standard = schema["~standard"];
+    this.#subject = subject;
+  }
+
+  /**
+   * The schema's output for `value`: at once when the schema is synchronous, otherwise a promise. `name` is the method
+   * or message type, for the error message.
+   *
+   * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each field, the first 100 of
+   * them; `details.omitted` counts the rest. Its code is the one all fields share, else VALIDATION. What a schema's
+   * own callbacks throw passes through unchanged.
+   */
+  run(value: unknown, name: string): Output | Promise<Output> {
+    const result = this.#standard.validate(value);
+    if (typeof (result as PromiseLike<unknown>).then === "function") {
+      return this.#finishLater(result as Promise<SchemaResult<Output>>, value, name);
+    }
+    return this.#finish(result as SchemaResult<Output>, value, name);
+  }
+
+  async #finishLater(result: Promise<SchemaResult<Output>>, value: unknown, name: string): Promise<Output> {
+    return this.#finish(await result, value, name);
+  }
+
+  #finish(result: SchemaResult<Output>, value: unknown, name: string): Output {
+    if (result.issues) throw validationError(messageFor(this.#subject, name), result.issues, value);
+    return result.value;
+  }
+}
+
+function messageFor(subject: ValidationSubject, name: string): string {
+  if (subject === "params") return `Validation error in ${name}`; // netconduit's words
+  return subject === "data" ? `Validation error in message ${name}` : `Validation error in the result of ${name}`;
+}
+
+function validationError(message: string, issues: readonly SchemaIssue[], value: unknown): RpcError {
+  const errors: FieldError[] = [];
+  const count = Array.isArray(issues) ? issues.length : 0;
+  let listed = 0;
+  while (listed < count && errors.length < MAX_FIELD_ERRORS) appendFieldErrors(errors, issues[listed++], value);
+  const omitted = count - listed;
+  const first = errors[0]?.code ?? ErrorCode.VALIDATION;
+  const code = omitted === 0 && errors.every((error) => error.code === first) ? first : ErrorCode.VALIDATION;
+  return new RpcError(code, message, { details: omitted === 0 ? { errors } : { errors, omitted } });
+}
+
+/** The fields that valibot and zod add to an issue, none of which can be relied on. */
+interface IssueExtras {
+  readonly kind?: unknown;
+  readonly type?: unknown;
+  readonly expected?: unknown;
+  readonly received?: unknown;
+  readonly issues?: unknown;
+  readonly code?: unknown;
+  readonly keys?: unknown;
+  readonly errors?: unknown;
+}
+
+function appendFieldErrors(errors: FieldError[], issue: SchemaIssue | undefined, value: unknown): void {
+  try {
+    const extras = issue as SchemaIssue & IssueExtras; // if it is none, the catch below has it
+    const path = pathOf(extras);
+    const message = messageOf(extras);
+    if (extras.code === "unrecognized_keys" && Array.isArray(extras.keys)) {
+      // zod reports unknown keys on the object that holds them; a field error stands at the field
+      for (const key of extras.keys.slice(0, MAX_FIELD_ERRORS - errors.length)) {
+        errors.push(fieldError([...path, keyOf(key)], message, ErrorCode.VALIDATION));
+      }
+      return;
+    }
+    errors.push(fieldError(path, message, codeOf(extras, path, value)));
+  } catch {
+    // an issue whose getters throw still says that validation failed
+    errors.push(fieldError([], "Validation failed", ErrorCode.VALIDATION));
+  }
+}
+
+function fieldError(path: readonly (string | number)[], message: string, code: number): FieldError {
+  const sent = path.map((key) => (typeof key === "string" ? clip(key, MAX_KEY_CHARS) : key));
+  return { field: sent.join("."), path: sent, message, code };
+}
+
+function pathOf(issue: SchemaIssue): (string | number)[] {
+  const path: (string | number)[] = [];
+  if (!Array.isArray(issue.path)) return path;
+  for (const segment of issue.path.slice(0, MAX_PATH_KEYS)) {
+    path.push(keyOf(typeof segment === "object" && segment !== null ? segment.key : segment));
+  }
+  return path;
+}
+
+/** A key as it can travel: symbols and stranger things become text. */
+function keyOf(key: unknown): string | number {
+  return typeof key === "number" && Number.isFinite(key) ? key : String(key);
+}
+
+function messageOf(issue: SchemaIssue & IssueExtras): string {
+  if (typeof issue.message !== "string" || issue.message === "") return "Validation failed";
+  const received = issue.received; // valibot quotes the whole received value in its message
+  const short =
+    typeof received === "string" && received !== clip(received)
+      ? issue.message.split(received).join(clip(received))
+      : issue.message;
+  return clip(short, MAX_MESSAGE_CHARS);
+}
+
+function codeOf(issue: IssueExtras, path: readonly (string | number)[], value: unknown): number {
+  if (isAbsent(value, path)) return ErrorCode.MISSING_FIELD;
+  return isWrongType(issue, 0) ? ErrorCode.INVALID_TYPE : ErrorCode.VALIDATION;
+}
+
+function isAbsent(value: unknown, path: readonly (string | number)[]): boolean {
+  let current = value;
+  for (const key of path) {
+    if (current instanceof Map || current instanceof Set) return false; // not walked: no decoded value has them
+    if (typeof current !== "object" || current === null || !(key in current)) return true;
+    current = (current as Record<string | number, unknown>)[key];
+  }
+  return current === undefined;
+}
+
+/** Valibot's schemas that refuse a value for what it is, not for its type. Zod calls the same `invalid_value`. */
+const VALUE_SCHEMAS: ReadonlySet<unknown> = new Set(["literal", "picklist", "enum", "variant"]);
+
+function isWrongType(issue: IssueExtras, depth: number): boolean {
+  if (depth > MAX_UNION_DEPTH) return false;
+  if (issue.kind === "schema") {
+    if (issue.type === "variant" && issue.expected === "Object") return true; // not even an object
+    if (VALUE_SCHEMAS.has(issue.type) || issue.expected === "never") return false;
+    return isNonEmptyArray(issue.issues) ? issue.issues.every((inner) => isWrongType(inner, depth + 1)) : true;
+  }
+  if (issue.code === "invalid_union" && isNonEmptyArray(issue.errors)) {
+    return (issue.errors as unknown[]).every(
+      (branch) => isNonEmptyArray(branch) && branch.every((inner) => isWrongType(inner, depth + 1)),
+    );
+  }
+  return issue.code === "invalid_type";
+}
+
+function isNonEmptyArray(value: unknown): value is IssueExtras[] {
+  return Array.isArray(value) && value.length > 0;
+}

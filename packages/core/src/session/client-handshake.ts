@@ -1,0 +1,177 @@
+/**
+ * The client's side of the login, no I/O: payloads in, steps out.
+ *
+ * AUTH_REQUEST offers SCRAM, and netconduit's password hash beside it where `allowPasswordHash` says so. A server of
+ * ours challenges and, in AUTH_SUCCESS, proves that it knows the password too; a netconduit server ignores `scram` and
+ * decides by the hash. Without `allowPasswordHash` no server gets in that has not proved itself, whatever it sends.
+ */
+import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { FrameType } from "../wire/constants.ts";
+import { type Extensions, isMap, negotiate, offered } from "./extensions.ts";
+import { passwordHash } from "./password-hash.ts";
+import { type AuthMethod, clippedText, infoPayload, type LocalInfo, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import { ScramClient, type ScramKeyCache } from "./scram.ts";
+
+/** SCRAM wants a user name, this protocol has none: there is one password. */
+const USERNAME = "netconduit";
+
+const frameTypes: ReadonlySet<number> = new Set(Object.values(FrameType));
+
+/** Codes of AUTH_FAILURE that become the error's code; any other becomes AUTH_FAILED. */
+const failureCodes: ReadonlySet<unknown> = new Set([
+  ErrorCode.AUTH_FAILED,
+  ErrorCode.SERVER_FULL,
+  ErrorCode.AUTH_TIMEOUT,
+  ErrorCode.PASSWORD_HASH_REFUSED,
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.RATE_LIMITED,
+]);
+
+/** What a client does next. */
+export type ClientStep =
+  | { readonly kind: "send"; readonly type: typeof FrameType.AUTH_RESPONSE; readonly payload: { readonly data: string } }
+  | {
+      readonly kind: "accepted";
+      readonly sessionToken: string;
+      readonly server: PeerInfo;
+      readonly extensions: Extensions;
+      readonly method: AuthMethod;
+    }
+  | { readonly kind: "failed"; readonly error: ConduitError };
+
+/** Inputs of {@link ClientHandshake}. */
+export interface ClientHandshakeOptions {
+  readonly password: string;
+  readonly info: LocalInfo;
+  /** Also send netconduit's replayable hash, to whoever answers at the address. */
+  readonly allowPasswordHash: boolean;
+  readonly crypto: RuntimeCrypto;
+  /** Lives as long as the client, so that a reconnect skips PBKDF2. */
+  readonly cache: ScramKeyCache;
+}
+
+/** One login. */
+export class ClientHandshake {
+  readonly #options: ClientHandshakeOptions;
+  readonly #scram: ScramClient;
+  /** `requested`: AUTH_REQUEST is out. `answering`: a challenge is being worked on. `answered`: it is answered. */
+  #stage: "new" | "requested" | "answering" | "answered" | "over" = "new";
+
+  /** @throws ConduitError INVALID_CONFIG for an empty password. */
+  constructor(options: ClientHandshakeOptions) {
+    this.#options = options;
+    this.#scram = new ScramClient({
+      username: USERNAME,
+      password: options.password,
+      crypto: options.crypto,
+      cache: options.cache,
+    });
+  }
+
+  /**
+   * The payload of AUTH_REQUEST. Call it once, before anything is received.
+   * @throws ConduitError INVALID_STATE the second time.
+   */
+  async start(): Promise<Record<string, unknown>> {
+    if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
+    this.#stage = "requested";
+    const { password, info, allowPasswordHash, crypto } = this.#options;
+    const payload: Record<string, unknown> = {};
+    // netconduit's keys come first and in its order, so its server sees the request that its own client sends.
+    if (allowPasswordHash) payload.password_hash = await passwordHash(password, crypto);
+    payload.client_info = infoPayload(info);
+    payload.scram = this.#scram.clientFirst;
+    payload.extensions = offered();
+    return payload;
+  }
+
+  /**
+   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
+   * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   */
+  async receive(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
+    try {
+      return await this.#take(type, payload);
+    } catch (error) {
+      this.#stage = "over";
+      if (error instanceof ConduitError) return { kind: "failed", error };
+      throw error;
+    }
+  }
+
+  async #take(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
+    const stage = this.#stage;
+    // A server may give up at any time, also while a challenge is being worked on: it is full, stops, or lost patience.
+    if (type === FrameType.AUTH_FAILURE && stage !== "new" && stage !== "over") throw this.#refusal(payload);
+    if (type === FrameType.AUTH_CHALLENGE && stage === "requested") return this.#answer(payload);
+    if (type === FrameType.AUTH_SUCCESS && (stage === "requested" || stage === "answered")) return this.#accept(payload);
+    const name = `0x${type.toString(16).padStart(4, "0")}`;
+    if (!frameTypes.has(type)) {
+      throw new ConduitError(ErrorCode.NOT_NETCONDUIT, `The server answers the login with unknown frame type ${name}`);
+    }
+    throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, `The server sent frame type ${name} out of turn in the login`);
+  }
+
+  async #answer(payload: Record<string, unknown> | null): Promise<ClientStep> {
+    this.#stage = "answering";
+    const challenge = payload?.data;
+    if (typeof challenge !== "string") {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_CHALLENGE must be a map with a string data");
+    }
+    const data = await this.#scram.challenge(challenge);
+    // Asked through a method: another frame may have ended the login while the keys were derived.
+    if (this.#isOver()) throw new ConduitError(ErrorCode.INVALID_STATE, "The login ended before its challenge was answered");
+    this.#stage = "answered";
+    return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { data } };
+  }
+
+  #isOver(): boolean {
+    return this.#stage === "over";
+  }
+
+  #accept(payload: Record<string, unknown> | null): ClientStep {
+    const challenged = this.#stage === "answered";
+    this.#stage = "over";
+    if (!isMap(payload)) throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_SUCCESS must be a map");
+    const { scram, session_token, server_info, extensions } = payload;
+    if (challenged && typeof scram === "string") {
+      this.#scram.verify(scram);
+    } else if (challenged || !this.#options.allowPasswordHash) {
+      throw new ConduitError(
+        ErrorCode.SERVER_NOT_TRUSTED,
+        "The server accepted the login without proving that it knows the password",
+      );
+    }
+    if (typeof session_token !== "string") {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "session_token of AUTH_SUCCESS must be a string");
+    }
+    return {
+      kind: "accepted",
+      sessionToken: session_token,
+      server: parsePeerInfo(server_info, extensions),
+      extensions: negotiate(extensions),
+      method: challenged ? "scram" : "password-hash",
+    };
+  }
+
+  #refusal(payload: Record<string, unknown> | null): ConduitError {
+    const code = payload?.code;
+    const reason = clippedText(payload?.reason) || "no reason given";
+    if (code === undefined && this.#stage === "requested" && !this.#options.allowPasswordHash) {
+      return new ConduitError(
+        ErrorCode.PASSWORD_HASH_REFUSED,
+        `The server refused the login (${reason}). It looks like a netconduit server, which knows only the password hash; ` +
+          "the client's option allowPasswordHash: true sends it",
+      );
+    }
+    if (typeof code === "number" && failureCodes.has(code)) {
+      return new ConduitError(code, `The server refused the login with ${errorCodeName(code)}: ${reason}`);
+    }
+    return new ConduitError(
+      ErrorCode.AUTH_FAILED,
+      `The server refused the login: ${reason}`,
+      code === undefined ? {} : { details: { code } },
+    );
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The extensions of protocol 1.0 that two of our own peers agree on at login. Silence means a netconduit peer: none.
+ */
+
+/** Names, as they stand in AUTH_REQUEST and AUTH_SUCCESS. */
+export const extensionNames = ["reply", "flow", "close", "cancel", "deadline", "call"] as const;
+export type ExtensionName = (typeof extensionNames)[number];
+
+/** Which extensions both sides speak. */
+export interface Extensions {
+  /** A MESSAGE with a correlation id asks for one reply: RPC_RESPONSE or RPC_ERROR with that id. */
+  readonly reply: boolean;
+  /** PAUSE and RESUME are sent and obeyed; replies and control frames go on. */
+  readonly flow: boolean;
+  /** CLOSE is answered by CLOSE_ACK. */
+  readonly close: boolean;
+  /** The frame CANCEL ends the call it names. */
+  readonly cancel: boolean;
+  /** RPC_REQUEST may carry `timeout_ms`. */
+  readonly deadline: boolean;
+  /** The client answers RPC_REQUEST too. */
+  readonly call: boolean;
+}
+
+/** What a netconduit peer speaks. */
+export const NO_EXTENSIONS: Extensions = Object.freeze(from(() => false));
+
+/** The map for `extensions` in AUTH_REQUEST: all this library knows. */
+export function offered(): Record<string, true> {
+  return toPayload(from(() => true));
+}
+
+/**
+ * What of a peer's `extensions` map this library speaks too; serves both sides, an offer and its acceptance. Names it
+ * does not know and parameters other than `true` are ignored; what is not a map offers nothing. Never throws.
+ */
+export function negotiate(offer: unknown): Extensions {
+  if (!isMap(offer)) return NO_EXTENSIONS;
+  return from((name) => Object.hasOwn(offer, name) && offer[name] === true);
+}
+
+/** The map for `extensions` in AUTH_SUCCESS: those accepted. */
+export function toPayload(extensions: Extensions): Record<string, true> {
+  const payload: Record<string, true> = {};
+  for (const name of extensionNames) {
+    if (extensions[name]) payload[name] = true;
+  }
+  return payload;
+}
+
+/** Whether a decoded value is a MessagePack map. */
+export function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+function from(has: (name: ExtensionName) => boolean): Extensions {
+  return {
+    reply: has("reply"),
+    flow: has("flow"),
+    close: has("close"),
+    cancel: has("cancel"),
+    deadline: has("deadline"),
+    call: has("call"),
+  };
+}

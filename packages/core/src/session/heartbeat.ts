@@ -1,0 +1,144 @@
+/**
+ * When to send a PING, and when to give up on the peer: timekeeping alone, driven by times that are handed in.
+ *
+ * Every byte from the peer is a sign of life, a PONG no more than any other. While this side does not read, the peer's
+ * signs of life wait in the socket, so its silence proves nothing: `suspend` stops that clock and `resume` starts it
+ * anew. The same holds while the whole process stood still (a debugger, a blocked event loop): a check that comes long
+ * after the one before it grants the peer one more interval.
+ *
+ * A PONG says nothing about which PING it answers, but a stream keeps their order. So one PING is measured at a time,
+ * and the PONGs of those sent before it are counted past.
+ *
+ * All times are `Runtime.now` milliseconds.
+ */
+
+/** Weight of a new sample in the average, as netconduit has it. */
+const AVERAGE_WEIGHT = 0.3;
+/** How much later than expected a check may come before it counts as a standstill of this process. */
+const STANDSTILL_SLACK_MS = 1000;
+
+/** Round-trip times. All zero before the first sample. */
+export interface Latency {
+  readonly lastMs: number;
+  /** Exponential moving average; a new sample weighs 0.3. */
+  readonly averageMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly samples: number;
+}
+
+/** What {@link Heartbeat.check} asks for: nothing, a PING (then call `sent`), or the end of the connection. */
+export type HeartbeatVerdict = "ok" | "ping" | "dead";
+
+/** The heartbeat of one connection. */
+export class Heartbeat {
+  /** From one PING to the next. */
+  readonly intervalMs: number;
+  /** Silence after which the peer is given up. */
+  readonly timeoutMs: number;
+  #sentAt: number;
+  #seenAt: number;
+  #checkedAt: number;
+  #suspended = false;
+  /** PINGs not answered yet. */
+  #unanswered = 0;
+  /** When the PING that is being measured was sent, and how many PONGs come before its own. */
+  #measuredAt = 0;
+  #measuredBehind = 0;
+  #measuring = false;
+  #lastMs = 0;
+  #averageMs = 0;
+  #minMs = 0;
+  #maxMs = 0;
+  #samples = 0;
+
+  /** The first PING is due one interval after `now`. */
+  constructor(intervalMs: number, timeoutMs: number, now: number) {
+    this.intervalMs = intervalMs;
+    this.timeoutMs = timeoutMs;
+    this.#sentAt = now;
+    this.#seenAt = now;
+    this.#checkedAt = now;
+  }
+
+  /** A PING was sent. */
+  sent(now: number): void {
+    this.#sentAt = now;
+    // What waits unread in the socket is not the peer's latency.
+    if (!this.#measuring && !this.#suspended) {
+      this.#measuring = true;
+      this.#measuredAt = now;
+      this.#measuredBehind = this.#unanswered;
+    }
+    this.#unanswered++;
+  }
+
+  /** A PONG arrived. One that no PING asked for is a sign of life and no more. */
+  pongReceived(now: number): void {
+    this.#seenAt = now;
+    if (this.#unanswered === 0) return;
+    this.#unanswered--;
+    if (!this.#measuring) return;
+    if (this.#measuredBehind > 0) {
+      this.#measuredBehind--;
+      return;
+    }
+    this.#measuring = false;
+    this.#sample(now - this.#measuredAt);
+  }
+
+  /** Bytes arrived. */
+  activity(now: number): void {
+    this.#seenAt = now;
+  }
+
+  /** This side stops reading: until `resume` the peer cannot be found dead. PINGs go on. */
+  suspend(): void {
+    this.#suspended = true;
+    this.#measuring = false;
+  }
+
+  /** This side reads again; the peer's silence counts from `now`. Does nothing if it was not suspended. */
+  resume(now: number): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
+    this.#seenAt = now;
+  }
+
+  /** What is to be done at `now`. */
+  check(now: number): HeartbeatVerdict {
+    if (now - this.#checkedAt > 2 * this.intervalMs + STANDSTILL_SLACK_MS) {
+      this.#seenAt = Math.max(this.#seenAt, now - this.timeoutMs + this.intervalMs);
+    }
+    this.#checkedAt = now;
+    if (!this.#suspended && now - this.#seenAt >= this.timeoutMs) return "dead";
+    return now - this.#sentAt >= this.intervalMs ? "ping" : "ok";
+  }
+
+  /** Milliseconds from `now` to the next check that can have another answer than "ok". Not negative. */
+  nextCheckMs(now: number): number {
+    const pingIn = this.#sentAt + this.intervalMs - now;
+    const deadIn = this.#suspended ? pingIn : this.#seenAt + this.timeoutMs - now;
+    return Math.max(0, Math.min(pingIn, deadIn));
+  }
+
+  /** Round-trip times so far. */
+  get latency(): Latency {
+    return {
+      lastMs: this.#lastMs,
+      averageMs: this.#averageMs,
+      minMs: this.#minMs,
+      maxMs: this.#maxMs,
+      samples: this.#samples,
+    };
+  }
+
+  #sample(ms: number): void {
+    const first = this.#samples === 0;
+    this.#samples++;
+    this.#lastMs = ms;
+    this.#averageMs = first ? ms : AVERAGE_WEIGHT * ms + (1 - AVERAGE_WEIGHT) * this.#averageMs;
+    this.#minMs = first ? ms : Math.min(this.#minMs, ms);
+    this.#maxMs = Math.max(this.#maxMs, ms);
+  }
+}

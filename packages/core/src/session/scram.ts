@@ -1,0 +1,197 @@
+/**
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677), both roles, no I/O: messages in, messages out.
+ *
+ *   client-first   n,,n=user,r=<client nonce>
+ *   server-first   r=<client nonce><server nonce>,s=<salt>,i=<iterations>
+ *   client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password>
+ *   server-final   v=<proof that the server does>
+ *
+ * The password never crosses the wire, and what does is bound to both nonces, so no part of it works a second time.
+ * Channel binding is not offered (gs2 header `n,,`): the runtimes do not all expose what it needs of TLS.
+ */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { escapeName, isEscapedName, malformed, parseAttributes, valueAt } from "./scram-attributes.ts";
+import { constantTimeEqual, normalizePassword, ScramKeyCache, type ScramServerKeys, utf8, xor } from "./scram-keys.ts";
+
+export { constantTimeEqual, ScramKeyCache, ScramServerKeys, type ScramServerKeysOptions } from "./scram-keys.ts";
+
+const GS2_HEADER = "n,,";
+/** Base64 of the gs2 header: what `c=` must say. */
+const CHANNEL = "biws";
+/** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
+const NONCE_BYTES = 18;
+
+/** Inputs of {@link ScramClient}. */
+export interface ScramClientOptions {
+  readonly username: string;
+  readonly password: string;
+  readonly crypto: RuntimeCrypto;
+  /** Keys of earlier logins. Default: none are kept. */
+  readonly cache?: ScramKeyCache | undefined;
+  /** Printable ASCII without commas. Default: 144 random bits. Give one in tests only. */
+  readonly nonce?: string | undefined;
+}
+
+/** The client's side of one login. Use it for one login only. */
+export class ScramClient {
+  /** The message that begins the login. */
+  readonly clientFirst: string;
+  readonly #nonce: string;
+  readonly #password: Uint8Array;
+  readonly #crypto: RuntimeCrypto;
+  readonly #cache: ScramKeyCache;
+  #serverSignature: Uint8Array | null = null;
+
+  /** @throws ConduitError INVALID_CONFIG for an empty password or user name. */
+  constructor(options: ScramClientOptions) {
+    if (options.username === "") throw new ConduitError(ErrorCode.INVALID_CONFIG, "SCRAM username must not be empty");
+    this.#password = normalizePassword(options.password);
+    this.#crypto = options.crypto;
+    this.#cache = options.cache ?? new ScramKeyCache();
+    this.#nonce = options.nonce ?? encodeBase64(options.crypto.randomBytes(NONCE_BYTES));
+    this.clientFirst = `${GS2_HEADER}n=${escapeName(options.username)},r=${this.#nonce}`;
+  }
+
+  /**
+   * Answers the server-first-message.
+   * @returns the client-final-message.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message or an unknown mandatory extension;
+   *   SERVER_NOT_TRUSTED for a nonce that does not extend ours, and for iterations out of bounds.
+   */
+  async challenge(serverFirst: string): Promise<string> {
+    const what = "server-first-message";
+    const attributes = parseAttributes(what, serverFirst, "rsi");
+    const nonce = valueAt(attributes, 0);
+    const salt = decodeBase64(valueAt(attributes, 1));
+    if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
+    if (salt === null || salt.length === 0) throw malformed(what, "the salt is not base64");
+    const iterations = parseIterations(what, valueAt(attributes, 2));
+    if (nonce.length <= this.#nonce.length || !nonce.startsWith(this.#nonce)) {
+      throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, "SCRAM: the server's nonce does not extend the client's");
+    }
+    const keys = await this.#cache.derive(this.#password, salt, iterations, this.#crypto);
+    const withoutProof = `c=${CHANNEL},r=${nonce}`;
+    const signed = utf8(`${this.clientFirst.slice(GS2_HEADER.length)},${serverFirst},${withoutProof}`);
+    const signature = await this.#crypto.hmacSha256(keys.storedKey, signed);
+    this.#serverSignature = await this.#crypto.hmacSha256(keys.serverKey, signed);
+    return `${withoutProof},p=${encodeBase64(xor(keys.clientKey, signature))}`;
+  }
+
+  /**
+   * Checks the server-final-message. Returns only if the server has proved that it knows the password.
+   * @throws ConduitError SERVER_NOT_TRUSTED for a wrong signature or a message out of turn; AUTH_FAILED for the
+   *   server's `e=`; INVALID_PAYLOAD_SHAPE for a malformed message.
+   */
+  verify(serverFinal: string): void {
+    const what = "server-final-message";
+    const expected = this.#serverSignature;
+    // Taken out before it is compared, so that one login cannot be finished twice.
+    this.#serverSignature = null;
+    if (serverFinal.startsWith("e=")) {
+      throw new ConduitError(ErrorCode.AUTH_FAILED, `SCRAM: the server answers ${serverFinal.slice(0, 100)}`);
+    }
+    const signature = decodeBase64(valueAt(parseAttributes(what, serverFinal, "v"), 0));
+    if (signature === null) throw malformed(what, "the signature is not base64");
+    if (expected === null || !constantTimeEqual(signature, expected)) {
+      throw new ConduitError(
+        ErrorCode.SERVER_NOT_TRUSTED,
+        "SCRAM: the server did not prove that it knows the password",
+      );
+    }
+  }
+}
+
+/** How a login ended on the server. The reason is for logs; a peer is told no more than that it failed. */
+export type ScramResult =
+  | { readonly ok: true; readonly serverFinal: string }
+  | { readonly ok: false; readonly reason: string };
+
+/** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
+export class ScramServer {
+  readonly #keys: ScramServerKeys;
+  readonly #crypto: RuntimeCrypto;
+  readonly #ownNonce: string;
+  #nonce = "";
+  /** client-first-message-bare and server-first-message, once a challenge is out and until it is answered. */
+  #signed: string | null = null;
+
+  /** @param nonce the server's part; default 144 random bits. Give one in tests only. */
+  constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce?: string) {
+    this.#keys = keys;
+    this.#crypto = crypto;
+    this.#ownNonce = nonce ?? encodeBase64(crypto.randomBytes(NONCE_BYTES));
+  }
+
+  /**
+   * Answers the client-first-message.
+   * @returns the server-first-message.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message, channel binding, another identity to act
+   *   as, or an unknown mandatory extension.
+   */
+  async first(clientFirst: string): Promise<string> {
+    const what = "client-first-message";
+    if (!clientFirst.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
+    const bare = clientFirst.slice(GS2_HEADER.length);
+    const attributes = parseAttributes(what, bare, "nr");
+    if (!isEscapedName(valueAt(attributes, 0))) throw malformed(what, "the user name is not escaped");
+    const clientNonce = valueAt(attributes, 1);
+    if (!isNonce(clientNonce)) throw malformed(what, "the nonce is not printable ASCII");
+    this.#nonce = clientNonce + this.#ownNonce;
+    const serverFirst = `r=${this.#nonce},s=${encodeBase64(this.#keys.salt)},i=${this.#keys.iterations}`;
+    this.#signed = `${bare},${serverFirst}`;
+    return serverFirst;
+  }
+
+  /** Checks the client-final-message. Never throws for what a peer sent. A challenge can be answered once. */
+  async final(clientFinal: string): Promise<ScramResult> {
+    const challenge = this.#signed;
+    this.#signed = null;
+    if (challenge === null) return { ok: false, reason: "SCRAM client-final-message refused: no challenge is open" };
+    let proof: Uint8Array;
+    try {
+      proof = this.#proofOf(clientFinal);
+    } catch (error) {
+      if (error instanceof ConduitError) return { ok: false, reason: error.message };
+      throw error;
+    }
+    const withoutProof = clientFinal.slice(0, clientFinal.lastIndexOf(",p="));
+    const signed = utf8(`${challenge},${withoutProof}`);
+    const signature = await this.#crypto.hmacSha256(this.#keys.storedKey, signed);
+    const storedKey = await this.#crypto.sha256(xor(signature, proof));
+    if (!constantTimeEqual(storedKey, this.#keys.storedKey)) return { ok: false, reason: "Invalid password" };
+    return {
+      ok: true,
+      serverFinal: `v=${encodeBase64(await this.#crypto.hmacSha256(this.#keys.serverKey, signed))}`,
+    };
+  }
+
+  #proofOf(clientFinal: string): Uint8Array {
+    const what = "client-final-message";
+    const attributes = parseAttributes(what, clientFinal, "cr");
+    if (valueAt(attributes, 0) !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
+    if (valueAt(attributes, 1) !== this.#nonce) throw malformed(what, "the nonce is not that of the challenge");
+    const [name, value] = attributes[attributes.length - 1] ?? ["", ""];
+    const proof = name === "p" ? decodeBase64(value) : null;
+    if (proof?.length !== this.#keys.storedKey.length) throw malformed(what, "it must end in a proof of 32 bytes");
+    return proof;
+  }
+}
+
+function isNonce(text: string): boolean {
+  return /^[\x21-\x2b\x2d-\x7e]+$/.test(text);
+}
+
+function parseIterations(what: string, text: string): number {
+  if (!/^[1-9][0-9]{0,9}$/.test(text)) throw malformed(what, "the iteration count is not a positive integer");
+  const iterations = Number(text);
+  if (iterations < SCRAM_MIN_ITERATIONS || iterations > SCRAM_MAX_ITERATIONS) {
+    throw new ConduitError(
+      ErrorCode.SERVER_NOT_TRUSTED,
+      `SCRAM: the server asks for ${iterations} iterations, allowed are ${SCRAM_MIN_ITERATIONS} to ${SCRAM_MAX_ITERATIONS}`,
+    );
+  }
+  return iterations;
+}

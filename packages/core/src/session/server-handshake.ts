@@ -1,0 +1,182 @@
+/**
+ * The server's side of the login, no I/O: payloads in, steps out.
+ *
+ * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE. If all it has is
+ * netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so
+ * does a frame that comes while an earlier one is still being worked on, because no honest client knows what to send.
+ */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { FrameType } from "../wire/constants.ts";
+import { type Extensions, isMap, negotiate, toPayload } from "./extensions.ts";
+import { passwordHash } from "./password-hash.ts";
+import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import { constantTimeEqual, ScramServer, ScramServerKeys } from "./scram.ts";
+import { utf8 } from "./scram-keys.ts";
+
+/** netconduit's own words. */
+const INVALID_PASSWORD = "Invalid password";
+
+/** What a server does next. */
+export type ServerStep =
+  /** Send AUTH_CHALLENGE. */
+  | { readonly kind: "challenge"; readonly payload: { readonly data: string } }
+  /** The peer knows the password. Send AUTH_SUCCESS with session token, server info and the keys of `payload`. */
+  | {
+      readonly kind: "accepted";
+      readonly method: AuthMethod;
+      readonly peer: PeerInfo;
+      readonly extensions: Extensions;
+      readonly payload: Record<string, unknown>;
+    }
+  /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's log. */
+  | {
+      readonly kind: "refused";
+      readonly code: number;
+      readonly reason: string;
+      readonly payload: { readonly reason: string; readonly code: number };
+    };
+
+/** Inputs of {@link ServerAuthenticator.create}. */
+export interface ServerAuthenticatorOptions {
+  readonly password: string;
+  readonly crypto: RuntimeCrypto;
+  /** PBKDF2 rounds, 4096 to 1,000,000. Default 15,000. */
+  readonly iterations?: number | undefined;
+  /** Let netconduit peers log in with their replayable hash. */
+  readonly allowPasswordHash: boolean;
+}
+
+/** What all logins of one server share. Holds no password. */
+export class ServerAuthenticator {
+  readonly keys: ScramServerKeys;
+  readonly crypto: RuntimeCrypto;
+  readonly #passwordHash: Uint8Array | null;
+
+  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, hash: Uint8Array | null) {
+    this.keys = keys;
+    this.crypto = crypto;
+    this.#passwordHash = hash;
+  }
+
+  /**
+   * Derives the keys, once, when a server starts.
+   * @throws ConduitError INVALID_CONFIG for an empty password or iterations out of range.
+   */
+  static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
+    const { password, crypto, iterations, allowPasswordHash } = options;
+    const keys = await ScramServerKeys.derive({ password, crypto, iterations });
+    const hash = allowPasswordHash ? utf8(await passwordHash(password, crypto)) : null;
+    return new ServerAuthenticator(keys, crypto, hash);
+  }
+
+  get allowsPasswordHash(): boolean {
+    return this.#passwordHash !== null;
+  }
+
+  /** Whether `hash` is netconduit's hash of the password, in constant time. False if hashes are not allowed. */
+  matchesPasswordHash(hash: string): boolean {
+    return this.#passwordHash !== null && constantTimeEqual(utf8(hash), this.#passwordHash);
+  }
+}
+
+interface Request {
+  readonly scram: string | undefined;
+  readonly passwordHash: string | undefined;
+  readonly peer: PeerInfo;
+  readonly offer: unknown;
+}
+
+/** One login. */
+export class ServerHandshake {
+  readonly #authenticator: ServerAuthenticator;
+  #expecting: "request" | "response" | "nothing" = "request";
+  #request: Request | null = null;
+  #scram: ScramServer | null = null;
+
+  constructor(authenticator: ServerAuthenticator) {
+    this.#authenticator = authenticator;
+  }
+
+  /**
+   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
+   * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   */
+  async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
+    const expecting = this.#expecting;
+    this.#expecting = "nothing";
+    if (expecting === "request" && frameType === FrameType.AUTH_REQUEST) return this.#onRequest(payload);
+    if (expecting === "response" && frameType === FrameType.AUTH_RESPONSE) return this.#onResponse(payload);
+    const type = `0x${frameType.toString(16).padStart(4, "0")}`;
+    const wanted = expecting === "nothing" ? "no frame" : `AUTH_${expecting.toUpperCase()}`;
+    return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
+  }
+
+  async #onRequest(payload: Record<string, unknown> | null): Promise<ServerStep> {
+    const request = parseRequest(payload);
+    if (typeof request === "string") return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, request);
+    if (request.scram !== undefined) return this.#challenge(request, request.scram);
+    if (request.passwordHash === undefined) {
+      return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
+    }
+    if (!this.#authenticator.allowsPasswordHash) {
+      return refused(
+        ErrorCode.PASSWORD_HASH_REFUSED,
+        "This server does not accept password_hash, which can be replayed; its option allowPasswordHash: true lets netconduit peers in",
+      );
+    }
+    if (!this.#authenticator.matchesPasswordHash(request.passwordHash)) return wrongPassword();
+    return accepted("password-hash", request, {});
+  }
+
+  async #challenge(request: Request, clientFirst: string): Promise<ServerStep> {
+    const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
+    try {
+      const data = await scram.first(clientFirst);
+      this.#request = request;
+      this.#scram = scram;
+      this.#expecting = "response";
+      return { kind: "challenge", payload: { data } };
+    } catch (error) {
+      if (error instanceof ConduitError) return refused(error.code, error.message);
+      throw error;
+    }
+  }
+
+  async #onResponse(payload: Record<string, unknown> | null): Promise<ServerStep> {
+    const request = this.#request;
+    const scram = this.#scram;
+    const data = payload?.data;
+    if (request === null || scram === null || typeof data !== "string") {
+      return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_RESPONSE must be a map with a string data");
+    }
+    const result = await scram.final(data);
+    return result.ok ? accepted("scram", request, { scram: result.serverFinal }) : wrongPassword(result.reason);
+  }
+}
+
+/** @returns what is wrong with it, if it has not the shape of an AUTH_REQUEST. */
+function parseRequest(payload: Record<string, unknown> | null): Request | string {
+  if (!isMap(payload)) return "AUTH_REQUEST must be a map";
+  const { scram, password_hash, client_info, extensions } = payload;
+  if (scram !== undefined && typeof scram !== "string") return "scram of AUTH_REQUEST must be a string";
+  if (password_hash !== undefined && typeof password_hash !== "string") {
+    return "password_hash of AUTH_REQUEST must be a string";
+  }
+  return { scram, passwordHash: password_hash, peer: parsePeerInfo(client_info, extensions), offer: extensions };
+}
+
+function accepted(method: AuthMethod, request: Request, payload: Record<string, unknown>): ServerStep {
+  const extensions = negotiate(request.offer);
+  if (!request.peer.netconduit) payload.extensions = toPayload(extensions);
+  return { kind: "accepted", method, peer: request.peer, extensions, payload };
+}
+
+/** The peer is told what netconduit tells it; the details (what was wrong with a proof) are not for a stranger. */
+function wrongPassword(reason: string = INVALID_PASSWORD): ServerStep {
+  return refused(ErrorCode.AUTH_FAILED, reason, INVALID_PASSWORD);
+}
+
+function refused(code: number, reason: string, told: string = reason): ServerStep {
+  return { kind: "refused", code, reason, payload: { reason: told, code } };
+}

@@ -1,0 +1,52 @@
+/**
+ * The fixed bytes of the payload envelopes: `{type, data}`, `{method, params, timeout_ms?}` and
+ * `{success: true, result}`. Writer and reader share them, so the common payloads are neither built nor taken apart as
+ * maps.
+ */
+const encoder: TextEncoder = new TextEncoder();
+
+/** MessagePack of a string. */
+export function encodeText(text: string): Uint8Array {
+  const utf8 = encoder.encode(text);
+  const length = utf8.length;
+  const header =
+    length < 32
+      ? [0xa0 | length]
+      : length < 0x100
+        ? [0xd9, length]
+        : length < 0x1_0000
+          ? [0xda, length >>> 8, length & 0xff]
+          : [0xdb, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff];
+  return concat([header, utf8]);
+}
+
+/** The parts, one behind the other. */
+export function concat(parts: readonly ArrayLike<number>[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** Heads of maps of two and three entries. */
+export const MAP_2 = 0x82;
+export const MAP_3 = 0x83;
+const TRUE = 0xc3;
+
+export const KEY_TYPE: Uint8Array = encodeText("type");
+export const KEY_DATA: Uint8Array = encodeText("data");
+export const KEY_METHOD: Uint8Array = encodeText("method");
+export const KEY_PARAMS: Uint8Array = encodeText("params");
+export const KEY_TIMEOUT: Uint8Array = encodeText("timeout_ms");
+
+/** `{type:` */
+export const MESSAGE_HEAD: Uint8Array = concat([[MAP_2], KEY_TYPE]);
+/** `{method:` of a request without a timeout. */
+export const REQUEST_HEAD: Uint8Array = concat([[MAP_2], KEY_METHOD]);
+/** `{method:` of a request with a timeout. */
+export const TIMED_REQUEST_HEAD: Uint8Array = concat([[MAP_3], KEY_METHOD]);
+/** `{success: true, result:` */
+export const RESPONSE_HEAD: Uint8Array = concat([[MAP_2], encodeText("success"), [TRUE], encodeText("result")]);

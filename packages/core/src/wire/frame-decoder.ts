@@ -1,0 +1,305 @@
+/**
+ * Cuts a stream of chunks into frames.
+ *
+ * Theory of operation. A frame that lies whole in a chunk is described in place: `bytes` is the chunk. Only a frame cut
+ * by a chunk's end is copied, into `partial`, which has room for the header at first and, once the header has been
+ * judged, grows in steps of four up to the frame's exact size. So each byte is copied a bounded number of times however
+ * small the chunks are, no chunk is kept, and the memory held is in proportion to what was received, not to what a
+ * header claims. Everything that can be refused is refused on the header alone, before a payload is stored.
+ *
+ * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are still undecoded is
+ * appended to them in a buffer that doubles.
+ */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { HEADER_BYTES } from "../limits.ts";
+import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
+/** First allocation for a cut frame: what a peer costs that claims much and sends little. */
+const FIRST_PARTIAL_BYTES = 256 * 1024;
+const PARTIAL_GROWTH = 4;
+/** Below this, a loop copies faster than `set` does. */
+const LOOP_COPY_BYTES = 32;
+/** Flags that change what the payload bytes mean, and that nobody agreed on. */
+const REFUSED_FLAGS = Flag.ENCRYPTED | Flag.FRAGMENT | Flag.LAST_FRAGMENT;
+
+/** Turns pushed chunks into frames; see the fields for the current frame. */
+export class FrameDecoder {
+  /** Largest payload accepted, in bytes, judged when a header is complete. May be changed at any time. */
+  maxPayloadBytes: number;
+
+  /** Type of the current frame. The fields of a frame hold from `next()` returning true to the next `next()` or `push()`. */
+  type = 0;
+  /** Flags of the current frame. */
+  flags = 0;
+  /** Upper half of the correlation id, unsigned 32 bits. */
+  correlationHi = 0;
+  /** Lower half of the correlation id, unsigned 32 bits. */
+  correlationLo = 0;
+  /** Holds the current frame: its header stands in the 32 bytes before `payloadStart`. */
+  bytes: Uint8Array = EMPTY;
+  payloadStart = 0;
+  payloadEnd = 0;
+  /** True: `bytes` was allocated for this frame alone, so what is decoded may refer to it instead of copying. */
+  exclusive = false;
+
+  private input: Uint8Array = EMPTY;
+  private position = 0;
+  private inputEnd = 0;
+  /** `input` is a buffer of our own with room behind `inputEnd`. */
+  private inputOwned = false;
+  private partial: Uint8Array | null = null;
+  private partialLength = 0;
+  /** Size of the cut frame; 0 while its header is incomplete. */
+  private partialTotal = 0;
+  private failure: ConduitError | null = null;
+
+  constructor(maxPayloadBytes: number) {
+    this.maxPayloadBytes = maxPayloadBytes;
+  }
+
+  /** Unix milliseconds at the sender. */
+  get timestampMs(): number {
+    const at = this.payloadStart;
+    return at < HEADER_BYTES ? 0 : readUint32(this.bytes, at - 8) * 0x1_0000_0000 + readUint32(this.bytes, at - 4);
+  }
+
+  /** Bytes received that `next()` has not turned into frames yet. */
+  get bufferedBytes(): number {
+    return this.inputEnd - this.position + this.partialLength;
+  }
+
+  /** Bytes of memory held for {@link bufferedBytes}. */
+  get heldBytes(): number {
+    return this.input.length + (this.partial === null ? 0 : this.partial.length);
+  }
+
+  /** Takes a chunk, which the caller must not touch afterwards. Never throws; after a failure it is ignored. */
+  push(chunk: Uint8Array): void {
+    if (this.failure !== null || chunk.length === 0) return;
+    if (this.position < this.inputEnd) {
+      this.append(chunk);
+      return;
+    }
+    // Subclasses (Node's Buffer) become what they wrap: one kind of object keeps the reading code monomorphic.
+    this.input =
+      chunk.constructor === Uint8Array ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    this.position = 0;
+    this.inputEnd = chunk.length;
+    this.inputOwned = false;
+  }
+
+  /**
+   * Moves to the next frame. False: more bytes are needed.
+   * @throws ConduitError BAD_MAGIC, UNSUPPORTED_VERSION, UNKNOWN_FRAME_TYPE, UNSUPPORTED_FLAG, MESSAGE_TOO_LARGE.
+   * The stream cannot be read on after that: every later call throws the same error.
+   */
+  next(): boolean {
+    if (this.failure !== null) throw this.failure;
+    if (this.partial !== null) return this.continuePartial(this.partial);
+    const input = this.input;
+    const start = this.position;
+    const available = this.inputEnd - start;
+    if (available < HEADER_BYTES) {
+      this.bytes = EMPTY;
+      this.payloadStart = 0;
+      return available === 0 ? false : this.continuePartial(this.startPartial(HEADER_BYTES, 0));
+    }
+    const total = this.readHeader(input, start);
+    if (available < total) {
+      this.bytes = EMPTY;
+      this.payloadStart = 0;
+      const size = Math.min(total, Math.max(FIRST_PARTIAL_BYTES, available));
+      return this.continuePartial(this.startPartial(size, total));
+    }
+    this.bytes = input;
+    this.payloadStart = start + HEADER_BYTES;
+    this.payloadEnd = start + total;
+    this.exclusive = false;
+    this.advance(total);
+    return true;
+  }
+
+  private startPartial(size: number, total: number): Uint8Array {
+    const partial = new Uint8Array(size);
+    this.partial = partial;
+    this.partialLength = 0;
+    this.partialTotal = total;
+    return partial;
+  }
+
+  /** Copies what the input has for the cut frame. True: the frame is complete, and is now the current one. */
+  private continuePartial(partial: Uint8Array): boolean {
+    let buffer = partial;
+    if (this.partialTotal === 0) {
+      this.fill(buffer, HEADER_BYTES);
+      checkMagic(this, buffer, 0, Math.min(this.partialLength, 4));
+      if (this.partialLength < HEADER_BYTES) return this.wait();
+      const total = this.readHeader(buffer, 0);
+      this.partialTotal = total;
+    }
+    const total = this.partialTotal;
+    const needed = Math.min(total, this.partialLength + this.inputEnd - this.position);
+    if (needed > buffer.length) {
+      const grown = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
+      const larger = new Uint8Array(Math.min(total, Math.max(needed, grown)));
+      larger.set(buffer.subarray(0, this.partialLength));
+      this.partial = buffer = larger;
+    }
+    this.fill(buffer, total);
+    if (this.partialLength < total) return this.wait();
+    this.bytes = buffer;
+    this.payloadStart = HEADER_BYTES;
+    this.payloadEnd = total;
+    this.exclusive = true;
+    this.partial = null;
+    this.partialLength = 0;
+    this.partialTotal = 0;
+    return true;
+  }
+
+  private wait(): false {
+    this.bytes = EMPTY;
+    this.payloadStart = 0;
+    return false;
+  }
+
+  /** Moves bytes from the input to `buffer`, up to `target` bytes in it. */
+  private fill(buffer: Uint8Array, target: number): void {
+    const count = Math.min(target - this.partialLength, this.inputEnd - this.position);
+    if (count <= 0) return;
+    const input = this.input;
+    const from = this.position;
+    const to = this.partialLength;
+    if (count <= LOOP_COPY_BYTES) {
+      for (let i = 0; i < count; i++) buffer[to + i] = input[from + i] as number;
+    } else {
+      buffer.set(input.subarray(from, from + count), to);
+    }
+    this.partialLength = to + count;
+    this.advance(count);
+  }
+
+  private advance(count: number): void {
+    const position = this.position + count;
+    if (position < this.inputEnd) {
+      this.position = position;
+      return;
+    }
+    this.input = EMPTY;
+    this.position = 0;
+    this.inputEnd = 0;
+  }
+
+  private append(chunk: Uint8Array): void {
+    const rest = this.inputEnd - this.position;
+    if (!this.inputOwned || this.input.length - this.inputEnd < chunk.length) {
+      const larger = new Uint8Array((rest + chunk.length) * 2);
+      larger.set(this.input.subarray(this.position, this.inputEnd));
+      this.input = larger;
+      this.position = 0;
+      this.inputEnd = rest;
+      this.inputOwned = true;
+    }
+    this.input.set(chunk, this.inputEnd);
+    this.inputEnd += chunk.length;
+  }
+
+  /** Reads and judges the header at `at`, sets the frame's fields and returns the size of the whole frame. */
+  private readHeader(bytes: Uint8Array, at: number): number {
+    checkMagic(this, bytes, at, 4);
+    const version = readUint16(bytes, at + 4);
+    const type = readUint16(bytes, at + 6);
+    const flags = readUint16(bytes, at + 8);
+    const length = readUint32(bytes, at + 12);
+    this.type = type;
+    this.flags = flags;
+    this.correlationHi = readUint32(bytes, at + 16);
+    this.correlationLo = readUint32(bytes, at + 20);
+    if (version !== VERSION) {
+      throw fail(
+        this,
+        ErrorCode.UNSUPPORTED_VERSION,
+        `Cannot decode frame: version ${hex(version)} is not ${hex(VERSION)}`,
+      );
+    }
+    if (!isKnownType(type)) {
+      throw fail(this, ErrorCode.UNKNOWN_FRAME_TYPE, `Cannot decode frame: type ${hex(type)} is not known`);
+    }
+    if ((flags & REFUSED_FLAGS) !== 0) {
+      const what = `flags ${hex(flags)} say that it is encrypted or a fragment, which was not agreed on`;
+      throw fail(this, ErrorCode.UNSUPPORTED_FLAG, `Cannot decode frame: ${what}`);
+    }
+    if (length > this.maxPayloadBytes) {
+      const what = `payload of ${length} bytes exceeds the limit of ${this.maxPayloadBytes} bytes`;
+      throw fail(this, ErrorCode.MESSAGE_TOO_LARGE, `Cannot decode frame: ${what}`, {
+        bytes: length,
+        limit: this.maxPayloadBytes,
+      });
+    }
+    return HEADER_BYTES + length;
+  }
+
+  /** Remembers the failure and lets go of all bytes. */
+  abandon(failure: ConduitError): void {
+    this.failure = failure;
+    this.input = EMPTY;
+    this.position = 0;
+    this.inputEnd = 0;
+    this.partial = null;
+    this.partialLength = 0;
+    this.wait();
+  }
+}
+
+function fail(
+  decoder: FrameDecoder,
+  code: number,
+  message: string,
+  details?: Readonly<Record<string, unknown>>,
+): ConduitError {
+  const error = new ConduitError(code, message, { details });
+  decoder.abandon(error);
+  return error;
+}
+
+/** Judges the first `count` (at most 4) bytes at once, so that another protocol's client is refused without a wait. */
+function checkMagic(decoder: FrameDecoder, bytes: Uint8Array, at: number, count: number): void {
+  for (let i = 0; i < count; i++) {
+    if (bytes[at + i] !== ((MAGIC >>> (24 - 8 * i)) & 0xff)) {
+      let received = "";
+      for (let j = 0; j < count; j++) received += (bytes[at + j] as number).toString(16).padStart(2, "0");
+      throw fail(
+        decoder,
+        ErrorCode.BAD_MAGIC,
+        `Cannot decode frame: it starts with ${received} (hex) instead of ${MAGIC.toString(16)}`,
+        { received },
+      );
+    }
+  }
+}
+
+function isKnownType(type: number): boolean {
+  return (
+    (type >= FrameType.MESSAGE && type <= FrameType.RPC_LIST) ||
+    (type >= FrameType.AUTH_CHALLENGE && type <= FrameType.CANCEL)
+  );
+}
+
+function readUint16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(4, "0")}`;
+}

@@ -1,0 +1,241 @@
+/**
+ * Builds whole frames.
+ *
+ * Theory of operation. Frames are written one behind the other into a slab, and what was written is never touched
+ * again: sockets hold views of it. A full slab is left to them, and a new one is begun. Because consecutive frames are
+ * adjacent, a connection can hand several of them to its socket as one piece. Fresh memory is zero, so fields that are
+ * zero are not written. A value is encoded before its place in the slab is taken: a value that cannot be encoded, or
+ * whose getters send frames themselves, harms nothing.
+ */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
+import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+import {
+  concat,
+  encodeText,
+  KEY_DATA,
+  KEY_PARAMS,
+  KEY_TIMEOUT,
+  MAP_3,
+  MESSAGE_HEAD,
+  REQUEST_HEAD,
+  RESPONSE_HEAD,
+} from "./envelope.ts";
+import { isWellFormed } from "./value-composer.ts";
+import { ValueWriter } from "./value-writer.ts";
+
+const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+const NO_PARAMS: Readonly<Record<string, never>> = {};
+/** One allocation per thousand small frames. */
+const SLAB_BYTES = 64 * 1024;
+/** Larger frames get an array of their own: of a slab they would waste too much at its end. */
+const MAX_SLAB_FRAME_BYTES = 16 * 1024;
+/** Names come from code, so these bounds are never met except by mistake or by names made up at run time. */
+const MAX_CACHED_NAMES = 1024;
+const MAX_CACHED_NAME_CHARACTERS = 256;
+/** Up to here a loop copies faster than `set` does. */
+const LOOP_COPY_BYTES = 64;
+const TIMEOUT_VALUE_BYTES = 5;
+const MAX_TIMEOUT_MS = 0xffff_ffff;
+const TWO_TO_32 = 0x1_0000_0000;
+
+/** Options of {@link FrameWriter}. */
+export interface FrameWriterOptions {
+  /** Unix milliseconds. */
+  readonly wallClock: () => number;
+  /** Largest payload sent, in bytes before compression. */
+  readonly maxMessageBytes: number;
+  /** zlib stream of a payload. Null: nothing is compressed. */
+  readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
+}
+
+/**
+ * Writes frames; reuse it, also for several connections. Each method leaves the frame in `bytes` from `start` to `end`;
+ * the fields are valid until the next call, the bytes for ever.
+ *
+ * All methods that take a value throw ConduitError UNSERIALIZABLE (with the value's path) or MESSAGE_TOO_LARGE, and
+ * then have written nothing. Correlation ids are two unsigned 32-bit halves, 0/0 for none.
+ */
+export class FrameWriter {
+  bytes: Uint8Array = EMPTY;
+  start = 0;
+  end = 0;
+
+  private readonly wallClock: () => number;
+  private readonly maxMessageBytes: number;
+  private readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
+  private readonly values: ValueWriter = new ValueWriter();
+  /** `{type: <name>, data:` by name, and the same of requests. */
+  private readonly messageHeads: Map<string, Uint8Array> = new Map();
+  private readonly requestHeads: Map<string, Uint8Array> = new Map();
+  private slab: Uint8Array<ArrayBuffer> = EMPTY;
+  private slabView: DataView = new DataView(EMPTY.buffer);
+  private slabUsed = 0;
+  private timestampHi = 0;
+  private timestampLo = 0;
+  private timestampFresh = false;
+
+  constructor(options: FrameWriterOptions) {
+    this.wallClock = options.wallClock;
+    this.maxMessageBytes = options.maxMessageBytes;
+    this.compress = options.compress;
+  }
+
+  /** Frames written from here on get a new timestamp: the clock is read once per turn. */
+  newTurn(): void {
+    this.timestampFresh = false;
+  }
+
+  /** MESSAGE `{type, data}`; undefined data is nil. */
+  message(hi: number, lo: number, type: string, data: unknown): void {
+    const head = this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "type");
+    this.write(FrameType.MESSAGE, hi, lo, head, this.values.encode(data, "data"), 0);
+  }
+
+  /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, 0 ms (no timeout) is left out. */
+  rpcRequest(hi: number, lo: number, method: string, params: unknown, timeoutMs: number): void {
+    const head =
+      this.requestHeads.get(method) ?? nameHead(this.requestHeads, REQUEST_HEAD, method, KEY_PARAMS, "method");
+    const value = this.values.encode(params === undefined ? NO_PARAMS : params, "params");
+    this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs);
+  }
+
+  /** RPC_RESPONSE `{success: true, result}`; an undefined result is nil. */
+  rpcResponse(hi: number, lo: number, result: unknown): void {
+    this.write(FrameType.RPC_RESPONSE, hi, lo, RESPONSE_HEAD, this.values.encode(result, "result"), 0);
+  }
+
+  /** RPC_ERROR `{success: false, error, code, details?}`; undefined details are left out. */
+  rpcError(
+    hi: number,
+    lo: number,
+    message: string,
+    code: number | null,
+    details: Readonly<Record<string, unknown>> | undefined,
+  ): void {
+    const value = this.values.encode({ success: false, error: message, code, details }, "error");
+    this.write(FrameType.RPC_ERROR, hi, lo, EMPTY, value, 0);
+  }
+
+  /** A frame without a payload. */
+  control(type: number, hi: number, lo: number): void {
+    this.write(type, hi, lo, EMPTY, EMPTY, 0);
+  }
+
+  /** A frame whose payload is `value`. */
+  payload(type: number, hi: number, lo: number, value: Readonly<Record<string, unknown>>): void {
+    this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
+  }
+
+  private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
+    const headLength = head.length;
+    const valueLength = value.length;
+    const tailLength = timeoutMs > 0 ? KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES : 0;
+    const length = headLength + valueLength + tailLength;
+    if (length > this.maxMessageBytes) throw tooLarge(length, this.maxMessageBytes);
+    if (this.compress !== null && length > COMPRESSION_THRESHOLD_BYTES) {
+      const plain = new Uint8Array(length);
+      writePayload(plain, 0, head, value, timeoutMs);
+      const compressed = this.compress(plain);
+      const smaller = compressed.length < length;
+      const payload = smaller ? compressed : plain;
+      this.begin(type, smaller ? Flag.COMPRESSED : 0, hi, lo, payload.length);
+      this.bytes.set(payload, this.start + HEADER_BYTES);
+      return;
+    }
+    this.begin(type, 0, hi, lo, length);
+    writePayload(this.bytes, this.start + HEADER_BYTES, head, value, timeoutMs);
+  }
+
+  /** Takes the place of a frame and writes its header. */
+  private begin(type: number, flags: number, hi: number, lo: number, length: number): void {
+    if (!this.timestampFresh) {
+      const now = this.wallClock();
+      this.timestampHi = Math.floor(now / TWO_TO_32);
+      this.timestampLo = now | 0;
+      this.timestampFresh = true;
+    }
+    const total = HEADER_BYTES + length;
+    let view: DataView;
+    let start = 0;
+    if (total > MAX_SLAB_FRAME_BYTES) {
+      const own = new Uint8Array(total);
+      view = new DataView(own.buffer);
+      this.bytes = own;
+    } else {
+      if (this.slab.length - this.slabUsed < total) {
+        this.slab = new Uint8Array(SLAB_BYTES);
+        this.slabView = new DataView(this.slab.buffer);
+        this.slabUsed = 0;
+      }
+      view = this.slabView;
+      start = this.slabUsed;
+      this.slabUsed = start + total;
+      this.bytes = this.slab;
+    }
+    this.start = start;
+    this.end = start + total;
+    view.setUint32(start, MAGIC);
+    view.setUint32(start + 4, (VERSION << 16) | type);
+    if (flags !== 0) view.setUint16(start + 8, flags);
+    view.setUint32(start + 12, length);
+    if (hi !== 0) view.setUint32(start + 16, hi);
+    view.setUint32(start + 20, lo);
+    view.setUint32(start + 24, this.timestampHi);
+    view.setUint32(start + 28, this.timestampLo);
+  }
+}
+
+function writePayload(target: Uint8Array, at: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
+  copy(head, target, at);
+  const valueAt = at + head.length;
+  copy(value, target, valueAt);
+  if (timeoutMs > 0) {
+    target[at] = MAP_3;
+    const tailAt = valueAt + value.length;
+    copy(KEY_TIMEOUT, target, tailAt);
+    const number = Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS);
+    const numberAt = tailAt + KEY_TIMEOUT.length;
+    target[numberAt] = 0xce;
+    target[numberAt + 1] = number >>> 24;
+    target[numberAt + 2] = number >>> 16;
+    target[numberAt + 3] = number >>> 8;
+    target[numberAt + 4] = number;
+  }
+}
+
+function copy(source: Uint8Array, target: Uint8Array, at: number): void {
+  const length = source.length;
+  if (length > LOOP_COPY_BYTES) {
+    target.set(source, at);
+    return;
+  }
+  for (let i = 0; i < length; i++) target[at + i] = source[i] as number;
+}
+
+/** Makes, and within bounds keeps, what stands before the value in the payload of `name`. */
+function nameHead(
+  heads: Map<string, Uint8Array>,
+  before: Uint8Array,
+  name: string,
+  after: Uint8Array,
+  what: string,
+): Uint8Array {
+  if (typeof name !== "string" || !isWellFormed(name)) {
+    throw new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${what}: it is not a string with a UTF-8 form`);
+  }
+  const head = concat([before, encodeText(name), after]);
+  if (name.length <= MAX_CACHED_NAME_CHARACTERS) {
+    if (heads.size >= MAX_CACHED_NAMES) heads.clear();
+    heads.set(name, head);
+  }
+  return head;
+}
+
+function tooLarge(length: number, limit: number): ConduitError {
+  return new ConduitError(
+    ErrorCode.MESSAGE_TOO_LARGE,
+    `Cannot send message: ${length} bytes exceed the limit of ${limit} bytes`,
+    { details: { bytes: length, limit } },
+  );
+}

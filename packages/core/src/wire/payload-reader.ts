@@ -1,0 +1,212 @@
+/**
+ * Reads the payloads of frames into fields.
+ *
+ * Theory of operation. Nearly every payload has its keys in the order in which they are documented. Such an envelope is
+ * matched byte by byte in place, and only the value inside is decoded. Whatever does not match (another order, more
+ * keys) is decoded as a map, and the keys are looked up: netconduit ignores keys it does not know, and so does this.
+ */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { Flag } from "./constants.ts";
+import {
+  KEY_DATA,
+  KEY_PARAMS,
+  KEY_TIMEOUT,
+  MESSAGE_HEAD,
+  REQUEST_HEAD,
+  RESPONSE_HEAD,
+  TIMED_REQUEST_HEAD,
+} from "./envelope.ts";
+import { ValueReader } from "./value-reader.ts";
+
+/** The part of a frame that holds its payload; a `FrameDecoder` is one. */
+export interface PayloadSource {
+  readonly bytes: Uint8Array;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+  readonly flags: number;
+  readonly exclusive: boolean;
+}
+
+type PayloadMap = Readonly<Record<string, unknown>>;
+
+/** Depth of a value inside its envelope. */
+const INSIDE_ENVELOPE = 1;
+
+/**
+ * Reads one payload at a time; reuse it. Each method leaves what it read in the fields it names.
+ *
+ * All methods throw the ConduitErrors of `ValueReader`, INVALID_PAYLOAD_SHAPE, and for compressed payloads what
+ * `inflate` throws. `name` is set even then, if the payload was readable that far; otherwise it is `""`.
+ */
+export class PayloadReader {
+  /** Message type or method. */
+  name = "";
+  /** Data, params or result. */
+  value: unknown = null;
+  /** Milliseconds the caller waits; 0 when it did not say. */
+  timeoutMs = 0;
+  /** Text of an error. */
+  message = "";
+  /** Code of an error; UNKNOWN when there was none. */
+  code: number = ErrorCode.UNKNOWN;
+  /** Details of an error. */
+  details: Record<string, unknown> | undefined = undefined;
+  /** Bytes a compressed payload may inflate to. */
+  maxBytes: number;
+
+  private readonly inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array;
+  private readonly reader: ValueReader = new ValueReader();
+
+  /** @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED */
+  constructor(inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array, maxBytes: number) {
+    this.inflate = inflate;
+    this.maxBytes = maxBytes;
+  }
+
+  /** MESSAGE: `name`, and its data in `value` (null when absent). */
+  readMessage(source: PayloadSource): void {
+    this.name = "";
+    this.value = null;
+    if ((source.flags & Flag.COMPRESSED) !== 0) {
+      this.readMessage(this.inflated(source));
+      return;
+    }
+    const reader = this.open(source);
+    if (reader.skip(MESSAGE_HEAD) && this.readName() && reader.skip(KEY_DATA)) {
+      this.value = reader.readValue(INSIDE_ENVELOPE);
+      reader.close();
+      return;
+    }
+    const map = this.readWhole(source, "MESSAGE");
+    this.name = text(map, "type", "MESSAGE");
+    this.value = map["data"] ?? null;
+  }
+
+  /**
+   * RPC_REQUEST: `name`, its params in `value`, and `timeoutMs`.
+   * @throws ConduitError INVALID_PARAMS when params is not a map (absent and nil count as an empty one)
+   */
+  readRpcRequest(source: PayloadSource): void {
+    this.name = "";
+    this.value = null;
+    this.timeoutMs = 0;
+    if ((source.flags & Flag.COMPRESSED) !== 0) {
+      this.readRpcRequest(this.inflated(source));
+      return;
+    }
+    const reader = this.open(source);
+    const plain = reader.skip(REQUEST_HEAD);
+    if ((plain || reader.skip(TIMED_REQUEST_HEAD)) && this.readName() && reader.skip(KEY_PARAMS)) {
+      const params = reader.readValue(INSIDE_ENVELOPE);
+      if (plain || reader.skip(KEY_TIMEOUT)) {
+        const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
+        reader.close();
+        this.value = paramsMap(params);
+        this.timeoutMs = milliseconds(timeout);
+        return;
+      }
+    }
+    const map = this.readWhole(source, "RPC_REQUEST");
+    this.name = text(map, "method", "RPC_REQUEST");
+    this.value = paramsMap(map["params"]);
+    this.timeoutMs = milliseconds(map["timeout_ms"]);
+  }
+
+  /** RPC_RESPONSE: the result in `value` (null when absent). */
+  readRpcResponse(source: PayloadSource): void {
+    this.value = null;
+    if ((source.flags & Flag.COMPRESSED) !== 0) {
+      this.readRpcResponse(this.inflated(source));
+      return;
+    }
+    const reader = this.open(source);
+    if (reader.skip(RESPONSE_HEAD)) {
+      this.value = reader.readValue(INSIDE_ENVELOPE);
+      reader.close();
+      return;
+    }
+    const map = this.readWhole(source, "RPC_RESPONSE");
+    if (map["success"] === false) throw invalidShape("RPC_RESPONSE", "success is false");
+    this.value = map["result"] ?? null;
+  }
+
+  /** RPC_ERROR: `message`, `code` and `details`. */
+  readRpcError(source: PayloadSource): void {
+    const map = this.readMap(source);
+    if (map === null) throw invalidShape("RPC_ERROR", "it is empty");
+    this.message = text(map, "error", "RPC_ERROR");
+    const code = map["code"];
+    this.code = typeof code === "number" ? code : ErrorCode.UNKNOWN;
+    const details = map["details"];
+    this.details = isMap(details) ? details : undefined;
+  }
+
+  /**
+   * The payload of any other frame, or null when there is none. It must be a map.
+   * @param maxBytes bytes a compressed payload may inflate to, where that differs from the reader's
+   */
+  readMap(source: PayloadSource, maxBytes: number = this.maxBytes): Record<string, unknown> | null {
+    if (source.payloadStart === source.payloadEnd) return null;
+    if ((source.flags & Flag.COMPRESSED) !== 0) return this.readMap(this.inflated(source, maxBytes));
+    return this.readWhole(source, "frame");
+  }
+
+  private open(source: PayloadSource): ValueReader {
+    const reader = this.reader;
+    reader.open(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
+    return reader;
+  }
+
+  private readName(): boolean {
+    const name = this.reader.readName();
+    if (name === null) return false;
+    this.name = name;
+    return true;
+  }
+
+  private readWhole(source: PayloadSource, frame: string): Record<string, unknown> {
+    if (source.payloadStart === source.payloadEnd) throw invalidShape(frame, "it is empty");
+    const value = this.reader.decode(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
+    if (!isMap(value)) throw invalidShape(frame, `it is ${kind(value)} and not a map`);
+    return value;
+  }
+
+  private inflated(source: PayloadSource, maxBytes: number = this.maxBytes): PayloadSource {
+    const bytes = this.inflate(source.bytes.subarray(source.payloadStart, source.payloadEnd), maxBytes);
+    return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true };
+  }
+}
+
+function text(map: PayloadMap, key: string, frame: string): string {
+  const value = map[key];
+  if (typeof value !== "string") throw invalidShape(frame, `${key} is ${kind(value)} and not a string`);
+  return value;
+}
+
+function milliseconds(value: unknown): number {
+  if (value === undefined || value === null) return 0;
+  if (typeof value === "number" && value >= 0) return value;
+  throw invalidShape("RPC_REQUEST", `timeout_ms is ${kind(value)} and not a number of at least 0`);
+}
+
+function paramsMap(value: unknown): Record<string, unknown> {
+  if (isMap(value)) return value;
+  if (value === undefined || value === null) return {};
+  throw new ConduitError(ErrorCode.INVALID_PARAMS, `Cannot read params: ${kind(value)} is not a map`);
+}
+
+/** What the decoder makes of a MessagePack map is a plain object; of the other objects it makes, none is. */
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function kind(value: unknown): string {
+  if (value === undefined) return "absent";
+  if (value === null) return "nil";
+  if (typeof value === "object") return value.constructor.name;
+  return typeof value === "number" ? String(value) : `a ${typeof value}`;
+}
+
+function invalidShape(frame: string, problem: string): ConduitError {
+  return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, `Cannot read the payload of ${frame}: ${problem}`);
+}

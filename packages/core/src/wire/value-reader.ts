@@ -1,0 +1,374 @@
+/**
+ * Decodes MessagePack, bounded.
+ *
+ * Theory of operation. Input is a stranger's. What has to be bounded is known only inside the bytes: nesting, element
+ * counts that headers claim, the kind and spelling of map keys, UTF-8, integers that a double cannot hold. Checking all
+ * that takes a full pass over the payload with every header understood, and once it is understood the value is one
+ * assignment away. So this is one pass that checks and decodes, instead of a check, then `@msgpack/msgpack`'s Decoder,
+ * then a repair of what it does otherwise (it replaces invalid UTF-8 and rounds 64-bit integers). Extension types
+ * still go through that library, and tests hold the two decoders against each other.
+ *
+ * No memory is taken on the word of a header: arrays grow by their elements, strings and binaries are checked against
+ * the bytes that remain. Recursion is bounded by MAX_DEPTH.
+ */
+import { decodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { MAX_DEPTH } from "../limits.ts";
+import { KeyCache, MAX_CACHED_KEY_BYTES } from "./key-cache.ts";
+import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
+/** Binaries below this are always copied: they would keep too much alive for too little saved. */
+const MIN_ALIASED_BYTES = 4096;
+
+const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const float64 = new Float64Array(1);
+const float64Bytes = new Uint8Array(float64.buffer);
+const float32 = new Float32Array(1);
+const float32Bytes = new Uint8Array(float32.buffer);
+/** The machine's byte order: index of the most significant byte is 0 on a big-endian one. */
+const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/**
+ * Reads one value at a time; reuse it. Maps become plain objects, binaries plain `Uint8Array`s, timestamps `Date`s,
+ * other extension types `ExtData`. Integers a double holds exactly become numbers, others bigints.
+ */
+export class ValueReader {
+  private bytes: Uint8Array = EMPTY;
+  private position = 0;
+  private end = 0;
+  private exclusive = false;
+  private readonly keys: KeyCache = new KeyCache();
+
+  /**
+   * Decodes the value that fills `bytes` from `start` to `end` exactly.
+   * @param exclusive nobody else uses `bytes`: large binary values may refer to it instead of being copied
+   * @throws ConduitError TRAILING_BYTES, TRUNCATED_PAYLOAD, COUNT_EXCEEDS_PAYLOAD, TOO_DEEP, FORBIDDEN_KEY,
+   * INVALID_UTF8, MALFORMED_PAYLOAD
+   */
+  decode(bytes: Uint8Array, start: number, end: number, exclusive: boolean): unknown {
+    this.open(bytes, start, end, exclusive);
+    const value = this.readValue(0);
+    this.close();
+    return value;
+  }
+
+  /** Starts reading piece by piece. Follow with reads and {@link close}. */
+  open(bytes: Uint8Array, start: number, end: number, exclusive: boolean): void {
+    this.bytes = bytes;
+    this.position = start;
+    this.end = end;
+    this.exclusive = exclusive;
+  }
+
+  /**
+   * Ends reading, and lets go of the bytes.
+   * @throws ConduitError TRAILING_BYTES when the end was not reached
+   */
+  close(): void {
+    this.bytes = EMPTY;
+    if (this.position !== this.end) {
+      throw new ConduitError(
+        ErrorCode.TRAILING_BYTES,
+        `Cannot decode payload: ${this.end - this.position} bytes follow its value`,
+      );
+    }
+  }
+
+  /** Whether nothing is left to read. */
+  get atEnd(): boolean {
+    return this.position === this.end;
+  }
+
+  /** Moves past `expected` if exactly these bytes stand here. False: nothing was read. */
+  skip(expected: Uint8Array): boolean {
+    const length = expected.length;
+    const at = this.position;
+    if (this.end - at < length) return false;
+    const bytes = this.bytes;
+    for (let i = 0; i < length; i++) {
+      if (bytes[at + i] !== expected[i]) return false;
+    }
+    this.position = at + length;
+    return true;
+  }
+
+  /** Reads a string that is likely to come again, such as a method's name. Null: no string stands here, nothing was read. */
+  readName(): string | null {
+    const length = this.readStringLength();
+    return length < 0 ? null : this.readRepeated(length, false);
+  }
+
+  /** Reads a value inside `depth` containers. */
+  readValue(depth: number): unknown {
+    const at = this.position;
+    if (at >= this.end) throw this.truncated();
+    this.position = at + 1;
+    const head = this.bytes[at] as number;
+    if (head < 0x80) return head;
+    if (head < 0x90) return this.readMap(head & 0x0f, depth);
+    if (head < 0xa0) return this.readArray(head & 0x0f, depth);
+    if (head < 0xc0) return this.readString(head & 0x1f);
+    if (head >= 0xe0) return head - 0x100;
+    switch (head) {
+      case 0xc0:
+        return null;
+      case 0xc2:
+        return false;
+      case 0xc3:
+        return true;
+      case 0xc4:
+        return this.readBinary(this.readUint8());
+      case 0xc5:
+        return this.readBinary(this.readUint16());
+      case 0xc6:
+        return this.readBinary(this.readUint32());
+      case 0xc7:
+        return this.readExtension(this.readUint8());
+      case 0xc8:
+        return this.readExtension(this.readUint16());
+      case 0xc9:
+        return this.readExtension(this.readUint32());
+      case 0xca:
+        return this.readFloat32();
+      case 0xcb:
+        return this.readFloat64();
+      case 0xcc:
+        return this.readUint8();
+      case 0xcd:
+        return this.readUint16();
+      case 0xce:
+        return this.readUint32();
+      case 0xcf:
+        return this.readUint64();
+      case 0xd0:
+        return (this.readUint8() << 24) >> 24;
+      case 0xd1:
+        return (this.readUint16() << 16) >> 16;
+      case 0xd2:
+        return this.readUint32() | 0;
+      case 0xd3:
+        return this.readInt64();
+      case 0xd4:
+        return this.readExtension(1);
+      case 0xd5:
+        return this.readExtension(2);
+      case 0xd6:
+        return this.readExtension(4);
+      case 0xd7:
+        return this.readExtension(8);
+      case 0xd8:
+        return this.readExtension(16);
+      case 0xd9:
+        return this.readString(this.readUint8());
+      case 0xda:
+        return this.readString(this.readUint16());
+      case 0xdb:
+        return this.readString(this.readUint32());
+      case 0xdc:
+        return this.readArray(this.claim(this.readUint16(), 1), depth);
+      case 0xdd:
+        return this.readArray(this.claim(this.readUint32(), 1), depth);
+      case 0xde:
+        return this.readMap(this.claim(this.readUint16(), 2), depth);
+      case 0xdf:
+        return this.readMap(this.claim(this.readUint32(), 2), depth);
+    }
+    throw new ConduitError(ErrorCode.MALFORMED_PAYLOAD, "Cannot decode payload: 0xc1 is not a MessagePack type");
+  }
+
+  private readMap(count: number, depth: number): Record<string, unknown> {
+    if (depth >= MAX_DEPTH) throw tooDeep();
+    const map: Record<string, unknown> = {};
+    for (let i = 0; i < count; i++) {
+      const key = this.readKey();
+      map[key] = this.readValue(depth + 1);
+    }
+    return map;
+  }
+
+  private readArray(count: number, depth: number): unknown[] {
+    if (depth >= MAX_DEPTH) throw tooDeep();
+    const array: unknown[] = [];
+    for (let i = 0; i < count; i++) array.push(this.readValue(depth + 1));
+    return array;
+  }
+
+  /** Elements take a byte each at least: more than bytes remain is a lie, told before memory is taken. */
+  private claim(count: number, bytesEach: number): number {
+    const remaining = this.end - this.position;
+    if (count * bytesEach > remaining) {
+      throw new ConduitError(
+        ErrorCode.COUNT_EXCEEDS_PAYLOAD,
+        `Cannot decode payload: a header claims ${count} ${bytesEach === 2 ? "entries" : "elements"}, and ${remaining} bytes remain`,
+      );
+    }
+    return count;
+  }
+
+  private readKey(): string {
+    if (this.position >= this.end) throw this.truncated();
+    const length = this.readStringLength();
+    if (length < 0) {
+      throw new ConduitError(ErrorCode.FORBIDDEN_KEY, "Cannot decode payload: a map key is not a string");
+    }
+    return this.readRepeated(length, true);
+  }
+
+  /** Length of the string whose header stands here, which is passed; -1 if it is none, and nothing was read. */
+  private readStringLength(): number {
+    const at = this.position;
+    const head = at < this.end ? (this.bytes[at] as number) : 0;
+    if (head >= 0xa0 && head < 0xc0) {
+      this.position = at + 1;
+      return head & 0x1f;
+    }
+    if (head < 0xd9 || head > 0xdb) return -1;
+    this.position = at + 1;
+    return head === 0xd9 ? this.readUint8() : head === 0xda ? this.readUint16() : this.readUint32();
+  }
+
+  /** Reads the `length` bytes of a string by way of the cache. Forbidden keys never get into it. */
+  private readRepeated(length: number, isKey: boolean): string {
+    if (length === 0 || length > MAX_CACHED_KEY_BYTES) return this.readString(length);
+    const at = this.position;
+    if (this.end - at < length) throw this.truncated();
+    const found = this.keys.find(this.bytes, at, length);
+    if (found !== "") {
+      this.position = at + length;
+      return found;
+    }
+    const text = this.readString(length);
+    if (isForbiddenKey(text)) {
+      if (!isKey) return text;
+      throw new ConduitError(ErrorCode.FORBIDDEN_KEY, `Cannot decode payload: the map key ${text} is not allowed`);
+    }
+    // As many characters as bytes: ASCII.
+    if (text.length === length) this.keys.store(text, this.bytes, at);
+    return text;
+  }
+
+  private readString(length: number): string {
+    const start = this.position;
+    const end = start + length;
+    if (end > this.end) throw this.truncated();
+    this.position = end;
+    const bytes = this.bytes;
+    const ascii = length <= MAX_SHORT_STRING_BYTES ? asciiString(bytes, start, length) : null;
+    return ascii ?? decodeUtf8(bytes, start, end);
+  }
+
+  private readBinary(length: number): Uint8Array {
+    const start = this.position;
+    if (this.end - start < length) throw this.truncated();
+    this.position = start + length;
+    const bytes = this.bytes;
+    // A kept binary never keeps more than four times its size alive.
+    if (this.exclusive && length >= MIN_ALIASED_BYTES && length * 4 >= bytes.length) {
+      return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+    }
+    const copy = new Uint8Array(length);
+    copy.set(bytes.subarray(start, start + length));
+    return copy;
+  }
+
+  private readExtension(length: number): unknown {
+    const type = (this.readUint8() << 24) >> 24;
+    const data = this.readBinary(length);
+    if (type !== EXT_TIMESTAMP) return new ExtData(type, data);
+    if (length === 4 || length === 8 || length === 12) {
+      const date = decodeTimestampExtension(data);
+      if (!Number.isNaN(date.getTime())) return date;
+    }
+    throw new ConduitError(
+      ErrorCode.MALFORMED_PAYLOAD,
+      `Cannot decode payload: a timestamp of ${length} bytes is not a valid date`,
+    );
+  }
+
+  private readUint8(): number {
+    const at = this.position;
+    if (at >= this.end) throw this.truncated();
+    this.position = at + 1;
+    return this.bytes[at] as number;
+  }
+
+  private readUint16(): number {
+    const at = this.position;
+    if (this.end - at < 2) throw this.truncated();
+    this.position = at + 2;
+    return ((this.bytes[at] as number) << 8) | (this.bytes[at + 1] as number);
+  }
+
+  private readUint32(): number {
+    const at = this.position;
+    if (this.end - at < 4) throw this.truncated();
+    this.position = at + 4;
+    const bytes = this.bytes;
+    return (
+      (((bytes[at] as number) << 24) |
+        ((bytes[at + 1] as number) << 16) |
+        ((bytes[at + 2] as number) << 8) |
+        (bytes[at + 3] as number)) >>>
+      0
+    );
+  }
+
+  private readUint64(): number | bigint {
+    const high = this.readUint32();
+    const low = this.readUint32();
+    return high <= 0x1f_ffff ? high * 0x1_0000_0000 + low : (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  private readInt64(): number | bigint {
+    const high = this.readUint32() | 0;
+    const low = this.readUint32();
+    // Rounding never turns an unsafe integer into a safe one, so this test is exact.
+    const value = high * 0x1_0000_0000 + low;
+    return Number.isSafeInteger(value) ? value : (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  private readFloat32(): number {
+    const at = this.position;
+    if (this.end - at < 4) throw this.truncated();
+    this.position = at + 4;
+    for (let i = 0; i < 4; i++) float32Bytes[LITTLE_ENDIAN ? 3 - i : i] = this.bytes[at + i] as number;
+    return float32[0] as number;
+  }
+
+  private readFloat64(): number {
+    const at = this.position;
+    if (this.end - at < 8) throw this.truncated();
+    this.position = at + 8;
+    for (let i = 0; i < 8; i++) float64Bytes[LITTLE_ENDIAN ? 7 - i : i] = this.bytes[at + i] as number;
+    return float64[0] as number;
+  }
+
+  private truncated(): ConduitError {
+    return new ConduitError(
+      ErrorCode.TRUNCATED_PAYLOAD,
+      `Cannot decode payload: it ends inside a value, ${this.end - this.position} bytes remain`,
+    );
+  }
+}
+
+/** Whether `key` names part of every object, which makes it a vehicle for prototype pollution. */
+export function isForbiddenKey(key: string): boolean {
+  return key === "__proto__" || key === "constructor" || key === "prototype";
+}
+
+function tooDeep(): ConduitError {
+  return new ConduitError(ErrorCode.TOO_DEEP, `Cannot decode payload: it nests deeper than ${MAX_DEPTH} levels`);
+}
+
+function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
+  try {
+    return utf8.decode(bytes.subarray(start, end));
+  } catch (cause) {
+    throw new ConduitError(
+      ErrorCode.INVALID_UTF8,
+      `Cannot decode payload: a string of ${end - start} bytes is not valid UTF-8`,
+      { cause },
+    );
+  }
+}

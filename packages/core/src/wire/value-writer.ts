@@ -1,0 +1,199 @@
+/**
+ * Encodes values as MessagePack.
+ *
+ * Theory of operation. Plain data goes through one reused Encoder of `@msgpack/msgpack` and leaves as a view of its
+ * buffer. The library calls `tryToEncode` for everything that is not a primitive; there, whatever is not plain data
+ * throws a sentinel, and the value is composed anew on the slow path (value-composer.ts), which supports more types
+ * and names the path of what it refuses. So does a value too deep or cyclic.
+ *
+ * Two things the hook never sees: lone surrogates, which the library writes as invalid UTF-8 or as U+FFFD, and
+ * the key `__proto__`. The result is searched for the bytes they leave behind, which costs less than walking every value.
+ * Where that is no verdict, or most of the result is binary data, the value is walked.
+ */
+import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { encodeDate, isWellFormed, MAX_VALUE_DEPTH, ValueComposer } from "./value-composer.ts";
+import { isForbiddenKey } from "./value-reader.ts";
+
+/** A result above this takes the Encoder's buffer with it, so that one large message does not stay allocated. */
+const MAX_KEPT_BYTES = 1024 * 1024;
+
+const NIL: Uint8Array = new Uint8Array([0xc0]);
+const FALSE: Uint8Array = new Uint8Array([0xc2]);
+const TRUE: Uint8Array = new Uint8Array([0xc3]);
+/** Every one-byte integer, from -32 to 127. */
+const FIXED_INTEGERS: readonly Uint8Array[] = Array.from({ length: 160 }, (_, i) => new Uint8Array([(i - 32) & 0xff]));
+
+/** Bytes of binary data seen by the hook. */
+let binaryBytes = 0;
+
+/** Thrown through the library when the slow path is needed. */
+const NOT_PLAIN: Error = new Error("not plain data");
+
+function tryToEncode(value: unknown): ExtData | null {
+  if (typeof value === "object" && value !== null) {
+    // An own key `constructor` is caught here as well, and refused on the slow path.
+    const maker = value.constructor as unknown;
+    if (maker === Object || maker === Array) return null;
+    if (value instanceof Uint8Array) {
+      binaryBytes += value.length;
+      return null;
+    }
+    if (maker === Date && !Number.isNaN((value as Date).getTime())) return encodeDate(value as Date);
+    if (maker === undefined && Object.getPrototypeOf(value) === null) return null;
+    if (value instanceof ExtData) return value;
+  }
+  throw NOT_PLAIN;
+}
+
+const encoderOptions: EncoderOptions = {
+  extensionCodec: {
+    tryToEncode,
+    decode(): never {
+      throw new ConduitError(ErrorCode.INTERNAL, "The encoder's codec does not decode");
+    },
+  },
+  ignoreUndefined: true,
+  // The library counts a leaf as a level of its own: the last level goes to the slow path, which counts exactly.
+  maxDepth: MAX_VALUE_DEPTH,
+};
+
+/**
+ * Encodes one value at a time; reuse it.
+ *
+ * Plain data, `Uint8Array`, `Date` and `ExtData` are encoded as the library does; also `Map` with string keys, bigint
+ * up to 64 bits, `Float64`, `ArrayBuffer`, and class instances by their own enumerable properties. `undefined` is left
+ * out of maps and is nil elsewhere. Symbol keys are ignored, and -0 is sent as 0 unless a `Float64`.
+ */
+export class ValueWriter {
+  /** Whether the bytes of the last `encode` belong to the caller. False: they are valid until the next call only. */
+  owned = false;
+
+  private encoder: Encoder = new Encoder(encoderOptions);
+  private composer: ValueComposer = new ValueComposer(this.encoder);
+  /** Encoding calls getters, and they may call back. */
+  private busy = false;
+  private readonly integer8: Uint8Array = new Uint8Array(2);
+  private readonly integer16: Uint8Array = new Uint8Array(3);
+  private readonly integer32: Uint8Array = new Uint8Array(5);
+
+  /**
+   * @param rootName what the value is called in errors: `Cannot encode <rootName>.users[3]: …`
+   * @throws ConduitError UNSERIALIZABLE with the path of what cannot be encoded
+   */
+  encode(value: unknown, rootName: string): Uint8Array {
+    this.owned = false;
+    if (value === null || value === undefined) return NIL;
+    if (typeof value === "boolean") return value ? TRUE : FALSE;
+    if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
+    if (this.busy) {
+      return new ValueWriter().encode(value, rootName);
+    }
+    this.busy = true;
+    try {
+      return this.encodeValue(value, rootName);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private encodeInteger(value: number): Uint8Array {
+    if (value < 0x80) return FIXED_INTEGERS[value + 32] as Uint8Array;
+    if (value >= 0x1_0000) {
+      const bytes = this.integer32;
+      bytes[0] = 0xce;
+      bytes[1] = value >>> 24;
+      bytes[2] = value >>> 16;
+      bytes[3] = value >>> 8;
+      bytes[4] = value;
+      return bytes;
+    }
+    if (value < 0x100) {
+      const bytes = this.integer8;
+      bytes[0] = 0xcc;
+      bytes[1] = value;
+      return bytes;
+    }
+    const bytes = this.integer16;
+    bytes[0] = 0xcd;
+    bytes[1] = value >>> 8;
+    bytes[2] = value;
+    return bytes;
+  }
+
+  private encodeValue(value: unknown, rootName: string): Uint8Array {
+    let bytes = this.encodePlain(value);
+    if (bytes === null) {
+      try {
+        bytes = this.composer.compose(value, rootName);
+      } catch (cause) {
+        // The value may have been large up to the point where it failed.
+        this.renew();
+        if (cause instanceof ConduitError) throw cause;
+        throw new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${rootName}: ${String(cause)}`, { cause });
+      }
+    }
+    this.owned = bytes.length > MAX_KEPT_BYTES;
+    if (this.owned) this.renew();
+    return bytes;
+  }
+
+  /** What the library makes of `value`; null when it is not plain data, or not sound. */
+  private encodePlain(value: unknown): Uint8Array | null {
+    binaryBytes = 0;
+    let bytes: Uint8Array;
+    try {
+      bytes = this.encoder.encodeSharedRef(value);
+    } catch {
+      // Not plain data, too deep, or a getter threw: the slow path supports it, or says where.
+      return null;
+    }
+    const searchable = binaryBytes * 2 <= bytes.length;
+    return (searchable && looksSound(bytes)) || isSound(value) ? bytes : null;
+  }
+
+  private renew(): void {
+    this.encoder = new Encoder(encoderOptions);
+    this.composer = new ValueComposer(this.encoder);
+  }
+}
+
+/**
+ * False if `bytes` may hold a lone surrogate (ED A0..BF, or EF BF BD where the library replaced it), or the key
+ * `__proto__` or `prototype`. Binary data and a genuine U+FFFD look the same: false is no verdict.
+ */
+function looksSound(bytes: Uint8Array): boolean {
+  const last = bytes.length - 2;
+  for (let i = 0; i < last; i++) {
+    const byte = bytes[i] as number;
+    if (byte < 0xa9) continue;
+    if (byte === 0xa9) {
+      const next = bytes[i + 1];
+      if ((next === 0x5f && bytes[i + 2] === 0x5f) || (next === 0x70 && bytes[i + 2] === 0x72)) return false;
+    } else if (byte === 0xed) {
+      if ((bytes[i + 1] as number) >= 0xa0) return false;
+    } else if (byte === 0xef) {
+      if (bytes[i + 1] === 0xbf && bytes[i + 2] === 0xbd) return false;
+    }
+  }
+  return true;
+}
+
+/** Whether a value that the library encoded holds no lone surrogate and no forbidden key. */
+function isSound(value: unknown): boolean {
+  if (typeof value === "string") return isWellFormed(value);
+  if (typeof value !== "object" || value === null) return true;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      if (!isSound(value[i])) return false;
+    }
+    return true;
+  }
+  if (value instanceof Uint8Array || value instanceof Date || value instanceof ExtData) return true;
+  for (const key of Object.keys(value)) {
+    const element = (value as Record<string, unknown>)[key];
+    if (element === undefined) continue;
+    if (isForbiddenKey(key) || !isWellFormed(key) || !isSound(element)) return false;
+  }
+  return true;
+}

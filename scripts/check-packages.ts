@@ -1,0 +1,166 @@
+/**
+ * `pnpm check-packages`: what would be published is right. Run it after `pnpm build`.
+ *
+ * The packages are packed as for a release and judged by their tarballs: publint and are-the-types-wrong, what is in
+ * them, whether a strict TypeScript program compiles against them, whether they load, and whether they agree on their
+ * version. Needs no network.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, ROOT } from "./lib/packages.ts";
+import { pnpm, run } from "./lib/run.ts";
+
+/** Classes and tables of which a program must never see two, whichever entry or package it has them from. */
+const SHARED = ["ConduitError", "ErrorCode", "RpcError"];
+
+const problems: string[] = [];
+
+function report(where: string, what: string): void {
+  problems.push(`${where}: ${what.trim()}`);
+}
+
+/** Packs a package as for a release and returns the tarball's path. */
+async function pack({ directory, manifest }: LibraryPackage, work: string): Promise<string | null> {
+  const target = join(work, "tarballs", manifest.name.replace("/", "-"));
+  mkdirSync(target, { recursive: true });
+  const { code, output } = await pnpm(["pack", "--pack-destination", target], { cwd: directory });
+  const tarball = code === 0 ? readdirSync(target).find((file) => file.endsWith(".tgz")) : undefined;
+  if (tarball !== undefined) return join(target, tarball);
+  report(manifest.name, `pnpm pack failed\n${output}`);
+  return null;
+}
+
+/** Lays a packed package out as an installation would: unpacked, with the workspace's copies of its dependencies. */
+async function install({ directory, manifest }: LibraryPackage, tarball: string, work: string): Promise<void> {
+  const target = join(work, "node_modules", manifest.name);
+  mkdirSync(target, { recursive: true });
+  const { code, output } = await run("tar", ["-xzf", tarball, "--strip-components=1", "-C", target]);
+  if (code !== 0) return report(manifest.name, `the tarball can't be unpacked\n${output}`);
+
+  for (const file of ["LICENSE", "package.json"]) {
+    if (!existsSync(join(target, file))) report(manifest.name, `the tarball has no ${file}`);
+  }
+  const packed = JSON.parse(readFileSync(join(target, "package.json"), "utf8")) as LibraryPackage["manifest"];
+  for (const [name, range] of Object.entries(packed.dependencies ?? {})) {
+    if (range.startsWith("workspace:")) report(manifest.name, `the packed package.json still says ${name}: ${range}`);
+    link(join(directory, "node_modules", name), join(work, "node_modules", name));
+  }
+}
+
+/** Makes `target` lead to `source`, unless something is there already (a package under test, or an earlier link). */
+function link(source: string, target: string): void {
+  if (existsSync(target)) return;
+  mkdirSync(dirname(target), { recursive: true });
+  symlinkSync(source, target, "junction");
+}
+
+async function judge(name: string, tarball: string): Promise<void> {
+  const tools: [string, ...string[]][] = [
+    ["publint", "run", tarball, "--strict"],
+    [
+      "attw",
+      tarball,
+      "--profile",
+      "esm-only",
+      "--no-definitely-typed",
+      "--no-color",
+      "--no-emoji",
+      "--format",
+      "ascii",
+    ],
+  ];
+  await Promise.all(
+    tools.map(async ([tool, ...args]) => {
+      const { code, output } = await pnpm(["exec", tool, ...args], { cwd: ROOT });
+      if (code !== 0) report(name, `${tool} found problems\n${output}`);
+    }),
+  );
+}
+
+/** Compiles a strict program that imports everything, checking the published declarations themselves. */
+async function compile(work: string, name: string, specifiers: readonly string[], options: object): Promise<void> {
+  const folder = join(work, name);
+  mkdirSync(folder);
+  const imports = specifiers.map((specifier, index) => `import * as entry${index} from "${specifier}";\n`);
+  const list = specifiers.map((_, index) => `entry${index}`).join(", ");
+  writeFileSync(join(folder, "consumer.ts"), `${imports.join("")}export const all: unknown[] = [${list}];\n`);
+  const compilerOptions = {
+    target: "es2023",
+    module: "nodenext",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    ...options,
+  };
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
+  const { code, output } = await pnpm(["exec", "tsc", "-p", folder], { cwd: ROOT });
+  if (code !== 0) report(specifiers.join(", "), `a program that uses it does not compile (${name})\n${output}`);
+}
+
+/** Loads every entry in a fresh process and checks that what must exist once exists once. */
+async function load(work: string, specifiers: readonly string[]): Promise<void> {
+  const script = `
+    const seen = new Map();
+    for (const specifier of ${JSON.stringify(specifiers)}) {
+      const entry = await import(specifier);
+      for (const name of ${JSON.stringify(SHARED)}) {
+        if (!(name in entry)) continue;
+        if (seen.has(name) && seen.get(name) !== entry[name]) throw new Error(specifier + " has a " + name + " of its own");
+        seen.set(name, entry[name]);
+      }
+    }`;
+  writeFileSync(join(work, "load.mjs"), script);
+  const { code, output } = await run(process.execPath, [join(work, "load.mjs")]);
+  if (code !== 0) report(specifiers.join(", "), `it does not load\n${output}`);
+}
+
+async function main(): Promise<void> {
+  const packages = libraryPackages();
+  problems.push(...manifestProblems(packages));
+
+  const work = mkdtempSync(join(tmpdir(), "netconduit-packages-"));
+  try {
+    const tarballs: [LibraryPackage, string][] = [];
+    for (const library of packages) {
+      const tarball = await pack(library, work);
+      if (tarball !== null) tarballs.push([library, tarball]);
+    }
+    for (const [library, tarball] of tarballs) await install(library, tarball, work);
+    link(join(ROOT, "node_modules", "@types", "node"), join(work, "node_modules", "@types", "node"));
+
+    await Promise.all(tarballs.map(([{ manifest }, tarball]) => judge(manifest.name, tarball)));
+
+    // Core promises to need no runtime's types: any platform's `AbortSignal` will do.
+    const onNode = packages.filter(({ manifest }) => manifest.engines?.node !== undefined).flatMap(entryPoints);
+    const core = packages.filter(({ manifest }) => manifest.name === "@netconduit/core").flatMap(entryPoints);
+    await Promise.all([
+      compile(work, "on-node", onNode, { types: ["node"], lib: ["es2023", "esnext.disposable"] }),
+      compile(work, "core-alone", core, { types: [], lib: ["es2023", "esnext.disposable", "dom"] }),
+      load(work, onNode),
+    ]);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+
+  if (problems.length > 0) {
+    console.error(problems.join("\n\n"));
+    process.exitCode = 1;
+  } else {
+    console.log(packages.map(({ manifest }) => `${manifest.name} ${manifest.version}: fit to publish`).join("\n"));
+  }
+}
+
+await main();

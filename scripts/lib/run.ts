@@ -1,0 +1,55 @@
+import { spawn } from "node:child_process";
+import { basename } from "node:path";
+
+/** What came of a command. */
+export interface RunResult {
+  /** Exit code; 1 when a signal ended it or it could not be started. */
+  readonly code: number;
+  /** Standard output and standard error in the order they came; empty when they were passed through. */
+  readonly output: string;
+  /** Milliseconds it took. */
+  readonly durationMs: number;
+}
+
+export interface RunOptions {
+  /** Working directory. Default: this process's. */
+  readonly cwd?: string;
+  /** `capture` (default) collects the output; `show` passes it through to this process's terminal. */
+  readonly output?: "capture" | "show";
+  /** Environment variables to add. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a command to its end. Never rejects: what fails to start has code 1 and says so in `output`. */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const { cwd = process.cwd(), output = "capture", env = {} } = options;
+  const started = performance.now();
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: output === "show" ? "inherit" : ["ignore", "pipe", "pipe"],
+    });
+    const chunks: string[] = [];
+    const finish = (code: number): void =>
+      resolve({ code, output: chunks.join(""), durationMs: performance.now() - started });
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => chunks.push(text));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => chunks.push(text));
+    child.on("error", (error) => {
+      chunks.push(`${command}: ${error.message}\n`);
+      finish(1);
+    });
+    child.on("close", (code) => finish(code ?? 1));
+  });
+}
+
+/** Runs pnpm: the one that started this script, or the one on the PATH when it was started without. */
+export function pnpm(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const starter = process.env.npm_execpath ?? "";
+  return run(/^pnpm(\.exe)?$/.test(basename(starter)) ? starter : "pnpm", args, options);
+}
+
+/** Milliseconds for people: `840 ms`, `3.2 s`. */
+export function formatDuration(durationMs: number): string {
+  return durationMs < 1000 ? `${Math.round(durationMs)} ms` : `${(durationMs / 1000).toFixed(1)} s`;
+}

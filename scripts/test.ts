@@ -1,0 +1,60 @@
+/**
+ * `pnpm test`: everything that has to hold, in the order in which it is cheapest to find out.
+ *
+ * Each step is a script of package.json, so that a failed one can be run again by its name. The first failed step
+ * ends the run. The last line is always the counts, read from the JSON reports that the test runs leave in reports/.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { addCounts, type Counts, countReport, formatCounts, NO_TESTS, type VitestReport } from "./lib/counts.ts";
+import { ROOT } from "./lib/packages.ts";
+import { formatDuration, pnpm } from "./lib/run.ts";
+
+const REPORTS = join(ROOT, "reports");
+
+/** What has to hold before a test is worth running. Output is shown when the step fails. */
+const CHECKS = ["build", "lint", "typecheck", "check-packages"] as const;
+
+function readCounts(): Counts {
+  let counts = NO_TESTS;
+  for (const file of readdirSync(REPORTS).sort()) {
+    if (!file.endsWith(".json")) continue;
+    counts = addCounts(counts, countReport(JSON.parse(readFileSync(join(REPORTS, file), "utf8")) as VitestReport));
+  }
+  return counts;
+}
+
+function finish(counts: Counts, ok: boolean): void {
+  console.log(formatCounts(counts));
+  process.exitCode = ok && counts.failed === 0 ? 0 : 1;
+}
+
+async function check(name: string): Promise<boolean> {
+  const { code, output, durationMs } = await pnpm(["run", name], { cwd: ROOT });
+  console.log(`${name.padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
+  if (code !== 0) console.log(`\n${output.trimEnd()}\n\nThe step "${name}" failed: no test was run.`);
+  return code === 0;
+}
+
+async function main(): Promise<void> {
+  rmSync(REPORTS, { recursive: true, force: true });
+  mkdirSync(REPORTS);
+
+  for (const name of CHECKS) {
+    if (!(await check(name))) return finish({ ...NO_TESTS, failed: 1 }, false);
+  }
+
+  const report = join(REPORTS, "vitest.json");
+  const { code, durationMs } = await pnpm(
+    ["exec", "vitest", "run", "--coverage", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+    { cwd: ROOT, output: "show" },
+  );
+  console.log(`${"tests".padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
+
+  const counts = readCounts();
+  if (code === 0 || counts.failed > 0) return finish(counts, code === 0);
+  console.log("No single test failed, but the run did (see above): counted as one failed test.");
+  finish({ ...counts, failed: 1 }, false);
+}
+
+await main();

@@ -1,0 +1,40 @@
+/**
+ * `pnpm version-packages`: turns the changesets into a version. Every package gets it, and the changes move from the
+ * changesets and from "Unreleased" into a section of CHANGELOG.md. With no changeset and the packages' version not in
+ * the changelog yet (the very first release), that version stays and gets what "Unreleased" says.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseChange, releaseChangelog } from "./lib/changelog.ts";
+import { libraryPackages, ROOT } from "./lib/packages.ts";
+import { pnpm } from "./lib/run.ts";
+
+const CHANGESETS = join(ROOT, ".changeset");
+const CHANGELOG = join(ROOT, "CHANGELOG.md");
+
+async function must(...args: string[]): Promise<void> {
+  const { code, output } = await pnpm(args, { cwd: ROOT });
+  if (code !== 0) throw new Error(`pnpm ${args.join(" ")} failed\n${output}`);
+}
+
+async function main(): Promise<void> {
+  const changes = readdirSync(CHANGESETS)
+    .filter((file) => file.endsWith(".md") && file !== "README.md")
+    .sort()
+    .map((file) => parseChange(readFileSync(join(CHANGESETS, file), "utf8")));
+  if (changes.length > 0) await must("exec", "changeset", "version");
+
+  const version = libraryPackages()[0]?.manifest.version ?? "";
+  const changelog = readFileSync(CHANGELOG, "utf8");
+  if (changelog.includes(`\n## ${version} `)) throw new Error(`Nothing to release: ${version} is in CHANGELOG.md`);
+  writeFileSync(CHANGELOG, releaseChangelog(changelog, version, new Date().toISOString().slice(0, 10), changes));
+  await must("run", "format");
+  console.log(`${version}: versions and CHANGELOG.md are written. Read them, then commit.`);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
