@@ -1,7 +1,7 @@
 import { connect as netConnect, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { type ByteStream, ConduitError, type ConnectTarget, ErrorCode } from "@netconduit/core/adapter";
-import { endpointName } from "./node-error.ts";
+import { endpointName, ignore } from "./node-error.ts";
 import { connectError } from "./socket-error.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { tcpAddresses } from "./tcp-addresses.ts";
@@ -117,5 +117,3 @@ function abortError(signal: AbortSignal, where: string): ConduitError {
   if (cause instanceof ConduitError) return cause;
   return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
 }
-
-function ignore(): void {}

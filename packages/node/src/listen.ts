@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import { createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { ConduitError, ErrorCode, type ListenEvents, type Listener, type ListenTarget } from "@netconduit/core/adapter";
-import { codeOf, endpointName } from "./node-error.ts";
+import { codeOf, endpointName, ignore } from "./node-error.ts";
 import { connectError, listenError } from "./socket-error.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { tcpAddresses } from "./tcp-addresses.ts";
@@ -191,5 +191,3 @@ class SocketListener implements Listener {
     return this.#closing;
   }
 }
-
-function ignore(): void {}

@@ -13,3 +13,8 @@ export function endpointName(end: { path?: string | undefined; host?: string; po
   const host = end.host ?? "";
   return `${host.includes(":") ? `[${host}]` : host}:${end.port ?? 0}`;
 }
+
+/** Listener for the errors of a socket that is thrown away: what there is to report has been reported. */
+export function ignore(): void {
+  // Without a listener, an "error" event would end the process.
+}

@@ -105,10 +105,8 @@ export class SocketStream implements ByteStream {
   }
 
   close(): Promise<void> {
-    if (this.#state === "open") {
-      this.#state = "ending";
-      this.#socket.end();
-    }
+    this.#silentEnd = null;
+    this.#end();
     this.#closing ??= this.#over
       ? Promise.resolve()
       : new Promise((resolve) => {
@@ -132,6 +130,10 @@ export class SocketStream implements ByteStream {
   /** The peer sent FIN. There is no half-close: what is written is flushed, and our side ends as well. */
   #ended(): void {
     if (this.#silentEnd !== null) this.#error ??= this.#silentEnd();
+    this.#end();
+  }
+
+  #end(): void {
     if (this.#state !== "open") return;
     this.#state = "ending";
     this.#socket.end();

@@ -206,7 +206,18 @@ describe("a TLS server that requires a client certificate", () => {
       expect(await failed()).toMatchObject({ code: ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED });
     }));
 
-  test("lets a client that it accepted be closed without a word as an ordinary end", () =>
+  test("closes cleanly on a client that closes before a word was said", () =>
+    withListener(tls, async ({ accepted }, port) => {
+      const client = await dial(port, clientCertificate("client"));
+      const [atClient, atServer] = [new Recorder(), new Recorder()];
+      atClient.open(client);
+      atServer.open(await accepted());
+      await client.close();
+      await atServer.whenClosed;
+      expect([atClient.closedCalls, atServer.closedCalls]).toEqual([[null], [null]]);
+    }));
+
+  test("ends the connection of a client it has spoken to as an ordinary end", () =>
     withListener(tls, async ({ accepted }, port) => {
       const client = await dial(port, clientCertificate("client"));
       const atClient = new Recorder();

@@ -331,6 +331,8 @@ export class Client<C extends Contract = Contract>
       connectTimeoutMs,
       true,
     );
+    // A connection that is being closed is not dialled over.
+    await this.#link?.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
     this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
     try {
       await this.#open(where, abort.signal);
@@ -349,6 +351,8 @@ export class Client<C extends Contract = Contract>
       this.#dialAbort = null;
     }
     this.#attempts = 0;
+    // From here on a lost connection begins a series of its own.
+    this.#series = null;
     this.#offline.sendAll(this.#link);
     await this.#connectHooks.run((error) => this.hookFailed("onConnect", error), this);
     if (again) await this.#reconnectHooks.run((error) => this.hookFailed("onReconnect", error), this);
@@ -458,7 +462,6 @@ export class Client<C extends Contract = Contract>
       this.#connecting = dial;
       try {
         await dial;
-        this.#endSeries(series);
         return;
       } catch (error) {
         lastError = error;

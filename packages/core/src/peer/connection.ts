@@ -13,7 +13,7 @@ import type {
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
-import type { ConnectionState } from "../session/connection-state.ts";
+import type { ConnectionState, StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
 import type { AuthMethod, PeerInfo } from "../session/peer-info.ts";
 import { formatAddress } from "./address.ts";
@@ -110,6 +110,11 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   get state(): ConnectionState {
     return this.#link.state;
+  }
+
+  /** Hears of every change of `state`, with its reason. @returns a function that removes the listener. */
+  onStateChange(listener: (change: StateChange) => void): () => void {
+    return this.#link.onStateChange(listener);
   }
 
   /** What the client says of itself: name, version, description; and whether it is a netconduit peer. */

@@ -16,8 +16,8 @@ import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TimerWheel } from "../session/timer-wheel.ts";
-import { FrameWriter } from "../wire/frame-writer.ts";
-import { PayloadReader } from "../wire/payload-reader.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
 import { type Engine, engineOf } from "./engine.ts";
 import { HookList } from "./hooks.ts";
 import type { LinkSettings } from "./link.ts";
@@ -82,12 +82,8 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
     this.engine = engineOf(runtime);
     this.exposeErrors = settings.exposeErrors;
     this.dispatcher = new Dispatcher<Face>(this);
-    this.writer = new FrameWriter({
-      wallClock: () => this.engine.wallClock(),
-      maxMessageBytes: settings.maxMessageBytes,
-      compress: settings.enableCompression ? (bytes) => runtime.deflate(bytes) : null,
-    });
-    this.reader = new PayloadReader((bytes, maxBytes) => runtime.inflate(bytes, maxBytes), settings.maxMessageBytes);
+    this.writer = this.engine.writer(settings.maxMessageBytes, settings.enableCompression);
+    this.reader = this.engine.reader(settings.maxMessageBytes);
   }
 
   /**

@@ -1,10 +1,13 @@
 /**
  * What all servers and clients on one runtime share: the turn (frames written in one turn of the event loop leave as
- * one write per connection), the timer wheel, and the turn's wall clock.
+ * one write per connection), the timer wheel, the turn's wall clock, and the frame writers and payload readers (a
+ * process with ten thousand clients has one slab, not ten thousand).
  */
 
 import type { Runtime } from "../runtime.ts";
 import { TimerWheel } from "../session/timer-wheel.ts";
+import { FrameWriter } from "../wire/frame-writer.ts";
+import { PayloadReader } from "../wire/payload-reader.ts";
 
 /** Something with bytes to write at the end of the turn. */
 export interface Flushable {
@@ -14,6 +17,8 @@ export interface Flushable {
 export class Engine {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
+  readonly #writers = new Map<string, FrameWriter>();
+  readonly #readers = new Map<number, PayloadReader>();
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -36,6 +41,33 @@ export class Engine {
       this.#arm();
     }
     return this.#wallClockMs;
+  }
+
+  /** The writer for these settings. Its state is good until the next call, whoever makes it. */
+  writer(maxMessageBytes: number, compress: boolean): FrameWriter {
+    const key = `${maxMessageBytes}/${compress}`;
+    let writer = this.#writers.get(key);
+    if (writer === undefined) {
+      const { runtime } = this;
+      writer = new FrameWriter({
+        wallClock: () => this.wallClock(),
+        maxMessageBytes,
+        compress: compress ? (bytes) => runtime.deflate(bytes) : null,
+      });
+      this.#writers.set(key, writer);
+    }
+    return writer;
+  }
+
+  /** The reader for this limit. Its state is good until the next call, whoever makes it. */
+  reader(maxMessageBytes: number): PayloadReader {
+    let reader = this.#readers.get(maxMessageBytes);
+    if (reader === undefined) {
+      const { runtime } = this;
+      reader = new PayloadReader((bytes, maxBytes) => runtime.inflate(bytes, maxBytes), maxMessageBytes);
+      this.#readers.set(maxMessageBytes, reader);
+    }
+    return reader;
   }
 
   /** Has `item` flushed once the turn has settled. */
@@ -66,6 +98,7 @@ export class Engine {
   readonly #settle = (): void => {
     this.#armed = false;
     this.#wallClockMs = 0;
+    for (const writer of this.#writers.values()) writer.newTurn();
     const batch = this.#dirty;
     this.#dirty = this.#spare;
     for (let index = 0; index < batch.length; index += 1) (batch[index] as Flushable).flush();

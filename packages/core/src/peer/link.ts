@@ -13,13 +13,13 @@
 
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { HIGH_WATER_RATIO, LOW_WATER_RATIO, MAX_HANDSHAKE_BYTES } from "../limits.ts";
+import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO, MAX_HANDSHAKE_BYTES } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
 import { unwrapNetconduitResult } from "../rpc/response.ts";
 import type { Validator } from "../rpc/validation.ts";
-import type { ConnectionStateMachine } from "../session/connection-state.ts";
+import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { Heartbeat } from "../session/heartbeat.ts";
@@ -180,6 +180,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   /** Logged in and not ending. */
   get isOpen(): boolean {
     return this.isAuthenticated && this.#closeReason === null && !this.#over;
+  }
+
+  /** Calls `listener` on every change of `state`. @returns a function that removes it. */
+  onStateChange(listener: (change: StateChange) => void): () => void {
+    return this.#machine.onChange(listener);
   }
 
   get isOver(): boolean {
@@ -343,6 +348,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#mustBeOpen();
+      if (this.#owner.role === "server" && !this.extensions.reply) {
+        const message = `Cannot request '${type}': a netconduit client does not answer messages`;
+        throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+      }
       const pending = this.#begin(type, options, validator, resolve, reject);
       if (pending === null) return;
       const { writer } = this.#owner;
@@ -749,7 +758,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   }
 
   #withinRate(frame: FrameDecoder, isCall: boolean): boolean {
-    const bytes = frame.payloadEnd - frame.payloadStart;
+    const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const retryAfter = (this.#limiter as RateLimiter).take(this.#owner.engine.runtime.now(), bytes);
     if (retryAfter === 0) return true;
     this.stats.rateLimited += 1;

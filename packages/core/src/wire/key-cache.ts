@@ -5,7 +5,7 @@
 
 /** Longest string kept. */
 export const MAX_CACHED_KEY_BYTES = 32;
-/** Both powers of two. Memory is bounded whatever a peer sends: a full set forgets one of its strings. */
+/** Memory is bounded whatever a peer sends: a full set forgets one of its strings. A set is picked by 8 bits of a hash. */
 const SETS = 256;
 const WAYS = 4;
 

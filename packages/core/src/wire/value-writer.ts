@@ -159,7 +159,7 @@ export class ValueWriter {
 }
 
 /**
- * False if `bytes` may hold a lone surrogate (ED A0..BF, or EF BF BD where the library replaced it), or the key
+ * False if `bytes` may hold a lone surrogate (ED A0..BF 80..BF, or EF BF BD where the library replaced it), or the key
  * `__proto__` or `prototype`. Binary data and a genuine U+FFFD look the same: false is no verdict.
  */
 function looksSound(bytes: Uint8Array): boolean {
@@ -171,7 +171,8 @@ function looksSound(bytes: Uint8Array): boolean {
       const next = bytes[i + 1];
       if ((next === 0x5f && bytes[i + 2] === 0x5f) || (next === 0x70 && bytes[i + 2] === 0x72)) return false;
     } else if (byte === 0xed) {
-      if ((bytes[i + 1] as number) >= 0xa0) return false;
+      const next = bytes[i + 1] as number;
+      if (next >= 0xa0 && next < 0xc0 && ((bytes[i + 2] as number) & 0xc0) === 0x80) return false;
     } else if (byte === 0xef) {
       if (bytes[i + 1] === 0xbf && bytes[i + 2] === 0xbd) return false;
     }
