@@ -23,7 +23,6 @@ import { ClientHandshake } from "../session/client-handshake.ts";
 import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
-import { ScramKeyCache } from "../session/scram.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress } from "./address.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
@@ -70,7 +69,6 @@ export class Client<C extends Contract = Contract>
   readonly config: ClientConfig;
   readonly #runtime: Runtime;
   readonly #machine: ConnectionStateMachine;
-  readonly #keys = new ScramKeyCache();
   readonly #connectHooks = new HookList<[client: this]>();
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
@@ -84,6 +82,8 @@ export class Client<C extends Contract = Contract>
   #attempts = 0;
   /** Ends the wait before the next attempt; set while a reconnect series runs. */
   #series: { cancelled: boolean; wake: (() => void) | null } | null = null;
+  /** `disconnect()` was called after the last `connect()`: whatever ends now, nothing is dialled again. */
+  #leaving = false;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
   constructor(options: ClientOptions, runtime: Runtime) {
@@ -201,6 +201,7 @@ export class Client<C extends Contract = Contract>
    */
   connect(): Promise<void> {
     if (this.isConnected) return Promise.resolve();
+    this.#leaving = false;
     this.#stopSeries();
     this.#connecting ??= this.#dial(false).finally(() => {
       this.#connecting = null;
@@ -213,6 +214,7 @@ export class Client<C extends Contract = Contract>
    * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
    */
   async disconnect(reason = "Closed by the client"): Promise<void> {
+    this.#leaving = true;
     this.#stopSeries();
     this.#dialAbort?.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
     this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
@@ -262,7 +264,11 @@ export class Client<C extends Contract = Contract>
    * Rejects with RpcError (the server's answer: code, message, details), TIMEOUT, CANCELLED, CONNECTION_CLOSED,
    * SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
    */
-  call<R extends Schema>(method: string, params: Params | undefined, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  call<R extends Schema>(
+    method: string,
+    params: Params | undefined,
+    options: TypedCallOptions<R>,
+  ): Promise<InferOutput<R>>;
   call<M extends MethodName<C, "server">>(
     method: M,
     params?: ParamsInput<C, "server", M>,
@@ -332,7 +338,9 @@ export class Client<C extends Contract = Contract>
       true,
     );
     // A connection that is being closed is not dialled over.
-    await this.#link?.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
+    if (this.#link !== null) {
+      await this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
+    }
     this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
     try {
       await this.#open(where, abort.signal);
@@ -382,7 +390,7 @@ export class Client<C extends Contract = Contract>
       info: config,
       allowPasswordHash: config.allowPasswordHash,
       crypto: this.#runtime.crypto,
-      cache: this.#keys,
+      cache: this.engine.scramKeys,
     });
     const request = await handshake.start();
     await new Promise<void>((resolve, reject) => {
@@ -398,11 +406,7 @@ export class Client<C extends Contract = Contract>
   }
 
   /** @internal */
-  async handshakeFrame(
-    link: Link<Client<C>>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void> {
+  async handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
     const login = this.#login;
     if (login === null) return;
     const step = await login.handshake.receive(type, payload);
@@ -442,7 +446,7 @@ export class Client<C extends Contract = Contract>
     if (!link.isAuthenticated) return;
     const hooks = this.#disconnectHooks.run((error) => this.hookFailed("onDisconnect", error), this, reason);
     const { reconnect } = this.config;
-    if (!reconnect.enabled || !reason.reconnect || this.#series !== null) return;
+    if (!reconnect.enabled || !reason.reconnect || this.#leaving || this.#series !== null) return;
     const series = { cancelled: false, wake: null };
     this.#series = series;
     void hooks.then(() => this.#reconnect(series));
@@ -528,7 +532,9 @@ export class Client<C extends Contract = Contract>
 }
 
 function describe(target: ConnectTarget): string {
-  return target.path ?? (target.host.includes(":") ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`);
+  return (
+    target.path ?? (target.host.includes(":") ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`)
+  );
 }
 
 function toConduitError(error: unknown): ConduitError {
@@ -560,6 +566,7 @@ function notNetconduit(error: ConduitError): ConduitError {
 
 function closedDuringLogin(reason: CloseReason): ConduitError {
   if (reason.code !== ErrorCode.CONNECTION_CLOSED) return notNetconduit(new ConduitError(reason.code, reason.message));
-  const message = "The other side closed the connection during the login; is it a netconduit server, and is TLS set alike?";
+  const message =
+    "The other side closed the connection during the login; is it a netconduit server, and is TLS set alike?";
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, message);
 }

@@ -175,7 +175,11 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * Rejects with RpcError (the client's answer), TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE,
    * PEER_UNSUPPORTED (a netconduit client never answers).
    */
-  call<R extends Schema>(method: string, params: Params | undefined, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
+  call<R extends Schema>(
+    method: string,
+    params: Params | undefined,
+    options: TypedCallOptions<R>,
+  ): Promise<InferOutput<R>>;
   call<M extends MethodName<C, "client">>(
     method: M,
     params?: ParamsInput<C, "client", M>,

@@ -1,15 +1,7 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
-import type {
-  Contract,
-  MethodName,
-  OpenMethodName,
-  Params,
-  ParamsOutput,
-  ResultInput,
-  Side,
-} from "../rpc/contract.ts";
-import { type DispatchHost, Dispatcher } from "../rpc/dispatcher.ts";
+import type { Contract, MethodName, OpenMethodName, Params, ParamsOutput, ResultInput, Side } from "../rpc/contract.ts";
+import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { Registry } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";

@@ -5,6 +5,7 @@
  */
 
 import type { Runtime } from "../runtime.ts";
+import { ScramKeyCache } from "../session/scram.ts";
 import { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
@@ -17,6 +18,8 @@ export interface Flushable {
 export class Engine {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
+  /** Keys that clients derived from their passwords: clients of one server derive them once between them. */
+  readonly scramKeys: ScramKeyCache = new ScramKeyCache();
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<number, PayloadReader>();
   #dirty: Flushable[] = [];

@@ -21,10 +21,10 @@ import { unwrapNetconduitResult } from "../rpc/response.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
-import type { PeerInfo } from "../session/peer-info.ts";
 import { Heartbeat } from "../session/heartbeat.ts";
+import type { PeerInfo } from "../session/peer-info.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
-import { RateLimiter } from "../session/token-bucket.ts";
+import { RateLimiter, type RateLimits } from "../session/token-bucket.ts";
 import { FrameType } from "../wire/constants.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -252,7 +252,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     this.extensions = extensions;
     this.isAuthenticated = true;
     this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
-    if (settings.rateLimit) this.#limiter = new RateLimiter(settings.rateLimit);
+    if (settings.rateLimit) this.#limiter = new RateLimiter(limitsOf(settings.rateLimit));
     this.#machine.transition("authenticated", { message: "Logged in" });
     const now = engine.runtime.now();
     this.heartbeat = new Heartbeat(settings.heartbeatIntervalMs, settings.heartbeatTimeoutMs, now);
@@ -795,7 +795,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   #settle(call: PendingCall, received: unknown): void {
     let value = received;
     try {
-      if (this.info !== null && this.info.netconduit) value = unwrapNetconduitResult(value);
+      if (this.info?.netconduit === true) value = unwrapNetconduitResult(value);
       if (call.validator !== null) value = call.validator.run(value, call.name);
     } catch (error) {
       call.reject(asConduitError(error));
@@ -954,6 +954,15 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     this.#idle = null;
     for (const wake of waiters) wake();
   }
+}
+
+/** A rate that is not limited is Infinity in the configuration, and left out for the limiter. */
+function limitsOf(rates: NonNullable<LinkSettings["rateLimit"]>): RateLimits {
+  const { messagesPerSecond, bytesPerSecond } = rates;
+  return {
+    ...(messagesPerSecond === Number.POSITIVE_INFINITY ? {} : { messagesPerSecond }),
+    ...(bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { bytesPerSecond }),
+  };
 }
 
 function asConduitError(error: unknown): ConduitError {

@@ -45,21 +45,41 @@ export type OpenMessageType<C extends Contract, S extends Side> = string extends
 export type Params = Readonly<Record<string, unknown>>;
 
 /** What a caller passes. */
-export type ParamsInput<C extends Contract, S extends Side, M extends MethodName<C, S>> =
-  MethodsOf<C, S>[M] extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;
+export type ParamsInput<C extends Contract, S extends Side, M extends MethodName<C, S>> = MethodsOf<C, S>[M] extends {
+  readonly params: infer P extends Schema;
+}
+  ? InferInput<P>
+  : Params | undefined;
 /** What a handler gets. */
-export type ParamsOutput<C extends Contract, S extends Side, M extends MethodName<C, S>> =
-  MethodsOf<C, S>[M] extends { readonly params: infer P extends Schema } ? InferOutput<P> : Params;
+export type ParamsOutput<C extends Contract, S extends Side, M extends MethodName<C, S>> = MethodsOf<C, S>[M] extends {
+  readonly params: infer P extends Schema;
+}
+  ? InferOutput<P>
+  : Params;
 /** What a caller receives. */
-export type ResultOutput<C extends Contract, S extends Side, M extends MethodName<C, S>> =
-  MethodsOf<C, S>[M] extends { readonly result: infer R extends Schema } ? InferOutput<R> : unknown;
+export type ResultOutput<C extends Contract, S extends Side, M extends MethodName<C, S>> = MethodsOf<C, S>[M] extends {
+  readonly result: infer R extends Schema;
+}
+  ? InferOutput<R>
+  : unknown;
 /** What a handler returns. */
-export type ResultInput<C extends Contract, S extends Side, M extends MethodName<C, S>> =
-  MethodsOf<C, S>[M] extends { readonly result: infer R extends Schema } ? InferInput<R> : unknown;
+export type ResultInput<C extends Contract, S extends Side, M extends MethodName<C, S>> = MethodsOf<C, S>[M] extends {
+  readonly result: infer R extends Schema;
+}
+  ? InferInput<R>
+  : unknown;
 
 /** What a sender passes with a message. */
-export type MessageInput<C extends Contract, S extends Side, T extends MessageType<C, S>> =
-  MessagesOf<C, S>[T] extends infer M extends Schema ? InferInput<M> : unknown;
+export type MessageInput<C extends Contract, S extends Side, T extends MessageType<C, S>> = MessagesOf<
+  C,
+  S
+>[T] extends infer M extends Schema
+  ? InferInput<M>
+  : unknown;
 /** What a message handler gets. */
-export type MessageOutput<C extends Contract, S extends Side, T extends MessageType<C, S>> =
-  MessagesOf<C, S>[T] extends infer M extends Schema ? InferOutput<M> : unknown;
+export type MessageOutput<C extends Contract, S extends Side, T extends MessageType<C, S>> = MessagesOf<
+  C,
+  S
+>[T] extends infer M extends Schema
+  ? InferOutput<M>
+  : unknown;

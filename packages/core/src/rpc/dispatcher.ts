@@ -130,7 +130,12 @@ export class Dispatcher<Face> {
     }
   }
 
-  #settleLater(peer: DispatchPeer<Face>, entry: MethodEntry<Face>, context: CallContext<Face>, result: PromiseLike<unknown>): void {
+  #settleLater(
+    peer: DispatchPeer<Face>,
+    entry: MethodEntry<Face>,
+    context: CallContext<Face>,
+    result: PromiseLike<unknown>,
+  ): void {
     peer.handlerStarted(context);
     result.then(
       (value) => {
@@ -177,7 +182,14 @@ export class Dispatcher<Face> {
     return reply;
   }
 
-  #messageReply(peer: DispatchPeer<Face>, type: string, wantsReply: boolean, hi: number, lo: number, reply: unknown): void {
+  #messageReply(
+    peer: DispatchPeer<Face>,
+    type: string,
+    wantsReply: boolean,
+    hi: number,
+    lo: number,
+    reply: unknown,
+  ): void {
     if (reply instanceof RpcError) {
       this.#messageFailed(peer, type, wantsReply, hi, lo, reply);
     } else if (wantsReply) {
@@ -191,7 +203,14 @@ export class Dispatcher<Face> {
     }
   }
 
-  #messageFailed(peer: DispatchPeer<Face>, type: string, wantsReply: boolean, hi: number, lo: number, error: unknown): void {
+  #messageFailed(
+    peer: DispatchPeer<Face>,
+    type: string,
+    wantsReply: boolean,
+    hi: number,
+    lo: number,
+    error: unknown,
+  ): void {
     if (wantsReply) {
       if (!(error instanceof RpcError)) this.#host.reportError(error, "message", peer.face, type);
       this.#replyError(peer, hi, lo, this.#outward(error));
@@ -214,7 +233,14 @@ export class Dispatcher<Face> {
     this.#replyError(peer, hi, lo, this.#outward(error));
   }
 
-  #reply(peer: DispatchPeer<Face>, entry: MethodEntry<Face> | null, name: string, hi: number, lo: number, result: unknown): void {
+  #reply(
+    peer: DispatchPeer<Face>,
+    entry: MethodEntry<Face> | null,
+    name: string,
+    hi: number,
+    lo: number,
+    result: unknown,
+  ): void {
     if (result instanceof RpcError) {
       this.#replyError(peer, hi, lo, result);
       return;

@@ -214,7 +214,7 @@ describe("TimerWheel", () => {
 
   test("does not fire early when the runtime's timers do", () => {
     const { runtime, wheel } = setup();
-    runtime.earlyMs = 1.5;
+    runtime.earlyMs = 0.9;
     const entry = new Entry(runtime);
     const start = runtime.nowMs;
     wheel.schedule(entry, 100);

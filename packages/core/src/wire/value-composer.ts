@@ -2,7 +2,7 @@
  * The slow path of encoding: for values that `@msgpack/msgpack` alone would refuse, lose or change. It writes the
  * headers of containers itself and leaves through the library, and knows the path of whatever it has to refuse.
  */
-import { type Encoder, encodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
+import { type Encoder, EXT_TIMESTAMP, ExtData, encodeTimestampExtension } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_DEPTH } from "../limits.ts";
 import { Float64 } from "./float64.ts";

@@ -1,0 +1,8 @@
+import { Client, Server } from "@netconduit/node";
+import { describeTransports } from "./transports.suite.ts";
+
+describeTransports({
+  name: "Node",
+  server: (options) => new Server(options),
+  client: (options) => new Client(options),
+});

@@ -1,0 +1,287 @@
+/**
+ * Server and client over every transport: TLS with each of its failures, IPv6, dual stack, Unix sockets, and what a
+ * client hears when nothing useful answers.
+ */
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Server as NetServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type Client,
+  type ClientOptions,
+  ConduitError,
+  ErrorCode,
+  type ErrorContext,
+  type Server,
+  type ServerInit,
+} from "@netconduit/core";
+import { afterEach, describe, expect, test } from "vitest";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
+
+type Data = Record<string, unknown>;
+
+/** What the suite runs on. */
+export interface TransportSubject {
+  readonly name: string;
+  server(options: ServerInit<Data>): Server;
+  client(options: ClientOptions): Client;
+}
+
+const ca = testFile("ca.crt");
+const serverTls = { cert: testFile("server.crt"), key: testFile("server.key") };
+const clientTls = { ca, cert: testFile("client.crt"), key: testFile("client.key") };
+
+async function failure(promise: Promise<unknown>): Promise<ConduitError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof ConduitError) return error;
+    throw error;
+  }
+  throw new Error("Expected a rejection");
+}
+
+export function describeTransports(subject: TransportSubject): void {
+  const cleanups: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  async function serve(options: Partial<ServerInit<Data>> = {}): Promise<Server> {
+    const server = subject.server({ password: "secret", host: "127.0.0.1", port: 0, ...options });
+    server.rpc("echo", (params) => params);
+    cleanups.push(() => server.stop({ drainMs: 0 }));
+    await server.start();
+    return server;
+  }
+
+  function dialler(options: Partial<ClientOptions>): Client {
+    const client = subject.client({ password: "secret", host: "127.0.0.1", ...options } as ClientOptions);
+    cleanups.push(() => client.disconnect());
+    return client;
+  }
+
+  async function listening(server: NetServer): Promise<number> {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    cleanups.push(() => new Promise((resolve) => server.close(resolve)));
+    const address = server.address();
+    return address !== null && typeof address === "object" ? address.port : 0;
+  }
+
+  /** The error that the server reports for a connection that never became ready. */
+  function acceptFailure(server: Server): Promise<ConduitError> {
+    return new Promise((resolve) => {
+      server.onError((error: Error, context: ErrorContext<unknown>) => {
+        if (context.stage === "accept") resolve(error as ConduitError);
+      });
+    });
+  }
+
+  describe(`${subject.name}: TLS`, () => {
+    test("calls travel over TLS, and both ends know it", async () => {
+      const server = await serve({ tls: serverTls });
+      const client = dialler({ port: server.address.port, tls: { ca, serverName: "localhost" } });
+      await client.connect();
+      expect(await client.call("echo", { text: "hello" })).toEqual({ text: "hello" });
+      expect(server.connections[0]?.tls?.protocol).toBe("TLSv1.3");
+    });
+
+    test("a server certificate of an unknown CA is refused with TLS_UNTRUSTED", async () => {
+      const server = await serve({ tls: { cert: testFile("other.crt"), key: testFile("other.key") } });
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_UNTRUSTED);
+    });
+
+    test("without a CA option the system's roots decide, and a private CA is refused with TLS_UNTRUSTED", async () => {
+      const server = await serve({ tls: serverTls });
+      const client = dialler({ port: server.address.port, tls: true });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_UNTRUSTED);
+    });
+
+    test("a certificate for another name is refused with TLS_WRONG_NAME", async () => {
+      const server = await serve({ tls: { cert: testFile("wrong-name.crt"), key: testFile("wrong-name.key") } });
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_WRONG_NAME);
+    });
+
+    test("an expired certificate is refused with TLS_EXPIRED", async () => {
+      const server = await serve({ tls: { cert: testFile("expired.crt"), key: testFile("expired.key") } });
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_EXPIRED);
+    });
+
+    test("a client without the demanded certificate is refused with TLS_CLIENT_CERTIFICATE_REQUIRED, on both ends", async () => {
+      const server = await serve({ tls: { ...serverTls, ca, requireClientCertificate: true } });
+      const reported = acceptFailure(server);
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
+      expect((await reported).code).toBe(ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
+      expect(server.connectionCount).toBe(0);
+    });
+
+    test("a client certificate of another CA is refused with TLS_CLIENT_CERTIFICATE_REQUIRED", async () => {
+      const server = await serve({ tls: { ...serverTls, ca, requireClientCertificate: true } });
+      const tls = { ca, cert: testFile("other.crt"), key: testFile("other.key") };
+      const client = dialler({ port: server.address.port, tls });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
+    });
+
+    test("a client with the demanded certificate is let in, and the server sees whose it is", async () => {
+      const server = await serve({ tls: { ...serverTls, ca, requireClientCertificate: true } });
+      const client = dialler({ port: server.address.port, tls: clientTls });
+      await client.connect();
+      expect(server.connections[0]?.tls).toMatchObject({ peerVerified: true, peerName: expect.any(String) });
+    });
+
+    test("a plaintext client of a TLS server fails with a code, and the server lives", async () => {
+      const server = await serve({ tls: serverTls });
+      const plain = dialler({ port: server.address.port, reconnect: { enabled: false } });
+      const { code } = await failure(plain.connect());
+      expect([ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET, ErrorCode.NOT_NETCONDUIT]).toContain(code);
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      await client.connect();
+      expect(await client.call("echo", { n: 1 })).toEqual({ n: 1 });
+    });
+
+    test("a TLS client of a plaintext server fails with TLS_NOT_TLS or a closed connection, and the server lives", async () => {
+      const server = await serve();
+      const client = dialler({ port: server.address.port, tls: { ca } });
+      const { code } = await failure(client.connect());
+      expect([ErrorCode.TLS_NOT_TLS, ErrorCode.CONNECTION_RESET]).toContain(code);
+      const plain = dialler({ port: server.address.port });
+      await plain.connect();
+      expect(await plain.call("echo", { n: 1 })).toEqual({ n: 1 });
+    });
+
+    test("a wrong password is AUTH_FAILED over TLS too", async () => {
+      const server = await serve({ tls: serverTls });
+      const client = dialler({ port: server.address.port, tls: { ca }, password: "wrong" });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.AUTH_FAILED);
+    });
+
+    test("TLS material that cannot be read is INVALID_CONFIG, naming the option", async () => {
+      const server = subject.server({
+        password: "secret",
+        host: "127.0.0.1",
+        port: 0,
+        tls: { cert: join(tmpdir(), "no-such-file.pem"), key: testFile("server.key") },
+      });
+      const error = await failure(server.start());
+      expect(error.code).toBe(ErrorCode.INVALID_CONFIG);
+      expect(error.message).toContain("tls.cert");
+    });
+  });
+
+  describe(`${subject.name}: addresses`, () => {
+    test("a server on ::1 takes IPv6 clients, and their address says so", async () => {
+      const server = await serve({ host: "::1", ipv6: true });
+      const client = dialler({ host: "::1", port: server.address.port });
+      await client.connect();
+      expect(server.connections[0]?.remoteAddress).toMatch(/^\[::1\]:\d+$/);
+      expect(server.connections[0]?.remote).toMatchObject({ kind: "tcp", family: "IPv6" });
+    });
+
+    test("a server on :: takes IPv4 and IPv6 clients", async () => {
+      const server = await serve({ host: "::", ipv6: true });
+      const port = server.address.port;
+      const four = dialler({ host: "127.0.0.1", port });
+      const six = dialler({ host: "::1", port });
+      await Promise.all([four.connect(), six.connect()]);
+      expect(
+        server.connections.map((connection) => connection.remote.kind === "tcp" && connection.remote.family).sort(),
+      ).toEqual(["IPv4", "IPv6"]);
+    });
+
+    test("port 0 becomes the port that was bound", async () => {
+      const server = await serve();
+      expect(server.address).toEqual({ host: "127.0.0.1", port: expect.any(Number), path: null });
+      expect(server.address.port).toBeGreaterThan(0);
+    });
+
+    test("calls travel over a Unix socket, whose file is gone after stop()", async () => {
+      const directory = await mkdtemp(join(tmpdir(), "netconduit-"));
+      cleanups.push(() => rm(directory, { recursive: true }));
+      const path = join(directory, "server.sock");
+      const server = subject.server({ password: "secret", path });
+      server.rpc("echo", (params) => params);
+      cleanups.push(() => server.stop({ drainMs: 0 }));
+      await server.start();
+      expect(server.address).toEqual({ host: "", port: 0, path });
+      const client = subject.client({ password: "secret", path });
+      cleanups.push(() => client.disconnect());
+      await client.connect();
+      expect(await client.call("echo", { n: 1 })).toEqual({ n: 1 });
+      expect(server.connections[0]?.remoteAddress).toMatch(/^unix:/);
+      await client.disconnect();
+      await server.stop();
+      expect(existsSync(path)).toBe(false);
+    });
+
+    test("a port in use is ADDRESS_IN_USE", async () => {
+      const server = await serve();
+      const second = subject.server({ password: "secret", host: "127.0.0.1", port: server.address.port });
+      expect((await failure(second.start())).code).toBe(ErrorCode.ADDRESS_IN_USE);
+      expect(second.state).toBe("stopped");
+    });
+  });
+
+  describe(`${subject.name}: connect() says what failed`, () => {
+    test("nothing listens: CONNECTION_REFUSED", async () => {
+      const server = await serve();
+      const { port } = server.address;
+      await server.stop();
+      const error = await failure(dialler({ port }).connect());
+      expect(error.code).toBe(ErrorCode.CONNECTION_REFUSED);
+      expect(error.message).toContain(`127.0.0.1:${port}`);
+    });
+
+    test("a server that says nothing: CONNECT_TIMEOUT", async () => {
+      const port = await listening(createServer((socket) => socket.on("error", () => {}).resume()));
+      const client = dialler({ port, connectTimeoutMs: 200 });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.CONNECT_TIMEOUT);
+    });
+
+    test("a server of another protocol: NOT_NETCONDUIT", async () => {
+      const port = await listening(
+        createServer((socket) => socket.on("error", () => {}).end("HTTP/1.1 400 Bad Request\r\n\r\n")),
+      );
+      expect((await failure(dialler({ port }).connect())).code).toBe(ErrorCode.NOT_NETCONDUIT);
+    });
+
+    test("a server that hangs up: CONNECTION_CLOSED, with what to look at", async () => {
+      const port = await listening(
+        createServer((socket) =>
+          socket
+            .on("error", () => {})
+            .resume()
+            .end(),
+        ),
+      );
+      const error = await failure(dialler({ port }).connect());
+      expect(error.code).toBe(ErrorCode.CONNECTION_CLOSED);
+      expect(error.message).toContain("TLS");
+    });
+
+    test("the wrong password: AUTH_FAILED", async () => {
+      const server = await serve();
+      const client = dialler({ port: server.address.port, password: "wrong" });
+      expect((await failure(client.connect())).code).toBe(ErrorCode.AUTH_FAILED);
+    });
+
+    test("a full server: SERVER_FULL", async () => {
+      const server = await serve({ maxConnections: 1 });
+      const { port } = server.address;
+      await dialler({ port }).connect();
+      expect((await failure(dialler({ port }).connect())).code).toBe(ErrorCode.SERVER_FULL);
+    });
+
+    test("a Unix socket that is not there: CONNECTION_REFUSED, with its path", async () => {
+      const path = join(tmpdir(), `netconduit-none-${process.pid}.sock`);
+      const client = subject.client({ password: "secret", path });
+      const error = await failure(client.connect());
+      expect(error.code).toBe(ErrorCode.CONNECTION_REFUSED);
+      expect(error.message).toContain(path);
+    });
+  });
+}

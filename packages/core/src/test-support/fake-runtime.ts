@@ -1,0 +1,220 @@
+/**
+ * A runtime for tests: streams in memory, a clock that stands still until it is told to move, and everything else
+ * (crypto, zlib) from Node, synchronously. Bytes are delivered one chunk per turn of the event loop, as by a socket.
+ */
+import { createHmac, hash, pbkdf2Sync, randomBytes } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import { deflateSync, inflateSync } from "node:zlib";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { type MemoryPairOptions, memoryPair } from "../bytes/memory-pair.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { ConnectTarget, ListenEvents, Listener, ListenTarget, Runtime, TimerHandle } from "../runtime.ts";
+
+interface Timer {
+  readonly task: () => void;
+  readonly dueMs: number;
+  readonly keepAlive: boolean;
+}
+
+/** One `connect` call as the runtime saw it. */
+export interface Dial {
+  readonly target: ConnectTarget;
+  readonly signal: AbortSignal;
+  /** The clock when it was made. */
+  readonly atMs: number;
+}
+
+/** What `connect` does for one dial instead of linking to a listener. */
+export type DialBehaviour = (dial: Dial) => Promise<ByteStream>;
+
+/** Milliseconds since 1970 when the fake clock stands at 0. */
+export const EPOCH_MS = 1_750_000_000_000;
+
+export class FakeRuntime implements Runtime {
+  readonly name = "fake";
+  /** What `warn` was called with. */
+  readonly warnings: Error[] = [];
+  /** Every dial, oldest first. */
+  readonly dials: Dial[] = [];
+  /** Both ends of every connection made, oldest first. */
+  readonly pairs: { readonly dialled: ByteStream; readonly accepted: ByteStream }[] = [];
+  /** Taken one per dial, before listeners are looked for. */
+  readonly dialBehaviours: DialBehaviour[] = [];
+  /** Of streams made from now on. */
+  streamOptions: MemoryPairOptions = {};
+  readonly #listeners = new Map<string, ListenEvents>();
+  readonly #timers = new Set<Timer>();
+  readonly #terminators = new Set<(signal: string) => void>();
+  #nowMs = 0;
+  #nextPort = 40_000;
+  #deferred: (() => void)[] = [];
+  #underWay = 0;
+
+  readonly crypto: Runtime["crypto"] = {
+    randomBytes: (count) => new Uint8Array(randomBytes(count)),
+    sha256: (data) => new Uint8Array(hash("sha256", data, "buffer")),
+    hmacSha256: (key, data) => new Uint8Array(createHmac("sha256", key).update(data).digest()),
+    pbkdf2Sha256: async (password, salt, iterations) =>
+      new Uint8Array(pbkdf2Sync(password, salt, iterations, 32, "sha256")),
+  };
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  wallClock(): number {
+    return EPOCH_MS + Math.floor(this.#nowMs);
+  }
+
+  /** Timers that are set, and how many of them keep the process running. */
+  get timers(): { readonly count: number; readonly keepingAlive: number } {
+    return { count: this.#timers.size, keepingAlive: [...this.#timers].filter((timer) => timer.keepAlive).length };
+  }
+
+  defer(task: () => void): void {
+    this.#underWay += 1;
+    if (this.#deferred.push(task) > 1) return;
+    queueMicrotask(() => process.nextTick(() => this.#runDeferred()));
+  }
+
+  setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle {
+    const timer: Timer = { task, dueMs: this.#nowMs + Math.max(0, delayMs), keepAlive };
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  clearTimer(handle: TimerHandle): void {
+    this.#timers.delete(handle as Timer);
+  }
+
+  deflate(bytes: Uint8Array): Uint8Array {
+    return new Uint8Array(deflateSync(bytes, { level: 6 }));
+  }
+
+  inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
+    try {
+      return new Uint8Array(inflateSync(bytes, { maxOutputLength: Math.max(1, maxBytes) }));
+    } catch (cause) {
+      const tooLarge = (cause as { code?: string }).code === "ERR_BUFFER_TOO_LARGE";
+      const code = tooLarge ? ErrorCode.INFLATED_TOO_LARGE : ErrorCode.INFLATE_FAILED;
+      throw new ConduitError(code, `Cannot inflate ${bytes.length} bytes`, { cause });
+    }
+  }
+
+  async connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream> {
+    const dial: Dial = { target, signal, atMs: this.#nowMs };
+    this.dials.push(dial);
+    const behaviour = this.dialBehaviours.shift();
+    if (behaviour !== undefined) return behaviour(dial);
+    const events = this.#listeners.get(nameOf(target));
+    if (events === undefined) {
+      throw new ConduitError(ErrorCode.CONNECTION_REFUSED, `Nothing listens at ${nameOf(target)}`);
+    }
+    const [dialled, accepted] = this.pair();
+    this.pairs.push({ dialled, accepted });
+    events.accepted(accepted);
+    return dialled;
+  }
+
+  async listen(target: ListenTarget, events: ListenEvents): Promise<Listener> {
+    const { path, host } = target;
+    const port = target.port === 0 ? this.#nextPort++ : target.port;
+    const name = nameOf({ path, port });
+    if (this.#listeners.has(name)) throw new ConduitError(ErrorCode.ADDRESS_IN_USE, `${name} is in use`);
+    this.#listeners.set(name, events);
+    return {
+      address: path === undefined ? { host, port } : { path },
+      close: async () => {
+        if (this.#listeners.get(name) === events) this.#listeners.delete(name);
+      },
+    };
+  }
+
+  warn(error: Error): void {
+    this.warnings.push(error);
+  }
+
+  onTerminate(task: (signal: string) => void): () => void {
+    this.#terminators.add(task);
+    return () => this.#terminators.delete(task);
+  }
+
+  // --- for tests ----------------------------------------------------------------------------------------------------
+
+  /** Two joined streams that deliver in this runtime's turns. */
+  pair(): [ByteStream, ByteStream] {
+    return memoryPair({ schedule: (task) => this.#later(task), ...this.streamOptions });
+  }
+
+  /** As if the listener on this port (or path) met an error while accepting. */
+  failAccept(at: { readonly port?: number; readonly path?: string }, error: Error): void {
+    this.#listeners.get(nameOf({ path: at.path, port: at.port ?? 0 }))?.failed(error);
+  }
+
+  /** As if the process got this signal. */
+  terminate(signal: string): void {
+    for (const task of [...this.#terminators]) task(signal);
+  }
+
+  get terminators(): number {
+    return this.#terminators.size;
+  }
+
+  /** Resolves when nothing is under way any more: all bytes delivered, all turns ended. The clock stands still. */
+  async settle(): Promise<void> {
+    do await turn();
+    while (this.#underWay > 0);
+    // What the last turn's promises led to.
+    await turn();
+    if (this.#underWay > 0) await this.settle();
+  }
+
+  /** Moves the clock on, timer by timer; everything a timer sets off is over before the next one fires. */
+  async advance(ms: number): Promise<void> {
+    await this.settle();
+    const endMs = this.#nowMs + ms;
+    for (let timer = this.#next(endMs); timer !== null; timer = this.#next(endMs)) {
+      this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
+      this.#timers.delete(timer);
+      timer.task();
+      await this.settle();
+    }
+    this.#nowMs = endMs;
+  }
+
+  #next(endMs: number): Timer | null {
+    let next: Timer | null = null;
+    for (const timer of this.#timers) {
+      if (timer.dueMs <= endMs && (next === null || timer.dueMs < next.dueMs)) next = timer;
+    }
+    return next;
+  }
+
+  #later(task: () => void): void {
+    this.#underWay += 1;
+    setImmediate(() => {
+      this.#underWay -= 1;
+      task();
+    });
+  }
+
+  #runDeferred(): void {
+    const tasks = this.#deferred;
+    this.#deferred = [];
+    for (const task of tasks) {
+      this.#underWay -= 1;
+      task();
+    }
+  }
+}
+
+export function fakeRuntime(streamOptions: MemoryPairOptions = {}): FakeRuntime {
+  const runtime = new FakeRuntime();
+  runtime.streamOptions = streamOptions;
+  return runtime;
+}
+
+/** Listeners are told apart by path or port; every host is this one. */
+function nameOf(at: { readonly path?: string | undefined; readonly port: number }): string {
+  return at.path ?? `port ${at.port}`;
+}

@@ -1,0 +1,104 @@
+/** A server and clients on one fake runtime, with options that suit tests. */
+import { ConduitError } from "../errors.ts";
+import { Client } from "../peer/client.ts";
+import type { ClientOptions } from "../peer/client-options.ts";
+import type { ErrorContext } from "../peer/endpoint.ts";
+import { Server, type ServerInit } from "../peer/server.ts";
+import type { FakeRuntime } from "./fake-runtime.ts";
+import { PASSWORD } from "./raw-peer.ts";
+
+/** The fewest PBKDF2 rounds allowed: logins in tests are many. */
+export const FEW_ITERATIONS = 4096;
+
+/** An error as an `onError` hook saw it. */
+export interface SeenError {
+  readonly code: number;
+  readonly message: string;
+  readonly stage: ErrorContext<unknown>["stage"];
+  readonly name: string | undefined;
+}
+
+export interface TestServer {
+  readonly server: Server;
+  readonly port: number;
+  /** What `onError` heard. */
+  readonly errors: SeenError[];
+}
+
+/** A server on this runtime, running. */
+export async function testServer(
+  runtime: FakeRuntime,
+  options: Partial<ServerInit<Record<string, unknown>>> = {},
+  prepare?: (server: Server) => void,
+): Promise<TestServer> {
+  const all = { password: PASSWORD, host: "test", port: 8080, scramIterations: FEW_ITERATIONS, ...options };
+  const server = new Server(all, runtime);
+  const errors: SeenError[] = [];
+  server.onError((error, context) => errors.push(seen(error, context)));
+  prepare?.(server);
+  await server.start();
+  return { server, port: server.address.port, errors };
+}
+
+export interface TestClient {
+  readonly client: Client;
+  readonly errors: SeenError[];
+}
+
+/** A client of the server at port 8080; not connected. */
+export function testClient(runtime: FakeRuntime, options: Partial<ClientOptions> = {}): TestClient {
+  const client = new Client({ host: "test", port: 8080, password: PASSWORD, ...options }, runtime);
+  const errors: SeenError[] = [];
+  client.onError((error, context) => errors.push(seen(error, context)));
+  return { client, errors };
+}
+
+function seen(error: Error, context: ErrorContext<never>): SeenError {
+  const code = error instanceof ConduitError ? error.code : 0;
+  return { code, message: error.message, stage: context.stage, name: context.name };
+}
+
+/** What a promise came to, without waiting for one that is still open when asked. */
+export interface Outcome<T> {
+  state: "pending" | "resolved" | "rejected";
+  value?: T;
+  error?: ConduitError;
+  /** How often it settled; more than once would be a bug. */
+  settled: number;
+}
+
+/** Watches a promise. */
+export function outcome<T>(promise: Promise<T>): Outcome<T> {
+  const result: Outcome<T> = { state: "pending", settled: 0 };
+  promise.then(
+    (value) => {
+      result.state = "resolved";
+      result.value = value;
+      result.settled += 1;
+    },
+    (error: ConduitError) => {
+      result.state = "rejected";
+      result.error = error;
+      result.settled += 1;
+    },
+  );
+  return result;
+}
+
+/** A promise with its handles. */
+export interface Gate<T = void> {
+  readonly promise: Promise<T>;
+  open(value: T): void;
+  fail(error: unknown): void;
+}
+
+/** A promise that the test settles. */
+export function gate<T = void>(): Gate<T> {
+  let open!: (value: T) => void;
+  let fail!: (error: unknown) => void;
+  const promise = new Promise<T>((resolve, reject) => {
+    open = resolve;
+    fail = reject;
+  });
+  return { promise, open, fail };
+}
