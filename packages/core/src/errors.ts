@@ -192,3 +192,12 @@ export class ConduitError extends Error {
 export class RpcError extends ConduitError {
   override readonly name: string = "RpcError";
 }
+
+/** What was thrown, as an Error; its text if it was none. Never throws, whatever it was. */
+export function asError(thrown: unknown): Error {
+  try {
+    return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+  } catch {
+    return new Error("Something without a text was thrown", { cause: thrown });
+  }
+}

@@ -52,3 +52,8 @@ export const SCRAM_MAX_ITERATIONS = 1_000_000;
 
 /** A netconduit client discards what arrives together with AUTH_SUCCESS; what follows waits this long. */
 export const NETCONDUIT_WELCOME_HOLD_MS = 50;
+/**
+ * A netconduit peer does not answer FIN with its own. Once all is flushed, a connection to one stays open this long
+ * after a close, to read what is still under way: unread bytes would turn the end into a reset.
+ */
+export const NETCONDUIT_LINGER_MS = 500;

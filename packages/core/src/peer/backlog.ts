@@ -8,6 +8,8 @@ interface Block {
   readonly bytes: Uint8Array;
   length: number;
   frames: number;
+  answers: number;
+  answerBytes: number;
   readonly sealed: boolean;
 }
 
@@ -19,24 +21,34 @@ export class Backlog {
   frames = 0;
   /** Bytes waiting. */
   bytes = 0;
+  /** Those of the frames that the peer itself asked for, and their bytes. */
+  answers = 0;
+  answerBytes = 0;
 
-  append(bytes: Uint8Array, start: number, end: number): void {
+  append(bytes: Uint8Array, start: number, end: number, isAnswer: boolean): void {
     const length = end - start;
+    const answers = isAnswer ? 1 : 0;
+    const answerBytes = isAnswer ? length : 0;
     this.frames += 1;
     this.bytes += length;
+    this.answers += answers;
+    this.answerBytes += answerBytes;
     if (length >= OWN_BLOCK_BYTES) {
-      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, sealed: true });
+      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes, sealed: true });
       return;
     }
     let block = this.#blocks[this.#blocks.length - 1];
     if (block === undefined || block.sealed || block.bytes.length - block.length < length) {
       const size = block === undefined ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
-      block = { bytes: new Uint8Array(Math.max(size, length)), length: 0, frames: 0, sealed: false };
+      const whole = new Uint8Array(Math.max(size, length));
+      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0, sealed: false };
       this.#blocks.push(block);
     }
     block.bytes.set(bytes.subarray(start, end), block.length);
     block.length += length;
     block.frames += 1;
+    block.answers += answers;
+    block.answerBytes += answerBytes;
   }
 
   /** Removes and returns the next run of whole frames, or null. */
@@ -53,6 +65,8 @@ export class Backlog {
     }
     this.frames -= block.frames;
     this.bytes -= block.length;
+    this.answers -= block.answers;
+    this.answerBytes -= block.answerBytes;
     return block.length === block.bytes.length ? block.bytes : block.bytes.subarray(0, block.length);
   }
 
@@ -60,10 +74,12 @@ export class Backlog {
   take(other: Backlog): void {
     for (let index = other.#head; index < other.#blocks.length; index += 1) {
       const block = other.#blocks[index] as Block;
-      this.#blocks.push({ bytes: block.bytes, length: block.length, frames: block.frames, sealed: true });
+      this.#blocks.push({ ...block, sealed: true });
     }
     this.frames += other.frames;
     this.bytes += other.bytes;
+    this.answers += other.answers;
+    this.answerBytes += other.answerBytes;
     other.clear();
   }
 
@@ -72,5 +88,7 @@ export class Backlog {
     this.#head = 0;
     this.frames = 0;
     this.bytes = 0;
+    this.answers = 0;
+    this.answerBytes = 0;
   }
 }

@@ -2,7 +2,7 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
@@ -29,8 +29,8 @@ import { type ClientConfig, type ClientOptions, parseClientOptions } from "./cli
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { HookList } from "./hooks.ts";
-import { type CloseReason, Link, type LinkOwner } from "./link.ts";
-import { OfflineQueue } from "./offline-queue.ts";
+import { type CloseReason, cancelledError, checkTimeout, Link, type LinkOwner } from "./link.ts";
+import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
 
 /** How a client is doing. */
 export interface ClientHealth {
@@ -124,7 +124,8 @@ export class Client<C extends Contract = Contract>
 
   /** Round trip of the last heartbeat in milliseconds; null before the first. */
   get latencyMs(): number | null {
-    return this.#link?.heartbeat?.latency.lastMs ?? null;
+    const latency = this.#link?.heartbeat?.latency;
+    return latency === undefined || latency.samples === 0 ? null : latency.lastMs;
   }
 
   /** Bytes accepted by `send` and the like that the operating system has not taken yet. */
@@ -203,10 +204,12 @@ export class Client<C extends Contract = Contract>
     if (this.isConnected) return Promise.resolve();
     this.#leaving = false;
     this.#stopSeries();
-    this.#connecting ??= this.#dial(false).finally(() => {
-      this.#connecting = null;
+    if (this.#connecting !== null && this.#dialAbort !== null) return this.#connecting;
+    const connecting = this.#dial(false).finally(() => {
+      if (this.#connecting === connecting) this.#connecting = null;
     });
-    return this.#connecting;
+    this.#connecting = connecting;
+    return connecting;
   }
 
   /**
@@ -216,12 +219,14 @@ export class Client<C extends Contract = Contract>
   async disconnect(reason = "Closed by the client"): Promise<void> {
     this.#leaving = true;
     this.#stopSeries();
+    const dialling = this.#dialAbort === null ? null : this.#connecting;
     this.#dialAbort?.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
     this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
     const link = this.#link;
     if (link !== null) {
       await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     }
+    await dialling?.catch(() => undefined);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
   }
 
@@ -279,7 +284,7 @@ export class Client<C extends Contract = Contract>
     const link = this.#link;
     const validator = resultValidator(options);
     if (link?.isOpen === true) return link.call(method, params, options, validator);
-    return this.#later(method, options, (open) => open.call(method, params, options, validator));
+    return this.#later(method, options, (open, rest) => open.call(method, params, rest, validator));
   }
 
   /**
@@ -308,7 +313,7 @@ export class Client<C extends Contract = Contract>
     const link = this.#link;
     const validator = resultValidator(options);
     if (link?.isOpen === true) return link.request(type, data, options, validator);
-    return this.#later(type, options, (open) => open.request(type, data, options, validator));
+    return this.#later(type, options, (open, rest) => open.request(type, data, rest, validator));
   }
 
   /** The methods the server offers. Rejects as `call`. */
@@ -337,13 +342,15 @@ export class Client<C extends Contract = Contract>
       connectTimeoutMs,
       true,
     );
-    // A connection that is being closed is not dialled over.
-    if (this.#link !== null) {
-      await this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
-    }
-    this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
     try {
+      // A connection that is being closed is not dialled over.
+      if (this.#link !== null) {
+        await this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
+      }
+      abort.signal.throwIfAborted();
+      this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
       await this.#open(where, abort.signal);
+      abort.signal.throwIfAborted();
     } catch (error) {
       const failure = abort.signal.aborted ? (abort.signal.reason as Error) : error;
       const link = this.#link;
@@ -353,15 +360,13 @@ export class Client<C extends Contract = Contract>
         const { code, message } = toConduitError(failure);
         this.#machine.transition("fail", { code, message });
       }
+      // Nothing will try again by itself, so nothing that waits will ever be sent.
+      if (this.#series === null) this.#offline.rejectAll(toConduitError(failure));
       throw failure;
     } finally {
       this.#runtime.clearTimer(timer);
-      this.#dialAbort = null;
+      if (this.#dialAbort === abort) this.#dialAbort = null;
     }
-    this.#attempts = 0;
-    // From here on a lost connection begins a series of its own.
-    this.#series = null;
-    this.#offline.sendAll(this.#link);
     await this.#connectHooks.run((error) => this.hookFailed("onConnect", error), this);
     if (again) await this.#reconnectHooks.run((error) => this.hookFailed("onReconnect", error), this);
   }
@@ -373,9 +378,8 @@ export class Client<C extends Contract = Contract>
 
   async #open(where: ConnectTarget, signal: AbortSignal): Promise<void> {
     const { config } = this;
-    const credentials = typeof config.password === "function" ? config.password() : config.password;
-    const password = await credentials;
-    signal.throwIfAborted();
+    const { password: given } = config;
+    const password = typeof given === "function" ? await unlessAborted(async () => given(), signal) : given;
     const stream = await this.#runtime.connect(where, signal);
     if (signal.aborted) {
       stream.destroy(null);
@@ -419,6 +423,11 @@ export class Client<C extends Contract = Contract>
       this.#serverInfo = step.server;
       this.#sessionToken = step.sessionToken;
       link.authenticated(step.server, step.extensions);
+      // From here on a lost connection begins a series of its own.
+      this.#dialAbort = null;
+      this.#series = null;
+      this.#attempts = 0;
+      this.#offline.sendAll(link);
       link.activate();
       login.resolve();
     }
@@ -446,7 +455,9 @@ export class Client<C extends Contract = Contract>
     if (!link.isAuthenticated) return;
     const hooks = this.#disconnectHooks.run((error) => this.hookFailed("onDisconnect", error), this, reason);
     const { reconnect } = this.config;
-    if (!reconnect.enabled || !reason.reconnect || this.#leaving || this.#series !== null) return;
+    if (!reconnect.enabled || !reason.reconnect || this.#leaving) return;
+    // A dial that is under way, by connect() or by a series, is the next attempt already.
+    if (this.#series !== null || this.#dialAbort !== null) return;
     const series = { cancelled: false, wake: null };
     this.#series = series;
     void hooks.then(() => this.#reconnect(series));
@@ -510,23 +521,41 @@ export class Client<C extends Contract = Contract>
   // --- while there is no connection ---------------------------------------------------------------------------------
 
   #mustQueue(name: string): void {
-    if (this.config.queueWhileDisconnected === "send" && (this.#series !== null || this.#connecting !== null)) return;
+    if (this.config.queueWhileDisconnected === "send" && (this.#series !== null || this.#dialAbort !== null)) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
   }
 
   #later(
     name: string,
     options: CallOptions | undefined,
-    send: (link: Link<Client<C>>) => Promise<unknown>,
+    send: (link: Link<Client<C>>, options: CallOptions) => Promise<unknown>,
   ): Promise<unknown> {
+    const { signal, timeoutMs = this.config.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
+      checkTimeout(name, timeoutMs);
+      if (signal?.aborted === true) throw cancelledError(name, signal);
       this.#mustQueue(name);
-      this.#offline.add({
+      const queuedAt = this.#runtime.now();
+      const unlisten = (): void => signal?.removeEventListener("abort", onAbort);
+      const item: OfflineItem = {
         name,
-        timeoutMs: options?.timeoutMs ?? this.config.rpcTimeoutMs,
-        send: (open) => resolve(send(open as Link<Client<C>>)),
-        reject,
-      });
+        timeoutMs,
+        send: (open) => {
+          unlisten();
+          const left = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#runtime.now() - queuedAt));
+          resolve(send(open as Link<Client<C>>, { timeoutMs: left, signal }));
+        },
+        reject: (error) => {
+          unlisten();
+          reject(error);
+        },
+      };
+      const onAbort = (): void => {
+        this.#offline.remove(item);
+        reject(cancelledError(name, signal as AbortSignal));
+      };
+      this.#offline.add(item);
+      signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 }
@@ -539,8 +568,17 @@ function describe(target: ConnectTarget): string {
 
 function toConduitError(error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
-  return new ConduitError(ErrorCode.CONNECTION_ERROR, error instanceof Error ? error.message : String(error), {
-    cause: error,
+  return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
+}
+
+/** What `work` comes to, or a rejection with the signal's reason if that fires first. */
+function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
 

@@ -124,7 +124,8 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   /** Round trip of the last heartbeat in milliseconds; null before the first. */
   get latencyMs(): number | null {
-    return this.#link.heartbeat?.latency.lastMs ?? null;
+    const latency = this.#link.heartbeat?.latency;
+    return latency === undefined || latency.samples === 0 ? null : latency.lastMs;
   }
 
   /** Round trips of the heartbeats so far. */

@@ -1,4 +1,4 @@
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type { Contract, MethodName, OpenMethodName, Params, ParamsOutput, ResultInput, Side } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
@@ -201,10 +201,6 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
       for (const dispose of disposers) dispose();
     };
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Splits `(handler)` and `(schema, handler)`. @throws ConduitError INVALID_CONFIG. */

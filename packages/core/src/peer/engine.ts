@@ -4,6 +4,7 @@
  * process with ten thousand clients has one slab, not ten thousand).
  */
 
+import { asError } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { ScramKeyCache } from "../session/scram.ts";
 import { TimerWheel } from "../session/timer-wheel.ts";
@@ -34,7 +35,7 @@ export class Engine {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
-    this.wheel = new TimerWheel(runtime);
+    this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
   }
 
   /** Unix milliseconds at which the present turn first asked. One system call per turn instead of one per frame. */

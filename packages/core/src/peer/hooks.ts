@@ -1,6 +1,7 @@
 /** A list of hooks of one kind. Each may be asynchronous; one that fails is reported and does not stop the others. */
 export class HookList<Args extends readonly unknown[]> {
-  #hooks: readonly ((...args: Args) => unknown)[] = [];
+  /** Boxed, so that a function added twice is two hooks, each with its own remover. */
+  #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = [];
 
   get isEmpty(): boolean {
     return this.#hooks.length === 0;
@@ -8,15 +9,16 @@ export class HookList<Args extends readonly unknown[]> {
 
   /** @returns a function that removes the hook. */
   add(hook: (...args: Args) => unknown): () => void {
-    this.#hooks = [...this.#hooks, hook];
+    const entry = { hook };
+    this.#hooks = [...this.#hooks, entry];
     return () => {
-      this.#hooks = this.#hooks.filter((other) => other !== hook);
+      this.#hooks = this.#hooks.filter((other) => other !== entry);
     };
   }
 
   /** Runs the hooks one after the other. Never rejects. */
   async run(onError: (error: unknown) => void, ...args: Args): Promise<void> {
-    for (const hook of this.#hooks) {
+    for (const { hook } of this.#hooks) {
       try {
         await hook(...args);
       } catch (error) {
@@ -27,12 +29,12 @@ export class HookList<Args extends readonly unknown[]> {
 
   /** Runs the hooks one after the other; the first that fails stops them. */
   async runStrict(...args: Args): Promise<void> {
-    for (const hook of this.#hooks) await hook(...args);
+    for (const { hook } of this.#hooks) await hook(...args);
   }
 
   /** Starts every hook without waiting; what they return or throw is only looked at for errors. */
   notify(onError: (error: unknown) => void, ...args: Args): void {
-    for (const hook of this.#hooks) {
+    for (const { hook } of this.#hooks) {
       try {
         const result = hook(...args);
         if (result instanceof Promise) result.catch(onError);

@@ -8,6 +8,8 @@ export interface InboxItem {
   readonly hi: number;
   readonly lo: number;
   readonly timeoutMs: number;
+  /** Wall clock, Unix milliseconds; 0 for an item without a timeout. */
+  readonly receivedAt: number;
   /** Payload bytes on the wire, for the byte bound. */
   readonly bytes: number;
 }

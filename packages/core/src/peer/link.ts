@@ -12,8 +12,14 @@
  */
 
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO, MAX_HANDSHAKE_BYTES } from "../limits.ts";
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import {
+  HEADER_BYTES,
+  HIGH_WATER_RATIO,
+  LOW_WATER_RATIO,
+  MAX_HANDSHAKE_BYTES,
+  NETCONDUIT_LINGER_MS,
+} from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
@@ -149,6 +155,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   #phaseTimer: LinkTimer | null = null;
   #heartbeatTimer: LinkTimer | null = null;
   #heard = false;
+  /** Bytes the operating system had taken when that was last looked at. */
+  #takenBytes = 0;
   #handshakeBusy = false;
   #ready = false;
   #pumping = false;
@@ -157,8 +165,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   #pausedByPeer = false;
   /** No new handlers start; requests are refused with SERVER_STOPPING. */
   #draining = false;
+  /** The outbox is held. */
+  #holding = false;
   #over = false;
   #closeReason: CloseReason | null = null;
+  /** When the end is forced, once `close` was called. */
+  #closeDeadlineMs = 0;
   #closed: Promise<void> | null = null;
   #resolveClosed: (() => void) | null = null;
   #idle: (() => void)[] | null = null;
@@ -260,21 +272,25 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     engine.wheel.schedule(this.#heartbeatTimer, settings.heartbeatIntervalMs);
   }
 
-  /** Keeps everything back until `release`; what was pushed before still leaves. */
+  /** Keeps everything back until `release`, or until the peer speaks; what was pushed before still leaves. */
   hold(): void {
+    this.#holding = true;
     this.#outbox.hold();
   }
 
   release(): void {
+    this.#holding = false;
     this.#outbox.release();
   }
 
   /** The connect hooks are done: handlers may start. */
   activate(): void {
-    if (!this.isOpen) return;
     this.#ready = true;
-    this.#machine.transition("ready", { message: "Ready" });
-    if (this.#pausedByPeer || !this.#reading) this.#notePaused(true);
+    if (this.isOpen) {
+      this.#machine.transition("ready", { message: "Ready" });
+      if (this.#pausedByPeer || !this.#reading) this.#notePaused(true);
+    }
+    // A peer that sent and left while the hooks ran is served all the same.
     this.#drainInbox();
     this.#pump();
   }
@@ -367,8 +383,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
       const replyType = `${type}_response`;
       this.#legacyReplies ??= new Map();
       const waiting = this.#legacyReplies.get(replyType);
-      if (waiting === undefined) this.#legacyReplies.set(replyType, [pending]);
-      else waiting.push(pending);
+      if (waiting === undefined) {
+        this.#legacyReplies.set(replyType, [pending]);
+        return;
+      }
+      // Those that were given up must not pile up where no reply ever comes.
+      while (waiting.length > 0 && !(waiting[0] as PendingCall).isPending) waiting.shift();
+      waiting.push(pending);
     });
   }
 
@@ -401,12 +422,24 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     this.#machine.transition("close", { code: reason.code, message: reason.message });
     this.#rejectPending(this.#closeReason);
     this.#abortRunning(this.#closeReason);
+    if (this.#heartbeatTimer !== null) this.#owner.engine.wheel.cancel(this.#heartbeatTimer);
+    if (reason.byPeer !== true) {
+      // Nobody would get the answers.
+      this.#inbox?.clear();
+      this.#wakeIdle();
+    }
+    // What PAUSE stopped goes first: behind CLOSE nothing is read.
+    this.#outbox.setPeerPaused(false);
     if (this.extensions.close && reason.byPeer !== true) {
       const { code, message, reconnect } = reason;
       this.#owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: message, code, reconnect });
       this.#outbox.push(this.#owner.writer, "reply");
     }
-    this.setPhaseTimer(this.#owner.settings.closeTimeoutMs);
+    const { closeTimeoutMs } = this.#owner.settings;
+    this.#closeDeadlineMs = this.#owner.engine.runtime.now() + closeTimeoutMs;
+    // A netconduit peer leaves its end of the connection open, so nobody waits for its FIN.
+    const netconduit = this.info?.netconduit === true;
+    this.setPhaseTimer(netconduit ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
     if (!this.#reading) this.#startReading();
     this.#outbox.end();
     return this.#closed;
@@ -427,15 +460,23 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     if (this.#over) return;
     this.stats.bytesReceived += chunk.length;
     this.#heard = true;
+    // Whoever speaks after the login has read its answer, and reads on.
+    if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
     if (this.#closeReason !== null) return;
     this.#decoder.push(chunk);
-    if (!this.isAuthenticated && this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) {
-      const message = `More than ${2 * MAX_HANDSHAKE_BYTES} bytes before login`;
-      this.#breakOff(new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message));
+    this.#pump();
+    if (!this.isAuthenticated && this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#tooMuchTooEarly();
+  }
+
+  #tooMuchTooEarly(): void {
+    if (this.#owner.role === "client" && this.#handshakeBusy) {
+      // A server may send right behind its AUTH_SUCCESS; that waits until the login has been checked.
+      this.#stopReading();
       return;
     }
-    this.#pump();
+    const message = `More than ${2 * MAX_HANDSHAKE_BYTES} bytes before login`;
+    this.#breakOff(new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message));
   }
 
   drained(): void {
@@ -479,16 +520,24 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   ): void {
     if (this.#over) return;
     const writer = this.#owner.writer;
-    let unsendable: ConduitError | null = null;
     try {
       writer.rpcError(hi, lo, message, code, details);
+      this.#outbox.push(writer, "reply");
     } catch (error) {
-      // Details that MessagePack can't carry must not cost the caller its answer.
-      unsendable = asConduitError(error);
+      this.#sendBareError(hi, lo, message, code);
+      this.#owner.frameRefused(this, asConduitError(error));
+    }
+  }
+
+  /** Details or a text that cannot be sent must not cost the caller its answer. */
+  #sendBareError(hi: number, lo: number, message: string, code: number): void {
+    const writer = this.#owner.writer;
+    try {
       writer.rpcError(hi, lo, message, code, undefined);
+    } catch {
+      writer.rpcError(hi, lo, "The error cannot be sent", typeof code === "number" ? code : ErrorCode.INTERNAL, undefined);
     }
     this.#outbox.push(writer, "reply");
-    if (unsendable !== null) this.#owner.frameRefused(this, unsendable);
   }
 
   sendUncorrelatedReply(type: string, data: unknown): void {
@@ -523,7 +572,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   callAbandoned(generation: number, slot: number): void {
     if (!this.extensions.cancel || !this.isOpen) return;
     this.#owner.writer.control(FrameType.CANCEL, generation, slot);
-    this.#outbox.push(this.#owner.writer, "reply");
+    // The request may still wait for RESUME, and must not be carried out then; or run already, and be the very one
+    // that the peer waits for.
+    if (this.#pausedByPeer) this.#outbox.push(this.#owner.writer, "reply");
+    this.#outbox.push(this.#owner.writer, "message");
   }
 
   // --- timers -------------------------------------------------------------------------------------------------------
@@ -534,6 +586,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     if (timer === "heartbeat") {
       this.#heartbeatDue();
     } else if (this.#closeReason !== null) {
+      const leftMs = this.#closeDeadlineMs - this.#owner.engine.runtime.now();
+      if (this.bufferedBytes > 0 && leftMs > 0) {
+        this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
+        return;
+      }
       this.stream.destroy(null);
       this.closed(null);
     } else {
@@ -542,6 +599,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   }
 
   #heartbeatDue(): void {
+    // A connection that is being closed has its own deadline.
+    if (this.#closeReason !== null) return;
     const { engine, settings } = this.#owner;
     const heartbeat = this.heartbeat as Heartbeat;
     const now = engine.runtime.now();
@@ -549,13 +608,14 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
       this.#heard = false;
       heartbeat.activity(now);
     }
+    if (!this.#reading) this.#judgeSilence(now);
     const verdict = heartbeat.check(now);
     if (verdict === "dead") {
       const message = `No sign of life for ${settings.heartbeatTimeoutMs} ms`;
       this.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
       return;
     }
-    if (verdict === "ping" && this.#closeReason === null) {
+    if (verdict === "ping") {
       this.#owner.writer.control(FrameType.HEARTBEAT_PING, 0, 0);
       this.#outbox.push(this.#owner.writer, "urgent");
       heartbeat.sent(now);
@@ -572,6 +632,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     try {
       while (this.#reading && !this.#handshakeBusy && this.#closeReason === null && decoder.next()) {
         this.#frame(decoder);
+        if (this.#outbox.isOverwhelmed) this.#stopReading();
       }
     } catch (error) {
       this.#breakOff(asConduitError(error));
@@ -642,6 +703,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     this.#owner.handshakeFrame(this, frame.type, payload).then(
       () => {
         this.#handshakeBusy = false;
+        if (!this.#reading && !this.#over) this.#startReading();
         this.#pump();
       },
       (error: unknown) => this.#breakOff(asConduitError(error)),
@@ -669,7 +731,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
       return;
     }
     if (!this.#canStart || (this.#inbox !== null && this.#inbox.length > 0)) {
-      this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, bytes });
+      const receivedAt = timeoutMs === 0 ? 0 : this.#owner.engine.wallClock();
+      this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, receivedAt, bytes });
     } else if (isCall) {
       dispatcher.call(this, name, value, hi, lo, timeoutMs);
     } else {
@@ -682,7 +745,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     return (
       this.#ready &&
       (this.#running === null || this.#running.size < this.#owner.settings.handlerConcurrency) &&
-      !this.#outbox.isCongested
+      !this.#outbox.isBackedUp
     );
   }
 
@@ -702,34 +765,57 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
 
   #drainInbox(): void {
     const inbox = this.#inbox;
-    if (inbox === null) return;
     const { settings, dispatcher, writer } = this.#owner;
-    while (this.#canStart) {
-      const item = inbox.shift();
-      if (item === null) break;
-      if (item.isCall) dispatcher.call(this, item.name, item.value, item.hi, item.lo, item.timeoutMs);
-      else dispatcher.message(this, item.name, item.value, item.hi, item.lo);
+    if (inbox !== null) {
+      while (this.#canStart) {
+        const item = inbox.shift();
+        if (item === null) break;
+        if (item.isCall) dispatcher.call(this, item.name, item.value, item.hi, item.lo, this.#timeLeft(item));
+        else dispatcher.message(this, item.name, item.value, item.hi, item.lo);
+      }
+      const fill = Math.max(inbox.length / settings.receiveQueueSize, inbox.bytes / settings.receiveQueueBytes);
+      if (fill > LOW_WATER_RATIO) return;
+      if (inbox.length === 0 && this.#inbox === inbox) this.#inbox = null;
     }
-    const fill = Math.max(inbox.length / settings.receiveQueueSize, inbox.bytes / settings.receiveQueueBytes);
-    if (fill > LOW_WATER_RATIO || this.#over) return;
+    if (this.#over) return;
     if (this.#pausedPeer) {
       this.#pausedPeer = false;
       writer.control(FrameType.RESUME, 0, 0);
       this.#outbox.push(writer, "urgent");
     }
-    if (!this.#reading) {
+    if (!this.#reading && !this.#outbox.isOverwhelmed) {
       this.#startReading();
       this.#pump();
     }
-    if (inbox.length === 0) this.#inbox = null;
+  }
+
+  /** Of a call's deadline, after its time in the inbox. 0: it has none. */
+  #timeLeft(item: InboxItem): number {
+    if (item.timeoutMs === 0) return 0;
+    return Math.max(1, item.timeoutMs - (this.#owner.engine.wallClock() - item.receivedAt));
   }
 
   #stopReading(): void {
     if (!this.#reading) return;
     this.#reading = false;
     this.stream.pause();
-    this.heartbeat?.suspend();
+    this.#judgeSilence(this.#owner.engine.runtime.now());
     this.#notePaused(true);
+  }
+
+  /**
+   * While this side does not read, the peer's signs of life wait unread, so its silence proves nothing. Unless it is
+   * the peer that does not read what it asked for: then its reading is the only sign of life, and none of it is silence.
+   */
+  #judgeSilence(now: number): void {
+    if (!this.#outbox.isBackedUp) {
+      this.heartbeat?.suspend();
+      return;
+    }
+    this.heartbeat?.resume(now);
+    const takenBytes = this.#outbox.bytesSent - this.stream.queuedBytes;
+    if (takenBytes !== this.#takenBytes) this.heartbeat?.activity(now);
+    this.#takenBytes = takenBytes;
   }
 
   #startReading(): void {
@@ -847,6 +933,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
 
   #cancelReceived(hi: number, lo: number): void {
     if (this.#inbox?.cancel(hi, lo) === true) {
+      this.#drainInbox();
       this.#wakeIdle();
       return;
     }
@@ -904,11 +991,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   ): PendingCall | null {
     this.#pending ??= new PendingCalls(this);
     const timeoutMs = options?.timeoutMs ?? this.#owner.settings.rpcTimeoutMs;
+    checkTimeout(name, timeoutMs);
     const pending = new PendingCall(this.#pending, name, timeoutMs, validator, resolve, reject);
     const signal = options?.signal;
     if (signal !== undefined) {
       if (signal.aborted) {
-        reject(new ConduitError(ErrorCode.CANCELLED, `'${name}' was cancelled`, { cause: signal.reason }));
+        reject(cancelledError(name, signal));
         return null;
       }
       pending.signal = signal;
@@ -965,10 +1053,20 @@ function limitsOf(rates: NonNullable<LinkSettings["rateLimit"]>): RateLimits {
   };
 }
 
+/** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */
+export function checkTimeout(name: string, timeoutMs: number): void {
+  if (timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
+  const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+}
+
+export function cancelledError(name: string, signal: AbortSignal): ConduitError {
+  return new ConduitError(ErrorCode.CANCELLED, `'${name}' was cancelled`, { cause: signal.reason });
+}
+
 function asConduitError(error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new ConduitError(ErrorCode.INTERNAL, message, { cause: error });
+  return new ConduitError(ErrorCode.INTERNAL, asError(error).message, { cause: error });
 }
 
 function errorOf(reason: CloseReason): ConduitError {

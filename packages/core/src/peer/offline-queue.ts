@@ -53,6 +53,16 @@ export class OfflineQueue {
     return this.#entries.size < this.#maxItems * HIGH_WATER_RATIO;
   }
 
+  /** Takes one back; whether it was still there. */
+  remove(item: OfflineItem): boolean {
+    for (const entry of this.#entries) {
+      if (entry.item !== item) continue;
+      this.#wheel.cancel(entry);
+      return this.#entries.delete(entry);
+    }
+    return false;
+  }
+
   sendAll(link: unknown): void {
     this.#take((item) => {
       try {

@@ -42,6 +42,8 @@ export class Outbox implements Flushable {
   #end = 0;
   /** Earlier ranges of this turn that are not adjacent to the segment. */
   #earlier: Uint8Array[] | null = null;
+  #earlierBytes = 0;
+  #earlierBytes = 0;
   #dirty = false;
   #blocked = false;
   #held = false;
@@ -70,17 +72,26 @@ export class Outbox implements Flushable {
 
   /** Bytes accepted here that the operating system has not taken. */
   get bufferedBytes(): number {
-    return this.#waitingBytes + (this.#bytes === null ? 0 : this.#end - this.#start) + this.#stream.queuedBytes;
+    const gathered = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;
+    return this.#waitingBytes + gathered + this.#stream.queuedBytes;
   }
 
-  /** Nothing more is accepted until some of it leaves. */
-  get isFull(): boolean {
-    return this.#fill >= 1;
-  }
-
-  /** At or over the high-water mark: senders should wait, and no new handlers start. */
+  /** At or over the high-water mark: senders should wait. */
   get isCongested(): boolean {
     return this.#fill >= HIGH_WATER_RATIO;
+  }
+
+  /**
+   * The peer asks and does not read the answers: no new handlers start. What this side sends on its own account does
+   * not count: two peers that both send as fast as they can would otherwise wait for each other to read.
+   */
+  get isBackedUp(): boolean {
+    return this.#answerFill >= HIGH_WATER_RATIO;
+  }
+
+  /** As many answers wait as may: what the peer asks further is not even read. */
+  get isOverwhelmed(): boolean {
+    return this.#answerFill >= 1;
   }
 
   get #waitingBytes(): number {
@@ -90,6 +101,14 @@ export class Outbox implements Flushable {
   get #fill(): number {
     if (this.#backlog === null && this.#stopped === null) return 0;
     return Math.max(this.queuedFrames / this.#maxFrames, this.#waitingBytes / this.#maxBytes);
+  }
+
+  /** PONGs and the like count: a peer that only sends PINGs and never reads must not fill the memory either. */
+  get #answerFill(): number {
+    if (this.#backlog === null && this.#urgent === null) return 0;
+    const frames = (this.#backlog?.answers ?? 0) + (this.#urgent?.answers ?? 0);
+    const bytes = (this.#backlog?.answerBytes ?? 0) + (this.#urgent?.answerBytes ?? 0);
+    return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
   }
 
   /** Whether one more message of `length` bytes fits. A message fits an empty queue whatever its size. */
@@ -114,12 +133,13 @@ export class Outbox implements Flushable {
       if (this.#bytes !== null) {
         this.#earlier ??= [];
         this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
+        this.#earlierBytes += this.#end - this.#start;
       }
       this.#bytes = bytes;
       this.#start = start;
       this.#end = end;
     }
-    if (end - this.#start >= MAX_SEGMENT_BYTES) {
+    if (this.#earlierBytes + end - this.#start >= MAX_SEGMENT_BYTES) {
       this.#writeSegment();
     } else if (!this.#dirty) {
       this.#dirty = true;
@@ -184,6 +204,7 @@ export class Outbox implements Flushable {
     this.#over = true;
     this.#bytes = null;
     this.#earlier = null;
+    this.#earlierBytes = 0;
     this.#backlog = null;
     this.#urgent = null;
     this.#stopped = null;
@@ -195,18 +216,20 @@ export class Outbox implements Flushable {
   #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
     if (lane === "urgent") {
       this.#urgent ??= new Backlog();
-      this.#urgent.append(bytes, start, end);
+      this.#urgent.append(bytes, start, end, true);
     } else if (lane === "message" && this.#peerPaused) {
       this.#stopped ??= new Backlog();
-      this.#stopped.append(bytes, start, end);
+      this.#stopped.append(bytes, start, end, false);
     } else {
       this.#backlog ??= new Backlog();
-      this.#backlog.append(bytes, start, end);
+      this.#backlog.append(bytes, start, end, lane === "reply");
     }
   }
 
   #unstop(): void {
     if (this.#stopped === null) return;
+    // What this turn gathered before the PAUSE goes first.
+    this.flush();
     this.#backlog ??= new Backlog();
     this.#backlog.take(this.#stopped);
     this.#stopped = null;
@@ -220,6 +243,8 @@ export class Outbox implements Flushable {
       this.#earlier.push(view);
       view = concat(this.#earlier);
       this.#earlier = null;
+      this.#earlierBytes = 0;
+      this.#earlierBytes = 0;
     }
     this.#write(view);
   }
@@ -244,12 +269,12 @@ export class Outbox implements Flushable {
       void this.#stream.close();
       return;
     }
-    if (this.#fill <= LOW_WATER_RATIO) {
+    if (this.#waiters !== null && this.#fill <= LOW_WATER_RATIO) {
       const waiters = this.#waiters;
       this.#waiters = null;
-      if (waiters !== null) for (const waiter of waiters) waiter.resolve();
-      this.#onDrained();
+      for (const waiter of waiters) waiter.resolve();
     }
+    if (this.#answerFill <= LOW_WATER_RATIO) this.#onDrained();
   }
 }
 

@@ -519,8 +519,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       .run((error) => this.hookFailed("onClientConnect", error, connection), connection)
       .then(() => {
         this.#hooksRunning.delete(connection);
-        if (!link.isOpen) return;
-        link.setPhaseTimer(0);
+        if (link.isOpen) link.setPhaseTimer(0);
+        // Also if the client has left: what it sent before is still served.
         link.activate();
       });
     this.#hooksRunning.set(connection, hooks);

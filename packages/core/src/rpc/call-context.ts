@@ -42,8 +42,9 @@ export class CallContext<Peer> extends TimerEntry implements HandlerContext<Peer
     this.method = method;
     this.hi = hi;
     this.lo = lo;
-    this.#startedMs = timeoutMs === 0 ? 0 : clock.wallClock();
-    this.#timeoutMs = timeoutMs;
+    // Whatever number a peer sent; endless is none.
+    this.#timeoutMs = timeoutMs < Number.POSITIVE_INFINITY ? timeoutMs : 0;
+    this.#startedMs = this.#timeoutMs === 0 ? 0 : clock.wallClock();
     this.#clock = clock;
   }
 

@@ -3,7 +3,7 @@
  * allocates one context and no promise.
  */
 
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { type CallClock, CallContext } from "./call-context.ts";
 import type { MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
@@ -108,15 +108,15 @@ export class Dispatcher<Face> {
           : this.#runAll(peer, entries, data, context);
       if (isThenable(reply)) {
         peer.handlerStarted(context);
-        reply.then(
-          (value) => {
-            this.#messageReply(peer, type, wantsReply, hi, lo, value);
+        Promise.resolve(reply).then(
+          (value: unknown) => {
             context.finish();
+            this.#messageReply(peer, type, wantsReply, hi, lo, value);
             peer.handlerSettled(context);
           },
           (error: unknown) => {
-            this.#messageFailed(peer, type, wantsReply, hi, lo, error);
             context.finish();
+            this.#messageFailed(peer, type, wantsReply, hi, lo, error);
             peer.handlerSettled(context);
           },
         );
@@ -137,7 +137,8 @@ export class Dispatcher<Face> {
     result: PromiseLike<unknown>,
   ): void {
     peer.handlerStarted(context);
-    result.then(
+    // A promise is taken as it is; any other thenable may throw, or settle twice.
+    Promise.resolve(result).then(
       (value) => {
         context.finish();
         this.#reply(peer, entry, context.method, context.hi, context.lo, value);
@@ -281,7 +282,6 @@ export class Dispatcher<Face> {
   }
 
   #hidden(error: unknown): RpcError {
-    const text = this.#host.exposeErrors ? String(error instanceof Error ? error.message : error) : null;
-    return new RpcError(ErrorCode.INTERNAL, text ?? "Internal server error");
+    return new RpcError(ErrorCode.INTERNAL, this.#host.exposeErrors ? asError(error).message : "Internal server error");
   }
 }

@@ -21,6 +21,8 @@ export class PendingCall extends TimerEntry {
   /** Its slot and generation; both halves of the correlation id. */
   slot = 0;
   generation = 0;
+  /** False once it has been settled, given up or taken back. */
+  isPending = false;
   /** Set while an `AbortSignal` is listened to. */
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
@@ -91,6 +93,7 @@ export class PendingCalls {
     this.#generations[slot] = generation;
     call.slot = slot;
     call.generation = generation;
+    call.isPending = true;
     this.#size += 1;
     if (call.timeoutMs > 0) this.#owner.scheduleCall(call);
   }
@@ -134,6 +137,7 @@ export class PendingCalls {
   }
 
   #remove(call: PendingCall): void {
+    call.isPending = false;
     this.#calls[call.slot] = null;
     this.#free.push(call.slot);
     this.#size -= 1;

@@ -10,7 +10,14 @@ import type { RuntimeCrypto } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type Extensions, isMap, negotiate, offered } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
-import { type AuthMethod, clippedText, infoPayload, type LocalInfo, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import {
+  type AuthMethod,
+  clippedText,
+  infoPayload,
+  type LocalInfo,
+  type PeerInfo,
+  parsePeerInfo,
+} from "./peer-info.ts";
 import { ScramClient, type ScramKeyCache } from "./scram.ts";
 
 /** SCRAM wants a user name, this protocol has none: there is one password. */
@@ -30,7 +37,11 @@ const failureCodes: ReadonlySet<unknown> = new Set([
 
 /** What a client does next. */
 export type ClientStep =
-  | { readonly kind: "send"; readonly type: typeof FrameType.AUTH_RESPONSE; readonly payload: { readonly data: string } }
+  | {
+      readonly kind: "send";
+      readonly type: typeof FrameType.AUTH_RESPONSE;
+      readonly payload: { readonly data: string };
+    }
   | {
       readonly kind: "accepted";
       readonly sessionToken: string;
@@ -105,7 +116,8 @@ export class ClientHandshake {
     // A server may give up at any time, also while a challenge is being worked on: it is full, stops, or lost patience.
     if (type === FrameType.AUTH_FAILURE && stage !== "new" && stage !== "over") throw this.#refusal(payload);
     if (type === FrameType.AUTH_CHALLENGE && stage === "requested") return this.#answer(payload);
-    if (type === FrameType.AUTH_SUCCESS && (stage === "requested" || stage === "answered")) return this.#accept(payload);
+    if (type === FrameType.AUTH_SUCCESS && (stage === "requested" || stage === "answered"))
+      return this.#accept(payload);
     const name = `0x${type.toString(16).padStart(4, "0")}`;
     if (!frameTypes.has(type)) {
       throw new ConduitError(ErrorCode.NOT_NETCONDUIT, `The server answers the login with unknown frame type ${name}`);
@@ -121,7 +133,8 @@ export class ClientHandshake {
     }
     const data = await this.#scram.challenge(challenge);
     // Asked through a method: another frame may have ended the login while the keys were derived.
-    if (this.#isOver()) throw new ConduitError(ErrorCode.INVALID_STATE, "The login ended before its challenge was answered");
+    if (this.#isOver())
+      throw new ConduitError(ErrorCode.INVALID_STATE, "The login ended before its challenge was answered");
     this.#stage = "answered";
     return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { data } };
   }

@@ -120,10 +120,7 @@ export class ConnectionStateMachine {
   #waiting: StateChange[] | null = null;
 
   /** @param onListenerError gets what a listener throws; it must not throw itself. */
-  constructor(
-    clock: Pick<Runtime, "wallClock">,
-    onListenerError: (error: unknown, change: StateChange) => void,
-  ) {
+  constructor(clock: Pick<Runtime, "wallClock">, onListenerError: (error: unknown, change: StateChange) => void) {
     this.#clock = clock;
     this.#onListenerError = onListenerError;
   }

@@ -21,7 +21,7 @@ class Bench {
 describe("Heartbeat", () => {
   test("asks for a PING every interval, the first one interval after the login", () => {
     const bench = new Bench();
-    const pings = [];
+    const pings: number[] = [];
     for (let second = 0; second <= 100; second += 10) {
       bench.heartbeat.activity(bench.at(second));
       if (bench.check(second) === "ping") pings.push(second);
@@ -98,7 +98,11 @@ describe("Heartbeat", () => {
 
   test("measures from PING to PONG and averages with a weight of 0.3", () => {
     const { heartbeat, at } = new Bench();
-    for (const [sent, ms] of [[30, 100], [60, 200], [90, 50]] as const) {
+    for (const [sent, ms] of [
+      [30, 100],
+      [60, 200],
+      [90, 50],
+    ] as const) {
       heartbeat.sent(at(sent));
       heartbeat.pongReceived(at(sent) + ms);
     }

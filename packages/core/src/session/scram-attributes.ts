@@ -16,7 +16,8 @@ export function parseAttributes(what: string, message: string, expected: string)
   const seen = new Set<string>();
   for (const part of message.split(",")) {
     const name = part.charAt(0);
-    if (!/^[A-Za-z]=[^\0]+$/.test(part)) throw malformed(what, `attribute ${attributes.length + 1} is not "letter=value"`);
+    if (!/^[A-Za-z]=[^\0]+$/.test(part))
+      throw malformed(what, `attribute ${attributes.length + 1} is not "letter=value"`);
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
     if (seen.has(name)) throw malformed(what, `attribute "${name}" stands twice`);
     seen.add(name);
@@ -25,7 +26,10 @@ export function parseAttributes(what: string, message: string, expected: string)
   for (let index = 0; index < expected.length; index++) {
     const found = attributes[index]?.[0];
     if (found !== expected[index]) {
-      throw malformed(what, `attribute ${index + 1} must be "${expected[index]}", got ${found ? `"${found}"` : "none"}`);
+      throw malformed(
+        what,
+        `attribute ${index + 1} must be "${expected[index]}", got ${found ? `"${found}"` : "none"}`,
+      );
     }
   }
   return attributes;

@@ -68,14 +68,14 @@ export async function deriveClientKeys(
  * password, salt and iterations: the password itself is not kept.
  */
 export class ScramKeyCache {
-  readonly #keys: Map<string, ScramClientKeys> = new Map();
+  readonly #keys: Map<string, Promise<ScramClientKeys>> = new Map();
 
   /** Number of keys held. */
   get size(): number {
     return this.#keys.size;
   }
 
-  /** The keys for these inputs, derived unless they are known. */
+  /** The keys for these inputs, derived unless they are known; logins at the same time share one derivation. */
   async derive(
     password: Uint8Array,
     salt: Uint8Array,
@@ -83,7 +83,7 @@ export class ScramKeyCache {
     crypto: RuntimeCrypto,
   ): Promise<ScramClientKeys> {
     const name = encodeBase64(await crypto.sha256(identity(password, salt, iterations)));
-    const keys = this.#keys.get(name) ?? (await deriveClientKeys(password, salt, iterations, crypto));
+    const keys = this.#keys.get(name) ?? deriveClientKeys(password, salt, iterations, crypto);
     // Set anew even if it was there: a Map keeps the order of insertion, so its first key is the least recently used.
     this.#keys.delete(name);
     this.#keys.set(name, keys);
@@ -93,7 +93,13 @@ export class ScramKeyCache {
         break;
       }
     }
-    return keys;
+    try {
+      return await keys;
+    } catch (error) {
+      // A derivation that failed is not remembered.
+      if (this.#keys.get(name) === keys) this.#keys.delete(name);
+      throw error;
+    }
   }
 
   /** Forgets everything. */

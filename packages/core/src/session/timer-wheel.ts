@@ -48,7 +48,9 @@ class Slot extends TimerEntry {
     this.wheelPrevious = this;
   }
 
-  override onTimer(): void {}
+  override onTimer(): void {
+    // A head is in no list but its own, so it never falls due.
+  }
 
   get first(): TimerEntry | null {
     return this.wheelNext === this ? null : this.wheelNext;

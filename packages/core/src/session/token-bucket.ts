@@ -1,7 +1,7 @@
 /** Rate limit of one connection: a token bucket for messages and one for bytes. */
 import { ConduitError, ErrorCode } from "../errors.ts";
 
-/** Tokens that rounding may lose; far less than one message or byte. */
+/** Seconds of refilling that rounding may lose: a shorter wait is none. */
 const ROUNDING = 1e-6;
 
 /** Limits; one left out does not apply. */
@@ -34,8 +34,8 @@ class Bucket {
 
   /** Seconds until `count` tokens may be taken; a count above the capacity waits for a full bucket. */
   wait(count: number): number {
-    const missing = Math.min(count, this.capacity) - this.tokens;
-    return missing <= ROUNDING ? 0 : missing / this.perSecond;
+    const seconds = (Math.min(count, this.capacity) - this.tokens) / this.perSecond;
+    return seconds <= ROUNDING ? 0 : seconds;
   }
 }
 
@@ -72,7 +72,7 @@ export class RateLimiter {
       bytesLeft?.refill(seconds);
     }
     const wait = Math.max(messagesLeft?.wait(1) ?? 0, bytesLeft?.wait(bytes) ?? 0);
-    if (wait > 0) return Math.ceil(wait * 1000) / 1000;
+    if (wait > 0) return Math.ceil((wait - ROUNDING / 10) * 1000) / 1000;
     if (messagesLeft !== null) messagesLeft.tokens -= 1;
     if (bytesLeft !== null) bytesLeft.tokens -= bytes;
     return 0;

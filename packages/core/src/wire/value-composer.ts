@@ -88,8 +88,9 @@ export class ValueComposer {
   private writeObject(value: object): void {
     if (Array.isArray(value)) {
       this.enter(value);
-      this.writeHeader(value.length, 0x90, 0xdc);
-      for (let i = 0; i < value.length; i++) this.writeAt(i, this.read(value, i));
+      const { length } = value;
+      this.writeHeader(length, 0x90, 0xdc);
+      for (let i = 0; i < length; i++) this.writeAt(i, this.read(value, i));
       this.ancestors.pop();
     } else if (value instanceof Uint8Array) {
       this.append(this.leaves.encodeSharedRef(value));
@@ -101,7 +102,7 @@ export class ValueComposer {
       this.view.setFloat64(at, value.value);
     } else if (value instanceof Date) {
       if (Number.isNaN(value.getTime())) throw this.refuse("an invalid Date has no MessagePack form");
-      this.append(this.leaves.encodeSharedRef(value));
+      this.append(this.leaves.encodeSharedRef(encodeDate(value)));
     } else if (value instanceof ExtData) {
       this.append(this.leaves.encodeSharedRef(value));
     } else if (value instanceof Map) {

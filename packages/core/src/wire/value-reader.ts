@@ -68,10 +68,7 @@ export class ValueReader {
   close(): void {
     this.bytes = EMPTY;
     if (this.position !== this.end) {
-      throw new ConduitError(
-        ErrorCode.TRAILING_BYTES,
-        `Cannot decode payload: ${this.end - this.position} bytes follow its value`,
-      );
+      throw this.fail(ErrorCode.TRAILING_BYTES, `${this.end - this.position} bytes follow its value`);
     }
   }
 
@@ -174,11 +171,11 @@ export class ValueReader {
       case 0xdf:
         return this.readMap(this.claim(this.readUint32(), 2), depth);
     }
-    throw new ConduitError(ErrorCode.MALFORMED_PAYLOAD, "Cannot decode payload: 0xc1 is not a MessagePack type");
+    throw this.fail(ErrorCode.MALFORMED_PAYLOAD, "0xc1 is not a MessagePack type");
   }
 
   private readMap(count: number, depth: number): Record<string, unknown> {
-    if (depth >= MAX_DEPTH) throw tooDeep();
+    if (depth >= MAX_DEPTH) throw this.tooDeep();
     const map: Record<string, unknown> = {};
     for (let i = 0; i < count; i++) {
       const key = this.readKey();
@@ -188,7 +185,7 @@ export class ValueReader {
   }
 
   private readArray(count: number, depth: number): unknown[] {
-    if (depth >= MAX_DEPTH) throw tooDeep();
+    if (depth >= MAX_DEPTH) throw this.tooDeep();
     const array: unknown[] = [];
     for (let i = 0; i < count; i++) array.push(this.readValue(depth + 1));
     return array;
@@ -198,9 +195,10 @@ export class ValueReader {
   private claim(count: number, bytesEach: number): number {
     const remaining = this.end - this.position;
     if (count * bytesEach > remaining) {
-      throw new ConduitError(
+      const what = bytesEach === 2 ? "entries" : "elements";
+      throw this.fail(
         ErrorCode.COUNT_EXCEEDS_PAYLOAD,
-        `Cannot decode payload: a header claims ${count} ${bytesEach === 2 ? "entries" : "elements"}, and ${remaining} bytes remain`,
+        `a header claims ${count} ${what}, and ${remaining} bytes remain`,
       );
     }
     return count;
@@ -210,7 +208,7 @@ export class ValueReader {
     if (this.position >= this.end) throw this.truncated();
     const length = this.readStringLength();
     if (length < 0) {
-      throw new ConduitError(ErrorCode.FORBIDDEN_KEY, "Cannot decode payload: a map key is not a string");
+      throw this.fail(ErrorCode.FORBIDDEN_KEY, "a map key is not a string");
     }
     return this.readRepeated(length, true);
   }
@@ -241,7 +239,7 @@ export class ValueReader {
     const text = this.readString(length);
     if (isForbiddenKey(text)) {
       if (!isKey) return text;
-      throw new ConduitError(ErrorCode.FORBIDDEN_KEY, `Cannot decode payload: the map key ${text} is not allowed`);
+      throw this.fail(ErrorCode.FORBIDDEN_KEY, `the map key ${text} is not allowed`);
     }
     // As many characters as bytes: ASCII.
     if (text.length === length) this.keys.store(text, this.bytes, at);
@@ -255,7 +253,7 @@ export class ValueReader {
     this.position = end;
     const bytes = this.bytes;
     const ascii = length <= MAX_SHORT_STRING_BYTES ? asciiString(bytes, start, length) : null;
-    return ascii ?? decodeUtf8(bytes, start, end);
+    return ascii ?? this.decodeUtf8(start, end);
   }
 
   private readBinary(length: number): Uint8Array {
@@ -280,10 +278,7 @@ export class ValueReader {
       const date = decodeTimestampExtension(data);
       if (!Number.isNaN(date.getTime())) return date;
     }
-    throw new ConduitError(
-      ErrorCode.MALFORMED_PAYLOAD,
-      `Cannot decode payload: a timestamp of ${length} bytes is not a valid date`,
-    );
+    throw this.fail(ErrorCode.MALFORMED_PAYLOAD, `a timestamp of ${length} bytes is not a valid date`);
   }
 
   private readUint8(): number {
@@ -344,31 +339,29 @@ export class ValueReader {
     return float64[0] as number;
   }
 
+  private decodeUtf8(start: number, end: number): string {
+    try {
+      return utf8.decode(this.bytes.subarray(start, end));
+    } catch (cause) {
+      throw this.fail(ErrorCode.INVALID_UTF8, `a string of ${end - start} bytes is not valid UTF-8`, cause);
+    }
+  }
+
   private truncated(): ConduitError {
-    return new ConduitError(
-      ErrorCode.TRUNCATED_PAYLOAD,
-      `Cannot decode payload: it ends inside a value, ${this.end - this.position} bytes remain`,
-    );
+    return this.fail(ErrorCode.TRUNCATED_PAYLOAD, `it ends inside a value, ${this.end - this.position} bytes remain`);
+  }
+
+  private tooDeep(): ConduitError {
+    return this.fail(ErrorCode.TOO_DEEP, `it nests deeper than ${MAX_DEPTH} levels`);
+  }
+
+  private fail(code: number, problem: string, cause?: unknown): ConduitError {
+    this.bytes = EMPTY;
+    return new ConduitError(code, `Cannot decode payload: ${problem}`, { cause });
   }
 }
 
 /** Whether `key` names part of every object, which makes it a vehicle for prototype pollution. */
 export function isForbiddenKey(key: string): boolean {
   return key === "__proto__" || key === "constructor" || key === "prototype";
-}
-
-function tooDeep(): ConduitError {
-  return new ConduitError(ErrorCode.TOO_DEEP, `Cannot decode payload: it nests deeper than ${MAX_DEPTH} levels`);
-}
-
-function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
-  try {
-    return utf8.decode(bytes.subarray(start, end));
-  } catch (cause) {
-    throw new ConduitError(
-      ErrorCode.INVALID_UTF8,
-      `Cannot decode payload: a string of ${end - start} bytes is not valid UTF-8`,
-      { cause },
-    );
-  }
 }

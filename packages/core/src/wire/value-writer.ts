@@ -86,9 +86,7 @@ export class ValueWriter {
     if (value === null || value === undefined) return NIL;
     if (typeof value === "boolean") return value ? TRUE : FALSE;
     if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
-    if (this.busy) {
-      return new ValueWriter().encode(value, rootName);
-    }
+    if (this.busy) return new ValueWriter().encode(value, rootName);
     this.busy = true;
     try {
       return this.encodeValue(value, rootName);
@@ -141,15 +139,14 @@ export class ValueWriter {
   /** What the library makes of `value`; null when it is not plain data, or not sound. */
   private encodePlain(value: unknown): Uint8Array | null {
     binaryBytes = 0;
-    let bytes: Uint8Array;
     try {
-      bytes = this.encoder.encodeSharedRef(value);
+      const bytes = this.encoder.encodeSharedRef(value);
+      const searchable = binaryBytes * 2 <= bytes.length;
+      return (searchable && looksSound(bytes)) || isSound(value) ? bytes : null;
     } catch {
       // Not plain data, too deep, or a getter threw: the slow path supports it, or says where.
       return null;
     }
-    const searchable = binaryBytes * 2 <= bytes.length;
-    return (searchable && looksSound(bytes)) || isSound(value) ? bytes : null;
   }
 
   private renew(): void {

@@ -1,0 +1,431 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { outcome } from "../test-support/peers.ts";
+import { StubStream } from "../test-support/stub-stream.ts";
+import { Engine } from "./engine.ts";
+import { type FrameBytes, type Lane, Outbox } from "./outbox.ts";
+
+interface Bench {
+  readonly runtime: FakeRuntime;
+  readonly engine: Engine;
+  readonly stream: StubStream;
+  readonly outbox: Outbox;
+  /** How often the owner heard that there is room. */
+  readonly drains: () => number;
+  /** Writes a frame of this text, each behind the one before in one slab, as the frame writer does. */
+  push(text: string, lane?: Lane): void;
+}
+
+function bench(options: { readonly maxFrames?: number; readonly maxBytes?: number; readonly engine?: Engine } = {}): Bench {
+  const runtime = fakeRuntime();
+  const engine = options.engine ?? new Engine(runtime);
+  const stream = new StubStream();
+  let drains = 0;
+  const { maxFrames = 1000, maxBytes = 1_000_000 } = options;
+  const outbox = new Outbox(engine, stream, maxFrames, maxBytes, () => {
+    drains += 1;
+  });
+  const slab = new Uint8Array(1_000_000);
+  let used = 0;
+  const push = (text: string, lane: Lane = "message"): void => {
+    const start = used;
+    for (const character of text) slab[used++] = character.charCodeAt(0);
+    outbox.push({ bytes: slab, start, end: used }, lane);
+  };
+  return { runtime, engine, stream, outbox, drains: () => drains, push };
+}
+
+function frameOf(text: string): FrameBytes {
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  return { bytes, start: 0, end: bytes.length };
+}
+
+/** The stream says stop with the next write. */
+async function block(at: Bench): Promise<void> {
+  at.stream.takes = false;
+  at.push("!");
+  await at.runtime.settle();
+  at.stream.writes.length = 0;
+}
+
+function unblock(at: Bench): void {
+  at.stream.takes = true;
+  at.outbox.streamDrained();
+}
+
+describe("a turn's frames", () => {
+  test("leave in one write when the turn has settled", async () => {
+    const at = bench();
+    at.push("a");
+    at.push("b", "reply");
+    at.push("c", "urgent");
+    expect(at.stream.writes).toHaveLength(0);
+    await at.runtime.settle();
+    expect(at.stream.writes.map((bytes) => String.fromCharCode(...bytes))).toEqual(["abc"]);
+  });
+
+  test("that are adjacent in the slab are written without a copy", async () => {
+    const at = bench();
+    const slab = new Uint8Array(100);
+    at.outbox.push({ bytes: slab, start: 10, end: 20 }, "message");
+    at.outbox.push({ bytes: slab, start: 20, end: 40 }, "message");
+    await at.runtime.settle();
+    expect(at.stream.writes.map((bytes) => [bytes.buffer === slab.buffer, bytes.byteOffset, bytes.length])).toEqual([
+      [true, 10, 30],
+    ]);
+  });
+
+  test("that are not adjacent are joined, in order, into one write", async () => {
+    const at = bench();
+    for (const text of ["one ", "two ", "three"]) at.outbox.push(frameOf(text), "message");
+    await at.runtime.settle();
+    expect(at.stream.writes.map((bytes) => String.fromCharCode(...bytes))).toEqual(["one two three"]);
+  });
+
+  test("a broadcast hands one and the same array to every connection", async () => {
+    const { engine, runtime } = bench();
+    const receivers = Array.from({ length: 3 }, () => bench({ engine }));
+    const slab = new Uint8Array(100);
+    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 32, end: 64 }, "message");
+    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 64, end: 96 }, "message");
+    await runtime.settle();
+    const written = receivers.map((receiver) => receiver.stream.writes[0]);
+    expect(new Set(written).size).toBe(1);
+    expect(written[0]?.length).toBe(64);
+  });
+
+  test("a whole array is handed on as it is", async () => {
+    const at = bench();
+    const frame = frameOf("whole");
+    at.outbox.push(frame, "message");
+    await at.runtime.settle();
+    expect(at.stream.writes[0]).toBe(frame.bytes);
+  });
+
+  test("of 64 KiB and more are written without waiting for the turn's end", () => {
+    const at = bench();
+    at.push("x".repeat(65_536));
+    expect(at.stream.writes).toHaveLength(1);
+  });
+
+  test("of 64 KiB and more are written without waiting, adjacent or not: a loop that sends cannot fill the memory", () => {
+    const at = bench();
+    at.stream.takes = false;
+    for (let count = 0; count < 100; count += 1) at.outbox.push(frameOf("x".repeat(10_000)), "message");
+    expect(at.stream.writes.map((bytes) => bytes.length)).toEqual([70_000]);
+    expect(at.outbox.queuedFrames).toBe(93);
+  });
+
+  test("that are not adjacent count as buffered too", () => {
+    const at = bench();
+    for (const text of ["one", "two"]) at.outbox.push(frameOf(text), "message");
+    expect(at.outbox.bufferedBytes).toBe(6);
+  });
+
+  test("count as buffered until they are written, and as sent from then on", async () => {
+    const at = bench();
+    at.push("four");
+    expect([at.outbox.bufferedBytes, at.outbox.bytesSent]).toEqual([4, 0]);
+    await at.runtime.settle();
+    expect([at.outbox.bufferedBytes, at.outbox.bytesSent]).toEqual([0, 4]);
+  });
+
+  test("what the stream holds counts as buffered", () => {
+    const at = bench();
+    at.stream.queuedBytes = 7;
+    expect(at.outbox.bufferedBytes).toBe(7);
+  });
+});
+
+describe("a stream that says stop", () => {
+  test("is not written to until it drains; order is kept", async () => {
+    const at = bench();
+    await block(at);
+    for (const text of ["a", "b"]) at.push(text);
+    await at.runtime.settle();
+    at.push("c", "reply");
+    expect([at.stream.text, at.outbox.queuedFrames]).toEqual(["", 3]);
+    unblock(at);
+    at.push("d");
+    await at.runtime.settle();
+    expect(at.stream.text).toBe("abcd");
+  });
+
+  test("in the middle of a turn takes nothing more of it", async () => {
+    const at = bench();
+    at.stream.takes = false;
+    at.push("x".repeat(65_536));
+    at.push("y");
+    await at.runtime.settle();
+    expect([at.stream.writes.length, at.outbox.queuedFrames]).toEqual([1, 1]);
+  });
+
+  test("that drains a little and stops again keeps the rest waiting", async () => {
+    const at = bench();
+    await block(at);
+    at.push("a".repeat(20_000));
+    at.push("b".repeat(20_000));
+    at.outbox.streamDrained();
+    expect([at.stream.text[0], at.stream.writes.length, at.outbox.queuedFrames]).toEqual(["a", 1, 1]);
+  });
+
+  test("urgent frames overtake what waits, in their own order", async () => {
+    const at = bench();
+    await block(at);
+    at.push("message");
+    at.push("1", "urgent");
+    at.push("2", "urgent");
+    unblock(at);
+    expect(at.stream.text).toBe("12message");
+  });
+
+  test("the owner hears when there is room again", async () => {
+    const at = bench();
+    await block(at);
+    at.push("a");
+    expect(at.drains()).toBe(0);
+    unblock(at);
+    expect(at.drains()).toBe(1);
+  });
+});
+
+describe("the bounds", () => {
+  test("messages that wait are counted against the number allowed", async () => {
+    const at = bench({ maxFrames: 2 });
+    await block(at);
+    at.push("a");
+    expect(at.outbox.accepts(1)).toBe(true);
+    at.push("b");
+    expect(at.outbox.accepts(1)).toBe(false);
+  });
+
+  test("bytes that wait are counted against the bytes allowed", async () => {
+    const at = bench({ maxBytes: 10 });
+    await block(at);
+    at.push("aaaaa");
+    expect([at.outbox.accepts(5), at.outbox.accepts(6)]).toEqual([true, false]);
+  });
+
+  test("an empty queue accepts a message of any size", async () => {
+    const at = bench({ maxBytes: 10 });
+    await block(at);
+    expect(at.outbox.accepts(1000)).toBe(true);
+  });
+
+  test("an unblocked stream accepts everything", () => {
+    const at = bench({ maxFrames: 1 });
+    for (const text of ["a", "b", "c"]) at.push(text);
+    expect([at.outbox.accepts(1), at.outbox.isCongested]).toEqual([true, false]);
+  });
+
+  test("from 80 percent on it is congested, and room() waits until half of it has left", async () => {
+    const at = bench({ maxFrames: 10 });
+    await block(at);
+    for (const text of "abcdefg") at.push(text);
+    expect(at.outbox.isCongested).toBe(false);
+    await at.outbox.room();
+    at.push("h");
+    expect(at.outbox.isCongested).toBe(true);
+    const room = outcome(at.outbox.room());
+    await at.runtime.settle();
+    expect(room.state).toBe("pending");
+    unblock(at);
+    await at.runtime.settle();
+    expect(room.state).toBe("resolved");
+  });
+
+  test("room() rejects with CONNECTION_CLOSED when the stream is over first, and from then on", async () => {
+    const at = bench({ maxFrames: 1 });
+    await block(at);
+    at.push("a");
+    const waiting = at.outbox.room();
+    at.outbox.over();
+    await expect(waiting).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+    await expect(at.outbox.room()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+  });
+
+  test.each(["reply", "urgent"] as const)("a peer that asks and never reads is seen by its %s frames", async (lane) => {
+    const at = bench({ maxFrames: 10 });
+    await block(at);
+    for (let count = 0; count < 7; count += 1) at.push("p", lane);
+    expect([at.outbox.isBackedUp, at.outbox.isOverwhelmed]).toEqual([false, false]);
+    at.push("p", lane);
+    expect([at.outbox.isBackedUp, at.outbox.isOverwhelmed]).toEqual([true, false]);
+    for (let count = 0; count < 2; count += 1) at.push("p", lane);
+    expect([at.outbox.isBackedUp, at.outbox.isOverwhelmed]).toEqual([true, true]);
+  });
+
+  test("answers are bounded in bytes too", async () => {
+    const at = bench({ maxBytes: 10 });
+    await block(at);
+    at.push("0123456789", "reply");
+    expect(at.outbox.isOverwhelmed).toBe(true);
+  });
+
+  test("messages of this side's own do not count as answers", async () => {
+    const at = bench({ maxFrames: 2 });
+    await block(at);
+    for (const text of ["a", "b"]) at.push(text);
+    expect([at.outbox.isCongested, at.outbox.isBackedUp]).toEqual([true, false]);
+  });
+});
+
+describe("PAUSE and RESUME", () => {
+  test("stop messages, not replies and not urgent frames", async () => {
+    const at = bench();
+    at.outbox.setPeerPaused(true);
+    at.push("message");
+    at.push("reply", "reply");
+    at.push("urgent", "urgent");
+    await at.runtime.settle();
+    expect([at.stream.text, at.outbox.queuedFrames]).toEqual(["replyurgent", 1]);
+  });
+
+  test("release in order", async () => {
+    const at = bench();
+    at.outbox.setPeerPaused(true);
+    for (const text of ["a", "b"]) at.push(text);
+    at.outbox.setPeerPaused(false);
+    at.push("c");
+    await at.runtime.settle();
+    expect(at.stream.text).toBe("abc");
+  });
+
+  test("keep the order of messages when both come within one turn", async () => {
+    const at = bench();
+    at.push("a");
+    at.outbox.setPeerPaused(true);
+    at.push("b");
+    at.outbox.setPeerPaused(false);
+    at.push("c");
+    await at.runtime.settle();
+    expect(at.stream.text).toBe("abc");
+  });
+
+  test("on a blocked stream: what was stopped goes behind what waited", async () => {
+    const at = bench();
+    await block(at);
+    at.push("a");
+    at.outbox.setPeerPaused(true);
+    at.push("c");
+    at.push("b", "reply");
+    at.outbox.setPeerPaused(false);
+    at.push("d");
+    unblock(at);
+    expect(at.stream.text).toBe("abcd");
+  });
+
+  test("messages that are stopped fill the queue", () => {
+    const at = bench({ maxFrames: 2 });
+    at.outbox.setPeerPaused(true);
+    for (const text of ["a", "b"]) at.push(text);
+    expect([at.outbox.accepts(1), at.outbox.isCongested]).toEqual([false, true]);
+  });
+
+  test("messages that are stopped do not keep replies back: the peer reads, it only wants no more messages", () => {
+    const at = bench({ maxFrames: 2 });
+    at.outbox.setPeerPaused(true);
+    for (const text of ["a", "b"]) at.push(text);
+    expect([at.outbox.isCongested, at.outbox.isBackedUp]).toEqual([true, false]);
+  });
+
+  test("RESUME without a PAUSE changes nothing", () => {
+    const at = bench();
+    at.outbox.setPeerPaused(false);
+    expect(at.outbox.queuedFrames).toBe(0);
+  });
+});
+
+describe("hold and release", () => {
+  test("what was pushed before the hold still leaves, what comes after waits", async () => {
+    const at = bench();
+    at.push("a");
+    at.outbox.hold();
+    at.push("b");
+    at.push("p", "urgent");
+    await at.runtime.settle();
+    expect(at.stream.text).toBe("a");
+    at.outbox.release();
+    await at.runtime.settle();
+    expect(at.stream.text).toBe("apb");
+  });
+
+  test("release without a hold changes nothing", () => {
+    const at = bench();
+    at.outbox.release();
+    expect(at.drains()).toBe(0);
+  });
+
+  test("a stream that drains while frames are held gets none of them", async () => {
+    const at = bench();
+    await block(at);
+    at.outbox.hold();
+    at.push("b");
+    unblock(at);
+    expect(at.stream.text).toBe("");
+    at.outbox.release();
+    expect(at.stream.text).toBe("b");
+  });
+});
+
+describe("end", () => {
+  test("writes what the turn gathered, then closes the stream", () => {
+    const at = bench();
+    at.push("last");
+    at.outbox.end();
+    expect([at.stream.text, at.stream.closeCalls]).toEqual(["last", 1]);
+  });
+
+  test("flushes held frames and messages that PAUSE stopped, in order", () => {
+    const at = bench();
+    at.outbox.setPeerPaused(true);
+    at.outbox.hold();
+    at.push("b");
+    at.push("a", "reply");
+    at.outbox.end();
+    expect([at.stream.text, at.stream.closeCalls]).toEqual(["ab", 1]);
+  });
+
+  test("waits for a blocked stream", async () => {
+    const at = bench();
+    await block(at);
+    at.push("a");
+    at.outbox.end();
+    expect(at.stream.closeCalls).toBe(0);
+    unblock(at);
+    expect([at.stream.text, at.stream.closeCalls]).toEqual(["a", 1]);
+  });
+
+  test("accepts nothing more, and ends once", async () => {
+    const at = bench();
+    at.outbox.end();
+    at.outbox.end();
+    at.push("late");
+    at.push("later", "urgent");
+    await at.runtime.settle();
+    expect([at.stream.text, at.stream.closeCalls]).toEqual(["", 1]);
+  });
+
+  test("of a stream that is over discards what waits", async () => {
+    const at = bench();
+    await block(at);
+    at.push("a");
+    at.push("b", "urgent");
+    at.outbox.over();
+    unblock(at);
+    expect([at.stream.text, at.outbox.queuedFrames, at.stream.closeCalls]).toEqual(["", 0, 0]);
+  });
+
+  test("room() that waits when the end begins rejects once the stream is over", async () => {
+    const at = bench({ maxFrames: 1 });
+    await block(at);
+    at.push("a");
+    const room = outcome(at.outbox.room());
+    at.outbox.end();
+    unblock(at);
+    at.outbox.over();
+    await at.runtime.settle();
+    expect([room.state, room.error?.code]).toEqual(["rejected", ErrorCode.CONNECTION_CLOSED]);
+  });
+});

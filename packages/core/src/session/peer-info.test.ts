@@ -1,0 +1,42 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { clippedText, infoPayload, parsePeerInfo } from "./peer-info.ts";
+
+describe("parsePeerInfo", () => {
+  test("takes a peer without extensions for a netconduit peer", () => {
+    const info = { name: "a", version: "1" };
+    expect(parsePeerInfo(info, undefined).netconduit).toBe(true);
+    expect(parsePeerInfo(info, {}).netconduit).toBe(false);
+  });
+
+  test("reads what was written", () => {
+    const info = { name: "a", version: "1", description: "d" };
+    expect(parsePeerInfo(infoPayload(info), {})).toEqual({ ...info, netconduit: false });
+  });
+
+  test("reads four fields out of anything", () => {
+    fc.assert(
+      fc.property(fc.anything(), fc.anything(), (info, extensions) => {
+        const { name, version, description, netconduit } = parsePeerInfo(info, extensions);
+        expect([name, version, description, netconduit].map((value) => typeof value)).toEqual([
+          "string",
+          "string",
+          "string",
+          "boolean",
+        ]);
+      }),
+    );
+  });
+});
+
+describe("clippedText", () => {
+  test("keeps 256 units", () => {
+    expect(clippedText("x".repeat(256))).toHaveLength(256);
+    expect(clippedText("x".repeat(257))).toHaveLength(256);
+  });
+
+  test("never cuts inside a character", () => {
+    expect(clippedText(`${"x".repeat(255)}🎈`)).toBe("x".repeat(255));
+    expect(clippedText(`${"x".repeat(254)}🎈y`)).toBe(`${"x".repeat(254)}🎈`);
+  });
+});

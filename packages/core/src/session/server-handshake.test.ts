@@ -1,0 +1,204 @@
+import fc from "fast-check";
+import { beforeAll, describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { FrameType } from "../wire/constants.ts";
+import { NO_EXTENSIONS } from "./extensions.ts";
+import { passwordHash } from "./password-hash.ts";
+import { ScramClient } from "./scram.ts";
+import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
+
+const crypto = new WebRuntimeCrypto();
+const password = "secret";
+/** SHA-256 of "secret", as netconduit writes it. */
+const hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+let strict: ServerAuthenticator;
+let open: ServerAuthenticator;
+
+beforeAll(async () => {
+  const options = { password, crypto, iterations: 4096 };
+  strict = await ServerAuthenticator.create({ ...options, allowPasswordHash: false });
+  open = await ServerAuthenticator.create({ ...options, allowPasswordHash: true });
+});
+
+function request(authenticator: ServerAuthenticator, payload: Record<string, unknown> | null): Promise<ServerStep> {
+  return new ServerHandshake(authenticator).receive(FrameType.AUTH_REQUEST, payload);
+}
+
+function scramClient(secret = password): ScramClient {
+  return new ScramClient({ username: "u", password: secret, crypto });
+}
+
+/** A handshake that waits for AUTH_RESPONSE, and a right answer to its challenge. */
+async function challenged(): Promise<{ handshake: ServerHandshake; data: string }> {
+  const handshake = new ServerHandshake(strict);
+  const client = scramClient();
+  const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
+  if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
+  return { handshake, data: await client.challenge(step.payload.data) };
+}
+
+describe("ServerAuthenticator", () => {
+  test("derives its keys once: logins run no PBKDF2", async () => {
+    const counting = new WebRuntimeCrypto();
+    const options = { password, crypto: counting, iterations: 4096, allowPasswordHash: true };
+    const authenticator = await ServerAuthenticator.create(options);
+    for (let login = 0; login < 3; login++) {
+      const handshake = new ServerHandshake(authenticator);
+      const client = scramClient();
+      const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
+      const data = await client.challenge(step.kind === "challenge" ? step.payload.data : "");
+      expect((await handshake.receive(FrameType.AUTH_RESPONSE, { data })).kind).toBe("accepted");
+    }
+    expect(counting.pbkdf2Runs).toBe(1);
+  });
+
+  test("refuses an empty password", async () => {
+    const options = { password: "", crypto, allowPasswordHash: false };
+    await expect(ServerAuthenticator.create(options)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+  });
+});
+
+describe("a netconduit client", () => {
+  const clientInfo = { name: "conduit_client", version: "1.0.0" };
+
+  test("sends the hash that this library computes", async () => {
+    expect(await passwordHash(password, crypto)).toBe(hash);
+  });
+
+  test("is let in by its hash where that is allowed, and offered nothing", async () => {
+    expect(await request(open, { password_hash: hash, client_info: clientInfo })).toEqual({
+      kind: "accepted",
+      method: "password-hash",
+      peer: { name: "conduit_client", version: "1.0.0", description: "", netconduit: true },
+      extensions: NO_EXTENSIONS,
+      payload: {},
+    });
+  });
+
+  test("is told netconduit's words for a wrong password", async () => {
+    const step = await request(open, { password_hash: hash.replace("2", "3"), client_info: clientInfo });
+    expect(step).toMatchObject({ kind: "refused", payload: { reason: "Invalid password", code: 3001 } });
+  });
+
+  test.each([hash.toUpperCase(), hash.slice(1), `${hash}0`, ""])("is not let in by %j", async (wrong) => {
+    expect(await request(open, { password_hash: wrong })).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+  });
+
+  test("is refused by default, with the name of the option that lets it in", async () => {
+    const step = await request(strict, { password_hash: hash, client_info: clientInfo });
+    expect(step).toMatchObject({ kind: "refused", code: ErrorCode.PASSWORD_HASH_REFUSED });
+    expect(step).toMatchObject({ payload: { reason: expect.stringContaining("allowPasswordHash: true") } });
+  });
+});
+
+describe("ServerHandshake", () => {
+  test("challenges a client that offers SCRAM, even with a right hash beside it", async () => {
+    const step = await request(open, { password_hash: hash, scram: scramClient().clientFirst });
+    expect(step.kind).toBe("challenge");
+  });
+
+  test("accepts the right answer with its own proof, and without extensions where none were offered", async () => {
+    const { handshake, data } = await challenged();
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    expect(step).toMatchObject({ kind: "accepted", extensions: NO_EXTENSIONS });
+    expect(step).toHaveProperty("payload", { scram: expect.stringMatching(/^v=/) });
+  });
+
+  test("names only the extensions it knows, as accepted", async () => {
+    const step = await request(open, { password_hash: hash, extensions: { flow: true, later: true } });
+    expect(step).toMatchObject({ peer: { netconduit: false }, extensions: { flow: true, close: false } });
+    expect(step).toHaveProperty("payload", { extensions: { flow: true } });
+  });
+
+  test("keeps what a client says of itself, clipped, and ignores the rest", async () => {
+    const clientInfo = { name: "n".repeat(300), version: 7, description: "d", admin: true };
+    const step = await request(open, { password_hash: hash, client_info: clientInfo });
+    expect(step).toHaveProperty("peer", { name: "n".repeat(256), version: "", description: "d", netconduit: true });
+  });
+
+  test.each([
+    ["a payload that is no map", null],
+    ["a hash that is no string", { password_hash: 5 }],
+    ["a SCRAM message that is no string", { scram: ["n,,n=u,r=x"] }],
+    ["a malformed SCRAM message", { scram: "hello" }],
+  ])("refuses %s", async (_, payload) => {
+    expect(await request(open, payload)).toMatchObject({ kind: "refused", code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+  });
+
+  test("refuses a client that shows no credentials", async () => {
+    expect(await request(open, { client_info: {} })).toMatchObject({ code: ErrorCode.AUTH_REQUIRED });
+  });
+
+  test.each([null, {}, { data: 5 }])("refuses the malformed AUTH_RESPONSE %j", async (payload) => {
+    const { handshake } = await challenged();
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, payload);
+    expect(step).toMatchObject({ kind: "refused", code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+  });
+
+  test("tells a stranger no more than that a proof was wrong", async () => {
+    const { handshake } = await challenged();
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data: "c=biws,r=x,p=x" });
+    expect(step).toMatchObject({ code: ErrorCode.AUTH_FAILED, payload: { reason: "Invalid password" } });
+    expect(step).toHaveProperty("reason", expect.stringContaining("nonce"));
+  });
+
+  test.each(Object.values(FrameType).filter((type) => type !== FrameType.AUTH_REQUEST))(
+    "refuses frame type %i as the first",
+    async (type) => {
+      const step = await new ServerHandshake(open).receive(type, { password_hash: hash, data: "" });
+      expect(step).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
+    },
+  );
+
+  test.each([FrameType.AUTH_REQUEST, FrameType.MESSAGE, FrameType.AUTH_SUCCESS])(
+    "refuses frame type %i in answer to a challenge",
+    async (type) => {
+      const { handshake, data } = await challenged();
+      const step = await handshake.receive(type, { data, password_hash: hash });
+      expect(step).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
+    },
+  );
+
+  test("gives a refused client no second try", async () => {
+    const handshake = new ServerHandshake(open);
+    await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: "wrong" });
+    const again = await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: hash });
+    expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
+  });
+
+  test("refuses a frame that comes while the one before is being worked on", async () => {
+    const { handshake, data } = await challenged();
+    const first = handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    const second = handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    expect([(await first).kind, (await second).kind]).toEqual(["accepted", "refused"]);
+  });
+
+  test("rejects with the runtime's error when its cryptography fails", async () => {
+    const broken = new WebRuntimeCrypto();
+    const authenticator = await ServerAuthenticator.create({ password, crypto: broken, allowPasswordHash: false });
+    const failure = new Error("no entropy");
+    broken.randomBytes = () => {
+      throw failure;
+    };
+    await expect(request(authenticator, { scram: scramClient().clientFirst })).rejects.toBe(failure);
+  });
+
+  test("ends every payload in a step, and lets nobody in", async () => {
+    const payload = fc.record(
+      {
+        password_hash: fc.oneof(fc.string(), fc.anything()),
+        scram: fc.oneof(fc.string(), fc.constant("n,,n=u,r=x"), fc.anything()),
+        client_info: fc.anything(),
+        extensions: fc.anything(),
+      },
+      { requiredKeys: [] },
+    );
+    await fc.assert(
+      fc.asyncProperty(payload, async (garbage) => {
+        expect((await request(open, garbage)).kind).toMatch(/^(refused|challenge)$/);
+      }),
+    );
+  });
+});

@@ -1,0 +1,235 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { Flag, FrameType } from "./constants.ts";
+import { encodeFrame, type Frame } from "./frame.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function bytesOf(overrides: Partial<Frame> = {}): Uint8Array {
+  return encodeFrame({
+    version: 0x0100,
+    type: FrameType.MESSAGE,
+    flags: 0,
+    correlationId: 0,
+    timestampMs: 1_700_000_000_123,
+    payload: { n: 1 },
+    ...overrides,
+  });
+}
+
+function header(payloadBytes: number): Uint8Array {
+  const bytes = bytesOf({ payload: null });
+  new DataView(bytes.buffer).setUint32(12, payloadBytes);
+  return bytes;
+}
+
+function joined(...parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** The payload bytes and correlation ids of all frames that can be had now. */
+function drain(decoder: FrameDecoder): string[] {
+  const frames: string[] = [];
+  while (decoder.next()) {
+    const payload = decoder.bytes.subarray(decoder.payloadStart, decoder.payloadEnd);
+    frames.push(`${decoder.correlationHi}/${decoder.correlationLo} ${Buffer.from(payload).toString("hex")}`);
+  }
+  return frames;
+}
+
+function codeOf(decoder: FrameDecoder): unknown {
+  try {
+    decoder.next();
+  } catch (error) {
+    return (error as { code: unknown }).code;
+  }
+  return undefined;
+}
+
+describe("FrameDecoder", () => {
+  test("describes a whole frame in the chunk itself, without a copy", () => {
+    const decoder = new FrameDecoder(MIB);
+    const chunk = joined(bytesOf(), bytesOf());
+    decoder.push(chunk);
+    decoder.next();
+    expect([decoder.bytes === chunk, decoder.exclusive, decoder.payloadStart, decoder.payloadEnd]).toEqual([
+      true,
+      false,
+      32,
+      35,
+    ]);
+  });
+
+  test("gives a frame cut by a chunk's end an array of exactly its size", () => {
+    const decoder = new FrameDecoder(MIB);
+    const frame = bytesOf({ payload: { text: "x".repeat(500 * KIB) } });
+    decoder.push(frame.slice(0, 40));
+    decoder.next();
+    for (let at = 40; at < frame.length; at += 10_000) {
+      decoder.push(frame.slice(at, at + 10_000));
+      decoder.next();
+    }
+    expect(decoder.exclusive).toBe(true);
+    expect(Buffer.from(decoder.bytes).equals(frame)).toBe(true);
+  });
+
+  test("keeps all 64 bits of a correlation id", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(bytesOf({ correlationId: 0xfedc_ba98_7654_3210n }));
+    decoder.next();
+    expect([decoder.correlationHi, decoder.correlationLo]).toEqual([0xfedc_ba98, 0x7654_3210]);
+  });
+
+  test("can be left in the middle of a chunk, be given more, and go on", () => {
+    const decoder = new FrameDecoder(MIB);
+    const frames = Array.from({ length: 40 }, (_, i) => bytesOf({ correlationId: i + 1, payload: { i } }));
+    const all = joined(...frames);
+    decoder.push(all.slice(0, 300));
+    decoder.next();
+    for (let at = 300; at < all.length; at++) decoder.push(all.slice(at, at + 1));
+    expect(decoder.bufferedBytes).toBe(all.length - (frames[0] as Uint8Array).length);
+    expect(decoder.heldBytes).toBeLessThan(3 * all.length);
+    expect(drain(decoder).map((frame) => frame.split(" ")[0])).toEqual(frames.slice(1).map((_, i) => `0/${i + 2}`));
+    expect(decoder.heldBytes).toBe(0);
+  });
+
+  test("holds nothing once every frame is read", () => {
+    const decoder = new FrameDecoder(MIB);
+    const frame = bytesOf();
+    decoder.push(frame.slice(0, 20));
+    decoder.next();
+    decoder.push(joined(frame.slice(20), frame));
+    drain(decoder);
+    expect([decoder.heldBytes, decoder.bytes.length]).toEqual([0, 0]);
+  });
+
+  test("takes Node's Buffers and hands out plain arrays", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(Buffer.from(bytesOf()));
+    decoder.next();
+    expect(decoder.bytes.constructor).toBe(Uint8Array);
+  });
+
+  test("tolerates flags it does not know and a reserved field that is not zero", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(bytesOf({ flags: 0x8000 | Flag.PRIORITY, reserved: 7 }));
+    expect([decoder.next(), decoder.flags]).toEqual([true, 0x8008]);
+  });
+
+  test.each([0x0001, 0x0010, 0x0100, 0x0102])("knows frame type %i", (type) => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(bytesOf({ type, payload: null }));
+    expect([decoder.next(), decoder.type]).toEqual([true, type]);
+  });
+
+  test.each([0x0000, 0x0011, 0x00ff, 0x0103, 0xffff])("refuses frame type %i", (type) => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(bytesOf({ type, payload: null }));
+    expect(codeOf(decoder)).toBe(ErrorCode.UNKNOWN_FRAME_TYPE);
+  });
+
+  test.each([Flag.ENCRYPTED, Flag.FRAGMENT, Flag.LAST_FRAGMENT])(
+    "refuses flag %i, which was not agreed on",
+    (flags) => {
+      const decoder = new FrameDecoder(MIB);
+      decoder.push(bytesOf({ flags }));
+      expect(codeOf(decoder)).toBe(ErrorCode.UNSUPPORTED_FLAG);
+    },
+  );
+
+  test("refuses another protocol at its first byte", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(Buffer.from("G"));
+    expect(() => decoder.next()).toThrow("it starts with 47 (hex) instead of 434e4454");
+  });
+
+  test("says which bytes stand in place of the magic number", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(Buffer.from("GET / HTTP/1.1\r\n"));
+    expect(() => decoder.next()).toThrow(expect.objectContaining({ details: { received: "47455420" } }));
+  });
+
+  test("refuses a payload over the limit on its header alone, with both numbers", () => {
+    const decoder = new FrameDecoder(1000);
+    decoder.push(header(1001));
+    expect(() => decoder.next()).toThrow("payload of 1001 bytes exceeds the limit of 1000 bytes");
+  });
+
+  test("takes a payload of exactly the limit", () => {
+    const decoder = new FrameDecoder(1000);
+    decoder.push(joined(header(1000), new Uint8Array(1000)));
+    expect(decoder.next()).toBe(true);
+  });
+
+  test("judges by the limit as it stands when a header arrives", () => {
+    const decoder = new FrameDecoder(1000);
+    decoder.maxPayloadBytes = 2000;
+    decoder.push(joined(header(1500), new Uint8Array(1500)));
+    expect(decoder.next()).toBe(true);
+  });
+
+  test("stays failed, and takes no more bytes", () => {
+    const decoder = new FrameDecoder(MIB);
+    decoder.push(Buffer.from("HTTP"));
+    const first = codeOf(decoder);
+    decoder.push(bytesOf());
+    expect([first, codeOf(decoder), decoder.heldBytes]).toEqual([ErrorCode.BAD_MAGIC, ErrorCode.BAD_MAGIC, 0]);
+  });
+
+  test("costs at most 256 KiB for a peer that claims 10 MiB and sends one byte", () => {
+    const decoder = new FrameDecoder(10 * MIB);
+    decoder.push(joined(header(10 * MIB), new Uint8Array(1)));
+    expect([decoder.next(), decoder.bufferedBytes, decoder.heldBytes]).toEqual([false, 33, 256 * KIB]);
+  });
+
+  test("holds no more than four times what was received, or 256 KiB", () => {
+    const decoder = new FrameDecoder(10 * MIB);
+    decoder.push(header(10 * MIB));
+    const excess: number[] = [];
+    for (let received = 32; !decoder.next(); received += 50_000) {
+      excess.push(decoder.heldBytes - Math.max(256 * KIB, 4 * received));
+      decoder.push(new Uint8Array(50_000));
+    }
+    expect(Math.max(...excess)).toBeLessThanOrEqual(0);
+  });
+
+  test("finds the same frames however the bytes are cut", () => {
+    const payload = fc.oneof(fc.constant(null), fc.dictionary(fc.string(), fc.nat(), { maxKeys: 8 }));
+    const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });
+    const property = fc.property(fc.array(payload, { maxLength: 20 }), sizes, fc.nat(3), (payloads, cuts, lag) => {
+      const safe = payloads.filter((value) => value === null || !Object.keys(value).some((key) => key in {}));
+      const all = joined(...safe.map((value, i) => bytesOf({ correlationId: i + 1, payload: value })));
+      const whole = new FrameDecoder(MIB);
+      whole.push(all);
+      const cut = new FrameDecoder(MIB);
+      const found: string[] = [];
+      for (let at = 0, i = 0; at < all.length; i++) {
+        const size = cuts[i % cuts.length] as number;
+        cut.push(all.slice(at, at + size));
+        at += size;
+        // Now and then nothing is read, so that a chunk arrives while bytes are undecoded.
+        if (i % (lag + 1) === 0) found.push(...drain(cut));
+      }
+      found.push(...drain(cut));
+      expect(found).toEqual(drain(whole));
+    });
+    fc.assert(property);
+  });
+
+  test("answers random bytes with frames or a ConduitError, nothing else", () => {
+    const start = fc.constantFrom(new Uint8Array(0), header(4), header(4).slice(0, 10));
+    const property = fc.property(start, fc.uint8Array({ maxLength: 100 }), (before, after) => {
+      const decoder = new FrameDecoder(MIB);
+      decoder.push(joined(before, after));
+      try {
+        drain(decoder);
+      } catch (error) {
+        expect(error).toMatchObject({ name: "ConduitError" });
+      }
+    });
+    fc.assert(property);
+  });
+});
