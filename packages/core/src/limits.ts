@@ -35,6 +35,13 @@ export const DEFAULT_RECEIVE_QUEUE_SIZE = 1000;
 export const DEFAULT_SEND_QUEUE_BYTES: number = 16 * 1024 * 1024;
 /** Bytes received from one peer whose handlers have not started. */
 export const DEFAULT_RECEIVE_QUEUE_BYTES: number = 16 * 1024 * 1024;
+/**
+ * Taken beyond that from a peer that was told to pause and owes a reply, which comes behind it: its own queue and what
+ * kernels buffer, 16 MiB for both.
+ */
+export const OVERRUN_BYTES: number = 16 * 1024 * 1024;
+/** Memory of a request that waits for its handler, beside its payload. */
+export const QUEUED_REQUEST_BYTES = 256;
 /** Asynchronous handlers of one connection running at the same time. */
 export const DEFAULT_HANDLER_CONCURRENCY = 256;
 /** Fill ratios at which flow control says PAUSE and RESUME; netconduit's own. */

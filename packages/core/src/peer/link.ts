@@ -19,6 +19,8 @@ import {
   LOW_WATER_RATIO,
   MAX_HANDSHAKE_BYTES,
   NETCONDUIT_LINGER_MS,
+  OVERRUN_BYTES,
+  QUEUED_REQUEST_BYTES,
 } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
@@ -310,7 +312,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
 
   /** A frame encoded once for many connections. @returns false if it does not fit. */
   sendShared(frame: FrameBytes): boolean {
-    if (!this.#outbox.accepts(frame.end - frame.start)) return false;
+    if (!this.#outbox.accepts) return false;
     this.stats.messagesSent += 1;
     this.#outbox.push(frame, "message");
     return true;
@@ -632,7 +634,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     try {
       while (this.#reading && !this.#handshakeBusy && this.#closeReason === null && decoder.next()) {
         this.#frame(decoder);
-        if (this.#outbox.isOverwhelmed) this.#stopReading();
+        if (this.#outbox.isOverwhelmed) this.#stopReadingUnlessOwed();
       }
     } catch (error) {
       this.#breakOff(asConduitError(error));
@@ -760,7 +762,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
       writer.control(FrameType.PAUSE, 0, 0);
       this.#outbox.push(writer, "urgent");
     }
-    if (fill >= 1) this.#stopReading();
+    if (fill >= 1) this.#stopReadingUnlessOwed();
   }
 
   #drainInbox(): void {
@@ -793,6 +795,30 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   #timeLeft(item: InboxItem): number {
     if (item.timeoutMs === 0) return 0;
     return Math.max(1, item.timeoutMs - (this.#owner.engine.wallClock() - item.receivedAt));
+  }
+
+  /**
+   * A peer that owes replies, or RESUME, is read on: the handlers that are to make room may be waiting for just that,
+   * and behind what it sent before it was told to pause, it comes. That much more is taken, and no further.
+   */
+  #stopReadingUnlessOwed(): void {
+    if (this.pendingCalls > 0 || this.#pausedByPeer) {
+      const { receiveQueueBytes } = this.#owner.settings;
+      const inbox = this.#inbox;
+      const waitingBytes = inbox === null ? 0 : inbox.bytes + inbox.length * QUEUED_REQUEST_BYTES;
+      if (waitingBytes < receiveQueueBytes + OVERRUN_BYTES && !this.#outbox.isOverwhelmedBy(OVERRUN_BYTES)) return;
+    }
+    this.#stopReading();
+  }
+
+  /** A call begins: its reply must get through. */
+  #readForReply(): void {
+    if (this.#reading || this.#handshakeBusy) return;
+    this.#startReading();
+    // Not within the application's call: handlers may start here.
+    this.#owner.engine.runtime.defer(() => {
+      if (!this.#over) this.#pump();
+    });
   }
 
   #stopReading(): void {
@@ -1004,11 +1030,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
       signal.addEventListener("abort", pending.onAbort, { once: true });
     }
     this.#pending.add(pending);
+    this.#readForReply();
     return pending;
   }
 
   #pushBounded(frame: FrameBytes, name: string): void {
-    if (!this.#outbox.accepts(frame.end - frame.start)) {
+    if (!this.#outbox.accepts) {
       const { sendQueueSize, sendQueueBytes } = this.#owner.settings;
       const { queuedFrames, bufferedBytes } = this.#outbox;
       const message =

@@ -43,7 +43,6 @@ export class Outbox implements Flushable {
   /** Earlier ranges of this turn that are not adjacent to the segment. */
   #earlier: Uint8Array[] | null = null;
   #earlierBytes = 0;
-  #earlierBytes = 0;
   #dirty = false;
   #blocked = false;
   #held = false;
@@ -103,6 +102,11 @@ export class Outbox implements Flushable {
     return Math.max(this.queuedFrames / this.#maxFrames, this.#waitingBytes / this.#maxBytes);
   }
 
+  /** As many bytes of answers wait as may, and `spareBytes` more. */
+  isOverwhelmedBy(spareBytes: number): boolean {
+    return (this.#backlog?.answerBytes ?? 0) + (this.#urgent?.answerBytes ?? 0) >= this.#maxBytes + spareBytes;
+  }
+
   /** PONGs and the like count: a peer that only sends PINGs and never reads must not fill the memory either. */
   get #answerFill(): number {
     if (this.#backlog === null && this.#urgent === null) return 0;
@@ -111,12 +115,12 @@ export class Outbox implements Flushable {
     return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
   }
 
-  /** Whether one more message of `length` bytes fits. A message fits an empty queue whatever its size. */
-  accepts(length: number): boolean {
-    if (this.#backlog === null && this.#stopped === null) return true;
-    if (this.queuedFrames >= this.#maxFrames) return false;
-    const waiting = this.#waitingBytes;
-    return waiting === 0 || waiting + length <= this.#maxBytes;
+  /**
+   * Whether one more message fits. While the bound is not reached a message of any size does, so that whoever waits
+   * for room is never refused; the queue may exceed its bytes by that one.
+   */
+  get accepts(): boolean {
+    return this.#fill < 1;
   }
 
   /** Queues a frame. The caller has asked `accepts` where the lane is bounded. */
@@ -243,7 +247,6 @@ export class Outbox implements Flushable {
       this.#earlier.push(view);
       view = concat(this.#earlier);
       this.#earlier = null;
-      this.#earlierBytes = 0;
       this.#earlierBytes = 0;
     }
     this.#write(view);

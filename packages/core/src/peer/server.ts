@@ -114,6 +114,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #listener: Listener | null = null;
   #state: ServerState = "stopped";
   #stopping: Promise<void> | null = null;
+  /** Identifies the start that is under way; null: none is. */
+  #starting: object | null = null;
   #whenStopped: (() => void)[] = [];
   #pendingLogins = 0;
   #accepted = 0;
@@ -241,43 +243,56 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Runs the startup hooks and listens. Does nothing when running already.
-   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping); whatever a startup
-   * hook throws.
+   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (starting or stopping already, or
+   * stopped while it started); whatever a startup hook throws.
    */
   async start(): Promise<void> {
-    if (this.#state === "running") return;
+    if (await this.#start()) return;
+    throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
+  }
+
+  /** @returns false if it was stopped meanwhile. */
+  async #start(): Promise<boolean> {
+    if (this.#state === "running") return true;
     if (this.#state !== "stopped") {
       throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot start a server that is ${this.#state}`);
     }
     this.#state = "starting";
+    // After a stop() in the midst of it another start may be under way, so the state alone does not tell.
+    const start = {};
+    this.#starting = start;
     try {
       const { password, allowPasswordHash, scramIterations: iterations } = this.config;
       const { crypto } = this.#runtime;
       this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
       await this.#startup.runStrict(this);
+      if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;
-      this.#listener = await this.#runtime.listen(
+      const listener = await this.#runtime.listen(
         { host, port, ipv6, tls: tls ?? null, bufferSize, ...(path === undefined ? {} : { path }) },
         {
           accepted: (stream) => this.#accept(stream),
           failed: (error) => this.report(error, { stage: "accept" }),
         },
       );
-      if ((this.#state as ServerState) !== "starting") {
-        await this.#listener.close();
-        this.#listener = null;
-        throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
+      if (this.#starting !== start) {
+        await listener.close();
+        return false;
       }
+      this.#listener = listener;
       this.#state = "running";
+      return true;
     } catch (error) {
-      if (this.#stopping === null) this.#state = "stopped";
+      if (this.#starting === start) this.#state = "stopped";
       throw error;
+    } finally {
+      if (this.#starting === start) this.#starting = null;
     }
   }
 
   /**
-   * Starts, and resolves when the server has stopped. SIGINT and SIGTERM stop it (a second one without waiting),
-   * unless option `handleSignals` is false.
+   * Starts, and resolves when the server has stopped, be it while it starts. SIGINT and SIGTERM stop it (a second one
+   * without waiting), unless option `handleSignals` is false; so does `options.signal`.
    * @throws as `start`.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -289,8 +304,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const removeSignals = this.config.handleSignals ? this.#runtime.onTerminate(stop) : null;
     options.signal?.addEventListener("abort", stop, { once: true });
     try {
-      await this.start();
-      if (options.signal?.aborted === true) stop();
+      const started = await this.#start();
+      if (started && options.signal?.aborted === true) stop();
       await new Promise<void>((resolve) => {
         if (this.#state === "stopped") resolve();
         else this.#whenStopped.push(resolve);
@@ -326,9 +341,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #hurry: ((drainMs: number) => void) | null = null;
 
   async #stop(drainMs: number): Promise<void> {
-    const wasStarting = this.#state === "starting";
     this.#state = "stopping";
-    if (wasStarting) return;
+    if (this.#starting !== null) {
+      this.#starting = null;
+      return;
+    }
     const deadline = withDeadline(this.#runtime, drainMs);
     this.#hurry = deadline.shorten;
     const listening = this.#listener?.close();

@@ -59,7 +59,7 @@ describe("FrameDecoder", () => {
       true,
       false,
       32,
-      35,
+      36,
     ]);
   });
 
@@ -197,11 +197,10 @@ describe("FrameDecoder", () => {
   });
 
   test("finds the same frames however the bytes are cut", () => {
-    const payload = fc.oneof(fc.constant(null), fc.dictionary(fc.string(), fc.nat(), { maxKeys: 8 }));
+    const payload = fc.oneof(fc.constant(null), fc.record({ text: fc.string(), list: fc.array(fc.nat()) }));
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });
     const property = fc.property(fc.array(payload, { maxLength: 20 }), sizes, fc.nat(3), (payloads, cuts, lag) => {
-      const safe = payloads.filter((value) => value === null || !Object.keys(value).some((key) => key in {}));
-      const all = joined(...safe.map((value, i) => bytesOf({ correlationId: i + 1, payload: value })));
+      const all = joined(...payloads.map((value, i) => bytesOf({ correlationId: i + 1, payload: value })));
       const whole = new FrameDecoder(MIB);
       whole.push(all);
       const cut = new FrameDecoder(MIB);

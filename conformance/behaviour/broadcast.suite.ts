@@ -1,0 +1,281 @@
+import { type CloseReason, ErrorCode, type SlowConsumer } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { gate, Heard, thrownBy, until } from "./heard.ts";
+import { type RawPeer, Type } from "./raw-peer.ts";
+import { connectionOf, type Stage, stagedOn } from "./stage.ts";
+import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+
+const KIB_256 = "x".repeat(256 * 1024);
+/** More than any kernel buffers for one connection, times 256 KiB. */
+const MOST_BROADCASTS = 400;
+
+interface Crowd {
+  readonly server: OpenServer;
+  readonly clients: readonly OpenClient[];
+  readonly ids: readonly string[];
+  /** Names of the clients that heard something, in any order. */
+  readonly heard: Heard<string>;
+}
+
+/** A server and three clients, named 0, 1 and 2. */
+async function crowd(stage: Stage): Promise<Crowd> {
+  const server = await stage.listen();
+  const heard = new Heard<string>();
+  const clients: OpenClient[] = [];
+  for (const name of ["0", "1", "2"]) {
+    const client = await stage.join(server, { name });
+    client.on("news", () => heard.add(name));
+    clients.push(client);
+  }
+  return { server, clients, ids: clients.map((client) => connectionOf(server, client).id), heard };
+}
+
+/** Broadcasts to all, and returns who heard the broadcasts before this one. */
+async function hearers({ server, heard }: Crowd): Promise<string[]> {
+  const before = heard.all.length;
+  server.broadcast("news");
+  // Three more at least: those of this broadcast. What came before it has arrived by then.
+  await until(() => ["0", "1", "2"].every((name) => heard.all.slice(before).includes(name)));
+  const all = [...heard.all];
+  for (const name of ["0", "1", "2"]) all.splice(all.lastIndexOf(name), 1);
+  return all.sort();
+}
+
+interface Scene {
+  readonly server: OpenServer;
+  /** The one that does not read. */
+  readonly sleeper: RawPeer;
+  readonly reports: Heard<SlowConsumer & { readonly id: string }>;
+  readonly ends: Heard<CloseReason & { readonly id: string }>;
+  readonly sleeperId: string;
+  /** Messages broadcast until the first report; each of them arrived at the client that reads. */
+  readonly broadcasts: number;
+}
+
+/** A client that reads and one that does not; broadcasts until the server notices. */
+async function slowScene(stage: Stage, slowConsumer: "drop" | "disconnect"): Promise<Scene> {
+  const server = await stage.listen({ slowConsumer, sendQueueSize: 8 });
+  const reports = new Heard<SlowConsumer & { id: string }>();
+  const ends = new Heard<CloseReason & { id: string }>();
+  server.onSlowConsumer(({ id }, report) => reports.add({ id, ...report }));
+  server.onClientDisconnect(({ id }, reason) => ends.add({ id, ...reason }));
+  const sleeper = await stage.rawLoggedIn(server);
+  const sleeperId = server.connections[0]?.id as string;
+  const reader = await stage.join(server);
+  const news = new Heard<unknown>();
+  reader.on("news", (data) => news.add((data as { n: number }).n));
+  sleeper.pause();
+  let broadcasts = 0;
+  while (reports.all.length === 0) {
+    if (broadcasts === MOST_BROADCASTS) throw new Error("The server never noticed the client that does not read");
+    const reached = server.broadcast("news", { n: broadcasts++, filler: KIB_256 });
+    expect(reached).toBe(reports.all.length === 0 ? 2 : 1);
+    await news.count(broadcasts);
+  }
+  expect(news.all).toEqual(Array.from({ length: broadcasts }, (_, n) => n));
+  return { server, sleeper, reports, ends, sleeperId, broadcasts };
+}
+
+/** Broadcasts: who gets them, and what a client that does not read costs. */
+export function describeBroadcast(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`broadcasts on ${subject.name}`, () => {
+    test(
+      "a broadcast reaches all clients and returns how many",
+      staged(async (stage) => {
+        const scene = await crowd(stage);
+        expect(scene.server.broadcast("news", { a: 1 })).toBe(3);
+        expect(await hearers(scene)).toEqual(["0", "1", "2"]);
+      }),
+    );
+
+    test(
+      "a broadcast without clients reaches nobody",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        expect(server.broadcast("news")).toBe(0);
+      }),
+    );
+
+    for (const [form, exclude] of [
+      ["one id", (ids) => ids[1] as string],
+      ["an array of ids", (ids) => [ids[1] as string, "unknown"]],
+      ["a set of ids", (ids) => new Set([ids[1] as string])],
+    ] as const satisfies readonly [string, (ids: readonly string[]) => string | Iterable<string>][]) {
+      test(
+        `exclude leaves out ${form}, include admits it alone`,
+        staged(async (stage) => {
+          const scene = await crowd(stage);
+          expect(scene.server.broadcast("news", 1, { exclude: exclude(scene.ids) })).toBe(2);
+          expect(await hearers(scene)).toEqual(["0", "2"]);
+          const again = await crowd(stage);
+          expect(again.server.broadcast("news", 1, { include: exclude(again.ids) })).toBe(1);
+          expect(await hearers(again)).toEqual(["1"]);
+        }),
+      );
+    }
+
+    test(
+      "where admits the connections it returns true for",
+      staged(async (stage) => {
+        const scene = await crowd(stage);
+        expect(scene.server.broadcast("news", 1, { where: ({ info }) => info.name !== "0" })).toBe(2);
+        expect(await hearers(scene)).toEqual(["1", "2"]);
+      }),
+    );
+
+    test(
+      "include, exclude and where hold together",
+      staged(async (stage) => {
+        const scene = await crowd(stage);
+        const [first, second] = scene.ids as [string, string];
+        const options = { include: [first, second], exclude: first, where: () => true };
+        expect(scene.server.broadcast("news", 1, options)).toBe(1);
+        expect(await hearers(scene)).toEqual(["1"]);
+        expect(scene.server.broadcast("news", 1, { include: [] })).toBe(0);
+      }),
+    );
+
+    test(
+      "a broadcast inside the filter of another one mixes neither up",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const client = await stage.join(server);
+        const heard = new Heard<unknown>();
+        client.on(["inner", "outer"], (data) => heard.add(data));
+        server.broadcast("outer", "outer", {
+          where: () => server.broadcast("inner", "inner") === 1,
+        });
+        expect(await heard.count(2)).toEqual(["inner", "outer"]);
+      }),
+    );
+
+    test(
+      "a broadcast is encoded once, however many get it",
+      staged(async (stage) => {
+        const { server, ids, heard } = await crowd(stage);
+        let reads = 0;
+        const data = {
+          get value() {
+            reads++;
+            return 1;
+          },
+        };
+        expect(server.broadcast("news", data, { include: ids[0] })).toBe(1);
+        const readsForOne = reads;
+        expect(server.broadcast("news", data)).toBe(3);
+        await heard.count(4);
+        expect(reads - readsForOne).toBe(readsForOne);
+      }),
+    );
+
+    test(
+      "a broadcast does not reach who has not logged in",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const stranger = await stage.raw(server);
+        await until(() => server.stats.accepted === 1);
+        expect(server.broadcast("news", 1)).toBe(0);
+        await stranger.login();
+        expect(server.broadcast("news", 2)).toBe(1);
+        expect((await stranger.next()).payload).toEqual({ type: "news", data: 2 });
+      }),
+    );
+
+    test(
+      "a broadcast from a connect hook reaches those who are there, the new one left out by exclude",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.onClientConnect(({ id }) => void server.broadcast("joined", id, { exclude: id }));
+        const heard = new Heard<unknown>();
+        const first = await stage.join(server);
+        first.on("joined", (data) => heard.add(data));
+        const second = await stage.join(server);
+        expect(await heard.next()).toBe(connectionOf(server, second).id);
+      }),
+    );
+
+    test(
+      "what cannot be sent throws, and nobody gets anything",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxMessageBytes: 1024 });
+        const peer = await stage.rawLoggedIn(server);
+        expect(thrownBy(() => server.broadcast("news", { at: () => 1 })).code).toBe(ErrorCode.UNSERIALIZABLE);
+        expect(thrownBy(() => server.broadcast("news", KIB_256)).code).toBe(ErrorCode.MESSAGE_TOO_LARGE);
+        server.broadcast("news", "fine");
+        expect(await peer.next()).toMatchObject({ type: Type.MESSAGE, payload: { data: "fine" } });
+      }),
+    );
+
+    test(
+      "drop: one client that does not read costs the broadcast's others nothing, misses messages, and an event tells",
+      staged(async (stage) => {
+        const scene = await slowScene(stage, "drop");
+        const report = await scene.reports.next();
+        expect(report).toMatchObject({ id: scene.sleeperId, action: "dropped", queuedMessages: 8 });
+        expect(report.bufferedBytes).toBeGreaterThanOrEqual(8 * KIB_256.length);
+        const connection = scene.server.connection(scene.sleeperId);
+        expect(connection?.stats.dropped).toBe(1);
+        expect(scene.ends.all).toEqual([]);
+
+        // It reads again: it gets what was queued, in order, without what it missed, and then new messages.
+        scene.sleeper.resume();
+        await scene.sleeper.frames.count(scene.broadcasts - 1);
+        scene.server.broadcast("news", { n: "new" });
+        const frames = await scene.sleeper.frames.count(scene.broadcasts + 2);
+        const numbers = frames
+          .filter(({ type }) => type === Type.MESSAGE)
+          .map(({ payload }) => (payload as { data: { n: unknown } }).data.n);
+        expect(numbers).toEqual([...Array.from({ length: scene.broadcasts - 1 }, (_, n) => n), "new"]);
+      }),
+    );
+
+    test(
+      "disconnect: one client that does not read costs the broadcast's others nothing, is cut off, and an event tells",
+      staged(async (stage) => {
+        const scene = await slowScene(stage, "disconnect");
+        expect(await scene.reports.next()).toMatchObject({
+          id: scene.sleeperId,
+          action: "disconnected",
+          queuedMessages: 8,
+        });
+        expect(await scene.ends.next()).toMatchObject({
+          id: scene.sleeperId,
+          code: ErrorCode.SLOW_CONSUMER,
+          byPeer: false,
+        });
+        expect(scene.server.connectionCount).toBe(1);
+        expect(scene.server.broadcast("news", { n: "new" })).toBe(1);
+        scene.sleeper.resume();
+        await scene.sleeper.over;
+      }),
+    );
+
+    test(
+      "a hook of slow consumers can be removed, and one that fails is reported",
+      staged(async (stage) => {
+        const server = await stage.listen({ slowConsumer: "drop", sendQueueSize: 1 });
+        const errors = new Heard<string | undefined>();
+        server.onError((_error, { name }) => errors.add(name));
+        const removed = new Heard<unknown>();
+        server.onSlowConsumer(removed.add)();
+        server.onSlowConsumer(() => {
+          throw new Error("broken");
+        });
+        const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 1 });
+        const hold = gate();
+        client.on("news", () => hold.promise);
+        // The client's handler hangs: it asks for a pause, and one message fills the server's queue.
+        server.broadcast("news");
+        server.broadcast("news");
+        await until(() => server.connections[0]?.state === "paused");
+        server.broadcast("news");
+        expect(server.broadcast("news")).toBe(0);
+        expect(await errors.next()).toBe("onSlowConsumer");
+        expect(removed.all).toEqual([]);
+        hold.open();
+      }),
+    );
+  });
+}

@@ -1,0 +1,342 @@
+import { ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, gate, Heard, thrownBy, until } from "./heard.ts";
+import { call, frame, message, Type } from "./raw-peer.ts";
+import { connectionOf, stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { Subject } from "./subject.ts";
+
+/** Bounded queues in both directions, and what the peers tell each other about them. */
+export function describeFlow(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`flow control on ${subject.name}`, () => {
+    test(
+      "send tells whether there is room, drained() resolves when there is, and a full queue refuses",
+      staged(async (stage) => {
+        const server = await stage.listen({ sendQueueSize: 10 });
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        peer.write(frame(Type.PAUSE));
+        await until(() => connection.state === "paused");
+        const room = Array.from({ length: 10 }, (_, n) => connection.send("n", n));
+        expect(room).toEqual([true, true, true, true, true, true, true, false, false, false]);
+        expect(thrownBy(() => connection.send("n", 10))).toMatchObject({
+          code: ErrorCode.SEND_QUEUE_FULL,
+          message: expect.stringContaining("(sendQueueSize 10"),
+        });
+        expect((await failureOf(connection.call("any"))).code).toBe(ErrorCode.SEND_QUEUE_FULL);
+        const drained = connection.drained();
+        peer.write(frame(Type.RESUME));
+        await drained;
+        expect(connection.send("n", "last")).toBe(true);
+        const numbers: unknown[] = [];
+        while (numbers.at(-1) !== "last") {
+          numbers.push(((await peer.nextOf(Type.MESSAGE)).payload as { data: unknown }).data);
+        }
+        expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "last"]);
+      }),
+    );
+
+    test(
+      "whoever sends only while there is room is never refused, however large the messages",
+      staged(async (stage) => {
+        const maxMessageBytes = 64 * 1024;
+        const server = await stage.listen({ maxMessageBytes, sendQueueBytes: maxMessageBytes + 1024 });
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        peer.write(frame(Type.PAUSE));
+        await until(() => connection.state === "paused");
+        // Small ones up to just below the mark, then the largest there is.
+        while (connection.bufferedBytes < 50_000) expect(connection.send("small", "x".repeat(1000))).toBe(true);
+        expect(connection.send("large", "x".repeat(65_000))).toBe(false);
+        expect(thrownBy(() => connection.send("small", "x")).code).toBe(ErrorCode.SEND_QUEUE_FULL);
+        peer.write(frame(Type.RESUME));
+        await connection.drained();
+      }),
+    );
+
+    test(
+      "drained() resolves at once while there is room, and rejects when the connection ends",
+      staged(async (stage) => {
+        const server = await stage.listen({ sendQueueSize: 1 });
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        await connection.drained();
+        peer.write(frame(Type.PAUSE));
+        await until(() => connection.state === "paused");
+        expect(connection.send("n")).toBe(false);
+        const drained = failureOf(connection.drained());
+        peer.reset();
+        expect((await drained).code).toBe(ErrorCode.CONNECTION_CLOSED);
+        expect((await failureOf(connection.drained())).code).toBe(ErrorCode.CONNECTION_CLOSED);
+      }),
+    );
+
+    test(
+      "while the peer says PAUSE, messages and calls wait and replies go on",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("ping", () => "pong");
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        peer.write(frame(Type.PAUSE));
+        await until(() => connection.state === "paused");
+        connection.send("news", 1);
+        const called = connection.call("ask");
+        peer.write(call(1n, "ping"));
+        expect(await peer.next()).toMatchObject({ type: Type.RPC_RESPONSE, id: 1n });
+        peer.write(frame(Type.RESUME));
+        expect((await peer.next()).payload).toEqual({ type: "news", data: 1 });
+        const asked = await peer.next();
+        expect(asked.payload).toMatchObject({ method: "ask" });
+        peer.write(frame(Type.RPC_RESPONSE, { success: true, result: "told" }, { id: asked.id }));
+        expect(await called).toBe("told");
+      }),
+    );
+
+    test(
+      "a server whose handlers lag says PAUSE, and RESUME when they have caught up",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
+        const go = gate();
+        server.on("work", () => go.promise);
+        const peer = await stage.rawLoggedIn(server);
+        // One runs, seven wait; the eighth that waits is at 80 %.
+        for (let n = 0; n < 9; n++) peer.write(message("work", n));
+        expect((await peer.next()).type).toBe(Type.PAUSE);
+        go.open();
+        expect((await peer.next()).type).toBe(Type.RESUME);
+      }),
+    );
+
+    test(
+      "enableBackpressure: false says no PAUSE, and stops reading all the same",
+      staged(async (stage) => {
+        const server = await stage.listen({
+          handlerConcurrency: 1,
+          receiveQueueSize: 10,
+          enableBackpressure: false,
+        });
+        const go = gate();
+        const heard = new Heard<unknown>();
+        server.on("work", async (_client, data) => {
+          await go.promise;
+          heard.add(data);
+        });
+        server.rpc("last", () => "last");
+        const peer = await stage.rawLoggedIn(server);
+        for (let n = 0; n < 20; n++) peer.write(message("work", n));
+        await until(() => server.connections[0]?.state === "paused");
+        peer.write(call(1n, "last"));
+        go.open();
+        expect(await peer.next()).toMatchObject({ id: 1n, type: Type.RPC_RESPONSE });
+        expect(heard.all).toEqual(Array.from({ length: 20 }, (_, n) => n));
+      }),
+    );
+
+    test(
+      "a peer that sends on though handlers never finish is not read any more: memory stays bounded",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
+        const go = gate();
+        server.on("work", () => go.promise);
+        server.rpc("ping", () => "pong");
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        const chunk = message("work", new Uint8Array(60_000));
+        const total = 512 * chunk.length;
+        for (let n = 0; n < 512; n++) peer.write(chunk);
+        await until(() => connection.state === "paused");
+        const other = await stage.join(server);
+        for (let n = 0; n < 50; n++) await other.call("ping");
+        // Ten that wait, one that runs, and what the socket had read already.
+        expect(connection.stats.bytesReceived).toBeLessThan(2_000_000);
+        go.open();
+        await until(() => connection.stats.bytesReceived >= total);
+      }),
+    );
+
+    test(
+      "a connection that is not read because handlers lag outlives the heartbeat timeout",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 }, clock.runtime);
+        const go = gate();
+        const heard = new Heard<unknown>();
+        server.on("work", async (_client, data) => {
+          await go.promise;
+          heard.add(data);
+        });
+        const peer = await stage.rawLoggedIn(server);
+        for (let n = 0; n < 20; n++) peer.write(message("work", n));
+        await until(() => server.connections[0]?.state === "paused");
+        for (let step = 0; step < 10; step++) clock.advance(30_000);
+        expect(server.connectionCount).toBe(1);
+        go.open();
+        await heard.count(20);
+      }),
+    );
+
+    test(
+      "PONG overtakes what is queued for a peer that reads slowly",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        peer.pause();
+        const large = new Uint8Array(1024 * 1024);
+        while (connection.send("large", large)) await new Promise((resolve) => setImmediate(resolve));
+        peer.write(frame(Type.PING));
+        const before = connection.stats.bytesReceived;
+        await until(() => connection.stats.bytesReceived > before);
+        connection.send("last");
+        peer.resume();
+        const types: number[] = [];
+        while (types.at(-1) !== Type.PONG) types.push((await peer.frames.next()).type);
+        const sent = connection.stats.messagesSent;
+        expect(types.filter((type) => type === Type.MESSAGE).length).toBeLessThan(sent - 1);
+      }),
+    );
+
+    for (const [what, request, answerBytes] of [
+      ["PINGs", frame(Type.PING), 32],
+      ["requests for the list of methods", frame(Type.RPC_LIST, undefined, { id: 1n }), 2000],
+      ["calls of unknown methods", call(1n, "nope"), 110],
+      ["malformed calls", frame(Type.RPC_REQUEST, ["nope"], { id: 1n }), 140],
+    ] as const) {
+      test(
+        `a peer that sends ${what} and never reads is not read any more: memory stays bounded`,
+        staged(async (stage) => {
+          const maxMessageBytes = 64 * 1024;
+          const server = await stage.listen({ maxMessageBytes, sendQueueBytes: 2 * maxMessageBytes });
+          for (let n = 0; n < 10; n++) {
+            server.rpc({ name: `method_${n}`, description: "d".repeat(100) }, () => null);
+          }
+          server.rpc("ping", () => "pong");
+          const peer = await stage.rawLoggedIn(server);
+          const connection = server.connections[0]!;
+          peer.pause();
+          // Answers of 24 MiB: more than kernels buffer for a connection.
+          const count = Math.ceil((24 * 1024 * 1024) / answerBytes);
+          const batch = Buffer.concat(Array.from({ length: 1000 }, () => request));
+          const batches = Math.ceil(count / 1000);
+          const target = connection.stats.bytesReceived + batches * batch.length;
+          for (let n = 0; n < batches; n++) peer.write(batch);
+          await until(() => connection.state === "paused" || connection.stats.bytesReceived >= target);
+          expect(connection.state).toBe("paused");
+          expect(connection.bufferedBytes).toBeLessThan(1024 * 1024);
+
+          // It reads again: all is answered.
+          const answers = peer.frames.all.length;
+          peer.resume();
+          await peer.frames.count(answers + batches * 1000);
+        }),
+      );
+    }
+
+    describe("without deadlock", () => {
+      const small = { handlerConcurrency: 2, receiveQueueSize: 10, sendQueueSize: 1000 };
+
+      test(
+        "of three hundred calls at once whose handlers each call back, all are answered, however small the queues",
+        staged(async (stage) => {
+          const server = await stage.listen(small);
+          server.rpc("outer", async ({ n }, { client }) => client.call("inner", { n }));
+          const client = await stage.join(server, small);
+          client.rpc("inner", async ({ n }) => n);
+          const numbers = Array.from({ length: 300 }, (_, n) => n);
+          expect(await Promise.all(numbers.map((n) => client.call("outer", { n })))).toEqual(numbers);
+        }),
+      );
+
+      for (const [size, data] of [
+        ["small", "x"],
+        ["large", "x".repeat(60_000)],
+      ] as const) {
+        const options = {
+          ...small,
+          sendQueueSize: 20,
+          maxMessageBytes: 64 * 1024,
+          sendQueueBytes: 256 * 1024,
+          receiveQueueBytes: 256 * 1024,
+        };
+
+        test(
+          `two peers that flood each other with ${size} messages lose none`,
+          staged(async (stage) => {
+            const server = await stage.listen(options);
+            const heard = { server: 0, client: 0 };
+            const work = async (): Promise<void> => {
+              for (let turns = 0; turns < 3; turns++) await Promise.resolve();
+            };
+            server.on("n", () => {
+              heard.server++;
+              return work();
+            });
+            const client = await stage.join(server, options);
+            client.on("n", () => {
+              heard.client++;
+              return work();
+            });
+            const connection = connectionOf(server, client);
+            const flood = async (from: { send(type: string, data: unknown): boolean; drained(): Promise<void> }) => {
+              for (let n = 0; n < 1000; n++) if (!from.send("n", data)) await from.drained();
+            };
+            await Promise.all([flood(client), flood(connection)]);
+            await until(() => heard.server === 1000 && heard.client === 1000);
+          }),
+        );
+
+        test(
+          `two peers that flood each other with ${size} calls answer all`,
+          staged(async (stage) => {
+            const server = await stage.listen(options);
+            server.rpc("echo", async (params) => params);
+            const client = await stage.join(server, options);
+            client.rpc("echo", async (params) => params);
+            const connection = connectionOf(server, client);
+            const flood = async (from: {
+              call(method: string, params: { data: string }): Promise<unknown>;
+              drained(): Promise<void>;
+            }) => {
+              const answers: Promise<unknown>[] = [];
+              for (let n = 0; n < 500; n++) {
+                await from.drained();
+                answers.push(from.call("echo", { data }));
+              }
+              for (const answer of await Promise.all(answers)) expect(answer).toEqual({ data });
+            };
+            await Promise.all([flood(client), flood(connection)]);
+          }),
+        );
+      }
+    });
+
+    test(
+      "a client waits with messages while its server says PAUSE, and loses none",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
+        const heard = new Heard<unknown>();
+        const go = gate();
+        server.on("work", async (_client, data) => {
+          await go.promise;
+          heard.add(data);
+        });
+        const client = await stage.join(server, { sendQueueSize: 50 });
+        let sent = 0;
+        while (client.state !== "paused") {
+          client.send("work", sent++);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        while (client.send("work", sent++)) {}
+        const drained = client.drained();
+        go.open();
+        await drained;
+        client.send("work", sent++);
+        expect(await heard.count(sent)).toEqual(Array.from({ length: sent }, (_, n) => n));
+        expect(connectionOf(server, client).stats.messagesReceived).toBe(sent);
+      }),
+    );
+  });
+}

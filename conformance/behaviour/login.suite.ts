@@ -1,0 +1,330 @@
+import { type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, Heard, until } from "./heard.ts";
+import { COMPRESSED, call, frame, message, passwordHash, rawFrame, Type } from "./raw-peer.ts";
+import { ScramLogin } from "./scram-login.ts";
+import { PASSWORD, stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { Subject } from "./subject.ts";
+
+const HANDSHAKE_BYTES = 16 * 1024;
+const CLIENT_INFO = { name: "raw", version: "1.0.0" };
+
+function authRequest(fields: Record<string, unknown>): Buffer {
+  return frame(Type.AUTH_REQUEST, { client_info: CLIENT_INFO, ...fields });
+}
+
+/** The login, seen by strangers, guessers and eavesdroppers. */
+export function describeLogin(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`the login on ${subject.name}`, () => {
+    test(
+      "SCRAM-SHA-256 by the RFC logs in, and the server proves that it knows the password",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        // `login` is written from the RFC and checks the server's signature.
+        const success = await peer.login();
+        expect(success).toMatchObject({
+          session_token: server.connections[0]?.session.token,
+          server_info: { name: "conduit_server", version: "1.0.0" },
+          extensions: { reply: true, flow: true, close: true, cancel: true, deadline: true, call: true },
+        });
+      }),
+    );
+
+    test(
+      "only what both sides know is agreed on",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        const success = await peer.login({ extensions: { reply: true, flow: false, teleport: true, close: {} } });
+        expect(success["extensions"]).toEqual({ reply: true });
+      }),
+    );
+
+    test(
+      "the password is on the wire in no form that could be used again",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        await peer.login();
+        const wire = Buffer.concat(peer.sent).toString("latin1");
+        expect(wire).not.toContain(PASSWORD);
+        expect(wire).not.toContain(passwordHash(PASSWORD));
+      }),
+    );
+
+    test(
+      "a replayed login fails",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        const peer = await stage.raw(server);
+        await peer.login();
+
+        const replay = await stage.raw(server);
+        replay.write(peer.sent[0] as Buffer);
+        expect((await replay.next()).type).toBe(Type.AUTH_CHALLENGE);
+        replay.write(peer.sent[1] as Buffer);
+        expect(await replay.next()).toMatchObject({
+          type: Type.AUTH_FAILURE,
+          payload: { reason: "Invalid password", code: ErrorCode.AUTH_FAILED },
+        });
+        await replay.over;
+        expect(await rejections.next()).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+      }),
+    );
+
+    test(
+      "a challenge can be answered once: a second guess on the same connection is not looked at",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        const wrong = new ScramLogin("guess");
+        peer.write(authRequest({ scram: wrong.clientFirst, extensions: {} }));
+        const { data } = (await peer.next()).payload as { data: string };
+        const answer = frame(Type.AUTH_RESPONSE, { data: wrong.answer(data) });
+        peer.write(answer, answer, answer);
+        expect((await peer.next()).type).toBe(Type.AUTH_FAILURE);
+        await peer.over;
+        expect(peer.frames.all).toHaveLength(2);
+        expect(server.stats).toMatchObject({ authFailures: 1, rejected: 1 });
+      }),
+    );
+
+    test(
+      "a wrong password is AUTH_FAILED on both sides, and is counted",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        const client = stage.client(server, { password: "wrong" });
+        expect(await failureOf(client.connect())).toMatchObject({ code: 3001 });
+        expect(client.state).toBe("failed");
+        expect(await rejections.next()).toMatchObject({ code: 3001 });
+        expect(server.stats).toMatchObject({ authFailures: 1, rejected: 1, loggedIn: 0 });
+      }),
+    );
+
+    test(
+      "netconduit's password hash is refused, and the refusal says which option lets it in",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        peer.write(authRequest({ password_hash: passwordHash(PASSWORD) }));
+        const failure = await peer.next();
+        expect(failure).toMatchObject({ type: Type.AUTH_FAILURE, payload: { code: ErrorCode.PASSWORD_HASH_REFUSED } });
+        expect((failure.payload as { reason: string }).reason).toContain("allowPasswordHash");
+        await peer.over;
+      }),
+    );
+
+    test(
+      "allowPasswordHash lets a netconduit peer in, and only with the right hash",
+      staged(async (stage) => {
+        const server = await stage.listen({ allowPasswordHash: true });
+        const peer = await stage.raw(server);
+        peer.write(authRequest({ password_hash: passwordHash(PASSWORD) }));
+        const success = await peer.next();
+        expect(success.type).toBe(Type.AUTH_SUCCESS);
+        expect(Object.keys(success.payload as object)).toEqual(["session_token", "server_info"]);
+        expect(server.connections[0]?.info.netconduit).toBe(true);
+        expect(server.connections[0]?.session.method).toBe("password-hash");
+
+        const wrong = await stage.raw(server);
+        wrong.write(authRequest({ password_hash: passwordHash("wrong") }));
+        expect((await wrong.next()).type).toBe(Type.AUTH_FAILURE);
+      }),
+    );
+
+    test(
+      "a call to a netconduit client fails at once with PEER_UNSUPPORTED",
+      staged(async (stage) => {
+        const server = await stage.listen({ allowPasswordHash: true });
+        const peer = await stage.raw(server);
+        peer.write(authRequest({ password_hash: passwordHash(PASSWORD) }));
+        await peer.next();
+        const failure = await failureOf(server.connections[0]!.call("any"));
+        expect(failure.code).toBe(ErrorCode.PEER_UNSUPPORTED);
+      }),
+    );
+
+    test(
+      "whoever does not log in within authTimeoutMs is told AUTH_TIMEOUT and closed",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ authTimeoutMs: 5000 }, clock.runtime);
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        const silent = await stage.raw(server);
+        const dawdler = await stage.raw(server);
+        await until(() => server.stats.accepted === 2);
+        dawdler.write(authRequest({ scram: new ScramLogin(PASSWORD).clientFirst, extensions: {} }));
+        expect((await dawdler.next()).type).toBe(Type.AUTH_CHALLENGE);
+        clock.advance(4900);
+        expect(rejections.all).toEqual([]);
+        clock.advance(200);
+        for (const peer of [silent, dawdler]) {
+          expect(await peer.next()).toMatchObject({
+            type: Type.AUTH_FAILURE,
+            payload: { code: ErrorCode.AUTH_TIMEOUT },
+          });
+          await peer.over;
+        }
+        expect(rejections.all.map(({ code }) => code)).toEqual([ErrorCode.AUTH_TIMEOUT, ErrorCode.AUTH_TIMEOUT]);
+      }),
+    );
+
+    test(
+      "repeated failures from one address are slowed down, and the right password still gets in",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({}, clock.runtime);
+        for (let n = 0; n < 4; n++) {
+          await failureOf(stage.client(server, { password: "wrong" }).connect());
+        }
+        const peer = await stage.raw(server);
+        peer.write(authRequest({ scram: new ScramLogin(PASSWORD).clientFirst, extensions: {} }));
+        await until(() => clock.delays.some((delay) => delay > 200 && delay <= 300));
+        expect(peer.frames.all).toEqual([]);
+        clock.advance(300);
+        expect((await peer.next()).type).toBe(Type.AUTH_CHALLENGE);
+        expect((await stage.join(server)).isConnected).toBe(true);
+      }),
+    );
+
+    for (const [what, bytes] of [
+      ["a message", message("chat", "hello")],
+      ["a call", call(1n, "listall")],
+      ["a heartbeat", frame(Type.PING)],
+      ["a request for the list of methods", frame(Type.RPC_LIST)],
+      ["an answer to a challenge that was not made", frame(Type.AUTH_RESPONSE, { data: "c=biws,r=x,p=eA==" })],
+      ["an AUTH_SUCCESS", frame(Type.AUTH_SUCCESS, { session_token: "x" })],
+      ["an AUTH_REQUEST without credentials", authRequest({})],
+      ["an AUTH_REQUEST that is no map", frame(Type.AUTH_REQUEST, [1, 2])],
+      ["an AUTH_REQUEST without a payload", frame(Type.AUTH_REQUEST)],
+      ["an AUTH_REQUEST with scram of another type", authRequest({ scram: 7 })],
+      ["an AUTH_REQUEST with malformed scram", authRequest({ scram: "nonsense" })],
+      ["an AUTH_REQUEST whose payload is cut off", rawFrame(Type.AUTH_REQUEST, Uint8Array.of(0x82, 0xa1))],
+      ["an AUTH_REQUEST with a forbidden key", frame(Type.AUTH_REQUEST, JSON.parse('{"__proto__": {"scram": "x"}}'))],
+    ] as const) {
+      test(
+        `before login nothing but the handshake is taken: ${what} ends the connection`,
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const rejections = new Heard<Rejection>();
+          server.onClientRejected(rejections.add);
+          const handled = new Heard<unknown>();
+          server.on("chat", (_client, data) => handled.add(data));
+          const peer = await stage.raw(server);
+          peer.write(bytes);
+          await peer.over;
+          await rejections.count(1);
+          expect(rejections.all).toHaveLength(1);
+          expect(handled.all).toEqual([]);
+          expect(peer.frames.all.filter(({ type }) => type !== Type.AUTH_FAILURE)).toEqual([]);
+          expect((await stage.join(server)).isConnected).toBe(true);
+        }),
+      );
+    }
+
+    test(
+      "16 KiB before login: a handshake frame of that size is read, one byte more is refused on its header",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new Heard<ConduitError>();
+        server.onError((error) => errors.add(error as ConduitError));
+        const scram = new ScramLogin(PASSWORD).clientFirst;
+        const padded = (size: number): Buffer => {
+          const empty = authRequest({ scram, extensions: {}, padding: new Uint8Array(1000) }).length - 32 - 1000;
+          return authRequest({ scram, extensions: {}, padding: new Uint8Array(size - empty) });
+        };
+        const fits = await stage.raw(server);
+        const largest = padded(HANDSHAKE_BYTES);
+        expect(largest.length).toBe(32 + HANDSHAKE_BYTES);
+        fits.write(largest);
+        expect((await fits.next()).type).toBe(Type.AUTH_CHALLENGE);
+
+        const tooLarge = await stage.raw(server);
+        tooLarge.write(rawFrame(Type.AUTH_REQUEST, new Uint8Array(0), { length: HANDSHAKE_BYTES + 1 }));
+        await tooLarge.over;
+        const error = await errors.next();
+        expect(error.code).toBe(ErrorCode.MESSAGE_TOO_LARGE);
+        expect(error.message).toContain("16385");
+        expect(error.message).toContain("16384");
+      }),
+    );
+
+    test(
+      "before login a payload that inflates beyond 16 KiB is refused without being inflated in full",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new Heard<ConduitError>();
+        server.onError((error) => errors.add(error as ConduitError));
+        const bomb = subject.runtime.deflate(new Uint8Array(10 * 1024 * 1024));
+        expect(bomb.length).toBeLessThan(HANDSHAKE_BYTES);
+        const peer = await stage.raw(server);
+        peer.write(rawFrame(Type.AUTH_REQUEST, bomb, { flags: COMPRESSED }));
+        await peer.over;
+        expect((await errors.next()).code).toBe(ErrorCode.INFLATED_TOO_LARGE);
+      }),
+    );
+
+    test(
+      "frames pipelined behind the login are held to 32 KiB until it is done",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new Heard<ConduitError>();
+        server.onError((error) => errors.add(error as ConduitError));
+        const peer = await stage.raw(server);
+        const filler = message("chat", new Uint8Array(8000));
+        peer.write(authRequest({ scram: new ScramLogin(PASSWORD).clientFirst, extensions: {} }), filler, filler);
+        peer.write(...Array.from({ length: 100 }, () => filler));
+        await peer.over;
+        expect(server.connectionCount).toBe(0);
+        expect(errors.all).toHaveLength(1);
+      }),
+    );
+
+    test(
+      "a login sent byte by byte succeeds",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.raw(server);
+        const scram = new ScramLogin(PASSWORD);
+        for (const byte of authRequest({ scram: scram.clientFirst, extensions: {} })) peer.write(Uint8Array.of(byte));
+        const { data } = (await peer.next()).payload as { data: string };
+        for (const byte of frame(Type.AUTH_RESPONSE, { data: scram.answer(data) })) peer.write(Uint8Array.of(byte));
+        expect((await peer.next()).type).toBe(Type.AUTH_SUCCESS);
+      }),
+    );
+
+    test(
+      "a second login on a connection that is logged in ends it",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.rawLoggedIn(server);
+        peer.write(authRequest({ scram: new ScramLogin(PASSWORD).clientFirst, extensions: {} }));
+        expect(await peer.next()).toMatchObject({ type: Type.CLOSE, payload: { code: ErrorCode.UNEXPECTED_FRAME } });
+        await peer.over;
+        await until(() => server.connectionCount === 0);
+      }),
+    );
+
+    test(
+      "what is not netconduit at all is dropped at its first bytes",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        const peer = await stage.raw(server);
+        peer.write(Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        await peer.over;
+        expect(await rejections.next()).toMatchObject({ code: ErrorCode.BAD_MAGIC });
+      }),
+    );
+  });
+}

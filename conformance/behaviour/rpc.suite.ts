@@ -1,0 +1,709 @@
+import { ErrorCode, error, RpcError, response } from "@netconduit/core";
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { failureOf, gate, Heard, thrownBy } from "./heard.ts";
+import { call, frame, Type } from "./raw-peer.ts";
+import { stagedOn } from "./stage.ts";
+import type { Subject } from "./subject.ts";
+
+const AddParams = v.object({ a: v.number(), b: v.number() });
+
+/** RPC: registration, schemas, discovery, results, errors, and how calls run beside each other. */
+export function describeRpc(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`RPC on ${subject.name}`, () => {
+    describe("registration", () => {
+      test(
+        "a method is a name and a handler",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("greet", (params) => `Hello, ${String(params["name"])}!`);
+          const client = await stage.join(server);
+          expect(await client.call("greet", { name: "Ada" })).toBe("Hello, Ada!");
+        }),
+      );
+
+      test(
+        "a method is a name, a schema and a handler",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("add", AddParams, ({ a, b }) => a + b);
+          const client = await stage.join(server);
+          expect(await client.call("add", { a: 1, b: 2 })).toBe(3);
+        }),
+      );
+
+      test(
+        "a method is a definition and a handler",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc({ name: "math.add", params: AddParams, result: v.number() }, ({ a, b }) => a + b);
+          const client = await stage.join(server);
+          expect(await client.call("math.add", { a: 1, b: 2 })).toBe(3);
+        }),
+      );
+
+      test(
+        "a handler may be synchronous, asynchronous, or return any thenable",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("plain", () => "plain");
+          server.rpc("async", async () => "async");
+          server.rpc("thenable", () => ({
+            // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
+            then: (resolve: (value: string) => void) => resolve("thenable"),
+          }));
+          const client = await stage.join(server);
+          const results = await Promise.all(["plain", "async", "thenable"].map((name) => client.call(name)));
+          expect(results).toEqual(["plain", "async", "thenable"]);
+        }),
+      );
+
+      test(
+        "parameters that are left out arrive as an empty map, a result that is left out as null",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const heard = new Heard<unknown>();
+          server.rpc("nothing", (params) => heard.add(params));
+          const client = await stage.join(server);
+          expect(await client.call("nothing")).toBeNull();
+          expect(heard.all).toEqual([{}]);
+        }),
+      );
+
+      test(
+        "a name is registered once, until it is removed",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const remove = server.rpc("which", () => "first");
+          expect(thrownBy(() => server.rpc("which", () => "second")).code).toBe(ErrorCode.INVALID_STATE);
+          const client = await stage.join(server);
+          remove();
+          remove();
+          expect((await failureOf(client.call("which"))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
+          server.rpc("which", () => "second");
+          remove();
+          expect(await client.call("which")).toBe("second");
+        }),
+      );
+
+      test(
+        "listall cannot be registered",
+        staged(async (stage) => {
+          const server = stage.server();
+          expect(thrownBy(() => server.rpc("listall", () => null)).code).toBe(ErrorCode.INVALID_STATE);
+        }),
+      );
+
+      test(
+        "a schema that is none is refused at registration",
+        staged(async (stage) => {
+          const server = stage.server();
+          const params = { a: "number" } as unknown as typeof AddParams;
+          expect(thrownBy(() => server.rpc("add", params, () => 0)).code).toBe(ErrorCode.INVALID_CONFIG);
+          expect(thrownBy(() => server.rpc({ name: "add", params }, () => 0)).code).toBe(ErrorCode.INVALID_CONFIG);
+        }),
+      );
+
+      test(
+        "an unknown method is METHOD_NOT_FOUND, also when its name is a property of every object",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const client = await stage.join(server);
+          for (const name of ["nope", "", "constructor", "toString", "hasOwnProperty"]) {
+            const failure = await failureOf(client.call(name));
+            expect(failure).toBeInstanceOf(RpcError);
+            expect(failure).toMatchObject({ code: 4000, message: `RPC method not found: ${name}` });
+          }
+        }),
+      );
+    });
+
+    describe("schemas", () => {
+      test(
+        "valibot: the handler gets defaults and transformations",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const schema = v.object({ id: v.pipe(v.string(), v.transform(Number)), limit: v.optional(v.number(), 10) });
+          server.rpc("echo", schema, (params) => params);
+          const client = await stage.join(server);
+          expect(await client.call("echo", { id: "7" })).toEqual({ id: 7, limit: 10 });
+        }),
+      );
+
+      test(
+        "zod: the handler gets defaults and transformations",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const schema = z.object({ id: z.string().transform(Number), limit: z.number().default(10) });
+          server.rpc("echo", schema, (params) => params);
+          const client = await stage.join(server);
+          expect(await client.call("echo", { id: "7" })).toEqual({ id: 7, limit: 10 });
+        }),
+      );
+
+      test(
+        "a schema may be asynchronous",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const taken = async (name: string): Promise<boolean> => name === "ada";
+          const schema = z.object({ name: z.string().refine(async (name) => !(await taken(name)), "taken") });
+          server.rpc("register", schema, ({ name }) => name);
+          const client = await stage.join(server);
+          expect(await client.call("register", { name: "bob" })).toBe("bob");
+          expect((await failureOf(client.call("register", { name: "ada" }))).code).toBe(ErrorCode.VALIDATION);
+        }),
+      );
+
+      for (const [library, schema] of [
+        [
+          "valibot",
+          v.object({
+            name: v.string(),
+            age: v.pipe(v.number(), v.minValue(0, "must not be negative")),
+            address: v.object({ street: v.string() }),
+          }),
+        ],
+        [
+          "zod",
+          z.object({
+            name: z.string(),
+            age: z.number().min(0, "must not be negative"),
+            address: z.object({ street: z.string() }),
+          }),
+        ],
+      ] as const) {
+        test(
+          `${library}: a validation error lists every field with its path and code`,
+          staged(async (stage) => {
+            const server = await stage.listen();
+            server.rpc("create", schema, () => "created");
+            const client = await stage.join(server);
+            const failure = await failureOf(client.call("create", { age: -1, address: { street: 5 } }));
+            expect(failure).toMatchObject({ code: ErrorCode.VALIDATION, message: "Validation error in create" });
+            const errors = (failure.details as { errors: { field: string; code: number }[] }).errors;
+            expect(errors.map(({ field, code }) => [field, code]).sort()).toEqual([
+              ["address.street", ErrorCode.INVALID_TYPE],
+              ["age", ErrorCode.VALIDATION],
+              ["name", ErrorCode.MISSING_FIELD],
+            ]);
+            expect(errors).toContainEqual({
+              field: "age",
+              path: ["age"],
+              message: "must not be negative",
+              code: ErrorCode.VALIDATION,
+            });
+          }),
+        );
+
+        test(
+          `${library}: fields that fail alike give the error their code`,
+          staged(async (stage) => {
+            const server = await stage.listen();
+            server.rpc("create", schema, () => "created");
+            const client = await stage.join(server);
+            const missing = failureOf(client.call("create", { age: 1 }));
+            const wrongType = failureOf(client.call("create", { name: 1, age: "1", address: { street: null } }));
+            expect((await missing).code).toBe(2001);
+            expect((await wrongType).code).toBe(2002);
+          }),
+        );
+      }
+
+      test(
+        "the handler does not run when its parameters are wrong",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const heard = new Heard<unknown>();
+          server.rpc("add", AddParams, (params) => heard.add(params));
+          const client = await stage.join(server);
+          await failureOf(client.call("add", { a: "1", b: 2 }));
+          expect(heard.all).toEqual([]);
+        }),
+      );
+
+      test(
+        "a result schema shapes what is sent",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const result = v.object({ id: v.number(), name: v.string() });
+          server.rpc({ name: "user", result }, () => ({ id: 1, name: "Ada", passwordHash: "…" }));
+          const client = await stage.join(server);
+          expect(await client.call("user")).toEqual({ id: 1, name: "Ada" });
+        }),
+      );
+
+      for (const [kind, result] of [
+        ["synchronous", z.object({ id: z.number() })],
+        ["asynchronous", z.object({ id: z.number().refine(async () => true) })],
+      ] as const) {
+        test(
+          `a result that breaks its ${kind} schema is the server's fault: INTERNAL for the caller, the fields for onError`,
+          staged(async (stage) => {
+            const server = await stage.listen();
+            const errors = new Heard<{ error: Error; stage: string; name: string | undefined }>();
+            server.onError((error, context) => errors.add({ error, stage: context.stage, name: context.name }));
+            server.rpc({ name: "user", result }, () => ({ id: "one" }) as never);
+            const client = await stage.join(server);
+            const failure = await failureOf(client.call("user"));
+            expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "Internal server error" });
+            expect(failure.details).toBeUndefined();
+            const reported = await errors.next();
+            expect(reported).toMatchObject({ stage: "rpc", name: "user" });
+            expect(reported.error.message).toBe("Validation error in the result of user");
+          }),
+        );
+      }
+
+      test(
+        "a caller may check the result with a schema of its own",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("when", () => "2026-01-01");
+          const client = await stage.join(server);
+          const result = v.pipe(
+            v.string(),
+            v.transform((text) => new Date(text)),
+          );
+          expect(await client.call("when", {}, { result })).toEqual(new Date("2026-01-01"));
+          const failure = await failureOf(client.call("when", {}, { result: v.number() }));
+          expect(failure).toMatchObject({ code: ErrorCode.INVALID_TYPE });
+        }),
+      );
+    });
+
+    describe("discovery", () => {
+      test(
+        "listall tells names, descriptions, parameter types, result types and whether login is needed",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc(
+            {
+              name: "users.list",
+              description: "List users",
+              params: v.object({ limit: v.optional(v.pipe(v.number(), v.integer()), 10), filter: v.string() }),
+              result: v.array(v.string()),
+            },
+            () => [],
+          );
+          server.rpc(
+            { name: "ping", params: z.object({ at: z.number(), tags: z.array(z.string()) }), requiresAuth: false },
+            () => null,
+          );
+          server.rpc("bare", () => null);
+          const client = await stage.join(server);
+          const methods = [
+            {
+              name: "users.list",
+              description: "List users",
+              parameters: { limit: "int | None", filter: "str" },
+              return_type: "list",
+              requires_auth: true,
+            },
+            {
+              name: "ping",
+              description: "",
+              parameters: { at: "float", tags: "list" },
+              return_type: "Any",
+              requires_auth: false,
+            },
+            { name: "bare", description: "", parameters: {}, return_type: "Any", requires_auth: true },
+          ];
+          expect(await client.call("listall")).toEqual({ methods, count: 3 });
+          expect(await client.discover()).toEqual(methods);
+        }),
+      );
+
+      test(
+        "an RPC_LIST frame is answered with the methods",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("bare", () => null);
+          const peer = await stage.rawLoggedIn(server);
+          peer.write(frame(Type.RPC_LIST, undefined, { id: 9n }));
+          const answer = await peer.next();
+          expect(answer).toMatchObject({ type: Type.RPC_LIST, id: 9n, payload: { methods: [{ name: "bare" }] } });
+        }),
+      );
+    });
+
+    describe("results", () => {
+      test(
+        "the response helpers reach the caller as they are documented",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("plain", () => response({ id: 1 }));
+          server.rpc("metadata", () => response([1], { took: 3 }));
+          server.rpc("ok", () => response.ok());
+          server.rpc("ok.message", () => response.ok({ message: "User deleted" }));
+          server.rpc("ok.data", () => response.ok({ data: 7, message: "done" }));
+          server.rpc("page", () => response.withPagination({ data: ["c"], total: 5, page: 2, pageSize: 2 }));
+          const client = await stage.join(server);
+          expect(await client.call("plain")).toEqual({ id: 1 });
+          expect(await client.call("metadata")).toEqual({ success: true, data: [1], metadata: { took: 3 } });
+          expect(await client.call("ok")).toEqual({ success: true });
+          expect(await client.call("ok.message")).toEqual({ success: true, message: "User deleted" });
+          expect(await client.call("ok.data")).toEqual({ success: true, data: 7, message: "done" });
+          expect(await client.call("page")).toEqual({
+            success: true,
+            data: ["c"],
+            pagination: { total: 5, page: 2, page_size: 2, total_pages: 3, has_next: true, has_prev: true },
+          });
+        }),
+      );
+
+      test(
+        "every kind of value survives the round trip, none rounded",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("echo", (params) => params);
+          const client = await stage.join(server);
+          const values = {
+            text: "Grüße, 世界 🚀 \u0000",
+            empty: "",
+            bytes: Uint8Array.of(0, 1, 254, 255),
+            date: new Date(1_767_225_600_123),
+            milliseconds: 1_767_225_600_123,
+            safe: Number.MAX_SAFE_INTEGER,
+            beyond: 2n ** 53n + 1n,
+            negative: -(2n ** 63n),
+            fraction: 0.1,
+            flags: [true, false, null],
+            nested: { list: [{ deep: [[]] }] },
+          };
+          expect(await client.call("echo", values)).toEqual(values);
+        }),
+      );
+
+      test(
+        "a correlation id of 64 bits comes back unchanged",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("echo", (params) => params);
+          const peer = await stage.rawLoggedIn(server);
+          for (const id of [1n, 2n ** 32n, 2n ** 53n + 1n, 2n ** 64n - 1n]) {
+            peer.write(call(id, "echo", { id: String(id) }));
+            expect(await peer.next()).toMatchObject({
+              type: Type.RPC_RESPONSE,
+              id,
+              payload: { success: true, result: { id: String(id) } },
+            });
+          }
+        }),
+      );
+
+      test(
+        "an unserialisable result gives the caller an error and the connection lives",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const errors = new Heard<Error>();
+          server.onError(errors.add);
+          server.rpc("bad", () => ({ user: { save: () => {} } }));
+          server.rpc("good", () => "good");
+          const client = await stage.join(server);
+          const failure = await failureOf(client.call("bad"));
+          expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "Internal server error" });
+          expect(await client.call("good")).toBe("good");
+          const reported = await errors.next();
+          expect(reported).toMatchObject({ code: ErrorCode.UNSERIALIZABLE });
+          expect(reported.message).toContain("result.user.save");
+        }),
+      );
+
+      test(
+        "a result over maxMessageBytes gives the caller MESSAGE_TOO_LARGE and the connection lives",
+        staged(async (stage) => {
+          const server = await stage.listen({ maxMessageBytes: 2048 });
+          server.rpc("large", () => "x".repeat(4096));
+          server.rpc("small", () => "x");
+          const client = await stage.join(server);
+          expect((await failureOf(client.call("large"))).code).toBe(ErrorCode.MESSAGE_TOO_LARGE);
+          expect(await client.call("small")).toBe("x");
+        }),
+      );
+
+      test(
+        "callNoWait runs the handler and brings no answer, not even an error",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const heard = new Heard<unknown>();
+          server.rpc("note", (params) => heard.add(params));
+          server.rpc("last", () => "last");
+          const client = await stage.join(server);
+          expect(client.callNoWait("note", { n: 1 })).toBe(true);
+          expect(await heard.next()).toEqual({ n: 1 });
+
+          const peer = await stage.rawLoggedIn(server);
+          peer.write(call(0n, "note", { n: 2 }), call(0n, "nope"), call(5n, "last"));
+          expect(await peer.next()).toMatchObject({ id: 5n, payload: { result: "last" } });
+          expect(await heard.next()).toEqual({ n: 2 });
+        }),
+      );
+    });
+
+    describe("errors", () => {
+      const cases = [
+        ["error", () => error("Division by zero", { code: 400 }), 400, "Division by zero", undefined],
+        ["error without a code", () => error("Something"), ErrorCode.UNKNOWN, "Something", undefined],
+        [
+          "error.validation",
+          () =>
+            error.validation("Amount must be positive", { field: "amount", expected: "positive number", received: -5 }),
+          ErrorCode.VALIDATION,
+          "Amount must be positive",
+          { field: "amount", expected: "positive number", received: "-5" },
+        ],
+        [
+          "error.notFound",
+          () => error.notFound("User", { identifier: 7 }),
+          ErrorCode.NOT_FOUND,
+          "User not found: 7",
+          undefined,
+        ],
+        [
+          "error.permissionDenied",
+          () => error.permissionDenied("delete_user"),
+          ErrorCode.PERMISSION_DENIED,
+          "Permission denied: delete_user",
+          undefined,
+        ],
+        [
+          "error.internal",
+          () => error.internal({ details: { reason: "disk full" } }),
+          ErrorCode.INTERNAL,
+          "Internal server error",
+          { reason: "disk full" },
+        ],
+        [
+          "error.timeout",
+          () => error.timeout("payment_gateway"),
+          ErrorCode.TIMEOUT,
+          "Operation timed out: payment_gateway",
+          undefined,
+        ],
+        [
+          "error.rateLimited",
+          () => error.rateLimited({ retryAfterSeconds: 2.5 }),
+          ErrorCode.RATE_LIMITED,
+          "Rate limit exceeded",
+          { retry_after: 2.5 },
+        ],
+      ] as const;
+
+      for (const [name, make, code, text, details] of cases) {
+        for (const [how, handler] of [
+          ["returned", () => make()],
+          [
+            "thrown",
+            () => {
+              throw make();
+            },
+          ],
+          ["resolved with", async () => make()],
+          [
+            "rejected with",
+            async () => {
+              throw make();
+            },
+          ],
+        ] as const) {
+          test(
+            `${name}, ${how}, reaches the caller as an RpcError with code, message and details`,
+            staged(async (stage) => {
+              const server = await stage.listen();
+              server.rpc("fail", handler);
+              const client = await stage.join(server);
+              const failure = await failureOf(client.call("fail"));
+              expect(failure).toBeInstanceOf(RpcError);
+              expect({ code: failure.code, message: failure.message, details: failure.details }).toEqual({
+                code,
+                message: text,
+                details,
+              });
+            }),
+          );
+        }
+      }
+
+      test(
+        "an RpcError is an answer, not a fault: onError does not hear of it",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const errors = new Heard<Error>();
+          server.onError(errors.add);
+          server.rpc("fail", () => {
+            throw error.notFound("User");
+          });
+          const client = await stage.join(server);
+          await failureOf(client.call("fail"));
+          expect(errors.all).toEqual([]);
+        }),
+      );
+
+      test(
+        "details that cannot be sent cost the caller the details and not the answer",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("fail", () => error("Nope", { code: 400, details: { why: () => {} } }));
+          const client = await stage.join(server);
+          const failure = await failureOf(client.call("fail"));
+          expect(failure).toMatchObject({ code: 400, message: "Nope", details: undefined });
+        }),
+      );
+
+      for (const [kind, handler] of [
+        [
+          "thrown at once",
+          () => {
+            throw new Error("password of db is hunter2", { cause: new Error("cause") });
+          },
+        ],
+        ["thrown later", () => Promise.reject(new Error("password of db is hunter2"))],
+      ] as const) {
+        test(
+          `the text of an exception, ${kind}, stays on the server: the caller gets INTERNAL, onError the exception`,
+          staged(async (stage) => {
+            const server = await stage.listen();
+            const errors = new Heard<{ error: Error; stage: string; name?: string; clientId: string | undefined }>();
+            server.onError((error, { stage, name, client }) =>
+              errors.add({ error, stage, ...(name === undefined ? {} : { name }), clientId: client?.id }),
+            );
+            server.rpc("fail", handler);
+            const client = await stage.join(server);
+            const failure = await failureOf(client.call("fail"));
+            expect(failure).toMatchObject({ code: 1001, message: "Internal server error", details: undefined });
+            const reported = await errors.next();
+            expect(reported.error.message).toBe("password of db is hunter2");
+            expect(reported).toMatchObject({ stage: "rpc", name: "fail", clientId: server.connections[0]?.id });
+          }),
+        );
+      }
+
+      test(
+        "exposeErrors sends the text of an exception",
+        staged(async (stage) => {
+          const server = await stage.listen({ exposeErrors: true });
+          server.rpc("fail", () => {
+            throw new TypeError("x is not a function");
+          });
+          const client = await stage.join(server);
+          const failure = await failureOf(client.call("fail"));
+          expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "x is not a function" });
+        }),
+      );
+
+      test(
+        "what is thrown and is no Error is INTERNAL too",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("fail", () => Promise.reject("just text"));
+          server.rpc("worse", () => Promise.reject(undefined));
+          const client = await stage.join(server);
+          expect((await failureOf(client.call("fail"))).code).toBe(ErrorCode.INTERNAL);
+          expect((await failureOf(client.call("worse"))).code).toBe(ErrorCode.INTERNAL);
+        }),
+      );
+    });
+
+    describe("side by side", () => {
+      test(
+        "a slow RPC delays no other call of the same connection",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const slow = gate<string>();
+          server.rpc("slow", () => slow.promise);
+          server.rpc("fast", async () => "fast");
+          const client = await stage.join(server);
+          const waiting = client.call("slow");
+          expect(await client.call("fast")).toBe("fast");
+          slow.open("slow");
+          expect(await waiting).toBe("slow");
+        }),
+      );
+
+      test(
+        "a handler may call back and await the answer without deadlock",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.rpc("outer", async (_params, { client }) => `outer(${await client.call<string>("middle")})`);
+          server.rpc("inner", () => "inner");
+          const client = await stage.join(server, { handlerConcurrency: 1 });
+          client.rpc("middle", async () => `middle(${await client.call<string>("inner")})`);
+          expect(await client.call("outer")).toBe("outer(middle(inner))");
+        }),
+      );
+
+      test(
+        "a message handler may request from the peer that sent the message without deadlock",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          server.on("start", async (client) => `got ${await client.request<string>("question")}`);
+          const client = await stage.join(server);
+          client.on("question", () => "answer");
+          expect(await client.request("start")).toBe("got answer");
+        }),
+      );
+
+      test(
+        "the methods of a client answer like a server's: schema, result, errors, unknown names",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const client = await stage.join(server);
+          client.rpc("add", AddParams, ({ a, b }) => a + b);
+          client.rpc("fail", () => error.permissionDenied("fail"));
+          const connection = server.connections[0]!;
+          expect(await connection.call("add", { a: 1, b: 2 })).toBe(3);
+          expect((await failureOf(connection.call("add", { a: 1 }))).code).toBe(ErrorCode.MISSING_FIELD);
+          expect((await failureOf(connection.call("fail"))).code).toBe(ErrorCode.PERMISSION_DENIED);
+          expect((await failureOf(connection.call("nope"))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
+        }),
+      );
+
+      test(
+        "handlerConcurrency bounds the handlers of one connection, and no other connection waits for them",
+        staged(async (stage) => {
+          const server = await stage.listen({ handlerConcurrency: 3 });
+          const started = new Heard<number>();
+          const gates = Array.from({ length: 5 }, () => gate());
+          server.rpc("work", v.object({ n: v.number() }), async ({ n }) => {
+            started.add(n);
+            await gates[n]?.promise;
+            return n;
+          });
+          const busy = await stage.join(server);
+          const results = gates.map((_gate, n) => busy.call("work", { n }));
+          await started.count(3);
+          const other = await stage.join(server);
+          expect(await other.call("work", { n: 9 })).toBe(9);
+          expect(started.all).toEqual([0, 1, 2, 9]);
+          gates[1]?.open();
+          await started.count(5);
+          expect(started.all).toEqual([0, 1, 2, 9, 3]);
+          for (const { open } of gates) open();
+          expect(await Promise.all(results)).toEqual([0, 1, 2, 3, 4]);
+        }),
+      );
+
+      test(
+        "of a thousand calls at once each gets its own answer, whatever the order of the answers",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const held: (() => void)[] = [];
+          server.rpc("echo", v.object({ n: v.number() }), ({ n }) =>
+            n % 4 === 0 ? new Promise((resolve) => held.push(() => resolve(n))) : n,
+          );
+          server.rpc("release", () => {
+            for (const release of held.splice(0).reverse()) release();
+          });
+          const client = await stage.join(server);
+          const numbers = Array.from({ length: 1000 }, (_, n) => n);
+          const answers = numbers.map((n) => client.call("echo", { n }));
+          await client.call("release");
+          expect(await Promise.all(answers)).toEqual(numbers);
+        }),
+      );
+    });
+  });
+}

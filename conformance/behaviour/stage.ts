@@ -1,0 +1,128 @@
+import {
+  type ClientOptions,
+  type Connection,
+  type Contract,
+  Client as CoreClient,
+  Server as CoreServer,
+  type ServerInit,
+} from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
+import { RawPeer } from "./raw-peer.ts";
+import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+
+/** The password of every server on a stage. */
+export const PASSWORD = "secret";
+/** Log in as fast as the library allows. */
+const FAST = { scramIterations: 4096 };
+
+interface Port {
+  readonly address: { readonly port: number };
+}
+
+/** Servers, clients and raw peers of one test; what it made, it ends. */
+export class Stage {
+  readonly subject: Subject;
+  readonly #cleanups: (() => Promise<unknown>)[] = [];
+
+  constructor(subject: Subject) {
+    this.subject = subject;
+  }
+
+  /** A server on 127.0.0.1 that is not started. */
+  server(options: Partial<ServerInit<Record<string, unknown>>> = {}, runtime?: Runtime): OpenServer {
+    return this.ownServer(this.serverOptions(options), runtime);
+  }
+
+  /** A server with a contract or with connection data of its own type. Takes all options. */
+  ownServer<C extends Contract, D extends object>(options: ServerInit<D>, runtime?: Runtime): CoreServer<C, D> {
+    const { Server } = this.subject;
+    const server = runtime === undefined ? new Server<C, D>(options) : new CoreServer<C, D>(options, runtime);
+    server.onError(() => {});
+    this.defer(() => server.stop({ drainMs: 0 }));
+    return server;
+  }
+
+  serverOptions<O extends object>(options: O): { password: string; host: string; port: number } & O {
+    return { password: PASSWORD, host: "127.0.0.1", port: 0, ...FAST, ...options };
+  }
+
+  /** A server that runs. */
+  async listen(options: Partial<ServerInit<Record<string, unknown>>> = {}, runtime?: Runtime): Promise<OpenServer> {
+    const server = this.server(options, runtime);
+    await server.start();
+    return server;
+  }
+
+  /** A client of `server` that is not connected, and does not come back by itself. */
+  client(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): OpenClient {
+    return this.ownClient(server, options, runtime);
+  }
+
+  /** A client with a contract. */
+  ownClient<C extends Contract>(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): CoreClient<C> {
+    const all: ClientOptions = {
+      password: PASSWORD,
+      host: "127.0.0.1",
+      port: server.address.port,
+      reconnect: { enabled: false },
+      ...options,
+    };
+    const { Client } = this.subject;
+    const client = runtime === undefined ? new Client<C>(all) : new CoreClient<C>(all, runtime);
+    client.onError(() => {});
+    this.defer(() => client.disconnect());
+    return client;
+  }
+
+  /** A client that is connected. */
+  async join(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): Promise<OpenClient> {
+    const client = this.client(server, options, runtime);
+    await client.connect();
+    return client;
+  }
+
+  /** A raw peer that is connected and has not logged in. */
+  async raw(server: Port): Promise<RawPeer> {
+    const peer = await RawPeer.connect(server.address.port);
+    this.defer(() => peer.dispose());
+    return peer;
+  }
+
+  /** A raw peer that has logged in and offered all extensions. */
+  async rawLoggedIn(server: Port): Promise<RawPeer> {
+    const peer = await this.raw(server);
+    await peer.login();
+    return peer;
+  }
+
+  /** Has `cleanup` called when the test is over, before those handed over earlier. */
+  defer(cleanup: () => Promise<unknown>): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  async dispose(): Promise<void> {
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+  }
+}
+
+/** Makes the body of a test that gets a stage of its own. */
+export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<void>) => () => Promise<void> {
+  return (body) => async () => {
+    const stage = new Stage(subject);
+    try {
+      await body(stage);
+    } finally {
+      await stage.dispose();
+    }
+  };
+}
+
+/** `client` as `server` sees it. */
+export function connectionOf<C extends Contract, D extends object>(
+  server: CoreServer<C, D>,
+  client: { readonly sessionToken: string | null },
+): Connection<C, D> {
+  const found = server.connections.find((connection) => connection.session.token === client.sessionToken);
+  if (found === undefined) throw new Error("The server has no connection for this client");
+  return found;
+}

@@ -1,0 +1,26 @@
+import type { Client, ClientOptions, Contract, Server, ServerInit } from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
+
+/** A runtime package, as the behaviour suites see it. */
+export interface Subject {
+  /** For the titles. */
+  readonly name: string;
+  readonly Server: new <C extends Contract = Contract, D extends object = Record<string, unknown>>(
+    options: ServerInit<D>,
+  ) => Server<C, D>;
+  readonly Client: new <C extends Contract = Contract>(options: ClientOptions) => Client<C>;
+  /** What `Server` and `Client` are bound to. Tests that need time to pass wrap it in a `SteppedClock`. */
+  readonly runtime: Runtime;
+  readonly capabilities: Capabilities;
+}
+
+/** How runtimes rightly differ. */
+export interface Capabilities {
+  /** Discarding a connection reaches the peer as a reset; elsewhere the peer may see a plain end. */
+  readonly destroyResets: boolean;
+}
+
+/** A server that nobody gave a contract. */
+export type OpenServer = Server<Contract, Record<string, unknown>>;
+/** A client that nobody gave a contract. */
+export type OpenClient = Client<Contract>;

@@ -1,0 +1,28 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { toMermaid, transitions } from "../packages/core/src/session/connection-state.ts";
+import { codeBlocks, codeIn, ROOT, readText, tableRows } from "./lib/markdown.ts";
+
+const FILE = "ARCHITECTURE.md";
+const text = readText(FILE);
+
+describe("ARCHITECTURE.md", () => {
+  test("has the state diagram that the table of moves gives", () => {
+    const diagrams = codeBlocks(FILE).filter(({ language }) => language === "mermaid");
+    expect(diagrams.map(({ code }) => code)).toEqual([toMermaid()]);
+  });
+
+  test("describes every state", () => {
+    const described = tableRows(text, "The life of a connection", "State").map((row) => codeIn(row["State"] ?? ""));
+    expect(described).toEqual(Object.keys(transitions));
+  });
+
+  test("names groups of the core that exist", () => {
+    const named = tableRows(text, "Layers", "Group").flatMap((row) => [...(row["Group"] ?? "").matchAll(/`([^`]+)`/g)]);
+    const missing = named
+      .map(([, name = ""]) => name)
+      .filter((name) => !existsSync(join(ROOT, "packages/core/src", name)));
+    expect(missing).toEqual([]);
+  });
+});

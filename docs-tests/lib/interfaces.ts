@@ -1,0 +1,16 @@
+/** Names that the sources give, read without running them. */
+import ts from "typescript";
+import { readText } from "./markdown.ts";
+
+/** The members that an interface of a source file declares itself, without those it inherits. Throws if it has none. */
+export function interfaceMembers(file: string, name: string): string[] {
+  const source = ts.createSourceFile(file, readText(file), ts.ScriptTarget.ESNext);
+  for (const statement of source.statements) {
+    if (!ts.isInterfaceDeclaration(statement) || statement.name.text !== name) continue;
+    return statement.members.map((member) => {
+      if (member.name === undefined || !ts.isIdentifier(member.name)) throw new Error(`${file}: an unnamed member`);
+      return member.name.text;
+    });
+  }
+  throw new Error(`${file} has no interface ${name}`);
+}

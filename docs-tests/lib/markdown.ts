@@ -1,0 +1,149 @@
+/** Reads the Markdown files of this repository: code blocks, tables, headings and links, as far as the tests need them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The repository, without a separator at its end. */
+export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
+
+/** Folders whose files are not written by hand, or not part of the repository. */
+const SKIPPED: ReadonlySet<string> = new Set(["node_modules", "dist", "coverage", "reports"]);
+
+/** One fenced code block. */
+export interface CodeBlock {
+  /** Path from the repository's root, with forward slashes. */
+  readonly file: string;
+  /** Line of the file, from 1, on which the code begins. */
+  readonly line: number;
+  /** First word of the info string; `""` if there is none. */
+  readonly language: string;
+  /** Its other words. */
+  readonly words: readonly string[];
+  readonly code: string;
+  /** The HTML comments that stand directly above the block, the nearest last, without their delimiters. */
+  readonly comments: readonly string[];
+  /** Text of the heading the block stands under; `""` at the beginning of a file. */
+  readonly heading: string;
+}
+
+/** Every Markdown file of the repository, by its path from the root, with forward slashes. */
+export function markdownFiles(folder: string = ROOT): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return SKIPPED.has(entry.name) || entry.name === ".git" ? [] : markdownFiles(path);
+      return entry.name.endsWith(".md") ? [relative(ROOT, path).split(sep).join("/")] : [];
+    })
+    .sort();
+}
+
+/** The text of a file of the repository. */
+export function readText(file: string): string {
+  return readFileSync(join(ROOT, file), "utf8");
+}
+
+/** The code blocks of a Markdown file, in their order. Throws if one is not closed. */
+export function codeBlocks(file: string, text: string = readText(file)): CodeBlock[] {
+  const blocks: CodeBlock[] = [];
+  const lines = text.split("\n");
+  let comments: string[] = [];
+  let heading = "";
+  for (let at = 0; at < lines.length; at++) {
+    const line = lines[at] as string;
+    const fence = /^```(\S*)\s*(.*)$/.exec(line);
+    if (fence === null) {
+      const comment = /^<!--\s*(.*?)\s*-->$/.exec(line);
+      if (comment !== null) comments.push(comment[1] as string);
+      else if (line.trim() !== "") comments = [];
+      heading = /^#{1,6}\s+(.*?)\s*$/.exec(line)?.[1] ?? heading;
+      continue;
+    }
+    const start = at + 1;
+    at = lines.indexOf("```", start);
+    if (at === -1) throw new Error(`${file}:${start}: a code block is not closed`);
+    const [, language = "", words = ""] = fence;
+    const code = lines.slice(start, at).join("\n");
+    blocks.push({ file, line: start + 1, language, words: words.split(" ").filter(Boolean), code, comments, heading });
+    comments = [];
+  }
+  return blocks;
+}
+
+/** A file without its code blocks; the lines keep their numbers. */
+export function withoutCode(text: string): string {
+  return text.replace(/^```[\s\S]*?^```$/gm, (block) => block.replace(/[^\n]/g, ""));
+}
+
+/** One row of a table: the text of its cells, by the text of the column's heading. */
+export type TableRow = Readonly<Record<string, string>>;
+
+/** The rows of all tables under `heading` (its text) that have a column `column`. */
+export function tableRows(text: string, heading: string, column: string): TableRow[] {
+  const rows: TableRow[] = [];
+  let within = false;
+  let columns: string[] | null = null;
+  for (const line of withoutCode(text).split("\n")) {
+    const title = /^#{1,6}\s+(.*?)\s*$/.exec(line)?.[1];
+    if (title !== undefined) within = title === heading;
+    if (!within || !line.startsWith("|")) {
+      columns = null;
+      continue;
+    }
+    const cells = cellsOf(line);
+    if (columns === null) columns = cells;
+    else if (columns.includes(column) && !cells.every((cell) => /^:?-+:?$/.test(cell))) {
+      const names = columns;
+      rows.push(Object.fromEntries(names.map((name, index) => [name, cells[index] ?? ""])));
+    }
+  }
+  return rows;
+}
+
+function cellsOf(line: string): string[] {
+  return line
+    .replace(/^\|/, "")
+    .replace(/\|\s*$/, "")
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+/** What is in the cell's first code span; the whole cell if it has none. */
+export function codeIn(cell: string): string {
+  return /`([^`]*)`/.exec(cell)?.[1] ?? cell;
+}
+
+/** The anchors that GitHub gives a file's headings. */
+export function anchorsOf(text: string): ReadonlySet<string> {
+  const anchors = new Set<string>();
+  for (const [, title = ""] of withoutCode(text).matchAll(/^#{1,6}\s+(.*?)\s*$/gm)) {
+    const plain = title
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+      .replace(/[`*]/g, "")
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replace(/\s/g, "-");
+    let anchor = plain;
+    for (let count = 1; anchors.has(anchor); count++) anchor = `${plain}-${count}`;
+    anchors.add(anchor);
+  }
+  return anchors;
+}
+
+/** A link of a Markdown file. */
+export interface Link {
+  readonly line: number;
+  readonly target: string;
+}
+
+/** The links and images of a file that are not in code. */
+export function linksOf(text: string): Link[] {
+  const links: Link[] = [];
+  for (const [index, line] of withoutCode(text).split("\n").entries()) {
+    const prose = line.replace(/`[^`]*`/g, "");
+    for (const [, target = ""] of prose.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g))
+      links.push({ line: index + 1, target });
+    const definition = /^\[[^\]]+\]:\s+(\S+)/.exec(prose);
+    if (definition !== null) links.push({ line: index + 1, target: definition[1] as string });
+  }
+  return links;
+}

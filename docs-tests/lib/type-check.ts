@@ -1,0 +1,64 @@
+/** Type-checks programs that exist in memory alone, against the sources of the packages. */
+import { join } from "node:path";
+import ts from "typescript";
+import { ROOT } from "./markdown.ts";
+
+/** What a strict user's compiler says, in whatever the program is made of. */
+const OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
+  types: ["node"],
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  exactOptionalPropertyTypes: true,
+  noImplicitReturns: true,
+  isolatedModules: true,
+  verbatimModuleSyntax: true,
+  erasableSyntaxOnly: true,
+  allowImportingTsExtensions: true,
+  skipLibCheck: true,
+  noEmit: true,
+  paths: {
+    "@netconduit/core": [join(ROOT, "packages/core/src/index.ts")],
+    "@netconduit/core/adapter": [join(ROOT, "packages/core/src/adapter.ts")],
+    "@netconduit/node": [join(ROOT, "packages/node/src/index.ts")],
+  },
+};
+
+/** Type-checks `sources`, text by name, in one program. @returns what is wrong with each: `line: message`, from 1. */
+export function typeCheck(sources: ReadonlyMap<string, string>): Map<string, string[]> {
+  const paths = new Map([...sources].map(([name, text], index) => [virtualPath(index), { name, text }]));
+  const host = ts.createCompilerHost(OPTIONS);
+  const { fileExists, readFile, getSourceFile } = host;
+  host.getCurrentDirectory = () => ROOT;
+  host.fileExists = (path) => paths.has(path) || fileExists.call(host, path);
+  host.readFile = (path) => paths.get(path)?.text ?? readFile.call(host, path);
+  host.getSourceFile = (path, options, ...rest) => {
+    const text = paths.get(path)?.text;
+    return text === undefined
+      ? getSourceFile.call(host, path, options, ...rest)
+      : ts.createSourceFile(path, text, options);
+  };
+  const program = ts.createProgram([...paths.keys()], OPTIONS, host);
+  const found = new Map<string, string[]>();
+  for (const [path, { name }] of paths) {
+    const file = program.getSourceFile(path);
+    if (file === undefined) throw new Error(`The compiler did not read ${name}`);
+    const diagnostics = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)];
+    found.set(name, diagnostics.map(describe));
+  }
+  return found;
+}
+
+/** Within the repository, so that packages are found; a name that no file has. */
+function virtualPath(index: number): string {
+  return join(ROOT, "docs-tests", `in-memory-${index}.ts`).replaceAll("\\", "/");
+}
+
+function describe({ file, start, messageText }: ts.Diagnostic): string {
+  const message = ts.flattenDiagnosticMessageText(messageText, "\n");
+  if (file === undefined || start === undefined) return message;
+  return `${file.getLineAndCharacterOfPosition(start).line + 1}: ${message}`;
+}

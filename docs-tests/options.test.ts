@@ -1,0 +1,129 @@
+import { describe, expect, test } from "vitest";
+import { ConduitError } from "../packages/core/src/errors.ts";
+import { parseClientOptions } from "../packages/core/src/peer/client-options.ts";
+import { parseServerOptions } from "../packages/core/src/peer/server-options.ts";
+import { interfaceMembers } from "./lib/interfaces.ts";
+import { codeIn, readText, tableRows } from "./lib/markdown.ts";
+
+const GUIDE = readText("docs/guide.md");
+const PEER = "packages/core/src/peer";
+const common = interfaceMembers(`${PEER}/peer-options.ts`, "PeerOptions");
+
+const server = { password: "secret123" };
+const client = { password: "secret123", host: "127.0.0.1", port: 8080 };
+const material = { cert: "a.crt", key: "a.key" };
+
+interface OptionTable {
+  /** Heading and first column of the table in the guide. */
+  readonly heading: string;
+  readonly column: string;
+  /** Stands before the names in the table. */
+  readonly prefix: string;
+  /** The names that the types have. */
+  readonly names: readonly string[];
+  /** A configuration with all defaults. */
+  readonly config: object;
+  /** The least that is accepted; its parser refuses it without one of the required options. */
+  readonly least: Readonly<Record<string, unknown>>;
+  parse(options: Readonly<Record<string, unknown>>): unknown;
+}
+
+const tables: readonly OptionTable[] = [
+  {
+    heading: "Server options",
+    column: "Option",
+    prefix: "",
+    names: [
+      ...interfaceMembers(`${PEER}/server-options.ts`, "ServerOptions"),
+      ...interfaceMembers(`${PEER}/server.ts`, "ServerInit"),
+      ...common,
+    ],
+    config: parseServerOptions(server),
+    least: server,
+    parse: parseServerOptions,
+  },
+  {
+    heading: "Server options",
+    column: "Rate limit",
+    prefix: "rateLimit.",
+    names: interfaceMembers(`${PEER}/server-options.ts`, "RateLimitOptions"),
+    config: parseServerOptions({ ...server, rateLimit: {} }).rateLimit ?? {},
+    least: {},
+    parse: (rateLimit) => parseServerOptions({ ...server, rateLimit }),
+  },
+  {
+    heading: "Client options",
+    column: "Option",
+    prefix: "",
+    names: [...interfaceMembers(`${PEER}/client-options.ts`, "ClientOptions"), ...common],
+    config: parseClientOptions(client),
+    least: client,
+    parse: parseClientOptions,
+  },
+  {
+    heading: "Reconnecting",
+    column: "Option",
+    prefix: "reconnect.",
+    names: interfaceMembers(`${PEER}/client-options.ts`, "ReconnectOptions"),
+    config: parseClientOptions(client).reconnect,
+    least: {},
+    parse: (reconnect) => parseClientOptions({ ...client, reconnect }),
+  },
+  {
+    heading: "TLS",
+    column: "TLS option of a server",
+    prefix: "tls.",
+    names: interfaceMembers("packages/core/src/runtime.ts", "TlsServerOptions"),
+    config: parseServerOptions({ ...server, tls: material }).tls ?? {},
+    least: material,
+    parse: (tls) => parseServerOptions({ ...server, tls }),
+  },
+  {
+    heading: "TLS",
+    column: "TLS option of a client",
+    prefix: "tls.",
+    names: interfaceMembers("packages/core/src/runtime.ts", "TlsClientOptions"),
+    config: parseClientOptions({ ...client, tls: {} }).tls ?? {},
+    least: {},
+    parse: (tls) => parseClientOptions({ ...client, tls }),
+  },
+];
+
+/** The options of a table: name without prefix, and what the column "Default" says. */
+function documented({ heading, column, prefix }: OptionTable): { name: string; shown: string }[] {
+  return tableRows(GUIDE, heading, column).map((row) => {
+    const option = codeIn(row[column] ?? "");
+    expect(option.startsWith(prefix)).toBe(true);
+    return { name: option.slice(prefix.length), shown: row["Default"] ?? "" };
+  });
+}
+
+/** What the options' parser says of the least that is accepted, without one of its options. */
+function refusalWithout(table: OptionTable, name: string): string {
+  const { [name]: _, ...rest } = table.least;
+  try {
+    table.parse(rest);
+  } catch (error) {
+    if (error instanceof ConduitError) return error.message;
+  }
+  return "";
+}
+
+describe.each(tables)('the table "$column" under "$heading" in the guide', (table) => {
+  test("has the names that the code has, each once", () => {
+    expect(
+      documented(table)
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([...table.names].sort());
+  });
+
+  test.each(documented(table))("has the code's default of $name", ({ name, shown }) => {
+    const value = (table.config as Readonly<Record<string, unknown>>)[name];
+    if (shown === "required")
+      expect(refusalWithout(table, name)).toContain(`option ${table.prefix}${name}: is required`);
+    else if (shown === "none") expect([undefined, null, Number.POSITIVE_INFINITY]).toContain(value);
+    else if (shown === "see below") expect(value).toEqual(parseClientOptions(client).reconnect);
+    else expect(value).toEqual(JSON.parse(codeIn(shown)));
+  });
+});

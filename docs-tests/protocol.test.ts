@@ -1,0 +1,147 @@
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import * as limits from "../packages/core/src/limits.ts";
+import { decodeBase64 } from "../packages/core/src/session/base64.ts";
+import { extensionNames } from "../packages/core/src/session/extensions.ts";
+import { ScramClient, ScramServer, ScramServerKeys } from "../packages/core/src/session/scram.ts";
+import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
+import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
+import { FrameWriter } from "../packages/core/src/wire/frame-writer.ts";
+import { PayloadReader } from "../packages/core/src/wire/payload-reader.ts";
+import { nodeRuntime } from "../packages/node/src/runtime.ts";
+import { codeBlocks, codeIn, readText, tableRows } from "./lib/markdown.ts";
+import { annotation } from "./lib/programs.ts";
+
+const FILE = "PROTOCOL.md";
+const text = readText(FILE);
+
+/** The code of the block that has the comment `<!-- name: value -->`. */
+function blockWith(name: string, value: string): string {
+  const block = codeBlocks(FILE).find((one) => annotation(one, name) === value);
+  if (block === undefined) throw new Error(`${FILE} has no block with <!-- ${name}: ${value} -->`);
+  return block.code;
+}
+
+/** The bytes of a dump: pairs of hex digits at the beginning of each line; what stands behind them are remarks. */
+function dumpedBytes(dump: string): string {
+  return dump
+    .split("\n")
+    .map((line) => /^(?:[0-9a-f]{2} {1,2})*[0-9a-f]{2}(?= |$)/.exec(line)?.[0].replaceAll(" ", "") ?? "")
+    .join("");
+}
+
+function tableOf(heading: string, column: string): string[] {
+  return tableRows(text, heading, column).map((row) => `${codeIn(row[column] ?? "")} ${codeIn(row["Name"] ?? "")}`);
+}
+
+function inHex(numbers: Readonly<Record<string, number>>): string[] {
+  return Object.entries(numbers).map(([name, number]) => `0x${number.toString(16).padStart(4, "0")} ${name}`);
+}
+
+describe("frames in PROTOCOL.md", () => {
+  test("the table of types has those of the code", () => {
+    expect(tableOf("Frame types", "Type")).toEqual(inHex(FrameType));
+  });
+
+  test("the table of flags has those of the code", () => {
+    expect(tableOf("Flags", "Flag")).toEqual(inHex(Flag));
+  });
+
+  const writer = new FrameWriter({ wallClock: () => 1_702_500_000_123, maxMessageBytes: 1024, compress: null });
+  const written = (): string => Buffer.from(writer.bytes.subarray(writer.start, writer.end)).toString("hex");
+
+  test("the dump of a request is what the encoder writes", () => {
+    writer.rpcRequest(1, 0, "add", { a: 1, b: 2.5 }, 30_000);
+    expect(dumpedBytes(blockWith("frame", "request"))).toBe(written());
+  });
+
+  test("the dump of a response is what the encoder writes", () => {
+    writer.rpcResponse(1, 0, 3.5);
+    expect(dumpedBytes(blockWith("frame", "response"))).toBe(written());
+  });
+
+  test("the dump of a request is what its description says", () => {
+    const decoder = new FrameDecoder(1024);
+    decoder.push(new Uint8Array(Buffer.from(dumpedBytes(blockWith("frame", "request")), "hex")));
+    expect(decoder.next()).toBe(true);
+    const reader = new PayloadReader(nodeRuntime.inflate, 1024);
+    reader.readRpcRequest(decoder);
+    const { type, timestampMs, correlationHi, correlationLo } = decoder;
+    expect({ type, timestampMs, id: correlationHi * 2 ** 32 + correlationLo }).toEqual({
+      type: FrameType.RPC_REQUEST,
+      timestampMs: Date.parse("2023-12-13T20:40:00.123Z"),
+      id: 4_294_967_296,
+    });
+    expect([reader.name, reader.value, reader.timeoutMs]).toEqual(["add", { a: 1, b: 2.5 }, 30_000]);
+  });
+});
+
+describe("SCRAM in PROTOCOL.md", () => {
+  const shown = (block: string): Map<string, string> =>
+    new Map(block.split("\n").map((line) => line.split(/ {2,}/) as [string, string]));
+  const messages = shown(blockWith("scram", "messages"));
+  const message = (name: string): string => messages.get(`${name}-message`) ?? "";
+  const attribute = (from: string, name: string): string =>
+    message(from)
+      .split(",")
+      .find((part) => part.startsWith(`${name}=`))
+      ?.slice(2) ?? "";
+
+  const { crypto } = nodeRuntime;
+  const username = attribute("client-first", "n");
+  const clientNonce = attribute("client-first", "r");
+  const serverNonce = attribute("server-first", "r").slice(clientNonce.length);
+  const salt = decodeBase64(attribute("server-first", "s")) as Uint8Array;
+  const iterations = Number(attribute("server-first", "i"));
+  const password = "pencil";
+
+  test("the client of this library sends the example's messages", async () => {
+    const client = new ScramClient({ username, password, crypto, nonce: clientNonce });
+    expect(client.clientFirst).toBe(message("client-first"));
+    expect(await client.challenge(message("server-first"))).toBe(message("client-final"));
+    client.verify(message("server-final"));
+  });
+
+  test("the server of this library sends the example's messages", async () => {
+    const keys = await ScramServerKeys.derive({ password, crypto, iterations, salt });
+    const server = new ScramServer(keys, crypto, serverNonce);
+    expect(await server.first(message("client-first"))).toBe(message("server-first"));
+    expect(await server.final(message("client-final"))).toEqual({ ok: true, serverFinal: message("server-final") });
+  });
+
+  test("the values in between come out of the formulas", () => {
+    const hmac = (key: Buffer, data: string): Buffer => createHmac("sha256", key).update(data).digest();
+    const salted = pbkdf2Sync(password, salt, iterations, 32, "sha256");
+    const clientKey = hmac(salted, "Client Key");
+    const storedKey = createHash("sha256").update(clientKey).digest();
+    const bare = message("client-first").slice(3);
+    const authMessage = `${bare},${message("server-first")},c=biws,r=${attribute("server-first", "r")}`;
+    const values = { SaltedPassword: salted, ClientKey: clientKey, StoredKey: storedKey };
+    const others = { ClientSignature: hmac(storedKey, authMessage), ServerKey: hmac(salted, "Server Key") };
+    const expected = Object.entries({ ...values, ...others }).map(([name, value]) => [name, value.toString("hex")]);
+    expect([...shown(blockWith("scram", "values"))]).toEqual(expected);
+  });
+});
+
+describe("facts in PROTOCOL.md", () => {
+  test("the table of extensions has those of the code", () => {
+    expect(tableRows(text, "Extensions", "Extension").map((row) => codeIn(row["Extension"] ?? ""))).toEqual([
+      ...extensionNames,
+    ]);
+  });
+
+  test.each([
+    ["the default size limit", "10,485,760 bytes by default", limits.DEFAULT_MAX_MESSAGE_BYTES],
+    ["the largest size limit", "104,857,600 at most", limits.PROTOCOL_MAX_MESSAGE_BYTES],
+    ["the size limit before login", "at most 16,384 bytes of payload", limits.MAX_HANDSHAKE_BYTES],
+    ["the depth", "nest at most 128 deep", limits.MAX_DEPTH],
+    ["the size from which on payloads are compressed", "larger than 1,024 bytes", limits.COMPRESSION_THRESHOLD_BYTES],
+    ["the fewest iterations", "iterations below 4,096", limits.SCRAM_MIN_ITERATIONS],
+    ["the most iterations", "above 1,000,000 (", limits.SCRAM_MAX_ITERATIONS],
+    ["the default iterations", "uses 15,000 unless", limits.SCRAM_ITERATIONS],
+    ["the hold after a plain peer's login", "waits 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
+  ])("%s is the code's", (_, phrase, value) => {
+    expect(text).toContain(phrase);
+    expect(phrase).toContain(value.toLocaleString("en-US"));
+  });
+});

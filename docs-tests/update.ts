@@ -1,0 +1,31 @@
+/**
+ * `node docs-tests/update.ts`: brings up to date what the documentation shows of the repository itself, the files under
+ * `<!-- file: path -->` and the state diagram. The tests fail when something is to be done here.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { toMermaid } from "../packages/core/src/session/connection-state.ts";
+import { type CodeBlock, codeBlocks, markdownFiles, ROOT, readText } from "./lib/markdown.ts";
+import { annotation } from "./lib/programs.ts";
+
+/** What `block` is to show, or null if that is up to its author. */
+function wanted(block: CodeBlock): string | null {
+  const file = annotation(block, "file");
+  if (file !== null) return readText(file).trimEnd();
+  return block.file === "ARCHITECTURE.md" && block.language === "mermaid" ? toMermaid() : null;
+}
+
+for (const file of markdownFiles()) {
+  const path = join(ROOT, file);
+  const lines = readFileSync(path, "utf8").split("\n");
+  let changed = false;
+  // From the last to the first: line numbers above stay as they are.
+  for (const block of codeBlocks(file).reverse()) {
+    const code = wanted(block);
+    if (code === null || code === block.code) continue;
+    lines.splice(block.line - 1, block.code.split("\n").length, ...code.split("\n"));
+    changed = true;
+    console.log(`${file}:${block.line} updated`);
+  }
+  if (changed) writeFileSync(path, lines.join("\n"));
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+import type { Program } from "./lib/program.ts";
+import { startProgram, startServer } from "./lib/test-support.ts";
+
+async function openChat(): Promise<{ server: Program; join: (...args: string[]) => Promise<Program> }> {
+  const { server, env } = await startServer("chat/server.ts");
+  const join = async (...args: string[]): Promise<Program> => {
+    const client = startProgram("chat/client.ts", { args, env });
+    await client.line(/^- you are /);
+    return client;
+  };
+  return { server, join };
+}
+
+describe("the chat example", { timeout: 30_000 }, () => {
+  test("what is said in a room is heard by its members and by nobody else", async () => {
+    const { join } = await openChat();
+    const ada = await join("Ada", "math");
+    const grace = await join("Grace", "math");
+    const linus = await join("Linus", "kernel");
+    grace.type("A nanosecond is 30 cm");
+    await ada.line(/^<Grace> A nanosecond is 30 cm$/);
+    linus.type("/msg Ada done");
+    await ada.line(/^\*Linus\* done$/);
+    expect(linus.output).not.toContain("nanosecond");
+  });
+
+  test("a member that leaves is announced to the room, whether it quits or is killed", async () => {
+    const { join } = await openChat();
+    const ada = await join("Ada");
+    const grace = await join("Grace");
+    const linus = await join("Linus");
+    await ada.line(/^- Linus is here$/);
+    grace.type("/quit");
+    await ada.line(/^- Grace left$/);
+    await linus.kill();
+    await ada.line(/^- Linus left$/);
+    expect(await grace.ended).toEqual({ code: 0, signal: null });
+  });
+
+  test("rooms and nicknames can be changed, and a taken nickname is refused", async () => {
+    const { join } = await openChat();
+    const ada = await join("Ada");
+    const grace = await join("Grace");
+    grace.type("/nick Ada");
+    await grace.line(/^! The nickname Ada is taken$/);
+    grace.type("/nick Hopper");
+    await ada.line(/^- Grace is now Hopper$/);
+    ada.type("/who");
+    await ada.line(/^- Ada, Hopper$/);
+    grace.type("/join navy");
+    await ada.line(/^- Hopper left$/);
+    ada.type("Anyone?");
+    await ada.line(/^- nobody else is here$/);
+  });
+
+  test("the server's graceful stop is told to the clients with its reason", async () => {
+    const { server, join } = await openChat();
+    const ada = await join("Ada");
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+    await ada.line(/^- disconnected: The server is stopping$/);
+    ada.endInput();
+    expect(await ada.ended).toEqual({ code: 0, signal: null });
+  });
+});

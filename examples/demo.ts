@@ -1,0 +1,216 @@
+/**
+ * The demo: starts the complete example's server as a process of its own, drives it with several clients and shows what
+ * goes over the wire. It checks what it shows: exit code 0 means that everything was as it should be.
+ *
+ *     pnpm demo
+ */
+
+import { isDeepStrictEqual } from "node:util";
+import { Client, type CloseReason, ConduitError, type Disposer, ErrorCode, errorCodeName } from "@netconduit/node";
+import * as v from "valibot";
+import { check, checkCount, deadline, Mismatch, timed, waitFor } from "./lib/demo-checks.ts";
+import { arrow, closing, fact, opening, printError, step } from "./lib/demo-output.ts";
+import { Program } from "./lib/program.ts";
+
+const PASSWORD = "secret123";
+/** Far longer than all of it takes; a demo that hangs helps nobody. */
+const PATIENCE_MS = 30_000;
+const CALLS = 500;
+
+const Joined = v.object({ id: v.string() });
+const Chat = v.object({ from: v.string(), message: v.string(), timestamp: v.number() });
+const Stats = v.object({ clients: v.number(), uptime: v.number() });
+const FieldErrors = v.object({
+  errors: v.array(v.object({ field: v.string(), message: v.string(), code: v.number() })),
+});
+
+/** The next message of a type. */
+function next<T>(client: Client, type: string, schema: v.GenericSchema<unknown, T>): Promise<T> {
+  const heard = new Promise<T>((resolve) => {
+    const remove: Disposer = client.on(type, schema, (data) => {
+      remove();
+      resolve(data);
+    });
+  });
+  return waitFor(`the message ${type} to ${client.config.name}`, heard);
+}
+
+/** The error that `work` is to fail with. */
+async function failure(what: string, work: () => Promise<unknown>): Promise<{ error: ConduitError; ms: number }> {
+  const startedAt = performance.now();
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof ConduitError) return { error, ms: performance.now() - startedAt };
+    throw error;
+  }
+  throw new Mismatch(`${what} should have failed`);
+}
+
+async function callFails(client: Client, params: Record<string, unknown>, method = "calculate"): Promise<ConduitError> {
+  const { name } = client.config;
+  const { error, ms } = await failure(`${method} of ${name}`, () => client.call(method, params));
+  arrow(name, "server", `${method}`, params);
+  arrow("server", name, `error ${error.code}`, error.message, ms);
+  return error;
+}
+
+/** @param clients gets every client made, to be disconnected in the end. */
+async function run(server: Program, clients: Client[]): Promise<void> {
+  const [, host = "", port = ""] = await waitFor("the server's address", server.line(/^Listening on (.+):(\d+)$/));
+  opening(`netconduit: a server (process ${server.pid}) on ${host}:${port}, and the clients in this one`);
+  const clientOf = (name: string, password = PASSWORD): Client => {
+    const client = new Client({ host, port: Number(port), name, password, reconnect: { enabled: false } });
+    clients.push(client);
+    return client;
+  };
+  const [ada, grace, linus] = [clientOf("Ada"), clientOf("Grace"), clientOf("Linus")];
+
+  step("Clients log in, and are told of each other by broadcasts");
+  const ids = new Map<Client, string>();
+  for (const [client, others] of [
+    [ada, []],
+    [grace, [ada]],
+    [linus, [ada, grace]],
+  ] as const) {
+    const told = others.map((other) => next(other, "user_join", Joined));
+    const { ms } = await timed(() => client.connect());
+    arrow(client.config.name, "server", "log in", "SCRAM-SHA-256: the password itself is never sent", ms);
+    for (const [index, { id }] of (await Promise.all(told)).entries()) {
+      arrow("server", others[index]?.config.name ?? "", "user_join", { id });
+      check("The id told of a new client", id, ids.get(client) ?? id);
+      ids.set(client, id);
+    }
+  }
+  check("The server's name and version", `${ada.serverInfo?.name} ${ada.serverInfo?.version}`, "ExampleServer 1.0.0");
+  const mallory = clientOf("Mallory", "guess");
+  const refused = await failure("The login with a wrong password", () => mallory.connect());
+  arrow("Mallory", "server", "log in", "with a wrong password");
+  arrow("server", "Mallory", `error ${refused.error.code}`, refused.error.message, refused.ms);
+  check("The code of a wrong password", errorCodeName(refused.error.code), "AUTH_FAILED");
+
+  step("A message, and the reply to it");
+  const ping = await timed(() => ada.request<{ pong: boolean; time: number }>("ping"));
+  arrow("Ada", "server", "ping", {});
+  arrow("server", "Ada", "reply", ping.value, ping.ms);
+  check("The reply to ping", ping.value.pong, true);
+  check("The type of the time in it", typeof ping.value.time, "number");
+
+  step("Grace chats: a reply to her, a broadcast to everyone else");
+  let echoes = 0;
+  const noEcho = grace.on("chat", () => {
+    echoes += 1;
+  });
+  const heard = [ada, linus].map((client) => next(client, "chat", Chat));
+  const message = "Hello, 世界! 👋";
+  const sent = await timed(() => grace.request("chat", { message }));
+  arrow("Grace", "server", "chat", { message });
+  arrow("server", "Grace", "reply", sent.value, sent.ms);
+  check("The reply to chat", sent.value, { sent: true });
+  for (const [index, { from, message: text }] of (await Promise.all(heard)).entries()) {
+    arrow("server", index === 0 ? "Ada" : "Linus", "chat", { from, message: text });
+    check("The message heard", text, message);
+    check("The sender told", from, ids.get(grace));
+  }
+  await grace.request("ping");
+  noEcho();
+  check("The number of messages that came back to their sender", echoes, 0);
+
+  step("Calls");
+  for (const [client, a, operation, b, result] of [
+    [ada, 6, "multiply", 7, 42],
+    [grace, 1, "divide", 8, 0.125],
+    [linus, 2 ** 40, "subtract", 1, 1_099_511_627_775],
+  ] as const) {
+    const call = await timed(() => client.call("calculate", { a, b, operation }));
+    arrow(client.config.name, "server", "calculate", { a, b, operation });
+    arrow("server", client.config.name, "result", call.value, call.ms);
+    check(`The result of ${a} ${operation} ${b}`, call.value, { result });
+  }
+  const stats = await timed(() => ada.call("get_stats", {}, { result: Stats }));
+  arrow("Ada", "server", "get_stats", {});
+  arrow("server", "Ada", "result", stats.value, stats.ms);
+  check("The number of clients", stats.value.clients, 3);
+  const methods = await timed(() => ada.discover());
+  const names = methods.value.map(({ name }) => name).sort();
+  arrow("Ada", "server", "discover", "which methods are there?");
+  arrow("server", "Ada", "methods", names.join(", "), methods.ms);
+  check("The methods", names, ["calculate", "get_stats"]);
+  const many = await timed(() =>
+    Promise.all(Array.from({ length: CALLS }, (_, a) => linus.call("calculate", { a, b: 1, operation: "add" }))),
+  );
+  arrow("Linus", "server", "calculate", `${CALLS} times at once`);
+  arrow("server", "Linus", "results", `all ${CALLS}, each to its own call`, many.ms);
+  const wrong = many.value.filter((answer, a) => !isDeepStrictEqual(answer, { result: a + 1 }));
+  check(`The wrong results among ${CALLS}`, wrong, []);
+
+  step("What goes wrong has a code, and says where");
+  const invalid = await callFails(ada, { a: "two", operation: "add" });
+  const { errors } = v.parse(FieldErrors, invalid.details);
+  for (const { field, code, message: text } of errors) fact(`${field}: ${text} (${errorCodeName(code)})`);
+  check("The code", errorCodeName(invalid.code), "VALIDATION");
+  check(
+    "The codes of the fields",
+    errors.map(({ field, code }) => [field, code]),
+    [
+      ["a", ErrorCode.INVALID_TYPE],
+      ["b", ErrorCode.MISSING_FIELD],
+    ],
+  );
+  const unknown = await callFails(grace, { a: 1, b: 2, operation: "modulo" });
+  check("The code and details", [unknown.code, unknown.details], [ErrorCode.VALIDATION, { field: "operation" }]);
+  check(
+    "The code of the application's own error",
+    (await callFails(linus, { a: 1, b: 0, operation: "divide" })).code,
+    400,
+  );
+  check("The code", (await callFails(ada, {}, "no_such_method")).code, ErrorCode.METHOD_NOT_FOUND);
+
+  step("A client leaves, then the server stops gracefully");
+  const left = next(ada, "user_leave", Joined);
+  const leaving = await timed(() => grace.disconnect());
+  arrow("Grace", "server", "close", "what was sent is flushed first", leaving.ms);
+  const { id } = await left;
+  arrow("server", "Ada", "user_leave", { id });
+  check("The id of the client that left", id, ids.get(grace));
+  const goodbyes = [ada, linus].map((client) =>
+    waitFor(
+      "the server's goodbye",
+      new Promise<CloseReason>((resolve) => client.onDisconnect((_, reason) => resolve(reason))),
+    ),
+  );
+  const stopped = await timed(() => waitFor("the server's end", server.stop("SIGTERM")));
+  arrow("demo", "server", "SIGTERM", "finish what runs, tell the clients, then end");
+  for (const [index, { code, message: text, byPeer }] of (await Promise.all(goodbyes)).entries()) {
+    arrow("server", index === 0 ? "Ada" : "Linus", "close", text);
+    check("The reason told to clients", [errorCodeName(code), byPeer], ["SERVER_STOPPING", true]);
+  }
+  fact(`server process ended with code ${stopped.value.code}`, stopped.ms);
+  check("The server's end", stopped.value, { code: 0, signal: null });
+  check("The server's last word", server.output.split("\n").includes("Shutting down. Goodbye!"), true);
+}
+
+async function main(): Promise<number> {
+  const startedAt = performance.now();
+  const clients: Client[] = [];
+  const server = new Program("complete/server.ts", {
+    env: { HOST: "127.0.0.1", PORT: "0", PASSWORD, NETCONDUIT: "0" },
+  });
+  const tooLate = deadline(PATIENCE_MS);
+  try {
+    await Promise.race([tooLate.promise, run(server, clients)]);
+    closing(`${checkCount()} checks, all as they should be.`, performance.now() - startedAt);
+    return 0;
+  } catch (error) {
+    const expected = error instanceof Mismatch || error instanceof ConduitError;
+    const text = expected ? error.message : error instanceof Error ? error.stack : String(error);
+    printError(`The demo failed: ${text}\n\nThe server printed:\n${server.output}`);
+    return 1;
+  } finally {
+    tooLate.end();
+    await Promise.all(clients.map((client) => client.disconnect()));
+    await server.kill();
+  }
+}
+
+process.exitCode = await main();

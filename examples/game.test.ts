@@ -1,0 +1,41 @@
+import { describe, expect, test } from "vitest";
+import { startProgram, startServer } from "./lib/test-support.ts";
+
+const QUICK = { TICK_MS: "5" };
+
+describe("the game example", { timeout: 30_000 }, () => {
+  test("two players race until one has all coins, and both are told the same result and sent home", async () => {
+    const { server, env } = await startServer("game/server.ts", { env: QUICK });
+    const ada = startProgram("game/bot.ts", { args: ["Ada"], env });
+    const grace = startProgram("game/bot.ts", { args: ["Grace"], env });
+    const [, winner = "", ticks = ""] = await server.line(/^(Ada|Grace) wins after (\d+) ticks$/);
+    const [champion, other] = winner === "Ada" ? [ada, grace] : [grace, ada];
+    await champion.line(new RegExp(`^I won in ${ticks} ticks!$`));
+    await other.line(new RegExp(`^${winner} won in ${ticks} ticks$`));
+    for (const bot of [ada, grace]) {
+      await bot.line(/^Disconnected: Thanks for playing$/);
+      expect(await bot.ended).toEqual({ code: 0, signal: null });
+    }
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+  });
+
+  test("players that want to play again get another match", async () => {
+    const { server, env } = await startServer("game/server.ts", { env: { ...QUICK, GOAL: "1" } });
+    const ada = startProgram("game/bot.ts", { args: ["Ada", "3"], env });
+    const grace = startProgram("game/bot.ts", { args: ["Grace", "3"], env });
+    await server.line(/^The match begins: /, 3);
+    await Promise.all([ada.line(/won in/, 3), grace.line(/won in/, 3)]);
+    expect(await ada.ended).toEqual({ code: 0, signal: null });
+    expect(await grace.ended).toEqual({ code: 0, signal: null });
+  });
+
+  test("a client over the rate limit is refused with the time after which it may try again, and then may", async () => {
+    const { server, env } = await startServer("game/server.ts");
+    const spectator = startProgram("game/impatient.ts", { env });
+    const [, refused] = await spectator.line(/^(\d+) of 500 looks were refused: rate limited, again in 0\.\d+ s$/);
+    expect(Number(refused)).toBeGreaterThan(300);
+    await spectator.line(/^One look later: waiting, tick 0$/);
+    await server.line(/^Impatient spectator is over the rate limit$/);
+    expect(await spectator.ended).toEqual({ code: 0, signal: null });
+  });
+});

@@ -1,0 +1,62 @@
+/** What the demo prints: numbered steps, who tells whom what, and how long it took. Colour only on a terminal. */
+
+import { inspect, styleText } from "node:util";
+
+type Style = Parameters<typeof styleText>[0];
+
+const NAME_WIDTH = 7;
+const LABEL_WIDTH = 14;
+/** Where the time column ends. */
+const LINE_WIDTH = 100;
+/** An id is 36 characters of which 8 tell it apart here. */
+const UUID = /\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
+let steps = 0;
+
+function styled(style: Style, text: string): string {
+  return process.stdout.isTTY && process.env.NO_COLOR === undefined ? styleText(style, text) : text;
+}
+
+function milliseconds(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** `text`, which is drawn as `plain` is long, and the time at the right margin. */
+function withTime(text: string, plain: string, ms: number | undefined): string {
+  if (ms === undefined) return text;
+  const time = milliseconds(ms);
+  return `${text}${" ".repeat(Math.max(2, LINE_WIDTH - plain.length - time.length))}${styled("dim", time)}`;
+}
+
+export function opening(text: string): void {
+  console.log(styled("bold", text));
+}
+
+/** Begins the next step. */
+export function step(title: string): void {
+  steps += 1;
+  console.log(`\n${styled("bold", `${steps}. ${title}`)}`);
+}
+
+/** One thing that went over the wire; `ms` is the round trip if it answers something. */
+export function arrow(from: string, to: string, label: string, value: unknown, ms?: number): void {
+  const names = `${from.padStart(NAME_WIDTH)} → ${to.padEnd(NAME_WIDTH)}`;
+  const full = typeof value === "string" ? value : inspect(value, { breakLength: Number.POSITIVE_INFINITY });
+  const text = full.replace(UUID, "$1…");
+  const plain = `${names}  ${label.padEnd(LABEL_WIDTH)}  ${text}`;
+  const style: Style = label.startsWith("error") ? "red" : from === "server" ? "green" : "cyan";
+  console.log(withTime(`${styled("dim", names)}  ${styled(style, label.padEnd(LABEL_WIDTH))}  ${text}`, plain, ms));
+}
+
+/** A line that belongs to what was printed before it. */
+export function fact(text: string, ms?: number): void {
+  const plain = `${" ".repeat(2 * NAME_WIDTH + LABEL_WIDTH + 7)}${text}`;
+  console.log(withTime(plain, plain, ms));
+}
+
+export function closing(text: string, ms: number): void {
+  console.log(`\n${styled("green", text)} ${styled("dim", `It took ${milliseconds(ms)}.`)}`);
+}
+
+export function printError(text: string): void {
+  console.error(`\n${text}`);
+}

@@ -1,0 +1,21 @@
+import { onTestFinished } from "vitest";
+import { Program, type ProgramOptions } from "./program.ts";
+
+/** Starts an example for the running test; whatever becomes of the test, the program is gone after it. */
+export function startProgram(script: string, options: ProgramOptions = {}): Program {
+  const program = new Program(script, options);
+  onTestFinished(async () => {
+    await program.kill();
+  });
+  return program;
+}
+
+/** Starts a server on a free port of 127.0.0.1, and resolves once it listens. `env` points its clients there. */
+export async function startServer(
+  script: string,
+  options: ProgramOptions = {},
+): Promise<{ server: Program; env: Readonly<Record<string, string>> }> {
+  const server = startProgram(script, { ...options, env: { HOST: "127.0.0.1", PORT: "0", ...options.env } });
+  const [, port = ""] = await server.line(/^Listening on 127\.0\.0\.1:(\d+)/);
+  return { server, env: { HOST: "127.0.0.1", PORT: port } };
+}

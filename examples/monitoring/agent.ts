@@ -1,0 +1,46 @@
+/**
+ * A monitoring agent: it answers the server's `collect`, and comes back by itself whenever the connection is lost.
+ *
+ *     node examples/monitoring/agent.ts web-1
+ *
+ * From the environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA
+ * (PEM file with the CA of the server's certificate; without it plain TCP).
+ */
+
+import { Client } from "@netconduit/node";
+import type { Sample } from "./samples.ts";
+
+const { HOST = "127.0.0.1", PORT = "8080", SOCKET, PASSWORD = "secret123", TLS_CA } = process.env;
+const [, , agent = "agent"] = process.argv;
+
+const client = new Client({
+  name: agent,
+  host: HOST,
+  port: Number(PORT),
+  path: SOCKET,
+  password: PASSWORD,
+  tls: TLS_CA === undefined ? undefined : { ca: TLS_CA },
+  // For ever, at first after 0 to 200 ms, in the end after 0 to 5 s.
+  reconnect: { attempts: 0, delayMs: 200, maxDelayMs: 5000 },
+});
+
+client.rpc(
+  "collect",
+  (): Sample => ({
+    memoryMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
+    uptimeSeconds: Math.round(process.uptime()),
+  }),
+);
+
+// After every login, the first one too: a new connection starts with nothing.
+client.onConnect(() => client.call("register", { agent }));
+client.onDisconnect((_client, reason) => console.log(`Disconnected: ${reason.message}`));
+client.onReconnect(() => console.log("Connected again"));
+client.onError((error, { stage }) => console.log(`Error (${stage}): ${error.message}`));
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => void client.disconnect("The agent is stopped"));
+}
+
+await client.connect();
+console.log(`${agent} is connected to ${client.serverInfo?.name}`);

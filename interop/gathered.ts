@@ -1,0 +1,26 @@
+/** What arrives, in order, and promises for as much of it as a test awaits. */
+export class Gathered<T = unknown> {
+  readonly items: T[] = [];
+  #waiters: { readonly count: number; resolve(items: T[]): void }[] = [];
+
+  /** To be handed over as a handler: returns nothing. */
+  readonly add = (item: T): void => {
+    this.items.push(item);
+    const due = this.#waiters.filter(({ count }) => count <= this.items.length);
+    this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter));
+    for (const { resolve } of due) resolve(this.items);
+  };
+
+  /** All that has arrived, once it is `count` items. */
+  atLeast(count: number): Promise<T[]> {
+    if (this.items.length >= count) return Promise.resolve(this.items);
+    return new Promise((resolve) => {
+      this.#waiters.push({ count, resolve });
+    });
+  }
+
+  /** The first item. */
+  async first(): Promise<T> {
+    return (await this.atLeast(1))[0] as T;
+  }
+}

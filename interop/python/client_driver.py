@@ -1,0 +1,124 @@
+"""netconduit's client, driven by a test: any number of clients, each with a name."""
+
+import asyncio
+import contextlib
+
+from conduit import Client, ClientDescriptor
+
+from driver import Driver
+
+driver = Driver()
+clients = {}
+
+
+def make(options):
+    return Client(ClientDescriptor(**{"server_host": "127.0.0.1", "reconnect_enabled": False, **options}))
+
+
+@driver.command
+async def connect(client, options, on=()):
+    """Connects. Each type in `on` gets a handler that reports what arrives as the event `message`."""
+    made = make(options)
+
+    def listen(message_type):
+        @made.on(message_type)
+        async def report(data):
+            driver.emit("message", client=client, type=message_type, data=data)
+
+    for message_type in on:
+        listen(message_type)
+
+    @made.on_disconnect
+    async def disconnected(_):
+        driver.emit("disconnect", client=client)
+
+    @made.on_reconnect
+    async def reconnected(_):
+        driver.emit("reconnect", client=client)
+
+    logged = len(driver.log.lines)
+    connected = await made.connect()
+    if connected:
+        clients[client] = made
+    return {"connected": connected, "log": driver.log.lines[logged:], "server_info": made.health()["server_info"]}
+
+
+@driver.command
+async def send(client, type, data):
+    await clients[client].send(type, data)
+
+
+@driver.command
+async def burst(client, type, count):
+    for n in range(count):
+        await clients[client].send(type, {"n": n})
+
+
+@driver.command
+async def call(client, method, params):
+    return await clients[client].rpc.call(method, args=params)
+
+
+@driver.command
+async def call_no_wait(client, method, params):
+    await clients[client].rpc.call_no_wait(method, args=params)
+
+
+@driver.command
+async def discover(client):
+    return await clients[client].rpc.discover()
+
+
+@driver.command
+async def logins(options, count, at_once):
+    """Logs in `count` times, `at_once` at a time, and says how many logins there were and which welcomes arrived."""
+    gate = asyncio.Semaphore(at_once)
+    connected = []
+    welcomes = []
+
+    async def login():
+        async with gate:
+            client = make(options)
+            welcome = asyncio.Event()
+
+            @client.on("welcome")
+            async def welcomed(data):
+                welcomes.append(data["id"])
+                welcome.set()
+
+            if await client.connect():
+                connected.append(client)
+                # A welcome that was lost never comes: this only bounds the wait for it.
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(welcome.wait(), timeout=20)
+            await client.disconnect()
+
+    await asyncio.gather(*(login() for _ in range(count)))
+    return {"logins": len(connected), "welcomes": len(welcomes), "different": len(set(welcomes))}
+
+
+@driver.command
+async def heartbeat(client):
+    """Its heartbeat's counters; netconduit keeps them to itself."""
+    stats = clients[client]._connection._heartbeat.stats
+    return {"connected": clients[client].is_connected, "sent": stats.pings_sent, "answered": stats.pongs_received}
+
+
+@driver.command
+async def log():
+    return driver.log.lines
+
+
+@driver.command
+async def disconnect(client):
+    await clients.pop(client).disconnect()
+
+
+@driver.command
+async def disconnect_all():
+    for name in list(clients):
+        await disconnect(name)
+    driver.log.lines.clear()
+
+
+driver.run()

@@ -1,0 +1,85 @@
+"""Makes the Python environment that the interop tests run netconduit in, once, and says where it is.
+
+Usage: prepare.py FOLDER REQUIREMENT
+
+Prints one line of JSON: {"python": path, "version": netconduit's} or {"reason": why there is none}. Several test files
+may start this at the same moment: a lock that the system drops with its process lets one of them do the work.
+Runs on any Python 3, so that one that is too old can say so.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+OLDEST_PYTHON = (3, 10)
+
+
+class Unavailable(Exception):
+    """Why there is no environment."""
+
+
+@contextlib.contextmanager
+def locked(path):
+    with open(path, "a+") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except ImportError:
+            import msvcrt
+
+            # Tries for ten seconds at a time.
+            while True:
+                with contextlib.suppress(OSError):
+                    file.seek(0)
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                    break
+        yield
+
+
+def run(step, *command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    output = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode != 0:
+        # pip says what went wrong in its first error, and repeats itself from there on.
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        errors = [line for line in lines if line.upper().startswith("ERROR")]
+        told = (errors or lines or ["exit code %d" % done.returncode])[0]
+        raise Unavailable("%s failed: %s" % (step, told[:300]))
+    return output
+
+
+def prepare(folder, requirement):
+    if sys.version_info < OLDEST_PYTHON:
+        found, wanted = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
+        raise Unavailable("netconduit needs Python %s or newer, found %s" % (wanted, found))
+    python = os.path.join(folder, "Scripts", "python.exe") if os.name == "nt" else os.path.join(folder, "bin", "python")
+    # Written last: an environment without it was left unfinished. A Python that went away leaves a dangling link.
+    ready = os.path.join(folder, "ready.json")
+    if os.path.exists(ready) and os.path.exists(python):
+        with open(ready) as file:
+            return json.load(file)
+    run("python -m venv", sys.executable, "-m", "venv", "--clear", folder)
+    retries = "5" if os.environ.get("NETCONDUIT_INTEROP") == "required" else "1"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", retries, "--timeout", "15"]
+    run('pip install "%s"' % requirement, *pip, "install", "--quiet", requirement)
+    code = "import conduit, importlib.metadata; print(importlib.metadata.version('netconduit'))"
+    found = {"python": python, "version": run("import conduit", python, "-c", code).splitlines()[-1]}
+    with open(ready, "w") as file:
+        json.dump(found, file)
+    return found
+
+
+def main(folder, requirement):
+    try:
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with locked(folder + ".lock"):
+            answer = prepare(folder, requirement)
+    except (Unavailable, OSError) as error:
+        answer = {"reason": str(error)}
+    print(json.dumps(answer))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,144 @@
+"""netconduit's server, driven by a test: any number of servers, each with a name and the same methods and handlers."""
+
+import asyncio
+import socket
+
+from conduit import Server, ServerDescriptor
+from pydantic import BaseModel
+
+from driver import Driver
+
+driver = Driver()
+servers = {}
+
+
+class AddRequest(BaseModel):
+    a: int
+    b: int
+
+
+def register(server, name):
+    @server.rpc
+    async def add(request: AddRequest) -> int:
+        """Adds two numbers."""
+        return request.a + request.b
+
+    @server.rpc
+    async def echo(value):
+        driver.emit("echo", server=name, value=value)
+        return value
+
+    @server.rpc
+    async def note(text: str):
+        driver.emit("note", server=name, text=text)
+
+    @server.rpc
+    async def refuse():
+        return server.error("Not today", code=3003, details={"weekday": "Monday"})
+
+    @server.rpc
+    async def fail():
+        raise RuntimeError("the disk is full")
+
+    @server.rpc
+    async def never():
+        driver.emit("never", server=name)
+        # The read loop of this connection waits with it: nothing that comes later is even looked at.
+        await asyncio.Event().wait()
+
+    @server.on("hello")
+    async def hello(connection, data):
+        return {"message": "Hello, " + data["name"] + "!"}
+
+    @server.on("who")
+    async def who(connection, data):
+        return {"id": connection.id}
+
+    @server.on("echo")
+    async def echo_message(connection, data):
+        driver.emit("echo", server=name, value=data)
+        return data
+
+    counted = []
+
+    @server.on("count")
+    async def count(connection, data):
+        counted.append(data["n"])
+        if data["n"] == data["last"]:
+            driver.emit("counted", server=name, numbers=counted)
+
+    @server.on_client_connect
+    async def connected(connection):
+        await connection.send_message("welcome", {"id": connection.id})
+
+    @server.on_client_disconnect
+    async def disconnected(connection):
+        driver.emit("disconnect", server=name, connection=connection.id)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@driver.command
+async def start(server, options):
+    """Starts a server and returns its port. netconduit refuses port 0, so one is found and may be lost again."""
+    for _ in range(20):
+        port = free_port()
+        made = Server(ServerDescriptor(**{"host": "127.0.0.1", "port": port, **options}))
+        register(made, server)
+        try:
+            await made.start()
+        except OSError:
+            continue
+        servers[server] = made
+        return port
+    raise RuntimeError("no free port found")
+
+
+@driver.command
+async def broadcast(server, type, data, exclude):
+    return await servers[server].broadcast(type, data, exclude=set(exclude))
+
+
+@driver.command
+async def burst(server, type, count):
+    for connection in servers[server].connections:
+        for n in range(count):
+            await connection.send_message(type, {"n": n})
+
+
+@driver.command
+async def traffic(server):
+    """Bytes of each connection."""
+    every = [connection.stats for connection in servers[server].connections]
+    return [{"received": stats.bytes_received, "sent": stats.bytes_sent} for stats in every]
+
+
+@driver.command
+async def heartbeat(server):
+    """The heartbeat counters of each connection; netconduit keeps them to itself."""
+    every = [(connection, connection._heartbeat.stats) for connection in servers[server].connections]
+    return [
+        {"connected": connection.is_connected, "sent": stats.pings_sent, "answered": stats.pongs_received}
+        for connection, stats in every
+    ]
+
+
+@driver.command
+async def stop(server):
+    stopped = servers.pop(server)
+    # Server.stop() holds a lock that the end of each connection waits for, so it never ends while one is left.
+    for connection in stopped.connections:
+        await connection.stop()
+    await stopped.stop()
+
+
+@driver.command
+async def log():
+    return driver.log.lines
+
+
+driver.run()

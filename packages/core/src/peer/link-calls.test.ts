@@ -1,0 +1,499 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { ErrorCode, RpcError } from "../errors.ts";
+import type { HandlerContext } from "../rpc/call-context.ts";
+import { EPOCH_MS, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { FrameType } from "../wire/constants.ts";
+
+/** A client that is logged in to a raw server. */
+async function toRawServer(options: Record<string, unknown> = {}, login: Parameters<RawServer["admit"]>[0] = {}) {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client, errors } = testClient(runtime, options);
+  const connecting = client.connect();
+  const peer = await raw.admit(login);
+  await connecting;
+  return { runtime, raw, client, errors, peer };
+}
+
+/** A raw client of a server. */
+async function fromRawClient(options: Record<string, unknown> = {}, login: Parameters<typeof rawClient>[2] = {}) {
+  const runtime = fakeRuntime();
+  const { server, port, errors } = await testServer(runtime, options);
+  const peer = await rawClient(runtime, port, login);
+  return { runtime, server, errors, peer };
+}
+
+describe("a call", () => {
+  test("resolves with the result of its own reply, whatever the order of the replies", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const calls = [1, 2, 3].map((n) => outcome(client.call("m", { n })));
+    const requests = await peer.received();
+    for (const request of requests.reverse()) {
+      const { n } = request.payload?.["params"] as { n: number };
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: n * 10 }, request.hi, request.lo);
+    }
+    await runtime.settle();
+    expect(calls.map((call) => call.value)).toEqual([10, 20, 30]);
+  });
+
+  test("rejects with code, message and details of RPC_ERROR", async () => {
+    const { client, peer } = await toRawServer();
+    const call = client.call("m", {});
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    const payload = { success: false, error: "No such user", code: 4010, details: { id: 7 } };
+    peer.send(FrameType.RPC_ERROR, payload, request.hi, request.lo);
+    const error = await call.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(RpcError);
+    expect(error).toMatchObject({ code: 4010, message: "No such user", details: { id: 7 } });
+  });
+
+  test("rejects with TIMEOUT, tells the server, and ignores the late reply", async () => {
+    const { runtime, client, peer } = await toRawServer({ rpcTimeoutMs: 1000 });
+    const call = outcome(client.call("slow", {}));
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    await runtime.advance(990);
+    expect(call.state).toBe("pending");
+    await runtime.advance(30);
+    expect(call.error).toMatchObject({ code: ErrorCode.TIMEOUT, message: "'slow' timed out after 1000 ms" });
+    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ hi: request.hi, lo: request.lo });
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: 1 }, request.hi, request.lo);
+    await runtime.settle();
+    expect([call.settled, client.isConnected, client.health().pendingCalls]).toEqual([1, true, 0]);
+  });
+
+  test("takes its own timeoutMs; 0 waits as long as it takes", async () => {
+    const { runtime, client } = await toRawServer({ rpcTimeoutMs: 1000 });
+    const short = outcome(client.call("m", {}, { timeoutMs: 100 }));
+    const endless = outcome(client.call("m", {}, { timeoutMs: 0 }));
+    await runtime.advance(130);
+    expect([short.state, endless.state]).toEqual(["rejected", "pending"]);
+    await runtime.advance(20_000);
+    expect(endless.state).toBe("pending");
+  });
+
+  test.each([Number.NaN, -1, Number.POSITIVE_INFINITY])("refuses a timeoutMs of %d", async (timeoutMs) => {
+    const { client } = await toRawServer();
+    await expect(client.call("m", {}, { timeoutMs })).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    expect(client.health().pendingCalls).toBe(0);
+  });
+
+  test("tells the server how long it waits, where that is agreed on", async () => {
+    const { client, peer } = await toRawServer({ rpcTimeoutMs: 1234 });
+    client.call("m", {}).catch(() => undefined);
+    client.call("m", {}, { timeoutMs: 0 }).catch(() => undefined);
+    const requests = await peer.received();
+    expect(requests.map((request) => request.payload?.["timeout_ms"])).toEqual([1234, undefined]);
+  });
+
+  test("tells a netconduit server nothing of the kind", async () => {
+    const { client, peer } = await toRawServer({ allowPasswordHash: true }, { extensions: null, passwordHash: true });
+    client.call("m", {}).catch(() => undefined);
+    expect((await peer.next(FrameType.RPC_REQUEST)).payload).toEqual({ method: "m", params: {} });
+  });
+
+  test("rejects with CANCELLED at once when its signal fires, and tells the server", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const abort = new AbortController();
+    const call = outcome(client.call("m", {}, { signal: abort.signal }));
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    abort.abort("enough");
+    await runtime.settle();
+    expect(call.error).toMatchObject({ code: ErrorCode.CANCELLED, cause: "enough" });
+    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ hi: request.hi, lo: request.lo });
+  });
+
+  test("with a signal that fired before is not sent at all", async () => {
+    const { client, peer } = await toRawServer();
+    const call = client.call("m", {}, { signal: AbortSignal.abort("no") });
+    await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED, cause: "no" });
+    expect(await peer.receivedTypes()).toEqual([]);
+  });
+
+  test("leaves no listener on its signal, however it ends", async () => {
+    const { client, peer } = await toRawServer();
+    const abort = new AbortController();
+    let listeners = 0;
+    const signal = {
+      aborted: false,
+      reason: undefined,
+      throwIfAborted: () => undefined,
+      addEventListener: () => {
+        listeners += 1;
+      },
+      removeEventListener: () => {
+        listeners -= 1;
+      },
+    } as unknown as AbortSignal;
+    const call = client.call("m", {}, { signal });
+    expect(listeners).toBe(1);
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: null }, request.hi, request.lo);
+    await call;
+    expect([listeners, abort.signal.aborted]).toEqual([0, false]);
+  });
+
+  test("that was stopped by PAUSE and cancelled is cancelled again behind its request", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    peer.send(FrameType.PAUSE);
+    await runtime.settle();
+    const abort = new AbortController();
+    client.call("m", {}, { signal: abort.signal }).catch(() => undefined);
+    abort.abort();
+    expect(await peer.receivedTypes()).toEqual(["CANCEL"]);
+    peer.send(FrameType.RESUME);
+    expect(await peer.receivedTypes()).toEqual(["RPC_REQUEST", "CANCEL"]);
+  });
+
+  test("that is given up tells a peer nothing that does not know CANCEL", async () => {
+    const { runtime, client, peer } = await toRawServer({}, { extensions: ["reply"] });
+    client.call("m", {}, { timeoutMs: 100 }).catch(() => undefined);
+    await runtime.advance(200);
+    expect(await peer.receivedTypes()).toEqual(["RPC_REQUEST"]);
+  });
+
+  test("checks its result with the schema it is given", async () => {
+    const { client, peer } = await toRawServer();
+    const result = v.object({ n: v.pipe(v.number(), v.toMinValue(10)) });
+    const answers = [{ n: 1 }, { n: "one" }];
+    const calls = answers.map(() => outcome(client.call("m", {}, { result })));
+    for (const answer of answers) {
+      const request = await peer.next(FrameType.RPC_REQUEST);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+    }
+    await peer.received();
+    expect(calls[0]?.value).toEqual({ n: 10 });
+    expect(calls[1]?.error).toMatchObject({
+      code: ErrorCode.INVALID_TYPE,
+      message: "Validation error in the result of m",
+    });
+  });
+
+  test("waits for a schema that is asynchronous", async () => {
+    const { client, peer } = await toRawServer();
+    const result = v.pipeAsync(
+      v.number(),
+      v.checkAsync(async (n) => n > 1, "must be more than one"),
+    );
+    const calls = [1, 2].map(() => outcome(client.call("m", {}, { result })));
+    for (const answer of [1, 2]) {
+      const request = await peer.next(FrameType.RPC_REQUEST);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+    }
+    await peer.received();
+    expect([calls[0]?.error?.code, calls[1]?.value]).toEqual([ErrorCode.VALIDATION, 2]);
+  });
+
+  test.each([
+    ["malformed", FrameType.RPC_RESPONSE, Uint8Array.of(0xc1), ErrorCode.MALFORMED_PAYLOAD],
+    ["not a map", FrameType.RPC_RESPONSE, Uint8Array.of(0x01), ErrorCode.INVALID_PAYLOAD_SHAPE],
+    ["malformed", FrameType.RPC_ERROR, Uint8Array.of(0xc1), ErrorCode.MALFORMED_PAYLOAD],
+    ["without a text", FrameType.RPC_ERROR, Uint8Array.of(0x80), ErrorCode.INVALID_PAYLOAD_SHAPE],
+  ])("rejects when its reply is %s, and the connection lives", async (_what, type, payload, code) => {
+    const { runtime, client, peer } = await toRawServer();
+    const call = outcome(client.call("m", {}));
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    peer.sendBytes(peer.encodeRaw(type, payload, request.hi, request.lo));
+    await runtime.settle();
+    expect([call.error?.code, client.isConnected]).toEqual([code, true]);
+  });
+
+  test("is not settled by replies with other ids", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const call = outcome(client.call("m", {}));
+    const { hi, lo } = await peer.next(FrameType.RPC_REQUEST);
+    for (const [otherHi, otherLo] of [[0, 0], [hi + 1, lo], [hi, lo + 1], [0xffff_ffff, 0xffff_ffff]] as const) {
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: "forged" }, otherHi, otherLo);
+      peer.send(FrameType.RPC_ERROR, { success: false, error: "forged" }, otherHi, otherLo);
+    }
+    await runtime.settle();
+    expect([call.state, client.isConnected]).toEqual(["pending", true]);
+  });
+
+  test("of a netconduit server is freed of the wrapper round its result", async () => {
+    const { runtime, client, peer } = await toRawServer(
+      { allowPasswordHash: true },
+      { extensions: null, passwordHash: true },
+    );
+    const calls = [outcome(client.call("m", {})), outcome(client.call("m", {}))];
+    const answers = [
+      { success: true, data: 5 },
+      { success: false, error: "No", code: 4010 },
+    ];
+    for (const answer of answers) {
+      const request = await peer.next(FrameType.RPC_REQUEST);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+    }
+    await runtime.settle();
+    expect([calls[0]?.value, calls[1]?.error]).toMatchObject([5, { code: 4010, message: "No" }]);
+  });
+});
+
+describe("a connection's end", () => {
+  test("rejects every pending call and request at once with CONNECTION_CLOSED", async () => {
+    const { runtime, client, peer } = await toRawServer({ reconnect: { enabled: false } });
+    const calls = [
+      outcome(client.call("a", {})),
+      outcome(client.request("b", {})),
+      outcome(client.call("c", {}, { timeoutMs: 0 })),
+    ];
+    await runtime.settle();
+    peer.stream.destroy(null);
+    await runtime.settle();
+    expect(calls.map((call) => call.error?.code)).toEqual(Array(3).fill(ErrorCode.CONNECTION_CLOSED));
+    expect(calls[0]?.error).toMatchObject({ cause: { code: ErrorCode.CONNECTION_RESET } });
+    expect(runtime.now()).toBe(0);
+  });
+
+  test("makes later calls reject with CONNECTION_CLOSED", async () => {
+    const { runtime, client, peer } = await toRawServer({ reconnect: { enabled: false } });
+    peer.stream.destroy(null);
+    await runtime.settle();
+    await expect(client.call("a", {})).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+  });
+});
+
+describe("a request", () => {
+  test("resolves with the reply to its own message", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const first = outcome(client.request("ask", 1));
+    const second = outcome(client.request("ask", 2));
+    const [one, two] = await peer.received();
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "two" }, two?.hi, two?.lo);
+    peer.send(FrameType.RPC_ERROR, { success: false, error: "No", code: 4011 }, one?.hi, one?.lo);
+    await runtime.settle();
+    expect([first.error?.code, second.value]).toEqual([4011, "two"]);
+  });
+
+  describe("to a netconduit server", () => {
+    const netconduit = { extensions: null, passwordHash: true } as const;
+
+    test("carries no id and takes the next message of type <type>_response", async () => {
+      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const seen: unknown[] = [];
+      client.on("ask_response", (data) => seen.push(data));
+      const asked = [outcome(client.request("ask", 1)), outcome(client.request("ask", 2))];
+      expect((await peer.received()).map(({ hi, lo }) => [hi, lo])).toEqual([
+        [0, 0],
+        [0, 0],
+      ]);
+      for (const data of ["first", "second", "third"]) peer.message("ask_response", data);
+      await runtime.settle();
+      expect([asked.map((one) => one.value), seen]).toEqual([["first", "second"], ["third"]]);
+    });
+
+    test("that timed out is passed over; the reply goes to the next that waits", async () => {
+      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const early = outcome(client.request("ask", 1, { timeoutMs: 100 }));
+      await runtime.advance(200);
+      const late = outcome(client.request("ask", 2));
+      peer.message("ask_response", "reply");
+      await runtime.settle();
+      expect([early.error?.code, late.value]).toEqual([ErrorCode.TIMEOUT, "reply"]);
+    });
+
+    test("whose reply comes when nobody waits any more is a message like any other", async () => {
+      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const seen: unknown[] = [];
+      client.on("ask_response", (data) => seen.push(data));
+      client.request("ask", 1, { timeoutMs: 100 }).catch(() => undefined);
+      await runtime.advance(200);
+      peer.message("ask_response", "late");
+      await runtime.settle();
+      expect(seen).toEqual(["late"]);
+    });
+  });
+});
+
+describe("a handler", () => {
+  test("learns by its signal that the caller cancelled", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    let context: HandlerContext<unknown> | null = null;
+    server.rpc("wait", (_params, given) => {
+      context = given;
+      return new Promise((_resolve, reject) => given.signal.addEventListener("abort", () => reject(given.signal.reason)));
+    });
+    peer.call("wait", {}, 5, 3);
+    await runtime.settle();
+    peer.send(FrameType.CANCEL, undefined, 3, 5);
+    await runtime.settle();
+    expect((context as unknown as HandlerContext<unknown>).signal.reason).toMatchObject({ code: ErrorCode.CANCELLED });
+  });
+
+  test("is not touched by a CANCEL for another call, or for none", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    peer.send(FrameType.CANCEL, undefined, 1, 1);
+    const contexts: HandlerContext<unknown>[] = [];
+    const never = gate();
+    server.rpc("wait", (_params, context) => {
+      contexts.push(context);
+      return never.promise;
+    });
+    peer.call("wait", {}, 1);
+    peer.call("wait", {}, 2);
+    await runtime.settle();
+    const aborted = contexts.map((context) => context.signal);
+    peer.send(FrameType.CANCEL, undefined, 0, 2);
+    peer.send(FrameType.CANCEL, undefined, 7, 1);
+    await runtime.settle();
+    expect(aborted.map((signal) => signal.aborted)).toEqual([false, true]);
+  });
+
+  test("of a call that is cancelled while it waits is never started", async () => {
+    const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
+    const started: unknown[] = [];
+    const gates = [gate(), gate()];
+    server.rpc("wait", (params) => {
+      started.push(params["n"]);
+      return gates[started.length - 1]?.promise;
+    });
+    for (const n of [1, 2, 3]) peer.call("wait", { n }, n);
+    peer.send(FrameType.CANCEL, undefined, 0, 2);
+    await runtime.settle();
+    gates[0]?.open();
+    await runtime.settle();
+    expect(started).toEqual([1, 3]);
+  });
+
+  test("learns the deadline, and its signal fires with TIMEOUT when it passes", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    const contexts: HandlerContext<unknown>[] = [];
+    server.rpc("wait", (_params, context) => {
+      contexts.push(context);
+      context.signal.throwIfAborted();
+      return gate().promise;
+    });
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, 0, 1);
+    await runtime.settle();
+    expect(contexts[0]?.deadline).toBe(EPOCH_MS + 500);
+    await runtime.advance(490);
+    expect(contexts[0]?.signal.aborted).toBe(false);
+    await runtime.advance(30);
+    expect(contexts[0]?.signal.reason).toMatchObject({ code: ErrorCode.TIMEOUT });
+  });
+
+  test("counts the time its call waited in the queue against the deadline", async () => {
+    const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
+    const deadlines: (number | null)[] = [];
+    const gates = [gate(), gate(), gate()];
+    server.rpc("wait", (_params, context) => {
+      deadlines.push(context.deadline);
+      return gates[deadlines.length - 1]?.promise;
+    });
+    peer.call("wait", {}, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, 0, 2);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, 0, 3);
+    await runtime.advance(300);
+    gates[0]?.open();
+    await runtime.settle();
+    gates[1]?.open();
+    await runtime.settle();
+    expect(deadlines).toEqual([null, EPOCH_MS + 500, EPOCH_MS + 301]);
+  });
+
+  test.each([Number.POSITIVE_INFINITY, 1e300])("takes a deadline of %d ms for what it is", async (timeoutMs) => {
+    const { server, peer } = await fromRawClient();
+    server.rpc("m", (_params, context) => context.signal.aborted);
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, 0, 1);
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toEqual({ success: true, result: false });
+  });
+
+  test("learns by its signal that the connection ended", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    let signal: AbortSignal | null = null;
+    server.rpc("wait", (_params, context) => {
+      signal = context.signal;
+      return gate().promise;
+    });
+    peer.call("wait");
+    await runtime.settle();
+    peer.stream.destroy(null);
+    await runtime.settle();
+    expect(signal).toMatchObject({ aborted: true, reason: { code: ErrorCode.CONNECTION_CLOSED } });
+  });
+
+  test("that settles after its caller is gone sends nothing and harms nothing", async () => {
+    const { runtime, server, peer, errors } = await fromRawClient();
+    const gates = [gate<string>(), gate<string>(), gate<string>()];
+    let count = 0;
+    server.rpc("wait", () => gates[count++]?.promise);
+    server.on("wait", () => gates[count++]?.promise);
+    peer.call("wait", {}, 1);
+    peer.call("wait", {}, 2);
+    peer.message("wait");
+    await runtime.settle();
+    peer.stream.destroy(null);
+    await runtime.settle();
+    gates[0]?.open("late");
+    gates[1]?.fail(new RpcError(4010, "late"));
+    gates[2]?.open("late");
+    await runtime.settle();
+    expect(errors).toEqual([]);
+  });
+
+  test("gets the reply back under the 64-bit id that the caller chose", async () => {
+    const { server, peer } = await fromRawClient();
+    server.rpc("m", () => 1);
+    server.on("m", () => 2);
+    peer.call("m", {}, 0xffff_fffe, 0xdead_beef);
+    expect(await peer.next(FrameType.RPC_RESPONSE)).toMatchObject({ hi: 0xdead_beef, lo: 0xffff_fffe });
+    peer.message("m", null, 0, 0x8000_0000);
+    expect(await peer.next(FrameType.RPC_RESPONSE)).toMatchObject({ hi: 0x8000_0000, lo: 0 });
+    peer.call("unknown", {}, 0xffff_ffff, 0xffff_ffff);
+    expect(await peer.next(FrameType.RPC_ERROR)).toMatchObject({ hi: 0xffff_ffff, lo: 0xffff_ffff });
+  });
+
+  test("that starts on a connection which is over has its signal fired", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    const hook = gate();
+    server.onClientConnect(() => hook.promise);
+    const reasons: unknown[] = [];
+    server.rpc("wait", async (_params, context) => {
+      await null;
+      reasons.push(context.signal.reason);
+    });
+    const second = await rawClient(runtime, server.address.port);
+    second.call("wait");
+    void second.stream.close();
+    await runtime.settle();
+    hook.open();
+    await runtime.settle();
+    expect(reasons).toMatchObject([{ code: ErrorCode.CONNECTION_CLOSED }]);
+    expect(peer.ended).toBeUndefined();
+  });
+});
+
+describe("calls from the server to a client", () => {
+  test("reach the methods the client registered", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime);
+    client.rpc("add", (params) => (params["a"] as number) + (params["b"] as number));
+    client.on("ask", (data) => ({ echo: data }));
+    await client.connect();
+    const connection = server.connections[0];
+    expect(await connection?.call("add", { a: 1, b: 2 })).toBe(3);
+    expect(await connection?.request("ask", "hello")).toEqual({ echo: "hello" });
+  });
+
+  test("fail at once with PEER_UNSUPPORTED on a netconduit client, and nothing is sent", async () => {
+    const { server, peer } = await fromRawClient({ allowPasswordHash: true }, { extensions: null, passwordHash: true });
+    const connection = server.connections[0];
+    await expect(connection?.call("m", {})).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+    await expect(connection?.request("m", {})).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+    expect(await peer.receivedTypes()).toEqual([]);
+  });
+
+  test("from a handler, back to the caller it serves, do not deadlock", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime, { handlerConcurrency: 1 }, (server) => {
+      server.rpc("ask_back", async (_params, { client }) => `you are ${await client.call("name", {})}`);
+    });
+    const { client } = testClient(runtime);
+    client.rpc("name", () => "Ada");
+    await client.connect();
+    expect(await client.call("ask_back", {})).toBe("you are Ada");
+  });
+});

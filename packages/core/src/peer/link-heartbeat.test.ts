@@ -1,0 +1,149 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, testClient, testServer } from "../test-support/peers.ts";
+import { RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { FrameType } from "../wire/constants.ts";
+
+/** The wheel fires up to a tick late. */
+const TICK_MS = 20;
+
+async function bench(options: Record<string, unknown> = {}) {
+  const runtime = fakeRuntime();
+  const reasons: { code: number; message: string }[] = [];
+  const { server, port } = await testServer(
+    runtime,
+    { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000, ...options },
+    (fresh) => fresh.onClientDisconnect((_connection, { code, message }) => reasons.push({ code, message })),
+  );
+  const peer = await rawClient(runtime, port);
+  return { runtime, server, peer, reasons };
+}
+
+describe("the heartbeat", () => {
+  test("sends a PING every interval", async () => {
+    const { runtime, peer } = await bench();
+    await runtime.advance(990);
+    expect(await peer.receivedTypes()).toEqual([]);
+    await runtime.advance(10 + TICK_MS);
+    expect(await peer.receivedTypes()).toEqual(["HEARTBEAT_PING"]);
+    for (let count = 0; count < 5; count += 1) {
+      peer.send(FrameType.HEARTBEAT_PONG);
+      await runtime.advance(940);
+      expect(await peer.receivedTypes()).toEqual([]);
+      await runtime.advance(60 + TICK_MS);
+      expect(await peer.receivedTypes()).toEqual(["HEARTBEAT_PING"]);
+    }
+  });
+
+  test("measures the round trip: last, average, smallest, largest", async () => {
+    const { runtime, server, peer } = await bench();
+    const connection = server.connections[0];
+    expect([connection?.latencyMs, connection?.latency.samples]).toEqual([null, 0]);
+    for (const delayMs of [100, 300]) {
+      while (!(await peer.receivedTypes()).includes("HEARTBEAT_PING")) await runtime.advance(1);
+      await runtime.advance(delayMs);
+      peer.send(FrameType.HEARTBEAT_PONG);
+      await runtime.settle();
+    }
+    expect(connection?.latencyMs).toBe(300);
+    expect(connection?.latency).toEqual({ lastMs: 300, averageMs: 160, minMs: 100, maxMs: 300, samples: 2 });
+  });
+
+  test("gives a silent peer up with HEARTBEAT_TIMEOUT, and tells how long it was silent", async () => {
+    const { runtime, peer, server, reasons } = await bench();
+    await runtime.advance(2990);
+    expect(server.connectionCount).toBe(1);
+    // When something was heard is known to one interval.
+    await runtime.advance(1000 + 2 * TICK_MS);
+    expect(reasons).toEqual([{ code: ErrorCode.HEARTBEAT_TIMEOUT, message: "No sign of life for 3000 ms" }]);
+    expect([server.connectionCount, peer.ended]).toMatchObject([0, { code: ErrorCode.CONNECTION_RESET }]);
+  });
+
+  test("takes every byte for a sign of life", async () => {
+    const { runtime, peer, server } = await bench();
+    for (let count = 0; count < 10; count += 1) {
+      await runtime.advance(1000);
+      peer.message("anything");
+    }
+    expect(server.connectionCount).toBe(1);
+  });
+
+  test("answers a PING with a PONG ahead of all that is queued", async () => {
+    const { runtime, server, peer } = await bench();
+    peer.stream.pause();
+    for (let count = 0; count < 5; count += 1) {
+      server.connections[0]?.send("data", "x".repeat(70_000));
+      await runtime.settle();
+    }
+    peer.send(FrameType.HEARTBEAT_PING, undefined, 7, 9);
+    await runtime.settle();
+    peer.stream.resume();
+    const frames = await peer.received();
+    const pong = frames.findIndex((frame) => frame.type === FrameType.HEARTBEAT_PONG);
+    // The first message was on its way already.
+    expect(pong).toBe(1);
+    expect(frames[pong]).toMatchObject({ hi: 7, lo: 9, payload: null });
+  });
+
+  test("does not hold a peer's silence against it while reading is stopped", async () => {
+    const runtime = fakeRuntime();
+    const never = gate();
+    const { server, port } = await testServer(
+      runtime,
+      { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000, handlerConcurrency: 1, receiveQueueSize: 2 },
+      (fresh) => fresh.rpc("wait", () => never.promise),
+    );
+    const peer = await rawClient(runtime, port);
+    for (let id = 1; id <= 10; id += 1) peer.call("wait", {}, id);
+    await runtime.advance(10_000);
+    expect(server.connectionCount).toBe(1);
+    const pings = (await peer.receivedTypes()).filter((type) => type === "HEARTBEAT_PING");
+    expect(pings.length).toBeGreaterThanOrEqual(9);
+    never.open();
+    await runtime.advance(2900);
+    expect(server.connectionCount).toBe(1);
+    await runtime.advance(1000);
+    expect(server.connectionCount).toBe(0);
+  });
+
+  test("stops while a connection closes", async () => {
+    const { runtime, server, peer } = await bench({ closeTimeoutMs: 10_000 });
+    peer.stream.pause();
+    void server.connections[0]?.close();
+    await runtime.advance(5000);
+    peer.stream.resume();
+    expect((await peer.receivedTypes()).filter((type) => type === "HEARTBEAT_PING")).toEqual([]);
+  });
+
+  test("of a client gives a dead server up, and the client dials again", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, {
+      heartbeatIntervalMs: 1000,
+      heartbeatTimeoutMs: 3000,
+      reconnect: { delayMs: 100, maxDelayMs: 100, jitter: false },
+    });
+    const reasons: number[] = [];
+    client.onDisconnect((_client, reason) => reasons.push(reason.code));
+    const connecting = client.connect();
+    await raw.admit();
+    await connecting;
+    await runtime.advance(4200);
+    expect([reasons, runtime.dials.length]).toEqual([[ErrorCode.HEARTBEAT_TIMEOUT], 2]);
+    await client.disconnect();
+  });
+
+  test("of a client shows in latencyMs and health()", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime, { heartbeatIntervalMs: 1000 });
+    expect(client.latencyMs).toBeNull();
+    await client.connect();
+    expect(client.latencyMs).toBeNull();
+    await runtime.advance(1100);
+    expect([client.latencyMs, client.health().latency?.samples]).toEqual([0, 1]);
+    await client.disconnect();
+    expect([client.latencyMs, client.health().latency]).toEqual([null, null]);
+  });
+});
