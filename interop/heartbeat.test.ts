@@ -1,5 +1,5 @@
 import { Client, type CloseReason, Server } from "@netconduit/node";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Gathered } from "./gathered.ts";
 import { interopSuite } from "./interop-suite.ts";
 import { PythonDriver } from "./python-driver.ts";
@@ -7,8 +7,8 @@ import { PythonDriver } from "./python-driver.ts";
 /** netconduit takes whole seconds: the shortest heartbeat it has. */
 const INTERVAL_S = 1;
 /** More than three intervals without an answer would have ended a connection. */
-const TIMEOUT_S = 3;
-const BEATS = 5;
+const TIMEOUT_S = 4;
+const BEATS = 6;
 
 const password = "secret";
 const theirHeartbeat = { heartbeat_interval: INTERVAL_S, heartbeat_timeout: TIMEOUT_S };
@@ -34,7 +34,7 @@ await interopSuite("heartbeats", (python) => {
     );
   }
 
-  test.concurrent("netconduit's client and our server keep each other alive", async () => {
+  test.concurrent("netconduit's client and our server keep each other alive", async ({ onTestFinished }) => {
     const driver = await PythonDriver.start(python, "client_driver.py");
     const server = new Server({ host: "127.0.0.1", port: 0, password, allowPasswordHash: true, ...ourHeartbeat });
     onTestFinished(async () => {
@@ -57,7 +57,7 @@ await interopSuite("heartbeats", (python) => {
     expect(connection?.latencyMs).toBeGreaterThan(0);
   });
 
-  test.concurrent("our client and netconduit's server keep each other alive", async () => {
+  test.concurrent("our client and netconduit's server keep each other alive", async ({ onTestFinished }) => {
     const driver = await PythonDriver.start(python, "server_driver.py");
     const port = await driver.run<number>("start", { server: "theirs", options: { password, ...theirHeartbeat } });
     const client = new Client({ host: "127.0.0.1", port, password, allowPasswordHash: true, ...ourHeartbeat });

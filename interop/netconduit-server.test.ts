@@ -51,6 +51,12 @@ await interopSuite("our client on netconduit's server", (python) => {
     return made;
   }
 
+  /** The connection's id on their side. It is told of a login before it counts the connection: this waits for both. */
+  async function idOf(ours: Client): Promise<string> {
+    const { id } = await ours.request<{ id: string }>("who");
+    return id;
+  }
+
   // --- login --------------------------------------------------------------------------------------------------------
 
   test("the right password logs in, and the client learns who the server is", async () => {
@@ -122,11 +128,11 @@ await interopSuite("our client on netconduit's server", (python) => {
       ours.on("news", news.add);
       return news.items;
     });
-    const { id } = await clients[1].request<{ id: string }>("who");
+    const ids = await Promise.all(clients.map(idOf));
     const args = { server: target.server, type: "news", data: { n: 1 } };
-    expect(await driver.run("broadcast", { ...args, exclude: [id] })).toBe(2);
+    expect(await driver.run("broadcast", { ...args, exclude: [ids[1]] })).toBe(2);
     // What is asked after the news is answered after the news.
-    await Promise.all(clients.map((ours) => ours.request("who")));
+    await Promise.all(clients.map(idOf));
     expect(heard).toEqual([[{ n: 1 }], [], [{ n: 1 }]]);
   });
 
@@ -152,6 +158,7 @@ await interopSuite("our client on netconduit's server", (python) => {
       await new Promise(setImmediate);
       arrived.add(data);
     });
+    await idOf(ours);
     await driver.run("burst", { server: target.server, type: "tick", count: 1000 });
     expect(await arrived.atLeast(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => ({ n })));
   });
@@ -296,7 +303,7 @@ await interopSuite("our client on netconduit's server", (python) => {
   test("disconnect() flushes what was sent, and the server notices the end", async () => {
     const target = await listen();
     const ours = await logIn(target, { closeTimeoutMs: 5000 });
-    const { id } = await ours.request<{ id: string }>("who");
+    const id = await idOf(ours);
     const ballast = new Uint8Array(65_536);
     for (let n = 0; n < 100; n += 1) ours.send("count", { n, last: 99, ballast });
     await ours.disconnect();

@@ -2,7 +2,9 @@ import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
+import { describeHostile } from "./hostile.suite.ts";
 import { describeLifecycle } from "./lifecycle.suite.ts";
+import { describeLiveness } from "./liveness.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
@@ -18,4 +20,6 @@ export function describeBehaviour(subject: Subject): void {
   describeConnections(subject);
   describeBroadcast(subject);
   describeFlow(subject);
+  describeLiveness(subject);
+  describeHostile(subject);
 }

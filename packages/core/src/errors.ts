@@ -149,9 +149,9 @@ export type ErrorCode = (typeof ErrorCode)[ErrorCodeName];
 
 const names: ReadonlyMap<number, string> = new Map(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
 
-/** The name of `code`, or `"UNKNOWN"` for a number this library does not define. */
-export function errorCodeName(code: number): ErrorCodeName {
-  return (names.get(code) ?? "UNKNOWN") as ErrorCodeName;
+/** The name of `code`; the number as text for one that this library does not define. */
+export function errorCodeName(code: number): string {
+  return names.get(code) ?? String(code);
 }
 
 /** Options of the error classes: machine-readable facts for whoever catches it, and the local cause. */
@@ -178,8 +178,8 @@ export class ConduitError extends Error {
     this.details = options.details;
   }
 
-  /** The code's name, for logs. */
-  get codeName(): ErrorCodeName {
+  /** The code's name, for logs; the number as text for a code this library does not define. */
+  get codeName(): string {
     return errorCodeName(this.code);
   }
 }

@@ -9,6 +9,7 @@ export {
   errorCodeName,
   RpcError,
 } from "./errors.ts";
+export { ServerAddress } from "./peer/address.ts";
 export { Client, type ClientHealth } from "./peer/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
 export {
@@ -37,6 +38,7 @@ export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-he
 export type { MethodInfo } from "./rpc/registry.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
+export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
 export type { ConnectionState, StateChange, StateReason } from "./session/connection-state.ts";
 export type { Latency } from "./session/heartbeat.ts";

@@ -23,6 +23,11 @@ export const DEFAULT_CONNECTION_TIMEOUT_MS = 30_000;
 /** The netconduit client's defaults: 10 s to connect, 30 s for a call. */
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RPC_TIMEOUT_MS = 30_000;
+/**
+ * A connection that ends sooner after its login counts as a failed attempt to reconnect: otherwise a server that lets a
+ * client in and throws it out again would be dialled for ever, without back-off.
+ */
+export const STABLE_CONNECTION_MS = 5_000;
 /** How long `disconnect()` and `stop()` wait for the other side before they force the end. */
 export const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
 /** How long `stop()` lets running handlers finish by default. */

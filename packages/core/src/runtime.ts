@@ -54,7 +54,7 @@ export interface ListenTarget {
 /** A socket that accepts connections. */
 export interface Listener {
   /** The real address; the port is the one bound even if 0 was asked. */
-  readonly address: { readonly host: string; readonly port: number } | { readonly path: string };
+  readonly address: { readonly host: string; readonly port: number; readonly path?: string | undefined };
   /** Stops accepting. Accepted streams live on. Resolves when the port is free (Unix: the file is gone). */
   close(): Promise<void>;
 }

@@ -175,7 +175,7 @@ class SocketListener implements Listener {
     this.address =
       address !== null && typeof address === "object"
         ? { host: address.address, port: address.port }
-        : { path: address ?? "" };
+        : { host: "", port: 0, path: address ?? "" };
     this.#server = server;
     this.#acceptor = acceptor;
   }

@@ -3,6 +3,7 @@
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
@@ -79,7 +80,9 @@ export class Client<C extends Contract = Contract>
   #dialAbort: AbortController | null = null;
   #serverInfo: PeerInfo | null = null;
   #sessionToken: string | null = null;
+  /** Attempts since the last connection that lasted. */
   #attempts = 0;
+  #loggedInAt = 0;
   /** Ends the wait before the next attempt; set while a reconnect series runs. */
   #series: { cancelled: boolean; wake: (() => void) | null } | null = null;
   /** `disconnect()` was called after the last `connect()`: whatever ends now, nothing is dialled again. */
@@ -138,7 +141,7 @@ export class Client<C extends Contract = Contract>
       connected: this.isConnected,
       state: this.state,
       authenticated: this.isAuthenticated,
-      reconnectAttempts: this.#attempts,
+      reconnectAttempts: this.isConnected ? 0 : this.#attempts,
       serverInfo: this.#serverInfo,
       latency: this.#link?.heartbeat?.latency ?? null,
       pendingCalls: this.#link?.pendingCalls ?? 0,
@@ -203,6 +206,7 @@ export class Client<C extends Contract = Contract>
   connect(): Promise<void> {
     if (this.isConnected) return Promise.resolve();
     this.#leaving = false;
+    this.#attempts = 0;
     this.#stopSeries();
     if (this.#connecting !== null && this.#dialAbort !== null) return this.#connecting;
     const connecting = this.#dial(false).finally(() => {
@@ -380,7 +384,15 @@ export class Client<C extends Contract = Contract>
     const { config } = this;
     const { password: given } = config;
     const password = typeof given === "function" ? await unlessAborted(async () => given(), signal) : given;
-    const stream = await this.#runtime.connect(where, signal);
+    const dialled = this.#runtime.connect(where, signal);
+    const stream = await unlessAborted(() => dialled, signal).catch((error: unknown) => {
+      // A stream that opens after all is nobody's.
+      dialled.then(
+        (late) => late.destroy(null),
+        () => undefined,
+      );
+      throw error;
+    });
     if (signal.aborted) {
       stream.destroy(null);
       signal.throwIfAborted();
@@ -426,7 +438,7 @@ export class Client<C extends Contract = Contract>
       // From here on a lost connection begins a series of its own.
       this.#dialAbort = null;
       this.#series = null;
-      this.#attempts = 0;
+      this.#loggedInAt = this.#runtime.now();
       this.#offline.sendAll(link);
       link.activate();
       login.resolve();
@@ -460,13 +472,14 @@ export class Client<C extends Contract = Contract>
     if (this.#series !== null || this.#dialAbort !== null) return;
     const series = { cancelled: false, wake: null };
     this.#series = series;
+    // A connection that ends soon after its login counts as one more failed attempt of the same series.
+    if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
     void hooks.then(() => this.#reconnect(series));
   }
 
   async #reconnect(series: { cancelled: boolean; wake: (() => void) | null }): Promise<void> {
     const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.config.reconnect;
     let lastError: unknown;
-    this.#attempts = 0;
     while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
       const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
       // Full jitter: clients that lost the same server spread evenly over the whole delay.

@@ -36,7 +36,10 @@ export interface ErrorContext<Face> {
 }
 
 /** Describes an RPC method; the long form of `rpc`. */
-export interface MethodDefinition<P extends Schema = Schema, R extends Schema = Schema> {
+export interface MethodDefinition<
+  P extends Schema | undefined = Schema | undefined,
+  R extends Schema | undefined = Schema | undefined,
+> {
   readonly name: string;
   /** What discovery tells of it. Default `""`. */
   readonly description?: string;
@@ -97,19 +100,10 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
     params: P,
     handler: RpcHandler<InferOutput<P>, unknown, Face>,
   ): Disposer;
-  rpc<P extends Schema, R extends Schema>(
-    definition: MethodDefinition<P, R> & { readonly params: P; readonly result: R },
-    handler: RpcHandler<InferOutput<P>, InferInput<R>, Face>,
+  rpc<P extends Schema | undefined = undefined, R extends Schema | undefined = undefined>(
+    definition: MethodDefinition<P, R>,
+    handler: RpcHandler<P extends Schema ? InferOutput<P> : Params, R extends Schema ? InferInput<R> : unknown, Face>,
   ): Disposer;
-  rpc<P extends Schema>(
-    definition: MethodDefinition<P, Schema> & { readonly params: P },
-    handler: RpcHandler<InferOutput<P>, unknown, Face>,
-  ): Disposer;
-  rpc<R extends Schema>(
-    definition: MethodDefinition<Schema, R> & { readonly result: R },
-    handler: RpcHandler<Params, InferInput<R>, Face>,
-  ): Disposer;
-  rpc(definition: MethodDefinition, handler: RpcHandler<Params, unknown, Face>): Disposer;
   rpc(
     what: string | MethodDefinition,
     schemaOrHandler: Schema | ((params: never, context: HandlerContext<Face>) => unknown),

@@ -114,7 +114,6 @@ describe("a call", () => {
 
   test("leaves no listener on its signal, however it ends", async () => {
     const { client, peer } = await toRawServer();
-    const abort = new AbortController();
     let listeners = 0;
     const signal = {
       aborted: false,
@@ -132,7 +131,7 @@ describe("a call", () => {
     const request = await peer.next(FrameType.RPC_REQUEST);
     peer.send(FrameType.RPC_RESPONSE, { success: true, result: null }, request.hi, request.lo);
     await call;
-    expect([listeners, abort.signal.aborted]).toEqual([0, false]);
+    expect(listeners).toBe(0);
   });
 
   test("that was stopped by PAUSE and cancelled is cancelled again behind its request", async () => {
@@ -204,7 +203,12 @@ describe("a call", () => {
     const { runtime, client, peer } = await toRawServer();
     const call = outcome(client.call("m", {}));
     const { hi, lo } = await peer.next(FrameType.RPC_REQUEST);
-    for (const [otherHi, otherLo] of [[0, 0], [hi + 1, lo], [hi, lo + 1], [0xffff_ffff, 0xffff_ffff]] as const) {
+    for (const [otherHi, otherLo] of [
+      [0, 0],
+      [hi + 1, lo],
+      [hi, lo + 1],
+      [0xffff_ffff, 0xffff_ffff],
+    ] as const) {
       peer.send(FrameType.RPC_RESPONSE, { success: true, result: "forged" }, otherHi, otherLo);
       peer.send(FrameType.RPC_ERROR, { success: false, error: "forged" }, otherHi, otherLo);
     }
@@ -313,7 +317,9 @@ describe("a handler", () => {
     let context: HandlerContext<unknown> | null = null;
     server.rpc("wait", (_params, given) => {
       context = given;
-      return new Promise((_resolve, reject) => given.signal.addEventListener("abort", () => reject(given.signal.reason)));
+      return new Promise((_resolve, reject) =>
+        given.signal.addEventListener("abort", () => reject(given.signal.reason)),
+      );
     });
     peer.call("wait", {}, 5, 3);
     await runtime.settle();

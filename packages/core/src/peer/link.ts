@@ -537,7 +537,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
     try {
       writer.rpcError(hi, lo, message, code, undefined);
     } catch {
-      writer.rpcError(hi, lo, "The error cannot be sent", typeof code === "number" ? code : ErrorCode.INTERNAL, undefined);
+      writer.rpcError(
+        hi,
+        lo,
+        "The error cannot be sent",
+        typeof code === "number" ? code : ErrorCode.INTERNAL,
+        undefined,
+      );
     }
     this.#outbox.push(writer, "reply");
   }

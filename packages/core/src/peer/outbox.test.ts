@@ -17,7 +17,9 @@ interface Bench {
   push(text: string, lane?: Lane): void;
 }
 
-function bench(options: { readonly maxFrames?: number; readonly maxBytes?: number; readonly engine?: Engine } = {}): Bench {
+function bench(
+  options: { readonly maxFrames?: number; readonly maxBytes?: number; readonly engine?: Engine } = {},
+): Bench {
   const runtime = fakeRuntime();
   const engine = options.engine ?? new Engine(runtime);
   const stream = new StubStream();

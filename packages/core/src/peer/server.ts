@@ -3,7 +3,7 @@
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type { Contract, MessageInput, MessageOutput, MessageType, OpenMessageType } from "../rpc/contract.ts";
@@ -14,7 +14,7 @@ import { ConnectionStateMachine } from "../session/connection-state.ts";
 import { infoPayload } from "../session/peer-info.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
 import { FrameType } from "../wire/constants.ts";
-import { formatAddress } from "./address.ts";
+import { formatAddress, ServerAddress } from "./address.ts";
 import { Connection, type Session } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { HookList } from "./hooks.ts";
@@ -102,7 +102,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #connections = new Map<string, Connection<C, D>>();
   readonly #links = new Map<Link<Connection<C, D>>, Login | Connection<C, D>>();
   readonly #throttle = new AuthThrottle();
-  readonly #startup = new HookList<[server: this]>();
+  readonly #startupHooks = new HookList<[server: this]>();
+  readonly #listeningHooks = new HookList<[server: this]>();
   readonly #shutdown = new HookList<[server: this]>();
   readonly #connect = new HookList<[connection: Connection<C, D>]>();
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
@@ -112,6 +113,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #ending = new Set<Promise<void>>();
   #authenticator: ServerAuthenticator | null = null;
   #listener: Listener | null = null;
+  /** The start under way, which a second `start` joins. */
+  #startup: Promise<boolean> | null = null;
   #state: ServerState = "stopped";
   #stopping: Promise<void> | null = null;
   /** Identifies the start that is under way; null: none is. */
@@ -150,12 +153,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /** Where the server listens; before `start`, where it will. `port` is the real one even if 0 was asked. */
-  get address(): { readonly host: string; readonly port: number; readonly path: string | null } {
-    const bound = this.#listener?.address;
-    if (bound !== undefined && "path" in bound) return { host: "", port: 0, path: bound.path };
-    if (bound !== undefined) return { host: bound.host, port: bound.port, path: null };
-    const { host, port, path } = this.config;
-    return path === undefined ? { host, port, path: null } : { host: "", port: 0, path };
+  get address(): ServerAddress {
+    const { host, port, path } = this.#listener?.address ?? this.config;
+    return path === undefined ? new ServerAddress(host, port, null) : new ServerAddress("", 0, path);
   }
 
   /** The clients that are logged in. */
@@ -208,7 +208,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Runs before the server listens; one that fails makes `start` reject. @returns a function that removes it. */
   onStartup(hook: (server: this) => unknown): Disposer {
-    return this.#startup.add(hook);
+    return this.#startupHooks.add(hook);
+  }
+
+  /** Runs once the server listens, when `address` is the real one. @returns a function that removes it. */
+  onListening(hook: (server: this) => unknown): Disposer {
+    return this.#listeningHooks.add(hook);
   }
 
   /** Runs when the server stops, while its connections still work. @returns a function that removes it. */
@@ -218,6 +223,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Runs when a client has logged in. Its messages and calls wait until all these hooks are done; other clients don't.
+   * One that throws an `RpcError` turns the client away with its code and message.
    * @returns a function that removes it.
    */
   onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
@@ -247,7 +253,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * stopped while it started); whatever a startup hook throws.
    */
   async start(): Promise<void> {
-    if (await this.#start()) return;
+    const startup = this.#state === "starting" && this.#startup !== null ? this.#startup : this.#start();
+    this.#startup = startup;
+    if (await startup) return;
     throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
   }
 
@@ -265,7 +273,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       const { password, allowPasswordHash, scramIterations: iterations } = this.config;
       const { crypto } = this.#runtime;
       this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
-      await this.#startup.runStrict(this);
+      await this.#startupHooks.runStrict(this);
       if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;
       const listener = await this.#runtime.listen(
@@ -281,6 +289,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       }
       this.#listener = listener;
       this.#state = "running";
+      await this.#listeningHooks.run((error) => this.hookFailed("onListening", error), this);
       return true;
     } catch (error) {
       if (this.#starting === start) this.#state = "stopped";
@@ -533,7 +542,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     link.setPhaseTimer(this.config.connectionTimeoutMs);
     const hooks = this.#connect
-      .run((error) => this.hookFailed("onClientConnect", error, connection), connection)
+      .run((error) => {
+        if (!(error instanceof RpcError)) this.hookFailed("onClientConnect", error, connection);
+        else void link.close({ code: error.code, message: error.message, reconnect: false });
+      }, connection)
       .then(() => {
         this.#hooksRunning.delete(connection);
         if (link.isOpen) link.setPhaseTimer(0);

@@ -17,6 +17,21 @@ export interface FieldError {
   readonly code: number;
 }
 
+/**
+ * The fields that a validation error names, in order; empty for any other error.
+ * What a peer sent is checked: entries of another shape are left out.
+ */
+export function fieldErrors(error: unknown): readonly FieldError[] {
+  const list: unknown = error instanceof RpcError ? error.details?.["errors"] : undefined;
+  return Array.isArray(list) ? list.filter(isFieldError) : [];
+}
+
+function isFieldError(value: unknown): value is FieldError {
+  if (typeof value !== "object" || value === null) return false;
+  const { field, path, message, code } = value as Partial<Record<keyof FieldError, unknown>>;
+  return typeof field === "string" && Array.isArray(path) && typeof message === "string" && typeof code === "number";
+}
+
 /** A list of a million wrong items must not become a reply of a million entries. */
 const MAX_FIELD_ERRORS = 100;
 const MAX_MESSAGE_CHARS = 200;

@@ -123,7 +123,7 @@ export class FakeRuntime implements Runtime {
     if (this.#listeners.has(name)) throw new ConduitError(ErrorCode.ADDRESS_IN_USE, `${name} is in use`);
     this.#listeners.set(name, events);
     return {
-      address: path === undefined ? { host, port } : { path },
+      address: path === undefined ? { host, port } : { host: "", port: 0, path },
       close: async () => {
         if (this.#listeners.get(name) === events) this.#listeners.delete(name);
       },

@@ -53,7 +53,7 @@ export function testClient(runtime: FakeRuntime, options: Partial<ClientOptions>
   return { client, errors };
 }
 
-function seen(error: Error, context: ErrorContext<never>): SeenError {
+function seen(error: Error, context: ErrorContext<unknown>): SeenError {
   const code = error instanceof ConduitError ? error.code : 0;
   return { code, message: error.message, stage: context.stage, name: context.name };
 }

@@ -133,7 +133,7 @@ export class FrameDecoder {
     let buffer = partial;
     if (this.partialTotal === 0) {
       this.fill(buffer, HEADER_BYTES);
-      checkMagic(this, buffer, 0, Math.min(this.partialLength, 4));
+      this.checkMagic(buffer, 0, Math.min(this.partialLength, 4));
       if (this.partialLength < HEADER_BYTES) return this.wait();
       const total = this.readHeader(buffer, 0);
       this.partialTotal = total;
@@ -207,7 +207,7 @@ export class FrameDecoder {
 
   /** Reads and judges the header at `at`, sets the frame's fields and returns the size of the whole frame. */
   private readHeader(bytes: Uint8Array, at: number): number {
-    checkMagic(this, bytes, at, 4);
+    this.checkMagic(bytes, at, 4);
     const version = readUint16(bytes, at + 4);
     const type = readUint16(bytes, at + 6);
     const flags = readUint16(bytes, at + 8);
@@ -217,31 +217,38 @@ export class FrameDecoder {
     this.correlationHi = readUint32(bytes, at + 16);
     this.correlationLo = readUint32(bytes, at + 20);
     if (version !== VERSION) {
-      throw fail(
-        this,
-        ErrorCode.UNSUPPORTED_VERSION,
-        `Cannot decode frame: version ${hex(version)} is not ${hex(VERSION)}`,
-      );
+      throw this.fail(ErrorCode.UNSUPPORTED_VERSION, `version ${hex(version)} is not ${hex(VERSION)}`);
     }
-    if (!isKnownType(type)) {
-      throw fail(this, ErrorCode.UNKNOWN_FRAME_TYPE, `Cannot decode frame: type ${hex(type)} is not known`);
-    }
+    if (!isKnownType(type)) throw this.fail(ErrorCode.UNKNOWN_FRAME_TYPE, `type ${hex(type)} is not known`);
     if ((flags & REFUSED_FLAGS) !== 0) {
-      const what = `flags ${hex(flags)} say that it is encrypted or a fragment, which was not agreed on`;
-      throw fail(this, ErrorCode.UNSUPPORTED_FLAG, `Cannot decode frame: ${what}`);
+      const problem = `flags ${hex(flags)} say that it is encrypted or a fragment, which was not agreed on`;
+      throw this.fail(ErrorCode.UNSUPPORTED_FLAG, problem);
     }
-    if (length > this.maxPayloadBytes) {
-      const what = `payload of ${length} bytes exceeds the limit of ${this.maxPayloadBytes} bytes`;
-      throw fail(this, ErrorCode.MESSAGE_TOO_LARGE, `Cannot decode frame: ${what}`, {
-        bytes: length,
-        limit: this.maxPayloadBytes,
-      });
+    const limit = this.maxPayloadBytes;
+    if (length > limit) {
+      const problem = `payload of ${length} bytes exceeds the limit of ${limit} bytes`;
+      throw this.fail(ErrorCode.MESSAGE_TOO_LARGE, problem, { bytes: length, limit });
     }
     return HEADER_BYTES + length;
   }
 
+  /** Judges the first `count` (at most 4) bytes at once, so that another protocol's client is refused without a wait. */
+  private checkMagic(bytes: Uint8Array, at: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (bytes[at + i] !== ((MAGIC >>> (24 - 8 * i)) & 0xff)) throw this.badMagic(bytes, at, count);
+    }
+  }
+
+  private badMagic(bytes: Uint8Array, at: number, count: number): ConduitError {
+    let received = "";
+    for (let i = 0; i < count; i++) received += (bytes[at + i] as number).toString(16).padStart(2, "0");
+    const problem = `it starts with ${received} (hex) instead of ${MAGIC.toString(16)}`;
+    return this.fail(ErrorCode.BAD_MAGIC, problem, { received });
+  }
+
   /** Remembers the failure and lets go of all bytes. */
-  abandon(failure: ConduitError): void {
+  private fail(code: number, problem: string, details?: Readonly<Record<string, unknown>>): ConduitError {
+    const failure = new ConduitError(code, `Cannot decode frame: ${problem}`, { details });
     this.failure = failure;
     this.input = EMPTY;
     this.position = 0;
@@ -249,33 +256,7 @@ export class FrameDecoder {
     this.partial = null;
     this.partialLength = 0;
     this.wait();
-  }
-}
-
-function fail(
-  decoder: FrameDecoder,
-  code: number,
-  message: string,
-  details?: Readonly<Record<string, unknown>>,
-): ConduitError {
-  const error = new ConduitError(code, message, { details });
-  decoder.abandon(error);
-  return error;
-}
-
-/** Judges the first `count` (at most 4) bytes at once, so that another protocol's client is refused without a wait. */
-function checkMagic(decoder: FrameDecoder, bytes: Uint8Array, at: number, count: number): void {
-  for (let i = 0; i < count; i++) {
-    if (bytes[at + i] !== ((MAGIC >>> (24 - 8 * i)) & 0xff)) {
-      let received = "";
-      for (let j = 0; j < count; j++) received += (bytes[at + j] as number).toString(16).padStart(2, "0");
-      throw fail(
-        decoder,
-        ErrorCode.BAD_MAGIC,
-        `Cannot decode frame: it starts with ${received} (hex) instead of ${MAGIC.toString(16)}`,
-        { received },
-      );
-    }
+    return failure;
   }
 }
 

@@ -90,7 +90,7 @@ export class ValueWriter {
     if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
     if (this.busy) return new ValueWriter().encode(value, rootName);
     this.busy = true;
-    // Without a `try`, which the fast path would pay for: the first never throws, the second resets `busy` itself.
+    // The first never throws, and the second resets `busy` when it does.
     const bytes = this.encodePlain(value) ?? this.compose(value, rootName);
     this.busy = false;
     this.owned = bytes.length > MAX_KEPT_BYTES;

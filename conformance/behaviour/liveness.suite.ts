@@ -1,0 +1,352 @@
+import { type CloseReason, type ConduitError, ErrorCode } from "@netconduit/core";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { failureOf, gate, Heard, until } from "./heard.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "./raw-peer.ts";
+import { connectionOf, PASSWORD, type Stage, stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+
+const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
+
+/** A server on a port of its own that can be replaced by another one. */
+async function replaceable(stage: Stage): Promise<{ server: OpenServer; port: number }> {
+  const server = await stage.listen();
+  return { server, port: server.address.port };
+}
+
+/** Resolves once the client has asked for a timer of exactly so many milliseconds. */
+async function waitsFor(clock: SteppedClock, delayMs: number): Promise<void> {
+  await until(() => clock.delays.includes(delayMs));
+}
+
+/** Heartbeats, compression, and coming back after a loss. */
+export function describeLiveness(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`heartbeats on ${subject.name}`, () => {
+    test(
+      "a PING goes out every interval, and the answer's latency is measured",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen(HEARTBEAT, clock.runtime);
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        expect(connection.latencyMs).toBeNull();
+        for (const latencyMs of [40, 120]) {
+          clock.advance(10_100);
+          expect((await peer.nextOf(Type.PING)).payloadBytes).toHaveLength(0);
+          clock.advance(latencyMs);
+          const { samples } = connection.latency;
+          peer.write(frame(Type.PONG));
+          await until(() => connection.latency.samples > samples);
+        }
+        expect(connection.latency).toMatchObject({ lastMs: expect.any(Number), samples: 2 });
+        expect(connection.latency.minMs).toBeLessThan(connection.latency.maxMs);
+        expect(connection.latencyMs).toBe(connection.latency.lastMs);
+      }),
+    );
+
+    test(
+      "a PING is answered by a PONG with its id",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const peer = await stage.rawLoggedIn(server);
+        peer.write(frame(Type.PING, undefined, { id: 42n }));
+        expect(await peer.next()).toMatchObject({ type: Type.PONG, id: 42n });
+      }),
+    );
+
+    test(
+      "a peer that gives no sign of life for heartbeatTimeoutMs is given up with HEARTBEAT_TIMEOUT",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen(HEARTBEAT, clock.runtime);
+        const left = new Heard<CloseReason>();
+        server.onClientDisconnect((_connection, reason) => left.add(reason));
+        const peer = await stage.rawLoggedIn(server);
+        for (let n = 0; n < 2; n++) clock.advance(10_000);
+        expect(server.connectionCount).toBe(1);
+        for (let n = 0; n < 2; n++) clock.advance(10_000);
+        expect(await left.next()).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT, byPeer: false, reconnect: true });
+        expect(server.connectionCount).toBe(0);
+        await peer.over;
+      }),
+    );
+
+    test(
+      "every byte is a sign of life, a PONG no more than any other",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen(HEARTBEAT, clock.runtime);
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        for (let n = 0; n < 10; n++) {
+          const before = connection.stats.bytesReceived;
+          peer.write(message("anything", n));
+          await until(() => connection.stats.bytesReceived > before);
+          clock.advance(10_000);
+        }
+        expect(server.connectionCount).toBe(1);
+      }),
+    );
+
+    test(
+      "liveness goes by the monotonic clock: setting the wall clock by years ends nothing",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen(HEARTBEAT, clock.runtime);
+        const client = await stage.join(server, HEARTBEAT, clock.runtime);
+        const year = 365 * 24 * 3600 * 1000;
+        for (const jump of [year, -year]) {
+          clock.wallClockJumpMs = jump;
+          for (let n = 0; n < 5; n++) {
+            const { samples } = connectionOf(server, client).latency;
+            clock.advance(10_100);
+            await until(() => connectionOf(server, client).latency.samples > samples);
+          }
+        }
+        expect(client.isConnected).toBe(true);
+        expect(server.connectionCount).toBe(1);
+      }),
+    );
+
+    test(
+      "two idle peers keep each other alive over many timeouts",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen(HEARTBEAT, clock.runtime);
+        const client = await stage.join(server, HEARTBEAT, clock.runtime);
+        for (let n = 0; n < 20; n++) {
+          const samples = client.health().latency?.samples ?? 0;
+          clock.advance(10_100);
+          await until(() => (client.health().latency?.samples ?? 0) > samples);
+        }
+        expect(client.health()).toMatchObject({ connected: true, state: "active", reconnectAttempts: 0 });
+      }),
+    );
+  });
+
+  describe(`compression on ${subject.name}`, () => {
+    const text = "compress me ".repeat(1000);
+
+    test(
+      "enableCompression compresses payloads over 1,024 bytes that get smaller by it, and no others",
+      staged(async (stage) => {
+        const server = await stage.listen({ enableCompression: true });
+        server.rpc("repeat", ({ n }) => "x".repeat(n as number));
+        server.rpc("random", () => subject.runtime.crypto.randomBytes(5000));
+        const peer = await stage.rawLoggedIn(server);
+        peer.write(call(1n, "repeat", { n: 100 }), call(2n, "repeat", { n: 5000 }), call(3n, "random"));
+        const [small, large, random] = [await peer.next(), await peer.next(), await peer.next()];
+        expect([small.flags, large.flags, random.flags]).toEqual([0, COMPRESSED, 0]);
+        expect(large.payloadBytes.length).toBeLessThan(200);
+        const inflated = subject.runtime.inflate(large.payloadBytes, 10_000);
+        expect(Buffer.from(inflated).toString("latin1")).toContain("x".repeat(5000));
+      }),
+    );
+
+    test(
+      "compressed payloads are inflated whatever the setting",
+      staged(async (stage) => {
+        const server = await stage.listen({ enableCompression: false });
+        server.rpc("length", ({ text }) => (text as string).length);
+        const client = await stage.join(server, { enableCompression: true });
+        expect(await client.call("length", { text })).toBe(text.length);
+        const peer = await stage.rawLoggedIn(server);
+        const plain = call(1n, "length", { text }).subarray(32);
+        peer.write(rawFrame(Type.RPC_REQUEST, subject.runtime.deflate(plain), { id: 1n, flags: COMPRESSED }));
+        expect(await peer.next()).toMatchObject({ flags: 0, payload: { result: text.length } });
+      }),
+    );
+
+    test(
+      "with compression on both ends everything arrives as it was",
+      staged(async (stage) => {
+        const server = await stage.listen({ enableCompression: true });
+        server.rpc("echo", (params) => params);
+        server.on("echo", (_client, data) => data);
+        const client = await stage.join(server, { enableCompression: true });
+        const heard = new Heard<unknown>();
+        client.on("news", heard.add);
+        const values = { text, bytes: new Uint8Array(100_000).fill(7), list: Array.from({ length: 500 }, (_, n) => n) };
+        expect(await client.call("echo", values)).toEqual(values);
+        expect(await client.request("echo", values)).toEqual(values);
+        server.broadcast("news", values);
+        expect(await heard.next()).toEqual(values);
+      }),
+    );
+  });
+
+  describe(`coming back on ${subject.name}`, () => {
+    afterEach(() => {
+      vi.restoreAllMocks();
+    });
+
+    const reconnect = { enabled: true, attempts: 4, delayMs: 1000, maxDelayMs: 3000, multiplier: 2, jitter: true };
+
+    /** A client on a stepped clock whose server has just gone. */
+    async function orphan(
+      stage: Stage,
+      options: Parameters<Stage["client"]>[1] = {},
+    ): Promise<{ client: OpenClient; clock: SteppedClock; port: number }> {
+      const { server, port } = await replaceable(stage);
+      const clock = new SteppedClock(subject.runtime);
+      const client = await stage.join(server, { reconnect, ...options }, clock.runtime);
+      const lost = gate();
+      client.onDisconnect(() => lost.open());
+      await server.stop();
+      await lost.promise;
+      return { client, clock, port };
+    }
+
+    test(
+      "the delays grow by the multiplier up to the longest, each a random part of its bound: full jitter",
+      staged(async (stage) => {
+        vi.spyOn(Math, "random").mockReturnValue(0.25);
+        const { client, clock } = await orphan(stage);
+        const errors = new Heard<ConduitError>();
+        client.onError((error) => errors.add(error as ConduitError));
+        const tried = (): number => clock.delays.filter((delayMs) => [250, 500, 750].includes(delayMs)).length;
+        for (const [attempt, delayMs] of [250, 500, 750, 750].entries()) {
+          await until(() => tried() === attempt + 1);
+          expect(clock.delays.at(-1)).toBe(delayMs);
+          expect(client.health().reconnectAttempts).toBe(attempt);
+          clock.advance(delayMs);
+          await errors.count(attempt + 1);
+        }
+        await errors.count(5);
+        expect(errors.all.map(({ code }) => code)).toEqual([
+          ...Array.from({ length: 4 }, () => ErrorCode.CONNECTION_REFUSED),
+          ErrorCode.RECONNECT_FAILED,
+        ]);
+        expect(client.state).toBe("failed");
+      }),
+    );
+
+    test(
+      "without jitter the delays are the bounds themselves",
+      staged(async (stage) => {
+        const { client, clock } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
+        const errors = new Heard<Error>();
+        client.onError(errors.add);
+        for (const [attempt, delayMs] of [1000, 2000, 3000].entries()) {
+          await waitsFor(clock, delayMs);
+          clock.advance(delayMs);
+          await errors.count(attempt + 1);
+        }
+      }),
+    );
+
+    test(
+      "a client that comes back has a new session, its handlers, and tells onConnect and onReconnect",
+      staged(async (stage) => {
+        const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
+        const log = new Heard<string>();
+        client.onConnect(() => log.add("connect"));
+        client.onReconnect(() => log.add("reconnect"));
+        const token = client.sessionToken;
+        const news = new Heard<unknown>();
+        client.on("news", news.add);
+        const server = await stage.listen({ port });
+        server.rpc("ping", () => "pong");
+        await waitsFor(clock, 1000);
+        clock.advance(1000);
+        expect(await log.count(2)).toEqual(["connect", "reconnect"]);
+        expect(client.sessionToken).not.toBe(token);
+        server.broadcast("news", 1);
+        expect(await news.next()).toBe(1);
+        expect(await client.call("ping")).toBe("pong");
+        expect(client.health().reconnectAttempts).toBe(0);
+      }),
+    );
+
+    test(
+      "a wrong password ends reconnecting: it is not tried for ever",
+      staged(async (stage) => {
+        const { client, clock, port } = await orphan(stage, {
+          reconnect: { ...reconnect, attempts: 0, jitter: false },
+        });
+        const errors = new Heard<ConduitError>();
+        client.onError((error) => errors.add(error as ConduitError));
+        const server = await stage.listen({ port, password: "changed" });
+        await waitsFor(clock, 1000);
+        clock.advance(1000);
+        expect((await errors.count(2)).map(({ code }) => code)).toEqual([
+          ErrorCode.AUTH_FAILED,
+          ErrorCode.RECONNECT_FAILED,
+        ]);
+        for (let n = 0; n < 5; n++) clock.advance(60_000);
+        expect(server.stats).toMatchObject({ accepted: 1, authFailures: 1 });
+        expect(client.state).toBe("failed");
+      }),
+    );
+
+    test(
+      "credentials that are a callback are asked at every attempt, so a wrong password does not end it",
+      staged(async (stage) => {
+        let password = PASSWORD;
+        let asked = 0;
+        const { client, clock, port } = await orphan(stage, {
+          password: async () => {
+            asked++;
+            return password;
+          },
+          reconnect: { ...reconnect, jitter: false },
+        });
+        const errors = new Heard<ConduitError>();
+        client.onError((error) => errors.add(error as ConduitError));
+        await stage.listen({ port, password: "changed" });
+        await waitsFor(clock, 1000);
+        clock.advance(1000);
+        expect(await errors.next()).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+        password = "changed";
+        const back = gate();
+        client.onReconnect(() => back.open());
+        await waitsFor(clock, 2000);
+        clock.advance(2000);
+        await back.promise;
+        expect(asked).toBe(3);
+      }),
+    );
+
+    test(
+      "what is sent while the connection is away is rejected at once, or kept and sent in order, as the option says",
+      staged(async (stage) => {
+        const rejecting = await orphan(stage);
+        expect((await failureOf(rejecting.client.call("any"))).code).toBe(ErrorCode.CONNECTION_CLOSED);
+
+        const options = { queueWhileDisconnected: "send", reconnect: { ...reconnect, jitter: false } } as const;
+        const { client, clock, port } = await orphan(stage, options);
+        const heard = new Heard<unknown>();
+        client.send("n", 0);
+        client.send("n", 1);
+        const called = client.call("add", { a: 1 });
+        client.send("n", 2);
+        const server = await stage.listen({ port });
+        server.on("n", (_client, data) => heard.add(data));
+        server.rpc("add", ({ a }) => {
+          heard.add("call");
+          return a;
+        });
+        await waitsFor(clock, 1000);
+        clock.advance(1000);
+        expect(await called).toBe(1);
+        expect(await heard.count(4)).toEqual([0, 1, "call", 2]);
+      }),
+    );
+
+    test(
+      "disconnect() ends the waiting, and nothing is tried any more",
+      staged(async (stage) => {
+        const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
+        await waitsFor(clock, 1000);
+        await client.disconnect();
+        const server = await stage.listen({ port });
+        for (let n = 0; n < 5; n++) clock.advance(60_000);
+        await stage.join(server);
+        expect(server.stats.accepted).toBe(1);
+        expect(client.isConnected).toBe(false);
+      }),
+    );
+  });
+}

@@ -1,0 +1,202 @@
+/** What the compiler knows of handlers, calls and connections. Never run: it is enough that it compiles. */
+import { Client, type Connection, type HandlerContext, response, Server } from "@netconduit/node";
+import * as v from "valibot";
+import { describe, expectTypeOf, test } from "vitest";
+import { z } from "zod";
+
+const server = new Server({ password: "secret" });
+const client = new Client({ host: "localhost", port: 8080, password: "secret" });
+
+const addValibot = v.object({ a: v.number(), b: v.optional(v.number(), 0) });
+const addZod = z.object({ a: z.number(), b: z.number().default(0) });
+const userValibot = v.object({ id: v.pipe(v.string(), v.transform(Number)), name: v.string() });
+
+describe("schemas give handlers their types", () => {
+  test("of parameters: what the schema yields, defaults and transformations done", () => {
+    server.rpc("add", addValibot, (params, context) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      expectTypeOf(context).toEqualTypeOf<HandlerContext<Connection>>();
+      expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>();
+      expectTypeOf(context.deadline).toEqualTypeOf<number | null>();
+      return params.a + params.b;
+    });
+    server.rpc("add", addZod, (params) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+    });
+    server.rpc({ name: "add", params: addValibot }, (params) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+    });
+    client.rpc("add", addZod, (params, context) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      expectTypeOf(context.client).toEqualTypeOf<Client | typeof context.client>();
+    });
+  });
+
+  test("of results: a handler returns what the schema takes, and nothing else", () => {
+    server.rpc({ name: "user", result: userValibot }, (params) => {
+      expectTypeOf(params).toEqualTypeOf<Readonly<Record<string, unknown>>>();
+      return { id: "7", name: "Ada" };
+    });
+    server.rpc({ name: "user", params: addValibot, result: userValibot }, async ({ a }) => ({
+      id: String(a),
+      name: "Ada",
+    }));
+    // @ts-expect-error: id is a number there
+    server.rpc({ name: "user", result: userValibot }, () => ({ id: 7, name: "Ada" }));
+    // @ts-expect-error: name is missing
+    server.rpc({ name: "user", params: addValibot, result: userValibot }, async () => ({ id: "7" }));
+  });
+
+  test("of messages", () => {
+    server.on("move", addValibot, (connection, data) => {
+      expectTypeOf(connection).toEqualTypeOf<Connection>();
+      expectTypeOf(data).toEqualTypeOf<{ a: number; b: number }>();
+    });
+    server.on(["move", "jump"], addZod, (_connection, data) => {
+      expectTypeOf(data).toEqualTypeOf<{ a: number; b: number }>();
+    });
+    client.on("move", addZod, (data) => {
+      expectTypeOf(data).toEqualTypeOf<{ a: number; b: number }>();
+    });
+  });
+
+  test("without a schema parameters are a map and data is unknown", () => {
+    server.rpc("any", (params) => {
+      expectTypeOf(params).toEqualTypeOf<Readonly<Record<string, unknown>>>();
+    });
+    server.on("any", (_connection, data) => {
+      expectTypeOf(data).toEqualTypeOf<unknown>();
+    });
+  });
+});
+
+describe("calls", () => {
+  test("have the type their caller states, or that of the schema it gives", () => {
+    expectTypeOf(client.call("add", { a: 1 })).toEqualTypeOf<Promise<unknown>>();
+    expectTypeOf(client.call<number>("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(client.call("user", {}, { result: userValibot })).toEqualTypeOf<
+      Promise<{ id: number; name: string }>
+    >();
+    expectTypeOf(client.request<string>("ask")).toEqualTypeOf<Promise<string>>();
+    expectTypeOf(client.request("ask", null, { result: z.number() })).toEqualTypeOf<Promise<number>>();
+  });
+
+  test("go from a server to its client just so", () => {
+    const connection = server.connections[0] as Connection;
+    expectTypeOf(connection.call<number>("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(connection.call("user", {}, { result: userValibot })).toEqualTypeOf<
+      Promise<{ id: number; name: string }>
+    >();
+  });
+});
+
+describe("connection data", () => {
+  interface Player {
+    name: string;
+    score: number;
+  }
+  const game = new Server({ password: "secret", connectionData: (): Player => ({ name: "", score: 0 }) });
+
+  test("has the type that connectionData returns, wherever a connection is handed out", () => {
+    expectTypeOf(game.connections[0]?.data).toEqualTypeOf<Player | undefined>();
+    game.onClientConnect((connection) => {
+      expectTypeOf(connection.data).toEqualTypeOf<Player>();
+    });
+    game.on("move", (connection) => {
+      expectTypeOf(connection.data.score).toEqualTypeOf<number>();
+    });
+    game.rpc("score", (_params, { client: caller }) => {
+      expectTypeOf(caller.data).toEqualTypeOf<Player>();
+    });
+    game.broadcast("news", null, { where: ({ data }) => data.score > 10 });
+    // @ts-expect-error: there is no such field
+    game.onClientConnect(({ data }) => data.rank);
+  });
+
+  test("is an open map without connectionData", () => {
+    expectTypeOf(server.connections[0]?.data).toEqualTypeOf<Record<string, unknown> | undefined>();
+  });
+});
+
+/** What a contract's value will have as its type; written by hand, it types both ends without generated code. */
+interface GameContract {
+  readonly server: {
+    readonly methods: {
+      readonly add: { readonly params: typeof addValibot; readonly result: ReturnType<typeof v.number> };
+      readonly user: { readonly params: typeof addZod; readonly result: typeof userValibot };
+      readonly ping: Record<never, never>;
+    };
+    readonly messages: { readonly move: typeof addZod; readonly chat: ReturnType<typeof v.string> };
+  };
+  readonly client: {
+    readonly methods: { readonly where: { readonly result: typeof addZod } };
+    readonly messages: { readonly news: typeof userValibot };
+  };
+}
+
+describe("a contract", () => {
+  const typedServer = new Server<GameContract>({ password: "secret" });
+  const typedClient = new Client<GameContract>({ host: "localhost", port: 8080, password: "secret" });
+
+  test("types the server's methods and messages", () => {
+    typedServer.rpc("add", (params, { client: caller }) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      expectTypeOf(caller).toEqualTypeOf<Connection<GameContract>>();
+      return params.a;
+    });
+    typedServer.rpc("user", () => ({ id: "7", name: "Ada" }));
+    typedServer.rpc("ping", () => response.ok());
+    // @ts-expect-error: the result is a number
+    typedServer.rpc("add", () => "three");
+    // @ts-expect-error: the contract has no such method
+    typedServer.rpc("subtract", () => 1);
+    typedServer.on("move", (_connection, data) => {
+      expectTypeOf(data).toEqualTypeOf<{ a: number; b: number }>();
+    });
+    // @ts-expect-error: the contract has no such message
+    typedServer.on("jump", () => {});
+  });
+
+  test("types the client's calls and messages", () => {
+    expectTypeOf(typedClient.call("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(typedClient.call("user", { a: 1, b: 2 })).toEqualTypeOf<Promise<{ id: number; name: string }>>();
+    expectTypeOf(typedClient.call("ping")).toEqualTypeOf<Promise<unknown>>();
+    typedClient.send("chat", "hello");
+    // @ts-expect-error: a is a number
+    void typedClient.call("add", { a: "1" });
+    // @ts-expect-error: the contract has no such method
+    void typedClient.call("subtract", {});
+    // @ts-expect-error: chat is text
+    typedClient.send("chat", 5);
+    // @ts-expect-error: the contract has no such message
+    typedClient.send("shout", "hello");
+  });
+
+  test("types what the server sends and calls, and what the client answers", () => {
+    typedClient.on("news", (data) => {
+      expectTypeOf(data).toEqualTypeOf<{ id: number; name: string }>();
+    });
+    typedClient.rpc("where", () => ({ a: 1 }));
+    // @ts-expect-error: a is missing
+    typedClient.rpc("where", () => ({}));
+    const connection = typedServer.connections[0] as Connection<GameContract>;
+    expectTypeOf(connection.call("where")).toEqualTypeOf<Promise<{ a: number; b: number }>>();
+    connection.send("news", { id: "7", name: "Ada" });
+    typedServer.broadcast("news", { id: "7", name: "Ada" });
+    // @ts-expect-error: id is text before it is transformed
+    typedServer.broadcast("news", { id: 7, name: "Ada" });
+    // @ts-expect-error: the contract has no such message of the client
+    connection.send("move", { a: 1 });
+  });
+
+  test("goes together with typed connection data", () => {
+    const both = new Server<GameContract, { score: number }>({
+      password: "secret",
+      connectionData: () => ({ score: 0 }),
+    });
+    both.rpc("add", ({ a }, { client: caller }) => {
+      expectTypeOf(caller.data).toEqualTypeOf<{ score: number }>();
+      return a + caller.data.score;
+    });
+  });
+});

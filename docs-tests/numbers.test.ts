@@ -1,0 +1,33 @@
+import { describe, expect, test } from "vitest";
+import * as limits from "../packages/core/src/limits.ts";
+import { readText } from "./lib/markdown.ts";
+
+/** What a document says, and the number of the code that stands in it. */
+const numbers: readonly (readonly [file: string, phrase: string, value: number])[] = [
+  ["PROTOCOL.md", "10,485,760 bytes by default", limits.DEFAULT_MAX_MESSAGE_BYTES],
+  ["PROTOCOL.md", "104,857,600 at most", limits.PROTOCOL_MAX_MESSAGE_BYTES],
+  ["PROTOCOL.md", "at most 16,384 bytes of payload", limits.MAX_HANDSHAKE_BYTES],
+  ["PROTOCOL.md", "nest at most 128 deep", limits.MAX_DEPTH],
+  ["PROTOCOL.md", "larger than 1,024 bytes", limits.COMPRESSION_THRESHOLD_BYTES],
+  ["PROTOCOL.md", "iterations below 4,096", limits.SCRAM_MIN_ITERATIONS],
+  ["PROTOCOL.md", "above 1,000,000 (", limits.SCRAM_MAX_ITERATIONS],
+  ["PROTOCOL.md", "uses 15,000 unless", limits.SCRAM_ITERATIONS],
+  ["PROTOCOL.md", "this library waits 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
+  ["PROTOCOL.md", "closes 500 ms after", limits.NETCONDUIT_LINGER_MS],
+  ["PROTOCOL.md", "fills 80 % of its", limits.HIGH_WATER_RATIO * 100],
+  ["PROTOCOL.md", "`RESUME` at 50 %", limits.LOW_WATER_RATIO * 100],
+  ["docs/guide.md", "frames of 16 KiB", limits.MAX_HANDSHAKE_BYTES / 1024],
+  ["docs/guide.md", "128 levels", limits.MAX_DEPTH],
+  ["docs/guide.md", "is 80 % full", limits.HIGH_WATER_RATIO * 100],
+  ["docs/guide.md", "within 5 seconds of its login", limits.STABLE_CONNECTION_MS / 1000],
+  ["docs/guide.md", "held back for up to 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
+  ["README.md", "login is 16 KiB of handshake", limits.MAX_HANDSHAKE_BYTES / 1024],
+];
+
+describe("numbers in the documentation", () => {
+  test.each(numbers)('%s says "%s", as the code does', (file, phrase, value) => {
+    const text = readText(file).replace(/\s+/g, " ");
+    expect(text.includes(phrase)).toBe(true);
+    expect(phrase.split(/[^0-9,]+/)).toContain(value.toLocaleString("en-US"));
+  });
+});

@@ -1,0 +1,403 @@
+import { describe, expect, test } from "vitest";
+import { type ConduitError, ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { PASSWORD, RawServer } from "../test-support/raw-peer.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { Client } from "./client.ts";
+
+/** Every change of state from now on, as `event:state`. */
+function watchStates(client: Client): string[] {
+  const states: string[] = [];
+  client.onStateChange(({ event, to }) => states.push(`${event}:${to}`));
+  return states;
+}
+
+describe("connect", () => {
+  test("resolves when the client is logged in and its onConnect hooks are done", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { name: "main", version: "2.0", description: "the one" });
+    const { client } = testClient(runtime, { name: "me", version: "3.0" });
+    const states = watchStates(client);
+    const hook = gate();
+    client.onConnect(() => hook.promise);
+    const connecting = outcome(client.connect());
+    await runtime.settle();
+    expect([connecting.state, client.isConnected]).toEqual(["pending", true]);
+    hook.open();
+    await runtime.settle();
+    expect(connecting.state).toBe("resolved");
+    expect(states).toEqual(["dial:connecting", "opened:authenticating", "authenticated:connected", "ready:active"]);
+    expect(client.serverInfo).toEqual({ name: "main", version: "2.0", description: "the one", netconduit: false });
+    expect(client.sessionToken).toBe(server.connections[0]?.session.token);
+    expect(server.connections[0]?.info).toMatchObject({ name: "me", version: "3.0" });
+    expect([client.isAuthenticated, runtime.timers.keepingAlive]).toEqual([true, 0]);
+  });
+
+  test("asked twice dials once; asked when connected it resolves at once", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    await Promise.all([client.connect(), client.connect()]);
+    await client.connect();
+    expect(runtime.dials).toHaveLength(1);
+  });
+
+  test("dials what the options say", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime, { host: "::1", port: 99, ipv6: true, tls: true, bufferSize: 4096 });
+    const error = await client.connect().catch((reason: ConduitError) => reason);
+    expect(runtime.dials[0]?.target).toEqual({ host: "::1", port: 99, family: 6, tls: {}, bufferSize: 4096 });
+    expect(error).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+  });
+
+  test("dials a Unix socket by its path", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { path: "/run/app.sock" });
+    const { client } = testClient(runtime, { path: "/run/app.sock" });
+    await client.connect();
+    expect([runtime.dials[0]?.target.path, server.address]).toEqual([
+      "/run/app.sock",
+      { host: "", port: 0, path: "/run/app.sock" },
+    ]);
+  });
+
+  test("that fails leaves the client failed, disconnected, and free to try again", async () => {
+    const runtime = fakeRuntime();
+    const { client, errors } = testClient(runtime);
+    const states = watchStates(client);
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    expect([client.state, client.isConnected, client.isAuthenticated]).toEqual(["failed", false, false]);
+    expect(states).toEqual(["dial:connecting", "fail:failed"]);
+    await testServer(runtime);
+    await client.connect();
+    expect([client.state, errors]).toEqual(["active", []]);
+  });
+
+  test("does not dial again by itself when the first connect fails", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime);
+    await client.connect().catch(() => undefined);
+    await runtime.advance(600_000);
+    expect([runtime.dials.length, runtime.timers.keepingAlive]).toEqual([1, 0]);
+  });
+
+  test.each([
+    ["its name lookup hangs", () => new Promise<never>(() => undefined)],
+    [
+      "its dial settles only when it is aborted",
+      ({ signal }: { signal: AbortSignal }) =>
+        new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")))),
+    ],
+  ])("is CONNECT_TIMEOUT after connectTimeoutMs when %s", async (_what, behaviour) => {
+    const runtime = fakeRuntime();
+    runtime.dialBehaviours.push(behaviour);
+    const { client } = testClient(runtime, { connectTimeoutMs: 500 });
+    const connecting = outcome(client.connect());
+    await runtime.advance(499);
+    expect(connecting.state).toBe("pending");
+    await runtime.advance(1);
+    expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT });
+    expect(connecting.error?.message).toBe("No usable connection to test:8080 within connectTimeoutMs 500");
+    expect([client.state, runtime.dials[0]?.signal.aborted]).toEqual(["failed", true]);
+  });
+
+  test("is CONNECT_TIMEOUT when the server accepts and says nothing; the stream is destroyed", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { connectTimeoutMs: 500 });
+    const connecting = outcome(client.connect());
+    await runtime.advance(600);
+    expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT });
+    expect((await raw.accept()).ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+  });
+
+  test("is CONNECT_TIMEOUT when the credentials callback hangs", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime, { connectTimeoutMs: 500, password: () => new Promise(() => undefined) });
+    const connecting = outcome(client.connect());
+    await runtime.advance(600);
+    expect([connecting.error?.code, runtime.dials.length]).toEqual([ErrorCode.CONNECT_TIMEOUT, 0]);
+  });
+
+  test("destroys a stream that opens after the time was up", async () => {
+    const runtime = fakeRuntime();
+    const opened = gate();
+    const [dialled, accepted] = runtime.pair();
+    let ended: Error | null | undefined;
+    accepted.open({ data: () => undefined, drained: () => undefined, closed: (error) => { ended = error; } });
+    runtime.dialBehaviours.push(async () => {
+      await opened.promise;
+      return dialled;
+    });
+    const { client } = testClient(runtime, { connectTimeoutMs: 500 });
+    const connecting = outcome(client.connect());
+    await runtime.advance(600);
+    opened.open();
+    await runtime.settle();
+    expect([connecting.state, client.state, ended !== undefined]).toEqual(["rejected", "failed", true]);
+  });
+
+  test("rejects with the runtime's own error when it has no code", async () => {
+    const runtime = fakeRuntime();
+    runtime.dialBehaviours.push(() => Promise.reject(new Error("odd")));
+    const { client } = testClient(runtime);
+    const codes: (number | undefined)[] = [];
+    client.onStateChange(({ reason }) => codes.push(reason.code));
+    await expect(client.connect()).rejects.toThrow("odd");
+    expect(codes).toEqual([undefined, ErrorCode.CONNECTION_ERROR]);
+  });
+});
+
+describe("a login that fails", () => {
+  test("for a wrong password is AUTH_FAILED", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime, { password: "wrong" });
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    await runtime.settle();
+    expect([client.state, server.connectionCount]).toEqual(["failed", 0]);
+  });
+
+  test("for a full server is SERVER_FULL", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime, { maxConnections: 1 });
+    await testClient(runtime).client.connect();
+    await expect(testClient(runtime).client.connect()).rejects.toMatchObject({ code: ErrorCode.SERVER_FULL });
+  });
+
+  test("because the other side speaks another protocol is NOT_NETCONDUIT, with the cause", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client, errors } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    (await raw.accept()).sendBytes(new TextEncoder().encode("220 mail.example.com ESMTP\r\n"));
+    await runtime.settle();
+    expect(connecting.error).toMatchObject({
+      code: ErrorCode.NOT_NETCONDUIT,
+      cause: { code: ErrorCode.BAD_MAGIC },
+    });
+    expect(errors).toEqual([]);
+  });
+
+  test("because the other side hangs up says that it did", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    void (await raw.accept()).stream.close();
+    await runtime.settle();
+    expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+    expect(connecting.error?.message).toMatch(/closed the connection during the login/);
+  });
+
+  test("because the connection breaks has the code of that", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    (await raw.accept()).stream.destroy(null);
+    await runtime.settle();
+    expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+  });
+
+  test("because the server proves nothing is SERVER_NOT_TRUSTED", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    (await raw.accept()).send(FrameType.AUTH_SUCCESS, { session_token: "x", server_info: {} });
+    await runtime.settle();
+    expect(connecting.error).toMatchObject({ code: ErrorCode.SERVER_NOT_TRUSTED });
+  });
+
+  test("leaves no timer and no stream behind", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    peer.send(FrameType.AUTH_FAILURE, { reason: "no", code: ErrorCode.AUTH_FAILED });
+    await runtime.settle();
+    expect(connecting.state).toBe("rejected");
+    expect([peer.ended === undefined, runtime.timers.keepingAlive]).toEqual([false, 0]);
+  });
+});
+
+describe("credentials", () => {
+  test("from a callback are asked for at every connect", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const passwords = [PASSWORD, Promise.resolve(PASSWORD)];
+    const { client } = testClient(runtime, { password: () => passwords.shift() ?? expect.unreachable() });
+    await client.connect();
+    await client.disconnect();
+    await client.connect();
+    expect(passwords).toHaveLength(0);
+  });
+
+  test.each([
+    ["throws", () => { throw new Error("vault is sealed"); }],
+    ["rejects", () => Promise.reject(new Error("vault is sealed"))],
+  ])("from a callback that %s fail the connect with its error, before anything is dialled", async (_how, password) => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime, { password });
+    await expect(client.connect()).rejects.toThrow("vault is sealed");
+    expect([runtime.dials.length, client.state]).toEqual([0, "failed"]);
+  });
+
+  test("that are empty fail the connect; the stream is not left open", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { password: () => "" });
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    expect((await raw.accept()).ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+  });
+
+  test("are not printed with the config", () => {
+    const { client } = testClient(fakeRuntime());
+    expect(JSON.stringify(client.config)).not.toContain(PASSWORD);
+  });
+});
+
+describe("disconnect", () => {
+  test("of a client that never connected does nothing", async () => {
+    const { client } = testClient(fakeRuntime());
+    await client.disconnect();
+    expect(client.state).toBe("disconnected");
+  });
+
+  test("of a client whose connect failed leaves it closed", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime);
+    await client.connect().catch(() => undefined);
+    await client.disconnect();
+    expect(client.state).toBe("closed");
+  });
+
+  test.each([
+    ["while it dials", (runtime: ReturnType<typeof fakeRuntime>) => runtime.dialBehaviours.push(() => new Promise(() => undefined))],
+    ["while it waits for its credentials", () => undefined],
+  ])("%s rejects the connect and leaves the client closed", async (_when, prepare) => {
+    const runtime = fakeRuntime();
+    prepare(runtime);
+    const password = runtime.dialBehaviours.length > 0 ? PASSWORD : () => new Promise<string>(() => undefined);
+    const { client } = testClient(runtime, { password });
+    const connecting = outcome(client.connect());
+    await runtime.settle();
+    const leaving = outcome(client.disconnect());
+    await runtime.settle();
+    expect([connecting.state, connecting.error?.code]).toEqual(["rejected", ErrorCode.CONNECTION_CLOSED]);
+    expect([leaving.state, client.state, runtime.timers.keepingAlive]).toEqual(["resolved", "closed", 0]);
+  });
+
+  test("while it logs in rejects the connect, and leaves the client closed and the stream gone", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const states = watchStates(client);
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    await client.disconnect();
+    await runtime.settle();
+    expect([connecting.error?.code, client.state]).toEqual([ErrorCode.CONNECTION_CLOSED, "closed"]);
+    expect(peer.ended).not.toBeUndefined();
+    expect(states.at(-1)).toBe("closed:closed");
+  });
+
+  test("and connect at once, without waiting, ends the one connection before it makes the other", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime);
+    await client.connect();
+    const states = watchStates(client);
+    void client.disconnect();
+    await client.connect();
+    expect(states).toEqual([
+      "close:closing",
+      "closed:closed",
+      "dial:connecting",
+      "opened:authenticating",
+      "authenticated:connected",
+      "ready:active",
+    ]);
+    expect([client.isConnected, server.stats.loggedIn]).toEqual([true, 2]);
+  });
+
+  test("from an onConnect hook does not wait for the hook itself", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    client.onConnect(() => client.disconnect());
+    await client.connect();
+    expect(client.state).toBe("closed");
+  });
+
+  test("runs onDisconnect once, and dials no more", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    const reasons: string[] = [];
+    client.onDisconnect((_client, reason) => reasons.push(reason.message));
+    await client.connect();
+    await client.disconnect("Lunch");
+    await client.disconnect();
+    await runtime.advance(600_000);
+    expect([reasons, runtime.dials.length]).toEqual([["Lunch"], 1]);
+  });
+
+  test("is what `await using` does at the end of its block", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    {
+      await using owned = client;
+      await owned.connect();
+    }
+    expect(client.state).toBe("closed");
+  });
+
+  test("in the moment of the login ends the connection, and connect rejects", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime);
+    client.onStateChange(({ to }) => {
+      if (to === "active") void client.disconnect();
+    });
+    const connecting = outcome(client.connect());
+    await runtime.settle();
+    expect([client.state, client.isConnected, server.connectionCount]).toEqual(["closed", false, 0]);
+    expect(connecting.settled).toBe(1);
+  });
+});
+
+describe("a connection that ends right behind the login", () => {
+  test("runs onConnect and onDisconnect once each", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    const events: string[] = [];
+    client.onConnect(() => events.push("connect"));
+    client.onDisconnect((_client, reason) => events.push(`disconnect ${reason.message}`));
+    const connecting = outcome(client.connect());
+    const { peer, success } = await raw.answer();
+    peer.sendBytes(success, peer.encode(FrameType.CLOSE, { reason: "banned", reconnect: false }));
+    void peer.stream.close();
+    await runtime.settle();
+    expect([events.sort(), connecting.settled, client.state]).toEqual([["connect", "disconnect banned"], 1, "closed"]);
+  });
+
+  test("is dialled again like any other that was lost", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { reconnect: { delayMs: 100, jitter: false } });
+    client.connect().catch(() => undefined);
+    const { peer, success } = await raw.answer();
+    peer.sendBytes(success, peer.encode(0x0999));
+    await runtime.settle();
+    expect(client.state).toBe("closed");
+    await runtime.advance(200);
+    expect(runtime.dials).toHaveLength(2);
+    await client.disconnect();
+  });
+});
