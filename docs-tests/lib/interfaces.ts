@@ -14,3 +14,20 @@ export function interfaceMembers(file: string, name: string): string[] {
   }
   throw new Error(`${file} has no interface ${name}`);
 }
+
+/** The members that a class of a source file offers its users: not private or protected, not marked `@internal`. */
+export function publicMembers(file: string, name: string): string[] {
+  const source = ts.createSourceFile(file, readText(file), ts.ScriptTarget.ESNext);
+  const declaration = source.statements.find(
+    (statement) => ts.isClassDeclaration(statement) && statement.name?.text === name,
+  );
+  if (declaration === undefined || !ts.isClassDeclaration(declaration)) throw new Error(`${file} has no class ${name}`);
+  const names = declaration.members.flatMap((member) => {
+    const isHidden =
+      ts.canHaveModifiers(member) &&
+      ts.getModifiers(member)?.some(({ kind }) => kind === ts.SyntaxKind.ProtectedKeyword) === true;
+    if (isHidden || member.name === undefined || !ts.isIdentifier(member.name)) return [];
+    return member.getFullText(source).includes("@internal") ? [] : [member.name.text];
+  });
+  return [...new Set(names)];
+}

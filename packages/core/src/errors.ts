@@ -1,8 +1,8 @@
 /**
  * Error codes and the two error classes.
  *
- * The numbers of the guide's table stand as the guide gives them. What this library needs beyond the table uses
- * numbers that neither the table nor netconduit 5.0 assigns, so a number never means two things on one wire.
+ * The numbers of the guide's table stand as the guide gives them (netconduit 5.0 itself uses some of them otherwise,
+ * see PROTOCOL.md). What this library needs beyond the table uses numbers that neither the table nor netconduit assigns.
  */
 
 /** Stable numeric error codes. They travel on the wire and never change their meaning. */

@@ -50,11 +50,11 @@ export class Inbox {
     return null;
   }
 
-  /** Forgets the call with this correlation id, if it waits here. */
+  /** Forgets the call or request with this correlation id, if it waits here. */
   cancel(hi: number, lo: number): boolean {
     for (let index = this.#head; index < this.#items.length; index += 1) {
       const item = this.#items[index];
-      if (item?.isCall === true && item.hi === hi && item.lo === lo) {
+      if (item !== null && item !== undefined && item.hi === hi && item.lo === lo) {
         this.#items.splice(index, 1);
         this.bytes -= item.bytes;
         return true;

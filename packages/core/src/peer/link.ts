@@ -964,6 +964,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, PendingCallsOwn
   }
 
   #cancelReceived(hi: number, lo: number): void {
+    if (hi === 0 && lo === 0) return;
     if (this.#inbox?.cancel(hi, lo) === true) {
       this.#drainInbox();
       this.#wakeIdle();

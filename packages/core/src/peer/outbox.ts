@@ -97,9 +97,13 @@ export class Outbox implements Flushable {
     return (this.#backlog?.bytes ?? 0) + (this.#stopped?.bytes ?? 0);
   }
 
+  /** Of messages and calls. Answers have a bound of their own, so that they take no room from whoever waits for it. */
   get #fill(): number {
-    if (this.#backlog === null && this.#stopped === null) return 0;
-    return Math.max(this.queuedFrames / this.#maxFrames, this.#waitingBytes / this.#maxBytes);
+    const backlog = this.#backlog;
+    if (backlog === null && this.#stopped === null) return 0;
+    const frames = this.queuedFrames - (backlog?.answers ?? 0);
+    const bytes = this.#waitingBytes - (backlog?.answerBytes ?? 0);
+    return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
   }
 
   /** As many bytes of answers wait as may, and `spareBytes` more. */

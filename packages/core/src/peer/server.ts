@@ -359,7 +359,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#hurry = deadline.shorten;
     const listening = this.#listener?.close();
     for (const [link, owner] of this.#links) {
-      if (!(owner instanceof Connection)) void this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+      if (!(owner instanceof Connection)) this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
     }
     await deadline.race(this.#shutdown.run((error) => this.hookFailed("onShutdown", error), this));
     const links = [...this.#links.keys()];
@@ -464,7 +464,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       // Never so long that the right password would time out.
       if (penaltyMs > 0) await sleep(this.wheel, Math.min(penaltyMs, this.config.authTimeoutMs / 2));
       if (link.isOver) return;
-      if (await this.#refusedForRoom(link)) return;
+      if (this.#refusedForRoom(link)) return;
     }
     const step = await login.handshake.receive(type, payload);
     if (link.isOver || link.state !== "authenticating") return;
@@ -475,31 +475,32 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         this.#authFailures += 1;
         this.#throttle.failed(login.throttleKey, this.#runtime.now());
       }
-      await this.#refuse(link, step.code, step.reason, step.payload);
-    } else if (!(await this.#refusedForRoom(link))) {
+      this.#refuse(link, step.code, step.reason, step.payload);
+    } else if (!this.#refusedForRoom(link)) {
+      // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
       this.#throttle.succeeded(login.throttleKey);
       this.#admit(link, step);
     }
   }
 
-  async #refusedForRoom(link: Link<Connection<C, D>>): Promise<boolean> {
+  #refusedForRoom(link: Link<Connection<C, D>>): boolean {
     if (this.#state !== "running") {
-      await this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+      this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
       return true;
     }
     const { maxConnections } = this.config;
     if (this.#connections.size < maxConnections) return false;
-    await this.#refuse(link, ErrorCode.SERVER_FULL, `Server full: ${maxConnections} clients are connected`);
+    this.#refuse(link, ErrorCode.SERVER_FULL, `Server full: ${maxConnections} clients are connected`);
     return true;
   }
 
   /** Tells the peer why, and ends the connection. */
-  async #refuse(
+  #refuse(
     link: Link<Connection<C, D>>,
     code: number,
     message: string,
     payload: Record<string, unknown> = { reason: message, code },
-  ): Promise<void> {
+  ): void {
     if (link.isOver || link.state !== "authenticating") return;
     link.sendPayload(FrameType.AUTH_FAILURE, payload);
     this.#noteRejection({ remoteAddress: formatAddress(link.stream.remote), code, message });
@@ -562,7 +563,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
     } else {
       const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
-      void this.#refuse(link, ErrorCode.AUTH_TIMEOUT, message);
+      this.#refuse(link, ErrorCode.AUTH_TIMEOUT, message);
     }
   }
 

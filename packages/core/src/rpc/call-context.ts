@@ -1,4 +1,4 @@
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
 
 /** What a running handler may ask about its call. */
@@ -34,7 +34,7 @@ export class CallContext<Peer> extends TimerEntry implements HandlerContext<Peer
   readonly #timeoutMs: number;
   readonly #clock: CallClock;
   #controller: AbortController | null = null;
-  #abortReason: Error | null = null;
+  #abortReason: ConduitError | null = null;
 
   constructor(client: Peer, method: string, hi: number, lo: number, timeoutMs: number, clock: CallClock) {
     super();
@@ -68,11 +68,25 @@ export class CallContext<Peer> extends TimerEntry implements HandlerContext<Peer
   }
 
   /** Fires the signal. Later calls change nothing. */
-  abort(reason: Error): void {
+  abort(reason: ConduitError): void {
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
     if (this.isScheduled) this.#clock.wheel.cancel(this);
     this.#controller?.abort(reason);
+  }
+
+  /** Whether a handler that threw `error` only gave up because its signal fired. */
+  explains(error: unknown): boolean {
+    const reason = this.#abortReason;
+    if (reason === null) return false;
+    if (error === reason) return true;
+    return error instanceof Error && (error.cause === reason || error.name === "AbortError");
+  }
+
+  /** What a handler that threw `error` failed with: why its signal fired, if that is all it says, else `error`. */
+  outcome(error: unknown): unknown {
+    const reason = this.#abortReason;
+    return reason !== null && this.explains(error) ? new RpcError(reason.code, reason.message) : error;
   }
 
   /** The handler settled: its deadline no longer matters. */

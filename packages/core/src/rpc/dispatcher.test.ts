@@ -5,7 +5,7 @@ import { TimerWheel } from "../session/timer-wheel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/peers.ts";
 import type { CallContext } from "./call-context.ts";
-import { type DispatchHost, Dispatcher, type DispatchPeer } from "./dispatcher.ts";
+import { Dispatcher, type DispatchHost, type DispatchPeer } from "./dispatcher.ts";
 import { Registry } from "./registry.ts";
 import { Validator } from "./validation.ts";
 
@@ -62,7 +62,11 @@ function bench(exposeErrors = false) {
   const peer = new Peer();
   const method = (
     handler: (params: never, context: CallContext<Face>) => unknown,
-    schemas: { readonly params?: v.GenericSchema; readonly result?: v.GenericSchema; readonly requiresAuth?: boolean } = {},
+    schemas: {
+      readonly params?: v.GenericSchema;
+      readonly result?: v.GenericSchema;
+      readonly requiresAuth?: boolean;
+    } = {},
   ): void => {
     const { params, result, requiresAuth: requires_auth = true } = schemas;
     registry.addMethod({
@@ -177,13 +181,29 @@ describe("a call", () => {
     dispatcher.call(peer, "m", 1, 0, 2, 0);
     expect(peer.running.size).toBe(2);
     await runtime.settle();
-    expect([peer.running.size, peer.sent]).toMatchObject([0, [{ lo: 1, result: 2 }, { lo: 2, code: ErrorCode.VALIDATION }]]);
+    expect([peer.running.size, peer.sent]).toMatchObject([
+      0,
+      [
+        { lo: 1, result: 2 },
+        { lo: 2, code: ErrorCode.VALIDATION },
+      ],
+    ]);
   });
 
   test.each([
-    ["thrown", () => { throw new RpcError(4010, "No", { details: { id: 1 } }); }],
+    [
+      "thrown",
+      () => {
+        throw new RpcError(4010, "No", { details: { id: 1 } });
+      },
+    ],
     ["returned", () => new RpcError(4010, "No", { details: { id: 1 } })],
-    ["rejected with", async () => { throw new RpcError(4010, "No", { details: { id: 1 } }); }],
+    [
+      "rejected with",
+      async () => {
+        throw new RpcError(4010, "No", { details: { id: 1 } });
+      },
+    ],
     ["resolved with", async () => new RpcError(4010, "No", { details: { id: 1 } })],
   ])("whose handler has an RpcError %s travels with code, message and details, unreported", async (_how, handler) => {
     const { method, call, reports } = bench();
@@ -193,10 +213,34 @@ describe("a call", () => {
   });
 
   test.each([
-    ["an Error", () => { throw new Error("secret"); }, "secret"],
-    ["a ConduitError", () => { throw new ConduitError(ErrorCode.TIMEOUT, "secret"); }, "secret"],
-    ["a rejection", async () => { throw new Error("secret"); }, "secret"],
-    ["a string", () => { throw "secret"; }, "secret"],
+    [
+      "an Error",
+      () => {
+        throw new Error("secret");
+      },
+      "secret",
+    ],
+    [
+      "a ConduitError",
+      () => {
+        throw new ConduitError(ErrorCode.TIMEOUT, "secret");
+      },
+      "secret",
+    ],
+    [
+      "a rejection",
+      async () => {
+        throw new Error("secret");
+      },
+      "secret",
+    ],
+    [
+      "a string",
+      () => {
+        throw "secret";
+      },
+      "secret",
+    ],
   ])("whose handler throws %s is INTERNAL outside and told to the host inside", async (_what, handler, inside) => {
     const { method, call, reports } = bench();
     method(handler);
@@ -214,7 +258,14 @@ describe("a call", () => {
 
   test.each([
     ["a bare object", Object.create(null)],
-    ["an object whose text throws", { toString: () => { throw new Error("no"); } }],
+    [
+      "an object whose text throws",
+      {
+        toString: () => {
+          throw new Error("no");
+        },
+      },
+    ],
     ["undefined", undefined],
     ["a symbol", Symbol("s")],
   ])("whose handler throws %s is answered all the same", async (_what, thrown) => {
@@ -259,7 +310,12 @@ describe("a call", () => {
 
   test("is answered with what the schema makes of the result, also an asynchronous one", async () => {
     const sync = bench();
-    sync.method(() => 5, { result: v.pipe(v.number(), v.transform((n) => n * 2)) });
+    sync.method(() => 5, {
+      result: v.pipe(
+        v.number(),
+        v.transform((n) => n * 2),
+      ),
+    });
     expect(await sync.call()).toMatchObject([{ result: 10 }]);
     const slow = bench();
     slow.method((n) => n, { result: slowNumber(1) });
@@ -290,13 +346,33 @@ describe("a call", () => {
   });
 
   test.each([
-    ["throws", { then: () => { throw new Error("broken"); } }, INTERNAL],
-    ["settles twice", { then: (resolve: (value: number) => void) => { resolve(1); resolve(2); } }, { result: 1 }],
-  ])("whose handler returns a thenable that %s is answered once and no longer counts as running", async (_w, thenable, answer) => {
-    const { method, call, peer } = bench();
-    method(() => thenable);
-    expect([await call(), peer.running.size]).toMatchObject([[answer], 0]);
-  });
+    [
+      "throws",
+      {
+        then: () => {
+          throw new Error("broken");
+        },
+      },
+      INTERNAL,
+    ],
+    [
+      "settles twice",
+      {
+        then: (resolve: (value: number) => void) => {
+          resolve(1);
+          resolve(2);
+        },
+      },
+      { result: 1 },
+    ],
+  ])(
+    "whose handler returns a thenable that %s is answered once and no longer counts as running",
+    async (_w, thenable, answer) => {
+      const { method, call, peer } = bench();
+      method(() => thenable);
+      expect([await call(), peer.running.size]).toMatchObject([[answer], 0]);
+    },
+  );
 
   test("gives the handler its context; its timer ends with the handler", async () => {
     const { method, call, runtime } = bench();
@@ -356,7 +432,14 @@ describe("a message", () => {
   });
 
   test.each([true, false])("whose handler throws is reported; asked for a reply (%s) it is INTERNAL", async (asks) => {
-    for (const handler of [() => { throw new Error("secret"); }, async () => { throw new Error("secret"); }]) {
+    for (const handler of [
+      () => {
+        throw new Error("secret");
+      },
+      async () => {
+        throw new Error("secret");
+      },
+    ]) {
       const { message, on, reports, peer } = bench();
       on(handler);
       expect(await message({}, asks ? 1 : 0)).toMatchObject(asks ? [INTERNAL] : []);
@@ -413,7 +496,11 @@ describe("a message", () => {
     test("runs them all; the reply is the last one's that gave any", async () => {
       const { message, on } = bench();
       const ran: number[] = [];
-      for (const [n, reply] of [[1, "one"], [2, "two"], [3, undefined]] as const) {
+      for (const [n, reply] of [
+        [1, "one"],
+        [2, "two"],
+        [3, undefined],
+      ] as const) {
         on(async () => {
           ran.push(n);
           return reply;

@@ -85,7 +85,7 @@ export class Dispatcher<Face> {
       this.#reply(peer, entry, name, hi, lo, result);
     } catch (error) {
       context.finish();
-      this.#callFailed(peer, name, hi, lo, error);
+      this.#callFailed(peer, context, error);
     }
   }
 
@@ -116,7 +116,8 @@ export class Dispatcher<Face> {
           },
           (error: unknown) => {
             context.finish();
-            this.#messageFailed(peer, type, wantsReply, hi, lo, error);
+            if (!context.explains(error) || wantsReply)
+              this.#messageFailed(peer, type, wantsReply, hi, lo, context.outcome(error));
             peer.handlerSettled(context);
           },
         );
@@ -146,7 +147,7 @@ export class Dispatcher<Face> {
       },
       (error: unknown) => {
         context.finish();
-        this.#callFailed(peer, context.method, context.hi, context.lo, error);
+        this.#callFailed(peer, context, error);
         peer.handlerSettled(context);
       },
     );
@@ -229,9 +230,10 @@ export class Dispatcher<Face> {
     }
   }
 
-  #callFailed(peer: DispatchPeer<Face>, name: string, hi: number, lo: number, error: unknown): void {
-    if (!(error instanceof RpcError)) this.#host.reportError(error, "rpc", peer.face, name);
-    this.#replyError(peer, hi, lo, this.#outward(error));
+  #callFailed(peer: DispatchPeer<Face>, context: CallContext<Face>, thrown: unknown): void {
+    const error = context.outcome(thrown);
+    if (!(error instanceof RpcError)) this.#host.reportError(error, "rpc", peer.face, context.method);
+    this.#replyError(peer, context.hi, context.lo, this.#outward(error));
   }
 
   #reply(

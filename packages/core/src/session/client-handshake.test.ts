@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ClientHandshake, type ClientStep } from "./client-handshake.ts";
 import { NO_EXTENSIONS } from "./extensions.ts";
 import { ScramKeyCache, ScramServer, ScramServerKeys } from "./scram.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 
 const crypto = new WebRuntimeCrypto();
 const cache = new ScramKeyCache();

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
 import { extensionNames } from "./extensions.ts";
 import {
@@ -10,7 +11,6 @@ import {
   type ServerStep,
 } from "./handshake.ts";
 import { ScramKeyCache } from "./scram.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 
 const crypto = new WebRuntimeCrypto();
 const iterations = 4096;

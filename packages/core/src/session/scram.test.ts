@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { decodeBase64 } from "./base64.ts";
 import { constantTimeEqual, ScramClient, ScramKeyCache, ScramServer, ScramServerKeys } from "./scram.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 
 const crypto = new WebRuntimeCrypto();
 const iterations = 4096;

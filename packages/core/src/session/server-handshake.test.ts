@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
 import { NO_EXTENSIONS } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { ScramClient } from "./scram.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 
 const crypto = new WebRuntimeCrypto();
 const password = "secret";

@@ -39,7 +39,11 @@ export class RawPeer implements ByteSink {
   constructor(runtime: FakeRuntime, stream: ByteStream) {
     this.#runtime = runtime;
     this.stream = stream;
-    this.#writer = new FrameWriter({ wallClock: () => runtime.wallClock(), maxMessageBytes: MAX_BYTES, compress: null });
+    this.#writer = new FrameWriter({
+      wallClock: () => runtime.wallClock(),
+      maxMessageBytes: MAX_BYTES,
+      compress: null,
+    });
     this.#reader = new PayloadReader((bytes, max) => runtime.inflate(bytes, max), MAX_BYTES);
     stream.open(this);
   }

@@ -1,0 +1,48 @@
+import { describe, expect, test } from "vitest";
+import { publicMembers } from "./lib/interfaces.ts";
+import { codeIn, readText, tableRows } from "./lib/markdown.ts";
+
+const GUIDE = readText("docs/guide.md");
+const PEER = "packages/core/src/peer";
+const common = publicMembers(`${PEER}/endpoint.ts`, "Endpoint");
+const server = publicMembers(`${PEER}/server.ts`, "Server");
+const client = publicMembers(`${PEER}/client.ts`, "Client");
+const connection = publicMembers(`${PEER}/connection.ts`, "Connection");
+
+function mentioned(member: string): boolean {
+  return new RegExp(`\\b${member}\\b`).test(GUIDE);
+}
+
+function isHook(member: string): boolean {
+  return /^on[A-Z]/.test(member);
+}
+
+function firstColumn(heading: string, column: string): string[] {
+  return tableRows(GUIDE, heading, column).map((row) => codeIn(row[column] ?? ""));
+}
+
+describe("the guide", () => {
+  test.each([
+    ["Server", [...server, ...common]],
+    ["Client", [...client, ...common]],
+    ["Connection", connection],
+  ])("mentions every public member of %s", (_, members) => {
+    expect(members.filter((member) => !mentioned(member))).toEqual([]);
+  });
+
+  test("has every hook of a server in its table", () => {
+    expect(firstColumn("All hooks", "Hook of a server").sort()).toEqual([...server, ...common].filter(isHook).sort());
+  });
+
+  test("has every hook of a client in its table", () => {
+    expect(firstColumn("State and health", "Hook of a client").sort()).toEqual(
+      [...client, ...common].filter(isHook).sort(),
+    );
+  });
+
+  test("has every member of a connection in its table", () => {
+    const rows = tableRows(GUIDE, "What a connection offers", "Member of `Connection`");
+    const cells = rows.map((row) => row["Member of `Connection`"] ?? "").join(" ");
+    expect(connection.filter((member) => !new RegExp(`\`${member}\\b`).test(cells))).toEqual([]);
+  });
+});

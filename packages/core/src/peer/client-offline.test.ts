@@ -1,0 +1,212 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
+import type { ClientOptions } from "./client-options.ts";
+
+/** A client that was connected and waits to dial again, for `delayMs`. */
+async function away(options: Partial<ClientOptions> = {}) {
+  const runtime = fakeRuntime();
+  const received: unknown[] = [];
+  const { server } = await testServer(runtime, {}, (fresh) => {
+    fresh.on("note", (_connection, data) => {
+      received.push(data);
+    });
+    fresh.on("ask", (_connection, data) => ({ asked: data }));
+    fresh.rpc("echo", (params) => {
+      received.push(params);
+      return params;
+    });
+    fresh.rpc("wait", () => gate().promise);
+  });
+  const reconnect = { delayMs: 1000, maxDelayMs: 1000, attempts: 2, jitter: false };
+  const { client, errors } = testClient(runtime, { queueWhileDisconnected: "send", reconnect, ...options });
+  await client.connect();
+  runtime.pairs.at(-1)?.accepted.destroy(null);
+  await runtime.settle();
+  return { runtime, server, client, errors, received };
+}
+
+describe("with queueWhileDisconnected: send", () => {
+  test("what was sent while away is sent after reconnecting, in order, before onConnect", async () => {
+    const { runtime, client, received } = await away();
+    client.onConnect(() => client.send("note", "from the hook"));
+    client.send("note", 1);
+    const call = outcome(client.call("echo", { n: 2 }));
+    client.callNoWait("echo" as never, { n: 3 });
+    const request = outcome(client.request("ask", 4));
+    client.send("note", 5);
+    expect(received).toEqual([]);
+    await runtime.advance(1000);
+    expect(received).toEqual([1, { n: 2 }, { n: 3 }, 5, "from the hook"]);
+    expect([call.value, request.value]).toEqual([{ n: 2 }, { asked: 4 }]);
+  });
+
+  test("send says when the queue is nearly full, and throws SEND_QUEUE_FULL when it is", async () => {
+    const { client } = await away({ sendQueueSize: 5 });
+    const room = [1, 2, 3, 4, 5].map((n) => client.send("note", n));
+    expect(room).toEqual([true, true, true, false, false]);
+    const full = expect.objectContaining({
+      code: ErrorCode.SEND_QUEUE_FULL,
+      message: "Cannot send 'note': 5 items wait for a connection (sendQueueSize 5)",
+    });
+    expect(() => client.send("note", 6)).toThrow(full);
+    await expect(client.call("echo", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
+  });
+
+  test("a call times out while it waits, and is not sent", async () => {
+    const { runtime, client, received } = await away();
+    const call = outcome(client.call("echo", { n: 1 }, { timeoutMs: 500 }));
+    await runtime.advance(520);
+    expect(call.error).toMatchObject({
+      code: ErrorCode.TIMEOUT,
+      message: "'echo' timed out after 500 ms without a connection",
+    });
+    await runtime.advance(1000);
+    expect([client.isConnected, received]).toEqual([true, []]);
+  });
+
+  test("the time a call waited counts against its timeout", async () => {
+    const { runtime, client } = await away();
+    const call = outcome(client.call("wait", {}, { timeoutMs: 1500 }));
+    await runtime.advance(1400);
+    expect(call.state).toBe("pending");
+    await runtime.advance(150);
+    expect(call.error?.code).toBe(ErrorCode.TIMEOUT);
+  });
+
+  test("a call with timeoutMs 0 waits as long as it takes", async () => {
+    const { runtime, client } = await away({
+      reconnect: { delayMs: 60_000, maxDelayMs: 60_000, jitter: false },
+      rpcTimeoutMs: 100,
+    });
+    const call = outcome(client.call("echo", { n: 1 }, { timeoutMs: 0 }));
+    await runtime.advance(60_000);
+    expect(call.value).toEqual({ n: 1 });
+  });
+
+  test("a call's signal cancels it while it waits", async () => {
+    const { runtime, client, received } = await away();
+    const abort = new AbortController();
+    const call = outcome(client.call("echo", { n: 1 }, { signal: abort.signal }));
+    abort.abort("enough");
+    await runtime.settle();
+    expect(call.error).toMatchObject({ code: ErrorCode.CANCELLED, cause: "enough" });
+    await runtime.advance(1000);
+    expect(received).toEqual([]);
+  });
+
+  test("a call's signal still counts after it was sent", async () => {
+    const { runtime, client } = await away();
+    const abort = new AbortController();
+    const call = outcome(client.call("wait", {}, { signal: abort.signal }));
+    await runtime.advance(1000);
+    expect(call.state).toBe("pending");
+    abort.abort();
+    await runtime.settle();
+    expect(call.error?.code).toBe(ErrorCode.CANCELLED);
+  });
+
+  test("a call whose signal fired before is not queued", async () => {
+    const { client } = await away();
+    const call = client.call("echo", {}, { signal: AbortSignal.abort() });
+    await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+  });
+
+  test("a call with a timeout that is none is refused", async () => {
+    const { client } = await away();
+    await expect(client.call("echo", {}, { timeoutMs: Number.NaN })).rejects.toMatchObject({
+      code: ErrorCode.INVALID_CONFIG,
+    });
+  });
+
+  test("what cannot be sent in the end is rejected or reported, and the rest is sent", async () => {
+    const { runtime, client, received, errors } = await away();
+    client.send("note", () => "a function");
+    const call = outcome(client.call("echo", { f: () => 1 }));
+    client.send("note", "fine");
+    await runtime.advance(1000);
+    expect(call.error?.code).toBe(ErrorCode.UNSERIALIZABLE);
+    expect([received, errors.map((error) => error.code)]).toEqual([["fine"], [ErrorCode.UNSERIALIZABLE]]);
+  });
+
+  test("everything is rejected when reconnecting is given up; messages are reported", async () => {
+    const { runtime, server, client, errors } = await away();
+    await server.stop({ drainMs: 0 });
+    const call = outcome(client.call("echo", {}));
+    client.send("note", 1);
+    client.callNoWait("echo" as never, {});
+    await runtime.advance(2500);
+    expect(call.error?.code).toBe(ErrorCode.RECONNECT_FAILED);
+    const reported = errors.filter((error) => error.name !== undefined);
+    expect(reported.map(({ code, stage, name }) => [code, stage, name])).toEqual([
+      [ErrorCode.RECONNECT_FAILED, "message", "note"],
+      [ErrorCode.RECONNECT_FAILED, "rpc", "echo"],
+    ]);
+    expect(() => client.send("note", 2)).toThrow(expect.objectContaining({ code: ErrorCode.CONNECTION_CLOSED }));
+  });
+
+  test("everything is rejected by disconnect()", async () => {
+    const { client, errors } = await away();
+    const call = outcome(client.call("echo", {}));
+    client.send("note", 1);
+    await client.disconnect();
+    expect([call.error?.code, errors.map((error) => error.code)]).toEqual([
+      ErrorCode.CONNECTION_CLOSED,
+      [ErrorCode.CONNECTION_CLOSED],
+    ]);
+  });
+
+  test("what waits for a connect() is sent when it succeeds", async () => {
+    const { runtime, client, received } = await away();
+    client.send("note", 1);
+    const connecting = client.connect();
+    client.send("note", 2);
+    await connecting;
+    await runtime.settle();
+    expect(received).toEqual([1, 2]);
+  });
+
+  test("what waits for a connect() is rejected when it fails: nothing would ever send it", async () => {
+    const { runtime, server, client, errors } = await away();
+    await server.stop({ drainMs: 0 });
+    const connecting = client.connect();
+    const call = outcome(client.call("echo", {}, { timeoutMs: 0 }));
+    client.send("note", 1);
+    await expect(connecting).rejects.toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    await runtime.settle();
+    expect(call.error?.code).toBe(ErrorCode.CONNECTION_REFUSED);
+    expect(errors).toMatchObject([{ code: ErrorCode.CONNECTION_REFUSED, stage: "message", name: "note" }]);
+  });
+
+  test("before the first connect, and after disconnect, there is nothing to queue for", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
+    const closed = expect.objectContaining({
+      code: ErrorCode.CONNECTION_CLOSED,
+      message: "Cannot send 'note': not connected (disconnected)",
+    });
+    expect(() => client.send("note")).toThrow(closed);
+    await client.connect();
+    await client.disconnect();
+    expect(() => client.send("note")).toThrow(expect.objectContaining({ code: ErrorCode.CONNECTION_CLOSED }));
+  });
+});
+
+describe("with queueWhileDisconnected: reject", () => {
+  test("everything is refused at once with CONNECTION_CLOSED", async () => {
+    const { client } = await away({ queueWhileDisconnected: "reject" });
+    const closed = { code: ErrorCode.CONNECTION_CLOSED };
+    expect(() => client.send("note")).toThrow(expect.objectContaining(closed));
+    expect(() => client.callNoWait("echo" as never)).toThrow(expect.objectContaining(closed));
+    await expect(client.call("echo", {})).rejects.toMatchObject(closed);
+    await expect(client.request("ask")).rejects.toMatchObject(closed);
+    await expect(client.drained()).rejects.toMatchObject(closed);
+    expect([client.bufferedBytes, client.health().pendingCalls]).toEqual([0, 0]);
+  });
+
+  test("is the default", () => {
+    expect(testClient(fakeRuntime()).client.config.queueWhileDisconnected).toBe("reject");
+  });
+});
