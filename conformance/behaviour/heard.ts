@@ -75,3 +75,8 @@ export function thrownBy(task: () => unknown): ConduitError {
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+/** One turn of the event loop: what could have happened at once has happened. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,25 +1,45 @@
 import { describeBroadcast } from "./broadcast.suite.ts";
+import { describeClosing } from "./closing.suite.ts";
+import { describeCompression } from "./compression.suite.ts";
 import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
+import { describeDrain } from "./drain.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
+import { describeHeartbeats } from "./heartbeats.suite.ts";
+import { describeHooks } from "./hooks.suite.ts";
 import { describeHostile } from "./hostile.suite.ts";
 import { describeLifecycle } from "./lifecycle.suite.ts";
-import { describeLiveness } from "./liveness.suite.ts";
+import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
+import { describeReconnect } from "./reconnect.suite.ts";
+import { describeReplies } from "./replies.suite.ts";
+import { describeRoom } from "./room.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
+import { describeRpcErrors } from "./rpc-errors.suite.ts";
+import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
 import type { Subject } from "./subject.ts";
 
 /** Everything that a runtime package must do, over real sockets. A test file of a few lines calls it. */
 export function describeBehaviour(subject: Subject): void {
-  describeRpc(subject);
-  describeMessages(subject);
-  describeContext(subject);
-  describeLogin(subject);
   describeLifecycle(subject);
+  describeDrain(subject);
+  describeHooks(subject);
+  describeLogin(subject);
+  describeRoom(subject);
   describeConnections(subject);
+  describeClosing(subject);
+  describeRpc(subject);
+  describeRpcSchemas(subject);
+  describeRpcErrors(subject);
+  describeMessages(subject);
+  describeReplies(subject);
+  describeContext(subject);
   describeBroadcast(subject);
   describeFlow(subject);
-  describeLiveness(subject);
+  describeHeartbeats(subject);
+  describeCompression(subject);
+  describeReconnect(subject);
+  describeLimits(subject);
   describeHostile(subject);
 }

@@ -79,8 +79,9 @@ server.onClientDisconnect(({ data: { nick, room } }, reason) => {
   tell(room, "left", { nick });
 });
 
-await server.start();
-// From here on Ctrl+C and SIGTERM end every connection in order.
-const stopped = server.run();
-console.log(`Listening on ${server.address.host}:${server.address.port}`);
-await stopped;
+server.onListening((srv) => {
+  console.log(`Listening on ${srv.address}`);
+});
+
+// Ctrl+C and SIGTERM end every connection in order.
+await server.run();

@@ -36,6 +36,10 @@ server.onStartup((srv) => {
   console.log(`Starting ${srv.config.name} v${srv.config.version}`);
 });
 
+server.onListening((srv) => {
+  console.log(`Listening on ${srv.address}`);
+});
+
 server.onShutdown(() => {
   console.log("Shutting down. Goodbye!");
 });
@@ -93,8 +97,5 @@ server.rpc({ name: "get_stats", description: "Get server statistics." }, () =>
 
 // === Main ===
 
-await server.start();
-// From here on Ctrl+C and SIGTERM end every connection in order.
-const stopped = server.run();
-console.log(`Listening on ${server.address.host}:${server.address.port}`);
-await stopped;
+// Ctrl+C and SIGTERM end every connection in order.
+await server.run();

@@ -136,8 +136,9 @@ async function endMatch(winner: string): Promise<void> {
 const ticking = setInterval(nextTick, Number(TICK_MS));
 server.onShutdown(() => clearInterval(ticking));
 
-await server.start();
-// From here on Ctrl+C and SIGTERM end every connection in order.
-const stopped = server.run();
-console.log(`Listening on ${server.address.host}:${server.address.port}`);
-await stopped;
+server.onListening((srv) => {
+  console.log(`Listening on ${srv.address}`);
+});
+
+// Ctrl+C and SIGTERM end every connection in order.
+await server.run();

@@ -73,9 +73,9 @@ async function collect(): Promise<void> {
 const collecting = setInterval(() => void collect(), Number(INTERVAL_MS));
 server.onShutdown(() => clearInterval(collecting));
 
-await server.start();
-// From here on Ctrl+C and SIGTERM end every connection in order.
-const stopped = server.run();
-const { host, port, path } = server.address;
-console.log(`Listening on ${path ?? `${host}:${port}`}`);
-await stopped;
+server.onListening((srv) => {
+  console.log(`Listening on ${srv.address}`);
+});
+
+// Ctrl+C and SIGTERM end every connection in order.
+await server.run();

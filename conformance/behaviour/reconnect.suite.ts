@@ -1,12 +1,9 @@
-import { type CloseReason, type ConduitError, ErrorCode } from "@netconduit/core";
+import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { failureOf, gate, Heard, until } from "./heard.ts";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "./raw-peer.ts";
-import { connectionOf, PASSWORD, type Stage, stagedOn } from "./stage.ts";
+import { PASSWORD, type Stage, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { OpenClient, OpenServer, Subject } from "./subject.ts";
-
-const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
 
 /** A server on a port of its own that can be replaced by another one. */
 async function replaceable(stage: Stage): Promise<{ server: OpenServer; port: number }> {
@@ -19,164 +16,9 @@ async function waitsFor(clock: SteppedClock, delayMs: number): Promise<void> {
   await until(() => clock.delays.includes(delayMs));
 }
 
-/** Heartbeats, compression, and coming back after a loss. */
-export function describeLiveness(subject: Subject): void {
+/** A client that comes back by itself. */
+export function describeReconnect(subject: Subject): void {
   const staged = stagedOn(subject);
-
-  describe(`heartbeats on ${subject.name}`, () => {
-    test(
-      "a PING goes out every interval, and the answer's latency is measured",
-      staged(async (stage) => {
-        const clock = new SteppedClock(subject.runtime);
-        const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const peer = await stage.rawLoggedIn(server);
-        const connection = server.connections[0]!;
-        expect(connection.latencyMs).toBeNull();
-        for (const latencyMs of [40, 120]) {
-          clock.advance(10_100);
-          expect((await peer.nextOf(Type.PING)).payloadBytes).toHaveLength(0);
-          clock.advance(latencyMs);
-          const { samples } = connection.latency;
-          peer.write(frame(Type.PONG));
-          await until(() => connection.latency.samples > samples);
-        }
-        expect(connection.latency).toMatchObject({ lastMs: expect.any(Number), samples: 2 });
-        expect(connection.latency.minMs).toBeLessThan(connection.latency.maxMs);
-        expect(connection.latencyMs).toBe(connection.latency.lastMs);
-      }),
-    );
-
-    test(
-      "a PING is answered by a PONG with its id",
-      staged(async (stage) => {
-        const server = await stage.listen();
-        const peer = await stage.rawLoggedIn(server);
-        peer.write(frame(Type.PING, undefined, { id: 42n }));
-        expect(await peer.next()).toMatchObject({ type: Type.PONG, id: 42n });
-      }),
-    );
-
-    test(
-      "a peer that gives no sign of life for heartbeatTimeoutMs is given up with HEARTBEAT_TIMEOUT",
-      staged(async (stage) => {
-        const clock = new SteppedClock(subject.runtime);
-        const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const left = new Heard<CloseReason>();
-        server.onClientDisconnect((_connection, reason) => left.add(reason));
-        const peer = await stage.rawLoggedIn(server);
-        clock.advance(29_000);
-        expect(server.connectionCount).toBe(1);
-        // What is heard is dated at the next check, up to an interval later.
-        clock.advance(12_000);
-        expect(await left.next()).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT, byPeer: false, reconnect: true });
-        expect(server.connectionCount).toBe(0);
-        await peer.over;
-      }),
-    );
-
-    test(
-      "every byte is a sign of life, a PONG no more than any other",
-      staged(async (stage) => {
-        const clock = new SteppedClock(subject.runtime);
-        const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const peer = await stage.rawLoggedIn(server);
-        const connection = server.connections[0]!;
-        for (let n = 0; n < 10; n++) {
-          const before = connection.stats.bytesReceived;
-          peer.write(message("anything", n));
-          await until(() => connection.stats.bytesReceived > before);
-          clock.advance(10_000);
-        }
-        expect(server.connectionCount).toBe(1);
-      }),
-    );
-
-    test(
-      "liveness goes by the monotonic clock: setting the wall clock by years ends nothing",
-      staged(async (stage) => {
-        const clock = new SteppedClock(subject.runtime);
-        const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const client = await stage.join(server, HEARTBEAT, clock.runtime);
-        const year = 365 * 24 * 3600 * 1000;
-        for (const jump of [year, -year]) {
-          clock.wallClockJumpMs = jump;
-          for (let n = 0; n < 5; n++) {
-            const { samples } = connectionOf(server, client).latency;
-            clock.advance(10_100);
-            await until(() => connectionOf(server, client).latency.samples > samples);
-          }
-        }
-        expect(client.isConnected).toBe(true);
-        expect(server.connectionCount).toBe(1);
-      }),
-    );
-
-    test(
-      "two idle peers keep each other alive over many timeouts",
-      staged(async (stage) => {
-        const clock = new SteppedClock(subject.runtime);
-        const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const client = await stage.join(server, HEARTBEAT, clock.runtime);
-        for (let n = 0; n < 20; n++) {
-          const samples = client.health().latency?.samples ?? 0;
-          clock.advance(10_100);
-          await until(() => (client.health().latency?.samples ?? 0) > samples);
-        }
-        expect(client.health()).toMatchObject({ connected: true, state: "active", reconnectAttempts: 0 });
-      }),
-    );
-  });
-
-  describe(`compression on ${subject.name}`, () => {
-    const text = "compress me ".repeat(1000);
-
-    test(
-      "enableCompression compresses payloads over 1,024 bytes that get smaller by it, and no others",
-      staged(async (stage) => {
-        const server = await stage.listen({ enableCompression: true });
-        server.rpc("repeat", ({ n }) => "x".repeat(n as number));
-        server.rpc("random", () => subject.runtime.crypto.randomBytes(5000));
-        const peer = await stage.rawLoggedIn(server);
-        peer.write(call(1n, "repeat", { n: 100 }), call(2n, "repeat", { n: 5000 }), call(3n, "random"));
-        const [small, large, random] = [await peer.next(), await peer.next(), await peer.next()];
-        expect([small.flags, large.flags, random.flags]).toEqual([0, COMPRESSED, 0]);
-        expect(large.payloadBytes.length).toBeLessThan(200);
-        const inflated = subject.runtime.inflate(large.payloadBytes, 10_000);
-        expect(Buffer.from(inflated).toString("latin1")).toContain("x".repeat(5000));
-      }),
-    );
-
-    test(
-      "compressed payloads are inflated whatever the setting",
-      staged(async (stage) => {
-        const server = await stage.listen({ enableCompression: false });
-        server.rpc("length", ({ text }) => (text as string).length);
-        const client = await stage.join(server, { enableCompression: true });
-        expect(await client.call("length", { text })).toBe(text.length);
-        const peer = await stage.rawLoggedIn(server);
-        const plain = call(1n, "length", { text }).subarray(32);
-        peer.write(rawFrame(Type.RPC_REQUEST, subject.runtime.deflate(plain), { id: 1n, flags: COMPRESSED }));
-        expect(await peer.next()).toMatchObject({ flags: 0, payload: { result: text.length } });
-      }),
-    );
-
-    test(
-      "with compression on both ends everything arrives as it was",
-      staged(async (stage) => {
-        const server = await stage.listen({ enableCompression: true });
-        server.rpc("echo", (params) => params);
-        server.on("echo", (_client, data) => data);
-        const client = await stage.join(server, { enableCompression: true });
-        const heard = new Heard<unknown>();
-        client.on("news", heard.add);
-        const values = { text, bytes: new Uint8Array(100_000).fill(7), list: Array.from({ length: 500 }, (_, n) => n) };
-        expect(await client.call("echo", values)).toEqual(values);
-        expect(await client.request("echo", values)).toEqual(values);
-        server.broadcast("news", values);
-        expect(await heard.next()).toEqual(values);
-      }),
-    );
-  });
 
   describe(`coming back on ${subject.name}`, () => {
     afterEach(() => {

@@ -1,0 +1,16 @@
+import { frame, type RawPeer, Type } from "./raw-peer.ts";
+
+/** The ways in which a peer leaves. */
+export const DEPARTURES: readonly (readonly [string, (peer: RawPeer) => void])[] = [
+  ["says CLOSE", (peer) => peer.write(frame(Type.CLOSE, { reason: "bye" }))],
+  ["closes its socket", (peer) => peer.end()],
+  [
+    "says CLOSE and closes its socket",
+    (peer) => {
+      peer.write(frame(Type.CLOSE));
+      peer.end();
+    },
+  ],
+  ["resets its socket", (peer) => peer.reset()],
+  ["breaks the framing", (peer) => peer.write(new Uint8Array(64))],
+];

@@ -1,0 +1,299 @@
+import { type CloseReason, ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, gate, Heard, turn, until } from "./heard.ts";
+import { Type } from "./raw-peer.ts";
+import { connectionOf, stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { Subject } from "./subject.ts";
+
+/** What stop() waits for, and what it does not wait for. */
+export function describeDrain(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`draining on ${subject.name}`, () => {
+    test(
+      "a running handler finishes while the server stops, and its answer arrives",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const started = gate();
+        const go = gate();
+        server.rpc("slow", async () => {
+          started.open();
+          await go.promise;
+          return "finished";
+        });
+        const client = await stage.join(server);
+        const result = client.call("slow");
+        await started.promise;
+        const stopping = server.stop();
+        await turn();
+        go.open();
+        expect(await result).toBe("finished");
+        await stopping;
+      }),
+    );
+
+    test(
+      "a message handler that runs finishes too, and calls that waited for their turn are answered",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1 });
+        const started = gate();
+        const go = gate();
+        const finished = new Heard<string>();
+        server.on("slow", async () => {
+          started.open();
+          await go.promise;
+          finished.add("message");
+        });
+        server.rpc("next", () => "answered");
+        const client = await stage.join(server);
+        client.send("slow");
+        const waiting = client.call("next");
+        await started.promise;
+        await until(() => connectionOf(server, client).stats.messagesReceived === 2);
+        const stopping = server.stop();
+        await turn();
+        go.open();
+        expect(await waiting).toBe("answered");
+        await stopping;
+        expect(finished.all).toEqual(["message"]);
+      }),
+    );
+
+    test(
+      "while it drains, new calls and requests get SERVER_STOPPING",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const started = gate();
+        const go = gate();
+        server.rpc("slow", async () => {
+          started.open();
+          await go.promise;
+        });
+        server.rpc("ping", () => "pong");
+        server.on("ping", () => "pong");
+        const client = await stage.join(server);
+        const slow = client.call("slow");
+        await started.promise;
+        const stopping = server.stop();
+        await turn();
+        expect((await failureOf(client.call("ping"))).code).toBe(ErrorCode.SERVER_STOPPING);
+        expect((await failureOf(client.request("ping"))).code).toBe(ErrorCode.SERVER_STOPPING);
+        go.open();
+        await Promise.all([slow, stopping]);
+      }),
+    );
+
+    test(
+      "a handler that runs while the server stops may still call the client and get its answer",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const started = gate();
+        const go = gate();
+        server.rpc("slow", async (_params, { client }) => {
+          started.open();
+          await go.promise;
+          return client.call("ask");
+        });
+        const client = await stage.join(server);
+        client.rpc("ask", () => "told");
+        const slow = client.call("slow");
+        await started.promise;
+        const stopping = server.stop();
+        await turn();
+        go.open();
+        expect(await slow).toBe("told");
+        await stopping;
+      }),
+    );
+
+    test(
+      "what is not done after drainMs is aborted: its signal fires, its caller gets CONNECTION_CLOSED",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ drainMs: 3000 }, clock.runtime);
+        const started = gate();
+        const aborted = new Heard<unknown>();
+        server.rpc("hang", (_params, { signal }) => {
+          signal.addEventListener("abort", () => aborted.add((signal.reason as { code: number }).code));
+          started.open();
+          return new Promise(() => {});
+        });
+        const client = await stage.join(server);
+        const result = failureOf(client.call("hang"));
+        await started.promise;
+        const stopping = server.stop();
+        clock.advance(2900);
+        await turn();
+        expect(aborted.all).toEqual([]);
+        expect(client.isConnected).toBe(true);
+        clock.advance(200);
+        await stopping;
+        expect(await aborted.next()).toBe(ErrorCode.CONNECTION_CLOSED);
+        expect((await result).code).toBe(ErrorCode.CONNECTION_CLOSED);
+      }),
+    );
+
+    test(
+      "drainMs: 0 waits for no handler",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const started = gate();
+        server.rpc("hang", () => {
+          started.open();
+          return new Promise(() => {});
+        });
+        const client = await stage.join(server);
+        const result = failureOf(client.call("hang"));
+        await started.promise;
+        await server.stop({ drainMs: 0 });
+        expect((await result).code).toBe(ErrorCode.CONNECTION_CLOSED);
+      }),
+    );
+
+    test(
+      "a second stop() that asks for less shortens the drain",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({}, clock.runtime);
+        const started = gate();
+        server.rpc("hang", () => {
+          started.open();
+          return new Promise(() => {});
+        });
+        const client = await stage.join(server);
+        const result = failureOf(client.call("hang"));
+        await started.promise;
+        const stopping = server.stop({ drainMs: 60_000 });
+        clock.advance(1000);
+        void server.stop({ drainMs: 90_000 });
+        void server.stop({ drainMs: 500 });
+        clock.advance(600);
+        await stopping;
+        expect((await result).code).toBe(ErrorCode.CONNECTION_CLOSED);
+      }),
+    );
+
+    test(
+      "stop() settles while a client that never answers is connected",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ drainMs: 3000, closeTimeoutMs: 2000 }, clock.runtime);
+        const peer = await stage.rawLoggedIn(server);
+        // It reads nothing, and what is sent to it fills every buffer on the way.
+        peer.pause();
+        while (server.connections[0]?.send("fill", new Uint8Array(500_000)) === true) await turn();
+        const stopping = server.stop();
+        let settled = false;
+        void stopping.then(() => {
+          settled = true;
+        });
+        await turn();
+        clock.advance(1900);
+        await turn();
+        expect(settled).toBe(false);
+        clock.advance(200);
+        await stopping;
+        expect(server.connectionCount).toBe(0);
+      }),
+    );
+
+    test(
+      "stop() settles while somebody is connected who never logs in",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const stranger = await stage.raw(server);
+        await until(() => server.stats.accepted === 1);
+        const stopping = server.stop();
+        expect(await stranger.next()).toMatchObject({
+          type: Type.AUTH_FAILURE,
+          payload: { code: ErrorCode.SERVER_STOPPING },
+        });
+        await stopping;
+        await stranger.over;
+      }),
+    );
+
+    test(
+      "stop() settles when a handler itself awaits it",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ drainMs: 1000 }, clock.runtime);
+        const called = gate();
+        server.rpc("shutdown", async () => {
+          const stopping = server.stop();
+          called.open();
+          await stopping;
+        });
+        const client = await stage.join(server);
+        const result = failureOf(client.call("shutdown"));
+        await called.promise;
+        await turn();
+        clock.advance(1100);
+        expect((await result).code).toBe(ErrorCode.CONNECTION_CLOSED);
+        await server.stop();
+      }),
+    );
+
+    test(
+      "stop() settles while connect hooks hang, and while disconnect hooks hang",
+      staged(async (stage) => {
+        for (const hook of ["onClientConnect", "onClientDisconnect"] as const) {
+          const clock = new SteppedClock(subject.runtime);
+          const server = await stage.listen({ drainMs: 1000 }, clock.runtime);
+          const started = gate();
+          server[hook](() => {
+            started.open();
+            return new Promise(() => {});
+          });
+          const client = await stage.join(server);
+          client.send("waits");
+          if (hook === "onClientConnect") await started.promise;
+          const stopping = server.stop();
+          await turn();
+          clock.advance(1100);
+          await started.promise;
+          for (let n = 0; n < 5; n++) await turn();
+          clock.advance(1100);
+          await stopping;
+          expect(server.state).toBe("stopped");
+        }
+      }),
+    );
+
+    test(
+      "clients learn that the server is stopping, and that they may come back",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const client = await stage.join(server);
+        const left = new Heard<CloseReason>();
+        client.onDisconnect((_client, reason) => left.add(reason));
+        await server.stop();
+        expect(await left.next()).toEqual({
+          code: ErrorCode.SERVER_STOPPING,
+          message: "The server is stopping",
+          byPeer: true,
+          reconnect: true,
+        });
+      }),
+    );
+
+    test(
+      "a login under way when the server stops is refused with SERVER_STOPPING",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const hold = gate();
+        server.onShutdown(() => hold.promise);
+        const clients = Array.from({ length: 5 }, () => stage.client(server));
+        const results = clients.map((client) => client.connect().catch((error: { code: number }) => error.code));
+        await until(() => server.stats.accepted === 5);
+        const stopping = server.stop();
+        const codes = await Promise.all(results);
+        hold.open();
+        await stopping;
+        for (const code of codes) expect([undefined, ErrorCode.SERVER_STOPPING]).toContain(code);
+        expect(server.connectionCount).toBe(0);
+      }),
+    );
+  });
+}

@@ -1,0 +1,315 @@
+import {
+  type CloseReason,
+  type Connection,
+  Server as CoreServer,
+  ErrorCode,
+  type ErrorContext,
+} from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, gate, Heard, turn, until } from "./heard.ts";
+import { call } from "./raw-peer.ts";
+import { connectionOf, stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { Subject } from "./subject.ts";
+
+/** Lifecycle hooks: order, awaiting, removal, failure, and whom a slow one delays. */
+export function describeHooks(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`hooks on ${subject.name}`, () => {
+    test(
+      "startup hooks run in order, awaited, before the server listens",
+      staged(async (stage) => {
+        const server = stage.server();
+        const log: string[] = [];
+        server.onStartup(async (srv) => {
+          await turn();
+          log.push(`first ${srv.config.name} ${srv.state}`);
+        });
+        server.onStartup(() => void log.push("second"));
+        server.onStartup(() => void log.push("removed"))();
+        await server.start();
+        expect(log).toEqual(["first conduit_server starting", "second"]);
+      }),
+    );
+
+    test(
+      "a startup hook that fails fails start(), nothing listens, and the next start() tries again",
+      staged(async (stage) => {
+        const server = stage.server();
+        const log: string[] = [];
+        let broken = true;
+        server.onStartup(async () => {
+          log.push("first");
+          if (broken) throw new Error("no database");
+        });
+        server.onStartup(() => void log.push("second"));
+        await expect(server.start()).rejects.toThrow("no database");
+        expect(log).toEqual(["first"]);
+        expect([server.state, server.address.port]).toEqual(["stopped", 0]);
+        broken = false;
+        await server.start();
+        expect(server.isRunning).toBe(true);
+      }),
+    );
+
+    test(
+      "connections are still usable inside the shutdown hooks",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("ping", () => "pong");
+        const client = await stage.join(server);
+        const heard = new Heard<unknown>();
+        client.on("goodbye", heard.add);
+        client.rpc("save", () => "saved");
+        const answers = new Heard<unknown>();
+        server.onShutdown(async (srv) => {
+          expect(srv.broadcast("goodbye", "soon")).toBe(1);
+          answers.add(await srv.connections[0]?.call("save"));
+          answers.add(await client.call("ping"));
+        });
+        await server.stop();
+        expect(answers.all).toEqual(["saved", "pong"]);
+        expect(heard.all).toEqual(["soon"]);
+      }),
+    );
+
+    test(
+      "shutdown hooks run in order, awaited; one that fails is reported and stops nothing",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log: string[] = [];
+        const errors = new Heard<ErrorContext<Connection> & { text: string }>();
+        server.onError((error, context) => errors.add({ ...context, text: error.message }));
+        server.onShutdown(async () => {
+          await turn();
+          log.push("first");
+          throw new Error("broken");
+        });
+        server.onShutdown(() => void log.push("second"));
+        server.onShutdown(() => void log.push("removed"))();
+        await server.stop();
+        expect(log).toEqual(["first", "second"]);
+        expect(errors.all).toEqual([{ stage: "hook", name: "onShutdown", text: "broken" }]);
+      }),
+    );
+
+    test(
+      "a shutdown hook that hangs costs no more than drainMs",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ drainMs: 2000 }, clock.runtime);
+        server.onShutdown(() => new Promise(() => {}));
+        const client = await stage.join(server);
+        const stopping = server.stop();
+        await turn();
+        expect(client.isConnected).toBe(true);
+        clock.advance(2100);
+        await stopping;
+        expect(client.isConnected).toBe(false);
+      }),
+    );
+
+    test(
+      "connect and disconnect hooks run in order, awaited, and can be removed",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new Heard<string>();
+        const removed = server.onClientConnect(() => log.add("removed"));
+        server.onClientConnect(async ({ info }) => {
+          await turn();
+          log.add(`connect 1 ${info.name}`);
+        });
+        server.onClientConnect(() => log.add("connect 2"));
+        server.onClientDisconnect(async (_connection, { message }) => {
+          await turn();
+          log.add(`disconnect 1: ${message}`);
+        });
+        server.onClientDisconnect(() => log.add("disconnect 2"));
+        server.onClientDisconnect(() => log.add("removed"))();
+        removed();
+        removed();
+        const client = await stage.join(server, { name: "Ada" });
+        await client.disconnect("done");
+        expect(await log.count(4)).toEqual(["connect 1 Ada", "connect 2", "disconnect 1: done", "disconnect 2"]);
+      }),
+    );
+
+    test(
+      "hooks that fail are reported to onError with their name and client, and stop nothing",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new Heard<unknown>();
+        server.onError((error, { stage, name, client }) => errors.add([error.message, stage, name, client?.info.name]));
+        server.onClientConnect(() => {
+          throw new Error("connect");
+        });
+        server.onClientDisconnect(async () => {
+          throw new Error("disconnect");
+        });
+        server.onClientRejected(() => {
+          throw new Error("rejected");
+        });
+        server.rpc("ping", () => "pong");
+        const client = await stage.join(server, { name: "Ada" });
+        expect(await client.call("ping")).toBe("pong");
+        await failureOf(stage.client(server, { password: "wrong" }).connect());
+        await client.disconnect();
+        await errors.count(3);
+        expect(errors.all).toContainEqual(["connect", "hook", "onClientConnect", "Ada"]);
+        expect(errors.all).toContainEqual(["disconnect", "hook", "onClientDisconnect", "Ada"]);
+        expect(errors.all).toContainEqual(["rejected", "hook", "onClientRejected", undefined]);
+      }),
+    );
+
+    test(
+      "an onError hook can be removed, and one that fails harms nothing: the runtime is warned",
+      staged(async (stage) => {
+        const warnings = new Heard<string>();
+        const runtime = { ...subject.runtime, warn: (error: Error) => warnings.add(error.message) };
+        const server = new CoreServer(stage.serverOptions({}), runtime);
+        stage.defer(() => server.stop({ drainMs: 0 }));
+        const removed = new Heard<unknown>();
+        server.onError(removed.add)();
+        const remove = server.onError(() => {
+          throw new Error("onError itself");
+        });
+        server.rpc("fail", () => {
+          throw new Error("handler");
+        });
+        await server.start();
+        const client = await stage.join(server);
+        await failureOf(client.call("fail"));
+        expect(warnings.all).toEqual(["onError itself"]);
+        remove();
+        await failureOf(client.call("fail"));
+        expect(warnings.all).toEqual(["onError itself", "handler"]);
+        expect(removed.all).toEqual([]);
+      }),
+    );
+
+    test(
+      "a slow connect hook delays only its own connection",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const slow = gate();
+        server.onClientConnect(({ info }) => (info.name === "slow" ? slow.promise : undefined));
+        server.rpc("ping", () => "pong");
+        const first = await stage.join(server, { name: "slow" });
+        const waiting = first.call("ping");
+        const second = await stage.join(server, { name: "fast" });
+        expect(await second.call("ping")).toBe("pong");
+        expect(connectionOf(server, first).state).toBe("connected");
+        expect(server.broadcast("news")).toBe(2);
+        slow.open();
+        expect(await waiting).toBe("pong");
+        expect(connectionOf(server, first).state).toBe("active");
+      }),
+    );
+
+    test(
+      "a connection's messages wait until its connect hooks are done, then start in order",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const hook = gate();
+        const log = new Heard<unknown>();
+        server.onClientConnect(async () => {
+          await hook.promise;
+          log.add("hook");
+        });
+        server.on("n", (_client, data) => log.add(data));
+        const client = await stage.join(server);
+        for (let n = 0; n < 10; n++) client.send("n", n);
+        await until(() => connectionOf(server, client).stats.messagesReceived === 10);
+        hook.open();
+        expect(await log.count(11)).toEqual(["hook", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      }),
+    );
+
+    test(
+      "a welcome sent from the connect hook arrives, and a connect hook may call its client",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const answers = new Heard<unknown>();
+        server.onClientConnect(async (connection) => {
+          connection.send("welcome", connection.id);
+          answers.add(await connection.call("who"));
+        });
+        const client = stage.client(server);
+        const heard = new Heard<unknown>();
+        client.on("welcome", heard.add);
+        client.rpc("who", () => "Ada");
+        await client.connect();
+        expect(await heard.next()).toBe(connectionOf(server, client).id);
+        expect(await answers.next()).toBe("Ada");
+      }),
+    );
+
+    test(
+      "a connect hook may turn a client away with a reason",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.onClientConnect((connection) => connection.close("You are banned"));
+        const client = stage.client(server);
+        const left = new Heard<CloseReason>();
+        client.onDisconnect((_client, reason) => left.add(reason));
+        await client.connect();
+        expect(await left.next()).toMatchObject({ message: "You are banned", byPeer: true, reconnect: false });
+      }),
+    );
+
+    test(
+      "connect hooks that take longer than connectionTimeoutMs end the connection with CONNECT_TIMEOUT",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ connectionTimeoutMs: 2000 }, clock.runtime);
+        const hook = gate();
+        server.onClientConnect(() => hook.promise);
+        const left = new Heard<CloseReason>();
+        server.onClientDisconnect((_connection, reason) => left.add(reason));
+        const peer = await stage.rawLoggedIn(server);
+        peer.write(call(1n, "any"));
+        clock.advance(2100);
+        await peer.over;
+        hook.open();
+        expect(await left.next()).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, byPeer: false });
+        expect(server.connectionCount).toBe(0);
+      }),
+    );
+
+    test(
+      "the disconnect hook of a connection runs after its connect hook, however slow that is",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const hook = gate();
+        const log = new Heard<string>();
+        server.onClientConnect(async () => {
+          log.add("connect begins");
+          await hook.promise;
+          log.add("connect ends");
+        });
+        server.onClientDisconnect(() => log.add("disconnect"));
+        const client = await stage.join(server);
+        await client.disconnect();
+        await until(() => server.connectionCount === 0);
+        hook.open();
+        expect(await log.count(3)).toEqual(["connect begins", "connect ends", "disconnect"]);
+      }),
+    );
+
+    test(
+      "stop() waits for the disconnect hooks",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const finished = new Heard<string>();
+        server.onClientDisconnect(async () => {
+          for (let n = 0; n < 5; n++) await turn();
+          finished.add("left");
+        });
+        await stage.join(server);
+        await server.stop();
+        expect(finished.all).toEqual(["left"]);
+      }),
+    );
+  });
+}

@@ -1,0 +1,178 @@
+import { ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, Heard, until } from "./heard.ts";
+import { COMPRESSED, call, frame, message, type RawPeer, rawFrame, Type } from "./raw-peer.ts";
+import { rawScene } from "./raw-scene.ts";
+import { stagedOn } from "./stage.ts";
+import { SteppedClock } from "./stepped-clock.ts";
+import type { Subject } from "./subject.ts";
+
+/** Limits on the size of messages and on the rate of each client. */
+export function describeLimits(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`limits on ${subject.name}`, () => {
+    describe("on size", () => {
+      test(
+        "a frame of maxMessageBytes is taken, one byte more is refused on its header, before its payload comes",
+        staged(async (stage) => {
+          const { peer } = await rawScene(stage, { maxMessageBytes: 4096 });
+          const overhead = frame(Type.RPC_REQUEST, { method: "echo", params: { a: new Uint8Array(3000) } }).length - 32;
+          const largest = call(5n, "echo", { a: new Uint8Array(4096 - overhead + 3000) });
+          expect(largest.length).toBe(32 + 4096);
+          peer.write(largest);
+          expect((await peer.next()).id).toBe(5n);
+          peer.write(rawFrame(Type.RPC_REQUEST, new Uint8Array(0), { id: 6n, length: 4097 }));
+          const closed = await peer.next();
+          expect(closed).toMatchObject({ type: Type.CLOSE, payload: { code: ErrorCode.MESSAGE_TOO_LARGE } });
+          const { reason } = closed.payload as { reason: string };
+          expect(reason).toContain("4097");
+          expect(reason).toContain("4096");
+        }),
+      );
+
+      test(
+        "a payload that inflates beyond maxMessageBytes is refused without being inflated in full, and the connection lives",
+        staged(async (stage) => {
+          const { peer, lives } = await rawScene(stage, { maxMessageBytes: 64 * 1024 });
+          const bomb = subject.runtime.deflate(new Uint8Array(50 * 1024 * 1024));
+          expect(bomb.length).toBeLessThan(64 * 1024);
+          peer.write(rawFrame(Type.RPC_REQUEST, bomb, { id: 7n, flags: COMPRESSED }));
+          expect(await peer.next()).toMatchObject({
+            type: Type.RPC_ERROR,
+            id: 7n,
+            payload: { code: ErrorCode.INFLATED_TOO_LARGE },
+          });
+          await lives();
+        }),
+      );
+
+      test(
+        "a payload that is no zlib stream though it says so is refused, and the connection lives",
+        staged(async (stage) => {
+          const { peer, lives } = await rawScene(stage);
+          peer.write(rawFrame(Type.RPC_REQUEST, Buffer.from("not zlib"), { id: 7n, flags: COMPRESSED }));
+          expect(await peer.next()).toMatchObject({ id: 7n, payload: { code: ErrorCode.INFLATE_FAILED } });
+          await lives();
+        }),
+      );
+
+      test(
+        "a length that is claimed and never sent takes no memory ahead",
+        staged(async (stage) => {
+          const server = await stage.listen({ maxMessageBytes: 100 * 1024 * 1024, maxConnections: 200 });
+          const before = process.memoryUsage().arrayBuffers;
+          const peers: RawPeer[] = [];
+          for (let n = 0; n < 30; n++) {
+            const peer = await stage.rawLoggedIn(server);
+            peer.write(rawFrame(Type.MESSAGE, new Uint8Array(10), { length: 100 * 1024 * 1024 }));
+            peers.push(peer);
+          }
+          await until(() => server.connections.every(({ stats }) => stats.bytesReceived > 300));
+          expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 * 1024 * 1024);
+        }),
+      );
+    });
+
+    describe("on rate", () => {
+      test(
+        "a call over the limit gets RATE_LIMITED with retry_after, and passes when that has gone by",
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const { server, errors } = await rawScene(stage, { rateLimit: { messagesPerSecond: 2 } }, clock);
+          const client = await stage.join(server);
+          await client.call("echo");
+          await client.call("echo");
+          const failure = await failureOf(client.call("echo"));
+          expect(failure).toMatchObject({ code: 6000, message: "Rate limit exceeded", details: { retry_after: 0.5 } });
+          expect(errors.all).toMatchObject([{ error: { code: 6000 }, context: { stage: "rate-limit" } }]);
+          clock.advance(490);
+          expect((await failureOf(client.call("echo"))).code).toBe(ErrorCode.RATE_LIMITED);
+          clock.advance(20);
+          expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
+        }),
+      );
+
+      test(
+        "a message over the limit is not handled, is counted, and is reported with its client",
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const { server, peer, connection, errors } = await rawScene(
+            stage,
+            { rateLimit: { messagesPerSecond: 3 } },
+            clock,
+          );
+          const heard = new Heard<unknown>();
+          server.on("chat", (_client, data) => heard.add(data));
+          for (let n = 0; n < 5; n++) peer.write(message("chat", n));
+          await until(() => connection.stats.messagesReceived === 5);
+          expect(heard.all).toEqual([0, 1, 2]);
+          expect(connection.stats.rateLimited).toBe(2);
+          expect(errors.all).toHaveLength(2);
+          expect(errors.all[0]).toMatchObject({
+            error: { code: ErrorCode.RATE_LIMITED, message: "A message exceeded the rate limit" },
+            context: { stage: "rate-limit", client: connection },
+          });
+        }),
+      );
+
+      test(
+        "a request over the limit rejects with RATE_LIMITED",
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const { server } = await rawScene(stage, { rateLimit: { messagesPerSecond: 1 } }, clock);
+          server.on("chat", () => "heard");
+          const client = await stage.join(server);
+          expect(await client.request("chat")).toBe("heard");
+          expect(await failureOf(client.request("chat"))).toMatchObject({
+            code: ErrorCode.RATE_LIMITED,
+            details: { retry_after: 1 },
+          });
+        }),
+      );
+
+      test(
+        "the rate limit counts real bytes, however few keys they are behind",
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const { server, connection, peer } = await rawScene(stage, { rateLimit: { bytesPerSecond: 10_000 } }, clock);
+          const heard = new Heard<number>();
+          server.on("blob", (_client, data) => heard.add((data as { blob: Uint8Array }).blob.length));
+          peer.write(message("blob", { blob: new Uint8Array(6000) }));
+          peer.write(message("blob", { blob: new Uint8Array(6000) }));
+          peer.write(message("blob", { blob: new Uint8Array(2000) }));
+          await until(() => connection.stats.messagesReceived === 3);
+          expect(heard.all).toEqual([6000, 2000]);
+          expect(connection.stats.rateLimited).toBe(1);
+          // Many small ones weigh as much: 200 frames of some 50 bytes are the second's worth again.
+          clock.advance(1000);
+          const small = message("blob", { blob: new Uint8Array(1) });
+          for (let n = 0; n < 300; n++) peer.write(small);
+          await until(() => connection.stats.messagesReceived === 303);
+          const passed = heard.all.length - 2;
+          expect(passed).toBe(Math.floor(10_000 / small.length));
+        }),
+      );
+
+      test(
+        "a limit is each client's own, and replies and heartbeats do not count",
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const { server, peer, connection } = await rawScene(stage, { rateLimit: { messagesPerSecond: 1 } }, clock);
+          for (let n = 0; n < 10; n++) peer.write(frame(Type.PING));
+          for (let n = 0; n < 10; n++) {
+            const result = connection.call("ask");
+            const { id } = await peer.nextOf(Type.RPC_REQUEST);
+            peer.write(frame(Type.RPC_RESPONSE, { success: true, result: n }, { id }));
+            expect(await result).toBe(n);
+          }
+          peer.write(call(1n, "echo"), call(2n, "echo"));
+          expect((await peer.nextOf(Type.RPC_RESPONSE)).id).toBe(1n);
+          expect((await peer.next()).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
+          const other = await stage.join(server);
+          expect(await other.call("echo", { a: 1 })).toEqual({ a: 1 });
+        }),
+      );
+    });
+  });
+}

@@ -1,0 +1,41 @@
+import type { ConduitError, Connection, ErrorContext } from "@netconduit/core";
+import { expect } from "vitest";
+import { Heard } from "./heard.ts";
+import { call, type RawPeer, Type } from "./raw-peer.ts";
+import type { Stage } from "./stage.ts";
+import type { SteppedClock } from "./stepped-clock.ts";
+import type { OpenServer } from "./subject.ts";
+
+/** A raw peer that is logged in, and what its server reports. */
+export interface RawScene {
+  readonly server: OpenServer;
+  readonly peer: RawPeer;
+  readonly connection: Connection;
+  readonly errors: Heard<{ error: ConduitError; context: ErrorContext<Connection> }>;
+  /** Calls `echo` and awaits the answer: the connection lives. */
+  lives(): Promise<void>;
+}
+
+export async function rawScene(
+  stage: Stage,
+  options: Parameters<Stage["listen"]>[0] = {},
+  clock?: SteppedClock,
+): Promise<RawScene> {
+  const server = await stage.listen(options, clock?.runtime);
+  const errors = new Heard<{ error: ConduitError; context: ErrorContext<Connection> }>();
+  server.onError((error, context) => errors.add({ error: error as ConduitError, context }));
+  server.rpc("echo", (params) => params);
+  const peer = await stage.rawLoggedIn(server);
+  const connection = server.connections[0] as Connection;
+  let id = 1_000_000n;
+  const lives = async (): Promise<void> => {
+    id += 1n;
+    peer.write(call(id, "echo", { id: String(id) }));
+    for (;;) {
+      const answer = await peer.next();
+      if (answer.type === Type.RPC_RESPONSE && answer.id === id) break;
+    }
+    expect(connection.isConnected).toBe(true);
+  };
+  return { server, peer, connection, errors, lives };
+}

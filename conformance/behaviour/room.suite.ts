@@ -1,0 +1,143 @@
+import { type Connection, ErrorCode, type Rejection } from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
+import { describe, expect, test } from "vitest";
+import { DEPARTURES } from "./departures.ts";
+import { failureOf, gate, Heard, until } from "./heard.ts";
+import { Type } from "./raw-peer.ts";
+import { PASSWORD, stagedOn } from "./stage.ts";
+import type { Subject } from "./subject.ts";
+
+/** How many connections there may be, and when their places are free again. */
+export function describeRoom(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`room for clients on ${subject.name}`, () => {
+    for (const [how, leave] of DEPARTURES) {
+      test(
+        `a closed peer's slot is free at once: one that ${how}`,
+        staged(async (stage) => {
+          const server = await stage.listen({ maxConnections: 1 });
+          const left = new Heard<Connection>();
+          server.onClientDisconnect(left.add);
+          const peer = await stage.rawLoggedIn(server);
+          leave(peer);
+          await left.next();
+          expect(server.connectionCount).toBe(0);
+          const next = await stage.join(server);
+          expect(next.isConnected).toBe(true);
+        }),
+      );
+    }
+
+    test(
+      "the client over maxConnections is told SERVER_FULL and closed, and onClientRejected sees it",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxConnections: 2 });
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        await stage.join(server);
+        await stage.join(server);
+        const third = stage.client(server);
+        const failure = await failureOf(third.connect());
+        expect(failure).toMatchObject({ code: ErrorCode.SERVER_FULL });
+        expect(failure.message).toContain("Server full: 2 clients are connected");
+        expect(third.state).toBe("failed");
+        expect(await rejections.next()).toMatchObject({
+          code: 3010,
+          message: "Server full: 2 clients are connected",
+          remoteAddress: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+        });
+        expect(server.stats).toMatchObject({ loggedIn: 2, rejected: 1, authFailures: 0 });
+
+        const peer = await stage.raw(server);
+        await expect(peer.login()).rejects.toThrow();
+        expect(peer.frames.all.at(-1)).toMatchObject({
+          type: Type.AUTH_FAILURE,
+          payload: { reason: "Server full: 2 clients are connected", code: 3010 },
+        });
+        await peer.over;
+        expect(rejections.all).toHaveLength(2);
+      }),
+    );
+
+    test(
+      "maxConnections holds when many log in at the same moment",
+      staged(async (stage) => {
+        // The server's cryptography answers all logins in one turn, as one that is asynchronous may.
+        const together = gate();
+        let waiting = 0;
+        const { crypto } = subject.runtime;
+        const runtime: Runtime = {
+          ...subject.runtime,
+          crypto: {
+            ...crypto,
+            hmacSha256: async (key, data) => {
+              if (server.isRunning) {
+                waiting++;
+                await together.promise;
+              }
+              return crypto.hmacSha256(key, data);
+            },
+          },
+        };
+        const server = stage.server({ maxConnections: 5 }, runtime);
+        await server.start();
+        const clients = Array.from({ length: 30 }, () => stage.client(server));
+        const results = Promise.allSettled(clients.map((client) => client.connect()));
+        await until(() => waiting === 30);
+        together.open();
+        const settled = await results;
+        expect(settled.filter(({ status }) => status === "fulfilled")).toHaveLength(5);
+        expect(server.connectionCount).toBe(5);
+        for (const result of settled) {
+          if (result.status === "rejected") expect(result.reason).toMatchObject({ code: ErrorCode.SERVER_FULL });
+        }
+      }),
+    );
+
+    test(
+      "a rejected client that comes back when there is room is let in",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxConnections: 1 });
+        const first = await stage.join(server);
+        const second = stage.client(server);
+        await failureOf(second.connect());
+        await first.disconnect();
+        await until(() => server.connectionCount === 0);
+        await second.connect();
+        expect(second.isConnected).toBe(true);
+      }),
+    );
+
+    test(
+      "connections that have not logged in are bounded by maxPendingLogins, and take nobody's slot",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxPendingLogins: 2, maxConnections: 1 });
+        const rejections = new Heard<Rejection>();
+        server.onClientRejected(rejections.add);
+        const strangers = [await stage.raw(server), await stage.raw(server)];
+        await until(() => server.stats.accepted === 2);
+        const third = await stage.raw(server);
+        await third.over;
+        expect(await rejections.next()).toMatchObject({ code: ErrorCode.SERVER_FULL });
+        strangers[0]?.end();
+        await strangers[0]?.over;
+        const client = stage.client(server);
+        await until(() => server.stats.rejected === 1);
+        await client.connect();
+        expect(server.connectionCount).toBe(1);
+      }),
+    );
+
+    test(
+      "a wrong password leaves no slot taken and no connection behind",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxConnections: 1 });
+        const wrong = stage.client(server, { password: `${PASSWORD}!` });
+        expect((await failureOf(wrong.connect())).code).toBe(ErrorCode.AUTH_FAILED);
+        expect(server.connectionCount).toBe(0);
+        expect((await stage.join(server)).isConnected).toBe(true);
+      }),
+    );
+  });
+}

@@ -1,0 +1,174 @@
+import { ErrorCode, error, RpcError } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { failureOf, Heard } from "./heard.ts";
+import { stagedOn } from "./stage.ts";
+import type { Subject } from "./subject.ts";
+
+/** Errors that handlers return and throw, and what callers see of them. */
+export function describeRpcErrors(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`errors of RPC on ${subject.name}`, () => {
+    const cases = [
+      ["error", () => error("Division by zero", { code: 400 }), 400, "Division by zero", undefined],
+      ["error without a code", () => error("Something"), ErrorCode.UNKNOWN, "Something", undefined],
+      [
+        "error.validation",
+        () =>
+          error.validation("Amount must be positive", { field: "amount", expected: "positive number", received: -5 }),
+        ErrorCode.VALIDATION,
+        "Amount must be positive",
+        { field: "amount", expected: "positive number", received: "-5" },
+      ],
+      [
+        "error.notFound",
+        () => error.notFound("User", { identifier: 7 }),
+        ErrorCode.NOT_FOUND,
+        "User not found: 7",
+        undefined,
+      ],
+      [
+        "error.permissionDenied",
+        () => error.permissionDenied("delete_user"),
+        ErrorCode.PERMISSION_DENIED,
+        "Permission denied: delete_user",
+        undefined,
+      ],
+      [
+        "error.internal",
+        () => error.internal({ details: { reason: "disk full" } }),
+        ErrorCode.INTERNAL,
+        "Internal server error",
+        { reason: "disk full" },
+      ],
+      [
+        "error.timeout",
+        () => error.timeout("payment_gateway"),
+        ErrorCode.TIMEOUT,
+        "Operation timed out: payment_gateway",
+        undefined,
+      ],
+      [
+        "error.rateLimited",
+        () => error.rateLimited({ retryAfterSeconds: 2.5 }),
+        ErrorCode.RATE_LIMITED,
+        "Rate limit exceeded",
+        { retry_after: 2.5 },
+      ],
+    ] as const;
+
+    for (const [name, make, code, text, details] of cases) {
+      for (const [how, handler] of [
+        ["returned", () => make()],
+        [
+          "thrown",
+          () => {
+            throw make();
+          },
+        ],
+        ["resolved with", async () => make()],
+        [
+          "rejected with",
+          async () => {
+            throw make();
+          },
+        ],
+      ] as const) {
+        test(
+          `${name}, ${how}, reaches the caller as an RpcError with code, message and details`,
+          staged(async (stage) => {
+            const server = await stage.listen();
+            server.rpc("fail", handler);
+            const client = await stage.join(server);
+            const failure = await failureOf(client.call("fail"));
+            expect(failure).toBeInstanceOf(RpcError);
+            expect({ code: failure.code, message: failure.message, details: failure.details }).toEqual({
+              code,
+              message: text,
+              details,
+            });
+          }),
+        );
+      }
+    }
+
+    test(
+      "an RpcError is an answer, not a fault: onError does not hear of it",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new Heard<Error>();
+        server.onError(errors.add);
+        server.rpc("fail", () => {
+          throw error.notFound("User");
+        });
+        const client = await stage.join(server);
+        await failureOf(client.call("fail"));
+        expect(errors.all).toEqual([]);
+      }),
+    );
+
+    test(
+      "details that cannot be sent cost the caller the details and not the answer",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("fail", () => error("Nope", { code: 400, details: { why: () => {} } }));
+        const client = await stage.join(server);
+        const failure = await failureOf(client.call("fail"));
+        expect(failure).toMatchObject({ code: 400, message: "Nope", details: undefined });
+      }),
+    );
+
+    for (const [kind, handler] of [
+      [
+        "thrown at once",
+        () => {
+          throw new Error("password of db is hunter2", { cause: new Error("cause") });
+        },
+      ],
+      ["thrown later", () => Promise.reject(new Error("password of db is hunter2"))],
+    ] as const) {
+      test(
+        `the text of an exception, ${kind}, stays on the server: the caller gets INTERNAL, onError the exception`,
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const errors = new Heard<{ error: Error; stage: string; name?: string; clientId: string | undefined }>();
+          server.onError((error, { stage, name, client }) =>
+            errors.add({ error, stage, ...(name === undefined ? {} : { name }), clientId: client?.id }),
+          );
+          server.rpc("fail", handler);
+          const client = await stage.join(server);
+          const failure = await failureOf(client.call("fail"));
+          expect(failure).toMatchObject({ code: 1001, message: "Internal server error", details: undefined });
+          const reported = await errors.next();
+          expect(reported.error.message).toBe("password of db is hunter2");
+          expect(reported).toMatchObject({ stage: "rpc", name: "fail", clientId: server.connections[0]?.id });
+        }),
+      );
+    }
+
+    test(
+      "exposeErrors sends the text of an exception",
+      staged(async (stage) => {
+        const server = await stage.listen({ exposeErrors: true });
+        server.rpc("fail", () => {
+          throw new TypeError("x is not a function");
+        });
+        const client = await stage.join(server);
+        const failure = await failureOf(client.call("fail"));
+        expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "x is not a function" });
+      }),
+    );
+
+    test(
+      "what is thrown and is no Error is INTERNAL too",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("fail", () => Promise.reject("just text"));
+        server.rpc("worse", () => Promise.reject(undefined));
+        const client = await stage.join(server);
+        expect((await failureOf(client.call("fail"))).code).toBe(ErrorCode.INTERNAL);
+        expect((await failureOf(client.call("worse"))).code).toBe(ErrorCode.INTERNAL);
+      }),
+    );
+  });
+}
