@@ -1,9 +1,9 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { DEPARTURES } from "./departures.ts";
-import { failureOf, gate, Heard, until } from "./heard.ts";
+import { failureOf, gate, Heard, turn, until } from "./heard.ts";
 import { call, frame, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -11,7 +11,7 @@ import type { Subject } from "./subject.ts";
 export function describeClosing(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`the end of connections on ${subject.name}`, () => {
+  describe(`the end of connections on ${subject.name}`, PATIENT, () => {
     for (const [how, leave] of DEPARTURES) {
       test(
         `the disconnect hook runs once for a peer that ${how}`,
@@ -133,9 +133,9 @@ export function describeClosing(subject: Subject): void {
         const closed = connection.close("enough").then(() => {
           isClosed = true;
         });
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
         clock.advance(3900);
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
         expect(isClosed).toBe(false);
         clock.advance(200);
         await closed;
@@ -222,7 +222,6 @@ export function describeClosing(subject: Subject): void {
         }
         expect(await heard.count(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => n));
       }),
-      60_000,
     );
 
     test(

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { Heard } from "./heard.ts";
 import { COMPRESSED, call, rawFrame, Type } from "./raw-peer.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** Compression, as it is on the wire of netconduit. */
 export function describeCompression(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`compression on ${subject.name}`, () => {
+  describe(`compression on ${subject.name}`, PATIENT, () => {
     const text = "compress me ".repeat(1000);
 
     test(

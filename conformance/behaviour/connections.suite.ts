@@ -2,7 +2,7 @@ import { type Connection, ErrorCode, type StateChange } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { Heard, until } from "./heard.ts";
 import { frame, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -12,7 +12,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 export function describeConnections(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`connections on ${subject.name}`, () => {
+  describe(`connections on ${subject.name}`, PATIENT, () => {
     describe("properties", () => {
       test(
         "a connection has an id, the peer's address, and is authenticated",

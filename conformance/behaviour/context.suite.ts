@@ -2,7 +2,7 @@ import { type Connection, ErrorCode, type HandlerContext } from "@netconduit/cor
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard } from "./heard.ts";
 import { call, frame, type RawPeer, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { OpenServer, Subject } from "./subject.ts";
 
@@ -26,7 +26,7 @@ function waiting(server: OpenServer): { readonly contexts: Heard<Context>; reado
 export function describeContext(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`handler context on ${subject.name}`, () => {
+  describe(`handler context on ${subject.name}`, PATIENT, () => {
     test(
       "a handler knows its caller and its method",
       staged(async (stage) => {
@@ -174,6 +174,31 @@ export function describeContext(subject: Subject): void {
         first.open();
         await Promise.all([running, last]);
         expect(started.all).toEqual([0, 2]);
+      }),
+    );
+
+    test(
+      "a request that is cancelled while it waits for its turn never starts",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1 });
+        const first = gate();
+        const started = new Heard<unknown>();
+        server.on("work", async (_client, data) => {
+          started.add(data);
+          await first.promise;
+        });
+        const client = await stage.join(server);
+        client.send("work", 0);
+        const controller = new AbortController();
+        const queued = failureOf(client.request("work", 1, { signal: controller.signal }));
+        client.send("work", 2);
+        await started.count(1);
+        controller.abort();
+        expect((await queued).code).toBe(ErrorCode.CANCELLED);
+        client.rpc("pong", () => null);
+        await connectionOf(server, client).call("pong");
+        first.open();
+        expect(await started.count(2)).toEqual([0, 2]);
       }),
     );
 

@@ -2,7 +2,7 @@ import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, turn, until } from "./heard.ts";
 import { Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -10,7 +10,7 @@ import type { Subject } from "./subject.ts";
 export function describeDrain(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`draining on ${subject.name}`, () => {
+  describe(`draining on ${subject.name}`, PATIENT, () => {
     test(
       "a running handler finishes while the server stops, and its answer arrives",
       staged(async (stage) => {

@@ -1,8 +1,8 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard, thrownBy, until } from "./heard.ts";
+import { failureOf, gate, Heard, thrownBy, turn, until } from "./heard.ts";
 import { call, frame, message, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -10,7 +10,7 @@ import type { Subject } from "./subject.ts";
 export function describeFlow(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`flow control on ${subject.name}`, () => {
+  describe(`flow control on ${subject.name}`, PATIENT, () => {
     test(
       "send tells whether there is room, drained() resolves when there is, and a full queue refuses",
       staged(async (stage) => {
@@ -186,7 +186,7 @@ export function describeFlow(subject: Subject): void {
         const connection = server.connections[0]!;
         peer.pause();
         const large = new Uint8Array(1024 * 1024);
-        while (connection.send("large", large)) await new Promise((resolve) => setImmediate(resolve));
+        while (connection.send("large", large)) await turn();
         peer.write(frame(Type.PING));
         const before = connection.stats.bytesReceived;
         await until(() => connection.stats.bytesReceived > before);
@@ -327,7 +327,7 @@ export function describeFlow(subject: Subject): void {
         let sent = 0;
         while (client.state !== "paused") {
           client.send("work", sent++);
-          await new Promise((resolve) => setImmediate(resolve));
+          await turn();
         }
         while (client.send("work", sent++)) {}
         const drained = client.drained();

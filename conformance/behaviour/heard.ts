@@ -73,7 +73,7 @@ export function thrownBy(task: () => unknown): ConduitError {
 
 /** Resolves once `condition` holds, for the few things that no event tells; asked once per turn of the event loop. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
+  while (!condition()) await turn();
 }
 
 /** One turn of the event loop: what could have happened at once has happened. */

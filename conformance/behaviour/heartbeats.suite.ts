@@ -2,7 +2,7 @@ import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { Heard, until } from "./heard.ts";
 import { frame, message, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -12,7 +12,7 @@ const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
 export function describeHeartbeats(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`heartbeats on ${subject.name}`, () => {
+  describe(`heartbeats on ${subject.name}`, PATIENT, () => {
     test(
       "a PING goes out every interval, and the answer's latency is measured",
       staged(async (stage) => {

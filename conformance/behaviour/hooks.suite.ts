@@ -8,7 +8,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, turn, until } from "./heard.ts";
 import { call } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -16,7 +16,7 @@ import type { Subject } from "./subject.ts";
 export function describeHooks(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`hooks on ${subject.name}`, () => {
+  describe(`hooks on ${subject.name}`, PATIENT, () => {
     test(
       "startup hooks run in order, awaited, before the server listens",
       staged(async (stage) => {

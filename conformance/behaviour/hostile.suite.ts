@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { failureOf, Heard, until } from "./heard.ts";
 import { COMPRESSED, call, frame, message, rawFrame, Type } from "./raw-peer.ts";
 import { rawScene } from "./raw-scene.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 const bytes = (...parts: readonly (number | string | Uint8Array)[]): Uint8Array =>
@@ -68,7 +68,7 @@ const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
 export function describeHostile(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`hostile peers on ${subject.name}`, () => {
+  describe(`hostile peers on ${subject.name}`, PATIENT, () => {
     describe("a malformed payload costs the frame, not the connection", () => {
       for (const [what, payload, code] of MALFORMED_CALLS) {
         test(
@@ -286,7 +286,6 @@ export function describeHostile(subject: Subject): void {
         await client.disconnect();
         await until(() => server.connectionCount === 0);
       }),
-      60_000,
     );
   });
 }

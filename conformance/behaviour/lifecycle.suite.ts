@@ -2,14 +2,14 @@ import { type CloseReason, ErrorCode } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, turn, until } from "./heard.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** A server from start to stop. */
 export function describeLifecycle(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`a server's life on ${subject.name}`, () => {
+  describe(`a server's life on ${subject.name}`, PATIENT, () => {
     describe("start and stop", () => {
       test(
         "a server says where it is: state, isRunning, address with the real port",

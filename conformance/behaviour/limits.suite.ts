@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { failureOf, Heard, until } from "./heard.ts";
 import { COMPRESSED, call, frame, message, type RawPeer, rawFrame, Type } from "./raw-peer.ts";
 import { rawScene } from "./raw-scene.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -11,7 +11,7 @@ import type { Subject } from "./subject.ts";
 export function describeLimits(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`limits on ${subject.name}`, () => {
+  describe(`limits on ${subject.name}`, PATIENT, () => {
     describe("on size", () => {
       test(
         "a frame of maxMessageBytes is taken, one byte more is refused on its header, before its payload comes",

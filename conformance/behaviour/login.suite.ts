@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { failureOf, Heard, until } from "./heard.ts";
 import { COMPRESSED, call, frame, message, passwordHash, rawFrame, Type } from "./raw-peer.ts";
 import { ScramLogin } from "./scram-login.ts";
-import { PASSWORD, stagedOn } from "./stage.ts";
+import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { Subject } from "./subject.ts";
 
@@ -18,7 +18,7 @@ function authRequest(fields: Record<string, unknown>): Buffer {
 export function describeLogin(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`the login on ${subject.name}`, () => {
+  describe(`the login on ${subject.name}`, PATIENT, () => {
     test(
       "SCRAM-SHA-256 by the RFC logs in, and the server proves that it knows the password",
       staged(async (stage) => {

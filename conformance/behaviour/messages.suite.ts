@@ -1,14 +1,14 @@
 import { ErrorCode, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard, thrownBy } from "./heard.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { failureOf, Heard, thrownBy, turn } from "./heard.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** Messages: handlers, unknown types, order, and what cannot be sent. */
 export function describeMessages(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`messages on ${subject.name}`, () => {
+  describe(`messages on ${subject.name}`, PATIENT, () => {
     describe("handlers", () => {
       test(
         "a handler gets the sender and the data",
@@ -166,7 +166,7 @@ export function describeMessages(subject: Subject): void {
           server.on(["a", "b"], async (_client, data) => {
             started.push(data as number);
             for (let turns = (data as number) % 7; turns > 0; turns--) await Promise.resolve();
-            if ((data as number) % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+            if ((data as number) % 5 === 0) await turn();
             done.add(data as number);
           });
           server.on("c", (_client, data) => {
@@ -188,7 +188,7 @@ export function describeMessages(subject: Subject): void {
           const started: number[] = [];
           const work = async (n: number): Promise<void> => {
             started.push(n);
-            await new Promise((resolve) => setImmediate(resolve));
+            await turn();
           };
           server.on("message", (_client, data) => work(data as number));
           server.rpc("call", ({ n }) => work(n as number));

@@ -134,13 +134,6 @@ export class RawPeer {
     this.#socket.write(bytes);
   }
 
-  /** Sends, and resolves when the operating system has taken it. */
-  async writeAll(bytes: Uint8Array): Promise<void> {
-    await new Promise<void>((resolve, reject) =>
-      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve())),
-    );
-  }
-
   /** The next frame that is no PING. */
   async next(): Promise<ReceivedFrame> {
     for (;;) {

@@ -1,7 +1,7 @@
 import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { failureOf, gate, Heard, until } from "./heard.ts";
-import { PASSWORD, type Stage, stagedOn } from "./stage.ts";
+import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { OpenClient, OpenServer, Subject } from "./subject.ts";
 
@@ -20,7 +20,7 @@ async function waitsFor(clock: SteppedClock, delayMs: number): Promise<void> {
 export function describeReconnect(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`coming back on ${subject.name}`, () => {
+  describe(`coming back on ${subject.name}`, PATIENT, () => {
     afterEach(() => {
       vi.restoreAllMocks();
     });

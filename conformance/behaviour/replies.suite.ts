@@ -4,14 +4,14 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { failureOf, gate, Heard } from "./heard.ts";
 import { call, message, Type } from "./raw-peer.ts";
-import { connectionOf, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** Replies to messages, correlated and not, and schemas of both. */
 export function describeReplies(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`replies on ${subject.name}`, () => {
+  describe(`replies on ${subject.name}`, PATIENT, () => {
     test(
       "a request resolves with what its handler returns, and with null when that is nothing",
       staged(async (stage) => {

@@ -4,14 +4,14 @@ import { describe, expect, test } from "vitest";
 import { DEPARTURES } from "./departures.ts";
 import { failureOf, gate, Heard, until } from "./heard.ts";
 import { Type } from "./raw-peer.ts";
-import { PASSWORD, stagedOn } from "./stage.ts";
+import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** How many connections there may be, and when their places are free again. */
 export function describeRoom(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`room for clients on ${subject.name}`, () => {
+  describe(`room for clients on ${subject.name}`, PATIENT, () => {
     for (const [how, leave] of DEPARTURES) {
       test(
         `a closed peer's slot is free at once: one that ${how}`,

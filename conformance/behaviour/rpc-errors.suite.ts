@@ -1,14 +1,14 @@
 import { ErrorCode, error, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { failureOf, Heard } from "./heard.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** Errors that handlers return and throw, and what callers see of them. */
 export function describeRpcErrors(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`errors of RPC on ${subject.name}`, () => {
+  describe(`errors of RPC on ${subject.name}`, PATIENT, () => {
     const cases = [
       ["error", () => error("Division by zero", { code: 400 }), 400, "Division by zero", undefined],
       ["error without a code", () => error("Something"), ErrorCode.UNKNOWN, "Something", undefined],

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { failureOf, Heard } from "./heard.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
@@ -12,7 +12,7 @@ const AddParams = v.object({ a: v.number(), b: v.number() });
 export function describeRpcSchemas(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`schemas of RPC on ${subject.name}`, () => {
+  describe(`schemas of RPC on ${subject.name}`, PATIENT, () => {
     test(
       "valibot: the handler gets defaults and transformations",
       staged(async (stage) => {

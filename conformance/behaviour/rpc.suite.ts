@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { failureOf, gate, Heard, thrownBy } from "./heard.ts";
 import { call, frame, Type } from "./raw-peer.ts";
-import { stagedOn } from "./stage.ts";
+import { PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
@@ -13,7 +13,7 @@ const AddParams = v.object({ a: v.number(), b: v.number() });
 export function describeRpc(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`RPC on ${subject.name}`, () => {
+  describe(`RPC on ${subject.name}`, PATIENT, () => {
     describe("registration", () => {
       test(
         "a method is a name and a handler",

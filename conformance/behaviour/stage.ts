@@ -12,6 +12,8 @@ import type { OpenClient, OpenServer, Subject } from "./subject.ts";
 
 /** The password of every server on a stage. */
 export const PASSWORD = "secret";
+/** Some tests move megabytes, and machines are busy: no test is to fail for its time alone. */
+export const PATIENT = { timeout: 60_000 };
 /** Log in as fast as the library allows. */
 const FAST = { scramIterations: 4096 };
 

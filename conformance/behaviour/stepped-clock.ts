@@ -51,14 +51,4 @@ export class SteppedClock {
     }
     this.#elapsedMs = endMs;
   }
-
-  /** Moves both clocks and fires nothing, as if the process had stood still. */
-  standStill(ms: number): void {
-    this.#elapsedMs += ms;
-  }
-
-  /** Resolves once a timer is waiting that was asked to wait `delayMs` or more. */
-  async armed(delayMs: number): Promise<void> {
-    while (!this.delays.some((delay) => delay >= delayMs)) await new Promise((resolve) => setImmediate(resolve));
-  }
 }

@@ -20,7 +20,7 @@ export {
   type TypedCallOptions,
 } from "./peer/connection.ts";
 export type { Awaitable, Disposer, ErrorContext, MethodDefinition } from "./peer/endpoint.ts";
-export type { CloseReason } from "./peer/link.ts";
+export type { CloseReason } from "./peer/link-owner.ts";
 export {
   type BroadcastOptions,
   type Rejection,

@@ -125,7 +125,13 @@ describe("connect", () => {
     const opened = gate();
     const [dialled, accepted] = runtime.pair();
     let ended: Error | null | undefined;
-    accepted.open({ data: () => undefined, drained: () => undefined, closed: (error) => { ended = error; } });
+    accepted.open({
+      data: () => undefined,
+      drained: () => undefined,
+      closed: (error) => {
+        ended = error;
+      },
+    });
     runtime.dialBehaviours.push(async () => {
       await opened.promise;
       return dialled;
@@ -237,7 +243,12 @@ describe("credentials", () => {
   });
 
   test.each([
-    ["throws", () => { throw new Error("vault is sealed"); }],
+    [
+      "throws",
+      () => {
+        throw new Error("vault is sealed");
+      },
+    ],
     ["rejects", () => Promise.reject(new Error("vault is sealed"))],
   ])("from a callback that %s fail the connect with its error, before anything is dialled", async (_how, password) => {
     const runtime = fakeRuntime();
@@ -276,7 +287,10 @@ describe("disconnect", () => {
   });
 
   test.each([
-    ["while it dials", (runtime: ReturnType<typeof fakeRuntime>) => runtime.dialBehaviours.push(() => new Promise(() => undefined))],
+    [
+      "while it dials",
+      (runtime: ReturnType<typeof fakeRuntime>) => runtime.dialBehaviours.push(() => new Promise(() => undefined)),
+    ],
     ["while it waits for its credentials", () => undefined],
   ])("%s rejects the connect and leaves the client closed", async (_when, prepare) => {
     const runtime = fakeRuntime();

@@ -206,7 +206,12 @@ describe("a client that loses its connection", () => {
     await runtime.advance(100);
     expect(client.isConnected).toBe(true);
     const names = new Set(errors.map((error) => `${error.stage} ${error.name}`));
-    expect([...names].sort()).toEqual(["hook onConnect", "hook onDisconnect", "hook onReconnect", "hook onStateChange"]);
+    expect([...names].sort()).toEqual([
+      "hook onConnect",
+      "hook onDisconnect",
+      "hook onReconnect",
+      "hook onStateChange",
+    ]);
   });
 
   test("no longer tells hooks that were removed", async () => {

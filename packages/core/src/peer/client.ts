@@ -30,8 +30,10 @@ import { type ClientConfig, type ClientOptions, parseClientOptions } from "./cli
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { HookList } from "./hooks.ts";
-import { type CloseReason, cancelledError, checkTimeout, Link, type LinkOwner } from "./link.ts";
+import { Link } from "./link.ts";
+import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
+import { cancelledError, checkTimeout } from "./outgoing-calls.ts";
 
 /** How a client is doing. */
 export interface ClientHealth {

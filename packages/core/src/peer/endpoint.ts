@@ -12,7 +12,7 @@ import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import { type Engine, engineOf } from "./engine.ts";
 import { HookList } from "./hooks.ts";
-import type { LinkSettings } from "./link.ts";
+import type { LinkSettings } from "./link-owner.ts";
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | PromiseLike<T>;

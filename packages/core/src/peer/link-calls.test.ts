@@ -32,8 +32,8 @@ describe("a call", () => {
     const calls = [1, 2, 3].map((n) => outcome(client.call("m", { n })));
     const requests = await peer.received();
     for (const request of requests.reverse()) {
-      const { n } = request.payload?.["params"] as { n: number };
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: n * 10 }, request.hi, request.lo);
+      const params = request.payload?.["params"] as { n: number } | undefined;
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: (params?.n ?? 0) * 10 }, request.hi, request.lo);
     }
     await runtime.settle();
     expect(calls.map((call) => call.value)).toEqual([10, 20, 30]);

@@ -4,7 +4,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type RawPeer, RawServer, rawClient } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
-import type { CloseReason } from "./link.ts";
+import type { CloseReason } from "./link-owner.ts";
 import type { Server } from "./server.ts";
 
 async function bench(options: Record<string, unknown> = {}, prepare?: (server: Server) => void) {

@@ -4,7 +4,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, testServer } from "../test-support/peers.ts";
 import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
-import type { CloseReason } from "./link.ts";
+import type { CloseReason } from "./link-owner.ts";
 
 const GARBAGE = Uint8Array.of(0xc1);
 
@@ -176,7 +176,9 @@ describe("RPC_LIST", () => {
     const list = await peer.next(FrameType.RPC_LIST);
     expect(list).toMatchObject({ hi: 5, lo: 6 });
     expect(list.payload).toEqual({
-      methods: [{ name: "ping", description: "", parameters: {}, return_type: expect.any(String), requires_auth: true }],
+      methods: [
+        { name: "ping", description: "", parameters: {}, return_type: expect.any(String), requires_auth: true },
+      ],
     });
   });
 
@@ -274,7 +276,7 @@ describe("a connection that is drained", () => {
       [3, ErrorCode.SERVER_STOPPING],
     ]);
     running.open("done");
-    expect((await peer.receivedTypes())).toEqual(["RPC_RESPONSE", "CLOSE"]);
+    expect(await peer.receivedTypes()).toEqual(["RPC_RESPONSE", "CLOSE"]);
     await stopping;
   });
 });

@@ -18,7 +18,8 @@ import { formatAddress, ServerAddress } from "./address.ts";
 import { Connection, type Session } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { HookList } from "./hooks.ts";
-import { type CloseReason, Link, type LinkOwner } from "./link.ts";
+import { Link } from "./link.ts";
+import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { sleep, withDeadline } from "./time.ts";
 
@@ -289,6 +290,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       }
       this.#listener = listener;
       this.#state = "running";
+      // From here on stop() has a listener to close.
+      this.#starting = null;
       await this.#listeningHooks.run((error) => this.hookFailed("onListening", error), this);
       return true;
     } catch (error) {
@@ -363,8 +366,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     await deadline.race(this.#shutdown.run((error) => this.hookFailed("onShutdown", error), this));
     const links = [...this.#links.keys()];
-    for (const link of links) link.drain();
-    await deadline.race(Promise.all(links.map((link) => link.idle())));
+    for (const link of links) link.intake.drain();
+    await deadline.race(Promise.all(links.map((link) => link.intake.idle())));
     deadline.cancel();
     const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
     await Promise.all([...this.#links.keys()].map((link) => link.close(reason)));

@@ -237,6 +237,7 @@ describe("a call", () => {
     [
       "a string",
       () => {
+        // biome-ignore lint/style/useThrowOnlyError: applications do that, too
         throw "secret";
       },
       "secret",
@@ -349,6 +350,7 @@ describe("a call", () => {
     [
       "throws",
       {
+        // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
         then: () => {
           throw new Error("broken");
         },
@@ -358,6 +360,7 @@ describe("a call", () => {
     [
       "settles twice",
       {
+        // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
         then: (resolve: (value: number) => void) => {
           resolve(1);
           resolve(2);

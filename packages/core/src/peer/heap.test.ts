@@ -1,0 +1,59 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, test } from "vitest";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, testClient, testServer } from "../test-support/peers.ts";
+
+const CALLS_AT_A_TIME = 500;
+const MIB = 1024 * 1024;
+
+/** `gc()`, without a flag on the command line. */
+function collector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
+}
+
+test("the heap stays flat over a million calls, cancelled ones among them", async () => {
+  const collect = collector();
+  const runtime = fakeRuntime();
+  await testServer(runtime, {}, (server) => {
+    server.rpc("add", (params) => (params["a"] as number) + 1);
+    server.rpc("add_later", async (params) => (params["a"] as number) + 1);
+    server.rpc("never", (_params, { signal }) => {
+      const { promise, fail } = gate<never>();
+      signal.addEventListener("abort", () => fail(signal.reason), { once: true });
+      return promise;
+    });
+    server.on("ask", (_connection, data) => data);
+  });
+  const { client } = testClient(runtime);
+  await client.connect();
+
+  const round = async (): Promise<void> => {
+    const calls: Promise<unknown>[] = [];
+    for (let a = 0; a < CALLS_AT_A_TIME; a += 1) {
+      calls.push(client.call(a % 2 === 0 ? "add" : "add_later", { a }));
+      if (a % 10 === 0) calls.push(client.request("ask", { a }));
+      if (a % 50 === 0) {
+        const abort = new AbortController();
+        calls.push(client.call("never", {}, { signal: abort.signal }).catch(() => undefined));
+        abort.abort();
+      }
+    }
+    await Promise.all(calls);
+  };
+  const used = async (): Promise<number> => {
+    await runtime.advance(100);
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+
+  for (let count = 0; count < 40; count += 1) await round();
+  const before = await used();
+  for (let count = 0; count < 2000; count += 1) await round();
+  const grown = (await used()) - before;
+
+  // A leak of five bytes for each call would show.
+  expect(grown).toBeLessThan(4 * MIB);
+  expect(client.health().pendingCalls).toBe(0);
+}, 60_000);

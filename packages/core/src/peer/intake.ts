@@ -1,0 +1,346 @@
+/**
+ * What comes in on one connection: which handler starts when, how much may wait, and when reading stops.
+ *
+ * Theory of operation. A request or message starts its handler at once while the bound on running handlers allows it;
+ * beyond, it waits in the inbox. An inbox that fills says PAUSE to a peer that understands it, and past its bound the
+ * stream is not read. The same goes for answers that the peer does not read. There is one exception: a peer that owes
+ * replies, or RESUME, is read on for a while, because the handlers that are to make room may wait for just that.
+ */
+
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO, OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../limits.ts";
+import type { CallContext } from "../rpc/call-context.ts";
+import type { DispatchPeer } from "../rpc/dispatcher.ts";
+import type { ConnectionStateMachine } from "../session/connection-state.ts";
+import type { Extensions } from "../session/extensions.ts";
+import type { Heartbeat } from "../session/heartbeat.ts";
+import { RateLimiter, type RateLimits } from "../session/token-bucket.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import { Inbox, type InboxItem } from "./inbox.ts";
+import type { LinkOwner, LinkSettings, LinkStats } from "./link-owner.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** What an intake needs of its link. */
+export interface IntakeLink<Face> extends DispatchPeer<Face> {
+  readonly owner: LinkOwner<Face>;
+  readonly stream: ByteStream;
+  readonly outbox: Outbox;
+  readonly machine: ConnectionStateMachine;
+  readonly stats: LinkStats;
+  readonly extensions: Extensions;
+  readonly heartbeat: Heartbeat | null;
+  /** Calls of this side that wait for a reply. */
+  readonly pendingCalls: number;
+  /** A handshake frame is being worked on. */
+  readonly isLoggingIn: boolean;
+  readonly isOpen: boolean;
+  readonly isOver: boolean;
+  /** Decodes on. */
+  pump(): void;
+  /** Reports a frame that was not used. */
+  refused(error: ConduitError): void;
+}
+
+export class Intake<Face> {
+  readonly #link: IntakeLink<Face>;
+  #inbox: Inbox | null = null;
+  #running: Set<CallContext<Face>> | null = null;
+  #limiter: RateLimiter | null = null;
+  #idle: (() => void)[] | null = null;
+  /** Handlers may start: the connect hooks are done. */
+  #ready = false;
+  /** No new handlers start; requests are refused with SERVER_STOPPING. */
+  #draining = false;
+  #pausedPeer = false;
+  /** Bytes the operating system had taken when that was last looked at. */
+  #takenBytes = 0;
+  /** Whether the stream is read. */
+  isReading = true;
+  /** Whether the peer has said PAUSE. */
+  isPausedByPeer = false;
+
+  constructor(link: IntakeLink<Face>) {
+    this.#link = link;
+  }
+
+  /** Asynchronous handlers running now. */
+  get runningHandlers(): number {
+    return this.#running?.size ?? 0;
+  }
+
+  /** Requests and messages that wait for their handler. */
+  get queuedHandlers(): number {
+    return this.#inbox?.length ?? 0;
+  }
+
+  /** From now on what comes in is measured. */
+  limit(rates: NonNullable<LinkSettings["rateLimit"]>): void {
+    this.#limiter = new RateLimiter(limitsOf(rates));
+  }
+
+  /** Handlers may start. A peer that sent and left while the connect hooks ran is served all the same. */
+  activate(): void {
+    this.#ready = true;
+    if (this.#link.isOpen) {
+      this.#link.machine.transition("ready", { message: "Ready" });
+      if (this.isPausedByPeer || !this.isReading) this.#notePaused(true);
+    }
+    this.startWaiting();
+    this.#link.pump();
+  }
+
+  /** From now on requests are refused with SERVER_STOPPING; what runs goes on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Resolves once no handler runs or waits. */
+  idle(): Promise<void> {
+    if (this.#link.isOver || (this.runningHandlers === 0 && this.queuedHandlers === 0)) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle ??= [];
+      this.#idle.push(resolve);
+    });
+  }
+
+  // --- requests and messages ----------------------------------------------------------------------------------------
+
+  /** Takes a request or message: its handler starts, or it waits, or it is refused because the server stops. */
+  take(isCall: boolean, name: string, value: unknown, hi: number, lo: number, timeoutMs: number, bytes: number): void {
+    const link = this.#link;
+    const { dispatcher, engine } = link.owner;
+    if (this.#draining) {
+      if (isCall || link.correlatesReplies) this.#refuse(hi, lo, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    } else if (!this.#canStart || (this.#inbox !== null && this.#inbox.length > 0)) {
+      const receivedAt = timeoutMs === 0 ? 0 : engine.wallClock();
+      this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, receivedAt, bytes });
+    } else if (isCall) {
+      dispatcher.call(link, name, value, hi, lo, timeoutMs);
+    } else {
+      dispatcher.message(link, name, value, hi, lo);
+    }
+  }
+
+  /** Whether this frame is within the rate limit; one that is not is answered, counted and reported here. */
+  isWithinRate(frame: FrameDecoder, isCall: boolean): boolean {
+    if (this.#limiter === null) return true;
+    const link = this.#link;
+    const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
+    const retryAfter = this.#limiter.take(link.owner.engine.runtime.now(), bytes);
+    if (retryAfter === 0) return true;
+    link.stats.rateLimited += 1;
+    const details = { retry_after: retryAfter };
+    if (isCall || link.correlatesReplies) {
+      this.#refuse(frame.correlationHi, frame.correlationLo, ErrorCode.RATE_LIMITED, "Rate limit exceeded", details);
+    }
+    const what = isCall ? "call" : "message";
+    link.refused(new ConduitError(ErrorCode.RATE_LIMITED, `A ${what} exceeded the rate limit`, { details }));
+    return false;
+  }
+
+  /** The peer gave up the call or request with this id. */
+  cancel(hi: number, lo: number): void {
+    if (hi === 0 && lo === 0) return;
+    if (this.#inbox?.cancel(hi, lo) === true) {
+      this.startWaiting();
+      this.#wakeIdle();
+      return;
+    }
+    if (this.#running === null) return;
+    for (const context of this.#running) {
+      if (context.hi === hi && context.lo === lo) {
+        context.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${context.method}'`));
+        return;
+      }
+    }
+  }
+
+  handlerStarted(context: CallContext<Face>): void {
+    this.#running ??= new Set();
+    this.#running.add(context);
+  }
+
+  handlerSettled(context: CallContext<Face>): void {
+    this.#running?.delete(context);
+    this.startWaiting();
+    this.#wakeIdle();
+  }
+
+  /** Fires the signal of every handler that runs. */
+  abortRunning(error: ConduitError): void {
+    if (this.#running === null) return;
+    for (const context of [...this.#running]) context.abort(error);
+  }
+
+  /** Forgets what waits: nobody would get the answers. */
+  clear(): void {
+    this.#inbox?.clear();
+    this.#wakeIdle();
+  }
+
+  /** The link is over. Whoever waits for idleness need not any more. */
+  over(): void {
+    this.#wakeIdle();
+  }
+
+  /** Whether a handler may start now. */
+  get #canStart(): boolean {
+    const { owner, outbox } = this.#link;
+    return (
+      this.#ready &&
+      (this.#running === null || this.#running.size < owner.settings.handlerConcurrency) &&
+      !outbox.isBackedUp
+    );
+  }
+
+  #enqueue(item: InboxItem): void {
+    const { owner, extensions, outbox } = this.#link;
+    this.#inbox ??= new Inbox();
+    this.#inbox.push(item);
+    const fill = this.#fill(this.#inbox);
+    if (fill >= HIGH_WATER_RATIO && !this.#pausedPeer && extensions.flow && owner.settings.enableBackpressure) {
+      this.#pausedPeer = true;
+      owner.writer.control(FrameType.PAUSE, 0, 0);
+      outbox.push(owner.writer, "urgent");
+    }
+    if (fill >= 1) this.stopReadingUnlessOwed();
+  }
+
+  #fill(inbox: Inbox): number {
+    const { receiveQueueSize, receiveQueueBytes } = this.#link.owner.settings;
+    return Math.max(inbox.length / receiveQueueSize, inbox.bytes / receiveQueueBytes);
+  }
+
+  /** Starts what waits, as far as the bounds allow, and lets the peer send and the stream flow when there is room. */
+  startWaiting(): void {
+    const link = this.#link;
+    const { dispatcher, writer } = link.owner;
+    const inbox = this.#inbox;
+    if (inbox !== null) {
+      while (this.#canStart) {
+        const item = inbox.shift();
+        if (item === null) break;
+        if (item.isCall) dispatcher.call(link, item.name, item.value, item.hi, item.lo, this.#timeLeft(item));
+        else dispatcher.message(link, item.name, item.value, item.hi, item.lo);
+      }
+      if (this.#fill(inbox) > LOW_WATER_RATIO) return;
+      if (inbox.length === 0 && this.#inbox === inbox) this.#inbox = null;
+    }
+    if (link.isOver) return;
+    if (this.#pausedPeer) {
+      this.#pausedPeer = false;
+      writer.control(FrameType.RESUME, 0, 0);
+      link.outbox.push(writer, "urgent");
+    }
+    if (!this.isReading && !link.outbox.isOverwhelmed) {
+      this.startReading();
+      link.pump();
+    }
+  }
+
+  /** Of a call's deadline, after its time in the inbox. 0: it has none. */
+  #timeLeft(item: InboxItem): number {
+    if (item.timeoutMs === 0) return 0;
+    return Math.max(1, item.timeoutMs - (this.#link.owner.engine.wallClock() - item.receivedAt));
+  }
+
+  #wakeIdle(): void {
+    if (this.#idle === null || (!this.#link.isOver && (this.runningHandlers > 0 || this.queuedHandlers > 0))) return;
+    const waiters = this.#idle;
+    this.#idle = null;
+    for (const wake of waiters) wake();
+  }
+
+  #refuse(hi: number, lo: number, code: number, message: string, details?: Record<string, unknown>): void {
+    if (hi !== 0 || lo !== 0) this.#link.sendError(hi, lo, message, code, details);
+  }
+
+  // --- reading ------------------------------------------------------------------------------------------------------
+
+  /**
+   * A peer that owes replies, or RESUME, is read on: the handlers that are to make room may be waiting for just that,
+   * and behind what it sent before it was told to pause, it comes. That much more is taken, and no further.
+   */
+  stopReadingUnlessOwed(): void {
+    const { owner, outbox, pendingCalls } = this.#link;
+    if (pendingCalls > 0 || this.isPausedByPeer) {
+      const inbox = this.#inbox;
+      const waitingBytes = inbox === null ? 0 : inbox.bytes + inbox.length * QUEUED_REQUEST_BYTES;
+      const boundBytes = owner.settings.receiveQueueBytes + OVERRUN_BYTES;
+      if (waitingBytes < boundBytes && !outbox.isOverwhelmedBy(OVERRUN_BYTES)) return;
+    }
+    this.stopReading();
+  }
+
+  stopReading(): void {
+    if (!this.isReading) return;
+    this.isReading = false;
+    this.#link.stream.pause();
+    this.judgeSilence(this.#link.owner.engine.runtime.now());
+    this.#notePaused(true);
+  }
+
+  startReading(): void {
+    this.isReading = true;
+    this.#link.stream.resume();
+    this.#link.heartbeat?.resume(this.#link.owner.engine.runtime.now());
+    this.#notePaused(this.isPausedByPeer);
+  }
+
+  /** A call of this side begins: its reply must get through. */
+  readForReply(): void {
+    const link = this.#link;
+    if (this.isReading || link.isLoggingIn) return;
+    this.startReading();
+    // Not within the application's call: handlers may start here.
+    link.owner.engine.runtime.defer(() => {
+      if (!link.isOver) link.pump();
+    });
+  }
+
+  /**
+   * While this side does not read, the peer's signs of life wait unread, so its silence proves nothing. Unless it is
+   * the peer that does not read what it asked for: then its reading is the only sign of life, and none of it is silence.
+   */
+  judgeSilence(now: number): void {
+    const { outbox, heartbeat, stream } = this.#link;
+    if (!outbox.isBackedUp) {
+      heartbeat?.suspend();
+      return;
+    }
+    heartbeat?.resume(now);
+    const takenBytes = outbox.bytesSent - stream.queuedBytes;
+    if (takenBytes !== this.#takenBytes) heartbeat?.activity(now);
+    this.#takenBytes = takenBytes;
+  }
+
+  /** The peer said PAUSE or RESUME. */
+  setPausedByPeer(paused: boolean): void {
+    if (this.isPausedByPeer === paused) return;
+    this.isPausedByPeer = paused;
+    this.#link.outbox.setPeerPaused(paused);
+    this.#notePaused(paused || !this.isReading);
+  }
+
+  /** Two things can hold a connection back at once; the state changes with the first and the last. */
+  #notePaused(held: boolean): void {
+    const { machine } = this.#link;
+    if (held && machine.state === "active") {
+      const message = this.isPausedByPeer ? "The peer sent PAUSE" : "Handlers lag; reading stopped";
+      machine.transition("pause", { message });
+    } else if (!held && machine.state === "paused") {
+      machine.transition("resume", { message: "Flowing again" });
+    }
+  }
+}
+
+/** A rate that is not limited is Infinity in the configuration, and left out for the limiter. */
+function limitsOf(rates: NonNullable<LinkSettings["rateLimit"]>): RateLimits {
+  const { messagesPerSecond, bytesPerSecond } = rates;
+  return {
+    ...(messagesPerSecond === Number.POSITIVE_INFINITY ? {} : { messagesPerSecond }),
+    ...(bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { bytesPerSecond }),
+  };
+}

@@ -1,0 +1,237 @@
+/** Calls and requests that one side makes of the other, from their frame to their reply. */
+
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
+import { unwrapNetconduitResult } from "../rpc/response.ts";
+import type { Validator } from "../rpc/validation.ts";
+import type { Extensions } from "../session/extensions.ts";
+import type { PeerInfo } from "../session/peer-info.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { Intake } from "./intake.ts";
+import type { LinkOwner, LinkStats } from "./link-owner.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** Options of one call or request. */
+export interface LinkCallOptions {
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What calls need of their link. */
+export interface CallsLink<Face> {
+  readonly owner: LinkOwner<Face>;
+  readonly outbox: Outbox;
+  readonly intake: Intake<Face>;
+  readonly stats: LinkStats;
+  readonly extensions: Extensions;
+  readonly info: PeerInfo | null;
+  readonly isOpen: boolean;
+  /** Sends a message or request. @throws ConduitError SEND_QUEUE_FULL. */
+  pushBounded(frame: FrameWriter, name: string): void;
+}
+
+export class OutgoingCalls<Face> implements PendingCallsOwner {
+  readonly #link: CallsLink<Face>;
+  readonly #pending: PendingCalls = new PendingCalls(this);
+  /** Requests to a netconduit server wait here, by reply type, oldest first. */
+  #legacyReplies: Map<string, PendingCall[]> | null = null;
+
+  constructor(link: CallsLink<Face>) {
+    this.#link = link;
+  }
+
+  /** Number of calls that wait for their reply. */
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /** Sends RPC_REQUEST. Throws what keeps it from being sent. */
+  call(
+    method: string,
+    params: unknown,
+    options: LinkCallOptions | undefined,
+    validator: Validator<unknown> | null,
+    resolve: (value: unknown) => void,
+    reject: (error: Error) => void,
+  ): void {
+    const link = this.#link;
+    const pending = this.#begin(method, options, validator, resolve, reject);
+    if (pending === null) return;
+    const { writer } = link.owner;
+    try {
+      const timeoutMs = link.extensions.deadline ? pending.timeoutMs : 0;
+      writer.rpcRequest(pending.generation, pending.slot, method, params, timeoutMs);
+      link.pushBounded(writer, method);
+    } catch (error) {
+      this.#pending.withdraw(pending);
+      throw error;
+    }
+  }
+
+  /** Sends MESSAGE and waits for its reply. Throws what keeps it from being sent. */
+  request(
+    type: string,
+    data: unknown,
+    options: LinkCallOptions | undefined,
+    validator: Validator<unknown> | null,
+    resolve: (value: unknown) => void,
+    reject: (error: Error) => void,
+  ): void {
+    const link = this.#link;
+    const pending = this.#begin(type, options, validator, resolve, reject);
+    if (pending === null) return;
+    const { writer } = link.owner;
+    const correlated = link.extensions.reply;
+    try {
+      writer.message(correlated ? pending.generation : 0, correlated ? pending.slot : 0, type, data);
+      link.pushBounded(writer, type);
+    } catch (error) {
+      this.#pending.withdraw(pending);
+      throw error;
+    }
+    if (!correlated) this.#awaitLegacyReply(`${type}_response`, pending);
+  }
+
+  #awaitLegacyReply(replyType: string, pending: PendingCall): void {
+    this.#legacyReplies ??= new Map();
+    const waiting = this.#legacyReplies.get(replyType);
+    if (waiting === undefined) {
+      this.#legacyReplies.set(replyType, [pending]);
+      return;
+    }
+    // Those that were given up must not pile up where no reply ever comes.
+    while (waiting.length > 0 && !(waiting[0] as PendingCall).isPending) waiting.shift();
+    waiting.push(pending);
+  }
+
+  /** RPC_RESPONSE arrived. A reply that nobody waits for any more is ignored. */
+  response(frame: FrameDecoder): void {
+    const call = this.#pending.take(frame.correlationHi, frame.correlationLo);
+    if (call === null) return;
+    const { reader } = this.#link.owner;
+    try {
+      reader.readRpcResponse(frame);
+    } catch (error) {
+      this.#link.stats.errors += 1;
+      call.reject(asConduitError(error));
+      return;
+    }
+    this.#settle(call, reader.value);
+  }
+
+  /** RPC_ERROR arrived. */
+  errorResponse(frame: FrameDecoder): void {
+    const call = this.#pending.take(frame.correlationHi, frame.correlationLo);
+    if (call === null) return;
+    const { reader } = this.#link.owner;
+    try {
+      reader.readRpcError(frame);
+    } catch (error) {
+      this.#link.stats.errors += 1;
+      call.reject(asConduitError(error));
+      return;
+    }
+    call.reject(new RpcError(reader.code, reader.message, { details: reader.details }));
+  }
+
+  /** A message arrived. @returns whether it was the uncorrelated reply that a request waits for. */
+  legacyReply(type: string, value: unknown): boolean {
+    const waiting = this.#legacyReplies?.get(type);
+    if (waiting === undefined) return false;
+    let call: PendingCall | null = null;
+    while (call === null && waiting.length > 0) {
+      const next = waiting.shift() as PendingCall;
+      call = this.#pending.take(next.generation, next.slot);
+    }
+    if (waiting.length === 0) this.#legacyReplies?.delete(type);
+    if (call === null) return false;
+    this.#settle(call, value);
+    return true;
+  }
+
+  /** The connection ended: nothing will be answered any more. */
+  rejectAll(message: string, cause: ConduitError): void {
+    this.#legacyReplies = null;
+    this.#pending.rejectAll(
+      (call) => new ConduitError(ErrorCode.CONNECTION_CLOSED, `'${call.name}' got no reply: ${message}`, { cause }),
+    );
+  }
+
+  // --- PendingCallsOwner --------------------------------------------------------------------------------------------
+
+  scheduleCall(call: PendingCall): void {
+    this.#link.owner.engine.wheel.schedule(call, call.timeoutMs);
+  }
+
+  unscheduleCall(call: PendingCall): void {
+    this.#link.owner.engine.wheel.cancel(call);
+  }
+
+  callAbandoned(generation: number, slot: number): void {
+    const { extensions, isOpen, intake, outbox, owner } = this.#link;
+    if (!extensions.cancel || !isOpen) return;
+    owner.writer.control(FrameType.CANCEL, generation, slot);
+    // The request may still wait for RESUME, and must not be carried out then; or run already, and be the very one
+    // that the peer waits for.
+    if (intake.isPausedByPeer) outbox.push(owner.writer, "reply");
+    outbox.push(owner.writer, "message");
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------
+
+  #begin(
+    name: string,
+    options: LinkCallOptions | undefined,
+    validator: Validator<unknown> | null,
+    resolve: (value: unknown) => void,
+    reject: (error: Error) => void,
+  ): PendingCall | null {
+    const timeoutMs = options?.timeoutMs ?? this.#link.owner.settings.rpcTimeoutMs;
+    checkTimeout(name, timeoutMs);
+    const pending = new PendingCall(this.#pending, name, timeoutMs, validator, resolve, reject);
+    const signal = options?.signal;
+    if (signal !== undefined) {
+      if (signal.aborted) {
+        reject(cancelledError(name, signal));
+        return null;
+      }
+      pending.signal = signal;
+      pending.onAbort = () => this.#pending.cancel(pending, signal.reason);
+      signal.addEventListener("abort", pending.onAbort, { once: true });
+    }
+    this.#pending.add(pending);
+    this.#link.intake.readForReply();
+    return pending;
+  }
+
+  #settle(call: PendingCall, received: unknown): void {
+    let value = received;
+    try {
+      if (this.#link.info?.netconduit === true) value = unwrapNetconduitResult(value);
+      if (call.validator !== null) value = call.validator.run(value, call.name);
+    } catch (error) {
+      call.reject(asConduitError(error));
+      return;
+    }
+    call.resolve(value);
+  }
+}
+
+/** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */
+export function checkTimeout(name: string, timeoutMs: number): void {
+  if (timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
+  const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+}
+
+export function cancelledError(name: string, signal: AbortSignal): ConduitError {
+  return new ConduitError(ErrorCode.CANCELLED, `'${name}' was cancelled`, { cause: signal.reason });
+}
+
+/** What was thrown, as an error of this library. */
+export function asConduitError(error: unknown): ConduitError {
+  if (error instanceof ConduitError) return error;
+  return new ConduitError(ErrorCode.INTERNAL, asError(error).message, { cause: error });
+}
