@@ -279,20 +279,23 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "a login under way when the server stops is refused with SERVER_STOPPING",
+      "a login under way when the server stops is refused with SERVER_STOPPING, wherever it has got to",
       staged(async (stage) => {
-        const server = await stage.listen();
-        const hold = gate();
-        server.onShutdown(() => hold.promise);
-        const clients = Array.from({ length: 5 }, () => stage.client(server));
-        const results = clients.map((client) => client.connect().catch((error: { code: number }) => error.code));
-        await until(() => server.stats.accepted === 5);
-        const stopping = server.stop();
-        const codes = await Promise.all(results);
-        hold.open();
-        await stopping;
-        for (const code of codes) expect([undefined, ErrorCode.SERVER_STOPPING]).toContain(code);
-        expect(server.connectionCount).toBe(0);
+        for (let turns = 0; turns < 10; turns++) {
+          const server = await stage.listen();
+          const hold = gate();
+          server.onShutdown(() => hold.promise);
+          const clients = Array.from({ length: 5 }, () => stage.client(server));
+          const results = clients.map((client) => client.connect().catch((error: { code: number }) => error.code));
+          await until(() => server.stats.accepted === 5);
+          for (let n = 0; n < turns; n++) await turn();
+          const stopping = server.stop();
+          const codes = await Promise.all(results);
+          hold.open();
+          await stopping;
+          for (const code of codes) expect([undefined, ErrorCode.SERVER_STOPPING]).toContain(code);
+          expect(server.connectionCount).toBe(0);
+        }
       }),
     );
   });

@@ -1,6 +1,7 @@
 import { type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard, until } from "./heard.ts";
+import { failureOf, gate, Heard, until } from "./heard.ts";
 import { COMPRESSED, call, frame, message, passwordHash, rawFrame, Type } from "./raw-peer.ts";
 import { ScramLogin } from "./scram-login.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
@@ -106,6 +107,34 @@ export function describeLogin(subject: Subject): void {
         expect(client.state).toBe("failed");
         expect(await rejections.next()).toMatchObject({ code: 3001 });
         expect(server.stats).toMatchObject({ authFailures: 1, rejected: 1, loggedIn: 0 });
+      }),
+    );
+
+    test(
+      "a refusal that comes while the client still works on its answer, with the end right behind it, is not lost",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const working = gate();
+        const go = gate();
+        const { crypto } = subject.runtime;
+        const runtime: Runtime = {
+          ...subject.runtime,
+          crypto: {
+            ...crypto,
+            pbkdf2Sha256: async (password, salt, iterations) => {
+              working.open();
+              await go.promise;
+              return crypto.pbkdf2Sha256(password, salt, iterations);
+            },
+          },
+        };
+        // A password of its own: keys that another test derived would be known already.
+        const client = stage.client(server, { password: "never seen before" }, runtime);
+        const result = failureOf(client.connect());
+        await working.promise;
+        await server.stop();
+        go.open();
+        expect((await result).code).toBe(ErrorCode.SERVER_STOPPING);
       }),
     );
 

@@ -1,4 +1,5 @@
 import { describeBroadcast } from "./broadcast.suite.ts";
+import { describeChaos } from "./chaos.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
 import { describeCompression } from "./compression.suite.ts";
 import { describeConnections } from "./connections.suite.ts";
@@ -42,4 +43,5 @@ export function describeBehaviour(subject: Subject): void {
   describeReconnect(subject);
   describeLimits(subject);
   describeHostile(subject);
+  describeChaos(subject);
 }

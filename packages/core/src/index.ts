@@ -19,7 +19,8 @@ export {
   type Session,
   type TypedCallOptions,
 } from "./peer/connection.ts";
-export type { Awaitable, Disposer, ErrorContext, MethodDefinition } from "./peer/endpoint.ts";
+export type { Awaitable, Disposer, MethodDefinition } from "./peer/endpoint.ts";
+export type { ErrorContext } from "./peer/endpoint-core.ts";
 export type { CloseReason } from "./peer/link-owner.ts";
 export {
   type BroadcastOptions,

@@ -29,6 +29,7 @@ import { formatAddress } from "./address.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
+import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
@@ -63,13 +64,10 @@ type OnHandler<D, Face> = (data: D, context: HandlerContext<Face>) => Awaitable<
  * A client. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
  * `C` is a contract's type (default: open).
  */
-export class Client<C extends Contract = Contract>
-  extends Endpoint<C, "client", Client<C>>
-  implements LinkOwner<Client<C>>
-{
-  readonly role = "client";
+export class Client<C extends Contract = Contract> extends Endpoint<C, "client", Client<C>> {
   /** All options with their defaults filled in. */
   readonly config: ClientConfig;
+  readonly #owner: LinkOwner<Client<C>>;
   readonly #runtime: Runtime;
   readonly #machine: ConnectionStateMachine;
   readonly #connectHooks = new HookList<[client: this]>();
@@ -93,16 +91,19 @@ export class Client<C extends Contract = Contract>
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
   constructor(options: ClientOptions, runtime: Runtime) {
     const config = parseClientOptions(options);
-    super(runtime, config);
+    super(new EndpointCore(runtime, config));
     this.config = config;
     this.#runtime = runtime;
-    this.#machine = new ConnectionStateMachine(runtime, (error) => this.hookFailed("onStateChange", error));
-    this.#offline = new OfflineQueue(this.engine.wheel, config.sendQueueSize);
-  }
-
-  /** The options as links see them. @internal */
-  get settings(): ClientConfig {
-    return this.config;
+    this.#owner = this.core.linkOwner({
+      role: "client",
+      handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
+      // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
+      phaseTimedOut: () => undefined,
+      frameRefused: (link, error) => this.#frameRefused(link, error),
+      linkClosed: (link, reason) => this.#linkClosed(link, reason),
+    });
+    this.#machine = new ConnectionStateMachine(runtime, (error) => this.core.hookFailed("onStateChange", error));
+    this.#offline = new OfflineQueue(this.core.engine.wheel, config.sendQueueSize);
   }
 
   get state(): ConnectionState {
@@ -259,7 +260,7 @@ export class Client<C extends Contract = Contract>
       name: type,
       timeoutMs: 0,
       send: (open) => void (open as Link<Client<C>>).sendMessage(type, data),
-      reject: (error) => this.reportError(error, "message", undefined, type),
+      reject: (error) => this.core.reportError(error, "message", undefined, type),
     });
   }
 
@@ -305,7 +306,7 @@ export class Client<C extends Contract = Contract>
       name: method,
       timeoutMs: 0,
       send: (open) => void (open as Link<Client<C>>).callNoWait(method, params),
-      reject: (error) => this.reportError(error, "rpc", undefined, method),
+      reject: (error) => this.core.reportError(error, "rpc", undefined, method),
     });
   }
 
@@ -373,8 +374,8 @@ export class Client<C extends Contract = Contract>
       this.#runtime.clearTimer(timer);
       if (this.#dialAbort === abort) this.#dialAbort = null;
     }
-    await this.#connectHooks.run((error) => this.hookFailed("onConnect", error), this);
-    if (again) await this.#reconnectHooks.run((error) => this.hookFailed("onReconnect", error), this);
+    await this.#connectHooks.run((error) => this.core.hookFailed("onConnect", error), this);
+    if (again) await this.#reconnectHooks.run((error) => this.core.hookFailed("onReconnect", error), this);
   }
 
   #target(): ConnectTarget {
@@ -400,7 +401,7 @@ export class Client<C extends Contract = Contract>
       signal.throwIfAborted();
     }
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
-    const link = new Link<Client<C>>(this, stream, this.#machine);
+    const link = new Link<Client<C>>(this.#owner, stream, this.#machine);
     link.face = this;
     this.#link = link;
     const handshake = new ClientHandshake({
@@ -408,7 +409,7 @@ export class Client<C extends Contract = Contract>
       info: config,
       allowPasswordHash: config.allowPasswordHash,
       crypto: this.#runtime.crypto,
-      cache: this.engine.scramKeys,
+      cache: this.core.engine.scramKeys,
     });
     const request = await handshake.start();
     await new Promise<void>((resolve, reject) => {
@@ -423,8 +424,7 @@ export class Client<C extends Contract = Contract>
     });
   }
 
-  /** @internal */
-  async handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+  async #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
     const login = this.#login;
     if (login === null) return;
     const step = await login.handshake.receive(type, payload);
@@ -447,27 +447,20 @@ export class Client<C extends Contract = Contract>
     }
   }
 
-  /** @internal */
-  phaseTimedOut(): void {
-    // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
-  }
-
-  /** @internal */
-  frameRefused(link: Link<Client<C>>, error: ConduitError): void {
+  #frameRefused(link: Link<Client<C>>, error: ConduitError): void {
     const login = this.#login;
     if (login !== null) login.reject(notNetconduit(error));
-    else this.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.face);
+    else this.core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.face);
   }
 
-  /** @internal */
-  linkClosed(link: Link<Client<C>>, reason: CloseReason): void {
+  #linkClosed(link: Link<Client<C>>, reason: CloseReason): void {
     if (this.#link === link) this.#link = null;
     if (this.#login !== null) {
       this.#login.reject(closedDuringLogin(reason));
       return;
     }
     if (!link.isAuthenticated) return;
-    const hooks = this.#disconnectHooks.run((error) => this.hookFailed("onDisconnect", error), this, reason);
+    const hooks = this.#disconnectHooks.run((error) => this.core.hookFailed("onDisconnect", error), this, reason);
     const { reconnect } = this.config;
     if (!reconnect.enabled || !reason.reconnect || this.#leaving) return;
     // A dial that is under way, by connect() or by a series, is the next attempt already.
@@ -495,7 +488,7 @@ export class Client<C extends Contract = Contract>
         return;
       } catch (error) {
         lastError = error;
-        this.report(error, { stage: "reconnect" });
+        this.core.report(error, { stage: "reconnect" });
         if (endsReconnecting(error) && typeof this.config.password !== "function") break;
       } finally {
         if (this.#connecting === dial) this.#connecting = null;
@@ -506,7 +499,7 @@ export class Client<C extends Contract = Contract>
     const message = `Gave up reconnecting after ${this.#attempts} attempts`;
     const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause: lastError });
     this.#offline.rejectAll(error);
-    this.report(error, { stage: "reconnect" });
+    this.core.report(error, { stage: "reconnect" });
   }
 
   #pause(series: { wake: (() => void) | null }, delayMs: number): Promise<void> {

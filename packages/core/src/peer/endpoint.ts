@@ -1,39 +1,15 @@
-import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type { Contract, MethodName, OpenMethodName, Params, ParamsOutput, ResultInput, Side } from "../rpc/contract.ts";
-import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
-import { Registry } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
-import type { Runtime } from "../runtime.ts";
-import type { TimerWheel } from "../session/timer-wheel.ts";
-import type { FrameWriter } from "../wire/frame-writer.ts";
-import type { PayloadReader } from "../wire/payload-reader.ts";
-import { type Engine, engineOf } from "./engine.ts";
-import { HookList } from "./hooks.ts";
-import type { LinkSettings } from "./link-owner.ts";
+import type { EndpointCore, ErrorContext } from "./endpoint-core.ts";
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | PromiseLike<T>;
 /** Removes what was added. Calling it again changes nothing. */
 export type Disposer = () => void;
-
-/** Where an error was caught; given to `onError` hooks. */
-export interface ErrorContext<Face> {
-  /**
-   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: a peer sent what cannot be used.
-   * `login`: a login failed. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt failed.
-   * `rate-limit`: a peer went over its rate.
-   */
-  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
-  /** The connection concerned, if there is one that is logged in. */
-  readonly client?: Face;
-  /** Method, message type or hook concerned. */
-  readonly name?: string;
-  /** Address of the peer, `host:port`, where no connection stands for it yet. */
-  readonly remoteAddress?: string;
-}
 
 /** Describes an RPC method; the long form of `rpc`. */
 export interface MethodDefinition<
@@ -54,31 +30,12 @@ export interface MethodDefinition<
 type RpcHandler<P, R, Face> = (params: P, context: HandlerContext<Face>) => Awaitable<R | RpcError>;
 
 /** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
-export abstract class Endpoint<C extends Contract, S extends Side, Face> implements DispatchHost<Face> {
-  /** @internal */
-  readonly engine: Engine;
-  /** @internal */
-  readonly registry: Registry<Face> = new Registry<Face>();
-  /** @internal */
-  readonly dispatcher: Dispatcher<Face>;
-  /** @internal */
-  readonly writer: FrameWriter;
-  /** @internal */
-  readonly reader: PayloadReader;
-  /** @internal */
-  readonly exposeErrors: boolean;
-  readonly #errorHooks = new HookList<[error: Error, context: ErrorContext<Face>]>();
-  readonly #unknownHooks = new HookList<[client: Face, type: string, data: unknown]>();
+export abstract class Endpoint<C extends Contract, S extends Side, Face> {
+  /** The machinery; not for applications. */
+  protected readonly core: EndpointCore<Face>;
 
-  protected constructor(
-    runtime: Runtime,
-    settings: LinkSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
-  ) {
-    this.engine = engineOf(runtime);
-    this.exposeErrors = settings.exposeErrors;
-    this.dispatcher = new Dispatcher<Face>(this);
-    this.writer = this.engine.writer(settings.maxMessageBytes, settings.enableCompression);
-    this.reader = this.engine.reader(settings.maxMessageBytes);
+  protected constructor(core: EndpointCore<Face>) {
+    this.core = core;
   }
 
   /**
@@ -113,7 +70,7 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
     const { schema, handler } = splitHandler(definition.name, schemaOrHandler, maybeHandler);
     const params = schema ?? checkedSchema(definition.params, definition.name);
     const result = checkedSchema(definition.result, definition.name);
-    return this.registry.addMethod({
+    return this.core.registry.addMethod({
       info: {
         name: definition.name,
         description: definition.description ?? "",
@@ -129,58 +86,12 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
 
   /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Face>) => unknown): Disposer {
-    return this.#errorHooks.add(hook);
+    return this.core.errorHooks.add(hook);
   }
 
   /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
   onUnknown(hook: (client: Face, type: string, data: unknown) => unknown): Disposer {
-    return this.#unknownHooks.add(hook);
-  }
-
-  // --- for the machinery --------------------------------------------------------------------------------------------
-
-  /** @internal */
-  get wheel(): TimerWheel {
-    return this.engine.wheel;
-  }
-
-  /** @internal */
-  wallClock(): number {
-    return this.engine.wallClock();
-  }
-
-  /** @internal */
-  discovery(): Record<string, unknown> {
-    return { methods: this.registry.discovery().methods };
-  }
-
-  /** @internal */
-  reportError(error: unknown, stage: ErrorContext<Face>["stage"], client?: Face, name?: string): void {
-    this.report(error, {
-      stage,
-      ...(client === undefined ? {} : { client }),
-      ...(name === undefined ? {} : { name }),
-    });
-  }
-
-  /** @internal */
-  unknownMessage(client: Face, type: string, data: unknown): void {
-    this.#unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
-  }
-
-  /** Tells the `onError` hooks; errors of the application's own code that nobody listens for become a warning. */
-  protected report(error: unknown, context: ErrorContext<Face>): void {
-    const known = asError(error);
-    const ownCode = context.stage === "rpc" || context.stage === "message" || context.stage === "hook";
-    if (this.#errorHooks.isEmpty) {
-      if (ownCode && !(known instanceof RpcError)) this.engine.runtime.warn(known);
-      return;
-    }
-    this.#errorHooks.notify((failure) => this.engine.runtime.warn(asError(failure)), known, context);
-  }
-
-  protected hookFailed(name: string, error: unknown, client?: Face): void {
-    this.reportError(error, "hook", client, name);
+    return this.core.unknownHooks.add(hook);
   }
 
   protected addHandler(
@@ -190,7 +101,7 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> impleme
   ): Disposer {
     const types = typeof type === "string" ? [type] : type;
     const data = schema === null ? null : new Validator(schema, "data");
-    const disposers = types.map((one) => this.registry.addHandler({ type: one, data, handler }));
+    const disposers = types.map((one) => this.core.registry.addHandler({ type: one, data, handler }));
     return () => {
       for (const dispose of disposers) dispose();
     };

@@ -264,14 +264,15 @@ export class Intake<Face> {
    * and behind what it sent before it was told to pause, it comes. That much more is taken, and no further.
    */
   stopReadingUnlessOwed(): void {
-    const { owner, outbox, pendingCalls } = this.#link;
-    if (pendingCalls > 0 || this.isPausedByPeer) {
-      const inbox = this.#inbox;
-      const waitingBytes = inbox === null ? 0 : inbox.bytes + inbox.length * QUEUED_REQUEST_BYTES;
-      const boundBytes = owner.settings.receiveQueueBytes + OVERRUN_BYTES;
-      if (waitingBytes < boundBytes && !outbox.isOverwhelmedBy(OVERRUN_BYTES)) return;
-    }
-    this.stopReading();
+    const isOwed = this.#link.pendingCalls > 0 || this.isPausedByPeer;
+    if (!isOwed || !this.#mayOverrun) this.stopReading();
+  }
+
+  get #mayOverrun(): boolean {
+    const { owner, outbox } = this.#link;
+    const inbox = this.#inbox;
+    const waitingBytes = inbox === null ? 0 : inbox.bytes + inbox.length * QUEUED_REQUEST_BYTES;
+    return waitingBytes < owner.settings.receiveQueueBytes + OVERRUN_BYTES && !outbox.isOverwhelmedBy(OVERRUN_BYTES);
   }
 
   stopReading(): void {
@@ -292,7 +293,7 @@ export class Intake<Face> {
   /** A call of this side begins: its reply must get through. */
   readForReply(): void {
     const link = this.#link;
-    if (this.isReading || link.isLoggingIn) return;
+    if (this.isReading || link.isLoggingIn || !this.#mayOverrun) return;
     this.startReading();
     // Not within the application's call: handlers may start here.
     link.owner.engine.runtime.defer(() => {

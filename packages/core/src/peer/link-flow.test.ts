@@ -1,6 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { OVERRUN_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type RawPeer, rawClient, typeName } from "../test-support/raw-peer.ts";
@@ -296,6 +297,74 @@ describe("the peer's PAUSE", () => {
     await runtime.settle();
     gates[0]?.open("done");
     expect(await peer.receivedTypes()).toEqual(["RPC_RESPONSE"]);
+  });
+});
+
+describe("a peer that owes a reply", () => {
+  test("is read past the bound: what its handlers wait for comes behind what it sent before", async () => {
+    const runtime = fakeRuntime();
+    let handled = 0;
+    await testServer(runtime, { handlerConcurrency: 2, receiveQueueSize: 10 }, (server) => {
+      server.on("note", async (connection) => {
+        await connection.call("confirm", {});
+        handled += 1;
+      });
+    });
+    const { client } = testClient(runtime);
+    client.rpc("confirm", () => true);
+    await client.connect();
+    for (let count = 0; count < 2000; count += 1) client.send("note", count);
+    await runtime.settle();
+    expect([handled, runtime.now()]).toEqual([2000, 0]);
+  });
+
+  test("is read on when a handler asks it only after reading had stopped", async () => {
+    const { runtime, server, peer, gates } = await lagging({ handlerConcurrency: 1, receiveQueueSize: 4 });
+    const connection = server.connections[0];
+    server.rpc("ask", async () => {
+      await gates[0]?.promise;
+      return connection?.call("confirm", {});
+    });
+    gates.push(gate());
+    peer.call("ask", {}, 1);
+    for (let id = 2; id <= 20; id += 1) peer.call("wait", {}, id);
+    await runtime.settle();
+    expect(peer.stream.queuedBytes).toBeGreaterThan(0);
+    gates[0]?.open("go");
+    const question = await peer.next(FrameType.RPC_REQUEST);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "yes" }, question.hi, question.lo);
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: "yes" });
+  });
+
+  test("is read until its RESUME is found, however full the queue is", async () => {
+    const { runtime, server, peer } = await lagging({ handlerConcurrency: 1, receiveQueueSize: 4 });
+    peer.send(FrameType.PAUSE);
+    await runtime.settle();
+    server.connections[0]?.send("stopped");
+    for (let id = 1; id <= 20; id += 1) peer.call("wait", {}, id);
+    peer.send(FrameType.RESUME);
+    expect((await peer.receivedTypes()).includes("MESSAGE")).toBe(true);
+  });
+
+  test("is read so much further and no more, however often it is asked", async () => {
+    const { runtime, server, peer } = await lagging({
+      handlerConcurrency: 1,
+      maxMessageBytes: 100_000,
+      receiveQueueBytes: 200_000,
+    });
+    const connection = server.connections[0];
+    const ask = (): void => void connection?.call("confirm", {}).catch(() => undefined);
+    ask();
+    peer.call("wait", {}, 1);
+    const filler = peer.encode(FrameType.MESSAGE, { type: "note", data: "x".repeat(60_000) });
+    const sentBytes = 40 * 1024 * 1024;
+    for (let bytes = 0; bytes < sentBytes; bytes += filler.length) peer.sendBytes(filler);
+    await runtime.settle();
+    const unread = peer.stream.queuedBytes;
+    expect(unread).toBeGreaterThan(sentBytes - 200_000 - OVERRUN_BYTES - 200_000);
+    for (let count = 0; count < 50; count += 1) ask();
+    await runtime.settle();
+    expect(peer.stream.queuedBytes).toBe(unread);
   });
 });
 

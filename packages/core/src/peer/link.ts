@@ -75,6 +75,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #pumping = false;
   /** The outbox is held. */
   #holding = false;
+  #endedWhileLoggingIn = false;
   #closeReason: CloseReason | null = null;
   /** When the end is forced, once `close` was called. */
   #closeDeadlineMs = 0;
@@ -325,6 +326,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   closed(error: Error | null): void {
     if (this.isOver) return;
+    if (error === null && this.isLoggingIn && this.#closeReason === null) {
+      // What the peer said last, a refusal perhaps, is still to be read: it says more than that the peer is gone.
+      this.#endedWhileLoggingIn = true;
+      return;
+    }
     this.isOver = true;
     this.outbox.over();
     this.setPhaseTimer(0);
@@ -529,6 +535,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
         this.isLoggingIn = false;
         if (!this.intake.isReading && !this.isOver) this.intake.startReading();
         this.pump();
+        if (this.#endedWhileLoggingIn && !this.isLoggingIn) this.closed(null);
       },
       (error: unknown) => this.#breakOff(asConduitError(error)),
     );

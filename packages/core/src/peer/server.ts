@@ -17,6 +17,7 @@ import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { Connection, type Session } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
+import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
@@ -91,13 +92,14 @@ type OnHandler<D, Face> = (client: Face, data: D, context: HandlerContext<Face>)
  *
  * `C` is a contract's type (default: open), `D` the type of `connection.data`.
  */
-export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>>
-  extends Endpoint<C, "server", Connection<C, D>>
-  implements LinkOwner<Connection<C, D>>
-{
-  readonly role = "server";
+export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends Endpoint<
+  C,
+  "server",
+  Connection<C, D>
+> {
   /** All options with their defaults filled in. */
   readonly config: ServerConfig;
+  readonly #owner: LinkOwner<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: () => D;
   readonly #connections = new Map<string, Connection<C, D>>();
@@ -134,15 +136,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
-    super(runtime, config);
+    super(new EndpointCore(runtime, config));
     this.config = config;
     this.#runtime = runtime;
+    this.#owner = this.core.linkOwner({
+      role: "server",
+      handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
+      phaseTimedOut: (link) => this.#phaseTimedOut(link),
+      frameRefused: (link, error) => this.#frameRefused(link, error),
+      linkClosed: (link, reason) => this.#linkClosed(link, reason),
+    });
     this.#connectionData = connectionData ?? (() => ({}) as D);
-  }
-
-  /** The options as links see them. @internal */
-  get settings(): ServerConfig {
-    return this.config;
   }
 
   get state(): ServerState {
@@ -281,7 +285,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         { host, port, ipv6, tls: tls ?? null, bufferSize, ...(path === undefined ? {} : { path }) },
         {
           accepted: (stream) => this.#accept(stream),
-          failed: (error) => this.report(error, { stage: "accept" }),
+          failed: (error) => this.core.report(error, { stage: "accept" }),
         },
       );
       if (this.#starting !== start) {
@@ -292,7 +296,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#state = "running";
       // From here on stop() has a listener to close.
       this.#starting = null;
-      await this.#listeningHooks.run((error) => this.hookFailed("onListening", error), this);
+      await this.#listeningHooks.run((error) => this.core.hookFailed("onListening", error), this);
       return true;
     } catch (error) {
       if (this.#starting === start) this.#state = "stopped";
@@ -311,7 +315,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     let count = 0;
     const stop = (): void => {
       count += 1;
-      this.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => this.report(error, { stage: "hook" }));
+      this.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => this.core.report(error, { stage: "hook" }));
     };
     const removeSignals = this.config.handleSignals ? this.#runtime.onTerminate(stop) : null;
     options.signal?.addEventListener("abort", stop, { once: true });
@@ -364,7 +368,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     for (const [link, owner] of this.#links) {
       if (!(owner instanceof Connection)) this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
     }
-    await deadline.race(this.#shutdown.run((error) => this.hookFailed("onShutdown", error), this));
+    await deadline.race(this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this));
     const links = [...this.#links.keys()];
     for (const link of links) link.intake.drain();
     await deadline.race(Promise.all(links.map((link) => link.intake.idle())));
@@ -400,7 +404,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   ): number;
   broadcast(type: OpenMessageType<C, "client">, data?: unknown, options?: BroadcastOptions<C, D>): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
-    const { writer } = this;
+    const { writer } = this.core;
     writer.message(0, 0, type, data);
     const exclude = idSet(options.exclude);
     const include = idSet(options.include);
@@ -428,7 +432,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
     }
     const action = disconnect ? "disconnected" : "dropped";
-    const onError = (error: unknown): void => this.hookFailed("onSlowConsumer", error, connection);
+    const onError = (error: unknown): void => this.core.hookFailed("onSlowConsumer", error, connection);
     this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
   }
 
@@ -445,17 +449,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#noteRejection({ remoteAddress, code, message });
       return;
     }
-    const machine = new ConnectionStateMachine(this.#runtime, (error) => this.hookFailed("onStateChange", error));
+    const machine = new ConnectionStateMachine(this.#runtime, (error) => this.core.hookFailed("onStateChange", error));
     machine.transition("accepted", { message: `Accepted from ${remoteAddress}` });
-    const link = new Link<Connection<C, D>>(this, stream, machine);
+    const link = new Link<Connection<C, D>>(this.#owner, stream, machine);
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     this.#links.set(link, { handshake, throttleKey: throttleKey(stream.remote), remoteAddress });
     this.#pendingLogins += 1;
     link.start(this.config.authTimeoutMs);
   }
 
-  /** @internal */
-  async handshakeFrame(
+  async #handshakeFrame(
     link: Link<Connection<C, D>>,
     type: number,
     payload: Record<string, unknown> | null,
@@ -465,7 +468,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (type === FrameType.AUTH_REQUEST) {
       const penaltyMs = this.#throttle.delayMs(login.throttleKey, this.#runtime.now());
       // Never so long that the right password would time out.
-      if (penaltyMs > 0) await sleep(this.wheel, Math.min(penaltyMs, this.config.authTimeoutMs / 2));
+      if (penaltyMs > 0) await sleep(this.core.wheel, Math.min(penaltyMs, this.config.authTimeoutMs / 2));
       if (link.isOver) return;
       if (this.#refusedForRoom(link)) return;
     }
@@ -513,7 +516,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #noteRejection(rejection: Rejection): void {
     this.#rejections += 1;
-    this.#rejected.notify((error) => this.hookFailed("onClientRejected", error), rejection);
+    this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection);
   }
 
   #admit(link: Link<Connection<C, D>>, step: ServerStep & { kind: "accepted" }): void {
@@ -536,7 +539,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     });
     if (step.peer.netconduit) {
       link.hold();
-      void sleep(this.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+      void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
     }
     link.authenticated(step.peer, step.extensions);
     if (this.#connect.isEmpty) {
@@ -547,7 +550,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     link.setPhaseTimer(this.config.connectionTimeoutMs);
     const hooks = this.#connect
       .run((error) => {
-        if (!(error instanceof RpcError)) this.hookFailed("onClientConnect", error, connection);
+        if (!(error instanceof RpcError)) this.core.hookFailed("onClientConnect", error, connection);
         else void link.close({ code: error.code, message: error.message, reconnect: false });
       }, connection)
       .then(() => {
@@ -559,8 +562,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#hooksRunning.set(connection, hooks);
   }
 
-  /** @internal */
-  phaseTimedOut(link: Link<Connection<C, D>>): void {
+  #phaseTimedOut(link: Link<Connection<C, D>>): void {
     if (link.isAuthenticated) {
       const message = `The connect hooks took longer than connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
       void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
@@ -570,17 +572,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
   }
 
-  /** @internal */
-  frameRefused(link: Link<Connection<C, D>>, error: ConduitError): void {
+  #frameRefused(link: Link<Connection<C, D>>, error: ConduitError): void {
     const owner = this.#links.get(link);
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);
     if (!link.isAuthenticated) this.#noteRejection({ remoteAddress, code: error.code, message: error.message });
-    this.report(error, { stage, remoteAddress, ...(owner instanceof Connection ? { client: owner } : {}) });
+    this.core.report(error, { stage, remoteAddress, ...(owner instanceof Connection ? { client: owner } : {}) });
   }
 
-  /** @internal */
-  linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {
+  #linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {
     const owner = this.#links.get(link);
     this.#links.delete(link);
     if (!(owner instanceof Connection)) {
@@ -590,7 +590,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#connections.delete(owner.id);
     if (this.#disconnect.isEmpty) return;
     const run = (): Promise<void> =>
-      this.#disconnect.run((error) => this.hookFailed("onClientDisconnect", error, owner), owner, reason);
+      this.#disconnect.run((error) => this.core.hookFailed("onClientDisconnect", error, owner), owner, reason);
     const before = this.#hooksRunning.get(owner);
     const done = before === undefined ? run() : before.then(run);
     this.#ending.add(done);

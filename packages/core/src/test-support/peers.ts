@@ -2,7 +2,7 @@
 import { ConduitError } from "../errors.ts";
 import { Client } from "../peer/client.ts";
 import type { ClientOptions } from "../peer/client-options.ts";
-import type { ErrorContext } from "../peer/endpoint.ts";
+import type { ErrorContext } from "../peer/endpoint-core.ts";
 import { Server, type ServerInit } from "../peer/server.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 import { PASSWORD } from "./raw-peer.ts";

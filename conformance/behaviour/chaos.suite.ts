@@ -1,0 +1,170 @@
+import { ConduitError, ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { turn } from "./heard.ts";
+import { PATIENT, type Stage, stagedOn } from "./stage.ts";
+import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+
+const STEPS = 5000;
+
+/** What an operation may end with, in whatever state it met the other side. */
+const EXPECTED: ReadonlySet<number> = new Set([
+  ErrorCode.CANCELLED,
+  ErrorCode.SERVER_FULL,
+  ErrorCode.CONNECTION_CLOSED,
+  ErrorCode.CONNECTION_REFUSED,
+  ErrorCode.CONNECTION_RESET,
+  ErrorCode.SEND_QUEUE_FULL,
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.INTERNAL,
+]);
+
+/** Operations at random, the same ones in every run. */
+class Chaos {
+  readonly surprises: unknown[] = [];
+  connected = 0;
+  disconnected = 0;
+  readonly #pending = new Set<Promise<void>>();
+  #seed: number;
+
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** Park-Miller. */
+  random(below: number): number {
+    this.#seed = (this.#seed * 48_271) % 0x7fff_ffff;
+    return this.#seed % below;
+  }
+
+  async turns(most: number): Promise<void> {
+    for (let left = this.random(most); left > 0; left--) await turn();
+  }
+
+  start(operation: Promise<unknown>): void {
+    const done: Promise<void> = operation
+      .then(
+        () => {},
+        (error: unknown) => {
+          if (!(error instanceof ConduitError && EXPECTED.has(error.code))) this.surprises.push(error);
+        },
+      )
+      .finally(() => this.#pending.delete(done));
+    this.#pending.add(done);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+}
+
+async function chaoticServer(stage: Stage, chaos: Chaos): Promise<OpenServer> {
+  // A port that stays the same when the server starts again.
+  const probe = await stage.listen();
+  const { port } = probe.address;
+  await probe.stop();
+  const limits = { maxConnections: 4, handlerConcurrency: 3, receiveQueueSize: 10, sendQueueSize: 20 };
+  const server = stage.server({ port, ...limits });
+  server.onClientConnect(async () => {
+    chaos.connected++;
+    await chaos.turns(4);
+  });
+  server.onClientDisconnect(() => {
+    chaos.disconnected++;
+  });
+  server.rpc("echo", async (params) => {
+    await chaos.turns(4);
+    return params;
+  });
+  server.rpc("back", async (params, { client }) => client.call("echo", params));
+  server.on("message", (_client, data) => data);
+  await server.start();
+  return server;
+}
+
+function chaoticClient(stage: Stage, server: OpenServer, chaos: Chaos): OpenClient {
+  const client = stage.client(server, {
+    handlerConcurrency: 3,
+    receiveQueueSize: 10,
+    sendQueueSize: 20,
+    reconnect: { enabled: true, attempts: 0, delayMs: 1, maxDelayMs: 5 },
+    queueWhileDisconnected: chaos.random(2) === 0 ? "send" : "reject",
+  });
+  client.rpc("echo", async (params) => params);
+  client.on("news", () => {});
+  return client;
+}
+
+async function step(chaos: Chaos, server: OpenServer, client: OpenClient): Promise<void> {
+  const { connections } = server;
+  const connection = connections[chaos.random(connections.length || 1)];
+  switch (chaos.random(12)) {
+    case 0:
+    case 1:
+      chaos.start(client.connect());
+      break;
+    case 2:
+      if (chaos.random(3) === 0) chaos.start(client.disconnect());
+      break;
+    case 3:
+      chaos.start(client.call("echo", { a: 1 }));
+      break;
+    case 4: {
+      const controller = new AbortController();
+      chaos.start(client.call("echo", {}, { signal: controller.signal }));
+      chaos.start(turn().then(() => controller.abort()));
+      break;
+    }
+    case 5:
+      chaos.start(client.call("back", { a: 1 }));
+      break;
+    case 6:
+      chaos.start(client.request("message", "x".repeat(chaos.random(2000))));
+      break;
+    case 7:
+      chaos.start(Promise.resolve().then(() => client.send("message", "y")));
+      break;
+    case 8:
+      server.broadcast("news", "z");
+      break;
+    case 9:
+      if (connection !== undefined) chaos.start(connection.call("echo", {}));
+      break;
+    case 10:
+      if (connection !== undefined && chaos.random(3) === 0) {
+        chaos.start(connection.close("bye", { reconnect: chaos.random(2) === 0 }));
+      } else if (chaos.random(40) === 0 && server.isRunning) {
+        chaos.start(server.stop({ drainMs: chaos.random(10) }).then(() => server.start()));
+      }
+      break;
+    default:
+      await chaos.turns(8);
+  }
+}
+
+/** Everything at once, in an order that nobody would think of. */
+export function describeChaos(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`chaos on ${subject.name}`, PATIENT, () => {
+    for (const seed of [1, 2026]) {
+      test(
+        `whatever happens in whatever order (${seed}): all settles with a known code, and each client that came has left once`,
+        staged(async (stage) => {
+          const chaos = new Chaos(seed);
+          const server = await chaoticServer(stage, chaos);
+          const clients = Array.from({ length: 7 }, () => chaoticClient(stage, server, chaos));
+          for (let n = 0; n < STEPS; n++) await step(chaos, server, clients[chaos.random(clients.length)]!);
+          await Promise.all(clients.map((client) => client.disconnect()));
+          await chaos.settled();
+          await server.stop();
+          expect(chaos.surprises).toEqual([]);
+          expect(chaos.connected).toBeGreaterThan(20);
+          expect(chaos.disconnected).toBe(chaos.connected);
+          expect(server.connectionCount).toBe(0);
+          expect(clients.map(({ state }) => state)).not.toContain("closing");
+          expect(clients.every((client) => client.health().pendingCalls === 0)).toBe(true);
+        }),
+      );
+    }
+  });
+}

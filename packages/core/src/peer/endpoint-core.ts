@@ -1,0 +1,100 @@
+import { asError, RpcError } from "../errors.ts";
+import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
+import { Registry } from "../rpc/registry.ts";
+import type { Runtime } from "../runtime.ts";
+import type { TimerWheel } from "../session/timer-wheel.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
+import { type Engine, engineOf } from "./engine.ts";
+import { HookList } from "./hooks.ts";
+import type { LinkOwner, LinkSettings } from "./link-owner.ts";
+
+/** Where an error was caught; given to `onError` hooks. */
+export interface ErrorContext<Face> {
+  /**
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: a peer sent what cannot be used.
+   * `login`: a login failed. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt failed.
+   * `rate-limit`: a peer went over its rate.
+   */
+  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
+  /** The connection concerned, if there is one that is logged in. */
+  readonly client?: Face;
+  /** Method, message type or hook concerned. */
+  readonly name?: string;
+  /** Address of the peer, `host:port`, where no connection stands for it yet. */
+  readonly remoteAddress?: string;
+}
+
+/** What a link's owner decides; the rest of `LinkOwner` is the same for servers and clients. */
+export type LinkEvents<Face> = Pick<
+  LinkOwner<Face>,
+  "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "linkClosed"
+>;
+
+/** The machinery that a `Server` or `Client` keeps from view. */
+export class EndpointCore<Face> implements DispatchHost<Face> {
+  readonly engine: Engine;
+  readonly registry: Registry<Face> = new Registry<Face>();
+  readonly dispatcher: Dispatcher<Face>;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly exposeErrors: boolean;
+  readonly errorHooks: HookList<[error: Error, context: ErrorContext<Face>]> = new HookList();
+  readonly unknownHooks: HookList<[client: Face, type: string, data: unknown]> = new HookList();
+  readonly #settings: LinkSettings;
+
+  constructor(
+    runtime: Runtime,
+    settings: LinkSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
+  ) {
+    this.#settings = settings;
+    this.engine = engineOf(runtime);
+    this.exposeErrors = settings.exposeErrors;
+    this.dispatcher = new Dispatcher<Face>(this);
+    this.writer = this.engine.writer(settings.maxMessageBytes, settings.enableCompression);
+    this.reader = this.engine.reader(settings.maxMessageBytes);
+  }
+
+  /** The owner of this endpoint's links. */
+  linkOwner(events: LinkEvents<Face>): LinkOwner<Face> {
+    const { engine, writer, reader, dispatcher } = this;
+    const discovery = (): Record<string, unknown> => ({ methods: this.registry.discovery().methods });
+    return { ...events, engine, writer, reader, dispatcher, settings: this.#settings, discovery };
+  }
+
+  get wheel(): TimerWheel {
+    return this.engine.wheel;
+  }
+
+  wallClock(): number {
+    return this.engine.wallClock();
+  }
+
+  reportError(error: unknown, stage: ErrorContext<Face>["stage"], client?: Face, name?: string): void {
+    this.report(error, {
+      stage,
+      ...(client === undefined ? {} : { client }),
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+
+  unknownMessage(client: Face, type: string, data: unknown): void {
+    this.unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
+  }
+
+  /** Tells the `onError` hooks; errors of the application's own code that nobody listens for become a warning. */
+  report(error: unknown, context: ErrorContext<Face>): void {
+    const known = asError(error);
+    const ownCode = context.stage === "rpc" || context.stage === "message" || context.stage === "hook";
+    if (this.errorHooks.isEmpty) {
+      if (ownCode && !(known instanceof RpcError)) this.engine.runtime.warn(known);
+      return;
+    }
+    this.errorHooks.notify((failure) => this.engine.runtime.warn(asError(failure)), known, context);
+  }
+
+  /** A hook of the application failed. */
+  hookFailed(name: string, error: unknown, client?: Face): void {
+    this.reportError(error, "hook", client, name);
+  }
+}
