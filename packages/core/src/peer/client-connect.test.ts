@@ -197,6 +197,34 @@ describe("a login that fails", () => {
     expect(connecting.error?.message).toMatch(/closed the connection during the login/);
   });
 
+  test("has the code of the refusal also when FIN comes right behind it, while an answer is worked on", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const slow = gate();
+    const { pbkdf2Sha256 } = runtime.crypto;
+    Object.assign(runtime.crypto, {
+      pbkdf2Sha256: async (...args: Parameters<typeof pbkdf2Sha256>) => {
+        await slow.promise;
+        return pbkdf2Sha256(...args);
+      },
+    });
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    const request = await peer.next(FrameType.AUTH_REQUEST);
+    const nonce = String(request.payload?.["scram"]).split("r=")[1];
+    peer.sendBytes(
+      peer.encode(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }),
+      peer.encode(FrameType.AUTH_FAILURE, { reason: "full", code: ErrorCode.SERVER_FULL }),
+    );
+    void peer.stream.close();
+    await runtime.settle();
+    expect(connecting.state).toBe("pending");
+    slow.open();
+    await runtime.settle();
+    expect(connecting.error?.code).toBe(ErrorCode.SERVER_FULL);
+  });
+
   test("because the connection breaks has the code of that", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);

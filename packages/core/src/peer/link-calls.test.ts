@@ -105,10 +105,11 @@ describe("a call", () => {
     expect(await peer.next(FrameType.CANCEL)).toMatchObject({ hi: request.hi, lo: request.lo });
   });
 
-  test("with a signal that fired before is not sent at all", async () => {
+  test("with a signal that fired before is not sent at all, and neither is a request", async () => {
     const { client, peer } = await toRawServer();
-    const call = client.call("m", {}, { signal: AbortSignal.abort("no") });
-    await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED, cause: "no" });
+    const signal = AbortSignal.abort("no");
+    await expect(client.call("m", {}, { signal })).rejects.toMatchObject({ code: ErrorCode.CANCELLED, cause: "no" });
+    await expect(client.request("m", {}, { signal })).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
     expect(await peer.receivedTypes()).toEqual([]);
   });
 

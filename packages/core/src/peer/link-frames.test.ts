@@ -251,6 +251,12 @@ describe("the rate limit", () => {
     ]);
   });
 
+  test("does not answer a message of a peer that expects no answer", async () => {
+    const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["flow"] });
+    for (const lo of [1, 2, 3]) peer.message("note", null, lo);
+    expect([await peer.receivedTypes(), connection.stats.rateLimited]).toEqual([[], 2]);
+  });
+
   test("lets heartbeats through", async () => {
     const { peer } = await bench({ rateLimit: { messagesPerSecond: 1 } });
     for (let count = 0; count < 5; count += 1) peer.send(FrameType.HEARTBEAT_PING);
@@ -259,6 +265,21 @@ describe("the rate limit", () => {
 });
 
 describe("a connection that is drained", () => {
+  test("drops the messages of a peer that expects no answer", async () => {
+    const { runtime, server, peer } = await bench({}, { extensions: ["flow"] });
+    const running = gate();
+    const seen: unknown[] = [];
+    server.rpc("wait", () => running.promise);
+    server.on("note", (_client, data) => seen.push(data));
+    peer.call("wait");
+    await runtime.settle();
+    const stopping = server.stop();
+    peer.message("note", 1, 5);
+    expect([await peer.receivedTypes(), seen]).toEqual([[], []]);
+    running.open();
+    await stopping;
+  });
+
   test("refuses calls and requests with SERVER_STOPPING, and finishes those that run", async () => {
     const { runtime, server, peer } = await bench();
     const running = gate<string>();

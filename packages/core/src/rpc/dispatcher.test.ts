@@ -76,7 +76,10 @@ function bench(exposeErrors = false) {
       handler: handler as never,
     });
   };
-  const on = (handler: (face: Face, data: never) => unknown, schema?: v.GenericSchema): void => {
+  const on = (
+    handler: (face: Face, data: never, context: CallContext<Face>) => unknown,
+    schema?: v.GenericSchema,
+  ): void => {
     registry.addHandler({
       type: "t",
       data: schema === undefined ? null : new Validator(schema, "data"),
@@ -493,6 +496,20 @@ describe("a message", () => {
     const { message, on } = bench();
     on((_face, data) => data, slowNumber(1));
     expect([await message(2), await message(1)]).toMatchObject([[{ result: 2 }], [{ code: ErrorCode.VALIDATION }]]);
+  });
+
+  test("whose handler gives up because its signal fired is no failure to report", async () => {
+    const { runtime, dispatcher, peer, on, reports } = bench();
+    on((_face, _data, context) => {
+      const { promise, fail } = gate<never>();
+      context.signal.addEventListener("abort", () => fail(context.signal.reason));
+      return promise;
+    });
+    for (const lo of [0, 1]) dispatcher.message(peer, "t", null, 0, lo);
+    for (const context of peer.running) context.abort(new ConduitError(ErrorCode.CANCELLED, "given up"));
+    await runtime.settle();
+    expect([reports, peer.running.size]).toEqual([[], 0]);
+    expect(peer.sent).toMatchObject([{ lo: 1, code: ErrorCode.CANCELLED, message: "given up" }]);
   });
 
   describe("with several handlers", () => {
