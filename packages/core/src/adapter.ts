@@ -6,6 +6,7 @@ export type {
   ByteStream,
   TlsInfo,
 } from "./bytes/byte-stream.ts";
+export { WriteQueue } from "./bytes/write-queue.ts";
 export {
   ConduitError,
   type ConduitErrorOptions,

@@ -253,18 +253,21 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Runs the startup hooks and listens. Does nothing when running already.
-   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (starting or stopping already, or
-   * stopped while it started); whatever a startup hook throws.
+   * Runs the startup hooks and listens. Does nothing when running already; joins a start that is under way.
+   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while it
+   * started); whatever a startup hook throws.
    */
   async start(): Promise<void> {
-    const startup = this.#state === "starting" && this.#startup !== null ? this.#startup : this.#start();
-    this.#startup = startup;
-    if (await startup) return;
+    if (await this.#started()) return;
     throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
   }
 
-  /** @returns false if it was stopped meanwhile. */
+  /** Starts, or joins the start that is under way. @returns false if it was stopped meanwhile. */
+  #started(): Promise<boolean> {
+    if (this.#state !== "starting" || this.#startup === null) this.#startup = this.#start();
+    return this.#startup;
+  }
+
   async #start(): Promise<boolean> {
     if (this.#state === "running") return true;
     if (this.#state !== "stopped") {
@@ -320,7 +323,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const removeSignals = this.config.handleSignals ? this.#runtime.onTerminate(stop) : null;
     options.signal?.addEventListener("abort", stop, { once: true });
     try {
-      const started = await this.#start();
+      const started = await this.#started();
       if (started && options.signal?.aborted === true) stop();
       await new Promise<void>((resolve) => {
         if (this.#state === "stopped") resolve();
