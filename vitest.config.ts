@@ -19,7 +19,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["packages/core/src/**/*.ts"],
-      exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/*.d.ts", "**/*.fixture.ts", "**/test-support/**"],
+      exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/*.d.ts", "**/test-support/**"],
       reporter: ["text-summary", "json-summary", "html"],
       ...(MINIMUM_BRANCH_COVERAGE === null ? {} : { thresholds: { branches: MINIMUM_BRANCH_COVERAGE } }),
     },
