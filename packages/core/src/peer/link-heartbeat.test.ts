@@ -54,10 +54,20 @@ describe("the heartbeat", () => {
     const { runtime, peer, server, reasons } = await bench();
     await runtime.advance(2990);
     expect(server.connectionCount).toBe(1);
-    // When something was heard is known to one interval.
-    await runtime.advance(1000 + 2 * TICK_MS);
+    await runtime.advance(10 + 2 * TICK_MS);
     expect(reasons).toEqual([{ code: ErrorCode.HEARTBEAT_TIMEOUT, message: "No sign of life for 3000 ms" }]);
     expect([server.connectionCount, peer.ended]).toMatchObject([0, { code: ErrorCode.CONNECTION_RESET }]);
+  });
+
+  test("counts the silence from the last byte, wherever between two PINGs that came", async () => {
+    const { runtime, peer, server } = await bench();
+    await runtime.advance(1500);
+    peer.message("anything");
+    await runtime.settle();
+    await runtime.advance(2990);
+    expect(server.connectionCount).toBe(1);
+    await runtime.advance(10 + 2 * TICK_MS);
+    expect(server.connectionCount).toBe(0);
   });
 
   test("takes every byte for a sign of life", async () => {

@@ -71,7 +71,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #calls: OutgoingCalls<Face> | null = null;
   #phaseTimer: LinkTimer | null = null;
   #heartbeatTimer: LinkTimer | null = null;
-  #heard = false;
+  /** When bytes last arrived, in monotonic milliseconds. */
+  #heardAtMs = 0;
   #pumping = false;
   /** The outbox is held. */
   #holding = false;
@@ -300,7 +301,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   data(chunk: Uint8Array): void {
     if (this.isOver) return;
     this.stats.bytesReceived += chunk.length;
-    this.#heard = true;
+    this.#heardAtMs = this.owner.engine.runtime.now();
     // Whoever speaks after the login has read its answer, and reads on.
     if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
@@ -433,10 +434,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     const { engine, settings } = this.owner;
     const heartbeat = this.heartbeat as Heartbeat;
     const now = engine.runtime.now();
-    if (this.#heard) {
-      this.#heard = false;
-      heartbeat.activity(now);
-    }
+    heartbeat.activity(this.#heardAtMs);
     if (!this.intake.isReading) this.intake.judgeSilence(now);
     const verdict = heartbeat.check(now);
     if (verdict === "dead") {

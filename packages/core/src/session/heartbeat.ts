@@ -87,9 +87,9 @@ export class Heartbeat {
     this.#sample(now - this.#measuredAt);
   }
 
-  /** Bytes arrived. */
-  activity(now: number): void {
-    this.#seenAt = now;
+  /** Bytes arrived, at that time. */
+  activity(atMs: number): void {
+    if (atMs > this.#seenAt) this.#seenAt = atMs;
   }
 
   /** This side stops reading: until `resume` the peer cannot be found dead. PINGs go on. */
