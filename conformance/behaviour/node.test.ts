@@ -6,5 +6,6 @@ describeBehaviour({
   Server,
   Client,
   runtime: nodeRuntime,
-  capabilities: { destroyResets: true },
+  // Node 22 reports a reset that meets unread data as a plain end.
+  capabilities: { destroyResets: Number.parseInt(process.versions.node, 10) >= 24 },
 });

@@ -164,6 +164,10 @@ describe("a contract", () => {
     typedClient.send("chat", "hello");
     // @ts-expect-error: a is a number
     void typedClient.call("add", { a: "1" });
+    // @ts-expect-error: its parameters are required
+    void typedClient.call("add");
+    // @ts-expect-error: its data is required
+    typedClient.send("chat");
     // @ts-expect-error: the contract has no such method
     void typedClient.call("subtract", {});
     // @ts-expect-error: chat is text

@@ -158,6 +158,8 @@ export function errorCodeName(code: number): string {
 export interface ConduitErrorOptions {
   /** Facts about the error; string keys, MessagePack-encodable when the error is to travel. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
+  /** The method or message type that failed, where it is known. */
+  readonly method?: string | undefined;
   /** What led to this error. Stays local: it is never sent to a peer. */
   readonly cause?: unknown;
 }
@@ -191,6 +193,23 @@ export class ConduitError extends Error {
  */
 export class RpcError extends ConduitError {
   override readonly name: string = "RpcError";
+  /** On the calling side: the method or message type whose answer this is. */
+  readonly method: string | undefined;
+
+  constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
+    super(code, message, options);
+    this.method = options.method;
+  }
+}
+
+/**
+ * How a call ends whose `AbortSignal` fired: TIMEOUT if the signal is one of `AbortSignal.timeout`, else CANCELLED. The
+ * signal's reason is the cause.
+ */
+export function cancelledError(name: string, reason: unknown): ConduitError {
+  const timedOut = reason instanceof Error && reason.name === "TimeoutError";
+  const code = timedOut ? ErrorCode.TIMEOUT : ErrorCode.CANCELLED;
+  return new ConduitError(code, `'${name}' ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
 }
 
 /** What was thrown, as an Error; its text if it was none. Never throws, whatever it was. */

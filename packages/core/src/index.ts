@@ -10,6 +10,7 @@ export {
   RpcError,
 } from "./errors.ts";
 export { ServerAddress } from "./peer/address.ts";
+export type { AnyClient, AnyConnection, AnyServer } from "./peer/any.ts";
 export { Client, type ClientHealth } from "./peer/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
 export {

@@ -2,11 +2,13 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
-import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { asError, ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
+  CallArguments,
   Contract,
+  MessageArguments,
   MessageInput,
   MessageOutput,
   MessageType,
@@ -34,7 +36,7 @@ import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
-import { cancelledError, checkTimeout } from "./outgoing-calls.ts";
+import { checkTimeout } from "./outgoing-calls.ts";
 
 /** How a client is doing. */
 export interface ClientHealth {
@@ -100,6 +102,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
       phaseTimedOut: () => undefined,
       frameRefused: (link, error) => this.#frameRefused(link, error),
+      linkClosing: () => undefined,
       linkClosed: (link, reason) => this.#linkClosed(link, reason),
     });
     this.#machine = new ConnectionStateMachine(runtime, (error) => this.core.hookFailed("onStateChange", error));
@@ -250,7 +253,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * @throws ConduitError CONNECTION_CLOSED (see option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was queued),
    * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "server">>(type: T, data?: MessageInput<C, "server", T>): boolean;
+  send<T extends MessageType<C, "server">>(type: T, ...args: MessageArguments<MessageInput<C, "server", T>>): boolean;
   send(type: OpenMessageType<C, "server">, data?: unknown): boolean;
   send(type: string, data?: unknown): boolean {
     const link = this.#link;
@@ -276,16 +279,15 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * Rejects with RpcError (the server's answer: code, message, details), TIMEOUT, CANCELLED, CONNECTION_CLOSED,
    * SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
    */
-  call<R extends Schema>(
-    method: string,
-    params: Params | undefined,
-    options: TypedCallOptions<R>,
-  ): Promise<InferOutput<R>>;
   call<M extends MethodName<C, "server">>(
     method: M,
-    params?: ParamsInput<C, "server", M>,
-    options?: CallOptions,
+    ...args: CallArguments<ParamsInput<C, "server", M>, CallOptions>
   ): Promise<ResultOutput<C, "server", M>>;
+  call<R extends Schema, M extends MethodName<C, "server"> = MethodName<C, "server">>(
+    method: M,
+    params: ParamsInput<C, "server", M>,
+    options: TypedCallOptions<R>,
+  ): Promise<InferOutput<R>>;
   call<T>(method: OpenMethodName<C, "server">, params?: Params, options?: CallOptions): Promise<T>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;
@@ -298,7 +300,11 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * Calls a method and wants no answer. Not even errors come back.
    * @returns and throws as `send`.
    */
-  callNoWait<M extends MethodName<C, "server">>(method: M, params?: ParamsInput<C, "server", M>): boolean {
+  callNoWait<M extends MethodName<C, "server">>(
+    method: M,
+    ...args: MessageArguments<ParamsInput<C, "server", M>>
+  ): boolean;
+  callNoWait(method: string, params?: unknown): boolean {
     const link = this.#link;
     if (link?.isOpen === true) return link.callNoWait(method, params);
     this.#mustQueue(method);
@@ -541,7 +547,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     const { signal, timeoutMs = this.config.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
       checkTimeout(name, timeoutMs);
-      if (signal?.aborted === true) throw cancelledError(name, signal);
+      if (signal?.aborted === true) throw cancelledError(name, signal.reason);
       this.#mustQueue(name);
       const queuedAt = this.#runtime.now();
       const unlisten = (): void => signal?.removeEventListener("abort", onAbort);
@@ -560,7 +566,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       };
       const onAbort = (): void => {
         this.#offline.remove(item);
-        reject(cancelledError(name, signal as AbortSignal));
+        reject(cancelledError(name, signal?.reason));
       };
       this.#offline.add(item);
       signal?.addEventListener("abort", onAbort, { once: true });

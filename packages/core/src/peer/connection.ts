@@ -1,7 +1,9 @@
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
 import type {
+  CallArguments,
   Contract,
+  MessageArguments,
   MessageInput,
   MessageType,
   MethodName,
@@ -160,7 +162,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL (nothing was queued), UNSERIALIZABLE (names the path in the
    * data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "client">>(type: T, data?: MessageInput<C, "client", T>): boolean;
+  send<T extends MessageType<C, "client">>(type: T, ...args: MessageArguments<MessageInput<C, "client", T>>): boolean;
   send(type: OpenMessageType<C, "client">, data?: unknown): boolean;
   send(type: string, data?: unknown): boolean {
     return this.#link.sendMessage(type, data);
@@ -176,16 +178,15 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * Rejects with RpcError (the client's answer), TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE,
    * PEER_UNSUPPORTED (a netconduit client never answers).
    */
-  call<R extends Schema>(
-    method: string,
-    params: Params | undefined,
-    options: TypedCallOptions<R>,
-  ): Promise<InferOutput<R>>;
   call<M extends MethodName<C, "client">>(
     method: M,
-    params?: ParamsInput<C, "client", M>,
-    options?: CallOptions,
+    ...args: CallArguments<ParamsInput<C, "client", M>, CallOptions>
   ): Promise<ResultOutput<C, "client", M>>;
+  call<R extends Schema, M extends MethodName<C, "client"> = MethodName<C, "client">>(
+    method: M,
+    params: ParamsInput<C, "client", M>,
+    options: TypedCallOptions<R>,
+  ): Promise<InferOutput<R>>;
   call<T>(method: OpenMethodName<C, "client">, params?: Params, options?: CallOptions): Promise<T>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.call(method, params, options, resultValidator(options));

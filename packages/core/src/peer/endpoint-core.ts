@@ -1,4 +1,4 @@
-import { asError, RpcError } from "../errors.ts";
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
@@ -28,7 +28,7 @@ export interface ErrorContext<Face> {
 /** What a link's owner decides; the rest of `LinkOwner` is the same for servers and clients. */
 export type LinkEvents<Face> = Pick<
   LinkOwner<Face>,
-  "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "linkClosed"
+  "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "linkClosing" | "linkClosed"
 >;
 
 /** The machinery that a `Server` or `Client` keeps from view. */
@@ -82,19 +82,42 @@ export class EndpointCore<Face> implements DispatchHost<Face> {
     this.unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
   }
 
-  /** Tells the `onError` hooks; errors of the application's own code that nobody listens for become a warning. */
+  /**
+   * Tells the `onError` hooks. What nobody listens for and an application should not miss, errors of its own code and
+   * the end of reconnecting, becomes a warning.
+   */
   report(error: unknown, context: ErrorContext<Face>): void {
     const known = asError(error);
-    const ownCode = context.stage === "rpc" || context.stage === "message" || context.stage === "hook";
-    if (this.errorHooks.isEmpty) {
-      if (ownCode && !(known instanceof RpcError)) this.engine.runtime.warn(known);
-      return;
+    const { runtime } = this.engine;
+    if (!this.errorHooks.isEmpty) {
+      this.errorHooks.notify((failure) => runtime.warn(asError(failure)), known, context);
+    } else if (isWorthAWarning(known, context.stage)) {
+      runtime.warn(warningOf(known, context));
     }
-    this.errorHooks.notify((failure) => this.engine.runtime.warn(asError(failure)), known, context);
   }
 
   /** A hook of the application failed. */
   hookFailed(name: string, error: unknown, client?: Face): void {
     this.reportError(error, "hook", client, name);
   }
+}
+
+function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): boolean {
+  if (stage === "rpc" || stage === "message" || stage === "hook") return !(error instanceof RpcError);
+  return error instanceof ConduitError && error.code === ErrorCode.RECONNECT_FAILED;
+}
+
+/** The error with what was being done; its stack stands in the text, because runtimes show no more than that. */
+function warningOf(error: Error, { stage, name }: ErrorContext<unknown>): Error {
+  if (stage === "reconnect") return error;
+  const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
+  const subject = name === undefined ? "" : ` '${name}'`;
+  const warning = new Error(
+    `${what}${subject} failed (add an onError hook to handle this): ${error.stack ?? error.message}`,
+    {
+      cause: error,
+    },
+  );
+  warning.name = "NetconduitWarning";
+  return warning;
 }

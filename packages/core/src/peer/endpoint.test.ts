@@ -5,6 +5,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, RawServer, rawClient } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
+import { Client } from "./client.ts";
 import { Server, type ServerInit } from "./server.ts";
 
 async function connected(options: Partial<ServerInit<Record<string, unknown>>> = {}) {
@@ -221,7 +222,23 @@ describe("onError", () => {
     peer.message("refuse");
     peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, Uint8Array.of(0xc1)));
     await runtime.settle();
-    expect(runtime.warnings.map((warning) => warning.message).sort()).toEqual(["broken", "hook"]);
+    expect(runtime.warnings.map((warning) => warning.message).sort()).toEqual([
+      expect.stringMatching(/^A hook of 'onClientConnect' failed \(add an onError hook.*hook/),
+      expect.stringMatching(/^RPC method 'fail' failed \(add an onError hook.*broken/),
+    ]);
+  });
+
+  test("that nobody set: the end of reconnecting becomes a warning", async () => {
+    const runtime = fakeRuntime();
+    const reconnect = { attempts: 1, delayMs: 100, maxDelayMs: 100 };
+    const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);
+    await server.start();
+    const client = new Client({ host: "test", port: 8080, password: PASSWORD, reconnect }, runtime);
+    await client.connect();
+    const stopped = server.stop();
+    await runtime.advance(1000);
+    await stopped;
+    expect(runtime.warnings).toMatchObject([{ code: ErrorCode.RECONNECT_FAILED }]);
   });
 
   test("that fails itself becomes a warning", async () => {

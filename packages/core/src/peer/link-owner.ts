@@ -52,6 +52,8 @@ export interface LinkOwner<Face> {
   discovery(): Record<string, unknown>;
   /** A peer's frame could not be used, or went over the rate limit; the connection lives. */
   frameRefused(link: Link<Face>, error: ConduitError): void;
+  /** The link begins to close: it takes nothing any more. Not called for one that ends without closing first. */
+  linkClosing(link: Link<Face>): void;
   /** The link is over. Called exactly once. */
   linkClosed(link: Link<Face>, reason: CloseReason): void;
 }

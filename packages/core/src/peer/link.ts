@@ -267,6 +267,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     if (this.isOver || this.#closeReason !== null) return this.#closed;
     this.#closeReason = { byPeer: false, ...reason };
     this.machine.transition("close", { code: reason.code, message: reason.message });
+    this.owner.linkClosing(this);
     this.#giveUpCalls(this.#closeReason);
     if (this.#heartbeatTimer !== null) this.owner.engine.wheel.cancel(this.#heartbeatTimer);
     if (reason.byPeer !== true) this.intake.clear();

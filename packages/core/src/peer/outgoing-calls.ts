@@ -1,6 +1,6 @@
 /** Calls and requests that one side makes of the other, from their frame to their reply. */
 
-import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { asError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
 import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
 import { unwrapNetconduitResult } from "../rpc/response.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -133,7 +133,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
       call.reject(asConduitError(error));
       return;
     }
-    call.reject(new RpcError(reader.code, reader.message, { details: reader.details }));
+    call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: call.name }));
   }
 
   /** A message arrived. @returns whether it was the uncorrelated reply that a request waits for. */
@@ -194,7 +194,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     const signal = options?.signal;
     if (signal !== undefined) {
       if (signal.aborted) {
-        reject(cancelledError(name, signal));
+        reject(cancelledError(name, signal.reason));
         return null;
       }
       pending.signal = signal;
@@ -224,10 +224,6 @@ export function checkTimeout(name: string, timeoutMs: number): void {
   if (timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
   const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-}
-
-export function cancelledError(name: string, signal: AbortSignal): ConduitError {
-  return new ConduitError(ErrorCode.CANCELLED, `'${name}' was cancelled`, { cause: signal.reason });
 }
 
 /** What was thrown, as an error of this library. */

@@ -22,6 +22,19 @@ async function withClients(count: number, options: Partial<ServerInit<Record<str
   return { runtime, peers, ...bench };
 }
 
+describe("connections", () => {
+  test("no longer list a connection that is closing, before it has closed", async () => {
+    const { server, peers } = await withClients(2);
+    const [leaving] = server.connections;
+    peers[0]?.stream.pause();
+    const closed = leaving?.close("bye");
+    expect([server.connectionCount, server.connections.length]).toEqual([1, 1]);
+    expect([leaving?.state, server.connection(leaving?.id ?? "")]).toEqual(["closing", undefined]);
+    peers[0]?.stream.destroy(null);
+    await closed;
+  });
+});
+
 describe("start", () => {
   test("runs the startup hooks, then listens, then runs the listening hooks", async () => {
     const { runtime, server } = idle({ port: 0 });

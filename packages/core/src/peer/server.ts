@@ -144,6 +144,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
       phaseTimedOut: (link) => this.#phaseTimedOut(link),
       frameRefused: (link, error) => this.#frameRefused(link, error),
+      linkClosing: (link) => this.#linkClosing(link),
       linkClosed: (link, reason) => this.#linkClosed(link, reason),
     });
     this.#connectionData = connectionData ?? (() => ({}) as D);
@@ -581,6 +582,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const remoteAddress = formatAddress(link.stream.remote);
     if (!link.isAuthenticated) this.#noteRejection({ remoteAddress, code: error.code, message: error.message });
     this.core.report(error, { stage, remoteAddress, ...(owner instanceof Connection ? { client: owner } : {}) });
+  }
+
+  /** A client that is leaving takes no slot, and nobody should send to it any more. */
+  #linkClosing(link: Link<Connection<C, D>>): void {
+    const owner = this.#links.get(link);
+    if (owner instanceof Connection) this.#connections.delete(owner.id);
   }
 
   #linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {

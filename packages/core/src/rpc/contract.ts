@@ -50,6 +50,10 @@ export type ParamsInput<C extends Contract, S extends Side, M extends MethodName
 }
   ? InferInput<P>
   : Params | undefined;
+/** Arguments behind a method's name: parameters may be left out only where the schema lets them. */
+export type CallArguments<P, Options> = undefined extends P
+  ? [params?: P, options?: Options]
+  : [params: P, options?: Options];
 /** What a handler gets. */
 export type ParamsOutput<C extends Contract, S extends Side, M extends MethodName<C, S>> = MethodsOf<C, S>[M] extends {
   readonly params: infer P extends Schema;
@@ -76,6 +80,8 @@ export type MessageInput<C extends Contract, S extends Side, T extends MessageTy
 >[T] extends infer M extends Schema
   ? InferInput<M>
   : unknown;
+/** Arguments behind a message's type: data may be left out only where the schema lets it. */
+export type MessageArguments<M> = unknown extends M ? [data?: unknown] : undefined extends M ? [data?: M] : [data: M];
 /** What a message handler gets. */
 export type MessageOutput<C extends Contract, S extends Side, T extends MessageType<C, S>> = MessagesOf<
   C,

@@ -106,6 +106,14 @@ describe("PendingCalls", () => {
     expect([owner.abandoned, calls.size]).toEqual([[[1, 0]], 0]);
   });
 
+  test("a signal of AbortSignal.timeout ends a call with TIMEOUT", () => {
+    const { begin, calls } = bench();
+    const { call, errors } = begin("m");
+    const reason = Object.assign(new Error("timed out"), { name: "TimeoutError" });
+    calls.cancel(call, reason);
+    expect(errors).toMatchObject([{ code: ErrorCode.TIMEOUT, message: "'m' timed out", cause: reason }]);
+  });
+
   test("cancels a call with CANCELLED, the signal's reason as its cause", () => {
     const { begin, calls, owner } = bench();
     const { call, errors } = begin("m");

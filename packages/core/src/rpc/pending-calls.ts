@@ -3,7 +3,7 @@
  * half the slot's generation, so a late or forged reply finds nothing, and finding a call costs two array reads.
  */
 
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import type { Validator } from "./validation.ts";
 
@@ -119,7 +119,7 @@ export class PendingCalls {
     if (this.#calls[call.slot] !== call) return;
     this.#remove(call);
     this.#owner.callAbandoned(call.generation, call.slot);
-    call.reject(new ConduitError(ErrorCode.CANCELLED, `'${call.name}' was cancelled`, { cause }));
+    call.reject(cancelledError(call.name, cause));
   }
 
   /** Takes a call back whose frame was never sent. */

@@ -152,7 +152,7 @@ describe("FrameWriter", () => {
     expect(() => writer.message(0, 0, "t", "x".repeat(86))).toThrow(
       expect.objectContaining({
         code: ErrorCode.MESSAGE_TOO_LARGE,
-        message: "Cannot send message: 101 bytes exceed the limit of 100 bytes",
+        message: "Cannot send message: 101 bytes exceed maxMessageBytes 100",
         details: { bytes: 101, limit: 100 },
       }),
     );
@@ -162,7 +162,7 @@ describe("FrameWriter", () => {
 
   test("measures a payload before it is compressed", () => {
     const writer = writerWith({ maxMessageBytes: 2000, compress: () => new Uint8Array(10) });
-    expect(() => writer.message(0, 0, "t", "x".repeat(3000))).toThrow("exceed the limit of 2000 bytes");
+    expect(() => writer.message(0, 0, "t", "x".repeat(3000))).toThrow("exceed maxMessageBytes 2000");
   });
 
   test.each([

@@ -235,7 +235,7 @@ function nameHead(
 function tooLarge(length: number, limit: number): ConduitError {
   return new ConduitError(
     ErrorCode.MESSAGE_TOO_LARGE,
-    `Cannot send message: ${length} bytes exceed the limit of ${limit} bytes`,
+    `Cannot send message: ${length} bytes exceed maxMessageBytes ${limit}`,
     { details: { bytes: length, limit } },
   );
 }

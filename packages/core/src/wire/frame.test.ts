@@ -43,7 +43,7 @@ describe("encodeFrame and decodeFrames", () => {
   });
 
   test("refuse a payload over the limit they are given", () => {
-    expect(() => encodeFrame(frame, { maxMessageBytes: 5 })).toThrow("limit of 5 bytes");
+    expect(() => encodeFrame(frame, { maxMessageBytes: 5 })).toThrow("maxMessageBytes 5");
     expect(() => decodeFrames(encodeFrame(frame), { maxPayloadBytes: 5 })).toThrow("limit of 5 bytes");
   });
 });
