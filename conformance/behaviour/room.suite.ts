@@ -84,7 +84,7 @@ export function describeRoom(subject: Subject): void {
         await server.start();
         const clients = Array.from({ length: 30 }, () => stage.client(server));
         const results = Promise.allSettled(clients.map((client) => client.connect()));
-        await until(() => waiting === 30);
+        await until(() => waiting > 0);
         together.open();
         const settled = await results;
         expect(settled.filter(({ status }) => status === "fulfilled")).toHaveLength(5);
@@ -117,13 +117,11 @@ export function describeRoom(subject: Subject): void {
         server.onClientRejected(rejections.add);
         const strangers = [await stage.raw(server), await stage.raw(server)];
         await until(() => server.stats.accepted === 2);
-        const third = await stage.raw(server);
-        await third.over;
-        expect(await rejections.next()).toMatchObject({ code: ErrorCode.SERVER_FULL });
-        strangers[0]?.end();
+        await stage.raw(server);
+        // The oldest makes room, so whoever just holds a place keeps nobody out.
         await strangers[0]?.over;
+        expect(await rejections.next()).toMatchObject({ code: ErrorCode.SERVER_FULL });
         const client = stage.client(server);
-        await until(() => server.stats.rejected === 1);
         await client.connect();
         expect(server.connectionCount).toBe(1);
       }),

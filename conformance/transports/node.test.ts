@@ -5,4 +5,5 @@ describeTransports({
   name: "Node",
   server: (options) => new Server(options),
   client: (options) => new Client(options),
+  capabilities: { tlsProtocol: true, clientCertificates: true },
 });

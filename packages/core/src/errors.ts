@@ -126,6 +126,8 @@ export const ErrorCode = {
   NOT_NETCONDUIT: 7015,
   /** The peer uses a feature (encryption, fragments) that was not agreed on. */
   UNSUPPORTED_FLAG: 7016,
+  /** The payload holds more maps and arrays than the message size limit allows for. */
+  TOO_MANY_CONTAINERS: 7017,
 
   // 8xxx: TLS
   /** TLS failed for a reason without a code of its own. */

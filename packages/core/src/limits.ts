@@ -8,6 +8,15 @@ export const DEFAULT_MAX_MESSAGE_BYTES: number = 10 * 1024 * 1024;
 export const PROTOCOL_MAX_MESSAGE_BYTES: number = 100 * 1024 * 1024;
 /** Before login: no handshake frame of any peer comes near this, and a stranger gets no more memory than it. */
 export const MAX_HANDSHAKE_BYTES: number = 16 * 1024;
+/**
+ * A payload may hold one map or array per this many bytes of `maxMessageBytes`, 262,144 by default. Each takes far more
+ * memory and time than its one byte on the wire.
+ */
+export const BYTES_PER_CONTAINER = 40;
+/** Maps and arrays a payload may hold however small `maxMessageBytes` is. */
+export const MIN_CONTAINERS: number = 16 * 1024;
+/** What a decoded map or array counts in the receive queue beside its payload bytes: about what it takes. */
+export const CONTAINER_COST_BYTES = 64;
 /** Nesting of decoded and encoded values. Deeper is a stack attack rather than data. */
 export const MAX_DEPTH = 128;
 /** Payloads of more bytes than this are worth compressing; netconduit's threshold. */

@@ -49,6 +49,8 @@ export interface ListenTarget {
   readonly tls: TlsServerOptions | null;
   /** Bytes read from a socket at a time, and its write high-water mark. */
   readonly bufferSize: number;
+  /** TLS handshakes under way at the same time; one more is dropped and reported. Default: no limit. */
+  readonly maxPendingHandshakes?: number | undefined;
 }
 
 /** A socket that accepts connections. */

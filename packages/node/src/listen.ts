@@ -94,6 +94,8 @@ function bound(server: Server, endpoint: ListenOptions): Promise<void> {
 class Acceptor {
   readonly #target: ListenTarget;
   readonly #events: ListenEvents;
+  /** Clients whose TLS handshake is under way, by address and port: the TLS socket is not the one it began with. */
+  readonly #handshaking = new Set<string>();
   #closed = false;
 
   constructor(target: ListenTarget, events: ListenEvents) {
@@ -126,10 +128,20 @@ class Acceptor {
    * a process alive whose listener has closed.
    */
   handshaking(socket: Socket): void {
+    const limit = this.#target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
+    if (this.#handshaking.size >= limit) {
+      const message = `${limit} TLS handshakes are under way`;
+      this.#drop(socket, new ConduitError(ErrorCode.SERVER_FULL, message));
+      return;
+    }
+    const client = clientOf(socket);
+    this.#handshaking.add(client);
+    socket.once("close", () => this.#handshaking.delete(client));
     socket.unref();
   }
 
   secured(socket: TLSSocket): void {
+    this.#handshaking.delete(clientOf(socket));
     const options = this.#target.tls;
     const presented = hasPeerCertificate(socket);
     // Fails closed: an optional certificate that does not verify is refused like a required one that is missing.
@@ -162,6 +174,10 @@ class Acceptor {
   close(): void {
     this.#closed = true;
   }
+}
+
+function clientOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
 class SocketListener implements Listener {

@@ -11,6 +11,7 @@ export interface TestEndpoint {
   readonly serverTls?: TlsServerOptions;
   readonly clientTls?: TlsClientOptions;
   readonly handshakeTimeoutMs?: number;
+  readonly maxPendingHandshakes?: number;
 }
 
 export function target(endpoint: TestEndpoint): ConnectTarget {
@@ -60,6 +61,7 @@ export async function listening(endpoint: TestEndpoint): Promise<TestListener> {
       ipv6: endpoint.ipv6 ?? false,
       tls: endpoint.serverTls ?? null,
       bufferSize: 65_536,
+      maxPendingHandshakes: endpoint.maxPendingHandshakes,
     },
     { accepted: (stream) => streams.add(stream), failed: (error) => failures.add(error) },
     endpoint.handshakeTimeoutMs,

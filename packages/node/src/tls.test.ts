@@ -257,6 +257,28 @@ describe("a TLS server reports", () => {
       50,
     ));
 
+  test("a handshake over the bound as SERVER_FULL, once, and lets others in when there is room", async () => {
+    const server = await listening({ host: "127.0.0.1", serverTls: serverTls(), maxPendingHandshakes: 2 });
+    const { port } = server.listener.address;
+    const failures: unknown[] = [];
+    const silent = Array.from({ length: 2 }, () => netConnect(port, "127.0.0.1").on("error", () => {}));
+    await Promise.all(silent.map((socket) => once(socket, "connect")));
+    const third = netConnect(port, "127.0.0.1");
+    third.on("error", () => {}).resume();
+    const dropped = once(third, "close");
+    failures.push(await server.failed());
+    await dropped;
+    expect(failures).toMatchObject([{ code: ErrorCode.SERVER_FULL }]);
+    silent[0]?.destroy();
+    // The next failure is the one that hung up: the refused one was reported once.
+    expect(await server.failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+    const client = await dial(port, { ca });
+    (await server.accepted()).destroy(null);
+    client.destroy(null);
+    silent[1]?.destroy();
+    await server.listener.close();
+  });
+
   test("a client that hangs up during the handshake as CONNECTION_RESET", () =>
     withListener(serverTls(), async ({ failed }, port) => {
       const socket = netConnect(port, "127.0.0.1", () => socket.end());

@@ -214,8 +214,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#leaving = false;
     this.#attempts = 0;
     this.#stopSeries();
-    if (this.#connecting !== null && this.#dialAbort !== null) return this.#connecting;
-    const connecting = this.#dial(false).finally(() => {
+    const under = this.#dialAbort === null ? null : this.#connecting;
+    if (under !== null && this.#dialAbort?.signal.aborted !== true) return under;
+    const connecting = this.#dial(false, under).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
     });
     this.#connecting = connecting;
@@ -341,7 +342,12 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   // --- dialling -----------------------------------------------------------------------------------------------------
 
-  async #dial(again: boolean): Promise<void> {
+  /**
+   * Dials, logs in, runs the hooks.
+   * @param again the client does it by itself
+   * @param calledOff a dial that `disconnect()` has called off, and that ends first
+   */
+  async #dial(again: boolean, calledOff: Promise<void> | null): Promise<void> {
     const { config } = this;
     const abort = new AbortController();
     this.#dialAbort = abort;
@@ -356,9 +362,15 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       true,
     );
     try {
+      if (calledOff !== null) {
+        await calledOff.then(noResult, noResult);
+        abort.signal.throwIfAborted();
+      }
       // A connection that is being closed is not dialled over.
       if (this.#link !== null) {
-        await this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false });
+        const link = this.#link;
+        const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
+        await unlessAborted(() => link.close(reason), abort.signal);
       }
       abort.signal.throwIfAborted();
       this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
@@ -466,16 +478,21 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       return;
     }
     if (!link.isAuthenticated) return;
+    // Set before the hooks run: what they send is queued already.
+    const series = this.#comesBack(reason) ? { cancelled: false, wake: null } : null;
+    if (series !== null) this.#series = series;
     const hooks = this.#disconnectHooks.run((error) => this.core.hookFailed("onDisconnect", error), this, reason);
-    const { reconnect } = this.config;
-    if (!reconnect.enabled || !reason.reconnect || this.#leaving) return;
-    // A dial that is under way, by connect() or by a series, is the next attempt already.
-    if (this.#series !== null || this.#dialAbort !== null) return;
-    const series = { cancelled: false, wake: null };
-    this.#series = series;
+    if (series === null) return;
     // A connection that ends soon after its login counts as one more failed attempt of the same series.
     if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
     void hooks.then(() => this.#reconnect(series));
+  }
+
+  /** Whether the end of a connection for this reason begins a series of attempts to reconnect. */
+  #comesBack(reason: CloseReason): boolean {
+    if (!this.config.reconnect.enabled || !reason.reconnect || this.#leaving) return false;
+    // A dial that is under way, by connect() or by a series, is the next attempt already.
+    return this.#series === null && this.#dialAbort === null;
   }
 
   async #reconnect(series: { cancelled: boolean; wake: (() => void) | null }): Promise<void> {
@@ -487,7 +504,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       await this.#pause(series, jitter ? Math.random() * bound : bound);
       if (series.cancelled) return;
       this.#attempts += 1;
-      const dial = this.#dial(true);
+      const dial = this.#dial(true, null);
       this.#connecting = dial;
       try {
         await dial;
@@ -535,7 +552,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   // --- while there is no connection ---------------------------------------------------------------------------------
 
   #mustQueue(name: string): void {
-    if (this.config.queueWhileDisconnected === "send" && (this.#series !== null || this.#dialAbort !== null)) return;
+    const closing = this.#link?.closeReason ?? null;
+    const returning =
+      this.#series !== null || this.#dialAbort !== null || (closing !== null && this.#comesBack(closing));
+    if (this.config.queueWhileDisconnected === "send" && returning) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
   }
 
@@ -573,6 +593,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     });
   }
 }
+
+const noResult = (): void => undefined;
 
 function describe(target: ConnectTarget): string {
   return (

@@ -10,7 +10,7 @@ export interface InboxItem {
   readonly timeoutMs: number;
   /** Wall clock, Unix milliseconds; 0 for an item without a timeout. */
   readonly receivedAt: number;
-  /** Payload bytes on the wire, for the byte bound. */
+  /** What it takes, for the byte bound. */
   readonly bytes: number;
 }
 
@@ -18,15 +18,22 @@ export interface InboxItem {
 export class Inbox {
   #items: (InboxItem | null)[] = [];
   #head = 0;
-  /** Payload bytes waiting. */
+  #length = 0;
+  /** Where each id stands, counted from the first item ever; made when something is cancelled. */
+  #places: Map<string, number> | null = null;
+  /** Items removed from the front of the array so far. */
+  #dropped = 0;
+  /** Bytes waiting. */
   bytes = 0;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   push(item: InboxItem): void {
+    this.#places?.set(idOf(item.hi, item.lo), this.#dropped + this.#items.length);
     this.#items.push(item);
+    this.#length += 1;
     this.bytes += item.bytes;
   }
 
@@ -35,37 +42,60 @@ export class Inbox {
       const item = this.#items[this.#head] as InboxItem | null;
       this.#items[this.#head] = null;
       this.#head += 1;
-      if (this.#head === this.#items.length) {
-        this.#items = [];
-        this.#head = 0;
-      } else if (this.#head >= 1024) {
-        this.#items = this.#items.slice(this.#head);
-        this.#head = 0;
-      }
+      if (this.#head === this.#items.length) this.#drop(this.#items.length);
+      else if (this.#head >= 1024) this.#drop(this.#head);
       if (item !== null) {
-        this.bytes -= item.bytes;
+        this.#places?.delete(idOf(item.hi, item.lo));
+        this.#forget(item);
         return item;
       }
     }
     return null;
   }
 
-  /** Forgets the call or request with this correlation id, if it waits here. */
+  /** Forgets the call or request with this correlation id, if it waits here. Its cost does not grow with the queue. */
   cancel(hi: number, lo: number): boolean {
-    for (let index = this.#head; index < this.#items.length; index += 1) {
-      const item = this.#items[index];
-      if (item !== null && item !== undefined && item.hi === hi && item.lo === lo) {
-        this.#items.splice(index, 1);
-        this.bytes -= item.bytes;
-        return true;
-      }
-    }
-    return false;
+    if (this.#length === 0) return false;
+    this.#places ??= this.#index();
+    const place = this.#places.get(idOf(hi, lo));
+    if (place === undefined) return false;
+    this.#places.delete(idOf(hi, lo));
+    const item = this.#items[place - this.#dropped];
+    if (item === null || item === undefined) return false;
+    this.#items[place - this.#dropped] = null;
+    this.#forget(item);
+    return true;
   }
 
   clear(): void {
-    this.#items = [];
-    this.#head = 0;
+    this.#drop(this.#items.length);
+    this.#places = null;
+    this.#length = 0;
     this.bytes = 0;
   }
+
+  #forget(item: InboxItem): void {
+    this.#length -= 1;
+    this.bytes -= item.bytes;
+  }
+
+  #drop(count: number): void {
+    this.#items = count === this.#items.length ? [] : this.#items.slice(count);
+    this.#dropped += count;
+    this.#head = 0;
+  }
+
+  #index(): Map<string, number> {
+    const places = new Map<string, number>();
+    for (let index = this.#head; index < this.#items.length; index += 1) {
+      const item = this.#items[index];
+      if (item !== null && item !== undefined) places.set(idOf(item.hi, item.lo), this.#dropped + index);
+    }
+    return places;
+  }
+}
+
+/** Both halves of a correlation id; one number could not hold all 64 bits. */
+function idOf(hi: number, lo: number): string {
+  return `${hi}/${lo}`;
 }

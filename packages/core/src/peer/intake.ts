@@ -46,7 +46,11 @@ export interface IntakeLink<Face> extends DispatchPeer<Face> {
 export class Intake<Face> {
   readonly #link: IntakeLink<Face>;
   #inbox: Inbox | null = null;
-  #running: Set<CallContext<Face>> | null = null;
+  /** Handlers that run, and what their requests take. */
+  #running: Map<CallContext<Face>, number> | null = null;
+  #runningBytes = 0;
+  /** What the request takes whose handler is being started. */
+  #startingBytes = 0;
   #limiter: RateLimiter | null = null;
   #idle: (() => void)[] | null = null;
   /** Handlers may start: the connect hooks are done. */
@@ -116,10 +120,10 @@ export class Intake<Face> {
     } else if (!this.#canStart || (this.#inbox !== null && this.#inbox.length > 0)) {
       const receivedAt = timeoutMs === 0 ? 0 : engine.wallClock();
       this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, receivedAt, bytes });
-    } else if (isCall) {
-      dispatcher.call(link, name, value, hi, lo, timeoutMs);
     } else {
-      dispatcher.message(link, name, value, hi, lo);
+      this.#startingBytes = bytes;
+      if (isCall) dispatcher.call(link, name, value, hi, lo, timeoutMs);
+      else dispatcher.message(link, name, value, hi, lo);
     }
   }
 
@@ -149,7 +153,7 @@ export class Intake<Face> {
       return;
     }
     if (this.#running === null) return;
-    for (const context of this.#running) {
+    for (const context of this.#running.keys()) {
       if (context.hi === hi && context.lo === lo) {
         context.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${context.method}'`));
         return;
@@ -158,11 +162,13 @@ export class Intake<Face> {
   }
 
   handlerStarted(context: CallContext<Face>): void {
-    this.#running ??= new Set();
-    this.#running.add(context);
+    this.#running ??= new Map();
+    this.#running.set(context, this.#startingBytes);
+    this.#runningBytes += this.#startingBytes;
   }
 
   handlerSettled(context: CallContext<Face>): void {
+    this.#runningBytes -= this.#running?.get(context) ?? 0;
     this.#running?.delete(context);
     this.startWaiting();
     this.#wakeIdle();
@@ -171,7 +177,7 @@ export class Intake<Face> {
   /** Fires the signal of every handler that runs. */
   abortRunning(error: ConduitError): void {
     if (this.#running === null) return;
-    for (const context of [...this.#running]) context.abort(error);
+    for (const context of [...this.#running.keys()]) context.abort(error);
   }
 
   /** Forgets what waits: nobody would get the answers. */
@@ -185,14 +191,16 @@ export class Intake<Face> {
     this.#wakeIdle();
   }
 
-  /** Whether a handler may start now. */
+  /**
+   * Whether a handler may start now. Those that run hold their requests in memory, so these count against
+   * `receiveQueueBytes` as well; one always runs, however large its request.
+   */
   get #canStart(): boolean {
     const { owner, outbox } = this.#link;
-    return (
-      this.#ready &&
-      (this.#running === null || this.#running.size < owner.settings.handlerConcurrency) &&
-      !outbox.isBackedUp
-    );
+    if (!this.#ready || outbox.isBackedUp) return false;
+    if (this.#running === null || this.#running.size === 0) return true;
+    const { handlerConcurrency, receiveQueueBytes } = owner.settings;
+    return this.#running.size < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
   #enqueue(item: InboxItem): void {
@@ -222,6 +230,7 @@ export class Intake<Face> {
       while (this.#canStart) {
         const item = inbox.shift();
         if (item === null) break;
+        this.#startingBytes = item.bytes;
         if (item.isCall) dispatcher.call(link, item.name, item.value, item.hi, item.lo, this.#timeLeft(item));
         else dispatcher.message(link, item.name, item.value, item.hi, item.lo);
       }

@@ -110,6 +110,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return this.machine.onChange(listener);
   }
 
+  /** Why the connection is ending or has ended; null while it is not. */
+  get closeReason(): CloseReason | null {
+    return this.#closeReason;
+  }
+
   get correlatesReplies(): boolean {
     return this.extensions.reply;
   }
@@ -275,7 +280,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.outbox.setPeerPaused(false);
     if (this.extensions.close && reason.byPeer !== true) {
       const { code, message, reconnect } = reason;
-      this.owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: message, code, reconnect });
+      try {
+        this.owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: message, code, reconnect });
+      } catch (error) {
+        // A text that cannot be sent must not keep the connection from ending.
+        this.owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: "", code, reconnect });
+        this.refused(asConduitError(error));
+      }
       this.outbox.push(this.owner.writer, "reply");
     }
     const { closeTimeoutMs } = this.owner.settings;
@@ -509,7 +520,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.intake.cancel(frame.correlationHi, frame.correlationLo);
           return;
         case FrameType.RPC_LIST:
-          if (frame.payloadStart === frame.payloadEnd) this.#answerList(frame.correlationHi, frame.correlationLo);
+          this.#listAsked(frame);
           return;
         case FrameType.ACK:
         case FrameType.NACK:
@@ -542,7 +553,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   #request(frame: FrameDecoder, isCall: boolean): void {
     const { reader } = this.owner;
-    const bytes = frame.payloadEnd - frame.payloadStart;
     this.stats.messagesReceived += 1;
     if (!this.intake.isWithinRate(frame, isCall)) return;
     let timeoutMs = 0;
@@ -553,7 +563,15 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       reader.readMessage(frame);
       if (this.#calls?.legacyReply(reader.name, reader.value) === true) return;
     }
-    this.intake.take(isCall, reader.name, reader.value, frame.correlationHi, frame.correlationLo, timeoutMs, bytes);
+    this.intake.take(
+      isCall,
+      reader.name,
+      reader.value,
+      frame.correlationHi,
+      frame.correlationLo,
+      timeoutMs,
+      reader.size,
+    );
   }
 
   // --- other frames -------------------------------------------------------------------------------------------------
@@ -569,8 +587,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     void this.close({ code, message, reconnect: payload?.reconnect !== false, byPeer: true });
   }
 
-  #answerList(hi: number, lo: number): void {
-    this.owner.writer.payload(FrameType.RPC_LIST, hi, lo, this.owner.discovery());
+  #listAsked(frame: FrameDecoder): void {
+    // One with a payload is an answer, and nobody here asks.
+    if (frame.payloadStart !== frame.payloadEnd || !this.intake.isWithinRate(frame, true)) return;
+    this.owner.writer.payload(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.owner.discovery());
     this.outbox.push(this.owner.writer, "reply");
   }
 

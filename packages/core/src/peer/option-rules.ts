@@ -47,13 +47,18 @@ export function text(maxLength: number = Number.MAX_SAFE_INTEGER): v.GenericSche
     maxLength === Number.MAX_SAFE_INTEGER
       ? "must be a non-empty string"
       : `must be a non-empty string of at most ${maxLength} characters`;
-  return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule));
+  return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule), wellFormed());
+}
+
+/** Text that UTF-8 can carry. */
+function wellFormed(): v.CheckAction<string, string> {
+  return v.check((value) => !/\p{Surrogate}/u.test(value), "must not contain half of a surrogate pair");
 }
 
 /** Text of at most `maxLength` characters, or none. */
 export function optionalText(maxLength: number): v.GenericSchema<string> {
   const rule = `must be a string of at most ${maxLength} characters`;
-  return v.pipe(v.string(rule), v.maxLength(maxLength, rule));
+  return v.pipe(v.string(rule), v.maxLength(maxLength, rule), wellFormed());
 }
 
 /** One of `choices`. */

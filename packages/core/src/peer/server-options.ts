@@ -58,7 +58,7 @@ export interface ServerOptions extends PeerOptions {
 
   /** Clients at the same time. One more is told "server full" and closed. Default 100. */
   readonly maxConnections?: number | undefined;
-  /** Connections at the same time that have not logged in yet; more are closed. Default 1,000. */
+  /** Connections at the same time that have not logged in yet; for one more, the oldest is closed. Default 1,000. */
   readonly maxPendingLogins?: number | undefined;
   /** From accept to usable, connect hooks included. Default 30,000 ms. */
   readonly connectionTimeoutMs?: number | undefined;

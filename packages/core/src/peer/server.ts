@@ -81,6 +81,8 @@ export interface StopOptions {
 
 interface Login {
   readonly handshake: ServerHandshake;
+  /** Monotonic milliseconds. */
+  readonly acceptedAt: number;
   readonly throttleKey: string;
   readonly remoteAddress: string;
 }
@@ -123,7 +125,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Identifies the start that is under way; null: none is. */
   #starting: object | null = null;
   #whenStopped: (() => void)[] = [];
-  #pendingLogins = 0;
+  /** Links that have not logged in, oldest first. */
+  readonly #pendingLogins = new Set<Link<Connection<C, D>>>();
+  /** By address: settles when the last login attempt that is being judged has been. */
+  readonly #judging = new Map<string, Promise<void>>();
   #accepted = 0;
   #loggedIn = 0;
   #authFailures = 0;
@@ -286,7 +291,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;
       const listener = await this.#runtime.listen(
-        { host, port, ipv6, tls: tls ?? null, bufferSize, ...(path === undefined ? {} : { path }) },
+        {
+          host,
+          port,
+          ipv6,
+          tls: tls ?? null,
+          bufferSize,
+          maxPendingHandshakes: this.config.maxPendingLogins,
+          ...(path === undefined ? {} : { path }),
+        },
         {
           accepted: (stream) => this.#accept(stream),
           failed: (error) => this.core.report(error, { stage: "accept" }),
@@ -347,15 +360,23 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       if (options.drainMs !== undefined) this.#hurry?.(options.drainMs);
       return this.#stopping;
     }
-    this.#stopping = this.#stop(options.drainMs ?? this.config.drainMs).finally(() => {
-      this.#state = "stopped";
-      this.#stopping = null;
-      this.#hurry = null;
-      const waiting = this.#whenStopped;
-      this.#whenStopped = [];
-      for (const resolve of waiting) resolve();
+    // Before anything of the application runs, which may call this again.
+    let begin: (stopping: Promise<void>) => void = () => undefined;
+    const stopping = new Promise<void>((resolve) => {
+      begin = resolve;
     });
-    return this.#stopping;
+    this.#stopping = stopping;
+    begin(
+      this.#stop(options.drainMs ?? this.config.drainMs).finally(() => {
+        this.#state = "stopped";
+        this.#stopping = null;
+        this.#hurry = null;
+        const waiting = this.#whenStopped;
+        this.#whenStopped = [];
+        for (const resolve of waiting) resolve();
+      }),
+    );
+    return stopping;
   }
 
   #hurry: ((drainMs: number) => void) | null = null;
@@ -445,20 +466,21 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #accept(stream: ByteStream): void {
     this.#accepted += 1;
     const remoteAddress = formatAddress(stream.remote);
-    if (this.#state !== "running" || this.#pendingLogins >= this.config.maxPendingLogins) {
-      const stopping = this.#state !== "running";
-      const code = stopping ? ErrorCode.SERVER_STOPPING : ErrorCode.SERVER_FULL;
-      const message = stopping ? "The server is stopping" : `${this.#pendingLogins} logins are under way`;
+    if (this.#state !== "running") {
+      const code = ErrorCode.SERVER_STOPPING;
+      const message = "The server is stopping";
       stream.destroy(new ConduitError(code, message));
       this.#noteRejection({ remoteAddress, code, message });
       return;
     }
+    if (this.#pendingLogins.size >= this.config.maxPendingLogins) this.#dropOldestLogin();
     const machine = new ConnectionStateMachine(this.#runtime, (error) => this.core.hookFailed("onStateChange", error));
     machine.transition("accepted", { message: `Accepted from ${remoteAddress}` });
     const link = new Link<Connection<C, D>>(this.#owner, stream, machine);
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
-    this.#links.set(link, { handshake, throttleKey: throttleKey(stream.remote), remoteAddress });
-    this.#pendingLogins += 1;
+    const acceptedAt = this.#runtime.now();
+    this.#links.set(link, { handshake, throttleKey: throttleKey(stream.remote), remoteAddress, acceptedAt });
+    this.#pendingLogins.add(link);
     link.start(this.config.authTimeoutMs);
   }
 
@@ -469,27 +491,70 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   ): Promise<void> {
     const login = this.#links.get(link);
     if (login === undefined || login instanceof Connection) return;
-    if (type === FrameType.AUTH_REQUEST) {
-      const penaltyMs = this.#throttle.delayMs(login.throttleKey, this.#runtime.now());
-      // Never so long that the right password would time out.
-      if (penaltyMs > 0) await sleep(this.core.wheel, Math.min(penaltyMs, this.config.authTimeoutMs / 2));
-      if (link.isOver) return;
-      if (this.#refusedForRoom(link)) return;
-    }
-    const step = await login.handshake.receive(type, payload);
-    if (link.isOver || link.state !== "authenticating") return;
+    if (type === FrameType.AUTH_REQUEST && this.#refusedForRoom(link)) return;
+    const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
+    if (step === null || link.isOver || link.state !== "authenticating") return;
     if (step.kind === "challenge") {
       link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
-      if (step.code === ErrorCode.AUTH_FAILED) {
-        this.#authFailures += 1;
-        this.#throttle.failed(login.throttleKey, this.#runtime.now());
-      }
       this.#refuse(link, step.code, step.reason, step.payload);
     } else if (!this.#refusedForRoom(link)) {
       // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
       this.#throttle.succeeded(login.throttleKey);
       this.#admit(link, step);
+    }
+  }
+
+  /**
+   * Judges one step of a login, after what its address has to wait for its failures. Attempts of one address are judged
+   * one after the other, so that many at once don't get round the wait; while one waits, others may go ahead.
+   * @returns null if the link is over, or was refused because the wait is longer than a login may take.
+   */
+  async #judged(
+    link: Link<Connection<C, D>>,
+    { throttleKey: key }: Login,
+    judge: () => Promise<ServerStep>,
+  ): Promise<ServerStep | null> {
+    const patienceEndsAt = this.#runtime.now() + this.config.authTimeoutMs / 2;
+    for (;;) {
+      const before = this.#judging.get(key);
+      let done: () => void = () => undefined;
+      const turn = new Promise<void>((resolve) => {
+        done = resolve;
+      });
+      this.#judging.set(key, turn);
+      try {
+        if (before !== undefined) await before;
+        if (link.isOver || link.state !== "authenticating") return null;
+        const waitMs = this.#throttle.delayMs(key, this.#runtime.now());
+        if (waitMs === 0) {
+          const step = await judge();
+          if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
+            this.#authFailures += 1;
+            this.#throttle.failed(key, this.#runtime.now());
+          }
+          return step;
+        }
+        if (this.#runtime.now() + waitMs > patienceEndsAt) {
+          this.#refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
+          return null;
+        }
+        done();
+        await sleep(this.core.wheel, waitMs);
+      } finally {
+        done();
+        if (this.#judging.get(key) === turn) this.#judging.delete(key);
+      }
+    }
+  }
+
+  /** Makes room for a new login. Whoever logs in at once is not the oldest; whoever just holds a place is. */
+  #dropOldestLogin(): void {
+    for (const link of this.#pendingLogins) {
+      const message = `${this.#pendingLogins.size} newer logins are under way`;
+      this.#noteRejection({ remoteAddress: formatAddress(link.stream.remote), code: ErrorCode.SERVER_FULL, message });
+      link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
+      return;
     }
   }
 
@@ -530,8 +595,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       createdAt: this.#runtime.wallClock(),
       method: step.method,
     };
-    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), session, this.#connectionData());
-    this.#pendingLogins -= 1;
+    const login = this.#links.get(link) as Login;
+    let data: D;
+    try {
+      data = this.#connectionData();
+    } catch (error) {
+      this.core.hookFailed("connectionData", error);
+      this.#refuse(link, ErrorCode.INTERNAL, "Internal server error");
+      return;
+    }
+    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), session, data);
+    this.#pendingLogins.delete(link);
     this.#loggedIn += 1;
     this.#links.set(link, connection);
     this.#connections.set(connection.id, connection);
@@ -551,7 +625,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.activate();
       return;
     }
-    link.setPhaseTimer(this.config.connectionTimeoutMs);
+    const elapsedMs = this.#runtime.now() - login.acceptedAt;
+    link.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect
       .run((error) => {
         if (!(error instanceof RpcError)) this.core.hookFailed("onClientConnect", error, connection);
@@ -568,7 +643,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #phaseTimedOut(link: Link<Connection<C, D>>): void {
     if (link.isAuthenticated) {
-      const message = `The connect hooks took longer than connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
+      const message = `The connection was not usable within connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
       void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
     } else {
       const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
@@ -594,7 +669,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const owner = this.#links.get(link);
     this.#links.delete(link);
     if (!(owner instanceof Connection)) {
-      this.#pendingLogins -= 1;
+      this.#pendingLogins.delete(link);
       return;
     }
     this.#connections.delete(owner.id);

@@ -56,6 +56,9 @@ export function withDeadline(runtime: Runtime, delayMs: number): Deadline {
       runtime.clearTimer(timer);
       timer = runtime.setTimer(pass, nextMs, true);
     },
-    cancel: () => runtime.clearTimer(timer),
+    cancel: () => {
+      passed = true;
+      runtime.clearTimer(timer);
+    },
   };
 }

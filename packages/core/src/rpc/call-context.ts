@@ -75,6 +75,11 @@ export class CallContext<Peer> extends TimerEntry implements HandlerContext<Peer
     this.#controller?.abort(reason);
   }
 
+  /** Throws why the signal fired, if it has: a handler that has not begun need not. */
+  throwIfAborted(): void {
+    if (this.#abortReason !== null) throw this.#abortReason;
+  }
+
   /** Whether a handler that threw `error` only gave up because its signal fired. */
   explains(error: unknown): boolean {
     const reason = this.#abortReason;

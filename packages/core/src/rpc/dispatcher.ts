@@ -55,7 +55,7 @@ export class Dispatcher<Face> {
   call(peer: DispatchPeer<Face>, name: string, params: unknown, hi: number, lo: number, timeoutMs: number): void {
     const entry = this.#registry.method(name);
     if (entry === undefined) {
-      if (name === "listall") this.#reply(peer, null, name, hi, lo, this.#registry.discovery());
+      if (name === "listall") void this.#reply(peer, null, name, hi, lo, this.#registry.discovery());
       else this.#replyError(peer, hi, lo, new RpcError(ErrorCode.METHOD_NOT_FOUND, `RPC method not found: ${name}`));
       return;
     }
@@ -72,7 +72,10 @@ export class Dispatcher<Face> {
           peer,
           entry,
           context,
-          valid.then((value) => entry.handler(value as never, context)),
+          valid.then((value) => {
+            context.throwIfAborted();
+            return entry.handler(value as never, context);
+          }),
         );
         return;
       }
@@ -82,7 +85,10 @@ export class Dispatcher<Face> {
         return;
       }
       context.finish();
-      this.#reply(peer, entry, name, hi, lo, result);
+      const checking = this.#reply(peer, entry, name, hi, lo, result);
+      if (checking === null) return;
+      peer.handlerStarted(context);
+      void checking.then(() => peer.handlerSettled(context));
     } catch (error) {
       context.finish();
       this.#callFailed(peer, context, error);
@@ -142,8 +148,9 @@ export class Dispatcher<Face> {
     Promise.resolve(result).then(
       (value) => {
         context.finish();
-        this.#reply(peer, entry, context.method, context.hi, context.lo, value);
-        peer.handlerSettled(context);
+        const checking = this.#reply(peer, entry, context.method, context.hi, context.lo, value);
+        if (checking === null) peer.handlerSettled(context);
+        else void checking.then(() => peer.handlerSettled(context));
       },
       (error: unknown) => {
         context.finish();
@@ -156,7 +163,12 @@ export class Dispatcher<Face> {
   #runOne(peer: DispatchPeer<Face>, entry: MessageEntry<Face>, data: unknown, context: CallContext<Face>): unknown {
     if (entry.data === null) return entry.handler(peer.face, data as never, context);
     const valid = entry.data.run(data, entry.type);
-    if (isThenable(valid)) return valid.then((value) => entry.handler(peer.face, value as never, context));
+    if (isThenable(valid)) {
+      return valid.then((value) => {
+        context.throwIfAborted();
+        return entry.handler(peer.face, value as never, context);
+      });
+    }
     return entry.handler(peer.face, valid as never, context);
   }
 
@@ -195,7 +207,7 @@ export class Dispatcher<Face> {
     if (reply instanceof RpcError) {
       this.#messageFailed(peer, type, wantsReply, hi, lo, reply);
     } else if (wantsReply) {
-      this.#reply(peer, null, type, hi, lo, reply);
+      void this.#reply(peer, null, type, hi, lo, reply);
     } else if (reply !== undefined && reply !== null) {
       try {
         peer.sendUncorrelatedReply(`${type}_response`, reply);
@@ -236,6 +248,7 @@ export class Dispatcher<Face> {
     this.#replyError(peer, context.hi, context.lo, this.#outward(error));
   }
 
+  /** Sends a result. @returns null, or what settles when an asynchronous schema has checked it and the reply is sent. */
   #reply(
     peer: DispatchPeer<Face>,
     entry: MethodEntry<Face> | null,
@@ -243,27 +256,29 @@ export class Dispatcher<Face> {
     hi: number,
     lo: number,
     result: unknown,
-  ): void {
+  ): Promise<void> | null {
     if (result instanceof RpcError) {
       this.#replyError(peer, hi, lo, result);
-      return;
+      return null;
     }
     try {
       let value = result;
       if (entry !== null && entry.result !== null) {
         value = entry.result.run(result, name);
         if (isThenable(value)) {
-          value.then(
-            (checked) => this.#reply(peer, null, name, hi, lo, checked),
+          return Promise.resolve(value).then(
+            (checked) => {
+              void this.#reply(peer, null, name, hi, lo, checked);
+            },
             (error: unknown) => this.#badResult(peer, name, hi, lo, error),
           );
-          return;
         }
       }
       if (hi !== 0 || lo !== 0) peer.sendResult(hi, lo, value);
     } catch (error) {
       this.#badResult(peer, name, hi, lo, error);
     }
+    return null;
   }
 
   /** The handler's result could not be sent: that is this side's fault, so the peer learns a code and no more. */

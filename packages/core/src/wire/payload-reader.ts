@@ -6,6 +6,7 @@
  * keys) is decoded as a map, and the keys are looked up: netconduit ignores keys it does not know, and so does this.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { BYTES_PER_CONTAINER, CONTAINER_COST_BYTES, MIN_CONTAINERS } from "../limits.ts";
 import { Flag } from "./constants.ts";
 import {
   KEY_DATA,
@@ -51,6 +52,7 @@ export class PayloadReader {
   code: number = ErrorCode.UNKNOWN;
   /** Details of an error. */
   details: Record<string, unknown> | undefined = undefined;
+  private payloadBytes = 0;
   /** Bytes a compressed payload may inflate to. */
   maxBytes: number;
 
@@ -61,6 +63,7 @@ export class PayloadReader {
   constructor(inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array, maxBytes: number) {
     this.inflate = inflate;
     this.maxBytes = maxBytes;
+    this.reader.maxContainers = Math.max(MIN_CONTAINERS, Math.floor(maxBytes / BYTES_PER_CONTAINER));
   }
 
   /** MESSAGE: `name`, and its data in `value` (null when absent). */
@@ -151,8 +154,14 @@ export class PayloadReader {
     return this.readWhole(source, "frame");
   }
 
+  /** About the memory that the last payload takes: its bytes, inflated, and a share for each map and array. */
+  get size(): number {
+    return this.payloadBytes + this.reader.containers * CONTAINER_COST_BYTES;
+  }
+
   private open(source: PayloadSource): ValueReader {
     const reader = this.reader;
+    this.payloadBytes = source.payloadEnd - source.payloadStart;
     reader.open(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
     return reader;
   }

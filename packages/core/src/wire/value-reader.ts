@@ -38,6 +38,10 @@ export class ValueReader {
   private position = 0;
   private end = 0;
   private exclusive = false;
+  /** Maps and arrays read since `open`. */
+  containers = 0;
+  /** Maps and arrays one payload may hold. */
+  maxContainers: number = Number.MAX_SAFE_INTEGER;
   private readonly keys: KeyCache = new KeyCache();
 
   /**
@@ -59,6 +63,7 @@ export class ValueReader {
     this.position = start;
     this.end = end;
     this.exclusive = exclusive;
+    this.containers = 0;
   }
 
   /**
@@ -176,6 +181,7 @@ export class ValueReader {
 
   private readMap(count: number, depth: number): Record<string, unknown> {
     if (depth >= MAX_DEPTH) throw this.tooDeep();
+    if (++this.containers > this.maxContainers) throw this.tooMany();
     const map: Record<string, unknown> = {};
     for (let i = 0; i < count; i++) {
       const key = this.readKey();
@@ -186,9 +192,14 @@ export class ValueReader {
 
   private readArray(count: number, depth: number): unknown[] {
     if (depth >= MAX_DEPTH) throw this.tooDeep();
+    if (++this.containers > this.maxContainers) throw this.tooMany();
     const array: unknown[] = [];
     for (let i = 0; i < count; i++) array.push(this.readValue(depth + 1));
     return array;
+  }
+
+  private tooMany(): ConduitError {
+    return this.fail(ErrorCode.TOO_MANY_CONTAINERS, `it holds more than ${this.maxContainers} maps and arrays`);
   }
 
   /** Elements take a byte each at least: more than bytes remain is a lie, told before memory is taken. */
