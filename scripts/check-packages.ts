@@ -41,7 +41,12 @@ async function pack({ directory, manifest }: LibraryPackage, work: string): Prom
 }
 
 /** Lays a packed package out as an installation would: unpacked, with the workspace's copies of its dependencies. */
-async function install({ directory, manifest }: LibraryPackage, tarball: string, work: string): Promise<void> {
+async function install(
+  { directory, manifest }: LibraryPackage,
+  tarball: string,
+  work: string,
+  underTest: ReadonlySet<string>,
+): Promise<void> {
   const target = join(work, "node_modules", manifest.name);
   mkdirSync(target, { recursive: true });
   const { code, output } = await run("tar", ["-xzf", tarball, "--strip-components=1", "-C", target]);
@@ -53,7 +58,8 @@ async function install({ directory, manifest }: LibraryPackage, tarball: string,
   const packed = JSON.parse(readFileSync(join(target, "package.json"), "utf8")) as LibraryPackage["manifest"];
   for (const [name, range] of Object.entries(packed.dependencies ?? {})) {
     if (range.startsWith("workspace:")) report(manifest.name, `the packed package.json still says ${name}: ${range}`);
-    link(join(directory, "node_modules", name), join(work, "node_modules", name));
+    // Never a link to one of ours: its tarball is unpacked there, and would be into the sources.
+    if (!underTest.has(name)) link(join(directory, "node_modules", name), join(work, "node_modules", name));
   }
 }
 
@@ -138,7 +144,8 @@ async function main(): Promise<void> {
       const tarball = await pack(library, work);
       if (tarball !== null) tarballs.push([library, tarball]);
     }
-    for (const [library, tarball] of tarballs) await install(library, tarball, work);
+    const underTest = new Set(packages.map(({ manifest }) => manifest.name));
+    for (const [library, tarball] of tarballs) await install(library, tarball, work, underTest);
     link(join(ROOT, "node_modules", "@types", "node"), join(work, "node_modules", "@types", "node"));
 
     await Promise.all(tarballs.map(([{ manifest }, tarball]) => judge(manifest.name, tarball)));

@@ -15,6 +15,12 @@ const REPORTS = join(ROOT, "reports");
 /** What has to hold before a test is worth running. Output is shown when the step fails. */
 const CHECKS = ["build", "lint", "typecheck", "check-packages"] as const;
 
+/** The conformance suites inside the other runtimes; each leaves its report in reports/ too. */
+const RUNTIME_SUITES = [
+  { name: "tests on Bun", command: ["bun", "packages/bun/conformance/run.ts"] },
+  { name: "tests on Deno", command: ["deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"] },
+] as const;
+
 function readCounts(): Counts {
   let counts = NO_TESTS;
   for (const file of readdirSync(REPORTS).sort()) {
@@ -51,8 +57,16 @@ async function main(): Promise<void> {
   );
   console.log(`${"tests".padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
 
+  let ok = code === 0;
+  for (const { name, command } of RUNTIME_SUITES) {
+    const run = await pnpm(["exec", ...command], { cwd: ROOT });
+    console.log(`${name.padEnd(16)}${run.code === 0 ? "ok" : "FAILED"}  ${formatDuration(run.durationMs)}`);
+    if (run.code !== 0) console.log(`\n${run.output.trimEnd()}\n`);
+    ok &&= run.code === 0;
+  }
+
   const counts = readCounts();
-  if (code === 0 || counts.failed > 0) return finish(counts, code === 0);
+  if (ok || counts.failed > 0) return finish(counts, ok);
   console.log("No single test failed, but the run did (see above): counted as one failed test.");
   finish({ ...counts, failed: 1 }, false);
 }

@@ -451,6 +451,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       link.sendPayload(step.type, step.payload);
     } else if (step.kind === "failed") {
       login.reject(step.error);
+      // At once and for this reason: the server hangs up right behind its refusal, and that must not come first.
+      link.destroy(step.error);
     } else {
       this.#serverInfo = step.server;
       this.#sessionToken = step.sessionToken;

@@ -1,0 +1,23 @@
+/** Which side of a connection one is. */
+export type Role = "client" | "server";
+
+/**
+ * The `code` of one of Bun's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. Resolver errors lose their prefix
+ * (`DNS_ENOTFOUND`); TLS errors, all of them `EPROTO`, are told apart as Node does (`ERR_SSL_WRONG_VERSION_NUMBER`).
+ */
+export function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  if (typeof code !== "string") return "";
+  if (code === "EPROTO" && error instanceof Error) {
+    const reason = /:OPENSSL_internal:([A-Z0-9_]+)/.exec(error.message)?.[1];
+    if (reason !== undefined) return `ERR_SSL_${reason}`;
+  }
+  return code.startsWith("DNS_") ? code.slice(4) : code;
+}
+
+/** `host:port` with IPv6 hosts in brackets, or the path of a Unix socket. */
+export function endpointName(end: { path?: string | undefined; host?: string; port?: number }): string {
+  if (end.path !== undefined) return end.path;
+  const host = end.host ?? "";
+  return `${host.includes(":") ? `[${host}]` : host}:${end.port ?? 0}`;
+}

@@ -1,0 +1,172 @@
+import { type ByteStream, ConduitError, type ConnectTarget, ErrorCode } from "@netconduit/core/adapter";
+import type { TLSOptions } from "bun";
+import { endpointName } from "./bun-error.ts";
+import { mayFareBetter, resolveHost } from "./resolve-host.ts";
+import { connectError } from "./socket-error.ts";
+import { type EventSocket, type SocketEvents, socketHandler } from "./socket-events.ts";
+import { SocketStream } from "./socket-stream.ts";
+import { tcpAddresses } from "./tcp-addresses.ts";
+import { materialError, serverIdentityError, tlsClientOptions, tlsInfo } from "./tls.ts";
+import { clientHandshakeError, refusedCertificateError } from "./tls-error.ts";
+
+/**
+ * Connects over TCP or a Unix socket, with TLS if the target says so. Aborting drops the socket, at the latest when it
+ * connects: Bun cannot take back a connection that is being opened.
+ * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, CONNECTION_ERROR, INVALID_CONFIG or a
+ * TLS code; on abort the signal's reason if that is a ConduitError, else CANCELLED.
+ */
+export async function connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream> {
+  const where = endpointName(target);
+  if (signal.aborted) throw abortError(signal, where);
+  const secure = target.tls === null ? null : await tlsClientOptions(target.tls, target.host);
+  const hosts = await candidates(target, where);
+  for (const [index, hostname] of hosts.entries()) {
+    if (signal.aborted) throw abortError(signal, where);
+    try {
+      return await new Attempt(target, signal, where).start(hostname, secure);
+    } catch (error) {
+      const last = index === hosts.length - 1;
+      if (last || !mayFareBetter((error as Error).cause)) throw error;
+    }
+  }
+  throw connectError(new Error("no address"), where);
+}
+
+/** What to connect to, one after the other. Without a family Bun resolves the name itself and tries both at a time. */
+async function candidates(target: ConnectTarget, where: string): Promise<readonly string[]> {
+  if (target.path !== undefined || target.family === 0) return [target.host];
+  try {
+    return await resolveHost(target.host, target.family);
+  } catch (cause) {
+    throw connectError(cause, where);
+  }
+}
+
+/** A connection until it is ready. */
+class Attempt implements SocketEvents {
+  readonly #target: ConnectTarget;
+  readonly #signal: AbortSignal;
+  readonly #where: string;
+  #socket: EventSocket | null = null;
+  /** Its outcome is known. */
+  #settled = false;
+  #resolve: (stream: ByteStream) => void = () => undefined;
+  #reject: (error: Error) => void = () => undefined;
+  readonly #onAbort = (): void => this.#fail(abortError(this.#signal, this.#where));
+
+  constructor(target: ConnectTarget, signal: AbortSignal, where: string) {
+    this.#target = target;
+    this.#signal = signal;
+    this.#where = where;
+  }
+
+  start(hostname: string, secure: TLSOptions | null): Promise<ByteStream> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#signal.addEventListener("abort", this.#onAbort);
+      const { path, port } = this.#target;
+      const options = {
+        socket: socketHandler,
+        data: this as SocketEvents,
+        allowHalfOpen: true,
+        ...(secure === null ? {} : { tls: secure }),
+      };
+      const onFailure = (cause: unknown): void => this.#fail(materialError(cause) ?? connectError(cause, this.#where));
+      try {
+        // What comes of it, the events say; the promise alone knows why there was no socket.
+        const opening =
+          path === undefined ? Bun.connect({ ...options, hostname, port }) : Bun.connect({ ...options, unix: path });
+        opening.then(undefined, onFailure);
+      } catch (cause) {
+        onFailure(cause);
+      }
+    });
+  }
+
+  opened(socket: EventSocket): void {
+    this.#socket = socket;
+    if (this.#settled) socket.terminate();
+    else if (this.#target.tls === null) this.#ready(socket);
+  }
+
+  secured(socket: EventSocket, success: boolean, authorizationError: Error | null): void {
+    if (this.#settled) return;
+    const { tls, host } = this.#target;
+    const cause = serverIdentityError(socket, success, authorizationError, tls?.serverName ?? host);
+    if (cause === null) this.#ready(socket);
+    else this.#fail(clientHandshakeError(cause, this.#where));
+  }
+
+  received(): void {
+    // On TLS nothing comes before the handshake, and else the stream is there from the first moment.
+  }
+
+  writable(): void {
+    // There is nothing to write.
+  }
+
+  ended(): void {
+    // `gone` follows.
+    this.#socket?.close();
+  }
+
+  failed(cause: Error): void {
+    this.#fail(clientHandshakeError(cause, this.#where));
+  }
+
+  gone(cause: Error | undefined): void {
+    this.#fail(connectError(cause ?? new Error("the socket was closed"), this.#where));
+  }
+
+  #ready(socket: EventSocket): void {
+    try {
+      const stream = streamOf(socket, this.#target, this.#where);
+      this.#settle();
+      this.#resolve(stream);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#settled) return;
+    this.#settle();
+    // No socket stays behind.
+    this.#socket?.terminate();
+    this.#reject(error);
+  }
+
+  #settle(): void {
+    this.#settled = true;
+    this.#signal.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+function streamOf(socket: EventSocket, target: ConnectTarget, where: string): ByteStream {
+  const addresses =
+    target.path === undefined
+      ? tcpAddresses(socket)
+      : ({
+          local: { kind: "unix", path: "" },
+          remote: { kind: "unix", path: target.path },
+        } as const);
+  if (addresses === null) {
+    throw new ConduitError(ErrorCode.CONNECTION_RESET, `Cannot connect to ${where}: the peer closed it at once`);
+  }
+  const tls = target.tls === null ? null : tlsInfo(socket);
+  if (tls !== null && !tls.peerVerified) {
+    throw new ConduitError(ErrorCode.TLS_UNTRUSTED, `TLS handshake with ${where} failed: the server is not verified`);
+  }
+  // In TLS 1.3 a client's handshake is done before the server has looked at its certificate, and Bun's and Node's
+  // servers refuse one by hanging up, without an alert.
+  const silentEnd =
+    target.tls?.cert === undefined ? undefined : (cause?: Error) => refusedCertificateError(where, cause);
+  return new SocketStream(socket, { ...addresses, tls, role: "client", highWaterMark: target.bufferSize, silentEnd });
+}
+
+function abortError(signal: AbortSignal, where: string): ConduitError {
+  const cause: unknown = signal.reason;
+  if (cause instanceof ConduitError) return cause;
+  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
+}

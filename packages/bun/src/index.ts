@@ -1,0 +1,32 @@
+/** netconduit on Bun. */
+
+import {
+  type ClientOptions,
+  type Contract,
+  Client as CoreClient,
+  Server as CoreServer,
+  type ServerInit,
+} from "@netconduit/core";
+import { bunRuntime } from "./runtime.ts";
+
+export * from "@netconduit/core";
+export { bunRuntime } from "./runtime.ts";
+
+/** A server on `Bun.listen`. See the core's `Server` for what it does. */
+export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends CoreServer<
+  C,
+  D
+> {
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ServerInit<D>) {
+    super(options, bunRuntime);
+  }
+}
+
+/** A client on `Bun.connect`. See the core's `Client` for what it does. */
+export class Client<C extends Contract = Contract> extends CoreClient<C> {
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ClientOptions) {
+    super(options, bunRuntime);
+  }
+}

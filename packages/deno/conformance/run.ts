@@ -1,0 +1,32 @@
+/**
+ * `deno run -A packages/deno/conformance/run.ts [report.json] [filter…]`: runs this package's tests, the conformance
+ * suites among them, inside the Deno that runs this script. Writes vitest's own JSON report, by default
+ * reports/deno.json. Exit code 0: all passed.
+ *
+ * vitest itself runs in Deno, with child processes of Deno for the test files: in its worker threads Deno lacks what
+ * vitest uses. The tests are named `*.deno-test.ts`, so that no other test runner takes them for its own.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { resolve } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
+const ROOT = resolve(PACKAGE, "../..");
+
+const [report = resolve(ROOT, "reports", "deno.json"), ...filters] = process.argv.slice(2);
+rmSync(report, { force: true });
+const tests = spawn(
+  process.execPath,
+  [
+    ...["run", "--allow-all", "--no-check", resolve(ROOT, "node_modules/vitest/vitest.mjs")],
+    ...["run", "--config", resolve(PACKAGE, "vitest.config.ts")],
+    ...["--reporter=default", "--reporter=json", `--outputFile.json=${resolve(report)}`],
+    ...filters,
+  ],
+  { cwd: PACKAGE, stdio: ["ignore", "inherit", "inherit"] },
+);
+const [code] = await once(tests, "exit");
+process.exitCode = code ?? 1;

@@ -1,0 +1,93 @@
+/**
+ * The part of Deno's API that the adapter uses, for `tsc`: Deno's own declarations and Node's can't both be in one
+ * program. `deno check` and `deno publish` read Deno's own instead of this file, so the two can't drift apart unseen.
+ */
+// biome-ignore lint/style/noNamespace: that is what Deno declares, and the only way to give its types their names
+declare namespace Deno {
+  interface NetAddr {
+    readonly transport: "tcp" | "udp";
+    readonly hostname: string;
+    readonly port: number;
+  }
+
+  interface UnixAddr {
+    readonly transport: "unix" | "unixpacket";
+    readonly path: string;
+  }
+
+  interface VsockAddr {
+    readonly transport: "vsock";
+    readonly cid: number;
+    readonly port: number;
+  }
+
+  type Addr = NetAddr | UnixAddr | VsockAddr;
+
+  interface Conn {
+    readonly localAddr: Addr;
+    readonly remoteAddr: Addr;
+    /** Null: the peer has ended. */
+    read(target: Uint8Array): Promise<number | null>;
+    write(bytes: Uint8Array): Promise<number>;
+    closeWrite(): Promise<void>;
+    close(): void;
+  }
+
+  interface TcpConn extends Conn {
+    setNoDelay(noDelay?: boolean): void;
+  }
+
+  interface TlsConn extends Conn {
+    handshake(): Promise<unknown>;
+  }
+
+  interface Listener {
+    readonly addr: Addr;
+    accept(): Promise<Conn>;
+    close(): void;
+  }
+
+  interface TcpOptions {
+    readonly hostname: string;
+    readonly port: number;
+  }
+
+  interface UnixOptions {
+    readonly transport: "unix";
+    readonly path: string;
+  }
+
+  interface KeyPair {
+    readonly cert: string;
+    readonly key: string;
+  }
+
+  function connect(options: TcpOptions & { readonly signal?: AbortSignal }): Promise<TcpConn>;
+  function connect(options: UnixOptions): Promise<Conn>;
+  function connectTls(options: TcpOptions & KeyPair & { readonly caCerts: string[] }): Promise<TlsConn>;
+  function startTls(
+    conn: TcpConn,
+    options: { readonly hostname: string; readonly caCerts: string[] },
+  ): Promise<TlsConn>;
+  function listen(options: (TcpOptions & { readonly tcpBacklog?: number }) | UnixOptions): Listener;
+  function listenTls(options: TcpOptions & KeyPair & { readonly tcpBacklog?: number }): Listener;
+  function resolveDns(host: string, type: "A" | "AAAA"): Promise<string[]>;
+
+  function readTextFile(path: string): Promise<string>;
+  function lstat(path: string): Promise<{ readonly isSocket: boolean | null }>;
+  function remove(path: string): Promise<void>;
+
+  function addSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  function removeSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  // `setTimeout` is Node's here, as far as `tsc` knows.
+  function unrefTimer(timer: unknown): void;
+
+  // For the tests.
+  function execPath(): string;
+
+  const build: { readonly os: string };
+  const errors: {
+    readonly NotCapable: new (message: string) => Error;
+    readonly NotFound: new (message: string) => Error;
+  };
+}

@@ -1,0 +1,32 @@
+/** netconduit on Deno. @module */
+
+import {
+  type ClientOptions,
+  type Contract,
+  Client as CoreClient,
+  Server as CoreServer,
+  type ServerInit,
+} from "@netconduit/core";
+import { denoRuntime } from "./runtime.ts";
+
+export * from "@netconduit/core";
+export { denoRuntime } from "./runtime.ts";
+
+/** A server on `Deno.listen` and `Deno.listenTls`. See the core's `Server` for what it does. */
+export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends CoreServer<
+  C,
+  D
+> {
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ServerInit<D>) {
+    super(options, denoRuntime);
+  }
+}
+
+/** A client on `Deno.connect`, `Deno.startTls` and `Deno.connectTls`. See the core's `Client` for what it does. */
+export class Client<C extends Contract = Contract> extends CoreClient<C> {
+  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ClientOptions) {
+    super(options, denoRuntime);
+  }
+}
