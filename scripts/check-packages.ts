@@ -133,6 +133,12 @@ async function load(work: string, specifiers: readonly string[]): Promise<void> 
   if (code !== 0) report(specifiers.join(", "), `it does not load\n${output}`);
 }
 
+/** What JSR would take: core and the Deno package from their sources, with no type left to be inferred. */
+async function dryRunOnJsr(): Promise<void> {
+  const { code, output } = await pnpm(["exec", "deno", "publish", "--dry-run", "--allow-dirty"], { cwd: ROOT });
+  if (code !== 0) report("deno publish --dry-run", output);
+}
+
 async function main(): Promise<void> {
   const packages = libraryPackages();
   problems.push(...manifestProblems(packages));
@@ -157,6 +163,7 @@ async function main(): Promise<void> {
       compile(work, "on-node", onNode, { types: ["node"], lib: ["es2023", "esnext.disposable"] }),
       compile(work, "core-alone", core, { types: [], lib: ["es2023", "esnext.disposable", "dom"] }),
       load(work, onNode),
+      dryRunOnJsr(),
     ]);
   } finally {
     rmSync(work, { recursive: true, force: true });

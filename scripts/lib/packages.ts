@@ -51,7 +51,12 @@ export function manifestProblems(packages: readonly LibraryPackage[], root: stri
     const list = packages.map(({ manifest }) => `${manifest.name} ${manifest.version}`).join(", ");
     problems.push(`versions differ, and all packages are released together: ${list}`);
   }
-  for (const { manifest } of packages) {
+  for (const { directory, manifest } of packages) {
+    const deno = join(directory, "deno.json");
+    const published = existsSync(deno) ? (JSON.parse(readFileSync(deno, "utf8")) as { version: string }).version : null;
+    if (published !== null && published !== manifest.version) {
+      problems.push(`${manifest.name}: deno.json says version ${published}, package.json ${manifest.version}`);
+    }
     const expected = { type: "module", license: "MIT", sideEffects: false } as const;
     for (const [key, value] of Object.entries(expected)) {
       const actual = manifest[key as keyof typeof expected];
