@@ -3,7 +3,7 @@
  * changesets and from "Unreleased" into a section of CHANGELOG.md. With no changeset and the packages' version not in
  * the changelog yet (the very first release), that version stays and gets what "Unreleased" says.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseChange, releaseChangelog } from "./lib/changelog.ts";
 import { libraryPackages, ROOT } from "./lib/packages.ts";
@@ -17,12 +17,22 @@ async function must(...args: string[]): Promise<void> {
   if (code !== 0) throw new Error(`pnpm ${args.join(" ")} failed\n${output}`);
 }
 
+/** JSR reads the version from deno.json, which changesets do not know. */
+function setDenoVersion(file: string, version: string): void {
+  if (!existsSync(file)) return;
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, text.replace(/"version": "[^"]*"/, `"version": "${version}"`));
+}
+
 async function main(): Promise<void> {
   const changes = readdirSync(CHANGESETS)
     .filter((file) => file.endsWith(".md") && file !== "README.md")
     .sort()
     .map((file) => parseChange(readFileSync(join(CHANGESETS, file), "utf8")));
   if (changes.length > 0) await must("exec", "changeset", "version");
+
+  for (const { directory, manifest } of libraryPackages())
+    setDenoVersion(join(directory, "deno.json"), manifest.version);
 
   const version = libraryPackages()[0]?.manifest.version ?? "";
   const changelog = readFileSync(CHANGELOG, "utf8");
