@@ -47,7 +47,7 @@ export const DEFAULT_SEND_QUEUE_SIZE = 1000;
 export const DEFAULT_RECEIVE_QUEUE_SIZE = 1000;
 /** Bytes waiting to be written to one peer. Must exceed the largest message, or that one could never be sent. */
 export const DEFAULT_SEND_QUEUE_BYTES: number = 16 * 1024 * 1024;
-/** Bytes received from one peer whose handlers have not started. */
+/** Memory that one peer's requests and messages may take: those that wait for their handler, and those being handled. */
 export const DEFAULT_RECEIVE_QUEUE_BYTES: number = 16 * 1024 * 1024;
 /**
  * Taken beyond that from a peer that was told to pause and owes a reply, which comes behind it: its own queue and what

@@ -206,7 +206,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * Connects and logs in. Resolves once the connection is usable and the `onConnect` hooks are done; at once if it is
    * already. While the client reconnects by itself, this tries again at once.
    * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, SERVER_FULL,
-   * PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED, NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes;
+   * RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED, NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes;
    * whatever a credentials callback throws.
    */
   connect(): Promise<void> {

@@ -25,7 +25,10 @@ import type { Link } from "./link.ts";
 export interface CallOptions {
   /** Milliseconds until the call rejects with TIMEOUT. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
-  /** Cancels the call: it rejects with CANCELLED at once, and the handler's signal fires. */
+  /**
+   * Cancels the call: it rejects at once, with CANCELLED (TIMEOUT for a signal of `AbortSignal.timeout`), and the
+   * handler's signal fires.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 

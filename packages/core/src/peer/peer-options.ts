@@ -38,7 +38,10 @@ export interface PeerOptions {
   readonly sendQueueBytes?: number | undefined;
   /** Received messages of a connection that may wait for their handlers. Default 1,000. */
   readonly receiveQueueSize?: number | undefined;
-  /** Bytes of those messages; at least `maxMessageBytes` + 1,024. Default 16 MiB, or that minimum if it is larger. */
+  /**
+   * What those messages take in memory once decoded; the same bound holds for those being handled. At least
+   * `maxMessageBytes` + 1,024. Default 16 MiB, or that minimum if it is larger.
+   */
   readonly receiveQueueBytes?: number | undefined;
   /** Asynchronous handlers of one connection that may run at the same time. Default 256. */
   readonly handlerConcurrency?: number | undefined;
