@@ -8,8 +8,12 @@ import { asError } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { ScramKeyCache } from "../session/scram.ts";
 import { TimerWheel } from "../session/timer-wheel.ts";
+import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
+
+/** More are never needed at the same time, unless many frames arrive in parts. */
+const MAX_SPARE_DECODERS = 64;
 
 /** Something with bytes to write at the end of the turn. */
 export interface Flushable {
@@ -23,6 +27,8 @@ export class Engine {
   readonly scramKeys: ScramKeyCache = new ScramKeyCache();
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<number, PayloadReader>();
+  /** Decoders that no connection needs: one does only while it holds a part of a frame. */
+  readonly #decoders: FrameDecoder[] = [];
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -72,6 +78,17 @@ export class Engine {
       this.#readers.set(maxMessageBytes, reader);
     }
     return reader;
+  }
+
+  /** A decoder for payloads up to `maxPayloadBytes`; the borrower gives it back once it is spent. */
+  lendDecoder(maxPayloadBytes: number): FrameDecoder {
+    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes);
+    decoder.maxPayloadBytes = maxPayloadBytes;
+    return decoder;
+  }
+
+  returnDecoder(decoder: FrameDecoder): void {
+    if (this.#decoders.length < MAX_SPARE_DECODERS) this.#decoders.push(decoder);
   }
 
   /** Has `item` flushed once the turn has settled. */

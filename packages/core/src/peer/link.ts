@@ -23,10 +23,10 @@ import { Heartbeat } from "../session/heartbeat.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
-import { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
 import type { CloseReason, LinkOwner, LinkStats } from "./link-owner.ts";
-import { type FrameBytes, Outbox } from "./outbox.ts";
+import { type FrameBytes, Outbox, type OutboxOwner } from "./outbox.ts";
 import { asConduitError, type CallsLink, type LinkCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
 
 type Timer = "phase" | "heartbeat";
@@ -46,7 +46,7 @@ class LinkTimer extends TimerEntry {
   }
 }
 
-export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face>, CallsLink<Face> {
+export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face>, CallsLink<Face>, OutboxOwner {
   readonly stream: ByteStream;
   readonly stats: LinkStats = {
     messagesSent: 0,
@@ -67,11 +67,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   readonly machine: ConnectionStateMachine;
   readonly outbox: Outbox;
   readonly intake: Intake<Face>;
-  readonly #decoder: FrameDecoder = new FrameDecoder(MAX_HANDSHAKE_BYTES);
+  /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
+  #decoder: FrameDecoder | null = null;
   #calls: OutgoingCalls<Face> | null = null;
   #phaseTimer: LinkTimer | null = null;
   #heartbeatTimer: LinkTimer | null = null;
-  /** When bytes last arrived, in monotonic milliseconds. */
+  /** When bytes last arrived, in whole monotonic milliseconds. */
   #heardAtMs = 0;
   #pumping = false;
   /** The outbox is held. */
@@ -91,7 +92,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine = machine;
     this.intake = new Intake(this);
     const { sendQueueSize, sendQueueBytes } = owner.settings;
-    this.outbox = new Outbox(owner.engine, stream, sendQueueSize, sendQueueBytes, () => this.intake.startWaiting());
+    this.outbox = new Outbox(owner.engine, stream, sendQueueSize, sendQueueBytes, this);
   }
 
   // --- what the owner and the faces use -----------------------------------------------------------------------------
@@ -165,7 +166,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.info = info;
     this.extensions = extensions;
     this.isAuthenticated = true;
-    this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
+    if (this.#decoder !== null) this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
     if (settings.rateLimit) this.intake.limit(settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
     const now = engine.runtime.now();
@@ -313,14 +314,18 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   data(chunk: Uint8Array): void {
     if (this.isOver) return;
     this.stats.bytesReceived += chunk.length;
-    this.#heardAtMs = this.owner.engine.runtime.now();
+    this.#heardAtMs = Math.ceil(this.owner.engine.runtime.now());
     // Whoever speaks after the login has read its answer, and reads on.
     if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
     if (this.#closeReason !== null) return;
+    this.#decoder ??= this.owner.engine.lendDecoder(
+      this.isAuthenticated ? this.owner.settings.maxMessageBytes : MAX_HANDSHAKE_BYTES,
+    );
     this.#decoder.push(chunk);
     this.pump();
-    if (!this.isAuthenticated && this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#tooMuchTooEarly();
+    if (this.isAuthenticated || this.#decoder === null) return;
+    if (this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#tooMuchTooEarly();
   }
 
   #tooMuchTooEarly(): void {
@@ -335,6 +340,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   drained(): void {
     this.outbox.streamDrained();
+  }
+
+  outboxDrained(): void {
+    this.intake.startWaiting();
   }
 
   closed(error: Error | null): void {
@@ -465,9 +474,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   // --- reading ------------------------------------------------------------------------------------------------------
 
   pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
     const decoder = this.#decoder;
+    if (this.#pumping || decoder === null) return;
+    this.#pumping = true;
     const intake = this.intake;
     try {
       while (intake.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
@@ -478,6 +487,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.#breakOff(asConduitError(error));
     } finally {
       this.#pumping = false;
+      if (decoder.isSpent) {
+        this.#decoder = null;
+        this.owner.engine.returnDecoder(decoder);
+      }
     }
   }
 

@@ -25,8 +25,10 @@ function bench(
   const stream = new StubStream();
   let drains = 0;
   const { maxFrames = 1000, maxBytes = 1_000_000 } = options;
-  const outbox = new Outbox(engine, stream, maxFrames, maxBytes, () => {
-    drains += 1;
+  const outbox = new Outbox(engine, stream, maxFrames, maxBytes, {
+    outboxDrained: () => {
+      drains += 1;
+    },
   });
   const slab = new Uint8Array(1_000_000);
   let used = 0;

@@ -26,6 +26,12 @@ export type Lane = "urgent" | "reply" | "message";
 /** Bytes gathered in one turn before they are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;
 
+/** What an outbox tells its link. */
+export interface OutboxOwner {
+  /** Answers have left: handlers that waited for room may start. */
+  outboxDrained(): void;
+}
+
 interface Waiter {
   resolve(): void;
   reject(error: Error): void;
@@ -34,7 +40,7 @@ interface Waiter {
 export class Outbox implements Flushable {
   readonly #engine: Engine;
   readonly #stream: ByteStream;
-  readonly #onDrained: () => void;
+  readonly #owner: OutboxOwner;
   readonly #maxFrames: number;
   readonly #maxBytes: number;
   #bytes: Uint8Array | null = null;
@@ -56,12 +62,12 @@ export class Outbox implements Flushable {
   /** Bytes handed to the stream so far. */
   bytesSent = 0;
 
-  constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, onDrained: () => void) {
+  constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, owner: OutboxOwner) {
     this.#engine = engine;
     this.#stream = stream;
     this.#maxFrames = maxFrames;
     this.#maxBytes = maxBytes;
-    this.#onDrained = onDrained;
+    this.#owner = owner;
   }
 
   /** Frames that wait because the peer does not read, or said PAUSE. */
@@ -281,7 +287,7 @@ export class Outbox implements Flushable {
       this.#waiters = null;
       for (const waiter of waiters) waiter.resolve();
     }
-    if (this.#answerFill <= LOW_WATER_RATIO) this.#onDrained();
+    if (this.#answerFill <= LOW_WATER_RATIO) this.#owner.outboxDrained();
   }
 }
 

@@ -11,7 +11,7 @@ import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ConnectionStateMachine } from "../session/connection-state.ts";
-import { infoPayload } from "../session/peer-info.ts";
+import { infoPayload, type PeerInfo, samePeerInfo } from "../session/peer-info.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
@@ -129,6 +129,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #pendingLogins = new Set<Link<Connection<C, D>>>();
   /** By address: settles when the last login attempt that is being judged has been. */
   readonly #judging = new Map<string, Promise<void>>();
+  readonly #stateListenerFailed = (error: unknown): void => this.core.hookFailed("onStateChange", error);
+  /** What the last client said of itself: those of one program say the same, and share it. */
+  #lastInfo: PeerInfo | null = null;
   #accepted = 0;
   #loggedIn = 0;
   #authFailures = 0;
@@ -474,7 +477,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       return;
     }
     if (this.#pendingLogins.size >= this.config.maxPendingLogins) this.#dropOldestLogin();
-    const machine = new ConnectionStateMachine(this.#runtime, (error) => this.core.hookFailed("onStateChange", error));
+    const machine = new ConnectionStateMachine(this.#runtime, this.#stateListenerFailed);
     machine.transition("accepted", { message: `Accepted from ${remoteAddress}` });
     const link = new Link<Connection<C, D>>(this.#owner, stream, machine);
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
@@ -619,7 +622,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.hold();
       void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
     }
-    link.authenticated(step.peer, step.extensions);
+    if (this.#lastInfo === null || !samePeerInfo(this.#lastInfo, step.peer)) this.#lastInfo = step.peer;
+    link.authenticated(this.#lastInfo, step.extensions);
     if (this.#connect.isEmpty) {
       link.setPhaseTimer(0);
       link.activate();
@@ -689,10 +693,11 @@ function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> 
   return ids instanceof Set ? ids : new Set(ids);
 }
 
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Joined rather than added up: a string that was added up keeps all its parts, and this one is kept. */
 function hex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
-  return text;
+  return Array.from(bytes, (byte) => HEX[byte]).join("");
 }
 
 /** Version 4 UUID (RFC 9562) from 16 random bytes. */
@@ -700,5 +705,5 @@ function uuid(bytes: Uint8Array): string {
   bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
   const text = hex(bytes);
-  return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`;
+  return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join("-");
 }

@@ -22,8 +22,11 @@ export interface Extensions {
   readonly call: boolean;
 }
 
+/** By bits in the order of {@link extensionNames}: peers that agreed on the same share one object. */
+const agreements: Extensions[] = [];
+
 /** What a netconduit peer speaks. */
-export const NO_EXTENSIONS: Extensions = Object.freeze(from(() => false));
+export const NO_EXTENSIONS: Extensions = from(() => false);
 
 /** The map for `extensions` in AUTH_REQUEST: all this library knows. */
 export function offered(): Record<string, true> {
@@ -54,12 +57,18 @@ export function isMap(value: unknown): value is Record<string, unknown> {
 }
 
 function from(has: (name: ExtensionName) => boolean): Extensions {
-  return {
+  let bits = 0;
+  for (const [index, name] of extensionNames.entries()) if (has(name)) bits |= 1 << index;
+  const known = agreements[bits];
+  if (known !== undefined) return known;
+  const agreed = Object.freeze({
     reply: has("reply"),
     flow: has("flow"),
     close: has("close"),
     cancel: has("cancel"),
     deadline: has("deadline"),
     call: has("call"),
-  };
+  });
+  agreements[bits] = agreed;
+  return agreed;
 }

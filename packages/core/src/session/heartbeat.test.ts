@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Heartbeat } from "./heartbeat.ts";
 
-const START = 5_000_000.25;
+const START = 5_000_000;
 
 /** Interval 30 s, timeout 90 s; times in seconds from the start. */
 class Bench {
@@ -19,6 +19,13 @@ class Bench {
 }
 
 describe("Heartbeat", () => {
+  test("rounds its times up to whole milliseconds, so that nothing comes early", () => {
+    const heartbeat = new Heartbeat(30_000, 90_000, START + 0.25);
+    expect(heartbeat.check(START + 30_000.5)).toBe("ok");
+    expect(heartbeat.nextCheckMs(START + 30_000.5)).toBe(0.5);
+    expect(heartbeat.check(START + 30_001)).toBe("ping");
+  });
+
   test("asks for a PING every interval, the first one interval after the login", () => {
     const bench = new Bench();
     const pings: number[] = [];

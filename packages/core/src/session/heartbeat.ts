@@ -30,7 +30,10 @@ export interface Latency {
 /** What {@link Heartbeat.check} asks for: nothing, a PING (then call `sent`), or the end of the connection. */
 export type HeartbeatVerdict = "ok" | "ping" | "dead";
 
-/** The heartbeat of one connection. */
+/**
+ * The heartbeat of one connection. Its times are rounded up to whole milliseconds: V8 keeps those in the field itself,
+ * and a fraction in an object of its own.
+ */
 export class Heartbeat {
   /** From one PING to the next. */
   readonly intervalMs: number;
@@ -56,14 +59,14 @@ export class Heartbeat {
   constructor(intervalMs: number, timeoutMs: number, now: number) {
     this.intervalMs = intervalMs;
     this.timeoutMs = timeoutMs;
-    this.#sentAt = now;
-    this.#seenAt = now;
-    this.#checkedAt = now;
+    this.#sentAt = Math.ceil(now);
+    this.#seenAt = Math.ceil(now);
+    this.#checkedAt = Math.ceil(now);
   }
 
   /** A PING was sent. */
   sent(now: number): void {
-    this.#sentAt = now;
+    this.#sentAt = Math.ceil(now);
     // What waits unread in the socket is not the peer's latency.
     if (!this.#measuring && !this.#suspended) {
       this.#measuring = true;
@@ -75,7 +78,7 @@ export class Heartbeat {
 
   /** A PONG arrived. One that no PING asked for is a sign of life and no more. */
   pongReceived(now: number): void {
-    this.#seenAt = now;
+    this.activity(now);
     if (this.#unanswered === 0) return;
     this.#unanswered--;
     if (!this.#measuring) return;
@@ -89,7 +92,7 @@ export class Heartbeat {
 
   /** Bytes arrived, at that time. */
   activity(atMs: number): void {
-    if (atMs > this.#seenAt) this.#seenAt = atMs;
+    if (atMs > this.#seenAt) this.#seenAt = Math.ceil(atMs);
   }
 
   /** This side stops reading: until `resume` the peer cannot be found dead. PINGs go on. */
@@ -102,15 +105,15 @@ export class Heartbeat {
   resume(now: number): void {
     if (!this.#suspended) return;
     this.#suspended = false;
-    this.#seenAt = now;
+    this.#seenAt = Math.ceil(now);
   }
 
   /** What is to be done at `now`. */
   check(now: number): HeartbeatVerdict {
     if (now - this.#checkedAt > 2 * this.intervalMs + STANDSTILL_SLACK_MS) {
-      this.#seenAt = Math.max(this.#seenAt, now - this.timeoutMs + this.intervalMs);
+      this.activity(now - this.timeoutMs + this.intervalMs);
     }
-    this.#checkedAt = now;
+    this.#checkedAt = Math.ceil(now);
     if (!this.#suspended && now - this.#seenAt >= this.timeoutMs) return "dead";
     return now - this.#sentAt >= this.intervalMs ? "ping" : "ok";
   }

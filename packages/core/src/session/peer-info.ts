@@ -4,7 +4,7 @@ import { isMap } from "./extensions.ts";
 /** UTF-16 units kept of each text that a peer says of itself. */
 const MAX_TEXT = 256;
 
-/** What a peer said of itself at login. Claims, not facts: nothing of it is verified. */
+/** What a peer said of itself at login. Claims, not facts: nothing of it is verified. Frozen: connections share it. */
 export interface PeerInfo {
   /** At most 256 UTF-16 units, like the other two; empty if it said nothing. */
   readonly name: string;
@@ -30,12 +30,19 @@ export interface LocalInfo {
  */
 export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
   const map = isMap(info) ? info : {};
-  return {
+  return Object.freeze({
     name: clippedText(map.name),
     version: clippedText(map.version),
     description: clippedText(map.description),
     netconduit: !isMap(extensions),
-  };
+  });
+}
+
+/** Whether two peers said the same of themselves. */
+export function samePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
+  return (
+    a.name === b.name && a.version === b.version && a.description === b.description && a.netconduit === b.netconduit
+  );
 }
 
 /** `info` as it is sent: netconduit's two keys in its order, the description only if there is one. */

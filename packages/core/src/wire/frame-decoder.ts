@@ -74,6 +74,11 @@ export class FrameDecoder {
     return this.input.length + (this.partial === null ? 0 : this.partial.length);
   }
 
+  /** True: nothing is buffered and no frame is current, so another stream may be decoded. */
+  get isSpent(): boolean {
+    return this.position === this.inputEnd && this.partial === null && this.failure === null && this.bytes === EMPTY;
+  }
+
   /** Takes a chunk, which the caller must not touch afterwards. Never throws; after a failure it is ignored. */
   push(chunk: Uint8Array): void {
     if (this.failure !== null || chunk.length === 0) return;
