@@ -659,8 +659,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** Calls of both sides: those that wait here are rejected, those that run for the peer are told. */
   #giveUpCalls(reason: CloseReason): void {
-    this.#calls?.rejectAll(reason.message, errorOf(reason));
-    this.intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
+    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason));
+    if (this.intake.runningHandlers > 0) {
+      this.intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
+    }
   }
 }
 

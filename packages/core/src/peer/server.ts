@@ -697,7 +697,9 @@ const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toS
 
 /** Joined rather than added up: a string that was added up keeps all its parts, and this one is kept. */
 function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => HEX[byte]).join("");
+  const digits: string[] = [];
+  for (let index = 0; index < bytes.length; index += 1) digits.push(HEX[bytes[index] as number] as string);
+  return digits.join("");
 }
 
 /** Version 4 UUID (RFC 9562) from 16 random bytes. */
