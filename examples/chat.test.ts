@@ -1,8 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { Program } from "./lib/program.ts";
-import { startProgram, startServer } from "./lib/test-support.ts";
+import { RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
+import { on } from "./lib/test-support.ts";
 
-async function openChat(): Promise<{ server: Program; join: (...args: string[]) => Promise<Program> }> {
+interface Chat {
+  server: Program;
+  /** Arguments of the client. */
+  join(...args: string[]): Promise<Program>;
+}
+
+async function chatOn(runtime: RuntimeName): Promise<Chat> {
+  const { startProgram, startServer } = on(runtime);
   const { server, env } = await startServer("chat/server.ts");
   const join = async (...args: string[]): Promise<Program> => {
     const client = startProgram("chat/client.ts", { args, env });
@@ -12,9 +20,9 @@ async function openChat(): Promise<{ server: Program; join: (...args: string[]) 
   return { server, join };
 }
 
-describe("the chat example", { timeout: 30_000 }, () => {
+describe.each(RUNTIMES)("the chat example on %s", { timeout: 30_000 }, (runtime) => {
   test("what is said in a room is heard by its members and by nobody else", async () => {
-    const { join } = await openChat();
+    const { join } = await chatOn(runtime);
     const ada = await join("Ada", "math");
     const grace = await join("Grace", "math");
     const linus = await join("Linus", "kernel");
@@ -26,7 +34,7 @@ describe("the chat example", { timeout: 30_000 }, () => {
   });
 
   test("a member that leaves is announced to the room, whether it quits or is killed", async () => {
-    const { join } = await openChat();
+    const { join } = await chatOn(runtime);
     const ada = await join("Ada");
     const grace = await join("Grace");
     const linus = await join("Linus");
@@ -39,7 +47,7 @@ describe("the chat example", { timeout: 30_000 }, () => {
   });
 
   test("rooms and nicknames can be changed, and a taken nickname is refused", async () => {
-    const { join } = await openChat();
+    const { join } = await chatOn(runtime);
     const ada = await join("Ada");
     const grace = await join("Grace");
     grace.type("/nick Ada");
@@ -55,7 +63,7 @@ describe("the chat example", { timeout: 30_000 }, () => {
   });
 
   test("the server's graceful stop is told to the clients with its reason", async () => {
-    const { server, join } = await openChat();
+    const { server, join } = await chatOn(runtime);
     const ada = await join("Ada");
     expect(await server.stop()).toEqual({ code: 0, signal: null });
     await ada.line(/^- disconnected: The server is stopping$/);

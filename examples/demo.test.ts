@@ -1,13 +1,50 @@
-import { expect, test } from "vitest";
-import { startProgram } from "./lib/test-support.ts";
+import { describe, expect, test } from "vitest";
+import { RUNTIMES } from "./lib/runtimes.ts";
+import { PAIRS, startProgram } from "./lib/test-support.ts";
 
-test("the demo shows its six steps in plain text and ends with code 0", { timeout: 60_000 }, async () => {
-  const demo = startProgram("demo.ts");
-  const end = await demo.ended;
-  expect(demo.output).toMatch(/^\d+ checks, all as they should be\. It took .*$/m);
-  expect(end).toEqual({ code: 0, signal: null });
-  const steps = demo.output.split("\n").filter((line) => /^\d+\. /.test(line));
-  expect(steps.map((line) => Number.parseInt(line, 10))).toEqual([1, 2, 3, 4, 5, 6]);
-  // No escape sequence: what reads a pipe is not a terminal.
-  expect(demo.output).not.toContain("\u001b");
+describe("the demo", { timeout: 60_000 }, () => {
+  test.each(RUNTIMES)("on %s shows its six steps in plain text and ends with code 0", async (runtime) => {
+    const demo = startProgram("demo.ts", { runtime });
+    const end = await demo.ended;
+    expect(demo.output).toMatch(/^29 checks, all as they should be\. It took .*$/m);
+    expect(end).toEqual({ code: 0, signal: null });
+    expect(stepNumbers(demo.output)).toEqual([1, 2, 3, 4, 5, 6]);
+    // No escape sequence: what reads a pipe is not a terminal.
+    expect(demo.output).not.toContain("\u001b");
+  });
+
+  test("on three runtimes shows a server on each, with clients of each, and ends with code 0", async () => {
+    const demo = startProgram("demo-runtimes.ts");
+    const end = await demo.ended;
+    expect(demo.output).toMatch(/^67 checks, all as they should be\. It took .*$/m);
+    expect(end).toEqual({ code: 0, signal: null });
+    expect(stepNumbers(demo.output)).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const runtime of RUNTIMES) expect(demo.output).toContain(`Server } from "@netconduit/${runtime}";`);
+    expect(demo.output.match(/ log in /g)).toHaveLength(PAIRS.length);
+    expect(demo.output).not.toContain("\u001b");
+  });
+
+  test("on three runtimes shows those that are there, says which are not, and ends with code 1", async () => {
+    const demo = startProgram("demo-runtimes.ts", { env: { PATH: "" } });
+    expect(await demo.ended).toEqual({ code: 1, signal: null });
+    expect(demo.output).toMatch(/^8 checks, all as they should be\./m);
+    expect(demo.output.split("\n").at(-1)).toMatch(/^Not shown, because not on the PATH.*: Bun, Deno$/);
+  });
+
+  test("refuses options that it does not know with its usage and code 2", async () => {
+    const unknown = startProgram("../scripts/demo.ts", { args: ["--runtime", "python"] });
+    expect(await unknown.ended).toEqual({ code: 2, signal: null });
+    expect(unknown.output).toMatch(/^Unknown runtime: python\. There are node, bun, deno\.\n\nUsage: pnpm demo /);
+    const misspelt = startProgram("../scripts/demo.ts", { args: ["--runtim", "bun"] });
+    expect(await misspelt.ended).toEqual({ code: 2, signal: null });
+    expect(misspelt.output).toMatch(/^Unknown option '--runtim'\n\nUsage: /);
+    const help = startProgram("../scripts/demo.ts", { args: ["--help"] });
+    expect(await help.ended).toEqual({ code: 0, signal: null });
+    expect(help.output).toMatch(/^Usage: pnpm demo \[--runtime node\|bun\|deno\]\n/);
+  });
 });
+
+function stepNumbers(output: string): number[] {
+  const steps = output.split("\n").filter((line) => /^\d+\. /.test(line));
+  return steps.map((line) => Number.parseInt(line, 10));
+}

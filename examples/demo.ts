@@ -1,20 +1,20 @@
 /**
- * The demo: starts the complete example's server as a process of its own, drives it with several clients and shows what
- * goes over the wire. It checks what it shows: exit code 0 means that everything was as it should be.
+ * The demo on one runtime: starts the complete example's server as a process of its own, drives it with several clients
+ * and shows what goes over the wire. It checks what it shows: exit code 0 means that everything was as it should be.
  *
- *     pnpm demo
+ *     pnpm demo --runtime node
  */
 
 import { isDeepStrictEqual } from "node:util";
 import { Client, type CloseReason, ConduitError, type Disposer, ErrorCode, errorCodeName } from "@netconduit/node";
 import * as v from "valibot";
-import { check, checkCount, deadline, Mismatch, timed, waitFor } from "./lib/demo-checks.ts";
-import { arrow, closing, fact, opening, printError, step } from "./lib/demo-output.ts";
+import { check, Mismatch, timed, waitFor } from "./lib/demo-checks.ts";
+import { arrow, fact, opening, step } from "./lib/demo-output.ts";
+import { perform } from "./lib/demo-run.ts";
 import { Program } from "./lib/program.ts";
+import { findRuntime, TITLES, thisRuntime } from "./lib/runtimes.ts";
 
 const PASSWORD = "secret123";
-/** Far longer than all of it takes; a demo that hangs helps nobody. */
-const PATIENCE_MS = 30_000;
 const CALLS = 500;
 
 const Joined = v.object({ id: v.string() });
@@ -58,7 +58,10 @@ async function callFails(client: Client, params: Record<string, unknown>, method
 /** @param clients gets every client made, to be disconnected in the end. */
 async function run(server: Program, clients: Client[]): Promise<void> {
   const [, host = "", port = ""] = await waitFor("the server's address", server.line(/^Listening on (.+):(\d+)$/));
-  opening(`netconduit: a server (process ${server.pid}) on ${host}:${port}, and the clients in this one`);
+  const runtime = thisRuntime();
+  opening(
+    `netconduit on ${TITLES[runtime]} ${findRuntime(runtime)?.version}: a server (process ${server.pid}) on ${host}:${port}, and the clients in this one`,
+  );
   const clientOf = (name: string, password = PASSWORD): Client => {
     const client = new Client({ host, port: Number(port), name, password, reconnect: { enabled: false } });
     clients.push(client);
@@ -190,27 +193,12 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   check("The server's last word", server.output.split("\n").includes("Shutting down. Goodbye!"), true);
 }
 
-async function main(): Promise<number> {
-  const startedAt = performance.now();
+process.exitCode = await perform((stage) => {
   const clients: Client[] = [];
+  stage.cleanUps.push(() => Promise.all(clients.map((client) => client.disconnect())));
   const server = new Program("complete/server.ts", {
     env: { HOST: "127.0.0.1", PORT: "0", PASSWORD, NETCONDUIT: "0" },
   });
-  const tooLate = deadline(PATIENCE_MS);
-  try {
-    await Promise.race([tooLate.promise, run(server, clients)]);
-    closing(`${checkCount()} checks, all as they should be.`, performance.now() - startedAt);
-    return 0;
-  } catch (error) {
-    const expected = error instanceof Mismatch || error instanceof ConduitError;
-    const text = expected ? error.message : error instanceof Error ? error.stack : String(error);
-    printError(`The demo failed: ${text}\n\nThe server printed:\n${server.output}`);
-    return 1;
-  } finally {
-    tooLate.end();
-    await Promise.all(clients.map((client) => client.disconnect()));
-    await server.kill();
-  }
-}
-
-process.exitCode = await main();
+  stage.programs.set("The server", server);
+  return run(server, clients);
+});

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { startProgram, startServer } from "./lib/test-support.ts";
+import { RUNTIMES } from "./lib/runtimes.ts";
+import { on } from "./lib/test-support.ts";
 
 const QUICK = { TICK_MS: "5" };
 
-describe("the game example", { timeout: 30_000 }, () => {
+describe.each(RUNTIMES)("the game example on %s", { timeout: 30_000 }, (runtime) => {
+  const { startProgram, startServer } = on(runtime);
+
   test("two players race until one has all coins, and both are told the same result and sent home", async () => {
     const { server, env } = await startServer("game/server.ts", { env: QUICK });
     const ada = startProgram("game/bot.ts", { args: ["Ada"], env });

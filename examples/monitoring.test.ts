@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { startProgram, startServer } from "./lib/test-support.ts";
+import { RUNTIMES } from "./lib/runtimes.ts";
+import { on } from "./lib/test-support.ts";
 
 const QUICK = { INTERVAL_MS: "50" };
 const certificate = (file: string): string =>
@@ -16,7 +17,9 @@ function socketPath(): string {
   return join(folder, "monitoring.sock");
 }
 
-describe("the monitoring example", { timeout: 30_000 }, () => {
+describe.each(RUNTIMES)("the monitoring example on %s", { timeout: 30_000 }, (runtime) => {
+  const { startProgram, startServer } = on(runtime);
+
   test("the server collects samples and latencies of every agent, and the dashboard shows them", async () => {
     const { server, env } = await startServer("monitoring/server.ts", { env: QUICK });
     startProgram("monitoring/agent.ts", { args: ["web-1"], env });

@@ -93,3 +93,5 @@ try {
 } finally {
   await client.disconnect();
 }
+// Deno would go on reading the input until its end (https://github.com/denoland/deno/issues/30652).
+process.exit();

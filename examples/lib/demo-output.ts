@@ -6,6 +6,8 @@ type Style = Parameters<typeof styleText>[0];
 
 const NAME_WIDTH = 7;
 const LABEL_WIDTH = 14;
+/** Of the first column of entries and tables. */
+const ENTRY_WIDTH = 16;
 /** Where the time column ends. */
 const LINE_WIDTH = 100;
 /** An id is 36 characters of which 8 tell it apart here. */
@@ -35,6 +37,18 @@ export function opening(text: string): void {
 export function step(title: string): void {
   steps += 1;
   console.log(`\n${styled("bold", `${steps}. ${title}`)}`);
+}
+
+/** What something is, in two columns. */
+export function entry(name: string, text: string): void {
+  console.log(`  ${styled("bold", name.padEnd(ENTRY_WIDTH))}  ${text}`);
+}
+
+/** A table of milliseconds: a title for each column, then rows of a title and their times. */
+export function table(columns: readonly string[], rows: readonly (readonly [string, readonly number[]])[]): void {
+  const cells = (texts: readonly string[]): string => texts.map((text) => text.padStart(LABEL_WIDTH)).join("");
+  console.log(`  ${" ".repeat(ENTRY_WIDTH)}${styled("dim", cells(columns))}`);
+  for (const [title, times] of rows) entry(title, cells(times.map(milliseconds)).slice(2));
 }
 
 /** One thing that went over the wire; `ms` is the round trip if it answers something. */

@@ -1,9 +1,13 @@
 /** Runs an example as a process of its own, for the demo and the tests. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { examplesFor } from "./port.ts";
+import { commandLine, findRuntime, type RuntimeName, TITLES, thisRuntime } from "./runtimes.ts";
 
 export interface ProgramOptions {
+  /** What it runs on. Default: the runtime that executes this. */
+  readonly runtime?: RuntimeName;
   /** Arguments after the script. */
   readonly args?: readonly string[];
   /** Environment variables to add. */
@@ -34,11 +38,13 @@ export class Program {
   readonly #waiters = new Set<Waiter>();
   #end: ProgramEnd | null = null;
 
-  /** Starts `script`, a path below `examples/`, with the Node.js that runs this. */
-  constructor(script: string, options: ProgramOptions = {}) {
+  /** Starts `script`, a path below `examples/`. Throws when the runtime is not on this machine. */
+  constructor(script: string, { runtime = thisRuntime(), ...options }: ProgramOptions = {}) {
     this.#script = script;
-    const path = fileURLToPath(new URL(`../${script}`, import.meta.url));
-    this.#child = spawn(process.execPath, [path, ...(options.args ?? [])], {
+    const installed = findRuntime(runtime);
+    if (installed === null) throw new Error(`${TITLES[runtime]} is not on the PATH; within pnpm, it is`);
+    const command = commandLine(runtime, script, join(examplesFor(runtime), script));
+    this.#child = spawn(installed.path, [...command, ...(options.args ?? [])], {
       env: { ...process.env, ...options.env },
       stdio: ["pipe", "pipe", "pipe"],
     });
@@ -86,7 +92,9 @@ export class Program {
 
   /** Asks it to stop, as Ctrl+C or a process manager would, and resolves when it has. */
   stop(signal: "SIGINT" | "SIGTERM" = "SIGTERM"): Promise<ProgramEnd> {
-    this.#child.kill(signal);
+    const { pid, exitCode, signalCode } = this.#child;
+    // Not by kill() of the child: Deno would then give the signal as its end, however it ended.
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(pid, signal);
     return this.ended;
   }
 

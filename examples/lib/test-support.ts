@@ -1,5 +1,11 @@
 import { onTestFinished } from "vitest";
 import { Program, type ProgramOptions } from "./program.ts";
+import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
+
+/** Every server's runtime with every client's: nine pairs. */
+export const PAIRS: readonly { readonly server: RuntimeName; readonly client: RuntimeName }[] = RUNTIMES.flatMap(
+  (server) => RUNTIMES.map((client) => ({ server, client })),
+);
 
 /** Starts an example for the running test; whatever becomes of the test, the program is gone after it. */
 export function startProgram(script: string, options: ProgramOptions = {}): Program {
@@ -18,4 +24,12 @@ export async function startServer(
   const server = startProgram(script, { ...options, env: { HOST: "127.0.0.1", PORT: "0", ...options.env } });
   const [, port = ""] = await server.line(/^Listening on 127\.0\.0\.1:(\d+)/);
   return { server, env: { HOST: "127.0.0.1", PORT: port } };
+}
+
+/** `startProgram` and `startServer` for programs that all run on `runtime`. */
+export function on(runtime: RuntimeName): { startProgram: typeof startProgram; startServer: typeof startServer } {
+  return {
+    startProgram: (script, options) => startProgram(script, { runtime, ...options }),
+    startServer: (script, options) => startServer(script, { runtime, ...options }),
+  };
 }
