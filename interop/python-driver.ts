@@ -5,7 +5,10 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { Float64, float64 } from "@netconduit/node";
+import { Float64, float64 } from "@netconduit/core";
+
+/** A file of python/. */
+export type DriverProgram = "client_driver.py" | "server_driver.py";
 
 /** What a driver reports of its own accord. */
 export interface DriverEvent {
@@ -46,6 +49,8 @@ interface EventWaiter extends Waiter<DriverEvent> {
 }
 
 export class PythonDriver {
+  readonly #python: string;
+  readonly #program: DriverProgram;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers = new Map<number, Waiter<unknown>>();
   readonly #events: DriverEvent[] = [];
@@ -54,7 +59,9 @@ export class PythonDriver {
   #stderr = "";
   #exited: Error | null = null;
 
-  private constructor(python: string, program: string) {
+  private constructor(python: string, program: DriverProgram) {
+    this.#python = python;
+    this.#program = program;
     const script = fileURLToPath(new URL(`python/${program}`, import.meta.url));
     const env = { ...process.env, PYTHONUTF8: "1", PYTHONDONTWRITEBYTECODE: "1" };
     this.#child = spawn(python, [script], { env, stdio: "pipe" });
@@ -74,10 +81,15 @@ export class PythonDriver {
   }
 
   /** Starts `interop/python/<program>`, and resolves once it takes commands. */
-  static async start(python: string, program: "client_driver.py" | "server_driver.py"): Promise<PythonDriver> {
+  static async start(python: string, program: DriverProgram): Promise<PythonDriver> {
     const driver = new PythonDriver(python, program);
     await driver.next({ event: "ready" });
     return driver;
+  }
+
+  /** Starts the same program once more: one that a test may kill. */
+  startAnother(): Promise<PythonDriver> {
+    return PythonDriver.start(this.#python, this.#program);
   }
 
   /** Runs a command. Rejects with PythonError if it raises. */

@@ -77,23 +77,35 @@ async def logins(options, count, at_once):
     welcomes = []
 
     async def login():
+        """Logs in, and says whether its welcome can still come."""
+        client = make(options)
+        welcome = asyncio.Event()
+
+        @client.on("welcome")
+        async def welcomed(data):
+            welcomes.append(data["id"])
+            welcome.set()
+
+        if not await client.connect():
+            return True
+        # netconduit forgets what it reads together with the login's answer. A server waits a moment for that reason,
+        # but not as long as a busy machine may keep this process from reading.
+        lost = len(client._decoder._buffer) > 0
+        if not lost:
+            connected.append(client)
+            # A welcome that was lost elsewhere never comes: this only bounds the wait for it.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(welcome.wait(), timeout=20)
+        await client.disconnect()
+        return not lost
+
+    async def patient_login():
         async with gate:
-            client = make(options)
-            welcome = asyncio.Event()
+            for _ in range(20):
+                if await login():
+                    return
 
-            @client.on("welcome")
-            async def welcomed(data):
-                welcomes.append(data["id"])
-                welcome.set()
-
-            if await client.connect():
-                connected.append(client)
-                # A welcome that was lost never comes: this only bounds the wait for it.
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(welcome.wait(), timeout=20)
-            await client.disconnect()
-
-    await asyncio.gather(*(login() for _ in range(count)))
+    await asyncio.gather(*(patient_login() for _ in range(count)))
     return {"logins": len(connected), "welcomes": len(welcomes), "different": len(set(welcomes))}
 
 

@@ -67,8 +67,9 @@ def prepare(folder, requirement):
     run('pip install "%s"' % requirement, *pip, "install", "--quiet", requirement)
     code = "import conduit, importlib.metadata; print(importlib.metadata.version('netconduit'))"
     found = {"python": python, "version": run("import conduit", python, "-c", code).splitlines()[-1]}
-    with open(ready, "w") as file:
+    with open(ready + ".new", "w") as file:
         json.dump(found, file)
+    os.replace(ready + ".new", ready)
     return found
 
 

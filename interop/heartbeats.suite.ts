@@ -1,0 +1,146 @@
+import type { CloseReason } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { PASSWORD } from "./password.ts";
+import { type DriverProgram, PythonDriver } from "./python-driver.ts";
+import type { InteropSubject } from "./scene.ts";
+
+/** netconduit takes whole seconds: the shortest heartbeat it has. */
+const INTERVAL_S = 1;
+/** More than three intervals without an answer would have ended a connection. */
+const TIMEOUT_S = 4;
+const BEATS = 6;
+/** No event tells of a heartbeat, on either side. */
+const ASK_EVERY_MS = 100;
+
+const theirHeartbeat = { heartbeat_interval: INTERVAL_S, heartbeat_timeout: TIMEOUT_S };
+const ourHeartbeat = { heartbeatIntervalMs: INTERVAL_S * 1000, heartbeatTimeoutMs: TIMEOUT_S * 1000 };
+const login = { host: "127.0.0.1", password: PASSWORD, allowPasswordHash: true };
+
+/** What netconduit's end of a connection says of itself. */
+interface TheirEnd {
+  readonly connected: boolean;
+  readonly answered: number;
+}
+
+/** An idle connection between one of netconduit's ends and one of ours. */
+interface Pair {
+  theirs(): Promise<TheirEnd | undefined>;
+  ours(): { readonly connected: boolean; readonly samples: number; readonly latencyMs: number | null };
+  /** The ends of connections that our side has seen. */
+  readonly ends: readonly CloseReason[];
+}
+
+/**
+ * Two idle connections, one each way, with drivers of their own. They are made before all other tests of a file and
+ * looked at after them: meanwhile their heartbeats do what the test would have to wait for.
+ */
+export class HeartbeatPairs {
+  readonly #subject: InteropSubject;
+  readonly #python: string;
+  readonly #cleanups: (() => Promise<unknown>)[] = [];
+  #client: Promise<Pair> | null = null;
+  #server: Promise<Pair> | null = null;
+
+  constructor(subject: InteropSubject, python: string) {
+    this.#subject = subject;
+    this.#python = python;
+  }
+
+  /** Starts to make both. What goes wrong, `theirClient` and `theirServer` reject with. */
+  start(): void {
+    this.#client = this.#makeTheirClient();
+    this.#server = this.#makeTheirServer();
+    for (const pair of [this.#client, this.#server]) pair.catch(() => undefined);
+  }
+
+  get theirClient(): Promise<Pair> {
+    return made(this.#client);
+  }
+
+  get theirServer(): Promise<Pair> {
+    return made(this.#server);
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.allSettled([this.#client, this.#server]);
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+  }
+
+  async #drive(program: DriverProgram): Promise<PythonDriver> {
+    const driver = await PythonDriver.start(this.#python, program);
+    this.#cleanups.push(() => driver.kill());
+    return driver;
+  }
+
+  async #makeTheirClient(): Promise<Pair> {
+    const driver = await this.#drive("client_driver.py");
+    const server = new this.#subject.Server({ ...login, port: 0, ...ourHeartbeat });
+    this.#cleanups.push(() => server.stop({ drainMs: 0 }));
+    const ends: CloseReason[] = [];
+    server.onClientDisconnect((_, reason) => void ends.push(reason));
+    await server.start();
+    const options = { server_port: server.address.port, password: PASSWORD, ...theirHeartbeat };
+    await driver.run("connect", { client: "theirs", options });
+    const connection = server.connections[0];
+    if (connection === undefined) throw new Error("netconduit's client is not connected");
+    return {
+      ends,
+      theirs: () => driver.run<TheirEnd>("heartbeat", { client: "theirs" }),
+      ours: () => ({
+        connected: connection.isConnected,
+        samples: connection.latency.samples,
+        latencyMs: connection.latencyMs,
+      }),
+    };
+  }
+
+  async #makeTheirServer(): Promise<Pair> {
+    const driver = await this.#drive("server_driver.py");
+    const options = { password: PASSWORD, ...theirHeartbeat };
+    const port = await driver.run<number>("start", { server: "theirs", options });
+    const client = new this.#subject.Client({ ...login, port, ...ourHeartbeat });
+    this.#cleanups.push(() => client.disconnect());
+    const ends: CloseReason[] = [];
+    client.onDisconnect((_, reason) => void ends.push(reason));
+    await client.connect();
+    return {
+      ends,
+      theirs: async () => (await driver.run<TheirEnd[]>("heartbeat", { server: "theirs" }))[0],
+      ours: () => ({
+        connected: client.isConnected,
+        samples: client.health().latency?.samples ?? 0,
+        latencyMs: client.latencyMs,
+      }),
+    };
+  }
+}
+
+/** `pairs` have to be started before. */
+export function describeHeartbeats(pairs: HeartbeatPairs, on: string): void {
+  describe(`heartbeats ${on}`, () => {
+    test("netconduit's client and our server keep each other alive", async () => {
+      await expectAlive(await pairs.theirClient);
+    });
+
+    test("our client and netconduit's server keep each other alive", async () => {
+      await expectAlive(await pairs.theirServer);
+    });
+  });
+}
+
+/** Waits until each end has had BEATS answers from the other, or one of them has given up, which fails. */
+async function expectAlive({ theirs, ours, ends }: Pair): Promise<void> {
+  let theirEnd = await theirs();
+  while (theirEnd?.connected && ours().connected && (theirEnd.answered < BEATS || ours().samples < BEATS)) {
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
+    theirEnd = await theirs();
+  }
+  expect(ends).toEqual([]);
+  expect(theirEnd?.connected).toBe(true);
+  expect(ours().connected).toBe(true);
+  expect(ours().latencyMs).toBeGreaterThan(0);
+}
+
+function made(pair: Promise<Pair> | null): Promise<Pair> {
+  return pair ?? Promise.reject(new Error("start() was not called"));
+}

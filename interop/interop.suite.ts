@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { describeHeartbeats, HeartbeatPairs } from "./heartbeats.suite.ts";
+import { describeNetconduitClient } from "./netconduit-client/suites.ts";
+import { describeNetconduitServer } from "./netconduit-server/suites.ts";
+import { pythonEnvironment } from "./python-environment.ts";
+import { type InteropSubject, PATIENCE_MS } from "./scene.ts";
+
+/**
+ * Everything that a runtime package must do with netconduit's own Python package at the other end. A test file of a few
+ * lines awaits it. Without Python the suite reports itself skipped, with the reason in its title; with
+ * NETCONDUIT_INTEROP=required it fails instead.
+ */
+export async function describeInterop(subject: InteropSubject): Promise<void> {
+  const environment = await pythonEnvironment();
+  if (environment.python === null) return describeAbsence(subject, environment.reason);
+  const { python, version } = environment;
+  const on = `on ${subject.name} (netconduit ${version})`;
+
+  describe("interop", { timeout: PATIENCE_MS }, () => {
+    const pairs = new HeartbeatPairs(subject, python);
+    beforeAll(() => pairs.start());
+    afterAll(() => pairs.dispose(), PATIENCE_MS);
+
+    describeNetconduitClient(subject, python, on);
+    describeNetconduitServer(subject, python, on);
+    describeHeartbeats(pairs, on);
+  });
+}
+
+function describeAbsence(subject: InteropSubject, reason: string): void {
+  const required = process.env.NETCONDUIT_INTEROP === "required";
+  describe.skipIf(!required)(`interop on ${subject.name} (${required ? "required" : "skipped"}: ${reason})`, () => {
+    test("netconduit can be run", () => {
+      throw new Error(`NETCONDUIT_INTEROP is "required", and netconduit cannot be run: ${reason}`);
+    });
+  });
+}

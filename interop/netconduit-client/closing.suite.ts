@@ -1,0 +1,107 @@
+import { type CloseReason, type Connection, ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { Gathered } from "../gathered.ts";
+import type { Staged } from "../scene.ts";
+import { mebibyte } from "../wire-values.ts";
+import { withMethods } from "./methods.ts";
+import type { ClientScene } from "./scene.ts";
+
+export function describeClosing(staged: Staged<ClientScene>): void {
+  describe("the end", () => {
+    test(
+      "stop() settles with a client connected, and the client sees a clean end",
+      staged(async (scene) => {
+        const reasons = new Gathered<CloseReason>();
+        const server = await scene.listen({}, (made) => made.onClientDisconnect((_, reason) => reasons.add(reason)));
+        const { client } = await scene.logIn(server, {}, ["bye"]);
+        server.onShutdown(() => server.broadcast("bye", { why: "maintenance" }));
+        await server.stop();
+        expect(server.state).toBe("stopped");
+        expect(server.connectionCount).toBe(0);
+        expect(reasons.items).toMatchObject([{ code: ErrorCode.SERVER_STOPPING }]);
+        expect(await scene.message(client, "bye")).toEqual({ why: "maintenance" });
+        await scene.driver.next({ event: "disconnect", client });
+        expect(await scene.driver.run("log")).toEqual([]);
+      }),
+    );
+
+    test(
+      "stop() lets a running call finish, and delivers all that was sent",
+      staged(async (scene) => {
+        const started = new Gathered();
+        const finish = new Gathered();
+        const server = await scene.listen({}, (made) =>
+          made.rpc("slow", async (params) => {
+            started.add(params);
+            await finish.first();
+            return "done";
+          }),
+        );
+        const { client, connection } = await scene.logIn(server, {}, ["blob"]);
+        const call = scene.driver.run("call", { client, method: "slow", params: {} });
+        await started.first();
+        server.onShutdown(() => {
+          for (let n = 0; n < 8; n += 1) connection.send("blob", mebibyte());
+          finish.add(null);
+        });
+        await server.stop();
+        expect(await call).toBe("done");
+        for (let n = 0; n < 8; n += 1) {
+          const blob = (await scene.message(client, "blob")) as Uint8Array;
+          expect(Buffer.compare(blob, mebibyte())).toBe(0);
+        }
+        await scene.driver.next({ event: "disconnect", client });
+      }),
+    );
+
+    test(
+      "a client that disconnects ends its connection cleanly, once, and frees its place at once",
+      staged(async (scene) => {
+        const reasons = new Gathered<CloseReason>();
+        const server = await scene.listen({ maxConnections: 1 }, (made) =>
+          made.onClientDisconnect((_, reason) => reasons.add(reason)),
+        );
+        for (const count of [1, 2, 3]) {
+          // There is place for one: each finds that of the one before it free.
+          const { client } = await scene.logIn(server);
+          await scene.driver.run("disconnect", { client });
+          await reasons.atLeast(count);
+        }
+        const clean = { code: ErrorCode.CONNECTION_CLOSED, byPeer: true };
+        expect(reasons.items).toMatchObject([clean, clean, clean]);
+      }),
+    );
+
+    test(
+      "a client whose process dies frees its place",
+      staged(async (scene) => {
+        const gone = new Gathered<Connection>();
+        const server = await scene.listen({}, (made) => made.onClientDisconnect((connection) => gone.add(connection)));
+        const mortal = await scene.driver.startAnother();
+        scene.defer(() => mortal.kill());
+        await mortal.run("connect", { client: "mortal", options: scene.target(server) });
+        expect(server.connectionCount).toBe(1);
+        await mortal.kill();
+        await gone.first();
+        expect(server.connectionCount).toBe(0);
+      }),
+    );
+
+    test(
+      "a client that reconnects by itself finds the server again after a restart",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { port } = server.address;
+        const { client } = await scene.logIn(server, {
+          reconnect_enabled: true,
+          reconnect_attempts: 0,
+          reconnect_delay: 0.1,
+        });
+        await server.stop();
+        await scene.listen({ port }, withMethods);
+        await scene.driver.next({ event: "reconnect", client });
+        expect(await scene.driver.run("call", { client, method: "add", params: { a: 1, b: 1 } })).toBe(2);
+      }),
+    );
+  });
+}

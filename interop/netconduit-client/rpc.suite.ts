@@ -1,0 +1,124 @@
+import { ErrorCode } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { Gathered } from "../gathered.ts";
+import type { Staged } from "../scene.ts";
+import { withMethods } from "./methods.ts";
+import type { ClientScene } from "./scene.ts";
+
+export function describeRpc(staged: Staged<ClientScene>): void {
+  describe("RPC", () => {
+    test(
+      "a call gets its result",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { client } = await scene.logIn(server);
+        expect(await scene.driver.run("call", { client, method: "add", params: { a: 2, b: 3 } })).toBe(5);
+      }),
+    );
+
+    test(
+      "an error of a handler reaches the caller with its code, message and details",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { client } = await scene.logIn(server);
+        await expect(scene.driver.run("call", { client, method: "refuse", params: {} })).rejects.toMatchObject({
+          type: "RPCError",
+          message: "Not today",
+          code: ErrorCode.PERMISSION_DENIED,
+          details: { weekday: "Monday" },
+        });
+      }),
+    );
+
+    test(
+      "an unforeseen error reaches the caller as INTERNAL without its text, and onError with it",
+      staged(async (scene) => {
+        const errors = new Gathered();
+        const server = await scene.listen({}, (made) => {
+          withMethods(made);
+          made.onError((failure, context) => errors.add([failure.message, context.stage, context.name]));
+        });
+        const { client } = await scene.logIn(server);
+        await expect(scene.driver.run("call", { client, method: "fail", params: {} })).rejects.toMatchObject({
+          type: "RPCError",
+          message: "Internal server error",
+          code: ErrorCode.INTERNAL,
+        });
+        expect(errors.items).toEqual([["the disk is full", "rpc", "fail"]]);
+      }),
+    );
+
+    test(
+      "an unknown method is METHOD_NOT_FOUND",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { client } = await scene.logIn(server);
+        await expect(scene.driver.run("call", { client, method: "nothing", params: {} })).rejects.toMatchObject({
+          type: "RPCError",
+          code: ErrorCode.METHOD_NOT_FOUND,
+        });
+      }),
+    );
+
+    test(
+      "wrong parameters are refused with every field that is wrong",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { client } = await scene.logIn(server);
+        await expect(scene.driver.run("call", { client, method: "add", params: { a: "two" } })).rejects.toMatchObject({
+          type: "RPCError",
+          message: "Validation error in add",
+          code: ErrorCode.VALIDATION,
+          details: {
+            errors: [
+              { field: "a", path: ["a"], code: ErrorCode.INVALID_TYPE },
+              { field: "b", path: ["b"], code: ErrorCode.MISSING_FIELD },
+            ],
+          },
+        });
+      }),
+    );
+
+    test(
+      "a call whose answer nobody awaits runs",
+      staged(async (scene) => {
+        const noted = new Gathered();
+        const server = await scene.listen({}, (made) => made.rpc("note", ({ text }) => noted.add(text)));
+        const { client } = await scene.logIn(server);
+        await scene.driver.run("call_no_wait", { client, method: "note", params: { text: "milk" } });
+        expect(await noted.first()).toBe("milk");
+      }),
+    );
+
+    test(
+      "discovery lists the methods",
+      staged(async (scene) => {
+        const server = await scene.listen({}, withMethods);
+        const { client } = await scene.logIn(server);
+        const methods = await scene.driver.run<{ name: string }[]>("discover", { client });
+        expect(methods.map(({ name }) => name)).toEqual(["add", "echo", "refuse", "fail"]);
+        expect(methods[0]).toEqual({
+          name: "add",
+          description: "Adds two numbers.",
+          parameters: { a: "int", b: "int" },
+          return_type: "float",
+          requires_auth: true,
+        });
+        expect(await scene.driver.run("call", { client, method: "listall", params: {} })).toEqual({
+          methods,
+          count: 4,
+        });
+      }),
+    );
+
+    test(
+      "what the client would never answer fails at once: a call, and a message that asks for a reply",
+      staged(async (scene) => {
+        const server = await scene.listen();
+        const { connection } = await scene.logIn(server);
+        await expect(connection.call("anything", {})).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+        await expect(connection.request("anything")).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+      }),
+    );
+  });
+}

@@ -1,0 +1,87 @@
+import { float64 } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { Gathered } from "../gathered.ts";
+import type { Staged } from "../scene.ts";
+import { longText, mebibyte, wireValues } from "../wire-values.ts";
+import { withMethods } from "./methods.ts";
+import type { ClientScene } from "./scene.ts";
+
+export function describeValues(staged: Staged<ClientScene>): void {
+  describe("values", () => {
+    for (const [name, value] of Object.entries(wireValues)) {
+      test(
+        `${name} arrives unchanged on both sides`,
+        staged(async (scene) => {
+          const received = new Gathered();
+          const server = await scene.listen({}, (made) =>
+            made.rpc("echo", (params) => {
+              received.add(params.value);
+              return params.value;
+            }),
+          );
+          const { client } = await scene.logIn(server);
+          expect(await scene.driver.run("call", { client, method: "echo", params: { value } })).toStrictEqual(value);
+          expect(received.items).toStrictEqual([value]);
+        }),
+      );
+    }
+
+    test(
+      "a whole float arrives as a number, and float64() keeps it one in Python",
+      staged(async (scene) => {
+        const received = new Gathered();
+        const server = await scene.listen({}, (made) =>
+          made.rpc("half", ({ value }) => {
+            received.add(value);
+            return { plain: value, marked: float64(value as number) };
+          }),
+        );
+        const { client } = await scene.logIn(server);
+        const halves = await scene.driver.run("call", { client, method: "half", params: { value: float64(2) } });
+        expect(received.items).toEqual([2]);
+        expect(halves).toEqual({ plain: 2, marked: float64(2) });
+      }),
+    );
+
+    test(
+      "1 MiB of binary data crosses unharmed, in calls and in messages",
+      staged(async (scene) => {
+        const bytes = mebibyte();
+        const received = new Gathered();
+        const server = await scene.listen({}, (made) => {
+          made.rpc("echo", ({ value }) => {
+            received.add(value);
+            return value;
+          });
+        });
+        const { client, connection } = await scene.logIn(server, {}, ["blob"]);
+        const echoed = await scene.driver.run<Uint8Array>("call", { client, method: "echo", params: { value: bytes } });
+        expect(Buffer.compare(echoed, bytes)).toBe(0);
+        expect(Buffer.compare((await received.first()) as Uint8Array, bytes)).toBe(0);
+        connection.send("blob", bytes);
+        expect(Buffer.compare((await scene.message(client, "blob")) as Uint8Array, bytes)).toBe(0);
+      }),
+    );
+
+    for (const [ours, theirs] of [
+      [false, false],
+      [true, false],
+      [false, true],
+      [true, true],
+    ] as const) {
+      test(
+        `with compression ${ours} here and ${theirs} there, a large text crosses, each side compressing as it is set`,
+        staged(async (scene) => {
+          const server = await scene.listen({ enableCompression: ours }, withMethods);
+          const { client, connection } = await scene.logIn(server, { enable_compression: theirs });
+          expect(await scene.driver.run("call", { client, method: "echo", params: { value: longText } })).toBe(
+            longText,
+          );
+          const { bytesReceived, bytesSent } = connection.stats;
+          expect(bytesSent < longText.length).toBe(ours);
+          expect(bytesReceived < longText.length).toBe(theirs);
+        }),
+      );
+    }
+  });
+}
