@@ -5,20 +5,13 @@
  * them, whether a strict TypeScript program compiles against them, whether they load, and whether they agree on their
  * version. Needs no network.
  */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { pack } from "./lib/pack.ts";
 import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, ROOT } from "./lib/packages.ts";
 import { pnpm, run } from "./lib/run.ts";
+import { versionProblems } from "./lib/version-problems.ts";
 
 /** Classes and tables of which a program must never see two, whichever entry or package it has them from. */
 const SHARED = ["ConduitError", "ErrorCode", "RpcError"];
@@ -27,17 +20,6 @@ const problems: string[] = [];
 
 function report(where: string, what: string): void {
   problems.push(`${where}: ${what.trim()}`);
-}
-
-/** Packs a package as for a release and returns the tarball's path. */
-async function pack({ directory, manifest }: LibraryPackage, work: string): Promise<string | null> {
-  const target = join(work, "tarballs", manifest.name.replace("/", "-"));
-  mkdirSync(target, { recursive: true });
-  const { code, output } = await pnpm(["pack", "--pack-destination", target], { cwd: directory });
-  const tarball = code === 0 ? readdirSync(target).find((file) => file.endsWith(".tgz")) : undefined;
-  if (tarball !== undefined) return join(target, tarball);
-  report(manifest.name, `pnpm pack failed\n${output}`);
-  return null;
 }
 
 /** Lays a packed package out as an installation would: unpacked, with the workspace's copies of its dependencies. */
@@ -141,14 +123,17 @@ async function dryRunOnJsr(): Promise<void> {
 
 async function main(): Promise<void> {
   const packages = libraryPackages();
-  problems.push(...manifestProblems(packages));
+  problems.push(...manifestProblems(packages), ...versionProblems());
 
   const work = mkdtempSync(join(tmpdir(), "netconduit-packages-"));
   try {
     const tarballs: [LibraryPackage, string][] = [];
     for (const library of packages) {
-      const tarball = await pack(library, work);
-      if (tarball !== null) tarballs.push([library, tarball]);
+      try {
+        tarballs.push([library, await pack(library, join(work, "tarballs"))]);
+      } catch (error) {
+        report(library.manifest.name, String(error));
+      }
     }
     const underTest = new Set(packages.map(({ manifest }) => manifest.name));
     for (const [library, tarball] of tarballs) await install(library, tarball, work, underTest);

@@ -13,7 +13,7 @@ import { formatDuration, pnpm } from "./lib/run.ts";
 const REPORTS = join(ROOT, "reports");
 
 /** What has to hold before a test is worth running. Output is shown when the step fails. */
-const CHECKS = ["build", "lint", "typecheck", "check-packages"] as const;
+const CHECKS = ["build", "lint", "typecheck", "check-packages", "sizes"] as const;
 
 /** The conformance suites inside the other runtimes; each leaves its report in reports/ too. */
 const RUNTIME_SUITES = [

@@ -43,20 +43,10 @@ export function entryPoints({ manifest }: LibraryPackage): string[] {
     .map((path) => manifest.name + path.slice(1));
 }
 
-/** What is wrong with the manifests: versions that differ, and promises that a package here makes and one breaks. */
+/** What is wrong with the manifests: promises that every package here makes and one breaks. */
 export function manifestProblems(packages: readonly LibraryPackage[], root: string = ROOT): string[] {
   const problems: string[] = [];
-  const versions = new Set(packages.map(({ manifest }) => manifest.version));
-  if (versions.size > 1) {
-    const list = packages.map(({ manifest }) => `${manifest.name} ${manifest.version}`).join(", ");
-    problems.push(`versions differ, and all packages are released together: ${list}`);
-  }
-  for (const { directory, manifest } of packages) {
-    const deno = join(directory, "deno.json");
-    const published = existsSync(deno) ? (JSON.parse(readFileSync(deno, "utf8")) as { version: string }).version : null;
-    if (published !== null && published !== manifest.version) {
-      problems.push(`${manifest.name}: deno.json says version ${published}, package.json ${manifest.version}`);
-    }
+  for (const { manifest } of packages) {
     const expected = { type: "module", license: "MIT", sideEffects: false } as const;
     for (const [key, value] of Object.entries(expected)) {
       const actual = manifest[key as keyof typeof expected];

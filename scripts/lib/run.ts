@@ -16,8 +16,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** `capture` (default) collects the output; `show` passes it through to this process's terminal. */
   readonly output?: "capture" | "show";
-  /** Environment variables to add. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Environment variables to add, or to remove where the value is undefined. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Runs a command to its end. Never rejects: what fails to start has code 1 and says so in `output`. */
@@ -43,10 +43,15 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
 }
 
-/** Runs pnpm: the one that started this script, or the one on the PATH when it was started without. */
-export function pnpm(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+/** The pnpm that started this script, or the one on the PATH when it was started without. */
+export function pnpmCommand(): string {
   const starter = process.env.npm_execpath ?? "";
-  return run(/^pnpm(\.exe)?$/.test(basename(starter)) ? starter : "pnpm", args, options);
+  return /^pnpm(\.exe)?$/.test(basename(starter)) ? starter : "pnpm";
+}
+
+/** Runs pnpm. */
+export function pnpm(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return run(pnpmCommand(), args, options);
 }
 
 /** Milliseconds for people: `840 ms`, `3.2 s`. */

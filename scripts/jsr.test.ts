@@ -1,0 +1,54 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type PublishedFiles, publishToStandIn } from "./lib/jsr-stand-in.ts";
+import { libraryPackages, ROOT } from "./lib/packages.ts";
+
+const { version } = libraryPackages()[0]!.manifest;
+
+let published: ReadonlyMap<string, PublishedFiles>;
+
+beforeAll(async () => {
+  published = await publishToStandIn(ROOT);
+}, 60_000);
+
+/** Every specifier that the sources of a published package import from elsewhere. */
+function foreignImports(files: PublishedFiles): string[] {
+  const specifiers = new Set<string>();
+  for (const [file, text] of files) {
+    if (!file.endsWith(".ts")) continue;
+    for (const [, specifier] of text.matchAll(/^(?:import|export|\}).*?\bfrom "([^."][^"]*)";$/gm)) {
+      specifiers.add(specifier!);
+    }
+  }
+  return [...specifiers].sort();
+}
+
+test("JSR gets the core and the Deno package", () => {
+  expect([...published.keys()].sort()).toEqual(["@netconduit/core", "@netconduit/deno"]);
+});
+
+describe.each(["@netconduit/core", "@netconduit/deno"])("what JSR gets of %s", (name) => {
+  test("has the licence, the README, this version, and sources alone", () => {
+    const files = published.get(name)!;
+    expect(files.get("LICENSE")).toBe(readFileSync(join(ROOT, "LICENSE"), "utf8"));
+    expect(files.get("README.md")).toContain(name);
+    expect(JSON.parse(files.get("deno.json")!)).toMatchObject({ name, version });
+    const others = [...files.keys()].filter((file) => !/^src\/[a-z0-9/-]+(\.d)?\.ts$/.test(file));
+    expect(others.sort()).toEqual(["LICENSE", "README.md", "deno.json"]);
+    expect([...files.keys()].filter((file) => file.includes("test"))).toEqual([]);
+  });
+});
+
+test("the core imports its two dependencies from npm, and nothing else", () => {
+  const names = foreignImports(published.get("@netconduit/core")!).map((specifier) => specifier.replace(/@\^.*$/, ""));
+  expect(names).toEqual(["npm:@msgpack/msgpack", "npm:valibot"]);
+});
+
+test("the Deno package imports the core from JSR, in this version, and else only what Deno brings", () => {
+  const imports = foreignImports(published.get("@netconduit/deno")!);
+  expect(imports.filter((specifier) => !specifier.startsWith("node:"))).toEqual([
+    `jsr:@netconduit/core@^${version}`,
+    `jsr:@netconduit/core@^${version}/adapter`,
+  ]);
+});

@@ -1,0 +1,107 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { type LibraryPackage, ROOT } from "./packages.ts";
+
+/** What one entry costs who bundles all of it: bytes, minified and gzipped. */
+export interface EntrySize {
+  /** The code of this repository alone; a runtime's package includes the core. */
+  readonly own: number;
+  /** With `@msgpack/msgpack` and `valibot`, unless the program has them anyway. */
+  readonly withDependencies: number;
+}
+
+/** Entry (`@netconduit/core/adapter`) → size. */
+export type Sizes = Readonly<Record<string, EntrySize>>;
+
+/** How much an entry may grow beyond what `pnpm sizes --update` found. */
+const ROOM = 1.03;
+
+/** The built file behind an entry of a package's exports. */
+function builtFile({ directory, manifest }: LibraryPackage, path: string): string {
+  const target = manifest.exports?.[path];
+  const file = join(directory, typeof target === "string" ? target : (target?.default ?? ""));
+  if (!existsSync(file)) throw new Error(`${manifest.name} is not built: run "pnpm build" first`);
+  return file;
+}
+
+async function bundledBytes(file: string, external: readonly string[]): Promise<number> {
+  const { outputFiles } = await build({
+    entryPoints: [file],
+    absWorkingDir: ROOT,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    target: "es2023",
+    external: ["node:*", ...external],
+    write: false,
+    logLevel: "silent",
+  });
+  return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
+}
+
+/** Bundles every entry of the packages from `dist/`. */
+export async function measureSizes(packages: readonly LibraryPackage[]): Promise<Sizes> {
+  const ours = new Set(packages.map(({ manifest }) => manifest.name));
+  const dependencies = packages.flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {}));
+  const foreign = [...new Set(dependencies)].filter((name) => !ours.has(name));
+  const sizes: Record<string, EntrySize> = {};
+  for (const library of packages) {
+    for (const path of Object.keys(library.manifest.exports ?? {})) {
+      if (path === "./package.json") continue;
+      const file = builtFile(library, path);
+      sizes[library.manifest.name + path.slice(1)] = {
+        own: await bundledBytes(file, foreign),
+        withDependencies: await bundledBytes(file, []),
+      };
+    }
+  }
+  return sizes;
+}
+
+/** Limits that leave the measured sizes a little room, in whole hundreds of bytes. */
+export function limitsFor(sizes: Sizes): Sizes {
+  const limit = (bytes: number): number => Math.ceil((bytes * ROOM) / 100) * 100;
+  return Object.fromEntries(
+    Object.entries(sizes).map(([entry, { own, withDependencies }]) => [
+      entry,
+      { own: limit(own), withDependencies: limit(withDependencies) },
+    ]),
+  );
+}
+
+/** Entries above their limit, without one, or with a limit for nothing. */
+export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
+  const problems: string[] = [];
+  for (const [entry, size] of Object.entries(sizes)) {
+    const limit = limits[entry];
+    if (limit === undefined) {
+      problems.push(`${entry}: sizes.json has no limit for it`);
+      continue;
+    }
+    for (const kind of ["own", "withDependencies"] as const) {
+      if (size[kind] <= limit[kind]) continue;
+      problems.push(`${entry}: ${size[kind]} bytes (${kind}) exceed the limit of ${limit[kind]} in sizes.json`);
+    }
+  }
+  for (const entry of Object.keys(limits)) {
+    if (sizes[entry] === undefined)
+      problems.push(`${entry}: sizes.json has a limit for it, and there is no such entry`);
+  }
+  return problems;
+}
+
+/** The sizes as a table for people; limits in parentheses. */
+export function formatSizes(sizes: Sizes, limits: Sizes): string {
+  const rows = Object.entries(sizes).map(([entry, size]) => {
+    const cell = (kind: keyof EntrySize): string =>
+      `${size[kind]} (${limits[entry]?.[kind] ?? "no limit"})`.padStart(18);
+    return `${entry.padEnd(26)}${cell("own")}${cell("withDependencies")}`;
+  });
+  const columns = ["own (limit)", "with deps (limit)"].map((title) => title.padStart(18));
+  const head = "bytes, minified + gzipped".padEnd(26) + columns.join("");
+  return [head, ...rows].join("\n");
+}

@@ -1,0 +1,22 @@
+/**
+ * `pnpm sizes`: what the packages weigh, minified and gzipped, against the limits in sizes.json; fails above one. Run
+ * it after `pnpm build`. `pnpm sizes --update` sets the limits about 3 % above what it finds.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { libraryPackages, ROOT } from "./lib/packages.ts";
+import { formatSizes, limitsFor, measureSizes, type Sizes, sizeProblems } from "./lib/sizes.ts";
+
+const LIMITS = join(ROOT, "sizes.json");
+
+const sizes = await measureSizes(libraryPackages());
+if (process.argv.includes("--update")) writeFileSync(LIMITS, `${JSON.stringify(limitsFor(sizes), null, 2)}\n`);
+
+const limits = JSON.parse(readFileSync(LIMITS, "utf8")) as Sizes;
+console.log(formatSizes(sizes, limits));
+
+const problems = sizeProblems(sizes, limits);
+if (problems.length > 0) {
+  console.error(`\n${problems.join("\n")}\nIf the growth is worth it: pnpm sizes --update`);
+  process.exitCode = 1;
+}
