@@ -1,11 +1,10 @@
-/** Which side of a connection one is. */
-export type Role = "client" | "server";
+import { SocketErrors } from "@netconduit/core/adapter";
 
 /**
  * The `code` of one of Bun's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. Resolver errors lose their prefix
  * (`DNS_ENOTFOUND`); TLS errors, all of them `EPROTO`, are told apart as Node does (`ERR_SSL_WRONG_VERSION_NUMBER`).
  */
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== "string") return "";
   if (code === "EPROTO" && error instanceof Error) {
@@ -15,9 +14,10 @@ export function codeOf(error: unknown): string {
   return code.startsWith("DNS_") ? code.slice(4) : code;
 }
 
-/** `host:port` with IPv6 hosts in brackets, or the path of a Unix socket. */
-export function endpointName(end: { path?: string | undefined; host?: string; port?: number }): string {
-  if (end.path !== undefined) return end.path;
-  const host = end.host ?? "";
-  return `${host.includes(":") ? `[${host}]` : host}:${end.port ?? 0}`;
+/** Bun's errors as the library's. */
+export const errors: SocketErrors = new SocketErrors(codeOf);
+
+/** An error as Bun might have made it, with a code. */
+export function codedError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }

@@ -1,13 +1,18 @@
-import { type ByteStream, ConduitError, type ConnectTarget, ErrorCode } from "@netconduit/core/adapter";
+import {
+  abortError,
+  type ByteStream,
+  type ConnectTarget,
+  clientFacts,
+  endpointName,
+  TLS_CUT_OFF,
+  tcpEnds,
+} from "@netconduit/core/adapter";
 import type { TLSOptions } from "bun";
-import { endpointName } from "./bun-error.ts";
+import { errors } from "./bun-error.ts";
 import { mayFareBetter, resolveHost } from "./resolve-host.ts";
-import { connectError } from "./socket-error.ts";
 import { type EventSocket, type SocketEvents, socketHandler } from "./socket-events.ts";
 import { SocketStream } from "./socket-stream.ts";
-import { tcpAddresses } from "./tcp-addresses.ts";
 import { materialError, serverIdentityError, tlsClientOptions, tlsInfo } from "./tls.ts";
-import { clientHandshakeError, refusedCertificateError } from "./tls-error.ts";
 
 /**
  * Connects over TCP or a Unix socket, with TLS if the target says so. Aborting drops the socket, at the latest when it
@@ -29,7 +34,7 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
       if (last || !mayFareBetter((error as Error).cause)) throw error;
     }
   }
-  throw connectError(new Error("no address"), where);
+  throw errors.connect(new Error("no address"), where);
 }
 
 /** What to connect to, one after the other. Without a family Bun resolves the name itself and tries both at a time. */
@@ -38,7 +43,7 @@ async function candidates(target: ConnectTarget, where: string): Promise<readonl
   try {
     return await resolveHost(target.host, target.family);
   } catch (cause) {
-    throw connectError(cause, where);
+    throw errors.connect(cause, where);
   }
 }
 
@@ -72,7 +77,8 @@ class Attempt implements SocketEvents {
         allowHalfOpen: true,
         ...(secure === null ? {} : { tls: secure }),
       };
-      const onFailure = (cause: unknown): void => this.#fail(materialError(cause) ?? connectError(cause, this.#where));
+      const onFailure = (cause: unknown): void =>
+        this.#fail(materialError(cause) ?? errors.connect(cause, this.#where));
       try {
         // What comes of it, the events say; the promise alone knows why there was no socket.
         const opening =
@@ -95,15 +101,7 @@ class Attempt implements SocketEvents {
     const { tls, host } = this.#target;
     const cause = serverIdentityError(socket, success, authorizationError, tls?.serverName ?? host);
     if (cause === null) this.#ready(socket);
-    else this.#fail(clientHandshakeError(cause, this.#where));
-  }
-
-  received(): void {
-    // On TLS nothing comes before the handshake, and else the stream is there from the first moment.
-  }
-
-  writable(): void {
-    // There is nothing to write.
+    else this.failed(cause);
   }
 
   ended(): void {
@@ -112,16 +110,20 @@ class Attempt implements SocketEvents {
   }
 
   failed(cause: Error): void {
-    this.#fail(clientHandshakeError(cause, this.#where));
+    // A server that hangs up is reported as one that resets. What has no code is about TLS too.
+    const code = errors.codeOf(cause) || "ERR_TLS_UNKNOWN";
+    const name = code === "ECONNRESET" ? TLS_CUT_OFF : code;
+    this.#fail(errors.clientHandshake(cause, this.#where, { name }));
   }
 
   gone(cause: Error | undefined): void {
-    this.#fail(connectError(cause ?? new Error("the socket was closed"), this.#where));
+    this.#fail(errors.connect(cause ?? new Error("the socket was closed"), this.#where));
   }
 
   #ready(socket: EventSocket): void {
     try {
-      const stream = streamOf(socket, this.#target, this.#where);
+      const tls = this.#target.tls === null ? null : tlsInfo(socket);
+      const stream = new SocketStream(socket, clientFacts(this.#target, this.#where, tcpEnds(socket), tls));
       this.#settle();
       this.#resolve(stream);
     } catch (error) {
@@ -141,32 +143,4 @@ class Attempt implements SocketEvents {
     this.#settled = true;
     this.#signal.removeEventListener("abort", this.#onAbort);
   }
-}
-
-function streamOf(socket: EventSocket, target: ConnectTarget, where: string): ByteStream {
-  const addresses =
-    target.path === undefined
-      ? tcpAddresses(socket)
-      : ({
-          local: { kind: "unix", path: "" },
-          remote: { kind: "unix", path: target.path },
-        } as const);
-  if (addresses === null) {
-    throw new ConduitError(ErrorCode.CONNECTION_RESET, `Cannot connect to ${where}: the peer closed it at once`);
-  }
-  const tls = target.tls === null ? null : tlsInfo(socket);
-  if (tls !== null && !tls.peerVerified) {
-    throw new ConduitError(ErrorCode.TLS_UNTRUSTED, `TLS handshake with ${where} failed: the server is not verified`);
-  }
-  // In TLS 1.3 a client's handshake is done before the server has looked at its certificate, and Bun's and Node's
-  // servers refuse one by hanging up, without an alert.
-  const silentEnd =
-    target.tls?.cert === undefined ? undefined : (cause?: Error) => refusedCertificateError(where, cause);
-  return new SocketStream(socket, { ...addresses, tls, role: "client", highWaterMark: target.bufferSize, silentEnd });
-}
-
-function abortError(signal: AbortSignal, where: string): ConduitError {
-  const cause: unknown = signal.reason;
-  if (cause instanceof ConduitError) return cause;
-  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
 }

@@ -1,70 +1,32 @@
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
 import { checkServerIdentity } from "node:tls";
 import {
-  ConduitError,
-  ErrorCode,
+  addressFamily,
+  type ConduitError,
+  demandsClientCertificate,
+  loadTlsMaterial,
   type TlsClientOptions,
   type TlsInfo,
+  type TlsMaterial,
   type TlsServerOptions,
+  unusableMaterialError,
 } from "@netconduit/core/adapter";
 import type { TLSOptions } from "bun";
+import { codedError } from "./bun-error.ts";
 import type { EventSocket } from "./socket-events.ts";
 
 /** Older protocols are broken; what cannot speak 1.2 does not get in. Bun has no option for it: see `protocolError`. */
 const PROTOCOLS = ["TLSv1.2", "TLSv1.3"];
-/** A client that has not finished its TLS handshake by then is dropped. As long as a client has for the login. */
-export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/**
- * PEM text as it is, anything else read as a file.
- * @throws ConduitError INVALID_CONFIG when there is no such file, or no PEM of that kind in it.
- */
-async function loadPem(value: string, option: string, label: RegExp): Promise<string> {
-  let pem = value;
-  let source = "the given text";
-  if (!value.includes("-----BEGIN")) {
-    source = `file "${value}"`;
-    try {
-      pem = await readFile(value, "utf8");
-    } catch (cause) {
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, `Cannot read ${option} from ${source}: ${String(cause)}`, {
-        cause,
-      });
-    }
-  }
-  // A `ca` without a certificate would trust nobody, or the public roots: that must not pass.
-  if (!label.test(pem)) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `${option}: no ${label.source} found in ${source}`);
-  }
-  return pem;
-}
-
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/;
-
-async function loadMaterial(options: {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}): Promise<TLSOptions> {
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    const [given, missing] = options.key === undefined ? ["cert", "key"] : ["key", "cert"];
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `tls.${given} is given without tls.${missing}`);
-  }
-  const material: TLSOptions = {};
-  if (options.ca !== undefined) material.ca = await loadPem(options.ca, "tls.ca", CERTIFICATE);
-  if (options.cert !== undefined) material.cert = await loadPem(options.cert, "tls.cert", CERTIFICATE);
-  if (options.key !== undefined) material.key = await loadPem(options.key, "tls.key", PRIVATE_KEY);
-  return material;
+function loadMaterial(options: TlsClientOptions): Promise<TlsMaterial> {
+  return loadTlsMaterial(options, (path) => readFile(path, "utf8"));
 }
 
 /** What `Bun.listen` or `Bun.connect` threw over unusable TLS material, or null if it threw over something else. */
 export function materialError(cause: unknown): ConduitError | null {
+  // The bare code: to `codeOf`, a failed handshake looks much the same.
   const code = (cause as { code?: unknown } | null)?.code;
-  if (typeof code !== "string" || !/^ERR_(OSSL|BORINGSSL|SSL|TLS)/.test(code)) return null;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new ConduitError(ErrorCode.INVALID_CONFIG, `tls.cert, tls.key or tls.ca is not usable: ${reason}`, { cause });
+  return typeof code === "string" && /^ERR_(OSSL|BORINGSSL|SSL|TLS)/.test(code) ? unusableMaterialError(cause) : null;
 }
 
 /**
@@ -72,10 +34,7 @@ export function materialError(cause: unknown): ConduitError | null {
  * @throws ConduitError INVALID_CONFIG
  */
 export async function tlsServerOptions(options: TlsServerOptions): Promise<TLSOptions> {
-  const required = options.requireClientCertificate === true;
-  if (required && options.ca === undefined) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "tls.requireClientCertificate is true but tls.ca is not given");
-  }
+  const required = demandsClientCertificate(options);
   return {
     ...(await loadMaterial(options)),
     requestCert: options.ca !== undefined,
@@ -96,7 +55,7 @@ export async function tlsClientOptions(options: TlsClientOptions, host: string):
     // takes empty options for no TLS at all.
     rejectUnauthorized: true,
     // SNI carries names only (RFC 6066); an IP address is verified all the same.
-    ...(isIP(name) === 0 ? { serverName: name } : {}),
+    ...(addressFamily(name) === 0 ? { serverName: name } : {}),
   };
 }
 
@@ -120,9 +79,7 @@ export function serverIdentityError(
 export function protocolError(socket: EventSocket): Error | null {
   const protocol = socket.getTLSVersion();
   if (PROTOCOLS.includes(protocol)) return null;
-  return Object.assign(new Error(`${protocol ?? "no TLS"} is not one of ${PROTOCOLS.join(", ")}`), {
-    code: "ERR_TLS_PROTOCOL_VERSION",
-  });
+  return codedError("ERR_TLS_PROTOCOL_VERSION", `${protocol ?? "no TLS"} is not one of ${PROTOCOLS.join(", ")}`);
 }
 
 /** Facts about `socket`, whose handshake is done. */

@@ -1,5 +1,39 @@
 /** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
 
+export {
+  addressFamily,
+  addressName,
+  type Ends,
+  endpointName,
+  type Role,
+  tcpAddress,
+  tcpEnds,
+  unixEnds,
+} from "./adapter/addresses.ts";
+export { boundedInflate, type InflateSync, plainBytes } from "./adapter/bounded-inflate.ts";
+export { ACCESS_DENIED, TLS_CUT_OFF, TLS_HANDSHAKE_TIMEOUT } from "./adapter/error-codes.ts";
+export { bindUnixSocket, listenAddress, type UnixSocketFiles } from "./adapter/listen-address.ts";
+export {
+  abortError,
+  clientCertificateError,
+  goneError,
+  handshakesFullError,
+  messageOf,
+  type SilentEnd,
+  SocketErrors,
+} from "./adapter/socket-errors.ts";
+export { SocketStreamBase } from "./adapter/socket-stream-base.ts";
+export { clientFacts, type StreamFacts, serverFacts } from "./adapter/stream-facts.ts";
+export {
+  demandsClientCertificate,
+  loadTlsMaterial,
+  refusesClientCertificate,
+  TLS_HANDSHAKE_TIMEOUT_MS,
+  type TlsMaterial,
+  tlsConfigError,
+  unusableMaterialError,
+} from "./adapter/tls-material.ts";
+export { MAX_TIMER_MS, TurnEnd } from "./adapter/turn-end.ts";
 export type {
   Address,
   ByteSink,

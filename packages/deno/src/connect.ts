@@ -1,10 +1,16 @@
-import { type ByteStream, ConduitError, type ConnectTarget, ErrorCode } from "@netconduit/core/adapter";
-import { resolve } from "./addresses.ts";
-import { endpointName } from "./deno-error.ts";
-import { connectError } from "./socket-error.ts";
-import { SocketStream } from "./socket-stream.ts";
-import { type TlsClientMaterial, tlsClientOptions, tlsInfo } from "./tls.ts";
-import { clientHandshakeError, refusedCertificateError } from "./tls-error.ts";
+import {
+  abortError,
+  type ByteStream,
+  type ConduitError,
+  type ConnectTarget,
+  clientFacts,
+  endpointName,
+  tlsConfigError,
+} from "@netconduit/core/adapter";
+import { errors } from "./deno-error.ts";
+import { resolve } from "./resolve.ts";
+import { closeQuietly, endsOf, SocketStream } from "./socket-stream.ts";
+import { noUnixTls, type TlsClientMaterial, tlsClientOptions, tlsInfo } from "./tls.ts";
 
 /**
  * Connects over TCP or a Unix socket, with TLS if the target says so. Aborting closes the socket.
@@ -15,21 +21,12 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
   const where = endpointName(target);
   const { tls } = target;
   if (signal.aborted) throw abortError(signal, where);
-  if (tls !== null && target.path !== undefined) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `tls: Deno has no TLS over Unix sockets (path ${target.path})`);
-  }
+  if (tls !== null) noUnixTls(target.path);
   const secure = tls === null ? null : await tlsClientOptions(tls, target.host);
   const attempt = new Attempt(signal, where);
   try {
     const conn = await dial(target, secure, attempt);
-    // In TLS 1.3 a client's handshake is done before the server has looked at its certificate.
-    const refused = secure?.pair ? (cause?: unknown) => refusedCertificateError(where, cause) : undefined;
-    return new SocketStream(conn, {
-      tls: secure === null ? null : tlsInfo("client"),
-      role: "client",
-      bufferSize: target.bufferSize,
-      silentEnd: refused,
-    });
+    return new SocketStream(conn, clientFacts(target, where, endsOf(conn), secure === null ? null : tlsInfo("client")));
   } catch (cause) {
     attempt.close();
     throw cause;
@@ -60,16 +57,18 @@ async function dialWithCertificate(
 ): Promise<Deno.Conn> {
   if (target.family !== 0 && hostname !== (await attempt.waits(resolve(hostname, target.family)))) {
     const message = `family: with a client certificate (tls.cert) Deno cannot be told to use IPv${target.family} for ${hostname}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    throw tlsConfigError(message);
   }
   return await handshaken(Deno.connectTls({ hostname, port: target.port, caCerts, cert, key }), attempt);
 }
 
 async function handshaken(opening: Promise<Deno.TlsConn>, attempt: Attempt): Promise<Deno.Conn> {
   const conn = await attempt.opens(opening);
-  await attempt.waits(conn.handshake(), (cause) => clientHandshakeError(cause, attempt.where));
+  await attempt.waits(conn.handshake(), (cause, where) => errors.clientHandshake(cause, where));
   return conn;
 }
+
+type Explain = (cause: unknown, where: string) => ConduitError;
 
 /** One attempt to connect: what it waits for ends when the signal aborts, and nothing it opened stays behind. */
 class Attempt {
@@ -105,22 +104,17 @@ class Attempt {
   }
 
   /** Waits for `step`; what it fails with is turned into an error of the library. */
-  async waits<T>(step: Promise<T>, explain: (cause: unknown) => ConduitError | null = () => null): Promise<T> {
+  async waits<T>(step: Promise<T>, explain: Explain = (cause, where) => errors.connect(cause, where)): Promise<T> {
     const explained = step.catch((cause: unknown) => {
-      throw this.signal.aborted
-        ? abortError(this.signal, this.where)
-        : (explain(cause) ?? connectError(cause, this.where));
+      throw this.signal.aborted ? abortError(this.signal, this.where) : explain(cause, this.where);
     });
     return await Promise.race([explained, this.#aborted]);
   }
 
   close(): void {
     this.#closed = true;
-    try {
-      this.#conn?.close();
-    } catch {
-      // `startTls` took the connection over, or Deno has closed it already.
-    }
+    // `startTls` may have taken it over.
+    if (this.#conn !== null) closeQuietly(this.#conn);
   }
 
   over(): void {
@@ -130,10 +124,4 @@ class Attempt {
 
 function ignore(): void {
   // Whoever waits is told.
-}
-
-function abortError(signal: AbortSignal, where: string): ConduitError {
-  const cause: unknown = signal.reason;
-  if (cause instanceof ConduitError) return cause;
-  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
 }

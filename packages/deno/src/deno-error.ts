@@ -1,30 +1,52 @@
-/** The `code` of one of Deno's errors (`"ECONNRESET"`), or `""`: failed look-ups and TLS errors have none. */
-export function codeOf(error: unknown): string {
+import { ACCESS_DENIED, messageOf, SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
+
+/**
+ * For errors without a code: their class, the words they begin with or contain, and the name the core knows them by.
+ * TLS errors are rustls's, whose variants Deno prints. The first match counts.
+ */
+const names: readonly (readonly [name: string | null, words: RegExp, code: string])[] = [
+  ["NotCapable", /^/, ACCESS_DENIED],
+  ["UnexpectedEof", /^/, TLS_CUT_OFF],
+  ["ConnectionReset", /^/, "ECONNRESET"],
+  ["ConnectionAborted", /^/, "ECONNABORTED"],
+  ["BrokenPipe", /^/, "EPIPE"],
+  // What our own check of the server's certificate says.
+  [
+    null,
+    /^invalid peer certificate: .*(?:not valid for (?:any )?name|NotValidForName)/,
+    "ERR_TLS_CERT_ALTNAME_INVALID",
+  ],
+  [null, /^invalid peer certificate: .*(?:expired|not valid yet|NotValidYet|not yet valid)/i, "CERT_HAS_EXPIRED"],
+  [null, /^invalid peer certificate/, "CERT_UNTRUSTED"],
+  // The first bytes are no TLS record.
+  [
+    null,
+    /^received corrupt message of type (?:InvalidContentType|UnknownProtocolVersion)|^InvalidContentType/,
+    "ERR_SSL_WRONG_VERSION_NUMBER",
+  ],
+  ["InvalidData", /^/, "ERR_TLS_INVALID_DATA"],
+  // The system's own resolver fails without a code, Deno's DNS client with the class NotFound.
+  [null, /lookup address|No such host|no records? found|has no IPv[46] address|resolve/i, "ENOTFOUND"],
+];
+
+/** The name by which the core knows one of Deno's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. */
+function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : "";
+  if (typeof code === "string") return code;
+  if (!(error instanceof Error)) return "";
+  const alert = /^received fatal alert: (\w+)/.exec(error.message)?.[1];
+  // `UnknownCA` is OpenSSL's `UNKNOWN_CA`.
+  if (alert !== undefined) return `ERR_SSL_ALERT_${alert.replace(/([a-z])(?=[A-Z])/g, "$1_").toUpperCase()}`;
+  for (const [name, words, known] of names) {
+    if ((name === null || name === error.name) && words.test(messageOf(error))) return known;
+  }
+  return "";
 }
 
-/** The class of one of Deno's errors (`"ConnectionReset"`, `"NotCapable"`), or `""`. */
-export function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : "";
-}
-
-/** What an error says. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
+/** Deno's errors as the library's. */
+export const errors: SocketErrors = new SocketErrors(codeOf);
 
 /** Whether Deno has not been permitted to do it: no `--allow-net`, `--allow-read` or `--allow-write` that covers it. */
 export function isPermissionError(error: unknown): boolean {
-  return error instanceof Deno.errors.NotCapable;
+  return errors.codeOf(error) === ACCESS_DENIED;
 }
-
-/** `host:port` with IPv6 hosts in brackets, or the path of a Unix socket. */
-export function endpointName(end: { path?: string | undefined; host?: string; port?: number }): string {
-  if (end.path !== undefined) return end.path;
-  const host = end.host ?? "";
-  return `${host.includes(":") ? `[${host}]` : host}:${end.port ?? 0}`;
-}
-
-/** Which side of a connection one is. */
-export type Role = "client" | "server";

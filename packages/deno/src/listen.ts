@@ -1,11 +1,25 @@
-import { ConduitError, ErrorCode, type ListenEvents, type Listener, type ListenTarget } from "@netconduit/core/adapter";
-import { addressFamily, addressOf, resolve } from "./addresses.ts";
-import { codeOf, endpointName, isPermissionError } from "./deno-error.ts";
-import { addressName, connectError, listenError } from "./socket-error.ts";
-import { SocketStream } from "./socket-stream.ts";
-import { type KeyPair, TLS_HANDSHAKE_TIMEOUT_MS, tlsInfo, tlsServerOptions } from "./tls.ts";
-import { handshakeTimeoutError, serverHandshakeError } from "./tls-error.ts";
-import { removeStaleSocket } from "./unix-socket.ts";
+import {
+  ACCESS_DENIED,
+  addressName,
+  bindUnixSocket,
+  type ConduitError,
+  endpointName,
+  goneError,
+  handshakesFullError,
+  type ListenEvents,
+  type Listener,
+  type ListenTarget,
+  listenAddress,
+  serverFacts,
+  TLS_HANDSHAKE_TIMEOUT,
+  TLS_HANDSHAKE_TIMEOUT_MS,
+  type UnixSocketFiles,
+  unusableMaterialError,
+} from "@netconduit/core/adapter";
+import { errors } from "./deno-error.ts";
+import { resolve } from "./resolve.ts";
+import { closeQuietly, endsOf, SocketStream } from "./socket-stream.ts";
+import { type KeyPair, noUnixTls, tlsInfo, tlsServerOptions } from "./tls.ts";
 
 /** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
 const BACKLOG = 4096;
@@ -22,52 +36,34 @@ export async function listen(
   events: ListenEvents,
   handshakeTimeoutMs: number = TLS_HANDSHAKE_TIMEOUT_MS,
 ): Promise<Listener> {
-  const where = endpointName(target);
-  if (target.path !== undefined && target.tls !== null) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `tls: Deno has no TLS over Unix sockets (path ${target.path})`);
-  }
+  const { path, port } = target;
+  if (target.tls !== null) noUnixTls(path);
   const pair = target.tls === null ? null : await tlsServerOptions(target.tls);
-  const listener = await bound(target, pair, where);
+  if (path !== undefined) {
+    const bind = (): Deno.Listener => Deno.listen({ transport: "unix", path });
+    return new Acceptor(await bindUnixSocket(path, bind, files, errors), target, events, handshakeTimeoutMs);
+  }
+  const options = { hostname: await listenAddress(target, resolve, errors), port, tcpBacklog: BACKLOG };
+  let listener: Deno.Listener;
+  try {
+    listener = pair === null ? Deno.listen(options) : Deno.listenTls({ ...options, ...pair });
+  } catch (cause) {
+    throw listenFailure(cause, target, pair);
+  }
   return new Acceptor(listener, target, events, handshakeTimeoutMs);
 }
 
-async function bound(target: ListenTarget, pair: KeyPair | null, where: string): Promise<Deno.Listener> {
-  const { path, port } = target;
-  if (path !== undefined) {
-    try {
-      return Deno.listen({ transport: "unix", path });
-    } catch (cause) {
-      if (codeOf(cause) !== "EADDRINUSE") throw listenError(cause, where);
-    }
-    await removeStaleSocket(path);
-  }
-  try {
-    if (path !== undefined) return Deno.listen({ transport: "unix", path });
-    const hostname = await listenAddress(target, where);
-    const options = { hostname, port, tcpBacklog: BACKLOG };
-    return pair === null ? Deno.listen(options) : Deno.listenTls({ ...options, ...pair });
-  } catch (cause) {
-    if (cause instanceof ConduitError) throw cause;
-    // Errors about key and certificate are Deno's only ones here that the system has no code for.
-    if (pair === null || codeOf(cause) !== "" || isPermissionError(cause)) throw listenError(cause, where);
-    const message = `tls.cert or tls.key is not usable: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message, { cause });
-  }
+function listenFailure(cause: unknown, target: ListenTarget, pair: KeyPair | null): ConduitError {
+  // Errors about key and certificate are Deno's only ones here that the system has no code for.
+  const ofSystem = (cause as { code?: unknown } | null)?.code !== undefined || errors.codeOf(cause) === ACCESS_DENIED;
+  return pair === null || ofSystem ? errors.listen(cause, endpointName(target)) : unusableMaterialError(cause);
 }
 
-async function listenAddress({ host, ipv6 }: ListenTarget, where: string): Promise<string> {
-  const family = ipv6 ? 6 : 4;
-  const kind = addressFamily(host);
-  if (kind !== 0 && kind !== family) {
-    const message = `Cannot listen on ${where}: host is an IPv${kind} address but ipv6 is ${ipv6}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
-  try {
-    return await resolve(host, family);
-  } catch (cause) {
-    throw listenError(cause, where);
-  }
-}
+const files: UnixSocketFiles = {
+  isSocket: async (path) => (await Deno.lstat(path)).isSocket,
+  knock: async (path) => (await Deno.connect({ transport: "unix", path })).close(),
+  remove: (path) => Deno.remove(path),
+};
 
 /** Accepts connections and turns them into streams, once their TLS handshake is done. */
 class Acceptor implements Listener {
@@ -115,7 +111,7 @@ class Acceptor implements Listener {
       } catch (cause) {
         if (this.#closing !== null) return;
         // The listener goes on, and so does the process.
-        this.#events.failed(connectError(cause, `a client of ${endpointName(this.#target)}`));
+        this.#events.failed(errors.connect(cause, `a client of ${endpointName(this.#target)}`));
         await new Promise<void>((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
       }
     }
@@ -123,17 +119,23 @@ class Acceptor implements Listener {
 
   #ready(conn: Deno.Conn): void {
     if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-    const tls = this.#target.tls === null ? null : tlsInfo("server");
-    this.#events.accepted(new SocketStream(conn, { tls, role: "server", bufferSize: this.#target.bufferSize }));
+    const facts = serverFacts(this.#target, endsOf(conn), this.#target.tls === null ? null : tlsInfo("server"));
+    if (facts !== null) this.#events.accepted(new SocketStream(conn, facts));
+    else this.#drop(conn, goneError("A client was gone before it was accepted"));
+  }
+
+  #drop(conn: Deno.Conn, error: ConduitError): void {
+    closeQuietly(conn);
+    if (this.#closing === null) this.#events.failed(error);
   }
 
   /** Never rejects. */
   async #secure(conn: Deno.TlsConn): Promise<void> {
-    const where = addressName(addressOf(conn.remoteAddr));
+    const ends = endsOf(conn);
+    const where = ends === null ? "(gone)" : addressName(ends.remote);
     const limit = this.#target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
     if (this.#handshaking.size >= limit) {
-      closeQuietly(conn);
-      this.#events.failed(new ConduitError(ErrorCode.SERVER_FULL, `${limit} TLS handshakes are under way`));
+      this.#drop(conn, handshakesFullError(limit));
       return;
     }
     this.#handshaking.add(conn);
@@ -145,10 +147,7 @@ class Acceptor implements Listener {
     try {
       await conn.handshake();
     } catch (cause) {
-      closeQuietly(conn);
-      if (this.#closing === null) {
-        this.#events.failed(late ? handshakeTimeoutError(where) : serverHandshakeError(cause, where));
-      }
+      this.#drop(conn, errors.serverHandshake(late ? handshakeTimeout(cause) : cause, where));
       return;
     } finally {
       clearTimeout(timer);
@@ -159,10 +158,6 @@ class Acceptor implements Listener {
   }
 }
 
-function closeQuietly(conn: Deno.Conn): void {
-  try {
-    conn.close();
-  } catch {
-    // It is closed already.
-  }
+function handshakeTimeout(cause: unknown): Error {
+  return Object.assign(new Error("the TLS handshake took too long", { cause }), { code: TLS_HANDSHAKE_TIMEOUT });
 }

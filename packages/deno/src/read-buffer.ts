@@ -30,9 +30,8 @@ export class ReadBuffer {
     return this.#block.subarray(this.#used);
   }
 
-  /** What the read brought, of which there are `count` bytes; null for the end of the stream. */
-  take(count: number | null): Uint8Array | null {
-    if (count === null) return null;
+  /** What the read brought, of which there are `count` bytes. */
+  take(count: number): Uint8Array {
     const chunk = this.#block.subarray(this.#used, this.#used + count);
     this.#used += count;
     if (this.#used === this.#block.length) this.#size = Math.min(this.#size * 2, this.#maxBytes);

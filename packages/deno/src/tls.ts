@@ -1,53 +1,30 @@
 import {
-  ConduitError,
-  ErrorCode,
+  loadTlsMaterial,
+  messageOf,
   type TlsClientOptions,
   type TlsInfo,
+  type TlsMaterial,
   type TlsServerOptions,
+  tlsConfigError,
 } from "@netconduit/core/adapter";
-import { isPermissionError, messageOf } from "./deno-error.ts";
+import { isPermissionError } from "./deno-error.ts";
 
-/** A client that has not finished its TLS handshake by then is dropped. As long as a client has for the login. */
-export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
-
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/;
-
-function invalid(message: string, cause?: unknown): ConduitError {
-  return new ConduitError(ErrorCode.INVALID_CONFIG, message, { cause });
-}
-
-/**
- * PEM text as it is, anything else read as a file.
- * @throws ConduitError INVALID_CONFIG when there is no such file, it may not be read, or no PEM of that kind is in it.
- */
-async function loadPem(value: string, option: string, label: RegExp): Promise<string> {
-  let pem = value;
-  let source = "the given text";
-  if (!value.includes("-----BEGIN")) {
-    source = `file "${value}"`;
-    try {
-      pem = await Deno.readTextFile(value);
-    } catch (cause) {
-      const hint = isPermissionError(cause) ? " (or give the PEM text itself)" : "";
-      throw invalid(`Cannot read ${option} from ${source}: ${messageOf(cause)}${hint}`, cause);
-    }
+async function readText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    if (!isPermissionError(cause)) throw cause;
+    throw new Error(`${messageOf(cause)} (or give the PEM text itself)`, { cause });
   }
-  if (!label.test(pem)) throw invalid(`${option}: no ${label.source} found in ${source}`);
-  return pem;
 }
 
-async function loadKeyPair(options: {
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}): Promise<KeyPair | null> {
-  if (options.cert === undefined && options.key === undefined) return null;
-  if (options.cert === undefined) throw invalid("tls.key is given without tls.cert");
-  if (options.key === undefined) throw invalid("tls.cert is given without tls.key");
-  return {
-    cert: await loadPem(options.cert, "tls.cert", CERTIFICATE),
-    key: await loadPem(options.key, "tls.key", PRIVATE_KEY),
-  };
+function pairOf({ cert, key }: TlsMaterial): KeyPair | null {
+  return cert === undefined || key === undefined ? null : { cert, key };
+}
+
+/** @throws ConduitError INVALID_CONFIG when there is a path: Deno has no TLS over Unix sockets. */
+export function noUnixTls(path: string | undefined): void {
+  if (path !== undefined) throw tlsConfigError(`tls: Deno has no TLS over Unix sockets (path ${path})`);
 }
 
 /** Certificate chain and private key, as PEM. */
@@ -65,10 +42,12 @@ export async function tlsServerOptions(options: TlsServerOptions): Promise<KeyPa
   const refused =
     options.requireClientCertificate === true ? "requireClientCertificate" : options.ca !== undefined ? "ca" : null;
   if (refused !== null) {
-    throw invalid(`tls.${refused}: Deno's TLS server cannot ask for client certificates, so they would go unchecked`);
+    throw tlsConfigError(
+      `tls.${refused}: Deno's TLS server cannot ask for client certificates, so they would go unchecked`,
+    );
   }
-  const pair = await loadKeyPair(options);
-  if (pair === null) throw invalid("tls.cert and tls.key are missing");
+  const pair = pairOf(await loadTlsMaterial(options, readText));
+  if (pair === null) throw tlsConfigError("tls.cert and tls.key are missing");
   return pair;
 }
 
@@ -89,14 +68,14 @@ export interface TlsClientMaterial {
  */
 export async function tlsClientOptions(options: TlsClientOptions, host: string): Promise<TlsClientMaterial> {
   const hostname = options.serverName ?? host;
-  const pair = await loadKeyPair(options);
+  const material = await loadTlsMaterial(options, readText);
+  const pair = pairOf(material);
   if (pair !== null && hostname !== host) {
-    throw invalid(
+    throw tlsConfigError(
       `tls.serverName is "${hostname}" and the host "${host}": with a client certificate (tls.cert) Deno can only verify the host it connects to`,
     );
   }
-  const caCerts = options.ca === undefined ? [] : [await loadPem(options.ca, "tls.ca", CERTIFICATE)];
-  return { hostname, caCerts, pair };
+  return { hostname, caCerts: material.ca === undefined ? [] : [material.ca], pair };
 }
 
 /** Deno tells nothing of a session but that its handshake succeeded: for a client, that the server is verified. */

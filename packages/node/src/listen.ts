@@ -1,14 +1,28 @@
 import { lookup } from "node:dns/promises";
-import { createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
+import { lstat, unlink } from "node:fs/promises";
+import { createServer, type ListenOptions, connect as netConnect, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { ConduitError, ErrorCode, type ListenEvents, type Listener, type ListenTarget } from "@netconduit/core/adapter";
-import { codeOf, endpointName, ignore } from "./node-error.ts";
-import { connectError, listenError } from "./socket-error.ts";
+import {
+  addressName,
+  bindUnixSocket,
+  type ConduitError,
+  clientCertificateError,
+  endpointName,
+  goneError,
+  handshakesFullError,
+  type ListenEvents,
+  type Listener,
+  type ListenTarget,
+  listenAddress,
+  refusesClientCertificate,
+  serverFacts,
+  TLS_HANDSHAKE_TIMEOUT_MS,
+  tcpEnds,
+  type UnixSocketFiles,
+} from "@netconduit/core/adapter";
+import { errors, ignore } from "./node-error.ts";
 import { SocketStream } from "./socket-stream.ts";
-import { tcpAddresses } from "./tcp-addresses.ts";
-import { hasPeerCertificate, TLS_HANDSHAKE_TIMEOUT_MS, tlsInfo, tlsServerOptions } from "./tls.ts";
-import { clientCertificateError, serverHandshakeError } from "./tls-error.ts";
-import { removeStaleSocket } from "./unix-socket.ts";
+import { hasPeerCertificate, tlsInfo, tlsServerOptions } from "./tls.ts";
 
 /** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
 const BACKLOG = 4096;
@@ -23,8 +37,6 @@ export async function listen(
   events: ListenEvents,
   handshakeTimeoutMs: number = TLS_HANDSHAKE_TIMEOUT_MS,
 ): Promise<Listener> {
-  const where = endpointName(target);
-  const endpoint = await listenOptions(target, where);
   const acceptor = new Acceptor(target, events);
   let server: Server;
   if (target.tls === null) {
@@ -36,39 +48,38 @@ export async function listen(
     server.on("secureConnection", (socket) => acceptor.secured(socket));
     server.on("tlsClientError", (error, socket) => acceptor.handshakeFailed(error, socket));
   }
-  try {
-    await bound(server, endpoint);
-  } catch (cause) {
-    if (codeOf(cause) !== "EADDRINUSE" || target.path === undefined) throw listenError(cause, where);
-    await removeStaleSocket(target.path);
-    await bound(server, endpoint).catch((again: unknown) => {
-      throw listenError(again, where);
+  const { path, port } = target;
+  const where = endpointName(target);
+  if (path !== undefined) {
+    await bindUnixSocket(path, () => bound(server, { path, backlog: BACKLOG }), files, errors);
+  } else {
+    const host = await listenAddress(target, resolve, errors);
+    await bound(server, { host, port, backlog: BACKLOG, ipv6Only: false }).catch((cause: unknown) => {
+      throw errors.listen(cause, where);
     });
   }
   // Accepting may fail later on (no file descriptors left). The listener goes on, and so does the process.
-  server.on("error", (cause) => events.failed(connectError(cause, `a client of ${where}`)));
+  server.on("error", (cause) => events.failed(errors.connect(cause, `a client of ${where}`)));
   return new SocketListener(server, acceptor);
 }
 
-async function listenOptions(target: ListenTarget, where: string): Promise<ListenOptions> {
-  if (target.path !== undefined) return { path: target.path, backlog: BACKLOG };
-  const family = target.ipv6 ? 6 : 4;
-  let host = target.host;
-  const kind = isIP(host);
-  if (kind !== 0 && kind !== family) {
-    const message = `Cannot listen on ${where}: host is an IPv${kind} address but ipv6 is ${target.ipv6}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
-  if (kind === 0) {
-    try {
-      // Node would take the first address of any family.
-      host = (await lookup(host, { family })).address;
-    } catch (cause) {
-      throw listenError(cause, where);
-    }
-  }
-  return { host, port: target.port, backlog: BACKLOG, ipv6Only: false };
+async function resolve(host: string, family: 4 | 6): Promise<string> {
+  return (await lookup(host, { family })).address;
 }
+
+const files: UnixSocketFiles = {
+  isSocket: async (path) => (await lstat(path)).isSocket(),
+  knock: (path) =>
+    new Promise((resolve, reject) => {
+      const socket = netConnect({ path });
+      socket.once("connect", () => {
+        socket.destroy();
+        resolve();
+      });
+      socket.on("error", reject);
+    }),
+  remove: unlink,
+};
 
 function bound(server: Server, endpoint: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -104,23 +115,10 @@ class Acceptor {
   }
 
   accept(socket: Socket): void {
-    const { path, bufferSize } = this.#target;
-    const unix = { kind: "unix", path: path ?? "" } as const;
-    const addresses = path === undefined ? tcpAddresses(socket) : { local: unix, remote: { ...unix, path: "" } };
-    if (this.#closed || addresses === null) {
-      const message = "A client was gone before it was accepted";
-      this.#drop(socket, new ConduitError(ErrorCode.CONNECTION_RESET, message));
-      return;
-    }
     const tls = this.#target.tls === null ? null : tlsInfo(socket as TLSSocket);
-    this.#events.accepted(
-      new SocketStream(socket, {
-        ...addresses,
-        tls,
-        role: "server",
-        highWaterMark: bufferSize,
-      }),
-    );
+    const facts = this.#closed ? null : serverFacts(this.#target, tcpEnds(socket), tls);
+    if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"));
+    else this.#events.accepted(new SocketStream(socket, facts));
   }
 
   /**
@@ -130,8 +128,7 @@ class Acceptor {
   handshaking(socket: Socket): void {
     const limit = this.#target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
     if (this.#handshaking.size >= limit) {
-      const message = `${limit} TLS handshakes are under way`;
-      this.#drop(socket, new ConduitError(ErrorCode.SERVER_FULL, message));
+      this.#drop(socket, handshakesFullError(limit));
       return;
     }
     const client = clientOf(socket);
@@ -142,11 +139,9 @@ class Acceptor {
 
   secured(socket: TLSSocket): void {
     this.#handshaking.delete(clientOf(socket));
-    const options = this.#target.tls;
-    const presented = hasPeerCertificate(socket);
-    // Fails closed: an optional certificate that does not verify is refused like a required one that is missing.
-    const refused = options?.ca !== undefined && !socket.authorized && presented;
-    if (refused || (options?.requireClientCertificate === true && !(socket.authorized && presented))) {
+    const { tls } = this.#target;
+    const certificate = { presented: hasPeerCertificate(socket), verified: socket.authorized };
+    if (tls !== null && refusesClientCertificate(tls, certificate)) {
       const reason: unknown = socket.authorizationError;
       this.#drop(socket, clientCertificateError(this.#nameOf(socket), String(reason ?? "none was presented")));
       return;
@@ -156,7 +151,13 @@ class Acceptor {
   }
 
   handshakeFailed(cause: Error, socket: TLSSocket): void {
-    this.#drop(socket, serverHandshakeError(cause, this.#nameOf(socket), socket.authorizationError));
+    const where = this.#nameOf(socket);
+    // Node hangs up on an unacceptable certificate by itself, and reports just the hang-up.
+    const refused: unknown = socket.authorizationError;
+    this.#drop(
+      socket,
+      refused ? clientCertificateError(where, String(refused), cause) : errors.serverHandshake(cause, where),
+    );
   }
 
   #drop(socket: Socket, error: ConduitError): void {
@@ -166,8 +167,8 @@ class Acceptor {
   }
 
   #nameOf(socket: Socket): string {
-    const remote = tcpAddresses(socket)?.remote;
-    return remote?.kind === "tcp" ? endpointName(remote) : (this.#target.path ?? "(gone)");
+    const ends = tcpEnds(socket);
+    return ends === null ? (this.#target.path ?? "(gone)") : addressName(ends.remote);
   }
 
   /** From here on nobody hears of new connections; those that are not ready are dropped when their handshake ends. */

@@ -1,18 +1,15 @@
-/** Which side of a connection one is. */
-export type Role = "client" | "server";
+import { SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
 
 /** The `code` of one of Node's errors (`"ECONNRESET"`, `"ERR_SSL_…"`), or `""`. */
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : "";
+  if (typeof code !== "string") return "";
+  // An orderly end during a TLS handshake is ECONNRESET too; a real reset carries the system call.
+  return code === "ECONNRESET" && !("syscall" in (error as object)) ? TLS_CUT_OFF : code;
 }
 
-/** `host:port` with IPv6 hosts in brackets, or the path of a Unix socket. */
-export function endpointName(end: { path?: string | undefined; host?: string; port?: number }): string {
-  if (end.path !== undefined) return end.path;
-  const host = end.host ?? "";
-  return `${host.includes(":") ? `[${host}]` : host}:${end.port ?? 0}`;
-}
+/** Node's errors as the library's. */
+export const errors: SocketErrors = new SocketErrors(codeOf);
 
 /** Listener for the errors of a socket that is thrown away: what there is to report has been reported. */
 export function ignore(): void {

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
 import {
   type ConnectionOptions,
   checkServerIdentity,
@@ -9,63 +8,25 @@ import {
   type TlsOptions,
 } from "node:tls";
 import {
-  ConduitError,
-  ErrorCode,
+  addressFamily,
+  demandsClientCertificate,
+  loadTlsMaterial,
   type TlsClientOptions,
   type TlsInfo,
   type TlsServerOptions,
+  unusableMaterialError,
 } from "@netconduit/core/adapter";
 
 /** Older protocols are broken; what cannot speak 1.2 does not get in. */
 const MIN_VERSION = "TLSv1.2";
-/** A client that has not finished its TLS handshake by then is dropped. As long as a client has for the login. */
-export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/**
- * PEM text as it is, anything else read as a file.
- * @throws ConduitError INVALID_CONFIG when there is no such file, or no PEM of that kind in it.
- */
-async function loadPem(value: string, option: string, label: RegExp): Promise<string> {
-  let pem = value;
-  let source = "the given text";
-  if (!value.includes("-----BEGIN")) {
-    source = `file "${value}"`;
-    try {
-      pem = await readFile(value, "utf8");
-    } catch (cause) {
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, `Cannot read ${option} from ${source}: ${String(cause)}`, {
-        cause,
-      });
-    }
-  }
-  // Node takes an empty `ca` for "none given" and falls back to the public roots: that must not pass.
-  if (!label.test(pem)) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `${option}: no ${label.source} found in ${source}`);
-  }
-  return pem;
-}
-
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/;
-
-async function loadContext(options: {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}): Promise<SecureContextOptions> {
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    const [given, missing] = options.key === undefined ? ["cert", "key"] : ["key", "cert"];
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `tls.${given} is given without tls.${missing}`);
-  }
-  const context: SecureContextOptions = { minVersion: MIN_VERSION };
-  if (options.ca !== undefined) context.ca = await loadPem(options.ca, "tls.ca", CERTIFICATE);
-  if (options.cert !== undefined) context.cert = await loadPem(options.cert, "tls.cert", CERTIFICATE);
-  if (options.key !== undefined) context.key = await loadPem(options.key, "tls.key", PRIVATE_KEY);
+async function loadContext(options: TlsClientOptions): Promise<SecureContextOptions> {
+  const material = await loadTlsMaterial(options, (path) => readFile(path, "utf8"));
+  const context: SecureContextOptions = { minVersion: MIN_VERSION, ...material };
   try {
     createSecureContext(context);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `tls.cert, tls.key or tls.ca is not usable: ${reason}`, { cause });
+    throw unusableMaterialError(cause);
   }
   return context;
 }
@@ -75,10 +36,7 @@ async function loadContext(options: {
  * @throws ConduitError INVALID_CONFIG
  */
 export async function tlsServerOptions(options: TlsServerOptions, handshakeTimeoutMs: number): Promise<TlsOptions> {
-  const required = options.requireClientCertificate === true;
-  if (required && options.ca === undefined) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "tls.requireClientCertificate is true but tls.ca is not given");
-  }
+  const required = demandsClientCertificate(options);
   return {
     ...(await loadContext(options)),
     requestCert: options.ca !== undefined,
@@ -99,7 +57,7 @@ export async function tlsClientOptions(options: TlsClientOptions, host: string):
     // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes Node's default.
     rejectUnauthorized: true,
     // SNI carries names only (RFC 6066); an IP address is verified all the same.
-    servername: isIP(name) === 0 ? name : "",
+    servername: addressFamily(name) === 0 ? name : "",
     checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
   };
 }

@@ -1,14 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { describeByteStream } from "../../../../conformance/byte-stream/suite.ts";
+import { describeMemoryPair } from "../../../../conformance/byte-stream/memory-pair.suite.ts";
 import { memoryPair } from "./memory-pair.ts";
 
-describeByteStream("a memory pair", {
-  async makePair() {
-    const [a, b] = memoryPair();
-    return { a, b, dispose: () => {} };
-  },
-  capabilities: { highWaterMark: 65_536, kernelBytes: 0, destroyResets: true },
-});
+describeMemoryPair("Node");
 
 describe("memoryPair", () => {
   test("delivers byte by byte when asked to", () => {

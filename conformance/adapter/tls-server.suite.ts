@@ -1,0 +1,159 @@
+/** What every adapter's `listen` must do with TLS, and what it must refuse and report. */
+
+import { once } from "node:events";
+import { connect as netConnect, type Socket } from "node:net";
+import { connect as tlsConnect } from "node:tls";
+import { ErrorCode, type TlsServerOptions } from "@netconduit/core/adapter";
+import { describe, expect, test } from "vitest";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
+import { listenFailure, listening, socketClosed } from "./endpoints.ts";
+import type { AdapterSubject } from "./subject.ts";
+import { ca, dial, pem, serverTls, withListener } from "./tls-peers.ts";
+
+/** A ClientHello of TLS 1.1, with one cipher and no extension. */
+const OLD_HELLO: Uint8Array = Uint8Array.of(
+  ...[0x16, 3, 1, 0, 45],
+  ...[1, 0, 0, 41, 3, 2],
+  ...new Uint8Array(32).fill(7),
+  ...[0, 0, 2, 0x00, 0x2f, 1, 0],
+);
+
+function bareSocket(port: number): Socket {
+  return netConnect(port, "127.0.0.1").on("error", () => {});
+}
+
+export function describeTlsServer(subject: AdapterSubject): void {
+  const { capabilities } = subject;
+
+  describe(`${subject.name} TLS server reports`, () => {
+    test("a client in plain text as TLS_NOT_TLS, and accepts the next one", () =>
+      withListener(subject, serverTls(), async ({ port, accepted, failed }) => {
+        const socket = bareSocket(port);
+        socket.write("CNDT\x01\x00\x00\x07 and so on, in plain text");
+        expect(await failed()).toMatchObject({ code: ErrorCode.TLS_NOT_TLS });
+        const client = await dial(subject, port, { ca });
+        (await accepted()).destroy(null);
+        client.destroy(null);
+        socket.destroy();
+      }));
+
+    test("a client that offers nothing newer than TLS 1.1 as TLS_ERROR", () =>
+      withListener(subject, serverTls(), async ({ port, failed }) => {
+        const socket = bareSocket(port);
+        socket.write(OLD_HELLO);
+        expect(await failed()).toMatchObject({ code: ErrorCode.TLS_ERROR });
+        socket.destroy();
+      }));
+
+    const { oldTls } = capabilities;
+    test.skipIf(oldTls === null)("a client that would agree on TLS 1.1 as TLS_ERROR", () =>
+      withListener(subject, serverTls(), async ({ port, failed }) => {
+        const options = { port, host: "127.0.0.1", minVersion: "TLSv1", maxVersion: "TLSv1.1", ...oldTls };
+        const socket = tlsConnect({ ...options, rejectUnauthorized: false } as object);
+        socket.on("error", () => {});
+        expect(await failed()).toMatchObject({ code: ErrorCode.TLS_ERROR });
+        socket.destroy();
+      }),
+    );
+
+    test("a client that never finishes its handshake as CONNECT_TIMEOUT, and drops it", () =>
+      withListener(
+        subject,
+        serverTls(),
+        async ({ port, failed }) => {
+          const socket = bareSocket(port).resume();
+          expect(await failed()).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT });
+          await hungUp(socket);
+        },
+        { handshakeTimeoutMs: 50 },
+      ));
+
+    test("one handshake too many as SERVER_FULL, once, and lets others in when there is room", () =>
+      withListener(
+        subject,
+        serverTls(),
+        async ({ port, accepted, failed }) => {
+          const silent = [bareSocket(port), bareSocket(port)];
+          await Promise.all(silent.map((socket) => once(socket, "connect")));
+          const third = bareSocket(port).resume();
+          expect(await failed()).toMatchObject({ code: ErrorCode.SERVER_FULL });
+          await hungUp(third);
+          silent[0]?.destroy();
+          // The next failure is the one that hung up: the refused one was reported once.
+          expect(await failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+          const client = await dial(subject, port, { ca });
+          (await accepted()).destroy(null);
+          client.destroy(null);
+          silent[1]?.destroy();
+        },
+        { maxPendingHandshakes: 2 },
+      ));
+
+    test("a client that hangs up during the handshake as CONNECTION_RESET", () =>
+      withListener(subject, serverTls(), async ({ port, failed }) => {
+        const socket = netConnect(port, "127.0.0.1", () => socket.end());
+        expect(await failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+      }));
+
+    test("nothing of a handshake that fails after close", async () => {
+      const { listener, port, failed } = await listening(subject, { host: "127.0.0.1", serverTls: serverTls() });
+      let failures = 0;
+      void failed().then(() => failures++);
+      const socket = bareSocket(port).resume();
+      await once(socket, "connect");
+      await listener.close();
+      socket.write("not TLS at all, not at all");
+      await hungUp(socket);
+      expect(failures).toBe(0);
+    });
+
+    /** The server has closed the connection, or would have if its runtime let it. */
+    async function hungUp(socket: Socket): Promise<void> {
+      if (capabilities.dropsHandshakes) await socketClosed(socket);
+      socket.destroy();
+    }
+  });
+
+  describe(`${subject.name} TLS server's material`, () => {
+    const unusable: { what: string; tls: TlsServerOptions; names: string }[] = [
+      { what: "a file that does not exist", tls: { ...serverTls(), cert: testFile("absent.crt") }, names: "tls.cert" },
+      { what: "a certificate where a key belongs", tls: { ...serverTls(), key: testFile("ca.crt") }, names: "tls.key" },
+      { what: "a key of another certificate", tls: { ...serverTls(), key: testFile("client.key") }, names: "tls.key" },
+      ...(capabilities.clientCertificates
+        ? [
+            { what: "a key where a CA belongs", tls: { ...serverTls(), ca: testFile("server.key") }, names: "tls.ca" },
+            { what: "a file without PEM as CA", tls: { ...serverTls(), ca: testFile("files.ts") }, names: "tls.ca" },
+            { what: "a demand without a CA", tls: { ...serverTls(), requireClientCertificate: true }, names: "tls.ca" },
+          ]
+        : [
+            { what: "a CA for client certificates", tls: { ...serverTls(), ca }, names: "tls.ca" },
+            {
+              what: "a demand for client certificates",
+              tls: { ...serverTls(), ca, requireClientCertificate: true },
+              names: "tls.requireClientCertificate",
+            },
+          ]),
+    ];
+    for (const { what, tls, names } of unusable) {
+      test(`${what} is INVALID_CONFIG, and the message names the option`, async () => {
+        const error = await listenFailure(subject, { host: "127.0.0.1", serverTls: tls });
+        expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+        expect(error.message).toContain(names);
+      });
+    }
+
+    test("a key that is no key is INVALID_CONFIG", async () => {
+      const key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+      const error = await listenFailure(subject, {
+        host: "127.0.0.1",
+        serverTls: { cert: await pem("server.crt"), key },
+      });
+      expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    });
+
+    test.skipIf(capabilities.tlsOverUnix)("does not go with a Unix socket: INVALID_CONFIG", async () => {
+      const error = await listenFailure(subject, { path: "/nowhere/server.sock", serverTls: serverTls() });
+      expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    });
+  });
+}

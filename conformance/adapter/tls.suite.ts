@@ -1,0 +1,11 @@
+import { describeClientCertificates } from "./client-certificates.suite.ts";
+import type { AdapterSubject } from "./subject.ts";
+import { describeTlsClient } from "./tls-client.suite.ts";
+import { describeTlsServer } from "./tls-server.suite.ts";
+
+/** All of TLS. */
+export function describeTls(subject: AdapterSubject): void {
+  describeTlsClient(subject);
+  describeTlsServer(subject);
+  if (subject.capabilities.clientCertificates) describeClientCertificates(subject);
+}

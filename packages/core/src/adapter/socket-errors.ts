@@ -1,0 +1,176 @@
+import type { Address } from "../bytes/byte-stream.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { addressName, type Role } from "./addresses.ts";
+import {
+  connectErrorCode,
+  listenErrorCode,
+  streamErrorCode,
+  TLS_CUT_OFF,
+  TLS_HANDSHAKE_TIMEOUT,
+  tlsErrorCode,
+} from "./error-codes.ts";
+
+const { TLS_ERROR, TLS_UNTRUSTED, TLS_WRONG_NAME, TLS_EXPIRED, TLS_NOT_TLS, TLS_CLIENT_CERTIFICATE_REQUIRED } =
+  ErrorCode;
+
+/** Names the error when a peer ends or resets a connection before it has sent a single byte. */
+export type SilentEnd = (cause?: unknown) => ConduitError;
+
+/** The errors of a runtime's sockets as errors of this library: a code, what was attempted and where, and the cause. */
+export class SocketErrors {
+  /** The name by which error-codes.ts knows one of the runtime's errors, or `""`. */
+  readonly codeOf: (cause: unknown) => string;
+
+  constructor(codeOf: (cause: unknown) => string) {
+    this.codeOf = codeOf;
+  }
+
+  /** Connecting to `where` failed: CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, …, else CONNECTION_ERROR. */
+  connect(cause: unknown, where: string): ConduitError {
+    const code = connectErrorCode(this.codeOf(cause)) ?? ErrorCode.CONNECTION_ERROR;
+    return new ConduitError(code, `Cannot connect to ${where}: ${messageOf(cause)}`, { cause });
+  }
+
+  /** Listening at `where` failed: ADDRESS_IN_USE, INVALID_CONFIG, else ADDRESS_UNAVAILABLE. */
+  listen(cause: unknown, where: string): ConduitError {
+    const code = listenErrorCode(this.codeOf(cause)) ?? ErrorCode.ADDRESS_UNAVAILABLE;
+    return new ConduitError(code, `Cannot listen on ${where}: ${messageOf(cause)}`, { cause });
+  }
+
+  /** An error of an established connection: CONNECTION_RESET, CONNECTION_CLOSED, HOST_UNREACHABLE, TLS codes. */
+  stream(cause: unknown, remote: Address, role: Role, silentEnd: SilentEnd | null): ConduitError {
+    const name = this.codeOf(cause);
+    const code = streamErrorCode(name, role) ?? ErrorCode.CONNECTION_ERROR;
+    const broken = code === ErrorCode.CONNECTION_RESET || code === ErrorCode.CONNECTION_CLOSED;
+    if (silentEnd !== null && broken) return silentEnd(cause);
+    const message = `${streamReason(code, name, addressName(remote))}: ${messageOf(cause)}`;
+    return new ConduitError(code, message, { cause });
+  }
+
+  /**
+   * Why a client's TLS handshake with `where` failed: a TLS code, or what {@link connect} says of it.
+   * @param facts `answered`: the server has sent something. `name`: what to take for the cause's `codeOf`.
+   */
+  clientHandshake(
+    cause: unknown,
+    where: string,
+    facts: { readonly answered?: boolean; readonly name?: string } = {},
+  ): ConduitError {
+    const { answered = false, name = this.codeOf(cause) } = facts;
+    const failed = `TLS handshake with ${where} failed`;
+    if (name === TLS_CUT_OFF) {
+      return answered
+        ? new ConduitError(TLS_ERROR, `${failed}: the server closed the connection`, { cause })
+        : new ConduitError(TLS_NOT_TLS, `${failed}: the server closed the connection; is it serving TLS?`, { cause });
+    }
+    const code = tlsErrorCode(name, "client");
+    if (code === null) return this.connect(cause, where);
+    return new ConduitError(code, `${failed}: ${clientReason(code)} (${messageOf(cause)})`, { cause });
+  }
+
+  /** Why the TLS handshake of the client at `where` failed: CONNECT_TIMEOUT, CONNECTION_RESET, TLS codes. */
+  serverHandshake(cause: unknown, where: string): ConduitError {
+    const failed = `TLS handshake with client ${where} failed`;
+    const name = this.codeOf(cause);
+    if (name === TLS_HANDSHAKE_TIMEOUT) {
+      return new ConduitError(ErrorCode.CONNECT_TIMEOUT, `${failed}: it was not finished in time`, { cause });
+    }
+    if (name === TLS_CUT_OFF || name === "ECONNRESET" || name === "ECONNABORTED" || name === "EPIPE") {
+      return new ConduitError(ErrorCode.CONNECTION_RESET, `${failed}: ${messageOf(cause)}`, { cause });
+    }
+    const code = tlsErrorCode(name, "server") ?? TLS_ERROR;
+    return new ConduitError(code, `${failed}: ${serverReason(code)} (${messageOf(cause)})`, { cause });
+  }
+}
+
+/** The socket closed although neither side ended the connection and no error was reported. */
+export function lostError(remote: Address): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Connection to ${addressName(remote)} was lost`);
+}
+
+/** A socket that was open for so short a time that nothing is known of it. */
+export function goneError(what: string): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_RESET, what);
+}
+
+/** The client at `where` has no certificate, or one that does not verify. */
+export function clientCertificateError(where: string, reason: string, cause?: unknown): ConduitError {
+  return new ConduitError(
+    TLS_CLIENT_CERTIFICATE_REQUIRED,
+    `TLS handshake with client ${where} failed: its certificate is missing or not signed by the CA (${reason})`,
+    { cause },
+  );
+}
+
+/** A server that ends a connection with a client certificate before it says a word has refused the certificate. */
+export function refusedCertificateError(where: string, cause?: unknown): ConduitError {
+  return new ConduitError(
+    TLS_CLIENT_CERTIFICATE_REQUIRED,
+    `${where} closed the connection right after the TLS handshake: it does not accept the client certificate`,
+    { cause },
+  );
+}
+
+/** There is no room for one more TLS handshake. */
+export function handshakesFullError(limit: number): ConduitError {
+  return new ConduitError(ErrorCode.SERVER_FULL, `${limit} TLS handshakes are under way`);
+}
+
+/** Connecting to `where` was given up: the signal's reason if that is a ConduitError, else CANCELLED. */
+export function abortError(signal: AbortSignal, where: string): ConduitError {
+  const cause: unknown = signal.reason;
+  if (cause instanceof ConduitError) return cause;
+  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
+}
+
+/** What an error says. An AggregateError (several addresses, all refused) has no message of its own; its parts do. */
+export function messageOf(cause: unknown): string {
+  if (cause instanceof AggregateError) return cause.errors.map(messageOf).join("; ");
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function streamReason(code: number, name: string, where: string): string {
+  if (name === TLS_CUT_OFF) return `Connection to ${where} was closed by the peer without ending its TLS session`;
+  switch (code) {
+    case ErrorCode.CONNECTION_RESET:
+      return `Connection to ${where} was reset by the peer`;
+    case ErrorCode.CONNECTION_CLOSED:
+      return `Connection to ${where} was closed by the peer while data was being sent`;
+    case TLS_CLIENT_CERTIFICATE_REQUIRED:
+      return `${where} refused the connection: it demands a client certificate that it accepts`;
+    default:
+      return `Connection to ${where} failed`;
+  }
+}
+
+function clientReason(code: number): string {
+  switch (code) {
+    case TLS_UNTRUSTED:
+      return "the server's certificate is not signed by a trusted CA";
+    case TLS_WRONG_NAME:
+      return "the server's certificate is for another name";
+    case TLS_EXPIRED:
+      return "the server's certificate has expired or is not yet valid";
+    case TLS_NOT_TLS:
+      return "the server does not speak TLS";
+    case TLS_CLIENT_CERTIFICATE_REQUIRED:
+      return "the server demands a client certificate that it accepts";
+    default:
+      return "the two sides could not agree";
+  }
+}
+
+function serverReason(code: number): string {
+  switch (code) {
+    case TLS_UNTRUSTED:
+      return "the client does not trust this server's certificate";
+    case TLS_EXPIRED:
+      return "the client finds this server's certificate expired";
+    case TLS_NOT_TLS:
+      return "the client does not speak TLS";
+    case TLS_CLIENT_CERTIFICATE_REQUIRED:
+      return "it presented no client certificate that is acceptable";
+    default:
+      return "the two sides could not agree";
+  }
+}

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { clientFacts, serverFacts } from "./stream-facts.ts";
+import { demandsClientCertificate, loadTlsMaterial, refusesClientCertificate } from "./tls-material.ts";
+
+const CERT = "-----BEGIN CERTIFICATE-----\n";
+const KEY = "-----BEGIN EC PRIVATE KEY-----\n";
+const noFiles = (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`));
+
+describe("loadTlsMaterial", () => {
+  test("PEM text is taken as it is, anything else is read", async () => {
+    const read = async (path: string): Promise<string> => `${path}: ${KEY}`;
+    expect(await loadTlsMaterial({ ca: CERT, cert: CERT, key: "key.pem" }, read)).toEqual({
+      ca: CERT,
+      cert: CERT,
+      key: `key.pem: ${KEY}`,
+    });
+    expect(await loadTlsMaterial({}, noFiles)).toEqual({});
+  });
+
+  test.for([
+    [{ cert: CERT }, "tls.cert is given without tls.key"],
+    [{ key: KEY }, "tls.key is given without tls.cert"],
+    [{ ca: "ca.pem" }, 'Cannot read tls.ca from file "ca.pem": no file ca.pem'],
+    [{ ca: KEY }, "tls.ca: no "],
+    [{ cert: CERT, key: CERT }, "tls.key: no "],
+  ] as const)("%o is INVALID_CONFIG: %s", async ([options, message]) => {
+    await expect(loadTlsMaterial(options, noFiles)).rejects.toMatchObject({
+      code: ErrorCode.INVALID_CONFIG,
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test("a demand for client certificates needs a CA to check them against", () => {
+    expect(demandsClientCertificate({ cert: CERT, key: KEY })).toBe(false);
+    expect(demandsClientCertificate({ cert: CERT, key: KEY, ca: CERT, requireClientCertificate: true })).toBe(true);
+    expect(() => demandsClientCertificate({ cert: CERT, key: KEY, requireClientCertificate: true })).toThrow("tls.ca");
+  });
+});
+
+test("a client certificate is refused when it does not verify, or is missing where it is demanded", () => {
+  const asking = { cert: CERT, key: KEY, ca: CERT };
+  const demanding = { ...asking, requireClientCertificate: true };
+  const none = { presented: false, verified: true };
+  const bad = { presented: true, verified: false };
+  const good = { presented: true, verified: true };
+  const refused = (options: typeof asking) => [none, bad, good].map((c) => refusesClientCertificate(options, c));
+  expect([refused(asking), refused(demanding)]).toEqual([
+    [false, true, false],
+    [true, true, false],
+  ]);
+  expect(refusesClientCertificate({ cert: CERT, key: KEY }, bad)).toBe(false);
+});
+
+describe("facts about a stream", () => {
+  const tcp = { host: "db", port: 1, family: 0 as const, bufferSize: 10 };
+  const address = { kind: "tcp", host: "127.0.0.1", port: 1, family: "IPv4" } as const;
+  const ends = { local: address, remote: address };
+  const tls = { protocol: null, peerVerified: true, peerName: null };
+
+  test("a client whose peer is gone is CONNECTION_RESET", () => {
+    expect(() => clientFacts({ ...tcp, tls: null }, "db:1", null, null)).toThrow("the peer closed it at once");
+  });
+
+  test("a client of TLS without a verified server is TLS_UNTRUSTED, whatever the runtime says", () => {
+    for (const unverified of [null, { ...tls, peerVerified: false }]) {
+      expect(() => clientFacts({ ...tcp, tls: {} }, "db:1", ends, unverified)).toThrow("the server is not verified");
+    }
+  });
+
+  test("a silent end means a refused certificate where the client presented one, and nothing elsewhere", () => {
+    expect(clientFacts({ ...tcp, tls: {} }, "db:1", ends, tls).silentEnd).toBeNull();
+    const { silentEnd } = clientFacts({ ...tcp, tls: { cert: CERT, key: KEY } }, "db:1", ends, tls);
+    expect(silentEnd?.()).toMatchObject({ code: ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED });
+  });
+
+  test("a server's client that is gone has none", () => {
+    const target = { host: "db", port: 1, ipv6: false, tls: null, bufferSize: 10 };
+    expect(serverFacts(target, null, null)).toBeNull();
+    expect(serverFacts({ ...target, path: "/x" }, null, null)).toMatchObject({
+      local: { kind: "unix", path: "/x" },
+      remote: { kind: "unix", path: "" },
+      role: "server",
+    });
+  });
+});
