@@ -99,7 +99,7 @@ export interface Runtime {
   clearTimer(handle: TimerHandle): void;
   readonly crypto: RuntimeCrypto;
   /** Memory with any content: whoever asks for it overwrites all of it. Zeroing a mebibyte takes longer than copying it. */
-  allocate(bytes: number): Uint8Array<ArrayBuffer>;
+  allocate(bytes: number): Uint8Array;
   /** zlib stream (RFC 1950), level 6. */
   deflate(bytes: Uint8Array): Uint8Array;
   /**

@@ -92,7 +92,7 @@ export class FakeRuntime implements Runtime {
   }
 
   /** Never zero, so that a test notices what is not overwritten. */
-  allocate(bytes: number): Uint8Array<ArrayBuffer> {
+  allocate(bytes: number): Uint8Array {
     return new Uint8Array(bytes).fill(0xa5);
   }
 

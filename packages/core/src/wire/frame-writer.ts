@@ -51,7 +51,7 @@ export interface FrameWriterOptions {
   /** Leave large binary data where it is, and name it in `large`. Default false: frames are whole. */
   readonly scatter?: boolean | undefined;
   /** As `Runtime.allocate`. Default: zeroed memory. */
-  readonly allocate?: ((bytes: number) => Uint8Array<ArrayBuffer>) | undefined;
+  readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
 }
 
 /**
@@ -72,7 +72,7 @@ export class FrameWriter implements FrameBytes {
   private readonly maxMessageBytes: number;
   private readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
   private readonly scatter: boolean;
-  private readonly allocate: (bytes: number) => Uint8Array<ArrayBuffer>;
+  private readonly allocate: (bytes: number) => Uint8Array;
   private readonly values: ValueWriter = new ValueWriter();
   /** `{type: <name>, data:` by name, and the same of requests. */
   private readonly messageHeads: Map<string, Uint8Array> = new Map();
