@@ -98,6 +98,8 @@ export interface Runtime {
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle;
   clearTimer(handle: TimerHandle): void;
   readonly crypto: RuntimeCrypto;
+  /** Memory with any content: whoever asks for it overwrites all of it. Zeroing a mebibyte takes longer than copying it. */
+  allocate(bytes: number): Uint8Array;
   /** zlib stream (RFC 1950), level 6. */
   deflate(bytes: Uint8Array): Uint8Array;
   /**

@@ -52,6 +52,8 @@ export const denoRuntime: Runtime = {
     hmacSha256: (key, data) => plainBytes(createHmac("sha256", key).update(data).digest()),
     pbkdf2Sha256,
   },
+  // There is no memory to be had that is not zeroed.
+  allocate: (bytes) => new Uint8Array(bytes),
   deflate: (bytes) => plainBytes(deflateSync(bytes, { level: 6 })),
   inflate: (bytes, maxBytes) => boundedInflate(inflateSync as InflateSync, bytes, maxBytes),
   connect,

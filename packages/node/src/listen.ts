@@ -1,8 +1,16 @@
 import { lookup } from "node:dns/promises";
 import { lstat, unlink } from "node:fs/promises";
-import { createServer, type ListenOptions, connect as netConnect, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  createServer,
+  type ListenOptions,
+  connect as netConnect,
+  type Server,
+  type Socket,
+} from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import {
+  type Address,
   addressName,
   bindUnixSocket,
   type ConduitError,
@@ -17,6 +25,7 @@ import {
   refusesClientCertificate,
   serverFacts,
   TLS_HANDSHAKE_TIMEOUT_MS,
+  tcpAddress,
   tcpEnds,
   type UnixSocketFiles,
 } from "@netconduit/core/adapter";
@@ -58,6 +67,7 @@ export async function listen(
       throw errors.listen(cause, where);
     });
   }
+  acceptor.bound(server.address());
   // Accepting may fail later on (no file descriptors left). The listener goes on, and so does the process.
   server.on("error", (cause) => events.failed(errors.connect(cause, `a client of ${where}`)));
   return new SocketListener(server, acceptor);
@@ -105,6 +115,8 @@ function bound(server: Server, endpoint: ListenOptions): Promise<void> {
 class Acceptor {
   readonly #target: ListenTarget;
   readonly #events: ListenEvents;
+  /** The near end of every connection; null: it is not known before there is one. */
+  #local: Address | null = null;
   /** Clients whose TLS handshake is under way, by address and port: the TLS socket is not the one it began with. */
   readonly #handshaking = new Set<string>();
   #closed = false;
@@ -114,9 +126,17 @@ class Acceptor {
     this.#events = events;
   }
 
+  /** The server listens there. Unless that is any address, no connection need be asked for its own. */
+  bound(address: AddressInfo | string | null): void {
+    if (address === null || typeof address === "string") return;
+    if (address.address !== "0.0.0.0" && address.address !== "::") {
+      this.#local = tcpAddress(address.address, address.port);
+    }
+  }
+
   accept(socket: Socket): void {
     const tls = this.#target.tls === null ? null : tlsInfo(socket as TLSSocket);
-    const facts = this.#closed ? null : serverFacts(this.#target, tcpEnds(socket), tls);
+    const facts = this.#closed ? null : serverFacts(this.#target, tcpEnds(socket, this.#local), tls);
     if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"));
     else this.#events.accepted(new SocketStream(socket, facts));
   }

@@ -34,15 +34,24 @@ export function tcpAddress(host: string, port: number): Address {
   return { kind: "tcp", host, port, family: host.includes(":") ? "IPv6" : "IPv4" };
 }
 
-/** Both ends of a TCP (or TLS) socket, or null if the peer has gone already and the system no longer knows. */
-export function tcpEnds(socket: {
-  readonly localAddress?: string | undefined;
-  readonly localPort?: number | undefined;
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-}): Ends | null {
-  const { localAddress, localPort = 0, remoteAddress, remotePort = 0 } = socket;
-  if (localAddress === undefined || remoteAddress === undefined) return null;
+/**
+ * Both ends of a TCP (or TLS) socket, or null if the peer has gone already and the system no longer knows.
+ * @param local the near end, if it is known without asking the socket
+ */
+export function tcpEnds(
+  socket: {
+    readonly localAddress?: string | undefined;
+    readonly localPort?: number | undefined;
+    readonly remoteAddress?: string | undefined;
+    readonly remotePort?: number | undefined;
+  },
+  local: Address | null = null,
+): Ends | null {
+  const { remoteAddress, remotePort = 0 } = socket;
+  if (remoteAddress === undefined) return null;
+  if (local !== null) return { local, remote: tcpAddress(remoteAddress, remotePort) };
+  const { localAddress, localPort = 0 } = socket;
+  if (localAddress === undefined) return null;
   return { local: tcpAddress(localAddress, localPort), remote: tcpAddress(remoteAddress, remotePort) };
 }
 

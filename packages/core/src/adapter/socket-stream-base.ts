@@ -17,9 +17,6 @@ const settled: Promise<void> = Promise.resolve();
  * `drained`, `ended`, `failed` and `finish` are called as the socket's events come.
  */
 export abstract class SocketStreamBase implements ByteStream {
-  readonly local: Address;
-  readonly remote: Address;
-  readonly tls: TlsInfo | null;
   readonly #facts: StreamFacts;
   readonly #errors: SocketErrors;
   #sink: ByteSink | null = null;
@@ -28,7 +25,7 @@ export abstract class SocketStreamBase implements ByteStream {
   #owesDrained = false;
   #paused = false;
   /** What arrived before `open`, or in spite of `pause`. */
-  #held: Uint8Array[] = [];
+  #held: Uint8Array[] | null = null;
   #silentEnd: SilentEnd | null;
   #error: Error | null = null;
   /** The stream is over; `closed` is called, or follows at once. */
@@ -38,12 +35,21 @@ export abstract class SocketStreamBase implements ByteStream {
   #resolveClosing: (() => void) | null = null;
 
   constructor(facts: StreamFacts, errors: SocketErrors) {
-    this.local = facts.local;
-    this.remote = facts.remote;
-    this.tls = facts.tls;
     this.#facts = facts;
     this.#errors = errors;
     this.#silentEnd = facts.silentEnd;
+  }
+
+  get local(): Address {
+    return this.#facts.local;
+  }
+
+  get remote(): Address {
+    return this.#facts.remote;
+  }
+
+  get tls(): TlsInfo | null {
+    return this.#facts.tls;
   }
 
   abstract get queuedBytes(): number;
@@ -70,7 +76,7 @@ export abstract class SocketStreamBase implements ByteStream {
 
   /** Data that came in has not been delivered yet; `startReading` follows once it has. */
   protected get isHolding(): boolean {
-    return this.#held.length > 0;
+    return this.#held !== null;
   }
 
   open(sink: ByteSink): void {
@@ -115,11 +121,12 @@ export abstract class SocketStreamBase implements ByteStream {
   received(chunk: Uint8Array): void {
     if (this.#state === "destroyed") return;
     this.#silentEnd = null;
-    if (this.#sink !== null && !this.#paused && this.#held.length === 0) {
+    if (this.#sink !== null && !this.#paused && this.#held === null) {
       this.#sink.data(chunk);
       return;
     }
     // The first chunk that nobody takes stops the socket, so that there will be few of them.
+    this.#held ??= [];
     this.#held.push(chunk);
     this.stopReading();
   }
@@ -160,7 +167,7 @@ export abstract class SocketStreamBase implements ByteStream {
     if (this.#over) return;
     this.#over = true;
     this.#state = "destroyed";
-    this.#held = [];
+    this.#held = null;
     void settled.then(() => this.#tell());
   }
 
@@ -173,12 +180,12 @@ export abstract class SocketStreamBase implements ByteStream {
   #abort(error: Error | null, reset: boolean): void {
     this.#error ??= error;
     this.#state = "destroyed";
-    this.#held = [];
+    this.#held = null;
     this.discard(reset);
   }
 
   #deliver(): void {
-    if (this.#held.length > 0) void settled.then(() => this.#release());
+    if (this.#held !== null) void settled.then(() => this.#release());
     else if (!this.#paused && this.#state !== "destroyed") this.startReading();
   }
 
@@ -186,8 +193,9 @@ export abstract class SocketStreamBase implements ByteStream {
   #release(): void {
     const sink = this.#sink;
     while (sink !== null && !this.#paused && this.#state !== "destroyed") {
-      const chunk = this.#held.shift();
+      const chunk = this.#held?.shift();
       if (chunk === undefined) {
+        this.#held = null;
         this.startReading();
         return;
       }

@@ -36,12 +36,16 @@ export interface ByteStream {
   readonly remote: Address;
   /** Null: plaintext. */
   readonly tls: TlsInfo | null;
-  /** Bytes taken by `write` that the operating system has not taken yet. */
+  /**
+   * Bytes taken by `write` that the operating system has not taken yet. 0: the stream no longer refers to anything that
+   * was written, and the writer may use that memory again.
+   */
   readonly queuedBytes: number;
   /** Starts delivery. Called once; nothing is delivered earlier. */
   open(sink: ByteSink): void;
   /**
-   * Writes in order. Nobody mutates `bytes` afterwards (one broadcast buffer is handed to many streams).
+   * Writes in order. Nobody mutates `bytes` while any are queued (one broadcast buffer is handed to many streams). The
+   * sink is not called from within.
    * @returns false: taken, but stop until `drained()`. After close or destroy: ignored, returns false.
    */
   write(bytes: Uint8Array): boolean;

@@ -12,6 +12,8 @@ import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
 
+/** Small enough to stay in a processor's second cache, large enough for few writes. */
+const SCRATCH_BYTES = 64 * 1024;
 /** More are never needed at the same time, unless many frames arrive in parts. */
 const MAX_SPARE_DECODERS = 64;
 
@@ -29,6 +31,7 @@ export class Engine {
   readonly #readers = new Map<number, PayloadReader>();
   /** Decoders that no connection needs: one does only while it holds a part of a frame. */
   readonly #decoders: FrameDecoder[] = [];
+  #scratch: Uint8Array | null = null;
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -63,6 +66,8 @@ export class Engine {
         wallClock: () => this.wallClock(),
         maxMessageBytes,
         compress: compress ? (bytes) => runtime.deflate(bytes) : null,
+        scatter: true,
+        allocate: (bytes) => runtime.allocate(bytes),
       });
       this.#writers.set(key, writer);
     }
@@ -82,13 +87,24 @@ export class Engine {
 
   /** A decoder for payloads up to `maxPayloadBytes`; the borrower gives it back once it is spent. */
   lendDecoder(maxPayloadBytes: number): FrameDecoder {
-    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes);
+    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, (bytes) => this.runtime.allocate(bytes));
     decoder.maxPayloadBytes = maxPayloadBytes;
     return decoder;
   }
 
   returnDecoder(decoder: FrameDecoder): void {
     if (this.#decoders.length < MAX_SPARE_DECODERS) this.#decoders.push(decoder);
+  }
+
+  /** A buffer to copy through. Give it back unless the stream holds on to it. */
+  takeScratch(): Uint8Array {
+    const scratch = this.#scratch ?? this.runtime.allocate(SCRATCH_BYTES);
+    this.#scratch = null;
+    return scratch;
+  }
+
+  returnScratch(scratch: Uint8Array): void {
+    this.#scratch = scratch;
   }
 
   /** Has `item` flushed once the turn has settled. */

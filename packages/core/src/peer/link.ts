@@ -24,9 +24,10 @@ import type { PeerInfo } from "../session/peer-info.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
 import type { CloseReason, LinkOwner, LinkStats } from "./link-owner.ts";
-import { type FrameBytes, Outbox, type OutboxOwner } from "./outbox.ts";
+import { Outbox, type OutboxOwner } from "./outbox.ts";
 import { asConduitError, type CallsLink, type LinkCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
 
 type Timer = "phase" | "heartbeat";

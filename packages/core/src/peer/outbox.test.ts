@@ -3,8 +3,9 @@ import { ErrorCode } from "../errors.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome } from "../test-support/peers.ts";
 import { StubStream } from "../test-support/stub-stream.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { Engine } from "./engine.ts";
-import { type FrameBytes, type Lane, Outbox } from "./outbox.ts";
+import { type Lane, Outbox } from "./outbox.ts";
 
 interface Bench {
   readonly runtime: FakeRuntime;
@@ -35,14 +36,14 @@ function bench(
   const push = (text: string, lane: Lane = "message"): void => {
     const start = used;
     for (const character of text) slab[used++] = character.charCodeAt(0);
-    outbox.push({ bytes: slab, start, end: used }, lane);
+    outbox.push({ bytes: slab, start, end: used, large: null }, lane);
   };
   return { runtime, engine, stream, outbox, drains: () => drains, push };
 }
 
 function frameOf(text: string): FrameBytes {
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
-  return { bytes, start: 0, end: bytes.length };
+  return { bytes, start: 0, end: bytes.length, large: null };
 }
 
 /** The stream says stop with the next write. */
@@ -72,8 +73,8 @@ describe("a turn's frames", () => {
   test("that are adjacent in the slab are written without a copy", async () => {
     const at = bench();
     const slab = new Uint8Array(100);
-    at.outbox.push({ bytes: slab, start: 10, end: 20 }, "message");
-    at.outbox.push({ bytes: slab, start: 20, end: 40 }, "message");
+    at.outbox.push({ bytes: slab, start: 10, end: 20, large: null }, "message");
+    at.outbox.push({ bytes: slab, start: 20, end: 40, large: null }, "message");
     await at.runtime.settle();
     expect(at.stream.writes.map((bytes) => [bytes.buffer === slab.buffer, bytes.byteOffset, bytes.length])).toEqual([
       [true, 10, 30],
@@ -91,8 +92,8 @@ describe("a turn's frames", () => {
     const { engine, runtime } = bench();
     const receivers = Array.from({ length: 3 }, () => bench({ engine }));
     const slab = new Uint8Array(100);
-    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 32, end: 64 }, "message");
-    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 64, end: 96 }, "message");
+    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 32, end: 64, large: null }, "message");
+    for (const receiver of receivers) receiver.outbox.push({ bytes: slab, start: 64, end: 96, large: null }, "message");
     await runtime.settle();
     const written = receivers.map((receiver) => receiver.stream.writes[0]);
     expect(new Set(written).size).toBe(1);

@@ -3,22 +3,17 @@
  *
  * While the stream takes bytes, frames of one turn gather in a segment (a range of the writer's slab; adjacent frames
  * only move its end) that is written when the turn settles. Once the stream says stop, frames are copied into a
- * bounded backlog and go out as it drains. PONGs overtake the backlog. While the peer has sent PAUSE, messages and
+ * bounded backlog and go out as it drains. A frame with large binary data is written piece by piece; what the stream
+ * does not take of it is copied, and goes before all else. PONGs overtake the backlog. While the peer has sent PAUSE, messages and
  * requests wait apart and replies go on.
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../limits.ts";
+import { type FrameBytes, FrameCursor } from "../wire/scattered-frame.ts";
 import { Backlog } from "./backlog.ts";
 import type { Engine, Flushable } from "./engine.ts";
-
-/** A frame as the frame writer leaves it. */
-export interface FrameBytes {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
 
 /** How a frame travels: ahead of the backlog; in order; or in order and stopped by the peer's PAUSE. */
 export type Lane = "urgent" | "reply" | "message";
@@ -58,6 +53,9 @@ export class Outbox implements Flushable {
   #backlog: Backlog | null = null;
   #urgent: Backlog | null = null;
   #stopped: Backlog | null = null;
+  /** What remains of a frame that the stream took in part. */
+  #rest: Uint8Array | null = null;
+  #restIsAnswer = false;
   #waiters: Waiter[] | null = null;
   /** Bytes handed to the stream so far. */
   bytesSent = 0;
@@ -72,7 +70,7 @@ export class Outbox implements Flushable {
 
   /** Frames that wait because the peer does not read, or said PAUSE. */
   get queuedFrames(): number {
-    return (this.#backlog?.frames ?? 0) + (this.#stopped?.frames ?? 0);
+    return (this.#backlog?.frames ?? 0) + (this.#stopped?.frames ?? 0) + (this.#rest === null ? 0 : 1);
   }
 
   /** Bytes accepted here that the operating system has not taken. */
@@ -100,28 +98,35 @@ export class Outbox implements Flushable {
   }
 
   get #waitingBytes(): number {
-    return (this.#backlog?.bytes ?? 0) + (this.#stopped?.bytes ?? 0);
+    return (this.#backlog?.bytes ?? 0) + (this.#stopped?.bytes ?? 0) + (this.#rest?.length ?? 0);
   }
 
   /** Of messages and calls. Answers have a bound of their own, so that they take no room from whoever waits for it. */
   get #fill(): number {
-    const backlog = this.#backlog;
-    if (backlog === null && this.#stopped === null) return 0;
-    const frames = this.queuedFrames - (backlog?.answers ?? 0);
-    const bytes = this.#waitingBytes - (backlog?.answerBytes ?? 0);
+    if (this.#backlog === null && this.#stopped === null && this.#rest === null) return 0;
+    const frames = this.queuedFrames - this.#answers;
+    const bytes = this.#waitingBytes - this.#answerBytes;
     return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
   }
 
   /** As many bytes of answers wait as may, and `spareBytes` more. */
   isOverwhelmedBy(spareBytes: number): boolean {
-    return (this.#backlog?.answerBytes ?? 0) + (this.#urgent?.answerBytes ?? 0) >= this.#maxBytes + spareBytes;
+    return this.#answerBytes + (this.#urgent?.answerBytes ?? 0) >= this.#maxBytes + spareBytes;
+  }
+
+  get #answers(): number {
+    return (this.#backlog?.answers ?? 0) + (this.#rest !== null && this.#restIsAnswer ? 1 : 0);
+  }
+
+  get #answerBytes(): number {
+    return (this.#backlog?.answerBytes ?? 0) + (this.#rest !== null && this.#restIsAnswer ? this.#rest.length : 0);
   }
 
   /** PONGs and the like count: a peer that only sends PINGs and never reads must not fill the memory either. */
   get #answerFill(): number {
-    if (this.#backlog === null && this.#urgent === null) return 0;
-    const frames = (this.#backlog?.answers ?? 0) + (this.#urgent?.answers ?? 0);
-    const bytes = (this.#backlog?.answerBytes ?? 0) + (this.#urgent?.answerBytes ?? 0);
+    if (this.#backlog === null && this.#urgent === null && this.#rest === null) return 0;
+    const frames = this.#answers + (this.#urgent?.answers ?? 0);
+    const bytes = this.#answerBytes + (this.#urgent?.answerBytes ?? 0);
     return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
   }
 
@@ -136,8 +141,12 @@ export class Outbox implements Flushable {
   /** Queues a frame. The caller has asked `accepts` where the lane is bounded. */
   push(frame: FrameBytes, lane: Lane): void {
     if (this.#ending) return;
+    if (frame.large !== null) {
+      this.#pushLarge(frame, lane);
+      return;
+    }
     const { bytes, start, end } = frame;
-    if (this.#blocked || this.#held || (lane === "message" && this.#peerPaused)) {
+    if (this.#mustWait(lane)) {
       this.#park(bytes, start, end, lane);
       return;
     }
@@ -222,9 +231,45 @@ export class Outbox implements Flushable {
     this.#backlog = null;
     this.#urgent = null;
     this.#stopped = null;
+    this.#rest = null;
     const waiters = this.#waiters;
     this.#waiters = null;
     if (waiters !== null) for (const waiter of waiters) waiter.reject(closedError());
+  }
+
+  #mustWait(lane: Lane): boolean {
+    return this.#blocked || this.#held || (lane === "message" && this.#peerPaused);
+  }
+
+  /** Writes a frame at once, piece by piece. When this returns, the application may change its data. */
+  #pushLarge(frame: FrameBytes, lane: Lane): void {
+    // What this turn gathered goes first.
+    if (!this.#mustWait(lane)) this.flush();
+    const engine = this.#engine;
+    const cursor = new FrameCursor(frame);
+    if (this.#mustWait(lane)) {
+      const whole = engine.runtime.allocate(cursor.left);
+      this.#park(whole, 0, cursor.copyTo(whole), lane);
+      return;
+    }
+    let scratch = engine.takeScratch();
+    while (cursor.left > 0 && !this.#blocked) {
+      const length = cursor.copyTo(scratch);
+      this.#write(length === scratch.length ? scratch : scratch.subarray(0, length));
+      // Once nothing is queued, the stream no longer refers to what was written.
+      if (this.#stream.queuedBytes > 0) scratch = engine.takeScratch();
+    }
+    engine.returnScratch(scratch);
+    if (cursor.left === 0) return;
+    this.#rest = engine.runtime.allocate(cursor.left);
+    this.#restIsAnswer = lane !== "message";
+    cursor.copyTo(this.#rest);
+  }
+
+  #takeRest(): Uint8Array | null {
+    const rest = this.#rest;
+    this.#rest = null;
+    return rest;
   }
 
   #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
@@ -269,14 +314,14 @@ export class Outbox implements Flushable {
 
   #drain(): void {
     while (!this.#blocked && !this.#held && !this.#over) {
-      const next = this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
+      const next = this.#takeRest() ?? this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
       if (next === null) break;
       this.#write(next);
     }
     if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
     if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
     if (this.#over) return;
-    if (this.#ending && this.#backlog === null && this.#urgent === null) {
+    if (this.#ending && this.#backlog === null && this.#urgent === null && this.#rest === null) {
       this.#over = true;
       // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.
       void this.#stream.close();

@@ -438,7 +438,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const include = idSet(options.include);
     const { where } = options;
     // A hook or filter may send in between and reuse the writer, so the frame is noted here.
-    const frame = { bytes: writer.bytes, start: writer.start, end: writer.end };
+    writer.gather();
+    const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
     for (const [link, owner] of this.#links) {
       if (!(owner instanceof Connection) || !link.isOpen) continue;

@@ -91,6 +91,11 @@ export class FakeRuntime implements Runtime {
     return new Uint8Array(deflateSync(bytes, { level: 6 }));
   }
 
+  /** Never zero, so that a test notices what is not overwritten. */
+  allocate(bytes: number): Uint8Array {
+    return new Uint8Array(bytes).fill(0xa5);
+  }
+
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
     try {
       return new Uint8Array(inflateSync(bytes, { maxOutputLength: Math.max(1, maxBytes) }));

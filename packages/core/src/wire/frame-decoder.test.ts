@@ -179,18 +179,18 @@ describe("FrameDecoder", () => {
     expect([first, codeOf(decoder), decoder.heldBytes]).toEqual([ErrorCode.BAD_MAGIC, ErrorCode.BAD_MAGIC, 0]);
   });
 
-  test("costs at most 256 KiB for a peer that claims 10 MiB and sends one byte", () => {
+  test("costs at most 1040 KiB for a peer that claims 10 MiB and sends one byte", () => {
     const decoder = new FrameDecoder(10 * MIB);
     decoder.push(joined(header(10 * MIB), new Uint8Array(1)));
-    expect([decoder.next(), decoder.bufferedBytes, decoder.heldBytes]).toEqual([false, 33, 256 * KIB]);
+    expect([decoder.next(), decoder.bufferedBytes, decoder.heldBytes]).toEqual([false, 33, 1040 * KIB]);
   });
 
-  test("holds no more than four times what was received, or 256 KiB", () => {
+  test("holds no more than four times what was received, or 1040 KiB", () => {
     const decoder = new FrameDecoder(10 * MIB);
     decoder.push(header(10 * MIB));
     const excess: number[] = [];
     for (let received = 32; !decoder.next(); received += 50_000) {
-      excess.push(decoder.heldBytes - Math.max(256 * KIB, 4 * received));
+      excess.push(decoder.heldBytes - Math.max(1040 * KIB, 4 * received));
       decoder.push(new Uint8Array(50_000));
     }
     expect(Math.max(...excess)).toBeLessThanOrEqual(0);

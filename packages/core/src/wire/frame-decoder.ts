@@ -15,8 +15,8 @@ import { HEADER_BYTES } from "../limits.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
-/** First allocation for a cut frame: what a peer costs that claims much and sends little. */
-const FIRST_PARTIAL_BYTES = 256 * 1024;
+/** First allocation for a cut frame: what a peer costs that claims much and sends little. Holds 1 MiB and its envelope. */
+const FIRST_PARTIAL_BYTES = 1040 * 1024;
 const PARTIAL_GROWTH = 4;
 /** Below this, a loop copies faster than `set` does. */
 const LOOP_COPY_BYTES = 32;
@@ -53,9 +53,12 @@ export class FrameDecoder {
   /** Size of the cut frame; 0 while its header is incomplete. */
   private partialTotal = 0;
   private failure: ConduitError | null = null;
+  private readonly allocate: (bytes: number) => Uint8Array;
 
-  constructor(maxPayloadBytes: number) {
+  /** @param allocate as `Runtime.allocate`. Default: zeroed memory. */
+  constructor(maxPayloadBytes: number, allocate: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes)) {
     this.maxPayloadBytes = maxPayloadBytes;
+    this.allocate = allocate;
   }
 
   /** Unix milliseconds at the sender. */
@@ -126,7 +129,7 @@ export class FrameDecoder {
   }
 
   private startPartial(size: number, total: number): Uint8Array {
-    const partial = new Uint8Array(size);
+    const partial = size === HEADER_BYTES ? new Uint8Array(HEADER_BYTES) : this.allocate(size);
     this.partial = partial;
     this.partialLength = 0;
     this.partialTotal = total;
@@ -147,7 +150,7 @@ export class FrameDecoder {
     const needed = Math.min(total, this.partialLength + this.inputEnd - this.position);
     if (needed > buffer.length) {
       const grown = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
-      const larger = new Uint8Array(Math.min(total, Math.max(needed, grown)));
+      const larger = this.allocate(Math.min(total, Math.max(needed, grown)));
       larger.set(buffer.subarray(0, this.partialLength));
       this.partial = buffer = larger;
     }

@@ -3,7 +3,7 @@
  *
  * Theory of operation. Frames are written one behind the other into a slab, and what was written is never touched
  * again: sockets hold views of it. A full slab is left to them, and a new one is begun. Because consecutive frames are
- * adjacent, a connection can hand several of them to its socket as one piece. Fresh memory is zero, so fields that are
+ * adjacent, a connection can hand several of them to its socket as one piece. A slab is zero at first, so fields that are
  * zero are not written. A value is encoded before its place in the slab is taken: a value that cannot be encoded, or
  * whose getters send frames themselves, harms nothing.
  */
@@ -21,7 +21,8 @@ import {
   REQUEST_HEAD,
   RESPONSE_HEAD,
 } from "./envelope.ts";
-import { isWellFormed } from "./value-composer.ts";
+import { type FrameBytes, FrameCursor } from "./scattered-frame.ts";
+import { isWellFormed, type LargeBinary } from "./value-composer.ts";
 import { ValueWriter } from "./value-writer.ts";
 
 const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
@@ -47,23 +48,31 @@ export interface FrameWriterOptions {
   readonly maxMessageBytes: number;
   /** zlib stream of a payload. Null: nothing is compressed. */
   readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
+  /** Leave large binary data where it is, and name it in `large`. Default false: frames are whole. */
+  readonly scatter?: boolean | undefined;
+  /** As `Runtime.allocate`. Default: zeroed memory. */
+  readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
 }
 
 /**
  * Writes frames; reuse it, also for several connections. Each method leaves the frame in `bytes` from `start` to `end`;
- * the fields are valid until the next call, the bytes for ever.
+ * the fields are valid until the next call, the bytes for ever. What `large` names is the application's, and valid only
+ * until that goes on.
  *
  * All methods that take a value throw ConduitError UNSERIALIZABLE (with the value's path) or MESSAGE_TOO_LARGE, and
  * then have written nothing. Correlation ids are two unsigned 32-bit halves, 0/0 for none.
  */
-export class FrameWriter {
+export class FrameWriter implements FrameBytes {
   bytes: Uint8Array = EMPTY;
   start = 0;
   end = 0;
+  large: readonly LargeBinary[] | null = null;
 
   private readonly wallClock: () => number;
   private readonly maxMessageBytes: number;
   private readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
+  private readonly scatter: boolean;
+  private readonly allocate: (bytes: number) => Uint8Array;
   private readonly values: ValueWriter = new ValueWriter();
   /** `{type: <name>, data:` by name, and the same of requests. */
   private readonly messageHeads: Map<string, Uint8Array> = new Map();
@@ -79,6 +88,8 @@ export class FrameWriter {
     this.wallClock = options.wallClock;
     this.maxMessageBytes = options.maxMessageBytes;
     this.compress = options.compress;
+    this.scatter = options.scatter ?? false;
+    this.allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
   }
 
   /** Frames written from here on get a new timestamp: the clock is read once per turn. */
@@ -119,7 +130,7 @@ export class FrameWriter {
 
   /** A frame without a payload. */
   control(type: number, hi: number, lo: number): void {
-    this.write(type, hi, lo, EMPTY, EMPTY, 0);
+    this.begin(type, 0, hi, lo, 0, 0);
   }
 
   /** A frame whose payload is `value`. */
@@ -129,38 +140,60 @@ export class FrameWriter {
 
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
     const headLength = head.length;
-    const valueLength = value.length;
+    const { large } = this.values;
+    const valueLength = large === null ? value.length : value.length + totalLength(large);
     const tailLength = timeoutMs > 0 ? KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES : 0;
     const length = headLength + valueLength + tailLength;
     if (length > this.maxMessageBytes) throw tooLarge(length, this.maxMessageBytes);
     if (this.compress !== null && length > COMPRESSION_THRESHOLD_BYTES) {
-      const plain = new Uint8Array(length);
-      writePayload(plain, 0, head, value, timeoutMs);
+      const plain = this.allocate(length);
+      writePayload(plain, 0, head, value, large, timeoutMs);
       const compressed = this.compress(plain);
       const smaller = compressed.length < length;
       const payload = smaller ? compressed : plain;
-      this.begin(type, smaller ? Flag.COMPRESSED : 0, hi, lo, payload.length);
+      this.begin(type, smaller ? Flag.COMPRESSED : 0, hi, lo, payload.length, payload.length);
       this.bytes.set(payload, this.start + HEADER_BYTES);
       return;
     }
-    this.begin(type, 0, hi, lo, length);
-    writePayload(this.bytes, this.start + HEADER_BYTES, head, value, timeoutMs);
+    if (large !== null && this.scatter) {
+      // The place is taken for all but the large pieces, and the header says the length of the whole.
+      this.begin(type, 0, hi, lo, length, length - totalLength(large));
+      const at = this.start + HEADER_BYTES;
+      writePayload(this.bytes, at, head, value, null, timeoutMs);
+      const valueAt = at + headLength;
+      this.large = large.map((piece) => ({ at: valueAt + piece.at, bytes: piece.bytes }));
+      return;
+    }
+    this.begin(type, 0, hi, lo, length, length);
+    writePayload(this.bytes, this.start + HEADER_BYTES, head, value, large, timeoutMs);
   }
 
-  /** Takes the place of a frame and writes its header. */
-  private begin(type: number, flags: number, hi: number, lo: number, length: number): void {
+  /** Makes the last frame whole: nobody waits until its large data may be changed. */
+  gather(): void {
+    if (this.large === null) return;
+    const cursor = new FrameCursor(this);
+    const whole = this.allocate(cursor.left);
+    this.start = 0;
+    this.end = cursor.copyTo(whole);
+    this.bytes = whole;
+    this.large = null;
+  }
+
+  /** Takes the place of a frame, `stored` bytes behind its header, and writes the header. */
+  private begin(type: number, flags: number, hi: number, lo: number, length: number, stored: number): void {
     if (!this.timestampFresh) {
       const now = this.wallClock();
       this.timestampHi = Math.floor(now / TWO_TO_32);
       this.timestampLo = now | 0;
       this.timestampFresh = true;
     }
-    const total = HEADER_BYTES + length;
+    const total = HEADER_BYTES + stored;
+    this.large = null;
     let view: DataView;
     let start = 0;
     if (total > MAX_SLAB_FRAME_BYTES) {
-      const own = new Uint8Array(total);
-      view = new DataView(own.buffer);
+      const own = this.allocate(total).fill(0, 0, HEADER_BYTES);
+      view = new DataView(own.buffer, own.byteOffset, HEADER_BYTES);
       this.bytes = own;
     } else {
       if (this.slab.length - this.slabUsed < total) {
@@ -186,13 +219,21 @@ export class FrameWriter {
   }
 }
 
-function writePayload(target: Uint8Array, at: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
+function writePayload(
+  target: Uint8Array,
+  at: number,
+  head: Uint8Array,
+  value: Uint8Array,
+  large: readonly LargeBinary[] | null,
+  timeoutMs: number,
+): void {
   copy(head, target, at);
   const valueAt = at + head.length;
-  copy(value, target, valueAt);
+  let tailAt = valueAt + value.length;
+  if (large === null) copy(value, target, valueAt);
+  else tailAt = writeInterleaved(target, valueAt, value, large);
   if (timeoutMs > 0) {
     target[at] = MAP_3;
-    const tailAt = valueAt + value.length;
     copy(KEY_TIMEOUT, target, tailAt);
     const number = Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS);
     const numberAt = tailAt + KEY_TIMEOUT.length;
@@ -202,6 +243,27 @@ function writePayload(target: Uint8Array, at: number, head: Uint8Array, value: U
     target[numberAt + 3] = number >>> 8;
     target[numberAt + 4] = number;
   }
+}
+
+/** `value` with the large binary data that it leaves out. @returns where it ends. */
+function writeInterleaved(target: Uint8Array, at: number, value: Uint8Array, large: readonly LargeBinary[]): number {
+  let end = at;
+  let done = 0;
+  for (const { at: next, bytes } of large) {
+    copy(value.subarray(done, next), target, end);
+    end += next - done;
+    done = next;
+    target.set(bytes, end);
+    end += bytes.length;
+  }
+  copy(value.subarray(done), target, end);
+  return end + value.length - done;
+}
+
+function totalLength(large: readonly LargeBinary[]): number {
+  let length = 0;
+  for (const { bytes } of large) length += bytes.length;
+  return length;
 }
 
 function copy(source: Uint8Array, target: Uint8Array, at: number): void {

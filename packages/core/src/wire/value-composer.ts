@@ -13,8 +13,18 @@ export const MAX_VALUE_DEPTH: number = MAX_DEPTH - 1;
 const NIL = 0xc0;
 const INITIAL_BYTES = 1024;
 const MAX_PATH_CHARACTERS = 200;
+const MAX_BINARY_BYTES = 0xffff_ffff;
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 const MIN_INT64 = -0x8000_0000_0000_0000n;
+
+/** Binary data that the composed bytes leave out: it stands before the byte `at`. */
+export interface LargeBinary {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Binary data from this many bytes on is left out of the composed bytes, to be copied once instead of three times. */
+export const LARGE_BINARY_BYTES: number = 16 * 1024;
 
 /** Composes one value at a time; reuse it. Not to be entered again from a getter. */
 export class ValueComposer {
@@ -22,6 +32,9 @@ export class ValueComposer {
   private bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   private view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
   private length = 0;
+  /** Of the last value, in order; null: none. */
+  large: readonly LargeBinary[] | null = null;
+  private found: LargeBinary[] = [];
   /** Names from the root to the present value, and the containers they lead through. */
   private path: (string | number)[] = [];
   private ancestors: object[] = [];
@@ -39,7 +52,9 @@ export class ValueComposer {
     this.length = 0;
     this.path = [rootName];
     this.ancestors = [];
+    this.found = [];
     this.write(value);
+    this.large = this.found.length === 0 ? null : this.found;
     return this.bytes.subarray(0, this.length);
   }
 
@@ -93,9 +108,9 @@ export class ValueComposer {
       for (let i = 0; i < length; i++) this.writeAt(i, this.read(value, i));
       this.ancestors.pop();
     } else if (value instanceof Uint8Array) {
-      this.append(this.leaves.encodeSharedRef(value));
+      this.writeBinary(value);
     } else if (value instanceof ArrayBuffer) {
-      this.append(this.leaves.encodeSharedRef(new Uint8Array(value)));
+      this.writeBinary(new Uint8Array(value));
     } else if (value instanceof Float64) {
       this.writeByte(0xcb);
       const at = this.reserve(8);
@@ -112,6 +127,21 @@ export class ValueComposer {
       if (tag !== "Object") throw this.refuse(`${/^[AEIOU]/.test(tag) ? "an" : "a"} ${tag} has no MessagePack form`);
       this.writeEntries(value, Object.keys(value));
     }
+  }
+
+  private writeBinary(bytes: Uint8Array): void {
+    const { length } = bytes;
+    if (length < LARGE_BINARY_BYTES) {
+      this.append(this.leaves.encodeSharedRef(bytes));
+      return;
+    }
+    if (length > MAX_BINARY_BYTES) throw this.refuse(`${length} bytes are more than MessagePack has a form for`);
+    const isShort = length < 0x1_0000;
+    this.writeByte(isShort ? 0xc5 : 0xc6);
+    const at = this.reserve(isShort ? 2 : 4);
+    if (isShort) this.view.setUint16(at, length);
+    else this.view.setUint32(at, length);
+    this.found.push({ at: this.length, bytes });
   }
 
   private writeMap(map: Map<unknown, unknown>): void {

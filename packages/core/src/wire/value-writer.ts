@@ -12,7 +12,14 @@
  */
 import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { encodeDate, isWellFormed, MAX_VALUE_DEPTH, ValueComposer } from "./value-composer.ts";
+import {
+  encodeDate,
+  isWellFormed,
+  LARGE_BINARY_BYTES,
+  type LargeBinary,
+  MAX_VALUE_DEPTH,
+  ValueComposer,
+} from "./value-composer.ts";
 import { isForbiddenKey } from "./value-reader.ts";
 
 /** A result above this takes the Encoder's buffer with it, so that one large message does not stay allocated. */
@@ -38,7 +45,9 @@ function tryToEncode(value: unknown): ExtData | null {
     if (maker === Object || maker === Array) return null;
     if (value instanceof Uint8Array) {
       binaryBytes += value.length;
-      return null;
+      if (value.length < LARGE_BINARY_BYTES) return null;
+      special = true;
+      return PLACEHOLDER;
     }
     if (maker === Date && !Number.isNaN((value as Date).getTime())) return encodeDate(value as Date);
     if (maker === undefined && Object.getPrototypeOf(value) === null) return null;
@@ -61,7 +70,7 @@ const encoderOptions: EncoderOptions = {
 };
 
 /**
- * Encodes one value at a time; reuse it.
+ * Encodes one value at a time; reuse it. Binary data of 16 KiB and more is left out of the result, see `large`.
  *
  * Plain data, `Uint8Array`, `Date` and `ExtData` are encoded as the library does; also `Map` with string keys, bigint
  * up to 64 bits, `Float64`, `ArrayBuffer`, and class instances by their own enumerable properties. `undefined` is left
@@ -70,6 +79,8 @@ const encoderOptions: EncoderOptions = {
 export class ValueWriter {
   /** Whether the bytes of the last `encode` belong to the caller. False: they are valid until the next call only. */
   owned = false;
+  /** Large binary data that the bytes of the last `encode` leave out, in order; null: none. */
+  large: readonly LargeBinary[] | null = null;
 
   private encoder: Encoder = new Encoder(encoderOptions);
   private composer: ValueComposer = new ValueComposer(this.encoder);
@@ -85,16 +96,24 @@ export class ValueWriter {
    */
   encode(value: unknown, rootName: string): Uint8Array {
     this.owned = false;
+    this.large = null;
     if (value === null || value === undefined) return NIL;
     if (typeof value === "boolean") return value ? TRUE : FALSE;
     if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
-    if (this.busy) return new ValueWriter().encode(value, rootName);
+    if (this.busy) return this.encodeApart(value, rootName);
     this.busy = true;
     // The first never throws, and the second resets `busy` when it does.
     const bytes = this.encodePlain(value) ?? this.compose(value, rootName);
     this.busy = false;
     this.owned = bytes.length > MAX_KEPT_BYTES;
     if (this.owned) this.renew();
+    return bytes;
+  }
+
+  private encodeApart(value: unknown, rootName: string): Uint8Array {
+    const apart = new ValueWriter();
+    const bytes = apart.encode(value, rootName);
+    this.large = apart.large;
     return bytes;
   }
 
@@ -133,7 +152,10 @@ export class ValueWriter {
       const bytes = this.encoder.encodeSharedRef(value);
       if (special) return null;
       const searchable = binaryBytes * 2 <= bytes.length;
-      return (searchable && looksSound(bytes)) || isSound(value) ? bytes : null;
+      if (!((searchable && looksSound(bytes)) || isSound(value))) return null;
+      // A getter may have encoded something itself meanwhile.
+      this.large = null;
+      return bytes;
     } catch {
       // Too deep, or a getter threw: the slow path says where.
       return null;
@@ -145,7 +167,9 @@ export class ValueWriter {
 
   private compose(value: unknown, rootName: string): Uint8Array {
     try {
-      return this.composer.compose(value, rootName);
+      const bytes = this.composer.compose(value, rootName);
+      this.large = this.composer.large;
+      return bytes;
     } catch (cause) {
       this.busy = false;
       // The value may have been large up to the point where it failed.
