@@ -16,6 +16,8 @@ export default defineConfig({
     ],
   },
   test: {
+    // Property tests take seconds, and machines are busy: no test is to fail for its time alone.
+    testTimeout: 60_000,
     coverage: {
       provider: "v8",
       include: ["packages/core/src/**/*.ts"],

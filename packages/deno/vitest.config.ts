@@ -12,5 +12,5 @@ export default defineConfig({
       { find: "@netconduit/deno", replacement: source("src/index.ts") },
     ],
   },
-  test: { root: source("."), include: ["conformance/*.deno-test.ts"], pool: "forks" },
+  test: { root: source("."), include: ["conformance/*.deno-test.ts"], pool: "forks", testTimeout: 60_000 },
 });
