@@ -1,11 +1,13 @@
 import { Client, nodeRuntime, Server } from "@netconduit/node";
 import { describeBehaviour } from "./suites.ts";
 
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+
 describeBehaviour({
   name: "Node",
   Server,
   Client,
   runtime: nodeRuntime,
-  // Node 22 reports a reset that meets unread data as a plain end.
-  capabilities: { destroyResets: Number.parseInt(process.versions.node, 10) >= 24 },
+  // Node before 24.16, and 25, report a reset that meets unread data as a plain end.
+  capabilities: { destroyResets: major >= 26 || (major === 24 && minor >= 16) },
 });

@@ -2,6 +2,8 @@
  * The TypeScript blocks of the documentation as whole programs.
  *
  * - Every block marked `ts` is type-checked, strictly, against the sources.
+ * - The package that a block imports says on which runtime it runs; if it imports none, that is Node. On Deno a block
+ *   is permitted what the comment `<!-- permissions: --allow-net=127.0.0.1 -->` directly above it says, and no more.
  * - A block marked `ts run` is run as well, as a program of its own. If the next block under the same heading is marked
  *   `text`, that is what the program prints; `…` in it stands for any text within a line.
  * - A block that is a fragment names what it stands in: `<!-- setup: name -->` directly above it. The setup is the block
@@ -9,6 +11,7 @@
  * - `<!-- file: path -->` directly above a block: it is that file of the repository, word for word.
  */
 import { type CodeBlock, codeBlocks, markdownFiles } from "./markdown.ts";
+import { type RuntimeName, runtimeOf } from "./runtimes.ts";
 
 const SETUPS = "docs-tests/setups.md";
 const PLACE = "// (the block)";
@@ -21,6 +24,9 @@ export interface Program {
   /** What stands above the block's code; ends in a line feed if it is not empty. */
   readonly before: string;
   readonly after: string;
+  readonly runtime: RuntimeName;
+  /** What Deno permits it: flags. */
+  readonly permissions: readonly string[];
   readonly runs: boolean;
   /** What it prints, or null if the documentation does not show it. */
   readonly output: string | null;
@@ -50,7 +56,16 @@ function programOf(block: CodeBlock, next: CodeBlock | undefined): Program {
   const [before = "", after = ""] = around.split(PLACE);
   const runs = block.words.includes("run");
   const shown = runs && next?.language === "text" && next.heading === block.heading;
-  return { block, name, before, after, runs, output: shown ? next.code : null };
+  return {
+    block,
+    name,
+    before,
+    after,
+    runtime: runtimeOf(name, block.code),
+    permissions: (annotation(block, "permissions") ?? "").split(" ").filter(Boolean),
+    runs,
+    output: shown ? next.code : null,
+  };
 }
 
 /** The value of the comment `<!-- name: value -->` above a block, or null. */

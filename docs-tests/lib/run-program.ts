@@ -1,6 +1,8 @@
-/** Runs a program's text as a Node process of its own. */
+/** Runs a program's text as a process of its own. */
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { ROOT } from "./markdown.ts";
+import { executable, type RuntimeName } from "./runtimes.ts";
 
 /** Long past anything a program of the documentation does: one that never ends fails with what it has printed. */
 const MAX_RUN_MS = 60_000;
@@ -14,12 +16,20 @@ export interface Run {
   readonly stderr: string;
 }
 
+export interface RunOptions {
+  /** Default `"node"`. */
+  readonly runtime?: RuntimeName;
+  /** What Deno permits the program: flags. Default: nothing. */
+  readonly permissions?: readonly string[];
+  /** Deno checks the types first. Default false. Node and Bun strip them. */
+  readonly check?: boolean;
+}
+
 /** Runs `source`, a TypeScript module, in the repository's root. The packages' names mean their sources. */
-export function runProgram(source: string): Promise<Run> {
-  const hook = new URL("sources-hook.ts", import.meta.url).href;
-  const flags = ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript", "--import", hook];
+export function runProgram(source: string, options: RunOptions = {}): Promise<Run> {
+  const { runtime = "node" } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, flags, {
+    const child = spawn(executable(runtime), flags(runtime, options), {
       cwd: ROOT,
       timeout: MAX_RUN_MS,
       env: { ...process.env, TZ: "UTC" },
@@ -36,4 +46,18 @@ export function runProgram(source: string): Promise<Run> {
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
     child.stdin.end(source);
   });
+}
+
+function flags(runtime: RuntimeName, { permissions = [], check = false }: RunOptions): string[] {
+  switch (runtime) {
+    case "node": {
+      const hook = new URL("sources-hook.ts", import.meta.url).href;
+      return ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript", "--import", hook];
+    }
+    case "bun":
+      return [`--tsconfig-override=${join(ROOT, "packages/bun/conformance/tsconfig.json")}`, "run", "-"];
+    case "deno":
+      // Deno finds the sources by the workspace in deno.json.
+      return ["run", "--quiet", "--no-prompt", check ? "--check" : "--no-check", ...permissions, "--ext=ts", "-"];
+  }
 }

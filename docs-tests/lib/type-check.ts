@@ -3,11 +3,10 @@ import { join } from "node:path";
 import ts from "typescript";
 import { ROOT } from "./markdown.ts";
 
-/** What a strict user's compiler says, in whatever the program is made of. */
-const OPTIONS: ts.CompilerOptions = {
+/** What a strict user's compiler says; `types` are those of the runtime. */
+const COMMON: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
-  types: ["node"],
   module: ts.ModuleKind.NodeNext,
   moduleResolution: ts.ModuleResolutionKind.NodeNext,
   strict: true,
@@ -24,13 +23,18 @@ const OPTIONS: ts.CompilerOptions = {
     "@netconduit/core": [join(ROOT, "packages/core/src/index.ts")],
     "@netconduit/core/adapter": [join(ROOT, "packages/core/src/adapter.ts")],
     "@netconduit/node": [join(ROOT, "packages/node/src/index.ts")],
+    "@netconduit/bun": [join(ROOT, "packages/bun/src/index.ts")],
   },
 };
 
-/** Type-checks `sources`, text by name, in one program. @returns what is wrong with each: `line: message`, from 1. */
-export function typeCheck(sources: ReadonlyMap<string, string>): Map<string, string[]> {
+/**
+ * Type-checks `sources`, text by name, in one program for a runtime that TypeScript's own compiler has the types of.
+ * @returns what is wrong with each: `line: message`, from 1.
+ */
+export function typeCheck(sources: ReadonlyMap<string, string>, runtime: "node" | "bun"): Map<string, string[]> {
+  const settings: ts.CompilerOptions = { ...COMMON, types: [runtime] };
   const paths = new Map([...sources].map(([name, text], index) => [virtualPath(index), { name, text }]));
-  const host = ts.createCompilerHost(OPTIONS);
+  const host = ts.createCompilerHost(settings);
   const { fileExists, readFile, getSourceFile } = host;
   host.getCurrentDirectory = () => ROOT;
   host.fileExists = (path) => paths.has(path) || fileExists.call(host, path);
@@ -41,7 +45,7 @@ export function typeCheck(sources: ReadonlyMap<string, string>): Map<string, str
       ? getSourceFile.call(host, path, options, ...rest)
       : ts.createSourceFile(path, text, options);
   };
-  const program = ts.createProgram([...paths.keys()], OPTIONS, host);
+  const program = ts.createProgram([...paths.keys()], settings, host);
   const found = new Map<string, string[]>();
   for (const [path, { name }] of paths) {
     const file = program.getSourceFile(path);

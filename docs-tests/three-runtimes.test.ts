@@ -1,0 +1,89 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { codeIn, ROOT, readText, tableRows } from "./lib/markdown.ts";
+import { matchesOutput, type Program, programs, sourceOf } from "./lib/programs.ts";
+import { runProgram } from "./lib/run-program.ts";
+import { ported, RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
+
+const FILE = "RUNTIMES.md";
+const all = programs();
+
+/** Prints what a program logs as Node would: the runtimes' own `console.log` lay objects out differently. */
+const PLAIN_LOG =
+  'import { format as formatLikeNode } from "node:util";\n' +
+  'console.log = (...values: unknown[]) => void process.stdout.write(formatLikeNode(...values) + "\\n");\n';
+
+function programUnder(heading: string): Program {
+  const program = all.find(({ block, runs }) => block.file === FILE && block.heading === heading && runs);
+  if (program === undefined) throw new Error(`${FILE} has no program under "${heading}"`);
+  return program;
+}
+
+describe("the program of RUNTIMES.md", () => {
+  const program = programUnder("One program");
+  const source = sourceOf(program);
+  const importLine = source.split("\n", 1)[0];
+
+  test.each(RUNTIMES)("prints the same with the import line of %s", { timeout: 120_000 }, async (runtime) => {
+    const permissions = ["--allow-net=127.0.0.1"];
+    const { code, stdout, stderr } = await runProgram(ported(source, runtime), { runtime, permissions, check: true });
+    expect({ code, stderr, stdout: stdout.trimEnd() }).toEqual({ code: 0, stderr: "", stdout: program.output });
+  });
+
+  test("begins with the import line, which the table has for every runtime", () => {
+    const rows = tableRows(readText(FILE), "Node.js, Bun and Deno", "Import line");
+    const shown = rows.map((row) => codeIn(row["Import line"] ?? ""));
+    expect(shown).toEqual(RUNTIMES.map((runtime) => ported(`${importLine}`, runtime)));
+  });
+
+  test("is run on Deno with what the documentation says that it needs", () => {
+    expect(readText(FILE)).toContain("deno run --allow-net=127.0.0.1 first.ts\n");
+  });
+});
+
+/** A program that is about one runtime: it takes more from its package than the classes that all three have. */
+function isForNodeAlone({ block }: Program): boolean {
+  return block.code.includes("nodeRuntime");
+}
+
+/** RUNTIMES.md, "Options that a runtime refuses": this one stops a server on Deno from starting. */
+function isRefusedOnDeno({ block }: Program): boolean {
+  return block.code.includes("requireClientCertificate");
+}
+
+/** RUNTIMES.md, "What differs": Deno does not say which TLS protocol is spoken. */
+function shownOn(runtime: RuntimeName, { output }: Program): string {
+  return runtime === "deno" ? (output ?? "").replace("protocol: 'TLSv1.3'", "protocol: null") : (output ?? "");
+}
+
+const portable = all.filter((one) => one.runs && one.runtime === "node" && !isForNodeAlone(one));
+
+describe.each(["bun", "deno"] as const)("programs written for Node, on %s", (runtime) => {
+  test.each(portable.filter((one) => runtime !== "deno" || !isRefusedOnDeno(one)))(
+    "the one at $name prints what is shown, with another import line",
+    { timeout: 120_000 },
+    async (program) => {
+      const source = PLAIN_LOG + ported(sourceOf(program), runtime);
+      const { code, stdout, stderr } = await runProgram(source, { runtime, permissions: ["--allow-all"] });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      const shown = shownOn(runtime, program);
+      if (!matchesOutput(stdout, shown)) expect(stdout.trimEnd()).toBe(shown.trimEnd());
+    },
+  );
+});
+
+test.each([
+  ["Node.js", "node"],
+  ["Bun", "bun"],
+  ["Deno", "deno"],
+])("RUNTIMES.md says that %s does it by what the sources use", (column, folder) => {
+  const sources = readdirSync(join(ROOT, "packages", folder, "src"))
+    .filter((file) => !/\.(test|d)\.ts$/.test(file))
+    .map((file) => readText(`packages/${folder}/src/${file}`))
+    .join("\n");
+  const rows = tableRows(readText(FILE), "What each package is built on", column);
+  const named = rows.flatMap((row) => [...(row[column] ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter((name) => !sources.includes(name))).toEqual([]);
+});
