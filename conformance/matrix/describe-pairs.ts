@@ -1,0 +1,62 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { PeerProcess } from "./peer-process.ts";
+import { perform } from "./performance.ts";
+import { RUNTIME_NAMES, type RuntimeName } from "./runtime-name.ts";
+import type { Role, Scenario } from "./scenario.ts";
+import { scenarios } from "./scenarios.ts";
+
+/** Longer than a scenario may take, so that what it says of its own time arrives. */
+const TIMEOUT_MS = 120_000;
+
+/** The processes of one test file: one for the servers, one for the clients of each runtime. */
+class Peers {
+  readonly #started = new Map<string, Promise<PeerProcess>>();
+
+  get(role: Role, runtime: RuntimeName): Promise<PeerProcess> {
+    const key = `${role} ${runtime}`;
+    let peer = this.#started.get(key);
+    if (peer === undefined) {
+      peer = PeerProcess.start(runtime);
+      this.#started.set(key, peer);
+    }
+    return peer;
+  }
+
+  async stop(): Promise<void> {
+    for (const started of await Promise.allSettled(this.#started.values())) {
+      if (started.status === "fulfilled") await started.value.stop();
+    }
+  }
+}
+
+/** Plays every scenario with servers on one runtime and clients on each. */
+export function describePairs(serverRuntime: RuntimeName): void {
+  const peers = new Peers();
+  afterAll(() => peers.stop());
+
+  async function play(scenario: Scenario, clientRuntime: RuntimeName): Promise<void> {
+    const { dies } = scenario;
+    const server = await (dies === "server" ? PeerProcess.start(serverRuntime) : peers.get("server", serverRuntime));
+    const client = await (dies === "client" ? PeerProcess.start(clientRuntime) : peers.get("client", clientRuntime));
+    try {
+      await perform(scenario, server, client);
+    } finally {
+      if (dies === "server") await server.stop();
+      if (dies === "client") await client.stop();
+    }
+  }
+
+  for (const clientRuntime of RUNTIME_NAMES) {
+    describe.concurrent(`${serverRuntime} server, ${clientRuntime} client`, { timeout: TIMEOUT_MS }, () => {
+      test("each end is a process of its own, and runs in the runtime of the title", async () => {
+        const server = await peers.get("server", serverRuntime);
+        const client = await peers.get("client", clientRuntime);
+        expect(server.facts.runtime).toBe(serverRuntime);
+        expect(client.facts.runtime).toBe(clientRuntime);
+        expect(new Set([server.facts.pid, client.facts.pid, process.pid]).size).toBe(3);
+      });
+
+      for (const scenario of scenarios) test(scenario.title, () => play(scenario, clientRuntime));
+    });
+  }
+}

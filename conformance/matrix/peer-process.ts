@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { type FromPeer, readLines, type ToPeer } from "./control-lines.ts";
+import type { RuntimeFacts, RuntimeName } from "./runtime-name.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PEER = "conformance/matrix/peer.ts";
+/** How much of what a peer wrote to its standard error is shown when it is gone. */
+const ERROR_TAIL = 4000;
+
+/** How a peer is started in the repository's folder, so that the packages' names mean their sources. */
+const COMMANDS: Readonly<Record<RuntimeName, readonly [command: string, ...args: string[]]>> = {
+  // The Node that runs the tests.
+  node: [process.execPath, "--import", "./docs-tests/lib/sources-hook.ts", PEER],
+  bun: ["bun", "--tsconfig-override=conformance/matrix/bun.tsconfig.json", PEER],
+  deno: ["deno", "run", "--allow-all", "--no-check", PEER],
+};
+
+type PeerLine = Exclude<FromPeer, { kind: "ready" }>;
+
+/** A process that plays halves of scenarios, as the test sees it. */
+export class PeerProcess {
+  readonly facts: RuntimeFacts;
+  /** Resolves, with what there is to say about it, when the process is gone. */
+  readonly gone: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #listeners: Map<number, (line: PeerLine) => void>;
+
+  private constructor(
+    child: ChildProcess,
+    facts: RuntimeFacts,
+    gone: Promise<string>,
+    listeners: Map<number, (line: PeerLine) => void>,
+  ) {
+    this.#child = child;
+    this.facts = facts;
+    this.gone = gone;
+    this.#listeners = listeners;
+  }
+
+  /** Starts a peer. Rejects, naming the runtime, if it is not there or does not get as far as to say what it is. */
+  static async start(runtime: RuntimeName): Promise<PeerProcess> {
+    const [command, ...args] = COMMANDS[runtime];
+    // The commands that pnpm puts on the PATH are scripts on Windows.
+    const child = spawn(command, [...args, runtime], { cwd: ROOT, shell: process.platform === "win32" });
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors = (errors + text).slice(-ERROR_TAIL);
+    });
+    // A line to a peer that is gone; that it is gone is reported anyway.
+    child.stdin.on("error", () => {});
+    const gone = new Promise<string>((resolve) => {
+      child.on("error", (error) => resolve(`Cannot run ${command}, which has to be on the PATH: ${error.message}`));
+      child.on("close", (code, signal) => resolve(`The ${runtime} peer ended (${signal ?? code})\n${errors}`));
+    });
+    const listeners = new Map<number, (line: PeerLine) => void>();
+    const facts = new Promise<RuntimeFacts>((resolve) => {
+      readLines<FromPeer>(child.stdout, (line) => {
+        if (line.kind === "ready") resolve(line.facts);
+        else listeners.get(line.run)?.(line);
+      });
+    });
+    const failed = gone.then((how) => Promise.reject(new Error(how)));
+    return new PeerProcess(child, await Promise.race([facts, failed]), gone, listeners);
+  }
+
+  /** Hears what the peer says of one run. @returns a function that ends it. */
+  listen(run: number, listener: (line: PeerLine) => void): () => void {
+    this.#listeners.set(run, listener);
+    return () => void this.#listeners.delete(run);
+  }
+
+  say(line: ToPeer): void {
+    this.#child.stdin?.write(`${JSON.stringify(line)}\n`);
+  }
+
+  /** Ends its input, which ends it. */
+  async stop(): Promise<void> {
+    const closed = this.#child.exitCode === null && this.#child.signalCode === null ? once(this.#child, "close") : null;
+    this.#child.stdin?.end();
+    await closed;
+  }
+}

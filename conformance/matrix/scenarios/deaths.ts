@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { type CloseReason, ErrorCode } from "@netconduit/core";
+import { failureOf, gate, Heard } from "../../behaviour/heard.ts";
+import type { Scenario } from "../scenario.ts";
+
+/** How the end of a connection whose peer's process was killed may look: the system closes or resets its sockets. */
+const ENDS: readonly number[] = [ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET];
+
+/** Peers that go without a word. */
+export const deaths: readonly Scenario[] = [
+  {
+    title:
+      "a client whose process is killed is gone for the server: hook once, place free, calls rejected, signal fired",
+    dies: "client",
+    async server(half) {
+      const server = half.server({ maxConnections: 1 });
+      const left = new Heard<CloseReason>();
+      server.onClientDisconnect((_connection, reason) => left.add(reason));
+      const fired = new Heard<number>();
+      const started = gate();
+      server.rpc("hang", (_params, { signal }) => {
+        signal.addEventListener("abort", () => fired.add((signal.reason as { code: number }).code));
+        started.open();
+        return new Promise(() => {});
+      });
+      const connection = await (await half.open(server)).next();
+      await half.hear("ready");
+      await started.promise;
+      const pending = failureOf(connection.call("hang"));
+      await half.hear("hangs");
+      half.tell("die");
+      const { code, byPeer } = await left.next();
+      assert.ok(ENDS.includes(code), String(code));
+      assert.equal(byPeer, true);
+      assert.equal((await pending).code, ErrorCode.CONNECTION_CLOSED);
+      assert.equal(await fired.next(), ErrorCode.CONNECTION_CLOSED);
+      assert.equal(server.connectionCount, 0);
+      await server.stop();
+      assert.equal(left.all.length, 1);
+    },
+    async client(half) {
+      const client = await half.client();
+      client.rpc("hang", () => {
+        half.tell("hangs");
+        return new Promise(() => {});
+      });
+      await client.connect();
+      client.call("hang").catch(() => {});
+      half.tell("ready");
+      await half.hear("die");
+      await half.die();
+    },
+  },
+  {
+    title: "a server whose process is killed is gone for its client: hook once, calls rejected, dialling given up",
+    dies: "server",
+    async server(half) {
+      const server = half.server();
+      server.rpc("hang", () => {
+        half.tell("hangs");
+        return new Promise(() => {});
+      });
+      await half.open(server);
+      await half.hear("die");
+      await half.die();
+    },
+    async client(half) {
+      const reconnect = { enabled: true, attempts: 2, delayMs: 1, maxDelayMs: 1 };
+      const client = await half.client({ reconnect });
+      const left = new Heard<CloseReason>();
+      client.onDisconnect((_client, reason) => left.add(reason));
+      const errors = new Heard<number>();
+      client.onError((error) => errors.add((error as unknown as { code: number }).code));
+      await client.connect();
+      const pending = failureOf(client.call("hang"));
+      await half.hear("hangs");
+      half.tell("die");
+      const { code, byPeer, reconnect: mayReturn } = await left.next();
+      assert.ok(ENDS.includes(code), String(code));
+      assert.deepEqual([byPeer, mayReturn], [true, true]);
+      assert.equal((await pending).code, ErrorCode.CONNECTION_CLOSED);
+      const { CONNECTION_REFUSED, CONNECTION_RESET, RECONNECT_FAILED } = ErrorCode;
+      const [first, second, third] = (await errors.count(3)).slice(-3);
+      // The system may still take connections in the name of a process that is about to be gone.
+      assert.ok([CONNECTION_REFUSED, CONNECTION_RESET].includes(first as never), String(first));
+      assert.ok([CONNECTION_REFUSED, CONNECTION_RESET].includes(second as never), String(second));
+      assert.equal(third, RECONNECT_FAILED);
+      assert.deepEqual([client.state, left.all.length], ["failed", 1]);
+    },
+  },
+];

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { type CloseReason, ErrorCode } from "@netconduit/core";
+import type { ByteStream, Runtime } from "@netconduit/core/adapter";
+import { Heard } from "../../behaviour/heard.ts";
+import { SteppedClock } from "../../behaviour/stepped-clock.ts";
+import type { Scenario } from "../scenario.ts";
+
+const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
+
+interface Cable {
+  isSevered: boolean;
+}
+
+/** A runtime whose connections can be cut as a cable is: nothing passes any more, and nobody is told. */
+function severable(base: Runtime): { readonly runtime: Runtime; sever(): void } {
+  const cables: Cable[] = [];
+  const connect: Runtime["connect"] = async (target, signal) => {
+    const cable: Cable = { isSevered: false };
+    cables.push(cable);
+    return throughCable(cable, await base.connect(target, signal));
+  };
+  return {
+    runtime: { ...base, connect },
+    sever: () => {
+      for (const cable of cables) cable.isSevered = true;
+    },
+  };
+}
+
+function throughCable(cable: Cable, stream: ByteStream): ByteStream {
+  return {
+    local: stream.local,
+    remote: stream.remote,
+    tls: stream.tls,
+    get queuedBytes() {
+      return stream.queuedBytes;
+    },
+    open: (sink) =>
+      stream.open({
+        data: (chunk) => {
+          if (!cable.isSevered) sink.data(chunk);
+        },
+        drained: () => sink.drained(),
+        closed: (error) => sink.closed(error),
+      }),
+    write: (bytes) => cable.isSevered || stream.write(bytes),
+    pause: () => stream.pause(),
+    resume: () => stream.resume(),
+    close: () => stream.close(),
+    destroy: (reason) => stream.destroy(reason),
+  };
+}
+
+/** Signs of life. Time stands still in both processes until a scenario moves it. */
+export const heartbeats: readonly Scenario[] = [
+  {
+    title: "both ends measure the latency of heartbeats",
+    async server(half) {
+      const clock = new SteppedClock(half.subject.runtime);
+      const connection = await (await half.open(half.server(HEARTBEAT, clock.runtime))).next();
+      assert.equal(connection.latencyMs, null);
+      await half.hear("ready");
+      for (let n = 1; n <= 3; n++) {
+        clock.advance(10_100);
+        await half.until(() => connection.latency.samples === n);
+      }
+      assert.equal(typeof connection.latencyMs, "number");
+      assert.ok(connection.latency.minMs <= connection.latency.maxMs);
+      half.tell("measured");
+    },
+    async client(half) {
+      const clock = new SteppedClock(half.subject.runtime);
+      const client = await half.join(HEARTBEAT, clock.runtime);
+      assert.equal(client.latencyMs, null);
+      clock.advance(10_100);
+      await half.until(() => client.health().latency?.samples === 1);
+      assert.equal(typeof client.latencyMs, "number");
+      half.tell("ready");
+      await half.hear("measured");
+      assert.equal(client.isConnected, true);
+    },
+  },
+  {
+    title: "two idle peers keep each other alive over many timeouts",
+    async server(half) {
+      const clock = new SteppedClock(half.subject.runtime);
+      const connection = await (await half.open(half.server(HEARTBEAT, clock.runtime))).next();
+      for (let n = 1; n <= 20; n++) {
+        clock.advance(10_100);
+        await half.until(() => connection.latency.samples === n);
+        half.tell("beat");
+        await half.hear("beat");
+      }
+      assert.equal(connection.isConnected, true);
+    },
+    async client(half) {
+      const clock = new SteppedClock(half.subject.runtime);
+      const client = await half.join(HEARTBEAT, clock.runtime);
+      for (let n = 1; n <= 20; n++) {
+        await half.hear("beat");
+        clock.advance(10_100);
+        await half.until(() => client.health().latency?.samples === n);
+        half.tell("beat");
+      }
+      assert.equal(client.state, "active");
+    },
+  },
+  {
+    title: "a server gives up a client whose line is dead with HEARTBEAT_TIMEOUT, and its place is free",
+    async server(half) {
+      const clock = new SteppedClock(half.subject.runtime);
+      const server = half.server({ ...HEARTBEAT, maxConnections: 1 }, clock.runtime);
+      const left = new Heard<CloseReason>();
+      server.onClientDisconnect((_connection, reason) => left.add(reason));
+      await half.open(server);
+      await half.hear("severed");
+      clock.advance(29_000);
+      assert.equal(server.connectionCount, 1);
+      clock.advance(12_000);
+      const { code, byPeer, reconnect } = await left.next();
+      assert.deepEqual([code, byPeer, reconnect], [ErrorCode.HEARTBEAT_TIMEOUT, false, true]);
+      assert.equal(server.connectionCount, 0);
+      half.tell("given up");
+    },
+    async client(half) {
+      const cable = severable(half.subject.runtime);
+      await half.join({}, cable.runtime);
+      cable.sever();
+      half.tell("severed");
+      await half.hear("given up");
+      assert.equal((await half.join()).isConnected, true);
+    },
+  },
+  {
+    title: "a client gives up a server whose line is dead with HEARTBEAT_TIMEOUT, its calls reject, and it comes back",
+    async server(half) {
+      const server = half.server();
+      server.rpc("ping", () => "pong");
+      await half.open(server);
+    },
+    async client(half) {
+      const cable = severable(half.subject.runtime);
+      const clock = new SteppedClock(half.subject.runtime, { connect: cable.runtime.connect });
+      const reconnect = { enabled: true, delayMs: 1000, jitter: false };
+      const client = await half.join({ ...HEARTBEAT, reconnect }, clock.runtime);
+      const left = new Heard<CloseReason>();
+      client.onDisconnect((_client, reason) => left.add(reason));
+      const back = new Heard<unknown>();
+      client.onReconnect(back.add);
+      assert.equal(await client.call("ping"), "pong");
+      cable.sever();
+      const pending = client.call("ping", {}, { timeoutMs: 0 }).catch((error: { code: number }) => error.code);
+      clock.advance(41_000);
+      assert.equal((await left.next()).code, ErrorCode.HEARTBEAT_TIMEOUT);
+      assert.equal(await pending, ErrorCode.CONNECTION_CLOSED);
+      await half.until(() => clock.delays.includes(1000));
+      clock.advance(1000);
+      await back.next();
+      assert.equal(await client.call("ping"), "pong");
+    },
+  },
+];

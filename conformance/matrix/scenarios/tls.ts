@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { type ConduitError, ErrorCode, type TlsClientOptions, type TlsServerOptions } from "@netconduit/core";
+import { testFile } from "../../../packages/node/test-data/tls/files.ts";
+import { failureOf, Heard } from "../../behaviour/heard.ts";
+import type { ClientSettings } from "../client-half.ts";
+import type { Scenario } from "../scenario.ts";
+import type { ServerHalf } from "../server-half.ts";
+
+const ca = testFile("ca.crt");
+const serverTls = { cert: testFile("server.crt"), key: testFile("server.key") };
+const demanding = { ...serverTls, ca, requireClientCertificate: true };
+const clientTls = { ca, cert: testFile("client.crt"), key: testFile("client.key") };
+
+/** A server whose certificate the client does not accept; afterwards it still serves whoever accepts it. */
+function refusedScenario(
+  title: string,
+  certificate: TlsServerOptions,
+  tls: true | TlsClientOptions,
+  code: number,
+): Scenario {
+  return {
+    title,
+    async server(half) {
+      const server = half.server({ tls: certificate });
+      await half.open(server);
+      await half.hear("refused");
+      assert.deepEqual([server.isRunning, server.stats.loggedIn], [true, 0]);
+    },
+    async client(half) {
+      const client = await half.client({ tls });
+      assert.equal((await failureOf(client.connect())).code, code);
+      assert.equal(client.state, "failed");
+      half.tell("refused");
+    },
+  };
+}
+
+/** Opens a server that asks for client certificates; where it cannot, sees that it refuses to start, with a code. */
+async function openDemanding(half: ServerHalf, tls: TlsServerOptions): Promise<ReturnType<ServerHalf["open"]> | null> {
+  const { clientCertificates } = half.subject.capabilities;
+  half.tell("clientCertificates", clientCertificates);
+  const server = half.server({ tls });
+  if (clientCertificates) return half.open(server);
+  const failure = await failureOf(server.start());
+  assert.equal(failure.code, ErrorCode.INVALID_CONFIG);
+  assert.match(failure.message, /tls\.(ca|requireClientCertificate)/);
+  assert.equal(server.state, "stopped");
+  return null;
+}
+
+/** A client that is refused, with the same code, by a server that demands a certificate. */
+function demandScenario(what: string, tls: TlsClientOptions): Scenario {
+  return {
+    title: `${what} is TLS_CLIENT_CERTIFICATE_REQUIRED, or the server cannot check and does not start: INVALID_CONFIG`,
+    async server(half) {
+      const arrivals = await openDemanding(half, demanding);
+      if (arrivals === null) return;
+      await half.hear("refused");
+      assert.equal(arrivals.all.length, 0);
+    },
+    async client(half) {
+      if (!(await half.hear<boolean>("clientCertificates"))) return;
+      const client = await half.client({ tls });
+      assert.equal((await failureOf(client.connect())).code, ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
+      half.tell("refused");
+    },
+  };
+}
+
+/** Certificates, their faults, and what meets whom without TLS. */
+export const tls: readonly Scenario[] = [
+  {
+    title: "everything works over TLS, and both ends know that it is TLS",
+    async server(half) {
+      const server = half.server({ tls: serverTls });
+      server.rpc("echo", (params) => params);
+      const connection = await (await half.open(server)).next();
+      const protocol = half.subject.capabilities.tlsProtocol ? "TLSv1.3" : null;
+      assert.deepEqual(connection.tls, { protocol, peerVerified: false, peerName: null });
+      await half.hear("ready");
+      assert.equal(await connection.call("who"), "Ada");
+      server.broadcast("news", 1);
+      await half.hear("heard");
+    },
+    async client(half) {
+      const client = await half.client({ tls: { ca } });
+      client.rpc("who", () => "Ada");
+      const news = new Heard<unknown>();
+      client.on("news", news.add);
+      await client.connect();
+      half.tell("ready");
+      const bytes = new Uint8Array(2 * 1024 * 1024).fill(7);
+      assert.deepEqual(await client.call("echo", { bytes }), { bytes });
+      assert.equal(await news.next(), 1);
+      half.tell("heard");
+    },
+  },
+  {
+    title: "a certificate is checked against serverName where that is given, against the host where it is not",
+    async server(half) {
+      await (await half.open(half.server({ tls: serverTls }))).count(2);
+    },
+    async client(half) {
+      const named = await half.join({ host: "127.0.0.1", tls: { ca, serverName: "localhost" } });
+      const hosted = await half.join({ host: "localhost", tls: { ca } });
+      assert.deepEqual([named.isConnected, hosted.isConnected], [true, true]);
+      const elsewhere = await half.client({ tls: { ca, serverName: "elsewhere.example" } });
+      assert.equal((await failureOf(elsewhere.connect())).code, ErrorCode.TLS_WRONG_NAME);
+    },
+  },
+  refusedScenario(
+    "a certificate of an unknown CA is TLS_UNTRUSTED",
+    { cert: testFile("other.crt"), key: testFile("other.key") },
+    { ca },
+    ErrorCode.TLS_UNTRUSTED,
+  ),
+  refusedScenario(
+    "without a CA option the system's roots decide: a private CA is TLS_UNTRUSTED",
+    serverTls,
+    true,
+    ErrorCode.TLS_UNTRUSTED,
+  ),
+  refusedScenario(
+    "a certificate for another name is TLS_WRONG_NAME",
+    { cert: testFile("wrong-name.crt"), key: testFile("wrong-name.key") },
+    { ca },
+    ErrorCode.TLS_WRONG_NAME,
+  ),
+  refusedScenario(
+    "an expired certificate is TLS_EXPIRED",
+    { cert: testFile("expired.crt"), key: testFile("expired.key") },
+    { ca },
+    ErrorCode.TLS_EXPIRED,
+  ),
+  demandScenario("a client without the demanded certificate", { ca }),
+  demandScenario("a client certificate of another CA", {
+    ca,
+    cert: testFile("other.crt"),
+    key: testFile("other.key"),
+  }),
+  {
+    title: "a client with the demanded certificate is let in by name, or the server does not start: INVALID_CONFIG",
+    async server(half) {
+      const arrivals = await openDemanding(half, demanding);
+      if (arrivals === null) return;
+      const { tls: facts } = await arrivals.next();
+      assert.deepEqual([facts?.peerVerified, facts?.peerName], [true, "test client"]);
+    },
+    async client(half) {
+      if (await half.hear<boolean>("clientCertificates")) await half.join({ tls: clientTls });
+    },
+  },
+  {
+    title:
+      "a CA without a demand: clients come with and without a certificate, or INVALID_CONFIG where it is not checked",
+    async server(half) {
+      const arrivals = await openDemanding(half, { ...serverTls, ca });
+      if (arrivals === null) return;
+      const facts = (await arrivals.count(2)).map((connection) => connection.tls);
+      assert.deepEqual(
+        facts.map((fact) => [fact?.peerVerified, fact?.peerName]),
+        [
+          [true, "test client"],
+          [false, null],
+        ],
+      );
+    },
+    async client(half) {
+      if (!(await half.hear<boolean>("clientCertificates"))) return;
+      await half.join({ tls: clientTls });
+      await half.join({ tls: { ca } });
+    },
+  },
+  {
+    title: "a plaintext client of a TLS server fails with a code, the server reports it and lives",
+    async server(half) {
+      const server = half.server({ tls: serverTls });
+      const failures = new Heard<string>();
+      server.onError((_error, { stage }) => failures.add(stage));
+      const arrivals = await half.open(server);
+      assert.equal(await failures.next(), "accept");
+      await arrivals.next();
+    },
+    async client(half) {
+      const plain = await half.client();
+      const { code } = await failureOf(plain.connect());
+      const { CONNECTION_CLOSED, CONNECTION_RESET, NOT_NETCONDUIT } = ErrorCode;
+      assert.ok([CONNECTION_CLOSED, CONNECTION_RESET, NOT_NETCONDUIT].includes(code as never), String(code));
+      await half.join({ tls: { ca } });
+    },
+  },
+  {
+    title: "a TLS client of a plaintext server fails with a code, and the server lives",
+    async server(half) {
+      await (await half.open(half.server())).next();
+    },
+    async client(half) {
+      const client = await half.client({ tls: { ca } });
+      const { code } = await failureOf(client.connect());
+      const { TLS_NOT_TLS, CONNECTION_RESET } = ErrorCode;
+      assert.ok([TLS_NOT_TLS, CONNECTION_RESET].includes(code as never), String(code));
+      await half.join();
+    },
+  },
+  {
+    title: "a wrong password over TLS is AUTH_FAILED, and wrong files are INVALID_CONFIG on either end",
+    async server(half) {
+      const wrong = half.server({ tls: { cert: testFile("no-such.crt"), key: serverTls.key } });
+      const failure = await failureOf(wrong.start());
+      assert.equal(failure.code, ErrorCode.INVALID_CONFIG);
+      assert.match(failure.message, /tls\.cert/);
+      await half.open(half.server({ tls: serverTls }));
+    },
+    async client(half) {
+      const guesser = await half.client({ tls: { ca }, password: "guessed" });
+      assert.equal((await failureOf(guesser.connect())).code, ErrorCode.AUTH_FAILED);
+      const failure = await half.join({ tls: { ca: testFile("no-such.crt") } }).then(
+        () => assert.fail("It connected"),
+        (error: ConduitError) => error,
+      );
+      assert.equal(failure.code, ErrorCode.INVALID_CONFIG);
+      assert.match(failure.message, /tls\.ca/);
+    },
+  },
+  {
+    title: "certificates and keys may be PEM text",
+    async server(half) {
+      const tls = { cert: readFileSync(serverTls.cert, "utf8"), key: readFileSync(serverTls.key, "utf8") };
+      await (await half.open(half.server({ tls }))).next();
+    },
+    async client(half) {
+      const settings: ClientSettings = { tls: { ca: readFileSync(ca, "utf8") } };
+      assert.equal((await half.join(settings)).isConnected, true);
+    },
+  },
+];

@@ -1,0 +1,43 @@
+import type { Connection, ServerInit } from "@netconduit/core";
+import { Server as CoreServer } from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
+import { Heard } from "../behaviour/heard.ts";
+import type { OpenServer } from "../behaviour/subject.ts";
+import { Half, PASSWORD } from "./half.ts";
+
+/** Logs in as fast as the library allows. */
+const FAST = { scramIterations: 4096 };
+
+export type ServerSettings = Partial<ServerInit<Record<string, unknown>>>;
+
+/** Where a server listens, as its client half hears it. */
+export interface Place extends Record<string, string | number | null> {
+  readonly host: string;
+  readonly port: number;
+  readonly path: string | null;
+}
+
+/** What the server's half of a scenario works with. */
+export class ServerHalf extends Half {
+  /** A server on 127.0.0.1 that is not started. */
+  server(options: ServerSettings = {}, runtime?: Runtime): OpenServer {
+    this.check();
+    const where = options.path === undefined ? { host: "127.0.0.1", port: 0 } : {};
+    const all = { password: PASSWORD, ...where, ...FAST, ...options };
+    const server = runtime === undefined ? new this.subject.Server(all) : new CoreServer(all, runtime);
+    // Errors that a scenario provokes are no warnings of the process.
+    server.onError(() => {});
+    this.defer(() => server.stop({ drainMs: 0 }));
+    return server;
+  }
+
+  /** Starts a server and tells the client half where it is. @returns its clients, as they connect. */
+  async open(server: OpenServer): Promise<Heard<Connection>> {
+    const arrivals = new Heard<Connection>();
+    server.onClientConnect(arrivals.add);
+    await server.start();
+    const { host, port, path } = server.address;
+    this.tell("place", { host, port, path } satisfies Place);
+    return arrivals;
+  }
+}

@@ -1,0 +1,34 @@
+import process from "node:process";
+import type { Runtime } from "@netconduit/core/adapter";
+import type { Subject } from "../behaviour/subject.ts";
+import type { MatrixSubject } from "./half.ts";
+import type { RuntimeName } from "./runtime-name.ts";
+
+const CAPABILITIES: Readonly<Record<RuntimeName, MatrixSubject["capabilities"]>> = {
+  // Node 22 reports a reset that meets unread data as a plain end.
+  node: {
+    destroyResets: Number.parseInt(process.versions.node, 10) >= 24,
+    tlsProtocol: true,
+    clientCertificates: true,
+  },
+  bun: { destroyResets: true, tlsProtocol: true, clientCertificates: true },
+  deno: { destroyResets: false, tlsProtocol: false, clientCertificates: false },
+};
+
+function isRuntimeName(name: string): name is RuntimeName {
+  return Object.hasOwn(CAPABILITIES, name);
+}
+
+/** The runtime package of this name, from its sources. Only the runtime it is made for can load it. */
+export async function subjectOf(name: string): Promise<MatrixSubject> {
+  if (!isRuntimeName(name)) throw new Error(`Expected node, bun or deno, got '${name}'`);
+  const source = new URL(`../../packages/${name}/src/index.ts`, import.meta.url).href;
+  const { Server, Client, [`${name}Runtime`]: runtime } = await import(source);
+  return {
+    name,
+    Server: Server as Subject["Server"],
+    Client: Client as Subject["Client"],
+    runtime: runtime as Runtime,
+    capabilities: CAPABILITIES[name],
+  };
+}
