@@ -1,0 +1,131 @@
+/** What the client's process does at the harness's command: the same loops for every peer. */
+import { once } from "node:events";
+import { createConnection, type Socket } from "node:net";
+import { certificates } from "./certificates.ts";
+import type { ClientCommands, ConnectArgs, Handlers, TransferArgs, TransferResult, WatchResult } from "./commands.ts";
+import { runLoad, runPaced } from "./load.ts";
+import { cpuMs } from "./memory.ts";
+import type { BenchClient, Peer } from "./peer.ts";
+import { mark, pattern } from "./workload.ts";
+
+/** Counts broadcasts on all clients. */
+class Watcher {
+  deliveries = 0;
+  sum = 0;
+  /** Deliveries still to come until the signal is given. */
+  private missing = 0;
+  private expected = 0;
+  private socket: Socket | null = null;
+
+  /** Gives the signal after every `expected` deliveries from here on. */
+  async expect(expected: number, signalPort: number): Promise<void> {
+    this.expected = expected;
+    this.missing = expected;
+    if (this.socket !== null) return;
+    this.socket = createConnection(signalPort, "127.0.0.1");
+    this.socket.setNoDelay(true);
+    this.socket.on("error", () => this.socket?.destroy());
+    await once(this.socket, "connect");
+  }
+
+  received(n: number): void {
+    this.deliveries++;
+    this.sum += n;
+    if (--this.missing === 0) {
+      this.missing = this.expected;
+      this.socket?.write("!");
+    }
+  }
+
+  take(): WatchResult {
+    const { deliveries, sum } = this;
+    this.deliveries = 0;
+    this.sum = 0;
+    return { deliveries, sum };
+  }
+}
+
+async function transfer(client: BenchClient, args: TransferArgs): Promise<TransferResult> {
+  const { direction, bytes, inFlight, seconds } = args;
+  const { upload, download } = client;
+  if (upload === undefined || download === undefined) throw new Error("The peer carries no bytes");
+  const payload = pattern(bytes);
+  const expected = mark(payload);
+  let messages = 0;
+  let running = true;
+  const one = direction === "upload" ? () => upload.call(client, payload) : () => download.call(client, bytes);
+  const worker = async (): Promise<void> => {
+    while (running) {
+      const got = await one();
+      if (got !== expected) throw new Error(`The ${direction} of ${bytes} bytes has mark ${got}, not ${expected}`);
+      messages++;
+    }
+  };
+  const started = performance.now();
+  const timer = setTimeout(() => {
+    running = false;
+  }, seconds * 1000);
+  try {
+    await Promise.all(Array.from({ length: inFlight }, worker));
+  } finally {
+    running = false;
+    clearTimeout(timer);
+  }
+  return { messages, seconds: (performance.now() - started) / 1000 };
+}
+
+export function clientCommands(peer: Peer): Handlers<ClientCommands> {
+  const clients: BenchClient[] = [];
+  const watched = new Set<BenchClient>();
+  const watcher = new Watcher();
+
+  const first = (): BenchClient => {
+    const [client] = clients;
+    if (client === undefined) throw new Error("No client is connected");
+    return client;
+  };
+
+  return {
+    async connect({ target, tls, maxPayloadBytes, count, concurrency }: ConnectArgs) {
+      const options = { tls: tls ? certificates() : null, maxPayloadBytes };
+      let left = count;
+      const worker = async (): Promise<void> => {
+        while (left-- > 0) clients.push(await peer.connect(target, options));
+      };
+      const started = performance.now();
+      await Promise.all(Array.from({ length: Math.min(concurrency, count) }, worker));
+      return { seconds: (performance.now() - started) / 1000 };
+    },
+
+    async disconnect() {
+      watched.clear();
+      await Promise.all(clients.splice(0).map((client) => client.close()));
+      return null;
+    },
+
+    async callEach() {
+      for (const client of clients) {
+        const sum = await client.call?.({ a: 1, b: 2 });
+        if (sum !== undefined && sum !== 3) throw new Error(`1 + 2 came back as ${sum}`);
+      }
+      return null;
+    },
+
+    cpu: () => ({ cpuMs: cpuMs() }),
+    load: (args) => runLoad(first(), args),
+    paced: (args) => runPaced(first(), args),
+    transfer: (args) => transfer(first(), args),
+
+    async watch({ signalPort, perTurn }) {
+      await watcher.expect(clients.length * perTurn, signalPort);
+      for (const client of clients) {
+        if (watched.has(client)) continue;
+        if (client.onBroadcast === undefined) throw new Error(`${peer.name} has no broadcast`);
+        await client.onBroadcast(({ n }) => watcher.received(n));
+        watched.add(client);
+      }
+      return null;
+    },
+    watched: () => watcher.take(),
+  };
+}

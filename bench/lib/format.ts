@@ -1,0 +1,22 @@
+/** A number for people, with about three digits that count: `1,234,000`, `56.7`, `0.123`. */
+export function formatNumber(value: number): string {
+  const magnitude = Math.abs(value);
+  if (magnitude === 0) return "0";
+  if (magnitude < 100) return value.toFixed(magnitude >= 10 ? 1 : magnitude >= 1 ? 2 : 3);
+  const step = 10 ** Math.max(Math.floor(Math.log10(magnitude)) - 3, 0);
+  return (Math.round(value / step) * step).toLocaleString("en-US", { maximumFractionDigits: 0 });
+}
+
+/** A Markdown table whose columns line up; the columns after the first `leftColumns` are set to the right. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[], leftColumns = 1): string {
+  const widths = header.map((_, column) => Math.max(3, ...[header, ...rows].map((row) => (row[column] ?? "").length)));
+  const line = (cells: readonly string[]): string =>
+    `| ${widths
+      .map((width, column) => {
+        const cell = cells[column] ?? "";
+        return column < leftColumns ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join(" | ")} |`;
+  const rule = `| ${widths.map((width, column) => (column < leftColumns ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)).join(" | ")} |`;
+  return [line(header), rule, ...rows.map(line)].join("\n");
+}

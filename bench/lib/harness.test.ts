@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { type Choice, pairsOf, planTasks, runTask } from "./harness.ts";
+import type { Peer } from "./peer.ts";
+import { ResultTable } from "./results.ts";
+import { pairName } from "./runtimes.ts";
+import type { Plan, Scenario } from "./scenario.ts";
+
+const NODE = { server: "node", client: "node" } as const;
+const PLAN: Plan = { quick: false, rounds: 3, seconds: 1, warmupSeconds: 1, maxConnections: 10 };
+const CALLS = { name: "calls", unit: "calls/s", better: "higher" } as const;
+
+function peer(name: string, properties: Partial<Peer> = {}): Peer {
+  return {
+    name,
+    title: name,
+    usage: "",
+    documentation: "",
+    runtimes: { server: ["node"], client: ["node"] },
+    mixed: false,
+    lacks: {},
+    missing: async () => null,
+    version: async () => "1",
+    startServer: () => Promise.reject(new Error("not started in tests")),
+    connect: () => Promise.reject(new Error("not started in tests")),
+    ...properties,
+  };
+}
+
+function scenario(properties: Partial<Scenario> = {}): Scenario {
+  return {
+    name: "rpc",
+    title: "",
+    description: "",
+    needs: ["rpc"],
+    pairs: "node",
+    peers: null,
+    quick: true,
+    maxRounds: 10,
+    measure: async () => {},
+    ...properties,
+  };
+}
+
+function choice(properties: Partial<Choice> = {}): Choice {
+  const runtimes = new Set(["node", "bun", "deno"] as const);
+  return { scenarios: [scenario()], peers: [], peersNamed: false, pairs: null, runtimes, plan: PLAN, ...properties };
+}
+
+describe("planTasks", () => {
+  test("leaves out who lacks something, with the reason", () => {
+    const table = new ResultTable();
+    const peers = [peer("ws"), peer("raw", { lacks: { rpc: "it has no calls", tls: "no TLS" } })];
+    const tasks = planTasks(choice({ peers }), table);
+    expect(tasks.map((task) => task.peers.map(({ name }) => name))).toEqual([["ws"]]);
+    expect(table.absences).toMatchObject([{ peer: "raw", reason: "it has no calls" }]);
+  });
+
+  test("runs a scenario for a few peers with others only when they are named", () => {
+    const few = { scenarios: [scenario({ peers: ["ws"] })], peers: [peer("ws"), peer("raw")] };
+    const names = (peersNamed: boolean): string[] =>
+      planTasks(choice({ ...few, peersNamed }), new ResultTable()).flatMap((task) =>
+        task.peers.map(({ name }) => name),
+      );
+    expect([names(false), names(true)]).toEqual([["ws"], ["ws", "raw"]]);
+  });
+
+  test("measures pairs of two runtimes only with peers whose ends may differ", () => {
+    const everywhere = { server: ["node", "bun"], client: ["node", "bun"] } as const;
+    const peers = [peer("raw", { runtimes: everywhere }), peer("ours", { runtimes: everywhere, mixed: true })];
+    const pairs = [{ server: "node", client: "bun" } as const];
+    const table = new ResultTable();
+    const tasks = planTasks(choice({ peers, pairs }), table);
+    expect(tasks.flatMap((task) => task.peers.map(({ name }) => name))).toEqual(["ours"]);
+    expect(table.absences).toMatchObject([{ peer: "raw", pair: "node-bun" }]);
+  });
+
+  test("takes no more rounds than a scenario wants", () => {
+    const scenarios = [scenario({ maxRounds: 2 }), scenario({ maxRounds: 5 })];
+    const tasks = planTasks(choice({ scenarios, peers: [peer("ws")] }), new ResultTable());
+    expect(tasks.map(({ rounds }) => rounds)).toEqual([2, 3]);
+  });
+});
+
+test.each([
+  ["node", 1],
+  ["each", 3],
+  ["all", 9],
+] as const)("a scenario on %s has %d pairs of runtimes, and one in a quick run", (pairs, count) => {
+  const full = pairsOf(scenario({ pairs }), choice());
+  const quick = pairsOf(scenario({ pairs }), choice({ plan: { ...PLAN, quick: true } }));
+  expect([new Set(full.map(pairName)).size, quick]).toEqual([count, [NODE]]);
+});
+
+describe("runTask", () => {
+  test("turns the order of the peers about in every second round", async () => {
+    const order: string[] = [];
+    const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b")], rounds: 3 };
+    await runTask(task, PLAN, new ResultTable(), (text) => order.push(text.slice(-1)));
+    expect(order.join("")).toBe("abbaab");
+  });
+
+  test("notes what failed, and goes on with the next peer and the next round", async () => {
+    const table = new ResultTable();
+    let round = 0;
+    const measured = scenario({
+      async measure({ peer: { name }, sample }) {
+        if (name === "a" && round++ === 0) throw new Error("the sum is wrong");
+        sample("64", CALLS, 1);
+      },
+    });
+    const task = { scenario: measured, pair: NODE, peers: [peer("a"), peer("b")], rounds: 2 };
+    await runTask(task, PLAN, table, () => {});
+    expect(table.absences).toMatchObject([{ peer: "a", reason: "failed in round 1: the sum is wrong" }]);
+    expect(table.rows).toMatchObject([
+      { peer: "b", samples: [1, 1] },
+      { peer: "a", samples: [null, 1] },
+    ]);
+  });
+});

@@ -1,0 +1,111 @@
+/** Runs scenarios with peers: round after round, and in each round peer after peer. */
+import type { StartArgs } from "./commands.ts";
+import type { Feature, Peer, RuntimeName } from "./peer.ts";
+import type { ResultTable } from "./results.ts";
+import { type Pair, pairName } from "./runtimes.ts";
+import type { Plan, Scenario, ScenarioContext } from "./scenario.ts";
+import { Session } from "./session.ts";
+
+const SMALL: StartArgs = { tls: false, maxConnections: 100, maxPayloadBytes: 64 * 1024, methods: 1 };
+
+/** One scenario on one pair of runtimes, with the peers that can run it there. */
+export interface Task {
+  readonly scenario: Scenario;
+  readonly pair: Pair;
+  readonly peers: readonly Peer[];
+  readonly rounds: number;
+}
+
+/** Why a peer can't run a scenario on a pair, or null. */
+export function obstacle(peer: Peer, scenario: Scenario, pair: Pair): string | null {
+  for (const side of ["server", "client"] as const) {
+    if (!peer.runtimes[side].includes(pair[side])) return `does not run on ${pair[side]} here`;
+  }
+  if (pair.server !== pair.client && !peer.mixed) return "is measured with both ends on one runtime";
+  const lacked = scenario.needs.find((feature: Feature) => peer.lacks[feature] !== undefined);
+  return lacked === undefined ? null : (peer.lacks[lacked] as string);
+}
+
+/** What to run, as it was chosen. */
+export interface Choice {
+  readonly scenarios: readonly Scenario[];
+  readonly peers: readonly Peer[];
+  /** Peers that were named on the command line run also in scenarios that are for a few by default. */
+  readonly peersNamed: boolean;
+  readonly pairs: readonly Pair[] | null;
+  readonly runtimes: ReadonlySet<RuntimeName>;
+  readonly plan: Plan;
+}
+
+/** The pairs of runtimes of a scenario by default. */
+export function pairsOf(scenario: Scenario, { plan, runtimes }: Pick<Choice, "plan" | "runtimes">): Pair[] {
+  const on = plan.quick ? (["node"] as const) : [...runtimes];
+  switch (scenario.pairs) {
+    case "node":
+      return [{ server: "node", client: "node" }];
+    case "each":
+      return on.map((runtime) => ({ server: runtime, client: runtime }));
+    case "all":
+      return on.flatMap((server) => on.map((client) => ({ server, client })));
+  }
+}
+
+/** Lays out the tasks; notes in `table` which peers are left out, and why. */
+export function planTasks(choice: Choice, table: ResultTable): Task[] {
+  const tasks: Task[] = [];
+  for (const scenario of choice.scenarios) {
+    for (const pair of choice.pairs ?? pairsOf(scenario, choice)) {
+      const peers = choice.peers.filter((peer) => {
+        if (!choice.peersNamed && scenario.peers !== null && !scenario.peers.includes(peer.name)) return false;
+        const reason = obstacle(peer, scenario, pair);
+        if (reason === null) return true;
+        // That a peer does not run on a runtime is said once, by the table of peers, unless somebody asked for it.
+        if (pairName(pair) === "node" || choice.pairs !== null) {
+          table.addAbsence({ scenario: scenario.name, pair: pairName(pair), peer: peer.name, variant: null, reason });
+        }
+        return false;
+      });
+      const rounds = Math.min(choice.plan.rounds, scenario.maxRounds);
+      if (peers.length > 0) tasks.push({ scenario, pair, peers, rounds });
+    }
+  }
+  return tasks;
+}
+
+/** Told before each measurement. */
+export type Progress = (text: string) => void;
+
+/** Runs a task. What fails is noted in `table`, and the next peer has its turn. */
+export async function runTask(task: Task, plan: Plan, table: ResultTable, progress: Progress): Promise<void> {
+  const { scenario, pair, peers, rounds } = task;
+  const on = pairName(pair);
+  for (let round = 0; round < rounds; round++) {
+    // Every second round runs backwards, so that no peer always comes after the same one.
+    for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+      progress(`${scenario.name} on ${on}, round ${round + 1} of ${rounds}: ${peer.name}`);
+      const where = { scenario: scenario.name, pair: on, peer: peer.name };
+      const context: ScenarioContext = {
+        peer,
+        pair,
+        plan,
+        sample: (variant, metric, value) => table.add({ ...where, variant }, metric, round, value),
+        absent: (variant, reason) => table.addAbsence({ ...where, variant, reason }),
+        async withSession(options, use) {
+          const session = await Session.open(peer, pair, { ...SMALL, ...options });
+          try {
+            await use(session);
+          } finally {
+            await session.close();
+          }
+        },
+      };
+      try {
+        await scenario.measure(context);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        table.addAbsence({ ...where, variant: null, reason: `failed in round ${round + 1}: ${reason}` });
+        progress(`${peer.name} failed: ${reason}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** The loops that put a client under load, and check every answer. */
+import type { LoadArgs, LoadResult, PacedArgs, PacedResult } from "./commands.ts";
+import type { BenchClient } from "./peer.ts";
+import { percentile } from "./statistics.ts";
+import { MESSAGE_TEXT } from "./workload.ts";
+
+const MAX_SAMPLES = 1_000_000;
+/** A client that has this many seconds' worth of calls waiting does not keep up. */
+const MAX_BEHIND_SECONDS = 0.5;
+
+/** Makes one call of the kind, and throws when its answer is wrong. */
+function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind" | "methods">): () => Promise<void> {
+  let n = 0;
+  if (kind === "request") {
+    const { request } = client;
+    if (request === undefined) throw new Error("The peer has no messages with replies");
+    return async () => {
+      const id = ++n;
+      const reply = await request.call(client, { id, text: MESSAGE_TEXT });
+      if (reply.id !== id || reply.text !== MESSAGE_TEXT)
+        throw new Error(`The reply to ${id} is another's: ${reply.id}`);
+    };
+  }
+  const { call } = client;
+  if (call === undefined) throw new Error("The peer has no calls");
+  return async () => {
+    const a = ++n & 0xffff;
+    const sum = await call.call(client, { a, b: 7 }, methods === 1 ? 0 : n % methods);
+    if (sum !== a + 7) throw new Error(`${a} + 7 came back as ${sum}`);
+  };
+}
+
+/** Keeps `inFlight` calls under way for about `seconds`; the time ends when the last of them is answered. */
+export async function runLoad(client: BenchClient, args: LoadArgs): Promise<LoadResult> {
+  const { inFlight, seconds } = args;
+  const one = operation(client, args);
+  const latencies = inFlight === 1 ? new Float64Array(MAX_SAMPLES) : null;
+  let count = 0;
+  let running = true;
+  const worker = async (): Promise<void> => {
+    while (running) {
+      await one();
+      count++;
+    }
+  };
+  const timed = async (samples: Float64Array): Promise<void> => {
+    let before = performance.now();
+    while (running) {
+      await one();
+      const now = performance.now();
+      if (count < MAX_SAMPLES) samples[count] = now - before;
+      before = now;
+      count++;
+    }
+  };
+  const timer = setTimeout(() => {
+    running = false;
+  }, seconds * 1000);
+  const started = performance.now();
+  try {
+    await (latencies === null ? Promise.all(Array.from({ length: inFlight }, worker)) : timed(latencies));
+  } finally {
+    running = false;
+    clearTimeout(timer);
+  }
+  const elapsed = (performance.now() - started) / 1000;
+  const samples = latencies?.subarray(0, Math.min(count, MAX_SAMPLES)).sort() ?? null;
+  return { count, seconds: elapsed, medianMs: samples === null ? null : percentile(samples, 50) };
+}
+
+/**
+ * Makes calls at a fixed rate, whether or not earlier ones have been answered, and measures each from the moment at
+ * which it was due: a stall of the server shows in every call that was due meanwhile (no coordinated omission). The
+ * clock is watched without sleeping, as timers are a thousand times too coarse.
+ */
+export async function runPaced(client: BenchClient, { perSecond, seconds }: PacedArgs): Promise<PacedResult> {
+  const one = operation(client, { kind: "call", methods: 1 });
+  const total = Math.round(perSecond * seconds);
+  const latencies = new Float64Array(total);
+  const intervalMs = 1000 / perSecond;
+  const maxWaiting = perSecond * MAX_BEHIND_SECONDS;
+  const started = performance.now() + 1;
+  let sent = 0;
+  let done = 0;
+  let tooSlow = false;
+  await new Promise<void>((resolve, reject) => {
+    const send = async (index: number): Promise<void> => {
+      await one();
+      latencies[index] = performance.now() - (started + index * intervalMs);
+      done++;
+      if (done === sent && (tooSlow || done === total)) resolve();
+    };
+    const turn = (): void => {
+      const now = performance.now();
+      while (sent < total && started + sent * intervalMs <= now) send(sent++).catch(reject);
+      tooSlow = sent - done > maxWaiting;
+      if (sent < total && !tooSlow) setImmediate(turn);
+    };
+    turn();
+  });
+  if (tooSlow) return null;
+  latencies.sort();
+  return { p50: percentile(latencies, 50), p99: percentile(latencies, 99), p999: percentile(latencies, 99.9) };
+}

@@ -1,0 +1,165 @@
+/** Bytes over a bare socket: `[kind, length]`, then the bytes; who receives them looks at three of them and keeps none. */
+import type { Socket } from "node:net";
+import { Fifo } from "./fifo.ts";
+import { closePlain } from "./plain-server.ts";
+import { servedBytes } from "./workload.ts";
+
+const UPLOAD = 1;
+const DOWNLOAD = 2;
+const HEAD_BYTES = 5;
+const MARK_BYTES = 8;
+
+/** `mark` of bytes that come in chunks and are not kept. */
+class MarkOfChunks {
+  private readonly length: number;
+  private received = 0;
+  private sample = 0;
+
+  constructor(length: number) {
+    this.length = length;
+  }
+
+  get complete(): boolean {
+    return this.received === this.length;
+  }
+
+  get mark(): number {
+    return this.length * 0x100_0000 + this.sample;
+  }
+
+  /** Takes what belongs to it from `chunk`, beginning at `at`, and returns where that ends. */
+  push(chunk: Uint8Array, at: number): number {
+    const count = Math.min(chunk.length - at, this.length - this.received);
+    this.look(chunk, at, count, 0, 0x1_0000);
+    this.look(chunk, at, count, this.length >>> 1, 0x100);
+    this.look(chunk, at, count, this.length - 1, 1);
+    this.received += count;
+    return at + count;
+  }
+
+  private look(chunk: Uint8Array, at: number, count: number, position: number, weight: number): void {
+    const offset = position - this.received;
+    if (offset >= 0 && offset < count) this.sample += (chunk[at + offset] as number) * weight;
+  }
+}
+
+/** Gathers pieces of a known size that may be cut by the ends of chunks. */
+class Piece {
+  private readonly bytes: Buffer;
+  private filled = 0;
+
+  constructor(size: number) {
+    this.bytes = Buffer.alloc(size);
+  }
+
+  /** Takes bytes from `chunk`, beginning at `at`, and returns where they end. */
+  push(chunk: Buffer, at: number): number {
+    const end = Math.min(chunk.length, at + this.bytes.length - this.filled);
+    this.filled += chunk.copy(this.bytes, this.filled, at, end);
+    return end;
+  }
+
+  /** The piece, once it is whole; the next one begins then. */
+  take(): Buffer | null {
+    if (this.filled < this.bytes.length) return null;
+    this.filled = 0;
+    return this.bytes;
+  }
+}
+
+/** The server's side of a connection. */
+export function acceptTransfers(socket: Socket): void {
+  const head = new Piece(HEAD_BYTES);
+  let upload: MarkOfChunks | null = null;
+  const finish = ({ mark }: MarkOfChunks): void => {
+    const reply = Buffer.allocUnsafe(MARK_BYTES);
+    reply.writeDoubleBE(mark);
+    socket.write(reply);
+    upload = null;
+  };
+  const begin = (bytes: Buffer): void => {
+    const length = bytes.readUInt32BE(1);
+    if (bytes[0] === UPLOAD) upload = new MarkOfChunks(length);
+    else socket.write(servedBytes(length));
+  };
+  socket.on("data", (chunk: Buffer) => {
+    let at = 0;
+    while (at < chunk.length) {
+      if (upload === null) {
+        at = head.push(chunk, at);
+        const whole = head.take();
+        if (whole !== null) begin(whole);
+      } else {
+        at = upload.push(chunk, at);
+        if (upload.complete) finish(upload);
+      }
+    }
+  });
+}
+
+interface Waiting {
+  /** What comes: the bytes themselves, or the mark of an upload. */
+  readonly download: MarkOfChunks | null;
+  resolve(mark: number): void;
+}
+
+/** The client's side. */
+export class TransferClient {
+  private readonly socket: Socket;
+  private readonly waiting: Fifo<Waiting> = new Fifo();
+  private current: Waiting | undefined;
+  private readonly reply: Piece = new Piece(MARK_BYTES);
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on("data", (chunk: Buffer) => this.received(chunk));
+  }
+
+  upload(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve) => {
+      this.waiting.push({ download: null, resolve });
+      this.socket.cork();
+      this.socket.write(headOf(UPLOAD, bytes.length));
+      this.socket.write(bytes);
+      this.socket.uncork();
+    });
+  }
+
+  download(length: number): Promise<number> {
+    return new Promise((resolve) => {
+      this.waiting.push({ download: new MarkOfChunks(length), resolve });
+      this.socket.write(headOf(DOWNLOAD, length));
+    });
+  }
+
+  close(): Promise<void> {
+    return closePlain(this.socket);
+  }
+
+  private received(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      this.current ??= this.waiting.shift();
+      if (this.current === undefined) throw new Error("Bytes came that nobody waits for");
+      const { download, resolve } = this.current;
+      let mark: number | null = null;
+      if (download === null) {
+        at = this.reply.push(chunk, at);
+        mark = this.reply.take()?.readDoubleBE() ?? null;
+      } else {
+        at = download.push(chunk, at);
+        if (download.complete) mark = download.mark;
+      }
+      if (mark === null) continue;
+      this.current = undefined;
+      resolve(mark);
+    }
+  }
+}
+
+function headOf(kind: number, length: number): Buffer {
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
+  head[0] = kind;
+  head.writeUInt32BE(length, 1);
+  return head;
+}

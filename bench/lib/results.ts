@@ -1,0 +1,114 @@
+/** Results of a run, as they are written to JSON. */
+import type { Metric } from "./scenario.ts";
+import { pairedRatio, type Summary, summarize } from "./statistics.ts";
+
+/** All samples of one number. */
+export interface Row {
+  readonly scenario: string;
+  readonly variant: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly better: "higher" | "lower";
+  /** `node`, or `node-bun`, the server first. */
+  readonly pair: string;
+  readonly peer: string;
+  /** One for each round; null where the measurement failed. Rounds of different peers were taken side by side. */
+  readonly samples: (number | null)[];
+}
+
+/** Something that was not measured, or not in every round, and why. */
+export interface Absence {
+  readonly scenario: string;
+  readonly pair: string;
+  readonly peer: string;
+  /** Null: all of the scenario. */
+  readonly variant: string | null;
+  readonly reason: string;
+}
+
+/** The machine and the versions a run was made with. */
+export interface Environment {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly system: string;
+  /** Load average of the minute before the run: what else the machine was doing. */
+  readonly load: number;
+  readonly runtimes: Readonly<Record<string, string>>;
+  readonly peers: Readonly<Record<string, string>>;
+}
+
+export interface BenchResults {
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly quick: boolean;
+  readonly environment: Environment;
+  readonly rows: readonly Row[];
+  readonly absences: readonly Absence[];
+}
+
+/** Peers to which others are compared: the first that has the number. */
+const BASELINES = ["raw", "bare"] as const;
+
+/** Gathers rows and absences while a run goes on. */
+export class ResultTable {
+  readonly rows: Row[] = [];
+  readonly absences: Absence[] = [];
+
+  /** Adds the sample of one round. */
+  add(where: Pick<Row, "scenario" | "variant" | "pair" | "peer">, metric: Metric, round: number, value: number): void {
+    let row = findRow(this.rows, { ...where, metric: metric.name });
+    if (row === undefined) {
+      row = { ...where, metric: metric.name, unit: metric.unit, better: metric.better, samples: [] };
+      this.rows.push(row);
+    }
+    while (row.samples.length < round) row.samples.push(null);
+    row.samples[round] = value;
+  }
+
+  /** Notes why something is missing; the same reason once. */
+  addAbsence(absence: Absence): void {
+    const known = this.absences.some(
+      (other) =>
+        other.scenario === absence.scenario &&
+        other.pair === absence.pair &&
+        other.peer === absence.peer &&
+        other.variant === absence.variant,
+    );
+    if (!known) this.absences.push(absence);
+  }
+}
+
+type Key = Pick<Row, "scenario" | "variant" | "metric" | "pair" | "peer">;
+
+export function findRow(rows: readonly Row[], key: Key): Row | undefined {
+  return rows.find(
+    (row) =>
+      row.scenario === key.scenario &&
+      row.variant === key.variant &&
+      row.metric === key.metric &&
+      row.pair === key.pair &&
+      row.peer === key.peer,
+  );
+}
+
+/** Median and range of a row, or null when every round failed. */
+export function rowSummary(row: Row): Summary | null {
+  const samples = row.samples.filter((sample) => sample !== null);
+  return samples.length === 0 ? null : summarize(samples);
+}
+
+/** How a row compares to the same number of another peer, round by round. */
+export function rowRatio(rows: readonly Row[], row: Row, toPeer: string): Summary | null {
+  const other = findRow(rows, { ...row, peer: toPeer });
+  return other === undefined ? null : pairedRatio(row.samples, other.samples);
+}
+
+/** How a row compares to the baseline of its scenario: `raw`, or `bare` where raw has no such thing. */
+export function baselineRatio(rows: readonly Row[], row: Row): { readonly to: string; readonly ratio: number } | null {
+  for (const to of BASELINES) {
+    const ratio = rowRatio(rows, row, to);
+    if (ratio !== null) return { to, ratio: ratio.median };
+  }
+  return null;
+}

@@ -1,0 +1,95 @@
+/** What the server's process does at the harness's command. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { certificates } from "./certificates.ts";
+import type { BroadcastArgs, BroadcastResult, Handlers, ServerCommands, StartArgs, Started } from "./commands.ts";
+import { cpuMs, measureMemory } from "./memory.ts";
+import type { BenchServer, Peer } from "./peer.ts";
+import { NEWS_TEXT } from "./workload.ts";
+
+/** Hears from the client's process, one byte each time, that what was broadcast has arrived everywhere. */
+class SignalServer {
+  private readonly server: Server;
+  private received = 0;
+  private wake: (() => void) | null = null;
+
+  constructor() {
+    this.server = createServer((socket: Socket) => {
+      socket.setNoDelay(true);
+      socket.on("error", () => socket.destroy());
+      socket.on("data", (chunk) => {
+        this.received += chunk.length;
+        this.wake?.();
+      });
+    });
+  }
+
+  async listen(): Promise<number> {
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** Resolves at the next byte. */
+  async next(): Promise<void> {
+    while (this.received === 0) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+    this.received--;
+  }
+
+  close(): void {
+    this.server.close();
+  }
+}
+
+export function serverCommands(peer: Peer): Handlers<ServerCommands> {
+  const signals = new SignalServer();
+  let server: BenchServer | null = null;
+  let lastNumber = 0;
+
+  const running = (): BenchServer => {
+    if (server === null) throw new Error("The server was not started");
+    return server;
+  };
+
+  return {
+    async start({ tls, ...options }: StartArgs): Promise<Started> {
+      server = await peer.startServer({ ...options, tls: tls ? certificates() : null });
+      return { target: server.target, signalPort: await signals.listen() };
+    },
+    connectionCount: () => running().connectionCount(),
+    memory: () => measureMemory(running().processIds),
+    cpu: () => ({ cpuMs: cpuMs() }),
+
+    async broadcast({ perTurn, seconds }: BroadcastArgs): Promise<BroadcastResult> {
+      const target = running();
+      if (target.broadcast === undefined) throw new Error(`${peer.name} has no broadcast`);
+      let messages = 0;
+      let sum = 0;
+      const started = performance.now();
+      const until = started + seconds * 1000;
+      let now = started;
+      while (now < until) {
+        for (let i = 0; i < perTurn; i++) {
+          lastNumber++;
+          sum += lastNumber;
+          target.broadcast({ n: lastNumber, text: NEWS_TEXT });
+        }
+        messages += perTurn;
+        await signals.next();
+        now = performance.now();
+      }
+      return { messages, sum, seconds: (now - started) / 1000 };
+    },
+
+    async stop(): Promise<null> {
+      await server?.close();
+      server = null;
+      signals.close();
+      return null;
+    },
+  };
+}

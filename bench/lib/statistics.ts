@@ -1,0 +1,46 @@
+/** The few statistics the bench reports. */
+
+/** Median and the range of the samples. */
+export interface Summary {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  readonly samples: number;
+}
+
+/**
+ * The `percent`-th percentile of samples in ascending order: the smallest of them that at least that share of the
+ * samples does not exceed. Always one of the samples, nothing is interpolated.
+ */
+export function percentile(sorted: ArrayLike<number>, percent: number): number {
+  if (sorted.length === 0) throw new RangeError("There is no percentile of no samples");
+  const rank = Math.ceil((percent / 100) * sorted.length);
+  return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] as number;
+}
+
+/** The middle of the samples, or the mean of the two in the middle. */
+export function median(samples: readonly number[]): number {
+  if (samples.length === 0) throw new RangeError("There is no median of no samples");
+  const sorted = samples.toSorted((a, b) => a - b);
+  const middle = sorted.length >>> 1;
+  const upper = sorted[middle] as number;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
+}
+
+export function summarize(samples: readonly number[]): Summary {
+  return { median: median(samples), min: Math.min(...samples), max: Math.max(...samples), samples: samples.length };
+}
+
+/**
+ * How `samples` compare to `baseline`: the median, and the range, of the ratios of each round. Samples of one index were
+ * taken next to each other, so what slowed the machine down for a while slowed both. Null when no round has both.
+ */
+export function pairedRatio(samples: readonly (number | null)[], baseline: readonly (number | null)[]): Summary | null {
+  const ratios: number[] = [];
+  for (let i = 0; i < Math.min(samples.length, baseline.length); i++) {
+    const sample = samples[i] ?? null;
+    const base = baseline[i] ?? null;
+    if (sample !== null && base !== null && base !== 0) ratios.push(sample / base);
+  }
+  return ratios.length === 0 ? null : summarize(ratios);
+}

@@ -1,0 +1,95 @@
+/** The WebSocket server that Deno has built in, with JSON. */
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import { runtimeVersion } from "../lib/runtimes.ts";
+import { answerer, JsonSocketClient, opened } from "./support/json-socket.ts";
+
+interface HttpServer {
+  readonly addr: { readonly port: number };
+  shutdown(): Promise<void>;
+}
+
+/** Closed by its client once the WebSocket is. */
+interface HttpClient {
+  close(): void;
+}
+
+/** The part of Deno's API that is used here: its own declarations and Node's can't both be in one program. */
+declare const Deno: {
+  readonly version: { readonly deno: string };
+  serve(
+    options: {
+      readonly hostname: string;
+      readonly port: number;
+      readonly cert?: string;
+      readonly key?: string;
+      onListen(): void;
+    },
+    handler: (request: Request) => Response,
+  ): HttpServer;
+  upgradeWebSocket(request: Request): { readonly socket: WebSocket; readonly response: Response };
+  createHttpClient(options: { readonly caCerts: readonly string[] }): HttpClient;
+};
+
+/** Deno's WebSocket takes options that the standard's does not have. */
+type DenoWebSocket = new (url: string, options: { readonly client: HttpClient }) => WebSocket;
+
+async function startServer(options: ServerOptions): Promise<BenchServer> {
+  const { tls } = options;
+  const answer = answerer(options);
+  const sockets = new Set<WebSocket>();
+  const server = Deno.serve(
+    {
+      hostname: "127.0.0.1",
+      port: 0,
+      ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
+      // Without it, Deno prints the address.
+      onListen: () => undefined,
+    },
+    (request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => sockets.add(socket);
+      socket.onclose = () => sockets.delete(socket);
+      socket.onmessage = ({ data }: { readonly data: string | ArrayBuffer }) =>
+        socket.send(answer(typeof data === "string" ? data : new Uint8Array(data)));
+      return response;
+    },
+  );
+  return {
+    target: { host: tls === null ? "127.0.0.1" : "localhost", port: server.addr.port },
+    connectionCount: () => sockets.size,
+    broadcast(news) {
+      const text = JSON.stringify(news);
+      for (const socket of sockets) if (socket.readyState === WebSocket.OPEN) socket.send(text);
+    },
+    async close() {
+      for (const socket of sockets) socket.close();
+      await server.shutdown();
+    },
+  };
+}
+
+let httpClient: HttpClient | null = null;
+
+async function connect({ host, port }: Target, { tls }: ClientOptions): Promise<BenchClient> {
+  if (tls === null) return new JsonSocketClient(await opened(new WebSocket(`ws://${host}:${port}`)));
+  httpClient ??= Deno.createHttpClient({ caCerts: [tls.ca] });
+  const Socket = WebSocket as unknown as DenoWebSocket;
+  return new JsonSocketClient(await opened(new Socket(`wss://${host}:${port}`, { client: httpClient })));
+}
+
+export const peer: Peer = {
+  name: "deno-websocket",
+  title: "Deno's WebSocket + JSON",
+  usage:
+    "`Deno.serve` with `Deno.upgradeWebSocket` and Deno's own WebSocket client, JSON written by hand as for ws; " +
+    "broadcasts are a loop over the sockets. Deno does not compress.",
+  documentation: "https://docs.deno.com/api/deno/~/Deno.upgradeWebSocket",
+  runtimes: { server: ["deno"], client: ["deno"] },
+  mixed: false,
+  lacks: {},
+  missing: async () => (runtimeVersion("deno") === null ? "Deno is not installed" : null),
+  version: async () => (typeof Deno === "undefined" ? runtimeVersion("deno") : Deno.version.deno) ?? "unknown",
+  startServer,
+  connect,
+};

@@ -1,0 +1,23 @@
+import type { Peer } from "../lib/peer.ts";
+
+/** All peers, in the order in which tables list them: baselines, ours, the others. */
+export const PEER_NAMES = [
+  "raw",
+  "bare",
+  "netconduit",
+  "ws",
+  "socket.io",
+  "rpc-websockets",
+  "capnweb",
+  "grpc-js",
+  "nats",
+  "netconduit-python",
+  "bun-websocket",
+  "deno-websocket",
+] as const;
+
+/** Loads a peer by its name. */
+export async function loadPeer(name: string): Promise<Peer> {
+  const module = new URL(`${name}.ts`, import.meta.url).href;
+  return ((await import(module)) as { peer: Peer }).peer;
+}

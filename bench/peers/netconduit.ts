@@ -1,0 +1,112 @@
+/** netconduit itself, from the built packages: login with SCRAM, limits, deadlines, heartbeats and all. */
+import { packageVersion } from "../lib/package-version.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import { runtimeName } from "../lib/runtime-name.ts";
+import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
+
+type Netconduit = typeof import("@netconduit/node");
+type Client = InstanceType<Netconduit["Client"]>;
+
+const PASSWORD = "measured";
+const KIB = 1024;
+const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
+
+/** The package of the runtime this process runs on. All of them have the same types. */
+async function library(): Promise<Netconduit> {
+  return (await import(`@netconduit/${runtimeName()}`)) as Netconduit;
+}
+
+/** The option's value for payloads of this size, with room for what stands around them. */
+function maxMessageBytes(maxPayloadBytes: number): number {
+  return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
+}
+
+async function startServer(options: ServerOptions): Promise<BenchServer> {
+  const { Server } = await library();
+  const server = new Server({
+    password: PASSWORD,
+    host: "127.0.0.1",
+    port: 0,
+    maxConnections: options.maxConnections,
+    maxMessageBytes: maxMessageBytes(options.maxPayloadBytes),
+    ...(options.tls === null ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
+  });
+  for (let index = 0; index < options.methods; index++) server.rpc(methodName(index), AddSchema, ({ a, b }) => a + b);
+  server.on("message", (_connection, data) => data);
+  server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
+  server.on("download", (_connection, length) => servedBytes(length as number));
+  // What the bench causes is no error; the harness shows standard error when a measurement fails.
+  server.onError((error, { stage }) => console.error(stage, error));
+  server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
+  await server.start();
+  return {
+    target: { host: "127.0.0.1", port: server.address.port },
+    connectionCount: () => server.connectionCount,
+    broadcast(news) {
+      server.broadcast("news", news);
+    },
+    close: () => server.stop(),
+  };
+}
+
+class NetconduitClient implements BenchClient {
+  private readonly client: Client;
+
+  constructor(client: Client) {
+    this.client = client;
+  }
+
+  call(params: AddParams, method = 0): Promise<number> {
+    return this.client.call(methodName(method), params) as Promise<number>;
+  }
+
+  request(message: Message): Promise<Message> {
+    return this.client.request("message", message) as Promise<Message>;
+  }
+
+  async onBroadcast(listener: (news: News) => void): Promise<void> {
+    this.client.on("news", (data) => listener(data as News));
+  }
+
+  upload(bytes: Uint8Array): Promise<number> {
+    return this.client.request("upload", bytes) as Promise<number>;
+  }
+
+  async download(length: number): Promise<number> {
+    return mark((await this.client.request("download", length)) as Uint8Array);
+  }
+
+  close(): Promise<void> {
+    return this.client.disconnect();
+  }
+}
+
+async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {
+  const { Client } = await library();
+  const client = new Client({
+    host,
+    port,
+    password: PASSWORD,
+    maxMessageBytes: maxMessageBytes(maxPayloadBytes),
+    reconnect: { enabled: false },
+    ...(tls === null ? {} : { tls: { ca: tls.ca } }),
+  });
+  await client.connect();
+  return new NetconduitClient(client);
+}
+
+export const peer: Peer = {
+  name: "netconduit",
+  title: "netconduit",
+  usage:
+    "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
+    "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more.",
+  documentation: "../docs/guide.md",
+  runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
+  mixed: true,
+  lacks: {},
+  missing: async () => null,
+  version: async () => packageVersion("@netconduit/node"),
+  startServer,
+  connect,
+};

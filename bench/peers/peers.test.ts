@@ -1,0 +1,54 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { certificates } from "../lib/certificates.ts";
+import { runtimeCommand } from "../lib/runtimes.ts";
+import { loadPeer } from "./index.ts";
+import { exercise } from "./support/exercise.ts";
+
+/** For a busy machine, and for pip, which may have to install netconduit first; each takes a second at most. */
+const TIMEOUT_MS = 120_000;
+const MAIN: string = fileURLToPath(new URL("support/exercise-main.ts", import.meta.url));
+const BENCH: string = fileURLToPath(new URL("..", import.meta.url));
+
+const ON_NODE = ["socket.io", "rpc-websockets", "capnweb", "grpc-js", "nats"] as const;
+const ON_OTHERS = [
+  { name: "bun-websocket", runtime: "bun" },
+  { name: "deno-websocket", runtime: "deno" },
+] as const;
+
+describe.each(ON_NODE)("the peer %s", (name) => {
+  test.for([
+    ["over TCP", null],
+    ["over TLS", certificates()],
+  ] as const)("does everything it has, %s", { timeout: TIMEOUT_MS }, async ([, tls], { skip }) => {
+    const peer = await loadPeer(name);
+    const reason = await peer.missing();
+    if (reason !== null) skip(reason);
+    await exercise(peer, tls);
+  });
+});
+
+describe.each(ON_OTHERS)("the peer $name", ({ name, runtime }) => {
+  test("does everything it has, over TCP and TLS", { timeout: TIMEOUT_MS }, async ({ skip }) => {
+    const reason = await (await loadPeer(name)).missing();
+    if (reason !== null) skip(reason);
+    const [command, args] = runtimeCommand(runtime);
+    // Rejects, with what it printed, when the exit code is not 0.
+    await promisify(execFile)(command, [...args, MAIN, name], { cwd: BENCH });
+  });
+});
+
+describe.each([...ON_NODE, ...ON_OTHERS.map(({ name }) => name), "netconduit-python"])("the peer %s", (name) => {
+  test("says what it is, where that is written, and which version it is", { timeout: TIMEOUT_MS }, async ({ skip }) => {
+    const peer = await loadPeer(name);
+    expect(peer.name).toBe(name);
+    expect(peer.title).not.toBe("");
+    expect(peer.usage).toMatch(/\.$/);
+    expect(new URL(peer.documentation).protocol).toBe("https:");
+    const reason = await peer.missing();
+    if (reason !== null) skip(reason);
+    expect(await peer.version()).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});

@@ -1,0 +1,127 @@
+/**
+ * The physical baseline: `node:net`, and as little as can be on top. Calls are records of 59 bytes (the size of a call
+ * of `add` in our frames) that come back as they are, in order; what a client writes in one turn leaves as one write.
+ * Nothing is parsed, validated or assembled. Bytes are sent and counted over a connection of their own, so that the
+ * echo need not know about them.
+ */
+import type { Socket } from "node:net";
+import process from "node:process";
+import { BatchWriter } from "../lib/batch-writer.ts";
+import { Fifo } from "../lib/fifo.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
+import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";
+import type { AddParams, News } from "../lib/workload.ts";
+
+const RECORD_BYTES = 59;
+/** The size of a broadcast in our frames. */
+const NEWS_BYTES = 92;
+
+async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
+  const echo = await startPlainServer(tls, (socket) => {
+    socket.on("data", (chunk) => socket.write(chunk));
+  });
+  const transfers = await startPlainServer(tls, acceptTransfers);
+  return {
+    target: { ...echo.target, extra: { transferPort: String(transfers.target.port) } },
+    connectionCount: () => echo.sockets.size,
+    broadcast({ n }) {
+      const bytes = new Uint8Array(NEWS_BYTES);
+      new DataView(bytes.buffer).setFloat64(0, n);
+      for (const socket of echo.sockets) socket.write(bytes);
+    },
+    async close() {
+      await echo.close();
+      await transfers.close();
+    },
+  };
+}
+
+class RawClient implements BenchClient {
+  private readonly socket: Socket;
+  private readonly writer: BatchWriter;
+  private readonly openTransfers: () => Promise<TransferClient>;
+  private transfers: Promise<TransferClient> | null = null;
+  private readonly waiting: Fifo<(sum: number) => void> = new Fifo();
+  /** The beginning of a record or broadcast that a chunk's end cut. */
+  private rest: Buffer | null = null;
+  private listener: ((news: News) => void) | null = null;
+
+  constructor(socket: Socket, openTransfers: () => Promise<TransferClient>) {
+    this.socket = socket;
+    this.writer = new BatchWriter(socket);
+    this.openTransfers = openTransfers;
+    socket.on("data", (chunk: Buffer) => this.received(chunk));
+  }
+
+  call({ a, b }: AddParams): Promise<number> {
+    return new Promise((resolve) => {
+      const at = this.writer.reserve(RECORD_BYTES);
+      this.writer.view.setUint32(at, a);
+      this.writer.view.setUint32(at + 4, b);
+      this.waiting.push(resolve);
+    });
+  }
+
+  async onBroadcast(listener: (news: News) => void): Promise<void> {
+    this.listener = listener;
+  }
+
+  async upload(bytes: Uint8Array): Promise<number> {
+    return (await this.transferClient()).upload(bytes);
+  }
+
+  async download(length: number): Promise<number> {
+    return (await this.transferClient()).download(length);
+  }
+
+  async close(): Promise<void> {
+    await (await this.transfers)?.close();
+    await closePlain(this.socket);
+  }
+
+  private transferClient(): Promise<TransferClient> {
+    this.transfers ??= this.openTransfers();
+    return this.transfers;
+  }
+
+  private received(chunk: Buffer): void {
+    const bytes = this.rest === null ? chunk : Buffer.concat([this.rest, chunk]);
+    const { listener } = this;
+    let at = 0;
+    if (listener === null) {
+      for (; at + RECORD_BYTES <= bytes.length; at += RECORD_BYTES) {
+        this.waiting.shift()?.(bytes.readUInt32BE(at) + bytes.readUInt32BE(at + 4));
+      }
+    } else {
+      for (; at + NEWS_BYTES <= bytes.length; at += NEWS_BYTES) {
+        listener({ n: bytes.readDoubleBE(at), text: "" });
+      }
+    }
+    this.rest = at === bytes.length ? null : bytes.subarray(at);
+  }
+}
+
+async function connect(target: Target, { tls }: ClientOptions): Promise<BenchClient> {
+  const transferTarget = { ...target, port: Number(target.extra?.["transferPort"]) };
+  return new RawClient(
+    await connectPlain(target, tls),
+    async () => new TransferClient(await connectPlain(transferTarget, tls)),
+  );
+}
+
+export const peer: Peer = {
+  name: "raw",
+  title: "raw node:net",
+  usage:
+    "The physical baseline: an echo of 59-byte records, a loop of `socket.write` over all sockets, and bytes that are " +
+    "counted as they come. Nothing is parsed, validated or assembled.",
+  documentation: "https://nodejs.org/api/net.html",
+  runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
+  mixed: false,
+  lacks: { request: "its calls carry nothing", methods: "it has no methods" },
+  missing: async () => null,
+  version: async () => process.version.slice(1),
+  startServer,
+  connect,
+};

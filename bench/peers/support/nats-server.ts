@@ -1,0 +1,152 @@
+/** Finds, starts and ends nats-server. */
+import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { promisify } from "node:util";
+import type { Certificates } from "../../lib/peer.ts";
+
+/** Where Debian and Homebrew put it, beside the PATH. */
+const OTHER_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"] as const;
+/** Its log says these two when it is up; with port -1 it takes a free one. */
+const CLIENT_PORT = /Listening for client connections on 127\.0\.0\.1:(\d+)/;
+const MONITOR_PORT = /Starting http monitor on 127\.0\.0\.1:(\d+)/;
+
+/** Starts it, says its process id, and ends it when standard input does: it never outlives whoever started it. */
+const GUARD = '"$0" -c "$1" < /dev/null & echo $!; read -r line; kill $!; wait $!';
+
+/** Path of the program in the first of the folders that has it, or null. */
+export function findNatsServer(
+  folders: readonly string[] = [...(process.env["PATH"] ?? "").split(delimiter), ...OTHER_FOLDERS],
+): string | null {
+  for (const folder of folders) {
+    const path = join(folder, "nats-server");
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return null;
+}
+
+/** What `nats-server --version` says, without the program's name: `v2.9.10`. */
+export async function natsServerVersion(): Promise<string> {
+  const { stdout } = await promisify(execFile)(requireNatsServer(), ["--version"]);
+  return stdout.trim().replace(/^nats-server:\s*/, "");
+}
+
+function requireNatsServer(): string {
+  const program = findNatsServer();
+  if (program === null) throw new Error("nats-server is not installed");
+  return program;
+}
+
+export interface NatsServerOptions {
+  readonly tls: Certificates | null;
+  readonly maxConnections: number;
+  readonly maxPayloadBytes: number;
+}
+
+/** A nats-server on free ports of 127.0.0.1. */
+export class NatsServer {
+  readonly port: number;
+  readonly processId: number;
+  private readonly monitorPort: number;
+  private readonly guard: ChildProcessByStdio<Writable, Readable, Readable>;
+  private readonly folder: string;
+
+  private constructor(
+    guard: ChildProcessByStdio<Writable, Readable, Readable>,
+    folder: string,
+    facts: { readonly port: number; readonly monitorPort: number; readonly processId: number },
+  ) {
+    this.guard = guard;
+    this.folder = folder;
+    this.port = facts.port;
+    this.monitorPort = facts.monitorPort;
+    this.processId = facts.processId;
+  }
+
+  static async start(options: NatsServerOptions): Promise<NatsServer> {
+    const program = requireNatsServer();
+    const folder = await mkdtemp(join(tmpdir(), "nats-"));
+    try {
+      const file = join(folder, "nats.conf");
+      await writeFile(file, await configuration(folder, options));
+      const guard = spawn("sh", ["-c", GUARD, program, file], { stdio: ["pipe", "pipe", "pipe"] });
+      return new NatsServer(guard, folder, await started(guard));
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Connections it has, as its monitoring page says. */
+  async connectionCount(): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.monitorPort}/varz`);
+    return ((await response.json()) as { connections: number }).connections;
+  }
+
+  async close(): Promise<void> {
+    if (this.guard.exitCode === null) {
+      const ended = once(this.guard, "exit");
+      this.guard.stdin.end();
+      await ended;
+    }
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function configuration(folder: string, options: NatsServerOptions): Promise<string> {
+  const { tls, maxConnections, maxPayloadBytes } = options;
+  const lines = [
+    'listen: "127.0.0.1:-1"',
+    'http: "127.0.0.1:-1"',
+    // The service's own connection, and some.
+    `max_connections: ${maxConnections + 16}`,
+    // Its default is the least, so that only what has to be is changed.
+    `max_payload: ${Math.max(maxPayloadBytes, 1024 * 1024)}`,
+  ];
+  if (tls !== null) {
+    const [cert, key] = [join(folder, "server.crt"), join(folder, "server.key")];
+    await writeFile(cert, tls.cert);
+    await writeFile(key, tls.key, { mode: 0o600 });
+    lines.push(`tls { cert_file: ${JSON.stringify(cert)}, key_file: ${JSON.stringify(key)} }`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Waits until it takes connections, and reads from its log where. */
+function started(
+  guard: ChildProcessByStdio<Writable, Readable, Readable>,
+): Promise<{ port: number; monitorPort: number; processId: number }> {
+  return new Promise((resolve, reject) => {
+    let log = "";
+    let processId = "";
+    const look = (): void => {
+      const [port, monitorPort] = [CLIENT_PORT.exec(log)?.[1], MONITOR_PORT.exec(log)?.[1]];
+      if (port === undefined || monitorPort === undefined || !processId.endsWith("\n")) return;
+      // It is read on, so that the pipe never fills up, and thrown away.
+      guard.stderr.removeAllListeners("data").resume();
+      resolve({ port: Number(port), monitorPort: Number(monitorPort), processId: Number(processId) });
+    };
+    guard.stdin.on("error", () => guard.kill());
+    guard.stdout.setEncoding("utf8").on("data", (text: string) => {
+      processId += text;
+      look();
+    });
+    guard.stderr.setEncoding("utf8").on("data", (text: string) => {
+      log += text;
+      look();
+      // The guard waits for its input to end, even if the server has ended.
+      if (/\[FTL\]|nats-server: /.test(log)) guard.stdin.end();
+    });
+    guard.on("error", reject);
+    guard.on("close", () => reject(new Error(`nats-server did not start:\n${log.trim()}`)));
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * `pnpm bench:regression`: fails when netconduit got slower. It measures CPU time, not the clock's, and compares with
+ * the bare loop of the same round, so that a busy machine does not decide; NOTES.md says how steady that is. What it
+ * is held against stands in regression.json; `--record` writes it anew.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { buildIfOutOfDate } from "./lib/build.ts";
+import { formatNumber, formatTable } from "./lib/format.ts";
+import { COST_TITLES, COSTS, type Cost, judgeCosts, measureRound, type Recorded } from "./lib/regression.ts";
+import { loadPeer } from "./peers/index.ts";
+
+const FILE = join(import.meta.dirname, "regression.json");
+const ROUNDS = 3;
+const DURATIONS = { warmupSeconds: 0.8, sliceSeconds: 0.15, slices: 12 };
+/** A median may be this much over the recorded one. Between two runs of equal code it moved by less than half of it. */
+const TOLERANCE = 1.15;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
+  const rounds = Number(values.rounds ?? ROUNDS);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds takes a whole number, got ${values.rounds}`);
+  await buildIfOutOfDate();
+  const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
+  const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
+  for (let round = 0; round < rounds; round++) {
+    process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+    const measured = await measureRound(peers.ours, peers.bare, DURATIONS);
+    for (const cost of COSTS) ratios[cost].push(...measured[cost]);
+  }
+  const recorded = JSON.parse(readFileSync(FILE, "utf8")) as Recorded;
+  const verdicts = judgeCosts(ratios, recorded, TOLERANCE);
+  console.log(
+    formatTable(
+      ["CPU time of", "× bare loop", "range", "recorded", "at most", ""],
+      verdicts.map(({ cost, ratio, recorded: held, ok }) => [
+        COST_TITLES[cost],
+        formatNumber(ratio.median),
+        `${formatNumber(ratio.min)} – ${formatNumber(ratio.max)}`,
+        formatNumber(held),
+        formatNumber(held * TOLERANCE),
+        ok ? "ok" : "SLOWER",
+      ]),
+    ),
+  );
+  if (values.record === true) {
+    const medians = COSTS.map((cost, index) => [cost, Math.round((verdicts[index]?.ratio.median ?? 0) * 1000) / 1000]);
+    writeFileSync(FILE, `${JSON.stringify(Object.fromEntries(medians), null, 2)}\n`);
+    return 0;
+  }
+  return verdicts.every(({ ok }) => ok) ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,24 @@
+import type { Scenario } from "../lib/scenario.ts";
+import { binary, payload } from "./binary.ts";
+import { broadcast, connections } from "./broadcast.ts";
+import { connects } from "./connects.ts";
+import { latency } from "./latency.ts";
+import { memory } from "./memory.ts";
+import { handlers, pairs, request, rpc } from "./rpc.ts";
+import { tls } from "./tls.ts";
+
+/** All scenarios, in the order in which they run and are shown. */
+export const SCENARIOS: readonly Scenario[] = [
+  rpc,
+  request,
+  latency,
+  broadcast,
+  connects,
+  memory,
+  binary,
+  connections,
+  payload,
+  handlers,
+  tls,
+  pairs,
+];

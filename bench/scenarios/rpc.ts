@@ -1,0 +1,104 @@
+import type { LoadArgs } from "../lib/commands.ts";
+import type { Metric, Plan, Scenario } from "../lib/scenario.ts";
+import type { Session } from "../lib/session.ts";
+
+export const CALLS: Metric = { name: "calls", unit: "calls/s", better: "higher" };
+export const REPLIES: Metric = { name: "replies", unit: "replies/s", better: "higher" };
+export const P50: Metric = { name: "p50", unit: "µs", better: "lower" };
+
+/** Warms up and measures one kind of load; returns operations per second and the median in µs, if there is one. */
+export async function measureLoad(
+  session: Session,
+  plan: Plan,
+  args: Omit<LoadArgs, "seconds">,
+): Promise<{ perSecond: number; p50: number | null }> {
+  await session.client.call("load", { ...args, seconds: plan.warmupSeconds });
+  const { count, seconds, medianMs } = await session.client.call("load", { ...args, seconds: plan.seconds });
+  return { perSecond: count / seconds, p50: medianMs === null ? null : medianMs * 1000 };
+}
+
+const IN_FLIGHT = [1, 64, 1024] as const;
+
+export const rpc: Scenario = {
+  name: "rpc",
+  title: "RPC with validation, one connection",
+  description:
+    "`add({a, b})`, parameters checked on the server, every sum checked at the client; 1, 64 and 1,024 calls in flight.",
+  needs: ["rpc"],
+  pairs: "each",
+  peers: null,
+  quick: true,
+  maxRounds: 5,
+  async measure({ plan, withSession, sample }) {
+    await withSession({}, async (session) => {
+      await session.connect(1);
+      // The code is compiled under the load with most variety before anything is measured.
+      await session.client.call("load", { kind: "call", inFlight: 64, methods: 1, seconds: plan.warmupSeconds });
+      for (const inFlight of IN_FLIGHT) {
+        const { perSecond, p50 } = await measureLoad(session, plan, { kind: "call", inFlight, methods: 1 });
+        sample(`${inFlight} in flight`, CALLS, perSecond);
+        if (p50 !== null) sample(`${inFlight} in flight`, P50, p50);
+      }
+    });
+  },
+};
+
+export const request: Scenario = {
+  name: "request",
+  title: "Message with reply, one connection",
+  description: "A message `{id, text}` that is answered with itself; 64 in flight, every reply checked.",
+  needs: ["request"],
+  pairs: "node",
+  peers: null,
+  quick: false,
+  maxRounds: 3,
+  async measure({ plan, withSession, sample }) {
+    await withSession({}, async (session) => {
+      await session.connect(1);
+      const { perSecond } = await measureLoad(session, plan, { kind: "request", inFlight: 64, methods: 1 });
+      sample("64 in flight", REPLIES, perSecond);
+    });
+  },
+};
+
+export const pairs: Scenario = {
+  name: "pairs",
+  title: "RPC between runtimes",
+  description: "`add({a, b})` with 64 calls in flight, and one at a time; server and client on each pair of runtimes.",
+  needs: ["rpc"],
+  pairs: "all",
+  peers: ["netconduit"],
+  quick: false,
+  maxRounds: 3,
+  async measure({ plan, withSession, sample }) {
+    await withSession({}, async (session) => {
+      await session.connect(1);
+      const many = await measureLoad(session, plan, { kind: "call", inFlight: 64, methods: 1 });
+      sample("64 in flight", CALLS, many.perSecond);
+      const one = await measureLoad(session, plan, { kind: "call", inFlight: 1, methods: 1 });
+      if (one.p50 !== null) sample("1 in flight", P50, one.p50);
+    });
+  },
+};
+
+const METHODS = [1, 10, 100, 1000] as const;
+
+export const handlers: Scenario = {
+  name: "handlers",
+  title: "Growth: number of methods",
+  description: "`add({a, b})` with 64 calls in flight, in turn to each of 1 to 1,000 registered methods.",
+  needs: ["rpc", "methods"],
+  pairs: "node",
+  peers: ["bare", "netconduit", "ws"],
+  quick: false,
+  maxRounds: 2,
+  async measure({ plan, withSession, sample }) {
+    for (const methods of METHODS) {
+      await withSession({ methods }, async (session) => {
+        await session.connect(1);
+        const { perSecond } = await measureLoad(session, plan, { kind: "call", inFlight: 64, methods });
+        sample(`${methods} methods`, CALLS, perSecond);
+      });
+    }
+  },
+};
