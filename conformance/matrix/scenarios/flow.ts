@@ -4,14 +4,11 @@ import { failureOf, gate, Heard, thrownBy, turn } from "../../behaviour/heard.ts
 import { frame, Type } from "../../behaviour/raw-peer.ts";
 import type { Scenario } from "../scenario.ts";
 
-/**
- * Small queues at both ends, so that every wait there is occurs. Not so for `sendQueueSize`: with 20 the two stall now
- * and then, because PAUSE and RESUME frames that cannot leave count as answers which the peer does not read.
- */
+/** Small queues at both ends, so that every wait there is occurs. */
 const SMALL = {
   handlerConcurrency: 2,
   receiveQueueSize: 10,
-  sendQueueSize: 1000,
+  sendQueueSize: 20,
   maxMessageBytes: 64 * 1024,
   sendQueueBytes: 256 * 1024,
   receiveQueueBytes: 256 * 1024,

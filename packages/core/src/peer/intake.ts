@@ -211,7 +211,7 @@ export class Intake<Face> {
     if (fill >= HIGH_WATER_RATIO && !this.#pausedPeer && extensions.flow && owner.settings.enableBackpressure) {
       this.#pausedPeer = true;
       owner.writer.control(FrameType.PAUSE, 0, 0);
-      outbox.push(owner.writer, "urgent");
+      outbox.push(owner.writer, "flow");
     }
     if (fill >= 1) this.stopReadingUnlessOwed();
   }
@@ -241,7 +241,7 @@ export class Intake<Face> {
     if (this.#pausedPeer) {
       this.#pausedPeer = false;
       writer.control(FrameType.RESUME, 0, 0);
-      link.outbox.push(writer, "urgent");
+      link.outbox.push(writer, "flow");
     }
     if (!this.isReading && !link.outbox.isOverwhelmed) {
       this.startReading();

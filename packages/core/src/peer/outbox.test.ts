@@ -175,6 +175,21 @@ describe("a stream that says stop", () => {
     expect([at.stream.text[0], at.stream.writes.length, at.outbox.queuedFrames]).toEqual(["a", 1, 1]);
   });
 
+  test("one PAUSE or RESUME waits at most: the second takes the first back, and neither counts as an answer", async () => {
+    const at = bench({ maxFrames: 2 });
+    await block(at);
+    for (let turns = 0; turns < 50; turns += 1) {
+      at.push("PAUSE ", "flow");
+      at.push("RESUME ", "flow");
+    }
+    at.push("PAUSE ", "flow");
+    expect([at.outbox.isBackedUp, at.outbox.queuedFrames]).toEqual([false, 0]);
+    at.push("ping ", "urgent");
+    at.push("message");
+    unblock(at);
+    expect(at.stream.text).toBe("PAUSE ping message");
+  });
+
   test("urgent frames overtake what waits, in their own order", async () => {
     const at = bench();
     await block(at);

@@ -15,8 +15,11 @@ import { type FrameBytes, FrameCursor } from "../wire/scattered-frame.ts";
 import { Backlog } from "./backlog.ts";
 import type { Engine, Flushable } from "./engine.ts";
 
-/** How a frame travels: ahead of the backlog; in order; or in order and stopped by the peer's PAUSE. */
-export type Lane = "urgent" | "reply" | "message";
+/**
+ * How a frame travels: `flow` (PAUSE, RESUME, in turns) and `urgent` ahead of the backlog, `reply` in order, `message`
+ * in order and stopped by the peer's PAUSE.
+ */
+export type Lane = "flow" | "urgent" | "reply" | "message";
 
 /** Bytes gathered in one turn before they are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;
@@ -53,6 +56,8 @@ export class Outbox implements Flushable {
   #backlog: Backlog | null = null;
   #urgent: Backlog | null = null;
   #stopped: Backlog | null = null;
+  /** PAUSE or RESUME that could not leave yet. */
+  #flow: Uint8Array | null = null;
   /** What remains of a frame that the stream took in part. */
   #rest: Uint8Array | null = null;
   #restIsAnswer = false;
@@ -231,6 +236,7 @@ export class Outbox implements Flushable {
     this.#backlog = null;
     this.#urgent = null;
     this.#stopped = null;
+    this.#flow = null;
     this.#rest = null;
     const waiters = this.#waiters;
     this.#waiters = null;
@@ -266,14 +272,20 @@ export class Outbox implements Flushable {
     cursor.copyTo(this.#rest);
   }
 
-  #takeRest(): Uint8Array | null {
-    const rest = this.#rest;
-    this.#rest = null;
-    return rest;
+  /** What goes before all else: the rest of a frame that has begun, then PAUSE or RESUME. */
+  #takeFirst(): Uint8Array | null {
+    const first = this.#rest ?? this.#flow;
+    if (this.#rest !== null) this.#rest = null;
+    else this.#flow = null;
+    return first;
   }
 
   #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
-    if (lane === "urgent") {
+    if (lane === "flow") {
+      // The peer has not seen the one that waits, so what takes it back leaves everything as it was. However often
+      // that happens, one frame waits at most, and it is no answer that the peer does not read.
+      this.#flow = this.#flow === null ? bytes.slice(start, end) : null;
+    } else if (lane === "urgent") {
       this.#urgent ??= new Backlog();
       this.#urgent.append(bytes, start, end, true);
     } else if (lane === "message" && this.#peerPaused) {
@@ -314,14 +326,15 @@ export class Outbox implements Flushable {
 
   #drain(): void {
     while (!this.#blocked && !this.#held && !this.#over) {
-      const next = this.#takeRest() ?? this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
+      const next = this.#takeFirst() ?? this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
       if (next === null) break;
       this.#write(next);
     }
     if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
     if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
     if (this.#over) return;
-    if (this.#ending && this.#backlog === null && this.#urgent === null && this.#rest === null) {
+    const isEmpty = this.#backlog === null && this.#urgent === null && this.#rest === null && this.#flow === null;
+    if (this.#ending && isEmpty) {
       this.#over = true;
       // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.
       void this.#stream.close();
