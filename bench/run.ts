@@ -23,8 +23,8 @@ const MAX_LOAD = 0.5;
 function planOf({ quick, rounds }: BenchArguments): Plan {
   const limit = connectionsPerProcess();
   return quick
-    ? { quick, rounds: rounds ?? 1, seconds: 0.25, warmupSeconds: 0.15, maxConnections: Math.min(1_000, limit) }
-    : { quick, rounds: rounds ?? 5, seconds: 0.6, warmupSeconds: 0.3, maxConnections: Math.min(10_000, limit) };
+    ? { quick, rounds: rounds ?? 1, seconds: 0.15, warmupSeconds: 0.1, maxConnections: Math.min(1_000, limit) }
+    : { quick, rounds: rounds ?? 4, seconds: 0.5, warmupSeconds: 0.2, maxConnections: Math.min(10_000, limit) };
 }
 
 /** One line that is written over on a terminal, and a line each time elsewhere. */
@@ -39,12 +39,19 @@ function progressLine(): { show: (text: string) => void; clear: () => void } {
 }
 
 /** The peers that can run here. Those that can't are noted, never left out in silence. */
-async function presentPeers(names: readonly string[]): Promise<{ peers: Peer[]; missing: Map<string, string> }> {
+async function presentPeers(names: readonly string[]): Promise<{
+  peers: Peer[];
+  /** Those that can't, too. */
+  known: Peer[];
+  missing: Map<string, string>;
+}> {
   const peers: Peer[] = [];
+  const known: Peer[] = [];
   const missing = new Map<string, string>();
   for (const name of names) {
     try {
       const peer = await loadPeer(name);
+      known.push(peer);
       const reason = await peer.missing();
       if (reason === null) peers.push(peer);
       else missing.set(name, reason);
@@ -52,7 +59,7 @@ async function presentPeers(names: readonly string[]): Promise<{ peers: Peer[]; 
       missing.set(name, `its module can't be loaded: ${(error as Error).message}`);
     }
   }
-  return { peers, missing };
+  return { peers, known, missing };
 }
 
 function printResults(results: BenchResults, titles: Map<string, string>): void {
@@ -87,7 +94,9 @@ async function main(args: readonly string[]): Promise<number> {
 
   const plan = planOf(options);
   const runtimes = availableRuntimes();
-  const { peers, missing } = await presentPeers(PEER_NAMES.filter((name) => options.peers?.includes(name) ?? true));
+  const { peers, known, missing } = await presentPeers(
+    PEER_NAMES.filter((name) => options.peers?.includes(name) ?? true),
+  );
   const { only } = options;
   const scenarios = SCENARIOS.filter(({ name, quick }) =>
     only === null ? quick || !options.quick : only.includes(name),
@@ -115,13 +124,13 @@ async function main(args: readonly string[]): Promise<number> {
     rows: table.rows,
     absences: table.absences,
   };
-  const titles = new Map<string, string>(peers.map(({ name, title }) => [name, title]));
+  const titles = new Map<string, string>(known.map(({ name, title }) => [name, title]));
   printResults(results, titles);
 
   const full = !options.quick && only === null && options.peers === null && options.pairs === null;
   const folder = join(import.meta.dirname, "results", ...(full ? [] : ["last"]));
   writeResults(folder, results, SCENARIOS, titles);
-  if (full) updateReadme(join(import.meta.dirname, "README.md"), results, SCENARIOS, titles);
+  if (full) updateReadme(join(import.meta.dirname, "README.md"), known, results, SCENARIOS, titles);
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
   console.log(`\n${results.seconds} s. JSON, tables and charts: ${folder}`);
   if (results.rows.length > 0) return 0;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatNumber, formatTable } from "./format.ts";
+import { formatNumber, formatTable, wrap } from "./format.ts";
 
 test.each([
   [0, "0"],
@@ -31,4 +31,8 @@ test("columns line up, numbers to the right", () => {
       "| the others |   2,000 |",
     ].join("\n"),
   );
+});
+
+test("text is broken at spaces, and only there", () => {
+  expect(wrap("- one two threefourfive six", 9, "  ")).toBe("- one two\n  threefourfive\n  six");
 });

@@ -2,13 +2,15 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { barChart } from "./chart.ts";
-import { formatNumber } from "./format.ts";
+import { formatNumber, wrap } from "./format.ts";
 import { judge } from "./goals.ts";
+import type { Peer } from "./peer.ts";
 import { replaceBetweenMarkers } from "./readme.ts";
 import { type BenchResults, type Row, rowSummary } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
 import { absenceLines, detailTable, distinct, goalTable, labelOf, medianTable, type Titles } from "./tables.ts";
 
+const COLUMNS = 120;
 const BASELINES = ["raw", "bare"];
 const PAIR_TITLES = new Map([
   ["node", "Node"],
@@ -84,7 +86,8 @@ export function environmentLines({ environment, startedAt, seconds, quick }: Ben
 export function fullReport(results: BenchResults, scenarios: readonly Scenario[], titles: Titles): string {
   const parts = ["# Results", environmentLines(results, titles).join("\n"), "## Goals", goalTable(judge(results.rows))];
   for (const section of sections(results, scenarios)) {
-    parts.push(`## ${section.scenario.title}: ${pairTitle(section.pair)}`, section.scenario.description);
+    parts.push(`## ${section.scenario.title}: ${pairTitle(section.pair)}`);
+    parts.push(wrap(section.scenario.description, COLUMNS));
     parts.push(detailTable(section.rows, results.rows, titles));
     parts.push(...missing(results, section, titles));
   }
@@ -96,7 +99,9 @@ function missing({ absences }: BenchResults, { scenario, pair }: Section, titles
     absences.filter((absence) => absence.scenario === scenario.name && absence.pair === pair),
     titles,
   );
-  return lines.length === 0 ? [] : [`Not measured:\n\n${lines.map((line) => `- ${line}`).join("\n")}`];
+  return lines.length === 0
+    ? []
+    : [`Not measured:\n\n${lines.map((line) => wrap(`- ${line}`, COLUMNS, "  ")).join("\n")}`];
 }
 
 /** The README's middle: goals, charts, and medians. */
@@ -109,7 +114,11 @@ export function readmeReport(results: BenchResults, scenarios: readonly Scenario
       continue;
     }
     const title = `${section.scenario.title}: ${pairTitle(section.pair)}`;
-    parts.push(`### ${title}`, section.scenario.description, `![${title}](results/${chartFile(section)})`);
+    parts.push(
+      `### ${title}`,
+      wrap(section.scenario.description, COLUMNS),
+      `![${title}](results/${chartFile(section)})`,
+    );
     const absences = results.absences.filter(
       (absence) => absence.scenario === section.scenario.name && absence.pair === section.pair,
     );
@@ -139,13 +148,26 @@ export function writeResults(
   }
 }
 
-/** Renews what stands between the README's markers. */
+/** Says of each peer how it is used, and where that is documented. */
+export function peerList(peers: readonly Peer[]): string {
+  return peers
+    .map(({ title, usage, documentation, lacks }) => {
+      const missing = Object.entries(lacks).map(([feature, reason]) => `no ${feature}: ${reason}`);
+      const lacking = missing.length === 0 ? "" : ` (${missing.join("; ")})`;
+      return wrap(`- **${title}**: ${usage}${lacking} [Documentation](${documentation})`, COLUMNS, "  ");
+    })
+    .join("\n");
+}
+
+/** Renews what stands between the README's markers: how peers are used, and the results. */
 export function updateReadme(
   path: string,
+  peers: readonly Peer[],
   results: BenchResults,
   scenarios: readonly Scenario[],
   titles: Titles,
 ): void {
+  const text = replaceBetweenMarkers(readFileSync(path, "utf8"), "peers", peerList(peers));
   const content = readmeReport(results, scenarios, titles);
-  writeFileSync(path, replaceBetweenMarkers(readFileSync(path, "utf8"), "results", content));
+  writeFileSync(path, replaceBetweenMarkers(text, "results", content));
 }

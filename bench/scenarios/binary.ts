@@ -48,7 +48,7 @@ export const binary: Scenario = {
   pairs: "each",
   peers: null,
   quick: true,
-  maxRounds: 3,
+  maxRounds: 2,
   async measure({ plan, withSession, sample }) {
     await withSession({ maxPayloadBytes: MIB }, async (session) => {
       await session.connect(1);

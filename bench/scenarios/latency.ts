@@ -18,7 +18,7 @@ export const latency: Scenario = {
   pairs: "node",
   peers: null,
   quick: false,
-  maxRounds: 3,
+  maxRounds: 2,
   async measure({ plan, withSession, sample, absent }) {
     await withSession({}, async (session) => {
       await session.connect(1);

@@ -17,7 +17,7 @@ export const memory: Scenario = {
   needs: ["memory"],
   pairs: "node",
   peers: null,
-  quick: true,
+  quick: false,
   maxRounds: 2,
   async measure(context) {
     const { plan, withSession, sample, absent } = context;

@@ -51,7 +51,7 @@ export const request: Scenario = {
   pairs: "node",
   peers: null,
   quick: false,
-  maxRounds: 3,
+  maxRounds: 2,
   async measure({ plan, withSession, sample }) {
     await withSession({}, async (session) => {
       await session.connect(1);
@@ -69,7 +69,7 @@ export const pairs: Scenario = {
   pairs: "all",
   peers: ["netconduit"],
   quick: false,
-  maxRounds: 3,
+  maxRounds: 2,
   async measure({ plan, withSession, sample }) {
     await withSession({}, async (session) => {
       await session.connect(1);

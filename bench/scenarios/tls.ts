@@ -13,7 +13,7 @@ export const tls: Scenario = {
     "connects (200 clients, 16 at a time).",
   needs: ["tls", "rpc", "binary", "connects"],
   pairs: "node",
-  peers: null,
+  peers: ["raw", "bare", "netconduit", "ws"],
   quick: false,
   maxRounds: 2,
   async measure({ plan, withSession, sample }) {
