@@ -64,7 +64,7 @@ export class Recorder implements ByteSink {
   data(chunk: Uint8Array): void {
     if (this.closedCalls.length > 0) this.callsAfterClosed.push("data");
     if (this.#verifies) this.#verify(chunk);
-    else this.chunks.push(chunk);
+    else this.chunks.push(chunk.slice());
     this.total += chunk.length;
     this.onData?.();
     this.#wake();

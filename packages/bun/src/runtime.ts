@@ -49,6 +49,7 @@ export const bunRuntime: Runtime = {
       }),
   },
   allocate: (bytes) => plainBytes(Buffer.allocUnsafeSlow(bytes)),
+  view: (bytes, start, end) => bytes.subarray(start, end),
   deflate: (bytes) => plainBytes(deflateSync(bytes, { level: 6 })),
   // `node:zlib`: `Bun.inflateSync` knows no limit on what comes out, `Bun.deflateSync` writes no zlib header.
   inflate: (bytes, maxBytes) => boundedInflate(inflateSync as InflateSync, bytes, maxBytes),

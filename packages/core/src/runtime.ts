@@ -100,6 +100,8 @@ export interface Runtime {
   readonly crypto: RuntimeCrypto;
   /** Memory with any content: whoever asks for it overwrites all of it. Zeroing a mebibyte takes longer than copying it. */
   allocate(bytes: number): Uint8Array;
+  /** `bytes[start, end)`, which must not be copied, as an array that a socket takes as it is. */
+  view(bytes: Uint8Array, start: number, end: number): Uint8Array;
   /** zlib stream (RFC 1950), level 6. */
   deflate(bytes: Uint8Array): Uint8Array;
   /**

@@ -54,6 +54,7 @@ export const denoRuntime: Runtime = {
   },
   // There is no memory to be had that is not zeroed.
   allocate: (bytes) => new Uint8Array(bytes),
+  view: (bytes, start, end) => bytes.subarray(start, end),
   deflate: (bytes) => plainBytes(deflateSync(bytes, { level: 6 })),
   inflate: (bytes, maxBytes) => boundedInflate(inflateSync as InflateSync, bytes, maxBytes),
   connect,

@@ -1,4 +1,4 @@
-import { connect as netConnect, type Socket } from "node:net";
+import { connect as netConnect, type OnReadOpts, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import {
   abortError,
@@ -25,15 +25,17 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
   const { path, host, port, family } = target;
   const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
   const options = { ...endpoint, highWaterMark: target.bufferSize };
+  const feed = secure === null && SHARES_READ_BUFFER ? new Feed() : null;
 
   let socket: Socket;
   try {
-    socket = secure === null ? netConnect(options) : tlsConnect({ ...options, ...secure });
+    if (secure !== null) socket = tlsConnect({ ...options, ...secure });
+    else socket = netConnect(feed === null ? options : { ...options, onread: feed.into(target.bufferSize) });
   } catch (cause) {
     throw errors.connect(cause, where);
   }
   try {
-    return await established(socket, target, signal, where);
+    return await established(socket, target, signal, where, feed);
   } catch (error) {
     // No socket stays behind. `release` left a listener for what it may still have to say.
     socket.destroy();
@@ -41,14 +43,50 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
   }
 }
 
-function established(socket: Socket, target: ConnectTarget, signal: AbortSignal, where: string): Promise<ByteStream> {
+/**
+ * Elsewhere the system has read into the buffer when Node says so, and all sockets can share one, which saves each read
+ * its allocation. On Windows a read waits with its buffer.
+ */
+const SHARES_READ_BUFFER = process.platform !== "win32";
+
+/** By size; there are as many as there are values of the option `bufferSize`. */
+const readBuffers = new Map<number, Uint8Array>();
+
+/** Brings a client's socket what it reads. */
+class Feed {
+  stream: SocketStream | null = null;
+
+  /** The option `onread` of `net.connect`. */
+  into(bufferSize: number): OnReadOpts {
+    const buffer = readBuffers.get(bufferSize) ?? new Uint8Array(bufferSize);
+    readBuffers.set(bufferSize, buffer);
+    return {
+      buffer,
+      callback: (count) => {
+        this.stream?.received(buffer.subarray(0, count));
+        return true;
+      },
+    };
+  }
+}
+
+function established(
+  socket: Socket,
+  target: ConnectTarget,
+  signal: AbortSignal,
+  where: string,
+  feed: Feed | null,
+): Promise<ByteStream> {
   const ready = target.tls === null ? "connect" : "secureConnect";
   return new Promise((resolve, reject) => {
     const onReady = (): void => {
       try {
         const tls = target.tls === null ? null : tlsInfo(socket as TLSSocket);
         // Built here and now: its "error" listener is in place before anything else can happen to the socket.
-        resolve(new SocketStream(socket, clientFacts(target, where, tcpEnds(socket), tls)));
+        const facts = clientFacts(target, where, tcpEnds(socket), tls);
+        const stream = new SocketStream(socket, facts, { isFed: feed !== null });
+        if (feed !== null) feed.stream = stream;
+        resolve(stream);
       } catch (error) {
         reject(error);
       }

@@ -31,11 +31,14 @@ function onData(this: OwnedSocket, chunk: Buffer): void {
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
   readonly #highWaterMark: number;
+  /** Data comes by a call of {@link received}, not by the socket's "data" event. */
+  readonly #isFed: boolean;
   #listening = false;
 
-  constructor(socket: Socket, facts: StreamFacts) {
+  constructor(socket: Socket, facts: StreamFacts, options: { readonly isFed: boolean } = { isFed: false }) {
     super(facts, errors);
     this.#socket = socket;
+    this.#isFed = options.isFed;
     // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
     this.#highWaterMark = Math.max(facts.highWaterMark, socket.writableHighWaterMark);
     socket.setNoDelay(true);
@@ -57,7 +60,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected startReading(): void {
-    if (this.#listening) {
+    if (this.#listening || this.#isFed) {
       this.#socket.resume();
       return;
     }
@@ -69,7 +72,7 @@ export class SocketStream extends SocketStreamBase {
 
   // Before it is listened to, the socket is left alone: set flowing, it would throw its data away.
   protected stopReading(): void {
-    if (this.#listening) this.#socket.pause();
+    if (this.#listening || this.#isFed) this.#socket.pause();
   }
 
   protected shutDown(): void {

@@ -117,7 +117,7 @@ export abstract class SocketStreamBase implements ByteStream {
     this.#abort(reason, reset);
   }
 
-  /** Data came in. It goes to the sink, unless nobody takes it now. */
+  /** Data came in. It goes to the sink, unless nobody takes it now. The memory is the caller's again afterwards. */
   received(chunk: Uint8Array): void {
     if (this.#state === "destroyed") return;
     this.#silentEnd = null;
@@ -127,7 +127,7 @@ export abstract class SocketStreamBase implements ByteStream {
     }
     // The first chunk that nobody takes stops the socket, so that there will be few of them.
     this.#held ??= [];
-    this.#held.push(chunk);
+    this.#held.push(chunk.slice());
     this.stopReading();
   }
 

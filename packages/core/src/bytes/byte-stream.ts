@@ -20,7 +20,7 @@ export interface TlsInfo {
 
 /** Receives what a {@link ByteStream} delivers. Called by the stream; must not throw. */
 export interface ByteSink {
-  /** Bytes arrived. The sink owns `chunk`: the stream never touches it again. */
+  /** Bytes arrived. `chunk` is the sink's until this returns; then the stream may read the next bytes into it. */
   data(chunk: Uint8Array): void;
   /** After `write` returned false: the stream takes bytes again. */
   drained(): void;

@@ -147,6 +147,8 @@ class MemoryStream implements ByteStream {
       peer.#queuedBytes -= chunk.length;
       this.#scheduleDelivery();
       sink.data(chunk);
+      // As if the next bytes were read into it: who keeps it without a copy is found out.
+      chunk.fill(0xee);
       peer.#drain();
     } else if (peer.#state === "ending" && !this.#finReceived) {
       this.#finReceived = true;

@@ -118,7 +118,7 @@ export class Engine {
     if (this.#view !== null && this.#viewBytes === bytes && this.#viewStart === start && this.#viewEnd === end) {
       return this.#view;
     }
-    const view = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    const view = this.runtime.view(bytes, start, end);
     this.#viewBytes = bytes;
     this.#viewStart = start;
     this.#viewEnd = end;

@@ -323,8 +323,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.#decoder ??= this.owner.engine.lendDecoder(
       this.isAuthenticated ? this.owner.settings.maxMessageBytes : MAX_HANDSHAKE_BYTES,
     );
-    this.#decoder.push(chunk);
+    const decoder = this.#decoder;
+    decoder.push(chunk);
     this.pump();
+    // The chunk goes back to the stream. That something is left is rare: reading has just stopped.
+    decoder.keepRest();
     if (this.isAuthenticated || this.#decoder === null) return;
     if (this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#tooMuchTooEarly();
   }
@@ -488,6 +491,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.#breakOff(asConduitError(error));
     } finally {
       this.#pumping = false;
+      decoder.leaveFrame();
       if (decoder.isSpent) {
         this.#decoder = null;
         this.owner.engine.returnDecoder(decoder);

@@ -96,6 +96,10 @@ export class FakeRuntime implements Runtime {
     return new Uint8Array(bytes).fill(0xa5);
   }
 
+  view(bytes: Uint8Array, start: number, end: number): Uint8Array {
+    return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+  }
+
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
     try {
       return new Uint8Array(inflateSync(bytes, { maxOutputLength: Math.max(1, maxBytes) }));

@@ -57,6 +57,7 @@ export class RawPeer implements ByteSink {
       const { type, correlationHi: hi, correlationLo: lo, flags, timestampMs } = this.#decoder;
       this.frames.push({ type, hi, lo, flags, timestampMs, payload: this.#reader.readMap(this.#decoder) });
     }
+    this.#decoder.keepRest();
   }
 
   drained(): void {

@@ -82,7 +82,10 @@ export class FrameDecoder {
     return this.position === this.inputEnd && this.partial === null && this.failure === null && this.bytes === EMPTY;
   }
 
-  /** Takes a chunk, which the caller must not touch afterwards. Never throws; after a failure it is ignored. */
+  /**
+   * Takes a chunk, which the caller must not touch until everything is decoded, or `keepRest` was called. Never throws;
+   * after a failure the chunk is ignored.
+   */
   push(chunk: Uint8Array): void {
     if (this.failure !== null || chunk.length === 0) return;
     if (this.position < this.inputEnd) {
@@ -126,6 +129,20 @@ export class FrameDecoder {
     this.exclusive = false;
     this.advance(total);
     return true;
+  }
+
+  /** Copies what is not decoded yet: the memory of the chunk is about to be used for something else. */
+  keepRest(): void {
+    if (this.position === this.inputEnd || this.inputOwned) return;
+    this.input = this.input.slice(this.position, this.inputEnd);
+    this.inputEnd = this.input.length;
+    this.position = 0;
+    this.inputOwned = true;
+  }
+
+  /** Forgets the current frame, whose fields no longer hold. */
+  leaveFrame(): void {
+    this.wait();
   }
 
   private startPartial(size: number, total: number): Uint8Array {
