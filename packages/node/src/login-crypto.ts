@@ -23,19 +23,24 @@ export function takeRandomBytes(count: number): Uint8Array {
   return bytes;
 }
 
+/** Reused: what is hashed here is hashed before the next call. Logins sign some 200 bytes. */
+const inner = new Uint8Array(BLOCK_BYTES + 1024);
+const outer = new Uint8Array(BLOCK_BYTES + DIGEST_BYTES);
+
 /**
  * HMAC-SHA-256 (RFC 2104) by two hashes. `createHmac` makes a key object for each call, which takes four times as long
  * and leaves the garbage collector native objects to free.
  */
 export function hmacSha256(key: Uint8Array, data: Uint8Array, sha256: (data: Uint8Array) => Uint8Array): Uint8Array {
   const short = key.length > BLOCK_BYTES ? sha256(key) : key;
-  const inner = new Uint8Array(BLOCK_BYTES + data.length).fill(0x36, 0, BLOCK_BYTES);
-  const outer = new Uint8Array(BLOCK_BYTES + DIGEST_BYTES).fill(0x5c, 0, BLOCK_BYTES);
-  for (const [index, byte] of short.entries()) {
-    inner[index] = 0x36 ^ byte;
+  const length = BLOCK_BYTES + data.length;
+  const first = length <= inner.length ? inner.subarray(0, length) : new Uint8Array(length);
+  for (let index = 0; index < BLOCK_BYTES; index += 1) {
+    const byte = short[index] ?? 0;
+    first[index] = 0x36 ^ byte;
     outer[index] = 0x5c ^ byte;
   }
-  inner.set(data, BLOCK_BYTES);
-  outer.set(sha256(inner), BLOCK_BYTES);
+  first.set(data, BLOCK_BYTES);
+  outer.set(sha256(first), BLOCK_BYTES);
   return sha256(outer);
 }

@@ -23,6 +23,11 @@ export type Lane = "flow" | "urgent" | "reply" | "message";
 
 /** Bytes gathered in one turn before they are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;
+/**
+ * The first write of a turn goes out at so many bytes, each further one at twice as many: the peer works on the first
+ * replies while the others are made, and a thousand replies are still few writes.
+ */
+const FIRST_SEGMENT_BYTES = 1024;
 
 /** What an outbox tells its link. */
 export interface OutboxOwner {
@@ -47,6 +52,7 @@ export class Outbox implements Flushable {
   /** Earlier ranges of this turn that are not adjacent to the segment. */
   #earlier: Uint8Array[] | null = null;
   #earlierBytes = 0;
+  #segmentBytes = FIRST_SEGMENT_BYTES;
   #dirty = false;
   #blocked = false;
   #held = false;
@@ -167,17 +173,28 @@ export class Outbox implements Flushable {
       this.#start = start;
       this.#end = end;
     }
-    if (this.#earlierBytes + end - this.#start >= MAX_SEGMENT_BYTES) {
+    if (this.#earlierBytes + end - this.#start >= this.#segmentBytes) {
+      if (this.#segmentBytes < MAX_SEGMENT_BYTES) {
+        // The turn's end has to set it back.
+        this.#segmentBytes *= 2;
+        this.#markDirty();
+      }
       this.#writeSegment();
-    } else if (!this.#dirty) {
-      this.#dirty = true;
-      this.#engine.markDirty(this);
+    } else {
+      this.#markDirty();
     }
+  }
+
+  #markDirty(): void {
+    if (this.#dirty) return;
+    this.#dirty = true;
+    this.#engine.markDirty(this);
   }
 
   /** Writes what the turn gathered. */
   flush(): void {
     this.#dirty = false;
+    this.#segmentBytes = FIRST_SEGMENT_BYTES;
     if (this.#bytes !== null) this.#writeSegment();
   }
 
