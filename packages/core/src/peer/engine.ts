@@ -12,8 +12,8 @@ import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
 
-/** Small enough to stay in a processor's second cache, large enough for few writes. */
-const SCRATCH_BYTES = 64 * 1024;
+/** Small enough to stay in a processor's caches. Writes of 64 KiB take a fifth longer for the same bytes. */
+const SCRATCH_BYTES = 512 * 1024;
 /** More are never needed at the same time, unless many frames arrive in parts. */
 const MAX_SPARE_DECODERS = 64;
 

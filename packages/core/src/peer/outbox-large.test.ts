@@ -101,7 +101,7 @@ describe("a frame with large binary data", () => {
     at.send(binary(1_000_000, 1));
     at.send(binary(1_000_000, 2));
     expect(new Set(at.stream.writes.map(({ buffer }) => buffer)).size).toBe(1);
-    expect(Math.max(...at.stream.writes.map(({ length }) => length))).toBe(65_536);
+    expect(at.stream.writes.map(({ length }) => length > 400_000)).toEqual([true, true, true, true]);
   });
 
   test("is not cut in two by an urgent one", async () => {
