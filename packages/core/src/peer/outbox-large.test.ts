@@ -78,7 +78,7 @@ describe("a frame with large binary data", () => {
   for (const room of [Number.POSITIVE_INFINITY, 0, 1, 100_000, 65_536 + 65_536]) {
     test(`arrives whole among others when the system takes ${room} bytes at once`, async () => {
       const at = scene({ room });
-      const sent = ["first", binary(300_000, 1), "middle", binary(70_000, 2), { a: [binary(20_000, 3), 1] }, "last"];
+      const sent = ["first", binary(1_300_000, 1), "middle", binary(70_000, 2), { a: [binary(20_000, 3), 1] }, "last"];
       for (const data of sent) at.send(data);
       expect(await at.received()).toEqual(sent);
     });
@@ -106,7 +106,7 @@ describe("a frame with large binary data", () => {
 
   test("is not cut in two by an urgent one", async () => {
     const at = scene({ room: 100_000 });
-    const data = binary(400_000, 1);
+    const data = binary(2_000_000, 1);
     at.send(data);
     at.send("urgent", "urgent");
     expect(await at.received()).toEqual([data, "urgent"]);
@@ -114,10 +114,10 @@ describe("a frame with large binary data", () => {
 
   test("counts as one message, or one answer, while a part of it waits", () => {
     const at = scene({ room: 0 });
-    at.send(binary(400_000, 1), "message");
-    expect([at.outbox.queuedFrames, at.outbox.bufferedBytes > 400_000]).toEqual([1, true]);
+    at.send(binary(2_000_000, 1), "message");
+    expect([at.outbox.queuedFrames, at.outbox.bufferedBytes > 2_000_000]).toEqual([1, true]);
     const answers = scene({ room: 0 });
-    answers.send(binary(400_000, 1), "reply");
+    answers.send(binary(2_000_000, 1), "reply");
     expect([answers.outbox.queuedFrames, answers.outbox.isCongested]).toEqual([1, false]);
   });
 
@@ -135,7 +135,7 @@ describe("a frame with large binary data", () => {
 
   test("is flushed before the stream is closed", async () => {
     const at = scene({ room: 100_000 });
-    const data = binary(400_000, 1);
+    const data = binary(2_000_000, 1);
     at.send(data);
     at.outbox.end();
     expect(at.stream.closeCalls).toBe(0);
