@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { buildIfOutOfDate } from "./lib/build.ts";
+import { buildIfStale } from "../scripts/lib/build-if-stale.ts";
 import { formatNumber, formatTable } from "./lib/format.ts";
 import { COST_TITLES, COSTS, type Cost, judgeCosts, measureRound, type Recorded } from "./lib/regression.ts";
 import { loadPeer } from "./peers/index.ts";
@@ -22,7 +22,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
   const rounds = Number(values.rounds ?? ROUNDS);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds takes a whole number, got ${values.rounds}`);
-  await buildIfOutOfDate();
+  await buildIfStale();
   const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
   for (let round = 0; round < rounds; round++) {

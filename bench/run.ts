@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { buildIfStale } from "../scripts/lib/build-if-stale.ts";
 import { type BenchArguments, readArguments, UsageError, usage } from "./lib/arguments.ts";
-import { buildIfOutOfDate } from "./lib/build.ts";
 import { availableRuntimes, connectionsPerProcess, environment, loadAverage } from "./lib/environment.ts";
 import { judge } from "./lib/goals.ts";
 import { planTasks, runTask } from "./lib/harness.ts";
@@ -90,7 +90,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`The load average is ${load}: other programs are at work here, and the numbers will be rough.`);
   }
   progress.show("building what is out of date");
-  await buildIfOutOfDate();
+  await buildIfStale();
 
   const plan = planOf(options);
   const runtimes = availableRuntimes();

@@ -2,13 +2,13 @@
  * `pnpm demo [--runtime node|bun|deno]`: builds what is out of date, without a word unless that fails, and runs
  * examples/demo-runtimes.ts, or examples/demo.ts on the runtime named.
  */
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { examplesFor } from "../examples/lib/port.ts";
 import { commandLine, findRuntime, isRuntime, RUNTIMES, type RuntimeName, TITLES } from "../examples/lib/runtimes.ts";
-import { type LibraryPackage, libraryPackages, ROOT } from "./lib/packages.ts";
-import { pnpm, run } from "./lib/run.ts";
+import { buildIfStale } from "./lib/build-if-stale.ts";
+import { ROOT } from "./lib/packages.ts";
+import { run } from "./lib/run.ts";
 
 const USAGE = `Usage: pnpm demo [--runtime ${RUNTIMES.join("|")}]
 
@@ -29,23 +29,6 @@ function options(): { readonly help: boolean; readonly runtime: RuntimeName | nu
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-/** Modification times of the files below `folder`, in milliseconds. */
-function times(folder: string): number[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs);
-}
-
-function isBuilt({ directory }: LibraryPackage): boolean {
-  const built = times(join(directory, "dist"));
-  const newestSource = Math.max(
-    ...times(join(directory, "src")),
-    ...["package.json", "tsup.config.ts"].map((name) => statSync(join(directory, name)).mtimeMs),
-  );
-  return built.length > 0 && Math.min(...built) >= newestSource;
 }
 
 /** Runs the demo on one runtime, or on all of them; resolves to its exit code. */
@@ -71,12 +54,11 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  if (!libraryPackages().every(isBuilt)) {
-    const build = await pnpm(["run", "build"], { cwd: ROOT });
-    if (build.code !== 0) {
-      console.error(`The build failed.\n\n${build.output}`);
-      return build.code;
-    }
+  try {
+    await buildIfStale();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
   }
   return demo(asked.runtime);
 }

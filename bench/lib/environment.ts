@@ -41,7 +41,7 @@ export async function environment(
     cpu: cpu?.model.trim() ?? "unknown",
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    system: `${type()} ${release()}`,
+    system: `${type()} ${release().split(".", 2).join(".")}`,
     load,
     runtimes: Object.fromEntries(runtimes),
     peers: Object.fromEntries(versions),

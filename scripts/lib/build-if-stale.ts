@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type LibraryPackage, libraryPackages, ROOT } from "../../scripts/lib/packages.ts";
-import { pnpm } from "../../scripts/lib/run.ts";
+import { type LibraryPackage, libraryPackages, ROOT } from "./packages.ts";
+import { pnpm } from "./run.ts";
 
 /** Modification times of the files below `folder`, in milliseconds. */
 function times(folder: string): number[] {
@@ -21,7 +21,7 @@ function isBuilt({ directory }: LibraryPackage): boolean {
 }
 
 /** Builds the packages unless what is built is newer than its sources. @throws Error with the build's output */
-export async function buildIfOutOfDate(): Promise<void> {
+export async function buildIfStale(): Promise<void> {
   if (libraryPackages().every(isBuilt)) return;
   const build = await pnpm(["run", "build"], { cwd: ROOT });
   if (build.code !== 0) throw new Error(`The build failed.\n\n${build.output}`);
