@@ -91,14 +91,14 @@ export interface Runtime {
   wallClock(): number;
   /**
    * Runs `task` once the current turn of the event loop has settled: after every microtask that is queued now,
-   * before more I/O. The core gathers a turn's frames into one write with it.
+   * before more I/O. The core gathers a turn's frames into few writes with it.
    */
   defer(task: () => void): void;
   /** One-shot timer. `keepAlive` false: it does not keep the process running. */
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle;
   clearTimer(handle: TimerHandle): void;
   readonly crypto: RuntimeCrypto;
-  /** Memory with any content: whoever asks for it overwrites all of it. Zeroing a mebibyte takes longer than copying it. */
+  /** Memory with any content: whoever asks for it overwrites all of it. */
   allocate(bytes: number): Uint8Array;
   /** `bytes[start, end)`, which must not be copied, as an array that a socket takes as it is. */
   view(bytes: Uint8Array, start: number, end: number): Uint8Array;

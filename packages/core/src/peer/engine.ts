@@ -1,7 +1,7 @@
 /**
- * What all servers and clients on one runtime share: the turn (frames written in one turn of the event loop leave as
- * one write per connection), the timer wheel, the turn's wall clock, and the frame writers and payload readers (a
- * process with ten thousand clients has one slab, not ten thousand).
+ * What all servers and clients on one runtime share: the turn (frames of one turn of the event loop leave in few writes
+ * per connection, small turns in one), the timer wheel, the turn's wall clock, and the frame writers, payload readers and
+ * decoders (a process with ten thousand clients has one slab, not ten thousand).
  */
 
 import { asError } from "../errors.ts";

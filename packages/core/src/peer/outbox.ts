@@ -2,10 +2,10 @@
  * Everything that leaves one connection.
  *
  * While the stream takes bytes, frames of one turn gather in a segment (a range of the writer's slab; adjacent frames
- * only move its end) that is written when the turn settles. Once the stream says stop, frames are copied into a
- * bounded backlog and go out as it drains. A frame with large binary data is written piece by piece; what the stream
- * does not take of it is copied, and goes before all else. PONGs overtake the backlog. While the peer has sent PAUSE, messages and
- * requests wait apart and replies go on.
+ * only move its end) that is written when it has grown large enough, or when the turn settles. Once the stream says
+ * stop, frames are copied into a bounded backlog and go out as it drains. A frame with large binary data is written
+ * piece by piece; what the stream does not take of it is copied, and goes before all else. PONGs overtake the backlog.
+ * While the peer has sent PAUSE, messages and requests wait apart and replies go on.
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";

@@ -3,12 +3,12 @@
  *
  * Theory of operation. A frame that lies whole in a chunk is described in place: `bytes` is the chunk. Only a frame cut
  * by a chunk's end is copied, into `partial`, which has room for the header at first and, once the header has been
- * judged, grows in steps of four up to the frame's exact size. So each byte is copied a bounded number of times however
- * small the chunks are, no chunk is kept, and the memory held is in proportion to what was received, not to what a
- * header claims. Everything that can be refused is refused on the header alone, before a payload is stored.
+ * judged, for the frame; beyond 1040 KiB it grows in steps of four up to the frame's exact size. So each byte is copied a
+ * bounded number of times however small the chunks are, and what a header claims beyond the first mebibyte takes no
+ * memory until it is received. Everything that can be refused is refused on the header alone, before a payload is stored.
  *
  * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are still undecoded is
- * appended to them in a buffer that doubles.
+ * appended to them in a buffer that doubles; `keepRest` copies what is left of a chunk whose memory is needed again.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
