@@ -9,7 +9,7 @@ import {
   tcpEnds,
 } from "@netconduit/core/adapter";
 import { errors, ignore } from "./node-error.ts";
-import { SocketStream } from "./socket-stream.ts";
+import { onRead, SocketStream } from "./socket-stream.ts";
 import { tlsClientOptions, tlsInfo } from "./tls.ts";
 
 /**
@@ -25,17 +25,17 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
   const { path, host, port, family } = target;
   const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
   const options = { ...endpoint, highWaterMark: target.bufferSize };
-  const feed = secure === null && SHARES_READ_BUFFER ? new Feed() : null;
+  const isFed = secure === null && SHARES_READ_BUFFER;
 
   let socket: Socket;
   try {
     if (secure !== null) socket = tlsConnect({ ...options, ...secure });
-    else socket = netConnect(feed === null ? options : { ...options, onread: feed.into(target.bufferSize) });
+    else socket = netConnect(isFed ? { ...options, onread: sharedReads(target.bufferSize) } : options);
   } catch (cause) {
     throw errors.connect(cause, where);
   }
   try {
-    return await established(socket, target, signal, where, feed);
+    return await established(socket, target, signal, where, isFed);
   } catch (error) {
     // No socket stays behind. `release` left a listener for what it may still have to say.
     socket.destroy();
@@ -49,25 +49,15 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
  */
 const SHARES_READ_BUFFER = process.platform !== "win32";
 
-/** By size; there are as many as there are values of the option `bufferSize`. */
-const readBuffers = new Map<number, Uint8Array>();
+/** The option `onread` of `net.connect`, by size; there are as many as there are values of the option `bufferSize`. */
+const reads = new Map<number, OnReadOpts>();
 
-/** Brings a client's socket what it reads. */
-class Feed {
-  stream: SocketStream | null = null;
-
-  /** The option `onread` of `net.connect`. */
-  into(bufferSize: number): OnReadOpts {
-    const buffer = readBuffers.get(bufferSize) ?? new Uint8Array(bufferSize);
-    readBuffers.set(bufferSize, buffer);
-    return {
-      buffer,
-      callback: (count) => {
-        this.stream?.received(buffer.subarray(0, count));
-        return true;
-      },
-    };
-  }
+function sharedReads(bufferSize: number): OnReadOpts {
+  const known = reads.get(bufferSize);
+  if (known !== undefined) return known;
+  const options: OnReadOpts = { buffer: new Uint8Array(bufferSize), callback: onRead };
+  reads.set(bufferSize, options);
+  return options;
 }
 
 function established(
@@ -75,7 +65,7 @@ function established(
   target: ConnectTarget,
   signal: AbortSignal,
   where: string,
-  feed: Feed | null,
+  isFed: boolean,
 ): Promise<ByteStream> {
   const ready = target.tls === null ? "connect" : "secureConnect";
   return new Promise((resolve, reject) => {
@@ -84,9 +74,7 @@ function established(
         const tls = target.tls === null ? null : tlsInfo(socket as TLSSocket);
         // Built here and now: its "error" listener is in place before anything else can happen to the socket.
         const facts = clientFacts(target, where, tcpEnds(socket), tls);
-        const stream = new SocketStream(socket, facts, { isFed: feed !== null });
-        if (feed !== null) feed.stream = stream;
-        resolve(stream);
+        resolve(new SocketStream(socket, facts, { isFed }));
       } catch (error) {
         reject(error);
       }

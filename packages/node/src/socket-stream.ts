@@ -27,6 +27,16 @@ function onData(this: OwnedSocket, chunk: Buffer): void {
   this[STREAM].received(chunk);
 }
 
+/**
+ * The callback of the option `onread`. Node calls it as a method of the socket, so that one serves all of them.
+ * @returns true: read on
+ */
+export function onRead(this: unknown, count: number, buffer: Uint8Array): boolean {
+  // Without a stream the socket is being given up.
+  (this as Partial<OwnedSocket>)[STREAM]?.received(buffer.subarray(0, count));
+  return true;
+}
+
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;

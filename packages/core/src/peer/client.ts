@@ -177,7 +177,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     maybeHandler?: OnHandler<never, Client<C>>,
   ): Disposer {
     const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
-    return this.addHandler(type, schema, (_client, data, context) => handler(data, context));
+    return this.addHandler(type, schema, { takesPeer: false, handler });
   }
 
   /** Runs after every login, the first and later ones. @returns a function that removes it. */

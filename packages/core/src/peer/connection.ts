@@ -139,7 +139,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   }
 
   get stats(): ConnectionStats {
-    const { messagesSent, messagesReceived, bytesReceived, errors, dropped, rateLimited } = this.#link.stats;
+    const { messagesSent, messagesReceived, bytesReceived, errors, dropped, rateLimited } = this.#link;
     const connectedAt = this.session.createdAt;
     const bytesSent = this.#link.bytesSent;
     return {

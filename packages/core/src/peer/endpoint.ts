@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type { Contract, MethodName, OpenMethodName, Params, ParamsOutput, ResultInput, Side } from "../rpc/contract.ts";
+import type { MessageHandler } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
@@ -97,11 +98,11 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
   protected addHandler(
     type: string | readonly string[],
     schema: Schema | null,
-    handler: (face: Face, data: never, context: HandlerContext<Face>) => unknown,
+    handler: MessageHandler<Face>,
   ): Disposer {
     const types = typeof type === "string" ? [type] : type;
     const data = schema === null ? null : new Validator(schema, "data");
-    const disposers = types.map((one) => this.core.registry.addHandler({ type: one, data, handler }));
+    const disposers = types.map((one) => this.core.registry.addHandler({ type: one, data, ...handler }));
     return () => {
       for (const dispose of disposers) dispose();
     };

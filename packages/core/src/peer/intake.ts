@@ -23,12 +23,11 @@ import type { LinkOwner, LinkSettings, LinkStats } from "./link-owner.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** What an intake needs of its link. */
-export interface IntakeLink<Face> extends DispatchPeer<Face> {
+export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
   readonly owner: LinkOwner<Face>;
   readonly stream: ByteStream;
   readonly outbox: Outbox;
   readonly machine: ConnectionStateMachine;
-  readonly stats: LinkStats;
   readonly extensions: Extensions;
   readonly heartbeat: Heartbeat | null;
   /** Calls of this side that wait for a reply. */
@@ -37,6 +36,8 @@ export interface IntakeLink<Face> extends DispatchPeer<Face> {
   readonly isLoggingIn: boolean;
   readonly isOpen: boolean;
   readonly isOver: boolean;
+  /** Something waits in the outbox, so that it is worth a look at how much. */
+  readonly hasBacklog: boolean;
   /** Decodes on. */
   pump(): void;
   /** Reports a frame that was not used. */
@@ -45,23 +46,23 @@ export interface IntakeLink<Face> extends DispatchPeer<Face> {
 
 export class Intake<Face> {
   readonly #link: IntakeLink<Face>;
-  #inbox: Inbox | null = null;
-  /** Handlers that run, and what their requests take. */
-  #running: Map<CallContext<Face>, number> | null = null;
-  #runningBytes = 0;
-  /** What the request takes whose handler is being started. */
-  #startingBytes = 0;
-  #limiter: RateLimiter | null = null;
-  #idle: (() => void)[] | null = null;
+  /** Whether the stream is read. */
+  isReading = true;
   /** Handlers may start: the connect hooks are done. */
   #ready = false;
   /** No new handlers start; requests are refused with SERVER_STOPPING. */
   #draining = false;
+  #limiter: RateLimiter | null = null;
+  #inbox: Inbox | null = null;
+  /** Handlers that run, and what their requests take. */
+  #running: Map<CallContext<Face>, number> | null = null;
+  /** What the request takes whose handler is being started. */
+  #startingBytes = 0;
+  #runningBytes = 0;
+  #idle: (() => void)[] | null = null;
   #pausedPeer = false;
   /** Bytes the operating system had taken when that was last looked at. */
   #takenBytes = 0;
-  /** Whether the stream is read. */
-  isReading = true;
   /** Whether the peer has said PAUSE. */
   isPausedByPeer = false;
 
@@ -134,7 +135,7 @@ export class Intake<Face> {
     const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const retryAfter = this.#limiter.take(link.owner.engine.runtime.now(), bytes);
     if (retryAfter === 0) return true;
-    link.stats.rateLimited += 1;
+    link.rateLimited += 1;
     const details = { retry_after: retryAfter };
     if (isCall || link.correlatesReplies) {
       this.#refuse(frame.correlationHi, frame.correlationLo, ErrorCode.RATE_LIMITED, "Rate limit exceeded", details);
@@ -196,10 +197,10 @@ export class Intake<Face> {
    * `receiveQueueBytes` as well; one always runs, however large its request.
    */
   get #canStart(): boolean {
-    const { owner, outbox } = this.#link;
-    if (!this.#ready || outbox.isBackedUp) return false;
+    const link = this.#link;
+    if (!this.#ready || (link.hasBacklog && link.outbox.isBackedUp)) return false;
     if (this.#running === null || this.#running.size === 0) return true;
-    const { handlerConcurrency, receiveQueueBytes } = owner.settings;
+    const { handlerConcurrency, receiveQueueBytes } = link.owner.settings;
     return this.#running.size < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 

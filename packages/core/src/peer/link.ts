@@ -26,7 +26,7 @@ import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
-import type { CloseReason, LinkOwner, LinkStats } from "./link-owner.ts";
+import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import { asConduitError, type CallsLink, type LinkCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
 
@@ -47,45 +47,48 @@ class LinkTimer extends TimerEntry {
   }
 }
 
+/**
+ * What every frame needs comes first in the object. Of ten thousand connections none is in the processor's caches when
+ * its frame arrives, and each line of memory and each object that is touched costs a tenth of a microsecond.
+ */
 export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face>, CallsLink<Face>, OutboxOwner {
-  readonly stream: ByteStream;
-  readonly stats: LinkStats = {
-    messagesSent: 0,
-    messagesReceived: 0,
-    bytesReceived: 0,
-    errors: 0,
-    dropped: 0,
-    rateLimited: 0,
-  };
+  readonly outbox: Outbox;
+  isAuthenticated = false;
+  isOver = false;
+  #closeReason: CloseReason | null = null;
+  hasBacklog = false;
+  messagesSent = 0;
+  readonly owner: LinkOwner<Face>;
+  readonly intake: Intake<Face>;
+  isLoggingIn = false;
   /** Set by the owner before anything can reach a handler. */
   face!: Face;
-  /** Set by `authenticated`. */
-  info: PeerInfo | null = null;
-  extensions: Extensions = NO_EXTENSIONS;
-  heartbeat: Heartbeat | null = null;
-  isAuthenticated = false;
-  readonly owner: LinkOwner<Face>;
-  readonly machine: ConnectionStateMachine;
-  readonly outbox: Outbox;
-  readonly intake: Intake<Face>;
-  /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
-  #decoder: FrameDecoder | null = null;
-  #calls: OutgoingCalls<Face> | null = null;
-  #phaseTimer: LinkTimer | null = null;
-  #heartbeatTimer: LinkTimer | null = null;
-  /** When bytes last arrived, in whole monotonic milliseconds. */
-  #heardAtMs = 0;
   #pumping = false;
   /** The outbox is held. */
   #holding = false;
+  /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
+  #decoder: FrameDecoder | null = null;
+  #calls: OutgoingCalls<Face> | null = null;
+  /** When bytes last arrived, in whole monotonic milliseconds. */
+  #heardAtMs = 0;
+  extensions: Extensions = NO_EXTENSIONS;
+  bytesReceived = 0;
+  messagesReceived = 0;
+  errors = 0;
+  dropped = 0;
+  rateLimited = 0;
+  readonly stream: ByteStream;
+  readonly machine: ConnectionStateMachine;
+  /** Set by `authenticated`. */
+  info: PeerInfo | null = null;
+  heartbeat: Heartbeat | null = null;
+  #phaseTimer: LinkTimer | null = null;
+  #heartbeatTimer: LinkTimer | null = null;
   #endedWhileLoggingIn = false;
-  #closeReason: CloseReason | null = null;
   /** When the end is forced, once `close` was called. */
   #closeDeadlineMs = 0;
   #closed: Promise<void> | null = null;
   #resolveClosed: (() => void) | null = null;
-  isLoggingIn = false;
-  isOver = false;
 
   constructor(owner: LinkOwner<Face>, stream: ByteStream, machine: ConnectionStateMachine) {
     this.owner = owner;
@@ -207,8 +210,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** A frame encoded once for many connections. @returns false if it does not fit. */
   sendShared(frame: FrameBytes): boolean {
-    if (!this.outbox.accepts) return false;
-    this.stats.messagesSent += 1;
+    if (this.hasBacklog && !this.outbox.accepts) return false;
+    this.messagesSent += 1;
     this.outbox.push(frame, "message");
     return true;
   }
@@ -314,14 +317,14 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   data(chunk: Uint8Array): void {
     if (this.isOver) return;
-    this.stats.bytesReceived += chunk.length;
+    this.bytesReceived += chunk.length;
     this.#heardAtMs = Math.ceil(this.owner.engine.runtime.now());
     // Whoever speaks after the login has read its answer, and reads on.
     if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
     if (this.#closeReason !== null) return;
     this.#decoder ??= this.owner.engine.lendDecoder(
-      this.isAuthenticated ? this.owner.settings.maxMessageBytes : MAX_HANDSHAKE_BYTES,
+      this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
     );
     const decoder = this.#decoder;
     decoder.push(chunk);
@@ -420,7 +423,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.isOver) return;
     this.owner.writer.message(0, 0, type, data);
-    this.stats.messagesSent += 1;
+    this.messagesSent += 1;
     this.outbox.push(this.owner.writer, "reply");
   }
 
@@ -485,7 +488,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     try {
       while (intake.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
         this.#frame(decoder);
-        if (this.outbox.isOverwhelmed) intake.stopReadingUnlessOwed();
+        if (this.hasBacklog && this.outbox.isOverwhelmed) intake.stopReadingUnlessOwed();
       }
     } catch (error) {
       this.#breakOff(asConduitError(error));
@@ -571,7 +574,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   #request(frame: FrameDecoder, isCall: boolean): void {
     const { reader } = this.owner;
-    this.stats.messagesReceived += 1;
+    this.messagesReceived += 1;
     if (!this.intake.isWithinRate(frame, isCall)) return;
     let timeoutMs = 0;
     if (isCall) {
@@ -613,7 +616,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #payloadRefused(type: number, hi: number, lo: number, error: ConduitError): void {
-    this.stats.errors += 1;
+    this.errors += 1;
     if (type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.extensions.reply)) {
       if (hi !== 0 || lo !== 0) this.sendError(hi, lo, error.message, error.code, undefined);
     }
@@ -623,7 +626,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** The framing is broken, or the peer is not who it should be: say why, then end. */
   #breakOff(error: ConduitError): void {
     if (this.isOver || this.#closeReason !== null) return;
-    this.stats.errors += 1;
+    this.errors += 1;
     this.refused(error);
     if (this.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
     else this.destroy(error);
@@ -645,7 +648,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** @throws ConduitError SEND_QUEUE_FULL. */
   pushBounded(frame: FrameBytes, name: string): void {
-    if (!this.outbox.accepts) {
+    if (this.hasBacklog && !this.outbox.accepts) {
       const { sendQueueSize, sendQueueBytes } = this.owner.settings;
       const { queuedFrames, bufferedBytes } = this.outbox;
       const message =
@@ -653,7 +656,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
         `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
-    this.stats.messagesSent += 1;
+    this.messagesSent += 1;
     this.outbox.push(frame, "message");
   }
 

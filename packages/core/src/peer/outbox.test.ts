@@ -27,6 +27,7 @@ function bench(
   let drains = 0;
   const { maxFrames = 1000, maxBytes = 1_000_000 } = options;
   const outbox = new Outbox(engine, stream, maxFrames, maxBytes, {
+    hasBacklog: false,
     outboxDrained: () => {
       drains += 1;
     },

@@ -31,6 +31,8 @@ const FIRST_SEGMENT_BYTES = 1024;
 
 /** What an outbox tells its link. */
 export interface OutboxOwner {
+  /** Kept by the outbox. False: nothing waits in it, and what asks about that need not be asked. */
+  hasBacklog: boolean;
   /** Answers have left: handlers that waited for room may start. */
   outboxDrained(): void;
 }
@@ -41,16 +43,9 @@ interface Waiter {
 }
 
 export class Outbox implements Flushable {
-  readonly #engine: Engine;
-  readonly #stream: ByteStream;
-  readonly #owner: OutboxOwner;
-  readonly #maxFrames: number;
-  readonly #maxBytes: number;
   #bytes: Uint8Array | null = null;
   #start = 0;
   #end = 0;
-  /** Earlier ranges of this turn that are not adjacent to the segment. */
-  #earlier: Uint8Array[] | null = null;
   #earlierBytes = 0;
   #segmentBytes = FIRST_SEGMENT_BYTES;
   #dirty = false;
@@ -58,6 +53,15 @@ export class Outbox implements Flushable {
   #held = false;
   #peerPaused = false;
   #ending = false;
+  readonly #engine: Engine;
+  readonly #stream: ByteStream;
+  /** Earlier ranges of this turn that are not adjacent to the segment. */
+  #earlier: Uint8Array[] | null = null;
+  /** Bytes handed to the stream so far. */
+  bytesSent = 0;
+  readonly #owner: OutboxOwner;
+  readonly #maxFrames: number;
+  readonly #maxBytes: number;
   #over = false;
   #backlog: Backlog | null = null;
   #urgent: Backlog | null = null;
@@ -68,8 +72,6 @@ export class Outbox implements Flushable {
   #rest: Uint8Array | null = null;
   #restIsAnswer = false;
   #waiters: Waiter[] | null = null;
-  /** Bytes handed to the stream so far. */
-  bytesSent = 0;
 
   constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, owner: OutboxOwner) {
     this.#engine = engine;
@@ -255,6 +257,7 @@ export class Outbox implements Flushable {
     this.#stopped = null;
     this.#flow = null;
     this.#rest = null;
+    this.#owner.hasBacklog = false;
     const waiters = this.#waiters;
     this.#waiters = null;
     if (waiters !== null) for (const waiter of waiters) waiter.reject(closedError());
@@ -284,6 +287,7 @@ export class Outbox implements Flushable {
     }
     engine.returnScratch(scratch);
     if (cursor.left === 0) return;
+    this.#owner.hasBacklog = true;
     this.#rest = engine.runtime.allocate(cursor.left);
     this.#restIsAnswer = lane !== "message";
     cursor.copyTo(this.#rest);
@@ -298,6 +302,7 @@ export class Outbox implements Flushable {
   }
 
   #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
+    this.#owner.hasBacklog = true;
     if (lane === "flow") {
       // The peer has not seen the one that waits, so what takes it back leaves everything as it was. However often
       // that happens, one frame waits at most, and it is no answer that the peer does not read.
@@ -351,6 +356,7 @@ export class Outbox implements Flushable {
     if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
     if (this.#over) return;
     const isEmpty = this.#backlog === null && this.#urgent === null && this.#rest === null && this.#flow === null;
+    this.#owner.hasBacklog = !isEmpty || this.#stopped !== null;
     if (this.#ending && isEmpty) {
       this.#over = true;
       // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.

@@ -20,11 +20,10 @@ export interface LinkCallOptions {
 }
 
 /** What calls need of their link. */
-export interface CallsLink<Face> {
+export interface CallsLink<Face> extends LinkStats {
   readonly owner: LinkOwner<Face>;
   readonly outbox: Outbox;
   readonly intake: Intake<Face>;
-  readonly stats: LinkStats;
   readonly extensions: Extensions;
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
@@ -114,7 +113,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     try {
       reader.readRpcResponse(frame);
     } catch (error) {
-      this.#link.stats.errors += 1;
+      this.#link.errors += 1;
       call.reject(asConduitError(error));
       return;
     }
@@ -129,7 +128,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     try {
       reader.readRpcError(frame);
     } catch (error) {
-      this.#link.stats.errors += 1;
+      this.#link.errors += 1;
       call.reject(asConduitError(error));
       return;
     }

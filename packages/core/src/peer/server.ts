@@ -217,7 +217,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     maybeHandler?: OnHandler<never, Connection<C, D>>,
   ): Disposer {
     const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
-    return this.addHandler(type, schema, handler);
+    return this.addHandler(type, schema, { takesPeer: true, handler });
   }
 
   /** Runs before the server listens; one that fails makes `start` reject. @returns a function that removes it. */
@@ -442,11 +442,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
     for (const [link, owner] of this.#links) {
-      if (!(owner instanceof Connection) || !link.isOpen) continue;
-      if (exclude?.has(owner.id) || (include !== null && !include.has(owner.id))) continue;
-      if (where !== undefined && !where(owner)) continue;
+      if (!link.isOpen) continue;
+      // Who is open has logged in.
+      const connection = owner as Connection<C, D>;
+      if (exclude?.has(connection.id) || (include !== null && !include.has(connection.id))) continue;
+      if (where !== undefined && !where(connection)) continue;
       if (link.sendShared(frame)) reached += 1;
-      else this.#slowConsumer(link, owner);
+      else this.#slowConsumer(link, connection);
     }
     return reached;
   }
@@ -455,7 +457,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = link.queuedFrames;
     const bufferedBytes = link.bufferedBytes;
-    link.stats.dropped += 1;
+    link.dropped += 1;
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));

@@ -79,13 +79,13 @@ function bench(exposeErrors = false) {
   const on = (
     handler: (face: Face, data: never, context: CallContext<Face>) => unknown,
     schema?: v.GenericSchema,
-  ): void => {
+  ): (() => void) =>
     registry.addHandler({
       type: "t",
       data: schema === undefined ? null : new Validator(schema, "data"),
+      takesPeer: true,
       handler: handler as never,
     });
-  };
   const call = async (params: unknown = {}, hi = 0, lo = 1, timeoutMs = 0): Promise<unknown[]> => {
     dispatcher.call(peer, "m", params, hi, lo, timeoutMs);
     await runtime.settle();
@@ -510,6 +510,18 @@ describe("a message", () => {
     await runtime.settle();
     expect([reports, peer.running.size]).toEqual([[], 0]);
     expect(peer.sent).toMatchObject([{ lo: 1, code: ErrorCode.CANCELLED, message: "given up" }]);
+  });
+
+  test("goes to the handlers that there are by then, whichever the last message of its type went to", async () => {
+    const { on, message } = bench();
+    const removeFirst = on(() => "first");
+    expect(await message()).toMatchObject([{ result: "first" }]);
+    const removeSecond = on(() => "second");
+    expect(await message()).toMatchObject([{ result: "second" }]);
+    removeSecond();
+    expect(await message()).toMatchObject([{ result: "first" }]);
+    removeFirst();
+    expect(await message()).toMatchObject([{ code: ErrorCode.NO_HANDLER }]);
   });
 
   describe("with several handlers", () => {

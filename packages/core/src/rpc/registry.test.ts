@@ -8,7 +8,7 @@ function method(name: string): MethodEntry<unknown> {
 }
 
 function handler(type: string): MessageEntry<unknown> {
-  return { type, data: null, handler: () => null };
+  return { type, data: null, takesPeer: true, handler: () => null };
 }
 
 describe("methods", () => {

@@ -20,17 +20,23 @@ export interface MethodEntry<Peer> {
   readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
 }
 
-/** A registered message handler. The server's take `(client, data, context)`; the client's are adapted to that. */
-export interface MessageEntry<Peer> {
+/** A registered message handler: the server's take `(client, data, context)`, the client's `(data, context)`. */
+export type MessageEntry<Peer> = {
   readonly type: string;
   readonly data: Validator<unknown> | null;
-  readonly handler: (peer: Peer, data: never, context: HandlerContext<Peer>) => unknown;
-}
+} & MessageHandler<Peer>;
+
+/** A message handler as it was given, without a wrapper: a client has one peer, and its handlers need not be told. */
+export type MessageHandler<Peer> =
+  | { readonly takesPeer: true; readonly handler: (peer: Peer, data: never, context: HandlerContext<Peer>) => unknown }
+  | { readonly takesPeer: false; readonly handler: (data: never, context: HandlerContext<Peer>) => unknown };
 
 /** Methods and message handlers by name. Names come from peers, so they are looked up in Maps, never on objects. */
 export class Registry<Peer> {
   readonly #methods = new Map<string, MethodEntry<Peer>>();
   readonly #handlers = new Map<string, readonly MessageEntry<Peer>[]>();
+  /** Called when the handlers of a type change. */
+  onHandlersChange: () => void = () => undefined;
 
   /**
    * @returns a function that removes the method.
@@ -53,10 +59,12 @@ export class Registry<Peer> {
   /** Several handlers of one type all run, in this order. @returns a function that removes this one. */
   addHandler(entry: MessageEntry<Peer>): () => void {
     this.#handlers.set(entry.type, [...(this.#handlers.get(entry.type) ?? []), entry]);
+    this.onHandlersChange();
     return () => {
       const rest = (this.#handlers.get(entry.type) ?? []).filter((other) => other !== entry);
       if (rest.length === 0) this.#handlers.delete(entry.type);
       else this.#handlers.set(entry.type, rest);
+      this.onHandlersChange();
     };
   }
 
