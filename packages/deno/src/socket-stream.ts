@@ -59,8 +59,10 @@ export class SocketStream extends SocketStreamBase {
     try {
       await null;
       while (!this.paused && !this.#peerEnded && this.state !== "destroyed") {
-        const count = await this.#conn.read(this.#buffer.room());
+        const landing = this.landing() as Uint8Array<ArrayBuffer> | null;
+        const count = await this.#conn.read(landing ?? this.#buffer.room());
         if (count === null) this.#ended();
+        else if (landing !== null) this.landed(count);
         else this.received(this.#buffer.take(count));
       }
     } catch (cause) {

@@ -1,4 +1,4 @@
-import { connect as netConnect, type OnReadOpts, type Socket } from "node:net";
+import { connect as netConnect, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import {
   abortError,
@@ -9,7 +9,8 @@ import {
   tcpEnds,
 } from "@netconduit/core/adapter";
 import { errors, ignore } from "./node-error.ts";
-import { onRead, SocketStream } from "./socket-stream.ts";
+import { SHARES_READ_BUFFER, sharedReads } from "./shared-reads.ts";
+import { SocketStream } from "./socket-stream.ts";
 import { tlsClientOptions, tlsInfo } from "./tls.ts";
 
 /**
@@ -41,23 +42,6 @@ export async function connect(target: ConnectTarget, signal: AbortSignal): Promi
     socket.destroy();
     throw error;
   }
-}
-
-/**
- * Elsewhere the system has read into the buffer when Node says so, and all sockets can share one, which saves each read
- * its allocation. On Windows a read waits with its buffer.
- */
-const SHARES_READ_BUFFER = process.platform !== "win32";
-
-/** The option `onread` of `net.connect`, by size; there are as many as there are values of the option `bufferSize`. */
-const reads = new Map<number, OnReadOpts>();
-
-function sharedReads(bufferSize: number): OnReadOpts {
-  const known = reads.get(bufferSize);
-  if (known !== undefined) return known;
-  const options: OnReadOpts = { buffer: new Uint8Array(bufferSize), callback: onRead };
-  reads.set(bufferSize, options);
-  return options;
 }
 
 function established(

@@ -30,6 +30,7 @@ import {
   type UnixSocketFiles,
 } from "@netconduit/core/adapter";
 import { errors, ignore } from "./node-error.ts";
+import { withSharedReads } from "./shared-reads.ts";
 import { SocketStream } from "./socket-stream.ts";
 import { hasPeerCertificate, tlsInfo, tlsServerOptions } from "./tls.ts";
 
@@ -49,8 +50,12 @@ export async function listen(
   const acceptor = new Acceptor(target, events);
   let server: Server;
   if (target.tls === null) {
-    server = createServer({ highWaterMark: target.bufferSize });
-    server.on("connection", (socket) => acceptor.accept(socket));
+    // Paused, because nothing must be read before the socket is one that reads into shared memory.
+    server = createServer({ highWaterMark: target.bufferSize, pauseOnConnect: true });
+    server.on("connection", (accepted) => {
+      const { socket, isFed } = withSharedReads(accepted, target.bufferSize);
+      acceptor.accept(socket, isFed);
+    });
   } else {
     server = createTlsServer(await tlsServerOptions(target.tls, handshakeTimeoutMs));
     server.on("connection", (socket) => acceptor.handshaking(socket));
@@ -134,11 +139,11 @@ class Acceptor {
     }
   }
 
-  accept(socket: Socket): void {
+  accept(socket: Socket, isFed: boolean): void {
     const tls = this.#target.tls === null ? null : tlsInfo(socket as TLSSocket);
     const facts = this.#closed ? null : serverFacts(this.#target, tcpEnds(socket, this.#local), tls);
     if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"));
-    else this.#events.accepted(new SocketStream(socket, facts));
+    else this.#events.accepted(new SocketStream(socket, facts, { isFed }));
   }
 
   /**
@@ -167,7 +172,7 @@ class Acceptor {
       return;
     }
     socket.ref();
-    this.accept(socket);
+    this.accept(socket, false);
   }
 
   handshakeFailed(cause: Error, socket: TLSSocket): void {

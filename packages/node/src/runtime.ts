@@ -10,6 +10,7 @@ import {
   TurnEnd,
 } from "@netconduit/core/adapter";
 import { connect } from "./connect.ts";
+import { allocate } from "./large-memory.ts";
 import { listen } from "./listen.ts";
 import { hmacSha256, takeRandomBytes } from "./login-crypto.ts";
 
@@ -50,7 +51,7 @@ export const nodeRuntime: Runtime = {
         });
       }),
   },
-  allocate: (bytes) => plainBytes(Buffer.allocUnsafeSlow(bytes)),
+  allocate,
   // A socket makes a Buffer of everything else, for each write: a thousand for a broadcast to a thousand clients.
   view: (bytes, start, end) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
   deflate: (bytes) => plainBytes(deflateSync(bytes, { level: 6 })),

@@ -2,48 +2,40 @@ import type { Socket } from "node:net";
 import { SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
 import { errors } from "./node-error.ts";
 
-const STREAM: unique symbol = Symbol("netconduit");
+export const STREAM: unique symbol = Symbol("netconduit");
 
 /** A socket with its stream. The same five listeners serve all sockets: five closures each would take 400 bytes. */
-type OwnedSocket = Socket & { readonly [STREAM]: SocketStream };
+export type StreamedSocket = Socket & { readonly [STREAM]: SocketStream };
 
-function onError(this: OwnedSocket, cause: Error): void {
+function onError(this: StreamedSocket, cause: Error): void {
   this[STREAM].broke(cause);
 }
 
-function onEnd(this: OwnedSocket): void {
+function onEnd(this: StreamedSocket): void {
   this[STREAM].ended();
 }
 
-function onDrain(this: OwnedSocket): void {
+function onDrain(this: StreamedSocket): void {
   this[STREAM].drained();
 }
 
-function onClose(this: OwnedSocket): void {
+function onClose(this: StreamedSocket): void {
   this[STREAM].closed();
 }
 
-function onData(this: OwnedSocket, chunk: Buffer): void {
+function onData(this: StreamedSocket, chunk: Buffer): void {
   this[STREAM].received(chunk);
-}
-
-/**
- * The callback of the option `onread`. Node calls it as a method of the socket, so that one serves all of them.
- * @returns true: read on
- */
-export function onRead(this: unknown, count: number, buffer: Uint8Array): boolean {
-  // Without a stream the socket is being given up.
-  (this as Partial<OwnedSocket>)[STREAM]?.received(buffer.subarray(0, count));
-  return true;
 }
 
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
   readonly #highWaterMark: number;
-  /** Data comes by a call of {@link received}, not by the socket's "data" event. */
+  /** Data comes by the option `onread`, not by the "data" event. */
   readonly #isFed: boolean;
   #listening = false;
+  /** The next read goes where the sink wants it. */
+  #landing = false;
 
   constructor(socket: Socket, facts: StreamFacts, options: { readonly isFed: boolean } = { isFed: false }) {
     super(facts, errors);
@@ -95,6 +87,20 @@ export class SocketStream extends SocketStreamBase {
     const canReset = !this.#socket.destroyed && this.local.kind === "tcp" && this.tls === null;
     if (reset && canReset) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
+  }
+
+  /** The socket has read, by the option `onread`. */
+  hasRead(count: number, buffer: Uint8Array): void {
+    if (this.#landing) this.landed(count);
+    else this.received(buffer.subarray(0, count));
+  }
+
+  /** Where the next read goes: `shared`, or where the sink wants it; null: where the last one went. */
+  nextBuffer(shared: Uint8Array): Uint8Array | null {
+    const landing = this.landing();
+    const wasLanding = this.#landing;
+    this.#landing = landing !== null;
+    return landing ?? (wasLanding ? shared : null);
   }
 
   /** The socket's "error" event. */

@@ -315,14 +315,19 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   // --- ByteSink -----------------------------------------------------------------------------------------------------
 
+  landing(): Uint8Array | null {
+    // While closing, nothing is decoded any more.
+    return this.#decoder === null || this.#closeReason !== null ? null : this.#decoder.landing();
+  }
+
+  landed(count: number): void {
+    if (!this.#heard(count) || this.#decoder === null) return;
+    this.#decoder.landed(count);
+    this.pump();
+  }
+
   data(chunk: Uint8Array): void {
-    if (this.isOver) return;
-    this.bytesReceived += chunk.length;
-    this.#heardAtMs = Math.ceil(this.owner.engine.runtime.now());
-    // Whoever speaks after the login has read its answer, and reads on.
-    if (this.#holding) this.release();
-    // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
-    if (this.#closeReason !== null) return;
+    if (!this.#heard(chunk.length)) return;
     this.#decoder ??= this.owner.engine.lendDecoder(
       this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
     );
@@ -333,6 +338,17 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     decoder.keepRest();
     if (this.isAuthenticated || this.#decoder === null) return;
     if (this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#tooMuchTooEarly();
+  }
+
+  /** Notes that bytes came. @returns whether they matter. */
+  #heard(count: number): boolean {
+    if (this.isOver) return false;
+    this.bytesReceived += count;
+    this.#heardAtMs = Math.ceil(this.owner.engine.runtime.now());
+    // Whoever speaks after the login has read its answer, and reads on.
+    if (this.#holding) this.release();
+    // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
+    return this.#closeReason === null;
   }
 
   #tooMuchTooEarly(): void {

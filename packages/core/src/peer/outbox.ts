@@ -29,6 +29,9 @@ const MAX_SEGMENT_BYTES = 65_536;
  */
 const FIRST_SEGMENT_BYTES = 1024;
 
+/** Large frames are copied so many bytes at a time: they stay in the processor's caches from the copy to the write. */
+const PIECE_BYTES = 512 * 1024;
+
 /** What an outbox tells its link. */
 export interface OutboxOwner {
   /** Kept by the outbox. False: nothing waits in it, and what asks about that need not be asked. */
@@ -71,6 +74,8 @@ export class Outbox implements Flushable {
   /** What remains of a frame that the stream took in part. */
   #rest: Uint8Array | null = null;
   #restIsAnswer = false;
+  /** Buffers of the pool that the stream may still refer to. */
+  #lent: Uint8Array[] | null = null;
   #waiters: Waiter[] | null = null;
 
   constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, owner: OutboxOwner) {
@@ -203,6 +208,7 @@ export class Outbox implements Flushable {
   /** The stream takes bytes again. */
   streamDrained(): void {
     this.#blocked = false;
+    this.#takeBack();
     this.#drain();
   }
 
@@ -257,6 +263,8 @@ export class Outbox implements Flushable {
     this.#stopped = null;
     this.#flow = null;
     this.#rest = null;
+    // The stream may be discarding them at this moment, so they do not go back.
+    this.#lent = null;
     this.#owner.hasBacklog = false;
     const waiters = this.#waiters;
     this.#waiters = null;
@@ -271,26 +279,22 @@ export class Outbox implements Flushable {
   #pushLarge(frame: FrameBytes, lane: Lane): void {
     // What this turn gathered goes first.
     if (!this.#mustWait(lane)) this.flush();
-    const engine = this.#engine;
     const cursor = new FrameCursor(frame);
+    const { buffers } = this.#engine;
     if (this.#mustWait(lane)) {
-      const whole = engine.runtime.allocate(cursor.left);
+      const whole = buffers.take(cursor.left);
       this.#park(whole, 0, cursor.copyTo(whole), lane);
       return;
     }
-    let scratch = engine.takeScratch();
     while (cursor.left > 0 && !this.#blocked) {
-      const length = cursor.copyTo(scratch);
-      this.#write(length === scratch.length ? scratch : scratch.subarray(0, length));
-      // Once nothing is queued, the stream no longer refers to what was written.
-      if (this.#stream.queuedBytes > 0) scratch = engine.takeScratch();
+      const piece = buffers.take(PIECE_BYTES);
+      this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
     }
-    engine.returnScratch(scratch);
     if (cursor.left === 0) return;
     this.#owner.hasBacklog = true;
-    this.#rest = engine.runtime.allocate(cursor.left);
+    const rest = buffers.take(cursor.left);
     this.#restIsAnswer = lane !== "message";
-    cursor.copyTo(this.#rest);
+    this.#rest = rest.subarray(0, cursor.copyTo(rest));
   }
 
   /** What goes before all else: the rest of a frame that has begun, then PAUSE or RESUME. */
@@ -346,11 +350,26 @@ export class Outbox implements Flushable {
     if (!this.#stream.write(bytes)) this.#blocked = true;
   }
 
+  /** Writes memory of the pool, which gets it back when the stream no longer refers to it. */
+  #writePooled(bytes: Uint8Array): void {
+    this.#write(bytes);
+    this.#lent ??= [];
+    this.#lent.push(bytes);
+    this.#takeBack();
+  }
+
+  #takeBack(): void {
+    if (this.#lent === null || this.#stream.queuedBytes > 0) return;
+    for (const bytes of this.#lent) this.#engine.buffers.give(bytes);
+    this.#lent = null;
+  }
+
   #drain(): void {
     while (!this.#blocked && !this.#held && !this.#over) {
       const next = this.#takeFirst() ?? this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
       if (next === null) break;
-      this.#write(next);
+      if (this.#engine.buffers.owns(next)) this.#writePooled(next);
+      else this.#write(next);
     }
     if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
     if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;

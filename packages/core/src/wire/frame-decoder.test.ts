@@ -76,6 +76,57 @@ describe("FrameDecoder", () => {
     expect(Buffer.from(decoder.bytes).equals(frame)).toBe(true);
   });
 
+  describe("says where the rest of a large frame belongs", () => {
+    const frame = bytesOf({ payload: { text: "x".repeat(1_500 * KIB) } });
+
+    test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; nobody copies it then", (begun) => {
+      const decoder = new FrameDecoder(4 * MIB);
+      decoder.push(frame.slice(0, begun));
+      expect(decoder.next()).toBe(false);
+      let at = begun;
+      for (let landing = decoder.landing(); landing !== null; landing = decoder.landing()) {
+        const count = Math.min(50_000, landing.length);
+        landing.set(frame.subarray(at, at + count));
+        decoder.landed(count);
+        at += count;
+        expect(decoder.next()).toBe(at === frame.length);
+      }
+      const next = bytesOf({ correlationId: 7 });
+      decoder.push(joined(frame.subarray(at), next));
+      if (at < frame.length) expect(decoder.next()).toBe(true);
+      expect(decoder.exclusive).toBe(true);
+      expect(Buffer.from(decoder.bytes).equals(frame)).toBe(true);
+      expect(drain(decoder)).toHaveLength(1);
+    });
+
+    test("and never beyond its end", () => {
+      const decoder = new FrameDecoder(4 * MIB);
+      decoder.push(frame.slice(0, frame.length - 40_000));
+      decoder.next();
+      expect(decoder.landing()?.length).toBe(40_000);
+    });
+
+    test("but not of a small rest, before the header, or while bytes wait", () => {
+      const decoder = new FrameDecoder(4 * MIB);
+      expect(decoder.landing()).toBe(null);
+      decoder.push(frame.slice(0, 31));
+      decoder.next();
+      expect(decoder.landing()).toBe(null);
+      decoder.push(frame.slice(31, frame.length - 1000));
+      expect(decoder.landing()).toBe(null);
+      decoder.next();
+      expect(decoder.landing()).toBe(null);
+    });
+
+    test("without taking memory for more than has come", () => {
+      const decoder = new FrameDecoder(64 * MIB);
+      decoder.push(header(60 * MIB));
+      decoder.next();
+      expect(decoder.landing()?.length).toBeLessThan(2 * MIB);
+      expect(decoder.heldBytes).toBeLessThan(2 * MIB);
+    });
+  });
+
   test("keeps all 64 bits of a correlation id", () => {
     const decoder = new FrameDecoder(MIB);
     decoder.push(bytesOf({ correlationId: 0xfedc_ba98_7654_3210n }));

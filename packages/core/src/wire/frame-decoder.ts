@@ -18,6 +18,8 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 /** First allocation for a cut frame: what a peer costs that claims much and sends little. Holds 1 MiB and its envelope. */
 const FIRST_PARTIAL_BYTES = 1040 * 1024;
 const PARTIAL_GROWTH = 4;
+/** For less than this no memory is asked for: with the next read come the frames behind it. */
+const MIN_LANDING_BYTES = 32 * 1024;
 /** Below this, a loop copies faster than `set` does. */
 const LOOP_COPY_BYTES = 32;
 /** Flags that change what the payload bytes mean, and that nobody agreed on. */
@@ -131,6 +133,20 @@ export class FrameDecoder {
     return true;
   }
 
+  /** Where the next bytes of a large frame that has begun belong, so that nobody need copy them; null: push them. */
+  landing(): Uint8Array | null {
+    const { partial, partialLength, partialTotal } = this;
+    if (partial === null || partialTotal - partialLength < MIN_LANDING_BYTES || this.position < this.inputEnd)
+      return null;
+    const buffer = partialLength < partial.length ? partial : this.grown(partial, partialLength + 1);
+    return buffer.subarray(partialLength, partialTotal);
+  }
+
+  /** `count` bytes were stored where {@link landing} said. */
+  landed(count: number): void {
+    this.partialLength += count;
+  }
+
   /** Copies what is not decoded yet: the memory of the chunk is about to be used for something else. */
   keepRest(): void {
     if (this.position === this.inputEnd || this.inputOwned) return;
@@ -165,12 +181,7 @@ export class FrameDecoder {
     }
     const total = this.partialTotal;
     const needed = Math.min(total, this.partialLength + this.inputEnd - this.position);
-    if (needed > buffer.length) {
-      const grown = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
-      const larger = this.allocate(Math.min(total, Math.max(needed, grown)));
-      larger.set(buffer.subarray(0, this.partialLength));
-      this.partial = buffer = larger;
-    }
+    if (needed > buffer.length) buffer = this.grown(buffer, needed);
     this.fill(buffer, total);
     if (this.partialLength < total) return this.wait();
     this.bytes = buffer;
@@ -181,6 +192,15 @@ export class FrameDecoder {
     this.partialLength = 0;
     this.partialTotal = 0;
     return true;
+  }
+
+  /** Moves the cut frame to memory that has room for `needed` bytes of it. */
+  private grown(buffer: Uint8Array, needed: number): Uint8Array {
+    const size = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
+    const larger = this.allocate(Math.min(this.partialTotal, Math.max(needed, size)));
+    larger.set(buffer.subarray(0, this.partialLength));
+    this.partial = larger;
+    return larger;
   }
 
   private wait(): false {

@@ -1,0 +1,62 @@
+import { describe, expect, test } from "vitest";
+import { TimerWheel } from "../session/timer-wheel.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { BufferPool } from "./buffer-pool.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function scene(): { runtime: FakeRuntime; pool: BufferPool; allocated: number[] } {
+  const runtime = fakeRuntime();
+  const allocated: number[] = [];
+  const allocate = (bytes: number): Uint8Array => {
+    allocated.push(bytes);
+    return new Uint8Array(bytes);
+  };
+  return { runtime, pool: new BufferPool(allocate, new TimerWheel(runtime)), allocated };
+}
+
+describe("BufferPool", () => {
+  test("lends a buffer again once it came back, also by a view of its beginning", () => {
+    const { pool, allocated } = scene();
+    const first = pool.take(MIB + 60);
+    pool.give(first.subarray(0, MIB + 60));
+    expect(pool.take(MIB).buffer).toBe(first.buffer);
+    expect(allocated).toEqual([MIB + 64 * KIB]);
+  });
+
+  test("lends no buffer twice at a time", () => {
+    const { pool } = scene();
+    pool.give(pool.take(100));
+    expect(pool.take(100).buffer).not.toBe(pool.take(100).buffer);
+  });
+
+  test("lends none that is too small, or twice as large as need be", () => {
+    const { pool, allocated } = scene();
+    for (const bytes of [64 * KIB, 512 * KIB]) pool.give(pool.take(bytes));
+    pool.take(200 * KIB);
+    expect(allocated).toEqual([64 * KIB, 512 * KIB, 256 * KIB]);
+  });
+
+  test("keeps 8 MiB at most", () => {
+    const { pool } = scene();
+    for (const buffer of [pool.take(6 * MIB), pool.take(4 * MIB)]) pool.give(buffer);
+    expect(pool.spareBytes).toBe(6 * MIB);
+  });
+
+  test("knows its own", () => {
+    const { pool } = scene();
+    expect([pool.owns(pool.take(100).subarray(3, 5)), pool.owns(new Uint8Array(100))]).toEqual([true, false]);
+  });
+
+  test("lets go of what nobody took for five seconds, and not of what was in use", async () => {
+    const { runtime, pool } = scene();
+    pool.give(pool.take(MIB));
+    await runtime.advance(5100);
+    pool.give(pool.take(MIB));
+    await runtime.advance(5100);
+    expect(pool.spareBytes).toBe(MIB);
+    await runtime.advance(5100);
+    expect(pool.spareBytes).toBe(0);
+  });
+});
