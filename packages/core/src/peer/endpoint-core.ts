@@ -58,8 +58,23 @@ export class EndpointCore<Face> implements DispatchHost<Face> {
   /** The owner of this endpoint's links. */
   linkOwner(events: LinkEvents<Face>): LinkOwner<Face> {
     const { engine, writer, reader, dispatcher } = this;
+    const { role, handshakeFrame, phaseTimedOut, frameRefused, linkClosing, linkClosed } = events;
     const discovery = (): Record<string, unknown> => ({ methods: this.registry.discovery().methods });
-    return { ...events, engine, writer, reader, dispatcher, settings: this.#settings, discovery };
+    // What every frame needs comes first. (Behind a spread, properties would stand in memory of their own.)
+    return {
+      engine,
+      reader,
+      dispatcher,
+      writer,
+      settings: this.#settings,
+      role,
+      handshakeFrame,
+      phaseTimedOut,
+      frameRefused,
+      linkClosing,
+      linkClosed,
+      discovery,
+    };
   }
 
   get wheel(): TimerWheel {
