@@ -1,119 +1,44 @@
-import { connect as netConnect, type OnReadOpts, type Socket } from "node:net";
-import { type TLSSocket, connect as tlsConnect } from "node:tls";
-import {
-  abortError,
-  type ByteStream,
-  type ConnectTarget,
-  clientFacts,
-  endpointName,
-  tcpEnds,
-} from "@netconduit/core/adapter";
-import { errors, ignore } from "./node-error.ts";
-import { SocketStream } from "./socket-stream.ts";
-import { tlsClientOptions, tlsInfo } from "./tls.ts";
+import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
+import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
+import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
+import { feed, own, SHARES_READ_BUFFER } from "./socket-stream.ts";
 
-/**
- * Connects over TCP or a Unix socket, with TLS if the target says so. Aborting destroys the socket.
- * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, CONNECTION_ERROR, INVALID_CONFIG or a
- * TLS code; on abort the signal's reason if that is a ConduitError, else CANCELLED.
- */
-export async function connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream> {
-  const where = endpointName(target);
-  if (signal.aborted) throw abortError(signal, where);
-  const secure = target.tls === null ? null : await tlsClientOptions(target.tls, target.host);
-  if (signal.aborted) throw abortError(signal, where);
-  const { path, host, port, family } = target;
+/** Opens a client's socket for `attempt`. */
+export function open(attempt: ConnectAttempt<Socket>): void {
+  const { target, tls } = attempt;
+  const { path, host, port, family, bufferSize } = target;
   const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
-  const options = { ...endpoint, highWaterMark: target.bufferSize };
-  const feed = secure === null && SHARES_READ_BUFFER ? new Feed() : null;
-
-  let socket: Socket;
-  try {
-    if (secure !== null) socket = tlsConnect({ ...options, ...secure });
-    else socket = netConnect(feed === null ? options : { ...options, onread: feed.into(target.bufferSize) });
-  } catch (cause) {
-    throw errors.connect(cause, where);
-  }
-  try {
-    return await established(socket, target, signal, where, feed);
-  } catch (error) {
-    // No socket stays behind. `release` left a listener for what it may still have to say.
-    socket.destroy();
-    throw error;
-  }
+  const options = { ...endpoint, highWaterMark: bufferSize };
+  const socket = tls !== null ? tlsSocket(options, tls) : SHARES_READ_BUFFER ? fedSocket(options) : netConnect(options);
+  own(socket, attempt);
+  socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
+  attempt.opened(socket);
 }
 
-/**
- * Elsewhere the system has read into the buffer when Node says so, and all sockets can share one, which saves each read
- * its allocation. On Windows a read waits with its buffer.
- */
-const SHARES_READ_BUFFER = process.platform !== "win32";
+// Apart from `open`, because what Node keeps of these would keep the attempt as well.
+
+function tlsSocket(options: SocketConnectOpts, { material, name, serverName }: ClientTls): Socket {
+  return tlsConnect({
+    ...options,
+    secureContext: createSecureContext({ minVersion: MIN_TLS_VERSION, ...material }),
+    // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes Node's default.
+    rejectUnauthorized: true,
+    servername: serverName,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+  });
+}
 
 /** By size; there are as many as there are values of the option `bufferSize`. */
 const readBuffers = new Map<number, Uint8Array>();
 
-/** Brings a client's socket what it reads. */
-class Feed {
-  stream: SocketStream | null = null;
-
-  /** The option `onread` of `net.connect`. */
-  into(bufferSize: number): OnReadOpts {
-    const buffer = readBuffers.get(bufferSize) ?? new Uint8Array(bufferSize);
-    readBuffers.set(bufferSize, buffer);
-    return {
-      buffer,
-      callback: (count) => {
-        this.stream?.received(buffer.subarray(0, count));
-        return true;
-      },
-    };
-  }
-}
-
-function established(
-  socket: Socket,
-  target: ConnectTarget,
-  signal: AbortSignal,
-  where: string,
-  feed: Feed | null,
-): Promise<ByteStream> {
-  const ready = target.tls === null ? "connect" : "secureConnect";
-  return new Promise((resolve, reject) => {
-    const onReady = (): void => {
-      try {
-        const tls = target.tls === null ? null : tlsInfo(socket as TLSSocket);
-        // Built here and now: its "error" listener is in place before anything else can happen to the socket.
-        const facts = clientFacts(target, where, tcpEnds(socket), tls);
-        const stream = new SocketStream(socket, facts, { isFed: feed !== null });
-        if (feed !== null) feed.stream = stream;
-        resolve(stream);
-      } catch (error) {
-        reject(error);
-      }
-      release();
-    };
-    const onError = (cause: Error): void => {
-      reject(
-        target.tls === null
-          ? errors.connect(cause, where)
-          : errors.clientHandshake(cause, where, { answered: socket.bytesRead > 0 }),
-      );
-      release();
-    };
-    const onClose = (): void => {
-      reject(errors.connect(new Error("the socket was closed"), where));
-      release();
-    };
-    const onAbort = (): void => {
-      reject(abortError(signal, where));
-      release();
-    };
-    const release = (): void => {
-      socket.on("error", ignore);
-      socket.off(ready, onReady).off("error", onError).off("close", onClose);
-      signal.removeEventListener("abort", onAbort);
-    };
-    socket.on(ready, onReady).on("error", onError).on("close", onClose);
-    signal.addEventListener("abort", onAbort);
-  });
+function fedSocket(options: SocketConnectOpts & { readonly highWaterMark: number }): Socket {
+  const { highWaterMark } = options;
+  const buffer = readBuffers.get(highWaterMark) ?? new Uint8Array(highWaterMark);
+  readBuffers.set(highWaterMark, buffer);
+  const callback = (count: number): boolean => {
+    feed(socket, buffer.subarray(0, count));
+    return true;
+  };
+  const socket: Socket = netConnect({ ...options, onread: { buffer, callback } });
+  return socket;
 }

@@ -1,50 +1,66 @@
 import type { Socket } from "node:net";
-import { SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
+import { type SocketOwner, SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
 import { errors } from "./node-error.ts";
 
-const STREAM: unique symbol = Symbol("netconduit");
+const OWNER: unique symbol = Symbol("netconduit");
 
-/** A socket with its stream. The same five listeners serve all sockets: five closures each would take 400 bytes. */
-type OwnedSocket = Socket & { readonly [STREAM]: SocketStream };
+/** A socket and who hears of its events. The same listeners serve all sockets: five closures each take 400 bytes. */
+type OwnedSocket = Socket & { readonly [OWNER]: SocketOwner };
 
-function onError(this: OwnedSocket, cause: Error): void {
-  this[STREAM].broke(cause);
+/**
+ * A client's plaintext socket reads into a buffer that all share, which saves each read its allocation: elsewhere than
+ * on Windows the system has read by the time Node says so. There a read waits with its buffer.
+ */
+export const SHARES_READ_BUFFER: boolean = process.platform !== "win32";
+
+/** Gives `socket` an owner in place of the one that it has. */
+export function own(socket: Socket, owner: SocketOwner): void {
+  const isNew = !(OWNER in socket);
+  const owned = Object.assign(socket, { [OWNER]: owner });
+  // From the first moment, and never removed: an "error" event without a listener ends the process.
+  if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
 
-function onEnd(this: OwnedSocket): void {
-  this[STREAM].ended();
-}
-
-function onDrain(this: OwnedSocket): void {
-  this[STREAM].drained();
-}
-
-function onClose(this: OwnedSocket): void {
-  this[STREAM].closed();
+/** Hands a client's socket what was read for it. */
+export function feed(socket: Socket, chunk: Uint8Array): void {
+  (socket as OwnedSocket)[OWNER].received?.(chunk);
 }
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
-  this[STREAM].received(chunk);
+  this[OWNER].received?.(chunk);
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[OWNER].drained?.();
+}
+
+function onEnd(this: OwnedSocket): void {
+  this[OWNER].ended?.();
+}
+
+function onError(this: OwnedSocket, cause: Error): void {
+  this[OWNER].failed?.(cause, { answered: this.bytesRead > 0 });
+}
+
+function onClose(this: OwnedSocket): void {
+  this[OWNER].gone?.();
 }
 
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
   readonly #highWaterMark: number;
-  /** Data comes by a call of {@link received}, not by the socket's "data" event. */
-  readonly #isFed: boolean;
-  #listening = false;
+  /** Data comes, by {@link feed} or the socket's "data" event, unless the socket is paused. */
+  #flows: boolean;
 
-  constructor(socket: Socket, facts: StreamFacts, options: { readonly isFed: boolean } = { isFed: false }) {
+  constructor(socket: Socket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    this.#isFed = options.isFed;
+    this.#flows = SHARES_READ_BUFFER && facts.role === "client" && facts.tls === null;
     // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
     this.#highWaterMark = Math.max(facts.highWaterMark, socket.writableHighWaterMark);
     socket.setNoDelay(true);
-    const own = Object.assign(socket, { [STREAM]: this });
-    // Attached from the first moment and never removed: an "error" event without a listener ends the process.
-    own.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
+    own(socket, this);
   }
 
   get queuedBytes(): number {
@@ -60,19 +76,16 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected startReading(): void {
-    if (this.#listening || this.#isFed) {
-      this.#socket.resume();
-      return;
-    }
-    this.#listening = true;
     // Node's Buffer goes on as it is, without a copy or a wrapper: a Buffer is a Uint8Array, and libuv hands each
     // one over for good. Whoever slices it uses `subarray`, which means the same on both.
-    this.#socket.on("data", onData as (chunk: Buffer) => void);
+    if (!this.#flows) this.#socket.on("data", onData as (chunk: Buffer) => void);
+    this.#flows = true;
+    this.#socket.resume();
   }
 
   // Before it is listened to, the socket is left alone: set flowing, it would throw its data away.
   protected stopReading(): void {
-    if (this.#listening || this.#isFed) this.#socket.pause();
+    if (this.#flows) this.#socket.pause();
   }
 
   protected shutDown(): void {
@@ -87,15 +100,13 @@ export class SocketStream extends SocketStreamBase {
     else this.#socket.destroy();
   }
 
-  /** The socket's "error" event. */
-  broke(cause: Error): void {
+  override failed(cause: unknown): void {
     // After our own `destroy` only a failed reset comes here, and that is the one case without a "close" event.
     if (this.state === "destroyed") this.finish();
-    else this.failed(cause);
+    else super.failed(cause);
   }
 
-  /** The socket's "close" event. */
-  closed(): void {
+  gone(): void {
     if (this.state === "open") this.lost();
     this.finish();
   }
