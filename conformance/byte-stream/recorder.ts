@@ -24,6 +24,7 @@ export class Recorder implements ByteSink {
   readonly whenClosed: Promise<void>;
   #resolveClosed: () => void = () => {};
   #verifies = false;
+  #landing: Uint8Array | null = null;
   #waiting: { readonly met: () => boolean; readonly resolve: () => void }[] = [];
 
   constructor() {
@@ -40,6 +41,21 @@ export class Recorder implements ByteSink {
   /** From now on: compare with the pattern instead of keeping the chunks. */
   verifyPattern(): void {
     this.#verifies = true;
+  }
+
+  /** From now on: wants what comes next in `target`, as much as there is room for. */
+  landIn(target: Uint8Array): void {
+    this.#landing = target;
+  }
+
+  landing(): Uint8Array | null {
+    return this.#landing;
+  }
+
+  landed(count: number): void {
+    const target = this.#landing as Uint8Array;
+    this.#landing = count < target.length ? target.subarray(count) : null;
+    this.data(target.subarray(0, count));
   }
 
   bytes(): Uint8Array {

@@ -1,5 +1,5 @@
-import { lstat, readFile, unlink } from "node:fs/promises";
-import { makeTransport, PartialWriteStream, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import * as fs from "node:fs/promises";
+import { filesOf, makeTransport, PartialWriteStream, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { errors } from "./bun-error.ts";
 import { open } from "./connect.ts";
 import { bind } from "./listen.ts";
@@ -9,11 +9,7 @@ import { session } from "./tls.ts";
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
 export const transport: Transport = makeTransport<EventSocket>({
   errors,
-  files: {
-    readText: (path) => readFile(path, "utf8"),
-    isSocket: async (path) => (await lstat(path)).isSocket(),
-    remove: unlink,
-  },
+  files: filesOf(fs),
   globals: globalThis,
   resolve: async (host, family) => (await Bun.dns.lookup(host, { family })).map(({ address }) => address),
   open,

@@ -5,12 +5,21 @@ export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adap
 export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
 export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
 export { ACCESS_DENIED, TLS_CUT_OFF } from "./adapter/error-codes.ts";
+export { keepingLargeMemory } from "./adapter/large-memory.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
 export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";
+export { SharedReadStream, SharedReads } from "./adapter/shared-reads.ts";
 export { codedError, messageOf, SocketErrors } from "./adapter/socket-errors.ts";
 export type { FailureFacts, SocketOwner } from "./adapter/socket-owner.ts";
 export { SocketStreamBase } from "./adapter/socket-stream-base.ts";
-export type { BindAddress, BoundSocket, SocketFiles, Sockets } from "./adapter/sockets.ts";
+export {
+  type BindAddress,
+  type BoundSocket,
+  type FileSystem,
+  filesOf,
+  type SocketFiles,
+  type Sockets,
+} from "./adapter/sockets.ts";
 export type { StreamFacts } from "./adapter/stream-facts.ts";
 export type { TlsHandshake } from "./adapter/tls-handshake.ts";
 export { type TlsMaterial, tlsConfigError } from "./adapter/tls-material.ts";

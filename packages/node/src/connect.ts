@@ -1,7 +1,7 @@
 import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
 import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
 import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { feed, own, SHARES_READ_BUFFER } from "./socket-stream.ts";
+import { own, sharedReads } from "./socket-stream.ts";
 
 /** Opens a client's socket for `attempt`. */
 export function open(attempt: ConnectAttempt<Socket>): void {
@@ -9,7 +9,7 @@ export function open(attempt: ConnectAttempt<Socket>): void {
   const { path, host, port, family, bufferSize } = target;
   const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
   const options = { ...endpoint, highWaterMark: bufferSize };
-  const socket = tls !== null ? tlsSocket(options, tls) : SHARES_READ_BUFFER ? fedSocket(options) : netConnect(options);
+  const socket = tls ? tlsSocket(options, tls) : netConnect({ ...options, ...sharedReads.options(bufferSize) });
   own(socket, attempt);
   socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
   attempt.opened(socket);
@@ -26,19 +26,4 @@ function tlsSocket(options: SocketConnectOpts, { material, name, serverName }: C
     servername: serverName,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
   });
-}
-
-/** By size; there are as many as there are values of the option `bufferSize`. */
-const readBuffers = new Map<number, Uint8Array>();
-
-function fedSocket(options: SocketConnectOpts & { readonly highWaterMark: number }): Socket {
-  const { highWaterMark } = options;
-  const buffer = readBuffers.get(highWaterMark) ?? new Uint8Array(highWaterMark);
-  readBuffers.set(highWaterMark, buffer);
-  const callback = (count: number): boolean => {
-    feed(socket, buffer.subarray(0, count));
-    return true;
-  };
-  const socket: Socket = netConnect({ ...options, onread: { buffer, callback } });
-  return socket;
 }

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { type SocketOwner, SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
+import { SharedReadStream, SharedReads, type SocketOwner, type StreamFacts } from "@netconduit/core/adapter";
 import { errors } from "./node-error.ts";
 
 const OWNER: unique symbol = Symbol("netconduit");
@@ -7,11 +7,8 @@ const OWNER: unique symbol = Symbol("netconduit");
 /** A socket and who hears of its events. The same listeners serve all sockets: five closures each take 400 bytes. */
 type OwnedSocket = Socket & { readonly [OWNER]: SocketOwner };
 
-/**
- * A client's plaintext socket reads into a buffer that all share, which saves each read its allocation: elsewhere than
- * on Windows the system has read by the time Node says so. There a read waits with its buffer.
- */
-export const SHARES_READ_BUFFER: boolean = process.platform !== "win32";
+/** Of sockets that are nobody's. */
+export const nobody: SocketOwner = {};
 
 /** Gives `socket` an owner in place of the one that it has. */
 export function own(socket: Socket, owner: SocketOwner): void {
@@ -21,10 +18,14 @@ export function own(socket: Socket, owner: SocketOwner): void {
   if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
 
-/** Hands a client's socket what was read for it. */
-export function feed(socket: Socket, chunk: Uint8Array): void {
-  (socket as OwnedSocket)[OWNER].received?.(chunk);
-}
+/**
+ * Plaintext sockets read into memory that they share: elsewhere than on Windows the system has read into it by the time
+ * Node says so.
+ */
+export const sharedReads: SharedReads = new SharedReads(process.platform !== "win32", (socket) => {
+  const owner = (socket as OwnedSocket)[OWNER];
+  return owner instanceof SocketStream ? owner : null;
+});
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   this[OWNER].received?.(chunk);
@@ -47,16 +48,17 @@ function onClose(this: OwnedSocket): void {
 }
 
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
-export class SocketStream extends SocketStreamBase {
+export class SocketStream extends SharedReadStream {
   readonly #socket: Socket;
   readonly #highWaterMark: number;
-  /** Data comes, by {@link feed} or the socket's "data" event, unless the socket is paused. */
+  /** Data comes, by the option `onread` or the socket's "data" event, unless the socket is paused. */
   #flows: boolean;
 
   constructor(socket: Socket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    this.#flows = SHARES_READ_BUFFER && facts.role === "client" && facts.tls === null;
+    // Of the plaintext sockets, only those that read into shared memory have had an owner.
+    this.#flows = sharedReads.isPossible && facts.tls === null && OWNER in socket;
     // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
     this.#highWaterMark = Math.max(facts.highWaterMark, socket.writableHighWaterMark);
     socket.setNoDelay(true);

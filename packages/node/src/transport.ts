@@ -1,21 +1,17 @@
 import { lookup } from "node:dns/promises";
-import { lstat, readFile, unlink } from "node:fs/promises";
+import * as fs from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { bind } from "./listen.ts";
 import { errors } from "./node-error.ts";
-import { own, SocketStream } from "./socket-stream.ts";
+import { nobody, own, SocketStream } from "./socket-stream.ts";
 
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
 export const transport: Transport = makeTransport<Socket>({
   errors,
-  files: {
-    readText: (path) => readFile(path, "utf8"),
-    isSocket: async (path) => (await lstat(path)).isSocket(),
-    remove: unlink,
-  },
+  files: filesOf(fs),
   globals: globalThis,
   resolve: async (host, family) => [(await lookup(host, { family })).address],
   opensFamily: true,
@@ -31,7 +27,7 @@ export const transport: Transport = makeTransport<Socket>({
   },
   discard(socket) {
     // An "error" event without a listener would end the process.
-    own(socket, {});
+    own(socket, nobody);
     socket.destroy();
   },
 });

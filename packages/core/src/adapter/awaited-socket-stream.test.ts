@@ -59,6 +59,33 @@ describe("AwaitedSocketStream", () => {
     expect(await closed).toMatchObject({ cause: { code: "EPIPE" } });
   });
 
+  test("reads where the sink wants it, and into its own memory otherwise", async () => {
+    const reads: Uint8Array[] = [];
+    const memory = new Uint8Array(8);
+    const landings: (Uint8Array | null)[] = [null, memory, null];
+    const heard: unknown[] = [];
+    const socket: AwaitedSocket = {
+      ...idle,
+      async read(into) {
+        reads.push(into);
+        into[0] = reads.length;
+        return reads.length < 4 ? 1 : null;
+      },
+    };
+    const stream = new AwaitedSocketStream(socket, facts, errors, () => undefined);
+    await new Promise<void>((resolve) => {
+      stream.open({
+        landing: () => landings.shift() ?? null,
+        landed: (count) => void heard.push(["landed", count]),
+        data: (chunk) => void heard.push([...chunk]),
+        drained: () => {},
+        closed: () => resolve(),
+      });
+    });
+    expect(heard).toEqual([[1], ["landed", 1], [3]]);
+    expect([reads[1], memory[0], reads[2]]).toEqual([memory, 2, reads[0]]);
+  });
+
   test("writes one after the other, and what a write does not take again", async () => {
     const written: number[][] = [];
     let underWay = 0;

@@ -72,8 +72,10 @@ export class AwaitedSocketStream<S extends AwaitedSocket> extends SocketStreamBa
     try {
       await null;
       while (!this.paused && !this.#peerEnded && this.state !== "destroyed") {
-        const count = await this.#socket.read(this.#buffer.room());
+        const landing = this.landing();
+        const count = await this.#socket.read(landing ?? this.#buffer.room());
         if (count === null) this.#ended();
+        else if (landing !== null) this.landed(count);
         else this.received(this.#buffer.take(count));
       }
     } catch (cause) {

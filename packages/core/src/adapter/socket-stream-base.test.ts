@@ -121,6 +121,29 @@ describe("SocketStreamBase", () => {
     expect(heard.calls).toEqual(["closed"]);
   });
 
+  test("the sink says where data lands, once there is one and nothing is held back for it", async () => {
+    const stream = new LoggedStream();
+    const target = new Uint8Array(10);
+    const landed: number[] = [];
+    const heard = Object.assign(new Heard(), { landing: () => target, landed: (count: number) => landed.push(count) });
+    stream.received(byte(1));
+    expect(stream.landing()).toBe(null);
+    stream.open(heard);
+    expect(stream.landing()).toBe(null);
+    await microtasks();
+    expect(stream.landing()).toBe(target);
+    stream.landed(3);
+    stream.destroy(null);
+    stream.landed(4);
+    expect([stream.landing(), landed]).toEqual([null, [3]]);
+  });
+
+  test("a sink that does not mind gets all data by its call", () => {
+    const stream = new LoggedStream();
+    stream.open(new Heard());
+    expect(stream.landing()).toBe(null);
+  });
+
   test("drained reaches the sink once for each time that write had to wait, and only while open", () => {
     const stream = new LoggedStream();
     const heard = new Heard();

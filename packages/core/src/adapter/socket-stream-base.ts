@@ -131,6 +131,17 @@ export abstract class SocketStreamBase implements ByteStream {
     this.stopReading();
   }
 
+  /** Where the sink wants the next bytes; null: anywhere. For sockets that read into memory they are given. */
+  landing(): Uint8Array | null {
+    if (this.#state === "destroyed" || this.#sink === null || this.#held !== null) return null;
+    return this.#sink.landing?.() ?? null;
+  }
+
+  /** Data came in where {@link landing} said. */
+  landed(count: number): void {
+    if (this.#state !== "destroyed") this.#sink?.landed?.(count);
+  }
+
   /** For `write` to return: what it took waits, and `drained` will say when it does no more. */
   protected mustWait(): false {
     this.#owesDrained = true;

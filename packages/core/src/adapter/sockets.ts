@@ -41,6 +41,21 @@ export interface SocketFiles extends Pick<UnixSocketFiles, "isSocket" | "remove"
   readText(path: string): Promise<string>;
 }
 
+/** The part of `node:fs/promises`, which more than one runtime has, that makes {@link SocketFiles}. */
+export interface FileSystem {
+  readFile(path: string, encoding: "utf8"): Promise<string>;
+  lstat(path: string): Promise<{ isSocket(): boolean }>;
+  unlink(path: string): Promise<void>;
+}
+
+export function filesOf({ readFile, lstat, unlink }: FileSystem): SocketFiles {
+  return {
+    readText: (path) => readFile(path, "utf8"),
+    isSocket: async (path) => (await lstat(path)).isSocket(),
+    remove: unlink,
+  };
+}
+
 /** Where to bind: the path of a Unix socket, or an address and a port. */
 export type BindAddress =
   | { readonly path: string }
