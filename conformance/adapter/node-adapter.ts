@@ -1,12 +1,10 @@
-import { connect } from "../../packages/node/src/connect.ts";
-import { listen } from "../../packages/node/src/listen.ts";
+import { transport } from "../../packages/node/src/transport.ts";
 import type { AdapterSubject } from "./subject.ts";
 
 /** Node's sockets, for the conformance suites. */
 export const nodeAdapter: AdapterSubject = {
   name: "Node",
-  connect,
-  listen,
+  ...transport,
   capabilities: {
     tcpResets: true,
     tlsResets: false,

@@ -1,12 +1,10 @@
 import type { AdapterSubject } from "../../../conformance/adapter/subject.ts";
-import { connect } from "../src/connect.ts";
-import { listen } from "../src/listen.ts";
+import { transport } from "../src/transport.ts";
 
 /** Bun's sockets, for the conformance suites. */
 export const bunAdapter: AdapterSubject = {
   name: "Bun",
-  connect,
-  listen,
+  ...transport,
   capabilities: {
     tcpResets: true,
     tlsResets: true,

@@ -16,8 +16,3 @@ function codeOf(error: unknown): string {
 
 /** Bun's errors as the library's. */
 export const errors: SocketErrors = new SocketErrors(codeOf);
-
-/** An error as Bun might have made it, with a code. */
-export function codedError(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
-}

@@ -1,40 +1,64 @@
+import { type Acceptor, type ConnectAttempt, type SocketOwner, TLS_CUT_OFF } from "@netconduit/core/adapter";
 import type { Socket, SocketHandler } from "bun";
+import { errors } from "./bun-error.ts";
+import { protocolError, serverIdentityError } from "./tls.ts";
 
-/** What happens to a socket. Bun calls one set of functions for all; they pass it on to the socket's `data`. */
-export interface SocketEvents {
-  /** Connected or accepted; on TLS the handshake is yet to come. */
-  opened?(socket: EventSocket): void;
-  /** The TLS handshake is over, well or not. */
-  secured?(socket: EventSocket, success: boolean, error: Error | null): void;
-  received?(chunk: Uint8Array): void;
-  /** The system takes bytes again. May come unasked. */
-  writable?(): void;
-  /** The peer sent FIN, or on TLS its close notification. */
-  ended?(): void;
-  /** The connection broke, or one of these functions threw. */
-  failed?(error: Error): void;
-  /** The socket is gone, perhaps while a method of it is still running. */
-  gone?(error: Error | undefined): void;
-}
+/** Bun calls one set of functions for all sockets; they pass it on to the socket's owner. */
+export type EventSocket = Socket<SocketOwner>;
 
-export type EventSocket = Socket<SocketEvents>;
-
-const handler: SocketHandler<SocketEvents, "uint8array"> = {
+const events = {
   // With this type Bun hands over a fresh copy each time, never the loop's own buffer.
   binaryType: "uint8array",
-  open: (socket) => socket.data.opened?.(socket),
-  handshake: (socket, success, error) => socket.data.secured?.(socket, success, error),
   data: (socket, chunk) => socket.data.received?.(chunk),
-  drain: (socket) => socket.data.writable?.(),
-  end: (socket) => socket.data.ended?.(),
-  error: (socket, error) => socket.data.failed?.(error),
+  drain: (socket) => socket.data.drained?.(),
+  error: (socket, error) => socket.data.failed?.(error, { name: handshakeCode(error) }),
   close: (socket, error) => socket.data.gone?.(error),
+  end(socket) {
+    if (socket.data.ended === undefined) socket.close();
+    else socket.data.ended();
+  },
   // The promise of `Bun.connect` rejects too. Without this, Bun would report it as unhandled all the same.
   connectError() {
     // See above.
   },
+} satisfies SocketHandler<SocketOwner, "uint8array">;
+
+/** For `Bun.connect`, with a {@link ConnectAttempt} as `data`. */
+// Bun's types know no other binary type than the default.
+export const clientEvents: SocketHandler<SocketOwner> = {
+  ...(events as object),
+  open(socket) {
+    const attempt = socket.data as ConnectAttempt<EventSocket>;
+    if (attempt.opened(socket) && attempt.tls === null) attempt.ready();
+  },
+  handshake(socket, success, error) {
+    const attempt = socket.data as ConnectAttempt<EventSocket>;
+    if (attempt.isOver !== false || attempt.tls === null) return;
+    const cause = serverIdentityError(socket, success, error, attempt.tls.name);
+    if (cause === null) attempt.ready();
+    else attempt.failed(cause, { name: handshakeCode(cause) });
+  },
 };
 
-/** Functions for `Bun.listen` and `Bun.connect`, whose `data` must be a {@link SocketEvents}. */
-// Their types know no other binary type than the default.
-export const socketHandler: SocketHandler<SocketEvents> = handler as unknown as SocketHandler<SocketEvents>;
+/** For `Bun.listen`, with an {@link Acceptor} as `data`, which every accepted socket begins with. */
+export const serverEvents: SocketHandler<SocketOwner> = {
+  ...(events as object),
+  open(socket) {
+    const acceptor = socket.data as Acceptor<EventSocket>;
+    if (acceptor.tls === null) acceptor.accept(socket);
+    else socket.data = acceptor.handshake(socket) ?? {};
+  },
+  handshake(socket, success, error) {
+    const failure = success ? protocolError(socket) : (error ?? new Error("the handshake failed"));
+    // A stream is ready already.
+    if (socket.data.ready === undefined) return;
+    if (failure === null) socket.data.ready(error);
+    else socket.data.failed?.(failure);
+  },
+};
+
+/** A server that hangs up is reported as one that resets. What has no code is about TLS too. */
+function handshakeCode(cause: Error): string {
+  const code = errors.codeOf(cause) || "ERR_TLS_UNKNOWN";
+  return code === "ECONNRESET" ? TLS_CUT_OFF : code;
+}

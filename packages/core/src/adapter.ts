@@ -1,39 +1,30 @@
 /** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
 
-export {
-  addressFamily,
-  addressName,
-  type Ends,
-  endpointName,
-  type Role,
-  tcpAddress,
-  tcpEnds,
-  unixEnds,
-} from "./adapter/addresses.ts";
-export { boundedInflate, type InflateSync, plainBytes } from "./adapter/bounded-inflate.ts";
-export { ACCESS_DENIED, TLS_CUT_OFF, TLS_HANDSHAKE_TIMEOUT } from "./adapter/error-codes.ts";
-export { bindUnixSocket, listenAddress, type UnixSocketFiles } from "./adapter/listen-address.ts";
-export {
-  abortError,
-  clientCertificateError,
-  goneError,
-  handshakesFullError,
-  messageOf,
-  type SilentEnd,
-  SocketErrors,
-} from "./adapter/socket-errors.ts";
+export type { Acceptor } from "./adapter/acceptor.ts";
+export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adapter/addresses.ts";
+export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
+export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
+export { ACCESS_DENIED, TLS_CUT_OFF } from "./adapter/error-codes.ts";
+export { keepingLargeMemory } from "./adapter/large-memory.ts";
+export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
+export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";
+export { SharedReadStream, SharedReads } from "./adapter/shared-reads.ts";
+export { codedError, messageOf, SocketErrors } from "./adapter/socket-errors.ts";
+export type { FailureFacts, SocketOwner } from "./adapter/socket-owner.ts";
 export { SocketStreamBase } from "./adapter/socket-stream-base.ts";
-export { clientFacts, type StreamFacts, serverFacts } from "./adapter/stream-facts.ts";
 export {
-  demandsClientCertificate,
-  loadTlsMaterial,
-  refusesClientCertificate,
-  TLS_HANDSHAKE_TIMEOUT_MS,
-  type TlsMaterial,
-  tlsConfigError,
-  unusableMaterialError,
-} from "./adapter/tls-material.ts";
-export { MAX_TIMER_MS, TurnEnd } from "./adapter/turn-end.ts";
+  type BindAddress,
+  type BoundSocket,
+  type FileSystem,
+  filesOf,
+  type SocketFiles,
+  type Sockets,
+} from "./adapter/sockets.ts";
+export type { StreamFacts } from "./adapter/stream-facts.ts";
+export type { TlsHandshake } from "./adapter/tls-handshake.ts";
+export { type TlsMaterial, tlsConfigError } from "./adapter/tls-material.ts";
+export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./adapter/tls-settings.ts";
+export { makeTransport, type Transport } from "./adapter/transport.ts";
 export type {
   Address,
   ByteSink,

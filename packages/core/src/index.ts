@@ -10,6 +10,7 @@ export {
   RpcError,
 } from "./errors.ts";
 export { ServerAddress } from "./peer/address.ts";
+export type { Rejection } from "./peer/admission.ts";
 export type { AnyClient, AnyConnection, AnyServer } from "./peer/any.ts";
 export { Client, type ClientHealth } from "./peer/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
@@ -25,7 +26,6 @@ export type { ErrorContext } from "./peer/endpoint-core.ts";
 export type { CloseReason } from "./peer/link-owner.ts";
 export {
   type BroadcastOptions,
-  type Rejection,
   Server,
   type ServerInit,
   type ServerState,

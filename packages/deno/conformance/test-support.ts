@@ -1,12 +1,10 @@
 import type { AdapterSubject } from "../../../conformance/adapter/subject.ts";
-import { connect } from "../src/connect.ts";
-import { listen } from "../src/listen.ts";
+import { transport } from "../src/transport.ts";
 
 /** Deno's sockets, for the conformance suites. */
 export const denoAdapter: AdapterSubject = {
   name: "Deno",
-  connect,
-  listen,
+  ...transport,
   capabilities: {
     tcpResets: false,
     tlsResets: false,

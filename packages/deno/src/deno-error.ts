@@ -45,8 +45,3 @@ function codeOf(error: unknown): string {
 
 /** Deno's errors as the library's. */
 export const errors: SocketErrors = new SocketErrors(codeOf);
-
-/** Whether Deno has not been permitted to do it: no `--allow-net`, `--allow-read` or `--allow-write` that covers it. */
-export function isPermissionError(error: unknown): boolean {
-  return errors.codeOf(error) === ACCESS_DENIED;
-}

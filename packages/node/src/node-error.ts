@@ -10,8 +10,3 @@ function codeOf(error: unknown): string {
 
 /** Node's errors as the library's. */
 export const errors: SocketErrors = new SocketErrors(codeOf);
-
-/** Listener for the errors of a socket that is thrown away: what there is to report has been reported. */
-export function ignore(): void {
-  // Without a listener, an "error" event would end the process.
-}

@@ -1,69 +1,28 @@
-import { hash, pbkdf2 } from "node:crypto";
-import { deflateSync, inflateSync } from "node:zlib";
-import {
-  boundedInflate,
-  type InflateSync,
-  MAX_TIMER_MS,
-  plainBytes,
-  type Runtime,
-  type TimerHandle,
-  TurnEnd,
-} from "@netconduit/core/adapter";
-import { connect } from "./connect.ts";
-import { allocate } from "./large-memory.ts";
-import { listen } from "./listen.ts";
-import { hmacSha256, takeRandomBytes } from "./login-crypto.ts";
+import { hash, pbkdf2, randomFillSync } from "node:crypto";
+import { promisify } from "node:util";
+import * as zlib from "node:zlib";
+import { keepingLargeMemory, makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { transport } from "./transport.ts";
 
-/**
- * The hop is a microtask that sets a tick. A tick alone (60 ns) would come too early when a socket's callback sets it:
- * ticks then run before the microtasks, so the replies of `async` handlers would miss the write that is gathered here.
- * A tick set by a microtask runs once no microtask is left. `setImmediate` would wait for the other sockets' reads.
- */
-const turnEnd: TurnEnd = new TurnEnd((run) => {
-  const setTick = (): void => process.nextTick(run);
-  return () => queueMicrotask(setTick);
-});
-
-/** One call for each, instead of the stream that `createHash` makes. */
-const sha256 = (data: Uint8Array): Uint8Array => plainBytes(hash("sha256", data, "buffer"));
+const deriveKey = promisify(pbkdf2);
 
 /** Node.js as the core sees it. */
-export const nodeRuntime: Runtime = {
+export const nodeRuntime: Runtime = makeRuntime({
+  ...transport,
   name: "node",
-  now: () => performance.now(),
-  wallClock: () => Date.now(),
-  defer: turnEnd.defer,
-  setTimer(task, delayMs, keepAlive): TimerHandle {
-    const timer = setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
-    if (!keepAlive) timer.unref();
-    return timer;
-  },
-  clearTimer: (handle) => clearTimeout(handle as NodeJS.Timeout),
-  crypto: {
-    randomBytes: takeRandomBytes,
-    sha256,
-    hmacSha256: (key, data) => hmacSha256(key, data, sha256),
-    pbkdf2Sha256: (password, salt, iterations) =>
-      new Promise((resolve, reject) => {
-        pbkdf2(password, salt, iterations, 32, "sha256", (error, key) => {
-          if (error === null) resolve(plainBytes(key));
-          else reject(error);
-        });
-      }),
-  },
-  allocate,
+  globals: globalThis,
+  nextTick: process.nextTick,
+  unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
+  // One call for each, instead of the stream that `createHash` makes.
+  sha256: (data) => hash("sha256", data, "buffer"),
+  fillRandom: randomFillSync,
+  pbkdf2Sha256: (password, salt, iterations) => deriveKey(password, salt, iterations, 32, "sha256"),
+  zlib,
+  allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
   // A socket makes a Buffer of everything else, for each write: a thousand for a broadcast to a thousand clients.
   view: (bytes, start, end) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
-  deflate: (bytes) => plainBytes(deflateSync(bytes, { level: 6 })),
-  inflate: (bytes, maxBytes) => boundedInflate(inflateSync as InflateSync, bytes, maxBytes),
-  connect,
-  listen,
+  terminationSignals: ["SIGINT", "SIGTERM"],
+  onSignal: (signal, listener) => process.on(signal, listener),
+  offSignal: (signal, listener) => process.off(signal, listener),
   warn: (error) => process.emitWarning(error),
-  onTerminate(task) {
-    const listener = (signal: string): void => task(signal);
-    process.on("SIGINT", listener).on("SIGTERM", listener);
-    return () => {
-      process.off("SIGINT", listener).off("SIGTERM", listener);
-    };
-  },
-};
+});

@@ -1,52 +1,68 @@
 import type { Socket } from "node:net";
-import { SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
+import { SharedReadStream, SharedReads, type SocketOwner, type StreamFacts } from "@netconduit/core/adapter";
 import { errors } from "./node-error.ts";
 
-export const STREAM: unique symbol = Symbol("netconduit");
+const OWNER: unique symbol = Symbol("netconduit");
 
-/** A socket with its stream. The same five listeners serve all sockets: five closures each would take 400 bytes. */
-export type StreamedSocket = Socket & { readonly [STREAM]: SocketStream };
+/** A socket and who hears of its events. The same listeners serve all sockets: five closures each take 400 bytes. */
+type OwnedSocket = Socket & { readonly [OWNER]: SocketOwner };
 
-function onError(this: StreamedSocket, cause: Error): void {
-  this[STREAM].broke(cause);
+/** Of sockets that are nobody's. */
+export const nobody: SocketOwner = {};
+
+/** Gives `socket` an owner in place of the one that it has. */
+export function own(socket: Socket, owner: SocketOwner): void {
+  const isNew = !(OWNER in socket);
+  const owned = Object.assign(socket, { [OWNER]: owner });
+  // From the first moment, and never removed: an "error" event without a listener ends the process.
+  if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
 
-function onEnd(this: StreamedSocket): void {
-  this[STREAM].ended();
+/**
+ * Plaintext sockets read into memory that they share: elsewhere than on Windows the system has read into it by the time
+ * Node says so.
+ */
+export const sharedReads: SharedReads = new SharedReads(process.platform !== "win32", (socket) => {
+  const owner = (socket as OwnedSocket)[OWNER];
+  return owner instanceof SocketStream ? owner : null;
+});
+
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this[OWNER].received?.(chunk);
 }
 
-function onDrain(this: StreamedSocket): void {
-  this[STREAM].drained();
+function onDrain(this: OwnedSocket): void {
+  this[OWNER].drained?.();
 }
 
-function onClose(this: StreamedSocket): void {
-  this[STREAM].closed();
+function onEnd(this: OwnedSocket): void {
+  this[OWNER].ended?.();
 }
 
-function onData(this: StreamedSocket, chunk: Buffer): void {
-  this[STREAM].received(chunk);
+function onError(this: OwnedSocket, cause: Error): void {
+  this[OWNER].failed?.(cause, { answered: this.bytesRead > 0 });
+}
+
+function onClose(this: OwnedSocket): void {
+  this[OWNER].gone?.();
 }
 
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
-export class SocketStream extends SocketStreamBase {
+export class SocketStream extends SharedReadStream {
   readonly #socket: Socket;
   readonly #highWaterMark: number;
-  /** Data comes by the option `onread`, not by the "data" event. */
-  readonly #isFed: boolean;
-  #listening = false;
-  /** The next read goes where the sink wants it. */
-  #landing = false;
+  /** Data comes, by the option `onread` or the socket's "data" event, unless the socket is paused. */
+  #flows: boolean;
 
-  constructor(socket: Socket, facts: StreamFacts, options: { readonly isFed: boolean } = { isFed: false }) {
+  constructor(socket: Socket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    this.#isFed = options.isFed;
+    // Of the plaintext sockets, only those that read into shared memory have had an owner.
+    this.#flows = sharedReads.isPossible && facts.tls === null && OWNER in socket;
     // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
     this.#highWaterMark = Math.max(facts.highWaterMark, socket.writableHighWaterMark);
     socket.setNoDelay(true);
-    const own = Object.assign(socket, { [STREAM]: this });
-    // Attached from the first moment and never removed: an "error" event without a listener ends the process.
-    own.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
+    own(socket, this);
   }
 
   get queuedBytes(): number {
@@ -62,19 +78,16 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected startReading(): void {
-    if (this.#listening || this.#isFed) {
-      this.#socket.resume();
-      return;
-    }
-    this.#listening = true;
     // Node's Buffer goes on as it is, without a copy or a wrapper: a Buffer is a Uint8Array, and libuv hands each
     // one over for good. Whoever slices it uses `subarray`, which means the same on both.
-    this.#socket.on("data", onData as (chunk: Buffer) => void);
+    if (!this.#flows) this.#socket.on("data", onData as (chunk: Buffer) => void);
+    this.#flows = true;
+    this.#socket.resume();
   }
 
   // Before it is listened to, the socket is left alone: set flowing, it would throw its data away.
   protected stopReading(): void {
-    if (this.#listening || this.#isFed) this.#socket.pause();
+    if (this.#flows) this.#socket.pause();
   }
 
   protected shutDown(): void {
@@ -89,29 +102,13 @@ export class SocketStream extends SocketStreamBase {
     else this.#socket.destroy();
   }
 
-  /** The socket has read, by the option `onread`. */
-  hasRead(count: number, buffer: Uint8Array): void {
-    if (this.#landing) this.landed(count);
-    else this.received(buffer.subarray(0, count));
-  }
-
-  /** Where the next read goes: `shared`, or where the sink wants it; null: where the last one went. */
-  nextBuffer(shared: Uint8Array): Uint8Array | null {
-    const landing = this.landing();
-    const wasLanding = this.#landing;
-    this.#landing = landing !== null;
-    return landing ?? (wasLanding ? shared : null);
-  }
-
-  /** The socket's "error" event. */
-  broke(cause: Error): void {
+  override failed(cause: unknown): void {
     // After our own `destroy` only a failed reset comes here, and that is the one case without a "close" event.
     if (this.state === "destroyed") this.finish();
-    else this.failed(cause);
+    else super.failed(cause);
   }
 
-  /** The socket's "close" event. */
-  closed(): void {
+  gone(): void {
     if (this.state === "open") this.lost();
     this.finish();
   }

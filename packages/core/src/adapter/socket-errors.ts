@@ -174,3 +174,8 @@ function serverReason(code: number): string {
       return "the two sides could not agree";
   }
 }
+
+/** An error as a runtime might have made it, with a code. */
+export function codedError(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

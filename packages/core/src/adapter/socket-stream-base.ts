@@ -17,22 +17,23 @@ const settled: Promise<void> = Promise.resolve();
  * `drained`, `ended`, `failed` and `finish` are called as the socket's events come.
  */
 export abstract class SocketStreamBase implements ByteStream {
+  // What every read and write needs comes last: beside it stand the fields of the runtime's class.
   readonly #facts: StreamFacts;
   readonly #errors: SocketErrors;
-  #sink: ByteSink | null = null;
-  #state: State = "open";
-  /** `write` returned false and `drained()` has not been called since. */
-  #owesDrained = false;
-  #paused = false;
-  /** What arrived before `open`, or in spite of `pause`. */
-  #held: Uint8Array[] | null = null;
-  #silentEnd: SilentEnd | null;
   #error: Error | null = null;
   /** The stream is over; `closed` is called, or follows at once. */
   #over = false;
   #told = false;
   #closing: Promise<void> | null = null;
   #resolveClosing: (() => void) | null = null;
+  /** `write` returned false and `drained()` has not been called since. */
+  #owesDrained = false;
+  #silentEnd: SilentEnd | null;
+  #paused = false;
+  /** What arrived before `open`, or in spite of `pause`. */
+  #held: Uint8Array[] | null = null;
+  #sink: ByteSink | null = null;
+  #state: State = "open";
 
   constructor(facts: StreamFacts, errors: SocketErrors) {
     this.#facts = facts;

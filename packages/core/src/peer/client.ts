@@ -2,8 +2,7 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
-import { asError, ConduitError, cancelledError, ErrorCode } from "../errors.ts";
-import { STABLE_CONNECTION_MS } from "../limits.ts";
+import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   CallArguments,
@@ -30,6 +29,7 @@ import { FrameType } from "../wire/constants.ts";
 import { formatAddress } from "./address.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
+import { Dialling, endpointOf } from "./dialling.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
@@ -76,19 +76,11 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
   readonly #offline: OfflineQueue;
+  readonly #dialling: Dialling<Client<C>>;
   #link: Link<Client<C>> | null = null;
   #login: Login | null = null;
-  #connecting: Promise<void> | null = null;
-  #dialAbort: AbortController | null = null;
   #serverInfo: PeerInfo | null = null;
   #sessionToken: string | null = null;
-  /** Attempts since the last connection that lasted. */
-  #attempts = 0;
-  #loggedInAt = 0;
-  /** Ends the wait before the next attempt; set while a reconnect series runs. */
-  #series: { cancelled: boolean; wake: (() => void) | null } | null = null;
-  /** `disconnect()` was called after the last `connect()`: whatever ends now, nothing is dialled again. */
-  #leaving = false;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
   constructor(options: ClientOptions, runtime: Runtime) {
@@ -100,13 +92,18 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       role: "client",
       handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
       // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
-      phaseTimedOut: () => undefined,
+      phaseTimedOut: ignore,
       frameRefused: (link, error) => this.#frameRefused(link, error),
-      linkClosing: () => undefined,
+      linkClosing: ignore,
       linkClosed: (link, reason) => this.#linkClosed(link, reason),
     });
     this.#machine = new ConnectionStateMachine(runtime, (error) => this.core.hookFailed("onStateChange", error));
     this.#offline = new OfflineQueue(this.core.engine.wheel, config.sendQueueSize);
+    this.#dialling = new Dialling(this.core, config, {
+      open: (signal) => this.#dial(signal),
+      failed: (error, isLast) => this.#dialFailed(error, isLast),
+      opened: (again) => this.#runHooks(again),
+    });
   }
 
   get state(): ConnectionState {
@@ -147,7 +144,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       connected: this.isConnected,
       state: this.state,
       authenticated: this.isAuthenticated,
-      reconnectAttempts: this.isConnected ? 0 : this.#attempts,
+      reconnectAttempts: this.isConnected ? 0 : this.#dialling.attempts,
       serverInfo: this.#serverInfo,
       latency: this.#link?.heartbeat?.latency ?? null,
       pendingCalls: this.#link?.pendingCalls ?? 0,
@@ -210,17 +207,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * whatever a credentials callback throws.
    */
   connect(): Promise<void> {
-    if (this.isConnected) return Promise.resolve();
-    this.#leaving = false;
-    this.#attempts = 0;
-    this.#stopSeries();
-    const under = this.#dialAbort === null ? null : this.#connecting;
-    if (under !== null && this.#dialAbort?.signal.aborted !== true) return under;
-    const connecting = this.#dial(false, under).finally(() => {
-      if (this.#connecting === connecting) this.#connecting = null;
-    });
-    this.#connecting = connecting;
-    return connecting;
+    return this.isConnected ? Promise.resolve() : this.#dialling.connect();
   }
 
   /**
@@ -228,11 +215,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
    */
   async disconnect(reason = "Closed by the client"): Promise<void> {
-    this.#leaving = true;
-    this.#stopSeries();
-    const dialling = this.#dialAbort === null ? null : this.#connecting;
-    this.#dialAbort?.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
-    this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
+    const dialling = this.#dialling.callOff(calledOff());
+    this.#offline.rejectAll(calledOff());
     const link = this.#link;
     if (link !== null) {
       await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
@@ -342,56 +326,29 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   // --- dialling -----------------------------------------------------------------------------------------------------
 
-  /**
-   * Dials, logs in, runs the hooks.
-   * @param again the client does it by itself
-   * @param calledOff a dial that `disconnect()` has called off, and that ends first
-   */
-  async #dial(again: boolean, calledOff: Promise<void> | null): Promise<void> {
-    const { config } = this;
-    const abort = new AbortController();
-    this.#dialAbort = abort;
-    const { connectTimeoutMs } = config;
-    const where = this.#target();
-    const timer = this.#runtime.setTimer(
-      () => {
-        const message = `No usable connection to ${describe(where)} within connectTimeoutMs ${connectTimeoutMs}`;
-        abort.abort(new ConduitError(ErrorCode.CONNECT_TIMEOUT, message));
-      },
-      connectTimeoutMs,
-      true,
-    );
-    try {
-      if (calledOff !== null) {
-        await calledOff.then(noResult, noResult);
-        abort.signal.throwIfAborted();
-      }
-      // A connection that is being closed is not dialled over.
-      if (this.#link !== null) {
-        const link = this.#link;
-        const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
-        await unlessAborted(() => link.close(reason), abort.signal);
-      }
-      abort.signal.throwIfAborted();
-      this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
-      await this.#open(where, abort.signal);
-      abort.signal.throwIfAborted();
-    } catch (error) {
-      const failure = abort.signal.aborted ? (abort.signal.reason as Error) : error;
-      const link = this.#link;
-      if (link !== null && !link.isOver) link.destroy(toConduitError(failure));
-      this.#link = null;
-      if (this.#machine.allows("fail")) {
-        const { code, message } = toConduitError(failure);
-        this.#machine.transition("fail", { code, message });
-      }
-      // Nothing will try again by itself, so nothing that waits will ever be sent.
-      if (this.#series === null) this.#offline.rejectAll(toConduitError(failure));
-      throw failure;
-    } finally {
-      this.#runtime.clearTimer(timer);
-      if (this.#dialAbort === abort) this.#dialAbort = null;
+  async #dial(signal: AbortSignal): Promise<void> {
+    const link = this.#link;
+    // A connection that is being closed is not dialled over.
+    if (link !== null) {
+      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
+      await unlessAborted(() => link.close(reason), signal);
     }
+    signal.throwIfAborted();
+    this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
+    await this.#open(this.#target(), signal);
+  }
+
+  #dialFailed(error: ConduitError, isLast: boolean): void {
+    const link = this.#link;
+    if (link !== null && !link.isOver) link.destroy(error);
+    this.#link = null;
+    const { code, message } = error;
+    if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
+    // Nothing will try again by itself, so nothing that waits will ever be sent.
+    if (isLast) this.#offline.rejectAll(error);
+  }
+
+  async #runHooks(again: boolean): Promise<void> {
     await this.#connectHooks.run((error) => this.core.hookFailed("onConnect", error), this);
     if (again) await this.#reconnectHooks.run((error) => this.core.hookFailed("onReconnect", error), this);
   }
@@ -457,10 +414,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       this.#serverInfo = step.server;
       this.#sessionToken = step.sessionToken;
       link.authenticated(step.server, step.extensions);
-      // From here on a lost connection begins a series of its own.
-      this.#dialAbort = null;
-      this.#series = null;
-      this.#loggedInAt = this.#runtime.now();
+      this.#dialling.loggedIn();
       this.#offline.sendAll(link);
       link.activate();
       login.resolve();
@@ -480,83 +434,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       return;
     }
     if (!link.isAuthenticated) return;
-    // Set before the hooks run: what they send is queued already.
-    const series = this.#comesBack(reason) ? { cancelled: false, wake: null } : null;
-    if (series !== null) this.#series = series;
-    const hooks = this.#disconnectHooks.run((error) => this.core.hookFailed("onDisconnect", error), this, reason);
-    if (series === null) return;
-    // A connection that ends soon after its login counts as one more failed attempt of the same series.
-    if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
-    void hooks.then(() => this.#reconnect(series));
-  }
-
-  /** Whether the end of a connection for this reason begins a series of attempts to reconnect. */
-  #comesBack(reason: CloseReason): boolean {
-    if (!this.config.reconnect.enabled || !reason.reconnect || this.#leaving) return false;
-    // A dial that is under way, by connect() or by a series, is the next attempt already.
-    return this.#series === null && this.#dialAbort === null;
-  }
-
-  async #reconnect(series: { cancelled: boolean; wake: (() => void) | null }): Promise<void> {
-    const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.config.reconnect;
-    let lastError: unknown;
-    while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
-      const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
-      // Full jitter: clients that lost the same server spread evenly over the whole delay.
-      await this.#pause(series, jitter ? Math.random() * bound : bound);
-      if (series.cancelled) return;
-      this.#attempts += 1;
-      const dial = this.#dial(true, null);
-      this.#connecting = dial;
-      try {
-        await dial;
-        return;
-      } catch (error) {
-        lastError = error;
-        this.core.report(error, { stage: "reconnect" });
-        if (endsReconnecting(error) && typeof this.config.password !== "function") break;
-      } finally {
-        if (this.#connecting === dial) this.#connecting = null;
-      }
-    }
-    if (series.cancelled) return;
-    this.#endSeries(series);
-    const message = `Gave up reconnecting after ${this.#attempts} attempts`;
-    const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause: lastError });
-    this.#offline.rejectAll(error);
-    this.core.report(error, { stage: "reconnect" });
-  }
-
-  #pause(series: { wake: (() => void) | null }, delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      // Keeps the process running: a client that waits to reconnect is at work.
-      const timer = this.#runtime.setTimer(() => series.wake?.(), delayMs, true);
-      series.wake = () => {
-        this.#runtime.clearTimer(timer);
-        series.wake = null;
-        resolve();
-      };
-    });
-  }
-
-  #endSeries(series: object): void {
-    if (this.#series === series) this.#series = null;
-  }
-
-  #stopSeries(): void {
-    const series = this.#series;
-    if (series === null) return;
-    this.#series = null;
-    series.cancelled = true;
-    series.wake?.();
+    const onError = (error: unknown): void => this.core.hookFailed("onDisconnect", error);
+    this.#dialling.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
   }
 
   // --- while there is no connection ---------------------------------------------------------------------------------
 
   #mustQueue(name: string): void {
-    const closing = this.#link?.closeReason ?? null;
-    const returning =
-      this.#series !== null || this.#dialAbort !== null || (closing !== null && this.#comesBack(closing));
+    const returning = this.#dialling.isReturning(this.#link?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && returning) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
   }
@@ -596,17 +481,11 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   }
 }
 
-const noResult = (): void => undefined;
+/** One for all clients. */
+const ignore = (): void => undefined;
 
-function describe(target: ConnectTarget): string {
-  return (
-    target.path ?? (target.host.includes(":") ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`)
-  );
-}
-
-function toConduitError(error: unknown): ConduitError {
-  if (error instanceof ConduitError) return error;
-  return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
+function calledOff(): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
 
 /** What `work` comes to, or a rejection with the signal's reason if that fires first. */
@@ -618,16 +497,6 @@ function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<
       .then(resolve, reject)
       .finally(() => signal.removeEventListener("abort", onAbort));
   });
-}
-
-/** The same attempt would fail the same way, however often it is made. */
-function endsReconnecting(error: unknown): boolean {
-  if (!(error instanceof ConduitError)) return false;
-  return (
-    error.code === ErrorCode.AUTH_FAILED ||
-    error.code === ErrorCode.PASSWORD_HASH_REFUSED ||
-    error.code === ErrorCode.SERVER_NOT_TRUSTED
-  );
 }
 
 function notNetconduit(error: ConduitError): ConduitError {

@@ -1,7 +1,10 @@
+/** Of all lists that hold none. */
+const NONE: readonly never[] = [];
+
 /** A list of hooks of one kind. Each may be asynchronous; one that fails is reported and does not stop the others. */
 export class HookList<Args extends readonly unknown[]> {
   /** Boxed, so that a function added twice is two hooks, each with its own remover. */
-  #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = [];
+  #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = NONE;
 
   get isEmpty(): boolean {
     return this.#hooks.length === 0;

@@ -7,7 +7,7 @@ import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, type RawPeer, RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
-import type { Rejection } from "./server.ts";
+import type { Rejection } from "./admission.ts";
 
 async function bench(options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();

@@ -34,7 +34,8 @@ class Entry extends TimerEntry {
 export class OfflineQueue {
   readonly #wheel: TimerWheel;
   readonly #maxItems: number;
-  readonly #entries = new Set<Entry>();
+  /** Made when first needed: most clients wait for nothing. */
+  #entries: Set<Entry> | null = null;
 
   constructor(wheel: TimerWheel, maxItems: number) {
     this.#wheel = wheel;
@@ -43,22 +44,24 @@ export class OfflineQueue {
 
   /** @returns whether there is room for more. @throws ConduitError SEND_QUEUE_FULL. */
   add(item: OfflineItem): boolean {
-    if (this.#entries.size >= this.#maxItems) {
-      const message = `Cannot send '${item.name}': ${this.#entries.size} items wait for a connection (sendQueueSize ${this.#maxItems})`;
+    this.#entries ??= new Set();
+    const entries = this.#entries;
+    if (entries.size >= this.#maxItems) {
+      const message = `Cannot send '${item.name}': ${entries.size} items wait for a connection (sendQueueSize ${this.#maxItems})`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
-    const entry = new Entry(item, this.#entries);
-    this.#entries.add(entry);
+    const entry = new Entry(item, entries);
+    entries.add(entry);
     if (item.timeoutMs > 0) this.#wheel.schedule(entry, item.timeoutMs);
-    return this.#entries.size < this.#maxItems * HIGH_WATER_RATIO;
+    return entries.size < this.#maxItems * HIGH_WATER_RATIO;
   }
 
   /** Takes one back; whether it was still there. */
   remove(item: OfflineItem): boolean {
-    for (const entry of this.#entries) {
+    for (const entry of this.#entries ?? []) {
       if (entry.item !== item) continue;
       this.#wheel.cancel(entry);
-      return this.#entries.delete(entry);
+      return this.#entries?.delete(entry) === true;
     }
     return false;
   }
@@ -78,6 +81,7 @@ export class OfflineQueue {
   }
 
   #take(each: (item: OfflineItem) => void): void {
+    if (this.#entries === null) return;
     const entries = [...this.#entries];
     this.#entries.clear();
     for (const entry of entries) {

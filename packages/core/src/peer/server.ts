@@ -9,12 +9,11 @@ import type { HandlerContext } from "../rpc/call-context.ts";
 import type { Contract, MessageInput, MessageOutput, MessageType, OpenMessageType } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
-import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ConnectionStateMachine } from "../session/connection-state.ts";
 import { infoPayload, type PeerInfo, samePeerInfo } from "../session/peer-info.ts";
-import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
+import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
 import { Connection, type Session } from "./connection.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
@@ -35,15 +34,6 @@ export interface BroadcastOptions<C extends Contract, D extends object> {
   readonly include?: string | Iterable<string> | undefined;
   /** If given, only connections it returns true for. */
   readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
-}
-
-/** A connection that was not let in. */
-export interface Rejection {
-  /** `host:port` of the peer. */
-  readonly remoteAddress: string;
-  /** `AUTH_FAILED`, `SERVER_FULL`, `AUTH_TIMEOUT`, `PASSWORD_HASH_REFUSED`, `SERVER_STOPPING`, … */
-  readonly code: number;
-  readonly message: string;
 }
 
 /** A client that does not read as fast as it is sent to. */
@@ -79,14 +69,6 @@ export interface StopOptions {
   readonly drainMs?: number | undefined;
 }
 
-interface Login {
-  readonly handshake: ServerHandshake;
-  /** Monotonic milliseconds. */
-  readonly acceptedAt: number;
-  readonly throttleKey: string;
-  readonly remoteAddress: string;
-}
-
 type OnHandler<D, Face> = (client: Face, data: D, context: HandlerContext<Face>) => Awaitable<unknown>;
 
 /**
@@ -105,8 +87,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #runtime: Runtime;
   readonly #connectionData: () => D;
   readonly #connections = new Map<string, Connection<C, D>>();
-  readonly #links = new Map<Link<Connection<C, D>>, Login | Connection<C, D>>();
-  readonly #throttle = new AuthThrottle();
+  readonly #links = new Map<Link<Connection<C, D>>, Connection<C, D>>();
+  readonly #admission: Admission<Connection<C, D>>;
   readonly #startupHooks = new HookList<[server: this]>();
   readonly #listeningHooks = new HookList<[server: this]>();
   readonly #shutdown = new HookList<[server: this]>();
@@ -116,7 +98,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
   readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #ending = new Set<Promise<void>>();
-  #authenticator: ServerAuthenticator | null = null;
   #listener: Listener | null = null;
   /** The start under way, which a second `start` joins. */
   #startup: Promise<boolean> | null = null;
@@ -125,17 +106,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Identifies the start that is under way; null: none is. */
   #starting: object | null = null;
   #whenStopped: (() => void)[] = [];
-  /** Links that have not logged in, oldest first. */
-  readonly #pendingLogins = new Set<Link<Connection<C, D>>>();
-  /** By address: settles when the last login attempt that is being judged has been. */
-  readonly #judging = new Map<string, Promise<void>>();
   readonly #stateListenerFailed = (error: unknown): void => this.core.hookFailed("onStateChange", error);
   /** What the last client said of itself: those of one program say the same, and share it. */
   #lastInfo: PeerInfo | null = null;
   #accepted = 0;
   #loggedIn = 0;
-  #authFailures = 0;
-  #rejections = 0;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
   constructor(options: ServerInit<D>, runtime: Runtime) {
@@ -149,11 +124,20 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#runtime = runtime;
     this.#owner = this.core.linkOwner({
       role: "server",
-      handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
+      handshakeFrame: (link, type, payload) => this.#admission.handshakeFrame(link, type, payload),
       phaseTimedOut: (link) => this.#phaseTimedOut(link),
       frameRefused: (link, error) => this.#frameRefused(link, error),
       linkClosing: (link) => this.#linkClosing(link),
       linkClosed: (link, reason) => this.#linkClosed(link, reason),
+    });
+    this.#admission = new Admission({
+      runtime,
+      wheel: this.core.wheel,
+      config,
+      refusal: () => this.#refusal(),
+      admit: (link, step, acceptedAt) => this.#admit(link, step, acceptedAt),
+      rejected: (rejection) =>
+        this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection),
     });
     this.#connectionData = connectionData ?? (() => ({}) as D);
   }
@@ -190,8 +174,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return {
       accepted: this.#accepted,
       loggedIn: this.#loggedIn,
-      authFailures: this.#authFailures,
-      rejected: this.#rejections,
+      authFailures: this.#admission.authFailures,
+      rejected: this.#admission.rejections,
     };
   }
 
@@ -287,9 +271,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const start = {};
     this.#starting = start;
     try {
-      const { password, allowPasswordHash, scramIterations: iterations } = this.config;
-      const { crypto } = this.#runtime;
-      this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+      await this.#admission.prepare();
       await this.#startupHooks.runStrict(this);
       if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;
@@ -393,22 +375,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const deadline = withDeadline(this.#runtime, drainMs);
     this.#hurry = deadline.shorten;
     const listening = this.#listener?.close();
-    for (const [link, owner] of this.#links) {
-      if (!(owner instanceof Connection)) this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    for (const link of this.#admission.links) {
+      this.#admission.refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
     }
     await deadline.race(this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this));
-    const links = [...this.#links.keys()];
+    const links = this.#allLinks();
     for (const link of links) link.intake.drain();
     await deadline.race(Promise.all(links.map((link) => link.intake.idle())));
     deadline.cancel();
     const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
-    await Promise.all([...this.#links.keys()].map((link) => link.close(reason)));
+    await Promise.all(this.#allLinks().map((link) => link.close(reason)));
     await listening;
     this.#listener = null;
     const hooks = withDeadline(this.#runtime, Math.max(drainMs, 1));
     this.#hurry = hooks.shorten;
     await hooks.race(Promise.all(this.#ending));
     hooks.cancel();
+  }
+
+  #allLinks(): Link<Connection<C, D>>[] {
+    return [...this.#admission.links, ...this.#links.keys()];
   }
 
   /** Stops the server at the end of an `await using` block. */
@@ -441,10 +427,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     writer.gather();
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
-    for (const [link, owner] of this.#links) {
+    for (const [link, connection] of this.#links) {
       if (!link.isOpen) continue;
-      // Who is open has logged in.
-      const connection = owner as Connection<C, D>;
       if (exclude?.has(connection.id) || (include !== null && !include.has(connection.id))) continue;
       if (where !== undefined && !where(connection)) continue;
       if (link.sendShared(frame)) reached += 1;
@@ -471,147 +455,39 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #accept(stream: ByteStream): void {
     this.#accepted += 1;
-    const remoteAddress = formatAddress(stream.remote);
     if (this.#state !== "running") {
-      const code = ErrorCode.SERVER_STOPPING;
-      const message = "The server is stopping";
-      stream.destroy(new ConduitError(code, message));
-      this.#noteRejection({ remoteAddress, code, message });
+      this.#admission.turnAway(stream);
       return;
     }
-    if (this.#pendingLogins.size >= this.config.maxPendingLogins) this.#dropOldestLogin();
     const machine = new ConnectionStateMachine(this.#runtime, this.#stateListenerFailed);
-    machine.transition("accepted", { message: `Accepted from ${remoteAddress}` });
-    const link = new Link<Connection<C, D>>(this.#owner, stream, machine);
-    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
-    const acceptedAt = this.#runtime.now();
-    this.#links.set(link, { handshake, throttleKey: throttleKey(stream.remote), remoteAddress, acceptedAt });
-    this.#pendingLogins.add(link);
-    link.start(this.config.authTimeoutMs);
+    machine.transition("accepted", { message: `Accepted from ${formatAddress(stream.remote)}` });
+    this.#admission.begin(new Link<Connection<C, D>>(this.#owner, stream, machine));
   }
 
-  async #handshakeFrame(
-    link: Link<Connection<C, D>>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void> {
-    const login = this.#links.get(link);
-    if (login === undefined || login instanceof Connection) return;
-    if (type === FrameType.AUTH_REQUEST && this.#refusedForRoom(link)) return;
-    const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
-    if (step === null || link.isOver || link.state !== "authenticating") return;
-    if (step.kind === "challenge") {
-      link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
-    } else if (step.kind === "refused") {
-      this.#refuse(link, step.code, step.reason, step.payload);
-    } else if (!this.#refusedForRoom(link)) {
-      // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
-      this.#throttle.succeeded(login.throttleKey);
-      this.#admit(link, step);
-    }
-  }
-
-  /**
-   * Judges one step of a login, after what its address has to wait for its failures. Attempts of one address are judged
-   * one after the other, so that many at once don't get round the wait; while one waits, others may go ahead.
-   * @returns null if the link is over, or was refused because the wait is longer than a login may take.
-   */
-  async #judged(
-    link: Link<Connection<C, D>>,
-    { throttleKey: key }: Login,
-    judge: () => Promise<ServerStep>,
-  ): Promise<ServerStep | null> {
-    const patienceEndsAt = this.#runtime.now() + this.config.authTimeoutMs / 2;
-    for (;;) {
-      const before = this.#judging.get(key);
-      let done: () => void = () => undefined;
-      const turn = new Promise<void>((resolve) => {
-        done = resolve;
-      });
-      this.#judging.set(key, turn);
-      try {
-        if (before !== undefined) await before;
-        if (link.isOver || link.state !== "authenticating") return null;
-        const waitMs = this.#throttle.delayMs(key, this.#runtime.now());
-        if (waitMs === 0) {
-          const step = await judge();
-          if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
-            this.#authFailures += 1;
-            this.#throttle.failed(key, this.#runtime.now());
-          }
-          return step;
-        }
-        if (this.#runtime.now() + waitMs > patienceEndsAt) {
-          this.#refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
-          return null;
-        }
-        done();
-        await sleep(this.core.wheel, waitMs);
-      } finally {
-        done();
-        if (this.#judging.get(key) === turn) this.#judging.delete(key);
-      }
-    }
-  }
-
-  /** Makes room for a new login. Whoever logs in at once is not the oldest; whoever just holds a place is. */
-  #dropOldestLogin(): void {
-    for (const link of this.#pendingLogins) {
-      const message = `${this.#pendingLogins.size} newer logins are under way`;
-      this.#noteRejection({ remoteAddress: formatAddress(link.stream.remote), code: ErrorCode.SERVER_FULL, message });
-      link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
-      return;
-    }
-  }
-
-  #refusedForRoom(link: Link<Connection<C, D>>): boolean {
-    if (this.#state !== "running") {
-      this.#refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
-      return true;
-    }
+  #refusal(): { code: number; message: string } | null {
+    if (this.#state !== "running") return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.config;
-    if (this.#connections.size < maxConnections) return false;
-    this.#refuse(link, ErrorCode.SERVER_FULL, `Server full: ${maxConnections} clients are connected`);
-    return true;
+    if (this.#connections.size < maxConnections) return null;
+    return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
-  /** Tells the peer why, and ends the connection. */
-  #refuse(
-    link: Link<Connection<C, D>>,
-    code: number,
-    message: string,
-    payload: Record<string, unknown> = { reason: message, code },
-  ): void {
-    if (link.isOver || link.state !== "authenticating") return;
-    link.sendPayload(FrameType.AUTH_FAILURE, payload);
-    this.#noteRejection({ remoteAddress: formatAddress(link.stream.remote), code, message });
-    // Not awaited by the handshake: the peer may take its time to close.
-    void link.close({ code, message, reconnect: true });
-  }
-
-  #noteRejection(rejection: Rejection): void {
-    this.#rejections += 1;
-    this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection);
-  }
-
-  #admit(link: Link<Connection<C, D>>, step: ServerStep & { kind: "accepted" }): void {
+  #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
     const { crypto } = this.#runtime;
     const session: Session = {
       token: hex(crypto.randomBytes(32)),
       createdAt: this.#runtime.wallClock(),
       method: step.method,
     };
-    const login = this.#links.get(link) as Login;
     let data: D;
     try {
       data = this.#connectionData();
     } catch (error) {
       this.core.hookFailed("connectionData", error);
-      this.#refuse(link, ErrorCode.INTERNAL, "Internal server error");
+      this.#admission.refuse(link, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
     const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), session, data);
-    this.#pendingLogins.delete(link);
+    this.#admission.leave(link);
     this.#loggedIn += 1;
     this.#links.set(link, connection);
     this.#connections.set(connection.id, connection);
@@ -632,7 +508,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.activate();
       return;
     }
-    const elapsedMs = this.#runtime.now() - login.acceptedAt;
+    const elapsedMs = this.#runtime.now() - acceptedAt;
     link.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect
       .run((error) => {
@@ -654,36 +530,34 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
     } else {
       const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
-      this.#refuse(link, ErrorCode.AUTH_TIMEOUT, message);
+      this.#admission.refuse(link, ErrorCode.AUTH_TIMEOUT, message);
     }
   }
 
   #frameRefused(link: Link<Connection<C, D>>, error: ConduitError): void {
-    const owner = this.#links.get(link);
+    const client = this.#links.get(link);
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);
-    if (!link.isAuthenticated) this.#noteRejection({ remoteAddress, code: error.code, message: error.message });
-    this.core.report(error, { stage, remoteAddress, ...(owner instanceof Connection ? { client: owner } : {}) });
+    if (!link.isAuthenticated) this.#admission.rejected(link.stream, error.code, error.message);
+    this.core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
   }
 
   /** A client that is leaving takes no slot, and nobody should send to it any more. */
   #linkClosing(link: Link<Connection<C, D>>): void {
-    const owner = this.#links.get(link);
-    if (owner instanceof Connection) this.#connections.delete(owner.id);
+    const connection = this.#links.get(link);
+    if (connection !== undefined) this.#connections.delete(connection.id);
   }
 
   #linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {
-    const owner = this.#links.get(link);
+    this.#admission.leave(link);
+    const connection = this.#links.get(link);
+    if (connection === undefined) return;
     this.#links.delete(link);
-    if (!(owner instanceof Connection)) {
-      this.#pendingLogins.delete(link);
-      return;
-    }
-    this.#connections.delete(owner.id);
+    this.#connections.delete(connection.id);
     if (this.#disconnect.isEmpty) return;
-    const run = (): Promise<void> =>
-      this.#disconnect.run((error) => this.core.hookFailed("onClientDisconnect", error, owner), owner, reason);
-    const before = this.#hooksRunning.get(owner);
+    const onError = (error: unknown): void => this.core.hookFailed("onClientDisconnect", error, connection);
+    const run = (): Promise<void> => this.#disconnect.run(onError, connection, reason);
+    const before = this.#hooksRunning.get(connection);
     const done = before === undefined ? run() : before.then(run);
     this.#ending.add(done);
     void done.then(() => this.#ending.delete(done));

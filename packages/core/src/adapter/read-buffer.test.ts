@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ReadBuffer } from "../src/read-buffer.ts";
+import { ReadBuffer } from "./read-buffer.ts";
 
 test("what was read stands until the next read", () => {
   const buffer = new ReadBuffer(65_536);

@@ -1,24 +1,37 @@
-import { SocketStreamBase, type StreamFacts, WriteQueue } from "@netconduit/core/adapter";
-import { errors } from "./bun-error.ts";
-import type { EventSocket, SocketEvents } from "./socket-events.ts";
+import { WriteQueue } from "../bytes/write-queue.ts";
+import type { SocketErrors } from "./socket-errors.ts";
+import { SocketStreamBase } from "./socket-stream-base.ts";
+import type { StreamFacts } from "./stream-facts.ts";
 
-/** A connected socket (TLS: handshake done) with `allowHalfOpen` as a byte stream. */
-export class SocketStream extends SocketStreamBase implements SocketEvents {
-  readonly #socket: EventSocket;
-  /** What the socket has not taken: Bun keeps none of it. */
+/** A socket that takes what it can of a write, and leaves the rest to whoever writes. */
+export interface PartialWriteSocket {
+  /** @returns how many bytes it took; negative: it is closed, and its owner is about to hear of it */
+  write(bytes: Uint8Array<ArrayBuffer>): number;
+  pause(): void;
+  resume(): void;
+  /** Sends FIN, and goes on reading. */
+  shutdown(): void;
+}
+
+/**
+ * A stream on a {@link PartialWriteSocket} that does not end by itself when its peer does (`allowHalfOpen`). The
+ * socket's events come to it as to every {@link SocketOwner}.
+ */
+export class PartialWriteStream<S extends PartialWriteSocket> extends SocketStreamBase {
+  readonly #socket: S;
+  readonly #discardSocket: (socket: S, mayFlush: boolean) => void;
+  /** What the socket has not taken. */
   readonly #queue: WriteQueue;
-  /** Our FIN is sent. */
   #finSent = false;
-  /** Bun has closed the socket. */
+  /** The socket is closed. */
   #gone = false;
 
-  /** Takes the socket over: from now on its events come here. */
-  constructor(socket: EventSocket, facts: StreamFacts) {
+  /** @param discard closes the socket; unless it may flush, the peer must not take that for an orderly end */
+  constructor(socket: S, facts: StreamFacts, errors: SocketErrors, discard: (socket: S, mayFlush: boolean) => void) {
     super(facts, errors);
-    this.#queue = new WriteQueue(facts.highWaterMark);
     this.#socket = socket;
-    socket.data = this;
-    if (facts.local.kind === "tcp") socket.setNoDelay(true);
+    this.#discardSocket = discard;
+    this.#queue = new WriteQueue(facts.highWaterMark);
   }
 
   get queuedBytes(): number {
@@ -32,14 +45,13 @@ export class SocketStream extends SocketStreamBase implements SocketEvents {
     if (queue.isEmpty && bytes.length > 0) {
       const taken = this.#socket.write(bytes as Uint8Array<ArrayBuffer>);
       if (taken === bytes.length) return true;
-      // Negative: the socket is closed, and `gone` is about to say so.
       if (taken > 0) rest = bytes.subarray(taken);
     }
     queue.push(rest);
     return queue.isFull ? this.mustWait() : true;
   }
 
-  writable(): void {
+  override drained(): void {
     const queue = this.#queue;
     for (let next = queue.peek(); next !== null; next = queue.peek()) {
       const taken = this.#socket.write(next as Uint8Array<ArrayBuffer>);
@@ -47,10 +59,11 @@ export class SocketStream extends SocketStreamBase implements SocketEvents {
       if (taken < next.length) return;
     }
     if (this.state === "ending") this.shutDown();
-    else this.drained();
+    else super.drained();
   }
 
-  gone(cause: Error | undefined): void {
+  /** The socket is closed, perhaps while a method of it is still running. */
+  gone(cause?: unknown): void {
     this.#gone = true;
     if (cause !== undefined) this.failed(cause);
     else if (this.state !== "destroyed") this.#closed();
@@ -69,14 +82,12 @@ export class SocketStream extends SocketStreamBase implements SocketEvents {
   protected shutDown(): void {
     if (this.#finSent || !this.#queue.isEmpty) return;
     this.#finSent = true;
-    // Not `end`: that closes the socket at once, and what the peer still sends makes the system discard our bytes.
     this.#socket.shutdown();
   }
 
   protected discard(reset: boolean): void {
-    // `close` would wait on TLS for a peer that does not read.
-    if (reset || !this.#queue.isEmpty) this.#socket.terminate();
-    else this.#socket.close();
+    // To flush would be to wait, with TLS, for a peer that does not read.
+    this.#discardSocket(this.#socket, !reset && this.#queue.isEmpty);
     this.#queue.clear();
     this.finish();
   }

@@ -1,13 +1,26 @@
-import { type Ends, SocketStreamBase, type StreamFacts, tcpAddress, WriteQueue } from "@netconduit/core/adapter";
-import { errors } from "./deno-error.ts";
+import { WriteQueue } from "../bytes/write-queue.ts";
 import { ReadBuffer } from "./read-buffer.ts";
+import type { SocketErrors } from "./socket-errors.ts";
+import { SocketStreamBase } from "./socket-stream-base.ts";
+import type { StreamFacts } from "./stream-facts.ts";
+
+/** A socket whose reads and writes are promises, one of each at a time. */
+export interface AwaitedSocket {
+  /** Resolves to how many bytes it read, or to null: the peer has ended. */
+  read(into: Uint8Array): Promise<number | null>;
+  /** Resolves to how many bytes it took. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Sends FIN. */
+  closeWrite(): Promise<void>;
+}
 
 /**
- * A connected `Deno.Conn` (TLS: handshake done) as a byte stream: a loop that reads, and one that writes while there is
- * something to write.
+ * A stream on an {@link AwaitedSocket}: a loop that reads, and one that writes while there is something to write. It
+ * never resets: the peer sees an ordinary end, or a reset when data of its own was still unread here.
  */
-export class SocketStream extends SocketStreamBase {
-  readonly #conn: Deno.Conn;
+export class AwaitedSocketStream<S extends AwaitedSocket> extends SocketStreamBase {
+  readonly #socket: S;
+  readonly #discardSocket: (socket: S) => void;
   readonly #queue: WriteQueue;
   readonly #buffer: ReadBuffer;
   #reading = false;
@@ -15,9 +28,11 @@ export class SocketStream extends SocketStreamBase {
   #peerEnded = false;
   #finSent = false;
 
-  constructor(conn: Deno.Conn, facts: StreamFacts) {
+  /** @param discard closes the socket, which may be closed already */
+  constructor(socket: S, facts: StreamFacts, errors: SocketErrors, discard: (socket: S) => void) {
     super(facts, errors);
-    this.#conn = conn;
+    this.#socket = socket;
+    this.#discardSocket = discard;
     this.#queue = new WriteQueue(facts.highWaterMark);
     this.#buffer = new ReadBuffer(facts.highWaterMark);
   }
@@ -45,11 +60,9 @@ export class SocketStream extends SocketStreamBase {
     if (!this.#writing) void this.#writeAll();
   }
 
-  // Deno cannot send a reset: it has no SO_LINGER. The peer sees an ordinary end, or a reset when data of its own was
-  // still unread here.
   protected discard(): void {
     this.#queue.clear();
-    closeQuietly(this.#conn);
+    this.#discardSocket(this.#socket);
     this.finish();
   }
 
@@ -59,8 +72,8 @@ export class SocketStream extends SocketStreamBase {
     try {
       await null;
       while (!this.paused && !this.#peerEnded && this.state !== "destroyed") {
-        const landing = this.landing() as Uint8Array<ArrayBuffer> | null;
-        const count = await this.#conn.read(landing ?? this.#buffer.room());
+        const landing = this.landing();
+        const count = await this.#socket.read(landing ?? this.#buffer.room());
         if (count === null) this.#ended();
         else if (landing !== null) this.landed(count);
         else this.received(this.#buffer.take(count));
@@ -78,13 +91,13 @@ export class SocketStream extends SocketStreamBase {
     const queue = this.#queue;
     try {
       for (let chunk = queue.peek(); chunk !== null; chunk = queue.peek()) {
-        const taken = await this.#conn.write(chunk);
+        const taken = await this.#socket.write(chunk);
         if (this.state === "destroyed") return;
         queue.consume(taken);
         if (queue.isEmpty) this.drained();
       }
       if (this.state !== "ending" || this.#finSent) return;
-      await this.#conn.closeWrite();
+      await this.#socket.closeWrite();
       this.#finSent = true;
       if (this.#peerEnded) this.#bothEnded();
     } catch (cause) {
@@ -101,25 +114,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   #bothEnded(): void {
-    closeQuietly(this.#conn);
+    this.#discardSocket(this.#socket);
     this.finish();
-  }
-}
-
-/** Both ends of a TCP (or TLS) connection; null for a Unix socket's. */
-export function endsOf({ localAddr, remoteAddr }: Deno.Conn): Ends | null {
-  if (!("hostname" in localAddr && "hostname" in remoteAddr)) return null;
-  return {
-    local: tcpAddress(localAddr.hostname, localAddr.port),
-    remote: tcpAddress(remoteAddr.hostname, remoteAddr.port),
-  };
-}
-
-/** Closes a connection that Deno may have closed already. */
-export function closeQuietly(conn: Deno.Conn): void {
-  try {
-    conn.close();
-  } catch {
-    // It had: just as well.
   }
 }

@@ -1,0 +1,237 @@
+import { describe, expect, test } from "vitest";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ErrorCode } from "../errors.ts";
+import type { ListenTarget } from "../runtime.ts";
+import { FakeSocket, type FakeSocketStream, FakeSockets, listenTarget } from "../test-support/fake-sockets.ts";
+import { coded } from "../test-support/socket-pairs.ts";
+import { Acceptor } from "./acceptor.ts";
+
+function accepting(given: Partial<ListenTarget> = {}) {
+  const sockets = new FakeSockets();
+  const streams: FakeSocketStream[] = [];
+  const failures: { code?: unknown; message: string }[] = [];
+  const target = { ...listenTarget, ...given };
+  const acceptor = new Acceptor(
+    sockets,
+    target,
+    {
+      accepted: (stream: ByteStream) => void streams.push(stream as FakeSocketStream),
+      failed: (error) => void failures.push(error),
+    },
+    {
+      tls: target.tls === null ? null : { requestCert: false, rejectUnauthorized: false },
+      handshakeTimeoutMs: 1000,
+    },
+  );
+  return {
+    sockets,
+    acceptor,
+    streams,
+    failures,
+    socket: new FakeSocket(),
+    codes: () => failures.map(({ code }) => code),
+  };
+}
+
+const tls = { cert: "", key: "" };
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("Acceptor", () => {
+  test("makes a socket that is ready a stream", () => {
+    const { acceptor, streams, socket } = accepting();
+    acceptor.accept(socket);
+    expect(streams[0]?.socket).toBe(socket);
+    expect(streams[0]?.facts).toMatchObject({ role: "server", tls: null, remote: { host: "192.0.2.7" } });
+  });
+
+  test("drops and reports a client that is gone already", () => {
+    const { acceptor, streams, socket, codes } = accepting();
+    socket.remote = null;
+    acceptor.accept(socket);
+    expect([streams.length, socket.discarded, codes()]).toEqual([0, "at once", [ErrorCode.CONNECTION_RESET]]);
+  });
+
+  test("once closed drops whatever comes, in silence", () => {
+    const { acceptor, streams, socket, failures } = accepting({ maxPendingHandshakes: 0, tls });
+    acceptor.close();
+    acceptor.accept(socket);
+    acceptor.handshake(new FakeSocket());
+    acceptor.failed(coded("EMFILE"));
+    expect([acceptor.isClosed, streams, socket.discarded, failures]).toEqual([true, [], "at once", []]);
+  });
+
+  test("reports that accepting failed, and where", () => {
+    const { acceptor, failures } = accepting();
+    acceptor.failed(coded("EMFILE"));
+    expect(failures).toMatchObject([{ message: expect.stringContaining("a client of 192.0.2.1:7") }]);
+  });
+
+  test.for([
+    ["the address that was bound", { host: "192.0.2.1", port: 9 }, {}, { kind: "tcp", host: "192.0.2.1", port: 9 }],
+    ["not any address", { host: "0.0.0.0", port: 9 }, {}, null],
+    ["nor any IPv6 address", { host: "::", port: 9 }, {}, null],
+    ["nothing where the runtime does not tell", {}, {}, null],
+    ["nothing for a Unix socket", { host: "x" }, { path: "/x.sock" }, null],
+  ] as const)("of the near end it knows %s", ([, bound, target, local]) => {
+    const { acceptor, sockets, socket } = accepting(target);
+    acceptor.bound({ ...bound, close: async () => {} });
+    acceptor.accept(socket);
+    if (local === null) expect(sockets.knownLocal).toBeNull();
+    else expect(sockets.knownLocal).toMatchObject(local);
+  });
+
+  describe("that has handshakes", () => {
+    test("accepts a client whose handshake is done, with the facts of its session", () => {
+      const { acceptor, sockets, streams, socket } = accepting({ tls });
+      acceptor.handshake(socket)?.ready();
+      expect(streams[0]?.facts.tls).toEqual({ protocol: "TLSv1.3", peerVerified: true, peerName: "somebody" });
+      expect(sockets.timers.size).toBe(0);
+    });
+
+    test("has no more of them at a time than the limit, and reports each that finds no room once", () => {
+      const { acceptor, streams, socket, codes } = accepting({ tls, maxPendingHandshakes: 2 });
+      const first = acceptor.handshake(new FakeSocket());
+      acceptor.handshake(new FakeSocket());
+      expect([acceptor.handshake(socket), socket.discarded]).toEqual([null, "at once"]);
+      expect(codes()).toEqual([ErrorCode.SERVER_FULL]);
+      first?.ready();
+      expect(acceptor.handshake(new FakeSocket())).not.toBeNull();
+      expect([streams.length, acceptor.handshakeBegins()]).toEqual([1, false]);
+    });
+
+    test("drops one that is not finished in time as CONNECT_TIMEOUT", () => {
+      const { acceptor, sockets, socket, codes } = accepting({ tls });
+      acceptor.handshake(socket);
+      for (const fire of [...sockets.timers.values()]) fire();
+      expect([codes(), socket.discarded]).toEqual([[ErrorCode.CONNECT_TIMEOUT], "flushed"]);
+    });
+
+    test("reports one outcome, the first", () => {
+      const { acceptor, streams, socket, codes } = accepting({ tls });
+      const handshake = acceptor.handshake(socket);
+      handshake?.failed(coded("ERR_SSL_HTTP_REQUEST"));
+      handshake?.gone();
+      handshake?.ready();
+      expect([codes(), streams]).toEqual([[ErrorCode.TLS_NOT_TLS], []]);
+    });
+
+    test("takes a socket that is gone for a client that closed the connection", () => {
+      const { acceptor, socket, failures } = accepting({ tls });
+      acceptor.handshake(socket)?.gone();
+      expect(failures).toMatchObject([
+        { code: ErrorCode.CONNECTION_RESET, message: expect.stringContaining("192.0.2.7:7") },
+      ]);
+    });
+
+    test("names a client of which nothing is known any more by the server's path, or not at all", () => {
+      for (const [path, name] of [
+        ["/x.sock", "/x.sock"],
+        [undefined, "(gone)"],
+      ] as const) {
+        const { acceptor, socket, failures } = accepting({ tls, path });
+        socket.remote = null;
+        acceptor.handshake(socket)?.gone(coded("ECONNRESET"));
+        expect(failures[0]?.message).toContain(name);
+      }
+    });
+
+    test("drops those under way when it closes, in silence", () => {
+      const { acceptor, sockets, socket, failures } = accepting({ tls });
+      const handshake = acceptor.handshake(socket);
+      acceptor.close();
+      handshake?.ready();
+      expect([socket.discarded, sockets.timers.size, failures]).toEqual(["flushed", 0, []]);
+    });
+
+    test("refuses a certificate that does not verify, with the runtime's reason", () => {
+      const { acceptor, streams, socket, failures } = accepting({ tls: { ...tls, ca: "" } });
+      const refusal = new Error("self-signed");
+      acceptor.handshake(socket)?.ready(refusal);
+      expect([streams, socket.discarded]).toEqual([[], "flushed"]);
+      expect(failures).toMatchObject([
+        {
+          code: ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED,
+          cause: refusal,
+          message: expect.stringContaining("self-signed"),
+        },
+      ]);
+    });
+
+    test("refuses a client without one where one is required, and says so", () => {
+      const { acceptor, socket, failures } = accepting({ tls: { ...tls, ca: "", requireClientCertificate: true } });
+      socket.session = { protocol: null, verified: false, certificate: undefined };
+      acceptor.handshakeBegins();
+      acceptor.secured(socket);
+      expect(failures).toMatchObject([{ message: expect.stringContaining("none was presented") }]);
+    });
+
+    test("takes a failure with a reason against the certificate for a refusal of it", () => {
+      const { acceptor, socket, codes } = accepting({ tls });
+      acceptor.handshakeBegins();
+      acceptor.handshakeFailed(socket, coded("ECONNRESET"), "CERT_HAS_EXPIRED");
+      expect([codes(), socket.discarded]).toEqual([[ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED], "flushed"]);
+    });
+  });
+
+  describe("that accepts from promises", () => {
+    /** A listening socket: each entry is the next socket, or why there is none. */
+    function queue(...entries: (FakeSocket | Error)[]) {
+      let close: (cause: Error) => void = () => {};
+      const next = (): Promise<FakeSocket> => {
+        const entry = entries.shift();
+        if (entry instanceof FakeSocket) return Promise.resolve(entry);
+        if (entry !== undefined) return Promise.reject(entry);
+        return new Promise((_, reject) => {
+          close = reject;
+        });
+      };
+      return { next, close: () => close(coded("EBADF")) };
+    }
+
+    test("accepts until it is closed", async () => {
+      const { acceptor, streams, failures } = accepting();
+      const { next, close } = queue(new FakeSocket(), new FakeSocket());
+      const done = acceptor.acceptAll(next, async () => {});
+      await settle();
+      expect(streams).toHaveLength(2);
+      acceptor.close();
+      close();
+      await done;
+      expect(failures).toEqual([]);
+    });
+
+    test("reports a failure, and tries again after a while", async () => {
+      const { acceptor, sockets, streams, failures } = accepting();
+      void acceptor.acceptAll(queue(coded("EMFILE"), new FakeSocket()).next, async () => {});
+      await settle();
+      expect([failures.length, streams.length]).toEqual([1, 0]);
+      for (const fire of [...sockets.timers.values()]) fire();
+      await settle();
+      expect([failures.length, streams.length]).toEqual([1, 1]);
+    });
+
+    test("goes on accepting during handshakes, and reports those that fail", async () => {
+      const { acceptor, streams, codes } = accepting({ tls });
+      const [slow, bad, good] = [new FakeSocket(), new FakeSocket(), new FakeSocket()];
+      void acceptor.acceptAll(queue(slow, bad, good).next, (socket) => {
+        if (socket === slow) return new Promise(() => {});
+        return socket === good ? Promise.resolve() : Promise.reject(coded("ERR_SSL_HTTP_REQUEST"));
+      });
+      await settle();
+      expect(streams.map(({ socket }) => socket)).toEqual([good]);
+      expect(codes()).toEqual([ErrorCode.TLS_NOT_TLS]);
+    });
+
+    test("has no handshake with a client that finds no room for one", async () => {
+      const { acceptor, codes } = accepting({ tls, maxPendingHandshakes: 1 });
+      const handshakes: FakeSocket[] = [];
+      const [first, second] = [new FakeSocket(), new FakeSocket()];
+      void acceptor.acceptAll(queue(first, second).next, (socket) => {
+        handshakes.push(socket);
+        return new Promise(() => {});
+      });
+      await settle();
+      expect([handshakes, codes()]).toEqual([[first], [ErrorCode.SERVER_FULL]]);
+    });
+  });
+});

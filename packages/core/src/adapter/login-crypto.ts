@@ -1,0 +1,81 @@
+/** What a login needs of cryptography, without the objects that runtimes make for each of its calls. */
+
+import type { RuntimeCrypto } from "../runtime.ts";
+import { plainBytes } from "./bounded-inflate.ts";
+
+const BLOCK_BYTES = 64;
+const DIGEST_BYTES = 32;
+/** Random bytes are fetched this many at a time: the call costs more than the bytes do. */
+const POOL_BYTES = 4096;
+
+/** What {@link loginCrypto} needs of a runtime. */
+export interface CryptoPrimitives {
+  sha256(data: Uint8Array): Uint8Array;
+  /** Fills `bytes`, at most 64 KiB, from the system's generator. */
+  fillRandom(bytes: Uint8Array): void;
+  /** PBKDF2-HMAC-SHA-256, 32 bytes, off the main thread. */
+  pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array>;
+}
+
+/** The cryptography of a {@link Runtime} made of its primitives; results are plain arrays. */
+export function loginCrypto({ sha256, fillRandom, pbkdf2Sha256 }: CryptoPrimitives): RuntimeCrypto {
+  const pool = new RandomPool(fillRandom);
+  const digest = (data: Uint8Array): Uint8Array => plainBytes(sha256(data));
+  return {
+    randomBytes: (count) => pool.take(count),
+    sha256: digest,
+    hmacSha256: (key, data) => hmacSha256(key, data, digest),
+    pbkdf2Sha256: async (password, salt, iterations) => plainBytes(await pbkdf2Sha256(password, salt, iterations)),
+  };
+}
+
+/** Bytes of the system's generator; each is given out once, and nothing of it is kept. */
+export class RandomPool {
+  readonly #fill: (bytes: Uint8Array) => void;
+  readonly #pool: Uint8Array = new Uint8Array(POOL_BYTES);
+  #taken: number = POOL_BYTES;
+
+  constructor(fill: (bytes: Uint8Array) => void) {
+    this.#fill = fill;
+  }
+
+  take(count: number): Uint8Array {
+    const pool = this.#pool;
+    if (count > POOL_BYTES) {
+      const bytes = new Uint8Array(count);
+      for (let start = 0; start < count; start += POOL_BYTES) this.#fill(bytes.subarray(start, start + POOL_BYTES));
+      return bytes;
+    }
+    if (this.#taken + count > POOL_BYTES) {
+      this.#fill(pool);
+      this.#taken = 0;
+    }
+    const end = this.#taken + count;
+    const bytes = pool.slice(this.#taken, end);
+    pool.fill(0, this.#taken, end);
+    this.#taken = end;
+    return bytes;
+  }
+}
+
+/** Reused: what is hashed here is hashed before the next call. Logins sign some 200 bytes. */
+const inner = new Uint8Array(BLOCK_BYTES + 1024);
+const outer = new Uint8Array(BLOCK_BYTES + DIGEST_BYTES);
+
+/**
+ * HMAC-SHA-256 (RFC 2104) by two hashes. Node's `createHmac` makes a key object for each call, which takes four times
+ * as long and leaves the garbage collector native objects to free; elsewhere the two take the same time.
+ */
+export function hmacSha256(key: Uint8Array, data: Uint8Array, sha256: (data: Uint8Array) => Uint8Array): Uint8Array {
+  const short = key.length > BLOCK_BYTES ? sha256(key) : key;
+  const length = BLOCK_BYTES + data.length;
+  const first = length <= inner.length ? inner.subarray(0, length) : new Uint8Array(length);
+  for (let index = 0; index < BLOCK_BYTES; index += 1) {
+    const byte = short[index] ?? 0;
+    first[index] = 0x36 ^ byte;
+    outer[index] = 0x5c ^ byte;
+  }
+  first.set(data, BLOCK_BYTES);
+  outer.set(sha256(first), BLOCK_BYTES);
+  return sha256(outer);
+}

@@ -1,0 +1,207 @@
+/**
+ * Who gets in: what happens between an accepted stream and a client that is logged in, or is not.
+ */
+
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Runtime } from "../runtime.ts";
+import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
+import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
+import type { TimerWheel } from "../session/timer-wheel.ts";
+import { FrameType } from "../wire/constants.ts";
+import { formatAddress } from "./address.ts";
+import type { Link } from "./link.ts";
+import type { ServerConfig } from "./server-options.ts";
+import { sleep } from "./time.ts";
+
+/** A connection that was not let in. */
+export interface Rejection {
+  /** `host:port` of the peer. */
+  readonly remoteAddress: string;
+  /** `AUTH_FAILED`, `SERVER_FULL`, `AUTH_TIMEOUT`, `PASSWORD_HASH_REFUSED`, `SERVER_STOPPING`, … */
+  readonly code: number;
+  readonly message: string;
+}
+
+/** The step of a handshake by which a client is logged in. */
+export type AcceptedStep = ServerStep & { readonly kind: "accepted" };
+
+/** What {@link Admission} asks of its server. */
+export interface AdmissionOwner<Face> {
+  readonly runtime: Runtime;
+  readonly wheel: TimerWheel;
+  readonly config: ServerConfig;
+  /** Why no client gets in at present; null: one more does. */
+  refusal(): { readonly code: number; readonly message: string } | null;
+  /**
+   * The client has logged in: takes the link over by {@link Admission.leave}, or refuses it after all.
+   * @param acceptedAt when its stream was accepted, in monotonic milliseconds
+   */
+  admit(link: Link<Face>, step: AcceptedStep, acceptedAt: number): void;
+  rejected(rejection: Rejection): void;
+}
+
+interface Login {
+  readonly handshake: ServerHandshake;
+  /** Monotonic milliseconds. */
+  readonly acceptedAt: number;
+  readonly throttleKey: string;
+}
+
+/** The links of a server that have not logged in. */
+export class Admission<Face> {
+  readonly #owner: AdmissionOwner<Face>;
+  /** Oldest first. */
+  readonly #logins = new Map<Link<Face>, Login>();
+  readonly #throttle = new AuthThrottle();
+  /** By address: settles when the last login attempt that is being judged has been. */
+  readonly #judging = new Map<string, Promise<void>>();
+  #authenticator: ServerAuthenticator | null = null;
+  #authFailures = 0;
+  #rejections = 0;
+
+  constructor(owner: AdmissionOwner<Face>) {
+    this.#owner = owner;
+  }
+
+  /** Logins refused for a wrong password. */
+  get authFailures(): number {
+    return this.#authFailures;
+  }
+
+  /** Connections not let in for any reason, wrong passwords included. */
+  get rejections(): number {
+    return this.#rejections;
+  }
+
+  /** The links that log in, oldest first. */
+  get links(): Link<Face>[] {
+    return [...this.#logins.keys()];
+  }
+
+  /** Makes the keys that logins are judged by. Before any link. */
+  async prepare(): Promise<void> {
+    if (this.#authenticator !== null) return;
+    const { password, allowPasswordHash, scramIterations: iterations } = this.#owner.config;
+    const { crypto } = this.#owner.runtime;
+    this.#authenticator = await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+  }
+
+  /** A stream that comes while the server is not running. */
+  turnAway(stream: ByteStream): void {
+    const code = ErrorCode.SERVER_STOPPING;
+    const message = "The server is stopping";
+    stream.destroy(new ConduitError(code, message));
+    this.rejected(stream, code, message);
+  }
+
+  /** A link's login begins. It makes room for itself: whoever logs in at once is not the oldest. */
+  begin(link: Link<Face>): void {
+    const { config, runtime } = this.#owner;
+    if (this.#logins.size >= config.maxPendingLogins) this.#dropOldest();
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
+    this.#logins.set(link, { handshake, throttleKey: throttleKey(link.stream.remote), acceptedAt: runtime.now() });
+    link.start(config.authTimeoutMs);
+  }
+
+  /** The link logs in no more: it has, or it is over. */
+  leave(link: Link<Face>): void {
+    this.#logins.delete(link);
+  }
+
+  async handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+    const login = this.#logins.get(link);
+    if (login === undefined) return;
+    if (type === FrameType.AUTH_REQUEST && this.#isRefused(link)) return;
+    const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
+    if (step === null || link.isOver || link.state !== "authenticating") return;
+    if (step.kind === "challenge") {
+      link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
+    } else if (step.kind === "refused") {
+      this.refuse(link, step.code, step.reason, step.payload);
+    } else if (!this.#isRefused(link)) {
+      // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
+      this.#throttle.succeeded(login.throttleKey);
+      this.#owner.admit(link, step, login.acceptedAt);
+    }
+  }
+
+  /** Tells the peer why, and ends the connection. */
+  refuse(
+    link: Link<Face>,
+    code: number,
+    message: string,
+    payload: Record<string, unknown> = { reason: message, code },
+  ): void {
+    if (link.isOver || link.state !== "authenticating") return;
+    link.sendPayload(FrameType.AUTH_FAILURE, payload);
+    this.rejected(link.stream, code, message);
+    // Not awaited by the handshake: the peer may take its time to close.
+    void link.close({ code, message, reconnect: true });
+  }
+
+  /** Counts and reports that whoever is at the other end of `stream` was not let in. */
+  rejected(stream: ByteStream, code: number, message: string): void {
+    this.#rejections += 1;
+    this.#owner.rejected({ remoteAddress: formatAddress(stream.remote), code, message });
+  }
+
+  #dropOldest(): void {
+    for (const link of this.#logins.keys()) {
+      const message = `${this.#logins.size} newer logins are under way`;
+      this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
+      link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
+      return;
+    }
+  }
+
+  #isRefused(link: Link<Face>): boolean {
+    const refusal = this.#owner.refusal();
+    if (refusal !== null) this.refuse(link, refusal.code, refusal.message);
+    return refusal !== null;
+  }
+
+  /**
+   * Judges one step of a login, after what its address has to wait for its failures. Attempts of one address are judged
+   * one after the other, so that many at once don't get round the wait; while one waits, others may go ahead.
+   * @returns null if the link is over, or was refused because the wait is longer than a login may take.
+   */
+  async #judged(
+    link: Link<Face>,
+    { throttleKey: key }: Login,
+    judge: () => Promise<ServerStep>,
+  ): Promise<ServerStep | null> {
+    const { runtime, wheel, config } = this.#owner;
+    const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
+    for (;;) {
+      const before = this.#judging.get(key);
+      let done: () => void = () => undefined;
+      const turn = new Promise<void>((resolve) => {
+        done = resolve;
+      });
+      this.#judging.set(key, turn);
+      try {
+        if (before !== undefined) await before;
+        if (link.isOver || link.state !== "authenticating") return null;
+        const waitMs = this.#throttle.delayMs(key, runtime.now());
+        if (waitMs === 0) {
+          const step = await judge();
+          if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
+            this.#authFailures += 1;
+            this.#throttle.failed(key, runtime.now());
+          }
+          return step;
+        }
+        if (runtime.now() + waitMs > patienceEndsAt) {
+          this.refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
+          return null;
+        }
+        done();
+        await sleep(wheel, waitMs);
+      } finally {
+        done();
+        if (this.#judging.get(key) === turn) this.#judging.delete(key);
+      }
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { describe, expect, test } from "vitest";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome } from "../test-support/peers.ts";
+import { type ClientOptions, parseClientOptions } from "./client-options.ts";
+import { Dialling } from "./dialling.ts";
+import { EndpointCore } from "./endpoint-core.ts";
+
+const LOST = { code: ErrorCode.CONNECTION_CLOSED, message: "lost", byPeer: false, reconnect: true };
+const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "nobody there");
+
+/** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */
+function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
+  const runtime = fakeRuntime();
+  const config = parseClientOptions({
+    host: "db",
+    port: 7,
+    password: "secret123",
+    reconnect: { jitter: false, ...reconnect },
+  });
+  const core = new EndpointCore<unknown>(runtime, config);
+  const reported: unknown[] = [];
+  core.errorHooks.add((error) => reported.push((error as ConduitError).code));
+  const log: unknown[] = [];
+  const subject = new Dialling(core, config, {
+    async open(signal) {
+      log.push("open");
+      const abort = new Promise<never>((_, reject) => {
+        signal.addEventListener("abort", () => reject(new Error("aborted")));
+      });
+      await Promise.race([(opens.shift() ?? (async () => undefined))(), abort]);
+      subject.loggedIn();
+    },
+    failed: (error, isLast) => log.push(["failed", error.code, isLast]),
+    async opened(again) {
+      log.push(again ? "opened again" : "opened");
+    },
+  });
+  return { runtime, subject, log, reported };
+}
+
+const never = (): Promise<void> => new Promise(() => undefined);
+const failing = (): Promise<void> => Promise.reject(refused());
+
+describe("Dialling", () => {
+  test("a dial that is under way is joined", async () => {
+    const { subject, log } = dialling();
+    const first = subject.connect();
+    expect(subject.connect()).toBe(first);
+    await first;
+    expect(log).toEqual(["open", "opened"]);
+  });
+
+  test("a dial that takes too long ends with CONNECT_TIMEOUT, which names what was dialled", async () => {
+    const { runtime, subject, log } = dialling([never]);
+    const result = outcome(subject.connect());
+    await runtime.advance(60_000);
+    expect(result.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, message: expect.stringContaining("db:7") });
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, true]]);
+    expect(runtime.timers.count).toBe(0);
+  });
+
+  test("a dial that is called off rejects with the reason, and the next waits for its end", async () => {
+    const open = gate();
+    const { runtime, subject, log } = dialling([() => open.promise]);
+    const first = outcome(subject.connect());
+    const reason = refused();
+    const ended = subject.callOff(reason);
+    const second = subject.connect();
+    await ended?.catch(() => undefined);
+    await second;
+    await runtime.settle();
+    expect(first.error).toBe(reason);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, true], "open", "opened"]);
+  });
+
+  test("with nothing to call off there is nothing to wait for", () => {
+    expect(dialling().subject.callOff(refused())).toBeNull();
+  });
+
+  test("what is lost comes back by itself, after the hooks and a delay", async () => {
+    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    const hooks = gate();
+    subject.lost(LOST, () => hooks.promise);
+    expect(subject.isReturning(null)).toBe(true);
+    await runtime.advance(1000);
+    expect(log).toEqual([]);
+    hooks.open();
+    await runtime.advance(99);
+    expect(log).toEqual([]);
+    await runtime.advance(1);
+    expect([log, subject.isReturning(null)]).toEqual([["open", "opened again"], false]);
+  });
+
+  test("attempts that fail are reported, and the last of them ends the series", async () => {
+    const { runtime, subject, log, reported } = dialling([failing, failing], { attempts: 2, delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    const { CONNECTION_REFUSED, RECONNECT_FAILED } = ErrorCode;
+    expect(reported).toEqual([CONNECTION_REFUSED, CONNECTION_REFUSED, RECONNECT_FAILED]);
+    const attempt = ["open", ["failed", CONNECTION_REFUSED, false]];
+    expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, true]]);
+    expect([subject.attempts, subject.isReturning(null)]).toEqual([2, false]);
+  });
+
+  test("a wrong password is not tried again", async () => {
+    const wrong = (): Promise<void> => Promise.reject(new ConduitError(ErrorCode.AUTH_FAILED, "wrong"));
+    const { runtime, subject, reported } = dialling([wrong], { delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
+  });
+
+  test("calling off ends the wait of a series, and nothing comes back from then on", async () => {
+    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(50);
+    void subject.callOff(refused());
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect([log, subject.isReturning(LOST), runtime.timers.count]).toEqual([[], false, 0]);
+  });
+
+  test("a connection that ends soon after its login goes on with the same series", async () => {
+    const { runtime, subject } = dialling([], { delayMs: 1 });
+    for (const lastedMs of [0, 0, 60_000]) {
+      await runtime.advance(lastedMs);
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(100);
+    }
+    expect(subject.attempts).toBe(1);
+  });
+
+  test.for([
+    ["the peer asks not to be dialled again", { ...LOST, reconnect: false }, {}],
+    ["reconnecting is off", LOST, { enabled: false }],
+  ] as const)("nothing comes back when %s", async ([, reason, options]) => {
+    const { runtime, subject, log } = dialling([], options);
+    expect(subject.isReturning(reason)).toBe(false);
+    subject.lost(reason, async () => undefined);
+    await runtime.advance(100_000);
+    expect(log).toEqual([]);
+  });
+});

@@ -1,0 +1,86 @@
+import type { Acceptor } from "../adapter/acceptor.ts";
+import { tcpAddress } from "../adapter/addresses.ts";
+import type { ConnectAttempt } from "../adapter/connect-attempt.ts";
+import { SocketErrors } from "../adapter/socket-errors.ts";
+import type { BindAddress, BoundSocket, Sockets } from "../adapter/sockets.ts";
+import type { StreamFacts } from "../adapter/stream-facts.ts";
+import type { TlsSession } from "../adapter/tls-settings.ts";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { ConnectTarget, ListenTarget } from "../runtime.ts";
+import { StubStream } from "./stub-stream.ts";
+
+/** A socket that is nothing but what is known of it. */
+export class FakeSocket {
+  /** Null: the peer is gone. */
+  remote: string | null = "192.0.2.7";
+  session: TlsSession = { protocol: "TLSv1.3", verified: true, certificate: { subject: { CN: "somebody" } } };
+  /** How it was discarded; null: it was not. */
+  discarded: "flushed" | "at once" | null = null;
+}
+
+/** A stream that knows what it was made of. */
+export class FakeSocketStream extends StubStream {
+  readonly socket: FakeSocket;
+  readonly facts: StreamFacts;
+
+  constructor(socket: FakeSocket, facts: StreamFacts) {
+    super();
+    this.socket = socket;
+    this.facts = facts;
+  }
+}
+
+/** The sockets of no runtime. A test says what `open` and `bind` do. */
+export class FakeSockets implements Sockets<FakeSocket> {
+  readonly errors: SocketErrors = new SocketErrors((cause) => (cause as { code?: string } | null)?.code ?? "");
+  readonly files = {
+    readText: (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`)),
+    isSocket: async (): Promise<boolean> => true,
+    remove: async (): Promise<void> => undefined,
+  };
+  /** Timers that are set: fire one by calling it. */
+  readonly timers = new Map<object, () => void>();
+  readonly globals = {
+    setTimeout: (task: () => void): object => {
+      const timer = {};
+      this.timers.set(timer, task);
+      return timer;
+    },
+    clearTimeout: (timer: unknown): void => void this.timers.delete(timer as object),
+  };
+  opensFamily = false;
+  resolve: (host: string, family: 4 | 6) => Promise<readonly string[]> = async () => [];
+  stream: (socket: FakeSocket, facts: StreamFacts) => ByteStream = (socket, facts) =>
+    new FakeSocketStream(socket, facts);
+  open: (attempt: ConnectAttempt<FakeSocket>) => void | Promise<void> = () => undefined;
+  bind: (at: BindAddress, acceptor: Acceptor<FakeSocket>) => Promise<BoundSocket> = async () => ({
+    close: async () => undefined,
+  });
+  /** The near end that `ends` was given. */
+  knownLocal: unknown = null;
+
+  ends(socket: FakeSocket, local: unknown) {
+    this.knownLocal = local;
+    if (socket.remote === null) return null;
+    return { local: tcpAddress("192.0.2.1", 1), remote: tcpAddress(socket.remote, 7) };
+  }
+
+  session({ session }: FakeSocket): TlsSession {
+    return session;
+  }
+
+  discard(socket: FakeSocket, mayFlush: boolean): void {
+    socket.discarded = mayFlush ? "flushed" : "at once";
+  }
+}
+
+export const connectTarget: ConnectTarget = { host: "db", port: 7, family: 0, tls: null, bufferSize: 1 };
+export const listenTarget: ListenTarget = { host: "192.0.2.1", port: 7, ipv6: false, tls: null, bufferSize: 1 };
+
+/** What a promise rejects with. */
+export function rejection(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => new Error("it resolved"),
+    (error: Error) => error,
+  );
+}

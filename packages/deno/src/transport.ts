@@ -1,0 +1,63 @@
+import {
+  ACCESS_DENIED,
+  AwaitedSocketStream,
+  makeTransport,
+  messageOf,
+  type Transport,
+  tcpAddress,
+} from "@netconduit/core/adapter";
+import { open } from "./connect.ts";
+import { errors } from "./deno-error.ts";
+import { bind } from "./listen.ts";
+
+/** Connects and listens over TCP and Unix sockets, with TLS over TCP if the target says so. */
+export const transport: Transport = makeTransport<Deno.Conn>({
+  errors,
+  files: {
+    readText,
+    isSocket: async (path) => (await Deno.lstat(path)).isSocket,
+    remove: (path) => Deno.remove(path),
+  },
+  globals: globalThis,
+  resolve,
+  open,
+  bind,
+  stream: (conn, facts) => new AwaitedSocketStream(conn, facts, errors, closeQuietly),
+  ends({ localAddr, remoteAddr }, local) {
+    if (!("hostname" in localAddr && "hostname" in remoteAddr)) return null;
+    return {
+      local: local ?? tcpAddress(localAddr.hostname, localAddr.port),
+      remote: tcpAddress(remoteAddr.hostname, remoteAddr.port),
+    };
+  },
+  // Deno tells nothing of a session but that its handshake succeeded: for a client, that the server is verified.
+  session: (_, role) => ({ protocol: null, verified: role === "client", certificate: undefined }),
+  discard: closeQuietly,
+});
+
+/**
+ * Deno's sockets take the first address of any family and its resolver asks DNS alone, so a name that only the hosts
+ * file knows is not found; `localhost` needs neither (RFC 6761).
+ */
+async function resolve(host: string, family: 4 | 6): Promise<readonly string[]> {
+  if (host === "localhost" || host.endsWith(".localhost")) return [family === 4 ? "127.0.0.1" : "::1"];
+  return await Deno.resolveDns(host, family === 4 ? "A" : "AAAA");
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    if (errors.codeOf(cause) !== ACCESS_DENIED) throw cause;
+    throw new Error(`${messageOf(cause)} (or give the PEM text itself)`, { cause });
+  }
+}
+
+/** Closes a connection that Deno may have closed already. */
+function closeQuietly(conn: Deno.Conn): void {
+  try {
+    conn.close();
+  } catch {
+    // It had: just as well.
+  }
+}

@@ -1,0 +1,33 @@
+import { lookup } from "node:dns/promises";
+import * as fs from "node:fs/promises";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import { open } from "./connect.ts";
+import { bind } from "./listen.ts";
+import { errors } from "./node-error.ts";
+import { nobody, own, SocketStream } from "./socket-stream.ts";
+
+/** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
+export const transport: Transport = makeTransport<Socket>({
+  errors,
+  files: filesOf(fs),
+  globals: globalThis,
+  resolve: async (host, family) => [(await lookup(host, { family })).address],
+  opensFamily: true,
+  open,
+  bind,
+  stream: (socket, facts) => new SocketStream(socket, facts),
+  ends: tcpEnds,
+  session(plain) {
+    const socket = plain as TLSSocket;
+    const certificate = socket.getPeerX509Certificate()?.toLegacyObject();
+    // `authorized` alone does not say on every version whether the peer presented one at all.
+    return { protocol: socket.getProtocol(), verified: socket.authorized && certificate !== undefined, certificate };
+  },
+  discard(socket) {
+    // An "error" event without a listener would end the process.
+    own(socket, nobody);
+    socket.destroy();
+  },
+});
