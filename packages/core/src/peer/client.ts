@@ -25,6 +25,7 @@ import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { ClientHandshake } from "../session/client-handshake.ts";
 import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
+import { loginTarget } from "../session/next-logins.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress } from "./address.ts";
@@ -427,7 +428,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       info: config,
       allowPasswordHash: config.allowPasswordHash,
       crypto: this.#runtime.crypto,
-      cache: this.core.engine.scramKeys,
+      cache: this.core.engine.logins.keys,
+      next: { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() },
     });
     const request = await handshake.start();
     await new Promise<void>((resolve, reject) => {

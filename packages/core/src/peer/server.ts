@@ -289,7 +289,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     try {
       const { password, allowPasswordHash, scramIterations: iterations } = this.config;
       const { crypto } = this.#runtime;
-      this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+      const now = (): number => this.#runtime.now();
+      this.#authenticator ??= await ServerAuthenticator.create({
+        password,
+        crypto,
+        now,
+        iterations,
+        allowPasswordHash,
+      });
       await this.#startupHooks.runStrict(this);
       if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;

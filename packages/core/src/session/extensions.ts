@@ -3,7 +3,7 @@
  */
 
 /** Names, as they stand in AUTH_REQUEST and AUTH_SUCCESS. */
-export const extensionNames = ["reply", "flow", "close", "cancel", "deadline", "call"] as const;
+export const extensionNames = ["reply", "flow", "close", "cancel", "deadline", "call", "advance"] as const;
 export type ExtensionName = (typeof extensionNames)[number];
 
 /** Which extensions both sides speak. */
@@ -20,6 +20,8 @@ export interface Extensions {
   readonly deadline: boolean;
   /** The client answers RPC_REQUEST too. */
   readonly call: boolean;
+  /** AUTH_SUCCESS brings the challenge of the next login, which then takes one round trip. */
+  readonly advance: boolean;
 }
 
 /** By bits in the order of {@link extensionNames}: peers that agreed on the same share one object. */
@@ -68,6 +70,7 @@ function from(has: (name: ExtensionName) => boolean): Extensions {
     cancel: has("cancel"),
     deadline: has("deadline"),
     call: has("call"),
+    advance: has("advance"),
   });
   agreements[bits] = agreed;
   return agreed;

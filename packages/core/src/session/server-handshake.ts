@@ -1,8 +1,8 @@
 /**
  * The server's side of the login, no I/O: payloads in, steps out.
  *
- * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE. If all it has is
- * netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so
+ * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE; if it has been
+ * challenged in advance, at its last login, its answer comes with the request. If all it has is netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so
  * does a frame that comes while an earlier one is still being worked on, because no honest client knows what to send.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -11,8 +11,9 @@ import { FrameType } from "../wire/constants.ts";
 import { type Extensions, isMap, negotiate, toPayload } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
-import { constantTimeEqual, ScramServer, ScramServerKeys } from "./scram.ts";
+import { constantTimeEqual, type ScramResult, ScramServer, ScramServerKeys } from "./scram.ts";
 import { utf8 } from "./scram-keys.ts";
+import { ServerNonces } from "./server-nonces.ts";
 
 /** netconduit's own words. */
 const INVALID_PASSWORD = "Invalid password";
@@ -41,6 +42,8 @@ export type ServerStep =
 export interface ServerAuthenticatorOptions {
   readonly password: string;
   readonly crypto: RuntimeCrypto;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   /** PBKDF2 rounds, 4096 to 1,000,000. Default 15,000. */
   readonly iterations?: number | undefined;
   /** Let netconduit peers log in with their replayable hash. */
@@ -51,11 +54,14 @@ export interface ServerAuthenticatorOptions {
 export class ServerAuthenticator {
   readonly keys: ScramServerKeys;
   readonly crypto: RuntimeCrypto;
+  /** Challenges of logins to come. */
+  readonly nonces: ServerNonces;
   readonly #passwordHash: Uint8Array | null;
 
-  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, hash: Uint8Array | null) {
+  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonces: ServerNonces, hash: Uint8Array | null) {
     this.keys = keys;
     this.crypto = crypto;
+    this.nonces = nonces;
     this.#passwordHash = hash;
   }
 
@@ -64,10 +70,10 @@ export class ServerAuthenticator {
    * @throws ConduitError INVALID_CONFIG for an empty password or iterations out of range.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
-    const { password, crypto, iterations, allowPasswordHash } = options;
+    const { password, crypto, now, iterations, allowPasswordHash } = options;
     const keys = await ScramServerKeys.derive({ password, crypto, iterations });
     const hash = allowPasswordHash ? utf8(await passwordHash(password, crypto)) : null;
-    return new ServerAuthenticator(keys, crypto, hash);
+    return new ServerAuthenticator(keys, crypto, new ServerNonces(crypto, now), hash);
   }
 
   get allowsPasswordHash(): boolean {
@@ -83,8 +89,10 @@ export class ServerAuthenticator {
 interface Request {
   readonly scram: string | undefined;
   readonly passwordHash: string | undefined;
+  /** A client-final-message in advance, where the client offers `advance`. */
+  readonly proof: string | undefined;
   readonly peer: PeerInfo;
-  readonly offer: unknown;
+  readonly extensions: Extensions;
 }
 
 /** One login. */
@@ -115,7 +123,7 @@ export class ServerHandshake {
   async #onRequest(payload: Record<string, unknown> | null): Promise<ServerStep> {
     const request = parseRequest(payload);
     if (typeof request === "string") return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, request);
-    if (request.scram !== undefined) return this.#challenge(request, request.scram);
+    if (request.scram !== undefined) return this.#onClientFirst(request, request.scram);
     if (request.passwordHash === undefined) {
       return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
     }
@@ -129,9 +137,14 @@ export class ServerHandshake {
     return accepted("password-hash", request, {});
   }
 
-  async #challenge(request: Request, clientFirst: string): Promise<ServerStep> {
-    const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
+  async #onClientFirst(request: Request, clientFirst: string): Promise<ServerStep> {
+    const { keys, crypto, nonces } = this.#authenticator;
+    const scram = new ScramServer(keys, crypto);
     try {
+      if (request.proof !== undefined) {
+        const result = await scram.ahead(clientFirst, request.proof, (nonce) => nonces.redeem(nonce));
+        if (result !== null) return this.#judged(request, result);
+      }
       const data = await scram.first(clientFirst);
       this.#request = request;
       this.#scram = scram;
@@ -150,26 +163,38 @@ export class ServerHandshake {
     if (request === null || scram === null || typeof data !== "string") {
       return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_RESPONSE must be a map with a string data");
     }
-    const result = await scram.final(data);
-    return result.ok ? accepted("scram", request, { scram: result.serverFinal }) : wrongPassword(result.reason);
+    return this.#judged(request, await scram.final(data));
+  }
+
+  async #judged(request: Request, result: ScramResult): Promise<ServerStep> {
+    if (!result.ok) return wrongPassword(result.reason);
+    const payload: Record<string, unknown> = { scram: result.serverFinal };
+    if (request.extensions.advance) {
+      const next = this.#authenticator.nonces.issue();
+      payload.next = next instanceof Promise ? await next : next;
+    }
+    return accepted("scram", request, payload);
   }
 }
 
 /** @returns what is wrong with it, if it has not the shape of an AUTH_REQUEST. */
 function parseRequest(payload: Record<string, unknown> | null): Request | string {
   if (!isMap(payload)) return "AUTH_REQUEST must be a map";
-  const { scram, password_hash, client_info, extensions } = payload;
+  const { scram, password_hash, client_info, extensions: offer } = payload;
   if (scram !== undefined && typeof scram !== "string") return "scram of AUTH_REQUEST must be a string";
   if (password_hash !== undefined && typeof password_hash !== "string") {
     return "password_hash of AUTH_REQUEST must be a string";
   }
-  return { scram, passwordHash: password_hash, peer: parsePeerInfo(client_info, extensions), offer: extensions };
+  const extensions = negotiate(offer);
+  const proof = extensions.advance ? payload.proof : undefined;
+  if (proof !== undefined && typeof proof !== "string") return "proof of AUTH_REQUEST must be a string";
+  return { scram, passwordHash: password_hash, proof, peer: parsePeerInfo(client_info, offer), extensions };
 }
 
 function accepted(method: AuthMethod, request: Request, payload: Record<string, unknown>): ServerStep {
-  const extensions = negotiate(request.offer);
-  if (!request.peer.netconduit) payload.extensions = toPayload(extensions);
-  return { kind: "accepted", method, peer: request.peer, extensions, payload };
+  const { peer, extensions } = request;
+  if (!peer.netconduit) payload.extensions = toPayload(extensions);
+  return { kind: "accepted", method, peer, extensions, payload };
 }
 
 /** The peer is told what netconduit tells it; the details (what was wrong with a proof) are not for a stranger. */

@@ -194,7 +194,8 @@ export class RawServer {
 
   static async start(runtime: FakeRuntime, port = 8080): Promise<RawServer> {
     const { crypto } = runtime;
-    const options = { password: PASSWORD, crypto, iterations: 4096, allowPasswordHash: true };
+    const now = (): number => runtime.now();
+    const options = { password: PASSWORD, crypto, now, iterations: 4096, allowPasswordHash: true };
     const server = new RawServer(runtime, await ServerAuthenticator.create(options), port);
     await runtime.listen(
       { host: "test", port, ipv6: false, tls: null, bufferSize: 65_536 },
