@@ -2,6 +2,7 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
+import type { ByteStream } from "../bytes/byte-stream.ts";
 import { asError, ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
@@ -31,6 +32,7 @@ import { FrameType } from "../wire/constants.ts";
 import { formatAddress } from "./address.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
+import { DialAbort } from "./dial-abort.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
@@ -80,7 +82,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   #link: Link<Client<C>> | null = null;
   #login: Login | null = null;
   #connecting: Promise<void> | null = null;
-  #dialAbort: AbortController | null = null;
+  #dialAbort: DialAbort | null = null;
   #serverInfo: PeerInfo | null = null;
   #sessionToken: string | null = null;
   /** Attempts since the last connection that lasted. */
@@ -217,10 +219,12 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#stopSeries();
     const under = this.#dialAbort === null ? null : this.#connecting;
     if (under !== null && this.#dialAbort?.signal.aborted !== true) return under;
-    const connecting = this.#dial(false, under).finally(() => {
+    const connecting = this.#dial(false, under);
+    const over = (): void => {
       if (this.#connecting === connecting) this.#connecting = null;
-    });
+    };
     this.#connecting = connecting;
+    connecting.then(over, over);
     return connecting;
   }
 
@@ -233,12 +237,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#stopSeries();
     const dialling = this.#dialAbort === null ? null : this.#connecting;
     this.#dialAbort?.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
-    this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
+    if (this.#offline.size > 0) {
+      this.#offline.rejectAll(new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called"));
+    }
     const link = this.#link;
     if (link !== null) {
       await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     }
-    await dialling?.catch(() => undefined);
+    if (dialling !== null) await dialling.catch(() => undefined);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
   }
 
@@ -350,7 +356,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    */
   async #dial(again: boolean, calledOff: Promise<void> | null): Promise<void> {
     const { config } = this;
-    const abort = new AbortController();
+    const abort = new DialAbort();
     this.#dialAbort = abort;
     const { connectTimeoutMs } = config;
     const where = this.#target();
@@ -371,11 +377,11 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       if (this.#link !== null) {
         const link = this.#link;
         const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
-        await unlessAborted(() => link.close(reason), abort.signal);
+        await abort.race(link.close(reason));
       }
       abort.signal.throwIfAborted();
       this.#machine.transition("dial", { message: `Connecting to ${describe(where)}` });
-      await this.#open(where, abort.signal);
+      await this.#open(where, abort);
       abort.signal.throwIfAborted();
     } catch (error) {
       const failure = abort.signal.aborted ? (abort.signal.reason as Error) : error;
@@ -402,19 +408,23 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
   }
 
-  async #open(where: ConnectTarget, signal: AbortSignal): Promise<void> {
+  async #open(where: ConnectTarget, abort: DialAbort): Promise<void> {
     const { config } = this;
+    const { signal } = abort;
     const { password: given } = config;
-    const password = typeof given === "function" ? await unlessAborted(async () => given(), signal) : given;
+    const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
     const dialled = this.#runtime.connect(where, signal);
-    const stream = await unlessAborted(() => dialled, signal).catch((error: unknown) => {
+    let stream: ByteStream;
+    try {
+      stream = await abort.race(dialled);
+    } catch (error) {
       // A stream that opens after all is nobody's.
       dialled.then(
         (late) => late.destroy(null),
         () => undefined,
       );
       throw error;
-    });
+    }
     if (signal.aborted) {
       stream.destroy(null);
       signal.throwIfAborted();
@@ -432,16 +442,16 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       next: { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() },
     });
     const request = await handshake.start();
-    await new Promise<void>((resolve, reject) => {
-      this.#login = { handshake, resolve, reject };
-      const onAbort = (): void => reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      link.start(0);
-      if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
-    }).finally(() => {
+    try {
+      await abort.wait<void>((resolve, reject) => {
+        this.#login = { handshake, resolve, reject };
+        if (signal.aborted) reject(signal.reason);
+        link.start(0);
+        if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
+      });
+    } finally {
       this.#login = null;
-    });
+    }
   }
 
   async #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
@@ -609,17 +619,6 @@ function describe(target: ConnectTarget): string {
 function toConduitError(error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
   return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
-}
-
-/** What `work` comes to, or a rejection with the signal's reason if that fires first. */
-function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    work()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 /** The same attempt would fail the same way, however often it is made. */

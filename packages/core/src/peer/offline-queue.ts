@@ -41,6 +41,10 @@ export class OfflineQueue {
     this.#maxItems = maxItems;
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** @returns whether there is room for more. @throws ConduitError SEND_QUEUE_FULL. */
   add(item: OfflineItem): boolean {
     if (this.#entries.size >= this.#maxItems) {
