@@ -365,3 +365,60 @@ describe("connectionData", () => {
     expect(server.connections.map((connection) => connection.data)).toEqual([{ count: 2 }]);
   });
 });
+
+describe("logging in again", () => {
+  /** A client that is connected. */
+  async function join(runtime: FakeRuntime, options: Parameters<typeof testClient>[1] = {}) {
+    const { client } = testClient(runtime, { reconnect: { enabled: false }, ...options });
+    await client.connect();
+    return client;
+  }
+
+  test("one client's login hands the next one its challenge, whichever client of that server it is", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const types: string[][] = [];
+    for (let count = 0; count < 3; count += 1) {
+      const connecting = outcome(testClient(runtime, { reconnect: { enabled: false } }).client.connect());
+      const peer = await raw.accept();
+      types.push(Object.keys(peer.frames[0]?.payload ?? {}));
+      await raw.admit();
+      expect(connecting.state).toBe("resolved");
+    }
+    expect(types.map((keys) => keys.includes("proof"))).toEqual([false, true, true]);
+  });
+
+  test("another server gets no proof made for this one", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    await join(runtime);
+    const raw = await RawServer.start(runtime, 8081);
+    const { client } = testClient(runtime, { port: 8081, reconnect: { enabled: false } });
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    expect(peer.frames[0]?.payload).not.toHaveProperty("proof");
+    await raw.admit();
+    expect(connecting.state).toBe("resolved");
+  });
+
+  test("with a wrong password fails in one trip, and counts", async () => {
+    const { runtime, server, rejections } = await bench();
+    await join(runtime);
+    for (let count = 0; count < 2; count += 1) {
+      await expect(join(runtime, { password: "guess" })).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    }
+    expect(rejections.map(({ code }) => code)).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.AUTH_FAILED]);
+    expect(server.stats).toMatchObject({ loggedIn: 1, authFailures: 2 });
+  });
+
+  test("works when the server was stopped and another one took its place", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    await join(runtime);
+    await server.stop();
+    const { server: other } = await testServer(runtime);
+    const clients = [await join(runtime), await join(runtime)];
+    expect(clients.map((client) => client.isConnected)).toEqual([true, true]);
+    expect(other.stats).toMatchObject({ loggedIn: 2, rejected: 0 });
+  });
+});
