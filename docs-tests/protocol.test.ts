@@ -2,7 +2,13 @@ import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { decodeBase64, encodeBase64 } from "../packages/core/src/session/base64.ts";
 import { extensionNames } from "../packages/core/src/session/extensions.ts";
-import { ScramClient, ScramKeyCache, ScramServer, ScramServerKeys } from "../packages/core/src/session/scram.ts";
+import {
+  parseAhead,
+  ScramClient,
+  ScramKeyCache,
+  ScramServer,
+  ScramServerKeys,
+} from "../packages/core/src/session/scram.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { FrameWriter } from "../packages/core/src/wire/frame-writer.ts";
@@ -114,7 +120,9 @@ describe("SCRAM in PROTOCOL.md", () => {
     const clientFirst = again.get("client-first-message") ?? "";
     const clientFinal = again.get("client-final-message") ?? "";
     const keys = await ScramServerKeys.derive({ password, crypto, iterations, salt });
-    const result = await new ScramServer(keys, crypto).ahead(clientFirst, clientFinal, (nonce) => nonce === next);
+    const ahead = parseAhead(clientFirst, clientFinal);
+    expect(ahead.serverNonce).toBe(next);
+    const result = await new ScramServer(keys, crypto).ahead(ahead);
     expect(result).toEqual({ ok: true, serverFinal: again.get("server-final-message") });
 
     const cache = new ScramKeyCache();

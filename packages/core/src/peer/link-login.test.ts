@@ -7,6 +7,7 @@ import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, type RawPeer, RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
+import { engineOf } from "./engine.ts";
 import type { Rejection } from "./server.ts";
 
 async function bench(options: Record<string, unknown> = {}) {
@@ -409,6 +410,62 @@ describe("logging in again", () => {
     }
     expect(rejections.map(({ code }) => code)).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.AUTH_FAILED]);
     expect(server.stats).toMatchObject({ loggedIn: 1, authFailures: 2 });
+  });
+
+  /** The first frame of a login for which the client has a challenge. */
+  async function requestAhead(runtime: FakeRuntime, password = PASSWORD) {
+    const { keys, next: logins } = engineOf(runtime).logins;
+    const handshake = new ClientHandshake({
+      password,
+      info: { name: "raw", version: "1", description: "" },
+      allowPasswordHash: false,
+      crypto: runtime.crypto,
+      cache: keys,
+      next: { logins, target: "test:8080", now: () => runtime.now() },
+    });
+    const request = await handshake.start();
+    expect(request).toHaveProperty("proof");
+    return request;
+  }
+
+  /** The types of the frames that answer this one. */
+  async function answerTo(runtime: FakeRuntime, port: number, request: Record<string, unknown>) {
+    const peer = await rawDial(runtime, port);
+    peer.send(FrameType.AUTH_REQUEST, request);
+    return peer.receivedTypes();
+  }
+
+  test("cannot be replayed by who recorded a login that a full server refused", async () => {
+    const { runtime, server, port } = await bench({ maxConnections: 1 });
+    const first = await join(runtime);
+    const request = await requestAhead(runtime);
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_FAILURE"]);
+    await first.disconnect();
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
+    expect(server.stats.loggedIn).toBe(1);
+  });
+
+  test("cannot be replayed by who recorded a login that had to wait and was given up", async () => {
+    const { runtime, server, port } = await bench();
+    await join(runtime);
+    const request = await requestAhead(runtime);
+    for (let count = 0; count < 4; count += 1) await logIn(runtime, port, "wrong");
+    const slowed = await rawDial(runtime, port);
+    slowed.send(FrameType.AUTH_REQUEST, request);
+    await runtime.settle();
+    slowed.stream.destroy(null);
+    await runtime.advance(1000);
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
+    expect(server.stats.loggedIn).toBe(1);
+  });
+
+  test("begins anew with each start of a server", async () => {
+    const { runtime, server, port } = await bench();
+    await join(runtime);
+    const request = await requestAhead(runtime);
+    await server.stop();
+    await server.start();
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
   });
 
   test("works when the server was stopped and another one took its place", async () => {

@@ -297,6 +297,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         iterations,
         allowPasswordHash,
       });
+      // What a stopping server did not read can be played to it no more.
+      this.#authenticator.nonces.beginAnew();
       await this.#startupHooks.runStrict(this);
       if (this.#starting !== start) return false;
       const { host, port, path, ipv6, tls, bufferSize } = this.config;
@@ -504,7 +506,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   ): Promise<void> {
     const login = this.#links.get(link);
     if (login === undefined || login instanceof Connection) return;
-    if (type === FrameType.AUTH_REQUEST && this.#refusedForRoom(link)) return;
+    if (type === FrameType.AUTH_REQUEST) {
+      login.handshake.arrived(payload);
+      if (this.#refusedForRoom(link)) return;
+    }
     const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
     if (step === null || link.isOver || link.state !== "authenticating") return;
     if (step.kind === "challenge") {

@@ -151,6 +151,23 @@ export type ScramResult =
   | { readonly ok: true; readonly serverFinal: string }
   | { readonly ok: false; readonly reason: string };
 
+/** A client-final-message that came together with its client-first-message, for a challenge of an earlier login. */
+export interface ScramAhead {
+  readonly bare: string;
+  readonly clientFinal: string;
+  /** Of both sides. */
+  readonly nonce: string;
+  readonly serverNonce: string;
+  readonly proof: Uint8Array;
+}
+
+/** Takes the two messages apart. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
+export function parseAhead(clientFirst: string, clientFinal: string): ScramAhead {
+  const first = parseClientFirst(clientFirst);
+  const { nonce, proof } = parseClientFinal(clientFinal, (both) => both.startsWith(first.nonce));
+  return { bare: first.bare, clientFinal, nonce, serverNonce: nonce.slice(first.nonce.length), proof };
+}
+
 /** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
 export class ScramServer {
   readonly #keys: ScramServerKeys;
@@ -193,23 +210,10 @@ export class ScramServer {
     return this.#judge(challenge, clientFinal, proof);
   }
 
-  /**
-   * Checks a client-final-message that came with the client-first-message, for a challenge of an earlier login.
-   * @param redeem whether a server nonce is one that was handed out and has not been used; using it up if it is.
-   * @returns null if it is not: the login goes on with `first`.
-   * @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed messages.
-   */
-  async ahead(
-    clientFirst: string,
-    clientFinal: string,
-    redeem: (nonce: string) => boolean | Promise<boolean>,
-  ): Promise<ScramResult | null> {
-    const first = parseClientFirst(clientFirst);
-    const { nonce, proof } = parseClientFinal(clientFinal, (both) => both.startsWith(first.nonce));
-    const redeemed = redeem(nonce.slice(first.nonce.length));
-    if (!(redeemed instanceof Promise ? await redeemed : redeemed)) return null;
+  /** Checks a proof in advance. That its challenge is one of this server, and not used yet, is the caller's to know. */
+  ahead({ bare, nonce, clientFinal, proof }: ScramAhead): Promise<ScramResult> {
     const { saltText, iterations } = this.#keys;
-    return this.#judge(`${first.bare},${serverFirstMessage(nonce, saltText, iterations)}`, clientFinal, proof);
+    return this.#judge(`${bare},${serverFirstMessage(nonce, saltText, iterations)}`, clientFinal, proof);
   }
 
   #challenge(bare: string, nonce: string): string {

@@ -256,6 +256,14 @@ describe("a proof in AUTH_REQUEST", () => {
     expect(step.kind).toBe("challenge");
   });
 
+  test("uses its challenge up when it arrives, and is judged when its turn comes", async () => {
+    const payload = await ahead();
+    const handshake = new ServerHandshake(strict);
+    handshake.arrived(payload);
+    expect((await request(strict, payload)).kind).toBe("challenge");
+    expect((await handshake.receive(FrameType.AUTH_REQUEST, payload)).kind).toBe("accepted");
+  });
+
   test("alone is no login", async () => {
     const { proof, extensions } = await ahead();
     expect(await request(strict, { proof, extensions })).toMatchObject({ code: ErrorCode.AUTH_REQUIRED });

@@ -11,7 +11,14 @@ import { FrameType } from "../wire/constants.ts";
 import { type Extensions, isMap, negotiate, toPayload } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
-import { constantTimeEqual, type ScramResult, ScramServer, ScramServerKeys } from "./scram.ts";
+import {
+  constantTimeEqual,
+  parseAhead,
+  type ScramAhead,
+  type ScramResult,
+  ScramServer,
+  ScramServerKeys,
+} from "./scram.ts";
 import { utf8 } from "./scram-keys.ts";
 import { ServerNonces } from "./server-nonces.ts";
 
@@ -95,15 +102,32 @@ interface Request {
   readonly extensions: Extensions;
 }
 
+/** An AUTH_REQUEST, looked at when it arrived. */
+interface Arrival {
+  /** Or what is wrong with it. */
+  readonly request: Request | ConduitError;
+  readonly ahead: ScramAhead | null;
+  /** Whether the challenge that `ahead` answers was one of this server's, and unused. */
+  readonly redeemed: boolean | Promise<boolean>;
+}
+
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
   #expecting: "request" | "response" | "nothing" = "request";
-  #request: Request | null = null;
+  #arrival: Arrival | null = null;
   #scram: ScramServer | null = null;
 
   constructor(authenticator: ServerAuthenticator) {
     this.#authenticator = authenticator;
+  }
+
+  /**
+   * Takes note of an AUTH_REQUEST that is here, though it may have to wait for `receive`, or be refused without it. The
+   * challenge that it answers is used up now, whatever becomes of it: whoever recorded it could play it again.
+   */
+  arrived(payload: Record<string, unknown> | null): void {
+    this.#arrival ??= readRequest(payload, this.#authenticator.nonces);
   }
 
   /**
@@ -121,9 +145,15 @@ export class ServerHandshake {
   }
 
   async #onRequest(payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const request = parseRequest(payload);
-    if (typeof request === "string") return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, request);
-    if (request.scram !== undefined) return this.#onClientFirst(request, request.scram);
+    this.arrived(payload);
+    const { request, ahead, redeemed } = this.#arrival as Arrival;
+    if (request instanceof ConduitError) return refused(request.code, request.message);
+    const isAnswer = redeemed instanceof Promise ? await redeemed : redeemed;
+    if (isAnswer && ahead !== null) {
+      const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
+      return this.#judged(request, await scram.ahead(ahead));
+    }
+    if (request.scram !== undefined) return this.#challenge(request.scram);
     if (request.passwordHash === undefined) {
       return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
     }
@@ -137,16 +167,10 @@ export class ServerHandshake {
     return accepted("password-hash", request, {});
   }
 
-  async #onClientFirst(request: Request, clientFirst: string): Promise<ServerStep> {
-    const { keys, crypto, nonces } = this.#authenticator;
-    const scram = new ScramServer(keys, crypto);
+  async #challenge(clientFirst: string): Promise<ServerStep> {
+    const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
     try {
-      if (request.proof !== undefined) {
-        const result = await scram.ahead(clientFirst, request.proof, (nonce) => nonces.redeem(nonce));
-        if (result !== null) return this.#judged(request, result);
-      }
       const data = await scram.first(clientFirst);
-      this.#request = request;
       this.#scram = scram;
       this.#expecting = "response";
       return { kind: "challenge", payload: { data } };
@@ -157,10 +181,10 @@ export class ServerHandshake {
   }
 
   async #onResponse(payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const request = this.#request;
+    const request = this.#arrival?.request;
     const scram = this.#scram;
     const data = payload?.data;
-    if (request === null || scram === null || typeof data !== "string") {
+    if (request === undefined || request instanceof ConduitError || scram === null || typeof data !== "string") {
       return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_RESPONSE must be a map with a string data");
     }
     return this.#judged(request, await scram.final(data));
@@ -177,18 +201,37 @@ export class ServerHandshake {
   }
 }
 
-/** @returns what is wrong with it, if it has not the shape of an AUTH_REQUEST. */
-function parseRequest(payload: Record<string, unknown> | null): Request | string {
-  if (!isMap(payload)) return "AUTH_REQUEST must be a map";
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
+function parseRequest(payload: Record<string, unknown> | null): Request {
+  if (!isMap(payload)) throw misshapen("AUTH_REQUEST must be a map");
   const { scram, password_hash, client_info, extensions: offer } = payload;
-  if (scram !== undefined && typeof scram !== "string") return "scram of AUTH_REQUEST must be a string";
+  if (scram !== undefined && typeof scram !== "string") throw misshapen("scram of AUTH_REQUEST must be a string");
   if (password_hash !== undefined && typeof password_hash !== "string") {
-    return "password_hash of AUTH_REQUEST must be a string";
+    throw misshapen("password_hash of AUTH_REQUEST must be a string");
   }
   const extensions = negotiate(offer);
   const proof = extensions.advance ? payload.proof : undefined;
-  if (proof !== undefined && typeof proof !== "string") return "proof of AUTH_REQUEST must be a string";
+  if (proof !== undefined && typeof proof !== "string") throw misshapen("proof of AUTH_REQUEST must be a string");
   return { scram, passwordHash: password_hash, proof, peer: parsePeerInfo(client_info, offer), extensions };
+}
+
+function misshapen(message: string): ConduitError {
+  return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+}
+
+function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonces): Arrival {
+  try {
+    const request = parseRequest(payload);
+    if (request.scram === undefined || request.proof === undefined) return { request, ahead: null, redeemed: false };
+    const ahead = parseAhead(request.scram, request.proof);
+    const redeemed = nonces.redeem(ahead.serverNonce);
+    // Whoever goes on with this request hears of it; the others have no use for it.
+    if (redeemed instanceof Promise) redeemed.catch(() => undefined);
+    return { request, ahead, redeemed };
+  } catch (error) {
+    if (error instanceof ConduitError) return { request: error, ahead: null, redeemed: false };
+    throw error;
+  }
 }
 
 function accepted(method: AuthMethod, request: Request, payload: Record<string, unknown>): ServerStep {

@@ -117,6 +117,22 @@ describe("ServerNonces", () => {
     expect([nonces.redeem(last), nonces.redeem(first), nonces.redeem(first)]).toEqual([false, true, false]);
   });
 
+  test("takes none back from before it was told to begin anew", () => {
+    const nonces = make();
+    const [used, unused] = [issue(nonces), issue(nonces)];
+    expect(nonces.redeem(used)).toBe(true);
+    nonces.beginAnew();
+    expect([nonces.redeem(used), nonces.redeem(unused), nonces.redeem(issue(nonces))]).toEqual([false, false, true]);
+  });
+
+  test("takes none back that was being looked at when it was told to", async () => {
+    const nonces = new ServerNonces(new WebRuntimeCrypto(), () => 0);
+    const redeemed = nonces.redeem(await nonces.issue());
+    nonces.beginAnew();
+    await nonces.issue();
+    expect(await redeemed).toBe(false);
+  });
+
   test("seals the number and the second of its making", () => {
     let nowMs = 0;
     const nonces = make({ now: () => nowMs, firstSequence: 0x01020304 });

@@ -45,7 +45,7 @@ export class ServerNonces {
 
   /** Makes one: 24 characters of base64. */
   issue(): string | Promise<string> {
-    if (this.#next === SEQUENCES) this.#beginAnew();
+    if (this.#next === SEQUENCES) this.beginAnew();
     const sequence = this.#next++;
     if (this.#used !== null) {
       const at = sequence % NEXT_LOGIN_WINDOW;
@@ -62,8 +62,10 @@ export class ServerNonces {
   redeem(nonce: string): boolean | Promise<boolean> {
     const bytes = nonce.length === SERVER_NONCE_CHARS ? decodeBase64(nonce) : null;
     if (bytes?.length !== NONCE_BYTES) return false;
-    const tag = this.#crypto.hmacSha256(this.#key, bytes.slice(0, HEAD_BYTES));
-    return tag instanceof Promise ? tag.then((late) => this.#take(bytes, late)) : this.#take(bytes, tag);
+    const key = this.#key;
+    const tag = this.#crypto.hmacSha256(key, bytes.slice(0, HEAD_BYTES));
+    if (!(tag instanceof Promise)) return this.#take(bytes, tag);
+    return tag.then((late) => key === this.#key && this.#take(bytes, late));
   }
 
   #take(nonce: Uint8Array, tag: Uint8Array): boolean {
@@ -83,8 +85,8 @@ export class ServerNonces {
     return (bits & bit) === 0;
   }
 
-  /** Under a new key no nonce made so far is known any more, so sequence numbers may come again. */
-  #beginAnew(): void {
+  /** None that is out is taken back any more: under a new key sequence numbers may come again. */
+  beginAnew(): void {
     this.#key = this.#crypto.randomBytes(KEY_BYTES);
     this.#next = 0;
     this.#used = null;
