@@ -1,4 +1,4 @@
-import { hash, pbkdf2 } from "node:crypto";
+import { pbkdf2 } from "node:crypto";
 import { deflateSync, inflateSync } from "node:zlib";
 import {
   boundedInflate,
@@ -11,7 +11,7 @@ import {
 } from "@netconduit/core/adapter";
 import { connect } from "./connect.ts";
 import { listen } from "./listen.ts";
-import { hmacSha256, takeRandomBytes } from "./login-crypto.ts";
+import { hmacSha256, sha256, takeRandomBytes } from "./login-crypto.ts";
 
 /**
  * The hop is a microtask that sets a tick. A tick alone (60 ns) would come too early when a socket's callback sets it:
@@ -22,9 +22,6 @@ const turnEnd: TurnEnd = new TurnEnd((run) => {
   const setTick = (): void => process.nextTick(run);
   return () => queueMicrotask(setTick);
 });
-
-/** One call for each, instead of the stream that `createHash` makes. */
-const sha256 = (data: Uint8Array): Uint8Array => plainBytes(hash("sha256", data, "buffer"));
 
 /** Node.js as the core sees it. */
 export const nodeRuntime: Runtime = {
@@ -41,7 +38,7 @@ export const nodeRuntime: Runtime = {
   crypto: {
     randomBytes: takeRandomBytes,
     sha256,
-    hmacSha256: (key, data) => hmacSha256(key, data, sha256),
+    hmacSha256,
     pbkdf2Sha256: (password, salt, iterations) =>
       new Promise((resolve, reject) => {
         pbkdf2(password, salt, iterations, 32, "sha256", (error, key) => {
