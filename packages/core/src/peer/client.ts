@@ -219,12 +219,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#stopSeries();
     const under = this.#dialAbort === null ? null : this.#connecting;
     if (under !== null && this.#dialAbort?.signal.aborted !== true) return under;
-    const connecting = this.#dial(false, under);
-    const over = (): void => {
+    const connecting = this.#dial(false, under).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
-    };
+    });
     this.#connecting = connecting;
-    connecting.then(over, over);
     return connecting;
   }
 

@@ -11,7 +11,7 @@ import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ConnectionStateMachine } from "../session/connection-state.ts";
-import { infoPayload, type PeerInfo, samePeerInfo } from "../session/peer-info.ts";
+import { infoPayload } from "../session/peer-info.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
@@ -130,8 +130,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** By address: settles when the last login attempt that is being judged has been. */
   readonly #judging = new Map<string, Promise<void>>();
   readonly #stateListenerFailed = (error: unknown): void => this.core.hookFailed("onStateChange", error);
-  /** What the last client said of itself: those of one program say the same, and share it. */
-  #lastInfo: PeerInfo | null = null;
   #accepted = 0;
   #loggedIn = 0;
   #authFailures = 0;
@@ -637,8 +635,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.hold();
       void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
     }
-    if (this.#lastInfo === null || !samePeerInfo(this.#lastInfo, step.peer)) this.#lastInfo = step.peer;
-    link.authenticated(this.#lastInfo, step.extensions);
+    link.authenticated(step.peer, step.extensions);
     if (this.#connect.isEmpty) {
       link.setPhaseTimer(0);
       link.activate();
