@@ -1,8 +1,14 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { decodeBase64 } from "../packages/core/src/session/base64.ts";
+import { decodeBase64, encodeBase64 } from "../packages/core/src/session/base64.ts";
 import { extensionNames } from "../packages/core/src/session/extensions.ts";
-import { ScramClient, ScramServer, ScramServerKeys } from "../packages/core/src/session/scram.ts";
+import {
+  parseAhead,
+  ScramClient,
+  ScramKeyCache,
+  ScramServer,
+  ScramServerKeys,
+} from "../packages/core/src/session/scram.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { FrameWriter } from "../packages/core/src/wire/frame-writer.ts";
@@ -106,6 +112,27 @@ describe("SCRAM in PROTOCOL.md", () => {
     const server = new ScramServer(keys, crypto, serverNonce);
     expect(await server.first(message("client-first"))).toBe(message("server-first"));
     expect(await server.final(message("client-final"))).toEqual({ ok: true, serverFinal: message("server-final") });
+  });
+
+  test("the login that follows the example is what both sides of this library say", async () => {
+    const again = shown(blockWith("scram", "again"));
+    const next = again.get("next") ?? "";
+    const clientFirst = again.get("client-first-message") ?? "";
+    const clientFinal = again.get("client-final-message") ?? "";
+    const keys = await ScramServerKeys.derive({ password, crypto, iterations, salt });
+    const ahead = parseAhead(clientFirst, clientFinal);
+    expect(ahead.serverNonce).toBe(next);
+    const result = await new ScramServer(keys, crypto).ahead(ahead);
+    expect(result).toEqual({ ok: true, serverFinal: again.get("server-final-message") });
+
+    const cache = new ScramKeyCache();
+    const derivation = { salt, saltText: encodeBase64(salt), iterations };
+    await cache.derive(new TextEncoder().encode(password), salt, iterations, crypto);
+    const nonce = clientFirst.slice(clientFirst.indexOf("r=") + 2);
+    const client = new ScramClient({ username, password, crypto, cache, nonce });
+    expect(client.clientFirst).toBe(clientFirst);
+    expect(await client.answerAhead(derivation, () => next)).toBe(clientFinal);
+    client.verify(again.get("server-final-message") ?? "");
   });
 
   test("the values in between come out of the formulas", () => {

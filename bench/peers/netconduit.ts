@@ -11,9 +11,12 @@ const PASSWORD = "measured";
 const KIB = 1024;
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
 
-/** The package of the runtime this process runs on. All of them have the same types. */
-async function library(): Promise<Netconduit> {
-  return (await import(`@netconduit/${runtimeName()}`)) as Netconduit;
+let loaded: Promise<Netconduit> | null = null;
+
+/** The package of the runtime this process runs on, loaded once. All of them have the same types. */
+function library(): Promise<Netconduit> {
+  loaded ??= import(`@netconduit/${runtimeName()}`) as Promise<Netconduit>;
+  return loaded;
 }
 
 /** The option's value for payloads of this size, with room for what stands around them. */

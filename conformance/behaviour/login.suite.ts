@@ -2,11 +2,12 @@ import { type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, until } from "./heard.ts";
-import { COMPRESSED, call, frame, message, passwordHash, rawFrame, Type } from "./raw-peer.ts";
+import { COMPRESSED, call, frame, message, passwordHash, type RawPeer, rawFrame, Type } from "./raw-peer.ts";
+import { Relay } from "./relay.ts";
 import { ScramLogin } from "./scram-login.ts";
-import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
+import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
+import type { OpenServer, Subject } from "./subject.ts";
 
 const HANDSHAKE_BYTES = 16 * 1024;
 const CLIENT_INFO = { name: "raw", version: "1.0.0" };
@@ -14,6 +15,26 @@ const CLIENT_INFO = { name: "raw", version: "1.0.0" };
 function authRequest(fields: Record<string, unknown>): Buffer {
   return frame(Type.AUTH_REQUEST, { client_info: CLIENT_INFO, ...fields });
 }
+
+/** What the next login of a raw peer needs. */
+interface Handed {
+  readonly next: string;
+  readonly serverFirst: string;
+}
+
+/** Logs in with extension `advance`, by the RFC. */
+async function loginAhead(peer: RawPeer): Promise<Handed> {
+  const scram = new ScramLogin(PASSWORD);
+  peer.write(authRequest({ scram: scram.clientFirst, extensions: { advance: true } }));
+  const { data } = (await peer.next()).payload as { data: string };
+  peer.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(data) }));
+  const success = (await peer.next()).payload as { scram: string; next: string };
+  expect(scram.trusts(success.scram)).toBe(true);
+  return { next: success.next, serverFirst: data };
+}
+
+const TWO_TRIPS = [Type.AUTH_REQUEST, Type.AUTH_CHALLENGE, Type.AUTH_RESPONSE, Type.AUTH_SUCCESS];
+const ONE_TRIP = [Type.AUTH_REQUEST, Type.AUTH_SUCCESS];
 
 /** The login, seen by strangers, guessers and eavesdroppers. */
 export function describeLogin(subject: Subject): void {
@@ -76,6 +97,117 @@ export function describeLogin(subject: Subject): void {
         });
         await replay.over;
         expect(await rejections.next()).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+      }),
+    );
+
+    /** A client's connections, one after the other, as a relay sees their logins. */
+    async function relayed(
+      stage: Stage,
+      server: OpenServer,
+    ): Promise<{ relay: Relay; login: () => Promise<number[]> }> {
+      const relay = await Relay.start(server.address.port);
+      stage.defer(() => relay.stop());
+      const client = stage.client(relay);
+      const login = async (): Promise<number[]> => {
+        await client.connect();
+        const types = relay.connections.at(-1)?.types.slice() ?? [];
+        await client.disconnect();
+        return types;
+      };
+      return { relay, login };
+    }
+
+    test(
+      "a client that logs in again does so in one round trip; after a restart of the server in two, and then in one",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const { relay, login } = await relayed(stage, server);
+        expect(await login()).toEqual(TWO_TRIPS);
+        expect(await login()).toEqual(ONE_TRIP);
+        expect(await login()).toEqual(ONE_TRIP);
+        expect(server.stats).toMatchObject({ loggedIn: 3, authFailures: 0, rejected: 0 });
+
+        await server.stop();
+        relay.serverPort = (await stage.listen()).address.port;
+        expect(await login()).toEqual(TWO_TRIPS);
+        expect(await login()).toEqual(ONE_TRIP);
+      }),
+    );
+
+    test(
+      "an AUTH_REQUEST that logged in by itself gets a challenge when it is played again",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const { relay, login } = await relayed(stage, server);
+        await login();
+        expect(await login()).toEqual(ONE_TRIP);
+        const recorded = Buffer.concat(relay.connections.at(-1)?.sent ?? []);
+        const replay = await stage.raw(server);
+        replay.write(recorded.subarray(0, 32 + recorded.readUInt32BE(12)));
+        expect((await replay.next()).type).toBe(Type.AUTH_CHALLENGE);
+        expect([server.connectionCount, server.stats.loggedIn]).toEqual([0, 2]);
+      }),
+    );
+
+    test(
+      "a proof sent in advance by the RFC logs in at once, and the server proves itself and hands out another challenge",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const { next, serverFirst } = await loginAhead(await stage.raw(server));
+        expect(next).toMatch(/^[A-Za-z0-9+/]{24}$/);
+        const scram = new ScramLogin(PASSWORD);
+        const proof = scram.answerAhead(next, serverFirst);
+        const peer = await stage.raw(server);
+        peer.write(authRequest({ scram: scram.clientFirst, proof, extensions: { advance: true } }));
+        const success = await peer.next();
+        expect(success).toMatchObject({ type: Type.AUTH_SUCCESS, payload: { extensions: { advance: true } } });
+        const payload = success.payload as { scram: string; next: string };
+        expect([scram.trusts(payload.scram), payload.next === next]).toEqual([true, false]);
+        expect(server.connections[1]?.session.method).toBe("scram");
+      }),
+    );
+
+    test(
+      "a wrong proof sent in advance is AUTH_FAILED, is counted, and slows its address down like any wrong password",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({}, clock.runtime);
+        // Successes end what slows an address down, so all of them come first.
+        const known: Handed[] = [];
+        for (let count = 0; count < 5; count++) known.push(await loginAhead(await stage.raw(server)));
+        const guess = async ({ next, serverFirst }: Handed): Promise<RawPeer> => {
+          const scram = new ScramLogin("guess");
+          const proof = scram.answerAhead(next, serverFirst);
+          const peer = await stage.raw(server);
+          peer.write(authRequest({ scram: scram.clientFirst, proof, extensions: { advance: true } }));
+          return peer;
+        };
+        const last = known.pop()!;
+        for (const challenge of known) {
+          const peer = await guess(challenge);
+          const failure = {
+            type: Type.AUTH_FAILURE,
+            payload: { reason: "Invalid password", code: ErrorCode.AUTH_FAILED },
+          };
+          expect(await peer.next()).toMatchObject(failure);
+          await peer.over;
+        }
+        expect(server.stats).toMatchObject({ loggedIn: 5, authFailures: 4 });
+        const slowed = await guess(last);
+        await until(() => clock.delays.some((delay) => delay > 200 && delay <= 300));
+        expect(slowed.frames.all).toEqual([]);
+        clock.advance(300);
+        expect((await slowed.next()).type).toBe(Type.AUTH_FAILURE);
+      }),
+    );
+
+    test(
+      "who does not offer to log in in advance is told nothing of it",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const success = await (await stage.raw(server)).login();
+        expect(success).not.toHaveProperty("next");
+        expect(success["extensions"]).not.toHaveProperty("advance");
       }),
     );
 
@@ -237,6 +369,10 @@ export function describeLogin(subject: Subject): void {
       ["an AUTH_REQUEST without a payload", frame(Type.AUTH_REQUEST)],
       ["an AUTH_REQUEST with scram of another type", authRequest({ scram: 7 })],
       ["an AUTH_REQUEST with malformed scram", authRequest({ scram: "nonsense" })],
+      [
+        "an AUTH_REQUEST with a malformed proof",
+        authRequest({ scram: "n,,n=u,r=x", proof: "nonsense", extensions: { advance: true } }),
+      ],
       ["an AUTH_REQUEST whose payload is cut off", rawFrame(Type.AUTH_REQUEST, Uint8Array.of(0x82, 0xa1))],
       ["an AUTH_REQUEST with a forbidden key", frame(Type.AUTH_REQUEST, JSON.parse('{"__proto__": {"scram": "x"}}'))],
     ] as const) {

@@ -40,6 +40,12 @@ export class ScramLogin {
     return `${withoutProof},p=${Buffer.from(proof).toString("base64")}`;
   }
 
+  /** @returns client-final-message for a nonce that the server handed out at an earlier login. */
+  answerAhead(serverNonce: string, earlierServerFirst: string): string {
+    const parameters = `s=${attribute(earlierServerFirst, "s")},i=${attribute(earlierServerFirst, "i")}`;
+    return this.answer(`r=${attribute(this.#bare, "r")}${serverNonce},${parameters}`);
+  }
+
   /** Whether the server has proved that it knows the password. */
   trusts(serverFinal: string): boolean {
     return this.#serverSignature !== "" && attribute(serverFinal, "v") === this.#serverSignature;

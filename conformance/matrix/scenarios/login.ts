@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ErrorCode, type Rejection } from "@netconduit/core";
 import { failureOf, Heard } from "../../behaviour/heard.ts";
 import { frame, passwordHash, Type } from "../../behaviour/raw-peer.ts";
+import { Relay } from "../../behaviour/relay.ts";
 import { ScramLogin } from "../../behaviour/scram-login.ts";
 import { SteppedClock } from "../../behaviour/stepped-clock.ts";
 import { PASSWORD } from "../half.ts";
@@ -89,6 +90,29 @@ export const login: readonly Scenario[] = [
       await client.disconnect();
       await client.connect();
       assert.equal(asked, 2);
+    },
+  },
+  {
+    title: "a login again takes one round trip, and logs in as the first did",
+    async server(half) {
+      const arrivals = await half.open(half.server());
+      for (const token of ["first", "second"]) {
+        const { session } = await arrivals.next();
+        assert.deepEqual([session.method, session.token], ["scram", await half.hear(token)]);
+      }
+    },
+    async client(half) {
+      const relay = await Relay.start((await half.place()).port);
+      half.defer(() => relay.stop());
+      const logins = {
+        first: [Type.AUTH_REQUEST, Type.AUTH_CHALLENGE, Type.AUTH_RESPONSE, Type.AUTH_SUCCESS],
+        second: [Type.AUTH_REQUEST, Type.AUTH_SUCCESS],
+      };
+      for (const [token, types] of Object.entries(logins)) {
+        const client = await half.join({ port: relay.address.port });
+        assert.deepEqual(relay.connections.at(-1)?.types, types);
+        half.tell(token, client.sessionToken);
+      }
     },
   },
   {

@@ -10,7 +10,8 @@ const POOL_BYTES = 4096;
 
 /** What {@link loginCrypto} needs of a runtime. */
 export interface CryptoPrimitives {
-  sha256(data: Uint8Array): Uint8Array;
+  /** The digest, or a text with a character for each of its bytes. */
+  sha256(data: Uint8Array): Uint8Array | string;
   /** Fills `bytes`, at most 64 KiB, from the system's generator. */
   fillRandom(bytes: Uint8Array): void;
   /** PBKDF2-HMAC-SHA-256, 32 bytes, off the main thread. */
@@ -20,13 +21,22 @@ export interface CryptoPrimitives {
 /** The cryptography of a {@link Runtime} made of its primitives; results are plain arrays. */
 export function loginCrypto({ sha256, fillRandom, pbkdf2Sha256 }: CryptoPrimitives): RuntimeCrypto {
   const pool = new RandomPool(fillRandom);
-  const digest = (data: Uint8Array): Uint8Array => plainBytes(sha256(data));
+  const digest = (data: Uint8Array): Uint8Array => {
+    const result = sha256(data);
+    return typeof result === "string" ? bytesOf(result) : plainBytes(result);
+  };
   return {
     randomBytes: (count) => pool.take(count),
     sha256: digest,
     hmacSha256: (key, data) => hmacSha256(key, data, digest),
     pbkdf2Sha256: async (password, salt, iterations) => plainBytes(await pbkdf2Sha256(password, salt, iterations)),
   };
+}
+
+function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
+  return bytes;
 }
 
 /** Bytes of the system's generator; each is given out once, and nothing of it is kept. */

@@ -1,10 +1,15 @@
-import type { Address } from "../bytes/byte-stream.ts";
+import type { Address, ByteStream } from "../bytes/byte-stream.ts";
 
 /** `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */
 export function formatAddress(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   if (address.kind === "memory") return `memory:${address.name}`;
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Whether nobody sits in between, or whoever does can neither read nor forge: TLS, or within one machine. */
+export function isPrivate({ tls, remote }: ByteStream): boolean {
+  return tls !== null || remote.kind !== "tcp" || remote.host === "::1" || remote.host.startsWith("127.");
 }
 
 /** Where a server listens. As text: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */

@@ -9,7 +9,7 @@ import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
 import type { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
-import { formatAddress } from "./address.ts";
+import { formatAddress, isPrivate } from "./address.ts";
 import type { Link } from "./link.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { sleep } from "./time.ts";
@@ -79,12 +79,15 @@ export class Admission<Face> {
     return [...this.#logins.keys()];
   }
 
-  /** Makes the keys that logins are judged by. Before any link. */
+  /** Makes the keys that logins are judged by. Before each start, and before any link. */
   async prepare(): Promise<void> {
-    if (this.#authenticator !== null) return;
-    const { password, allowPasswordHash, scramIterations: iterations } = this.#owner.config;
-    const { crypto } = this.#owner.runtime;
-    this.#authenticator = await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+    const { config, runtime } = this.#owner;
+    const { password, allowPasswordHash, scramIterations: iterations } = config;
+    const { crypto } = runtime;
+    const now = (): number => runtime.now();
+    this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, now, iterations, allowPasswordHash });
+    // What a stopping server did not read can be played to it no more.
+    this.#authenticator.nonces.beginAnew();
   }
 
   /** A stream that comes while the server is not running. */
@@ -99,7 +102,7 @@ export class Admission<Face> {
   begin(link: Link<Face>): void {
     const { config, runtime } = this.#owner;
     if (this.#logins.size >= config.maxPendingLogins) this.#dropOldest();
-    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, isPrivate(link.stream));
     this.#logins.set(link, { handshake, throttleKey: throttleKey(link.stream.remote), acceptedAt: runtime.now() });
     link.start(config.authTimeoutMs);
   }
@@ -112,7 +115,10 @@ export class Admission<Face> {
   async handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> {
     const login = this.#logins.get(link);
     if (login === undefined) return;
-    if (type === FrameType.AUTH_REQUEST && this.#isRefused(link)) return;
+    if (type === FrameType.AUTH_REQUEST) {
+      login.handshake.arrived(payload);
+      if (this.#isRefused(link)) return;
+    }
     const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
     if (step === null || link.isOver || link.state !== "authenticating") return;
     if (step.kind === "challenge") {

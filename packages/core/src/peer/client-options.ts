@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
+import { LastOptions } from "./last-options.ts";
 import {
   type Filled,
   flag,
@@ -105,12 +106,13 @@ const reconnectEntries = {
 
 const tlsGroup = group(tlsEntries);
 
+function isCredentials(value: unknown): value is Credentials {
+  return (typeof value === "string" && value !== "") || typeof value === "function";
+}
+
 const entries = {
   ...peerEntries,
-  password: v.custom<Credentials>(
-    (value) => (typeof value === "string" && value !== "") || typeof value === "function",
-    "must be a non-empty string or a function",
-  ),
+  password: v.custom<Credentials>(isCredentials, "must be a non-empty string or a function"),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_client"),
   host: v.optional(text()),
   port: v.optional(wholeNumber(1, 65_535)),
@@ -143,6 +145,16 @@ const knownOptions: readonly string[] = [
  * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseClientOptions(options: unknown): ClientConfig {
+  const known = last.find(options);
+  const password = known === null ? null : (options as ClientOptions).password;
+  if (known === null || !isCredentials(password)) return judge(options);
+  const tls = known.tls === null ? null : Object.freeze({});
+  return sealConfig({ ...known, password, tls, reconnect: Object.freeze({ ...known.reconnect }) });
+}
+
+const last = new LastOptions<ClientConfig>();
+
+function judge(options: unknown): ClientConfig {
   const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"]);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
@@ -157,7 +169,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
   if (tls !== undefined && !problems.has("tls")) checkTls(problems, tls);
   problems.throwIfAny();
 
-  return sealConfig({
+  const config: ClientConfig = {
     ...parsed,
     ...queueBytes(parsed),
     host: parsed.host ?? "localhost",
@@ -165,7 +177,9 @@ export function parseClientOptions(options: unknown): ClientConfig {
     path: parsed.path,
     tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
     reconnect: Object.freeze(parsed.reconnect),
-  });
+  };
+  last.note(options, config);
+  return sealConfig(config);
 }
 
 function checkTarget(problems: OptionProblems, parsed: Parsed): void {

@@ -2,6 +2,7 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
+import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
@@ -24,11 +25,13 @@ import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { ClientHandshake } from "../session/client-handshake.ts";
 import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
+import { loginTarget } from "../session/next-logins.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
-import { formatAddress } from "./address.ts";
+import { formatAddress, isPrivate } from "./address.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
+import type { DialAbort } from "./dial-abort.ts";
 import { Dialling, endpointOf } from "./dialling.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
@@ -100,7 +103,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#machine = new ConnectionStateMachine(runtime, (error) => this.core.hookFailed("onStateChange", error));
     this.#offline = new OfflineQueue(this.core.engine.wheel, config.sendQueueSize);
     this.#dialling = new Dialling(this.core, config, {
-      open: (signal) => this.#dial(signal),
+      open: (abort) => this.#dial(abort),
       failed: (error, isLast) => this.#dialFailed(error, isLast),
       opened: (again) => this.#runHooks(again),
     });
@@ -215,13 +218,13 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
    */
   async disconnect(reason = "Closed by the client"): Promise<void> {
-    const dialling = this.#dialling.callOff(calledOff());
-    this.#offline.rejectAll(calledOff());
+    const dialling = this.#dialling.callOff(calledOff);
+    if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
     const link = this.#link;
     if (link !== null) {
       await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     }
-    await dialling?.catch(() => undefined);
+    if (dialling !== null) await dialling.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
   }
 
@@ -326,16 +329,16 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   // --- dialling -----------------------------------------------------------------------------------------------------
 
-  async #dial(signal: AbortSignal): Promise<void> {
+  async #dial(abort: DialAbort): Promise<void> {
     const link = this.#link;
     // A connection that is being closed is not dialled over.
     if (link !== null) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
-      await unlessAborted(() => link.close(reason), signal);
+      await abort.race(link.close(reason));
     }
-    signal.throwIfAborted();
+    abort.signal.throwIfAborted();
     this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
-    await this.#open(this.#target(), signal);
+    await this.#open(this.#target(), abort);
   }
 
   #dialFailed(error: ConduitError, isLast: boolean): void {
@@ -358,19 +361,23 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
   }
 
-  async #open(where: ConnectTarget, signal: AbortSignal): Promise<void> {
+  async #open(where: ConnectTarget, abort: DialAbort): Promise<void> {
     const { config } = this;
+    const { signal } = abort;
     const { password: given } = config;
-    const password = typeof given === "function" ? await unlessAborted(async () => given(), signal) : given;
+    const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
     const dialled = this.#runtime.connect(where, signal);
-    const stream = await unlessAborted(() => dialled, signal).catch((error: unknown) => {
+    let stream: ByteStream;
+    try {
+      stream = await abort.race(dialled);
+    } catch (error) {
       // A stream that opens after all is nobody's.
       dialled.then(
         (late) => late.destroy(null),
         () => undefined,
       );
       throw error;
-    });
+    }
     if (signal.aborted) {
       stream.destroy(null);
       signal.throwIfAborted();
@@ -384,19 +391,22 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       info: config,
       allowPasswordHash: config.allowPasswordHash,
       crypto: this.#runtime.crypto,
-      cache: this.core.engine.scramKeys,
+      cache: this.core.engine.logins.keys,
+      next: isPrivate(stream)
+        ? { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() }
+        : undefined,
     });
     const request = await handshake.start();
-    await new Promise<void>((resolve, reject) => {
-      this.#login = { handshake, resolve, reject };
-      const onAbort = (): void => reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      link.start(0);
-      if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
-    }).finally(() => {
+    try {
+      await abort.wait<void>((resolve, reject) => {
+        this.#login = { handshake, resolve, reject };
+        if (signal.aborted) reject(signal.reason);
+        link.start(0);
+        if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
+      });
+    } finally {
       this.#login = null;
-    });
+    }
   }
 
   async #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
@@ -486,17 +496,6 @@ const ignore = (): void => undefined;
 
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
-}
-
-/** What `work` comes to, or a rejection with the signal's reason if that fires first. */
-function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    work()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 function notNetconduit(error: ConduitError): ConduitError {

@@ -23,12 +23,9 @@ function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions[
   core.errorHooks.add((error) => reported.push((error as ConduitError).code));
   const log: unknown[] = [];
   const subject = new Dialling(core, config, {
-    async open(signal) {
+    async open(abort) {
       log.push("open");
-      const abort = new Promise<never>((_, reject) => {
-        signal.addEventListener("abort", () => reject(new Error("aborted")));
-      });
-      await Promise.race([(opens.shift() ?? (async () => undefined))(), abort]);
+      await abort.race((opens.shift() ?? (async () => undefined))());
       subject.loggedIn();
     },
     failed: (error, isLast) => log.push(["failed", error.code, isLast]),
@@ -65,7 +62,7 @@ describe("Dialling", () => {
     const { runtime, subject, log } = dialling([() => open.promise]);
     const first = outcome(subject.connect());
     const reason = refused();
-    const ended = subject.callOff(reason);
+    const ended = subject.callOff(() => reason);
     const second = subject.connect();
     await ended?.catch(() => undefined);
     await second;
@@ -75,7 +72,7 @@ describe("Dialling", () => {
   });
 
   test("with nothing to call off there is nothing to wait for", () => {
-    expect(dialling().subject.callOff(refused())).toBeNull();
+    expect(dialling().subject.callOff(refused)).toBeNull();
   });
 
   test("what is lost comes back by itself, after the hooks and a delay", async () => {
@@ -115,7 +112,7 @@ describe("Dialling", () => {
     const { runtime, subject, log } = dialling([], { delayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(50);
-    void subject.callOff(refused());
+    void subject.callOff(refused);
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
     expect([log, subject.isReturning(LOST), runtime.timers.count]).toEqual([[], false, 0]);

@@ -6,13 +6,14 @@ import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ClientConfig } from "./client-options.ts";
+import { DialAbort } from "./dial-abort.ts";
 import type { EndpointCore } from "./endpoint-core.ts";
 import type { CloseReason } from "./link-owner.ts";
 
 /** What {@link Dialling} asks of its client. */
 export interface DiallingOwner {
-  /** Ends the link that there is, dials and logs in. Rejects otherwise, at the latest soon after the signal aborts. */
-  open(signal: AbortSignal): Promise<void>;
+  /** Ends the link that there is, dials and logs in. Rejects otherwise, at the latest soon after it is called off. */
+  open(abort: DialAbort): Promise<void>;
   /**
    * A dial has failed, or the last one of a series has.
    * @param isLast nothing will try again by itself
@@ -40,7 +41,7 @@ export class Dialling<Face> {
   /** The dial under way, with the hooks that follow it. */
   #connecting: Promise<void> | null = null;
   /** Calls off the dial under way; null once it has logged in. */
-  #abort: AbortController | null = null;
+  #abort: DialAbort | null = null;
   #series: Series | null = null;
   /** Attempts since the last connection that lasted. */
   #attempts = 0;
@@ -77,11 +78,11 @@ export class Dialling<Face> {
   }
 
   /** Ends the dial under way and all that would follow by itself. @returns what settles when that dial has ended */
-  callOff(reason: ConduitError): Promise<void> | null {
+  callOff(reason: () => ConduitError): Promise<void> | null {
     this.#leaving = true;
     this.#stopSeries();
     const dialling = this.#abort === null ? null : this.#connecting;
-    this.#abort?.abort(reason);
+    this.#abort?.abort(reason());
     return dialling;
   }
 
@@ -129,7 +130,7 @@ export class Dialling<Face> {
   async #dial(again: boolean, calledOff: Promise<void> | null): Promise<void> {
     const runtime = this.#runtime;
     const { connectTimeoutMs } = this.#config;
-    const abort = new AbortController();
+    const abort = new DialAbort();
     this.#abort = abort;
     const timer = runtime.setTimer(
       () => {
@@ -144,7 +145,7 @@ export class Dialling<Face> {
         await calledOff.then(noResult, noResult);
         abort.signal.throwIfAborted();
       }
-      await this.#owner.open(abort.signal);
+      await this.#owner.open(abort);
       abort.signal.throwIfAborted();
     } catch (error) {
       const failure: unknown = abort.signal.aborted ? abort.signal.reason : error;

@@ -6,6 +6,7 @@
 
 import { asError } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
+import { type LoginMemory, NextLogins } from "../session/next-logins.ts";
 import { ScramKeyCache } from "../session/scram.ts";
 import { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
@@ -24,8 +25,8 @@ export interface Flushable {
 export class Engine {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
-  /** Keys that clients derived from their passwords: clients of one server derive them once between them. */
-  readonly scramKeys: ScramKeyCache = new ScramKeyCache();
+  /** Keys that clients derived from their passwords, and challenges of logins to come: one client's serve all. */
+  readonly logins: LoginMemory = { keys: new ScramKeyCache(), next: new NextLogins() };
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<number, PayloadReader>();
   /** Decoders that no connection needs: one does only while it holds a part of a frame. */

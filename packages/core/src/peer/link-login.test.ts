@@ -8,6 +8,7 @@ import { gate, outcome, testClient, testServer } from "../test-support/peers.ts"
 import { PASSWORD, type RawPeer, RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Rejection } from "./admission.ts";
+import { engineOf } from "./engine.ts";
 
 async function bench(options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();
@@ -363,5 +364,118 @@ describe("connectionData", () => {
     expect(errors).toMatchObject([{ stage: "hook", message: "no data today" }]);
     await rawClient(runtime, port);
     expect(server.connections.map((connection) => connection.data)).toEqual([{ count: 2 }]);
+  });
+});
+
+describe("logging in again", () => {
+  /** A client that is connected. */
+  async function join(runtime: FakeRuntime, options: Parameters<typeof testClient>[1] = {}) {
+    const { client } = testClient(runtime, { reconnect: { enabled: false }, ...options });
+    await client.connect();
+    return client;
+  }
+
+  test("one client's login hands the next one its challenge, whichever client of that server it is", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const types: string[][] = [];
+    for (let count = 0; count < 3; count += 1) {
+      const connecting = outcome(testClient(runtime, { reconnect: { enabled: false } }).client.connect());
+      const peer = await raw.accept();
+      types.push(Object.keys(peer.frames[0]?.payload ?? {}));
+      await raw.admit();
+      expect(connecting.state).toBe("resolved");
+    }
+    expect(types.map((keys) => keys.includes("proof"))).toEqual([false, true, true]);
+  });
+
+  test("another server gets no proof made for this one", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    await join(runtime);
+    const raw = await RawServer.start(runtime, 8081);
+    const { client } = testClient(runtime, { port: 8081, reconnect: { enabled: false } });
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    expect(peer.frames[0]?.payload).not.toHaveProperty("proof");
+    await raw.admit();
+    expect(connecting.state).toBe("resolved");
+  });
+
+  test("with a wrong password fails in one trip, and counts", async () => {
+    const { runtime, server, rejections } = await bench();
+    await join(runtime);
+    for (let count = 0; count < 2; count += 1) {
+      await expect(join(runtime, { password: "guess" })).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    }
+    expect(rejections.map(({ code }) => code)).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.AUTH_FAILED]);
+    expect(server.stats).toMatchObject({ loggedIn: 1, authFailures: 2 });
+  });
+
+  /** The first frame of a login for which the client has a challenge. */
+  async function requestAhead(runtime: FakeRuntime, password = PASSWORD) {
+    const { keys, next: logins } = engineOf(runtime).logins;
+    const handshake = new ClientHandshake({
+      password,
+      info: { name: "raw", version: "1", description: "" },
+      allowPasswordHash: false,
+      crypto: runtime.crypto,
+      cache: keys,
+      next: { logins, target: "test:8080", now: () => runtime.now() },
+    });
+    const request = await handshake.start();
+    expect(request).toHaveProperty("proof");
+    return request;
+  }
+
+  /** The types of the frames that answer this one. */
+  async function answerTo(runtime: FakeRuntime, port: number, request: Record<string, unknown>) {
+    const peer = await rawDial(runtime, port);
+    peer.send(FrameType.AUTH_REQUEST, request);
+    return peer.receivedTypes();
+  }
+
+  test("cannot be replayed by who recorded a login that a full server refused", async () => {
+    const { runtime, server, port } = await bench({ maxConnections: 1 });
+    const first = await join(runtime);
+    const request = await requestAhead(runtime);
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_FAILURE"]);
+    await first.disconnect();
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
+    expect(server.stats.loggedIn).toBe(1);
+  });
+
+  test("cannot be replayed by who recorded a login that had to wait and was given up", async () => {
+    const { runtime, server, port } = await bench();
+    await join(runtime);
+    const request = await requestAhead(runtime);
+    for (let count = 0; count < 4; count += 1) await logIn(runtime, port, "wrong");
+    const slowed = await rawDial(runtime, port);
+    slowed.send(FrameType.AUTH_REQUEST, request);
+    await runtime.settle();
+    slowed.stream.destroy(null);
+    await runtime.advance(1000);
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
+    expect(server.stats.loggedIn).toBe(1);
+  });
+
+  test("begins anew with each start of a server", async () => {
+    const { runtime, server, port } = await bench();
+    await join(runtime);
+    const request = await requestAhead(runtime);
+    await server.stop();
+    await server.start();
+    expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
+  });
+
+  test("works when the server was stopped and another one took its place", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    await join(runtime);
+    await server.stop();
+    const { server: other } = await testServer(runtime);
+    const clients = [await join(runtime), await join(runtime)];
+    expect(clients.map((client) => client.isConnected)).toEqual([true, true]);
+    expect(other.stats).toMatchObject({ loggedIn: 2, rejected: 0 });
   });
 });

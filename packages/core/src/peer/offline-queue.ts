@@ -42,6 +42,10 @@ export class OfflineQueue {
     this.#maxItems = maxItems;
   }
 
+  get size(): number {
+    return this.#entries?.size ?? 0;
+  }
+
   /** @returns whether there is room for more. @throws ConduitError SEND_QUEUE_FULL. */
   add(item: OfflineItem): boolean {
     this.#entries ??= new Set();

@@ -10,7 +10,7 @@ import type { Contract, MessageInput, MessageOutput, MessageType, OpenMessageTyp
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { ConnectionStateMachine } from "../session/connection-state.ts";
-import { infoPayload, type PeerInfo, samePeerInfo } from "../session/peer-info.ts";
+import { infoPayload } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
@@ -107,8 +107,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #starting: object | null = null;
   #whenStopped: (() => void)[] = [];
   readonly #stateListenerFailed = (error: unknown): void => this.core.hookFailed("onStateChange", error);
-  /** What the last client said of itself: those of one program say the same, and share it. */
-  #lastInfo: PeerInfo | null = null;
   #accepted = 0;
   #loggedIn = 0;
 
@@ -501,8 +499,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.hold();
       void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
     }
-    if (this.#lastInfo === null || !samePeerInfo(this.#lastInfo, step.peer)) this.#lastInfo = step.peer;
-    link.authenticated(this.#lastInfo, step.extensions);
+    link.authenticated(step.peer, step.extensions);
     if (this.#connect.isEmpty) {
       link.setPhaseTimer(0);
       link.activate();

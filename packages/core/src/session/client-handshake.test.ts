@@ -5,6 +5,7 @@ import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ClientHandshake, type ClientStep } from "./client-handshake.ts";
 import { NO_EXTENSIONS } from "./extensions.ts";
+import { NextLogins } from "./next-logins.ts";
 import { ScramKeyCache, ScramServer, ScramServerKeys } from "./scram.ts";
 
 const crypto = new WebRuntimeCrypto();
@@ -133,6 +134,65 @@ describe("a server that does not prove itself", () => {
     await client.receive(FrameType.AUTH_SUCCESS, success);
     const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
     expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+});
+
+describe("a client that sent a proof in advance", () => {
+  const target = "server:1";
+  const nonce = "A".repeat(24);
+
+  /** A client that has sent one, and what it remembers. */
+  async function ahead(allowPasswordHash: boolean): Promise<{ client: ClientHandshake; logins: NextLogins }> {
+    const logins = new NextLogins();
+    const { salt, saltText, iterations } = keys;
+    await cache.derive(new TextEncoder().encode(password), salt, iterations, crypto);
+    for (let count = 0; count < 2; count++) logins.add(target, { salt, saltText, iterations }, nonce, 0);
+    const info = { name: "probe", version: "1.2.3", description: "" };
+    const next = { logins, target, now: () => 0 };
+    const client = new ClientHandshake({ password, info, allowPasswordHash, crypto, cache, next });
+    const { proof } = await client.start();
+    expect(proof).toMatch(/^c=biws,r=[^,]+A{24},p=/);
+    return { client, logins };
+  }
+
+  test("accepts a server that looked at the hash alone where that is allowed, and sends it no more proofs", async () => {
+    const { client, logins } = await ahead(true);
+    const step = await client.receive(FrameType.AUTH_SUCCESS, {
+      ...success,
+      next: nonce,
+      extensions: { advance: true },
+    });
+    expect(step).toMatchObject({ kind: "accepted", method: "password-hash" });
+    expect(logins.peek(target, 0)).toBeNull();
+  });
+
+  test("does not accept one where it is not", async () => {
+    const { client } = await ahead(false);
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+  });
+
+  test.each([false, true])("refuses a wrong signature (hash allowed: %s)", async (allows) => {
+    const { client } = await ahead(allows);
+    const scram = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+    const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
+    expect(step).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+  });
+
+  test("answers a challenge as ever, and forgets what it remembers of that server", async () => {
+    const { client, logins } = await ahead(false);
+    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: "r=other,s=AAAA,i=4096" });
+    expect(step).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+    expect(logins.peek(target, 0)).toBeNull();
+  });
+
+  test("sends none while its keys would have to be derived first, and keeps the nonce", async () => {
+    const logins = new NextLogins();
+    logins.add(target, { salt: new Uint8Array(3), saltText: "AAAA", iterations: 4096 }, nonce, 0);
+    const info = { name: "probe", version: "1.2.3", description: "" };
+    const next = { logins, target, now: () => 0 };
+    const client = new ClientHandshake({ password, info, allowPasswordHash: false, crypto, cache, next });
+    expect(await client.start()).not.toHaveProperty("proof");
+    expect(logins.peek(target, 0)).not.toBeNull();
   });
 });
 

@@ -3,12 +3,15 @@
  *
  * AUTH_REQUEST offers SCRAM, and netconduit's password hash beside it where `allowPasswordHash` says so. A server of
  * ours challenges and, in AUTH_SUCCESS, proves that it knows the password too; a netconduit server ignores `scram` and
- * decides by the hash. Without `allowPasswordHash` no server gets in that has not proved itself, whatever it sends.
+ * decides by the hash. Who has logged in to a server before may have its next challenge already, and answers that in
+ * AUTH_REQUEST; a server that knows nothing of it challenges as ever. Without `allowPasswordHash` no server gets in that
+ * has not proved itself, whatever it sends.
  */
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type Extensions, isMap, negotiate, offered } from "./extensions.ts";
+import type { NextLogins } from "./next-logins.ts";
 import { passwordHash } from "./password-hash.ts";
 import {
   type AuthMethod,
@@ -18,7 +21,8 @@ import {
   type PeerInfo,
   parsePeerInfo,
 } from "./peer-info.ts";
-import { ScramClient, type ScramKeyCache } from "./scram.ts";
+import { isNonce, ScramClient, type ScramKeyCache } from "./scram.ts";
+import { SERVER_NONCE_CHARS } from "./server-nonces.ts";
 
 /** SCRAM wants a user name, this protocol has none: there is one password. */
 const USERNAME = "netconduit";
@@ -60,12 +64,25 @@ export interface ClientHandshakeOptions {
   readonly crypto: RuntimeCrypto;
   /** Lives as long as the client, so that a reconnect skips PBKDF2. */
   readonly cache: ScramKeyCache;
+  /** Where challenges of logins to come are remembered; only over a private connection. Default: nowhere. */
+  readonly next?: NextLoginOptions | undefined;
+}
+
+/** How a client remembers the challenge of its next login. */
+export interface NextLoginOptions {
+  readonly logins: NextLogins;
+  /** Name of the server, of `loginTarget`. */
+  readonly target: string;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 /** One login. */
 export class ClientHandshake {
   readonly #options: ClientHandshakeOptions;
   readonly #scram: ScramClient;
+  /** AUTH_REQUEST carried the answer to a challenge of an earlier login. */
+  #answeredAhead = false;
   /** `requested`: AUTH_REQUEST is out. `answering`: a challenge is being worked on. `answered`: it is answered. */
   #stage: "new" | "requested" | "answering" | "answered" | "over" = "new";
 
@@ -93,8 +110,23 @@ export class ClientHandshake {
     if (allowPasswordHash) payload.password_hash = await passwordHash(password, crypto);
     payload.client_info = infoPayload(info);
     payload.scram = this.#scram.clientFirst;
-    payload.extensions = offered();
+    const proof = this.#proof();
+    const known = proof === null ? null : await proof;
+    if (known !== null) {
+      payload.proof = known;
+      this.#answeredAhead = true;
+    }
+    payload.extensions = offered(this.#options.next !== undefined);
     return payload;
+  }
+
+  #proof(): Promise<string | null> | null {
+    const { next } = this.#options;
+    if (next === undefined) return null;
+    const { logins, target } = next;
+    const derivation = logins.peek(target, next.now());
+    if (derivation === null) return null;
+    return this.#scram.answerAhead(derivation, () => logins.take(target, derivation));
   }
 
   /**
@@ -127,6 +159,7 @@ export class ClientHandshake {
 
   async #answer(payload: Record<string, unknown> | null): Promise<ClientStep> {
     this.#stage = "answering";
+    if (this.#answeredAhead) this.#forget();
     const challenge = payload?.data;
     if (typeof challenge !== "string") {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_CHALLENGE must be a map with a string data");
@@ -147,25 +180,44 @@ export class ClientHandshake {
     const challenged = this.#stage === "answered";
     this.#stage = "over";
     if (!isMap(payload)) throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_SUCCESS must be a map");
-    const { scram, session_token, server_info, extensions } = payload;
-    if (challenged && typeof scram === "string") {
+    const { scram, session_token, server_info, extensions, next } = payload;
+    const proven = (challenged || this.#answeredAhead) && typeof scram === "string";
+    if (proven) {
       this.#scram.verify(scram);
     } else if (challenged || !this.#options.allowPasswordHash) {
       throw new ConduitError(
         ErrorCode.SERVER_NOT_TRUSTED,
         "The server accepted the login without proving that it knows the password",
       );
+    } else {
+      // It looked at the hash alone. A proof would be lost on it the next time, too.
+      this.#forget();
     }
     if (typeof session_token !== "string") {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "session_token of AUTH_SUCCESS must be a string");
     }
+    const agreed = negotiate(extensions, this.#options.next !== undefined);
+    if (proven && agreed.advance) this.#remember(next);
     return {
       kind: "accepted",
       sessionToken: session_token,
       server: parsePeerInfo(server_info, extensions),
-      extensions: negotiate(extensions),
-      method: challenged ? "scram" : "password-hash",
+      extensions: agreed,
+      method: proven ? "scram" : "password-hash",
     };
+  }
+
+  #remember(nonce: unknown): void {
+    const { next } = this.#options;
+    const { derivation } = this.#scram;
+    if (next === undefined || derivation === null) return;
+    if (typeof nonce !== "string" || nonce.length !== SERVER_NONCE_CHARS || !isNonce(nonce)) return;
+    next.logins.add(next.target, derivation, nonce, next.now());
+  }
+
+  #forget(): void {
+    const { next } = this.#options;
+    next?.logins.forget(next.target);
   }
 
   #refusal(payload: Record<string, unknown> | null): ConduitError {

@@ -9,6 +9,12 @@ describe("extensions", () => {
     expect(negotiate(toPayload(agreed))).toEqual(agreed);
   });
 
+  test("`advance` is neither offered nor agreed on over a connection that others may read", () => {
+    const { advance: _, ...others } = offered();
+    expect(offered(false)).toEqual(others);
+    expect(toPayload(negotiate(offered(), false))).toEqual(others);
+  });
+
   test("silence agrees on none", () => {
     expect(negotiate(undefined)).toEqual(NO_EXTENSIONS);
   });

@@ -3,7 +3,7 @@
  */
 
 /** Names, as they stand in AUTH_REQUEST and AUTH_SUCCESS. */
-export const extensionNames = ["reply", "flow", "close", "cancel", "deadline", "call"] as const;
+export const extensionNames = ["reply", "flow", "close", "cancel", "deadline", "call", "advance"] as const;
 export type ExtensionName = (typeof extensionNames)[number];
 
 /** Which extensions both sides speak. */
@@ -20,6 +20,8 @@ export interface Extensions {
   readonly deadline: boolean;
   /** The client answers RPC_REQUEST too. */
   readonly call: boolean;
+  /** AUTH_SUCCESS brings the challenge of the next login, which then takes one round trip. */
+  readonly advance: boolean;
 }
 
 /** By bits in the order of {@link extensionNames}: peers that agreed on the same share one object. */
@@ -28,18 +30,19 @@ const agreements: Extensions[] = [];
 /** What a netconduit peer speaks. */
 export const NO_EXTENSIONS: Extensions = from(() => false);
 
-/** The map for `extensions` in AUTH_REQUEST: all this library knows. */
-export function offered(): Record<string, true> {
-  return toPayload(from(() => true));
+/** The map for `extensions` in AUTH_REQUEST: all this library knows, `advance` only over a private connection. */
+export function offered(isPrivate = true): Record<string, true> {
+  return toPayload(from((name) => isPrivate || name !== "advance"));
 }
 
 /**
- * What of a peer's `extensions` map this library speaks too; serves both sides, an offer and its acceptance. Names it
- * does not know and parameters other than `true` are ignored; what is not a map offers nothing. Never throws.
+ * What of a peer's `extensions` map this library speaks too, `advance` only over a private connection; serves both sides,
+ * an offer and its acceptance. Names it does not know and parameters other than `true` are ignored; what is not a map
+ * offers nothing. Never throws.
  */
-export function negotiate(offer: unknown): Extensions {
+export function negotiate(offer: unknown, isPrivate = true): Extensions {
   if (!isMap(offer)) return NO_EXTENSIONS;
-  return from((name) => Object.hasOwn(offer, name) && offer[name] === true);
+  return from((name) => Object.hasOwn(offer, name) && offer[name] === true && (isPrivate || name !== "advance"));
 }
 
 /** The map for `extensions` in AUTH_SUCCESS: those accepted. */
@@ -68,6 +71,7 @@ function from(has: (name: ExtensionName) => boolean): Extensions {
     cancel: has("cancel"),
     deadline: has("deadline"),
     call: has("call"),
+    advance: has("advance"),
   });
   agreements[bits] = agreed;
   return agreed;

@@ -14,6 +14,15 @@ describe("parsePeerInfo", () => {
     expect(parsePeerInfo(infoPayload(info), {})).toEqual({ ...info, netconduit: false });
   });
 
+  test("gives those that say the same, one after the other, one frozen object", () => {
+    const info = { name: "a", version: "1", description: "d" };
+    const [first, second] = [parsePeerInfo(info, {}), parsePeerInfo({ ...info }, {})];
+    expect([second === first, Object.isFrozen(first)]).toEqual([true, true]);
+    for (const other of [parsePeerInfo({ ...info, name: "b" }, {}), parsePeerInfo(info, undefined)]) {
+      expect(other).not.toEqual(first);
+    }
+  });
+
   test("reads four fields out of anything", () => {
     fc.assert(
       fc.property(fc.anything(), fc.anything(), (info, extensions) => {

@@ -24,22 +24,27 @@ export interface LocalInfo {
   readonly description: string;
 }
 
+/** What was read last: peers of one program say the same, and share it. */
+let last: PeerInfo = Object.freeze({ name: "", version: "", description: "", netconduit: true });
+
 /**
  * Reads `client_info` or `server_info`. Never throws: what is missing or no string is empty.
  * @param extensions the `extensions` of the same payload.
  */
 export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
   const map = isMap(info) ? info : {};
-  return Object.freeze({
+  const parsed = {
     name: clippedText(map.name),
     version: clippedText(map.version),
     description: clippedText(map.description),
     netconduit: !isMap(extensions),
-  });
+  };
+  if (!samePeerInfo(parsed, last)) last = Object.freeze(parsed);
+  return last;
 }
 
 /** Whether two peers said the same of themselves. */
-export function samePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
+function samePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
   return (
     a.name === b.name && a.version === b.version && a.description === b.description && a.netconduit === b.netconduit
   );

@@ -13,15 +13,23 @@ export type ScramAttribute = readonly [name: string, value: string];
  */
 export function parseAttributes(what: string, message: string, expected: string): ScramAttribute[] {
   const attributes: ScramAttribute[] = [];
-  const seen = new Set<string>();
-  for (const part of message.split(",")) {
-    const name = part.charAt(0);
-    if (!/^[A-Za-z]=[^\0]+$/.test(part))
+  // The first one only: what comes before it has been taken by then, and what comes after it never is.
+  const nul = message.indexOf("\0");
+  for (let start = 0; start <= message.length; ) {
+    const comma = message.indexOf(",", start);
+    const end = comma < 0 ? message.length : comma;
+    const hasNul = nul >= start && nul < end;
+    if (end - start < 3 || !isLetter(message.charCodeAt(start)) || message[start + 1] !== "=" || hasNul) {
       throw malformed(what, `attribute ${attributes.length + 1} is not "letter=value"`);
+    }
+    const name = message.charAt(start);
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
-    if (seen.has(name)) throw malformed(what, `attribute "${name}" stands twice`);
-    seen.add(name);
-    attributes.push([name, part.slice(2)]);
+    // Few at any time: there are 52 letters.
+    for (const [seen] of attributes) {
+      if (seen === name) throw malformed(what, `attribute "${name}" stands twice`);
+    }
+    attributes.push([name, message.slice(start + 2, end)]);
+    start = end + 1;
   }
   for (let index = 0; index < expected.length; index++) {
     const found = attributes[index]?.[0];
@@ -33,6 +41,11 @@ export function parseAttributes(what: string, message: string, expected: string)
     }
   }
   return attributes;
+}
+
+function isLetter(code: number): boolean {
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x7a;
 }
 
 /** Value of the attribute at `index`, which {@link parseAttributes} has checked to be there. */

@@ -25,7 +25,9 @@ export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Bytewise exclusive or of two byte strings of one length. */
 export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return a.map((byte, index) => byte ^ (b[index] ?? 0));
+  const result = new Uint8Array(a.length);
+  for (let index = 0; index < a.length; index++) result[index] = (a[index] ?? 0) ^ (b[index] ?? 0);
+  return result;
 }
 
 /** What a client holds to prove that it knows the password, and to check that the server does. */
@@ -63,16 +65,36 @@ export async function deriveClientKeys(
   return { clientKey, storedKey, serverKey };
 }
 
+interface CachedKeys {
+  readonly digest: Uint8Array;
+  readonly derived: Promise<ScramClientKeys>;
+  /** Null while PBKDF2 runs. */
+  keys: ScramClientKeys | null;
+}
+
 /**
  * Remembers a client's keys, so that a reconnect skips PBKDF2. Holds at most 16. They are filed under a SHA-256 of
  * password, salt and iterations: the password itself is not kept.
  */
 export class ScramKeyCache {
-  readonly #keys: Map<string, Promise<ScramClientKeys>> = new Map();
+  /** In the order of use, the one not used for longest first. */
+  readonly #cached: CachedKeys[] = [];
 
   /** Number of keys held. */
   get size(): number {
-    return this.#keys.size;
+    return this.#cached.length;
+  }
+
+  /** The keys for these inputs if they are known; null if they would have to be derived first. */
+  known(
+    password: Uint8Array,
+    salt: Uint8Array,
+    iterations: number,
+    crypto: RuntimeCrypto,
+  ): ScramClientKeys | null | Promise<ScramClientKeys | null> {
+    const digest = crypto.sha256(identity(password, salt, iterations));
+    if (digest instanceof Promise) return digest.then((late) => this.#find(late)?.keys ?? null);
+    return this.#find(digest)?.keys ?? null;
   }
 
   /** The keys for these inputs, derived unless they are known; logins at the same time share one derivation. */
@@ -82,39 +104,54 @@ export class ScramKeyCache {
     iterations: number,
     crypto: RuntimeCrypto,
   ): Promise<ScramClientKeys> {
-    const name = encodeBase64(await crypto.sha256(identity(password, salt, iterations)));
-    const keys = this.#keys.get(name) ?? deriveClientKeys(password, salt, iterations, crypto);
-    // Set anew even if it was there: a Map keeps the order of insertion, so its first key is the least recently used.
-    this.#keys.delete(name);
-    this.#keys.set(name, keys);
-    if (this.#keys.size > CACHED_KEYS) {
-      for (const oldest of this.#keys.keys()) {
-        this.#keys.delete(oldest);
-        break;
-      }
+    const hashed = crypto.sha256(identity(password, salt, iterations));
+    const digest = hashed instanceof Promise ? await hashed : hashed;
+    let cached = this.#find(digest);
+    if (cached === null) {
+      cached = { digest, derived: deriveClientKeys(password, salt, iterations, crypto), keys: null };
+      if (this.#cached.push(cached) > CACHED_KEYS) this.#cached.shift();
     }
+    if (cached.keys !== null) return cached.keys;
     try {
-      return await keys;
+      cached.keys = await cached.derived;
+      return cached.keys;
     } catch (error) {
       // A derivation that failed is not remembered.
-      if (this.#keys.get(name) === keys) this.#keys.delete(name);
+      const at = this.#cached.indexOf(cached);
+      if (at >= 0) this.#cached.splice(at, 1);
       throw error;
     }
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#keys.clear();
+    this.#cached.length = 0;
+  }
+
+  #find(digest: Uint8Array): CachedKeys | null {
+    const last = this.#cached.length - 1;
+    for (let at = last; at >= 0; at--) {
+      const cached = this.#cached[at] as CachedKeys;
+      if (!constantTimeEqual(cached.digest, digest)) continue;
+      if (at !== last) {
+        this.#cached.splice(at, 1);
+        this.#cached.push(cached);
+      }
+      return cached;
+    }
+    return null;
   }
 }
 
-/** Unambiguous bytes for one set of inputs: the numbers come first, and the salt's length says where it ends. */
+/** Unambiguous bytes for one set of inputs: iterations and the salt's length come first, in four bytes each. */
 function identity(password: Uint8Array, salt: Uint8Array, iterations: number): Uint8Array {
-  const head = utf8(`${iterations},${salt.length},`);
-  const bytes = new Uint8Array(head.length + salt.length + password.length);
-  bytes.set(head);
-  bytes.set(salt, head.length);
-  bytes.set(password, head.length + salt.length);
+  const bytes = new Uint8Array(8 + salt.length + password.length);
+  for (let at = 0; at < 4; at++) {
+    bytes[at] = iterations >>> (8 * at);
+    bytes[4 + at] = salt.length >>> (8 * at);
+  }
+  bytes.set(salt, 8);
+  bytes.set(password, 8 + salt.length);
   return bytes;
 }
 
@@ -131,12 +168,15 @@ export interface ScramServerKeysOptions {
 /** What a server keeps of a password. Logins are checked against it; it cannot be used to log in elsewhere. */
 export class ScramServerKeys {
   readonly salt: Uint8Array;
+  /** As it stands in the server-first-message. */
+  readonly saltText: string;
   readonly iterations: number;
   readonly storedKey: Uint8Array;
   readonly serverKey: Uint8Array;
 
   private constructor(salt: Uint8Array, iterations: number, keys: ScramClientKeys) {
     this.salt = salt;
+    this.saltText = encodeBase64(salt);
     this.iterations = iterations;
     this.storedKey = keys.storedKey;
     this.serverKey = keys.serverKey;

@@ -13,8 +13,17 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
+import type { KeyDerivation } from "./next-logins.ts";
 import { escapeName, isEscapedName, malformed, parseAttributes, valueAt } from "./scram-attributes.ts";
-import { constantTimeEqual, normalizePassword, ScramKeyCache, type ScramServerKeys, utf8, xor } from "./scram-keys.ts";
+import {
+  constantTimeEqual,
+  normalizePassword,
+  type ScramClientKeys,
+  ScramKeyCache,
+  type ScramServerKeys,
+  utf8,
+  xor,
+} from "./scram-keys.ts";
 
 export { constantTimeEqual, ScramKeyCache, ScramServerKeys, type ScramServerKeysOptions } from "./scram-keys.ts";
 
@@ -23,6 +32,7 @@ const GS2_HEADER = "n,,";
 const CHANNEL = "biws";
 /** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
 const NONCE_BYTES = 18;
+const PROOF_BYTES = 32;
 
 /** Inputs of {@link ScramClient}. */
 export interface ScramClientOptions {
@@ -44,6 +54,7 @@ export class ScramClient {
   readonly #crypto: RuntimeCrypto;
   readonly #cache: ScramKeyCache;
   #serverSignature: Uint8Array | null = null;
+  #derivation: KeyDerivation | null = null;
 
   /** @throws ConduitError INVALID_CONFIG for an empty password or user name. */
   constructor(options: ScramClientOptions) {
@@ -55,6 +66,11 @@ export class ScramClient {
     this.clientFirst = `${GS2_HEADER}n=${escapeName(options.username)},r=${this.#nonce}`;
   }
 
+  /** By what the last answer's keys were derived; null before the first. */
+  get derivation(): KeyDerivation | null {
+    return this.#derivation;
+  }
+
   /**
    * Answers the server-first-message.
    * @returns the client-final-message.
@@ -63,9 +79,12 @@ export class ScramClient {
    */
   async challenge(serverFirst: string): Promise<string> {
     const what = "server-first-message";
+    // What an answer in advance made the server prove counts no more.
+    this.#serverSignature = null;
     const attributes = parseAttributes(what, serverFirst, "rsi");
     const nonce = valueAt(attributes, 0);
-    const salt = decodeBase64(valueAt(attributes, 1));
+    const saltText = valueAt(attributes, 1);
+    const salt = decodeBase64(saltText);
     if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
     if (salt === null || salt.length === 0) throw malformed(what, "the salt is not base64");
     const iterations = parseIterations(what, valueAt(attributes, 2));
@@ -73,11 +92,34 @@ export class ScramClient {
       throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, "SCRAM: the server's nonce does not extend the client's");
     }
     const keys = await this.#cache.derive(this.#password, salt, iterations, this.#crypto);
+    this.#derivation = { salt, saltText, iterations };
+    return this.#answer(keys, serverFirst, nonce);
+  }
+
+  /**
+   * Answers a challenge that the server handed out at an earlier login, unless the keys for it are still to be derived.
+   * @param take the server's nonce, asked for once the keys are there; null if there is none.
+   * @returns the client-final-message, or null.
+   */
+  async answerAhead(derivation: KeyDerivation, take: () => string | null): Promise<string | null> {
+    const { salt, saltText, iterations } = derivation;
+    const known = this.#cache.known(this.#password, salt, iterations, this.#crypto);
+    const keys = known instanceof Promise ? await known : known;
+    const serverNonce = keys === null ? null : take();
+    if (keys === null || serverNonce === null) return null;
+    const nonce = this.#nonce + serverNonce;
+    this.#derivation = derivation;
+    return await this.#answer(keys, serverFirstMessage(nonce, saltText, iterations), nonce);
+  }
+
+  async #answer(keys: ScramClientKeys, serverFirst: string, nonce: string): Promise<string> {
     const withoutProof = `c=${CHANNEL},r=${nonce}`;
     const signed = utf8(`${this.clientFirst.slice(GS2_HEADER.length)},${serverFirst},${withoutProof}`);
-    const signature = await this.#crypto.hmacSha256(keys.storedKey, signed);
-    this.#serverSignature = await this.#crypto.hmacSha256(keys.serverKey, signed);
-    return `${withoutProof},p=${encodeBase64(xor(keys.clientKey, signature))}`;
+    const clientSignature = this.#crypto.hmacSha256(keys.storedKey, signed);
+    const proof = xor(keys.clientKey, clientSignature instanceof Promise ? await clientSignature : clientSignature);
+    const serverSignature = this.#crypto.hmacSha256(keys.serverKey, signed);
+    this.#serverSignature = serverSignature instanceof Promise ? await serverSignature : serverSignature;
+    return `${withoutProof},p=${encodeBase64(proof)}`;
   }
 
   /**
@@ -109,11 +151,28 @@ export type ScramResult =
   | { readonly ok: true; readonly serverFinal: string }
   | { readonly ok: false; readonly reason: string };
 
+/** A client-final-message that came together with its client-first-message, for a challenge of an earlier login. */
+export interface ScramAhead {
+  readonly bare: string;
+  readonly clientFinal: string;
+  /** Of both sides. */
+  readonly nonce: string;
+  readonly serverNonce: string;
+  readonly proof: Uint8Array;
+}
+
+/** Takes the two messages apart. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
+export function parseAhead(clientFirst: string, clientFinal: string): ScramAhead {
+  const first = parseClientFirst(clientFirst);
+  const { nonce, proof } = parseClientFinal(clientFinal, (both) => both.startsWith(first.nonce));
+  return { bare: first.bare, clientFinal, nonce, serverNonce: nonce.slice(first.nonce.length), proof };
+}
+
 /** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
 export class ScramServer {
   readonly #keys: ScramServerKeys;
   readonly #crypto: RuntimeCrypto;
-  readonly #ownNonce: string;
+  readonly #ownNonce: string | undefined;
   #nonce = "";
   /** client-first-message-bare and server-first-message, once a challenge is out and until it is answered. */
   #signed: string | null = null;
@@ -122,7 +181,7 @@ export class ScramServer {
   constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce?: string) {
     this.#keys = keys;
     this.#crypto = crypto;
-    this.#ownNonce = nonce ?? encodeBase64(crypto.randomBytes(NONCE_BYTES));
+    this.#ownNonce = nonce;
   }
 
   /**
@@ -132,17 +191,8 @@ export class ScramServer {
    *   as, or an unknown mandatory extension.
    */
   async first(clientFirst: string): Promise<string> {
-    const what = "client-first-message";
-    if (!clientFirst.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
-    const bare = clientFirst.slice(GS2_HEADER.length);
-    const attributes = parseAttributes(what, bare, "nr");
-    if (!isEscapedName(valueAt(attributes, 0))) throw malformed(what, "the user name is not escaped");
-    const clientNonce = valueAt(attributes, 1);
-    if (!isNonce(clientNonce)) throw malformed(what, "the nonce is not printable ASCII");
-    this.#nonce = clientNonce + this.#ownNonce;
-    const serverFirst = `r=${this.#nonce},s=${encodeBase64(this.#keys.salt)},i=${this.#keys.iterations}`;
-    this.#signed = `${bare},${serverFirst}`;
-    return serverFirst;
+    const { bare, nonce } = parseClientFirst(clientFirst);
+    return this.#challenge(bare, nonce + (this.#ownNonce ?? encodeBase64(this.#crypto.randomBytes(NONCE_BYTES))));
   }
 
   /** Checks the client-final-message. Never throws for what a peer sent. A challenge can be answered once. */
@@ -152,35 +202,76 @@ export class ScramServer {
     if (challenge === null) return { ok: false, reason: "SCRAM client-final-message refused: no challenge is open" };
     let proof: Uint8Array;
     try {
-      proof = this.#proofOf(clientFinal);
+      proof = parseClientFinal(clientFinal, (nonce) => nonce === this.#nonce).proof;
     } catch (error) {
       if (error instanceof ConduitError) return { ok: false, reason: error.message };
       throw error;
     }
-    const withoutProof = clientFinal.slice(0, clientFinal.lastIndexOf(",p="));
-    const signed = utf8(`${challenge},${withoutProof}`);
-    const signature = await this.#crypto.hmacSha256(this.#keys.storedKey, signed);
-    const storedKey = await this.#crypto.sha256(xor(signature, proof));
-    if (!constantTimeEqual(storedKey, this.#keys.storedKey)) return { ok: false, reason: "Invalid password" };
-    return {
-      ok: true,
-      serverFinal: `v=${encodeBase64(await this.#crypto.hmacSha256(this.#keys.serverKey, signed))}`,
-    };
+    return this.#judge(challenge, clientFinal, proof);
   }
 
-  #proofOf(clientFinal: string): Uint8Array {
-    const what = "client-final-message";
-    const attributes = parseAttributes(what, clientFinal, "cr");
-    if (valueAt(attributes, 0) !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
-    if (valueAt(attributes, 1) !== this.#nonce) throw malformed(what, "the nonce is not that of the challenge");
-    const [name, value] = attributes[attributes.length - 1] ?? ["", ""];
-    const proof = name === "p" ? decodeBase64(value) : null;
-    if (proof?.length !== this.#keys.storedKey.length) throw malformed(what, "it must end in a proof of 32 bytes");
-    return proof;
+  /** Checks a proof in advance. That its challenge is one of this server, and not used yet, is the caller's to know. */
+  ahead({ bare, nonce, clientFinal, proof }: ScramAhead): Promise<ScramResult> {
+    const { saltText, iterations } = this.#keys;
+    return this.#judge(`${bare},${serverFirstMessage(nonce, saltText, iterations)}`, clientFinal, proof);
+  }
+
+  #challenge(bare: string, nonce: string): string {
+    const serverFirst = serverFirstMessage(nonce, this.#keys.saltText, this.#keys.iterations);
+    this.#nonce = nonce;
+    this.#signed = `${bare},${serverFirst}`;
+    return serverFirst;
+  }
+
+  async #judge(challenge: string, clientFinal: string, proof: Uint8Array): Promise<ScramResult> {
+    const withoutProof = clientFinal.slice(0, clientFinal.lastIndexOf(",p="));
+    const signed = utf8(`${challenge},${withoutProof}`);
+    const clientSignature = this.#crypto.hmacSha256(this.#keys.storedKey, signed);
+    const clientKey = xor(clientSignature instanceof Promise ? await clientSignature : clientSignature, proof);
+    const storedKey = this.#crypto.sha256(clientKey);
+    if (!constantTimeEqual(storedKey instanceof Promise ? await storedKey : storedKey, this.#keys.storedKey)) {
+      return { ok: false, reason: "Invalid password" };
+    }
+    const serverSignature = this.#crypto.hmacSha256(this.#keys.serverKey, signed);
+    const signature = serverSignature instanceof Promise ? await serverSignature : serverSignature;
+    return { ok: true, serverFinal: `v=${encodeBase64(signature)}` };
   }
 }
 
-function isNonce(text: string): boolean {
+function serverFirstMessage(nonce: string, salt: string, iterations: number): string {
+  return `r=${nonce},s=${salt},i=${iterations}`;
+}
+
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
+function parseClientFirst(message: string): { readonly bare: string; readonly nonce: string } {
+  const what = "client-first-message";
+  if (!message.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
+  const bare = message.slice(GS2_HEADER.length);
+  const attributes = parseAttributes(what, bare, "nr");
+  if (!isEscapedName(valueAt(attributes, 0))) throw malformed(what, "the user name is not escaped");
+  const nonce = valueAt(attributes, 1);
+  if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
+  return { bare, nonce };
+}
+
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
+function parseClientFinal(
+  message: string,
+  fits: (nonce: string) => boolean,
+): { readonly nonce: string; readonly proof: Uint8Array } {
+  const what = "client-final-message";
+  const attributes = parseAttributes(what, message, "cr");
+  if (valueAt(attributes, 0) !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
+  const nonce = valueAt(attributes, 1);
+  if (!fits(nonce)) throw malformed(what, "the nonce is not that of the challenge");
+  const [name, value] = attributes[attributes.length - 1] ?? ["", ""];
+  const proof = name === "p" ? decodeBase64(value) : null;
+  if (proof?.length !== PROOF_BYTES) throw malformed(what, "it must end in a proof of 32 bytes");
+  return { nonce, proof };
+}
+
+/** Printable ASCII without commas. */
+export function isNonce(text: string): boolean {
   return /^[\x21-\x2b\x2d-\x7e]+$/.test(text);
 }
 

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
-import { NO_EXTENSIONS } from "./extensions.ts";
+import { NO_EXTENSIONS, offered } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { ScramClient } from "./scram.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
@@ -17,22 +17,42 @@ let strict: ServerAuthenticator;
 let open: ServerAuthenticator;
 
 beforeAll(async () => {
-  const options = { password, crypto, iterations: 4096 };
+  const options = { password, crypto, now: () => 0, iterations: 4096 };
   strict = await ServerAuthenticator.create({ ...options, allowPasswordHash: false });
   open = await ServerAuthenticator.create({ ...options, allowPasswordHash: true });
 });
 
 function request(authenticator: ServerAuthenticator, payload: Record<string, unknown> | null): Promise<ServerStep> {
-  return new ServerHandshake(authenticator).receive(FrameType.AUTH_REQUEST, payload);
+  return new ServerHandshake(authenticator, true).receive(FrameType.AUTH_REQUEST, payload);
 }
 
 function scramClient(secret = password): ScramClient {
   return new ScramClient({ username: "u", password: secret, crypto });
 }
 
+/** A login with all extensions. @returns the challenge of the next one: its nonce, and what stands beside it. */
+async function loggedIn(): Promise<{ next: string; parameters: string }> {
+  const handshake = new ServerHandshake(strict, true);
+  const client = scramClient();
+  const first = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst, extensions: offered() });
+  const challenge = first.kind === "challenge" ? first.payload.data : "";
+  const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data: await client.challenge(challenge) });
+  if (step.kind !== "accepted") throw new Error(`expected a login, got ${step.kind}`);
+  return { next: String(step.payload.next), parameters: challenge.slice(challenge.indexOf(",s=")) };
+}
+
+/** An AUTH_REQUEST that answers the challenge of the next login. */
+async function ahead(secret = password): Promise<{ scram: string; proof: string; extensions: unknown }> {
+  const { next, parameters } = await loggedIn();
+  const client = scramClient(secret);
+  const nonce = client.clientFirst.slice(client.clientFirst.indexOf("r=") + 2);
+  const proof = await client.challenge(`r=${nonce}${next}${parameters}`);
+  return { scram: client.clientFirst, proof, extensions: offered() };
+}
+
 /** A handshake that waits for AUTH_RESPONSE, and a right answer to its challenge. */
 async function challenged(): Promise<{ handshake: ServerHandshake; data: string }> {
-  const handshake = new ServerHandshake(strict);
+  const handshake = new ServerHandshake(strict, true);
   const client = scramClient();
   const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
   if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
@@ -42,10 +62,10 @@ async function challenged(): Promise<{ handshake: ServerHandshake; data: string 
 describe("ServerAuthenticator", () => {
   test("derives its keys once: logins run no PBKDF2", async () => {
     const counting = new WebRuntimeCrypto();
-    const options = { password, crypto: counting, iterations: 4096, allowPasswordHash: true };
+    const options = { password, crypto: counting, now: () => 0, iterations: 4096, allowPasswordHash: true };
     const authenticator = await ServerAuthenticator.create(options);
     for (let login = 0; login < 3; login++) {
-      const handshake = new ServerHandshake(authenticator);
+      const handshake = new ServerHandshake(authenticator, true);
       const client = scramClient();
       const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
       const data = await client.challenge(step.kind === "challenge" ? step.payload.data : "");
@@ -55,7 +75,7 @@ describe("ServerAuthenticator", () => {
   });
 
   test("refuses an empty password", async () => {
-    const options = { password: "", crypto, allowPasswordHash: false };
+    const options = { password: "", crypto, now: () => 0, allowPasswordHash: false };
     await expect(ServerAuthenticator.create(options)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 });
@@ -147,7 +167,7 @@ describe("ServerHandshake", () => {
   test.each(Object.values(FrameType).filter((type) => type !== FrameType.AUTH_REQUEST))(
     "refuses frame type %i as the first",
     async (type) => {
-      const step = await new ServerHandshake(open).receive(type, { password_hash: hash, data: "" });
+      const step = await new ServerHandshake(open, true).receive(type, { password_hash: hash, data: "" });
       expect(step).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
     },
   );
@@ -162,7 +182,7 @@ describe("ServerHandshake", () => {
   );
 
   test("gives a refused client no second try", async () => {
-    const handshake = new ServerHandshake(open);
+    const handshake = new ServerHandshake(open, true);
     await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: "wrong" });
     const again = await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: hash });
     expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
@@ -177,7 +197,8 @@ describe("ServerHandshake", () => {
 
   test("rejects with the runtime's error when its cryptography fails", async () => {
     const broken = new WebRuntimeCrypto();
-    const authenticator = await ServerAuthenticator.create({ password, crypto: broken, allowPasswordHash: false });
+    const options = { password, crypto: broken, now: () => 0, allowPasswordHash: false };
+    const authenticator = await ServerAuthenticator.create(options);
     const failure = new Error("no entropy");
     broken.randomBytes = () => {
       throw failure;
@@ -198,6 +219,95 @@ describe("ServerHandshake", () => {
     await fc.assert(
       fc.asyncProperty(payload, async (garbage) => {
         expect((await request(open, garbage)).kind).toMatch(/^(refused|challenge)$/);
+      }),
+    );
+  });
+});
+
+describe("a proof in AUTH_REQUEST", () => {
+  test("for the challenge of an earlier login is accepted, with the server's own and the next challenge", async () => {
+    const step = await request(strict, await ahead());
+    expect(step).toMatchObject({ kind: "accepted", method: "scram" });
+    expect(step).toHaveProperty("payload", {
+      scram: expect.stringMatching(/^v=/),
+      next: expect.stringMatching(/^[A-Za-z0-9+/]{24}$/),
+      extensions: offered(),
+    });
+  });
+
+  test("that is wrong is refused like any wrong password, and the challenge is used up", async () => {
+    const wrong = await ahead("guess");
+    expect(await request(strict, wrong)).toMatchObject({
+      kind: "refused",
+      code: ErrorCode.AUTH_FAILED,
+      payload: { reason: "Invalid password", code: ErrorCode.AUTH_FAILED },
+    });
+    expect((await request(strict, wrong)).kind).toBe("challenge");
+  });
+
+  test("for a challenge that this server has not made is passed over", async () => {
+    expect((await request(open, await ahead())).kind).toBe("challenge");
+  });
+
+  test("is passed over where the client does not offer the extension", async () => {
+    const { advance: _, ...others } = offered();
+    expect((await request(strict, { ...(await ahead()), extensions: others })).kind).toBe("challenge");
+    const step = await request(strict, { scram: scramClient().clientFirst, proof: 5, extensions: others });
+    expect(step.kind).toBe("challenge");
+  });
+
+  test("is passed over on a connection that others may read, and no other challenge is handed out", async () => {
+    const handshake = new ServerHandshake(strict, false);
+    expect((await handshake.receive(FrameType.AUTH_REQUEST, await ahead())).kind).toBe("challenge");
+    const client = scramClient();
+    const second = new ServerHandshake(strict, false);
+    const step = await second.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst, extensions: offered() });
+    if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
+    const data = await client.challenge(step.payload.data);
+    const { advance: _, ...others } = offered();
+    const end = await second.receive(FrameType.AUTH_RESPONSE, { data });
+    expect(end).toHaveProperty("payload", { scram: expect.stringMatching(/^v=/), extensions: others });
+  });
+
+  test("uses its challenge up when it arrives, and is judged when its turn comes", async () => {
+    const payload = await ahead();
+    const handshake = new ServerHandshake(strict, true);
+    handshake.arrived(payload);
+    expect((await request(strict, payload)).kind).toBe("challenge");
+    expect((await handshake.receive(FrameType.AUTH_REQUEST, payload)).kind).toBe("accepted");
+  });
+
+  test("alone is no login", async () => {
+    const { proof, extensions } = await ahead();
+    expect(await request(strict, { proof, extensions })).toMatchObject({ code: ErrorCode.AUTH_REQUIRED });
+  });
+
+  test.each([
+    ["no text", () => 5],
+    ["no SCRAM message", () => "hello"],
+    ["without a nonce", (proof: string) => proof.replace(/,r=[^,]*/, "")],
+    ["without a proof", (proof: string) => proof.replace(/,p=.*/, "")],
+    ["with a short proof", (proof: string) => proof.replace(/,p=.*/, ",p=AAAA")],
+    ["with a channel binding", (proof: string) => proof.replace("c=biws", "c=eSws")],
+    ["for another client's nonce", (proof: string) => proof.replace(",r=", ",r=x")],
+  ])("that is %s is refused as malformed, and the challenge is not used up", async (_, change) => {
+    const right = await ahead();
+    const step = await request(strict, { ...right, proof: change(right.proof) });
+    expect(step).toMatchObject({ kind: "refused", code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+    expect((await request(strict, right)).kind).toBe("accepted");
+  });
+
+  test("whatever it is ends in a step, and lets nobody in", async () => {
+    const { scram, extensions, proof } = await ahead("guess");
+    const garbage = fc.oneof(
+      fc.anything(),
+      fc.string(),
+      fc.string().map((text) => proof.slice(0, 20) + text),
+    );
+    await fc.assert(
+      fc.asyncProperty(garbage, async (other) => {
+        const step = await request(strict, { scram, proof: other, extensions });
+        expect(step.kind).toMatch(/^(refused|challenge)$/);
       }),
     );
   });

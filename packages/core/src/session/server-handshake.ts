@@ -1,9 +1,10 @@
 /**
  * The server's side of the login, no I/O: payloads in, steps out.
  *
- * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE. If all it has is
- * netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so
- * does a frame that comes while an earlier one is still being worked on, because no honest client knows what to send.
+ * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE; if it has been
+ * challenged in advance, at its last login, its answer comes with the request. If all it has is netconduit's password
+ * hash, that decides at once, provided the server allows it. Anything else ends the login; so does a frame that comes
+ * while an earlier one is still being worked on, because no honest client knows what to send.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
@@ -11,8 +12,16 @@ import { FrameType } from "../wire/constants.ts";
 import { type Extensions, isMap, negotiate, toPayload } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
-import { constantTimeEqual, ScramServer, ScramServerKeys } from "./scram.ts";
+import {
+  constantTimeEqual,
+  parseAhead,
+  type ScramAhead,
+  type ScramResult,
+  ScramServer,
+  ScramServerKeys,
+} from "./scram.ts";
 import { utf8 } from "./scram-keys.ts";
+import { ServerNonces } from "./server-nonces.ts";
 
 /** netconduit's own words. */
 const INVALID_PASSWORD = "Invalid password";
@@ -41,6 +50,8 @@ export type ServerStep =
 export interface ServerAuthenticatorOptions {
   readonly password: string;
   readonly crypto: RuntimeCrypto;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   /** PBKDF2 rounds, 4096 to 1,000,000. Default 15,000. */
   readonly iterations?: number | undefined;
   /** Let netconduit peers log in with their replayable hash. */
@@ -51,11 +62,14 @@ export interface ServerAuthenticatorOptions {
 export class ServerAuthenticator {
   readonly keys: ScramServerKeys;
   readonly crypto: RuntimeCrypto;
+  /** Challenges of logins to come. */
+  readonly nonces: ServerNonces;
   readonly #passwordHash: Uint8Array | null;
 
-  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, hash: Uint8Array | null) {
+  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonces: ServerNonces, hash: Uint8Array | null) {
     this.keys = keys;
     this.crypto = crypto;
+    this.nonces = nonces;
     this.#passwordHash = hash;
   }
 
@@ -64,10 +78,10 @@ export class ServerAuthenticator {
    * @throws ConduitError INVALID_CONFIG for an empty password or iterations out of range.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
-    const { password, crypto, iterations, allowPasswordHash } = options;
+    const { password, crypto, now, iterations, allowPasswordHash } = options;
     const keys = await ScramServerKeys.derive({ password, crypto, iterations });
     const hash = allowPasswordHash ? utf8(await passwordHash(password, crypto)) : null;
-    return new ServerAuthenticator(keys, crypto, hash);
+    return new ServerAuthenticator(keys, crypto, new ServerNonces(crypto, now), hash);
   }
 
   get allowsPasswordHash(): boolean {
@@ -83,19 +97,41 @@ export class ServerAuthenticator {
 interface Request {
   readonly scram: string | undefined;
   readonly passwordHash: string | undefined;
+  /** A client-final-message in advance, where the client offers `advance`. */
+  readonly proof: string | undefined;
   readonly peer: PeerInfo;
-  readonly offer: unknown;
+  readonly extensions: Extensions;
+}
+
+/** An AUTH_REQUEST, looked at when it arrived. */
+interface Arrival {
+  /** Or what is wrong with it. */
+  readonly request: Request | ConduitError;
+  readonly ahead: ScramAhead | null;
+  /** Whether the challenge that `ahead` answers was one of this server's, and unused. */
+  readonly redeemed: boolean | Promise<boolean>;
 }
 
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
+  readonly #isPrivate: boolean;
   #expecting: "request" | "response" | "nothing" = "request";
-  #request: Request | null = null;
+  #arrival: Arrival | null = null;
   #scram: ScramServer | null = null;
 
-  constructor(authenticator: ServerAuthenticator) {
+  /** @param isPrivate nobody can read or hold back what is sent: without that there is no `advance` */
+  constructor(authenticator: ServerAuthenticator, isPrivate: boolean) {
     this.#authenticator = authenticator;
+    this.#isPrivate = isPrivate;
+  }
+
+  /**
+   * Takes note of an AUTH_REQUEST that is here, though it may have to wait for `receive`, or be refused without it. The
+   * challenge that it answers is used up now, whatever becomes of it: whoever recorded it could play it again.
+   */
+  arrived(payload: Record<string, unknown> | null): void {
+    this.#arrival ??= readRequest(payload, this.#authenticator.nonces, this.#isPrivate);
   }
 
   /**
@@ -113,9 +149,15 @@ export class ServerHandshake {
   }
 
   async #onRequest(payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const request = parseRequest(payload);
-    if (typeof request === "string") return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, request);
-    if (request.scram !== undefined) return this.#challenge(request, request.scram);
+    this.arrived(payload);
+    const { request, ahead, redeemed } = this.#arrival as Arrival;
+    if (request instanceof ConduitError) return refused(request.code, request.message);
+    const isAnswer = redeemed instanceof Promise ? await redeemed : redeemed;
+    if (isAnswer && ahead !== null) {
+      const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
+      return this.#judged(request, await scram.ahead(ahead));
+    }
+    if (request.scram !== undefined) return this.#challenge(request.scram);
     if (request.passwordHash === undefined) {
       return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
     }
@@ -129,11 +171,10 @@ export class ServerHandshake {
     return accepted("password-hash", request, {});
   }
 
-  async #challenge(request: Request, clientFirst: string): Promise<ServerStep> {
+  async #challenge(clientFirst: string): Promise<ServerStep> {
     const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
     try {
       const data = await scram.first(clientFirst);
-      this.#request = request;
       this.#scram = scram;
       this.#expecting = "response";
       return { kind: "challenge", payload: { data } };
@@ -144,32 +185,63 @@ export class ServerHandshake {
   }
 
   async #onResponse(payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const request = this.#request;
+    const request = this.#arrival?.request;
     const scram = this.#scram;
     const data = payload?.data;
-    if (request === null || scram === null || typeof data !== "string") {
+    if (request === undefined || request instanceof ConduitError || scram === null || typeof data !== "string") {
       return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_RESPONSE must be a map with a string data");
     }
-    const result = await scram.final(data);
-    return result.ok ? accepted("scram", request, { scram: result.serverFinal }) : wrongPassword(result.reason);
+    return this.#judged(request, await scram.final(data));
+  }
+
+  async #judged(request: Request, result: ScramResult): Promise<ServerStep> {
+    if (!result.ok) return wrongPassword(result.reason);
+    const payload: Record<string, unknown> = { scram: result.serverFinal };
+    if (request.extensions.advance) {
+      const next = this.#authenticator.nonces.issue();
+      payload.next = next instanceof Promise ? await next : next;
+    }
+    return accepted("scram", request, payload);
   }
 }
 
-/** @returns what is wrong with it, if it has not the shape of an AUTH_REQUEST. */
-function parseRequest(payload: Record<string, unknown> | null): Request | string {
-  if (!isMap(payload)) return "AUTH_REQUEST must be a map";
-  const { scram, password_hash, client_info, extensions } = payload;
-  if (scram !== undefined && typeof scram !== "string") return "scram of AUTH_REQUEST must be a string";
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
+function parseRequest(payload: Record<string, unknown> | null, isPrivate: boolean): Request {
+  if (!isMap(payload)) throw misshapen("AUTH_REQUEST must be a map");
+  const { scram, password_hash, client_info, extensions: offer } = payload;
+  if (scram !== undefined && typeof scram !== "string") throw misshapen("scram of AUTH_REQUEST must be a string");
   if (password_hash !== undefined && typeof password_hash !== "string") {
-    return "password_hash of AUTH_REQUEST must be a string";
+    throw misshapen("password_hash of AUTH_REQUEST must be a string");
   }
-  return { scram, passwordHash: password_hash, peer: parsePeerInfo(client_info, extensions), offer: extensions };
+  const extensions = negotiate(offer, isPrivate);
+  const proof = extensions.advance ? payload.proof : undefined;
+  if (proof !== undefined && typeof proof !== "string") throw misshapen("proof of AUTH_REQUEST must be a string");
+  return { scram, passwordHash: password_hash, proof, peer: parsePeerInfo(client_info, offer), extensions };
+}
+
+function misshapen(message: string): ConduitError {
+  return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+}
+
+function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonces, isPrivate: boolean): Arrival {
+  try {
+    const request = parseRequest(payload, isPrivate);
+    if (request.scram === undefined || request.proof === undefined) return { request, ahead: null, redeemed: false };
+    const ahead = parseAhead(request.scram, request.proof);
+    const redeemed = nonces.redeem(ahead.serverNonce);
+    // Whoever goes on with this request hears of it; the others have no use for it.
+    if (redeemed instanceof Promise) redeemed.catch(() => undefined);
+    return { request, ahead, redeemed };
+  } catch (error) {
+    if (error instanceof ConduitError) return { request: error, ahead: null, redeemed: false };
+    throw error;
+  }
 }
 
 function accepted(method: AuthMethod, request: Request, payload: Record<string, unknown>): ServerStep {
-  const extensions = negotiate(request.offer);
-  if (!request.peer.netconduit) payload.extensions = toPayload(extensions);
-  return { kind: "accepted", method, peer: request.peer, extensions, payload };
+  const { peer, extensions } = request;
+  if (!peer.netconduit) payload.extensions = toPayload(extensions);
+  return { kind: "accepted", method, peer, extensions, payload };
 }
 
 /** The peer is told what netconduit tells it; the details (what was wrong with a proof) are not for a stranger. */

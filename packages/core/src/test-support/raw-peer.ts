@@ -194,7 +194,8 @@ export class RawServer {
 
   static async start(runtime: FakeRuntime, port = 8080): Promise<RawServer> {
     const { crypto } = runtime;
-    const options = { password: PASSWORD, crypto, iterations: 4096, allowPasswordHash: true };
+    const now = (): number => runtime.now();
+    const options = { password: PASSWORD, crypto, now, iterations: 4096, allowPasswordHash: true };
     const server = new RawServer(runtime, await ServerAuthenticator.create(options), port);
     await runtime.listen(
       { host: "test", port, ipv6: false, tls: null, bufferSize: 65_536 },
@@ -219,7 +220,7 @@ export class RawServer {
   /** Lets the last one in up to, but without, its AUTH_SUCCESS, whose bytes are returned. */
   async answer(login: RawLogin = {}): Promise<{ readonly peer: RawPeer; readonly success: Uint8Array }> {
     const peer = await this.accept();
-    const handshake = new ServerHandshake(this.#authenticator);
+    const handshake = new ServerHandshake(this.#authenticator, true);
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const payload = login.passwordHash === true ? { ...request.payload, scram: undefined } : request.payload;
     let step = await handshake.receive(request.type, payload);

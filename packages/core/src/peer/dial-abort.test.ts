@@ -1,0 +1,30 @@
+import { describe, expect, test } from "vitest";
+import { gate } from "../test-support/peers.ts";
+import { DialAbort } from "./dial-abort.ts";
+
+describe("DialAbort", () => {
+  test("lets what is waited for come through", async () => {
+    const abort = new DialAbort();
+    expect(await abort.race(Promise.resolve(5))).toBe(5);
+    await expect(abort.race(Promise.reject(new Error("no")))).rejects.toThrow("no");
+  });
+
+  test("ends the wait with its reason, whatever comes of the work", async () => {
+    const abort = new DialAbort();
+    const work = gate<number>();
+    const waiting = abort.race(work.promise);
+    const reason = new Error("called off");
+    abort.abort(reason);
+    work.open(5);
+    await expect(waiting).rejects.toBe(reason);
+    expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, reason]);
+  });
+
+  test("keeps its first reason", async () => {
+    const abort = new DialAbort();
+    const [first, second] = [new Error("first"), new Error("second")];
+    abort.abort(first);
+    abort.abort(second);
+    expect(abort.signal.reason).toBe(first);
+  });
+});

@@ -1,0 +1,115 @@
+/**
+ * Nonces that a server hands out for logins to come (extension `advance`). Each is good once and for ten minutes.
+ *
+ * Nothing is remembered of a nonce that is out: it says itself when it was made, under the server's seal. What is
+ * remembered are those that came back, as one bit each, among the last 65,536 made; an older one counts as used.
+ *
+ *   bytes 0-3    sequence number
+ *   bytes 4-7    seconds from the server's start to its making
+ *   bytes 8-17   HMAC-SHA-256 of the above, cut to 80 bits, under a key that is random and never leaves this object
+ */
+import { NEXT_LOGIN_MS, NEXT_LOGIN_WINDOW } from "../limits.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+
+const KEY_BYTES = 32;
+const HEAD_BYTES = 8;
+const TAG_BYTES = 10;
+const NONCE_BYTES: number = HEAD_BYTES + TAG_BYTES;
+/** Letters of a nonce: base64 without padding. */
+export const SERVER_NONCE_CHARS: number = (NONCE_BYTES / 3) * 4;
+const LIFETIME_S: number = NEXT_LOGIN_MS / 1000;
+const SEQUENCES: number = 2 ** 32;
+
+export class ServerNonces {
+  readonly #crypto: RuntimeCrypto;
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  #key: Uint8Array;
+  /** Sequence number of the next nonce. */
+  #next: number;
+  /** One bit for each of the last nonces made, set if it came back. Null: none has yet. */
+  #used: Uint8Array | null = null;
+
+  /**
+   * @param now monotonic milliseconds.
+   * @param firstSequence give one in tests only.
+   */
+  constructor(crypto: RuntimeCrypto, now: () => number, firstSequence = 0) {
+    this.#crypto = crypto;
+    this.#now = now;
+    this.#startedAt = now();
+    this.#key = crypto.randomBytes(KEY_BYTES);
+    this.#next = firstSequence;
+  }
+
+  /** Makes one: 24 characters of base64. */
+  issue(): string | Promise<string> {
+    if (this.#next === SEQUENCES) this.beginAnew();
+    const sequence = this.#next++;
+    if (this.#used !== null) {
+      const at = sequence % NEXT_LOGIN_WINDOW;
+      this.#used[at >> 3] = (this.#used[at >> 3] as number) & ~(1 << (at & 7));
+    }
+    const nonce = new Uint8Array(NONCE_BYTES);
+    writeUint32(nonce, 0, sequence);
+    writeUint32(nonce, 4, this.#seconds());
+    const tag = this.#crypto.hmacSha256(this.#key, nonce.slice(0, HEAD_BYTES));
+    return tag instanceof Promise ? tag.then((late) => sealed(nonce, late)) : sealed(nonce, tag);
+  }
+
+  /** Whether `nonce` is one of these, young enough, and here for the first time. True uses it up. */
+  redeem(nonce: string): boolean | Promise<boolean> {
+    const bytes = nonce.length === SERVER_NONCE_CHARS ? decodeBase64(nonce) : null;
+    if (bytes?.length !== NONCE_BYTES) return false;
+    const key = this.#key;
+    const tag = this.#crypto.hmacSha256(key, bytes.slice(0, HEAD_BYTES));
+    if (!(tag instanceof Promise)) return this.#take(bytes, tag);
+    return tag.then((late) => key === this.#key && this.#take(bytes, late));
+  }
+
+  #take(nonce: Uint8Array, tag: Uint8Array): boolean {
+    // All of it, whatever differs: how long this takes says nothing of the tag.
+    let difference = 0;
+    for (let at = 0; at < TAG_BYTES; at++) difference |= (nonce[HEAD_BYTES + at] ?? 0) ^ (tag[at] ?? 0);
+    if (difference !== 0) return false;
+    if (this.#seconds() - readUint32(nonce, 4) >= LIFETIME_S) return false;
+    const sequence = readUint32(nonce, 0);
+    const age = this.#next - sequence;
+    if (age < 1 || age > NEXT_LOGIN_WINDOW) return false;
+    this.#used ??= new Uint8Array(NEXT_LOGIN_WINDOW >> 3);
+    const at = sequence % NEXT_LOGIN_WINDOW;
+    const bit = 1 << (at & 7);
+    const bits = this.#used[at >> 3] as number;
+    this.#used[at >> 3] = bits | bit;
+    return (bits & bit) === 0;
+  }
+
+  /** None that is out is taken back any more: under a new key sequence numbers may come again. */
+  beginAnew(): void {
+    this.#key = this.#crypto.randomBytes(KEY_BYTES);
+    this.#next = 0;
+    this.#used = null;
+  }
+
+  #seconds(): number {
+    return Math.floor((this.#now() - this.#startedAt) / 1000);
+  }
+}
+
+function sealed(nonce: Uint8Array, tag: Uint8Array): string {
+  for (let at = 0; at < TAG_BYTES; at++) nonce[HEAD_BYTES + at] = tag[at] ?? 0;
+  return encodeBase64(nonce);
+}
+
+function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+}
