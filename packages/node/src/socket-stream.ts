@@ -74,7 +74,8 @@ export class SocketStream extends SharedReadStream {
     const socket = this.#socket;
     socket.write(bytes);
     // Not the boolean of `socket.write`: that is false for every large write, even if the kernel took all of it.
-    return socket.writableLength < this.#highWaterMark && !socket.destroyed ? true : this.mustWait();
+    const queued = socket.writableLength;
+    return queued === 0 || (queued < this.#highWaterMark && !socket.destroyed) ? true : this.mustWait();
   }
 
   protected startReading(): void {

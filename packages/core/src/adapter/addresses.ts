@@ -30,8 +30,9 @@ export function addressName(address: Address): string {
 
 /** One end of a TCP connection. A dual-stack listener sees IPv4 clients as `::ffff:1.2.3.4`; they get the address they have. */
 export function tcpAddress(host: string, port: number): Address {
+  if (!host.includes(":")) return { kind: "tcp", host, port, family: "IPv4" };
   if (/^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(host)) return { kind: "tcp", host: host.slice(7), port, family: "IPv4" };
-  return { kind: "tcp", host, port, family: host.includes(":") ? "IPv6" : "IPv4" };
+  return { kind: "tcp", host, port, family: "IPv6" };
 }
 
 /**
