@@ -36,8 +36,24 @@ export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
   readonly isLoggingIn: boolean;
   readonly isOpen: boolean;
   readonly isOver: boolean;
+  /** Whether the stream is read. Kept by the intake. */
+  isReading: boolean;
+  /** Nothing runs, waits or is measured: a request may start its handler without further ado. Kept by the intake. */
+  startsAtOnce: boolean;
+  /** What the request takes whose handler was started last. */
+  readonly requestBytes: number;
   /** Something waits in the outbox, so that it is worth a look at how much. */
   readonly hasBacklog: boolean;
+  /** Starts the handler of a request or message that takes `bytes`. */
+  startHandler(
+    isCall: boolean,
+    name: string,
+    value: unknown,
+    hi: number,
+    lo: number,
+    timeoutMs: number,
+    bytes: number,
+  ): void;
   /** Decodes on. */
   pump(): void;
   /** Reports a frame that was not used. */
@@ -46,8 +62,6 @@ export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
 
 export class Intake<Face> {
   readonly #link: IntakeLink<Face>;
-  /** Whether the stream is read. */
-  isReading = true;
   /** Handlers may start: the connect hooks are done. */
   #ready = false;
   /** No new handlers start; requests are refused with SERVER_STOPPING. */
@@ -56,8 +70,6 @@ export class Intake<Face> {
   #inbox: Inbox | null = null;
   /** Handlers that run, and what their requests take. */
   #running: Map<CallContext<Face>, number> | null = null;
-  /** What the request takes whose handler is being started. */
-  #startingBytes = 0;
   #runningBytes = 0;
   #idle: (() => void)[] | null = null;
   #pausedPeer = false;
@@ -83,6 +95,7 @@ export class Intake<Face> {
   /** From now on what comes in is measured. */
   limit(rates: NonNullable<LinkSettings["rateLimit"]>): void {
     this.#limiter = new RateLimiter(limitsOf(rates));
+    this.#noteCalm();
   }
 
   /** Handlers may start. A peer that sent and left while the connect hooks ran is served all the same. */
@@ -90,7 +103,7 @@ export class Intake<Face> {
     this.#ready = true;
     if (this.#link.isOpen) {
       this.#link.machine.transition("ready", { message: "Ready" });
-      if (this.isPausedByPeer || !this.isReading) this.#notePaused(true);
+      if (this.isPausedByPeer || !this.#link.isReading) this.#notePaused(true);
     }
     this.startWaiting();
     this.#link.pump();
@@ -99,6 +112,7 @@ export class Intake<Face> {
   /** From now on requests are refused with SERVER_STOPPING; what runs goes on. */
   drain(): void {
     this.#draining = true;
+    this.#noteCalm();
   }
 
   /** Resolves once no handler runs or waits. */
@@ -115,16 +129,14 @@ export class Intake<Face> {
   /** Takes a request or message: its handler starts, or it waits, or it is refused because the server stops. */
   take(isCall: boolean, name: string, value: unknown, hi: number, lo: number, timeoutMs: number, bytes: number): void {
     const link = this.#link;
-    const { dispatcher, engine } = link.owner;
+    const { engine } = link.owner;
     if (this.#draining) {
       if (isCall || link.correlatesReplies) this.#refuse(hi, lo, ErrorCode.SERVER_STOPPING, "The server is stopping");
     } else if (!this.#canStart || (this.#inbox !== null && this.#inbox.length > 0)) {
       const receivedAt = timeoutMs === 0 ? 0 : engine.wallClock();
       this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, receivedAt, bytes });
     } else {
-      this.#startingBytes = bytes;
-      if (isCall) dispatcher.call(link, name, value, hi, lo, timeoutMs);
-      else dispatcher.message(link, name, value, hi, lo);
+      link.startHandler(isCall, name, value, hi, lo, timeoutMs, bytes);
     }
   }
 
@@ -163,9 +175,11 @@ export class Intake<Face> {
   }
 
   handlerStarted(context: CallContext<Face>): void {
+    const link = this.#link;
+    link.startsAtOnce = false;
     this.#running ??= new Map();
-    this.#running.set(context, this.#startingBytes);
-    this.#runningBytes += this.#startingBytes;
+    this.#running.set(context, link.requestBytes);
+    this.#runningBytes += link.requestBytes;
   }
 
   handlerSettled(context: CallContext<Face>): void {
@@ -184,6 +198,7 @@ export class Intake<Face> {
   /** Forgets what waits: nobody would get the answers. */
   clear(): void {
     this.#inbox?.clear();
+    this.#noteCalm();
     this.#wakeIdle();
   }
 
@@ -204,10 +219,16 @@ export class Intake<Face> {
     return this.#running.size < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
+  #noteCalm(): void {
+    const isEmpty = this.runningHandlers === 0 && this.queuedHandlers === 0;
+    this.#link.startsAtOnce = isEmpty && this.#ready && !this.#draining && this.#limiter === null;
+  }
+
   #enqueue(item: InboxItem): void {
     const { owner, extensions, outbox } = this.#link;
     this.#inbox ??= new Inbox();
     this.#inbox.push(item);
+    this.#link.startsAtOnce = false;
     const fill = this.#fill(this.#inbox);
     if (fill >= HIGH_WATER_RATIO && !this.#pausedPeer && extensions.flow && owner.settings.enableBackpressure) {
       this.#pausedPeer = true;
@@ -225,26 +246,26 @@ export class Intake<Face> {
   /** Starts what waits, as far as the bounds allow, and lets the peer send and the stream flow when there is room. */
   startWaiting(): void {
     const link = this.#link;
-    const { dispatcher, writer } = link.owner;
+    const { writer } = link.owner;
     const inbox = this.#inbox;
     if (inbox !== null) {
       while (this.#canStart) {
         const item = inbox.shift();
         if (item === null) break;
-        this.#startingBytes = item.bytes;
-        if (item.isCall) dispatcher.call(link, item.name, item.value, item.hi, item.lo, this.#timeLeft(item));
-        else dispatcher.message(link, item.name, item.value, item.hi, item.lo);
+        const { isCall, name, value, hi, lo, bytes } = item;
+        link.startHandler(isCall, name, value, hi, lo, isCall ? this.#timeLeft(item) : 0, bytes);
       }
       if (this.#fill(inbox) > LOW_WATER_RATIO) return;
       if (inbox.length === 0 && this.#inbox === inbox) this.#inbox = null;
     }
+    this.#noteCalm();
     if (link.isOver) return;
     if (this.#pausedPeer) {
       this.#pausedPeer = false;
       writer.control(FrameType.RESUME, 0, 0);
       link.outbox.push(writer, "flow");
     }
-    if (!this.isReading && !link.outbox.isOverwhelmed) {
+    if (!this.#link.isReading && !link.outbox.isOverwhelmed) {
       this.startReading();
       link.pump();
     }
@@ -286,15 +307,15 @@ export class Intake<Face> {
   }
 
   stopReading(): void {
-    if (!this.isReading) return;
-    this.isReading = false;
+    if (!this.#link.isReading) return;
+    this.#link.isReading = false;
     this.#link.stream.pause();
     this.judgeSilence(this.#link.owner.engine.runtime.now());
     this.#notePaused(true);
   }
 
   startReading(): void {
-    this.isReading = true;
+    this.#link.isReading = true;
     this.#link.stream.resume();
     this.#link.heartbeat?.resume(this.#link.owner.engine.runtime.now());
     this.#notePaused(this.isPausedByPeer);
@@ -303,7 +324,7 @@ export class Intake<Face> {
   /** A call of this side begins: its reply must get through. */
   readForReply(): void {
     const link = this.#link;
-    if (this.isReading || link.isLoggingIn || !this.#mayOverrun) return;
+    if (link.isReading || link.isLoggingIn || !this.#mayOverrun) return;
     this.startReading();
     // Not within the application's call: handlers may start here.
     link.owner.engine.runtime.defer(() => {
@@ -332,7 +353,7 @@ export class Intake<Face> {
     if (this.isPausedByPeer === paused) return;
     this.isPausedByPeer = paused;
     this.#link.outbox.setPeerPaused(paused);
-    this.#notePaused(paused || !this.isReading);
+    this.#notePaused(paused || !this.#link.isReading);
   }
 
   /** Two things can hold a connection back at once; the state changes with the first and the last. */

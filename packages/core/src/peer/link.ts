@@ -15,7 +15,7 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_HANDSHAKE_BYTES, NETCONDUIT_LINGER_MS } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import type { DispatchPeer } from "../rpc/dispatcher.ts";
+import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
@@ -24,7 +24,9 @@ import type { PeerInfo } from "../session/peer-info.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
+import type { Engine } from "./engine.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
@@ -58,22 +60,29 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #closeReason: CloseReason | null = null;
   hasBacklog = false;
   messagesSent = 0;
-  readonly owner: LinkOwner<Face>;
-  readonly intake: Intake<Face>;
+  isReading = true;
+  startsAtOnce = false;
+  requestBytes = 0;
   isLoggingIn = false;
-  /** Set by the owner before anything can reach a handler. */
-  face!: Face;
   #pumping = false;
   /** The outbox is held. */
   #holding = false;
   /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
   #decoder: FrameDecoder | null = null;
-  #calls: OutgoingCalls<Face> | null = null;
   /** When bytes last arrived, in whole monotonic milliseconds. */
   #heardAtMs = 0;
-  extensions: Extensions = NO_EXTENSIONS;
   bytesReceived = 0;
   messagesReceived = 0;
+  /** The owner's, which of ten thousand clients is each client's own. */
+  readonly #engine: Engine;
+  readonly #reader: PayloadReader;
+  readonly #dispatcher: Dispatcher<Face>;
+  /** Set by the owner before anything can reach a handler. */
+  face!: Face;
+  #calls: OutgoingCalls<Face> | null = null;
+  extensions: Extensions = NO_EXTENSIONS;
+  readonly owner: LinkOwner<Face>;
+  readonly intake: Intake<Face>;
   errors = 0;
   dropped = 0;
   rateLimited = 0;
@@ -92,6 +101,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   constructor(owner: LinkOwner<Face>, stream: ByteStream, machine: ConnectionStateMachine) {
     this.owner = owner;
+    this.#engine = owner.engine;
+    this.#reader = owner.reader;
+    this.#dispatcher = owner.dispatcher;
     this.stream = stream;
     this.machine = machine;
     this.intake = new Intake(this);
@@ -148,7 +160,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** (Re)starts the timer of the present phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
-    const wheel = this.owner.engine.wheel;
+    const wheel = this.#engine.wheel;
     if (delayMs === 0) {
       if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
       this.#phaseTimer = null;
@@ -279,7 +291,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
     this.#giveUpCalls(this.#closeReason);
-    if (this.#heartbeatTimer !== null) this.owner.engine.wheel.cancel(this.#heartbeatTimer);
+    if (this.#heartbeatTimer !== null) this.#engine.wheel.cancel(this.#heartbeatTimer);
     if (reason.byPeer !== true) this.intake.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
@@ -295,11 +307,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.outbox.push(this.owner.writer, "reply");
     }
     const { closeTimeoutMs } = this.owner.settings;
-    this.#closeDeadlineMs = this.owner.engine.runtime.now() + closeTimeoutMs;
+    this.#closeDeadlineMs = this.#engine.runtime.now() + closeTimeoutMs;
     // A netconduit peer leaves its end of the connection open, so nobody waits for its FIN.
     const netconduit = this.info?.netconduit === true;
     this.setPhaseTimer(netconduit ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
-    if (!this.intake.isReading) this.intake.startReading();
+    if (!this.isReading) this.intake.startReading();
     this.outbox.end();
     return this.#closed;
   }
@@ -328,9 +340,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   data(chunk: Uint8Array): void {
     if (!this.#heard(chunk.length)) return;
-    this.#decoder ??= this.owner.engine.lendDecoder(
-      this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
-    );
+    this.#decoder ??= this.#engine.lendDecoder(this.isAuthenticated ? this.#reader.maxBytes : MAX_HANDSHAKE_BYTES);
     const decoder = this.#decoder;
     decoder.push(chunk);
     this.pump();
@@ -344,7 +354,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #heard(count: number): boolean {
     if (this.isOver) return false;
     this.bytesReceived += count;
-    this.#heardAtMs = Math.ceil(this.owner.engine.runtime.now());
+    this.#heardAtMs = Math.ceil(this.#engine.runtime.now());
     // Whoever speaks after the login has read its answer, and reads on.
     if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
@@ -379,7 +389,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.isOver = true;
     this.outbox.over();
     this.setPhaseTimer(0);
-    if (this.#heartbeatTimer !== null) this.owner.engine.wheel.cancel(this.#heartbeatTimer);
+    if (this.#heartbeatTimer !== null) this.#engine.wheel.cancel(this.#heartbeatTimer);
     const reason = this.#closeReason ?? reasonOf(error);
     this.#closeReason = reason;
     const event = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing" ? "closed" : "fail";
@@ -460,7 +470,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     if (timer === "heartbeat") {
       this.#heartbeatDue();
     } else if (this.#closeReason !== null) {
-      const leftMs = this.#closeDeadlineMs - this.owner.engine.runtime.now();
+      const leftMs = this.#closeDeadlineMs - this.#engine.runtime.now();
       if (this.bufferedBytes > 0 && leftMs > 0) {
         this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
         return;
@@ -479,7 +489,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     const heartbeat = this.heartbeat as Heartbeat;
     const now = engine.runtime.now();
     heartbeat.activity(this.#heardAtMs);
-    if (!this.intake.isReading) this.intake.judgeSilence(now);
+    if (!this.isReading) this.intake.judgeSilence(now);
     const verdict = heartbeat.check(now);
     if (verdict === "dead") {
       const message = `No sign of life for ${settings.heartbeatTimeoutMs} ms`;
@@ -500,11 +510,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     const decoder = this.#decoder;
     if (this.#pumping || decoder === null) return;
     this.#pumping = true;
-    const intake = this.intake;
     try {
-      while (intake.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
+      while (this.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
         this.#frame(decoder);
-        if (this.hasBacklog && this.outbox.isOverwhelmed) intake.stopReadingUnlessOwed();
+        if (this.hasBacklog && this.outbox.isOverwhelmed) this.intake.stopReadingUnlessOwed();
       }
     } catch (error) {
       this.#breakOff(asConduitError(error));
@@ -513,7 +522,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       decoder.leaveFrame();
       if (decoder.isSpent) {
         this.#decoder = null;
-        this.owner.engine.returnDecoder(decoder);
+        this.#engine.returnDecoder(decoder);
       }
     }
   }
@@ -542,7 +551,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.outbox.push(this.owner.writer, "urgent");
           return;
         case FrameType.HEARTBEAT_PONG:
-          this.heartbeat?.pongReceived(this.owner.engine.runtime.now());
+          this.heartbeat?.pongReceived(this.#engine.runtime.now());
           return;
         case FrameType.PAUSE:
           this.intake.setPausedByPeer(true);
@@ -575,12 +584,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #handshake(frame: FrameDecoder): void {
-    const payload = this.owner.reader.readMap(frame, MAX_HANDSHAKE_BYTES);
+    const payload = this.#reader.readMap(frame, MAX_HANDSHAKE_BYTES);
     this.isLoggingIn = true;
     this.owner.handshakeFrame(this, frame.type, payload).then(
       () => {
         this.isLoggingIn = false;
-        if (!this.intake.isReading && !this.isOver) this.intake.startReading();
+        if (!this.isReading && !this.isOver) this.intake.startReading();
         this.pump();
         if (this.#endedWhileLoggingIn && !this.isLoggingIn) this.closed(null);
       },
@@ -589,32 +598,43 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #request(frame: FrameDecoder, isCall: boolean): void {
-    const { reader } = this.owner;
+    const reader = this.#reader;
     this.messagesReceived += 1;
-    if (!this.intake.isWithinRate(frame, isCall)) return;
-    let timeoutMs = 0;
+    // Nothing is in the way of most requests, and then nothing need be asked about that.
+    const mayStart = this.startsAtOnce && !this.hasBacklog;
+    if (!mayStart && !this.intake.isWithinRate(frame, isCall)) return;
     if (isCall) {
       reader.readRpcRequest(frame);
-      timeoutMs = reader.timeoutMs;
     } else {
       reader.readMessage(frame);
       if (this.#calls?.legacyReply(reader.name, reader.value) === true) return;
     }
-    this.intake.take(
-      isCall,
-      reader.name,
-      reader.value,
-      frame.correlationHi,
-      frame.correlationLo,
-      timeoutMs,
-      reader.size,
-    );
+    const { name, value } = reader;
+    const { correlationHi: hi, correlationLo: lo } = frame;
+    const timeoutMs = isCall ? reader.timeoutMs : 0;
+    if (!mayStart) this.intake.take(isCall, name, value, hi, lo, timeoutMs, reader.size);
+    else this.startHandler(isCall, name, value, hi, lo, timeoutMs, reader.size);
+  }
+
+  /** Starts the handler of a request or message that takes `bytes`. */
+  startHandler(
+    isCall: boolean,
+    name: string,
+    value: unknown,
+    hi: number,
+    lo: number,
+    timeoutMs: number,
+    bytes: number,
+  ): void {
+    this.requestBytes = bytes;
+    if (isCall) this.#dispatcher.call(this, name, value, hi, lo, timeoutMs);
+    else this.#dispatcher.message(this, name, value, hi, lo);
   }
 
   // --- other frames -------------------------------------------------------------------------------------------------
 
   #closeReceived(frame: FrameDecoder): void {
-    const payload = this.owner.reader.readMap(frame, this.owner.settings.maxMessageBytes);
+    const payload = this.#reader.readMap(frame, this.owner.settings.maxMessageBytes);
     const message = typeof payload?.reason === "string" ? payload.reason : "Closed by the peer";
     const code = typeof payload?.code === "number" ? payload.code : ErrorCode.CONNECTION_CLOSED;
     if (this.extensions.close) {
