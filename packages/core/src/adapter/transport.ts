@@ -26,10 +26,14 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
     const where = endpointName(target);
     if (signal.aborted) throw abortError(signal, where);
     const tls = target.tls === null ? null : await clientTls(target.tls, target.host, readText);
-    const hosts = await unlessAborted(addresses(target), signal, where);
-    for (const [index, host] of hosts.entries()) {
+    const { path, host, family } = target;
+    // The others need no address, or find it by themselves.
+    const needsAddress = path === undefined && family !== 0 && sockets.opensFamily !== true;
+    const hosts = needsAddress ? await unlessAborted(addresses(host, family, where), signal, where) : [host];
+    if (signal.aborted) throw abortError(signal, where);
+    for (const [index, address] of hosts.entries()) {
       try {
-        return await new ConnectAttempt(sockets, target, { host, tls, signal }).start();
+        return await new ConnectAttempt(sockets, target, { host: address, tls, signal }).start();
       } catch (error) {
         const last = index === hosts.length - 1;
         if (last || signal.aborted || !mayFareBetter(errors.codeOf((error as Error).cause))) throw error;
@@ -39,10 +43,9 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
   }
 
   /** What to connect to, one after the other. */
-  async function addresses(target: ConnectTarget): Promise<readonly string[]> {
-    if (target.path !== undefined || target.family === 0 || sockets.opensFamily) return [target.host];
-    return await resolve(target.host, target.family).catch((cause: unknown) => {
-      throw errors.connect(cause, endpointName(target));
+  async function addresses(host: string, family: 4 | 6, where: string): Promise<readonly string[]> {
+    return await resolve(host, family).catch((cause: unknown) => {
+      throw errors.connect(cause, where);
     });
   }
 
