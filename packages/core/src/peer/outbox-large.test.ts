@@ -38,6 +38,7 @@ interface Scene {
   readonly runtime: FakeRuntime;
   readonly stream: SocketLikeStream;
   readonly outbox: Outbox;
+  readonly engine: Engine;
   send(data: unknown, lane?: Lane): void;
   /** Takes what waits until nothing does, and gives all messages that were sent. */
   received(): Promise<unknown[]>;
@@ -54,6 +55,7 @@ function scene(options: { readonly room?: number } = {}): Scene {
     runtime,
     stream,
     outbox,
+    engine,
     send(data, lane = "message") {
       writer.message(0, 0, "m", data);
       outbox.push(writer, lane);
@@ -131,6 +133,27 @@ describe("a frame with large binary data", () => {
     expect(at.stream.writes).toHaveLength(0);
     at.outbox.setPeerPaused(false);
     expect(await at.received()).toEqual([before]);
+  });
+
+  test("gives its memory back when the stream has drained, and the next one uses it", async () => {
+    const at = scene({ room: 100_000 });
+    at.send(binary(1_300_000, 1));
+    expect(at.engine.buffers.spareBytes).toBe(0);
+    await at.received();
+    const { spareBytes } = at.engine.buffers;
+    expect(spareBytes).toBeGreaterThan(1_000_000);
+    at.stream.room = 100_000;
+    at.send(binary(1_300_000, 2));
+    await at.received();
+    expect(at.engine.buffers.spareBytes).toBe(spareBytes);
+  });
+
+  test("gives none back that a stream may still refer to: one that refuses, as it is being destroyed", async () => {
+    const at = scene();
+    at.stream.write = () => false;
+    at.send(binary(1_300_000, 1));
+    at.outbox.over();
+    expect([at.stream.queuedBytes, at.engine.buffers.spareBytes]).toEqual([0, 0]);
   });
 
   test("is flushed before the stream is closed", async () => {

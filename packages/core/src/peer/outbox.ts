@@ -290,6 +290,7 @@ export class Outbox implements Flushable {
       const piece = buffers.take(PIECE_BYTES);
       this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
     }
+    this.#forgetLent();
     if (cursor.left === 0) return;
     this.#owner.hasBacklog = true;
     const rest = buffers.take(cursor.left);
@@ -358,10 +359,16 @@ export class Outbox implements Flushable {
     this.#takeBack();
   }
 
+  /** Of a stream that said stop, and may be over, nothing is taken back before it has drained. */
   #takeBack(): void {
-    if (this.#lent === null || this.#stream.queuedBytes > 0) return;
+    if (this.#lent === null || this.#blocked || this.#stream.queuedBytes > 0) return;
     for (const bytes of this.#lent) this.#engine.buffers.give(bytes);
     this.#lent = null;
+  }
+
+  /** What the stream still refers to, and will not say when it does no more, is left to the garbage collector. */
+  #forgetLent(): void {
+    if (!this.#blocked) this.#lent = null;
   }
 
   #drain(): void {
@@ -371,6 +378,7 @@ export class Outbox implements Flushable {
       if (this.#engine.buffers.owns(next)) this.#writePooled(next);
       else this.#write(next);
     }
+    this.#forgetLent();
     if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
     if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
     if (this.#over) return;
