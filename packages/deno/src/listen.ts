@@ -17,7 +17,11 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Prom
   const accepting = acceptor.acceptAll(
     async () => {
       const conn = await listener.accept();
-      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+      try {
+        if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+      } catch {
+        // The client is gone already, which its stream will notice.
+      }
       return conn;
     },
     (conn) => (conn as Deno.TlsConn).handshake(),

@@ -143,6 +143,13 @@ describe("Acceptor", () => {
       expect([socket.discarded, sockets.timers.size, failures]).toEqual(["flushed", 0, []]);
     });
 
+    test("drops those that begin when it has closed, and starts no timer for them", () => {
+      const { acceptor, sockets, socket, failures } = accepting({ tls });
+      acceptor.close();
+      expect(acceptor.handshake(socket)).toBe(null);
+      expect([socket.discarded, sockets.timers.size, failures]).toEqual(["at once", 0, []]);
+    });
+
     test("refuses a certificate that does not verify, with the runtime's reason", () => {
       const { acceptor, streams, socket, failures } = accepting({ tls: { ...tls, ca: "" } });
       const refusal = new Error("self-signed");

@@ -79,9 +79,9 @@ export class Acceptor<S> implements SocketOwner {
     }
   }
 
-  /** A client's TLS handshake begins. It has a timeout, and ends with the listener. Null: dropped, for lack of room. */
+  /** A client's TLS handshake begins. It has a timeout, and ends with the listener. Null: dropped, for lack of room or as it comes too late. */
   handshake(socket: S): TlsHandshake<S> | null {
-    if (!this.handshakeBegins()) {
+    if (this.#isClosed || !this.handshakeBegins()) {
       this.sockets.discard(socket, false);
       return null;
     }

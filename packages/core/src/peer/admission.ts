@@ -155,7 +155,8 @@ export class Admission<Face> {
   #dropOldest(): void {
     for (const link of this.#logins.keys()) {
       const message = `${this.#logins.size} newer logins are under way`;
-      this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
+      // One that has been refused has been reported, and is only being closed.
+      if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
       link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
       return;
     }

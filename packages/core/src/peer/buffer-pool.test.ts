@@ -22,7 +22,7 @@ describe("BufferPool", () => {
     const first = pool.take(MIB + 60);
     pool.give(first.subarray(0, MIB + 60));
     expect(pool.take(MIB).buffer).toBe(first.buffer);
-    expect(allocated).toEqual([MIB + 64 * KIB]);
+    expect(allocated).toEqual([MIB + 128 * KIB]);
   });
 
   test("lends no buffer twice at a time", () => {
@@ -35,7 +35,19 @@ describe("BufferPool", () => {
     const { pool, allocated } = scene();
     for (const bytes of [64 * KIB, 512 * KIB]) pool.give(pool.take(bytes));
     pool.take(200 * KIB);
-    expect(allocated).toEqual([64 * KIB, 512 * KIB, 256 * KIB]);
+    expect(allocated).toEqual([64 * KIB, 512 * KIB, 208 * KIB]);
+  });
+
+  test.each([17 * KIB, 65_596, 100_000, MIB + 1])("takes little more memory than the %i bytes asked for", (bytes) => {
+    const { pool } = scene();
+    const { length } = pool.take(bytes);
+    expect([length >= bytes, length <= bytes * 1.125]).toEqual([true, true]);
+  });
+
+  test("keeps 64 buffers at most", () => {
+    const { pool } = scene();
+    for (const buffer of Array.from({ length: 65 }, () => pool.take(16 * KIB))) pool.give(buffer);
+    expect(pool.spareBytes).toBe(64 * 16 * KIB);
   });
 
   test("keeps 8 MiB at most", () => {

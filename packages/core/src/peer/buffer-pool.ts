@@ -5,10 +5,11 @@
 
 import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
 
-/** Sizes are multiples of this, so that frames of about one size share their buffers. */
-const STEP_BYTES = 64 * 1024;
+/** So many sizes there are up to each doubling: frames of about one size share their buffers, and an eighth is lost. */
+const SIZES_PER_DOUBLING = 8;
 /** What is kept for later. Beyond, buffers are left to the garbage collector. */
 const MAX_SPARE_BYTES = 8 * 1024 * 1024;
+const MAX_SPARE_BUFFERS = 64;
 /** Spare buffers that nobody took for so long are let go. */
 const KEEP_MS = 5000;
 
@@ -32,9 +33,10 @@ export class BufferPool extends TimerEntry {
     return this.#spareBytes;
   }
 
-  /** A buffer of at least `bytes` bytes, and less than twice as many beyond the first 64 KiB; with any content. */
+  /** A buffer of at least `bytes` bytes, 8 or more; a new one is at most an eighth larger. With any content. */
   take(bytes: number): Uint8Array {
-    const size = Math.ceil(bytes / STEP_BYTES) * STEP_BYTES;
+    const step = 2 ** Math.floor(Math.log2(bytes)) / SIZES_PER_DOUBLING;
+    const size = Math.ceil(bytes / step) * step;
     this.#usedSinceCheck = true;
     for (let index = this.#spare.length - 1; index >= 0; index -= 1) {
       const { length } = this.#spare[index] as Uint8Array;
@@ -55,7 +57,7 @@ export class BufferPool extends TimerEntry {
   /** Takes back a buffer, or a view of one from its beginning, to which nothing else refers. */
   give(bytes: Uint8Array): void {
     const buffer = new Uint8Array(bytes.buffer);
-    if (this.#spareBytes + buffer.length > MAX_SPARE_BYTES) return;
+    if (this.#spareBytes + buffer.length > MAX_SPARE_BYTES || this.#spare.length === MAX_SPARE_BUFFERS) return;
     this.#spare.push(buffer);
     this.#spareBytes += buffer.length;
     if (!this.isScheduled) this.#wheel.schedule(this, KEEP_MS);

@@ -20,6 +20,16 @@ describe("DialAbort", () => {
     expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, reason]);
   });
 
+  test("ends a wait at once that begins when it has been called off, perhaps by the work itself", async () => {
+    const abort = new DialAbort();
+    const reason = new Error("called off");
+    const work = (): Promise<never> => {
+      abort.abort(reason);
+      return new Promise(() => undefined);
+    };
+    await expect(abort.race(work())).rejects.toBe(reason);
+  });
+
   test("keeps its first reason", async () => {
     const abort = new DialAbort();
     const [first, second] = [new Error("first"), new Error("second")];

@@ -21,6 +21,8 @@ export class DialAbort {
   wait<T>(start: (resolve: (value: T | PromiseLike<T>) => void, reject: (error: unknown) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject;
+      // By what led to this wait, perhaps.
+      if (this.signal.aborted) reject(this.signal.reason);
       start(resolve, reject);
     });
   }

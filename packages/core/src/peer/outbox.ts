@@ -287,7 +287,7 @@ export class Outbox implements Flushable {
       return;
     }
     while (cursor.left > 0 && !this.#blocked) {
-      const piece = buffers.take(PIECE_BYTES);
+      const piece = buffers.take(Math.min(cursor.left, PIECE_BYTES));
       this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
     }
     this.#forgetLent();
