@@ -16,6 +16,7 @@ const { crypto } = globalThis as unknown as { crypto: WebCrypto };
 export class WebRuntimeCrypto implements RuntimeCrypto {
   /** PBKDF2 runs so far: the slow step that caches are there to save. */
   pbkdf2Runs = 0;
+  #last: Promise<unknown> = Promise.resolve();
 
   randomBytes(count: number): Uint8Array {
     return crypto.getRandomValues(new Uint8Array(count));
@@ -25,7 +26,15 @@ export class WebRuntimeCrypto implements RuntimeCrypto {
     return new Uint8Array(await crypto.subtle.digest("SHA-256", data));
   }
 
-  async hmacSha256(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
+  /** Answers come in the order of the calls; the threads that Web Crypto works on keep none. */
+  hmacSha256(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
+    const before = this.#last;
+    const signature = this.#sign(key, data);
+    this.#last = signature;
+    return before.then(() => signature);
+  }
+
+  async #sign(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
     const algorithm = { name: "HMAC", hash: "SHA-256" };
     const imported = await crypto.subtle.importKey("raw", key, algorithm, false, ["sign"]);
     return new Uint8Array(await crypto.subtle.sign("HMAC", imported, data));
