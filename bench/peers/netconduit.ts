@@ -25,7 +25,7 @@ function maxMessageBytes(maxPayloadBytes: number): number {
 }
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
-  const { Server } = await library();
+  const { recycle, Server } = await library();
   const server = new Server({
     password: PASSWORD,
     host: "127.0.0.1",
@@ -36,7 +36,11 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   });
   for (let index = 0; index < options.methods; index++) server.rpc(methodName(index), AddSchema, ({ a, b }) => a + b);
   server.on("message", (_connection, data) => data);
-  server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
+  server.on("upload", (_connection, bytes) => {
+    const seen = mark(bytes as Uint8Array);
+    recycle(bytes as Uint8Array);
+    return seen;
+  });
   server.on("download", (_connection, length) => servedBytes(length as number));
   // What the bench causes is no error; the harness shows standard error when a measurement fails.
   server.onError((error, { stage }) => console.error(stage, error));
@@ -76,7 +80,10 @@ class NetconduitClient implements BenchClient {
   }
 
   async download(length: number): Promise<number> {
-    return mark((await this.client.request("download", length)) as Uint8Array);
+    const bytes = (await this.client.request("download", length)) as Uint8Array;
+    const seen = mark(bytes);
+    (await library()).recycle(bytes);
+    return seen;
   }
 
   close(): Promise<void> {
@@ -103,7 +110,8 @@ export const peer: Peer = {
   title: "netconduit",
   usage:
     "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
-    "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more.",
+    "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more. Binary data " +
+    "that was looked at is given back by `recycle`.",
   documentation: "../docs/guide.md",
   runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
   mixed: true,

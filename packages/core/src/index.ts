@@ -12,6 +12,7 @@ export {
 export { ServerAddress } from "./peer/address.ts";
 export type { Rejection } from "./peer/admission.ts";
 export type { AnyClient, AnyConnection, AnyServer } from "./peer/any.ts";
+export { recycle } from "./peer/buffer-pool.ts";
 export { Client, type ClientHealth } from "./peer/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
 export {

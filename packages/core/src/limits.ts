@@ -94,3 +94,8 @@ export const NETCONDUIT_WELCOME_HOLD_MS = 50;
  * after a close, to read what is still under way: unread bytes would turn the end into a reset.
  */
 export const NETCONDUIT_LINGER_MS = 500;
+
+/** Memory of large messages that is kept to be used again, for what arrives and for what leaves; ten of a usual size. */
+export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
+/** Such memory that nobody used for so long is let go. */
+export const SPARE_MEMORY_MS = 5000;

@@ -1,19 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { TimerWheel } from "../session/timer-wheel.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { BufferPool } from "./buffer-pool.ts";
+import { BufferPool, type PoolUse, RECEIVING, recycle, SENDING } from "./buffer-pool.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-function scene(): { runtime: FakeRuntime; pool: BufferPool; allocated: number[] } {
+function scene(use: PoolUse = SENDING): { runtime: FakeRuntime; pool: BufferPool; allocated: number[] } {
   const runtime = fakeRuntime();
   const allocated: number[] = [];
   const allocate = (bytes: number): Uint8Array => {
     allocated.push(bytes);
     return new Uint8Array(bytes);
   };
-  return { runtime, pool: new BufferPool(allocate, new TimerWheel(runtime)), allocated };
+  return { runtime, pool: new BufferPool(allocate, new TimerWheel(runtime), use), allocated };
 }
 
 describe("BufferPool", () => {
@@ -50,10 +50,30 @@ describe("BufferPool", () => {
     expect(pool.spareBytes).toBe(64 * 16 * KIB);
   });
 
-  test("keeps 8 MiB at most", () => {
+  test("keeps 8 MiB at most, and lets go of what has waited longest", () => {
     const { pool } = scene();
     for (const buffer of [pool.take(6 * MIB), pool.take(4 * MIB)]) pool.give(buffer);
-    expect(pool.spareBytes).toBe(6 * MIB);
+    expect(pool.spareBytes).toBe(4 * MIB);
+  });
+
+  test("keeps none of more than 8 MiB, and lets go of nothing for it", () => {
+    const { pool } = scene();
+    for (const buffer of [pool.take(MIB), pool.take(9 * MIB)]) pool.give(buffer);
+    expect(pool.spareBytes).toBe(MIB);
+  });
+
+  test("for what arrives, takes just the memory asked for", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    pool.take(MIB + 61);
+    expect(allocated).toEqual([MIB + 61]);
+  });
+
+  test("for what arrives, lends a buffer to what fills four fifths of it", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    pool.give(pool.take(MIB));
+    pool.take(0.79 * MIB);
+    pool.take(0.8 * MIB);
+    expect(allocated).toEqual([MIB, 0.79 * MIB]);
   });
 
   test("knows its own", () => {
@@ -70,5 +90,48 @@ describe("BufferPool", () => {
     expect(pool.spareBytes).toBe(MIB);
     await runtime.advance(5100);
     expect(pool.spareBytes).toBe(0);
+  });
+});
+
+describe("recycle", () => {
+  test("gives memory back to the pool it came from, by any view of it", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    expect(recycle(pool.take(MIB).subarray(100, 200))).toBe(true);
+    pool.take(MIB);
+    expect(allocated).toEqual([MIB]);
+  });
+
+  test("leaves those who still refer to the memory with nothing", () => {
+    const { pool } = scene(RECEIVING);
+    const memory = pool.take(MIB);
+    const [data, other] = [memory.subarray(0, 100), memory.subarray(100)];
+    recycle(data);
+    pool.take(MIB).fill(7);
+    expect([data.length, other.length]).toEqual([0, 0]);
+  });
+
+  test("takes memory back again that it lent again", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    for (let round = 0; round < 3; round++) expect(recycle(pool.take(MIB))).toBe(true);
+    expect(allocated).toEqual([MIB]);
+  });
+
+  test("takes nothing back twice", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(MIB);
+    recycle(data);
+    expect([recycle(data), pool.spareBytes]).toEqual([false, MIB]);
+  });
+
+  test("leaves memory alone that is not the library's", () => {
+    const data = new Uint8Array(MIB);
+    expect([recycle(data), data.length]).toEqual([false, MIB]);
+  });
+
+  test("takes nothing back that was handed to another thread", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(MIB);
+    const elsewhere = structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+    expect([recycle(data), pool.spareBytes, elsewhere.length]).toEqual([false, 0, MIB]);
   });
 });

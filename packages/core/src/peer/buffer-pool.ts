@@ -1,31 +1,47 @@
 /**
- * Memory for large frames on their way out: a mebibyte of fresh memory for each would cost more than sending it, in page
+ * Memory for large frames: a mebibyte of fresh memory for each would cost more than sending or receiving it, in page
  * faults and in garbage collections that its size sets off.
  */
 
+import { MAX_SPARE_BYTES, SPARE_MEMORY_MS } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
 
 /** So many sizes there are up to each doubling: frames of about one size share their buffers, and an eighth is lost. */
 const SIZES_PER_DOUBLING = 8;
-/** What is kept for later. Beyond, buffers are left to the garbage collector. */
-const MAX_SPARE_BYTES = 8 * 1024 * 1024;
+/** As MAX_SPARE_BYTES. Beyond, the buffers that have waited longest are left to the garbage collector. */
 const MAX_SPARE_BUFFERS = 64;
-/** Spare buffers that nobody took for so long are let go. */
-const KEEP_MS = 5000;
+
+/** Which pool a buffer is of. */
+const pools = new WeakMap<ArrayBufferLike, BufferPool>();
+
+/** What a pool's buffers are for. */
+export interface PoolUse {
+  /** True: a new buffer is as large as it has to be, for it may never come back. False: up to an eighth larger. */
+  readonly isExact: boolean;
+  /** A spare buffer is lent for what fills at least this part of it. */
+  readonly minFill: number;
+}
+
+/** For frames on their way out: each buffer comes back soon. */
+export const SENDING: PoolUse = { isExact: false, minFill: 0.5 };
+/** For frames that arrive: their buffers are the application's, which may give them back. */
+export const RECEIVING: PoolUse = { isExact: true, minFill: 0.8 };
 
 /** Buffers that are lent, and come back when nothing refers to them any more. One that does not come back is no loss. */
 export class BufferPool extends TimerEntry {
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #wheel: TimerWheel;
-  readonly #made = new WeakSet<ArrayBufferLike>();
+  readonly #use: PoolUse;
+  /** The one that came back last stands last. */
   #spare: Uint8Array[] = [];
   #spareBytes = 0;
   #usedSinceCheck = false;
 
-  constructor(allocate: (bytes: number) => Uint8Array, wheel: TimerWheel) {
+  constructor(allocate: (bytes: number) => Uint8Array, wheel: TimerWheel, use: PoolUse) {
     super();
     this.#allocate = allocate;
     this.#wheel = wheel;
+    this.#use = use;
   }
 
   /** Bytes that wait to be lent again. */
@@ -33,43 +49,78 @@ export class BufferPool extends TimerEntry {
     return this.#spareBytes;
   }
 
-  /** A buffer of at least `bytes` bytes, 8 or more; a new one is at most an eighth larger. With any content. */
+  /** A buffer of at least `bytes` bytes, 8 or more. With any content. */
   take(bytes: number): Uint8Array {
-    const step = 2 ** Math.floor(Math.log2(bytes)) / SIZES_PER_DOUBLING;
-    const size = Math.ceil(bytes / step) * step;
+    const size = this.#use.isExact ? bytes : roundedUp(bytes);
     this.#usedSinceCheck = true;
     for (let index = this.#spare.length - 1; index >= 0; index -= 1) {
       const { length } = this.#spare[index] as Uint8Array;
-      if (length < size || length >= 2 * size) continue;
+      if (length < size || length * this.#use.minFill > size) continue;
       this.#spareBytes -= length;
       return this.#spare.splice(index, 1)[0] as Uint8Array;
     }
     const buffer = this.#allocate(size);
-    this.#made.add(buffer.buffer);
+    pools.set(buffer.buffer, this);
     return buffer;
   }
 
   /** Whether `bytes` lie in a buffer of this pool. */
   owns(bytes: Uint8Array): boolean {
-    return this.#made.has(bytes.buffer);
+    return pools.get(bytes.buffer) === this;
   }
 
   /** Takes back a buffer, or a view of one from its beginning, to which nothing else refers. */
   give(bytes: Uint8Array): void {
     const buffer = new Uint8Array(bytes.buffer);
-    if (this.#spareBytes + buffer.length > MAX_SPARE_BYTES || this.#spare.length === MAX_SPARE_BUFFERS) return;
+    if (buffer.length > MAX_SPARE_BYTES) return;
+    while (this.#spareBytes + buffer.length > MAX_SPARE_BYTES || this.#spare.length === MAX_SPARE_BUFFERS) {
+      this.#spareBytes -= (this.#spare.shift() as Uint8Array).length;
+    }
     this.#spare.push(buffer);
     this.#spareBytes += buffer.length;
-    if (!this.isScheduled) this.#wheel.schedule(this, KEEP_MS);
+    if (!this.isScheduled) this.#wheel.schedule(this, SPARE_MEMORY_MS);
+  }
+
+  /** Takes back a buffer to which others may still refer: all they see from now on is that it is empty. */
+  reclaim(shared: ArrayBufferLike): void {
+    const buffer = (shared as ArrayBuffer & { transfer(): ArrayBuffer }).transfer();
+    pools.delete(shared);
+    pools.set(buffer, this);
+    this.give(new Uint8Array(buffer));
   }
 
   override onTimer(): void {
     if (this.#usedSinceCheck) {
       this.#usedSinceCheck = false;
-      this.#wheel.schedule(this, KEEP_MS);
+      this.#wheel.schedule(this, SPARE_MEMORY_MS);
       return;
     }
     this.#spare = [];
     this.#spareBytes = 0;
   }
+}
+
+function roundedUp(bytes: number): number {
+  const step = 2 ** Math.floor(Math.log2(bytes)) / SIZES_PER_DOUBLING;
+  return Math.ceil(bytes / step) * step;
+}
+
+/**
+ * Gives the memory of received binary data back, so that later messages are received in it. Use it on large data you
+ * are done with: receiving into fresh memory takes longer than receiving itself. Without it nothing is wrong; the memory
+ * is yours, and the garbage collector's in the end.
+ *
+ * From then on `data`, and all other binary data of the same message, is empty (its buffer is detached). Data that shares
+ * its memory with nothing of the library, as that of small messages, is left as it is.
+ *
+ * @param data a `Uint8Array` as a handler, a call or a request got it
+ * @returns whether its memory was taken back
+ */
+export function recycle(data: Uint8Array): boolean {
+  const { buffer } = data;
+  const pool = pools.get(buffer);
+  // An empty one was recycled already, or handed to another thread.
+  if (pool === undefined || buffer.byteLength === 0) return false;
+  pool.reclaim(buffer);
+  return true;
 }

@@ -12,10 +12,13 @@ import { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
-import { BufferPool } from "./buffer-pool.ts";
+import { BufferPool, RECEIVING, SENDING } from "./buffer-pool.ts";
 
 /** More are never needed at the same time, unless many frames arrive in parts. */
 const MAX_SPARE_DECODERS = 64;
+
+/** Frames below this are received in memory of their own: to keep account of it would take longer. */
+const MIN_RECYCLED_BYTES = 32 * 1024;
 
 /** Something with bytes to write at the end of the turn. */
 export interface Flushable {
@@ -33,6 +36,8 @@ export class Engine {
   readonly #decoders: FrameDecoder[] = [];
   /** Memory for large frames that leave. */
   readonly buffers: BufferPool;
+  /** Memory for large frames that arrive. */
+  readonly #received: BufferPool;
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -46,7 +51,9 @@ export class Engine {
   constructor(runtime: Runtime) {
     this.runtime = runtime;
     this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
-    this.buffers = new BufferPool((bytes) => runtime.allocate(bytes), this.wheel);
+    const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
+    this.buffers = new BufferPool(allocate, this.wheel, SENDING);
+    this.#received = new BufferPool(allocate, this.wheel, RECEIVING);
   }
 
   /** Unix milliseconds at which the present turn first asked. One system call per turn instead of one per frame. */
@@ -89,10 +96,13 @@ export class Engine {
 
   /** A decoder for payloads up to `maxPayloadBytes`; the borrower gives it back once it is spent. */
   lendDecoder(maxPayloadBytes: number): FrameDecoder {
-    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, (bytes) => this.runtime.allocate(bytes));
+    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, this.#allocateFrame);
     decoder.maxPayloadBytes = maxPayloadBytes;
     return decoder;
   }
+
+  readonly #allocateFrame = (bytes: number): Uint8Array =>
+    bytes < MIN_RECYCLED_BYTES ? this.runtime.allocate(bytes) : this.#received.take(bytes);
 
   returnDecoder(decoder: FrameDecoder): void {
     if (this.#decoders.length < MAX_SPARE_DECODERS) this.#decoders.push(decoder);
