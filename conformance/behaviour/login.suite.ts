@@ -1,4 +1,4 @@
-import { type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
+import { type ClientOptions, type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, until } from "./heard.ts";
@@ -104,10 +104,11 @@ export function describeLogin(subject: Subject): void {
     async function relayed(
       stage: Stage,
       server: OpenServer,
+      options: Partial<ClientOptions> = {},
     ): Promise<{ relay: Relay; login: () => Promise<number[]> }> {
       const relay = await Relay.start(server.address.port);
       stage.defer(() => relay.stop());
-      const client = stage.client(relay);
+      const client = stage.client(relay, options);
       const login = async (): Promise<number[]> => {
         await client.connect();
         const types = relay.connections.at(-1)?.types.slice() ?? [];
@@ -133,6 +134,19 @@ export function describeLogin(subject: Subject): void {
         expect(await login()).toEqual(ONE_TRIP);
       }),
     );
+
+    for (const end of ["server", "client"] as const) {
+      test(
+        `with enableFastLogin false on the ${end} each login takes two round trips`,
+        staged(async (stage) => {
+          const server = await stage.listen({ enableFastLogin: end !== "server" });
+          const { login } = await relayed(stage, server, { enableFastLogin: end !== "client" });
+          expect(await login()).toEqual(TWO_TRIPS);
+          expect(await login()).toEqual(TWO_TRIPS);
+          expect(server.stats).toMatchObject({ loggedIn: 2, authFailures: 0, rejected: 0 });
+        }),
+      );
+    }
 
     test(
       "an AUTH_REQUEST that logged in by itself gets a challenge when it is played again",

@@ -102,7 +102,8 @@ export class Admission<Face> {
   begin(link: Link<Face>): void {
     const { config, runtime } = this.#owner;
     if (this.#logins.size >= config.maxPendingLogins) this.#dropOldest();
-    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, isPrivate(link.stream));
+    const mayAdvance = config.enableFastLogin && isPrivate(link.stream);
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, mayAdvance);
     this.#logins.set(link, { handshake, throttleKey: throttleKey(link.stream.remote), acceptedAt: runtime.now() });
     link.start(config.authTimeoutMs);
   }

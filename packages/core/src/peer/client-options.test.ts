@@ -42,6 +42,7 @@ describe("parseClientOptions", () => {
       handlerConcurrency: 256,
       enableCompression: false,
       enableBackpressure: true,
+      enableFastLogin: true,
       allowPasswordHash: false,
       exposeErrors: false,
     });

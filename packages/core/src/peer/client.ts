@@ -392,9 +392,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       allowPasswordHash: config.allowPasswordHash,
       crypto: this.#runtime.crypto,
       cache: this.core.engine.logins.keys,
-      next: isPrivate(stream)
-        ? { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() }
-        : undefined,
+      next:
+        config.enableFastLogin && isPrivate(stream)
+          ? { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() }
+          : undefined,
     });
     const request = await handshake.start();
     try {

@@ -468,6 +468,39 @@ describe("logging in again", () => {
     expect(await answerTo(runtime, port, request)).toEqual(["AUTH_CHALLENGE"]);
   });
 
+  test("is not done by a server with enableFastLogin false: it looks at no proof and hands out no challenge", async () => {
+    const { runtime, port } = await bench({ enableFastLogin: false });
+    const peer = await rawDial(runtime, port);
+    const { handshake, request } = await authRequest(runtime);
+    // One that does it refuses this proof as malformed.
+    peer.send(FrameType.AUTH_REQUEST, { ...request, proof: "hello", extensions: { advance: true, reply: true } });
+    const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
+    const step = await handshake.receive(challenge.type, challenge.payload);
+    if (step.kind === "send") peer.send(step.type, step.payload);
+    const { payload } = await peer.next(FrameType.AUTH_SUCCESS);
+    expect([payload?.["extensions"], payload?.["next"]]).toEqual([{ reply: true }, undefined]);
+  });
+
+  test("is neither offered nor done by a client with enableFastLogin false, whatever others remember", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const offers: unknown[] = [];
+    for (const enableFastLogin of [true, false, true]) {
+      const { client } = testClient(runtime, { enableFastLogin, reconnect: { enabled: false } });
+      const connecting = outcome(client.connect());
+      const peer = await raw.accept();
+      const { proof, extensions = {} } = peer.frames[0]?.payload ?? {};
+      offers.push([proof !== undefined, "advance" in (extensions as object)]);
+      await raw.admit();
+      expect(connecting.state).toBe("resolved");
+    }
+    expect(offers).toEqual([
+      [false, true],
+      [false, false],
+      [true, true],
+    ]);
+  });
+
   test("works when the server was stopped and another one took its place", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);

@@ -64,7 +64,7 @@ export interface ClientHandshakeOptions {
   readonly crypto: RuntimeCrypto;
   /** Lives as long as the client, so that a reconnect skips PBKDF2. */
   readonly cache: ScramKeyCache;
-  /** Where challenges of logins to come are remembered; only over a private connection. Default: nowhere. */
+  /** Where challenges of logins to come are remembered; only where `advance` is allowed. Default: nowhere. */
   readonly next?: NextLoginOptions | undefined;
 }
 

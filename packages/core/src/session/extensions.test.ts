@@ -9,7 +9,7 @@ describe("extensions", () => {
     expect(negotiate(toPayload(agreed))).toEqual(agreed);
   });
 
-  test("`advance` is neither offered nor agreed on over a connection that others may read", () => {
+  test("`advance` is neither offered nor agreed on where it is not allowed", () => {
     const { advance: _, ...others } = offered();
     expect(offered(false)).toEqual(others);
     expect(toPayload(negotiate(offered(), false))).toEqual(others);

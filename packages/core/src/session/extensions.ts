@@ -30,19 +30,19 @@ const agreements: Extensions[] = [];
 /** What a netconduit peer speaks. */
 export const NO_EXTENSIONS: Extensions = from(() => false);
 
-/** The map for `extensions` in AUTH_REQUEST: all this library knows, `advance` only over a private connection. */
-export function offered(isPrivate = true): Record<string, true> {
-  return toPayload(from((name) => isPrivate || name !== "advance"));
+/** The map for `extensions` in AUTH_REQUEST: all this library knows, `advance` only where it is allowed. */
+export function offered(mayAdvance = true): Record<string, true> {
+  return toPayload(from((name) => mayAdvance || name !== "advance"));
 }
 
 /**
- * What of a peer's `extensions` map this library speaks too, `advance` only over a private connection; serves both sides,
- * an offer and its acceptance. Names it does not know and parameters other than `true` are ignored; what is not a map
+ * What of a peer's `extensions` map this library speaks too, `advance` only where it is allowed; serves both sides, an
+ * offer and its acceptance. Names it does not know and parameters other than `true` are ignored; what is not a map
  * offers nothing. Never throws.
  */
-export function negotiate(offer: unknown, isPrivate = true): Extensions {
+export function negotiate(offer: unknown, mayAdvance = true): Extensions {
   if (!isMap(offer)) return NO_EXTENSIONS;
-  return from((name) => Object.hasOwn(offer, name) && offer[name] === true && (isPrivate || name !== "advance"));
+  return from((name) => Object.hasOwn(offer, name) && offer[name] === true && (mayAdvance || name !== "advance"));
 }
 
 /** The map for `extensions` in AUTH_SUCCESS: those accepted. */

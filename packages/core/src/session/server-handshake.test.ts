@@ -256,7 +256,7 @@ describe("a proof in AUTH_REQUEST", () => {
     expect(step.kind).toBe("challenge");
   });
 
-  test("is passed over on a connection that others may read, and no other challenge is handed out", async () => {
+  test("is passed over where the extension is not allowed, and no other challenge is handed out", async () => {
     const handshake = new ServerHandshake(strict, false);
     expect((await handshake.receive(FrameType.AUTH_REQUEST, await ahead())).kind).toBe("challenge");
     const client = scramClient();

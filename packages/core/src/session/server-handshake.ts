@@ -115,15 +115,15 @@ interface Arrival {
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
-  readonly #isPrivate: boolean;
+  readonly #mayAdvance: boolean;
   #expecting: "request" | "response" | "nothing" = "request";
   #arrival: Arrival | null = null;
   #scram: ScramServer | null = null;
 
-  /** @param isPrivate nobody can read or hold back what is sent: without that there is no `advance` */
-  constructor(authenticator: ServerAuthenticator, isPrivate: boolean) {
+  /** @param mayAdvance the server allows `advance`, and nobody can read or hold back what is sent */
+  constructor(authenticator: ServerAuthenticator, mayAdvance: boolean) {
     this.#authenticator = authenticator;
-    this.#isPrivate = isPrivate;
+    this.#mayAdvance = mayAdvance;
   }
 
   /**
@@ -131,7 +131,7 @@ export class ServerHandshake {
    * challenge that it answers is used up now, whatever becomes of it: whoever recorded it could play it again.
    */
   arrived(payload: Record<string, unknown> | null): void {
-    this.#arrival ??= readRequest(payload, this.#authenticator.nonces, this.#isPrivate);
+    this.#arrival ??= readRequest(payload, this.#authenticator.nonces, this.#mayAdvance);
   }
 
   /**
@@ -206,14 +206,14 @@ export class ServerHandshake {
 }
 
 /** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
-function parseRequest(payload: Record<string, unknown> | null, isPrivate: boolean): Request {
+function parseRequest(payload: Record<string, unknown> | null, mayAdvance: boolean): Request {
   if (!isMap(payload)) throw misshapen("AUTH_REQUEST must be a map");
   const { scram, password_hash, client_info, extensions: offer } = payload;
   if (scram !== undefined && typeof scram !== "string") throw misshapen("scram of AUTH_REQUEST must be a string");
   if (password_hash !== undefined && typeof password_hash !== "string") {
     throw misshapen("password_hash of AUTH_REQUEST must be a string");
   }
-  const extensions = negotiate(offer, isPrivate);
+  const extensions = negotiate(offer, mayAdvance);
   const proof = extensions.advance ? payload.proof : undefined;
   if (proof !== undefined && typeof proof !== "string") throw misshapen("proof of AUTH_REQUEST must be a string");
   return { scram, passwordHash: password_hash, proof, peer: parsePeerInfo(client_info, offer), extensions };
@@ -223,9 +223,9 @@ function misshapen(message: string): ConduitError {
   return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
 }
 
-function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonces, isPrivate: boolean): Arrival {
+function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonces, mayAdvance: boolean): Arrival {
   try {
-    const request = parseRequest(payload, isPrivate);
+    const request = parseRequest(payload, mayAdvance);
     if (request.scram === undefined || request.proof === undefined) return { request, ahead: null, redeemed: false };
     const ahead = parseAhead(request.scram, request.proof);
     const redeemed = nonces.redeem(ahead.serverNonce);
