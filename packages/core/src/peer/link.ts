@@ -9,11 +9,13 @@
  * connection with a code, what is malformed inside a whole frame is answered or reported and the connection lives.
  *
  * The owner (server or client) supplies the handshake, the dispatcher and the hooks through `LinkOwner`.
+ * What is not needed by every frame stands beside this file: the timers, how a link ends, and what it answers to what it
+ * cannot use.
  */
 
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { MAX_HANDSHAKE_BYTES, NETCONDUIT_LINGER_MS } from "../limits.ts";
+import { MAX_HANDSHAKE_BYTES } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -21,33 +23,24 @@ import type { ConnectionStateMachine, StateChange } from "../session/connection-
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
 import { Heartbeat } from "../session/heartbeat.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
-import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Engine } from "./engine.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
+import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
+import { breakOff, type CloseRequest, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
+import { HeartbeatTimer, PhaseTimer } from "./link-timers.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
-import { asConduitError, type CallsLink, type LinkCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
-
-type Timer = "phase" | "heartbeat";
-
-class LinkTimer extends TimerEntry {
-  readonly #link: { timerFired(timer: Timer): void };
-  readonly #timer: Timer;
-
-  constructor(link: { timerFired(timer: Timer): void }, timer: Timer) {
-    super();
-    this.#link = link;
-    this.#timer = timer;
-  }
-
-  override onTimer(): void {
-    this.#link.timerFired(this.#timer);
-  }
-}
+import {
+  asConduitError,
+  type CallsLink,
+  type LinkCallOptions,
+  mustAnswerCalls,
+  OutgoingCalls,
+} from "./outgoing-calls.ts";
 
 /**
  * What every frame needs comes first in the object. Of ten thousand connections none is in the processor's caches when
@@ -70,7 +63,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
   #decoder: FrameDecoder | null = null;
   /** When bytes last arrived, in whole monotonic milliseconds. */
-  #heardAtMs = 0;
+  heardAtMs = 0;
   bytesReceived = 0;
   messagesReceived = 0;
   /** The owner's, which of ten thousand clients is each client's own. */
@@ -91,11 +84,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Set by `authenticated`. */
   info: PeerInfo | null = null;
   heartbeat: Heartbeat | null = null;
-  #phaseTimer: LinkTimer | null = null;
-  #heartbeatTimer: LinkTimer | null = null;
+  #phaseTimer: PhaseTimer<Face> | null = null;
+  #heartbeatTimer: HeartbeatTimer<Face> | null = null;
   #endedWhileLoggingIn = false;
-  /** When the end is forced, once `close` was called. */
-  #closeDeadlineMs = 0;
   #closed: Promise<void> | null = null;
   #resolveClosed: (() => void) | null = null;
 
@@ -166,7 +157,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.#phaseTimer = null;
       return;
     }
-    this.#phaseTimer ??= new LinkTimer(this, "phase");
+    this.#phaseTimer ??= new PhaseTimer(this);
     wheel.schedule(this.#phaseTimer, delayMs);
   }
 
@@ -187,7 +178,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine.transition("authenticated", { message: "Logged in" });
     const now = engine.runtime.now();
     this.heartbeat = new Heartbeat(settings.heartbeatIntervalMs, settings.heartbeatTimeoutMs, now);
-    this.#heartbeatTimer = new LinkTimer(this, "heartbeat");
+    this.#heartbeatTimer = new HeartbeatTimer(this);
     engine.wheel.schedule(this.#heartbeatTimer, settings.heartbeatIntervalMs);
   }
 
@@ -242,7 +233,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#mustBeOpen();
-      this.#mustAnswerCalls(method);
       this.#calls ??= new OutgoingCalls(this);
       this.#calls.call(method, params, options, validator, resolve, reject);
     });
@@ -251,7 +241,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Sends a request that wants no answer. @returns whether there is room for more. */
   callNoWait(method: string, params: unknown): boolean {
     this.#mustBeOpen();
-    this.#mustAnswerCalls(method);
+    mustAnswerCalls(this, method);
     const writer = this.owner.writer;
     writer.rpcRequest(0, 0, method, params, 0);
     this.pushBounded(writer, method);
@@ -267,10 +257,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#mustBeOpen();
-      if (this.owner.role === "server" && !this.extensions.reply) {
-        const message = `Cannot request '${type}': a netconduit client does not answer messages`;
-        throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
-      }
       this.#calls ??= new OutgoingCalls(this);
       this.#calls.request(type, data, options, validator, resolve, reject);
     });
@@ -280,37 +266,25 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
    * Ends the connection in order: what was sent is flushed, the peer is told why, then FIN. Forced after
    * `closeTimeoutMs`. Resolves when it is over; repeated calls return the same promise.
    */
-  close(reason: { code: number; message: string; reconnect: boolean; byPeer?: boolean }): Promise<void> {
+  close(request: CloseRequest): Promise<void> {
     this.#closed ??= this.isOver
       ? Promise.resolve()
       : new Promise((resolve) => {
           this.#resolveClosed = resolve;
         });
     if (this.isOver || this.#closeReason !== null) return this.#closed;
-    this.#closeReason = { byPeer: false, ...reason };
+    const reason: CloseReason = { byPeer: false, ...request };
+    this.#closeReason = reason;
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
-    this.#giveUpCalls(this.#closeReason);
+    this.#giveUpCalls(reason);
     if (this.#heartbeatTimer !== null) this.#engine.wheel.cancel(this.#heartbeatTimer);
-    if (reason.byPeer !== true) this.intake.clear();
+    if (!reason.byPeer) this.intake.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
-    if (this.extensions.close && reason.byPeer !== true) {
-      const { code, message, reconnect } = reason;
-      try {
-        this.owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: message, code, reconnect });
-      } catch (error) {
-        // A text that cannot be sent must not keep the connection from ending.
-        this.owner.writer.payload(FrameType.CLOSE, 0, 0, { reason: "", code, reconnect });
-        this.refused(asConduitError(error));
-      }
-      this.outbox.push(this.owner.writer, "reply");
-    }
-    const { closeTimeoutMs } = this.owner.settings;
-    this.#closeDeadlineMs = this.#engine.runtime.now() + closeTimeoutMs;
-    // A netconduit peer leaves its end of the connection open, so nobody waits for its FIN.
-    const netconduit = this.info?.netconduit === true;
-    this.setPhaseTimer(netconduit ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
+    if (!reason.byPeer) sendClose(this, reason);
+    this.#phaseTimer ??= new PhaseTimer(this);
+    this.#phaseTimer.startClosing();
     if (!this.isReading) this.intake.startReading();
     this.outbox.end();
     return this.#closed;
@@ -354,7 +328,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #heard(count: number): boolean {
     if (this.isOver) return false;
     this.bytesReceived += count;
-    this.#heardAtMs = Math.ceil(this.#engine.runtime.now());
+    this.heardAtMs = Math.ceil(this.#engine.runtime.now());
     // Whoever speaks after the login has read its answer, and reads on.
     if (this.#holding) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
@@ -368,7 +342,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       return;
     }
     const message = `More than ${2 * MAX_HANDSHAKE_BYTES} bytes before login`;
-    this.#breakOff(new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message));
+    breakOff(this, new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message));
   }
 
   drained(): void {
@@ -419,31 +393,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     details: Readonly<Record<string, unknown>> | undefined,
   ): void {
     if (this.isOver) return;
-    const writer = this.owner.writer;
-    try {
-      writer.rpcError(hi, lo, message, code, details);
-      this.outbox.push(writer, "reply");
-    } catch (error) {
-      this.#sendBareError(hi, lo, message, code);
-      this.refused(asConduitError(error));
-    }
-  }
-
-  /** Details or a text that cannot be sent must not cost the caller its answer. */
-  #sendBareError(hi: number, lo: number, message: string, code: number): void {
-    const writer = this.owner.writer;
-    try {
-      writer.rpcError(hi, lo, message, code, undefined);
-    } catch {
-      writer.rpcError(
-        hi,
-        lo,
-        "The error cannot be sent",
-        typeof code === "number" ? code : ErrorCode.INTERNAL,
-        undefined,
-      );
-    }
-    this.outbox.push(writer, "reply");
+    sendError(this, hi, lo, message, code, details);
   }
 
   sendUncorrelatedReply(type: string, data: unknown): void {
@@ -462,48 +412,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.intake.handlerSettled(context);
   }
 
-  // --- timers -------------------------------------------------------------------------------------------------------
-
-  /** @internal */
-  timerFired(timer: Timer): void {
-    if (this.isOver) return;
-    if (timer === "heartbeat") {
-      this.#heartbeatDue();
-    } else if (this.#closeReason !== null) {
-      const leftMs = this.#closeDeadlineMs - this.#engine.runtime.now();
-      if (this.bufferedBytes > 0 && leftMs > 0) {
-        this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
-        return;
-      }
-      this.stream.destroy(null);
-      this.closed(null);
-    } else {
-      this.owner.phaseTimedOut(this);
-    }
-  }
-
-  #heartbeatDue(): void {
-    // A connection that is being closed has its own deadline.
-    if (this.#closeReason !== null) return;
-    const { engine, settings } = this.owner;
-    const heartbeat = this.heartbeat as Heartbeat;
-    const now = engine.runtime.now();
-    heartbeat.activity(this.#heardAtMs);
-    if (!this.isReading) this.intake.judgeSilence(now);
-    const verdict = heartbeat.check(now);
-    if (verdict === "dead") {
-      const message = `No sign of life for ${settings.heartbeatTimeoutMs} ms`;
-      this.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
-      return;
-    }
-    if (verdict === "ping") {
-      this.owner.writer.control(FrameType.HEARTBEAT_PING, 0, 0);
-      this.outbox.push(this.owner.writer, "urgent");
-      heartbeat.sent(now);
-    }
-    engine.wheel.schedule(this.#heartbeatTimer as LinkTimer, heartbeat.nextCheckMs(now));
-  }
-
   // --- reading ------------------------------------------------------------------------------------------------------
 
   pump(): void {
@@ -516,7 +424,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
         if (this.hasBacklog && this.outbox.isOverwhelmed) this.intake.stopReadingUnlessOwed();
       }
     } catch (error) {
-      this.#breakOff(asConduitError(error));
+      breakOff(this, asConduitError(error));
     } finally {
       this.#pumping = false;
       decoder.leaveFrame();
@@ -560,13 +468,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.intake.setPausedByPeer(false);
           return;
         case FrameType.CLOSE:
-          this.#closeReceived(frame);
+          closeReceived(this, frame);
           return;
         case FrameType.CANCEL:
           this.intake.cancel(frame.correlationHi, frame.correlationLo);
           return;
         case FrameType.RPC_LIST:
-          this.#listAsked(frame);
+          listAsked(this, frame);
           return;
         case FrameType.ACK:
         case FrameType.NACK:
@@ -576,7 +484,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       }
     } catch (error) {
       // The frame was whole, its payload was not what it should be: that costs this frame, not the connection.
-      this.#payloadRefused(frame.type, frame.correlationHi, frame.correlationLo, asConduitError(error));
+      payloadRefused(this, frame.type, frame.correlationHi, frame.correlationLo, asConduitError(error));
       return;
     }
     const message = `Frame type 0x${frame.type.toString(16).padStart(4, "0")} is not allowed after login`;
@@ -593,7 +501,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
         this.pump();
         if (this.#endedWhileLoggingIn && !this.isLoggingIn) this.closed(null);
       },
-      (error: unknown) => this.#breakOff(asConduitError(error)),
+      (error: unknown) => breakOff(this, asConduitError(error)),
     );
   }
 
@@ -631,43 +539,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     else this.#dispatcher.message(this, name, value, hi, lo);
   }
 
-  // --- other frames -------------------------------------------------------------------------------------------------
-
-  #closeReceived(frame: FrameDecoder): void {
-    const payload = this.#reader.readMap(frame, this.owner.settings.maxMessageBytes);
-    const message = typeof payload?.reason === "string" ? payload.reason : "Closed by the peer";
-    const code = typeof payload?.code === "number" ? payload.code : ErrorCode.CONNECTION_CLOSED;
-    if (this.extensions.close) {
-      this.owner.writer.control(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo);
-      this.outbox.push(this.owner.writer, "reply");
-    }
-    void this.close({ code, message, reconnect: payload?.reconnect !== false, byPeer: true });
-  }
-
-  #listAsked(frame: FrameDecoder): void {
-    // One with a payload is an answer, and nobody here asks.
-    if (frame.payloadStart !== frame.payloadEnd || !this.intake.isWithinRate(frame, true)) return;
-    this.owner.writer.payload(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.owner.discovery());
-    this.outbox.push(this.owner.writer, "reply");
-  }
-
-  #payloadRefused(type: number, hi: number, lo: number, error: ConduitError): void {
-    this.errors += 1;
-    if (type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.extensions.reply)) {
-      if (hi !== 0 || lo !== 0) this.sendError(hi, lo, error.message, error.code, undefined);
-    }
-    this.refused(error);
-  }
-
-  /** The framing is broken, or the peer is not who it should be: say why, then end. */
-  #breakOff(error: ConduitError): void {
-    if (this.isOver || this.#closeReason !== null) return;
-    this.errors += 1;
-    this.refused(error);
-    if (this.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
-    else this.destroy(error);
-  }
-
   // --- helpers ------------------------------------------------------------------------------------------------------
 
   #mustBeOpen(): void {
@@ -676,22 +547,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
   }
 
-  #mustAnswerCalls(method: string): void {
-    if (this.owner.role === "client" || this.extensions.call) return;
-    const message = `Cannot call '${method}': a netconduit client does not answer calls`;
-    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
-  }
-
   /** @throws ConduitError SEND_QUEUE_FULL. */
   pushBounded(frame: FrameBytes, name: string): void {
-    if (this.hasBacklog && !this.outbox.accepts) {
-      const { sendQueueSize, sendQueueBytes } = this.owner.settings;
-      const { queuedFrames, bufferedBytes } = this.outbox;
-      const message =
-        `Cannot send '${name}': the send queue holds ${queuedFrames} messages, ${bufferedBytes} bytes ` +
-        `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
-      throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
-    }
+    if (this.hasBacklog && !this.outbox.accepts) throw sendQueueFull(this, name);
     this.messagesSent += 1;
     this.outbox.push(frame, "message");
   }
@@ -708,16 +566,4 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
   }
-}
-
-function errorOf(reason: CloseReason): ConduitError {
-  return new ConduitError(reason.code, reason.message);
-}
-
-function reasonOf(error: Error | null): CloseReason {
-  if (error === null) {
-    return { code: ErrorCode.CONNECTION_CLOSED, message: "Closed by the peer", byPeer: true, reconnect: true };
-  }
-  const code = error instanceof ConduitError ? error.code : ErrorCode.CONNECTION_ERROR;
-  return { code, message: error.message, byPeer: false, reconnect: true };
 }

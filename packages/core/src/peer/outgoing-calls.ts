@@ -56,6 +56,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     reject: (error: Error) => void,
   ): void {
     const link = this.#link;
+    mustAnswerCalls(link, method);
     const pending = this.#begin(method, options, validator, resolve, reject);
     if (pending === null) return;
     const { writer } = link.owner;
@@ -79,10 +80,14 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     reject: (error: Error) => void,
   ): void {
     const link = this.#link;
-    const pending = this.#begin(type, options, validator, resolve, reject);
-    if (pending === null) return;
     const { writer } = link.owner;
     const correlated = link.extensions.reply;
+    if (!correlated && link.owner.role === "server") {
+      const message = `Cannot request '${type}': a netconduit client does not answer messages`;
+      throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+    }
+    const pending = this.#begin(type, options, validator, resolve, reject);
+    if (pending === null) return;
     try {
       writer.message(correlated ? pending.generation : 0, correlated ? pending.slot : 0, type, data);
       link.pushBounded(writer, type);
@@ -216,6 +221,13 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     }
     call.resolve(value);
   }
+}
+
+/** @throws ConduitError PEER_UNSUPPORTED if the peer answers no calls. */
+export function mustAnswerCalls<Face>({ owner, extensions }: CallsLink<Face>, method: string): void {
+  if (owner.role === "client" || extensions.call) return;
+  const message = `Cannot call '${method}': a netconduit client does not answer calls`;
+  throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
 /** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */

@@ -1,0 +1,66 @@
+/** How a link ends: what is said about it in both directions, and why it was. */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { Link } from "./link.ts";
+import type { CloseReason } from "./link-owner.ts";
+import { asConduitError } from "./outgoing-calls.ts";
+
+/** Why `Link.close` is called. */
+export interface CloseRequest {
+  readonly code: number;
+  readonly message: string;
+  readonly reconnect: boolean;
+  readonly byPeer?: boolean;
+}
+
+/** Tells the peer why the connection ends, if it understands that. */
+export function sendClose<Face>(link: Link<Face>, { code, message, reconnect }: CloseReason): void {
+  if (!link.extensions.close) return;
+  const { writer } = link.owner;
+  try {
+    writer.payload(FrameType.CLOSE, 0, 0, { reason: message, code, reconnect });
+  } catch (error) {
+    // A text that cannot be sent must not keep the connection from ending.
+    writer.payload(FrameType.CLOSE, 0, 0, { reason: "", code, reconnect });
+    link.refused(asConduitError(error));
+  }
+  link.outbox.push(writer, "reply");
+}
+
+/** CLOSE arrived: answers it, and ends this side too. */
+export function closeReceived<Face>(link: Link<Face>, frame: FrameDecoder): void {
+  const { owner, outbox } = link;
+  const payload = owner.reader.readMap(frame, owner.settings.maxMessageBytes);
+  const message = typeof payload?.reason === "string" ? payload.reason : "Closed by the peer";
+  const code = typeof payload?.code === "number" ? payload.code : ErrorCode.CONNECTION_CLOSED;
+  if (link.extensions.close) {
+    owner.writer.control(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo);
+    outbox.push(owner.writer, "reply");
+  }
+  void link.close({ code, message, reconnect: payload?.reconnect !== false, byPeer: true });
+}
+
+/** The framing is broken, or the peer is not who it should be: say why, then end. */
+export function breakOff<Face>(link: Link<Face>, error: ConduitError): void {
+  if (link.isOver || link.closeReason !== null) return;
+  link.errors += 1;
+  link.refused(error);
+  if (link.isAuthenticated) void link.close({ code: error.code, message: error.message, reconnect: true });
+  else link.destroy(error);
+}
+
+/** What calls that the end cut short fail with. */
+export function errorOf(reason: CloseReason): ConduitError {
+  return new ConduitError(reason.code, reason.message);
+}
+
+/** Why a stream ended that nobody here closed. */
+export function reasonOf(error: Error | null): CloseReason {
+  if (error === null) {
+    return { code: ErrorCode.CONNECTION_CLOSED, message: "Closed by the peer", byPeer: true, reconnect: true };
+  }
+  const code = error instanceof ConduitError ? error.code : ErrorCode.CONNECTION_ERROR;
+  return { code, message: error.message, byPeer: false, reconnect: true };
+}
