@@ -18,6 +18,9 @@ export function withSharedReads(accepted: Handled, bufferSize: number): Socket {
   // The server counts its connections.
   socket._server = accepted._server;
   accepted._server = null;
+  // Node's own listener only words the error of writes after the peer's FIN, and there are none: a stream's state sees to
+  // that. Two listeners take 100 bytes more than one.
+  for (const listener of socket.listeners("end")) socket.removeListener("end", listener as () => void);
   own(socket, nobody);
   return socket;
 }

@@ -1,4 +1,5 @@
 import type { Address, ByteSink, ByteStream, TlsInfo } from "../bytes/byte-stream.ts";
+import type { Role } from "./addresses.ts";
 import { lostError, type SilentEnd, type SocketErrors } from "./socket-errors.ts";
 import type { StreamFacts } from "./stream-facts.ts";
 
@@ -18,7 +19,10 @@ const settled: Promise<void> = Promise.resolve();
  */
 export abstract class SocketStreamBase implements ByteStream {
   // What every read and write needs comes last: beside it stand the fields of the runtime's class.
-  readonly #facts: StreamFacts;
+  readonly local: Address;
+  readonly remote: Address;
+  readonly tls: TlsInfo | null;
+  readonly #role: Role;
   readonly #errors: SocketErrors;
   #error: Error | null = null;
   /** The stream is over; `closed` is called, or follows at once. */
@@ -35,22 +39,13 @@ export abstract class SocketStreamBase implements ByteStream {
   #sink: ByteSink | null = null;
   #state: State = "open";
 
-  constructor(facts: StreamFacts, errors: SocketErrors) {
-    this.#facts = facts;
+  constructor({ local, remote, tls, role, silentEnd }: StreamFacts, errors: SocketErrors) {
+    this.local = local;
+    this.remote = remote;
+    this.tls = tls;
+    this.#role = role;
     this.#errors = errors;
-    this.#silentEnd = facts.silentEnd;
-  }
-
-  get local(): Address {
-    return this.#facts.local;
-  }
-
-  get remote(): Address {
-    return this.#facts.remote;
-  }
-
-  get tls(): TlsInfo | null {
-    return this.#facts.tls;
+    this.#silentEnd = silentEnd;
   }
 
   abstract get queuedBytes(): number;
@@ -166,7 +161,7 @@ export abstract class SocketStreamBase implements ByteStream {
   /** The connection broke. What a socket says after it was discarded is no news. */
   failed(cause: unknown): void {
     if (this.#state === "destroyed") return;
-    this.#abort(this.#errors.stream(cause, this.remote, this.#facts.role, this.#silentEnd), true);
+    this.#abort(this.#errors.stream(cause, this.remote, this.#role, this.#silentEnd), true);
   }
 
   /** The socket closed although neither side said so: never a clean end. `finish` follows. */

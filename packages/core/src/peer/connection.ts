@@ -71,16 +71,26 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   /** A UUID. */
   readonly id: string;
   readonly session: Session;
-  /** The application's own data of this connection; option `connectionData` makes its first value. */
-  data: D;
   readonly #link: Link<Connection<C, D>>;
+  #data: D | undefined;
 
   /** @internal */
-  constructor(link: Link<Connection<C, D>>, id: string, session: Session, data: D) {
+  constructor(link: Link<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
     this.#link = link;
     this.id = id;
     this.session = session;
-    this.data = data;
+    this.#data = data;
+  }
+
+  /** The application's own data of this connection; option `connectionData` makes its first value. */
+  get data(): D {
+    // Most applications keep none, and of ten thousand empty objects none is missed.
+    if (this.#data === undefined) this.#data = {} as D;
+    return this.#data;
+  }
+
+  set data(data: D) {
+    this.#data = data;
   }
 
   /** `127.0.0.1:50312`, `[::1]:50312`, `unix:`. Valid after close. */

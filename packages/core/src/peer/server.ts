@@ -85,7 +85,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly config: ServerConfig;
   readonly #owner: LinkOwner<Connection<C, D>>;
   readonly #runtime: Runtime;
-  readonly #connectionData: () => D;
+  readonly #connectionData: (() => D) | undefined;
   readonly #connections = new Map<string, Connection<C, D>>();
   readonly #links = new Map<Link<Connection<C, D>>, Connection<C, D>>();
   readonly #admission: Admission<Connection<C, D>>;
@@ -137,7 +137,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       rejected: (rejection) =>
         this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection),
     });
-    this.#connectionData = connectionData ?? (() => ({}) as D);
+    this.#connectionData = connectionData;
   }
 
   get state(): ServerState {
@@ -476,9 +476,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       createdAt: this.#runtime.wallClock(),
       method: step.method,
     };
-    let data: D;
+    let data: D | undefined;
     try {
-      data = this.#connectionData();
+      data = this.#connectionData?.();
     } catch (error) {
       this.core.hookFailed("connectionData", error);
       this.#admission.refuse(link, ErrorCode.INTERNAL, "Internal server error");

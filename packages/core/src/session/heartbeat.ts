@@ -27,6 +27,9 @@ export interface Latency {
   readonly samples: number;
 }
 
+/** One for all connections that have not measured any. */
+const NO_LATENCY: Latency = Object.freeze({ lastMs: 0, averageMs: 0, minMs: 0, maxMs: 0, samples: 0 });
+
 /** What {@link Heartbeat.check} asks for: nothing, a PING (then call `sent`), or the end of the connection. */
 export type HeartbeatVerdict = "ok" | "ping" | "dead";
 
@@ -49,11 +52,8 @@ export class Heartbeat {
   #measuredAt = 0;
   #measuredBehind = 0;
   #measuring = false;
-  #lastMs = 0;
-  #averageMs = 0;
-  #minMs = 0;
-  #maxMs = 0;
-  #samples = 0;
+  /** Round-trip times so far; a new object with each sample. */
+  latency: Latency = NO_LATENCY;
 
   /** The first PING is due one interval after `now`. */
   constructor(intervalMs: number, timeoutMs: number, now: number) {
@@ -125,23 +125,15 @@ export class Heartbeat {
     return Math.max(0, Math.min(pingIn, deadIn));
   }
 
-  /** Round-trip times so far. */
-  get latency(): Latency {
-    return {
-      lastMs: this.#lastMs,
-      averageMs: this.#averageMs,
-      minMs: this.#minMs,
-      maxMs: this.#maxMs,
-      samples: this.#samples,
-    };
-  }
-
   #sample(ms: number): void {
-    const first = this.#samples === 0;
-    this.#samples++;
-    this.#lastMs = ms;
-    this.#averageMs = first ? ms : AVERAGE_WEIGHT * ms + (1 - AVERAGE_WEIGHT) * this.#averageMs;
-    this.#minMs = first ? ms : Math.min(this.#minMs, ms);
-    this.#maxMs = Math.max(this.#maxMs, ms);
+    const { averageMs, minMs, maxMs, samples } = this.latency;
+    const first = samples === 0;
+    this.latency = {
+      lastMs: ms,
+      averageMs: first ? ms : AVERAGE_WEIGHT * ms + (1 - AVERAGE_WEIGHT) * averageMs,
+      minMs: first ? ms : Math.min(minMs, ms),
+      maxMs: Math.max(maxMs, ms),
+      samples: samples + 1,
+    };
   }
 }
