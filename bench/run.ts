@@ -71,7 +71,7 @@ function printResults(results: BenchResults, titles: Map<string, string>): void 
   if (absent.length > 0) console.log(`\nNot measured:\n${[...new Set(absent)].map((line) => `- ${line}`).join("\n")}`);
   const verdicts = judge(results.rows);
   const judged = verdicts.filter(({ state }) => state !== "not measured");
-  if (judged.length > 0) console.log(`\n${goalTable(judged)}`);
+  if (judged.length > 0) console.log(`\n${goalTable(judged, results.quick)}`);
   const rest = verdicts.length - judged.length;
   if (rest > 0) console.log(`\n${rest} of ${verdicts.length} goals: this run did not measure them.`);
 }
@@ -113,7 +113,14 @@ async function main(args: readonly string[]): Promise<number> {
     runtimes: new Set(runtimes.keys()),
     plan,
   };
-  for (const task of planTasks(choice, table)) await runTask(task, plan, table, progress.show);
+  const tasks = planTasks(choice, table);
+  const titles = new Map<string, string>(known.map(({ name, title }) => [name, title]));
+  if (tasks.length === 0) {
+    progress.clear();
+    console.error(["Nothing of that can be measured.", ...new Set(absenceLines(table.absences, titles))].join("\n- "));
+    return 1;
+  }
+  for (const task of tasks) await runTask(task, plan, table, progress.show);
   progress.clear();
 
   const results: BenchResults = {
@@ -124,7 +131,6 @@ async function main(args: readonly string[]): Promise<number> {
     rows: table.rows,
     absences: table.absences,
   };
-  const titles = new Map<string, string>(known.map(({ name, title }) => [name, title]));
   printResults(results, titles);
 
   const full = !options.quick && only === null && options.peers === null && options.pairs === null;

@@ -23,7 +23,7 @@ describe("readArguments", () => {
   test("takes lists, each name once", () => {
     expect(read("--only", "rpc,broadcast,rpc", "--peers=ws, socket.io", "--quick", "--json", "a.json")).toMatchObject({
       only: ["rpc", "broadcast"],
-      peers: ["ws", "socket.io"],
+      peers: ["netconduit", "ws", "socket.io"],
       quick: true,
       json: "a.json",
     });

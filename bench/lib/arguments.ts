@@ -8,7 +8,7 @@ export interface BenchArguments {
   readonly quick: boolean;
   /** Scenarios; null: those of the plan. */
   readonly only: readonly string[] | null;
-  /** Peers; null: each scenario's own. */
+  /** Peers, netconduit among them; null: each scenario's own. */
   readonly peers: readonly string[] | null;
   /** Pairs of runtimes; null: each scenario's own. */
   readonly pairs: readonly Pair[] | null;
@@ -34,7 +34,7 @@ export function readArguments(args: readonly string[], known: Known): BenchArgum
     help: values.help === true,
     quick: values.quick === true,
     only: list(values.only, "scenario", known.scenarios),
-    peers: list(values.peers, "peer", known.peers),
+    peers: withOurs(list(values.peers, "peer", known.peers)),
     pairs: readPairs(values.runtime),
     json: values.json ?? null,
     rounds: readRounds(values.rounds),
@@ -85,6 +85,11 @@ function list(value: string | undefined, what: string, known: readonly string[])
   return [...new Set(names)];
 }
 
+/** All is compared with netconduit, which need not be named. */
+function withOurs(peers: readonly string[] | null): readonly string[] | null {
+  return peers === null || peers.includes("netconduit") ? peers : ["netconduit", ...peers];
+}
+
 function readPairs(value: string | undefined): Pair[] | null {
   if (value === undefined) return null;
   const runtime = (name: string | undefined): RuntimeName => {
@@ -118,7 +123,7 @@ export function usage({ scenarios, peers }: Known): string {
 
   --only <names>     scenarios, separated by commas:
                      ${scenarios.join(", ")}
-  --peers <names>    peers, separated by commas:
+  --peers <names>    peers besides netconduit, separated by commas:
                      ${peers.join(", ")}
   --runtime <names>  node, bun, deno, or pairs such as node-bun (the server first); separated by commas
   --quick            one short round of the main scenarios, in less than a minute

@@ -64,6 +64,21 @@ describe("planTasks", () => {
     expect([names(false), names(true)]).toEqual([["ws"], ["ws", "raw"]]);
   });
 
+  test("measures a peer on other runtimes than its usual ones only when it is named", () => {
+    const onBun = { scenarios: [scenario()], pairs: [{ server: "bun", client: "bun" }] as const };
+    const ws = peer("ws", { runtimes: { server: ["node", "bun"], client: ["node", "bun"] }, usual: ["node"] });
+    const count = (peersNamed: boolean): number =>
+      planTasks(choice({ ...onBun, peers: [ws], peersNamed }), new ResultTable()).length;
+    expect([count(false), count(true)]).toEqual([0, 1]);
+  });
+
+  test("runs a peer that is for some scenarios in no other, named or not", () => {
+    const scenarios = [scenario({ name: "rpc" }), scenario({ name: "binary" })];
+    const peers = [peer("kept", { scenarios: ["binary"] })];
+    const tasks = planTasks(choice({ scenarios, peers, peersNamed: true }), new ResultTable());
+    expect(tasks.map((task) => task.scenario.name)).toEqual(["binary"]);
+  });
+
   test("measures pairs of two runtimes only with peers whose ends may differ", () => {
     const everywhere = { server: ["node", "bun"], client: ["node", "bun"] } as const;
     const peers = [peer("raw", { runtimes: everywhere }), peer("ours", { runtimes: everywhere, mixed: true })];

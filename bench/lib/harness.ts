@@ -22,18 +22,23 @@ export interface Task {
 /** Why a peer can't run a scenario on a pair, or null. */
 export function obstacle(peer: Peer, scenario: Scenario, pair: Pair): string | null {
   for (const side of ["server", "client"] as const) {
-    if (!peer.runtimes[side].includes(pair[side])) return `does not run on ${pair[side]} here`;
+    if (!peer.runtimes[side].includes(pair[side])) return `is measured on ${peer.runtimes[side].join(" and ")} only`;
   }
   if (pair.server !== pair.client && !peer.mixed) return "is measured with both ends on one runtime";
   const lacked = scenario.needs.find((feature: Feature) => peer.lacks[feature] !== undefined);
   return lacked === undefined ? null : (peer.lacks[lacked] as string);
 }
 
+/** Whether a peer is measured on a pair though nobody named it. */
+function isUsual({ usual }: Peer, { server, client }: Pair): boolean {
+  return usual === undefined || (usual.includes(server) && usual.includes(client));
+}
+
 /** What to run, as it was chosen. */
 export interface Choice {
   readonly scenarios: readonly Scenario[];
   readonly peers: readonly Peer[];
-  /** Peers that were named on the command line run also in scenarios that are for a few by default. */
+  /** Peers that were named on the command line run also in scenarios, and on runtimes, that are for a few by default. */
   readonly peersNamed: boolean;
   readonly pairs: readonly Pair[] | null;
   readonly runtimes: ReadonlySet<RuntimeName>;
@@ -59,9 +64,10 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
   for (const scenario of choice.scenarios) {
     for (const pair of choice.pairs ?? pairsOf(scenario, choice)) {
       const peers = choice.peers.filter((peer) => {
+        if (peer.scenarios?.includes(scenario.name) === false) return false;
         if (!choice.peersNamed && scenario.peers !== null && !scenario.peers.includes(peer.name)) return false;
         const reason = obstacle(peer, scenario, pair);
-        if (reason === null) return true;
+        if (reason === null) return choice.peersNamed || isUsual(peer, pair);
         // That a peer does not run on a runtime is said once, by the table of peers, unless somebody asked for it.
         if (pairName(pair) === "node" || choice.pairs !== null) {
           table.addAbsence({ scenario: scenario.name, pair: pairName(pair), peer: peer.name, variant: null, reason });

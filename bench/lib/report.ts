@@ -11,6 +11,7 @@ import type { Scenario } from "./scenario.ts";
 import { absenceLines, detailTable, distinct, goalTable, labelOf, medianTable, type Titles } from "./tables.ts";
 
 const COLUMNS = 120;
+const OURS = ["netconduit", "netconduit-kept"];
 const BASELINES = ["raw", "bare"];
 const PAIR_TITLES = new Map([
   ["node", "Node"],
@@ -54,7 +55,7 @@ function chartOf({ scenario, pair, rows }: Section, titles: Titles): string {
       bars: chosen.flatMap((row) => {
         const summary = rowSummary(row);
         if (summary === null) return [];
-        const kind = row.peer === "netconduit" ? "ours" : BASELINES.includes(row.peer) ? "baseline" : "other";
+        const kind = OURS.includes(row.peer) ? "ours" : BASELINES.includes(row.peer) ? "baseline" : "other";
         const label = titles.get(row.peer) ?? row.peer;
         return [{ label, value: summary.median, min: summary.min, max: summary.max, kind } as const];
       }),
@@ -151,10 +152,13 @@ export function writeResults(
 /** Says of each peer how it is used, and where that is documented. */
 export function peerList(peers: readonly Peer[]): string {
   return peers
-    .map(({ title, usage, documentation, lacks }) => {
+    .map(({ title, usage, documentation, lacks, usual, runtimes }) => {
       const missing = Object.entries(lacks).map(([feature, reason]) => `no ${feature}: ${reason}`);
       const lacking = missing.length === 0 ? "" : ` (${missing.join("; ")})`;
-      return wrap(`- **${title}**: ${usage}${lacking} [Documentation](${documentation})`, COLUMNS, "  ");
+      const elsewhere = runtimes.server.filter((runtime) => usual?.includes(runtime) === false);
+      const titles = elsewhere.map((runtime) => PAIR_TITLES.get(runtime) ?? runtime).join(" and ");
+      const named = titles === "" ? "" : ` On ${titles} when \`--peers\` names it.`;
+      return wrap(`- **${title}**: ${usage}${named}${lacking} [Documentation](${documentation})`, COLUMNS, "  ");
     })
     .join("\n");
 }

@@ -15,6 +15,7 @@ export function distinct<T>(items: readonly T[], of: (item: T) => string): strin
 
 /** Every number of one scenario on one pair: median, range, ratio to the baseline, and what netconduit has of it. */
 export function detailTable(rows: readonly Row[], all: readonly Row[], titles: Titles): string {
+  const isRanged = rows.some(({ samples }) => samples.length > 1);
   const cells = rows.map((row) => {
     const summary = rowSummary(row);
     const baseline = baselineRatio(all, row);
@@ -24,7 +25,7 @@ export function detailTable(rows: readonly Row[], all: readonly Row[], titles: T
       titles.get(row.peer) ?? row.peer,
       summary === null ? "failed" : formatNumber(summary.median),
       row.unit,
-      summary === null ? "" : `${formatNumber(summary.min)} – ${formatNumber(summary.max)}`,
+      ...(isRanged ? [summary === null ? "" : `${formatNumber(summary.min)} – ${formatNumber(summary.max)}`] : []),
       baseline === null ? "" : `${formatNumber(baseline.ratio)} × ${baseline.to}`,
       ours === null ? "" : formatNumber(ours),
     ];
@@ -34,7 +35,15 @@ export function detailTable(rows: readonly Row[], all: readonly Row[], titles: T
     .map((cell, index) => ({ cell, rank: order.indexOf(`${cell[0]}, ${cell[3]}`), index }))
     .sort((a, b) => a.rank - b.rank || a.index - b.index);
   return formatTable(
-    ["", "peer", "median", "unit", "range", "to the baseline", "netconduit ÷ it"],
+    [
+      "",
+      "peer",
+      isRanged ? "median" : "once",
+      "unit",
+      ...(isRanged ? ["range"] : []),
+      "to the baseline",
+      "netconduit ÷ it",
+    ],
     sorted.map(({ cell }) => cell),
     2,
   );
@@ -87,17 +96,17 @@ export function absenceLines(absences: readonly Absence[], titles: Titles): stri
   });
 }
 
-/** Goals and what came of them. */
-export function goalTable(verdicts: readonly Verdict[]): string {
+/** Goals and what came of them. @param isRough one short sample of each is no ground for a verdict */
+export function goalTable(verdicts: readonly Verdict[], isRough = false): string {
   return formatTable(
-    ["goal", "bound", "measured", ""],
+    ["goal", "bound", "measured", isRough ? "in a full run" : ""],
     verdicts.map(({ goal, actual, state }) => {
       const unit = goal.kind === "difference" ? ` ${goal.unit}` : "";
       return [
         goal.text,
         `${goal.bound} ${goal.value}${unit}`,
         actual === null ? "—" : `${formatNumber(actual)}${unit}`,
-        state,
+        isRough ? "" : state,
       ];
     }),
     2,

@@ -5,6 +5,7 @@ export const PEER_NAMES = [
   "raw",
   "bare",
   "netconduit",
+  "netconduit-kept",
   "ws",
   "socket.io",
   "rpc-websockets",

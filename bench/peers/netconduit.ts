@@ -24,7 +24,8 @@ function maxMessageBytes(maxPayloadBytes: number): number {
   return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
 }
 
-async function startServer(options: ServerOptions): Promise<BenchServer> {
+/** @param recycles gives received binary data back once it was looked at */
+async function startServer(options: ServerOptions, recycles: boolean): Promise<BenchServer> {
   const { recycle, Server } = await library();
   const server = new Server({
     password: PASSWORD,
@@ -38,7 +39,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.on("message", (_connection, data) => data);
   server.on("upload", (_connection, bytes) => {
     const seen = mark(bytes as Uint8Array);
-    recycle(bytes as Uint8Array);
+    if (recycles) recycle(bytes as Uint8Array);
     return seen;
   });
   server.on("download", (_connection, length) => servedBytes(length as number));
@@ -58,9 +59,11 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
 
 class NetconduitClient implements BenchClient {
   private readonly client: Client;
+  private readonly recycle: Netconduit["recycle"] | null;
 
-  constructor(client: Client) {
+  constructor(client: Client, recycle: Netconduit["recycle"] | null) {
     this.client = client;
+    this.recycle = recycle;
   }
 
   call(params: AddParams, method = 0): Promise<number> {
@@ -82,7 +85,7 @@ class NetconduitClient implements BenchClient {
   async download(length: number): Promise<number> {
     const bytes = (await this.client.request("download", length)) as Uint8Array;
     const seen = mark(bytes);
-    (await library()).recycle(bytes);
+    this.recycle?.(bytes);
     return seen;
   }
 
@@ -91,8 +94,12 @@ class NetconduitClient implements BenchClient {
   }
 }
 
-async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {
-  const { Client } = await library();
+async function connect(
+  { host, port }: Target,
+  { tls, maxPayloadBytes }: ClientOptions,
+  recycles: boolean,
+): Promise<BenchClient> {
+  const { Client, recycle } = await library();
   const client = new Client({
     host,
     port,
@@ -102,22 +109,32 @@ async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientO
     ...(tls === null ? {} : { tls: { ca: tls.ca } }),
   });
   await client.connect();
-  return new NetconduitClient(client);
+  return new NetconduitClient(client, recycles ? recycle : null);
 }
 
-export const peer: Peer = {
-  name: "netconduit",
-  title: "netconduit",
-  usage:
-    "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
-    "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more. Binary data " +
-    "that was looked at is given back by `recycle`.",
-  documentation: "../docs/guide.md",
-  runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
-  mixed: true,
-  lacks: {},
-  missing: async () => null,
-  version: async () => packageVersion("@netconduit/node"),
-  startServer,
-  connect,
-};
+/** @param recycles as for `startServer` */
+export function netconduitPeer(facts: Pick<Peer, "name" | "title" | "usage"> & Partial<Peer>, recycles: boolean): Peer {
+  return {
+    documentation: "../docs/guide.md",
+    runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
+    mixed: true,
+    lacks: {},
+    missing: async () => null,
+    version: async () => packageVersion("@netconduit/node"),
+    startServer: (options) => startServer(options, recycles),
+    connect: (target, options) => connect(target, options, recycles),
+    ...facts,
+  };
+}
+
+export const peer: Peer = netconduitPeer(
+  {
+    name: "netconduit",
+    title: "netconduit",
+    usage:
+      "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
+      "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more. Binary data " +
+      "that was looked at is given back by `recycle`.",
+  },
+  true,
+);

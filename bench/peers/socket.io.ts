@@ -128,7 +128,8 @@ export const peer: Peer = {
     "WebSocket transport from the start, compression off, the handshake's request discarded as its page on memory " +
     "says.",
   documentation: "https://socket.io/docs/v4/emitting-events/#acknowledgements",
-  runtimes: { server: ["node"], client: ["node"] },
+  runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
+  usual: ["node"],
   mixed: false,
   lacks: {},
   missing: async () => missingPackage("socket.io") ?? missingPackage("socket.io-client"),

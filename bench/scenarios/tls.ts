@@ -1,7 +1,7 @@
 import type { Scenario } from "../lib/scenario.ts";
 import { MIB, measureTransfer, SPEED } from "./binary.ts";
 import { CONNECTS } from "./connects.ts";
-import { CALLS, measureLoad } from "./rpc.ts";
+import { CALLS, compileLoad, measureLoad } from "./rpc.ts";
 
 const CLIENTS = 200;
 
@@ -21,7 +21,9 @@ export const tls: Scenario = {
       const state = on ? "TLS" : "plain";
       await withSession({ tls: on, maxPayloadBytes: MIB, maxConnections: CLIENTS + 100 }, async (session) => {
         await session.connect(1);
-        const { perSecond } = await measureLoad(session, plan, { kind: "call", inFlight: 64, methods: 1 });
+        const load = { kind: "call", inFlight: 64, methods: 1 } as const;
+        await compileLoad(session, plan, load);
+        const { perSecond } = await measureLoad(session, plan, load);
         sample(`calls, ${state}`, CALLS, perSecond);
         const { megabytesPerSecond } = await measureTransfer(session, plan, "upload", MIB);
         sample(`1 MiB, ${state}`, SPEED, megabytesPerSecond);
