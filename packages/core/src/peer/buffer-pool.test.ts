@@ -68,6 +68,13 @@ describe("BufferPool", () => {
     expect(allocated).toEqual([MIB + 61]);
   });
 
+  test("for what arrives, lends a buffer again without what it held behind the bytes asked for", () => {
+    const { pool } = scene(RECEIVING);
+    pool.give(pool.take(MIB).fill(7));
+    const { buffer } = pool.take(MIB - 100);
+    expect(new Uint8Array(buffer, MIB - 101)).toEqual(new Uint8Array([7, ...new Array(100).fill(0)]));
+  });
+
   test("for what arrives, lends a buffer to what fills four fifths of it", () => {
     const { pool, allocated } = scene(RECEIVING);
     pool.give(pool.take(MIB));

@@ -16,16 +16,20 @@ const pools = new WeakMap<ArrayBufferLike, BufferPool>();
 
 /** What a pool's buffers are for. */
 export interface PoolUse {
-  /** True: a new buffer is as large as it has to be, for it may never come back. False: up to an eighth larger. */
-  readonly isExact: boolean;
+  /**
+   * True: its content becomes the application's. A new buffer is as large as it has to be, for it may never come back,
+   * and one that is lent again has zeros behind the bytes asked for, not what somebody else received. False: a new
+   * buffer is up to an eighth larger.
+   */
+  readonly isHandedOver: boolean;
   /** A spare buffer is lent for what fills at least this part of it. */
   readonly minFill: number;
 }
 
 /** For frames on their way out: each buffer comes back soon. */
-export const SENDING: PoolUse = { isExact: false, minFill: 0.5 };
+export const SENDING: PoolUse = { isHandedOver: false, minFill: 0.5 };
 /** For frames that arrive: their buffers are the application's, which may give them back. */
-export const RECEIVING: PoolUse = { isExact: true, minFill: 0.8 };
+export const RECEIVING: PoolUse = { isHandedOver: true, minFill: 0.8 };
 
 /** Buffers that are lent, and come back when nothing refers to them any more. One that does not come back is no loss. */
 export class BufferPool extends TimerEntry {
@@ -49,15 +53,18 @@ export class BufferPool extends TimerEntry {
     return this.#spareBytes;
   }
 
-  /** A buffer of at least `bytes` bytes, 8 or more. With any content. */
+  /** A buffer of at least `bytes` bytes, 8 or more. They have any content. */
   take(bytes: number): Uint8Array {
-    const size = this.#use.isExact ? bytes : roundedUp(bytes);
+    const { isHandedOver, minFill } = this.#use;
+    const size = isHandedOver ? bytes : roundedUp(bytes);
     this.#usedSinceCheck = true;
     for (let index = this.#spare.length - 1; index >= 0; index -= 1) {
-      const { length } = this.#spare[index] as Uint8Array;
-      if (length < size || length * this.#use.minFill > size) continue;
+      const spare = this.#spare[index] as Uint8Array;
+      const { length } = spare;
+      if (length < size || length * minFill > size) continue;
       this.#spareBytes -= length;
-      return this.#spare.splice(index, 1)[0] as Uint8Array;
+      this.#spare.splice(index, 1);
+      return isHandedOver ? spare.fill(0, bytes) : spare;
     }
     const buffer = this.#allocate(size);
     pools.set(buffer.buffer, this);
