@@ -19,7 +19,7 @@ export async function measureLoad(
 
 /** Has the code of a new pair of processes compiled, under the load with most variety: in 0.2 s it is not. */
 export async function compileLoad(session: Session, plan: Plan, args: Omit<LoadArgs, "seconds">): Promise<void> {
-  await session.client.call("load", { ...args, seconds: plan.quick ? plan.warmupSeconds : 0.8 });
+  await session.client.call("load", { ...args, seconds: plan.quick ? plan.warmupSeconds : 0.5 });
 }
 
 const MANY = { kind: "call", inFlight: 64, methods: 1 } as const;
@@ -34,7 +34,7 @@ export const rpc: Scenario = {
   pairs: "each",
   peers: null,
   quick: true,
-  maxRounds: 5,
+  maxRounds: 3,
   async measure({ plan, withSession, sample }) {
     await withSession({}, async (session) => {
       await session.connect(1);
@@ -98,7 +98,7 @@ export const handlers: Scenario = {
   description: "`add({a, b})` with 64 calls in flight, in turn to each of 1 to 1,000 registered methods.",
   needs: ["rpc", "methods"],
   pairs: "node",
-  peers: ["bare", "netconduit", "ws"],
+  peers: ["netconduit", "ws"],
   quick: false,
   maxRounds: 2,
   async measure({ plan, withSession, sample }) {

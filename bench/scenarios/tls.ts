@@ -13,7 +13,7 @@ export const tls: Scenario = {
     "connects (200 clients, 16 at a time).",
   needs: ["tls", "rpc", "binary", "connects"],
   pairs: "node",
-  peers: ["raw", "bare", "netconduit", "ws"],
+  peers: ["raw", "netconduit", "ws"],
   quick: false,
   maxRounds: 2,
   async measure({ plan, withSession, sample }) {

@@ -20,7 +20,7 @@ export function describeRecycling(subject: Subject): void {
           return { sum, length: bytes.length, recycled: recycle(bytes) };
         });
         const client = await stage.join(server);
-        const sizes = [MIB, MIB - 10, 900_000, MIB, 3 * MIB, 64 * 1024, MIB];
+        const sizes = [MIB, MIB - 10, 900_000, MIB, 3 * MIB, 40_000, 64 * 1024, MIB];
         const replies = sizes.map((length, index) => client.request("sum", new Uint8Array(length).fill(index + 1)));
         const expected = sizes.map((length, index) => ({ sum: length * (index + 1), length, recycled: true }));
         expect(await Promise.all(replies)).toEqual(expected);
@@ -49,6 +49,22 @@ export function describeRecycling(subject: Subject): void {
         const kept = await client.call<Uint8Array>("read", { fill: 1 });
         for (let fill = 2; fill < 10; fill++) recycle(await client.call<Uint8Array>("read", { fill }));
         expect(kept.every((byte) => byte === 1)).toBe(true);
+      }),
+    );
+
+    test(
+      "memory of large texts is used again, and changes nothing that was received before",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("read", ({ fill }) => new Uint8Array(MIB).fill(fill as number));
+        server.rpc("text", ({ fill }) => String(fill).repeat(MIB));
+        const client = await stage.join(server);
+        const kept: Uint8Array[] = [];
+        for (let fill = 0; fill < 8; fill++) {
+          expect(await client.call("text", { fill })).toBe(String(fill).repeat(MIB));
+          kept.push(await client.call<Uint8Array>("read", { fill }));
+        }
+        expect(kept.map((bytes, fill) => bytes.every((byte) => byte === fill))).toEqual(new Array(8).fill(true));
       }),
     );
 

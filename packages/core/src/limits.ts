@@ -95,7 +95,7 @@ export const NETCONDUIT_WELCOME_HOLD_MS = 50;
  */
 export const NETCONDUIT_LINGER_MS = 500;
 
-/** Memory of large messages that is kept to be used again, for what arrives and for what leaves; ten of a usual size. */
+/** Memory of large messages that is kept to be used again: so much for what arrives, and so much for what leaves. */
 export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
-/** Such memory that nobody used for so long is let go. */
+/** So often such memory is looked through; what was of no use since the last time is let go. */
 export const SPARE_MEMORY_MS = 5000;

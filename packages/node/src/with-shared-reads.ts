@@ -20,7 +20,8 @@ export function withSharedReads(accepted: Handled, bufferSize: number): Socket {
   accepted._server = null;
   // Node's own listener only words the error of writes after the peer's FIN, and there are none: a stream's state sees to
   // that. Two listeners take 100 bytes more than one.
-  for (const listener of socket.listeners("end")) socket.removeListener("end", listener as () => void);
+  const [listener] = socket.listeners("end");
+  if (listener !== undefined) socket.removeListener("end", listener as () => void);
   own(socket, nobody);
   return socket;
 }

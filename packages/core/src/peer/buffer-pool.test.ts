@@ -44,12 +44,6 @@ describe("BufferPool", () => {
     expect([length >= bytes, length <= bytes * 1.125]).toEqual([true, true]);
   });
 
-  test("keeps 64 buffers at most", () => {
-    const { pool } = scene();
-    for (const buffer of Array.from({ length: 65 }, () => pool.take(16 * KIB))) pool.give(buffer);
-    expect(pool.spareBytes).toBe(64 * 16 * KIB);
-  });
-
   test("keeps 8 MiB at most, and lets go of what has waited longest", () => {
     const { pool } = scene();
     for (const buffer of [pool.take(6 * MIB), pool.take(4 * MIB)]) pool.give(buffer);
@@ -88,14 +82,32 @@ describe("BufferPool", () => {
     expect([pool.owns(pool.take(100).subarray(3, 5)), pool.owns(new Uint8Array(100))]).toEqual([true, false]);
   });
 
-  test("lets go of what nobody took for five seconds, and not of what was in use", async () => {
+  test("lets go of what was of no use for five seconds", async () => {
     const { runtime, pool } = scene();
-    pool.give(pool.take(MIB));
-    await runtime.advance(5100);
     pool.give(pool.take(MIB));
     await runtime.advance(5100);
     expect(pool.spareBytes).toBe(MIB);
     await runtime.advance(5100);
+    expect(pool.spareBytes).toBe(0);
+  });
+
+  test("keeps what is in use, and lets go of the rest", async () => {
+    const { runtime, pool } = scene();
+    for (const buffer of [pool.take(MIB), pool.take(MIB), pool.take(MIB)]) pool.give(buffer);
+    for (let round = 0; round < 4; round++) {
+      pool.give(pool.take(MIB));
+      await runtime.advance(5100);
+    }
+    expect(pool.spareBytes).toBe(MIB);
+  });
+
+  test("is not kept from that by requests that it cannot serve", async () => {
+    const { runtime, pool } = scene();
+    pool.give(pool.take(MIB));
+    for (let round = 0; round < 4; round++) {
+      pool.take(64 * KIB);
+      await runtime.advance(5100);
+    }
     expect(pool.spareBytes).toBe(0);
   });
 });
@@ -133,6 +145,12 @@ describe("recycle", () => {
   test("leaves memory alone that is not the library's", () => {
     const data = new Uint8Array(MIB);
     expect([recycle(data), data.length]).toEqual([false, MIB]);
+  });
+
+  test("leaves memory alone that is too large to be kept", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(9 * MIB);
+    expect([recycle(data), data.length, pool.spareBytes]).toEqual([false, 9 * MIB, 0]);
   });
 
   test("takes nothing back that was handed to another thread", () => {

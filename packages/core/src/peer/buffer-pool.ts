@@ -8,8 +8,6 @@ import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
 
 /** So many sizes there are up to each doubling: frames of about one size share their buffers, and an eighth is lost. */
 const SIZES_PER_DOUBLING = 8;
-/** As MAX_SPARE_BYTES. Beyond, the buffers that have waited longest are left to the garbage collector. */
-const MAX_SPARE_BUFFERS = 64;
 
 /** Which pool a buffer is of. */
 const pools = new WeakMap<ArrayBufferLike, BufferPool>();
@@ -37,9 +35,10 @@ export class BufferPool extends TimerEntry {
   readonly #wheel: TimerWheel;
   readonly #use: PoolUse;
   /** The one that came back last stands last. */
-  #spare: Uint8Array[] = [];
+  readonly #spare: Uint8Array[] = [];
   #spareBytes = 0;
-  #usedSinceCheck = false;
+  /** So many of them, the first ones, were there all the time since the last check. */
+  #idle = 0;
 
   constructor(allocate: (bytes: number) => Uint8Array, wheel: TimerWheel, use: PoolUse) {
     super();
@@ -57,13 +56,11 @@ export class BufferPool extends TimerEntry {
   take(bytes: number): Uint8Array {
     const { isHandedOver, minFill } = this.#use;
     const size = isHandedOver ? bytes : roundedUp(bytes);
-    this.#usedSinceCheck = true;
     for (let index = this.#spare.length - 1; index >= 0; index -= 1) {
       const spare = this.#spare[index] as Uint8Array;
       const { length } = spare;
       if (length < size || length * minFill > size) continue;
-      this.#spareBytes -= length;
-      this.#spare.splice(index, 1);
+      this.#remove(index, 1);
       return isHandedOver ? spare.fill(0, bytes) : spare;
     }
     const buffer = this.#allocate(size);
@@ -76,34 +73,44 @@ export class BufferPool extends TimerEntry {
     return pools.get(bytes.buffer) === this;
   }
 
-  /** Takes back a buffer, or a view of one from its beginning, to which nothing else refers. */
+  /**
+   * Takes back a buffer, or a view of one from its beginning, to which nothing else refers. One that is too large to be
+   * kept is left to the garbage collector, and so are, beyond the bound, those that have waited longest.
+   */
   give(bytes: Uint8Array): void {
     const buffer = new Uint8Array(bytes.buffer);
     if (buffer.length > MAX_SPARE_BYTES) return;
-    while (this.#spareBytes + buffer.length > MAX_SPARE_BYTES || this.#spare.length === MAX_SPARE_BUFFERS) {
-      this.#spareBytes -= (this.#spare.shift() as Uint8Array).length;
-    }
+    while (this.#spareBytes + buffer.length > MAX_SPARE_BYTES) this.#remove(0, 1);
     this.#spare.push(buffer);
     this.#spareBytes += buffer.length;
     if (!this.isScheduled) this.#wheel.schedule(this, SPARE_MEMORY_MS);
   }
 
-  /** Takes back a buffer to which others may still refer: all they see from now on is that it is empty. */
-  reclaim(shared: ArrayBufferLike): void {
+  /**
+   * Takes back a buffer to which others may still refer: all they see from now on is that it is empty.
+   * @returns false: it is too large to be kept, or empty, or in use by the runtime, and stays as it is
+   */
+  reclaim(shared: ArrayBufferLike): boolean {
+    if (shared.byteLength === 0 || shared.byteLength > MAX_SPARE_BYTES) return false;
     const buffer = (shared as ArrayBuffer & { transfer(): ArrayBuffer }).transfer();
+    // Bun copies what it is about to write or to compress, and leaves the original as it is.
+    if (shared.byteLength > 0) return false;
     pools.delete(shared);
     pools.set(buffer, this);
     this.give(new Uint8Array(buffer));
+    return true;
   }
 
+  /** Lets go of what was of no use since the last check. */
   override onTimer(): void {
-    if (this.#usedSinceCheck) {
-      this.#usedSinceCheck = false;
-      this.#wheel.schedule(this, SPARE_MEMORY_MS);
-      return;
-    }
-    this.#spare = [];
-    this.#spareBytes = 0;
+    this.#remove(0, this.#idle);
+    this.#idle = this.#spare.length;
+    if (this.#idle > 0) this.#wheel.schedule(this, SPARE_MEMORY_MS);
+  }
+
+  #remove(index: number, count: number): void {
+    for (const buffer of this.#spare.splice(index, count)) this.#spareBytes -= buffer.length;
+    this.#idle = Math.min(this.#idle, this.#spare.length, index);
   }
 }
 
@@ -113,21 +120,21 @@ function roundedUp(bytes: number): number {
 }
 
 /**
- * Gives the memory of received binary data back, so that later messages are received in it. Use it on large data you
- * are done with: receiving into fresh memory takes longer than receiving itself. Without it nothing is wrong; the memory
- * is yours, and the garbage collector's in the end.
+ * Gives the memory of received binary data back, so that later messages, of any peer, are received in it. For large data:
+ * receiving into fresh memory takes longer than receiving itself. Without it nothing is wrong; the memory is yours, and
+ * the garbage collector's in the end.
  *
- * From then on `data`, and all other binary data of the same message, is empty (its buffer is detached). Data that shares
- * its memory with nothing of the library, as that of small messages, is left as it is.
+ * **Call it when every use of the data has ended**, also those that go on by themselves: writes to files, sockets and
+ * HTTP responses that were not awaited, streams, compression, hashing on another thread. Runtimes read such data until
+ * they are done, and would find there what somebody else sent. What `send`, `call`, `request` and `broadcast` accepted on
+ * an open connection is copied.
+ *
+ * From then on `data`, and all other binary data of the same message, is empty (its buffer is detached).
  *
  * @param data a `Uint8Array` as a handler, a call or a request got it
- * @returns whether its memory was taken back
+ * @returns whether its memory was taken back. False leaves it as it is: it is small (less than 32 KiB), larger than
+ * 8 MiB, arrived compressed, is the library's no more, or (on Bun) is in use
  */
 export function recycle(data: Uint8Array): boolean {
-  const { buffer } = data;
-  const pool = pools.get(buffer);
-  // An empty one was recycled already, or handed to another thread.
-  if (pool === undefined || buffer.byteLength === 0) return false;
-  pool.reclaim(buffer);
-  return true;
+  return pools.get(data.buffer)?.reclaim(data.buffer) ?? false;
 }

@@ -12,12 +12,13 @@ import { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
+import type { ReceiveMemory } from "../wire/receive-memory.ts";
 import { BufferPool, RECEIVING, SENDING } from "./buffer-pool.ts";
 
 /** More are never needed at the same time, unless many frames arrive in parts. */
 const MAX_SPARE_DECODERS = 64;
 
-/** Frames below this are received in memory of their own: to keep account of it would take longer. */
+/** What is smaller is received in memory of its own: to keep account of it would take longer. */
 const MIN_RECYCLED_BYTES = 32 * 1024;
 
 /** Something with bytes to write at the end of the turn. */
@@ -36,8 +37,8 @@ export class Engine {
   readonly #decoders: FrameDecoder[] = [];
   /** Memory for large frames that leave. */
   readonly buffers: BufferPool;
-  /** Memory for large frames that arrive. */
-  readonly #received: BufferPool;
+  /** For what arrives. */
+  readonly memory: ReceiveMemory;
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -53,7 +54,13 @@ export class Engine {
     this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);
-    this.#received = new BufferPool(allocate, this.wheel, RECEIVING);
+    const received = new BufferPool(allocate, this.wheel, RECEIVING);
+    this.memory = {
+      allocate: (bytes) => (bytes < MIN_RECYCLED_BYTES ? allocate(bytes) : received.take(bytes)),
+      release: (memory) => {
+        if (memory.length >= MIN_RECYCLED_BYTES) received.give(memory);
+      },
+    };
   }
 
   /** Unix milliseconds at which the present turn first asked. One system call per turn instead of one per frame. */
@@ -88,7 +95,8 @@ export class Engine {
     let reader = this.#readers.get(maxMessageBytes);
     if (reader === undefined) {
       const { runtime } = this;
-      reader = new PayloadReader((bytes, maxBytes) => runtime.inflate(bytes, maxBytes), maxMessageBytes);
+      const inflate = (bytes: Uint8Array, maxBytes: number): Uint8Array => runtime.inflate(bytes, maxBytes);
+      reader = new PayloadReader(inflate, maxMessageBytes, this.memory);
       this.#readers.set(maxMessageBytes, reader);
     }
     return reader;
@@ -96,13 +104,10 @@ export class Engine {
 
   /** A decoder for payloads up to `maxPayloadBytes`; the borrower gives it back once it is spent. */
   lendDecoder(maxPayloadBytes: number): FrameDecoder {
-    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, this.#allocateFrame);
+    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, this.memory);
     decoder.maxPayloadBytes = maxPayloadBytes;
     return decoder;
   }
-
-  readonly #allocateFrame = (bytes: number): Uint8Array =>
-    bytes < MIN_RECYCLED_BYTES ? this.runtime.allocate(bytes) : this.#received.take(bytes);
 
   returnDecoder(decoder: FrameDecoder): void {
     if (this.#decoders.length < MAX_SPARE_DECODERS) this.#decoders.push(decoder);

@@ -61,7 +61,7 @@ export interface PeerOptions {
   readonly enableBackpressure?: boolean | undefined;
   /**
    * Log in again in one round trip, over TLS, Unix sockets and loopback; both ends must allow it. False: every login
-   * takes two, for a loopback port that is a plain forwarder to another machine. Default true.
+   * takes two, for a loopback port or Unix socket that is a plain forwarder to another machine. Default true.
    */
   readonly enableFastLogin?: boolean | undefined;
   /**

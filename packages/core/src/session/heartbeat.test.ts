@@ -99,6 +99,14 @@ describe("Heartbeat", () => {
     expect(bench.check(1030)).toBe("dead");
   });
 
+  test("gives its latency as an object that nobody can change", () => {
+    const bench = new Bench();
+    const before = bench.heartbeat.latency;
+    bench.heartbeat.sent(1000);
+    bench.heartbeat.pongReceived(1100);
+    expect([Object.isFrozen(before), Object.isFrozen(bench.heartbeat.latency)]).toEqual([true, true]);
+  });
+
   test("has no latency before the first PONG", () => {
     expect(new Bench().heartbeat.latency).toEqual({ lastMs: 0, averageMs: 0, minMs: 0, maxMs: 0, samples: 0 });
   });

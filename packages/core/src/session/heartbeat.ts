@@ -128,12 +128,12 @@ export class Heartbeat {
   #sample(ms: number): void {
     const { averageMs, minMs, maxMs, samples } = this.latency;
     const first = samples === 0;
-    this.latency = {
+    this.latency = Object.freeze({
       lastMs: ms,
       averageMs: first ? ms : AVERAGE_WEIGHT * ms + (1 - AVERAGE_WEIGHT) * averageMs,
       minMs: first ? ms : Math.min(minMs, ms),
       maxMs: Math.max(maxMs, ms),
       samples: samples + 1,
-    };
+    });
   }
 }

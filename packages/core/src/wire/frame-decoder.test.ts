@@ -247,6 +247,69 @@ describe("FrameDecoder", () => {
     expect(Math.max(...excess)).toBeLessThanOrEqual(0);
   });
 
+  describe("gives memory back", () => {
+    /** Remembers what was given back. */
+    function scene(): { decoder: FrameDecoder; released: number[]; push(bytes: Uint8Array): boolean } {
+      const released: number[] = [];
+      const memory = {
+        allocate: (bytes: number) => new Uint8Array(bytes),
+        release: (bytes: Uint8Array) => void released.push(bytes.length),
+      };
+      const decoder = new FrameDecoder(10 * MIB, memory);
+      return {
+        decoder,
+        released,
+        push(bytes) {
+          decoder.push(bytes);
+          return decoder.next();
+        },
+      };
+    }
+
+    const cut = joined(header(50_000), new Uint8Array(50_000));
+
+    test("that a frame has outgrown", () => {
+      const { released, push } = scene();
+      push(header(3 * MIB));
+      push(new Uint8Array(MIB));
+      expect(released).toEqual([]);
+      push(new Uint8Array(MIB));
+      expect(released).toEqual([1040 * KIB]);
+    });
+
+    test.each(["next", "leaveFrame"] as const)("of a frame that was read and is not shared, at %s()", (method) => {
+      const { decoder, released, push } = scene();
+      push(cut.subarray(0, 1000));
+      expect(push(cut.subarray(1000))).toBe(true);
+      decoder.isShared = false;
+      expect(released).toEqual([]);
+      decoder[method]();
+      decoder[method]();
+      expect(released).toEqual([cut.length]);
+    });
+
+    test("but not of one that is shared, or that nobody has read", () => {
+      const { decoder, released, push } = scene();
+      for (let round = 0; round < 2; round++) {
+        push(cut.subarray(0, 1000));
+        expect(push(cut.subarray(1000))).toBe(true);
+        // That the one before was not is of no account.
+        expect(decoder.isShared).toBe(true);
+        if (round === 0) decoder.leaveFrame();
+      }
+      decoder.leaveFrame();
+      expect(released).toEqual([]);
+    });
+
+    test("but not the chunk that a whole frame lies in", () => {
+      const { decoder, released, push } = scene();
+      push(cut);
+      decoder.isShared = false;
+      decoder.leaveFrame();
+      expect(released).toEqual([]);
+    });
+  });
+
   test("finds the same frames however the bytes are cut", () => {
     const payload = fc.oneof(fc.constant(null), fc.record({ text: fc.string(), list: fc.array(fc.nat()) }));
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });

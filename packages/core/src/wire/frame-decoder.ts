@@ -5,7 +5,8 @@
  * by a chunk's end is copied, into `partial`, which has room for the header at first and, once the header has been
  * judged, for the frame; beyond 1040 KiB it grows in steps of four up to the frame's exact size. So each byte is copied a
  * bounded number of times however small the chunks are, and what a header claims beyond the first mebibyte takes no
- * memory until it is received. Everything that can be refused is refused on the header alone, before a payload is stored.
+ * memory until it is received. Memory goes back where it came from when the frame has outgrown it, or was read and
+ * nothing refers to it. Everything that can be refused is refused on the header alone, before a payload is stored.
  *
  * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are still undecoded is
  * appended to them in a buffer that doubles; `keepRest` copies what is left of a chunk whose memory is needed again.
@@ -13,6 +14,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
 /** First allocation for a cut frame: what a peer costs that claims much and sends little. Holds 1 MiB and its envelope. */
@@ -44,6 +46,8 @@ export class FrameDecoder {
   payloadEnd = 0;
   /** True: `bytes` was allocated for this frame alone, so what is decoded may refer to it instead of copying. */
   exclusive = false;
+  /** What was decoded may refer to `bytes`. Whoever has read an exclusive frame and kept nothing of it sets it to false. */
+  isShared = true;
 
   private input: Uint8Array = EMPTY;
   private position = 0;
@@ -55,12 +59,11 @@ export class FrameDecoder {
   /** Size of the cut frame; 0 while its header is incomplete. */
   private partialTotal = 0;
   private failure: ConduitError | null = null;
-  private readonly allocate: (bytes: number) => Uint8Array;
+  private readonly memory: ReceiveMemory;
 
-  /** @param allocate as `Runtime.allocate`. Default: zeroed memory. */
-  constructor(maxPayloadBytes: number, allocate: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes)) {
+  constructor(maxPayloadBytes: number, memory: ReceiveMemory = FRESH_MEMORY) {
     this.maxPayloadBytes = maxPayloadBytes;
-    this.allocate = allocate;
+    this.memory = memory;
   }
 
   /** Unix milliseconds at the sender. */
@@ -109,6 +112,7 @@ export class FrameDecoder {
    */
   next(): boolean {
     if (this.failure !== null) throw this.failure;
+    if (this.exclusive) this.leaveMemory();
     if (this.partial !== null) return this.continuePartial(this.partial);
     const input = this.input;
     const start = this.position;
@@ -128,7 +132,6 @@ export class FrameDecoder {
     this.bytes = input;
     this.payloadStart = start + HEADER_BYTES;
     this.payloadEnd = start + total;
-    this.exclusive = false;
     this.advance(total);
     return true;
   }
@@ -158,11 +161,18 @@ export class FrameDecoder {
 
   /** Forgets the current frame, whose fields no longer hold. */
   leaveFrame(): void {
+    if (this.exclusive) this.leaveMemory();
     this.wait();
   }
 
+  /** The current frame lies in memory of its own, and is no longer needed. */
+  private leaveMemory(): void {
+    this.exclusive = false;
+    if (!this.isShared) this.memory.release(this.bytes);
+  }
+
   private startPartial(size: number, total: number): Uint8Array {
-    const partial = size === HEADER_BYTES ? new Uint8Array(HEADER_BYTES) : this.allocate(size);
+    const partial = size === HEADER_BYTES ? new Uint8Array(HEADER_BYTES) : this.memory.allocate(size);
     this.partial = partial;
     this.partialLength = 0;
     this.partialTotal = total;
@@ -188,6 +198,7 @@ export class FrameDecoder {
     this.payloadStart = HEADER_BYTES;
     this.payloadEnd = total;
     this.exclusive = true;
+    this.isShared = true;
     this.partial = null;
     this.partialLength = 0;
     this.partialTotal = 0;
@@ -197,9 +208,10 @@ export class FrameDecoder {
   /** Moves the cut frame to memory that has room for `needed` bytes of it. */
   private grown(buffer: Uint8Array, needed: number): Uint8Array {
     const size = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
-    const larger = this.allocate(Math.min(this.partialTotal, Math.max(needed, size)));
+    const larger = this.memory.allocate(Math.min(this.partialTotal, Math.max(needed, size)));
     larger.set(buffer.subarray(0, this.partialLength));
     this.partial = larger;
+    if (buffer.length > HEADER_BYTES) this.memory.release(buffer);
     return larger;
   }
 

@@ -1,4 +1,4 @@
-import { encode } from "@msgpack/msgpack";
+import { ExtData, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, type ErrorCodeName } from "../errors.ts";
@@ -8,7 +8,7 @@ import { FrameWriter } from "./frame-writer.ts";
 import { PayloadReader, type PayloadSource } from "./payload-reader.ts";
 
 function source(bytes: Uint8Array, flags = 0): PayloadSource {
-  return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags, exclusive: false };
+  return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags, exclusive: false, isShared: true };
 }
 
 /** Stands for zlib: "inflates" to the bytes behind the first. */
@@ -199,6 +199,52 @@ describe("PayloadReader, of a compressed frame", () => {
     expect(() => reader.readMap(large, 10)).toThrow("limit 10");
     reader.maxBytes = 2000;
     expect(reader.readMap(large)).not.toBeNull();
+  });
+});
+
+describe("an exclusive frame", () => {
+  const large = new Uint8Array(10_000);
+
+  function exclusive(value: unknown): PayloadSource {
+    return { ...source(encode(value)), exclusive: true };
+  }
+
+  test.each([
+    ["a message with large binary data", { type: "m", data: large }, true],
+    ["one whose keys stand in another order", { data: large, type: "m" }, true],
+    ["a message with a large text", { type: "m", data: "x".repeat(10_000) }, false],
+    ["a message with small binary data", { type: "m", data: new Uint8Array(100) }, false],
+    ["data in an extension type", { type: "m", data: new ExtData(5, large) }, true],
+  ] as const)("%s: shared is %s", (_what, message, isShared) => {
+    const frame = exclusive(message);
+    newReader().readMessage(frame);
+    expect(frame.isShared).toBe(isShared);
+  });
+
+  test("calls and their results say so as well", () => {
+    const frames = [
+      { method: "m", params: { large } },
+      { method: "m", params: {} },
+    ].map(exclusive);
+    for (const frame of frames) newReader().readRpcRequest(frame);
+    const results = [
+      { success: true, result: large },
+      { success: true, result: 1 },
+    ].map(exclusive);
+    for (const frame of results) newReader().readRpcResponse(frame);
+    expect([...frames, ...results].map(({ isShared }) => isShared)).toEqual([true, false, true, false]);
+  });
+
+  test("that arrived compressed is not shared: what it inflated to is", () => {
+    const frame = { ...wrapped({ type: "m", data: large.subarray(0, 900) }), exclusive: true };
+    newReader().readMessage(frame);
+    expect(frame.isShared).toBe(false);
+  });
+
+  test("that cannot be read counts as shared", () => {
+    const frame = exclusive({ type: "m", data: large });
+    expect(() => newReader().readMessage({ ...frame, payloadEnd: frame.payloadEnd - 1 })).toThrow();
+    expect(frame.isShared).toBe(true);
   });
 });
 

@@ -17,6 +17,7 @@ import {
   RESPONSE_HEAD,
   TIMED_REQUEST_HEAD,
 } from "./envelope.ts";
+import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import { ValueReader } from "./value-reader.ts";
 
 /** The part of a frame that holds its payload; a `FrameDecoder` is one. */
@@ -26,6 +27,8 @@ export interface PayloadSource {
   readonly payloadEnd: number;
   readonly flags: number;
   readonly exclusive: boolean;
+  /** Set to whether what was read refers to an exclusive frame's bytes, once it has been read. */
+  isShared: boolean;
 }
 
 type PayloadMap = Readonly<Record<string, unknown>>;
@@ -57,12 +60,20 @@ export class PayloadReader {
   maxBytes: number;
 
   private readonly inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array;
-  private readonly reader: ValueReader = new ValueReader();
+  private readonly reader: ValueReader;
 
-  /** @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED */
-  constructor(inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array, maxBytes: number) {
+  /**
+   * @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED
+   * @param memory for large binaries that are copied
+   */
+  constructor(
+    inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array,
+    maxBytes: number,
+    memory: ReceiveMemory = FRESH_MEMORY,
+  ) {
     this.inflate = inflate;
     this.maxBytes = maxBytes;
+    this.reader = new ValueReader(memory);
     this.reader.maxContainers = Math.max(MIN_CONTAINERS, Math.floor(maxBytes / BYTES_PER_CONTAINER));
   }
 
@@ -77,7 +88,7 @@ export class PayloadReader {
     const reader = this.open(source);
     if (reader.skip(MESSAGE_HEAD) && this.readName() && reader.skip(KEY_DATA)) {
       this.value = reader.readValue(INSIDE_ENVELOPE);
-      reader.close();
+      this.close(source);
       return;
     }
     const map = this.readWhole(source, "MESSAGE");
@@ -103,7 +114,7 @@ export class PayloadReader {
       const params = reader.readValue(INSIDE_ENVELOPE);
       if (plain || reader.skip(KEY_TIMEOUT)) {
         const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
-        reader.close();
+        this.close(source);
         this.value = paramsMap(params);
         this.timeoutMs = milliseconds(timeout);
         return;
@@ -125,7 +136,7 @@ export class PayloadReader {
     const reader = this.open(source);
     if (reader.skip(RESPONSE_HEAD)) {
       this.value = reader.readValue(INSIDE_ENVELOPE);
-      reader.close();
+      this.close(source);
       return;
     }
     const map = this.readWhole(source, "RPC_RESPONSE");
@@ -166,6 +177,11 @@ export class PayloadReader {
     return reader;
   }
 
+  private close(source: PayloadSource): void {
+    this.reader.close();
+    source.isShared = this.reader.aliased;
+  }
+
   private readName(): boolean {
     const name = this.reader.readName();
     if (name === null) return false;
@@ -176,13 +192,15 @@ export class PayloadReader {
   private readWhole(source: PayloadSource, frame: string): Record<string, unknown> {
     if (source.payloadStart === source.payloadEnd) throw invalidShape(frame, "it is empty");
     const value = this.reader.decode(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
+    source.isShared = this.reader.aliased;
     if (!isMap(value)) throw invalidShape(frame, `it is ${kind(value)} and not a map`);
     return value;
   }
 
   private inflated(source: PayloadSource, maxBytes: number = this.maxBytes): PayloadSource {
     const bytes = this.inflate(source.bytes.subarray(source.payloadStart, source.payloadEnd), maxBytes);
-    return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true };
+    source.isShared = false;
+    return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true, isShared: true };
   }
 }
 

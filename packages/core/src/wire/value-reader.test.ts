@@ -165,6 +165,13 @@ describe("ValueReader", () => {
     expect([large?.buffer === bytes.buffer, small?.buffer === bytes.buffer]).toEqual([true, false]);
   });
 
+  test("copies large binaries to memory of the kind it was told", () => {
+    const memory = { allocate: (bytes: number) => new Uint8Array(bytes + 7), release: () => undefined };
+    const bytes = new Uint8Array(Buffer.concat([hex("c52000"), new Uint8Array(0x2000).fill(9)]));
+    const value = new ValueReader(memory).decode(bytes, 0, bytes.length, false) as Uint8Array;
+    expect([value.buffer.byteLength, value.length, value.every((byte) => byte === 9)]).toEqual([0x2007, 0x2000, true]);
+  });
+
   test("gives plain arrays for binaries even out of Node's Buffers", () => {
     const bytes = Buffer.concat([hex("c52000"), new Uint8Array(0x2000)]);
     const value = new ValueReader().decode(bytes, 0, bytes.length, true) as Uint8Array;

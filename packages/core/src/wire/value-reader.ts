@@ -15,6 +15,7 @@ import { decodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpa
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_DEPTH } from "../limits.ts";
 import { KeyCache, MAX_CACHED_KEY_BYTES } from "./key-cache.ts";
+import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -38,11 +39,19 @@ export class ValueReader {
   private position = 0;
   private end = 0;
   private exclusive = false;
+  /** Something that was read since `open` refers to the bytes. */
+  aliased = false;
+  private readonly memory: ReceiveMemory;
   /** Maps and arrays read since `open`. */
   containers = 0;
   /** Maps and arrays one payload may hold. */
   maxContainers: number = Number.MAX_SAFE_INTEGER;
   private readonly keys: KeyCache = new KeyCache();
+
+  /** @param memory for large binaries that are copied */
+  constructor(memory: ReceiveMemory = FRESH_MEMORY) {
+    this.memory = memory;
+  }
 
   /**
    * Decodes the value that fills `bytes` from `start` to `end` exactly.
@@ -63,6 +72,7 @@ export class ValueReader {
     this.position = start;
     this.end = end;
     this.exclusive = exclusive;
+    this.aliased = false;
     this.containers = 0;
   }
 
@@ -274,9 +284,10 @@ export class ValueReader {
     const bytes = this.bytes;
     // A kept binary never keeps more than four times its size alive.
     if (this.exclusive && length >= MIN_ALIASED_BYTES && length * 4 >= bytes.length) {
+      this.aliased = true;
       return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
     }
-    const copy = new Uint8Array(length);
+    const copy = length < MIN_ALIASED_BYTES ? new Uint8Array(length) : this.memory.allocate(length).subarray(0, length);
     copy.set(bytes.subarray(start, start + length));
     return copy;
   }
