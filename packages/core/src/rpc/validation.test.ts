@@ -2,8 +2,9 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { error } from "./error-helpers.ts";
 import type { Schema, SchemaIssue } from "./schema.ts";
-import { type FieldError, Validator } from "./validation.ts";
+import { type FieldError, fieldErrors, Validator } from "./validation.ts";
 
 function failure(schema: Schema, value: unknown): RpcError {
   try {
@@ -262,5 +263,38 @@ describe("a validator of any other library", () => {
     const schema = { "~standard": { version: 1, vendor: "test", validate: () => ({ issues: {} }) } };
     const error = failure(schema as unknown as Schema, 1);
     expect([error.code, error.details]).toEqual([VALIDATION, { errors: [] }]);
+  });
+});
+
+describe("fieldErrors", () => {
+  test("gives the fields that a schema found wrong", () => {
+    const wrong = failure(v.object({ a: v.number(), b: v.object({ c: v.string() }) }), { a: "1", b: {} });
+    expect(fieldErrors(wrong).map(({ field, path, code }) => [field, path, code])).toEqual([
+      ["a", ["a"], INVALID_TYPE],
+      ["b.c", ["b", "c"], MISSING_FIELD],
+    ]);
+  });
+
+  test("gives the one field that error.validation was given, with the error's message", () => {
+    expect(fieldErrors(error.validation("Taken", { field: "nick", received: "ada" }))).toEqual([
+      { field: "nick", path: ["nick"], message: "Taken", code: VALIDATION },
+    ]);
+    expect(fieldErrors(error.validation("Too far", { field: "address.street" }))[0]?.path).toEqual([
+      "address",
+      "street",
+    ]);
+  });
+
+  test("is empty for an error without a field, for a field of another kind of error, and for anything else", () => {
+    expect(fieldErrors(error.validation("Bad"))).toEqual([]);
+    expect(fieldErrors(error("Over the limit", { code: 402, details: { field: "amount" } }))).toEqual([]);
+    expect(fieldErrors(new Error("no"))).toEqual([]);
+    expect(fieldErrors(null)).toEqual([]);
+  });
+
+  test("leaves out what has another shape", () => {
+    const details = { errors: [{ field: "a" }, null, { field: "b", path: [], message: "no", code: 2000 }] };
+    expect(fieldErrors(new RpcError(VALIDATION, "x", { details })).map(({ field }) => field)).toEqual(["b"]);
+    expect(fieldErrors(new RpcError(VALIDATION, "x", { details: { field: 7 } }))).toEqual([]);
   });
 });

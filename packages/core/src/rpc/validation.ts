@@ -17,13 +17,25 @@ export interface FieldError {
   readonly code: number;
 }
 
+const VALIDATION_CODES: ReadonlySet<number> = new Set([
+  ErrorCode.VALIDATION,
+  ErrorCode.MISSING_FIELD,
+  ErrorCode.INVALID_TYPE,
+]);
+
 /**
- * The fields that a validation error names, in order; empty for any other error.
- * What a peer sent is checked: entries of another shape are left out.
+ * The fields that a validation error names, in order: those a schema found wrong, or the one `error.validation` was
+ * given. Empty for any other error. What a peer sent is checked: entries of another shape are left out.
  */
 export function fieldErrors(error: unknown): readonly FieldError[] {
-  const list: unknown = error instanceof RpcError ? error.details?.["errors"] : undefined;
-  return Array.isArray(list) ? list.filter(isFieldError) : [];
+  if (!(error instanceof RpcError)) return [];
+  const list: unknown = error.details?.["errors"];
+  if (Array.isArray(list)) return list.filter(isFieldError);
+  const field: unknown = error.details?.["field"];
+  if (typeof field !== "string" || !VALIDATION_CODES.has(error.code)) return [];
+  return [
+    { field, path: field === "" ? [] : field.split(".", MAX_PATH_KEYS), message: error.message, code: error.code },
+  ];
 }
 
 function isFieldError(value: unknown): value is FieldError {
