@@ -1,5 +1,15 @@
 /** What the compiler knows of handlers, calls and connections. Never run: it is enough that it compiles. */
-import { Client, type Connection, type HandlerContext, response, Server } from "@netconduit/node";
+import {
+  type AnyClient,
+  type AnyConnection,
+  type AnyServer,
+  Client,
+  type Connection,
+  type HandlerContext,
+  response,
+  Server,
+  type TypedCallOptions,
+} from "@netconduit/node";
 import * as v from "valibot";
 import { describe, expectTypeOf, test } from "vitest";
 import { z } from "zod";
@@ -47,6 +57,11 @@ describe("schemas give handlers their types", () => {
     server.rpc({ name: "user", params: addValibot, result: userValibot }, async () => ({ id: "7" }));
   });
 
+  test("of no results: a handler may return any promise", () => {
+    server.rpc("wait", () => new Promise((resolve) => resolve(null)));
+    server.rpc({ name: "wait", params: addValibot }, () => new Promise((resolve) => resolve(null)));
+  });
+
   test("of messages", () => {
     server.on("move", addValibot, (connection, data) => {
       expectTypeOf(connection).toEqualTypeOf<Connection>();
@@ -79,6 +94,27 @@ describe("calls", () => {
     >();
     expectTypeOf(client.request<string>("ask")).toEqualTypeOf<Promise<string>>();
     expectTypeOf(client.request("ask", null, { result: z.number() })).toEqualTypeOf<Promise<number>>();
+  });
+
+  test("take no type from where their result goes: it must be stated", () => {
+    // @ts-expect-error: unknown
+    const result: Promise<number> = client.call("add", { a: 1 });
+    // @ts-expect-error: unknown
+    const reply: Promise<number> = client.request("ask");
+    return [result, reply];
+  });
+
+  test("check with a schema that is passed in options of their own", () => {
+    const options: TypedCallOptions<typeof addValibot> = { result: addValibot };
+    expectTypeOf(client.call("add", {}, options)).toEqualTypeOf<Promise<{ a: number; b: number }>>();
+    expectTypeOf(client.request("add", {}, options)).toEqualTypeOf<Promise<{ a: number; b: number }>>();
+  });
+
+  test("can be wrapped in a function with a type parameter", () => {
+    async function ask<T>(name: string): Promise<T[]> {
+      return [await client.call<T>(name), await client.request<T>(name, 1)];
+    }
+    expectTypeOf(ask<string>("x")).toEqualTypeOf<Promise<string[]>>();
   });
 
   test("go from a server to its client just so", () => {
@@ -191,6 +227,90 @@ describe("a contract", () => {
     typedServer.broadcast("news", { id: 7, name: "Ada" });
     // @ts-expect-error: the contract has no such message of the client
     connection.send("move", { a: 1 });
+  });
+
+  test("types requests: their data by the contract, their reply by what is stated or a schema", () => {
+    expectTypeOf(typedClient.request("move", { a: 1 })).toEqualTypeOf<Promise<unknown>>();
+    expectTypeOf(typedClient.request<number>("move", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(typedClient.request("chat", "hello", { result: z.number() })).toEqualTypeOf<Promise<number>>();
+    const connection = typedServer.connections[0] as Connection<GameContract>;
+    expectTypeOf(connection.request<number>("news", { id: "7", name: "Ada" })).toEqualTypeOf<Promise<number>>();
+    // @ts-expect-error: the contract has no such message
+    void typedClient.request("jump", { a: 1 });
+    // @ts-expect-error: a is a number
+    void typedClient.request("move", { a: "1" });
+    // @ts-expect-error: its data is required
+    void typedClient.request("move");
+    // @ts-expect-error: a is a number
+    void typedClient.request<number>("move", { a: "1" });
+    // @ts-expect-error: that is the data of another message
+    void typedClient.request<number>("move", "hello");
+    // @ts-expect-error: the contract has no such message of the client
+    void connection.request("move", { a: 1 });
+  });
+
+  test("types the long form of rpc by its name", () => {
+    typedServer.rpc({ name: "add", description: "Adds" }, (params) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      return params.a;
+    });
+    // @ts-expect-error: the contract has no such method
+    typedServer.rpc({ name: "subtract", params: addValibot }, () => 1);
+    // @ts-expect-error: the result is a number
+    typedServer.rpc({ name: "add" }, () => "three");
+    // @ts-expect-error: what the handler would get is not what the contract says
+    typedServer.rpc({ name: "add", params: userValibot }, () => 1);
+    // @ts-expect-error: what the caller would get is not what the contract says
+    typedServer.rpc({ name: "add", result: v.string() }, () => "three");
+  });
+
+  test("lets a schema stand in for its own that yields the same or less", () => {
+    const narrow = v.object({ a: v.literal(1), b: v.number() });
+    typedServer.rpc("add", addValibot, (params) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      return params.a;
+    });
+    typedServer.rpc("add", narrow, (params) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: 1; b: number }>();
+      return params.a;
+    });
+    typedServer.rpc({ name: "add", params: narrow }, ({ a }) => a);
+    typedServer.rpc("ping", narrow, ({ a }) => a);
+    typedServer.on("move", narrow, (_connection, data) => {
+      expectTypeOf(data).toEqualTypeOf<{ a: 1; b: number }>();
+    });
+    typedClient.on("news", v.object({ id: v.number(), name: v.string() }), (data) => {
+      expectTypeOf(data).toEqualTypeOf<{ id: number; name: string }>();
+    });
+    // @ts-expect-error: the result is a number
+    typedServer.rpc("add", narrow, () => "three");
+    // @ts-expect-error: what the handler would get is not what the contract says
+    typedServer.rpc("add", userValibot, () => 1);
+    // @ts-expect-error: what the handler would get is not what the contract says
+    typedServer.on("move", userValibot, () => {});
+    // @ts-expect-error: the contract has no such message
+    typedServer.on("jump", narrow, () => {});
+  });
+
+  test("takes data where it is required, in a broadcast too", () => {
+    typedServer.broadcast("news", { id: "7", name: "Ada" }, { exclude: "1" });
+    // @ts-expect-error: its data is required
+    typedServer.broadcast("news");
+  });
+
+  test("lists nothing for a side that it does not describe", () => {
+    const onlyServer = { server: { methods: { add: { params: addValibot } } } };
+    const one = new Client<typeof onlyServer>({ host: "localhost", port: 8080, password: "secret" });
+    void one.call("add", { a: 1 });
+    // @ts-expect-error: the server takes no messages
+    one.send("move");
+    // @ts-expect-error: the client answers no methods
+    one.rpc("where", () => ({ a: 1 }));
+    expectTypeOf(one).toExtend<AnyClient>();
+    expectTypeOf<Server<typeof onlyServer>>().toExtend<AnyServer>();
+    expectTypeOf<Connection<typeof onlyServer>>().toExtend<AnyConnection>();
+    expectTypeOf(typedServer).toExtend<AnyServer>();
+    expectTypeOf(typedClient).toExtend<AnyClient>();
   });
 
   test("goes together with typed connection data", () => {

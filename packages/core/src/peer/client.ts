@@ -7,17 +7,20 @@ import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   CallArguments,
+  CallResult,
   Contract,
   MessageArguments,
   MessageInput,
   MessageOutput,
+  MessageSchema,
   MessageType,
+  MessageWithOptions,
   MethodName,
-  OpenMessageType,
-  OpenMethodName,
-  Params,
+  ParamsArguments,
   ParamsInput,
-  ResultOutput,
+  StatedRequest,
+  StatedResult,
+  UnstatedReply,
 } from "../rpc/contract.ts";
 import type { MethodInfo } from "../rpc/registry.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
@@ -29,6 +32,7 @@ import { loginTarget } from "../session/next-logins.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, isPrivate } from "./address.ts";
+import type { AnyClient } from "./any.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
 import type { DialAbort } from "./dial-abort.ts";
@@ -166,8 +170,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     type: T | readonly T[],
     handler: OnHandler<MessageOutput<C, "client", T>, Client<C>>,
   ): Disposer;
-  on<M extends Schema>(
-    type: OpenMessageType<C, "client"> | readonly OpenMessageType<C, "client">[],
+  on<T extends MessageType<C, "client">, M extends MessageSchema<C, "client", T>>(
+    type: T | readonly T[],
     schema: M,
     handler: OnHandler<InferOutput<M>, Client<C>>,
   ): Disposer;
@@ -242,7 +246,6 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
    */
   send<T extends MessageType<C, "server">>(type: T, ...args: MessageArguments<MessageInput<C, "server", T>>): boolean;
-  send(type: OpenMessageType<C, "server">, data?: unknown): boolean;
   send(type: string, data?: unknown): boolean {
     const link = this.#link;
     if (link?.isOpen === true) return link.sendMessage(type, data);
@@ -263,20 +266,18 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   }
 
   /**
-   * Calls a method of the server.
+   * Calls a method of the server. Without a contract, `T` is what the caller says of the result, unchecked.
    * Rejects with RpcError (the server's answer: code, message, details), TIMEOUT, CANCELLED, CONNECTION_CLOSED,
    * SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
    */
-  call<M extends MethodName<C, "server">>(
+  call<
+    T extends StatedResult<C, "server"> = StatedResult<C, "server">,
+    M extends MethodName<C, "server"> = MethodName<C, "server">,
+    R extends Schema = never,
+  >(
     method: M,
-    ...args: CallArguments<ParamsInput<C, "server", M>, CallOptions>
-  ): Promise<ResultOutput<C, "server", M>>;
-  call<R extends Schema, M extends MethodName<C, "server"> = MethodName<C, "server">>(
-    method: M,
-    params: ParamsInput<C, "server", M>,
-    options: TypedCallOptions<R>,
-  ): Promise<InferOutput<R>>;
-  call<T>(method: OpenMethodName<C, "server">, params?: Params, options?: CallOptions): Promise<T>;
+    ...args: CallArguments<ParamsInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+  ): Promise<CallResult<C, "server", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;
     const validator = resultValidator(options);
@@ -290,7 +291,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    */
   callNoWait<M extends MethodName<C, "server">>(
     method: M,
-    ...args: MessageArguments<ParamsInput<C, "server", M>>
+    ...args: ParamsArguments<ParamsInput<C, "server", M>>
   ): boolean;
   callNoWait(method: string, params?: unknown): boolean {
     const link = this.#link;
@@ -305,11 +306,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   }
 
   /**
-   * Sends a message and resolves with the reply of the server's handler (undefined replies arrive as null). Rejects as
-   * `call`. On a netconduit server, whose replies carry no id, the next message of type `<type>_response` is taken.
+   * Sends a message and resolves with the reply of the server's handler (undefined replies arrive as null). `T` is what
+   * the caller says of the reply, unchecked. Rejects as `call`. On a netconduit server, whose replies carry no id, the next message of type `<type>_response` is taken.
    */
-  request<R extends Schema>(type: string, data: unknown, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
-  request<T = unknown>(type: string, data?: unknown, options?: CallOptions): Promise<T>;
+  request<T = UnstatedReply<C, "server">>(...args: StatedRequest<C, "server", T, CallOptions>): Promise<NoInfer<T>>;
+  request<M extends MessageType<C, "server">, R extends Schema>(
+    type: M,
+    ...args: MessageWithOptions<MessageInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+  ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;
     const validator = resultValidator(options);
@@ -319,7 +323,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /** The methods the server offers. Rejects as `call`. */
   async discover(options?: CallOptions): Promise<MethodInfo[]> {
-    const answer: unknown = await this.call<unknown>("listall" as never, {}, options);
+    const answer: unknown = await (this as AnyClient).call("listall", {}, options);
     const methods = (answer as { methods?: unknown } | null)?.methods;
     if (!Array.isArray(methods)) {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "The answer to listall has no list of methods");

@@ -2,16 +2,17 @@ import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
 import type {
   CallArguments,
+  CallResult,
   Contract,
   MessageArguments,
   MessageInput,
   MessageType,
+  MessageWithOptions,
   MethodName,
-  OpenMessageType,
-  OpenMethodName,
-  Params,
   ParamsInput,
-  ResultOutput,
+  StatedRequest,
+  StatedResult,
+  UnstatedReply,
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
@@ -176,7 +177,6 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * data), MESSAGE_TOO_LARGE.
    */
   send<T extends MessageType<C, "client">>(type: T, ...args: MessageArguments<MessageInput<C, "client", T>>): boolean;
-  send(type: OpenMessageType<C, "client">, data?: unknown): boolean;
   send(type: string, data?: unknown): boolean {
     return this.#link.sendMessage(type, data);
   }
@@ -187,27 +187,32 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   }
 
   /**
-   * Calls a method that the client registered with `client.rpc`.
+   * Calls a method that the client registered with `client.rpc`. Without a contract, `T` is what the caller says of the
+   * result, unchecked.
    * Rejects with RpcError (the client's answer), TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE,
    * PEER_UNSUPPORTED (a netconduit client never answers).
    */
-  call<M extends MethodName<C, "client">>(
+  call<
+    T extends StatedResult<C, "client"> = StatedResult<C, "client">,
+    M extends MethodName<C, "client"> = MethodName<C, "client">,
+    R extends Schema = never,
+  >(
     method: M,
-    ...args: CallArguments<ParamsInput<C, "client", M>, CallOptions>
-  ): Promise<ResultOutput<C, "client", M>>;
-  call<R extends Schema, M extends MethodName<C, "client"> = MethodName<C, "client">>(
-    method: M,
-    params: ParamsInput<C, "client", M>,
-    options: TypedCallOptions<R>,
-  ): Promise<InferOutput<R>>;
-  call<T>(method: OpenMethodName<C, "client">, params?: Params, options?: CallOptions): Promise<T>;
+    ...args: CallArguments<ParamsInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+  ): Promise<CallResult<C, "client", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.call(method, params, options, resultValidator(options));
   }
 
-  /** Sends a message and resolves with the reply of the client's handler. Rejects as `call`. */
-  request<R extends Schema>(type: string, data: unknown, options: TypedCallOptions<R>): Promise<InferOutput<R>>;
-  request<T = unknown>(type: string, data?: unknown, options?: CallOptions): Promise<T>;
+  /**
+   * Sends a message and resolves with the reply of the client's handler. `T` is what the caller says of the reply,
+   * unchecked. Rejects as `call`.
+   */
+  request<T = UnstatedReply<C, "client">>(...args: StatedRequest<C, "client", T, CallOptions>): Promise<NoInfer<T>>;
+  request<M extends MessageType<C, "client">, R extends Schema>(
+    type: M,
+    ...args: MessageWithOptions<MessageInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+  ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.request(type, data, options, resultValidator(options));
   }

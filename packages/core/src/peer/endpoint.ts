@@ -1,6 +1,14 @@
 import { ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
-import type { Contract, MethodName, OpenMethodName, Params, ParamsOutput, ResultInput, Side } from "../rpc/contract.ts";
+import type {
+  Contract,
+  MethodName,
+  ParamsOutput,
+  ParamsSchema,
+  ResultInput,
+  ResultSchema,
+  Side,
+} from "../rpc/contract.ts";
 import type { MessageHandler } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
@@ -16,8 +24,9 @@ export type Disposer = () => void;
 export interface MethodDefinition<
   P extends Schema | undefined = Schema | undefined,
   R extends Schema | undefined = Schema | undefined,
+  N extends string = string,
 > {
-  readonly name: string;
+  readonly name: N;
   /** What discovery tells of it. Default `""`. */
   readonly description?: string;
   /** Validates the parameters. Default: any map. */
@@ -49,18 +58,23 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
    */
-  rpc<M extends MethodName<C, S>>(
+  rpc<
+    M extends MethodName<C, S>,
+    P extends ParamsSchema<C, S, M> | undefined = undefined,
+    R extends ResultSchema<C, S, M> | undefined = undefined,
+  >(
+    method: M | MethodDefinition<P, R, M>,
+    // Not `P extends Schema`: while the compiler looks at the handler, what is not inferred yet would become `never`.
+    handler: RpcHandler<
+      [P] extends [undefined] ? ParamsOutput<C, S, M> : InferOutput<Extract<P, Schema>>,
+      [R] extends [undefined] ? ResultInput<C, S, M> : InferInput<Extract<R, Schema>>,
+      Face
+    >,
+  ): Disposer;
+  rpc<M extends MethodName<C, S>, P extends ParamsSchema<C, S, M>>(
     name: M,
-    handler: RpcHandler<ParamsOutput<C, S, M>, ResultInput<C, S, M>, Face>,
-  ): Disposer;
-  rpc<P extends Schema>(
-    name: OpenMethodName<C, S>,
     params: P,
-    handler: RpcHandler<InferOutput<P>, unknown, Face>,
-  ): Disposer;
-  rpc<P extends Schema | undefined = undefined, R extends Schema | undefined = undefined>(
-    definition: MethodDefinition<P, R>,
-    handler: RpcHandler<P extends Schema ? InferOutput<P> : Params, R extends Schema ? InferInput<R> : unknown, Face>,
+    handler: RpcHandler<InferOutput<P>, ResultInput<C, S, M>, Face>,
   ): Disposer;
   rpc(
     what: string | MethodDefinition,

@@ -6,7 +6,14 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
-import type { Contract, MessageInput, MessageOutput, MessageType, OpenMessageType } from "../rpc/contract.ts";
+import type {
+  Contract,
+  MessageInput,
+  MessageOutput,
+  MessageSchema,
+  MessageType,
+  MessageWithOptions,
+} from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { ConnectionStateMachine } from "../session/connection-state.ts";
@@ -188,8 +195,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     type: T | readonly T[],
     handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
   ): Disposer;
-  on<M extends Schema>(
-    type: OpenMessageType<C, "server"> | readonly OpenMessageType<C, "server">[],
+  on<T extends MessageType<C, "server">, M extends MessageSchema<C, "server", T>>(
+    type: T | readonly T[],
     schema: M,
     handler: OnHandler<InferOutput<M>, Connection<C, D>>,
   ): Disposer;
@@ -411,10 +418,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   broadcast<T extends MessageType<C, "client">>(
     type: T,
-    data?: MessageInput<C, "client", T>,
-    options?: BroadcastOptions<C, D>,
+    ...args: MessageWithOptions<MessageInput<C, "client", T>, BroadcastOptions<C, D>>
   ): number;
-  broadcast(type: OpenMessageType<C, "client">, data?: unknown, options?: BroadcastOptions<C, D>): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
     const { writer } = this.core;
     writer.message(0, 0, type, data);
