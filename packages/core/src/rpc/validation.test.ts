@@ -266,6 +266,43 @@ describe("a validator of any other library", () => {
   });
 });
 
+describe("what was left out", () => {
+  const left = { data: null, result: null, params: {} } as const;
+  const subjects = ["data", "result", "params"] as const;
+
+  test.each(subjects)("of %s is undefined for a schema that takes that", (subject) => {
+    const needy = v.optional(v.object({ a: v.number() }));
+    expect(new Validator(needy, subject).run(left[subject], "x")).toBeUndefined();
+    const filled = v.optional(v.object({ a: v.number() }), { a: 5 });
+    expect(new Validator(filled, subject).run(left[subject], "x")).toEqual({ a: 5 });
+  });
+
+  test.each(subjects)("of %s is so for an asynchronous schema, too", async (subject) => {
+    const needy = v.objectAsync({ a: v.number() });
+    const optional = v.optionalAsync(needy);
+    expect(await new Validator(optional, subject).run(left[subject], "x")).toBeUndefined();
+    await expect(new Validator(needy, subject).run(left[subject], "x")).rejects.toBeInstanceOf(RpcError);
+  });
+
+  test("stays what it is for a schema that takes it so", () => {
+    expect(new Validator(v.nullish(v.string()), "data").run(null, "x")).toBeNull();
+    expect(new Validator(v.optional(v.object({})), "params").run({}, "x")).toEqual({});
+  });
+
+  test("is reported as what arrived", () => {
+    expect(fields(v.object({ a: v.number() }), {})).toEqual([["a", MISSING_FIELD]]);
+    expect(() => new Validator(v.object({}), "data").run(null, "x")).toThrow(
+      expect.objectContaining({ code: INVALID_TYPE }),
+    );
+  });
+
+  test("is nothing else: null within, null as parameters, or an empty map as data", () => {
+    expect(fields(v.object({ a: v.optional(v.number()) }), { a: null })).toEqual([["a", INVALID_TYPE]]);
+    expect(fields(v.optional(v.object({})), null)).toEqual([["", INVALID_TYPE]]);
+    expect(() => new Validator(v.optional(v.string()), "data").run({}, "x")).toThrow(RpcError);
+  });
+});
+
 describe("fieldErrors", () => {
   test("gives the fields that a schema found wrong", () => {
     const wrong = failure(v.object({ a: v.number(), b: v.object({ c: v.string() }) }), { a: "1", b: {} });

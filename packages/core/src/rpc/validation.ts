@@ -67,6 +67,8 @@ export class Validator<Output = unknown> {
    * The schema's output for `value`: at once when the schema is synchronous, otherwise a promise. `name` is the method
    * or message type, for the error message.
    *
+   * What was left out arrives as null, parameters as an empty map; a schema that refuses that is asked about undefined.
+   *
    * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each field, the first 100 of
    * them; `details.omitted` counts the rest. Its code is the one all fields share, else VALIDATION. What a schema's
    * own callbacks throw passes through unchanged.
@@ -83,9 +85,26 @@ export class Validator<Output = unknown> {
     return this.#finish(await result, value, name);
   }
 
-  #finish(result: SchemaResult<Output>, value: unknown, name: string): Output {
-    if (result.issues) throw validationError(messageFor(this.#subject, name), result.issues, value);
-    return result.value;
+  #finish(result: SchemaResult<Output>, value: unknown, name: string): Output | Promise<Output> {
+    if (!result.issues) return result.value;
+    if (!this.#isNothing(value)) throw this.#error(result.issues, value, name);
+    const { issues } = result;
+    const decide = (second: SchemaResult<Output>): Output => {
+      if (!second.issues) return second.value;
+      throw this.#error(issues, value, name);
+    };
+    const second = this.#standard.validate(undefined);
+    return "then" in second ? second.then(decide) : decide(second);
+  }
+
+  /** Whether it is what the wire has for undefined. */
+  #isNothing(value: unknown): boolean {
+    if (value === null) return this.#subject !== "params";
+    return this.#subject === "params" && typeof value === "object" && Object.keys(value as object).length === 0;
+  }
+
+  #error(issues: readonly SchemaIssue[], value: unknown, name: string): RpcError {
+    return validationError(messageFor(this.#subject, name), issues, value);
   }
 }
 
