@@ -57,6 +57,14 @@ describe("schemas give handlers their types", () => {
     server.rpc({ name: "user", params: addValibot, result: userValibot }, async () => ({ id: "7" }));
   });
 
+  test("of results: a literal stays one, and a tuple", () => {
+    const mood = v.object({ mood: v.picklist(["fine", "bad"]), at: v.tuple([v.string(), v.number()]) });
+    server.rpc({ name: "mood", result: mood }, () => ({ mood: "fine", at: ["home", 1] }));
+    server.rpc({ name: "mood", result: mood, params: addValibot }, async ({ a }) => ({ mood: "bad", at: ["home", a] }));
+    server.rpc({ name: "mood", result: v.picklist(["fine", "bad"]) }, () => "fine");
+    server.rpc({ name: "mood", result: v.literal("fine") }, () => new Promise((resolve) => resolve("fine")));
+  });
+
   test("of no results: a handler may return any promise", () => {
     server.rpc("wait", () => new Promise((resolve) => resolve(null)));
     server.rpc({ name: "wait", params: addValibot }, () => new Promise((resolve) => resolve(null)));
@@ -160,6 +168,7 @@ interface GameContract {
     readonly methods: {
       readonly add: { readonly params: typeof addValibot; readonly result: ReturnType<typeof v.number> };
       readonly user: { readonly params: typeof addZod; readonly result: typeof userValibot };
+      readonly mood: { readonly result: v.PicklistSchema<["fine", "bad"], undefined> };
       readonly ping: Record<never, never>;
     };
     readonly messages: { readonly move: typeof addZod; readonly chat: ReturnType<typeof v.string> };
@@ -182,6 +191,12 @@ describe("a contract", () => {
     });
     typedServer.rpc("user", () => ({ id: "7", name: "Ada" }));
     typedServer.rpc("ping", () => response.ok());
+    typedServer.rpc("mood", () => "fine");
+    typedServer.rpc("mood", async (params) => ("loud" in params ? "bad" : "fine"));
+    typedServer.rpc({ name: "mood" }, () => "fine");
+    typedServer.rpc("mood", addValibot, ({ a }) => (a > 0 ? "fine" : "bad"));
+    // @ts-expect-error: the contract has no such mood
+    typedServer.rpc("mood", () => "so-so");
     // @ts-expect-error: the result is a number
     typedServer.rpc("add", () => "three");
     // @ts-expect-error: the contract has no such method

@@ -38,6 +38,25 @@ export interface MethodDefinition<
 }
 
 type RpcHandler<P, R, Face> = (params: P, context: HandlerContext<Face>) => Awaitable<R | RpcError>;
+/**
+ * The handler of a method with schemas `P` and `R`, else those of the contract. Conditional, because of such a type the
+ * compiler puts in what it has inferred before it looks at a function; of a function type with type parameters in it, it
+ * would take a returned `"fine"` for any string and `[1, 2]` for no tuple.
+ */
+type HandlerOf<
+  C extends Contract,
+  S extends Side,
+  M extends string,
+  P extends Schema | undefined,
+  R extends Schema | undefined,
+  Face,
+> = [M] extends [string]
+  ? RpcHandler<
+      P extends Schema ? InferOutput<P> : ParamsOutput<C, S, M>,
+      R extends Schema ? InferInput<R> : ResultInput<C, S, M>,
+      Face
+    >
+  : never;
 
 /** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
 export abstract class Endpoint<C extends Contract, S extends Side, Face> {
@@ -62,19 +81,11 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
     M extends MethodName<C, S>,
     P extends ParamsSchema<C, S, M> | undefined = undefined,
     R extends ResultSchema<C, S, M> | undefined = undefined,
-  >(
-    method: M | MethodDefinition<P, R, M>,
-    // Not `P extends Schema`: while the compiler looks at the handler, what is not inferred yet would become `never`.
-    handler: RpcHandler<
-      [P] extends [undefined] ? ParamsOutput<C, S, M> : InferOutput<Extract<P, Schema>>,
-      [R] extends [undefined] ? ResultInput<C, S, M> : InferInput<Extract<R, Schema>>,
-      Face
-    >,
-  ): Disposer;
+  >(method: M | MethodDefinition<P, R, M>, handler: HandlerOf<C, S, M, P, R, Face>): Disposer;
   rpc<M extends MethodName<C, S>, P extends ParamsSchema<C, S, M>>(
     name: M,
     params: P,
-    handler: RpcHandler<InferOutput<P>, ResultInput<C, S, M>, Face>,
+    handler: HandlerOf<C, S, M, P, undefined, Face>,
   ): Disposer;
   rpc(
     what: string | MethodDefinition,
