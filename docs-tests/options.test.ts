@@ -55,7 +55,11 @@ const tables: readonly OptionTable[] = [
     heading: "Client options",
     column: "Option",
     prefix: "",
-    names: [...interfaceMembers(`${PEER}/client-options.ts`, "ClientOptions"), ...common],
+    names: [
+      ...interfaceMembers(`${PEER}/client-options.ts`, "ClientOptions"),
+      ...interfaceMembers(`${PEER}/client.ts`, "ClientInit"),
+      ...common,
+    ],
     config: parseClientOptions(client),
     least: client,
     parse: parseClientOptions,

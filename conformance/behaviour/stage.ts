@@ -1,4 +1,5 @@
 import {
+  type ClientInit,
   type ClientOptions,
   type Connection,
   type Contract,
@@ -31,12 +32,12 @@ export class Stage {
   }
 
   /** A server on 127.0.0.1 that is not started. */
-  server(options: Partial<ServerInit<Record<string, unknown>>> = {}, runtime?: Runtime): OpenServer {
+  server(options: Partial<ServerInit> = {}, runtime?: Runtime): OpenServer {
     return this.ownServer(this.serverOptions(options), runtime);
   }
 
   /** A server with a contract or with connection data of its own type. Takes all options. */
-  ownServer<C extends Contract, D extends object>(options: ServerInit<D>, runtime?: Runtime): CoreServer<C, D> {
+  ownServer<C extends Contract, D extends object>(options: ServerInit<C, D>, runtime?: Runtime): CoreServer<C, D> {
     const { Server } = this.subject;
     const server = runtime === undefined ? new Server<C, D>(options) : new CoreServer<C, D>(options, runtime);
     server.onError(() => {});
@@ -49,7 +50,7 @@ export class Stage {
   }
 
   /** A server that runs. */
-  async listen(options: Partial<ServerInit<Record<string, unknown>>> = {}, runtime?: Runtime): Promise<OpenServer> {
+  async listen(options: Partial<ServerInit> = {}, runtime?: Runtime): Promise<OpenServer> {
     const server = this.server(options, runtime);
     await server.start();
     return server;
@@ -61,8 +62,8 @@ export class Stage {
   }
 
   /** A client with a contract. */
-  ownClient<C extends Contract>(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): CoreClient<C> {
-    const all: ClientOptions = {
+  ownClient<C extends Contract>(server: Port, options: Partial<ClientInit<C>> = {}, runtime?: Runtime): CoreClient<C> {
+    const all: ClientInit<C> = {
       password: PASSWORD,
       host: "127.0.0.1",
       port: server.address.port,

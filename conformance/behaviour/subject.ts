@@ -1,4 +1,4 @@
-import type { Client, ClientOptions, Contract, Server, ServerInit } from "@netconduit/core";
+import type { Client, ClientInit, Contract, Server, ServerInit } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 
 /** A runtime package, as the behaviour suites see it. */
@@ -6,9 +6,9 @@ export interface Subject {
   /** For the titles. */
   readonly name: string;
   readonly Server: new <C extends Contract = Contract, D extends object = Record<string, unknown>>(
-    options: ServerInit<D>,
+    options: ServerInit<C, D>,
   ) => Server<C, D>;
-  readonly Client: new <C extends Contract = Contract>(options: ClientOptions) => Client<C>;
+  readonly Client: new <C extends Contract = Contract>(options: ClientInit<C>) => Client<C>;
   /** What `Server` and `Client` are bound to. Tests that need time to pass wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;

@@ -4,6 +4,7 @@ import { describeClosing } from "./closing.suite.ts";
 import { describeCompression } from "./compression.suite.ts";
 import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
+import { describeContract } from "./contract.suite.ts";
 import { describeDrain } from "./drain.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
@@ -35,6 +36,7 @@ export function describeBehaviour(subject: Subject): void {
   describeRpcSchemas(subject);
   describeRpcErrors(subject);
   describeMessages(subject);
+  describeContract(subject);
   describeReplies(subject);
   describeContext(subject);
   describeBroadcast(subject);

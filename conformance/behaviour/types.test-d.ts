@@ -328,6 +328,37 @@ describe("a contract", () => {
     expectTypeOf(typedClient).toExtend<AnyClient>();
   });
 
+  test("is inferred from its value, and the connection data with it", () => {
+    const game = {
+      server: { methods: { add: { params: addValibot, result: v.number() } } },
+      client: { messages: { news: v.string() } },
+    };
+    const byValue = new Server({ password: "secret", contract: game, connectionData: () => ({ score: 0 }) });
+    expectTypeOf(byValue).toEqualTypeOf<Server<typeof game, { score: number }>>();
+    byValue.rpc("add", ({ a }, { client: caller }) => a + caller.data.score);
+    // @ts-expect-error: the contract has no such method
+    byValue.rpc("subtract", () => 1);
+    const caller = new Client({ host: "localhost", port: 8080, password: "secret", contract: game });
+    expectTypeOf(caller).toEqualTypeOf<Client<typeof game>>();
+    expectTypeOf(caller.call("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(new Server({ password: "secret" })).toEqualTypeOf<Server>();
+    expectTypeOf(new Server<typeof game>({ password: "secret", contract: game })).toEqualTypeOf<Server<typeof game>>();
+    // @ts-expect-error: another contract than the one stated
+    new Client<typeof game>({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
+    // @ts-expect-error: a schema is no method
+    new Server({ password: "secret", contract: { server: { methods: { add: 5 } } } });
+  });
+
+  test("may have a name of its own", () => {
+    const definition = { server: { methods: { add: { params: addValibot, result: v.number() } } } };
+    type Definition = typeof definition;
+    interface Game extends Definition {}
+    const game: Game = definition;
+    const named = new Client({ host: "localhost", port: 8080, password: "secret", contract: game });
+    expectTypeOf(named).toEqualTypeOf<Client<Game>>();
+    expectTypeOf(named.call("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+  });
+
   test("goes together with typed connection data", () => {
     const both = new Server<GameContract, { score: number }>({
       password: "secret",

@@ -8,7 +8,7 @@ import { Half, PASSWORD } from "./half.ts";
 /** Logs in as fast as the library allows. */
 const FAST = { scramIterations: 4096 };
 
-export type ServerSettings = Partial<ServerInit<Record<string, unknown>>>;
+export type ServerSettings = Partial<ServerInit>;
 
 /** Where a server listens, as its client half hears it. */
 export interface Place extends Record<string, string | number | null> {

@@ -19,12 +19,10 @@ import {
 import { afterEach, describe, expect, test } from "vitest";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 
-type Data = Record<string, unknown>;
-
 /** What the suite runs on. */
 export interface TransportSubject {
   readonly name: string;
-  server(options: ServerInit<Data>): Server;
+  server(options: ServerInit): Server;
   client(options: ClientOptions): Client;
   readonly capabilities: TransportCapabilities;
 }
@@ -58,7 +56,7 @@ export function describeTransports(subject: TransportSubject): void {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
 
-  async function serve(options: Partial<ServerInit<Data>> = {}): Promise<Server> {
+  async function serve(options: Partial<ServerInit> = {}): Promise<Server> {
     const server = subject.server({ password: "secret", host: "127.0.0.1", port: 0, ...options });
     server.rpc("echo", (params) => params);
     cleanups.push(() => server.stop({ drainMs: 0 }));

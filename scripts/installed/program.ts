@@ -1,6 +1,6 @@
 /**
- * What install.test.ts compiles and runs against installed packages: both directions of a typed contract, a broadcast,
- * an error with its code, and claims about types. Only the import line differs from runtime to runtime.
+ * What install.test.ts compiles and runs against installed packages: both directions of a contract, a broadcast, an
+ * error with its code, and claims about types. Only the import line differs from runtime to runtime.
  */
 import { Client, type ClientOptions, ConduitError, type Contract, errorCodeName, Server } from "@netconduit/node";
 import * as v from "valibot";
@@ -17,17 +17,16 @@ const contract = {
     messages: { said: v.object({ text: v.string() }) },
   },
 } satisfies Contract;
-type Chat = typeof contract;
 
-const server = new Server<Chat>({ password: "secret123", host: "127.0.0.1", port: 0 });
-server.rpc({ name: "add", ...contract.server.methods.add }, ({ a, b }) => a + b);
+const server = new Server({ password: "secret123", host: "127.0.0.1", port: 0, contract });
+server.rpc("add", ({ a, b }) => a + b);
 server.on("say", (_connection, { text }) => {
   server.broadcast("said", { text });
 });
 await server.start();
 
 const options: ClientOptions = { host: "127.0.0.1", port: server.address.port, password: "secret123" };
-const client = new Client<Chat>(options);
+const client = new Client({ ...options, contract });
 client.rpc("mood", () => "fine");
 const heard = new Promise<string>((resolve) => {
   client.on("said", ({ text }) => resolve(text));

@@ -1,7 +1,7 @@
 /** netconduit on Bun. */
 
 import {
-  type ClientOptions,
+  type ClientInit,
   type Contract,
   Client as CoreClient,
   Server as CoreServer,
@@ -18,7 +18,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   D
 > {
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ServerInit<D>) {
+  constructor(options: ServerInit<C, D>) {
     super(options, bunRuntime);
   }
 }
@@ -26,7 +26,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 /** A client on `Bun.connect`. See the core's `Client` for what it does. */
 export class Client<C extends Contract = Contract> extends CoreClient<C> {
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ClientOptions) {
+  constructor(options: ClientInit<C>) {
     super(options, bunRuntime);
   }
 }

@@ -13,7 +13,7 @@ export { ServerAddress } from "./peer/address.ts";
 export type { Rejection } from "./peer/admission.ts";
 export type { AnyClient, AnyConnection, AnyServer } from "./peer/any.ts";
 export { recycle } from "./peer/buffer-pool.ts";
-export { Client, type ClientHealth } from "./peer/client.ts";
+export { Client, type ClientHealth, type ClientInit } from "./peer/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./peer/client-options.ts";
 export {
   type CallOptions,

@@ -48,7 +48,7 @@ class Door {
       allowPasswordHash: true,
       ...options,
     });
-    const core = new EndpointCore<unknown>(runtime, config);
+    const core = new EndpointCore<unknown>(runtime, config, null);
     this.admission = new Admission<unknown>({
       runtime,
       wheel: core.wheel,

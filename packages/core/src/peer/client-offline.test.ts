@@ -1,11 +1,12 @@
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import type { ClientOptions } from "./client-options.ts";
+import type { ClientInit } from "./client.ts";
 
 /** A client that was connected and waits to dial again, for `delayMs`. */
-async function away(options: Partial<ClientOptions> = {}) {
+async function away(options: Partial<ClientInit> = {}) {
   const runtime = fakeRuntime();
   const received: unknown[] = [];
   const { server } = await testServer(runtime, {}, (fresh) => {
@@ -52,6 +53,13 @@ describe("with queueWhileDisconnected: send", () => {
     });
     expect(() => client.send("note", 6)).toThrow(full);
     await expect(client.call("echo", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
+  });
+
+  test("a call's result is checked by the contract, though it was made while away", async () => {
+    const { runtime, client } = await away({ contract: { server: { methods: { echo: { result: v.number() } } } } });
+    const call = outcome(client.call("echo", { n: 1 }));
+    await runtime.advance(1000);
+    expect(call.error).toMatchObject({ message: "Validation error in the result of echo" });
   });
 
   test("a call times out while it waits, and is not sent", async () => {

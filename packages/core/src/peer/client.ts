@@ -35,6 +35,7 @@ import { formatAddress, isPrivate } from "./address.ts";
 import type { AnyClient } from "./any.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "./connection.ts";
+import { agreedResults, parseContract } from "./contract-option.ts";
 import type { DialAbort } from "./dial-abort.ts";
 import { Dialling, endpointOf } from "./dialling.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
@@ -61,6 +62,15 @@ export interface ClientHealth {
   readonly bufferedBytes: number;
 }
 
+/** Options of a client, and its contract. */
+export interface ClientInit<C extends Contract = Contract> extends ClientOptions {
+  /**
+   * What both sides may say, and the schemas that check it: parameters and results of methods registered here, data of
+   * messages handled here, results of calls to the server. Default: nothing is checked but by schemas passed elsewhere.
+   */
+  readonly contract?: C | undefined;
+}
+
 interface Login {
   readonly handshake: ClientHandshake;
   resolve(): void;
@@ -71,7 +81,7 @@ type OnHandler<D, Face> = (data: D, context: HandlerContext<Face>) => Awaitable<
 
 /**
  * A client. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
- * `C` is a contract's type (default: open).
+ * `C` is the contract's type (default: open), which option `contract` gives. A type alone checks nothing that arrives.
  */
 export class Client<C extends Contract = Contract> extends Endpoint<C, "client", Client<C>> {
   /** All options with their defaults filled in. */
@@ -90,9 +100,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   #sessionToken: string | null = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ClientOptions, runtime: Runtime) {
-    const config = parseClientOptions(options);
-    super(new EndpointCore(runtime, config));
+  constructor(options: ClientInit<C>, runtime: Runtime) {
+    const { contract, config } = parseInit(options);
+    super(new EndpointCore(runtime, config, agreedResults(contract?.server)), contract?.client);
     this.config = config;
     this.#runtime = runtime;
     this.#owner = this.core.linkOwner({
@@ -163,7 +173,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /**
    * Handles messages of a type, or of several, from the server. What the handler returns goes back: as the reply to
-   * `connection.request`, or else as a message of type `<type>_response`.
+   * `connection.request`, or else as a message of type `<type>_response`. Data is checked by the schema given here, else
+   * by that of option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends MessageType<C, "client">>(
@@ -494,6 +505,16 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
+}
+
+/** Options without a contract are left as they are, so that those of the last client are recognized. */
+function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | null; config: ClientConfig } {
+  if (typeof options !== "object" || options === null || !("contract" in options)) {
+    return { contract: null, config: parseClientOptions(options) };
+  }
+  const { contract, ...rest } = options;
+  const config = parseClientOptions(rest);
+  return { contract: parseContract(contract), config };
 }
 
 /** One for all clients. */

@@ -18,7 +18,7 @@ function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions[
     password: "secret123",
     reconnect: { jitter: false, ...reconnect },
   });
-  const core = new EndpointCore<unknown>(runtime, config);
+  const core = new EndpointCore<unknown>(runtime, config, null);
   const reported: unknown[] = [];
   core.errorHooks.add((error) => reported.push((error as ConduitError).code));
   const log: unknown[] = [];

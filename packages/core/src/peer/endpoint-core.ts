@@ -5,6 +5,7 @@ import type { Runtime } from "../runtime.ts";
 import type { TimerWheel } from "../session/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { ResultValidators } from "./contract-option.ts";
 import { type Engine, engineOf } from "./engine.ts";
 import { HookList } from "./hooks.ts";
 import type { LinkOwner, LinkSettings } from "./link-owner.ts";
@@ -42,12 +43,16 @@ export class EndpointCore<Face> implements DispatchHost<Face> {
   readonly errorHooks: HookList<[error: Error, context: ErrorContext<Face>]> = new HookList();
   readonly unknownHooks: HookList<[client: Face, type: string, data: unknown]> = new HookList();
   readonly #settings: LinkSettings;
+  readonly #results: ResultValidators | null;
 
+  /** `results` check what calls of the peer's methods resolve with. */
   constructor(
     runtime: Runtime,
     settings: LinkSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
+    results: ResultValidators | null,
   ) {
     this.#settings = settings;
+    this.#results = results;
     this.engine = engineOf(runtime);
     this.exposeErrors = settings.exposeErrors;
     this.dispatcher = new Dispatcher<Face>(this);
@@ -74,6 +79,7 @@ export class EndpointCore<Face> implements DispatchHost<Face> {
       linkClosing,
       linkClosed,
       discovery,
+      results: this.#results,
     };
   }
 

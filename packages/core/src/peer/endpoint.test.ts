@@ -8,7 +8,7 @@ import { FrameType } from "../wire/constants.ts";
 import { Client } from "./client.ts";
 import { Server, type ServerInit } from "./server.ts";
 
-async function connected(options: Partial<ServerInit<Record<string, unknown>>> = {}) {
+async function connected(options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
   const { server, errors } = await testServer(runtime, options);
   const { client, errors: clientErrors } = testClient(runtime);

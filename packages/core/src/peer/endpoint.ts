@@ -8,11 +8,13 @@ import type {
   ResultInput,
   ResultSchema,
   Side,
+  SideContract,
 } from "../rpc/contract.ts";
 import type { MessageHandler } from "../rpc/registry.ts";
-import { type InferInput, type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
+import { type InferInput, type InferOutput, isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
+import { agreedOn } from "./contract-option.ts";
 import type { EndpointCore, ErrorContext } from "./endpoint-core.ts";
 
 /** A value, or a promise of it. */
@@ -62,9 +64,12 @@ type HandlerOf<
 export abstract class Endpoint<C extends Contract, S extends Side, Face> {
   /** The machinery; not for applications. */
   protected readonly core: EndpointCore<Face>;
+  /** This side's part of the contract, if its value was given. */
+  readonly #agreed: SideContract | undefined;
 
-  protected constructor(core: EndpointCore<Face>) {
+  protected constructor(core: EndpointCore<Face>, agreed: SideContract | undefined) {
     this.core = core;
+    this.#agreed = agreed;
   }
 
   /**
@@ -73,6 +78,8 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
    * The handler gets the validated parameters and a context (caller, method, `AbortSignal`, deadline). What it
    * returns, or resolves with, is the result; an `RpcError`, thrown or returned, reaches the caller with its code,
    * message and details; any other error reaches it as INTERNAL and goes to `onError` here.
+   *
+   * Parameters and result are checked by the schemas given here, else by those of option `contract`.
    *
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
@@ -94,8 +101,10 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
   ): Disposer {
     const definition: MethodDefinition = typeof what === "string" ? { name: what } : what;
     const { schema, handler } = splitHandler(definition.name, schemaOrHandler, maybeHandler);
-    const params = schema ?? checkedSchema(definition.params, definition.name);
-    const result = checkedSchema(definition.result, definition.name);
+    const agreed = agreedOn(this.#agreed?.methods, definition.name);
+    const params =
+      schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, definition.name);
+    const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, definition.name);
     return this.core.registry.addMethod({
       info: {
         name: definition.name,
@@ -126,8 +135,11 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
     handler: MessageHandler<Face>,
   ): Disposer {
     const types = typeof type === "string" ? [type] : type;
-    const data = schema === null ? null : new Validator(schema, "data");
-    const disposers = types.map((one) => this.core.registry.addHandler({ type: one, data, ...handler }));
+    const disposers = types.map((one) => {
+      const check = schema ?? checkedSchema(agreedOn(this.#agreed?.messages, one), one);
+      const data = check === null ? null : new Validator(check, "data");
+      return this.core.registry.addHandler({ type: one, data, ...handler });
+    });
     return () => {
       for (const dispose of disposers) dispose();
     };
@@ -151,8 +163,5 @@ export function splitHandler<H extends (...args: never[]) => unknown>(
 function checkedSchema(schema: Schema | undefined, name: string): Schema | null {
   if (schema === undefined) return null;
   if (isSchema(schema)) return schema;
-  throw new ConduitError(
-    ErrorCode.INVALID_CONFIG,
-    `The schema of '${name}' must implement Standard Schema v1 (valibot, zod, arktype, …)`,
-  );
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of '${name}' ${SCHEMA_RULE}`);
 }

@@ -2,6 +2,7 @@ import type { ConduitError } from "../errors.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { ResultValidators } from "./contract-option.ts";
 import type { Engine } from "./engine.ts";
 import type { Link } from "./link.ts";
 
@@ -48,6 +49,8 @@ export interface LinkOwner<Face> {
   handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void>;
   /** The phase timer passed: login, or becoming usable, took too long. */
   phaseTimedOut(link: Link<Face>): void;
+  /** What checks the results of calls that name no schema of their own; null: nothing does. */
+  readonly results: ResultValidators | null;
   /** Discovery asked by an RPC_LIST frame. */
   discovery(): Record<string, unknown>;
   /** A peer's frame could not be used, or went over the rate limit; the connection lives. */

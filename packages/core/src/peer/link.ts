@@ -224,7 +224,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return this.outbox.room();
   }
 
-  /** Calls a method of the peer. Rejects with RpcError, TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, … */
+  /** Calls a method of the peer. `validator` is the caller's own. Rejects with RpcError, TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, … */
   call(
     method: string,
     params: unknown,
@@ -234,7 +234,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return new Promise((resolve, reject) => {
       this.#mustBeOpen();
       this.#calls ??= new OutgoingCalls(this);
-      this.#calls.call(method, params, options, validator, resolve, reject);
+      const { results } = this.owner;
+      const check = validator !== null || results === null ? validator : (results.get(method) ?? null);
+      this.#calls.call(method, params, options, check, resolve, reject);
     });
   }
 

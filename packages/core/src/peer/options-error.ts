@@ -51,7 +51,7 @@ export class OptionProblems {
   addIssues(issues: readonly v.BaseIssue<unknown>[]): void {
     for (const issue of issues) {
       const option = clip((issue.path ?? []).map((item) => String(item.key)).join("."), 100);
-      if (issue.expected === "never") this.#addUnknown(option, issue.input);
+      if (issue.expected === "never") this.addUnknown(option, issue.input);
       else if (option === "") this.#addWhole(issue.input);
       else if (issue.input === undefined) this.#addMissing(option);
       else this.add(option, issue.message, issue.input);
@@ -70,8 +70,9 @@ export class OptionProblems {
     });
   }
 
-  #addUnknown(option: string, value: unknown): void {
-    const nearest = nearestName(option, this.#known);
+  /** Notes that there is no such option. `known` are those that it might stand for. */
+  addUnknown(option: string, value: unknown, known: readonly string[] = this.#known): void {
+    const nearest = nearestName(option, known);
     const hint = nearest === null ? "" : `; did you mean ${nearest}?`;
     // the kind only: a misspelt `password` holds one
     this.#problems.set(option, {

@@ -8,13 +8,13 @@ import type { Connection } from "./connection.ts";
 import { Server, type ServerInit, type SlowConsumer } from "./server.ts";
 
 /** A server that has not been started. */
-function idle(options: Partial<ServerInit<Record<string, unknown>>> = {}) {
+function idle(options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
   const server = new Server({ password: PASSWORD, host: "test", scramIterations: 4096, ...options }, runtime);
   return { runtime, server };
 }
 
-async function withClients(count: number, options: Partial<ServerInit<Record<string, unknown>>> = {}) {
+async function withClients(count: number, options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
   const bench = await testServer(runtime, options);
   const peers: RawPeer[] = [];

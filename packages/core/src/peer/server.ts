@@ -22,6 +22,7 @@ import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
 import { Connection, type Session } from "./connection.ts";
+import { agreedResults, parseContract } from "./contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
@@ -64,8 +65,14 @@ export interface ServerStats {
   readonly rejected: number;
 }
 
-/** Options of a server, and what makes the `data` of its connections. */
-export interface ServerInit<D extends object> extends ServerOptions {
+/** Options of a server, its contract, and what makes the `data` of its connections. */
+export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
+  extends ServerOptions {
+  /**
+   * What both sides may say, and the schemas that check it: parameters and results of methods registered here, data of
+   * messages handled here, results of calls to clients. Default: nothing is checked but by schemas passed elsewhere.
+   */
+  readonly contract?: C | undefined;
   /** Makes the first value of `connection.data`, and gives it its type. Default: an empty object. */
   readonly connectionData?: (() => D) | undefined;
 }
@@ -81,7 +88,8 @@ type OnHandler<D, Face> = (client: Face, data: D, context: HandlerContext<Face>)
 /**
  * A server. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
  *
- * `C` is a contract's type (default: open), `D` the type of `connection.data`.
+ * `C` is the contract's type (default: open), `D` the type of `connection.data`; options `contract` and `connectionData`
+ * give both. A type alone checks nothing that arrives.
  */
 export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends Endpoint<
   C,
@@ -118,13 +126,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #loggedIn = 0;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ServerInit<D>, runtime: Runtime) {
-    const { connectionData, ...rest } = options ?? {};
+  constructor(options: ServerInit<C, D>, runtime: Runtime) {
+    const { connectionData, contract: given, ...rest } = options ?? {};
     const config = parseServerOptions(rest);
+    const contract = parseContract(given);
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
-    super(new EndpointCore(runtime, config));
+    super(new EndpointCore(runtime, config, agreedResults(contract?.client)), contract?.server);
     this.config = config;
     this.#runtime = runtime;
     this.#owner = this.core.linkOwner({
@@ -188,7 +197,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Handles messages of a type, or of several. What the handler returns goes back to the sender: as the reply to
-   * `client.request`, or else as a message of type `<type>_response`.
+   * `client.request`, or else as a message of type `<type>_response`. Data is checked by the schema given here, else by
+   * that of option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends MessageType<C, "server">>(

@@ -1,14 +1,16 @@
 /**
  * Types that describe what two peers say to each other. A contract is one value: methods and messages of both
  * directions with their schemas. `Server` and `Client` are generic over its type; the default describes nothing and
- * accepts everything.
+ * accepts everything. Given as option `contract`, the value's schemas also check what arrives.
  */
 
 import type { InferInput, InferOutput, Schema } from "./schema.ts";
 
 /** One RPC method: schemas of its parameters and its result. */
 export interface MethodContract {
+  /** Default: any map. */
   readonly params?: Schema;
+  /** Checked where it is sent and where it arrives, so the schema must accept what it yields. Default: anything. */
   readonly result?: Schema;
 }
 

@@ -35,6 +35,9 @@ export type InferInput<S extends Schema> = NonNullable<S["~standard"]["types"]>[
 /** What a schema yields after validation, defaults and transformations: the type a handler gets. */
 export type InferOutput<S extends Schema> = NonNullable<S["~standard"]["types"]>["output"];
 
+/** What is said of a schema that is none. */
+export const SCHEMA_RULE = "must implement Standard Schema v1 (valibot, zod, arktype, …)";
+
 /** Whether `x` is a Standard Schema v1. Some libraries' schemas are functions. Never throws. */
 export function isSchema(x: unknown): x is Schema {
   if (x === null || (typeof x !== "object" && typeof x !== "function")) return false;

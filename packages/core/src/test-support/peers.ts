@@ -1,7 +1,6 @@
 /** A server and clients on one fake runtime, with options that suit tests. */
 import { ConduitError } from "../errors.ts";
-import { Client } from "../peer/client.ts";
-import type { ClientOptions } from "../peer/client-options.ts";
+import { Client, type ClientInit } from "../peer/client.ts";
 import type { ErrorContext } from "../peer/endpoint-core.ts";
 import { Server, type ServerInit } from "../peer/server.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
@@ -28,7 +27,7 @@ export interface TestServer {
 /** A server on this runtime, running. */
 export async function testServer(
   runtime: FakeRuntime,
-  options: Partial<ServerInit<Record<string, unknown>>> = {},
+  options: Partial<ServerInit> = {},
   prepare?: (server: Server) => void,
 ): Promise<TestServer> {
   const all = { password: PASSWORD, host: "test", port: 8080, scramIterations: FEW_ITERATIONS, ...options };
@@ -46,7 +45,7 @@ export interface TestClient {
 }
 
 /** A client of the server at port 8080; not connected. */
-export function testClient(runtime: FakeRuntime, options: Partial<ClientOptions> = {}): TestClient {
+export function testClient(runtime: FakeRuntime, options: Partial<ClientInit> = {}): TestClient {
   const client = new Client({ host: "test", port: 8080, password: PASSWORD, ...options }, runtime);
   const errors: SeenError[] = [];
   client.onError((error, context) => errors.push(seen(error, context)));

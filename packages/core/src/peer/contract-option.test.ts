@@ -1,0 +1,96 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { agreedOn, agreedResults, parseContract } from "./contract-option.ts";
+
+const text = v.string();
+
+function refusal(contract: unknown): ConduitError {
+  try {
+    parseContract(contract as never);
+  } catch (error) {
+    if (error instanceof ConduitError) return error;
+    throw error;
+  }
+  throw new Error("The contract was accepted");
+}
+
+describe("parseContract", () => {
+  test.each([
+    ["nothing on either side", {}],
+    ["sides with nothing in them", { server: {}, client: { methods: {}, messages: {} } }],
+    ["parts that are undefined", { server: undefined, client: { methods: undefined } }],
+    [
+      "methods with all, some and no schemas",
+      { server: { methods: { a: { params: z.object({}), result: text }, b: {} } } },
+    ],
+    ["a schema that is undefined", { server: { methods: { a: { params: undefined } } } }],
+    ["messages", { client: { messages: { a: text, constructor: z.string() } } }],
+  ])("accepts %s, and gives it back", (_what, contract) => {
+    expect(parseContract(contract as never)).toBe(contract);
+  });
+
+  test("takes undefined for none", () => {
+    expect(parseContract(undefined)).toBeNull();
+  });
+
+  test.each([
+    [null, "Invalid option contract: must be an object, got null"],
+    [[], "Invalid option contract: must be an object, got an array"],
+    [{ sever: {} }, "Unknown option contract.sever; did you mean contract.server?"],
+    [{ server: 5 }, "Invalid option contract.server: must be an object, got 5"],
+    [{ server: { method: {} } }, "Unknown option contract.server.method; did you mean contract.server.methods?"],
+    [{ client: { messages: "a" } }, 'Invalid option contract.client.messages: must be an object, got "a"'],
+    [
+      { client: { methods: { a: text } } },
+      "Invalid option contract.client.methods.a: must be an object of params and result, no schema itself, got an object",
+    ],
+    [
+      { client: { methods: { a: { param: text } } } },
+      "Unknown option contract.client.methods.a.param; did you mean contract.client.methods.a.params?",
+    ],
+    [
+      { server: { methods: { a: { result: "string" } } } },
+      'Invalid option contract.server.methods.a.result: must implement Standard Schema v1 (valibot, zod, arktype, …), got "string"',
+    ],
+    [
+      { server: { messages: { a: { params: text } } } },
+      "Invalid option contract.server.messages.a: must implement Standard Schema v1 (valibot, zod, arktype, …), got an object",
+    ],
+    [
+      { server: { messages: { a: undefined } } },
+      "Invalid option contract.server.messages.a: must implement Standard Schema v1 (valibot, zod, arktype, …), got undefined",
+    ],
+  ])("refuses %o and says why", (contract, message) => {
+    expect(refusal(contract)).toMatchObject({ code: ErrorCode.INVALID_CONFIG, message });
+  });
+
+  test("names all that is wrong at once", () => {
+    const { message, details } = refusal({ server: { messages: { a: 1, b: 2 } }, clients: {} });
+    expect(message).toMatch(/^3 problems in the contract:\n- /);
+    expect(details?.["problems"]).toHaveLength(3);
+  });
+});
+
+describe("agreedResults", () => {
+  test("has a validator for each result with a schema", () => {
+    const results = agreedResults({ methods: { a: { result: text }, b: { params: text } } });
+    expect([...(results?.keys() ?? [])]).toEqual(["a"]);
+    expect(results?.get("a")?.run("x", "a")).toBe("x");
+    expect(() => results?.get("a")?.run(5, "a")).toThrow("Validation error in the result of a");
+  });
+
+  test.each([[undefined], [{}], [{ methods: { a: {} } }]])("is null where nothing is promised: %o", (side) => {
+    expect(agreedResults(side)).toBeNull();
+  });
+});
+
+describe("agreedOn", () => {
+  test("knows the names that are listed, and none that objects inherit", () => {
+    expect(agreedOn({ a: text }, "a")).toBe(text);
+    expect(agreedOn({ a: text }, "b")).toBeUndefined();
+    expect(agreedOn({ a: text }, "toString")).toBeUndefined();
+    expect(agreedOn(undefined, "a")).toBeUndefined();
+  });
+});
