@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -186,15 +187,73 @@ describe("a login that fails", () => {
     expect(errors).toEqual([]);
   });
 
-  test("because the other side hangs up says that it did", async () => {
+  test.each([
+    [
+      "TLS, in plain text",
+      {},
+      Uint8Array.of(0x15, 3, 1, 0, 2, 2, 70),
+      ErrorCode.TLS_NOT_TLS,
+      "speaks TLS and this client does",
+    ],
+    [
+      "TLS within TLS",
+      { tls: true },
+      Uint8Array.of(0x15, 3, 1, 0, 2, 2, 70),
+      ErrorCode.NOT_NETCONDUIT,
+      "does not speak",
+    ],
+    [
+      "HTTP",
+      {},
+      new TextEncoder().encode("HTTP/1.1 400 Bad"),
+      ErrorCode.NOT_NETCONDUIT,
+      "is an HTTP server and does not speak",
+    ],
+  ])("because the other side speaks %s says so, and where", async (_what, options, bytes, code, words) => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, options);
+    const connecting = outcome(client.connect());
+    (await raw.accept()).sendBytes(bytes);
+    await runtime.settle();
+    expect(connecting.error).toMatchObject({ code, cause: { code: ErrorCode.BAD_MAGIC } });
+    expect(connecting.error?.message).toContain(words);
+    expect(connecting.error?.message).toContain(`${client.config.host}:${client.config.port}`);
+  });
+
+  test.each([
+    ["closes", ErrorCode.CONNECTION_CLOSED, (stream: ByteStream): void => void stream.close()],
+    ["resets", ErrorCode.CONNECTION_RESET, (stream: ByteStream): void => stream.destroy(new Error("reset"))],
+  ])("because the other side %s the connection without a word says so, and asks about TLS", async (what, code, end) => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const failure = async (options: Record<string, unknown>): Promise<string | undefined> => {
+      const connecting = outcome(testClient(runtime, options).client.connect());
+      end((await raw.accept()).stream);
+      await runtime.settle();
+      expect(connecting.error).toMatchObject({ code });
+      return connecting.error?.message;
+    };
+    const done = what.replace("closes", "closed").replace("resets", "reset");
+    expect(await failure({})).toMatch(
+      new RegExp(`${done} the connection during the login; .* TLS \\(option tls\\)\\?$`),
+    );
+    expect(await failure({ tls: true })).toMatch(/during the login; is it a netconduit server\?$/);
+  });
+
+  test("because the other side hangs up in the middle of it asks nothing: that is a netconduit server", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
     const connecting = outcome(client.connect());
-    void (await raw.accept()).stream.close();
+    const peer = await raw.accept();
+    const request = await peer.next(FrameType.AUTH_REQUEST);
+    const nonce = String(request.payload?.["scram"]).split("r=")[1];
+    peer.sendBytes(peer.encode(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }));
+    await peer.next(FrameType.AUTH_RESPONSE);
+    void peer.stream.close();
     await runtime.settle();
-    expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
-    expect(connecting.error?.message).toMatch(/closed the connection during the login/);
+    expect(connecting.error?.message).toMatch(/closed the connection during the login$/);
   });
 
   test("has the code of the refusal also when FIN comes right behind it, while an answer is worked on", async () => {

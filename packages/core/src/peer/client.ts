@@ -43,6 +43,7 @@ import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
+import { closedDuringLogin, notNetconduit } from "./login-failure.ts";
 import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
 import { checkTimeout } from "./outgoing-calls.ts";
 
@@ -221,8 +222,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * Connects and logs in. Resolves once the connection is usable and the `onConnect` hooks are done; at once if it is
    * already. While the client reconnects by itself, this tries again at once.
    * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, SERVER_FULL,
-   * RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED, NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes;
-   * whatever a credentials callback throws.
+   * SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED,
+   * CONNECTION_CLOSED and CONNECTION_RESET (the server hung up), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the
+   * other TLS codes; whatever a credentials callback throws.
    */
   connect(): Promise<void> {
     return this.isConnected ? Promise.resolve() : this.#dialling.connect();
@@ -449,14 +451,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   #frameRefused(link: Link<Client<C>>, error: ConduitError): void {
     const login = this.#login;
-    if (login !== null) login.reject(notNetconduit(error));
+    if (login !== null) login.reject(notNetconduit(error, this.config));
     else this.core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.face);
   }
 
   #linkClosed(link: Link<Client<C>>, reason: CloseReason): void {
     if (this.#link === link) this.#link = null;
     if (this.#login !== null) {
-      this.#login.reject(closedDuringLogin(reason));
+      this.#login.reject(closedDuringLogin(reason, link.bytesReceived === 0, this.config));
       return;
     }
     if (!link.isAuthenticated) return;
@@ -522,21 +524,4 @@ const ignore = (): void => undefined;
 
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
-}
-
-function notNetconduit(error: ConduitError): ConduitError {
-  const framing =
-    error.code === ErrorCode.BAD_MAGIC ||
-    error.code === ErrorCode.UNSUPPORTED_VERSION ||
-    error.code === ErrorCode.UNKNOWN_FRAME_TYPE;
-  if (!framing) return error;
-  const message = `The other side does not speak netconduit's protocol (${error.message})`;
-  return new ConduitError(ErrorCode.NOT_NETCONDUIT, message, { cause: error });
-}
-
-function closedDuringLogin(reason: CloseReason): ConduitError {
-  if (reason.code !== ErrorCode.CONNECTION_CLOSED) return notNetconduit(new ConduitError(reason.code, reason.message));
-  const message =
-    "The other side closed the connection during the login; is it a netconduit server, and is TLS set alike?";
-  return new ConduitError(ErrorCode.CONNECTION_CLOSED, message);
 }

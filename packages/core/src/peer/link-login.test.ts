@@ -55,6 +55,22 @@ describe("before login", () => {
     expect(server.stats).toMatchObject({ accepted: 1, loggedIn: 0, rejected: 1 });
   });
 
+  test.each([
+    [
+      "TLS",
+      Uint8Array.of(0x16, 3, 1, 2, 0),
+      "begins like a TLS handshake: the client uses TLS and this server does not",
+    ],
+    ["HTTP", new TextEncoder().encode("POST / HTTP/1.1\r\n"), "begins like HTTP"],
+  ])("what begins like %s is told to be that, to both hooks", async (_protocol, bytes, words) => {
+    const { runtime, port, errors, rejections } = await bench();
+    (await rawDial(runtime, port)).sendBytes(bytes);
+    await runtime.settle();
+    const message = expect.stringContaining(words);
+    expect(errors).toMatchObject([{ code: ErrorCode.BAD_MAGIC, message }]);
+    expect(rejections).toMatchObject([{ code: ErrorCode.BAD_MAGIC, message }]);
+  });
+
   test("a frame over 16 KiB is refused on its header", async () => {
     const { runtime, port, errors } = await bench();
     const peer = await rawDial(runtime, port);

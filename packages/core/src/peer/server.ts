@@ -28,6 +28,7 @@ import { EndpointCore } from "./endpoint-core.ts";
 import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
+import { strangerError } from "./login-failure.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { sleep, withDeadline } from "./time.ts";
 
@@ -546,7 +547,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
   }
 
-  #frameRefused(link: Link<Connection<C, D>>, error: ConduitError): void {
+  #frameRefused(link: Link<Connection<C, D>>, refusal: ConduitError): void {
+    const error = link.isAuthenticated ? refusal : strangerError(refusal);
     const client = this.#links.get(link);
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);

@@ -197,10 +197,13 @@ describe("FrameDecoder", () => {
     expect(() => decoder.next()).toThrow("it starts with 47 (hex) instead of 434e4454");
   });
 
-  test("says which bytes stand in place of the magic number", () => {
+  test.each([
+    ["and which protocol's they are", "GET / HTTP/1.1\r\n", { received: "47455420", protocol: "HTTP" }],
+    ["and no more, where that is not known", "220 mail", { received: "32323020" }],
+  ])("says which bytes stand in place of the magic number, %s", (_what, sent, details) => {
     const decoder = new FrameDecoder(MIB);
-    decoder.push(Buffer.from("GET / HTTP/1.1\r\n"));
-    expect(() => decoder.next()).toThrow(expect.objectContaining({ details: { received: "47455420" } }));
+    decoder.push(Buffer.from(sent));
+    expect(() => decoder.next()).toThrow(expect.objectContaining({ details }));
   });
 
   test("refuses a payload over the limit on its header alone, with both numbers", () => {

@@ -14,6 +14,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+import { foreignProtocol } from "./foreign-protocol.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -300,7 +301,8 @@ export class FrameDecoder {
     let received = "";
     for (let i = 0; i < count; i++) received += (bytes[at + i] as number).toString(16).padStart(2, "0");
     const problem = `it starts with ${received} (hex) instead of ${MAGIC.toString(16)}`;
-    return this.fail(ErrorCode.BAD_MAGIC, problem, { received });
+    const protocol = foreignProtocol(bytes, at, count);
+    return this.fail(ErrorCode.BAD_MAGIC, problem, protocol === null ? { received } : { received, protocol });
   }
 
   /** Remembers the failure and lets go of all bytes. */
