@@ -121,6 +121,13 @@ export function describeTlsClient(subject: AdapterSubject): void {
       });
     }
 
+    test("a server that resets the connection on the handshake: TLS_NOT_TLS", async () => {
+      const port = await bareServer((socket) => socket.once("data", () => socket.resetAndDestroy()));
+      const error = (await refusal(subject, port, { ca })) as Error;
+      expect(error).toMatchObject({ code: ErrorCode.TLS_NOT_TLS });
+      expect(error.message).toContain("does it speak TLS");
+    });
+
     test("a server whose answer is an alert over the protocol's version: TLS_ERROR", async () => {
       const port = await bareServer((socket) => socket.once("data", () => socket.end(PROTOCOL_VERSION_ALERT)));
       expect(await refusal(subject, port, { ca })).toMatchObject({ code: ErrorCode.TLS_ERROR });

@@ -4,7 +4,7 @@ export type { Acceptor } from "./adapter/acceptor.ts";
 export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adapter/addresses.ts";
 export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
 export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
-export { ACCESS_DENIED, TLS_CUT_OFF } from "./adapter/error-codes.ts";
+export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./adapter/error-codes.ts";
 export { keepingLargeMemory } from "./adapter/large-memory.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
 export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";

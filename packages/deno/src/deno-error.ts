@@ -1,4 +1,4 @@
-import { ACCESS_DENIED, messageOf, SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
+import { ACCESS_DENIED, CA_AS_SERVER, messageOf, SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
 
 /**
  * For errors without a code: their class, the words they begin with or contain, and the name the core knows them by.
@@ -17,6 +17,7 @@ const names: readonly (readonly [name: string | null, words: RegExp, code: strin
     "ERR_TLS_CERT_ALTNAME_INVALID",
   ],
   [null, /^invalid peer certificate: .*(?:expired|not valid yet|NotValidYet|not yet valid)/i, "CERT_HAS_EXPIRED"],
+  [null, /^invalid peer certificate: .*CaUsedAsEndEntity/, CA_AS_SERVER],
   [null, /^invalid peer certificate/, "CERT_UNTRUSTED"],
   // The first bytes are no TLS record.
   [

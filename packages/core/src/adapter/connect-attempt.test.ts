@@ -66,11 +66,13 @@ describe("ConnectAttempt", () => {
   });
 
   test("fails when the socket is gone, with or without a reason, and discards it", async () => {
-    for (const [cause, code] of [
-      [undefined, ErrorCode.CONNECTION_ERROR],
-      [coded("ECONNRESET"), ErrorCode.CONNECTION_RESET],
+    for (const [tls, cause, code] of [
+      [plain, undefined, ErrorCode.CONNECTION_ERROR],
+      [plain, coded("ECONNRESET"), ErrorCode.CONNECTION_RESET],
+      [secure, undefined, ErrorCode.TLS_NOT_TLS],
+      [secure, coded("ECONNRESET"), ErrorCode.TLS_NOT_TLS],
     ] as const) {
-      const { attempt, socket } = attempting(secure);
+      const { attempt, socket } = attempting(tls);
       const failure = rejection(attempt.start());
       attempt.opened(socket);
       attempt.gone(cause);
@@ -88,6 +90,18 @@ describe("ConnectAttempt", () => {
     const failure = rejection(attempt.start());
     attempt.failed(coded("?"), { name: "CERT_HAS_EXPIRED" });
     expect(await failure).toMatchObject({ code: ErrorCode.TLS_EXPIRED });
+  });
+
+  test("an untrusted certificate is told by whether there was a CA to trust", async () => {
+    for (const [material, words] of [
+      [{}, "give the certificate, or its CA, as tls.ca"],
+      [{ ca: "PEM" }, "neither the one given as tls.ca nor signed by it"],
+    ] as const) {
+      const { attempt } = attempting({ ...secure, material });
+      const failure = rejection(attempt.start());
+      attempt.failed(coded("CERT_UNTRUSTED"));
+      expect((await failure).message).toContain(words);
+    }
   });
 
   test("a peer that is gone when its socket is ready is CONNECTION_RESET, and the socket is discarded", async () => {

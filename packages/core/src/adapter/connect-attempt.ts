@@ -2,6 +2,7 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError } from "../errors.ts";
 import type { ConnectTarget } from "../runtime.ts";
 import { endpointName } from "./addresses.ts";
+import { TLS_CUT_OFF } from "./error-codes.ts";
 import { abortError } from "./socket-errors.ts";
 import type { FailureFacts, SocketOwner } from "./socket-owner.ts";
 import type { Sockets } from "./sockets.ts";
@@ -92,13 +93,17 @@ export class ConnectAttempt<S> implements SocketOwner {
   /** The socket failed; with TLS, its handshake did. */
   failed(cause: unknown, facts?: FailureFacts): void {
     const { errors } = this.#sockets;
+    const hasCa = this.tls?.material.ca !== undefined;
     this.#fail(
-      this.tls === null ? errors.connect(cause, this.#where) : errors.clientHandshake(cause, this.#where, facts),
+      this.tls === null
+        ? errors.connect(cause, this.#where)
+        : errors.clientHandshake(cause, this.#where, { ...facts, hasCa }),
     );
   }
 
-  gone(cause: unknown = new Error("the socket was closed")): void {
-    this.#fail(this.#sockets.errors.connect(cause, this.#where));
+  gone(cause?: unknown): void {
+    const isCutOff = cause === undefined && this.tls !== null;
+    this.failed(cause ?? new Error("the socket was closed"), isCutOff ? { name: TLS_CUT_OFF } : undefined);
   }
 
   async #open(): Promise<void> {

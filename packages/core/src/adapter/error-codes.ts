@@ -14,6 +14,8 @@ import type { Role } from "./addresses.ts";
  * name for it in common.
  */
 export const TLS_CUT_OFF = "ERR_TLS_CUT_OFF";
+/** In place of a certificate's code: a server presents the certificate of a CA, and the runtime takes none for a server's. */
+export const CA_AS_SERVER = "ERR_TLS_CA_AS_SERVER";
 /** A TLS handshake was not finished in time. Node's name. */
 export const TLS_HANDSHAKE_TIMEOUT = "ERR_TLS_HANDSHAKE_TIMEOUT";
 /** The runtime was not permitted to do it. Node's name. */
@@ -23,7 +25,7 @@ const { TLS_ERROR, TLS_UNTRUSTED, TLS_WRONG_NAME, TLS_EXPIRED, TLS_NOT_TLS, TLS_
   ErrorCode;
 
 /** Of an established connection. */
-const streamCodes: ReadonlyMap<string, number> = new Map([
+export const streamCodes: ReadonlyMap<string, number> = new Map([
   ["ECONNRESET", ErrorCode.CONNECTION_RESET],
   ["ECONNABORTED", ErrorCode.CONNECTION_RESET],
   ["EPIPE", ErrorCode.CONNECTION_CLOSED],
@@ -37,7 +39,7 @@ const streamCodes: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Of an attempt to connect; those above count as well. */
-const connectCodes: ReadonlyMap<string, number> = new Map([
+export const connectCodes: ReadonlyMap<string, number> = new Map([
   ["ECONNREFUSED", ErrorCode.CONNECTION_REFUSED],
   ["ENOENT", ErrorCode.CONNECTION_REFUSED],
   ["ENOTSOCK", ErrorCode.CONNECTION_REFUSED],
@@ -84,6 +86,7 @@ const verifyCodes: ReadonlyMap<string, number> = new Map([
   ["INVALID_CA", TLS_UNTRUSTED],
   ["INVALID_PURPOSE", TLS_UNTRUSTED],
   ["PATH_LENGTH_EXCEEDED", TLS_UNTRUSTED],
+  [CA_AS_SERVER, TLS_UNTRUSTED],
 ]);
 
 /** The peer's first bytes are no TLS record. */

@@ -61,6 +61,9 @@ describe("SocketErrors", () => {
     ["ERR_TLS_CUT_OFF", { answered: true }, ErrorCode.TLS_ERROR],
     ["ECONNREFUSED", {}, ErrorCode.CONNECTION_REFUSED],
     ["ECONNRESET", { name: "ERR_TLS_CUT_OFF" }, ErrorCode.TLS_NOT_TLS],
+    ["ECONNRESET", {}, ErrorCode.TLS_NOT_TLS],
+    ["ECONNRESET", { answered: true }, ErrorCode.CONNECTION_RESET],
+    ["ERR_TLS_CA_AS_SERVER", {}, ErrorCode.TLS_UNTRUSTED],
   ] as const)("clientHandshake with %s, %o", ([name, facts, code]) => {
     expect(errors.clientHandshake(coded(name), "db:1", facts)).toMatchObject({ code });
   });
@@ -79,11 +82,41 @@ describe("SocketErrors", () => {
     expect(errors.serverHandshake(coded(name), "10.0.0.1:9")).toMatchObject({ code });
   });
 
+  test.for([
+    ["ECONNRESET", {}, "the server reset the connection; does it speak TLS (option tls)?"],
+    ["ERR_TLS_CUT_OFF", {}, "the server closed the connection; does it speak TLS (option tls)?"],
+    ["CERT_UNTRUSTED", {}, "give the certificate, or its CA, as tls.ca"],
+    ["CERT_UNTRUSTED", { hasCa: true }, "is neither the one given as tls.ca nor signed by it"],
+    ["ERR_TLS_CA_AS_SERVER", { hasCa: true }, "make it with basicConstraints=CA:FALSE"],
+  ] as const)("clientHandshake with %s, %o, says what to do", ([name, facts, words]) => {
+    expect(errors.clientHandshake(coded(name), "db:1", facts).message).toContain(words);
+  });
+
   test("what has nothing to do with TLS has no TLS code", () => {
     expect(tlsErrorCode("ECONNRESET", "client")).toBeNull();
   });
 
   test("an error of several addresses says what each of them said", () => {
     expect(messageOf(new AggregateError([new Error("one"), "two"]))).toBe("one; two");
+  });
+
+  test.for([
+    [
+      "407D2E1B317F0000:error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:../deps/openssl/x.c:77:\n",
+      "wrong version number",
+    ],
+    [
+      "407D2E1B317F0000:error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:../x.c:918:SSL alert number 48\n",
+      "tlsv1 alert unknown ca",
+    ],
+    ["error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER", "WRONG_VERSION_NUMBER"],
+    ["one\n  two\n", "one two"],
+    [
+      "unable to verify the first certificate; if the root CA is installed locally, try running Node.js with --use-system-ca",
+      "unable to verify the first certificate",
+    ],
+    ["an error: of 3 parts: no more", "an error: of 3 parts: no more"],
+  ] as const)("of what OpenSSL and Node say, the reason is kept, in one line: %s", ([said, kept]) => {
+    expect(messageOf(new Error(said))).toBe(kept);
   });
 });

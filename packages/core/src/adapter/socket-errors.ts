@@ -2,6 +2,7 @@ import type { Address } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { addressName, type Role } from "./addresses.ts";
 import {
+  CA_AS_SERVER,
   connectErrorCode,
   listenErrorCode,
   streamErrorCode,
@@ -49,23 +50,28 @@ export class SocketErrors {
 
   /**
    * Why a client's TLS handshake with `where` failed: a TLS code, or what {@link connect} says of it.
-   * @param facts `answered`: the server has sent something. `name`: what to take for the cause's `codeOf`.
+   * @param facts `answered`: the server has sent something, as far as the runtime tells. `name`: what to take for the
+   * cause's `codeOf`. `hasCa`: the client was given a CA.
    */
   clientHandshake(
     cause: unknown,
     where: string,
-    facts: { readonly answered?: boolean; readonly name?: string } = {},
+    facts: { readonly answered?: boolean; readonly name?: string; readonly hasCa?: boolean } = {},
   ): ConduitError {
-    const { answered = false, name = this.codeOf(cause) } = facts;
+    const { answered = false, name = this.codeOf(cause), hasCa = false } = facts;
     const failed = `TLS handshake with ${where} failed`;
-    if (name === TLS_CUT_OFF) {
-      return answered
-        ? new ConduitError(TLS_ERROR, `${failed}: the server closed the connection`, { cause })
-        : new ConduitError(TLS_NOT_TLS, `${failed}: the server closed the connection; is it serving TLS?`, { cause });
+    const isReset = name === "ECONNRESET" || name === "ECONNABORTED" || name === "EPIPE";
+    if (!answered && (isReset || name === TLS_CUT_OFF)) {
+      const ended = isReset ? "reset" : "closed";
+      const message = `${failed}: the server ${ended} the connection; does it speak TLS (option tls)?`;
+      return new ConduitError(TLS_NOT_TLS, message, { cause });
     }
+    if (name === TLS_CUT_OFF)
+      return new ConduitError(TLS_ERROR, `${failed}: the server closed the connection`, { cause });
     const code = tlsErrorCode(name, "client");
     if (code === null) return this.connect(cause, where);
-    return new ConduitError(code, `${failed}: ${clientReason(code)} (${messageOf(cause)})`, { cause });
+    const reason = name === CA_AS_SERVER ? CA_AS_SERVER_REASON : clientReason(code, hasCa);
+    return new ConduitError(code, `${failed}: ${reason} (${messageOf(cause)})`, { cause });
   }
 
   /** Why the TLS handshake of the client at `where` failed: CONNECT_TIMEOUT, CONNECTION_RESET, TLS codes. */
@@ -123,10 +129,23 @@ export function abortError(signal: AbortSignal, where: string): ConduitError {
   return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
 }
 
-/** What an error says. An AggregateError (several addresses, all refused) has no message of its own; its parts do. */
+/** `error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:../deps/…/tlsany_meth.c:77:` */
+const OPENSSL_LINE = /(?:\b[0-9A-F]+:)?\berror:[0-9A-Fa-f]+:[^:\n]*:[^:\n]*:([^:\n]*)(?::[^\n]*)?/g;
+/** Node's, for whoever can choose its flags. Here a certificate is named. */
+const NODE_ADVICE = /; if the root CA is installed locally.*/;
+
+/**
+ * What an error says, in one line. An AggregateError (several addresses, all refused) has no message of its own; its
+ * parts do. Of OpenSSL's lines the reason is kept.
+ */
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError) return cause.errors.map(messageOf).join("; ");
-  return cause instanceof Error ? cause.message : String(cause);
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return text
+    .replace(OPENSSL_LINE, "$1")
+    .replace(NODE_ADVICE, "")
+    .replace(/\s*\n\s*/g, " ")
+    .trim();
 }
 
 function streamReason(code: number, name: string, where: string): string {
@@ -143,16 +162,22 @@ function streamReason(code: number, name: string, where: string): string {
   }
 }
 
-function clientReason(code: number): string {
+const CA_AS_SERVER_REASON =
+  "the server's certificate is one of a CA (CA:TRUE), which this runtime takes for no server's; " +
+  "make it with basicConstraints=CA:FALSE";
+
+function clientReason(code: number, hasCa: boolean): string {
   switch (code) {
     case TLS_UNTRUSTED:
-      return "the server's certificate is not signed by a trusted CA";
+      return hasCa
+        ? "the server's certificate is neither the one given as tls.ca nor signed by it"
+        : "the server's certificate is not signed by a trusted CA; give the certificate, or its CA, as tls.ca";
     case TLS_WRONG_NAME:
       return "the server's certificate is for another name";
     case TLS_EXPIRED:
       return "the server's certificate has expired or is not yet valid";
     case TLS_NOT_TLS:
-      return "the server does not speak TLS";
+      return "the server does not speak TLS (option tls)";
     case TLS_CLIENT_CERTIFICATE_REQUIRED:
       return "the server demands a client certificate that it accepts";
     default:

@@ -30,7 +30,7 @@ const USERNAME = "netconduit";
 const frameTypes: ReadonlySet<number> = new Set(Object.values(FrameType));
 
 /** Codes of AUTH_FAILURE that become the error's code; any other becomes AUTH_FAILED. */
-const failureCodes: ReadonlySet<unknown> = new Set([
+export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.AUTH_FAILED,
   ErrorCode.SERVER_FULL,
   ErrorCode.AUTH_TIMEOUT,
