@@ -156,6 +156,13 @@ export function errorCodeName(code: number): string {
   return names.get(code) ?? String(code);
 }
 
+/** What all errors of a class have unless one has its own; as it is not theirs, it is not printed. */
+function inherit(prototype: Error, values: Readonly<Record<string, unknown>>): void {
+  for (const [key, value] of Object.entries(values)) {
+    Object.defineProperty(prototype, key, { value, writable: true, configurable: true });
+  }
+}
+
 /** Options of the error classes: machine-readable facts for whoever catches it, and the local cause. */
 export interface ConduitErrorOptions {
   /** Facts about the error; string keys, MessagePack-encodable when the error is to travel. */
@@ -170,16 +177,25 @@ export interface ConduitErrorOptions {
  * Every error this library raises on its own account. Branch on `code`; the message is for people.
  */
 export class ConduitError extends Error {
-  override readonly name: string = "ConduitError";
+  static {
+    inherit(ConduitError.prototype, { name: "ConduitError", details: undefined });
+  }
+
+  /**
+   * The class with the code's name, `"ConduitError [TIMEOUT]"`: Deno prints no more than this and the message of an
+   * error that nobody catches.
+   */
+  declare readonly name: string;
   /** Stable numeric code, see {@link ErrorCode}. */
   readonly code: number;
   /** Machine-readable facts, or `undefined`. */
-  readonly details: Readonly<Record<string, unknown>> | undefined;
+  declare readonly details: Readonly<Record<string, unknown>> | undefined;
 
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = `${this.name} [${errorCodeName(code)}]`;
     this.code = code;
-    this.details = options.details;
+    if (options.details !== undefined) this.details = options.details;
   }
 
   /** The code's name, for logs; the number as text for a code this library does not define. */
@@ -194,13 +210,16 @@ export class ConduitError extends Error {
  * as `INTERNAL` with a generic message.
  */
 export class RpcError extends ConduitError {
-  override readonly name: string = "RpcError";
+  static {
+    inherit(RpcError.prototype, { name: "RpcError", method: undefined });
+  }
+
   /** On the calling side: the method or message type whose answer this is. */
-  readonly method: string | undefined;
+  declare readonly method: string | undefined;
 
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
     super(code, message, options);
-    this.method = options.method;
+    if (options.method !== undefined) this.method = options.method;
   }
 }
 

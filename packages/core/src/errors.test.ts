@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { ConduitError, ErrorCode, RpcError } from "./errors.ts";
+
+describe.each([
+  ["ConduitError", ConduitError],
+  ["RpcError", RpcError],
+] as const)("%s", (className, errorClass) => {
+  test("has its class and the name of its code as its name, and in the first line of its stack", () => {
+    const error = new errorClass(ErrorCode.TIMEOUT, "too late");
+    expect(error.name).toBe(`${className} [TIMEOUT]`);
+    expect(String(error)).toBe(`${className} [TIMEOUT]: too late`);
+    expect(error.stack?.split("\n")[0]).toBe(`${className} [TIMEOUT]: too late`);
+    expect(error.codeName).toBe("TIMEOUT");
+  });
+
+  test("has the number in its name where the code is none of the library's", () => {
+    expect(new errorClass(402, "pay first").name).toBe(`${className} [402]`);
+  });
+
+  test("has no properties of its own that it was not given, so that none is printed as undefined", () => {
+    expect(Object.keys(new errorClass(1000, "bare")).sort()).toEqual(["code", "name"]);
+    const { details, cause } = new errorClass(1000, "bare");
+    expect([details, cause]).toEqual([undefined, undefined]);
+    const full = new errorClass(1000, "full", { details: { a: 1 }, cause: "why" });
+    expect(Object.keys(full).sort()).toEqual(["code", "details", "name"]);
+    expect([full.details, full.cause]).toEqual([{ a: 1 }, "why"]);
+  });
+
+  test("equals another that says the same, and no other", () => {
+    expect(new errorClass(1000, "one")).toEqual(new errorClass(1000, "one"));
+    expect(new errorClass(1000, "one")).not.toEqual(new errorClass(1001, "one"));
+    expect(new errorClass(1000, "one")).toMatchObject({ code: 1000, message: "one", details: undefined });
+  });
+
+  test("can be cloned, which leaves an Error with its message", () => {
+    const clone = structuredClone(new errorClass(1000, "one", { details: { a: 1 } }));
+    expect(clone).toBeInstanceOf(Error);
+    expect(clone.message).toBe("one");
+  });
+});
+
+test("an RpcError knows the method that it answers, or has none", () => {
+  expect(new RpcError(1000, "one", { method: "add" }).method).toBe("add");
+  expect(new RpcError(1000, "one").method).toBeUndefined();
+});
+
+test("a class of an application's that has a name of its own keeps it", () => {
+  class Own extends RpcError {
+    override readonly name: string = "Own";
+  }
+  expect([new Own(1000, "mine").name, new Own(1000, "mine").codeName]).toEqual(["Own", "UNKNOWN"]);
+});
