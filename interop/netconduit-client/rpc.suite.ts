@@ -67,7 +67,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
         const { client } = await scene.logIn(server);
         await expect(scene.driver.run("call", { client, method: "add", params: { a: "two" } })).rejects.toMatchObject({
           type: "RPCError",
-          message: "Validation error in add",
+          message: 'Validation error in add: a: Invalid type: Expected number but received "two" (and 1 more)',
           code: ErrorCode.VALIDATION,
           details: {
             errors: [

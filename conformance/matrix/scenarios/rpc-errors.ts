@@ -69,7 +69,8 @@ export const rpcErrors: readonly Scenario[] = [
     async client(half) {
       const client = await half.join();
       const failure = await failureOf(client.call("create", { age: -1, address: { street: 5 } }));
-      assert.deepEqual([failure.code, failure.message], [ErrorCode.VALIDATION, "Validation error in create"]);
+      assert.equal(failure.code, ErrorCode.VALIDATION);
+      assert.match(failure.message, /^Validation error in create: \S+: .* \(and 2 more\)$/);
       const fields = fieldErrors(failure);
       assert.deepEqual(fields.map(({ field, code }) => [field, code]).sort(), [
         ["address.street", ErrorCode.INVALID_TYPE],
@@ -128,14 +129,14 @@ export const rpcErrors: readonly Scenario[] = [
       server.rpc({ name: "user", result: v.object({ id: v.number() }) }, () => ({ id: "one" }) as never);
       server.rpc("when", () => "today");
       await half.open(server);
-      assert.equal(await errors.next(), "rpc user: Validation error in the result of user");
+      assert.match(await errors.next(), /^rpc user: Validation error in the result of user: id: /);
     },
     async client(half) {
       const client = await half.join();
       const broken = await failureOf(client.call("user"));
       assert.deepEqual([broken.code, broken.details], [ErrorCode.INTERNAL, undefined]);
       const unfit = await failureOf(client.call("when", {}, { result: v.number() }));
-      assert.equal(unfit.code, ErrorCode.INVALID_TYPE);
+      assert.equal(unfit.code, ErrorCode.INVALID_RESULT);
     },
   },
   {

@@ -28,6 +28,8 @@ export const ErrorCode = {
   INVALID_TYPE: 2002,
   /** A value cannot be carried by MessagePack; the message names its path. */
   UNSERIALIZABLE: 2010,
+  /** What a method returned does not fit the `result` schema, the caller's or that of the method itself. */
+  INVALID_RESULT: 2011,
 
   // 3xxx: authentication and authorisation
   /** Authentication required. */

@@ -165,9 +165,11 @@ describe("a call", () => {
     }
     await peer.received();
     expect(calls[0]?.value).toEqual({ n: 10 });
+    expect(calls[1]?.error).not.toBeInstanceOf(RpcError);
     expect(calls[1]?.error).toMatchObject({
-      code: ErrorCode.INVALID_TYPE,
-      message: "Validation error in the result of m",
+      code: ErrorCode.INVALID_RESULT,
+      message: 'Validation error in the result of m: n: Invalid type: Expected number but received "one"',
+      details: { errors: [{ field: "n", code: ErrorCode.INVALID_TYPE }] },
     });
   });
 
@@ -183,7 +185,7 @@ describe("a call", () => {
       peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
     }
     await peer.received();
-    expect([calls[0]?.error?.code, calls[1]?.value]).toEqual([ErrorCode.VALIDATION, 2]);
+    expect([calls[0]?.error?.code, calls[1]?.value]).toEqual([ErrorCode.INVALID_RESULT, 2]);
   });
 
   test.each([

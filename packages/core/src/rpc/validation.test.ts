@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { error } from "./error-helpers.ts";
 import type { Schema, SchemaIssue } from "./schema.ts";
 import { type FieldError, fieldErrors, Validator } from "./validation.ts";
@@ -153,7 +153,7 @@ describe.each(libraries)("a validator of a $name schema", ({ user, strict, async
   test("rejects with the same error when the schema is asynchronous", async () => {
     await expect(new Validator(asynchronous, "params").run({ a: -1 }, "add")).rejects.toMatchObject({
       code: VALIDATION,
-      message: "Validation error in add",
+      message: "Validation error in add: a: must be positive",
       details: { errors: [{ field: "a", message: "must be positive" }] },
     });
   });
@@ -177,8 +177,42 @@ describe("the message of a validation error", () => {
     ["result", "Validation error in the result of add"],
   ] as const)("says where %s came from", (subject, message) => {
     const validator = new Validator(v.number(), subject);
-    expect(() => validator.run("x", "add")).toThrow(message);
+    expect(() => validator.run("x", "add")).toThrow(`${message}: Invalid type: Expected number but received "x"`);
   });
+
+  const message = (schema: Schema, value: unknown): string => failure(schema, value).message;
+
+  test("names the first field and its problem, and how many there are besides", () => {
+    const pair = v.object({ a: v.number(), b: v.number() });
+    const first = 'Validation error in add: a: Invalid type: Expected number but received "1"';
+    expect(message(pair, { a: "1", b: 2 })).toBe(first);
+    expect(message(pair, { a: "1" })).toBe(`${first} (and 1 more)`);
+    const list = Array.from({ length: 150 }, () => "1");
+    expect(message(v.array(v.number()), list)).toMatch(/^Validation error in add: 0: .* \(and 149 more\)$/);
+  });
+
+  test("is bounded, whatever the fields are called and the schema says", () => {
+    const path = Array.from({ length: 128 }, (_, index) => `${index}`.repeat(100));
+    expect(message(failing({ message: "no ".repeat(1000), path }), {}).length).toBeLessThan(350);
+  });
+
+  test("says no more where the issues are none", () => {
+    const schema = { "~standard": { version: 1, vendor: "test", validate: () => ({ issues: [] }) } };
+    expect(message(schema as unknown as Schema, 1)).toBe("Validation error in add");
+  });
+});
+
+test("a result that does not fit is INVALID_RESULT: not what the other side calls wrong, and its fields can be read", () => {
+  let thrown: unknown;
+  try {
+    void new Validator(v.object({ n: v.number() }), "result").run({}, "add");
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(ConduitError);
+  expect(thrown).not.toBeInstanceOf(RpcError);
+  expect(thrown).toMatchObject({ code: ErrorCode.INVALID_RESULT });
+  expect(fieldErrors(thrown)).toMatchObject([{ field: "n", code: ErrorCode.MISSING_FIELD }]);
 });
 
 describe("a validator of any other library", () => {

@@ -1,4 +1,4 @@
-import { ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "./describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
@@ -28,7 +28,7 @@ const VALIDATION_CODES: ReadonlySet<number> = new Set([
  * given. Empty for any other error. What a peer sent is checked: entries of another shape are left out.
  */
 export function fieldErrors(error: unknown): readonly FieldError[] {
-  if (!(error instanceof RpcError)) return [];
+  if (!(error instanceof ConduitError)) return [];
   const list: unknown = error.details?.["errors"];
   if (Array.isArray(list)) return list.filter(isFieldError);
   const field: unknown = error.details?.["field"];
@@ -70,8 +70,9 @@ export class Validator<Output = unknown> {
    * What was left out arrives as null, parameters as an empty map; a schema that refuses that is asked about undefined.
    *
    * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each field, the first 100 of
-   * them; `details.omitted` counts the rest. Its code is the one all fields share, else VALIDATION. What a schema's
-   * own callbacks throw passes through unchanged.
+   * them; `details.omitted` counts the rest. Its code is the one all fields share, else VALIDATION. For a result it is a
+   * ConduitError with INVALID_RESULT, as that is not the fault of whoever asked. What a schema's own callbacks throw
+   * passes through unchanged.
    */
   run(value: unknown, name: string): Output | Promise<Output> {
     const result = this.#standard.validate(value);
@@ -103,8 +104,8 @@ export class Validator<Output = unknown> {
     return this.#subject === "params" && typeof value === "object" && Object.keys(value as object).length === 0;
   }
 
-  #error(issues: readonly SchemaIssue[], value: unknown, name: string): RpcError {
-    return validationError(messageFor(this.#subject, name), issues, value);
+  #error(issues: readonly SchemaIssue[], value: unknown, name: string): ConduitError {
+    return validationError(this.#subject, name, issues, value);
   }
 }
 
@@ -113,15 +114,32 @@ function messageFor(subject: ValidationSubject, name: string): string {
   return subject === "data" ? `Validation error in message ${name}` : `Validation error in the result of ${name}`;
 }
 
-function validationError(message: string, issues: readonly SchemaIssue[], value: unknown): RpcError {
+/** The first field and its problem. The others are in the details. */
+function firstProblem(errors: readonly FieldError[], omitted: number): string {
+  const first = errors[0];
+  if (first === undefined) return "";
+  const field = first.field === "" ? "" : `${clip(first.field, MAX_KEY_CHARS)}: `;
+  const more = errors.length - 1 + omitted;
+  return `: ${field}${first.message}${more === 0 ? "" : ` (and ${more} more)`}`;
+}
+
+function validationError(
+  subject: ValidationSubject,
+  name: string,
+  issues: readonly SchemaIssue[],
+  value: unknown,
+): ConduitError {
   const errors: FieldError[] = [];
   const count = Array.isArray(issues) ? issues.length : 0;
   let listed = 0;
   while (listed < count && errors.length < MAX_FIELD_ERRORS) appendFieldErrors(errors, issues[listed++], value);
   const omitted = count - listed;
+  const message = messageFor(subject, name) + firstProblem(errors, omitted);
+  const details = omitted === 0 ? { errors } : { errors, omitted };
+  if (subject === "result") return new ConduitError(ErrorCode.INVALID_RESULT, message, { details });
   const first = errors[0]?.code ?? ErrorCode.VALIDATION;
   const code = omitted === 0 && errors.every((error) => error.code === first) ? first : ErrorCode.VALIDATION;
-  return new RpcError(code, message, { details: omitted === 0 ? { errors } : { errors, omitted } });
+  return new RpcError(code, message, { details });
 }
 
 /** The fields that valibot and zod add to an issue, none of which can be relied on. */
