@@ -43,7 +43,13 @@ export function describeClosing(subject: Subject): void {
         const first = connection.close("first");
         await Promise.all([first, connection.close("second"), server.stop()]);
         expect(left.all).toEqual([
-          { code: ErrorCode.CONNECTION_CLOSED, message: "first", byPeer: false, reconnect: false },
+          {
+            code: ErrorCode.CONNECTION_CLOSED,
+            codeName: "CONNECTION_CLOSED",
+            message: "first",
+            byPeer: false,
+            reconnect: false,
+          },
         ]);
         await connection.close("third");
         expect(left.all).toHaveLength(1);
@@ -61,6 +67,7 @@ export function describeClosing(subject: Subject): void {
         await connection.close("Kicked for spam");
         expect(await left.next()).toEqual({
           code: ErrorCode.CONNECTION_CLOSED,
+          codeName: "CONNECTION_CLOSED",
           message: "Kicked for spam",
           byPeer: true,
           reconnect: false,
@@ -116,7 +123,13 @@ export function describeClosing(subject: Subject): void {
         peer.write(frame(Type.CLOSE, { reason: "going home", code: 1234 }));
         expect((await peer.next()).type).toBe(Type.CLOSE_ACK);
         expect(await peer.over).toBe("end");
-        expect(await left.next()).toEqual({ code: 1234, message: "going home", byPeer: true, reconnect: true });
+        expect(await left.next()).toEqual({
+          code: 1234,
+          codeName: "1234",
+          message: "going home",
+          byPeer: true,
+          reconnect: true,
+        });
       }),
     );
 

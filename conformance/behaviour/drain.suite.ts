@@ -271,6 +271,7 @@ export function describeDrain(subject: Subject): void {
         await server.stop();
         expect(await left.next()).toEqual({
           code: ErrorCode.SERVER_STOPPING,
+          codeName: "SERVER_STOPPING",
           message: "The server is stopping",
           byPeer: true,
           reconnect: true,

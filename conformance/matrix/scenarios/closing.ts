@@ -46,7 +46,13 @@ export const closing: readonly Scenario[] = [
       client.on("last", (data) => log.add(data));
       client.onDisconnect((_client, reason) => log.add(reason));
       await client.connect();
-      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Kicked for spam", byPeer: true, reconnect: false };
+      const reason = {
+        code: ErrorCode.CONNECTION_CLOSED,
+        codeName: "CONNECTION_CLOSED",
+        message: "Kicked for spam",
+        byPeer: true,
+        reconnect: false,
+      };
       assert.deepEqual(await log.count(2), ["words", reason]);
       assert.equal(client.state, "closed");
       half.tell("told");

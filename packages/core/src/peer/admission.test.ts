@@ -280,6 +280,7 @@ describe("the number of logins at the same time", () => {
       {
         remoteAddress: `${SOMEWHERE}:50000`,
         code: ErrorCode.SERVER_FULL,
+        codeName: "SERVER_FULL",
         message: "2 newer logins are under way",
       },
     ]);

@@ -3,7 +3,7 @@
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
@@ -20,6 +20,8 @@ export interface Rejection {
   readonly remoteAddress: string;
   /** `AUTH_FAILED`, `SERVER_FULL`, `AUTH_TIMEOUT`, `PASSWORD_HASH_REFUSED`, `SERVER_STOPPING`, … */
   readonly code: number;
+  /** The code's name, for logs. */
+  readonly codeName: string;
   readonly message: string;
 }
 
@@ -150,7 +152,8 @@ export class Admission<Face> {
   /** Counts and reports that whoever is at the other end of `stream` was not let in. */
   rejected(stream: ByteStream, code: number, message: string): void {
     this.#rejections += 1;
-    this.#owner.rejected({ remoteAddress: formatAddress(stream.remote), code, message });
+    const remoteAddress = formatAddress(stream.remote);
+    this.#owner.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
   #dropOldest(): void {

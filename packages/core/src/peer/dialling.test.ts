@@ -6,7 +6,13 @@ import { type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { Dialling } from "./dialling.ts";
 import { EndpointCore } from "./endpoint-core.ts";
 
-const LOST = { code: ErrorCode.CONNECTION_CLOSED, message: "lost", byPeer: false, reconnect: true };
+const LOST = {
+  code: ErrorCode.CONNECTION_CLOSED,
+  codeName: "CONNECTION_CLOSED",
+  message: "lost",
+  byPeer: false,
+  reconnect: true,
+};
 const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "nobody there");
 
 /** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */

@@ -31,7 +31,13 @@ describe("close by this side", () => {
     ]);
     expect([closing.state, peer.ended, runtime.now()]).toEqual(["resolved", null, 0]);
     expect(reasons).toEqual([
-      { code: ErrorCode.CONNECTION_CLOSED, message: "Maintenance", byPeer: false, reconnect: true },
+      {
+        code: ErrorCode.CONNECTION_CLOSED,
+        codeName: "CONNECTION_CLOSED",
+        message: "Maintenance",
+        byPeer: false,
+        reconnect: true,
+      },
     ]);
   });
 
@@ -157,7 +163,7 @@ describe("close by the peer", () => {
     const [ack, ...rest] = await peer.received();
     expect([ack, rest]).toMatchObject([{ type: FrameType.CLOSE_ACK, hi: 1, lo: 2 }, []]);
     expect(peer.ended).toBeNull();
-    expect(reasons).toEqual([{ code: 1234, message: "Going home", byPeer: true, reconnect: false }]);
+    expect(reasons).toEqual([{ code: 1234, codeName: "1234", message: "Going home", byPeer: true, reconnect: false }]);
   });
 
   test.each([
@@ -168,7 +174,13 @@ describe("close by the peer", () => {
     peer.send(FrameType.CLOSE, payload);
     await runtime.settle();
     expect(reasons).toEqual([
-      { code: ErrorCode.CONNECTION_CLOSED, message: "Closed by the peer", byPeer: true, reconnect: true },
+      {
+        code: ErrorCode.CONNECTION_CLOSED,
+        codeName: "CONNECTION_CLOSED",
+        message: "Closed by the peer",
+        byPeer: true,
+        reconnect: true,
+      },
     ]);
   });
 

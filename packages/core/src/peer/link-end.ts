@@ -1,6 +1,6 @@
 /** How a link ends: what is said about it in both directions, and why it was. */
 
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { Link } from "./link.ts";
@@ -13,6 +13,10 @@ export interface CloseRequest {
   readonly message: string;
   readonly reconnect: boolean;
   readonly byPeer?: boolean;
+}
+
+export function closeReason({ code, message, reconnect, byPeer = false }: CloseRequest): CloseReason {
+  return { code, codeName: errorCodeName(code), message, byPeer, reconnect };
 }
 
 /** Tells the peer why the connection ends, if it understands that. */
@@ -59,8 +63,9 @@ export function errorOf(reason: CloseReason): ConduitError {
 /** Why a stream ended that nobody here closed. */
 export function reasonOf(error: Error | null): CloseReason {
   if (error === null) {
-    return { code: ErrorCode.CONNECTION_CLOSED, message: "Closed by the peer", byPeer: true, reconnect: true };
+    const message = "Closed by the peer";
+    return closeReason({ code: ErrorCode.CONNECTION_CLOSED, message, byPeer: true, reconnect: true });
   }
   const code = error instanceof ConduitError ? error.code : ErrorCode.CONNECTION_ERROR;
-  return { code, message: error.message, byPeer: false, reconnect: true };
+  return closeReason({ code, message: error.message, reconnect: true });
 }

@@ -10,6 +10,8 @@ import type { Link } from "./link.ts";
 export interface CloseReason {
   /** An `ErrorCode`; CONNECTION_CLOSED when nothing went wrong. */
   readonly code: number;
+  /** The code's name, for logs; the number as text for one that this library does not define. */
+  readonly codeName: string;
   readonly message: string;
   /** True if the peer's CLOSE said so, false if this side ended it or the stream broke. */
   readonly byPeer: boolean;

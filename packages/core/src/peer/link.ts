@@ -30,7 +30,7 @@ import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Engine } from "./engine.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
 import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
-import { breakOff, type CloseRequest, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
+import { breakOff, type CloseRequest, closeReason, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { HeartbeatTimer, PhaseTimer } from "./link-timers.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
@@ -275,7 +275,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.#resolveClosed = resolve;
         });
     if (this.isOver || this.#closeReason !== null) return this.#closed;
-    const reason: CloseReason = { byPeer: false, ...request };
+    const reason = closeReason(request);
     this.#closeReason = reason;
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
@@ -295,7 +295,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Ends the connection now: both directions are discarded. */
   destroy(error: ConduitError, reconnect = true): void {
     if (this.isOver) return;
-    this.#closeReason ??= { code: error.code, message: error.message, byPeer: false, reconnect };
+    this.#closeReason ??= closeReason({ code: error.code, message: error.message, reconnect });
     this.stream.destroy(error);
     // The slot is free and the calls are rejected now, whenever the stream gets round to saying so.
     this.closed(error);
