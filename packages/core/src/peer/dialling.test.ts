@@ -26,7 +26,11 @@ function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions[
   });
   const core = new EndpointCore<unknown>(runtime, config, null);
   const reported: unknown[] = [];
-  core.errorHooks.add((error) => reported.push((error as ConduitError).code));
+  const errors: Error[] = [];
+  core.errorHooks.add((error) => {
+    reported.push((error as ConduitError).code);
+    errors.push(error);
+  });
   const log: unknown[] = [];
   const subject = new Dialling(core, config, {
     async open(abort) {
@@ -39,7 +43,7 @@ function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions[
       log.push(again ? "opened again" : "opened");
     },
   });
-  return { runtime, subject, log, reported };
+  return { runtime, subject, log, reported, errors };
 }
 
 const never = (): Promise<void> => new Promise(() => undefined);
@@ -104,6 +108,23 @@ describe("Dialling", () => {
     const attempt = ["open", ["failed", CONNECTION_REFUSED, false]];
     expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, true]]);
     expect([subject.attempts, subject.isReturning(null)]).toEqual([2, false]);
+  });
+
+  test.for([
+    ["the last attempt", [failing], "Gave up reconnecting to db:7 after 1 attempt: nobody there", refused()],
+    [
+      "connections that were lost at once",
+      [],
+      "Gave up reconnecting to db:7 after 1 attempt: lost",
+      { code: LOST.code },
+    ],
+  ] as const)("giving up names the place, the number of attempts and why: %s", async ([, opens, message, cause]) => {
+    const { runtime, subject, errors } = dialling([...opens], { attempts: 1, delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect(errors.find(({ message }) => message.startsWith("Gave up"))).toMatchObject({ message, cause });
   });
 
   test("a wrong password is not tried again", async () => {

@@ -8,6 +8,7 @@ import type { Runtime } from "../runtime.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialAbort } from "./dial-abort.ts";
 import type { EndpointCore } from "./endpoint-core.ts";
+import { errorOf } from "./link-end.ts";
 import type { CloseReason } from "./link-owner.ts";
 
 /** What {@link Dialling} asks of its client. */
@@ -104,7 +105,7 @@ export class Dialling<Face> {
     if (series === null) return;
     // A connection that ends soon after its login counts as one more failed attempt of the same series.
     if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
-    void done.then(() => this.#reconnect(series));
+    void done.then(() => this.#reconnect(series, reason));
   }
 
   /**
@@ -158,9 +159,10 @@ export class Dialling<Face> {
     await this.#owner.opened(again);
   }
 
-  async #reconnect(series: Series): Promise<void> {
+  /** @param lost why the connection was lost */
+  async #reconnect(series: Series, lost: CloseReason): Promise<void> {
     const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.#config.reconnect;
-    let lastError: unknown;
+    let lastError: unknown = null;
     while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
       const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
       // Full jitter: clients that lost the same server spread evenly over the whole delay.
@@ -182,8 +184,11 @@ export class Dialling<Face> {
     }
     if (series.cancelled) return;
     if (this.#series === series) this.#series = null;
-    const message = `Gave up reconnecting after ${this.#attempts} attempts`;
-    const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause: lastError });
+    // Without a failed dial, connections came up and were lost at once, over and over.
+    const cause = lastError ?? errorOf(lost);
+    const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
+    const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${asError(cause).message}`;
+    const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause });
     this.#owner.failed(error, true);
     this.#core.report(error, { stage: "reconnect" });
   }
