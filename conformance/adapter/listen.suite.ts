@@ -154,9 +154,19 @@ export function describeListen(subject: AdapterSubject): void {
       expect(existsSync(path)).toBe(true);
     });
 
-    test("a directory that does not exist is ADDRESS_UNAVAILABLE", async () => {
-      const path = join(await socketPath(), "deeper", "server.sock");
-      expect(await listenFailure(subject, { path })).toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
+    test("a directory that does not exist is ADDRESS_UNAVAILABLE, and the message says that it does not", async () => {
+      const folder = join(await socketPath(), "deeper");
+      const error = await listenFailure(subject, { path: join(folder, "server.sock") });
+      expect(error).toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
+      expect(error.message).toContain(`there is no folder ${folder}`);
+    });
+
+    test("a path that is too long for a socket is INVALID_CONFIG, on both ends", async () => {
+      const path = `${await socketPath()}${"x".repeat(100)}`;
+      for (const error of [await listenFailure(subject, { path }), await attempt(subject, target({ path }))]) {
+        expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+        expect((error as Error).message).toMatch(/the path has \d+ bytes, that of a Unix socket at most 107/);
+      }
     });
   });
 }

@@ -96,7 +96,7 @@ export class ConnectAttempt<S> implements SocketOwner {
     const hasCa = this.tls?.material.ca !== undefined;
     this.#fail(
       this.tls === null
-        ? errors.connect(cause, this.#where)
+        ? errors.connect(cause, this.#where, this.target.path)
         : errors.clientHandshake(cause, this.#where, { ...facts, hasCa }),
     );
   }
@@ -115,7 +115,9 @@ export class ConnectAttempt<S> implements SocketOwner {
     // The bare code: an adapter may have names like these for the failure of a handshake.
     const code: unknown = (cause as { code?: unknown } | null)?.code;
     const isMaterial = this.tls !== null && typeof code === "string" && MATERIAL_CODE.test(code);
-    return isMaterial ? unusableMaterialError(cause) : this.#sockets.errors.connect(cause, this.#where);
+    return isMaterial
+      ? unusableMaterialError(cause)
+      : this.#sockets.errors.connect(cause, this.#where, this.target.path);
   }
 
   #fail(error: Error): void {

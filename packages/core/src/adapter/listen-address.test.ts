@@ -107,7 +107,23 @@ describe("bindUnixSocket", () => {
 
   test("a failure other than a file in the way is reported at once", async () => {
     const files = {} as UnixSocketFiles;
-    const bound = bindUnixSocket("/x.sock", () => Promise.reject(coded("ENOENT")), files, errors);
+    const bound = bindUnixSocket("/x.sock", () => Promise.reject(coded("EIO")), files, errors);
     await expect(bound).rejects.toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
+  });
+
+  test.for([
+    ["EACCES", false, "/run/app/x.sock", "there is no folder /run/app"],
+    ["EACCES", true, "/run/app/x.sock", ": EACCES"],
+    ["EACCES", undefined, "/run/app/x.sock", ": EACCES"],
+    ["ENOENT", false, "/x.sock", "there is no folder /"],
+    ["ENOENT", true, "/x.sock", ": ENOENT"],
+    ["ENOENT", undefined, "x.sock", "there is no folder ."],
+  ] as const)("%s, and whether the folder exists is %s: of %s it says %s", async ([code, exists, path, words]) => {
+    const files = { exists: exists === undefined ? undefined : async () => exists } as unknown as UnixSocketFiles;
+    const bound = bindUnixSocket(path, () => Promise.reject(coded(code)), files, errors);
+    await expect(bound).rejects.toMatchObject({
+      code: ErrorCode.ADDRESS_UNAVAILABLE,
+      message: expect.stringMatching(new RegExp(`^Cannot listen on ${path}: .*${words.replace(": ", "")}$`)),
+    });
   });
 });

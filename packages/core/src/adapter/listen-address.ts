@@ -36,6 +36,8 @@ export interface UnixSocketFiles {
   /** Connects and hangs up. Rejects with the runtime's error when nobody answers. */
   knock(path: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Whether there is something at the path. Only where it can be asked without a permission of its own. */
+  exists?(path: string): Promise<boolean>;
 }
 
 /**
@@ -52,18 +54,39 @@ export async function bindUnixSocket<T>(
   try {
     return await bind();
   } catch (cause) {
-    if (errors.codeOf(cause) !== "EADDRINUSE") throw explained(cause, path, errors);
+    if (errors.codeOf(cause) !== "EADDRINUSE") throw await explained(cause, path, files, errors);
   }
   try {
     await removeStaleSocket(path, files, errors);
     return await bind();
   } catch (cause) {
-    throw explained(cause, path, errors);
+    throw await explained(cause, path, files, errors);
   }
 }
 
-function explained(cause: unknown, path: string, errors: SocketErrors): ConduitError {
-  return cause instanceof ConduitError ? cause : errors.listen(cause, path);
+async function explained(
+  cause: unknown,
+  path: string,
+  files: UnixSocketFiles,
+  errors: SocketErrors,
+): Promise<ConduitError> {
+  if (cause instanceof ConduitError) return cause;
+  const name = errors.codeOf(cause);
+  // Node says EACCES of a folder that is not there.
+  if (name === "ENOENT" || name === "EACCES") {
+    const folder = folderOf(path);
+    const exists = await files.exists?.(folder);
+    if (exists === false || (exists === undefined && name === "ENOENT")) {
+      const message = `Cannot listen on ${path}: there is no folder ${folder}`;
+      return new ConduitError(ErrorCode.ADDRESS_UNAVAILABLE, message, { cause });
+    }
+  }
+  return errors.listen(cause, path, path);
+}
+
+function folderOf(path: string): string {
+  const end = path.lastIndexOf("/");
+  return end === -1 ? "." : path.slice(0, Math.max(1, end));
 }
 
 async function removeStaleSocket(path: string, files: UnixSocketFiles, errors: SocketErrors): Promise<void> {

@@ -29,6 +29,18 @@ describe("SocketErrors", () => {
     expect(errors.listen(coded(name), "db:1")).toMatchObject({ code });
   });
 
+  test("a path that is too long for a Unix socket is INVALID_CONFIG, which says how long it may be", () => {
+    const path = `/${"ü".repeat(52)}`;
+    for (const name of ["EINVAL", "ENAMETOOLONG"]) {
+      for (const error of [errors.connect(coded(name), path, path), errors.listen(coded(name), path, path)]) {
+        expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG, cause: { code: name } });
+        expect(error.message).toContain("the path has 105 bytes, that of a Unix socket at most 107");
+      }
+    }
+    expect(errors.connect(coded("EINVAL"), "/short", "/short")).toMatchObject({ code: ErrorCode.HOST_UNREACHABLE });
+    expect(errors.connect(coded("EACCES"), path, path)).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+  });
+
   test.for([
     ["ECONNRESET", ErrorCode.CONNECTION_RESET, "Connection to [::1]:7 was reset by the peer"],
     ["EPIPE", ErrorCode.CONNECTION_CLOSED, "was closed by the peer while data was being sent"],

@@ -26,16 +26,28 @@ export class SocketErrors {
     this.codeOf = codeOf;
   }
 
-  /** Connecting to `where` failed: CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, …, else CONNECTION_ERROR. */
-  connect(cause: unknown, where: string): ConduitError {
-    const code = connectErrorCode(this.codeOf(cause)) ?? ErrorCode.CONNECTION_ERROR;
-    return new ConduitError(code, `Cannot connect to ${where}: ${messageOf(cause)}`, { cause });
+  /**
+   * Connecting to `where` failed: CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, …, else CONNECTION_ERROR.
+   * @param path of the Unix socket, if it is one
+   */
+  connect(cause: unknown, where: string, path?: string): ConduitError {
+    const name = this.codeOf(cause);
+    const failed = `Cannot connect to ${where}`;
+    if (path !== undefined && isTooLong(path, name)) return longPathError(failed, path, cause);
+    const code = connectErrorCode(name) ?? ErrorCode.CONNECTION_ERROR;
+    return new ConduitError(code, `${failed}: ${messageOf(cause)}`, { cause });
   }
 
-  /** Listening at `where` failed: ADDRESS_IN_USE, INVALID_CONFIG, else ADDRESS_UNAVAILABLE. */
-  listen(cause: unknown, where: string): ConduitError {
-    const code = listenErrorCode(this.codeOf(cause)) ?? ErrorCode.ADDRESS_UNAVAILABLE;
-    return new ConduitError(code, `Cannot listen on ${where}: ${messageOf(cause)}`, { cause });
+  /**
+   * Listening at `where` failed: ADDRESS_IN_USE, INVALID_CONFIG, else ADDRESS_UNAVAILABLE.
+   * @param path of the Unix socket, if it is one
+   */
+  listen(cause: unknown, where: string, path?: string): ConduitError {
+    const name = this.codeOf(cause);
+    const failed = `Cannot listen on ${where}`;
+    if (path !== undefined && isTooLong(path, name)) return longPathError(failed, path, cause);
+    const code = listenErrorCode(name) ?? ErrorCode.ADDRESS_UNAVAILABLE;
+    return new ConduitError(code, `${failed}: ${messageOf(cause)}`, { cause });
   }
 
   /** An error of an established connection: CONNECTION_RESET, CONNECTION_CLOSED, HOST_UNREACHABLE, TLS codes. */
@@ -87,6 +99,25 @@ export class SocketErrors {
     const code = tlsErrorCode(name, "server") ?? TLS_ERROR;
     return new ConduitError(code, `${failed}: ${serverReason(code)} (${messageOf(cause)})`, { cause });
   }
+}
+
+/** Room for a path in the address of a Unix socket: on Linux, and where there is the least. */
+const MAX_PATH_BYTES = 107;
+const LEAST_MAX_PATH_BYTES = 103;
+
+function isTooLong(path: string, name: string): boolean {
+  return (name === "EINVAL" || name === "ENAMETOOLONG") && bytesOf(path) > LEAST_MAX_PATH_BYTES;
+}
+
+function longPathError(failed: string, path: string, cause: unknown): ConduitError {
+  const limit = `that of a Unix socket at most ${MAX_PATH_BYTES} (on macOS ${LEAST_MAX_PATH_BYTES})`;
+  return new ConduitError(ErrorCode.INVALID_CONFIG, `${failed}: the path has ${bytesOf(path)} bytes, ${limit}`, {
+    cause,
+  });
+}
+
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
 /** The socket closed although neither side ended the connection and no error was reported. */

@@ -37,7 +37,7 @@ export interface Sockets<S> {
 }
 
 /** The files of a runtime, as far as sockets need them. */
-export interface SocketFiles extends Pick<UnixSocketFiles, "isSocket" | "remove"> {
+export interface SocketFiles extends Pick<UnixSocketFiles, "isSocket" | "remove" | "exists"> {
   readText(path: string): Promise<string>;
 }
 
@@ -52,6 +52,11 @@ export function filesOf({ readFile, lstat, unlink }: FileSystem): SocketFiles {
   return {
     readText: (path) => readFile(path, "utf8"),
     isSocket: async (path) => (await lstat(path)).isSocket(),
+    exists: (path) =>
+      lstat(path).then(
+        () => true,
+        (cause: { code?: unknown }) => cause.code !== "ENOENT",
+      ),
     remove: unlink,
   };
 }

@@ -22,8 +22,8 @@ describe("loadTlsMaterial", () => {
     [{ cert: CERT }, "tls.cert is given without tls.key"],
     [{ key: KEY }, "tls.key is given without tls.cert"],
     [{ ca: "ca.pem" }, 'Cannot read tls.ca from file "ca.pem": no file ca.pem'],
-    [{ ca: KEY }, "tls.ca: no "],
-    [{ cert: CERT, key: CERT }, "tls.key: no "],
+    [{ ca: KEY }, "tls.ca: there is no certificate (-----BEGIN CERTIFICATE-----) in the given text"],
+    [{ cert: CERT, key: CERT }, "tls.key: there is no private key (-----BEGIN PRIVATE KEY-----) in the given text"],
   ] as const)("%o is INVALID_CONFIG: %s", async ([options, message]) => {
     await expect(loadTlsMaterial(options, noFiles)).rejects.toMatchObject({
       code: ErrorCode.INVALID_CONFIG,

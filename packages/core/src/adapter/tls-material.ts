@@ -12,8 +12,20 @@ export interface TlsMaterial {
   readonly key?: string;
 }
 
-const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
-const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/;
+/** What a PEM text must hold, and how it looks for people. */
+interface PemLabel {
+  readonly pattern: RegExp;
+  readonly example: string;
+}
+
+const CERTIFICATE: PemLabel = {
+  pattern: /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/,
+  example: "certificate (-----BEGIN CERTIFICATE-----)",
+};
+const PRIVATE_KEY: PemLabel = {
+  pattern: /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/,
+  example: "private key (-----BEGIN PRIVATE KEY-----)",
+};
 
 /** An option of TLS is wrong, or what it stands for is not usable. */
 export function tlsConfigError(message: string, cause?: unknown): ConduitError {
@@ -43,7 +55,7 @@ export async function loadTlsMaterial(
 async function loadPem(
   value: string,
   option: string,
-  label: RegExp,
+  { pattern, example }: PemLabel,
   readText: (path: string) => Promise<string>,
 ): Promise<string> {
   let pem = value;
@@ -57,7 +69,7 @@ async function loadPem(
     }
   }
   // A `ca` without a certificate might pass for none at all, which means the public roots: that must not be.
-  if (!label.test(pem)) throw tlsConfigError(`${option}: no ${label.source} found in ${source}`);
+  if (!pattern.test(pem)) throw tlsConfigError(`${option}: there is no ${example} in ${source}`);
   return pem;
 }
 

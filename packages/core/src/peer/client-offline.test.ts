@@ -128,6 +128,11 @@ describe("with queueWhileDisconnected: send", () => {
     });
   });
 
+  test("a call with options that are none is refused", async () => {
+    const { client } = await away();
+    await expect(client.call("echo", {}, 2 as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+  });
+
   test("what cannot be sent in the end is rejected or reported, and the rest is sent", async () => {
     const { runtime, client, received, errors } = await away();
     client.send("note", () => "a function");

@@ -151,6 +151,15 @@ describe("parseClientOptions", () => {
     );
   });
 
+  test.each([
+    [{ tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
+    [{ tls: true, rejectUnauthorized: false }, "rejectUnauthorized"],
+  ])("says what to do in place of switching verification off: %o", (options, option) => {
+    expect(() => parseClientOptions({ ...base, ...options })).toThrow(
+      `Unknown option ${option}; certificates are always verified; to trust the server's, give it, or its CA, as tls.ca`,
+    );
+  });
+
   test("says that options must be an object", () => {
     expect(() => parseClientOptions("secret")).toThrow(/^Client options must be an object, got a string$/);
   });

@@ -154,8 +154,11 @@ export function parseClientOptions(options: unknown): ClientConfig {
 
 const last = new LastOptions<ClientConfig>();
 
+const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
+const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWAYS_VERIFIED };
+
 function judge(options: unknown): ClientConfig {
-  const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"]);
+  const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();

@@ -45,7 +45,7 @@ import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { closedDuringLogin, notNetconduit } from "./login-failure.ts";
 import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
-import { checkTimeout } from "./outgoing-calls.ts";
+import { checkOptions, checkTimeout } from "./outgoing-calls.ts";
 
 /** How a client is doing. */
 export interface ClientHealth {
@@ -481,6 +481,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   ): Promise<unknown> {
     const { signal, timeoutMs = this.config.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
+      checkOptions(name, options);
       checkTimeout(name, timeoutMs);
       if (signal?.aborted === true) throw cancelledError(name, signal.reason);
       this.#mustQueue(name);

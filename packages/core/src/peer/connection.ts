@@ -14,7 +14,7 @@ import type {
   StatedResult,
   UnstatedReply,
 } from "../rpc/contract.ts";
-import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import type { ConnectionState, StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
@@ -229,11 +229,10 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   }
 }
 
-/** The validator of a call's result, if its options name a schema. */
+/** The validator of a call's result, if its options name a schema. Whether they are options, `checkOptions` says. */
 export function resultValidator(
   options: CallOptions | TypedCallOptions<Schema> | undefined,
 ): Validator<unknown> | null {
-  return options !== undefined && "result" in options && options.result !== undefined
-    ? new Validator(options.result, "result")
-    : null;
+  const result: unknown = (options as Partial<TypedCallOptions<Schema>> | null | undefined)?.result;
+  return isSchema(result) ? new Validator(result, "result") : null;
 }

@@ -80,6 +80,22 @@ describe("a call", () => {
     expect(client.health().pendingCalls).toBe(0);
   });
 
+  test.each([
+    [2, "The options of 'm' must be an object ({ timeoutMs, signal, result }), got 2"],
+    [null, "The options of 'm' must be an object ({ timeoutMs, signal, result }), got null"],
+    [{ result: "number" }, "result of 'm' must be a schema that implements Standard Schema v1, got \"number\""],
+    [{ result: null }, "result of 'm' must be a schema that implements Standard Schema v1, got null"],
+  ])("rejects with INVALID_CONFIG for the options %o", async (options, message) => {
+    const { client } = await toRawServer();
+    for (const call of [client.call("m", {}, options as never), client.request("m", {}, options as never)]) {
+      await expect(call).rejects.toMatchObject({
+        code: ErrorCode.INVALID_CONFIG,
+        message: expect.stringContaining(message),
+      });
+    }
+    expect(client.health().pendingCalls).toBe(0);
+  });
+
   test("tells the server how long it waits, where that is agreed on", async () => {
     const { client, peer } = await toRawServer({ rpcTimeoutMs: 1234 });
     client.call("m", {}).catch(() => undefined);

@@ -18,15 +18,22 @@ export class OptionProblems {
   readonly #subject: string;
   readonly #known: readonly string[];
   readonly #secrets: ReadonlySet<string>;
+  readonly #remarks: Readonly<Record<string, string>>;
 
   /**
    * `subject` names the options ("server options"), `known` is every option's path. Values of `secrets` never appear
-   * in a message.
+   * in a message. `remarks` say what to do in place of options that other libraries have, by the last part of their path.
    */
-  constructor(subject: string, known: readonly string[], secrets: readonly string[]) {
+  constructor(
+    subject: string,
+    known: readonly string[],
+    secrets: readonly string[],
+    remarks: Readonly<Record<string, string>> = {},
+  ) {
     this.#subject = subject;
     this.#known = known;
     this.#secrets = new Set(secrets);
+    this.#remarks = remarks;
   }
 
   /** Whether `option` has a problem already: rules about two options wait until each is right by itself. */
@@ -72,8 +79,7 @@ export class OptionProblems {
 
   /** Notes that there is no such option. `known` are those that it might stand for. */
   addUnknown(option: string, value: unknown, known: readonly string[] = this.#known): void {
-    const nearest = nearestName(option, known);
-    const hint = nearest === null ? "" : `; did you mean ${nearest}?`;
+    const hint = this.#hintOn(option, known);
     // the kind only: a misspelt `password` holds one
     this.#problems.set(option, {
       option,
@@ -81,6 +87,13 @@ export class OptionProblems {
       received: describeKind(value),
       message: `Unknown option ${option}${hint}`,
     });
+  }
+
+  #hintOn(option: string, known: readonly string[]): string {
+    const last = option.slice(option.lastIndexOf(".") + 1);
+    if (Object.hasOwn(this.#remarks, last)) return `; ${this.#remarks[last]}`;
+    const nearest = nearestName(option, known);
+    return nearest === null ? "" : `; did you mean ${nearest}?`;
   }
 
   #addMissing(option: string): void {

@@ -1,8 +1,10 @@
 /** Calls and requests that one side makes of the other, from their frame to their reply. */
 
 import { asError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
+import { describeValue } from "../rpc/describe-value.ts";
 import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
 import { unwrapNetconduitResult } from "../rpc/response.ts";
+import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Extensions } from "../session/extensions.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
@@ -192,6 +194,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     resolve: (value: unknown) => void,
     reject: (error: Error) => void,
   ): PendingCall | null {
+    checkOptions(name, options);
     const timeoutMs = options?.timeoutMs ?? this.#link.owner.settings.rpcTimeoutMs;
     checkTimeout(name, timeoutMs);
     const pending = new PendingCall(this.#pending, name, timeoutMs, validator, resolve, reject);
@@ -228,6 +231,21 @@ export function mustAnswerCalls<Face>({ owner, extensions }: CallsLink<Face>, me
   if (owner.role === "client" || extensions.call) return;
   const message = `Cannot call '${method}': a netconduit client does not answer calls`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+}
+
+/** @throws ConduitError INVALID_CONFIG for options that are none: JavaScript may call by position, `call("add", 1, 2)`. */
+export function checkOptions(name: string, options: unknown): void {
+  if (options === undefined) return;
+  if (typeof options !== "object" || options === null) {
+    const message =
+      `The options of '${name}' must be an object ({ timeoutMs, signal, result }), got ${describeValue(options)}; ` +
+      "parameters are one object too, the argument before it";
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  const { result } = options as { readonly result?: unknown };
+  if (result === undefined || isSchema(result)) return;
+  const message = `result of '${name}' must be a schema that implements Standard Schema v1, got ${describeValue(result)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 /** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */

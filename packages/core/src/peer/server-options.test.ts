@@ -219,6 +219,14 @@ describe("parseServerOptions", () => {
     expect(problem(options)[0]).toBe(option);
   });
 
+  test("names the option that stands for Node's rejectUnauthorized", () => {
+    const tls = { cert: "c", key: "k", ca: "c", rejectUnauthorized: true };
+    expect(problem({ tls }).slice(0, 2)).toEqual([
+      "tls.rejectUnauthorized",
+      "is unknown; did you mean tls.requireClientCertificate?",
+    ]);
+  });
+
   test("says that the value in the way is a default", () => {
     expect(problem({ heartbeatIntervalMs: 90_000 })[2]).toBe("90000 (the default)");
   });

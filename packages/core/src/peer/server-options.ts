@@ -132,6 +132,11 @@ const knownOptions: readonly string[] = [
   ...optionPaths("rateLimit", rateLimitEntries),
 ];
 
+const remarks = {
+  rejectUnauthorized: "did you mean tls.requireClientCertificate?",
+  requestCert: "clients are asked for a certificate once tls.ca is given",
+};
+
 /**
  * Checks a server's options and fills in the defaults.
  *
@@ -139,7 +144,7 @@ const knownOptions: readonly string[] = [
  * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseServerOptions(options: unknown): ServerConfig {
-  const problems = new OptionProblems("server options", knownOptions, ["password", "tls.key"]);
+  const problems = new OptionProblems("server options", knownOptions, ["password", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
