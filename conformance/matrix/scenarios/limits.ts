@@ -46,9 +46,12 @@ export const limits: readonly Scenario[] = [
       const client = await half.join();
       const left = new Heard<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
-      client.send("chat", "x".repeat(5000));
+      const call = failureOf(client.call("chat", { text: "x".repeat(5000) }));
       const { code, byPeer } = await left.next();
       assert.deepEqual([code, byPeer], [ErrorCode.MESSAGE_TOO_LARGE, true]);
+      const failure = await call;
+      assert.equal(failure.code, ErrorCode.CONNECTION_CLOSED);
+      assert.match(failure.message, /exceeds the limit of 4096 bytes \(option maxMessageBytes of the server/);
       assert.equal((await (await half.join()).call("listall")) !== null, true);
     },
   },

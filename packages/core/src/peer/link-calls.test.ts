@@ -74,11 +74,14 @@ describe("a call", () => {
     expect(endless.state).toBe("pending");
   });
 
-  test.each([Number.NaN, -1, Number.POSITIVE_INFINITY])("refuses a timeoutMs of %d", async (timeoutMs) => {
-    const { client } = await toRawServer();
-    await expect(client.call("m", {}, { timeoutMs })).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
-    expect(client.health().pendingCalls).toBe(0);
-  });
+  test.each([Number.NaN, -1, Number.POSITIVE_INFINITY, "5" as never])(
+    "refuses a timeoutMs of %o",
+    async (timeoutMs) => {
+      const { client } = await toRawServer();
+      await expect(client.call("m", {}, { timeoutMs })).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+      expect(client.health().pendingCalls).toBe(0);
+    },
+  );
 
   test.each([
     [2, "The options of 'm' must be an object ({ timeoutMs, signal, result }), got 2"],

@@ -47,12 +47,20 @@ export function closeReceived<Face>(link: Link<Face>, frame: FrameDecoder): void
 }
 
 /** The framing is broken, or the peer is not who it should be: say why, then end. */
-export function breakOff<Face>(link: Link<Face>, error: ConduitError): void {
+export function breakOff<Face>(link: Link<Face>, failure: ConduitError): void {
   if (link.isOver || link.closeReason !== null) return;
+  const error = withOption(link, failure);
   link.errors += 1;
   link.refused(error);
   if (link.isAuthenticated) void link.close({ code: error.code, message: error.message, reconnect: true });
   else link.destroy(error);
+}
+
+/** Both sides read this of a frame that is too large, and only one of them has the option that it is too large for. */
+function withOption<Face>(link: Link<Face>, error: ConduitError): ConduitError {
+  if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !link.isAuthenticated) return error;
+  const message = `${error.message} (option maxMessageBytes of the ${link.owner.role}, which received it)`;
+  return new ConduitError(error.code, message, { details: error.details, cause: error });
 }
 
 /** What calls that the end cut short fail with. */

@@ -70,6 +70,17 @@ describe("what breaks the framing after login", () => {
     expect([peer.ended, connection.stats.errors]).toEqual([null, 1]);
   });
 
+  test("a length over maxMessageBytes: both sides are told which option it is over, and whose", async () => {
+    const { peer, errors } = await bench();
+    const frame = peer.encode(FrameType.MESSAGE);
+    new DataView(frame.buffer).setUint32(12, 0xffff_ffff);
+    peer.sendBytes(frame);
+    const words =
+      /4294967295 bytes exceeds the limit of \d+ bytes \(option maxMessageBytes of the server, which received it\)$/;
+    expect((await peer.next(FrameType.CLOSE)).payload?.["reason"]).toMatch(words);
+    expect(errors[0]?.message).toMatch(words);
+  });
+
   test("what came before in the same chunk is still handled, what comes behind is not", async () => {
     const { peer, server } = await bench();
     const seen: unknown[] = [];

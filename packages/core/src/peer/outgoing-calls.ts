@@ -85,7 +85,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     const { writer } = link.owner;
     const correlated = link.extensions.reply;
     if (!correlated && link.owner.role === "server") {
-      const message = `Cannot request '${type}': a netconduit client does not answer messages`;
+      const message = `Cannot request '${type}': a client of Python's netconduit does not answer messages`;
       throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
     }
     const pending = this.#begin(type, options, validator, resolve, reject);
@@ -229,7 +229,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
 /** @throws ConduitError PEER_UNSUPPORTED if the peer answers no calls. */
 export function mustAnswerCalls<Face>({ owner, extensions }: CallsLink<Face>, method: string): void {
   if (owner.role === "client" || extensions.call) return;
-  const message = `Cannot call '${method}': a netconduit client does not answer calls`;
+  const message = `Cannot call '${method}': a client of Python's netconduit does not answer calls`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
@@ -250,7 +250,7 @@ export function checkOptions(name: string, options: unknown): void {
 
 /** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */
 export function checkTimeout(name: string, timeoutMs: number): void {
-  if (timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
+  if (typeof timeoutMs === "number" && timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
   const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

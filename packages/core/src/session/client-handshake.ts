@@ -226,7 +226,7 @@ export class ClientHandshake {
     if (code === undefined && this.#stage === "requested" && !this.#options.allowPasswordHash) {
       return new ConduitError(
         ErrorCode.PASSWORD_HASH_REFUSED,
-        `The server refused the login (${reason}). It looks like a netconduit server, which knows only the password hash; ` +
+        `The server refused the login (${reason}). It looks like a server of Python's netconduit, which knows only the password hash; ` +
           "the client's option allowPasswordHash: true sends it",
       );
     }

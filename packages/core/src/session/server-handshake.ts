@@ -164,7 +164,7 @@ export class ServerHandshake {
     if (!this.#authenticator.allowsPasswordHash) {
       return refused(
         ErrorCode.PASSWORD_HASH_REFUSED,
-        "This server does not accept password_hash, which can be replayed; its option allowPasswordHash: true lets netconduit peers in",
+        "This server does not accept password_hash, which can be replayed; its option allowPasswordHash: true lets peers of Python's netconduit in",
       );
     }
     if (!this.#authenticator.matchesPasswordHash(request.passwordHash)) return wrongPassword();
