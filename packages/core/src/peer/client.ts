@@ -258,7 +258,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * @throws ConduitError CONNECTION_CLOSED (see option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was queued),
    * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "server">>(type: T, ...args: MessageArguments<MessageInput<C, "server", T>>): boolean;
+  send<T extends MessageType<C, "server">>(type: T, ...data: MessageArguments<MessageInput<C, "server", T>>): boolean;
   send(type: string, data?: unknown): boolean {
     const link = this.#link;
     if (link?.isOpen === true) return link.sendMessage(type, data);
@@ -289,7 +289,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     R extends Schema = never,
   >(
     method: M,
-    ...args: CallArguments<ParamsInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+    ...paramsAndOptions: CallArguments<ParamsInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
   ): Promise<CallResult<C, "server", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;
@@ -304,7 +304,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    */
   callNoWait<M extends MethodName<C, "server">>(
     method: M,
-    ...args: ParamsArguments<ParamsInput<C, "server", M>>
+    ...params: ParamsArguments<ParamsInput<C, "server", M>>
   ): boolean;
   callNoWait(method: string, params?: unknown): boolean {
     const link = this.#link;
@@ -325,7 +325,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   request<T = UnstatedReply<C, "server">>(...args: StatedRequest<C, "server", T, CallOptions>): Promise<NoInfer<T>>;
   request<M extends MessageType<C, "server">, R extends Schema>(
     type: M,
-    ...args: MessageWithOptions<MessageInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+    ...dataAndOptions: MessageWithOptions<MessageInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;

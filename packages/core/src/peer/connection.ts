@@ -176,7 +176,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL (nothing was queued), UNSERIALIZABLE (names the path in the
    * data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "client">>(type: T, ...args: MessageArguments<MessageInput<C, "client", T>>): boolean;
+  send<T extends MessageType<C, "client">>(type: T, ...data: MessageArguments<MessageInput<C, "client", T>>): boolean;
   send(type: string, data?: unknown): boolean {
     return this.#link.sendMessage(type, data);
   }
@@ -198,7 +198,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
     R extends Schema = never,
   >(
     method: M,
-    ...args: CallArguments<ParamsInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+    ...paramsAndOptions: CallArguments<ParamsInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
   ): Promise<CallResult<C, "client", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.call(method, params, options, resultValidator(options));
@@ -211,7 +211,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   request<T = UnstatedReply<C, "client">>(...args: StatedRequest<C, "client", T, CallOptions>): Promise<NoInfer<T>>;
   request<M extends MessageType<C, "client">, R extends Schema>(
     type: M,
-    ...args: MessageWithOptions<MessageInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+    ...dataAndOptions: MessageWithOptions<MessageInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.request(type, data, options, resultValidator(options));

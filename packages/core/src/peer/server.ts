@@ -429,7 +429,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   broadcast<T extends MessageType<C, "client">>(
     type: T,
-    ...args: MessageWithOptions<MessageInput<C, "client", T>, BroadcastOptions<C, D>>
+    ...dataAndOptions: MessageWithOptions<MessageInput<C, "client", T>, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
     const { writer } = this.core;
