@@ -68,7 +68,10 @@ export function describeContract(subject: Subject): void {
         expect(await stranger.call("history", { room: "garden" })).toEqual([]);
         expect(heard.all).toEqual([{ room: "garden", last: 10 }]);
         const failure = await failureOf(stranger.call("history", { room: 7, last: "ten" }));
-        expect(failure).toMatchObject({ code: ErrorCode.INVALID_TYPE, message: "Validation error in history" });
+        expect(failure).toMatchObject({
+          code: ErrorCode.INVALID_TYPE,
+          message: expect.stringContaining("Validation error in history"),
+        });
         expect(fieldErrors(failure).map(({ field }) => field)).toEqual(["room", "last"]);
         expect(heard.all).toHaveLength(1);
       }),
@@ -91,10 +94,13 @@ export function describeContract(subject: Subject): void {
         const heard = new Heard<unknown>();
         server.on("say", (_connection, data) => heard.add(data));
         const failure = await failureOf(stranger.request("say", { text: 1 }));
-        expect(failure).toMatchObject({ code: ErrorCode.VALIDATION, message: "Validation error in message say" });
+        expect(failure).toMatchObject({
+          code: ErrorCode.VALIDATION,
+          message: expect.stringContaining("Validation error in message say"),
+        });
         stranger.send("say", "hello");
         expect(await errors.next()).toEqual({
-          message: "Validation error in message say",
+          message: expect.stringContaining("Validation error in message say"),
           stage: "message",
           name: "say",
         });
@@ -127,7 +133,7 @@ export function describeContract(subject: Subject): void {
         const failure = await failureOf(stranger.call("topic", { room: "garden" }));
         expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "Internal server error" });
         expect(await errors.next()).toEqual({
-          message: "Validation error in the result of topic",
+          message: expect.stringContaining("Validation error in the result of topic"),
           stage: "rpc",
           name: "topic",
         });
@@ -191,8 +197,8 @@ export function describeContract(subject: Subject): void {
         expect(await connection.call("mood", { scale: 5 })).toBe("fine");
         const failure = await failureOf(connection.call("mood", { scale: 5 }));
         expect(failure).toMatchObject({
-          code: ErrorCode.VALIDATION,
-          message: "Validation error in the result of mood",
+          code: ErrorCode.INVALID_RESULT,
+          message: expect.stringContaining("Validation error in the result of mood"),
         });
         expect(await connection.call("where")).toEqual({ room: "garden", since: 0 });
       }),
@@ -220,8 +226,8 @@ export function describeContract(subject: Subject): void {
         expect(await client.call("history", { room: "garden" })).toEqual([{ text: "hello" }]);
         const failure = await failureOf(client.call("topic", { room: "garden" }));
         expect(failure).toMatchObject({
-          code: ErrorCode.INVALID_TYPE,
-          message: "Validation error in the result of topic",
+          code: ErrorCode.INVALID_RESULT,
+          message: expect.stringContaining("Validation error in the result of topic"),
         });
         expect(await client.call("topic", { room: "garden" }, { result: v.number() })).toBe(5);
         expect(await client.call("ping")).toBe(5);
@@ -236,11 +242,11 @@ export function describeContract(subject: Subject): void {
         expect(await connection.call("mood", { scale: 5 })).toBe("fine");
         expect(await failureOf(connection.call("mood", { scale: "5" }))).toMatchObject({
           code: ErrorCode.INVALID_TYPE,
-          message: "Validation error in mood",
+          message: expect.stringContaining("Validation error in mood"),
         });
         expect((await failureOf(connection.call("mood", { scale: 1 }))).code).toBe(ErrorCode.INTERNAL);
         expect(await errors.next()).toEqual({
-          message: "Validation error in the result of mood",
+          message: expect.stringContaining("Validation error in the result of mood"),
           stage: "rpc",
           name: "mood",
         });
@@ -257,7 +263,10 @@ export function describeContract(subject: Subject): void {
           return "heard";
         });
         server.broadcast("said", { from: "eve" });
-        expect(await errors.next()).toMatchObject({ message: "Validation error in message said", name: "said" });
+        expect(await errors.next()).toMatchObject({
+          message: expect.stringContaining("Validation error in message said"),
+          name: "said",
+        });
         expect((await failureOf(connection.request("said", null))).code).toBe(ErrorCode.INVALID_TYPE);
         expect(await connection.request("said", { from: "ada", text: "hello" })).toBe("heard");
         expect(heard.all).toEqual([{ from: "ada", text: "hello" }]);

@@ -59,7 +59,10 @@ describe("with queueWhileDisconnected: send", () => {
     const { runtime, client } = await away({ contract: { server: { methods: { echo: { result: v.number() } } } } });
     const call = outcome(client.call("echo", { n: 1 }));
     await runtime.advance(1000);
-    expect(call.error).toMatchObject({ message: "Validation error in the result of echo" });
+    expect(call.error).toMatchObject({
+      code: ErrorCode.INVALID_RESULT,
+      message: expect.stringContaining("Validation error in the result of echo"),
+    });
   });
 
   test("a call times out while it waits, and is not sent", async () => {

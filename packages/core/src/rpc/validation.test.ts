@@ -315,7 +315,7 @@ describe("what was left out", () => {
     const needy = v.objectAsync({ a: v.number() });
     const optional = v.optionalAsync(needy);
     expect(await new Validator(optional, subject).run(left[subject], "x")).toBeUndefined();
-    await expect(new Validator(needy, subject).run(left[subject], "x")).rejects.toBeInstanceOf(RpcError);
+    await expect(new Validator(needy, subject).run(left[subject], "x")).rejects.toBeInstanceOf(ConduitError);
   });
 
   test("stays what it is for a schema that takes it so", () => {
