@@ -18,6 +18,8 @@ export interface MatrixSubject extends Subject {
     readonly tlsProtocol: boolean;
     /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
     readonly clientCertificates: boolean;
+    /** A TLS server answers plain text with an alert; one that does not hangs up. */
+    readonly tlsAlerts: boolean;
   };
 }
 

@@ -10,9 +10,10 @@ const CAPABILITIES: Readonly<Record<RuntimeName, MatrixSubject["capabilities"]>>
     destroyResets: Number.parseInt(process.versions.node, 10) >= 24,
     tlsProtocol: true,
     clientCertificates: true,
+    tlsAlerts: false,
   },
-  bun: { destroyResets: true, tlsProtocol: true, clientCertificates: true },
-  deno: { destroyResets: false, tlsProtocol: false, clientCertificates: false },
+  bun: { destroyResets: true, tlsProtocol: true, clientCertificates: true, tlsAlerts: true },
+  deno: { destroyResets: false, tlsProtocol: false, clientCertificates: false, tlsAlerts: true },
 };
 
 function isRuntimeName(name: string): name is RuntimeName {

@@ -33,7 +33,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Call options with a schema that the result is checked with, and that gives its type. */
+/** Call options with a schema that the result is checked with (or INVALID_RESULT), and that gives its type. */
 export interface TypedCallOptions<R extends Schema> extends CallOptions {
   readonly result: R;
 }
