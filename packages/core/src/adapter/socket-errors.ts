@@ -78,8 +78,9 @@ export class SocketErrors {
       const message = `${failed}: the server ${ended} the connection; does it speak TLS (option tls)?`;
       return new ConduitError(TLS_NOT_TLS, message, { cause });
     }
-    if (name === TLS_CUT_OFF)
+    if (name === TLS_CUT_OFF) {
       return new ConduitError(TLS_ERROR, `${failed}: the server closed the connection`, { cause });
+    }
     const code = tlsErrorCode(name, "client");
     if (code === null) return this.connect(cause, where);
     const reason = name === CA_AS_SERVER ? CA_AS_SERVER_REASON : clientReason(code, hasCa);

@@ -320,7 +320,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /**
    * Sends a message and resolves with the reply of the server's handler (undefined replies arrive as null). `T` is what
-   * the caller says of the reply, unchecked. Rejects as `call`. On a netconduit server, whose replies carry no id, the next message of type `<type>_response` is taken.
+   * the caller says of the reply, unchecked. Rejects as `call`. On a netconduit server, whose replies carry no id, the
+   * next message of type `<type>_response` is taken.
    */
   request<T = UnstatedReply<C, "server">>(...args: StatedRequest<C, "server", T, CallOptions>): Promise<NoInfer<T>>;
   request<M extends MessageType<C, "server">, R extends Schema>(

@@ -224,7 +224,10 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return this.outbox.room();
   }
 
-  /** Calls a method of the peer. `validator` is the caller's own. Rejects with RpcError, TIMEOUT, CANCELLED, CONNECTION_CLOSED, SEND_QUEUE_FULL, … */
+  /**
+   * Calls a method of the peer. `validator` is the caller's own. Rejects with RpcError, TIMEOUT, CANCELLED,
+   * CONNECTION_CLOSED, SEND_QUEUE_FULL, …
+   */
   call(
     method: string,
     params: unknown,
