@@ -38,7 +38,7 @@ export class Engine {
   /** Memory for large frames that leave. */
   readonly buffers: BufferPool;
   /** For what arrives. */
-  readonly memory: ReceiveMemory;
+  readonly #memory: ReceiveMemory;
   #dirty: Flushable[] = [];
   #spare: Flushable[] = [];
   #armed = false;
@@ -55,7 +55,7 @@ export class Engine {
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);
     const received = new BufferPool(allocate, this.wheel, RECEIVING);
-    this.memory = {
+    this.#memory = {
       allocate: (bytes) => (bytes < MIN_RECYCLED_BYTES ? allocate(bytes) : received.take(bytes)),
       release: (memory) => {
         if (memory.length >= MIN_RECYCLED_BYTES) received.give(memory);
@@ -96,7 +96,7 @@ export class Engine {
     if (reader === undefined) {
       const { runtime } = this;
       const inflate = (bytes: Uint8Array, maxBytes: number): Uint8Array => runtime.inflate(bytes, maxBytes);
-      reader = new PayloadReader(inflate, maxMessageBytes, this.memory);
+      reader = new PayloadReader(inflate, maxMessageBytes, this.#memory);
       this.#readers.set(maxMessageBytes, reader);
     }
     return reader;
@@ -104,7 +104,7 @@ export class Engine {
 
   /** A decoder for payloads up to `maxPayloadBytes`; the borrower gives it back once it is spent. */
   lendDecoder(maxPayloadBytes: number): FrameDecoder {
-    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, this.memory);
+    const decoder = this.#decoders.pop() ?? new FrameDecoder(maxPayloadBytes, this.#memory);
     decoder.maxPayloadBytes = maxPayloadBytes;
     return decoder;
   }
