@@ -105,6 +105,8 @@ export async function perform(scenario: Scenario, server: PeerProcess, client: P
     new PlayedHalf("client", client, run, dies === "client", relayTo(server)),
     new PlayedHalf("server", server, run, dies === "server", relayTo(client)),
   ];
+  const [dying, other] = dies === "server" ? [server, client] : [client, server];
+  if (dies !== undefined) void dying.gone.then(() => other.say({ kind: "told", run, fact: "gone", value: null }));
   for (const { peer, role } of halves) peer.say({ kind: "play", run, title, role });
   try {
     if ((await within(PATIENCE_MS, Promise.all(halves.map(({ played }) => played)))) === LATE)
