@@ -98,8 +98,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.stream = stream;
     this.machine = machine;
     this.intake = new Intake(this);
-    const { sendQueueSize, sendQueueBytes } = owner.settings;
-    this.outbox = new Outbox(owner.engine, stream, sendQueueSize, sendQueueBytes, this);
+    this.outbox = new Outbox(owner, stream, this);
   }
 
   // --- what the owner and the faces use -----------------------------------------------------------------------------

@@ -49,7 +49,10 @@ function scene(options: { readonly room?: number } = {}): Scene {
   const engine = new Engine(runtime);
   const stream = new SocketLikeStream();
   stream.room = options.room ?? Number.POSITIVE_INFINITY;
-  const outbox = new Outbox(engine, stream, 1000, 100_000_000, { hasBacklog: false, outboxDrained: () => undefined });
+  const outbox = new Outbox({ engine, settings: { sendQueueSize: 1000, sendQueueBytes: 100_000_000 } }, stream, {
+    hasBacklog: false,
+    outboxDrained: () => undefined,
+  });
   const writer = engine.writer(100_000_000, false);
   return {
     runtime,

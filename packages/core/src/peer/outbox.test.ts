@@ -26,7 +26,7 @@ function bench(
   const stream = new StubStream();
   let drains = 0;
   const { maxFrames = 1000, maxBytes = 1_000_000 } = options;
-  const outbox = new Outbox(engine, stream, maxFrames, maxBytes, {
+  const outbox = new Outbox({ engine, settings: { sendQueueSize: maxFrames, sendQueueBytes: maxBytes } }, stream, {
     hasBacklog: false,
     outboxDrained: () => {
       drains += 1;

@@ -12,8 +12,8 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../limits.ts";
 import { type FrameBytes, FrameCursor } from "../wire/scattered-frame.ts";
-import { Backlog } from "./backlog.ts";
 import type { Engine, Flushable } from "./engine.ts";
+import { WaitingFrames } from "./waiting-frames.ts";
 
 /**
  * How a frame travels: `flow` (PAUSE, RESUME, in turns) and `urgent` ahead of the backlog, `reply` in order, `message`
@@ -32,6 +32,12 @@ const FIRST_SEGMENT_BYTES = 1024;
 /** Large frames are copied so many bytes at a time: they stay in the processor's caches from the copy to the write. */
 const PIECE_BYTES = 512 * 1024;
 
+/** What all outboxes of one server or client share. */
+export interface OutboxTerms {
+  readonly engine: Engine;
+  readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
+}
+
 /** What an outbox tells its link. */
 export interface OutboxOwner {
   /** Kept by the outbox. False: nothing waits in it, and what asks about that need not be asked. */
@@ -40,61 +46,57 @@ export interface OutboxOwner {
   outboxDrained(): void;
 }
 
-interface Waiter {
-  resolve(): void;
-  reject(error: Error): void;
+/** Flags of an outbox. One field for all of them, as there are many outboxes. */
+/** It has something for the end of the turn. */
+const DIRTY = 1;
+/** The stream said stop. */
+const BLOCKED = 2;
+/** Its link holds it. */
+const HELD = 4;
+/** The peer said PAUSE. */
+const PEER_PAUSED = 8;
+/** Nothing more is accepted. */
+const ENDING = 16;
+/** Nothing more is written. */
+const OVER = 32;
+
+/** What the turn gathered before its present segment. */
+interface Earlier {
+  readonly parts: Uint8Array[];
+  bytes: number;
 }
 
 export class Outbox implements Flushable {
   #bytes: Uint8Array | null = null;
   #start = 0;
   #end = 0;
-  #earlierBytes = 0;
+  #flags = 0;
   #segmentBytes = FIRST_SEGMENT_BYTES;
-  #dirty = false;
-  #blocked = false;
-  #held = false;
-  #peerPaused = false;
-  #ending = false;
-  readonly #engine: Engine;
-  readonly #stream: ByteStream;
-  /** Earlier ranges of this turn that are not adjacent to the segment. */
-  #earlier: Uint8Array[] | null = null;
+  /** Ranges of this turn that are not adjacent to the segment. */
+  #earlier: Earlier | null = null;
   /** Bytes handed to the stream so far. */
   bytesSent = 0;
+  readonly #stream: ByteStream;
   readonly #owner: OutboxOwner;
-  readonly #maxFrames: number;
-  readonly #maxBytes: number;
-  #over = false;
-  #backlog: Backlog | null = null;
-  #urgent: Backlog | null = null;
-  #stopped: Backlog | null = null;
-  /** PAUSE or RESUME that could not leave yet. */
-  #flow: Uint8Array | null = null;
-  /** What remains of a frame that the stream took in part. */
-  #rest: Uint8Array | null = null;
-  #restIsAnswer = false;
-  /** Buffers of the pool that the stream may still refer to. */
-  #lent: Uint8Array[] | null = null;
-  #waiters: Waiter[] | null = null;
+  readonly #terms: OutboxTerms;
+  /** Null: nothing waits, which holds for most connections at most times. */
+  #waiting: WaitingFrames | null = null;
 
-  constructor(engine: Engine, stream: ByteStream, maxFrames: number, maxBytes: number, owner: OutboxOwner) {
-    this.#engine = engine;
+  constructor(terms: OutboxTerms, stream: ByteStream, owner: OutboxOwner) {
+    this.#terms = terms;
     this.#stream = stream;
-    this.#maxFrames = maxFrames;
-    this.#maxBytes = maxBytes;
     this.#owner = owner;
   }
 
   /** Frames that wait because the peer does not read, or said PAUSE. */
   get queuedFrames(): number {
-    return (this.#backlog?.frames ?? 0) + (this.#stopped?.frames ?? 0) + (this.#rest === null ? 0 : 1);
+    return this.#waiting === null ? 0 : this.#waiting.frames;
   }
 
   /** Bytes accepted here that the operating system has not taken. */
   get bufferedBytes(): number {
-    const gathered = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;
-    return this.#waitingBytes + gathered + this.#stream.queuedBytes;
+    const gathered = this.#bytes === null ? 0 : (this.#earlier?.bytes ?? 0) + this.#end - this.#start;
+    return (this.#waiting?.bytes ?? 0) + gathered + this.#stream.queuedBytes;
   }
 
   /** At or over the high-water mark: senders should wait. */
@@ -115,37 +117,24 @@ export class Outbox implements Flushable {
     return this.#answerFill >= 1;
   }
 
-  get #waitingBytes(): number {
-    return (this.#backlog?.bytes ?? 0) + (this.#stopped?.bytes ?? 0) + (this.#rest?.length ?? 0);
-  }
-
   /** Of messages and calls. Answers have a bound of their own, so that they take no room from whoever waits for it. */
   get #fill(): number {
-    if (this.#backlog === null && this.#stopped === null && this.#rest === null) return 0;
-    const frames = this.queuedFrames - this.#answers;
-    const bytes = this.#waitingBytes - this.#answerBytes;
-    return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
-  }
-
-  /** As many bytes of answers wait as may, and `spareBytes` more. */
-  isOverwhelmedBy(spareBytes: number): boolean {
-    return this.#answerBytes + (this.#urgent?.answerBytes ?? 0) >= this.#maxBytes + spareBytes;
-  }
-
-  get #answers(): number {
-    return (this.#backlog?.answers ?? 0) + (this.#rest !== null && this.#restIsAnswer ? 1 : 0);
-  }
-
-  get #answerBytes(): number {
-    return (this.#backlog?.answerBytes ?? 0) + (this.#rest !== null && this.#restIsAnswer ? this.#rest.length : 0);
+    if (this.#waiting === null) return 0;
+    const { sendQueueSize, sendQueueBytes } = this.#terms.settings;
+    return this.#waiting.fill(sendQueueSize, sendQueueBytes);
   }
 
   /** PONGs and the like count: a peer that only sends PINGs and never reads must not fill the memory either. */
   get #answerFill(): number {
-    if (this.#backlog === null && this.#urgent === null && this.#rest === null) return 0;
-    const frames = this.#answers + (this.#urgent?.answers ?? 0);
-    const bytes = this.#answerBytes + (this.#urgent?.answerBytes ?? 0);
-    return Math.max(frames / this.#maxFrames, bytes / this.#maxBytes);
+    if (this.#waiting === null) return 0;
+    const { sendQueueSize, sendQueueBytes } = this.#terms.settings;
+    return this.#waiting.answerFill(sendQueueSize, sendQueueBytes);
+  }
+
+  /** As many bytes of answers wait as may, and `spareBytes` more. */
+  isOverwhelmedBy(spareBytes: number): boolean {
+    const answerBytes = this.#waiting === null ? 0 : this.#waiting.answerBytes + this.#waiting.urgentBytes;
+    return answerBytes >= this.#terms.settings.sendQueueBytes + spareBytes;
   }
 
   /**
@@ -158,7 +147,7 @@ export class Outbox implements Flushable {
 
   /** Queues a frame. The caller has asked `accepts` where the lane is bounded. */
   push(frame: FrameBytes, lane: Lane): void {
-    if (this.#ending) return;
+    if ((this.#flags & ENDING) !== 0) return;
     if (frame.large !== null) {
       this.#pushLarge(frame, lane);
       return;
@@ -171,16 +160,13 @@ export class Outbox implements Flushable {
     if (this.#bytes === bytes && this.#end === start) {
       this.#end = end;
     } else {
-      if (this.#bytes !== null) {
-        this.#earlier ??= [];
-        this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
-        this.#earlierBytes += this.#end - this.#start;
-      }
+      if (this.#bytes !== null) this.#setAside(this.#bytes.subarray(this.#start, this.#end));
       this.#bytes = bytes;
       this.#start = start;
       this.#end = end;
     }
-    if (this.#earlierBytes + end - this.#start >= this.#segmentBytes) {
+    const earlierBytes = this.#earlier === null ? 0 : this.#earlier.bytes;
+    if (earlierBytes + end - this.#start >= this.#segmentBytes) {
       if (this.#segmentBytes < MAX_SEGMENT_BYTES) {
         // The turn's end has to set it back.
         this.#segmentBytes *= 2;
@@ -192,22 +178,28 @@ export class Outbox implements Flushable {
     }
   }
 
+  #setAside(part: Uint8Array): void {
+    this.#earlier ??= { parts: [], bytes: 0 };
+    this.#earlier.parts.push(part);
+    this.#earlier.bytes += part.length;
+  }
+
   #markDirty(): void {
-    if (this.#dirty) return;
-    this.#dirty = true;
-    this.#engine.markDirty(this);
+    if ((this.#flags & DIRTY) !== 0) return;
+    this.#flags |= DIRTY;
+    this.#terms.engine.markDirty(this);
   }
 
   /** Writes what the turn gathered. */
   flush(): void {
-    this.#dirty = false;
+    this.#flags &= ~DIRTY;
     this.#segmentBytes = FIRST_SEGMENT_BYTES;
     if (this.#bytes !== null) this.#writeSegment();
   }
 
   /** The stream takes bytes again. */
   streamDrained(): void {
-    this.#blocked = false;
+    this.#flags &= ~BLOCKED;
     this.#takeBack();
     this.#drain();
   }
@@ -215,64 +207,58 @@ export class Outbox implements Flushable {
   /** While held, nothing leaves; it is queued. */
   hold(): void {
     this.flush();
-    this.#held = true;
+    this.#flags |= HELD;
   }
 
   release(): void {
-    if (!this.#held) return;
-    this.#held = false;
+    if ((this.#flags & HELD) === 0) return;
+    this.#flags &= ~HELD;
     this.#drain();
   }
 
   /** The peer said PAUSE or RESUME. */
   setPeerPaused(paused: boolean): void {
-    this.#peerPaused = paused;
+    if (paused) this.#flags |= PEER_PAUSED;
+    else this.#flags &= ~PEER_PAUSED;
     if (!paused) this.#unstop();
   }
 
   /** Resolves when there is room again; at once if there is. Rejects with CONNECTION_CLOSED. */
   room(): Promise<void> {
-    if (this.#over) return Promise.reject(closedError());
+    if ((this.#flags & OVER) !== 0) return Promise.reject(closedError());
     if (!this.isCongested) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#waiters ??= [];
-      this.#waiters.push({ resolve, reject });
-    });
+    return new Promise((resolve, reject) => this.#wait().waiters.push({ resolve, reject }));
   }
 
   /** Accepts nothing more; flushes all, messages stopped by PAUSE included, then closes the stream. */
   end(): void {
-    if (this.#ending) return;
-    this.#held = false;
-    this.#peerPaused = false;
+    if ((this.#flags & ENDING) !== 0) return;
+    this.#flags &= ~(HELD | PEER_PAUSED);
     this.#unstop();
     this.flush();
-    this.#ending = true;
+    this.#flags |= ENDING;
     this.#drain();
   }
 
   /** The stream is over: what waits is discarded. */
   over(): void {
-    this.#ending = true;
-    this.#over = true;
+    this.#flags |= ENDING | OVER;
     this.#bytes = null;
     this.#earlier = null;
-    this.#earlierBytes = 0;
-    this.#backlog = null;
-    this.#urgent = null;
-    this.#stopped = null;
-    this.#flow = null;
-    this.#rest = null;
-    // The stream may be discarding them at this moment, so they do not go back.
-    this.#lent = null;
+    // Buffers lent to the stream do not go back: it may be discarding them at this moment.
+    const waiting = this.#waiting;
+    this.#waiting = null;
     this.#owner.hasBacklog = false;
-    const waiters = this.#waiters;
-    this.#waiters = null;
-    if (waiters !== null) for (const waiter of waiters) waiter.reject(closedError());
+    if (waiting !== null) for (const waiter of waiting.waiters) waiter.reject(closedError());
   }
 
   #mustWait(lane: Lane): boolean {
-    return this.#blocked || this.#held || (lane === "message" && this.#peerPaused);
+    return (this.#flags & (lane === "message" ? BLOCKED | HELD | PEER_PAUSED : BLOCKED | HELD)) !== 0;
+  }
+
+  #wait(): WaitingFrames {
+    this.#waiting ??= new WaitingFrames();
+    return this.#waiting;
   }
 
   /** Writes a frame at once, piece by piece. When this returns, the application may change its data. */
@@ -280,13 +266,13 @@ export class Outbox implements Flushable {
     // What this turn gathered goes first.
     if (!this.#mustWait(lane)) this.flush();
     const cursor = new FrameCursor(frame);
-    const { buffers } = this.#engine;
+    const { buffers } = this.#terms.engine;
     if (this.#mustWait(lane)) {
       const whole = buffers.take(cursor.left);
       this.#park(whole, 0, cursor.copyTo(whole), lane);
       return;
     }
-    while (cursor.left > 0 && !this.#blocked) {
+    while (cursor.left > 0 && (this.#flags & BLOCKED) === 0) {
       const piece = buffers.take(Math.min(cursor.left, PIECE_BYTES));
       this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
     }
@@ -294,108 +280,89 @@ export class Outbox implements Flushable {
     if (cursor.left === 0) return;
     this.#owner.hasBacklog = true;
     const rest = buffers.take(cursor.left);
-    this.#restIsAnswer = lane !== "message";
-    this.#rest = rest.subarray(0, cursor.copyTo(rest));
-  }
-
-  /** What goes before all else: the rest of a frame that has begun, then PAUSE or RESUME. */
-  #takeFirst(): Uint8Array | null {
-    const first = this.#rest ?? this.#flow;
-    if (this.#rest !== null) this.#rest = null;
-    else this.#flow = null;
-    return first;
+    this.#wait().setRest(rest.subarray(0, cursor.copyTo(rest)), lane !== "message");
   }
 
   #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
     this.#owner.hasBacklog = true;
-    if (lane === "flow") {
-      // The peer has not seen the one that waits, so what takes it back leaves everything as it was. However often
-      // that happens, one frame waits at most, and it is no answer that the peer does not read.
-      this.#flow = this.#flow === null ? bytes.slice(start, end) : null;
-    } else if (lane === "urgent") {
-      this.#urgent ??= new Backlog();
-      this.#urgent.append(bytes, start, end, true);
-    } else if (lane === "message" && this.#peerPaused) {
-      this.#stopped ??= new Backlog();
-      this.#stopped.append(bytes, start, end, false);
-    } else {
-      this.#backlog ??= new Backlog();
-      this.#backlog.append(bytes, start, end, lane === "reply");
-    }
+    this.#wait().park(bytes, start, end, lane, (this.#flags & PEER_PAUSED) !== 0);
   }
 
   #unstop(): void {
-    if (this.#stopped === null) return;
+    if (this.#waiting === null || !this.#waiting.hasStopped) return;
     // What this turn gathered before the PAUSE goes first.
     this.flush();
-    this.#backlog ??= new Backlog();
-    this.#backlog.take(this.#stopped);
-    this.#stopped = null;
+    this.#waiting.unstop();
     this.#drain();
   }
 
   #writeSegment(): void {
-    let view = this.#engine.view(this.#bytes as Uint8Array, this.#start, this.#end);
+    let view = this.#terms.engine.view(this.#bytes as Uint8Array, this.#start, this.#end);
     this.#bytes = null;
     if (this.#earlier !== null) {
-      this.#earlier.push(view);
-      view = concat(this.#earlier);
+      view = concat([...this.#earlier.parts, view]);
       this.#earlier = null;
-      this.#earlierBytes = 0;
     }
     this.#write(view);
   }
 
   #write(bytes: Uint8Array): void {
     this.bytesSent += bytes.length;
-    if (!this.#stream.write(bytes)) this.#blocked = true;
+    if (!this.#stream.write(bytes)) this.#flags |= BLOCKED;
   }
 
   /** Writes memory of the pool, which gets it back when the stream no longer refers to it. */
   #writePooled(bytes: Uint8Array): void {
     this.#write(bytes);
-    this.#lent ??= [];
-    this.#lent.push(bytes);
+    this.#wait().lent.push(bytes);
     this.#takeBack();
   }
 
   /** Of a stream that said stop, and may be over, nothing is taken back before it has drained. */
   #takeBack(): void {
-    if (this.#lent === null || this.#blocked || this.#stream.queuedBytes > 0) return;
-    for (const bytes of this.#lent) this.#engine.buffers.give(bytes);
-    this.#lent = null;
+    const waiting = this.#waiting;
+    if (waiting === null || (this.#flags & BLOCKED) !== 0 || this.#stream.queuedBytes > 0) return;
+    for (const bytes of waiting.lent) this.#terms.engine.buffers.give(bytes);
+    waiting.lent.length = 0;
   }
 
   /** What the stream still refers to, and will not say when it does no more, is left to the garbage collector. */
   #forgetLent(): void {
-    if (!this.#blocked) this.#lent = null;
+    const waiting = this.#waiting;
+    if (waiting === null || (this.#flags & BLOCKED) !== 0) return;
+    waiting.lent.length = 0;
+    if (waiting.isSpent) this.#waiting = null;
   }
 
   #drain(): void {
-    while (!this.#blocked && !this.#held && !this.#over) {
-      const next = this.#takeFirst() ?? this.#urgent?.shift() ?? this.#backlog?.shift() ?? null;
-      if (next === null) break;
-      if (this.#engine.buffers.owns(next)) this.#writePooled(next);
-      else this.#write(next);
-    }
-    this.#forgetLent();
-    if (this.#backlog !== null && this.#backlog.frames === 0) this.#backlog = null;
-    if (this.#urgent !== null && this.#urgent.frames === 0) this.#urgent = null;
-    if (this.#over) return;
-    const isEmpty = this.#backlog === null && this.#urgent === null && this.#rest === null && this.#flow === null;
-    this.#owner.hasBacklog = !isEmpty || this.#stopped !== null;
-    if (this.#ending && isEmpty) {
-      this.#over = true;
+    const waiting = this.#waiting;
+    if (waiting !== null) this.#writeWaiting(waiting);
+    if ((this.#flags & OVER) !== 0) return;
+    const isEmpty = waiting === null || waiting.isEmpty;
+    this.#owner.hasBacklog = !isEmpty || waiting?.hasStopped === true;
+    if ((this.#flags & ENDING) !== 0 && isEmpty) {
+      this.#flags |= OVER;
       // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.
       void this.#stream.close();
       return;
     }
-    if (this.#waiters !== null && this.#fill <= LOW_WATER_RATIO) {
-      const waiters = this.#waiters;
-      this.#waiters = null;
-      for (const waiter of waiters) waiter.resolve();
+    if (waiting !== null) {
+      if (waiting.waiters.length > 0 && this.#fill <= LOW_WATER_RATIO) {
+        for (const waiter of waiting.waiters.splice(0)) waiter.resolve();
+      }
+      if (waiting.isSpent) this.#waiting = null;
     }
     if (this.#answerFill <= LOW_WATER_RATIO) this.#owner.outboxDrained();
+  }
+
+  #writeWaiting(waiting: WaitingFrames): void {
+    while ((this.#flags & (BLOCKED | HELD | OVER)) === 0) {
+      const next = waiting.shift();
+      if (next === null) break;
+      if (this.#terms.engine.buffers.owns(next)) this.#writePooled(next);
+      else this.#write(next);
+    }
+    this.#forgetLent();
   }
 }
 
