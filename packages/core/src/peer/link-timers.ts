@@ -4,7 +4,7 @@
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { NETCONDUIT_LINGER_MS } from "../limits.ts";
-import type { Heartbeat } from "../session/heartbeat.ts";
+import { Heartbeat } from "../session/heartbeat.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Link } from "./link.ts";
@@ -47,11 +47,11 @@ export class PhaseTimer<Face> extends TimerEntry {
   }
 }
 
-export class HeartbeatTimer<Face> extends TimerEntry {
+export class LinkHeartbeat<Face> extends Heartbeat {
   readonly #link: Link<Face>;
 
-  constructor(link: Link<Face>) {
-    super();
+  constructor(link: Link<Face>, now: number) {
+    super(link.owner.settings, now);
     this.#link = link;
   }
 
@@ -60,11 +60,10 @@ export class HeartbeatTimer<Face> extends TimerEntry {
     // A connection that is being closed has its own deadline.
     if (link.isOver || link.closeReason !== null) return;
     const { engine, settings, writer } = link.owner;
-    const heartbeat = link.heartbeat as Heartbeat;
     const now = engine.runtime.now();
-    heartbeat.activity(link.heardAtMs);
+    this.activity(link.heardAtMs);
     if (!link.isReading) link.intake.judgeSilence(now);
-    const verdict = heartbeat.check(now);
+    const verdict = this.check(now);
     if (verdict === "dead") {
       const message = `No sign of life for ${settings.heartbeatTimeoutMs} ms`;
       link.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
@@ -73,8 +72,8 @@ export class HeartbeatTimer<Face> extends TimerEntry {
     if (verdict === "ping") {
       writer.control(FrameType.HEARTBEAT_PING, 0, 0);
       link.outbox.push(writer, "urgent");
-      heartbeat.sent(now);
+      this.sent(now);
     }
-    engine.wheel.schedule(this, heartbeat.nextCheckMs(now));
+    engine.wheel.schedule(this, this.nextCheckMs(now));
   }
 }

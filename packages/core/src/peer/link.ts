@@ -21,7 +21,6 @@ import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
-import { Heartbeat } from "../session/heartbeat.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
@@ -32,7 +31,7 @@ import { Intake, type IntakeLink } from "./intake.ts";
 import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
 import { breakOff, type CloseRequest, closeReason, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
-import { HeartbeatTimer, PhaseTimer } from "./link-timers.ts";
+import { LinkHeartbeat, PhaseTimer } from "./link-timers.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import {
   asConduitError,
@@ -83,9 +82,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   readonly machine: ConnectionStateMachine;
   /** Set by `authenticated`. */
   info: PeerInfo | null = null;
-  heartbeat: Heartbeat | null = null;
+  heartbeat: LinkHeartbeat<Face> | null = null;
   #phaseTimer: PhaseTimer<Face> | null = null;
-  #heartbeatTimer: HeartbeatTimer<Face> | null = null;
   #endedWhileLoggingIn = false;
   #closed: Promise<void> | null = null;
   #resolveClosed: (() => void) | null = null;
@@ -175,10 +173,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     if (this.#decoder !== null) this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
     if (settings.rateLimit) this.intake.limit(settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
-    const now = engine.runtime.now();
-    this.heartbeat = new Heartbeat(settings.heartbeatIntervalMs, settings.heartbeatTimeoutMs, now);
-    this.#heartbeatTimer = new HeartbeatTimer(this);
-    engine.wheel.schedule(this.#heartbeatTimer, settings.heartbeatIntervalMs);
+    this.heartbeat = new LinkHeartbeat(this, engine.runtime.now());
+    engine.wheel.schedule(this.heartbeat, settings.heartbeatIntervalMs);
   }
 
   /** Keeps everything back until `release`, or until the peer speaks; what was pushed before still leaves. */
@@ -282,7 +278,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
     this.#giveUpCalls(reason);
-    if (this.#heartbeatTimer !== null) this.#engine.wheel.cancel(this.#heartbeatTimer);
+    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
     if (!reason.byPeer) this.intake.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
@@ -367,7 +363,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.isOver = true;
     this.outbox.over();
     this.setPhaseTimer(0);
-    if (this.#heartbeatTimer !== null) this.#engine.wheel.cancel(this.#heartbeatTimer);
+    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
     const reason = this.#closeReason ?? reasonOf(error);
     this.#closeReason = reason;
     const event = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing" ? "closed" : "fail";

@@ -11,6 +11,7 @@
  *
  * All times are `Runtime.now` milliseconds.
  */
+import { TimerEntry } from "./timer-wheel.ts";
 
 /** Weight of a new sample in the average, as netconduit has it. */
 const AVERAGE_WEIGHT = 0.3;
@@ -33,61 +34,53 @@ const NO_LATENCY: Latency = Object.freeze({ lastMs: 0, averageMs: 0, minMs: 0, m
 /** What {@link Heartbeat.check} asks for: nothing, a PING (then call `sent`), or the end of the connection. */
 export type HeartbeatVerdict = "ok" | "ping" | "dead";
 
-/**
- * The heartbeat of one connection. Its times are rounded up to whole milliseconds: V8 keeps those in the field itself,
- * and a fraction in an object of its own.
- */
-export class Heartbeat {
+/** How often, and how long: of all connections of one server or client. */
+export interface HeartbeatSettings {
   /** From one PING to the next. */
-  readonly intervalMs: number;
+  readonly heartbeatIntervalMs: number;
   /** Silence after which the peer is given up. */
-  readonly timeoutMs: number;
+  readonly heartbeatTimeoutMs: number;
+}
+
+/**
+ * The heartbeat of one connection, and the entry of the timer wheel that checks it. Its times are rounded up to whole
+ * milliseconds: V8 keeps those in the field itself, and a fraction in an object of its own.
+ */
+export abstract class Heartbeat extends TimerEntry {
+  readonly #settings: HeartbeatSettings;
   #sentAt: number;
   #seenAt: number;
   #checkedAt: number;
   #suspended = false;
-  /** PINGs not answered yet. */
-  #unanswered = 0;
-  /** When the PING that is being measured was sent, and how many PONGs come before its own. */
-  #measuredAt = 0;
-  #measuredBehind = 0;
-  #measuring = false;
-  /** Round-trip times so far; a new object with each sample. */
-  latency: Latency = NO_LATENCY;
+  /** Null before the first PING. */
+  #roundTrips: RoundTrips | null = null;
 
   /** The first PING is due one interval after `now`. */
-  constructor(intervalMs: number, timeoutMs: number, now: number) {
-    this.intervalMs = intervalMs;
-    this.timeoutMs = timeoutMs;
+  constructor(settings: HeartbeatSettings, now: number) {
+    super();
+    this.#settings = settings;
     this.#sentAt = Math.ceil(now);
     this.#seenAt = Math.ceil(now);
     this.#checkedAt = Math.ceil(now);
   }
 
+  /** Round-trip times so far; a new object with each sample. */
+  get latency(): Latency {
+    return this.#roundTrips === null ? NO_LATENCY : this.#roundTrips.latency;
+  }
+
   /** A PING was sent. */
   sent(now: number): void {
     this.#sentAt = Math.ceil(now);
+    this.#roundTrips ??= new RoundTrips();
     // What waits unread in the socket is not the peer's latency.
-    if (!this.#measuring && !this.#suspended) {
-      this.#measuring = true;
-      this.#measuredAt = now;
-      this.#measuredBehind = this.#unanswered;
-    }
-    this.#unanswered++;
+    this.#roundTrips.pingSent(now, !this.#suspended);
   }
 
   /** A PONG arrived. One that no PING asked for is a sign of life and no more. */
   pongReceived(now: number): void {
     this.activity(now);
-    if (this.#unanswered === 0) return;
-    this.#unanswered--;
-    if (!this.#measuring) return;
-    if (this.#measuredBehind > 0) {
-      this.#measuredBehind--;
-      return;
-    }
-    this.#measuring = false;
-    this.#sample(now - this.#measuredAt);
+    this.#roundTrips?.pongReceived(now);
   }
 
   /** Bytes arrived, at that time. */
@@ -98,7 +91,7 @@ export class Heartbeat {
   /** This side stops reading: until `resume` the peer cannot be found dead. PINGs go on. */
   suspend(): void {
     this.#suspended = true;
-    this.#measuring = false;
+    this.#roundTrips?.interrupt();
   }
 
   /** This side reads again; the peer's silence counts from `now`. Does nothing if it was not suspended. */
@@ -110,19 +103,55 @@ export class Heartbeat {
 
   /** What is to be done at `now`. */
   check(now: number): HeartbeatVerdict {
-    if (now - this.#checkedAt > 2 * this.intervalMs + STANDSTILL_SLACK_MS) {
-      this.activity(now - this.timeoutMs + this.intervalMs);
-    }
+    const { heartbeatIntervalMs: intervalMs, heartbeatTimeoutMs: timeoutMs } = this.#settings;
+    if (now - this.#checkedAt > 2 * intervalMs + STANDSTILL_SLACK_MS) this.activity(now - timeoutMs + intervalMs);
     this.#checkedAt = Math.ceil(now);
-    if (!this.#suspended && now - this.#seenAt >= this.timeoutMs) return "dead";
-    return now - this.#sentAt >= this.intervalMs ? "ping" : "ok";
+    if (!this.#suspended && now - this.#seenAt >= timeoutMs) return "dead";
+    return now - this.#sentAt >= intervalMs ? "ping" : "ok";
   }
 
   /** Milliseconds from `now` to the next check that can have another answer than "ok". Not negative. */
   nextCheckMs(now: number): number {
-    const pingIn = this.#sentAt + this.intervalMs - now;
-    const deadIn = this.#suspended ? pingIn : this.#seenAt + this.timeoutMs - now;
+    const pingIn = this.#sentAt + this.#settings.heartbeatIntervalMs - now;
+    const deadIn = this.#suspended ? pingIn : this.#seenAt + this.#settings.heartbeatTimeoutMs - now;
     return Math.max(0, Math.min(pingIn, deadIn));
+  }
+}
+
+/** What a connection's PINGs and PONGs took. */
+class RoundTrips {
+  /** PINGs not answered yet. */
+  #unanswered = 0;
+  /** When the PING that is being measured was sent, and how many PONGs come before its own. */
+  #measuredAt = 0;
+  #measuredBehind = 0;
+  #measuring = false;
+  latency: Latency = NO_LATENCY;
+
+  pingSent(now: number, mayMeasure: boolean): void {
+    if (!this.#measuring && mayMeasure) {
+      this.#measuring = true;
+      this.#measuredAt = now;
+      this.#measuredBehind = this.#unanswered;
+    }
+    this.#unanswered++;
+  }
+
+  pongReceived(now: number): void {
+    if (this.#unanswered === 0) return;
+    this.#unanswered--;
+    if (!this.#measuring) return;
+    if (this.#measuredBehind > 0) {
+      this.#measuredBehind--;
+      return;
+    }
+    this.#measuring = false;
+    this.#sample(now - this.#measuredAt);
+  }
+
+  /** What is being measured will say nothing. */
+  interrupt(): void {
+    this.#measuring = false;
   }
 
   #sample(ms: number): void {
