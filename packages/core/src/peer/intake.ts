@@ -63,7 +63,7 @@ export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
 export class Intake<Face> {
   readonly #link: IntakeLink<Face>;
   /** Handlers may start: the connect hooks are done. */
-  #ready = false;
+  #ready: boolean;
   /** No new handlers start; requests are refused with SERVER_STOPPING. */
   #draining = false;
   #limiter: RateLimiter | null = null;
@@ -78,8 +78,16 @@ export class Intake<Face> {
   /** Whether the peer has said PAUSE. */
   isPausedByPeer = false;
 
+  /** A link that starts handlers at once is ready, and only had no need of an intake for a while. */
   constructor(link: IntakeLink<Face>) {
     this.#link = link;
+    this.#ready = link.startsAtOnce;
+  }
+
+  /** It says no more than that the link starts handlers at once and reads: the link can do without. */
+  get isSpent(): boolean {
+    const isHeld = this.#pausedPeer || this.isPausedByPeer || this.#idle !== null;
+    return this.#link.startsAtOnce && this.#link.isReading && !isHeld;
   }
 
   /** Asynchronous handlers running now. */

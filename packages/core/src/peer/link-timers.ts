@@ -59,6 +59,7 @@ export class LinkHeartbeat<Face> extends Heartbeat {
     const link = this.#link;
     // A connection that is being closed has its own deadline.
     if (link.isOver || link.closeReason !== null) return;
+    link.rest();
     const { engine, settings, writer } = link.owner;
     const now = engine.runtime.now();
     this.activity(link.heardAtMs);

@@ -74,7 +74,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #calls: OutgoingCalls<Face> | null = null;
   extensions: Extensions = NO_EXTENSIONS;
   readonly owner: LinkOwner<Face>;
-  readonly intake: Intake<Face>;
+  #intake: Intake<Face> | null = null;
   errors = 0;
   dropped = 0;
   rateLimited = 0;
@@ -95,7 +95,6 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.#dispatcher = owner.dispatcher;
     this.stream = stream;
     this.machine = machine;
-    this.intake = new Intake(this);
     this.outbox = new Outbox(owner, stream, this);
   }
 
@@ -113,6 +112,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Calls `listener` on every change of `state`. @returns a function that removes it. */
   onStateChange(listener: (change: StateChange) => void): () => void {
     return this.machine.onChange(listener);
+  }
+
+  /** What comes in, as far as it cannot be handled at once. */
+  get intake(): Intake<Face> {
+    this.#intake ??= new Intake<Face>(this);
+    return this.#intake;
   }
 
   /** Why the connection is ending or has ended; null while it is not. */
@@ -191,6 +196,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** The connect hooks are done: handlers may start. */
   activate(): void {
     this.intake.activate();
+    this.rest();
+  }
+
+  /** Gives up what a connection that nothing happens on has no need of. */
+  rest(): void {
+    if (this.#intake?.isSpent === true) this.#intake = null;
   }
 
   /**
@@ -279,7 +290,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.owner.linkClosing(this);
     this.#giveUpCalls(reason);
     if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
-    if (!reason.byPeer) this.intake.clear();
+    if (!reason.byPeer) this.#intake?.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
     if (!reason.byPeer) sendClose(this, reason);
@@ -350,7 +361,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   outboxDrained(): void {
-    this.intake.startWaiting();
+    this.#intake?.startWaiting();
   }
 
   closed(error: Error | null): void {
@@ -370,9 +381,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine.transition(event, { code: reason.code, message: reason.message });
     this.#giveUpCalls(reason);
     // A peer that sent and left is served in full; one that was thrown out is not.
-    if (error !== null || !reason.byPeer) this.intake.clear();
-    else this.intake.startWaiting();
-    this.intake.over();
+    if (error !== null || !reason.byPeer) this.#intake?.clear();
+    else this.#intake?.startWaiting();
+    this.#intake?.over();
     this.#resolveClosed?.();
     this.owner.linkClosed(this, reason);
   }
@@ -562,8 +573,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Calls of both sides: those that wait here are rejected, those that run for the peer are told. */
   #giveUpCalls(reason: CloseReason): void {
     if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason));
-    if (this.intake.runningHandlers > 0) {
-      this.intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
+    if (this.#intake !== null && this.#intake.runningHandlers > 0) {
+      this.#intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
   }
 }

@@ -29,6 +29,7 @@ export interface CallsLink<Face> extends LinkStats {
   readonly extensions: Extensions;
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
+  readonly isReading: boolean;
   /** Sends a message or request. @throws ConduitError SEND_QUEUE_FULL. */
   pushBounded(frame: FrameWriter, name: string): void;
 }
@@ -209,7 +210,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
       signal.addEventListener("abort", pending.onAbort, { once: true });
     }
     this.#pending.add(pending);
-    this.#link.intake.readForReply();
+    if (!this.#link.isReading) this.#link.intake.readForReply();
     return pending;
   }
 
