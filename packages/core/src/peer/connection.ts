@@ -150,7 +150,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   }
 
   get stats(): ConnectionStats {
-    const { messagesSent, messagesReceived, bytesReceived, errors, dropped, rateLimited } = this.#link;
+    const { messagesSent, messagesReceived, bytesReceived, faults } = this.#link;
     const connectedAt = this.session.createdAt;
     const bytesSent = this.#link.bytesSent;
     return {
@@ -159,9 +159,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
       messagesReceived,
       bytesSent,
       bytesReceived,
-      errors,
-      dropped,
-      rateLimited,
+      ...faults,
     };
   }
 

@@ -19,11 +19,11 @@ import { RateLimiter, type RateLimits } from "../session/token-bucket.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { Inbox, type InboxItem } from "./inbox.ts";
-import type { LinkOwner, LinkSettings, LinkStats } from "./link-owner.ts";
+import type { LinkFaults, LinkOwner, LinkSettings } from "./link-owner.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** What an intake needs of its link. */
-export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
+export interface IntakeLink<Face> extends DispatchPeer<Face> {
   readonly owner: LinkOwner<Face>;
   readonly stream: ByteStream;
   readonly outbox: Outbox;
@@ -54,6 +54,7 @@ export interface IntakeLink<Face> extends DispatchPeer<Face>, LinkStats {
     timeoutMs: number,
     bytes: number,
   ): void;
+  countFault(kind: keyof LinkFaults): void;
   /** Decodes on. */
   pump(): void;
   /** Reports a frame that was not used. */
@@ -155,7 +156,7 @@ export class Intake<Face> {
     const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const retryAfter = this.#limiter.take(link.owner.engine.runtime.now(), bytes);
     if (retryAfter === 0) return true;
-    link.rateLimited += 1;
+    link.countFault("rateLimited");
     const details = { retry_after: retryAfter };
     if (isCall || link.correlatesReplies) {
       this.#refuse(frame.correlationHi, frame.correlationLo, ErrorCode.RATE_LIMITED, "Rate limit exceeded", details);

@@ -44,7 +44,7 @@ export function payloadRefused<Face>(
   lo: number,
   error: ConduitError,
 ): void {
-  link.errors += 1;
+  link.countFault("errors");
   if (type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && link.extensions.reply)) {
     if (hi !== 0 || lo !== 0) link.sendError(hi, lo, error.message, error.code, undefined);
   }

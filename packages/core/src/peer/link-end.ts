@@ -50,7 +50,7 @@ export function closeReceived<Face>(link: Link<Face>, frame: FrameDecoder): void
 export function breakOff<Face>(link: Link<Face>, failure: ConduitError): void {
   if (link.isOver || link.closeReason !== null) return;
   const error = withOption(link, failure);
-  link.errors += 1;
+  link.countFault("errors");
   link.refused(error);
   if (link.isAuthenticated) void link.close({ code: error.code, message: error.message, reconnect: true });
   else link.destroy(error);

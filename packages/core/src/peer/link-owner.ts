@@ -63,14 +63,15 @@ export interface LinkOwner<Face> {
   linkClosed(link: Link<Face>, reason: CloseReason): void;
 }
 
-/** Counters of one connection. */
-export interface LinkStats {
-  messagesSent: number;
-  messagesReceived: number;
-  bytesReceived: number;
+/** What went wrong on one connection, in numbers. */
+export interface LinkFaults {
+  /** Frames that could not be used. */
   errors: number;
   /** Broadcasts not delivered because the peer read too slowly. */
   dropped: number;
   /** Messages and requests refused by the rate limit. */
   rateLimited: number;
 }
+
+/** Of most connections. */
+export const NO_FAULTS: Readonly<LinkFaults> = Object.freeze({ errors: 0, dropped: 0, rateLimited: 0 });

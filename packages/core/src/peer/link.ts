@@ -17,20 +17,18 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
+import type { DispatchPeer } from "../rpc/dispatcher.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
-import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
-import type { Engine } from "./engine.ts";
 import { Intake, type IntakeLink } from "./intake.ts";
 import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
 import { breakOff, type CloseRequest, closeReason, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
-import type { CloseReason, LinkOwner } from "./link-owner.ts";
+import { type CloseReason, type LinkFaults, type LinkOwner, NO_FAULTS } from "./link-owner.ts";
 import { LinkHeartbeat, PhaseTimer } from "./link-timers.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import {
@@ -41,58 +39,58 @@ import {
   OutgoingCalls,
 } from "./outgoing-calls.ts";
 
+/** Flags of a link. One field for all of them, as there are many links. */
+const AUTHENTICATED = 1;
+const OVER = 2;
+/** A handshake frame is being worked on. */
+const LOGGING_IN = 4;
+/** Frames are being decoded. */
+const PUMPING = 8;
+/** The outbox is held. */
+const HOLDING = 16;
+/** The stream ended, in order, while a handshake frame was being worked on. */
+const ENDED_EARLY = 32;
+
 /**
  * What every frame needs comes first in the object. Of ten thousand connections none is in the processor's caches when
- * its frame arrives, and each line of memory and each object that is touched costs a tenth of a microsecond.
+ * its frame arrives, and each line of memory and each object that is touched costs a tenth of a microsecond. And what is
+ * seldom needed is made when it is: an idle connection is this object, its stream, outbox and heartbeat, and little more.
  */
 export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face>, CallsLink<Face>, OutboxOwner {
   readonly outbox: Outbox;
-  isAuthenticated = false;
-  isOver = false;
+  #flags = 0;
   #closeReason: CloseReason | null = null;
   hasBacklog = false;
   messagesSent = 0;
   isReading = true;
   startsAtOnce = false;
   requestBytes = 0;
-  isLoggingIn = false;
-  #pumping = false;
-  /** The outbox is held. */
-  #holding = false;
   /** Holds what is not decoded yet. Null: nothing is, and the decoder is the engine's to lend. */
   #decoder: FrameDecoder | null = null;
   /** When bytes last arrived, in whole monotonic milliseconds. */
   heardAtMs = 0;
   bytesReceived = 0;
   messagesReceived = 0;
-  /** The owner's, which of ten thousand clients is each client's own. */
-  readonly #engine: Engine;
-  readonly #reader: PayloadReader;
-  readonly #dispatcher: Dispatcher<Face>;
+  /** The server's, or of ten thousand clients each client's own. */
+  readonly owner: LinkOwner<Face>;
   /** Set by the owner before anything can reach a handler. */
   face!: Face;
   #calls: OutgoingCalls<Face> | null = null;
   extensions: Extensions = NO_EXTENSIONS;
-  readonly owner: LinkOwner<Face>;
   #intake: Intake<Face> | null = null;
-  errors = 0;
-  dropped = 0;
-  rateLimited = 0;
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
   /** Set by `authenticated`. */
   info: PeerInfo | null = null;
   heartbeat: LinkHeartbeat<Face> | null = null;
   #phaseTimer: PhaseTimer<Face> | null = null;
-  #endedWhileLoggingIn = false;
-  #closed: Promise<void> | null = null;
-  #resolveClosed: (() => void) | null = null;
+  /** What has gone wrong. Null: nothing has. */
+  #faults: LinkFaults | null = null;
+  /** What `close` returns, once it was called. */
+  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
   constructor(owner: LinkOwner<Face>, stream: ByteStream, machine: ConnectionStateMachine) {
     this.owner = owner;
-    this.#engine = owner.engine;
-    this.#reader = owner.reader;
-    this.#dispatcher = owner.dispatcher;
     this.stream = stream;
     this.machine = machine;
     this.outbox = new Outbox(owner, stream, this);
@@ -104,9 +102,30 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return this.machine.state;
   }
 
+  get isAuthenticated(): boolean {
+    return (this.#flags & AUTHENTICATED) !== 0;
+  }
+
+  get isOver(): boolean {
+    return (this.#flags & OVER) !== 0;
+  }
+
+  get isLoggingIn(): boolean {
+    return (this.#flags & LOGGING_IN) !== 0;
+  }
+
   /** Logged in and not ending. */
   get isOpen(): boolean {
-    return this.isAuthenticated && this.#closeReason === null && !this.isOver;
+    return (this.#flags & (AUTHENTICATED | OVER)) === AUTHENTICATED && this.#closeReason === null;
+  }
+
+  get faults(): Readonly<LinkFaults> {
+    return this.#faults ?? NO_FAULTS;
+  }
+
+  countFault(kind: keyof LinkFaults): void {
+    this.#faults ??= { ...NO_FAULTS };
+    this.#faults[kind] += 1;
   }
 
   /** Calls `listener` on every change of `state`. @returns a function that removes it. */
@@ -153,7 +172,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** (Re)starts the timer of the present phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
-    const wheel = this.#engine.wheel;
+    const wheel = this.owner.engine.wheel;
     if (delayMs === 0) {
       if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
       this.#phaseTimer = null;
@@ -174,7 +193,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     const { settings, engine } = this.owner;
     this.info = info;
     this.extensions = extensions;
-    this.isAuthenticated = true;
+    this.#flags |= AUTHENTICATED;
     if (this.#decoder !== null) this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
     if (settings.rateLimit) this.intake.limit(settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
@@ -184,12 +203,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** Keeps everything back until `release`, or until the peer speaks; what was pushed before still leaves. */
   hold(): void {
-    this.#holding = true;
+    this.#flags |= HOLDING;
     this.outbox.hold();
   }
 
   release(): void {
-    this.#holding = false;
+    this.#flags &= ~HOLDING;
     this.outbox.release();
   }
 
@@ -278,18 +297,16 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
    * `closeTimeoutMs`. Resolves when it is over; repeated calls return the same promise.
    */
   close(request: CloseRequest): Promise<void> {
-    this.#closed ??= this.isOver
-      ? Promise.resolve()
-      : new Promise((resolve) => {
-          this.#resolveClosed = resolve;
-        });
-    if (this.isOver || this.#closeReason !== null) return this.#closed;
+    if (this.isOver) return this.#closed?.promise ?? Promise.resolve();
+    this.#closed ??= promiseAndResolve();
+    const closed = this.#closed;
+    if (this.#closeReason !== null) return closed.promise;
     const reason = closeReason(request);
     this.#closeReason = reason;
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
     this.#giveUpCalls(reason);
-    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
+    if (this.heartbeat !== null) this.owner.engine.wheel.cancel(this.heartbeat);
     if (!reason.byPeer) this.#intake?.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
@@ -298,7 +315,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.#phaseTimer.startClosing();
     if (!this.isReading) this.intake.startReading();
     this.outbox.end();
-    return this.#closed;
+    return closed.promise;
   }
 
   /** Ends the connection now: both directions are discarded. */
@@ -325,7 +342,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   data(chunk: Uint8Array): void {
     if (!this.#heard(chunk.length)) return;
-    this.#decoder ??= this.#engine.lendDecoder(this.isAuthenticated ? this.#reader.maxBytes : MAX_HANDSHAKE_BYTES);
+    this.#decoder ??= this.owner.engine.lendDecoder(
+      this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
+    );
     const decoder = this.#decoder;
     decoder.push(chunk);
     this.pump();
@@ -339,9 +358,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #heard(count: number): boolean {
     if (this.isOver) return false;
     this.bytesReceived += count;
-    this.heardAtMs = Math.ceil(this.#engine.runtime.now());
+    this.heardAtMs = Math.ceil(this.owner.engine.runtime.now());
     // Whoever speaks after the login has read its answer, and reads on.
-    if (this.#holding) this.release();
+    if ((this.#flags & HOLDING) !== 0) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
     return this.#closeReason === null;
   }
@@ -368,13 +387,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     if (this.isOver) return;
     if (error === null && this.isLoggingIn && this.#closeReason === null) {
       // What the peer said last, a refusal perhaps, is still to be read: it says more than that the peer is gone.
-      this.#endedWhileLoggingIn = true;
+      this.#flags |= ENDED_EARLY;
       return;
     }
-    this.isOver = true;
+    this.#flags |= OVER;
     this.outbox.over();
     this.setPhaseTimer(0);
-    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
+    if (this.heartbeat !== null) this.owner.engine.wheel.cancel(this.heartbeat);
     const reason = this.#closeReason ?? reasonOf(error);
     this.#closeReason = reason;
     const event = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing" ? "closed" : "fail";
@@ -384,7 +403,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     if (error !== null || !reason.byPeer) this.#intake?.clear();
     else this.#intake?.startWaiting();
     this.#intake?.over();
-    this.#resolveClosed?.();
+    this.#closed?.resolve();
     this.owner.linkClosed(this, reason);
   }
 
@@ -427,8 +446,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   pump(): void {
     const decoder = this.#decoder;
-    if (this.#pumping || decoder === null) return;
-    this.#pumping = true;
+    if ((this.#flags & PUMPING) !== 0 || decoder === null) return;
+    this.#flags |= PUMPING;
     try {
       while (this.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
         this.#frame(decoder);
@@ -437,11 +456,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     } catch (error) {
       breakOff(this, asConduitError(error));
     } finally {
-      this.#pumping = false;
+      this.#flags &= ~PUMPING;
       decoder.leaveFrame();
       if (decoder.isSpent) {
         this.#decoder = null;
-        this.#engine.returnDecoder(decoder);
+        this.owner.engine.returnDecoder(decoder);
       }
     }
   }
@@ -470,7 +489,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.outbox.push(this.owner.writer, "urgent");
           return;
         case FrameType.HEARTBEAT_PONG:
-          this.heartbeat?.pongReceived(this.#engine.runtime.now());
+          this.heartbeat?.pongReceived(this.owner.engine.runtime.now());
           return;
         case FrameType.PAUSE:
           this.intake.setPausedByPeer(true);
@@ -503,21 +522,21 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #handshake(frame: FrameDecoder): void {
-    const payload = this.#reader.readMap(frame, MAX_HANDSHAKE_BYTES);
-    this.isLoggingIn = true;
+    const payload = this.owner.reader.readMap(frame, MAX_HANDSHAKE_BYTES);
+    this.#flags |= LOGGING_IN;
     this.owner.handshakeFrame(this, frame.type, payload).then(
       () => {
-        this.isLoggingIn = false;
+        this.#flags &= ~LOGGING_IN;
         if (!this.isReading && !this.isOver) this.intake.startReading();
         this.pump();
-        if (this.#endedWhileLoggingIn && !this.isLoggingIn) this.closed(null);
+        if ((this.#flags & (ENDED_EARLY | LOGGING_IN)) === ENDED_EARLY) this.closed(null);
       },
       (error: unknown) => breakOff(this, asConduitError(error)),
     );
   }
 
   #request(frame: FrameDecoder, isCall: boolean): void {
-    const reader = this.#reader;
+    const reader = this.owner.reader;
     this.messagesReceived += 1;
     // Nothing is in the way of most requests, and then nothing need be asked about that.
     const mayStart = this.startsAtOnce && !this.hasBacklog;
@@ -546,8 +565,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     bytes: number,
   ): void {
     this.requestBytes = bytes;
-    if (isCall) this.#dispatcher.call(this, name, value, hi, lo, timeoutMs);
-    else this.#dispatcher.message(this, name, value, hi, lo);
+    if (isCall) this.owner.dispatcher.call(this, name, value, hi, lo, timeoutMs);
+    else this.owner.dispatcher.message(this, name, value, hi, lo);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
@@ -577,4 +596,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       this.#intake.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
   }
+}
+
+function promiseAndResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }

@@ -12,7 +12,7 @@ import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { Intake } from "./intake.ts";
-import type { LinkOwner, LinkStats } from "./link-owner.ts";
+import type { LinkFaults, LinkOwner } from "./link-owner.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** Options of one call or request. */
@@ -22,7 +22,7 @@ export interface LinkCallOptions {
 }
 
 /** What calls need of their link. */
-export interface CallsLink<Face> extends LinkStats {
+export interface CallsLink<Face> {
   readonly owner: LinkOwner<Face>;
   readonly outbox: Outbox;
   readonly intake: Intake<Face>;
@@ -30,6 +30,7 @@ export interface CallsLink<Face> extends LinkStats {
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
   readonly isReading: boolean;
+  countFault(kind: keyof LinkFaults): void;
   /** Sends a message or request. @throws ConduitError SEND_QUEUE_FULL. */
   pushBounded(frame: FrameWriter, name: string): void;
 }
@@ -121,7 +122,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     try {
       reader.readRpcResponse(frame);
     } catch (error) {
-      this.#link.errors += 1;
+      this.#link.countFault("errors");
       call.reject(asConduitError(error));
       return;
     }
@@ -136,7 +137,7 @@ export class OutgoingCalls<Face> implements PendingCallsOwner {
     try {
       reader.readRpcError(frame);
     } catch (error) {
-      this.#link.errors += 1;
+      this.#link.countFault("errors");
       call.reject(asConduitError(error));
       return;
     }

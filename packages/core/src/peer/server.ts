@@ -455,7 +455,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = link.queuedFrames;
     const bufferedBytes = link.bufferedBytes;
-    link.dropped += 1;
+    link.countFault("dropped");
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
