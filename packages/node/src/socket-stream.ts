@@ -50,7 +50,6 @@ function onClose(this: OwnedSocket): void {
 /** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
 export class SocketStream extends SharedReadStream {
   readonly #socket: Socket;
-  readonly #highWaterMark: number;
   /** Data comes, by the option `onread` or the socket's "data" event, unless the socket is paused. */
   #flows: boolean;
 
@@ -59,8 +58,6 @@ export class SocketStream extends SharedReadStream {
     this.#socket = socket;
     // Of the plaintext sockets, only those that read into shared memory have had an owner.
     this.#flows = sharedReads.isPossible && facts.tls === null && OWNER in socket;
-    // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
-    this.#highWaterMark = Math.max(facts.highWaterMark, socket.writableHighWaterMark);
     socket.setNoDelay(true);
     own(socket, this);
   }
@@ -75,7 +72,10 @@ export class SocketStream extends SharedReadStream {
     socket.write(bytes);
     // Not the boolean of `socket.write`: that is false for every large write, even if the kernel took all of it.
     const queued = socket.writableLength;
-    return queued === 0 || (queued < this.#highWaterMark && !socket.destroyed) ? true : this.mustWait();
+    if (queued === 0) return true;
+    // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
+    const highWaterMark = Math.max(this.highWaterMark, socket.writableHighWaterMark);
+    return queued < highWaterMark && !socket.destroyed ? true : this.mustWait();
   }
 
   protected startReading(): void {

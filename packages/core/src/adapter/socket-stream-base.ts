@@ -12,6 +12,44 @@ type State = "open" | "ending" | "destroyed";
 
 const settled: Promise<void> = Promise.resolve();
 
+/** What streams of one listener have in common. */
+interface Common {
+  readonly local: Address;
+  readonly tls: TlsInfo | null;
+  readonly role: Role;
+  readonly highWaterMark: number;
+  readonly errors: SocketErrors;
+}
+
+/** Of the stream that was made last: that of a plaintext server's next client is the same. */
+let lastCommon: Common | null = null;
+
+function commonOf({ local, tls, role, highWaterMark }: StreamFacts, errors: SocketErrors): Common {
+  const last = lastCommon;
+  if (
+    last === null ||
+    last.local !== local ||
+    last.tls !== tls ||
+    last.role !== role ||
+    last.highWaterMark !== highWaterMark ||
+    last.errors !== errors
+  ) {
+    lastCommon = { local, tls, role, highWaterMark, errors };
+  }
+  return lastCommon as Common;
+}
+
+/** What matters at a stream's end. */
+class End {
+  error: Error | null = null;
+  /** The stream is over; `closed` is called, or follows at once. */
+  isOver = false;
+  isTold = false;
+  closing: Promise<void> | null = null;
+  resolveClosing: (() => void) | null = null;
+  silentEnd: SilentEnd | null = null;
+}
+
 /**
  * What the sockets of all runtimes have in common on their way to a {@link ByteStream}: states, pausing, who is told
  * what and when. A runtime's class adds the socket: it implements the abstract members, and sees to it that `received`,
@@ -19,33 +57,30 @@ const settled: Promise<void> = Promise.resolve();
  */
 export abstract class SocketStreamBase implements ByteStream {
   // What every read and write needs comes last: beside it stand the fields of the runtime's class.
-  readonly local: Address;
   readonly remote: Address;
-  readonly tls: TlsInfo | null;
-  readonly #role: Role;
-  readonly #errors: SocketErrors;
-  #error: Error | null = null;
-  /** The stream is over; `closed` is called, or follows at once. */
-  #over = false;
-  #told = false;
-  #closing: Promise<void> | null = null;
-  #resolveClosing: (() => void) | null = null;
+  readonly #common: Common;
+  /** Made when there is something to remember. */
+  #ending: End | null = null;
   /** `write` returned false and `drained()` has not been called since. */
   #owesDrained = false;
-  #silentEnd: SilentEnd | null;
   #paused = false;
   /** What arrived before `open`, or in spite of `pause`. */
   #held: Uint8Array[] | null = null;
   #sink: ByteSink | null = null;
   #state: State = "open";
 
-  constructor({ local, remote, tls, role, silentEnd }: StreamFacts, errors: SocketErrors) {
-    this.local = local;
-    this.remote = remote;
-    this.tls = tls;
-    this.#role = role;
-    this.#errors = errors;
-    this.#silentEnd = silentEnd;
+  constructor(facts: StreamFacts, errors: SocketErrors) {
+    this.remote = facts.remote;
+    this.#common = commonOf(facts, errors);
+    if (facts.silentEnd !== null) this.#end.silentEnd = facts.silentEnd;
+  }
+
+  get local(): Address {
+    return this.#common.local;
+  }
+
+  get tls(): TlsInfo | null {
+    return this.#common.tls;
   }
 
   abstract get queuedBytes(): number;
@@ -66,6 +101,15 @@ export abstract class SocketStreamBase implements ByteStream {
     return this.#state;
   }
 
+  protected get highWaterMark(): number {
+    return this.#common.highWaterMark;
+  }
+
+  get #end(): End {
+    this.#ending ??= new End();
+    return this.#ending;
+  }
+
   protected get paused(): boolean {
     return this.#paused;
   }
@@ -77,7 +121,7 @@ export abstract class SocketStreamBase implements ByteStream {
 
   open(sink: ByteSink): void {
     this.#sink = sink;
-    if (this.#over) void settled.then(() => this.#tell());
+    if (this.#ending?.isOver === true) void settled.then(() => this.#tell());
     else this.#deliver();
   }
 
@@ -94,15 +138,16 @@ export abstract class SocketStreamBase implements ByteStream {
   }
 
   close(): Promise<void> {
-    this.#silentEnd = null;
-    this.#end();
-    this.#closing ??=
-      this.#told || (this.#over && this.#sink === null)
+    const end = this.#end;
+    end.silentEnd = null;
+    this.#finSoon();
+    end.closing ??=
+      end.isTold || (end.isOver && this.#sink === null)
         ? settled
         : new Promise((resolve) => {
-            this.#resolveClosing = resolve;
+            end.resolveClosing = resolve;
           });
-    return this.#closing;
+    return end.closing;
   }
 
   destroy(reason: Error | null): void {
@@ -116,7 +161,7 @@ export abstract class SocketStreamBase implements ByteStream {
   /** Data came in. It goes to the sink, unless nobody takes it now. The memory is the caller's again afterwards. */
   received(chunk: Uint8Array): void {
     if (this.#state === "destroyed") return;
-    this.#silentEnd = null;
+    if (this.#ending !== null) this.#ending.silentEnd = null;
     if (this.#sink !== null && !this.#paused && this.#held === null) {
       this.#sink.data(chunk);
       return;
@@ -154,38 +199,40 @@ export abstract class SocketStreamBase implements ByteStream {
   /** The peer sent FIN. There is no half-close: what is written is flushed, and our side ends as well. */
   ended(): void {
     if (this.#state === "destroyed") return;
-    if (this.#silentEnd !== null) this.#error ??= this.#silentEnd();
-    this.#end();
+    const end = this.#ending;
+    if (end !== null && end.silentEnd !== null) end.error ??= end.silentEnd();
+    this.#finSoon();
   }
 
   /** The connection broke. What a socket says after it was discarded is no news. */
   failed(cause: unknown): void {
     if (this.#state === "destroyed") return;
-    this.#abort(this.#errors.stream(cause, this.remote, this.#role, this.#silentEnd), true);
+    const { errors, role } = this.#common;
+    this.#abort(errors.stream(cause, this.remote, role, this.#end.silentEnd), true);
   }
 
   /** The socket closed although neither side said so: never a clean end. `finish` follows. */
   protected lost(): void {
-    this.#error ??= lostError(this.remote);
+    this.#end.error ??= lostError(this.remote);
   }
 
   /** The end, in both directions. The sink is told, though not within the call that ended the stream. */
   protected finish(): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#end.isOver) return;
+    this.#end.isOver = true;
     this.#state = "destroyed";
     this.#held = null;
     void settled.then(() => this.#tell());
   }
 
-  #end(): void {
+  #finSoon(): void {
     if (this.#state !== "open") return;
     this.#state = "ending";
     this.shutDown();
   }
 
   #abort(error: Error | null, reset: boolean): void {
-    this.#error ??= error;
+    this.#end.error ??= error;
     this.#state = "destroyed";
     this.#held = null;
     this.discard(reset);
@@ -211,11 +258,12 @@ export abstract class SocketStreamBase implements ByteStream {
   }
 
   #tell(): void {
-    if (this.#told) return;
+    const end = this.#end;
+    if (end.isTold) return;
     if (this.#sink !== null) {
-      this.#told = true;
-      this.#sink.closed(this.#error);
+      end.isTold = true;
+      this.#sink.closed(end.error);
     }
-    this.#resolveClosing?.();
+    end.resolveClosing?.();
   }
 }
