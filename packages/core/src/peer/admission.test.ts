@@ -93,7 +93,7 @@ class Door {
   /** A peer whose login begins. */
   visit(host?: string): Visitor {
     const { peer, stream } = this.stream(host);
-    const machine = new ConnectionStateMachine(this.runtime, () => undefined);
+    const machine = new ConnectionStateMachine({ wallClock: () => 0, listenerFailed: () => undefined });
     machine.transition("accepted", { message: "Accepted" });
     const link = new Link<unknown>(this.#linkOwner, stream, machine);
     this.admission.begin(link);

@@ -115,7 +115,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       linkClosing: ignore,
       linkClosed: (link, reason) => this.#linkClosed(link, reason),
     });
-    this.#machine = new ConnectionStateMachine(runtime, (error) => this.core.hookFailed("onStateChange", error));
+    this.#machine = new ConnectionStateMachine(this.core);
     this.#offline = new OfflineQueue(this.core.engine.wheel, config.sendQueueSize);
     this.#dialling = new Dialling(this.core, config, {
       open: (abort) => this.#dial(abort),

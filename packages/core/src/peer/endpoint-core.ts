@@ -2,6 +2,7 @@ import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
+import type { StateHost } from "../session/connection-state.ts";
 import type { TimerWheel } from "../session/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
@@ -33,7 +34,7 @@ export type LinkEvents<Face> = Pick<
 >;
 
 /** The machinery that a `Server` or `Client` keeps from view. */
-export class EndpointCore<Face> implements DispatchHost<Face> {
+export class EndpointCore<Face> implements DispatchHost<Face>, StateHost {
   readonly engine: Engine;
   readonly registry: Registry<Face> = new Registry<Face>();
   readonly dispatcher: Dispatcher<Face>;
@@ -115,6 +116,11 @@ export class EndpointCore<Face> implements DispatchHost<Face> {
     } else if (isWorthAWarning(known, context.stage)) {
       runtime.warn(warningOf(known, context));
     }
+  }
+
+  /** A listener of `onStateChange` failed. */
+  listenerFailed(error: unknown): void {
+    this.hookFailed("onStateChange", error);
   }
 
   /** A hook of the application failed. */

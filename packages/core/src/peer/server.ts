@@ -122,7 +122,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Identifies the start that is under way; null: none is. */
   #starting: object | null = null;
   #whenStopped: (() => void)[] = [];
-  readonly #stateListenerFailed = (error: unknown): void => this.core.hookFailed("onStateChange", error);
   #accepted = 0;
   #loggedIn = 0;
 
@@ -473,7 +472,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#admission.turnAway(stream);
       return;
     }
-    const machine = new ConnectionStateMachine(this.#runtime, this.#stateListenerFailed);
+    const machine = new ConnectionStateMachine(this.core);
     machine.transition("accepted", { message: `Accepted from ${formatAddress(stream.remote)}` });
     this.#admission.begin(new Link<Connection<C, D>>(this.#owner, stream, machine));
   }

@@ -26,7 +26,10 @@ const events: ConnectionEvent[] = [
 ];
 
 function machine(errors: unknown[] = []): ConnectionStateMachine {
-  return new ConnectionStateMachine({ wallClock: () => 1_700_000_000_000 }, (error) => errors.push(error));
+  return new ConnectionStateMachine({
+    wallClock: () => 1_700_000_000_000,
+    listenerFailed: (error) => errors.push(error),
+  });
 }
 
 function driven(...path: ConnectionEvent[]): ConnectionStateMachine {

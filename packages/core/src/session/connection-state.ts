@@ -24,7 +24,6 @@
  * beginning without dialling. `close` in `failed` is a client that gives up while it waits to dial again.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { Runtime } from "../runtime.ts";
 
 /** State of a connection. */
 export type ConnectionState =
@@ -109,20 +108,30 @@ export function toMermaid(): string {
 
 type Listener = (change: StateChange) => void;
 
-/** The state of one connection. Costs five fields until somebody listens. */
-export class ConnectionStateMachine {
-  readonly #clock: Pick<Runtime, "wallClock">;
-  readonly #onListenerError: (error: unknown, change: StateChange) => void;
-  #state: ConnectionState = "disconnected";
-  /** Boxed, so that a function added twice is two registrations. */
-  #listeners: Set<{ readonly listener: Listener }> | null = null;
-  /** Changes that listeners caused while they were told of an earlier one. Null: nobody is being told. */
-  #waiting: StateChange[] | null = null;
+/** What connections of one server or client have in common here. */
+export interface StateHost {
+  /** Unix milliseconds. */
+  wallClock(): number;
+  /** Gets what a listener throws; it must not throw itself. */
+  listenerFailed(error: unknown, change: StateChange): void;
+}
 
-  /** @param onListenerError gets what a listener throws; it must not throw itself. */
-  constructor(clock: Pick<Runtime, "wallClock">, onListenerError: (error: unknown, change: StateChange) => void) {
-    this.#clock = clock;
-    this.#onListenerError = onListenerError;
+interface Audience {
+  /** Boxed, so that a function added twice is two registrations. */
+  readonly listeners: Set<{ readonly listener: Listener }>;
+  /** Changes that listeners caused while they were told of an earlier one. Null: nobody is being told. */
+  waiting: StateChange[] | null;
+}
+
+/** The state of one connection. Costs three fields until somebody listens. */
+export class ConnectionStateMachine {
+  readonly #host: StateHost;
+  #state: ConnectionState = "disconnected";
+  /** Null: nobody has listened yet. */
+  #audience: Audience | null = null;
+
+  constructor(host: StateHost) {
+    this.#host = host;
   }
 
   get state(): ConnectionState {
@@ -150,8 +159,8 @@ export class ConnectionStateMachine {
       );
     }
     this.#state = to;
-    if (this.#listeners !== null) {
-      this.#emit({ from, to, event, reason, atMs: this.#clock.wallClock() });
+    if (this.#audience !== null) {
+      this.#emit(this.#audience, { from, to, event, reason, atMs: this.#host.wallClock() });
     }
   }
 
@@ -161,38 +170,37 @@ export class ConnectionStateMachine {
    */
   onChange(listener: Listener): () => void {
     const entry = { listener };
-    this.#listeners ??= new Set();
-    this.#listeners.add(entry);
+    this.#audience ??= { listeners: new Set(), waiting: null };
+    const { listeners } = this.#audience;
+    listeners.add(entry);
     return () => {
-      this.#listeners?.delete(entry);
+      listeners.delete(entry);
     };
   }
 
-  #emit(change: StateChange): void {
-    if (this.#waiting !== null) {
-      this.#waiting.push(change);
+  #emit(audience: Audience, change: StateChange): void {
+    if (audience.waiting !== null) {
+      audience.waiting.push(change);
       return;
     }
-    this.#waiting = [];
+    audience.waiting = [];
     try {
-      for (let next: StateChange | undefined = change; next !== undefined; next = this.#waiting.shift()) {
-        this.#tell(next);
+      for (let next: StateChange | undefined = change; next !== undefined; next = audience.waiting.shift()) {
+        this.#tell(audience, next);
       }
     } finally {
-      this.#waiting = null;
+      audience.waiting = null;
     }
   }
 
-  #tell(change: StateChange): void {
-    const listeners = this.#listeners;
-    if (listeners === null) return;
+  #tell({ listeners }: Audience, change: StateChange): void {
     // A copy: a listener added meanwhile was not there when the change happened.
     for (const entry of [...listeners]) {
       if (!listeners.has(entry)) continue;
       try {
         entry.listener(change);
       } catch (error) {
-        this.#onListenerError(error, change);
+        this.#host.listenerFailed(error, change);
       }
     }
   }
