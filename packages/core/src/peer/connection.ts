@@ -67,20 +67,49 @@ export interface ConnectionStats {
   readonly rateLimited: number;
 }
 
+/** What a connection keeps of its login until somebody asks for its session. */
+export interface LoginRecord {
+  /** The token, one byte a character: half as large as in hex. */
+  readonly tokenBytes: string;
+  /** Milliseconds from `Engine.originMs`: few enough for V8 to keep them in the field itself. */
+  readonly afterMs: number;
+  readonly method: AuthMethod;
+}
+
 /** A client, as its server sees it. */
 export class Connection<C extends Contract = Contract, D extends object = Record<string, unknown>> {
   /** A UUID. */
   readonly id: string;
-  readonly session: Session;
   readonly #link: Link<Connection<C, D>>;
+  readonly #tokenBytes: string;
+  readonly #loggedInAfterMs: number;
+  readonly #method: AuthMethod;
+  #session: Session | null = null;
   #data: D | undefined;
 
   /** @internal */
-  constructor(link: Link<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
+  constructor(
+    link: Link<Connection<C, D>>,
+    id: string,
+    { tokenBytes, afterMs, method }: LoginRecord,
+    data: D | undefined,
+  ) {
     this.#link = link;
     this.id = id;
-    this.session = session;
+    this.#tokenBytes = tokenBytes;
+    this.#loggedInAfterMs = afterMs;
+    this.#method = method;
     this.#data = data;
+  }
+
+  /** The login, the same object each time. */
+  get session(): Session {
+    this.#session ??= { token: hex(this.#tokenBytes), createdAt: this.#connectedAt, method: this.#method };
+    return this.#session;
+  }
+
+  get #connectedAt(): number {
+    return this.#link.owner.engine.originMs + this.#loggedInAfterMs;
   }
 
   /** The application's own data of this connection; option `connectionData` makes its first value. */
@@ -151,7 +180,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   get stats(): ConnectionStats {
     const { messagesSent, messagesReceived, bytesReceived, faults } = this.#link;
-    const connectedAt = this.session.createdAt;
+    const connectedAt = this.#connectedAt;
     const bytesSent = this.#link.bytesSent;
     return {
       connectedAt,
@@ -233,4 +262,10 @@ export function resultValidator(
 ): Validator<unknown> | null {
   const result: unknown = (options as Partial<TypedCallOptions<Schema>> | null | undefined)?.result;
   return isSchema(result) ? new Validator(result, "result") : null;
+}
+
+function hex(bytes: string): string {
+  let text = "";
+  for (let index = 0; index < bytes.length; index += 1) text += bytes.charCodeAt(index).toString(16).padStart(2, "0");
+  return text;
 }

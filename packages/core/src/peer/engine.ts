@@ -29,6 +29,8 @@ export interface Flushable {
 export class Engine {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
+  /** Unix milliseconds, from which others are counted where there are many of them. */
+  readonly originMs: number;
   /** Keys that clients derived from their passwords, and challenges of logins to come: one client's serve all. */
   readonly logins: LoginMemory = { keys: new ScramKeyCache(), next: new NextLogins() };
   readonly #writers = new Map<string, FrameWriter>();
@@ -51,6 +53,7 @@ export class Engine {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
+    this.originMs = runtime.wallClock();
     this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);

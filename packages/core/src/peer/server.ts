@@ -21,7 +21,7 @@ import { infoPayload } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
-import { Connection, type Session } from "./connection.ts";
+import { Connection, type LoginRecord } from "./connection.ts";
 import { agreedResults, parseContract } from "./contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
@@ -102,8 +102,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #owner: LinkOwner<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
-  readonly #connections = new Map<string, Connection<C, D>>();
-  readonly #links = new Map<Link<Connection<C, D>>, Connection<C, D>>();
+  /** By the connection's id: the clients that are logged in. */
+  readonly #links = new Map<string, Link<Connection<C, D>>>();
+  /** Those that are leaving. */
+  readonly #leaving = new Set<Link<Connection<C, D>>>();
   readonly #admission: Admission<Connection<C, D>>;
   readonly #startupHooks = new HookList<[server: this]>();
   readonly #listeningHooks = new HookList<[server: this]>();
@@ -172,16 +174,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The clients that are logged in. */
   get connections(): Connection<C, D>[] {
-    return [...this.#connections.values()];
+    return Array.from(this.#links.values(), (link) => link.face);
   }
 
   get connectionCount(): number {
-    return this.#connections.size;
+    return this.#links.size;
   }
 
   /** The connection with this id, if it is logged in. */
   connection(id: string): Connection<C, D> | undefined {
-    return this.#connections.get(id);
+    return this.#links.get(id)?.face;
   }
 
   get stats(): ServerStats {
@@ -409,7 +411,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #allLinks(): Link<Connection<C, D>>[] {
-    return [...this.#admission.links, ...this.#links.keys()];
+    return [...this.#admission.links, ...this.#links.values(), ...this.#leaving];
   }
 
   /** Stops the server at the end of an `await using` block. */
@@ -440,12 +442,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     writer.gather();
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
-    for (const [link, connection] of this.#links) {
+    for (const [id, link] of this.#links) {
       if (!link.isOpen) continue;
-      if (exclude?.has(connection.id) || (include !== null && !include.has(connection.id))) continue;
-      if (where !== undefined && !where(connection)) continue;
+      if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
+      if (where !== undefined && !where(link.face)) continue;
       if (link.sendShared(frame)) reached += 1;
-      else this.#slowConsumer(link, connection);
+      else this.#slowConsumer(link, link.face);
     }
     return reached;
   }
@@ -480,15 +482,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #refusal(): { code: number; message: string } | null {
     if (this.#state !== "running") return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.config;
-    if (this.#connections.size < maxConnections) return null;
+    if (this.#links.size < maxConnections) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
   #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
     const { crypto } = this.#runtime;
-    const session: Session = {
-      token: hex(crypto.randomBytes(32)),
-      createdAt: this.#runtime.wallClock(),
+    const { engine } = this.core;
+    const token = crypto.randomBytes(32);
+    const login: LoginRecord = {
+      tokenBytes: String.fromCharCode(...token),
+      afterMs: this.#runtime.wallClock() - engine.originMs,
       method: step.method,
     };
     let data: D | undefined;
@@ -499,14 +503,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#admission.refuse(link, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
-    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), session, data);
+    // It may have stopped this server.
+    if (link.state !== "authenticating") return;
+    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), login, data);
     this.#admission.leave(link);
     this.#loggedIn += 1;
-    this.#links.set(link, connection);
-    this.#connections.set(connection.id, connection);
+    this.#links.set(connection.id, link);
     link.face = connection;
     link.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: session.token,
+      session_token: hex(token),
       server_info: infoPayload(this.config),
       ...step.payload,
     });
@@ -548,7 +553,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #frameRefused(link: Link<Connection<C, D>>, refusal: ConduitError): void {
     const error = link.isAuthenticated ? refusal : strangerError(refusal);
-    const client = this.#links.get(link);
+    const client = faceOf(link);
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);
     if (!link.isAuthenticated) this.#admission.rejected(link.stream, error.code, error.message);
@@ -557,16 +562,18 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** A client that is leaving takes no slot, and nobody should send to it any more. */
   #linkClosing(link: Link<Connection<C, D>>): void {
-    const connection = this.#links.get(link);
-    if (connection !== undefined) this.#connections.delete(connection.id);
+    const connection = faceOf(link);
+    if (connection === undefined) return;
+    this.#links.delete(connection.id);
+    this.#leaving.add(link);
   }
 
   #linkClosed(link: Link<Connection<C, D>>, reason: CloseReason): void {
     this.#admission.leave(link);
-    const connection = this.#links.get(link);
+    const connection = faceOf(link);
     if (connection === undefined) return;
-    this.#links.delete(link);
-    this.#connections.delete(connection.id);
+    this.#links.delete(connection.id);
+    this.#leaving.delete(link);
     if (this.#disconnect.isEmpty) return;
     const onError = (error: unknown): void => this.core.hookFailed("onClientDisconnect", error, connection);
     const run = (): Promise<void> => this.#disconnect.run(onError, connection, reason);
@@ -575,6 +582,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#ending.add(done);
     void done.then(() => this.#ending.delete(done));
   }
+}
+
+/** The connection of a client that has logged in. */
+function faceOf<Face>(link: Link<Face>): Face | undefined {
+  return link.face;
 }
 
 function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
