@@ -18,7 +18,7 @@ export const transport: Transport = makeTransport<Socket>({
   open,
   bind,
   stream: (socket, facts) => new SocketStream(socket, facts),
-  ends: tcpEnds,
+  ends: (socket, local) => tcpEnds(local === null ? socket : peerOf(socket), local),
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();
@@ -31,3 +31,18 @@ export const transport: Transport = makeTransport<Socket>({
     socket.destroy();
   },
 });
+
+/** The peer's address as the system has it, without the copy that `remoteAddress` leaves at the socket. */
+function peerOf(socket: Socket): Parameters<typeof tcpEnds>[0] {
+  // Not documented, and so not relied on.
+  const { _handle: handle } = socket as { _handle?: { getpeername?(into: PeerName): number } | null };
+  if (typeof handle?.getpeername !== "function") return socket;
+  const peer: PeerName = {};
+  handle.getpeername(peer);
+  return { remoteAddress: peer.address, remotePort: peer.port };
+}
+
+interface PeerName {
+  readonly address?: string;
+  readonly port?: number;
+}
