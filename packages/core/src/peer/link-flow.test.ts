@@ -62,6 +62,47 @@ describe("handlers of one connection", () => {
   });
 });
 
+describe("after an interval in which nothing happened", () => {
+  test("handlers are bounded as before", async () => {
+    const { runtime, call, started, gates } = await lagging({ handlerConcurrency: 1, heartbeatIntervalMs: 5000 });
+    call(1, 1);
+    await runtime.settle();
+    gates[0]?.open("done");
+    await runtime.advance(6000);
+    call(2, 3);
+    await runtime.settle();
+    expect(started).toEqual([1, 2]);
+  });
+
+  test("the peer's PAUSE still holds, and its RESUME still counts", async () => {
+    const { runtime, server, peer } = await lagging({ heartbeatIntervalMs: 5000 });
+    peer.send(FrameType.PAUSE);
+    await runtime.advance(6000);
+    await peer.received();
+    server.broadcast("news", 1);
+    expect(await peer.receivedTypes()).toEqual([]);
+    peer.send(FrameType.RESUME);
+    expect(await peer.receivedTypes()).toEqual(["MESSAGE"]);
+  });
+
+  test("a call that came before it and runs is still ended by CANCEL", async () => {
+    const runtime = fakeRuntime();
+    let signal: AbortSignal | undefined;
+    const { port } = await testServer(runtime, { heartbeatIntervalMs: 5000 }, (server) => {
+      server.rpc("wait", (_params, context) => {
+        signal = context.signal;
+        return gate().promise;
+      });
+    });
+    const peer = await rawClient(runtime, port, { extensions: FLOW });
+    peer.call("wait", {}, 7);
+    await runtime.advance(6000);
+    peer.send(FrameType.CANCEL, undefined, 0, 7);
+    await runtime.settle();
+    expect(signal?.aborted).toBe(true);
+  });
+});
+
 describe("a receive queue that fills", () => {
   const options = { handlerConcurrency: 1, receiveQueueSize: 10 };
 

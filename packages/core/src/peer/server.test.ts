@@ -548,6 +548,7 @@ describe("a connection", () => {
       method: "scram",
     });
     expect(connection.session.token).toMatch(/^[0-9a-f]{64}$/);
+    expect(connection.session).toBe(connection.session);
     expect(connection.info).toMatchObject({ name: "Ada", version: "1.2", description: "a client", netconduit: false });
     expect([connection.remoteAddress, connection.remote, connection.local, connection.tls]).toEqual([
       "memory:a",
@@ -570,6 +571,21 @@ describe("a connection", () => {
     expect(connection.bufferedBytes).toBe(0);
     connection.data = { score: 1 };
     expect(connection.data).toEqual({ score: 1 });
+  });
+
+  test("is not made for a client while whose login connectionData stops the server", async () => {
+    const runtime = fakeRuntime();
+    const stopping: Promise<void>[] = [];
+    const { server } = await testServer(runtime, {
+      connectionData: () => {
+        stopping.push(server.stop());
+        return {};
+      },
+    });
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.SERVER_STOPPING });
+    await Promise.all(stopping);
+    expect([server.state, server.connectionCount, server.stats.loggedIn]).toEqual(["stopped", 0, 0]);
   });
 
   test("is told that drained() cannot be once it is over", async () => {
