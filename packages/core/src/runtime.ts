@@ -72,12 +72,17 @@ export interface ListenEvents {
 /** Timers of the runtime. */
 export type TimerHandle = unknown;
 
-/** The cryptographic primitives SCRAM needs. A runtime may answer at once or by a promise. */
+/**
+ * The cryptographic primitives SCRAM needs. A runtime may answer at once or by a promise. What it is given is memory that
+ * is used again: if it answers by a promise, it copies key and data before it returns, and leaves `into` alone.
+ */
 export interface RuntimeCrypto {
   randomBytes(count: number): Uint8Array;
-  sha256(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** PBKDF2-HMAC-SHA-256, 32 bytes. Runs off the main thread where the runtime can. */
+  /** @param into 32 bytes, where the digest may be written to. Default: new memory. */
+  sha256(data: Uint8Array, into?: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** @param into as for `sha256`. */
+  hmacSha256(key: Uint8Array, data: Uint8Array, into?: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** PBKDF2-HMAC-SHA-256, 32 bytes. Runs off the main thread where the runtime can. Needs no copies. */
   pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array>;
 }
 

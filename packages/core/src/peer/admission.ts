@@ -47,8 +47,10 @@ interface Login {
   readonly handshake: ServerHandshake;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
-  readonly throttleKey: string;
 }
+
+/** Of frames that were dealt with at once. */
+const settled: Promise<void> = Promise.resolve();
 
 /** The links of a server that have not logged in. */
 export class Admission<Face> {
@@ -106,7 +108,7 @@ export class Admission<Face> {
     if (this.#logins.size >= config.maxPendingLogins) this.#dropOldest();
     const mayAdvance = config.enableFastLogin && isPrivate(link.stream);
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, mayAdvance);
-    this.#logins.set(link, { handshake, throttleKey: throttleKey(link.stream.remote), acceptedAt: runtime.now() });
+    this.#logins.set(link, { handshake, acceptedAt: runtime.now() });
     link.start(config.authTimeoutMs);
   }
 
@@ -115,24 +117,62 @@ export class Admission<Face> {
     this.#logins.delete(link);
   }
 
-  async handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> {
-    const login = this.#logins.get(link);
-    if (login === undefined) return;
-    if (type === FrameType.AUTH_REQUEST) {
-      login.handshake.arrived(payload);
-      if (this.#isRefused(link)) return;
+  /** Takes a frame of a link that logs in. Rejects only if the runtime's cryptography fails. */
+  handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+    try {
+      return this.#frame(link, type, payload) ?? settled;
+    } catch (error) {
+      return Promise.reject(error);
     }
-    const step = await this.#judged(link, login, () => login.handshake.receive(type, payload));
-    if (step === null || link.isOver || link.state !== "authenticating") return;
+  }
+
+  #frame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> | null {
+    const login = this.#logins.get(link);
+    if (login === undefined) return null;
+    const { handshake } = login;
+    if (type === FrameType.AUTH_REQUEST) {
+      handshake.arrived(payload);
+      if (this.#isRefused(link)) return null;
+    }
+    if (this.#mustWait(link)) return this.#inTurn(link, login, () => handshake.receive(type, payload));
+    if (link.isOver || link.state !== "authenticating") return null;
+    const step = handshake.receive(type, payload);
+    if (step instanceof Promise) return this.#inTurn(link, login, () => step);
+    this.#judged(link, step);
+    this.#take(link, login, step);
+    return null;
+  }
+
+  /** Whether a login of the link's address is being judged, or some have failed so often that the next one waits. */
+  #mustWait(link: Link<Face>): boolean {
+    if (this.#judging.size === 0 && this.#throttle.size === 0) return false;
+    const key = throttleKey(link.stream.remote);
+    return this.#judging.has(key) || this.#throttle.delayMs(key, this.#owner.runtime.now()) > 0;
+  }
+
+  async #inTurn(link: Link<Face>, login: Login, judge: () => ServerStep | Promise<ServerStep>): Promise<void> {
+    const step = await this.#afterOthers(link, judge);
+    if (step !== null) this.#take(link, login, step);
+  }
+
+  #take(link: Link<Face>, login: Login, step: ServerStep): void {
+    if (link.isOver || link.state !== "authenticating") return;
     if (step.kind === "challenge") {
       link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
       this.refuse(link, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(link)) {
       // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
-      this.#throttle.succeeded(login.throttleKey);
+      if (this.#throttle.size > 0) this.#throttle.succeeded(throttleKey(link.stream.remote));
       this.#owner.admit(link, step, login.acceptedAt);
     }
+  }
+
+  /** Notes whether a password was wrong. */
+  #judged(link: Link<Face>, step: ServerStep): void {
+    if (step.kind !== "refused" || step.code !== ErrorCode.AUTH_FAILED) return;
+    this.#authFailures += 1;
+    this.#throttle.failed(throttleKey(link.stream.remote), this.#owner.runtime.now());
   }
 
   /** Tells the peer why, and ends the connection. */
@@ -177,12 +217,9 @@ export class Admission<Face> {
    * one after the other, so that many at once don't get round the wait; while one waits, others may go ahead.
    * @returns null if the link is over, or was refused because the wait is longer than a login may take.
    */
-  async #judged(
-    link: Link<Face>,
-    { throttleKey: key }: Login,
-    judge: () => Promise<ServerStep>,
-  ): Promise<ServerStep | null> {
+  async #afterOthers(link: Link<Face>, judge: () => ServerStep | Promise<ServerStep>): Promise<ServerStep | null> {
     const { runtime, wheel, config } = this.#owner;
+    const key = throttleKey(link.stream.remote);
     const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
     for (;;) {
       const before = this.#judging.get(key);
@@ -197,10 +234,7 @@ export class Admission<Face> {
         const waitMs = this.#throttle.delayMs(key, runtime.now());
         if (waitMs === 0) {
           const step = await judge();
-          if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
-            this.#authFailures += 1;
-            this.#throttle.failed(key, runtime.now());
-          }
+          this.#judged(link, step);
           return step;
         }
         if (runtime.now() + waitMs > patienceEndsAt) {

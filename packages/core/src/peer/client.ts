@@ -25,7 +25,7 @@ import type {
 import type { MethodInfo } from "../rpc/registry.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
-import { ClientHandshake } from "../session/client-handshake.ts";
+import { ClientHandshake, type ClientStep } from "../session/client-handshake.ts";
 import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../session/connection-state.ts";
 import type { Latency } from "../session/heartbeat.ts";
 import { loginTarget } from "../session/next-logins.ts";
@@ -415,7 +415,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
           ? { logins: this.core.engine.logins.next, target: loginTarget(where), now: () => this.#runtime.now() }
           : undefined,
     });
-    const request = await handshake.start();
+    const started = handshake.start();
+    const request = started instanceof Promise ? await started : started;
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
@@ -428,10 +429,20 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     }
   }
 
-  async #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+  #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
     const login = this.#login;
-    if (login === null) return;
-    const step = await login.handshake.receive(type, payload);
+    if (login === null) return settled;
+    try {
+      const step = login.handshake.receive(type, payload);
+      if (step instanceof Promise) return step.then((late) => this.#takeStep(link, login, late));
+      this.#takeStep(link, login, step);
+      return settled;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #takeStep(link: Link<Client<C>>, login: Login, step: ClientStep): void {
     if (link.isOver || this.#login !== login) return;
     if (step.kind === "send") {
       link.sendPayload(step.type, step.payload);
@@ -523,6 +534,8 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
 
 /** One for all clients. */
 const ignore = (): void => undefined;
+/** Of frames that were dealt with at once. */
+const settled: Promise<void> = Promise.resolve();
 
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");

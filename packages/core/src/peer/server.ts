@@ -16,7 +16,7 @@ import type {
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
-import { ConnectionStateMachine } from "../session/connection-state.ts";
+import { ConnectionStateMachine, type StateReason } from "../session/connection-state.ts";
 import { infoPayload } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
@@ -475,7 +475,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       return;
     }
     const machine = new ConnectionStateMachine(this.core);
-    machine.transition("accepted", { message: `Accepted from ${formatAddress(stream.remote)}` });
+    machine.transition("accepted", ACCEPTED);
     this.#admission.begin(new Link<Connection<C, D>>(this.#owner, stream, machine));
   }
 
@@ -487,12 +487,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    const { crypto } = this.#runtime;
-    const { engine } = this.core;
-    const token = crypto.randomBytes(32);
+    const random = this.#runtime.crypto.randomBytes(TOKEN_BYTES + UUID_BYTES);
+    const token = random.subarray(0, TOKEN_BYTES);
     const login: LoginRecord = {
-      tokenBytes: String.fromCharCode(...token),
-      afterMs: this.#runtime.wallClock() - engine.originMs,
+      tokenBytes: String.fromCharCode.apply(null, token as unknown as number[]),
+      afterMs: this.#runtime.wallClock() - this.core.engine.originMs,
       method: step.method,
     };
     let data: D | undefined;
@@ -505,13 +504,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     // It may have stopped this server.
     if (link.state !== "authenticating") return;
-    const connection = new Connection<C, D>(link, uuid(crypto.randomBytes(16)), login, data);
+    const connection = new Connection<C, D>(link, uuid(random, TOKEN_BYTES), login, data);
     this.#admission.leave(link);
     this.#loggedIn += 1;
     this.#links.set(connection.id, link);
     link.face = connection;
     link.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: hex(token),
+      session_token: hexToken(random),
       server_info: infoPayload(this.config),
       ...step.payload,
     });
@@ -589,25 +588,46 @@ function faceOf<Face>(link: Link<Face>): Face | undefined {
   return link.face;
 }
 
+/** Nobody can have listened yet, so it need not say more. */
+const ACCEPTED: StateReason = { message: "Accepted" };
+
 function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
   if (ids === undefined) return null;
   if (typeof ids === "string") return new Set([ids]);
   return ids instanceof Set ? ids : new Set(ids);
 }
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const TOKEN_BYTES = 32;
+const UUID_BYTES = 16;
+const DIGITS: Uint8Array = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
+const HYPHEN = 0x2d;
+/** Where the text of a UUID has hyphens: before these bytes. */
+const GROUPS: readonly number[] = [4, 6, 8, 10];
 
-/** Joined rather than added up: a string that was added up keeps all its parts, and this one is kept. */
-function hex(bytes: Uint8Array): string {
-  const digits: string[] = [];
-  for (let index = 0; index < bytes.length; index += 1) digits.push(HEX[bytes[index] as number] as string);
-  return digits.join("");
+/** Used again: in one call from codes, because a string that was added up keeps all its parts, and these are kept. */
+const tokenCodes: number[] = new Array<number>(2 * TOKEN_BYTES).fill(0);
+const uuidCodes: number[] = new Array<number>(2 * UUID_BYTES + GROUPS.length).fill(0);
+
+/** The first 32 bytes in hexadecimal. */
+function hexToken(bytes: Uint8Array): string {
+  for (let index = 0; index < TOKEN_BYTES; index += 1) writeHex(tokenCodes, 2 * index, bytes[index] as number);
+  return String.fromCharCode.apply(null, tokenCodes);
 }
 
-/** Version 4 UUID (RFC 9562) from 16 random bytes. */
-function uuid(bytes: Uint8Array): string {
-  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
-  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
-  const text = hex(bytes);
-  return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join("-");
+/** Version 4 UUID (RFC 9562) from the 16 random bytes at `start`. */
+function uuid(bytes: Uint8Array, start: number): string {
+  bytes[start + 6] = ((bytes[start + 6] as number) & 0x0f) | 0x40;
+  bytes[start + 8] = ((bytes[start + 8] as number) & 0x3f) | 0x80;
+  let written = 0;
+  for (let index = 0; index < UUID_BYTES; index += 1) {
+    if (GROUPS.includes(index)) uuidCodes[written++] = HYPHEN;
+    writeHex(uuidCodes, written, bytes[start + index] as number);
+    written += 2;
+  }
+  return String.fromCharCode.apply(null, uuidCodes);
+}
+
+function writeHex(codes: number[], at: number, byte: number): void {
+  codes[at] = DIGITS[byte >> 4] as number;
+  codes[at + 1] = DIGITS[byte & 15] as number;
 }

@@ -99,28 +99,23 @@ export class ClientHandshake {
 
   /**
    * The payload of AUTH_REQUEST. Call it once, before anything is received.
+   * @returns a promise only for `allowPasswordHash`, and where the runtime's cryptography answers by promises.
    * @throws ConduitError INVALID_STATE the second time.
    */
-  async start(): Promise<Record<string, unknown>> {
+  start(): Record<string, unknown> | Promise<Record<string, unknown>> {
     if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
     this.#stage = "requested";
-    const { password, info, allowPasswordHash, crypto } = this.#options;
-    const payload: Record<string, unknown> = {};
-    // netconduit's keys come first and in its order, so its server sees the request that its own client sends.
-    if (allowPasswordHash) payload.password_hash = await passwordHash(password, crypto);
-    payload.client_info = infoPayload(info);
-    payload.scram = this.#scram.clientFirst;
-    const proof = this.#proof();
-    const known = proof === null ? null : await proof;
-    if (known !== null) {
-      payload.proof = known;
-      this.#answeredAhead = true;
-    }
-    payload.extensions = offered(this.#options.next !== undefined);
-    return payload;
+    const { password, allowPasswordHash, crypto } = this.#options;
+    if (allowPasswordHash) return passwordHash(password, crypto).then((hash) => this.#request(hash));
+    return this.#request(null);
   }
 
-  #proof(): Promise<string | null> | null {
+  #request(hash: string | null): Record<string, unknown> | Promise<Record<string, unknown>> {
+    const proof = this.#proof();
+    return proof instanceof Promise ? proof.then((late) => this.#payload(hash, late)) : this.#payload(hash, proof);
+  }
+
+  #proof(): string | null | Promise<string | null> {
     const { next } = this.#options;
     if (next === undefined) return null;
     const { logins, target } = next;
@@ -129,21 +124,40 @@ export class ClientHandshake {
     return this.#scram.answerAhead(derivation, () => logins.take(target, derivation));
   }
 
+  /** netconduit's keys come first and in its order, so its server sees the request that its own client sends. */
+  #payload(hash: string | null, proof: string | null): Record<string, unknown> {
+    this.#answeredAhead = proof !== null;
+    const client_info = infoPayload(this.#options.info);
+    const scram = this.#scram.clientFirst;
+    const extensions = offered(this.#options.next !== undefined);
+    const payload: Record<string, unknown> =
+      hash === null ? { client_info, scram } : { password_hash: hash, client_info, scram };
+    if (proof !== null) payload.proof = proof;
+    payload.extensions = extensions;
+    return payload;
+  }
+
   /**
-   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
+   * Takes one frame. Rejects, or throws, only if the runtime's cryptography does; whatever a peer sends ends in a step.
    * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   * @returns a promise for a challenge.
    */
-  async receive(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
+  receive(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     try {
-      return await this.#take(type, payload);
+      const step = this.#take(type, payload);
+      return step instanceof Promise ? step.catch((error: unknown) => this.#failed(error)) : step;
     } catch (error) {
-      this.#stage = "over";
-      if (error instanceof ConduitError) return { kind: "failed", error };
-      throw error;
+      return this.#failed(error);
     }
   }
 
-  async #take(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
+  #failed(error: unknown): ClientStep {
+    this.#stage = "over";
+    if (error instanceof ConduitError) return { kind: "failed", error };
+    throw error;
+  }
+
+  #take(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     const stage = this.#stage;
     // A server may give up at any time, also while a challenge is being worked on: it is full, stops, or lost patience.
     if (type === FrameType.AUTH_FAILURE && stage !== "new" && stage !== "over") throw this.#refusal(payload);

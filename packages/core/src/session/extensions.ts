@@ -26,13 +26,18 @@ export interface Extensions {
 
 /** By bits in the order of {@link extensionNames}: peers that agreed on the same share one object. */
 const agreements: Extensions[] = [];
+/** By the same bits: what is sent of them. */
+const payloads: Readonly<Record<string, true>>[] = [];
+
+const ALL: number = 2 ** extensionNames.length - 1;
+const ADVANCE: number = 1 << extensionNames.indexOf("advance");
 
 /** What a netconduit peer speaks. */
-export const NO_EXTENSIONS: Extensions = from(() => false);
+export const NO_EXTENSIONS: Extensions = agreement(0);
 
 /** The map for `extensions` in AUTH_REQUEST: all this library knows, `advance` only where it is allowed. */
-export function offered(mayAdvance = true): Record<string, true> {
-  return toPayload(from((name) => mayAdvance || name !== "advance"));
+export function offered(mayAdvance = true): Readonly<Record<string, true>> {
+  return payload(mayAdvance ? ALL : ALL & ~ADVANCE);
 }
 
 /**
@@ -42,16 +47,13 @@ export function offered(mayAdvance = true): Record<string, true> {
  */
 export function negotiate(offer: unknown, mayAdvance = true): Extensions {
   if (!isMap(offer)) return NO_EXTENSIONS;
-  return from((name) => Object.hasOwn(offer, name) && offer[name] === true && (mayAdvance || name !== "advance"));
+  const bits = bitsOf(offer);
+  return agreement(mayAdvance ? bits : bits & ~ADVANCE);
 }
 
-/** The map for `extensions` in AUTH_SUCCESS: those accepted. */
-export function toPayload(extensions: Extensions): Record<string, true> {
-  const payload: Record<string, true> = {};
-  for (const name of extensionNames) {
-    if (extensions[name]) payload[name] = true;
-  }
-  return payload;
+/** The map for `extensions` in AUTH_SUCCESS: those accepted. Shared, and frozen. */
+export function toPayload(extensions: Extensions): Readonly<Record<string, true>> {
+  return payload(bitsOf(extensions));
 }
 
 /** Whether a decoded value is a MessagePack map. */
@@ -59,20 +61,40 @@ export function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
-function from(has: (name: ExtensionName) => boolean): Extensions {
+function bitsOf(map: object): number {
   let bits = 0;
-  for (const [index, name] of extensionNames.entries()) if (has(name)) bits |= 1 << index;
+  for (let index = 0; index < extensionNames.length; index++) {
+    const name = extensionNames[index] as ExtensionName;
+    if (Object.hasOwn(map, name) && (map as Record<string, unknown>)[name] === true) bits |= 1 << index;
+  }
+  return bits;
+}
+
+function has(bits: number, name: ExtensionName): boolean {
+  return (bits & (1 << extensionNames.indexOf(name))) !== 0;
+}
+
+function agreement(bits: number): Extensions {
   const known = agreements[bits];
   if (known !== undefined) return known;
   const agreed = Object.freeze({
-    reply: has("reply"),
-    flow: has("flow"),
-    close: has("close"),
-    cancel: has("cancel"),
-    deadline: has("deadline"),
-    call: has("call"),
-    advance: has("advance"),
+    reply: has(bits, "reply"),
+    flow: has(bits, "flow"),
+    close: has(bits, "close"),
+    cancel: has(bits, "cancel"),
+    deadline: has(bits, "deadline"),
+    call: has(bits, "call"),
+    advance: has(bits, "advance"),
   });
   agreements[bits] = agreed;
   return agreed;
+}
+
+function payload(bits: number): Readonly<Record<string, true>> {
+  const known = payloads[bits];
+  if (known !== undefined) return known;
+  const made: Record<string, true> = {};
+  for (const name of extensionNames) if (has(bits, name)) made[name] = true;
+  payloads[bits] = Object.freeze(made);
+  return made;
 }

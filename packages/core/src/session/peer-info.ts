@@ -32,22 +32,18 @@ let last: PeerInfo = Object.freeze({ name: "", version: "", description: "", net
  * @param extensions the `extensions` of the same payload.
  */
 export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
-  const map = isMap(info) ? info : {};
-  const parsed = {
-    name: clippedText(map.name),
-    version: clippedText(map.version),
-    description: clippedText(map.description),
-    netconduit: !isMap(extensions),
-  };
-  if (!samePeerInfo(parsed, last)) last = Object.freeze(parsed);
+  const isInfo = isMap(info);
+  const name = isInfo ? clippedText(info.name) : "";
+  const version = isInfo ? clippedText(info.version) : "";
+  const description = isInfo ? clippedText(info.description) : "";
+  const netconduit = !isMap(extensions);
+  const isSame =
+    last.name === name &&
+    last.version === version &&
+    last.description === description &&
+    last.netconduit === netconduit;
+  if (!isSame) last = Object.freeze({ name, version, description, netconduit });
   return last;
-}
-
-/** Whether two peers said the same of themselves. */
-function samePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
-  return (
-    a.name === b.name && a.version === b.version && a.description === b.description && a.netconduit === b.netconduit
-  );
 }
 
 /** `info` as it is sent: netconduit's two keys in its order, the description only if there is one. */

@@ -1,4 +1,5 @@
 /** What SCRAM-SHA-256 derives from a password (RFC 5802, section 3). */
+import { Scratch } from "../bytes/scratch.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_ITERATIONS, SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
@@ -7,6 +8,9 @@ import { encodeBase64 } from "./base64.ts";
 const SALT_BYTES = 16;
 /** Servers one client talks to, times the passwords it had; a 17th pushes out the one not used for longest. */
 const CACHED_KEYS = 16;
+
+/** Bytes of a digest, and so of each key. */
+const KEY_BYTES = 32;
 
 const encoder = new TextEncoder();
 
@@ -23,11 +27,10 @@ export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** Bytewise exclusive or of two byte strings of one length. */
-export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const result = new Uint8Array(a.length);
-  for (let index = 0; index < a.length; index++) result[index] = (a[index] ?? 0) ^ (b[index] ?? 0);
-  return result;
+/** Bytewise exclusive or of two keys or digests, written to `into`. */
+export function xor(a: Uint8Array, b: Uint8Array, into: Uint8Array): Uint8Array {
+  for (let index = 0; index < KEY_BYTES; index++) into[index] = (a[index] ?? 0) ^ (b[index] ?? 0);
+  return into;
 }
 
 /** What a client holds to prove that it knows the password, and to check that the server does. */
@@ -38,27 +41,27 @@ export interface ScramClientKeys {
 }
 
 /**
- * The password as SCRAM hashes it: Unicode form NFKC, in UTF-8. That is the one step of SASLprep (RFC 4013) that
+ * The password as SCRAM hashes it, in UTF-8: Unicode form NFKC. That is the one step of SASLprep (RFC 4013) that
  * decides whether the same password typed on two systems is the same bytes. Its other steps, mapping some characters
  * to nothing and prohibiting others, are left out: they concern characters that nobody has in a password, and both
  * ends of this protocol run this function.
  * @throws ConduitError INVALID_CONFIG for the empty password.
  */
-export function normalizePassword(password: string): Uint8Array {
+export function normalizePassword(password: string): string {
   if (typeof password !== "string" || password === "") {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, "password must be a string that is not empty");
   }
-  return utf8(password.normalize("NFKC"));
+  return password.normalize("NFKC");
 }
 
-/** Derives a client's keys. The one slow step is PBKDF2. */
+/** Derives a client's keys from a normalized password. The one slow step is PBKDF2. */
 export async function deriveClientKeys(
-  password: Uint8Array,
+  password: string,
   salt: Uint8Array,
   iterations: number,
   crypto: RuntimeCrypto,
 ): Promise<ScramClientKeys> {
-  const salted = await crypto.pbkdf2Sha256(password, salt, iterations);
+  const salted = await crypto.pbkdf2Sha256(utf8(password), salt, iterations);
   const clientKey = await crypto.hmacSha256(salted, utf8("Client Key"));
   const storedKey = await crypto.sha256(clientKey);
   const serverKey = await crypto.hmacSha256(salted, utf8("Server Key"));
@@ -85,26 +88,26 @@ export class ScramKeyCache {
     return this.#cached.length;
   }
 
-  /** The keys for these inputs if they are known; null if they would have to be derived first. */
+  /** The keys for a normalized password if they are known; null if they would have to be derived first. */
   known(
-    password: Uint8Array,
+    password: string,
     salt: Uint8Array,
     iterations: number,
     crypto: RuntimeCrypto,
   ): ScramClientKeys | null | Promise<ScramClientKeys | null> {
-    const digest = crypto.sha256(identity(password, salt, iterations));
+    const digest = identify(password, salt, iterations, crypto, digestMemory);
     if (digest instanceof Promise) return digest.then((late) => this.#find(late)?.keys ?? null);
     return this.#find(digest)?.keys ?? null;
   }
 
-  /** The keys for these inputs, derived unless they are known; logins at the same time share one derivation. */
+  /** The keys for a normalized password, derived unless they are known; logins at the same time share one derivation. */
   async derive(
-    password: Uint8Array,
+    password: string,
     salt: Uint8Array,
     iterations: number,
     crypto: RuntimeCrypto,
   ): Promise<ScramClientKeys> {
-    const hashed = crypto.sha256(identity(password, salt, iterations));
+    const hashed = identify(password, salt, iterations, crypto);
     const digest = hashed instanceof Promise ? await hashed : hashed;
     let cached = this.#find(digest);
     if (cached === null) {
@@ -143,16 +146,30 @@ export class ScramKeyCache {
   }
 }
 
-/** Unambiguous bytes for one set of inputs: iterations and the salt's length come first, in four bytes each. */
-function identity(password: Uint8Array, salt: Uint8Array, iterations: number): Uint8Array {
-  const bytes = new Uint8Array(8 + salt.length + password.length);
+/** For a digest that is compared at once. */
+const digestMemory = new Uint8Array(KEY_BYTES);
+/** Passwords that need more get memory of their own. */
+const identityMemory = new Scratch(512);
+
+/** SHA-256 of unambiguous bytes for one set of inputs: iterations and the salt's length come first, in four bytes each. */
+function identify(
+  password: string,
+  salt: Uint8Array,
+  iterations: number,
+  crypto: RuntimeCrypto,
+  into?: Uint8Array,
+): Uint8Array | Promise<Uint8Array> {
+  const head = 8 + salt.length;
+  const room = identityMemory.first(head + 3 * password.length);
   for (let at = 0; at < 4; at++) {
-    bytes[at] = iterations >>> (8 * at);
-    bytes[4 + at] = salt.length >>> (8 * at);
+    room[at] = iterations >>> (8 * at);
+    room[4 + at] = salt.length >>> (8 * at);
   }
-  bytes.set(salt, 8);
-  bytes.set(password, 8 + salt.length);
-  return bytes;
+  room.set(salt, 8);
+  const { written } = encoder.encodeInto(password, room.subarray(head));
+  const digest = crypto.sha256(room.subarray(0, head + written), into);
+  room.fill(0);
+  return digest;
 }
 
 /** Inputs of {@link ScramServerKeys.derive}. */

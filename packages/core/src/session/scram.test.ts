@@ -212,7 +212,8 @@ describe("ScramServer", () => {
     ["a mandatory extension", "n,,m=x,n=user,r=abc"],
     ["a nonce with a control character", "n,,n=user,r=a\u0001b"],
   ])("refuses a beginning with %s", async (_, clientFirst) => {
-    await expect((await rfcServer()).first(clientFirst)).rejects.toEqual(badShape);
+    const server = await rfcServer();
+    expect(() => server.first(clientFirst)).toThrow(badShape);
   });
 
   test("refuses a message that was changed in any place", async () => {
@@ -314,15 +315,15 @@ describe("ScramKeyCache", () => {
   test("tells apart inputs that are the same bytes when written one after the other", async () => {
     const counting = new WebRuntimeCrypto();
     const cache = new ScramKeyCache();
-    await cache.derive(bytes.encode("cd"), bytes.encode("ab"), iterations, counting);
-    await cache.derive(bytes.encode("bcd"), bytes.encode("a"), iterations, counting);
+    await cache.derive("cd", bytes.encode("ab"), iterations, counting);
+    await cache.derive("bcd", bytes.encode("a"), iterations, counting);
     expect(counting.pbkdf2Runs).toBe(2);
   });
 
   test("holds 16 keys and lets go of the one not used for longest", async () => {
     const counting = new WebRuntimeCrypto();
     const cache = new ScramKeyCache();
-    const derive = (name: string) => cache.derive(bytes.encode(name), bytes.encode("salt"), iterations, counting);
+    const derive = (name: string) => cache.derive(name, bytes.encode("salt"), iterations, counting);
     for (let index = 0; index < 16; index++) await derive(`password ${index}`);
     await derive("password 0");
     await derive("one more");

@@ -9,19 +9,19 @@
  * The password never crosses the wire, and what does is bound to both nonces, so no part of it works a second time.
  * Channel binding is not offered (gs2 header `n,,`): the runtimes do not all expose what it needs of TLS.
  */
+import { Scratch } from "../bytes/scratch.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { KeyDerivation } from "./next-logins.ts";
-import { escapeName, isEscapedName, malformed, parseAttributes, valueAt } from "./scram-attributes.ts";
+import { escapeName, isEscapedName, malformed, parseAttributes } from "./scram-attributes.ts";
 import {
   constantTimeEqual,
   normalizePassword,
   type ScramClientKeys,
   ScramKeyCache,
   type ScramServerKeys,
-  utf8,
   xor,
 } from "./scram-keys.ts";
 
@@ -33,6 +33,13 @@ const CHANNEL = "biws";
 /** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
 const NONCE_BYTES = 18;
 const PROOF_BYTES = 32;
+
+/** What is signed, some 200 bytes. */
+const signedMemory = new Scratch(768);
+/** For digests that are used up before the next is made. */
+const digestMemory = new Uint8Array(PROOF_BYTES);
+/** For a client's key, or what would be one; wiped as soon as it was used. */
+const keyMemory = new Uint8Array(PROOF_BYTES);
 
 /** Inputs of {@link ScramClient}. */
 export interface ScramClientOptions {
@@ -50,7 +57,7 @@ export class ScramClient {
   /** The message that begins the login. */
   readonly clientFirst: string;
   readonly #nonce: string;
-  readonly #password: Uint8Array;
+  readonly #password: string;
   readonly #crypto: RuntimeCrypto;
   readonly #cache: ScramKeyCache;
   #serverSignature: Uint8Array | null = null;
@@ -81,13 +88,11 @@ export class ScramClient {
     const what = "server-first-message";
     // What an answer in advance made the server prove counts no more.
     this.#serverSignature = null;
-    const attributes = parseAttributes(what, serverFirst, "rsi");
-    const nonce = valueAt(attributes, 0);
-    const saltText = valueAt(attributes, 1);
+    const [nonce = "", saltText = "", count = ""] = parseAttributes(what, serverFirst, "rsi");
     const salt = decodeBase64(saltText);
     if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
     if (salt === null || salt.length === 0) throw malformed(what, "the salt is not base64");
-    const iterations = parseIterations(what, valueAt(attributes, 2));
+    const iterations = parseIterations(what, count);
     if (nonce.length <= this.#nonce.length || !nonce.startsWith(this.#nonce)) {
       throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, "SCRAM: the server's nonce does not extend the client's");
     }
@@ -101,25 +106,52 @@ export class ScramClient {
    * @param take the server's nonce, asked for once the keys are there; null if there is none.
    * @returns the client-final-message, or null.
    */
-  async answerAhead(derivation: KeyDerivation, take: () => string | null): Promise<string | null> {
-    const { salt, saltText, iterations } = derivation;
-    const known = this.#cache.known(this.#password, salt, iterations, this.#crypto);
-    const keys = known instanceof Promise ? await known : known;
+  answerAhead(derivation: KeyDerivation, take: () => string | null): string | null | Promise<string | null> {
+    const { salt, iterations } = derivation;
+    const keys = this.#cache.known(this.#password, salt, iterations, this.#crypto);
+    return keys instanceof Promise
+      ? keys.then((late) => this.#answerAhead(derivation, late, take))
+      : this.#answerAhead(derivation, keys, take);
+  }
+
+  #answerAhead(
+    derivation: KeyDerivation,
+    keys: ScramClientKeys | null,
+    take: () => string | null,
+  ): string | null | Promise<string> {
     const serverNonce = keys === null ? null : take();
     if (keys === null || serverNonce === null) return null;
     const nonce = this.#nonce + serverNonce;
     this.#derivation = derivation;
-    return await this.#answer(keys, serverFirstMessage(nonce, saltText, iterations), nonce);
+    return this.#answer(keys, serverFirstMessage(nonce, derivation.saltText, derivation.iterations), nonce);
   }
 
-  async #answer(keys: ScramClientKeys, serverFirst: string, nonce: string): Promise<string> {
+  #answer(keys: ScramClientKeys, serverFirst: string, nonce: string): string | Promise<string> {
     const withoutProof = `c=${CHANNEL},r=${nonce}`;
-    const signed = utf8(`${this.clientFirst.slice(GS2_HEADER.length)},${serverFirst},${withoutProof}`);
-    const clientSignature = this.#crypto.hmacSha256(keys.storedKey, signed);
-    const proof = xor(keys.clientKey, clientSignature instanceof Promise ? await clientSignature : clientSignature);
-    const serverSignature = this.#crypto.hmacSha256(keys.serverKey, signed);
-    this.#serverSignature = serverSignature instanceof Promise ? await serverSignature : serverSignature;
-    return `${withoutProof},p=${encodeBase64(proof)}`;
+    const signed = `${this.clientFirst.slice(GS2_HEADER.length)},${serverFirst},${withoutProof}`;
+    const signature = this.#crypto.hmacSha256(keys.storedKey, signedMemory.utf8(signed), digestMemory);
+    return signature instanceof Promise
+      ? signature.then((late) => this.#prove(keys, signed, withoutProof, late))
+      : this.#prove(keys, signed, withoutProof, signature);
+  }
+
+  #prove(
+    keys: ScramClientKeys,
+    signed: string,
+    withoutProof: string,
+    clientSignature: Uint8Array,
+  ): string | Promise<string> {
+    const proof = encodeBase64(xor(keys.clientKey, clientSignature, digestMemory));
+    const clientFinal = `${withoutProof},p=${proof}`;
+    const signature = this.#crypto.hmacSha256(keys.serverKey, signedMemory.utf8(signed));
+    if (signature instanceof Promise) {
+      return signature.then((late) => {
+        this.#serverSignature = late;
+        return clientFinal;
+      });
+    }
+    this.#serverSignature = signature;
+    return clientFinal;
   }
 
   /**
@@ -135,7 +167,8 @@ export class ScramClient {
     if (serverFinal.startsWith("e=")) {
       throw new ConduitError(ErrorCode.AUTH_FAILED, `SCRAM: the server answers ${serverFinal.slice(0, 100)}`);
     }
-    const signature = decodeBase64(valueAt(parseAttributes(what, serverFinal, "v"), 0));
+    const [value = ""] = parseAttributes(what, serverFinal, "v");
+    const signature = decodeBase64(value, digestMemory);
     if (signature === null) throw malformed(what, "the signature is not base64");
     if (expected === null || !constantTimeEqual(signature, expected)) {
       throw new ConduitError(
@@ -154,7 +187,8 @@ export type ScramResult =
 /** A client-final-message that came together with its client-first-message, for a challenge of an earlier login. */
 export interface ScramAhead {
   readonly bare: string;
-  readonly clientFinal: string;
+  /** The client-final-message without its proof. */
+  readonly withoutProof: string;
   /** Of both sides. */
   readonly nonce: string;
   readonly serverNonce: string;
@@ -164,8 +198,21 @@ export interface ScramAhead {
 /** Takes the two messages apart. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
 export function parseAhead(clientFirst: string, clientFinal: string): ScramAhead {
   const first = parseClientFirst(clientFirst);
-  const { nonce, proof } = parseClientFinal(clientFinal, (both) => both.startsWith(first.nonce));
-  return { bare: first.bare, clientFinal, nonce, serverNonce: nonce.slice(first.nonce.length), proof };
+  const { nonce, withoutProof, proof } = parseClientFinal(clientFinal, first.nonce, true);
+  return { bare: first.bare, withoutProof, nonce, serverNonce: nonce.slice(first.nonce.length), proof };
+}
+
+/**
+ * Checks a proof in advance. That its challenge is one of this server, and not used yet, is the caller's to know.
+ * Rejects, or throws, only if the runtime's cryptography does.
+ */
+export function judgeAhead(
+  keys: ScramServerKeys,
+  crypto: RuntimeCrypto,
+  { bare, nonce, withoutProof, proof }: ScramAhead,
+): ScramResult | Promise<ScramResult> {
+  const serverFirst = serverFirstMessage(nonce, keys.saltText, keys.iterations);
+  return judge(keys, crypto, `${bare},${serverFirst},${withoutProof}`, proof);
 }
 
 /** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
@@ -190,52 +237,69 @@ export class ScramServer {
    * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message, channel binding, another identity to act
    *   as, or an unknown mandatory extension.
    */
-  async first(clientFirst: string): Promise<string> {
+  first(clientFirst: string): string {
     const { bare, nonce } = parseClientFirst(clientFirst);
-    return this.#challenge(bare, nonce + (this.#ownNonce ?? encodeBase64(this.#crypto.randomBytes(NONCE_BYTES))));
-  }
-
-  /** Checks the client-final-message. Never throws for what a peer sent. A challenge can be answered once. */
-  async final(clientFinal: string): Promise<ScramResult> {
-    const challenge = this.#signed;
-    this.#signed = null;
-    if (challenge === null) return { ok: false, reason: "SCRAM client-final-message refused: no challenge is open" };
-    let proof: Uint8Array;
-    try {
-      proof = parseClientFinal(clientFinal, (nonce) => nonce === this.#nonce).proof;
-    } catch (error) {
-      if (error instanceof ConduitError) return { ok: false, reason: error.message };
-      throw error;
-    }
-    return this.#judge(challenge, clientFinal, proof);
-  }
-
-  /** Checks a proof in advance. That its challenge is one of this server, and not used yet, is the caller's to know. */
-  ahead({ bare, nonce, clientFinal, proof }: ScramAhead): Promise<ScramResult> {
-    const { saltText, iterations } = this.#keys;
-    return this.#judge(`${bare},${serverFirstMessage(nonce, saltText, iterations)}`, clientFinal, proof);
-  }
-
-  #challenge(bare: string, nonce: string): string {
-    const serverFirst = serverFirstMessage(nonce, this.#keys.saltText, this.#keys.iterations);
-    this.#nonce = nonce;
+    this.#nonce = nonce + (this.#ownNonce ?? encodeBase64(this.#crypto.randomBytes(NONCE_BYTES)));
+    const serverFirst = serverFirstMessage(this.#nonce, this.#keys.saltText, this.#keys.iterations);
     this.#signed = `${bare},${serverFirst}`;
     return serverFirst;
   }
 
-  async #judge(challenge: string, clientFinal: string, proof: Uint8Array): Promise<ScramResult> {
-    const withoutProof = clientFinal.slice(0, clientFinal.lastIndexOf(",p="));
-    const signed = utf8(`${challenge},${withoutProof}`);
-    const clientSignature = this.#crypto.hmacSha256(this.#keys.storedKey, signed);
-    const clientKey = xor(clientSignature instanceof Promise ? await clientSignature : clientSignature, proof);
-    const storedKey = this.#crypto.sha256(clientKey);
-    if (!constantTimeEqual(storedKey instanceof Promise ? await storedKey : storedKey, this.#keys.storedKey)) {
-      return { ok: false, reason: "Invalid password" };
+  /** Checks the client-final-message. Never throws for what a peer sent. A challenge can be answered once. */
+  final(clientFinal: string): ScramResult | Promise<ScramResult> {
+    const challenge = this.#signed;
+    this.#signed = null;
+    if (challenge === null) return { ok: false, reason: "SCRAM client-final-message refused: no challenge is open" };
+    let parsed: ClientFinal;
+    try {
+      parsed = parseClientFinal(clientFinal, this.#nonce, false);
+    } catch (error) {
+      if (error instanceof ConduitError) return { ok: false, reason: error.message };
+      throw error;
     }
-    const serverSignature = this.#crypto.hmacSha256(this.#keys.serverKey, signed);
-    const signature = serverSignature instanceof Promise ? await serverSignature : serverSignature;
-    return { ok: true, serverFinal: `v=${encodeBase64(signature)}` };
+    return judge(this.#keys, this.#crypto, `${challenge},${parsed.withoutProof}`, parsed.proof);
   }
+}
+
+/** What follows is one function for each digest, so that nothing waits for digests that are there at once. */
+function judge(
+  keys: ScramServerKeys,
+  crypto: RuntimeCrypto,
+  signed: string,
+  proof: Uint8Array,
+): ScramResult | Promise<ScramResult> {
+  const signature = crypto.hmacSha256(keys.storedKey, signedMemory.utf8(signed), digestMemory);
+  return signature instanceof Promise
+    ? signature.then((late) => judgeKey(keys, crypto, signed, xor(late, proof, keyMemory)))
+    : judgeKey(keys, crypto, signed, xor(signature, proof, keyMemory));
+}
+
+function judgeKey(
+  keys: ScramServerKeys,
+  crypto: RuntimeCrypto,
+  signed: string,
+  clientKey: Uint8Array,
+): ScramResult | Promise<ScramResult> {
+  const storedKey = crypto.sha256(clientKey, digestMemory);
+  clientKey.fill(0);
+  return storedKey instanceof Promise
+    ? storedKey.then((late) => answer(keys, crypto, signed, late))
+    : answer(keys, crypto, signed, storedKey);
+}
+
+function answer(
+  keys: ScramServerKeys,
+  crypto: RuntimeCrypto,
+  signed: string,
+  storedKey: Uint8Array,
+): ScramResult | Promise<ScramResult> {
+  if (!constantTimeEqual(storedKey, keys.storedKey)) return { ok: false, reason: "Invalid password" };
+  const signature = crypto.hmacSha256(keys.serverKey, signedMemory.utf8(signed), digestMemory);
+  return signature instanceof Promise ? signature.then(proven) : proven(signature);
+}
+
+function proven(serverSignature: Uint8Array): ScramResult {
+  return { ok: true, serverFinal: `v=${encodeBase64(serverSignature)}` };
 }
 
 function serverFirstMessage(nonce: string, salt: string, iterations: number): string {
@@ -247,27 +311,33 @@ function parseClientFirst(message: string): { readonly bare: string; readonly no
   const what = "client-first-message";
   if (!message.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
   const bare = message.slice(GS2_HEADER.length);
-  const attributes = parseAttributes(what, bare, "nr");
-  if (!isEscapedName(valueAt(attributes, 0))) throw malformed(what, "the user name is not escaped");
-  const nonce = valueAt(attributes, 1);
+  const [name = "", nonce = ""] = parseAttributes(what, bare, "nr");
+  if (!isEscapedName(name)) throw malformed(what, "the user name is not escaped");
   if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
   return { bare, nonce };
 }
 
-/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
-function parseClientFinal(
-  message: string,
-  fits: (nonce: string) => boolean,
-): { readonly nonce: string; readonly proof: Uint8Array } {
+interface ClientFinal {
+  /** Of both sides. */
+  readonly nonce: string;
+  readonly withoutProof: string;
+  readonly proof: Uint8Array;
+}
+
+/**
+ * @param known the nonce that the message must name, or only what it begins with
+ * @throws ConduitError INVALID_PAYLOAD_SHAPE.
+ */
+function parseClientFinal(message: string, known: string, isBeginning: boolean): ClientFinal {
   const what = "client-final-message";
-  const attributes = parseAttributes(what, message, "cr");
-  if (valueAt(attributes, 0) !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
-  const nonce = valueAt(attributes, 1);
-  if (!fits(nonce)) throw malformed(what, "the nonce is not that of the challenge");
-  const [name, value] = attributes[attributes.length - 1] ?? ["", ""];
-  const proof = name === "p" ? decodeBase64(value) : null;
+  const [channel = "", nonce = ""] = parseAttributes(what, message, "cr");
+  if (channel !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
+  const fits = isBeginning ? nonce.startsWith(known) : nonce === known;
+  if (!fits) throw malformed(what, "the nonce is not that of the challenge");
+  const end = message.lastIndexOf(",");
+  const proof = message.startsWith(",p=", end) ? decodeBase64(message.slice(end + 3)) : null;
   if (proof?.length !== PROOF_BYTES) throw malformed(what, "it must end in a proof of 32 bytes");
-  return { nonce, proof };
+  return { nonce, withoutProof: message.slice(0, end), proof };
 }
 
 /** Printable ASCII without commas. */

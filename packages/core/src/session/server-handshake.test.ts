@@ -22,8 +22,11 @@ beforeAll(async () => {
   open = await ServerAuthenticator.create({ ...options, allowPasswordHash: true });
 });
 
-function request(authenticator: ServerAuthenticator, payload: Record<string, unknown> | null): Promise<ServerStep> {
-  return new ServerHandshake(authenticator, true).receive(FrameType.AUTH_REQUEST, payload);
+async function request(
+  authenticator: ServerAuthenticator,
+  payload: Record<string, unknown> | null,
+): Promise<ServerStep> {
+  return await new ServerHandshake(authenticator, true).receive(FrameType.AUTH_REQUEST, payload);
 }
 
 function scramClient(secret = password): ScramClient {

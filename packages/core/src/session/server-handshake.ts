@@ -14,6 +14,7 @@ import { passwordHash } from "./password-hash.ts";
 import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import {
   constantTimeEqual,
+  judgeAhead,
   parseAhead,
   type ScramAhead,
   type ScramResult,
@@ -135,10 +136,11 @@ export class ServerHandshake {
   }
 
   /**
-   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
+   * Takes one frame. Rejects, or throws, only if the runtime's cryptography does; whatever a peer sends ends in a step.
    * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   * @returns a promise only where the runtime's cryptography answers by promises.
    */
-  async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
+  receive(frameType: number, payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     const expecting = this.#expecting;
     this.#expecting = "nothing";
     if (expecting === "request" && frameType === FrameType.AUTH_REQUEST) return this.#onRequest(payload);
@@ -148,33 +150,36 @@ export class ServerHandshake {
     return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
   }
 
-  async #onRequest(payload: Record<string, unknown> | null): Promise<ServerStep> {
+  #onRequest(payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     this.arrived(payload);
     const { request, ahead, redeemed } = this.#arrival as Arrival;
     if (request instanceof ConduitError) return refused(request.code, request.message);
-    const isAnswer = redeemed instanceof Promise ? await redeemed : redeemed;
-    if (isAnswer && ahead !== null) {
-      const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
-      return this.#judged(request, await scram.ahead(ahead));
-    }
+    if (redeemed instanceof Promise) return redeemed.then((late) => this.#decide(request, late ? ahead : null));
+    return this.#decide(request, redeemed === true ? ahead : null);
+  }
+
+  /** @param ahead the proof in advance that is to decide; null: none is */
+  #decide(request: Request, ahead: ScramAhead | null): ServerStep | Promise<ServerStep> {
+    const authenticator = this.#authenticator;
+    if (ahead !== null) return this.#judged(request, judgeAhead(authenticator.keys, authenticator.crypto, ahead));
     if (request.scram !== undefined) return this.#challenge(request.scram);
     if (request.passwordHash === undefined) {
       return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
     }
-    if (!this.#authenticator.allowsPasswordHash) {
+    if (!authenticator.allowsPasswordHash) {
       return refused(
         ErrorCode.PASSWORD_HASH_REFUSED,
         "This server does not accept password_hash, which can be replayed; its option allowPasswordHash: true lets peers of Python's netconduit in",
       );
     }
-    if (!this.#authenticator.matchesPasswordHash(request.passwordHash)) return wrongPassword();
+    if (!authenticator.matchesPasswordHash(request.passwordHash)) return wrongPassword();
     return accepted("password-hash", request, {});
   }
 
-  async #challenge(clientFirst: string): Promise<ServerStep> {
+  #challenge(clientFirst: string): ServerStep {
     const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
     try {
-      const data = await scram.first(clientFirst);
+      const data = scram.first(clientFirst);
       this.#scram = scram;
       this.#expecting = "response";
       return { kind: "challenge", payload: { data } };
@@ -184,24 +189,26 @@ export class ServerHandshake {
     }
   }
 
-  async #onResponse(payload: Record<string, unknown> | null): Promise<ServerStep> {
+  #onResponse(payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     const request = this.#arrival?.request;
     const scram = this.#scram;
     const data = payload?.data;
     if (request === undefined || request instanceof ConduitError || scram === null || typeof data !== "string") {
       return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_RESPONSE must be a map with a string data");
     }
-    return this.#judged(request, await scram.final(data));
+    return this.#judged(request, scram.final(data));
   }
 
-  async #judged(request: Request, result: ScramResult): Promise<ServerStep> {
+  #judged(request: Request, result: ScramResult | Promise<ScramResult>): ServerStep | Promise<ServerStep> {
+    if (result instanceof Promise) return result.then((late) => this.#judged(request, late));
     if (!result.ok) return wrongPassword(result.reason);
-    const payload: Record<string, unknown> = { scram: result.serverFinal };
-    if (request.extensions.advance) {
-      const next = this.#authenticator.nonces.issue();
-      payload.next = next instanceof Promise ? await next : next;
+    const { serverFinal } = result;
+    if (!request.extensions.advance) return accepted("scram", request, { scram: serverFinal });
+    const next = this.#authenticator.nonces.issue();
+    if (next instanceof Promise) {
+      return next.then((late) => accepted("scram", request, { scram: serverFinal, next: late }));
     }
-    return accepted("scram", request, payload);
+    return accepted("scram", request, { scram: serverFinal, next });
   }
 }
 

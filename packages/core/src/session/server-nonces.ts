@@ -21,6 +21,11 @@ export const SERVER_NONCE_CHARS: number = (NONCE_BYTES / 3) * 4;
 const LIFETIME_S: number = NEXT_LOGIN_MS / 1000;
 const SEQUENCES: number = 2 ** 32;
 
+/** The nonce that is being made or looked at. */
+const nonceMemory = new Uint8Array(NONCE_BYTES);
+const headMemory = nonceMemory.subarray(0, HEAD_BYTES);
+const tagMemory = new Uint8Array(32);
+
 export class ServerNonces {
   readonly #crypto: RuntimeCrypto;
   readonly #now: () => number;
@@ -51,30 +56,33 @@ export class ServerNonces {
       const at = sequence % NEXT_LOGIN_WINDOW;
       this.#used[at >> 3] = (this.#used[at >> 3] as number) & ~(1 << (at & 7));
     }
-    const nonce = new Uint8Array(NONCE_BYTES);
-    writeUint32(nonce, 0, sequence);
-    writeUint32(nonce, 4, this.#seconds());
-    const tag = this.#crypto.hmacSha256(this.#key, nonce.slice(0, HEAD_BYTES));
-    return tag instanceof Promise ? tag.then((late) => sealed(nonce, late)) : sealed(nonce, tag);
+    const second = this.#seconds();
+    writeHead(sequence, second);
+    const tag = this.#crypto.hmacSha256(this.#key, headMemory, tagMemory);
+    return tag instanceof Promise ? tag.then((late) => sealed(sequence, second, late)) : sealed(sequence, second, tag);
   }
 
   /** Whether `nonce` is one of these, young enough, and here for the first time. True uses it up. */
   redeem(nonce: string): boolean | Promise<boolean> {
-    const bytes = nonce.length === SERVER_NONCE_CHARS ? decodeBase64(nonce) : null;
-    if (bytes?.length !== NONCE_BYTES) return false;
+    if (nonce.length !== SERVER_NONCE_CHARS || decodeBase64(nonce, nonceMemory) !== nonceMemory) return false;
     const key = this.#key;
-    const tag = this.#crypto.hmacSha256(key, bytes.slice(0, HEAD_BYTES));
-    if (!(tag instanceof Promise)) return this.#take(bytes, tag);
-    return tag.then((late) => key === this.#key && this.#take(bytes, late));
+    const tag = this.#crypto.hmacSha256(key, headMemory, tagMemory);
+    if (!(tag instanceof Promise)) return this.#take(tag);
+    return tag.then((late) => {
+      // Others have been looked at meanwhile.
+      decodeBase64(nonce, nonceMemory);
+      return key === this.#key && this.#take(late);
+    });
   }
 
-  #take(nonce: Uint8Array, tag: Uint8Array): boolean {
+  /** @param tag that of the nonce in {@link nonceMemory} */
+  #take(tag: Uint8Array): boolean {
     // All of it, whatever differs: how long this takes says nothing of the tag.
     let difference = 0;
-    for (let at = 0; at < TAG_BYTES; at++) difference |= (nonce[HEAD_BYTES + at] ?? 0) ^ (tag[at] ?? 0);
+    for (let at = 0; at < TAG_BYTES; at++) difference |= (nonceMemory[HEAD_BYTES + at] ?? 0) ^ (tag[at] ?? 0);
     if (difference !== 0) return false;
-    if (this.#seconds() - readUint32(nonce, 4) >= LIFETIME_S) return false;
-    const sequence = readUint32(nonce, 0);
+    if (this.#seconds() - readUint32(nonceMemory, 4) >= LIFETIME_S) return false;
+    const sequence = readUint32(nonceMemory, 0);
     const age = this.#next - sequence;
     if (age < 1 || age > NEXT_LOGIN_WINDOW) return false;
     this.#used ??= new Uint8Array(NEXT_LOGIN_WINDOW >> 3);
@@ -97,9 +105,16 @@ export class ServerNonces {
   }
 }
 
-function sealed(nonce: Uint8Array, tag: Uint8Array): string {
-  for (let at = 0; at < TAG_BYTES; at++) nonce[HEAD_BYTES + at] = tag[at] ?? 0;
-  return encodeBase64(nonce);
+function writeHead(sequence: number, second: number): void {
+  writeUint32(nonceMemory, 0, sequence);
+  writeUint32(nonceMemory, 4, second);
+}
+
+function sealed(sequence: number, second: number, tag: Uint8Array): string {
+  // Others may have been made meanwhile.
+  writeHead(sequence, second);
+  for (let at = 0; at < TAG_BYTES; at++) nonceMemory[HEAD_BYTES + at] = tag[at] ?? 0;
+  return encodeBase64(nonceMemory);
 }
 
 function writeUint32(bytes: Uint8Array, at: number, value: number): void {
@@ -110,6 +125,6 @@ function writeUint32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 function readUint32(bytes: Uint8Array, at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+  const high = ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16);
+  return (high | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
 }

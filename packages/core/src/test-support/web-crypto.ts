@@ -29,7 +29,8 @@ export class WebRuntimeCrypto implements RuntimeCrypto {
   /** Answers come in the order of the calls; the threads that Web Crypto works on keep none. */
   hmacSha256(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
     const before = this.#last;
-    const signature = this.#sign(key, data);
+    // What was passed is overwritten by the next call, and the key is imported first.
+    const signature = this.#sign(key.slice(), data.slice());
     this.#last = signature;
     return before.then(() => signature);
   }
