@@ -71,7 +71,8 @@ export function describeRoom(subject: Subject): void {
           ...subject.runtime,
           crypto: {
             ...crypto,
-            hmacSha256: async (key, data) => {
+            hmacSha256: async (key, given) => {
+              const data = given.slice();
               if (server.isRunning) {
                 waiting++;
                 await together.promise;

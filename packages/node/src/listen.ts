@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { withSharedReads } from "./with-shared-reads.ts";
+import { acceptWithSharedReads } from "./accept.ts";
 
 /** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
 const BACKLOG = 4096;
@@ -11,12 +11,12 @@ const BACKLOG = 4096;
 /** Binds a server's socket, whose clients are the acceptor's. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
-  // Plaintext is paused, because nothing must be read before the socket is one that reads into shared memory.
-  const server = createServer({ highWaterMark: target.bufferSize, pauseOnConnect: tls === null });
+  const server = createServer({ highWaterMark: target.bufferSize });
   if (tls !== null) server.on("connection", handshakes(acceptor));
-  else server.on("connection", (socket) => acceptor.accept(withSharedReads(socket, target.bufferSize)));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
+  // Now that there is a handle, and before the event loop can accept anything.
+  if (tls === null) acceptWithSharedReads(server, target.bufferSize, (socket) => acceptor.accept(socket));
   server.on("error", (cause) => acceptor.failed(cause));
   const { address, port } = server.address() as Partial<AddressInfo>;
   return {

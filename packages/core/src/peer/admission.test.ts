@@ -138,7 +138,8 @@ class Door {
     const { crypto } = this.runtime;
     const { hmacSha256 } = crypto;
     Object.assign(crypto, {
-      hmacSha256: async (key: Uint8Array, data: Uint8Array) => {
+      hmacSha256: async (key: Uint8Array, given: Uint8Array) => {
+        const data = given.slice();
         await held.promise;
         return hmacSha256(key, data);
       },
