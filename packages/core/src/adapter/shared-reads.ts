@@ -6,9 +6,9 @@ export abstract class SharedReadStream extends SocketStreamBase {
   #isLanding = false;
 
   /** The socket has read. */
-  hasRead(count: number, buffer: Uint8Array): void {
+  hasRead(count: number, shared: SharedBuffer): void {
     if (this.#isLanding) this.landed(count);
-    else this.received(buffer.subarray(0, count));
+    else this.received(shared.first(count));
   }
 
   /** Where the next read goes: `shared`, or where the sink wants it; null: where the last one went. */
@@ -20,10 +20,28 @@ export abstract class SharedReadStream extends SocketStreamBase {
   }
 }
 
+/** What sockets read into. */
+class SharedBuffer {
+  readonly bytes: Uint8Array;
+  /** Sockets in the same use read the same number of bytes time and again, and no chunk is kept. */
+  #chunk: Uint8Array;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+    this.#chunk = this.bytes;
+  }
+
+  /** The first `count` bytes; the same array as the last time if it was as many. */
+  first(count: number): Uint8Array {
+    if (this.#chunk.length !== count) this.#chunk = this.bytes.subarray(0, count);
+    return this.#chunk;
+  }
+}
+
 /** How a socket reads, as the option `onread` of `node:net` has it. */
 export interface ReadOptions {
   buffer(): Uint8Array;
-  callback(this: unknown, count: number, buffer: Uint8Array): boolean;
+  callback(this: unknown, count: number): boolean;
 }
 
 /**
@@ -49,24 +67,24 @@ export class SharedReads {
   /** For sockets that read `bufferSize` bytes at a time; empty if it is not possible. */
   options(bufferSize: number): { onread?: ReadOptions } {
     if (!this.isPossible) return {};
-    const onread = this.#known.get(bufferSize) ?? this.#make(new Uint8Array(bufferSize));
+    const onread = this.#known.get(bufferSize) ?? this.#make(new SharedBuffer(bufferSize));
     this.#known.set(bufferSize, onread);
     return { onread };
   }
 
-  #make(shared: Uint8Array): ReadOptions {
+  #make(shared: SharedBuffer): ReadOptions {
     const reads = this;
     return {
       buffer() {
         const stream = reads.#reader;
         reads.#reader = null;
         // A socket's first buffer has to be one; later, what is none is taken for "the same again".
-        return stream === null ? shared : (stream.nextBuffer(shared) as Uint8Array);
+        return stream === null ? shared.bytes : (stream.nextBuffer(shared.bytes) as Uint8Array);
       },
       // Called as a method of the socket.
-      callback(count, buffer) {
+      callback(count) {
         const stream = reads.#streamOf(this);
-        stream?.hasRead(count, buffer);
+        stream?.hasRead(count, shared);
         reads.#reader = stream;
         return true;
       },
