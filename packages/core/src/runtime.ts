@@ -77,7 +77,8 @@ export type TimerHandle = unknown;
  * is used again: if it answers by a promise, it copies key and data before it returns, and leaves `into` alone.
  */
 export interface RuntimeCrypto {
-  randomBytes(count: number): Uint8Array;
+  /** @param into `count` bytes, where they may be written to. Default: new memory. */
+  randomBytes(count: number, into?: Uint8Array): Uint8Array;
   /** @param into 32 bytes, where the digest may be written to. Default: new memory. */
   sha256(data: Uint8Array, into?: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** @param into as for `sha256`. */

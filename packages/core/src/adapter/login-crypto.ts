@@ -32,7 +32,7 @@ export function loginCrypto({ sha256, fillRandom, pbkdf2Sha256 }: CryptoPrimitiv
     return into;
   };
   return {
-    randomBytes: (count) => pool.take(count),
+    randomBytes: (count, into) => pool.take(count, into),
     sha256: digest,
     hmacSha256: (key, data, into) => hmacSha256(key, data, digest, into),
     pbkdf2Sha256: async (password, salt, iterations) => plainBytes(await pbkdf2Sha256(password, salt, iterations)),
@@ -49,27 +49,29 @@ export class RandomPool {
     this.#fill = fill;
   }
 
-  take(count: number): Uint8Array {
+  /** @param into `count` bytes for them. Default: new memory. */
+  take(count: number, into: Uint8Array = new Uint8Array(count)): Uint8Array {
     const pool = this.#pool;
     if (count > POOL_BYTES) {
-      const bytes = new Uint8Array(count);
-      for (let start = 0; start < count; start += POOL_BYTES) this.#fill(bytes.subarray(start, start + POOL_BYTES));
-      return bytes;
+      for (let start = 0; start < count; start += POOL_BYTES) this.#fill(into.subarray(start, start + POOL_BYTES));
+      return into;
     }
     if (this.#taken + count > POOL_BYTES) {
       this.#fill(pool);
       this.#taken = 0;
     }
-    const end = this.#taken + count;
-    const bytes = pool.slice(this.#taken, end);
-    pool.fill(0, this.#taken, end);
-    this.#taken = end;
-    return bytes;
+    const start = this.#taken;
+    for (let index = 0; index < count; index += 1) {
+      into[index] = pool[start + index] as number;
+      pool[start + index] = 0;
+    }
+    this.#taken = start + count;
+    return into;
   }
 }
 
 /** What is hashed here is hashed before the next call. Logins sign some 200 bytes. */
-const inner = new Scratch(BLOCK_BYTES + 448);
+const inner = new Scratch(1024);
 const outer = new Uint8Array(BLOCK_BYTES + DIGEST_BYTES);
 const innerDigest = outer.subarray(BLOCK_BYTES);
 
@@ -86,7 +88,7 @@ export function hmacSha256(
   into?: Uint8Array,
 ): Uint8Array {
   const short = key.length > BLOCK_BYTES ? sha256(key) : key;
-  const first = inner.first(BLOCK_BYTES + data.length);
+  const first = inner.take(BLOCK_BYTES + data.length);
   for (let index = 0; index < BLOCK_BYTES; index += 1) {
     const byte = index < short.length ? (short[index] as number) : 0;
     first[index] = 0x36 ^ byte;

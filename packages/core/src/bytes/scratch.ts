@@ -2,31 +2,69 @@ const encoder = new TextEncoder();
 
 /** UTF-8 bytes of a UTF-16 unit, at most. */
 const MAX_UNIT_BYTES = 3;
+/** Lengths up to here have their arrays kept, of some 100 bytes each. */
+const MAX_KEPT_LENGTH = 512;
 
 /**
  * Memory for one short-lived byte string at a time. It leaves no garbage: the memory is used again, and so are the
  * arrays that show the first so many bytes of it.
  */
 export class Scratch {
-  readonly bytes: Uint8Array;
+  #bytes: Uint8Array;
+  #length = 0;
   /** By length. */
-  readonly #views: Uint8Array[] = [];
+  #views: Uint8Array[] = [];
 
-  /** @param size bytes; each length that is ever asked for keeps an array of some 100 bytes. */
+  /** @param size bytes at first; it grows as it must. */
   constructor(size: number) {
-    this.bytes = new Uint8Array(size);
+    this.#bytes = new Uint8Array(size);
   }
 
-  /** The first `length` bytes; memory of their own if there are not so many. */
-  first(length: number): Uint8Array {
-    if (length > this.bytes.length) return new Uint8Array(length);
-    this.#views[length] ??= this.bytes.subarray(0, length);
+  /** Memory of `length` bytes with any content, good until the next use. */
+  take(length: number): Uint8Array {
+    this.#length = 0;
+    this.#reserve(length);
+    this.#length = length;
+    return this.bytes();
+  }
+
+  /** Begins a text anew. */
+  clear(): this {
+    this.#length = 0;
+    return this;
+  }
+
+  /** Adds `text` in UTF-8. */
+  add(text: string): this {
+    this.#reserve(MAX_UNIT_BYTES * text.length);
+    const bytes = this.#bytes;
+    const start = this.#length;
+    for (let index = 0; index < text.length; index += 1) {
+      const code = text.charCodeAt(index);
+      if (code > 0x7f) {
+        this.#length = start + encoder.encodeInto(text, bytes.subarray(start)).written;
+        return this;
+      }
+      bytes[start + index] = code;
+    }
+    this.#length = start + text.length;
+    return this;
+  }
+
+  /** What was added, good until the next use. */
+  bytes(): Uint8Array {
+    const length = this.#length;
+    if (length > MAX_KEPT_LENGTH) return this.#bytes.subarray(0, length);
+    this.#views[length] ??= this.#bytes.subarray(0, length);
     return this.#views[length];
   }
 
-  /** `text` in UTF-8, good until the next call. */
-  utf8(text: string): Uint8Array {
-    if (text.length * MAX_UNIT_BYTES > this.bytes.length) return encoder.encode(text);
-    return this.first(encoder.encodeInto(text, this.bytes).written);
+  #reserve(more: number): void {
+    const needed = this.#length + more;
+    if (needed <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+    this.#views = [];
   }
 }

@@ -102,6 +102,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #owner: LinkOwner<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
+  readonly #serverInfo: Readonly<Record<string, string>>;
   /** By the connection's id: the clients that are logged in. */
   readonly #links = new Map<string, Link<Connection<C, D>>>();
   /** Those that are leaving. */
@@ -156,6 +157,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection),
     });
     this.#connectionData = connectionData;
+    this.#serverInfo = infoPayload(config);
   }
 
   get state(): ServerState {
@@ -487,10 +489,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    const random = this.#runtime.crypto.randomBytes(TOKEN_BYTES + UUID_BYTES);
-    const token = random.subarray(0, TOKEN_BYTES);
+    const random = this.#runtime.crypto.randomBytes(randomMemory.length, randomMemory);
+    const id = uuid(random, TOKEN_BYTES);
+    const token = hexToken(random);
     const login: LoginRecord = {
-      tokenBytes: String.fromCharCode.apply(null, token as unknown as number[]),
+      tokenBytes: String.fromCharCode.apply(null, tokenMemory as unknown as number[]),
       afterMs: this.#runtime.wallClock() - this.core.engine.originMs,
       method: step.method,
     };
@@ -504,14 +507,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     // It may have stopped this server.
     if (link.state !== "authenticating") return;
-    const connection = new Connection<C, D>(link, uuid(random, TOKEN_BYTES), login, data);
+    const connection = new Connection<C, D>(link, id, login, data);
     this.#admission.leave(link);
     this.#loggedIn += 1;
     this.#links.set(connection.id, link);
     link.face = connection;
     link.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: hexToken(random),
-      server_info: infoPayload(this.config),
+      session_token: token,
+      server_info: this.#serverInfo,
       ...step.payload,
     });
     if (step.peer.netconduit) {
@@ -599,12 +602,15 @@ function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> 
 
 const TOKEN_BYTES = 32;
 const UUID_BYTES = 16;
+/** For a token and an id; used again, like the texts made of them. */
+const randomMemory = new Uint8Array(TOKEN_BYTES + UUID_BYTES);
+const tokenMemory: Uint8Array = randomMemory.subarray(0, TOKEN_BYTES);
 const DIGITS: Uint8Array = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 const HYPHEN = 0x2d;
 /** Where the text of a UUID has hyphens: before these bytes. */
 const GROUPS: readonly number[] = [4, 6, 8, 10];
 
-/** Used again: in one call from codes, because a string that was added up keeps all its parts, and these are kept. */
+/** A text is made in one call from its codes, because a string that was added up keeps all its parts, and these are kept. */
 const tokenCodes: number[] = new Array<number>(2 * TOKEN_BYTES).fill(0);
 const uuidCodes: number[] = new Array<number>(2 * UUID_BYTES + GROUPS.length).fill(0);
 

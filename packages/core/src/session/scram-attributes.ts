@@ -2,47 +2,62 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 
 const EQUALS = 0x3d;
+/** The bit that a lower-case letter has and an upper-case one has not. */
+const LOWER_CASE = 0x20;
 
 /**
  * Splits a message into its attributes and checks that it begins with those of `expected`, in that order. What
  * follows them is left to the caller, as RFC 5802 leaves it to extensions.
  * @param what names the message in errors, for example `"server-first-message"`.
+ * @param expected one to three letters.
  * @returns the values of the expected attributes.
  * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed or doubled attribute, a missing one, and for `m=`: a
  *   mandatory extension that, by the RFC, who does not know it must refuse.
  */
 export function parseAttributes(what: string, message: string, expected: string): string[] {
-  const values: string[] = [];
-  let names = "";
+  // As long as it is going to be: one that grows takes more memory than it needs.
+  const values = expected.length === 1 ? [""] : expected.length === 2 ? ["", ""] : ["", "", ""];
+  let count = 0;
+  // One bit for each letter that stands there.
+  let upper = 0;
+  let lower = 0;
+  let misplaced = -1;
+  let found = "none";
   // The first one only: what comes before it has been taken by then, and what comes after it never is.
   const nul = message.indexOf("\0");
   for (let start = 0; start <= message.length; ) {
     const comma = message.indexOf(",", start);
     const end = comma < 0 ? message.length : comma;
     const hasNul = nul >= start && nul < end;
-    if (end - start < 3 || !isLetter(message.charCodeAt(start)) || message.charCodeAt(start + 1) !== EQUALS || hasNul) {
-      throw malformed(what, `attribute ${names.length + 1} is not "letter=value"`);
+    const code = end - start < 3 ? 0 : message.charCodeAt(start);
+    if (!isLetter(code) || message.charCodeAt(start + 1) !== EQUALS || hasNul) {
+      throw malformed(what, `attribute ${count + 1} is not "letter=value"`);
     }
     const name = message.charAt(start);
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
-    // Few at any time: there are 52 letters.
-    if (names.includes(name)) throw malformed(what, `attribute "${name}" stands twice`);
-    if (names.length < expected.length) values.push(message.slice(start + 2, end));
-    names += name;
+    const isLower = (code & LOWER_CASE) !== 0;
+    const seen = isLower ? lower : upper;
+    const bit = 1 << (code & 31);
+    if ((seen & bit) !== 0) throw malformed(what, `attribute "${name}" stands twice`);
+    if (isLower) lower |= bit;
+    else upper |= bit;
+    if (count < expected.length) {
+      if (misplaced < 0 && name !== expected[count]) {
+        misplaced = count;
+        found = `"${name}"`;
+      }
+      values[count] = message.slice(start + 2, end);
+    }
+    count++;
     start = end + 1;
   }
-  if (names.startsWith(expected)) return values;
-  let index = 0;
-  while (names[index] === expected[index]) index++;
-  const found = names[index];
-  throw malformed(
-    what,
-    `attribute ${index + 1} must be "${expected[index]}", got ${found === undefined ? "none" : `"${found}"`}`,
-  );
+  if (misplaced < 0 && count < expected.length) misplaced = count;
+  if (misplaced < 0) return values;
+  throw malformed(what, `attribute ${misplaced + 1} must be "${expected[misplaced]}", got ${found}`);
 }
 
 function isLetter(code: number): boolean {
-  const lower = code | 0x20;
+  const lower = code | LOWER_CASE;
   return lower >= 0x61 && lower <= 0x7a;
 }
 
@@ -53,7 +68,7 @@ export function escapeName(name: string): string {
 
 /** Whether every `=` in a received user name begins an escape. */
 export function isEscapedName(name: string): boolean {
-  return !/=(?!2C|3D)/.test(name);
+  return !name.includes("=") || !/=(?!2C|3D)/.test(name);
 }
 
 /** The error for a message that is not SCRAM, or not the SCRAM spoken here. */

@@ -148,7 +148,6 @@ export class ScramKeyCache {
 
 /** For a digest that is compared at once. */
 const digestMemory = new Uint8Array(KEY_BYTES);
-/** Passwords that need more get memory of their own. */
 const identityMemory = new Scratch(512);
 
 /** SHA-256 of unambiguous bytes for one set of inputs: iterations and the salt's length come first, in four bytes each. */
@@ -160,7 +159,7 @@ function identify(
   into?: Uint8Array,
 ): Uint8Array | Promise<Uint8Array> {
   const head = 8 + salt.length;
-  const room = identityMemory.first(head + 3 * password.length);
+  const room = identityMemory.take(head + 3 * password.length);
   for (let at = 0; at < 4; at++) {
     room[at] = iterations >>> (8 * at);
     room[4 + at] = salt.length >>> (8 * at);
@@ -170,6 +169,11 @@ function identify(
   const digest = crypto.sha256(room.subarray(0, head + written), into);
   room.fill(0);
   return digest;
+}
+
+/** Salt and iterations as they stand in a server-first-message, behind the nonce. */
+export function parametersText(salt: string, iterations: number): string {
+  return `,s=${salt},i=${iterations}`;
 }
 
 /** Inputs of {@link ScramServerKeys.derive}. */
@@ -188,6 +192,8 @@ export class ScramServerKeys {
   /** As it stands in the server-first-message. */
   readonly saltText: string;
   readonly iterations: number;
+  /** What follows the nonce in the server-first-message. */
+  readonly parameters: string;
   readonly storedKey: Uint8Array;
   readonly serverKey: Uint8Array;
 
@@ -195,6 +201,7 @@ export class ScramServerKeys {
     this.salt = salt;
     this.saltText = encodeBase64(salt);
     this.iterations = iterations;
+    this.parameters = parametersText(this.saltText, iterations);
     this.storedKey = keys.storedKey;
     this.serverKey = keys.serverKey;
   }

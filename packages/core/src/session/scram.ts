@@ -19,6 +19,7 @@ import { escapeName, isEscapedName, malformed, parseAttributes } from "./scram-a
 import {
   constantTimeEqual,
   normalizePassword,
+  parametersText,
   type ScramClientKeys,
   ScramKeyCache,
   type ScramServerKeys,
@@ -33,6 +34,7 @@ const CHANNEL = "biws";
 /** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
 const NONCE_BYTES = 18;
 const PROOF_BYTES = 32;
+const COMMA = 0x2c;
 
 /** What is signed, some 200 bytes. */
 const signedMemory = new Scratch(768);
@@ -56,6 +58,8 @@ export interface ScramClientOptions {
 export class ScramClient {
   /** The message that begins the login. */
   readonly clientFirst: string;
+  /** The same without its gs2 header. */
+  readonly #bare: string;
   readonly #nonce: string;
   readonly #password: string;
   readonly #crypto: RuntimeCrypto;
@@ -70,7 +74,8 @@ export class ScramClient {
     this.#crypto = options.crypto;
     this.#cache = options.cache ?? new ScramKeyCache();
     this.#nonce = options.nonce ?? encodeBase64(options.crypto.randomBytes(NONCE_BYTES));
-    this.clientFirst = `${GS2_HEADER}n=${escapeName(options.username)},r=${this.#nonce}`;
+    this.#bare = `n=${escapeName(options.username)},r=${this.#nonce}`;
+    this.clientFirst = GS2_HEADER + this.#bare;
   }
 
   /** By what the last answer's keys were derived; null before the first. */
@@ -98,7 +103,7 @@ export class ScramClient {
     }
     const keys = await this.#cache.derive(this.#password, salt, iterations, this.#crypto);
     this.#derivation = { salt, saltText, iterations };
-    return this.#answer(keys, serverFirst, nonce);
+    return this.#answer(keys, nonce, serverFirst.slice("r=".length + nonce.length));
   }
 
   /**
@@ -123,27 +128,36 @@ export class ScramClient {
     if (keys === null || serverNonce === null) return null;
     const nonce = this.#nonce + serverNonce;
     this.#derivation = derivation;
-    return this.#answer(keys, serverFirstMessage(nonce, derivation.saltText, derivation.iterations), nonce);
+    return this.#answer(keys, nonce, parametersText(derivation.saltText, derivation.iterations));
   }
 
-  #answer(keys: ScramClientKeys, serverFirst: string, nonce: string): string | Promise<string> {
+  /** @param parameters what follows the nonce in the server-first-message */
+  #answer(keys: ScramClientKeys, nonce: string, parameters: string): string | Promise<string> {
     const withoutProof = `c=${CHANNEL},r=${nonce}`;
-    const signed = `${this.clientFirst.slice(GS2_HEADER.length)},${serverFirst},${withoutProof}`;
-    const signature = this.#crypto.hmacSha256(keys.storedKey, signedMemory.utf8(signed), digestMemory);
-    return signature instanceof Promise
-      ? signature.then((late) => this.#prove(keys, signed, withoutProof, late))
-      : this.#prove(keys, signed, withoutProof, signature);
+    const signed = signedMemory
+      .clear()
+      .add(this.#bare)
+      .add(",r=")
+      .add(nonce)
+      .add(parameters)
+      .add(",")
+      .add(withoutProof);
+    const bytes = signed.bytes();
+    const signature = this.#crypto.hmacSha256(keys.storedKey, bytes, digestMemory);
+    if (!(signature instanceof Promise)) return this.#prove(keys, bytes, withoutProof, signature);
+    const kept = bytes.slice();
+    return signature.then((late) => this.#prove(keys, kept, withoutProof, late));
   }
 
   #prove(
     keys: ScramClientKeys,
-    signed: string,
+    signed: Uint8Array,
     withoutProof: string,
     clientSignature: Uint8Array,
   ): string | Promise<string> {
     const proof = encodeBase64(xor(keys.clientKey, clientSignature, digestMemory));
     const clientFinal = `${withoutProof},p=${proof}`;
-    const signature = this.#crypto.hmacSha256(keys.serverKey, signedMemory.utf8(signed));
+    const signature = this.#crypto.hmacSha256(keys.serverKey, signed);
     if (signature instanceof Promise) {
       return signature.then((late) => {
         this.#serverSignature = late;
@@ -192,7 +206,8 @@ export interface ScramAhead {
   /** Of both sides. */
   readonly nonce: string;
   readonly serverNonce: string;
-  readonly proof: Uint8Array;
+  /** In base64, of 32 bytes. */
+  readonly proof: string;
 }
 
 /** Takes the two messages apart. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
@@ -211,8 +226,8 @@ export function judgeAhead(
   crypto: RuntimeCrypto,
   { bare, nonce, withoutProof, proof }: ScramAhead,
 ): ScramResult | Promise<ScramResult> {
-  const serverFirst = serverFirstMessage(nonce, keys.saltText, keys.iterations);
-  return judge(keys, crypto, `${bare},${serverFirst},${withoutProof}`, proof);
+  const signed = signedMemory.clear().add(bare).add(",r=").add(nonce).add(keys.parameters).add(",").add(withoutProof);
+  return judge(keys, crypto, signed.bytes(), proof);
 }
 
 /** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
@@ -240,7 +255,7 @@ export class ScramServer {
   first(clientFirst: string): string {
     const { bare, nonce } = parseClientFirst(clientFirst);
     this.#nonce = nonce + (this.#ownNonce ?? encodeBase64(this.#crypto.randomBytes(NONCE_BYTES)));
-    const serverFirst = serverFirstMessage(this.#nonce, this.#keys.saltText, this.#keys.iterations);
+    const serverFirst = `r=${this.#nonce}${this.#keys.parameters}`;
     this.#signed = `${bare},${serverFirst}`;
     return serverFirst;
   }
@@ -257,53 +272,57 @@ export class ScramServer {
       if (error instanceof ConduitError) return { ok: false, reason: error.message };
       throw error;
     }
-    return judge(this.#keys, this.#crypto, `${challenge},${parsed.withoutProof}`, parsed.proof);
+    const signed = signedMemory.clear().add(challenge).add(",").add(parsed.withoutProof);
+    return judge(this.#keys, this.#crypto, signed.bytes(), parsed.proof);
   }
 }
 
-/** What follows is one function for each digest, so that nothing waits for digests that are there at once. */
+/**
+ * Judges a proof, with one function for each digest, so that nothing waits for digests that are there at once.
+ * @param signed in memory that is used again, as is what the others are given, unless it comes late
+ * @param proof in base64, of 32 bytes
+ */
 function judge(
   keys: ScramServerKeys,
   crypto: RuntimeCrypto,
-  signed: string,
-  proof: Uint8Array,
+  signed: Uint8Array,
+  proof: string,
 ): ScramResult | Promise<ScramResult> {
-  const signature = crypto.hmacSha256(keys.storedKey, signedMemory.utf8(signed), digestMemory);
-  return signature instanceof Promise
-    ? signature.then((late) => judgeKey(keys, crypto, signed, xor(late, proof, keyMemory)))
-    : judgeKey(keys, crypto, signed, xor(signature, proof, keyMemory));
+  const signature = crypto.hmacSha256(keys.storedKey, signed, digestMemory);
+  if (!(signature instanceof Promise)) return judgeSignature(keys, crypto, signed, proof, signature);
+  const kept = signed.slice();
+  return signature.then((late) => judgeSignature(keys, crypto, kept, proof, late));
+}
+
+function judgeSignature(
+  keys: ScramServerKeys,
+  crypto: RuntimeCrypto,
+  signed: Uint8Array,
+  proof: string,
+  clientSignature: Uint8Array,
+): ScramResult | Promise<ScramResult> {
+  // That it is as long as this memory was checked when it was parsed.
+  decodeBase64(proof, keyMemory);
+  const storedKey = crypto.sha256(xor(clientSignature, keyMemory, keyMemory), digestMemory);
+  keyMemory.fill(0);
+  if (!(storedKey instanceof Promise)) return judgeKey(keys, crypto, signed, storedKey);
+  const kept = signed.slice();
+  return storedKey.then((late) => judgeKey(keys, crypto, kept, late));
 }
 
 function judgeKey(
   keys: ScramServerKeys,
   crypto: RuntimeCrypto,
-  signed: string,
-  clientKey: Uint8Array,
-): ScramResult | Promise<ScramResult> {
-  const storedKey = crypto.sha256(clientKey, digestMemory);
-  clientKey.fill(0);
-  return storedKey instanceof Promise
-    ? storedKey.then((late) => answer(keys, crypto, signed, late))
-    : answer(keys, crypto, signed, storedKey);
-}
-
-function answer(
-  keys: ScramServerKeys,
-  crypto: RuntimeCrypto,
-  signed: string,
+  signed: Uint8Array,
   storedKey: Uint8Array,
 ): ScramResult | Promise<ScramResult> {
   if (!constantTimeEqual(storedKey, keys.storedKey)) return { ok: false, reason: "Invalid password" };
-  const signature = crypto.hmacSha256(keys.serverKey, signedMemory.utf8(signed), digestMemory);
+  const signature = crypto.hmacSha256(keys.serverKey, signed, digestMemory);
   return signature instanceof Promise ? signature.then(proven) : proven(signature);
 }
 
 function proven(serverSignature: Uint8Array): ScramResult {
   return { ok: true, serverFinal: `v=${encodeBase64(serverSignature)}` };
-}
-
-function serverFirstMessage(nonce: string, salt: string, iterations: number): string {
-  return `r=${nonce},s=${salt},i=${iterations}`;
 }
 
 /** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
@@ -321,7 +340,8 @@ interface ClientFinal {
   /** Of both sides. */
   readonly nonce: string;
   readonly withoutProof: string;
-  readonly proof: Uint8Array;
+  /** In base64, of 32 bytes. */
+  readonly proof: string;
 }
 
 /**
@@ -335,14 +355,18 @@ function parseClientFinal(message: string, known: string, isBeginning: boolean):
   const fits = isBeginning ? nonce.startsWith(known) : nonce === known;
   if (!fits) throw malformed(what, "the nonce is not that of the challenge");
   const end = message.lastIndexOf(",");
-  const proof = message.startsWith(",p=", end) ? decodeBase64(message.slice(end + 3)) : null;
-  if (proof?.length !== PROOF_BYTES) throw malformed(what, "it must end in a proof of 32 bytes");
+  const proof = message.startsWith(",p=", end) ? message.slice(end + 3) : "";
+  if (decodeBase64(proof, digestMemory) !== digestMemory) throw malformed(what, "it must end in a proof of 32 bytes");
   return { nonce, withoutProof: message.slice(0, end), proof };
 }
 
 /** Printable ASCII without commas. */
 export function isNonce(text: string): boolean {
-  return /^[\x21-\x2b\x2d-\x7e]+$/.test(text);
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 0x21 || code > 0x7e || code === COMMA) return false;
+  }
+  return text !== "";
 }
 
 function parseIterations(what: string, text: string): number {

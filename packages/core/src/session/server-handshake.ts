@@ -173,7 +173,7 @@ export class ServerHandshake {
       );
     }
     if (!authenticator.matchesPasswordHash(request.passwordHash)) return wrongPassword();
-    return accepted("password-hash", request, {});
+    return accepted("password-hash", request, withExtensions(request, {}));
   }
 
   #challenge(clientFirst: string): ServerStep {
@@ -203,12 +203,10 @@ export class ServerHandshake {
     if (result instanceof Promise) return result.then((late) => this.#judged(request, late));
     if (!result.ok) return wrongPassword(result.reason);
     const { serverFinal } = result;
-    if (!request.extensions.advance) return accepted("scram", request, { scram: serverFinal });
+    if (!request.extensions.advance) return accepted("scram", request, withExtensions(request, { scram: serverFinal }));
     const next = this.#authenticator.nonces.issue();
-    if (next instanceof Promise) {
-      return next.then((late) => accepted("scram", request, { scram: serverFinal, next: late }));
-    }
-    return accepted("scram", request, { scram: serverFinal, next });
+    if (next instanceof Promise) return next.then((late) => advanced(request, serverFinal, late));
+    return advanced(request, serverFinal, next);
   }
 }
 
@@ -245,9 +243,18 @@ function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonc
   }
 }
 
-function accepted(method: AuthMethod, request: Request, payload: Record<string, unknown>): ServerStep {
-  const { peer, extensions } = request;
+/** A login by SCRAM after which the next one takes one round trip. */
+function advanced(request: Request, scram: string, next: string): ServerStep {
+  // All at once: whoever knows this extension names some.
+  return accepted("scram", request, { scram, next, extensions: toPayload(request.extensions) });
+}
+
+function withExtensions({ peer, extensions }: Request, payload: Record<string, unknown>): Record<string, unknown> {
   if (!peer.netconduit) payload.extensions = toPayload(extensions);
+  return payload;
+}
+
+function accepted(method: AuthMethod, { peer, extensions }: Request, payload: Record<string, unknown>): ServerStep {
   return { kind: "accepted", method, peer, extensions, payload };
 }
 
