@@ -128,7 +128,7 @@ describe("SCRAM in PROTOCOL.md", () => {
 
     const cache = new ScramKeyCache();
     const derivation = { salt, saltText: encodeBase64(salt), iterations };
-    await cache.derive(password, salt, iterations, crypto);
+    await cache.derive(password, derivation, crypto);
     const nonce = clientFirst.slice(clientFirst.indexOf("r=") + 2);
     const client = new ScramClient({ username, password, crypto, cache, nonce });
     expect(client.clientFirst).toBe(clientFirst);

@@ -41,6 +41,7 @@ export {
 export * from "./limits.ts";
 export type {
   ConnectTarget,
+  DialSignal,
   ListenEvents,
   Listener,
   ListenTarget,

@@ -37,6 +37,15 @@ export interface ConnectTarget {
   readonly bufferSize: number;
 }
 
+/** What calls a dial off: an `AbortSignal`, or less, which costs less. */
+export interface DialSignal {
+  readonly aborted: boolean;
+  /** Why; undefined while it is not aborted. */
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
 /** Where to listen. */
 export interface ListenTarget {
   /** Unix socket path; when given, host and port are ignored. A stale socket file is replaced. */
@@ -116,7 +125,7 @@ export interface Runtime {
    */
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array;
   /** @throws ConduitError with the code that says what failed; the cause is the runtime's own error. */
-  connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream>;
+  connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream>;
   /** @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_CONFIG. */
   listen(target: ListenTarget, events: ListenEvents): Promise<Listener>;
   /** Shows an error of the application's own code that no `onError` hook took. Node: `process.emitWarning`. */

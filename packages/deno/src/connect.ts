@@ -2,7 +2,7 @@ import { type ClientTls, type ConduitError, type ConnectAttempt, tlsConfigError 
 
 /** Opens a client's socket for `attempt`. */
 export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
-  const { target, tls, host: hostname, signal } = attempt;
+  const { target, tls, host: hostname } = attempt;
   const { path, port } = target;
   if (path !== undefined) {
     if (tls !== null) throw noUnixTls(path);
@@ -11,13 +11,20 @@ export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
     const conn = await connectWithCertificate(attempt, tls);
     if (attempt.opened(conn)) await attempt.readyAfter(conn.handshake());
   } else {
-    const conn = await Deno.connect({ hostname, port, signal });
+    const conn = await Deno.connect({ hostname, port, signal: abortSignal(attempt) });
     if (!attempt.opened(conn)) return;
     conn.setNoDelay(true);
     if (tls === null) return attempt.ready();
     const secured = await Deno.startTls(conn, { hostname: tls.name, caCerts: roots(tls) });
     if (attempt.opened(secured)) await attempt.readyAfter(secured.handshake());
   }
+}
+
+/** The attempt's signal as one of the platform's, which Deno asks for. */
+function abortSignal({ signal }: ConnectAttempt<Deno.Conn>): AbortSignal {
+  const controller = new AbortController();
+  signal.addEventListener("abort", () => controller.abort(signal.reason));
+  return controller.signal;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError } from "../errors.ts";
-import type { ConnectTarget } from "../runtime.ts";
+import type { ConnectTarget, DialSignal } from "../runtime.ts";
 import { endpointName } from "./addresses.ts";
 import { TLS_CUT_OFF } from "./error-codes.ts";
 import { abortError } from "./socket-errors.ts";
@@ -22,7 +22,7 @@ export class ConnectAttempt<S> implements SocketOwner {
   readonly host: string;
   /** Null: plaintext. */
   readonly tls: ClientTls | null;
-  readonly signal: AbortSignal;
+  readonly signal: DialSignal;
   readonly #sockets: Sockets<S>;
   readonly #where: string;
   #socket: S | null = null;
@@ -34,7 +34,7 @@ export class ConnectAttempt<S> implements SocketOwner {
   constructor(
     sockets: Sockets<S>,
     target: ConnectTarget,
-    facts: { readonly host: string; readonly tls: ClientTls | null; readonly signal: AbortSignal },
+    facts: { readonly host: string; readonly tls: ClientTls | null; readonly signal: DialSignal },
   ) {
     this.#sockets = sockets;
     this.target = target;
@@ -54,7 +54,12 @@ export class ConnectAttempt<S> implements SocketOwner {
       this.#resolve = resolve;
       this.#reject = reject;
       this.signal.addEventListener("abort", this.#onAbort);
-      this.#open().catch((cause: unknown) => this.#fail(this.#openError(cause)));
+      try {
+        const opening = this.#sockets.open(this);
+        if (opening !== undefined) opening.catch((cause: unknown) => this.#fail(this.#openError(cause)));
+      } catch (cause) {
+        this.#fail(this.#openError(cause));
+      }
     });
   }
 
@@ -104,10 +109,6 @@ export class ConnectAttempt<S> implements SocketOwner {
   gone(cause?: unknown): void {
     const isCutOff = cause === undefined && this.tls !== null;
     this.failed(cause ?? new Error("the socket was closed"), isCutOff ? { name: TLS_CUT_OFF } : undefined);
-  }
-
-  async #open(): Promise<void> {
-    await this.#sockets.open(this);
   }
 
   #openError(cause: unknown): ConduitError {

@@ -1,5 +1,6 @@
 import type { Address } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import type { DialSignal } from "../runtime.ts";
 import { addressName, type Role } from "./addresses.ts";
 import {
   CA_AS_SERVER,
@@ -155,7 +156,7 @@ export function handshakesFullError(limit: number): ConduitError {
 }
 
 /** Connecting to `where` was given up: the signal's reason if that is a ConduitError, else CANCELLED. */
-export function abortError(signal: AbortSignal, where: string): ConduitError {
+export function abortError(signal: DialSignal, where: string): ConduitError {
   const cause: unknown = signal.reason;
   if (cause instanceof ConduitError) return cause;
   return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });

@@ -1,6 +1,6 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError } from "../errors.ts";
-import type { ConnectTarget, ListenEvents, Listener, ListenTarget, Runtime } from "../runtime.ts";
+import type { ConnectTarget, DialSignal, ListenEvents, Listener, ListenTarget, Runtime } from "../runtime.ts";
 import { Acceptor } from "./acceptor.ts";
 import { addressFamily, endpointName } from "./addresses.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
@@ -22,7 +22,7 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
   const { errors } = sockets;
   const readText = (path: string): Promise<string> => sockets.files.readText(path);
 
-  async function connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream> {
+  async function connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
     const where = endpointName(target);
     if (signal.aborted) throw abortError(signal, where);
     const tls = target.tls === null ? null : await clientTls(target.tls, target.host, readText);
@@ -105,7 +105,7 @@ function mayFareBetter(code: string): boolean {
 }
 
 /** What `step` comes to, unless the signal aborts first. */
-function unlessAborted<T>(step: Promise<T>, signal: AbortSignal, where: string): Promise<T> {
+function unlessAborted<T>(step: Promise<T>, signal: DialSignal, where: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(abortError(signal, where));
     if (signal.aborted) onAbort();

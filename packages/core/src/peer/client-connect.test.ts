@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type ConduitError, ErrorCode } from "../errors.ts";
+import type { DialSignal } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-peer.ts";
@@ -87,7 +88,7 @@ describe("connect", () => {
     ["its name lookup hangs", () => new Promise<never>(() => undefined)],
     [
       "its dial settles only when it is aborted",
-      ({ signal }: { signal: AbortSignal }) =>
+      ({ signal }: { signal: DialSignal }) =>
         new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(new Error("aborted")))),
     ],
   ])("is CONNECT_TIMEOUT after connectTimeoutMs when %s", async (_what, behaviour) => {

@@ -172,13 +172,26 @@ describe("parseClientOptions", () => {
 describe("options given again", () => {
   const given = { ...base, name: "again", reconnect: { enabled: false } };
 
-  test("give the same configuration, in objects of its own", () => {
+  test("give the same configuration", () => {
     const first = parseClientOptions(given);
     const second = parseClientOptions({ ...given, reconnect: { enabled: false } });
     expect({ ...second }).toEqual({ ...first });
-    expect([second === first, second.reconnect === first.reconnect]).toEqual([false, false]);
     expect([second, second.reconnect].every(Object.isFrozen)).toBe(true);
     expect([second.password, JSON.stringify(second).includes("secret")]).toEqual(["secret", false]);
+  });
+
+  test("share the configuration of a client that lives", () => {
+    parseClientOptions(given);
+    const living = parseClientOptions(given);
+    expect(parseClientOptions({ ...given })).toBe(living);
+  });
+
+  test("share no configuration with another password, nor with options that came in between", () => {
+    const living = parseClientOptions(given);
+    parseClientOptions({ ...given, password: "other" });
+    parseClientOptions({ ...given, name: "between" });
+    expect(parseClientOptions({ ...given, name: "between" })).toMatchObject({ name: "between" });
+    expect(parseClientOptions(given)).not.toBe(living);
   });
 
   test("with TLS give that, too", () => {

@@ -148,8 +148,10 @@ export function parseClientOptions(options: unknown): ClientConfig {
   const known = last.find(options);
   const password = known === null ? null : (options as ClientOptions).password;
   if (known === null || !isCredentials(password)) return judge(options);
+  const living = last.living(known, password);
+  if (living !== null) return living;
   const tls = known.tls === null ? null : Object.freeze({});
-  return sealConfig({ ...known, password, tls, reconnect: Object.freeze({ ...known.reconnect }) });
+  return last.lives(sealConfig({ ...known, password, tls, reconnect: Object.freeze({ ...known.reconnect }) }));
 }
 
 const last = new LastOptions<ClientConfig>();

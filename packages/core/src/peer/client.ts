@@ -120,7 +120,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     this.#dialling = new Dialling(this.core, config, {
       open: (abort) => this.#dial(abort),
       failed: (error, isLast) => this.#dialFailed(error, isLast),
-      opened: (again) => this.#runHooks(again),
+      opened: (again) => this.#opened(again),
     });
   }
 
@@ -354,7 +354,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
       await abort.race(link.close(reason));
     }
-    abort.signal.throwIfAborted();
+    abort.throwIfAborted();
     this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
     await this.#open(this.#target(), abort);
   }
@@ -369,6 +369,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     if (isLast) this.#offline.rejectAll(error);
   }
 
+  #opened(again: boolean): Promise<void> | null {
+    return this.#connectHooks.isEmpty && (!again || this.#reconnectHooks.isEmpty) ? null : this.#runHooks(again);
+  }
+
   async #runHooks(again: boolean): Promise<void> {
     await this.#connectHooks.run((error) => this.core.hookFailed("onConnect", error), this);
     if (again) await this.#reconnectHooks.run((error) => this.core.hookFailed("onReconnect", error), this);
@@ -381,10 +385,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   async #open(where: ConnectTarget, abort: DialAbort): Promise<void> {
     const { config } = this;
-    const { signal } = abort;
     const { password: given } = config;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
-    const dialled = this.#runtime.connect(where, signal);
+    const dialled = this.#runtime.connect(where, abort);
     let stream: ByteStream;
     try {
       stream = await abort.race(dialled);
@@ -396,9 +399,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       );
       throw error;
     }
-    if (signal.aborted) {
+    if (abort.aborted) {
       stream.destroy(null);
-      signal.throwIfAborted();
+      abort.throwIfAborted();
     }
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const link = new Link<Client<C>>(this.#owner, stream, this.#machine);
@@ -420,7 +423,6 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
-        if (signal.aborted) reject(signal.reason);
         link.start(0);
         if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
       });

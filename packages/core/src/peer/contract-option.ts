@@ -34,8 +34,9 @@ export function parseContract<C extends Contract>(contract: C | undefined): C | 
 
 /** Validators of the results that a side's methods promise; null if none does. */
 export function agreedResults(side: SideContract | undefined): ResultValidators | null {
+  if (side?.methods === undefined) return null;
   const validators = new Map<string, Validator<unknown>>();
-  for (const [name, { result }] of Object.entries(side?.methods ?? {})) {
+  for (const [name, { result }] of Object.entries(side.methods)) {
     if (result !== undefined) validators.set(name, new Validator(result, "result"));
   }
   return validators.size === 0 ? null : validators;

@@ -17,7 +17,7 @@ describe("DialAbort", () => {
     abort.abort(reason);
     work.open(5);
     await expect(waiting).rejects.toBe(reason);
-    expect([abort.signal.aborted, abort.signal.reason]).toEqual([true, reason]);
+    expect([abort.aborted, abort.reason]).toEqual([true, reason]);
   });
 
   test("ends a wait at once that begins when it has been called off, perhaps by the work itself", async () => {
@@ -30,11 +30,22 @@ describe("DialAbort", () => {
     await expect(abort.race(work())).rejects.toBe(reason);
   });
 
+  test("tells those who listen, and no others", () => {
+    const abort = new DialAbort();
+    const heard: string[] = [];
+    const listener = (name: string) => (): void => void heard.push(name);
+    const gone = listener("gone");
+    for (const each of [listener("first"), gone, listener("second")]) abort.addEventListener("abort", each);
+    abort.removeEventListener("abort", gone);
+    abort.abort(new Error("called off"));
+    expect(heard).toEqual(["first", "second"]);
+  });
+
   test("keeps its first reason", async () => {
     const abort = new DialAbort();
     const [first, second] = [new Error("first"), new Error("second")];
     abort.abort(first);
     abort.abort(second);
-    expect(abort.signal.reason).toBe(first);
+    expect(abort.reason).toBe(first);
   });
 });

@@ -21,10 +21,10 @@ export interface DiallingOwner {
    */
   failed(error: ConduitError, isLast: boolean): void;
   /**
-   * Runs the hooks of a connection that is open.
+   * Runs the hooks of a connection that is open; null: there are none.
    * @param again the client dialled by itself
    */
-  opened(again: boolean): Promise<void>;
+  opened(again: boolean): Promise<void> | null;
 }
 
 /** Attempts to reconnect, until one succeeds or they are called off. */
@@ -70,7 +70,7 @@ export class Dialling<Face> {
     this.#attempts = 0;
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
-    if (under !== null && this.#abort?.signal.aborted !== true) return under;
+    if (under !== null && this.#abort?.aborted !== true) return under;
     const connecting = this.#dial(false, under).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
     });
@@ -144,19 +144,20 @@ export class Dialling<Face> {
     try {
       if (calledOff !== null) {
         await calledOff.then(noResult, noResult);
-        abort.signal.throwIfAborted();
+        abort.throwIfAborted();
       }
       await this.#owner.open(abort);
-      abort.signal.throwIfAborted();
+      abort.throwIfAborted();
     } catch (error) {
-      const failure: unknown = abort.signal.aborted ? abort.signal.reason : error;
+      const failure: unknown = abort.aborted ? abort.reason : error;
       this.#owner.failed(toConduitError(failure), this.#series === null);
       throw failure;
     } finally {
       runtime.clearTimer(timer);
       if (this.#abort === abort) this.#abort = null;
     }
-    await this.#owner.opened(again);
+    const hooks = this.#owner.opened(again);
+    if (hooks !== null) await hooks;
   }
 
   /** @param lost why the connection was lost */

@@ -9,6 +9,8 @@ export class LastOptions<
 > {
   #options: Readonly<Record<string, unknown>> | null = null;
   #config: Config | null = null;
+  /** The configuration that some client has, with its password, for as long as the client lives. */
+  #live: WeakRef<Config> | null = null;
 
   /**
    * The configuration that `options` gave the last time, without its password; null if these are others. Whether
@@ -18,6 +20,18 @@ export class LastOptions<
     return this.#options !== null && isPlain(options) && isSame(options, this.#options) ? this.#config : null;
   }
 
+  /** The frozen configuration of a client that lives, if it has been made of `known` and this password. */
+  living(known: Config, password: unknown): Config | null {
+    const live = known === this.#config ? this.#live?.deref() : undefined;
+    return live !== undefined && live.password === password ? live : null;
+  }
+
+  /** Notes the configuration of a client, which may be that of others as well. */
+  lives(config: Config): Config {
+    this.#live = new WeakRef(config);
+    return config;
+  }
+
   /** Notes options that passed, and what they gave. */
   note(options: unknown, config: Config): void {
     if (!isPlain(options) || typeof options["tls"] === "object") return;
@@ -25,6 +39,7 @@ export class LastOptions<
     if (reconnect !== undefined && !isPlain(reconnect)) return;
     this.#options = { ...options, password: null, ...(reconnect === undefined ? {} : { reconnect: { ...reconnect } }) };
     this.#config = { ...config, password: null };
+    this.#live = null;
   }
 }
 

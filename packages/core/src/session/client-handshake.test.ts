@@ -145,8 +145,9 @@ describe("a client that sent a proof in advance", () => {
   async function ahead(allowPasswordHash: boolean): Promise<{ client: ClientHandshake; logins: NextLogins }> {
     const logins = new NextLogins();
     const { salt, saltText, iterations } = keys;
-    await cache.derive(password, salt, iterations, crypto);
-    for (let count = 0; count < 2; count++) logins.add(target, { salt, saltText, iterations }, nonce, 0);
+    const derivation = { salt, saltText, iterations };
+    await cache.derive(password, derivation, crypto);
+    for (let count = 0; count < 2; count++) logins.add(target, derivation, nonce, 0);
     const info = { name: "probe", version: "1.2.3", description: "" };
     const next = { logins, target, now: () => 0 };
     const client = new ClientHandshake({ password, info, allowPasswordHash, crypto, cache, next });

@@ -24,6 +24,8 @@ export class NextLogins {
   /** In the order of the last login, the longest ago first. */
   readonly #targets: Map<string, Target> = new Map();
 
+  #newest: Target | null = null;
+
   /** Targets remembered. */
   get size(): number {
     return this.#targets.size;
@@ -35,7 +37,7 @@ export class NextLogins {
     const newest = known?.nonces.at(-1);
     if (known === undefined || newest === undefined) return null;
     if (newest.expiresAtMs > nowMs) return known.derivation;
-    this.#targets.delete(target);
+    this.forget(target);
     return null;
   }
 
@@ -53,6 +55,9 @@ export class NextLogins {
     const { nonces } = known;
     while (nonces.length >= NEXT_LOGINS_PER_TARGET || (nonces[0]?.expiresAtMs ?? nowMs + 1) <= nowMs) nonces.shift();
     nonces.push({ nonce, expiresAtMs: nowMs + NEXT_LOGIN_MS });
+    // Most clients log in to one server, which is the last already.
+    if (this.#newest === known) return;
+    this.#newest = known;
     this.#targets.delete(target);
     this.#targets.set(target, known);
     if (this.#targets.size <= NEXT_LOGIN_TARGETS) return;
@@ -64,6 +69,7 @@ export class NextLogins {
 
   /** What is remembered of `target` turned out to be of no use. */
   forget(target: string): void {
+    if (this.#targets.get(target) === this.#newest) this.#newest = null;
     this.#targets.delete(target);
   }
 }

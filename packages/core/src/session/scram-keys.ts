@@ -4,6 +4,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_ITERATIONS, SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { encodeBase64 } from "./base64.ts";
+import type { KeyDerivation } from "./next-logins.ts";
 
 const SALT_BYTES = 16;
 /** Servers one client talks to, times the passwords it had; a 17th pushes out the one not used for longest. */
@@ -91,23 +92,18 @@ export class ScramKeyCache {
   /** The keys for a normalized password if they are known; null if they would have to be derived first. */
   known(
     password: string,
-    salt: Uint8Array,
-    iterations: number,
+    derivation: KeyDerivation,
     crypto: RuntimeCrypto,
   ): ScramClientKeys | null | Promise<ScramClientKeys | null> {
-    const digest = identify(password, salt, iterations, crypto, digestMemory);
+    const digest = identify(password, derivation, crypto, digestMemory);
     if (digest instanceof Promise) return digest.then((late) => this.#find(late)?.keys ?? null);
     return this.#find(digest)?.keys ?? null;
   }
 
   /** The keys for a normalized password, derived unless they are known; logins at the same time share one derivation. */
-  async derive(
-    password: string,
-    salt: Uint8Array,
-    iterations: number,
-    crypto: RuntimeCrypto,
-  ): Promise<ScramClientKeys> {
-    const hashed = identify(password, salt, iterations, crypto);
+  async derive(password: string, derivation: KeyDerivation, crypto: RuntimeCrypto): Promise<ScramClientKeys> {
+    const { salt, iterations } = derivation;
+    const hashed = identify(password, derivation, crypto);
     const digest = hashed instanceof Promise ? await hashed : hashed;
     let cached = this.#find(digest);
     if (cached === null) {
@@ -150,24 +146,16 @@ export class ScramKeyCache {
 const digestMemory = new Uint8Array(KEY_BYTES);
 const identityMemory = new Scratch(512);
 
-/** SHA-256 of unambiguous bytes for one set of inputs: iterations and the salt's length come first, in four bytes each. */
+/** SHA-256 of an unambiguous text for one set of inputs: no comma stands in the first two. */
 function identify(
   password: string,
-  salt: Uint8Array,
-  iterations: number,
+  { saltText, iterations }: KeyDerivation,
   crypto: RuntimeCrypto,
   into?: Uint8Array,
 ): Uint8Array | Promise<Uint8Array> {
-  const head = 8 + salt.length;
-  const room = identityMemory.take(head + 3 * password.length);
-  for (let at = 0; at < 4; at++) {
-    room[at] = iterations >>> (8 * at);
-    room[4 + at] = salt.length >>> (8 * at);
-  }
-  room.set(salt, 8);
-  const { written } = encoder.encodeInto(password, room.subarray(head));
-  const digest = crypto.sha256(room.subarray(0, head + written), into);
-  room.fill(0);
+  const bytes = identityMemory.clear().add(String(iterations)).add(",").add(saltText).add(",").add(password).bytes();
+  const digest = crypto.sha256(bytes, into);
+  bytes.fill(0);
   return digest;
 }
 

@@ -315,15 +315,18 @@ describe("ScramKeyCache", () => {
   test("tells apart inputs that are the same bytes when written one after the other", async () => {
     const counting = new WebRuntimeCrypto();
     const cache = new ScramKeyCache();
-    await cache.derive("cd", bytes.encode("ab"), iterations, counting);
-    await cache.derive("bcd", bytes.encode("a"), iterations, counting);
-    expect(counting.pbkdf2Runs).toBe(2);
+    const derivation = (salt: string) => ({ salt: bytes.encode(salt), saltText: btoa(salt), iterations });
+    await cache.derive("cd", derivation("ab"), counting);
+    await cache.derive("bcd", derivation("a"), counting);
+    await cache.derive(",cd", derivation("ab"), counting);
+    expect(counting.pbkdf2Runs).toBe(3);
   });
 
   test("holds 16 keys and lets go of the one not used for longest", async () => {
     const counting = new WebRuntimeCrypto();
     const cache = new ScramKeyCache();
-    const derive = (name: string) => cache.derive(name, bytes.encode("salt"), iterations, counting);
+    const derive = (name: string) =>
+      cache.derive(name, { salt: bytes.encode("salt"), saltText: "c2FsdA==", iterations }, counting);
     for (let index = 0; index < 16; index++) await derive(`password ${index}`);
     await derive("password 0");
     await derive("one more");

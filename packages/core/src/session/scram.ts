@@ -101,8 +101,9 @@ export class ScramClient {
     if (nonce.length <= this.#nonce.length || !nonce.startsWith(this.#nonce)) {
       throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, "SCRAM: the server's nonce does not extend the client's");
     }
-    const keys = await this.#cache.derive(this.#password, salt, iterations, this.#crypto);
-    this.#derivation = { salt, saltText, iterations };
+    const derivation = { salt, saltText, iterations };
+    const keys = await this.#cache.derive(this.#password, derivation, this.#crypto);
+    this.#derivation = derivation;
     return this.#answer(keys, nonce, serverFirst.slice("r=".length + nonce.length));
   }
 
@@ -112,8 +113,7 @@ export class ScramClient {
    * @returns the client-final-message, or null.
    */
   answerAhead(derivation: KeyDerivation, take: () => string | null): string | null | Promise<string | null> {
-    const { salt, iterations } = derivation;
-    const keys = this.#cache.known(this.#password, salt, iterations, this.#crypto);
+    const keys = this.#cache.known(this.#password, derivation, this.#crypto);
     return keys instanceof Promise
       ? keys.then((late) => this.#answerAhead(derivation, late, take))
       : this.#answerAhead(derivation, keys, take);

@@ -8,7 +8,15 @@ import { deflateSync, inflateSync } from "node:zlib";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type MemoryPairOptions, memoryPair } from "../bytes/memory-pair.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { ConnectTarget, ListenEvents, Listener, ListenTarget, Runtime, TimerHandle } from "../runtime.ts";
+import type {
+  ConnectTarget,
+  DialSignal,
+  ListenEvents,
+  Listener,
+  ListenTarget,
+  Runtime,
+  TimerHandle,
+} from "../runtime.ts";
 
 interface Timer {
   readonly task: () => void;
@@ -19,7 +27,7 @@ interface Timer {
 /** One `connect` call as the runtime saw it. */
 export interface Dial {
   readonly target: ConnectTarget;
-  readonly signal: AbortSignal;
+  readonly signal: DialSignal;
   /** The clock when it was made. */
   readonly atMs: number;
 }
@@ -110,7 +118,7 @@ export class FakeRuntime implements Runtime {
     }
   }
 
-  async connect(target: ConnectTarget, signal: AbortSignal): Promise<ByteStream> {
+  async connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
     const dial: Dial = { target, signal, atMs: this.#nowMs };
     this.dials.push(dial);
     const behaviour = this.dialBehaviours.shift();
