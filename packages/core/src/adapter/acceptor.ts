@@ -156,7 +156,7 @@ export class Acceptor<S> implements SocketOwner {
 
   #accept(socket: S, session: TlsSession | null): void {
     const tls = session === null ? null : tlsInfo(session);
-    const ends = this.#isClosed ? null : this.sockets.ends(socket, this.#local);
+    const ends = this.#isClosed ? null : this.sockets.ends(socket, this.#local, null);
     const facts = this.#isClosed ? null : serverFacts(this.target, ends, tls);
     if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"), false);
     else this.#events.accepted(this.sockets.stream(socket, facts));
@@ -177,7 +177,7 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   #nameOf(socket: S): string {
-    const ends = this.sockets.ends(socket, null);
+    const ends = this.sockets.ends(socket, null, null);
     return ends === null ? (this.target.path ?? "(gone)") : addressName(ends.remote);
   }
 }

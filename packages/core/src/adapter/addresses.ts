@@ -35,9 +35,25 @@ export function tcpAddress(host: string, port: number): Address {
   return { kind: "tcp", host, port, family: "IPv6" };
 }
 
+const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4_ADDRESS: RegExp = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
+
+/**
+ * The far end of a connection to `host`, where that can be told without asking the socket: an IPv4 address has one
+ * spelling, and unlike IPv6's none is said to be mapped or to have a zone. The system takes 0.0.0.0 for another.
+ */
+export function peerAddress(
+  host: string,
+  { path, port }: { readonly path?: string | undefined; readonly port: number },
+): Address | null {
+  if (path !== undefined || host === "0.0.0.0" || !IPV4_ADDRESS.test(host)) return null;
+  return { kind: "tcp", host, port, family: "IPv4" };
+}
+
 /**
  * Both ends of a TCP (or TLS) socket, or null if the peer has gone already and the system no longer knows.
  * @param local the near end, if it is known without asking the socket
+ * @param remote the far end, likewise; that the peer has gone shows later then
  */
 export function tcpEnds(
   socket: {
@@ -47,13 +63,16 @@ export function tcpEnds(
     readonly remotePort?: number | undefined;
   },
   local: Address | null = null,
+  remote: Address | null = null,
 ): Ends | null {
-  const { remoteAddress, remotePort = 0 } = socket;
-  if (remoteAddress === undefined) return null;
-  if (local !== null) return { local, remote: tcpAddress(remoteAddress, remotePort) };
-  const { localAddress, localPort = 0 } = socket;
-  if (localAddress === undefined) return null;
-  return { local: tcpAddress(localAddress, localPort), remote: tcpAddress(remoteAddress, remotePort) };
+  const far = remote ?? endAt(socket.remoteAddress, socket.remotePort);
+  if (far === null) return null;
+  const near = local ?? endAt(socket.localAddress, socket.localPort);
+  return near === null ? null : { local: near, remote: far };
+}
+
+function endAt(host: string | undefined, port = 0): Address | null {
+  return host === undefined ? null : tcpAddress(host, port);
 }
 
 /** Both ends of a connection over the Unix socket at `path`. The client's own end has no path. */

@@ -1,7 +1,7 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError } from "../errors.ts";
 import type { ConnectTarget, DialSignal } from "../runtime.ts";
-import { endpointName } from "./addresses.ts";
+import { endpointName, peerAddress } from "./addresses.ts";
 import { TLS_CUT_OFF } from "./error-codes.ts";
 import { abortError } from "./socket-errors.ts";
 import type { FailureFacts, SocketOwner } from "./socket-owner.ts";
@@ -79,7 +79,8 @@ export class ConnectAttempt<S> implements SocketOwner {
     try {
       const tls = this.tls === null ? null : tlsInfo(this.#sockets.session(socket, "client"));
       // Here and now: the stream has to own the socket before anything else can happen to it.
-      const facts = clientFacts(this.target, this.#where, this.#sockets.ends(socket, null), tls);
+      const ends = this.#sockets.ends(socket, null, peerAddress(this.host, this.target));
+      const facts = clientFacts(this.target, this.#where, ends, tls);
       this.#resolve(this.#sockets.stream(socket, facts));
       this.#end();
     } catch (error) {

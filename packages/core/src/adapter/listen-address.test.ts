@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
-import { addressFamily, addressName, tcpEnds } from "./addresses.ts";
+import { addressFamily, addressName, peerAddress, tcpEnds } from "./addresses.ts";
 import { bindUnixSocket, listenAddress, type UnixSocketFiles } from "./listen-address.ts";
 import { SocketErrors } from "./socket-errors.ts";
 
@@ -23,6 +23,24 @@ describe("addresses", () => {
 
   test("a peer that is gone has no ends", () => {
     expect([tcpEnds({ localAddress: "::1" }), tcpEnds({ remoteAddress: "::1" })]).toEqual([null, null]);
+  });
+
+  test("a far end that is known is not asked for", () => {
+    const remote = { kind: "tcp", host: "10.0.0.1", port: 5, family: "IPv4" } as const;
+    const ends = tcpEnds({ localAddress: "10.0.0.2", localPort: 7 }, null, remote);
+    expect(ends).toEqual({ local: { kind: "tcp", host: "10.0.0.2", port: 7, family: "IPv4" }, remote });
+  });
+
+  test("the far end of a connection to an IPv4 address is known", () => {
+    expect(peerAddress("10.0.0.1", { port: 5 })).toEqual({ kind: "tcp", host: "10.0.0.1", port: 5, family: "IPv4" });
+  });
+
+  test.each(["localhost", "::1", "0.0.0.0", "10.0.0.01", "10.0.1"])("that of a connection to %s is not", (host) => {
+    expect(peerAddress(host, { port: 5 })).toBeNull();
+  });
+
+  test("nor is that of a connection over a Unix socket", () => {
+    expect(peerAddress("10.0.0.1", { port: 5, path: "/run/x.sock" })).toBeNull();
   });
 
   test("every kind of address has a name", () => {

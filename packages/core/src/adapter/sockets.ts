@@ -26,8 +26,9 @@ export interface Sockets<S> {
   /**
    * Both ends of a TCP connection; null for a Unix socket's, and when the peer is gone.
    * @param local the near end, where it is known
+   * @param remote the far end, where it is known
    */
-  ends(socket: S, local: Address | null): Ends | null;
+  ends(socket: S, local: Address | null, remote: Address | null): Ends | null;
   session(socket: S, role: Role): TlsSession;
   /**
    * Closes a socket that is no stream. It may be closed already.

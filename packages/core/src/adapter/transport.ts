@@ -9,7 +9,7 @@ import { bindUnixSocket, listenAddress } from "./listen-address.ts";
 import { abortError, codedError } from "./socket-errors.ts";
 import type { BindAddress, BoundSocket, Sockets } from "./sockets.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS, unusableMaterialError } from "./tls-material.ts";
-import { clientTls, serverTls } from "./tls-settings.ts";
+import { type ClientTls, clientTls, serverTls } from "./tls-settings.ts";
 
 /** How a runtime connects and listens. */
 export interface Transport extends Pick<Runtime, "connect"> {
@@ -22,18 +22,38 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
   const { errors } = sockets;
   const readText = (path: string): Promise<string> => sockets.files.readText(path);
 
-  async function connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
-    const where = endpointName(target);
-    if (signal.aborted) throw abortError(signal, where);
-    const tls = target.tls === null ? null : await clientTls(target.tls, target.host, readText);
-    const { path, host, family } = target;
+  function connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
+    const { path, host, family, tls } = target;
     // The others need no address, or find it by themselves.
     const needsAddress = path === undefined && family !== 0 && sockets.opensFamily !== true;
-    const hosts = needsAddress ? await unlessAborted(addresses(host, family, where), signal, where) : [host];
+    // Nothing has to be waited for.
+    if (tls === null && !needsAddress && !signal.aborted) return attempt(target, host, null, signal);
+    return prepareAndConnect(target, needsAddress, signal);
+  }
+
+  function attempt(
+    target: ConnectTarget,
+    host: string,
+    tls: ClientTls | null,
+    signal: DialSignal,
+  ): Promise<ByteStream> {
+    return new ConnectAttempt(sockets, target, { host, tls, signal }).start();
+  }
+
+  async function prepareAndConnect(
+    target: ConnectTarget,
+    needsAddress: boolean,
+    signal: DialSignal,
+  ): Promise<ByteStream> {
+    const where = endpointName(target);
+    const { host, family } = target;
+    if (signal.aborted) throw abortError(signal, where);
+    const tls = target.tls === null ? null : await clientTls(target.tls, host, readText);
+    const hosts = needsAddress ? await unlessAborted(addresses(host, family as 4 | 6, where), signal, where) : [host];
     if (signal.aborted) throw abortError(signal, where);
     for (const [index, address] of hosts.entries()) {
       try {
-        return await new ConnectAttempt(sockets, target, { host: address, tls, signal }).start();
+        return await attempt(target, address, tls, signal);
       } catch (error) {
         const last = index === hosts.length - 1;
         if (last || signal.aborted || !mayFareBetter(errors.codeOf((error as Error).cause))) throw error;
