@@ -493,7 +493,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const id = uuid(random, TOKEN_BYTES);
     const token = hexToken(random);
     const login: LoginRecord = {
-      tokenBytes: String.fromCharCode.apply(null, tokenMemory as unknown as number[]),
+      tokenBytes: tokenText(random),
       afterMs: this.#runtime.wallClock() - this.core.engine.originMs,
       method: step.method,
     };
@@ -604,7 +604,6 @@ const TOKEN_BYTES = 32;
 const UUID_BYTES = 16;
 /** For a token and an id; used again, like the texts made of them. */
 const randomMemory = new Uint8Array(TOKEN_BYTES + UUID_BYTES);
-const tokenMemory: Uint8Array = randomMemory.subarray(0, TOKEN_BYTES);
 const DIGITS: Uint8Array = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 const HYPHEN = 0x2d;
 /** Where the text of a UUID has hyphens: before these bytes. */
@@ -612,7 +611,14 @@ const GROUPS: readonly number[] = [4, 6, 8, 10];
 
 /** A text is made in one call from its codes, because a string that was added up keeps all its parts, and these are kept. */
 const tokenCodes: number[] = new Array<number>(2 * TOKEN_BYTES).fill(0);
+const byteCodes: number[] = new Array<number>(TOKEN_BYTES).fill(0);
 const uuidCodes: number[] = new Array<number>(2 * UUID_BYTES + GROUPS.length).fill(0);
+
+/** The first 32 bytes, one a character. */
+function tokenText(bytes: Uint8Array): string {
+  for (let index = 0; index < TOKEN_BYTES; index += 1) byteCodes[index] = bytes[index] as number;
+  return String.fromCharCode.apply(null, byteCodes);
+}
 
 /** The first 32 bytes in hexadecimal. */
 function hexToken(bytes: Uint8Array): string {
