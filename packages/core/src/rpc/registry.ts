@@ -33,8 +33,9 @@ export type MessageHandler<Peer> =
 
 /** Methods and message handlers by name. Names come from peers, so they are looked up in Maps, never on objects. */
 export class Registry<Peer> {
-  readonly #methods = new Map<string, MethodEntry<Peer>>();
-  readonly #handlers = new Map<string, readonly MessageEntry<Peer>[]>();
+  /** Made when first needed, like the other: many clients have none. */
+  #methods: Map<string, MethodEntry<Peer>> | null = null;
+  #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
   /** Called when the handlers of a type change. */
   onHandlersChange: () => void = () => undefined;
 
@@ -47,38 +48,42 @@ export class Registry<Peer> {
     if (name === "listall") {
       throw new ConduitError(ErrorCode.INVALID_STATE, "Cannot register RPC method 'listall': it answers discovery");
     }
-    if (this.#methods.has(name)) {
+    this.#methods ??= new Map();
+    const methods = this.#methods;
+    if (methods.has(name)) {
       throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is registered already`);
     }
-    this.#methods.set(name, entry);
+    methods.set(name, entry);
     return () => {
-      if (this.#methods.get(name) === entry) this.#methods.delete(name);
+      if (methods.get(name) === entry) methods.delete(name);
     };
   }
 
   /** Several handlers of one type all run, in this order. @returns a function that removes this one. */
   addHandler(entry: MessageEntry<Peer>): () => void {
-    this.#handlers.set(entry.type, [...(this.#handlers.get(entry.type) ?? []), entry]);
+    this.#handlers ??= new Map();
+    const handlers = this.#handlers;
+    handlers.set(entry.type, [...(handlers.get(entry.type) ?? []), entry]);
     this.onHandlersChange();
     return () => {
-      const rest = (this.#handlers.get(entry.type) ?? []).filter((other) => other !== entry);
-      if (rest.length === 0) this.#handlers.delete(entry.type);
-      else this.#handlers.set(entry.type, rest);
+      const rest = (handlers.get(entry.type) ?? []).filter((other) => other !== entry);
+      if (rest.length === 0) handlers.delete(entry.type);
+      else handlers.set(entry.type, rest);
       this.onHandlersChange();
     };
   }
 
   method(name: string): MethodEntry<Peer> | undefined {
-    return this.#methods.get(name);
+    return this.#methods?.get(name);
   }
 
   handlers(type: string): readonly MessageEntry<Peer>[] | undefined {
-    return this.#handlers.get(type);
+    return this.#handlers?.get(type);
   }
 
   /** The answer to `listall`. */
   discovery(): { methods: MethodInfo[]; count: number } {
-    const methods = Array.from(this.#methods.values(), (entry) => entry.info);
+    const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
     return { methods, count: methods.length };
   }
 }
