@@ -29,6 +29,12 @@ describe("RandomPool", () => {
     expect(new Set(taken.map(({ length }) => length))).toEqual(new Set([36]));
   });
 
+  test("writes them where it is told to", () => {
+    const into = new Uint8Array(18);
+    expect(pool.take(18, into)).toBe(into);
+    expect(into.every((byte) => byte === 0)).toBe(false);
+  });
+
   test("gives more than it fetches at a time", () => {
     const bytes = pool.take(10_000);
     expect(bytes.length).toBe(10_000);
@@ -59,6 +65,33 @@ describe("RandomPool", () => {
 });
 
 describe("loginCrypto", () => {
+  const late = async (password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array> =>
+    pbkdf2Sync(password, salt, iterations, 32, "sha256");
+
+  test.each([
+    ["a text", (data: Uint8Array) => Buffer.from(sha256(data)).toString("latin1")],
+    ["memory of its own", sha256],
+    [
+      "the memory it was given",
+      (data: Uint8Array, into: Uint8Array) => {
+        into.set(sha256(data));
+        return into;
+      },
+    ],
+  ])("gives the same digests where a runtime's are %s", (_what, digest) => {
+    const crypto = loginCrypto({
+      sha256: digest,
+      fillRandom: (bytes) => void randomFillSync(bytes),
+      pbkdf2Sha256: late,
+    });
+    const [key, data] = [randomBytes(32), randomBytes(200)];
+    const into = new Uint8Array(32);
+    expect(Buffer.from(crypto.sha256(data, into) as Uint8Array)).toEqual(createHash("sha256").update(data).digest());
+    expect(Buffer.from(crypto.hmacSha256(key, data, into) as Uint8Array)).toEqual(
+      createHmac("sha256", key).update(data).digest(),
+    );
+  });
+
   test("gives plain arrays, whatever the runtime's own are", async () => {
     const crypto = loginCrypto({
       sha256,

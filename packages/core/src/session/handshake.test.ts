@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { NEXT_LOGIN_MS } from "../limits.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
 import { FrameType } from "../wire/constants.ts";
 import { extensionNames } from "./extensions.ts";
@@ -117,7 +119,13 @@ class World {
   readonly cache: ScramKeyCache = new ScramKeyCache();
   readonly logins: NextLogins = new NextLogins();
   nowMs = 0;
-  #authenticator: Promise<ServerAuthenticator> = this.#create("secret");
+  readonly #crypto: RuntimeCrypto;
+  #authenticator: Promise<ServerAuthenticator>;
+
+  constructor(crypto: RuntimeCrypto) {
+    this.#crypto = crypto;
+    this.#authenticator = this.#create("secret");
+  }
 
   restart(password = "secret"): void {
     this.#authenticator = this.#create(password);
@@ -125,12 +133,19 @@ class World {
 
   #create(password: string): Promise<ServerAuthenticator> {
     const now = (): number => this.nowMs;
-    return ServerAuthenticator.create({ password, crypto, now, iterations, allowPasswordHash: false });
+    return ServerAuthenticator.create({ password, crypto: this.#crypto, now, iterations, allowPasswordHash: false });
   }
 
   client(password = "secret"): ClientHandshake {
     const next = { logins: this.logins, target: "server:1", now: () => this.nowMs };
-    return new ClientHandshake({ password, info, allowPasswordHash: false, crypto, cache: this.cache, next });
+    return new ClientHandshake({
+      password,
+      info,
+      allowPasswordHash: false,
+      crypto: this.#crypto,
+      cache: this.cache,
+      next,
+    });
   }
 
   async server(): Promise<ServerHandshake> {
@@ -164,11 +179,33 @@ class World {
   }
 }
 
-describe("logging in again", () => {
+describe.each([
+  ["at once", fakeRuntime().crypto],
+  ["by promises", new WebRuntimeCrypto()],
+])("logging in again, with cryptography that answers %s", (how, crypto) => {
   const untrusted = { kind: "failed", error: { code: ErrorCode.SERVER_NOT_TRUSTED } };
 
+  test("is the same for many at the same time", async () => {
+    const world = new World(crypto);
+    for (const trips of [2, 1]) {
+      const logins = await Promise.all(Array.from({ length: 8 }, () => world.login()));
+      expect(new Set(logins.map((login) => login.trips))).toEqual(new Set([trips]));
+      expect(logins.every(({ client }) => client.kind === "accepted")).toBe(true);
+    }
+  });
+
+  test("waits for nothing where nothing is to be waited for", async () => {
+    const world = new World(crypto);
+    await world.login();
+    const server = await world.server();
+    const request = world.client().start();
+    const step = server.receive(FrameType.AUTH_REQUEST, await request);
+    expect([request instanceof Promise, step instanceof Promise]).toEqual(Array(2).fill(how !== "at once"));
+    expect((await step).kind).toBe("accepted");
+  });
+
   test("takes one round trip, every time from the second on", async () => {
-    const world = new World();
+    const world = new World(crypto);
     const logins = [await world.login(), await world.login(), await world.login()];
     expect(logins.map(({ trips }) => trips)).toEqual([2, 1, 1]);
     expect(logins.every(({ server, client }) => server.kind === "accepted" && client.kind === "accepted")).toBe(true);
@@ -181,7 +218,7 @@ describe("logging in again", () => {
   });
 
   test("takes two after a restart of the server, and one again from then on", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     await world.login();
     world.restart();
@@ -193,14 +230,14 @@ describe("logging in again", () => {
   });
 
   test("takes two when the challenge is too old", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     world.nowMs += NEXT_LOGIN_MS;
     expect(await world.login()).toMatchObject({ trips: 2, client: { kind: "accepted" } });
   });
 
   test("takes two when the challenge has been used, and forgets what else is remembered of the server", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     const known = world.logins.peek("server:1", 0);
     if (known === null) throw new Error("nothing is remembered");
@@ -220,7 +257,7 @@ describe("logging in again", () => {
   }
 
   test("fails with another password, in one trip once its keys are derived, and uses the challenge up", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     // The keys of this password are not known yet, so the login is an ordinary one and the challenge stays.
     expect(await world.login("guess")).toMatchObject({ trips: 2, server: { code: ErrorCode.AUTH_FAILED } });
@@ -233,7 +270,7 @@ describe("logging in again", () => {
   });
 
   test("cannot be replayed: the same AUTH_REQUEST gets a challenge", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     const { request } = await world.login();
     const replayed = await world.server();
@@ -243,7 +280,7 @@ describe("logging in again", () => {
   });
 
   test("cannot be replayed at the same time either: one of two is let in", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     const request = await world.client().start();
     const servers = [await world.server(), await world.server()];
@@ -252,7 +289,7 @@ describe("logging in again", () => {
   });
 
   test("with a proof made for another client nonce is refused as malformed", async () => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     const { proof } = await world.client().start();
     const { scram, extensions } = await world.client().start();
@@ -270,14 +307,14 @@ describe("logging in again", () => {
       (payload: Record<string, unknown>) => ({ ...payload, scram: "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=" }),
     ],
   ])("trusts no server that shows %s, and remembers nothing it says", async (_, tamper) => {
-    const world = new World();
+    const world = new World(crypto);
     await world.login();
     expect(await world.login("secret", tamper)).toMatchObject({ trips: 1, client: untrusted });
     expect(next(world)).toBeNull();
   });
 
   test("trusts no server that repeats the signature of an earlier login", async () => {
-    const world = new World();
+    const world = new World(crypto);
     let earlier: unknown;
     await world.login("secret", (payload) => {
       earlier = payload.scram;
@@ -294,7 +331,7 @@ describe("logging in again", () => {
     ["hands out a longer text", (payload: Record<string, unknown>) => ({ ...payload, next: "A".repeat(25) })],
     ["hands out what is no nonce", (payload: Record<string, unknown>) => ({ ...payload, next: ",".repeat(24) })],
   ])("takes two trips to a server that %s", async (_, tamper) => {
-    const world = new World();
+    const world = new World(crypto);
     const logins = [await world.login("secret", tamper), await world.login("secret", tamper)];
     expect(logins.map(({ trips, client }) => [trips, client.kind])).toEqual(Array(2).fill([2, "accepted"]));
   });

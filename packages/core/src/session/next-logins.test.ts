@@ -34,6 +34,14 @@ describe("NextLogins", () => {
     expect([next(logins, "a:2"), next(logins, "a:1")]).toEqual([null, "nonce"]);
   });
 
+  test("takes up a server again that was forgotten right after it was added", () => {
+    const logins = new NextLogins();
+    logins.add("a:1", one, "old", 0);
+    logins.forget("a:1");
+    logins.add("a:1", one, "new", 0);
+    expect([next(logins), next(logins)]).toEqual(["new", null]);
+  });
+
   test("forgets a nonce after ten minutes", () => {
     const logins = new NextLogins();
     logins.add("a:1", one, "nonce", 500);

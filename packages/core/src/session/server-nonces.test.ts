@@ -43,6 +43,14 @@ describe("ServerNonces", () => {
     expect((await Promise.all([nonces.redeem(nonce), nonces.redeem(nonce)])).sort()).toEqual([false, true]);
   });
 
+  test("tells apart those that are made, or come back, at the same time by promises", async () => {
+    const nonces = new ServerNonces(new WebRuntimeCrypto(), () => 0);
+    const made = await Promise.all(Array.from({ length: 5 }, () => nonces.issue()));
+    const forged = encodeBase64(new Uint8Array(18));
+    const redeemed = await Promise.all([...made, forged].map((nonce) => nonces.redeem(nonce)));
+    expect(redeemed).toEqual([true, true, true, true, true, false]);
+  });
+
   test("takes none back that is ten minutes old", () => {
     let nowMs = 123_456.7;
     const nonces = make({ now: () => nowMs });
