@@ -18,7 +18,7 @@ export const transport: Transport = makeTransport<Socket>({
   open,
   bind,
   stream: (socket, facts) => new SocketStream(socket, facts),
-  ends: (socket, local) => tcpEnds(local === null ? socket : peerOf(socket), local),
+  ends: (socket, local, remote) => tcpEnds(local === null ? socket : peerOf(socket), local, remote),
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();

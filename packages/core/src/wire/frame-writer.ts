@@ -135,7 +135,7 @@ export class FrameWriter implements FrameBytes {
 
   /** A frame whose payload is `value`. */
   payload(type: number, hi: number, lo: number, value: Readonly<Record<string, unknown>>): void {
-    this.write(type, hi, lo, EMPTY, this.values.encodePayload(value), 0);
+    this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
   }
 
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {

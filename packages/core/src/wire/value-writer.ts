@@ -12,7 +12,6 @@
  */
 import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { encodeTextMap } from "./text-map.ts";
 import {
   encodeDate,
   isWellFormed,
@@ -108,15 +107,6 @@ export class ValueWriter {
     this.busy = false;
     this.owned = bytes.length > MAX_KEPT_BYTES;
     if (this.owned) this.renew();
-    return bytes;
-  }
-
-  /** As `encode`, for the payload of a frame that the library makes; sooner if it is one of a login. It has no getters. */
-  encodePayload(value: Readonly<Record<string, unknown>>): Uint8Array {
-    const bytes = encodeTextMap(value);
-    if (bytes === null) return this.encode(value, "payload");
-    this.owned = false;
-    this.large = null;
     return bytes;
   }
 
