@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { tlsErrorCode } from "./error-codes.ts";
-import { messageOf, refusedCertificateError, SocketErrors } from "./socket-errors.ts";
+import { messageOf, refusedCertificateError, SocketErrors, unusablePathError } from "./socket-errors.ts";
 
 const errors = new SocketErrors((cause) => (cause as { code?: string }).code ?? "");
 const coded = (code: string): Error => Object.assign(new Error(`it says ${code}`), { code });
@@ -39,6 +39,16 @@ describe("SocketErrors", () => {
     }
     expect(errors.connect(coded("EINVAL"), "/short", "/short")).toMatchObject({ code: ErrorCode.HOST_UNREACHABLE });
     expect(errors.connect(coded("EACCES"), path, path)).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+  });
+
+  test("a path that no system has room for is refused without asking, a pipe of Windows is not", () => {
+    const tail = "x".repeat(107);
+    expect(unusablePathError(`/${tail}`, "Cannot listen")).toMatchObject({
+      code: ErrorCode.INVALID_CONFIG,
+      message: expect.stringContaining("Cannot listen: the path has 108 bytes"),
+    });
+    expect(unusablePathError(tail, "Cannot listen")).toBeNull();
+    expect(unusablePathError(String.raw`\\.\pipe\${tail}`, "Cannot listen")).toBeNull();
   });
 
   test.for([

@@ -111,6 +111,15 @@ function isTooLong(path: string, name: string): boolean {
   return (name === "EINVAL" || name === "ENAMETOOLONG") && bytesOf(path) > LEAST_MAX_PATH_BYTES;
 }
 
+/**
+ * That no Unix socket has so long a path; null: some may. Not every version of every runtime says so by itself: Node
+ * 22.12 cuts it off, and binds another path. Windows has other names, and other limits.
+ */
+export function unusablePathError(path: string, failed: string): ConduitError | null {
+  if (path.startsWith("\\\\") || bytesOf(path) <= MAX_PATH_BYTES) return null;
+  return longPathError(failed, path, undefined);
+}
+
 function longPathError(failed: string, path: string, cause: unknown): ConduitError {
   const limit = `that of a Unix socket at most ${MAX_PATH_BYTES} (on macOS ${LEAST_MAX_PATH_BYTES})`;
   return new ConduitError(ErrorCode.INVALID_CONFIG, `${failed}: the path has ${bytesOf(path)} bytes, ${limit}`, {

@@ -6,7 +6,7 @@ import { addressFamily, endpointName } from "./addresses.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
 import { ACCESS_DENIED } from "./error-codes.ts";
 import { bindUnixSocket, listenAddress } from "./listen-address.ts";
-import { abortError, codedError } from "./socket-errors.ts";
+import { abortError, codedError, unusablePathError } from "./socket-errors.ts";
 import type { BindAddress, BoundSocket, Sockets } from "./sockets.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS, unusableMaterialError } from "./tls-material.ts";
 import { type ClientTls, clientTls, serverTls } from "./tls-settings.ts";
@@ -24,6 +24,8 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
 
   function connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
     const { path, host, family, tls } = target;
+    const unusable = path === undefined ? null : unusablePathError(path, `Cannot connect to ${path}`);
+    if (unusable !== null) return Promise.reject(unusable);
     // The others need no address, or find it by themselves.
     const needsAddress = path === undefined && family !== 0 && sockets.opensFamily !== true;
     // Nothing has to be waited for.
@@ -90,6 +92,8 @@ export function makeTransport<S>(sockets: Sockets<S>): Transport {
         throw tls !== null && isMaterial(cause) ? unusableMaterialError(cause) : cause;
       });
     if (path !== undefined) {
+      const unusable = unusablePathError(path, `Cannot listen on ${path}`);
+      if (unusable !== null) throw unusable;
       const bound = await bindUnixSocket(path, () => bind({ path }), { ...sockets.files, knock }, errors);
       return new BoundListener({ host: "", port: 0, path }, bound, acceptor);
     }
