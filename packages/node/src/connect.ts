@@ -1,29 +1,19 @@
 import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
 import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
-import { type ClientTls, type ConnectAttempt, type ConnectTarget, MIN_TLS_VERSION } from "@netconduit/core/adapter";
+import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
 import { own, sharedReads } from "./socket-stream.ts";
 
 /** Opens a client's socket for `attempt`. */
 export function open(attempt: ConnectAttempt<Socket>): void {
   const { target, tls } = attempt;
-  const socket = tls === null ? netConnect(plainOptions(target)) : tlsSocket(endpointOptions(target), tls);
+  const { path, host, port, family, bufferSize } = target;
+  const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
+  // Added to each other: copies take longer.
+  const options = Object.assign(endpoint, { highWaterMark: bufferSize });
+  const socket = tls ? tlsSocket(options, tls) : netConnect(Object.assign(options, sharedReads.options(bufferSize)));
   own(socket, attempt);
   socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
   attempt.opened(socket);
-}
-
-/** Its type leaves out one that every stream has. */
-type Options = SocketConnectOpts & { readonly highWaterMark: number };
-
-function endpointOptions({ path, host, port, family, bufferSize }: ConnectTarget): Options {
-  const highWaterMark = bufferSize;
-  if (path !== undefined) return { path, highWaterMark };
-  return { host, port, family, autoSelectFamily: family === 0, highWaterMark };
-}
-
-function plainOptions(target: ConnectTarget): Options {
-  // Added: a copy of them all takes longer.
-  return Object.assign(endpointOptions(target), sharedReads.options(target.bufferSize));
 }
 
 // Apart from `open`, because what Node keeps of these would keep the attempt as well.

@@ -71,10 +71,12 @@ export class Dialling<Face> {
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
     if (under !== null && this.#abort?.aborted !== true) return under;
-    const connecting = this.#dial(false, under).finally(() => {
-      if (this.#connecting === connecting) this.#connecting = null;
-    });
+    const connecting = this.#dial(false, under);
     this.#connecting = connecting;
+    const over = (): void => {
+      if (this.#connecting === connecting) this.#connecting = null;
+    };
+    connecting.then(over, over);
     return connecting;
   }
 

@@ -1,0 +1,77 @@
+import { EventEmitter } from "node:events";
+import { describe, expect, test } from "vitest";
+import { acceptHandles } from "./accept-handles.ts";
+
+/** What Node's own socket has: a listener for the end, whatever comes later. */
+class FakeSocket extends EventEmitter {
+  readonly options: object;
+  _server: unknown = null;
+
+  constructor(options: object) {
+    super();
+    this.options = { ...options };
+    this.on("end", nodesListener);
+  }
+}
+
+const nodesListener = (): void => undefined;
+const handle = { useUserBuffer: () => undefined };
+
+/** A server whose handle hands over connections, with what is made of them and what its own callback gets. */
+function fakeServer(facts: { handle?: object | null; connections?: unknown } = {}) {
+  const passedOn: unknown[][] = [];
+  const accepted: FakeSocket[] = [];
+  const onconnection = (...given: unknown[]): void => void passedOn.push(given);
+  const listener: { onconnection(...given: unknown[]): void } = { onconnection };
+  const server = {
+    _handle: facts.handle === undefined ? listener : facts.handle,
+    _connections: facts.connections ?? 0,
+  };
+  acceptHandles(
+    server,
+    { manualStart: true },
+    (options) => new FakeSocket(options),
+    (socket) => accepted.push(socket),
+  );
+  return { server, listener, passedOn, accepted, isReplaced: listener.onconnection !== onconnection };
+}
+
+describe("acceptHandles", () => {
+  test("makes a socket of each handle, with the options of all", () => {
+    const { listener, accepted } = fakeServer();
+    const handles = [{ ...handle }, { ...handle }];
+    for (const each of handles) listener.onconnection(0, each);
+    expect(accepted.map(({ options }) => options)).toEqual(
+      handles.map((each) => ({ handle: each, manualStart: true })),
+    );
+  });
+
+  test("counts it for the server, which the socket names", () => {
+    const { server, listener, accepted } = fakeServer({ connections: 4 });
+    listener.onconnection(0, handle);
+    expect([server._connections, accepted[0]?._server]).toEqual([5, server]);
+  });
+
+  test("hands it over without Node's own listener", () => {
+    const { listener, accepted } = fakeServer();
+    listener.onconnection(0, handle);
+    expect(accepted[0]?.listeners("end")).toEqual([]);
+  });
+
+  test.each([
+    ["an error", [-24, undefined]],
+    ["a handle that cannot read into memory it is given", [0, {}]],
+  ])("leaves %s to Node", (_what, given) => {
+    const { listener, passedOn, accepted } = fakeServer();
+    listener.onconnection(...given);
+    expect([passedOn, accepted]).toEqual([[given], []]);
+  });
+
+  test.each([
+    ["no handle", { handle: null }],
+    ["a handle without a callback", { handle: {} }],
+    ["no count of connections", { connections: "many" }],
+  ])("leaves a server with %s as it is", (_what, facts) => {
+    expect(fakeServer(facts).isReplaced).toBe(false);
+  });
+});
