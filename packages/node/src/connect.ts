@@ -1,6 +1,6 @@
 import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
 import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
-import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
+import { type ClientTls, type ConnectAttempt, flowAtOnce, MIN_TLS_VERSION } from "@netconduit/core/adapter";
 import { own, sharedReads } from "./socket-stream.ts";
 
 /** Opens a client's socket for `attempt`. */
@@ -11,6 +11,7 @@ export function open(attempt: ConnectAttempt<Socket>): void {
   // Added to each other: copies take longer.
   const options = Object.assign(endpoint, { highWaterMark: bufferSize });
   const socket = tls ? tlsSocket(options, tls) : netConnect(Object.assign(options, sharedReads.options(bufferSize)));
+  if (tls === null && sharedReads.isPossible) flowAtOnce(socket);
   own(socket, attempt);
   socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
   attempt.opened(socket);

@@ -1,11 +1,12 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test } from "vitest";
-import { acceptHandles } from "./accept-handles.ts";
+import { acceptHandles, flowAtOnce } from "./accept-handles.ts";
 
 /** What Node's own socket has: a listener for the end, whatever comes later. */
 class FakeSocket extends EventEmitter {
   readonly options: object;
   _server: unknown = null;
+  readableFlowing: boolean | null = null;
 
   constructor(options: object) {
     super();
@@ -58,6 +59,12 @@ describe("acceptHandles", () => {
     expect(accepted[0]?.listeners("end")).toEqual([]);
   });
 
+  test("hands it over flowing, so that it reads as soon as it is resumed", () => {
+    const { listener, accepted } = fakeServer();
+    listener.onconnection(0, handle);
+    expect(accepted[0]?.readableFlowing).toBe(true);
+  });
+
   test.each([
     ["an error", [-24, undefined]],
     ["a handle that cannot read into memory it is given", [0, {}]],
@@ -73,5 +80,13 @@ describe("acceptHandles", () => {
     ["no count of connections", { connections: "many" }],
   ])("leaves a server with %s as it is", (_what, facts) => {
     expect(fakeServer(facts).isReplaced).toBe(false);
+  });
+});
+
+describe("flowAtOnce", () => {
+  test("leaves a socket as it is that cannot be set so", () => {
+    const socket = Object.freeze({ readableFlowing: null });
+    flowAtOnce(socket);
+    expect(socket.readableFlowing).toBeNull();
   });
 });

@@ -17,6 +17,15 @@ interface HandleSocket {
 }
 
 /**
+ * Has a socket that reads into memory it is given begin when it is resumed, and not a tick later: the tick is for data
+ * that waits in the stream, and there is none.
+ */
+export function flowAtOnce(socket: object): void {
+  // Node's own sockets set it so. Where it could not be set, the tick would be back.
+  Reflect.set(socket, "readableFlowing", true);
+}
+
+/**
  * Makes the sockets of a `node:net` server that listens in its place, because `net.createServer` does not have all of
  * their options. The server counts them as its own, but emits no "connection". Where Node has no such callback that could
  * be replaced, and for a handle that cannot read into memory it is given, it does as ever.
@@ -45,6 +54,7 @@ export function acceptHandles<S>(
     const socket = makeSocket(whole);
     whole.handle = null;
     const handled = socket as S & HandleSocket;
+    flowAtOnce(socket);
     // Node's own listener only words the error of writes after the peer's FIN, and there are none: a stream's state sees
     // to that. Two listeners take 100 bytes more than one.
     ownListener ??= handled.listeners("end")[0];

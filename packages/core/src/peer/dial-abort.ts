@@ -5,7 +5,7 @@ const NONE: readonly never[] = [];
 
 /**
  * One attempt to connect, which can be called off. It is the runtime's signal itself: an `AbortController`, its signal
- * and a listener on that cost each attempt 2 KB. What waits here is told directly.
+ * and a listener on that cost each attempt half a kilobyte. What waits here is told directly.
  */
 export class DialAbort implements DialSignal {
   #reason: Error | null = null;
