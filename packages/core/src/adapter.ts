@@ -1,6 +1,6 @@
 /** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
 
-export { acceptHandles, flowAtOnce } from "./adapter/accept-handles.ts";
+export { acceptHandles, flowAtOnce, handlePeer } from "./adapter/accept-handles.ts";
 export type { Acceptor } from "./adapter/acceptor.ts";
 export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adapter/addresses.ts";
 export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";

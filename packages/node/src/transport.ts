@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import * as fs from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import { filesOf, handlePeer, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { bind } from "./listen.ts";
 import { errors } from "./node-error.ts";
@@ -18,7 +18,7 @@ export const transport: Transport = makeTransport<Socket>({
   open,
   bind,
   stream: (socket, facts) => new SocketStream(socket, facts),
-  ends: (socket, local, remote) => tcpEnds(local === null ? socket : peerOf(socket), local, remote),
+  ends: (socket, local, remote) => tcpEnds(local === null ? socket : handlePeer(socket), local, remote),
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();
@@ -31,18 +31,3 @@ export const transport: Transport = makeTransport<Socket>({
     socket.destroy();
   },
 });
-
-/** The peer's address as the system has it, without the copy that `remoteAddress` leaves at the socket. */
-function peerOf(socket: Socket): Parameters<typeof tcpEnds>[0] {
-  // Not documented, and so not relied on.
-  const { _handle: handle } = socket as { _handle?: { getpeername?(into: PeerName): number } | null };
-  if (typeof handle?.getpeername !== "function") return socket;
-  const peer: PeerName = {};
-  handle.getpeername(peer);
-  return { remoteAddress: peer.address, remotePort: peer.port };
-}
-
-interface PeerName {
-  readonly address?: string;
-  readonly port?: number;
-}

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, test } from "vitest";
-import { acceptHandles, flowAtOnce } from "./accept-handles.ts";
+import { acceptHandles, flowAtOnce, handlePeer } from "./accept-handles.ts";
 
 /** What Node's own socket has: a listener for the end, whatever comes later. */
 class FakeSocket extends EventEmitter {
@@ -88,5 +88,26 @@ describe("flowAtOnce", () => {
     const socket = Object.freeze({ readableFlowing: null });
     flowAtOnce(socket);
     expect(socket.readableFlowing).toBeNull();
+  });
+});
+
+describe("handlePeer", () => {
+  test("asks the socket's handle", () => {
+    const getpeername = (into: object): number => {
+      Object.assign(into, { address: "192.0.2.1", family: "IPv4", port: 7 });
+      return 0;
+    };
+    const socket = { _handle: { getpeername }, remoteAddress: "never asked" };
+    expect(handlePeer(socket)).toEqual({ remoteAddress: "192.0.2.1", remotePort: 7 });
+  });
+
+  test("knows no address of a peer that is gone", () => {
+    const socket = { _handle: { getpeername: () => -107 }, remoteAddress: "never asked" };
+    expect(handlePeer(socket).remoteAddress).toBeUndefined();
+  });
+
+  test("asks the socket if that has no such handle", () => {
+    const socket = { _handle: null, remoteAddress: "192.0.2.1" };
+    expect(handlePeer(socket)).toBe(socket);
   });
 });

@@ -1,3 +1,5 @@
+import type { SocketNames } from "./addresses.ts";
+
 /** A connection as the system gives it to `node:net`. */
 type Handle = object & { readonly useUserBuffer?: unknown };
 
@@ -14,6 +16,20 @@ interface HandleSocket {
   _server?: unknown;
   listeners(event: "end"): readonly unknown[];
   removeListener(event: "end", listener: () => void): unknown;
+}
+
+interface PeerName {
+  readonly address?: string;
+  readonly port?: number;
+}
+
+/** A socket's peer as the system has it, without the copy that `remoteAddress` leaves at the socket of `node:net`. */
+export function handlePeer(socket: SocketNames): SocketNames {
+  const { _handle: handle } = socket as { _handle?: { getpeername?(into: PeerName): number } | null };
+  if (typeof handle?.getpeername !== "function") return socket;
+  const peer: PeerName = {};
+  handle.getpeername(peer);
+  return { remoteAddress: peer.address, remotePort: peer.port };
 }
 
 /**

@@ -50,21 +50,20 @@ export function peerAddress(
   return { kind: "tcp", host, port, family: "IPv4" };
 }
 
+/** What a socket says of its ends. */
+export interface SocketNames {
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
 /**
  * Both ends of a TCP (or TLS) socket, or null if the peer has gone already and the system no longer knows.
  * @param local the near end, if it is known without asking the socket
  * @param remote the far end, likewise; that the peer has gone shows later then
  */
-export function tcpEnds(
-  socket: {
-    readonly localAddress?: string | undefined;
-    readonly localPort?: number | undefined;
-    readonly remoteAddress?: string | undefined;
-    readonly remotePort?: number | undefined;
-  },
-  local: Address | null = null,
-  remote: Address | null = null,
-): Ends | null {
+export function tcpEnds(socket: SocketNames, local: Address | null = null, remote: Address | null = null): Ends | null {
   const far = remote ?? endAt(socket.remoteAddress, socket.remotePort);
   if (far === null) return null;
   const near = local ?? endAt(socket.localAddress, socket.localPort);

@@ -49,9 +49,6 @@ interface Login {
   readonly acceptedAt: number;
 }
 
-/** Of frames that were dealt with at once. */
-const settled: Promise<void> = Promise.resolve();
-
 /** The links of a server that have not logged in. */
 export class Admission<Face> {
   readonly #owner: AdmissionOwner<Face>;
@@ -117,16 +114,11 @@ export class Admission<Face> {
     this.#logins.delete(link);
   }
 
-  /** Takes a frame of a link that logs in. Rejects only if the runtime's cryptography fails. */
-  handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> {
-    try {
-      return this.#frame(link, type, payload) ?? settled;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #frame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> | null {
+  /**
+   * Takes a frame of a link that logs in. Throws, or rejects, only if the runtime's cryptography does.
+   * @returns null if it was dealt with at once
+   */
+  handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> | null {
     const login = this.#logins.get(link);
     if (login === undefined) return null;
     const { handshake } = login;

@@ -431,17 +431,13 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     }
   }
 
-  #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+  #handshakeFrame(link: Link<Client<C>>, type: number, payload: Record<string, unknown> | null): Promise<void> | null {
     const login = this.#login;
-    if (login === null) return settled;
-    try {
-      const step = login.handshake.receive(type, payload);
-      if (step instanceof Promise) return step.then((late) => this.#takeStep(link, login, late));
-      this.#takeStep(link, login, step);
-      return settled;
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    if (login === null) return null;
+    const step = login.handshake.receive(type, payload);
+    if (step instanceof Promise) return step.then((late) => this.#takeStep(link, login, late));
+    this.#takeStep(link, login, step);
+    return null;
   }
 
   #takeStep(link: Link<Client<C>>, login: Login, step: ClientStep): void {
@@ -537,7 +533,6 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
 /** One for all clients. */
 const ignore = (): void => undefined;
 /** Of frames that were dealt with at once. */
-const settled: Promise<void> = Promise.resolve();
 
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");

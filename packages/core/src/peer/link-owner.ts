@@ -47,8 +47,8 @@ export interface LinkOwner<Face> {
   readonly reader: PayloadReader;
   readonly dispatcher: Dispatcher<Face>;
   readonly settings: LinkSettings;
-  /** A handshake frame. The link decodes no further until the promise settles. */
-  handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void>;
+  /** A handshake frame. If it takes time, the link decodes no further until the promise settles; null: it is done. */
+  handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> | null;
   /** The phase timer passed: login, or becoming usable, took too long. */
   phaseTimedOut(link: Link<Face>): void;
   /** What checks the results of calls that name no schema of their own; null: nothing does. */

@@ -524,7 +524,12 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #handshake(frame: FrameDecoder): void {
     const payload = this.owner.reader.readMap(frame, MAX_HANDSHAKE_BYTES);
     this.#flags |= LOGGING_IN;
-    this.owner.handshakeFrame(this, frame.type, payload).then(
+    const working = this.owner.handshakeFrame(this, frame.type, payload);
+    if (working === null) {
+      this.#flags &= ~LOGGING_IN;
+      return;
+    }
+    working.then(
       () => {
         this.#flags &= ~LOGGING_IN;
         if (!this.isReading && !this.isOver) this.intake.startReading();
