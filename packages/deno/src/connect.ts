@@ -2,8 +2,8 @@ import { type ClientTls, type ConduitError, type ConnectAttempt, tlsConfigError 
 
 /** Opens a client's socket for `attempt`. */
 export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
-  const { target, tls, host: hostname } = attempt;
-  const { path, port } = target;
+  const { target, tls } = attempt;
+  const { path } = target;
   if (path !== undefined) {
     if (tls !== null) throw noUnixTls(path);
     if (attempt.opened(await Deno.connect({ transport: "unix", path }))) attempt.ready();
@@ -11,7 +11,7 @@ export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
     const conn = await connectWithCertificate(attempt, tls);
     if (attempt.opened(conn)) await attempt.readyAfter(conn.handshake());
   } else {
-    const conn = await Deno.connect({ hostname, port, signal: abortSignal(attempt) });
+    const conn = await connectTcp(attempt);
     if (!attempt.opened(conn)) return;
     conn.setNoDelay(true);
     if (tls === null) return attempt.ready();
@@ -20,11 +20,16 @@ export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
   }
 }
 
-/** The attempt's signal as one of the platform's, which Deno asks for. */
-function abortSignal({ signal }: ConnectAttempt<Deno.Conn>): AbortSignal {
+/** Deno asks for a signal of the platform's, and the attempt's need not be one. */
+async function connectTcp({ host: hostname, target, signal }: ConnectAttempt<Deno.Conn>): Promise<Deno.TcpConn> {
   const controller = new AbortController();
-  signal.addEventListener("abort", () => controller.abort(signal.reason));
-  return controller.signal;
+  const onAbort = (): void => controller.abort(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Deno.connect({ hostname, port: target.port, signal: controller.signal });
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /**

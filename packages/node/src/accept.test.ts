@@ -21,12 +21,12 @@ async function listening(): Promise<{ server: Server; port: number; accepted(): 
   servers.push(server);
   const sockets: Socket[] = [];
   let wake: (socket: Socket) => void = (socket) => sockets.push(socket);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
   acceptWithSharedReads(server, 4096, (socket) => {
     opened.push(socket);
     wake(socket);
   });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
   const accepted = (): Promise<Socket> => {
     const first = sockets.shift();
     return first === undefined
@@ -101,7 +101,7 @@ test("whoever observes accepted sockets hears of each once", async () => {
   }
 });
 
-test("a server without a handle of its own is listened to by its events", () => {
+test("a connection that is there before the server has heard that it listens is accepted, as in a cluster's worker", () => {
   const server = createServer();
   const accepted: unknown[] = [];
   acceptWithSharedReads(server, 4096, (socket) => accepted.push(socket));

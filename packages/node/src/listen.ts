@@ -13,10 +13,9 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
   const { tls, target } = acceptor;
   const server = createServer({ highWaterMark: target.bufferSize });
   if (tls !== null) server.on("connection", handshakes(acceptor));
+  else acceptWithSharedReads(server, target.bufferSize, (socket) => acceptor.accept(socket));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
-  // Now that there is a handle, and before the event loop can accept anything.
-  if (tls === null) acceptWithSharedReads(server, target.bufferSize, (socket) => acceptor.accept(socket));
   server.on("error", (cause) => acceptor.failed(cause));
   const { address, port } = server.address() as Partial<AddressInfo>;
   return {

@@ -474,6 +474,35 @@ describe("disconnect", () => {
 });
 
 describe("a connection that ends right behind the login", () => {
+  test("a frame that cannot be used, right behind AUTH_SUCCESS, is reported", async () => {
+    const runtime = fakeRuntime();
+    const server = await RawServer.start(runtime);
+    const { client, errors } = testClient(runtime);
+    const connecting = client.connect();
+    const { peer, success } = await server.answer();
+    peer.sendBytes(success, peer.encodeRaw(FrameType.MESSAGE, Uint8Array.of(0xc1)));
+    await connecting;
+    await runtime.settle();
+    expect(errors).toMatchObject([{ stage: "protocol" }]);
+  });
+
+  test("a frame that is not allowed there ends the connection, and is reported", async () => {
+    const runtime = fakeRuntime();
+    const server = await RawServer.start(runtime);
+    const { client, errors } = testClient(runtime, { reconnect: { enabled: false } });
+    const ends: number[] = [];
+    client.onDisconnect((_client, reason) => ends.push(reason.code));
+    const connecting = client.connect();
+    const { peer, success } = await server.answer();
+    peer.sendBytes(success, peer.encode(FrameType.AUTH_CHALLENGE, { data: "x" }));
+    await connecting;
+    await runtime.advance(20_000);
+    expect([errors.map((error) => error.code), ends]).toEqual([
+      [ErrorCode.UNEXPECTED_FRAME],
+      [ErrorCode.UNEXPECTED_FRAME],
+    ]);
+  });
+
   test("runs onConnect and onDisconnect once each", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);

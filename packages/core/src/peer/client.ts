@@ -449,6 +449,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       // At once and for this reason: the server hangs up right behind its refusal, and that must not come first.
       link.destroy(step.error);
     } else {
+      // Here and now: what comes right behind belongs to a connection that is logged in.
+      this.#login = null;
       this.#serverInfo = step.server;
       this.#sessionToken = step.sessionToken;
       link.authenticated(step.server, step.extensions);
@@ -532,8 +534,6 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
 
 /** One for all clients. */
 const ignore = (): void => undefined;
-/** Of frames that were dealt with at once. */
-
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }

@@ -20,6 +20,7 @@ import type { ConnectionState, StateChange } from "../session/connection-state.t
 import type { Latency } from "../session/heartbeat.ts";
 import type { AuthMethod, PeerInfo } from "../session/peer-info.ts";
 import { formatAddress } from "./address.ts";
+import { hexToken } from "./connection-ids.ts";
 import type { Link } from "./link.ts";
 
 /** Options of one call or request. */
@@ -104,7 +105,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   /** The login, the same object each time. */
   get session(): Session {
-    this.#session ??= { token: hex(this.#tokenBytes), createdAt: this.#connectedAt, method: this.#method };
+    this.#session ??= { token: hexToken(this.#tokenBytes), createdAt: this.#connectedAt, method: this.#method };
     return this.#session;
   }
 
@@ -262,10 +263,4 @@ export function resultValidator(
 ): Validator<unknown> | null {
   const result: unknown = (options as Partial<TypedCallOptions<Schema>> | null | undefined)?.result;
   return isSchema(result) ? new Validator(result, "result") : null;
-}
-
-function hex(bytes: string): string {
-  let text = "";
-  for (let index = 0; index < bytes.length; index += 1) text += bytes.charCodeAt(index).toString(16).padStart(2, "0");
-  return text;
 }

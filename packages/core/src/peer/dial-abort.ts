@@ -33,8 +33,11 @@ export class DialAbort implements DialSignal {
   abort(reason: Error): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
-    for (const listener of this.#listeners) listener();
-    this.#interrupt?.(reason);
+    try {
+      for (const listener of this.#listeners) listener();
+    } finally {
+      this.#interrupt?.(reason);
+    }
   }
 
   throwIfAborted(): void {

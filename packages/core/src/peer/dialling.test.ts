@@ -1,3 +1,4 @@
+import process from "node:process";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -50,6 +51,20 @@ const never = (): Promise<void> => new Promise(() => undefined);
 const failing = (): Promise<void> => Promise.reject(refused());
 
 describe("Dialling", () => {
+  test("a dial that fails, and that nobody waits for, is an unhandled rejection", async () => {
+    const { subject } = dialling([failing]);
+    // Vitest's own listener would make it a failure of this run.
+    const others = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection");
+    try {
+      const heard = new Promise((resolve) => process.once("unhandledRejection", resolve));
+      void subject.connect();
+      expect(await heard).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    } finally {
+      for (const other of others) process.on("unhandledRejection", other);
+    }
+  });
+
   test("a dial that is under way is joined", async () => {
     const { subject, log } = dialling();
     const first = subject.connect();

@@ -71,12 +71,11 @@ export class Dialling<Face> {
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
     if (under !== null && this.#abort?.aborted !== true) return under;
-    const connecting = this.#dial(false, under);
-    this.#connecting = connecting;
-    const over = (): void => {
+    // Nothing else may handle its rejection: a program that does not wait for it is to hear of that from the runtime.
+    const connecting = this.#dial(false, under).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
-    };
-    connecting.then(over, over);
+    });
+    this.#connecting = connecting;
     return connecting;
   }
 

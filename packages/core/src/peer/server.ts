@@ -22,6 +22,7 @@ import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
 import { Connection, type LoginRecord } from "./connection.ts";
+import { drawIds, hexToken, tokenBytes, uuid } from "./connection-ids.ts";
 import { agreedResults, parseContract } from "./contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
 import { EndpointCore } from "./endpoint-core.ts";
@@ -489,11 +490,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    const random = this.#runtime.crypto.randomBytes(randomMemory.length, randomMemory);
-    const id = uuid(random, TOKEN_BYTES);
-    const token = hexToken(random);
+    drawIds(this.#runtime.crypto);
+    const id = uuid();
+    const token = tokenBytes();
     const login: LoginRecord = {
-      tokenBytes: tokenText(random),
+      tokenBytes: token,
       afterMs: this.#runtime.wallClock() - this.core.engine.originMs,
       method: step.method,
     };
@@ -513,7 +514,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#links.set(connection.id, link);
     link.face = connection;
     link.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: token,
+      session_token: hexToken(token),
       server_info: this.#serverInfo,
       ...step.payload,
     });
@@ -598,48 +599,4 @@ function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> 
   if (ids === undefined) return null;
   if (typeof ids === "string") return new Set([ids]);
   return ids instanceof Set ? ids : new Set(ids);
-}
-
-const TOKEN_BYTES = 32;
-const UUID_BYTES = 16;
-/** For a token and an id; used again, like the texts made of them. */
-const randomMemory = new Uint8Array(TOKEN_BYTES + UUID_BYTES);
-const DIGITS: Uint8Array = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
-const HYPHEN = 0x2d;
-/** Where the text of a UUID has hyphens: before these bytes. */
-const GROUPS: readonly number[] = [4, 6, 8, 10];
-
-/** A text is made in one call from its codes, because a string that was added up keeps all its parts, and these are kept. */
-const tokenCodes: number[] = new Array<number>(2 * TOKEN_BYTES).fill(0);
-const byteCodes: number[] = new Array<number>(TOKEN_BYTES).fill(0);
-const uuidCodes: number[] = new Array<number>(2 * UUID_BYTES + GROUPS.length).fill(0);
-
-/** The first 32 bytes, one a character. */
-function tokenText(bytes: Uint8Array): string {
-  for (let index = 0; index < TOKEN_BYTES; index += 1) byteCodes[index] = bytes[index] as number;
-  return String.fromCharCode.apply(null, byteCodes);
-}
-
-/** The first 32 bytes in hexadecimal. */
-function hexToken(bytes: Uint8Array): string {
-  for (let index = 0; index < TOKEN_BYTES; index += 1) writeHex(tokenCodes, 2 * index, bytes[index] as number);
-  return String.fromCharCode.apply(null, tokenCodes);
-}
-
-/** Version 4 UUID (RFC 9562) from the 16 random bytes at `start`. */
-function uuid(bytes: Uint8Array, start: number): string {
-  bytes[start + 6] = ((bytes[start + 6] as number) & 0x0f) | 0x40;
-  bytes[start + 8] = ((bytes[start + 8] as number) & 0x3f) | 0x80;
-  let written = 0;
-  for (let index = 0; index < UUID_BYTES; index += 1) {
-    if (GROUPS.includes(index)) uuidCodes[written++] = HYPHEN;
-    writeHex(uuidCodes, written, bytes[start + index] as number);
-    written += 2;
-  }
-  return String.fromCharCode.apply(null, uuidCodes);
-}
-
-function writeHex(codes: number[], at: number, byte: number): void {
-  codes[at] = DIGITS[byte >> 4] as number;
-  codes[at + 1] = DIGITS[byte & 15] as number;
 }
