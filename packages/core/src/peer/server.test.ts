@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
-import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { ClientHandshake } from "../session/client-handshake.ts";
+import { ScramKeyCache } from "../session/scram.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { PASSWORD, type RawPeer, rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { PASSWORD, RawPeer, rawClient, rawDial } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Connection } from "./connection.ts";
 import { Server, type ServerInit, type SlowConsumer } from "./server.ts";
@@ -20,6 +23,32 @@ async function withClients(count: number, options: Partial<ServerInit> = {}) {
   const peers: RawPeer[] = [];
   for (let index = 0; index < count; index += 1) peers.push(await rawClient(runtime, bench.port));
   return { runtime, peers, ...bench };
+}
+
+/** Has the runtime's next listener accept a client before it is known to listen. @returns the client's stream, then */
+function comeEarly(runtime: FakeRuntime): Promise<ByteStream> {
+  return new Promise((resolve) => {
+    const listen = runtime.listen.bind(runtime);
+    runtime.listen = async (target, events) => {
+      const listener = await listen(target, events);
+      const [theirs, ours] = runtime.pair();
+      events.accepted(ours);
+      resolve(theirs);
+      await runtime.settle();
+      return listener;
+    };
+  });
+}
+
+async function logInAs(runtime: FakeRuntime) {
+  const handshake = new ClientHandshake({
+    password: PASSWORD,
+    info: { name: "early", version: "1", description: "" },
+    allowPasswordHash: false,
+    crypto: runtime.crypto,
+    cache: new ScramKeyCache(),
+  });
+  return { handshake, request: await handshake.start() };
 }
 
 describe("connections", () => {
@@ -51,6 +80,33 @@ describe("start", () => {
       ["listening", "running", 40_000],
     ]);
     expect([server.isRunning, String(server.address)]).toEqual([true, "test:40000"]);
+  });
+
+  test("serves a client that came before it heard that it listens, as in a cluster's worker", async () => {
+    const { runtime, server } = idle();
+    const early = comeEarly(runtime);
+    await server.start();
+    const peer = new RawPeer(runtime, await early);
+    const { handshake, request } = await logInAs(runtime);
+    peer.send(FrameType.AUTH_REQUEST, request);
+    const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
+    const step = await handshake.receive(challenge.type, challenge.payload);
+    if (step.kind !== "send") throw new Error(step.kind);
+    peer.send(step.type, step.payload);
+    await peer.next(FrameType.AUTH_SUCCESS);
+    expect(server.connectionCount).toBe(1);
+  });
+
+  test("that is stopped turns away a client that came before it heard that it listens", async () => {
+    const { runtime, server } = idle();
+    const early = comeEarly(runtime);
+    const starting = outcome(server.start());
+    const peer = new RawPeer(runtime, await early);
+    await server.stop();
+    await runtime.advance(1);
+    const failure = await peer.next(FrameType.AUTH_FAILURE);
+    expect(failure.payload).toMatchObject({ code: ErrorCode.SERVER_STOPPING });
+    expect(starting.error).toMatchObject({ code: ErrorCode.INVALID_STATE });
   });
 
   test("asked twice starts once", async () => {

@@ -312,6 +312,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       );
       if (this.#starting !== start) {
         await listener.close();
+        if (this.#starting === null) await this.#endAll();
         return false;
       }
       this.#listener = listener;
@@ -395,22 +396,36 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const deadline = withDeadline(this.#runtime, drainMs);
     this.#hurry = deadline.shorten;
     const listening = this.#listener?.close();
-    for (const link of this.#admission.links) {
-      this.#admission.refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
-    }
+    this.#refuseLogins();
     await deadline.race(this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this));
     const links = this.#allLinks();
     for (const link of links) link.intake.drain();
     await deadline.race(Promise.all(links.map((link) => link.intake.idle())));
     deadline.cancel();
-    const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
-    await Promise.all(this.#allLinks().map((link) => link.close(reason)));
+    await this.#endAll();
     await listening;
     this.#listener = null;
     const hooks = withDeadline(this.#runtime, Math.max(drainMs, 1));
     this.#hurry = hooks.shorten;
     await hooks.race(Promise.all(this.#ending));
     hooks.cancel();
+  }
+
+  /** Clients get in. A worker of a cluster may be given some before it has heard that it listens. */
+  get #isOpen(): boolean {
+    return this.#state === "running" || this.#starting !== null;
+  }
+
+  async #endAll(): Promise<void> {
+    this.#refuseLogins();
+    const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
+    await Promise.all(this.#allLinks().map((link) => link.close(reason)));
+  }
+
+  #refuseLogins(): void {
+    for (const link of this.#admission.links) {
+      this.#admission.refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    }
   }
 
   #allLinks(): Link<Connection<C, D>>[] {
@@ -473,7 +488,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #accept(stream: ByteStream): void {
     this.#accepted += 1;
-    if (this.#state !== "running") {
+    if (!this.#isOpen) {
       this.#admission.turnAway(stream);
       return;
     }
@@ -483,7 +498,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #refusal(): { code: number; message: string } | null {
-    if (this.#state !== "running") return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
+    if (!this.#isOpen) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.config;
     if (this.#links.size < maxConnections) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
