@@ -505,9 +505,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #admit(link: Link<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    drawIds(this.#runtime.crypto);
-    const id = uuid();
-    const token = tokenBytes();
+    const drawn = drawIds(this.#runtime.crypto);
+    const id = uuid(drawn);
+    const token = tokenBytes(drawn);
     const login: LoginRecord = {
       tokenBytes: token,
       afterMs: this.#runtime.wallClock() - this.core.engine.originMs,

@@ -3,8 +3,8 @@ import { ConduitError } from "../errors.ts";
 import { Client, type ClientInit } from "../peer/client.ts";
 import type { ErrorContext } from "../peer/endpoint-core.ts";
 import { Server, type ServerInit } from "../peer/server.ts";
-import type { FakeRuntime } from "./fake-runtime.ts";
-import { PASSWORD } from "./raw-peer.ts";
+import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
+import { PASSWORD, type RawPeer, rawClient } from "./raw-peer.ts";
 
 /** The fewest PBKDF2 rounds allowed: logins in tests are many. */
 export const FEW_ITERATIONS = 4096;
@@ -37,6 +37,18 @@ export async function testServer(
   prepare?.(server);
   await server.start();
   return { server, port: server.address.port, errors };
+}
+
+/** A server and so many raw clients of it, logged in. */
+export async function withClients(
+  count: number,
+  options: Partial<ServerInit> = {},
+): Promise<TestServer & { readonly runtime: FakeRuntime; readonly peers: RawPeer[] }> {
+  const runtime = fakeRuntime();
+  const bench = await testServer(runtime, options);
+  const peers: RawPeer[] = [];
+  for (let index = 0; index < count; index += 1) peers.push(await rawClient(runtime, bench.port));
+  return { runtime, peers, ...bench };
 }
 
 export interface TestClient {

@@ -157,6 +157,12 @@ export async function rawDial(runtime: FakeRuntime, port: number): Promise<RawPe
 /** Dials the server at `port` and logs in. The AUTH_SUCCESS frame is taken. */
 export async function rawClient(runtime: FakeRuntime, port: number, login: RawLogin = {}): Promise<RawPeer> {
   const peer = await rawDial(runtime, port);
+  await logIn(runtime, peer, login);
+  return peer;
+}
+
+/** Logs a peer in that has dialled. */
+export async function logIn(runtime: FakeRuntime, peer: RawPeer, login: RawLogin = {}): Promise<void> {
   const handshake = new ClientHandshake({
     password: login.password ?? PASSWORD,
     info: { name: "raw", version: "1", description: "" },
@@ -176,7 +182,6 @@ export async function rawClient(runtime: FakeRuntime, port: number, login: RawLo
     peer.send(step.type, step.payload);
   }
   await peer.next(FrameType.AUTH_SUCCESS);
-  return peer;
 }
 
 /** A server made of raw peers: what dials it is in `peers`, not logged in. */
