@@ -1,15 +1,16 @@
 /** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
 
-export { acceptHandles, flowAtOnce, handlePeer } from "./adapter/accept-handles.ts";
+export { acceptHandles } from "./adapter/accept-handles.ts";
 export type { Acceptor } from "./adapter/acceptor.ts";
 export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adapter/addresses.ts";
 export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
 export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./adapter/error-codes.ts";
+export { endNames, type Handle, handleBinding, handleOf } from "./adapter/handle.ts";
+export { handleStreams } from "./adapter/handle-stream.ts";
 export { keepingLargeMemory } from "./adapter/large-memory.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
 export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";
-export { SharedReadStream, SharedReads } from "./adapter/shared-reads.ts";
 export { codedError, messageOf, SocketErrors } from "./adapter/socket-errors.ts";
 export type { FailureFacts, SocketOwner } from "./adapter/socket-owner.ts";
 export { SocketStreamBase } from "./adapter/socket-stream-base.ts";

@@ -1,110 +1,100 @@
 import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import { promisify } from "node:util";
-import { tcpEnds } from "@netconduit/core/adapter";
+import { type AddressInfo, connect, createServer, Socket } from "node:net";
+import type { ByteStream, Handle, ListenEvents } from "@netconduit/core/adapter";
 import { afterEach, expect, test } from "vitest";
-import { acceptWithSharedReads } from "./accept.ts";
-import { SocketStream } from "./socket-stream.ts";
+import { acceptPlaintext } from "./accept.ts";
+import { HandleStream } from "./handles.ts";
+import { transport } from "./transport.ts";
 
-const opened: { destroy(): unknown }[] = [];
-const servers: Server[] = [];
+let observe: (message: unknown) => void;
+let events: ListenEvents;
+
+const open: { close(): unknown }[] = [];
 
 afterEach(() => {
-  for (const socket of opened.splice(0)) socket.destroy();
-  for (const server of servers.splice(0)) server.close();
+  for (const each of open.splice(0)) each.close();
 });
 
-/** A server on this host, with what it accepts. */
-async function listening(): Promise<{ server: Server; port: number; accepted(): Promise<Socket> }> {
+/** A server on this host, and what it accepts next. */
+async function listening() {
   const server = createServer();
-  servers.push(server);
-  const sockets: Socket[] = [];
-  let wake: (socket: Socket) => void = (socket) => sockets.push(socket);
-  acceptWithSharedReads(server, 4096, (socket) => {
-    opened.push(socket);
-    wake(socket);
+  open.push(server);
+  const next = new Promise<Socket | Handle>((resolve) => {
+    acceptPlaintext(server, (socket) => {
+      open.push({ close: () => (socket instanceof Socket ? socket.destroy() : socket.close()) });
+      resolve(socket);
+    });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const accepted = (): Promise<Socket> => {
-    const first = sockets.shift();
-    return first === undefined
-      ? new Promise((resolve) => {
-          wake = resolve;
-        })
-      : Promise.resolve(first);
-  };
-  return { server, port: (server.address() as AddressInfo).port, accepted };
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  open.push({ close: () => client.destroy() });
+  return { server, next };
 }
 
-function dial(port: number): Socket {
-  const socket = connect(port, "127.0.0.1");
-  opened.push(socket);
-  return socket;
-}
-
-/** The memory that the first bytes of an accepted socket are read into. */
-function memoryOf(socket: Socket): Promise<ArrayBufferLike> {
-  const ends = tcpEnds(socket);
-  if (ends === null) throw new Error("The client is gone");
-  const stream = new SocketStream(socket, { ...ends, tls: null, role: "server", highWaterMark: 4096, silentEnd: null });
-  return new Promise((resolve) => {
-    stream.open({ data: (chunk) => resolve(chunk.buffer), drained: () => undefined, closed: () => undefined });
-  });
-}
-
-test.skipIf(process.platform === "win32")("accepted sockets read into the same memory", async () => {
-  const { port, accepted } = await listening();
-  const memories: ArrayBufferLike[] = [];
-  for (let count = 0; count < 2; count += 1) {
-    dial(port).write("hello");
-    memories.push(await memoryOf(await accepted()));
-  }
-  expect(memories[0]).toBe(memories[1]);
+test.runIf(HandleStream)("a connection is accepted as a handle", async () => {
+  const { next } = await listening();
+  expect(await next).not.toBeInstanceOf(Socket);
 });
 
-test("a connection counts until it is closed", async () => {
-  const { server, port, accepted } = await listening();
-  const count = promisify((done: (error: Error | null, count: number) => void) => server.getConnections(done));
-  dial(port);
-  const socket = await accepted();
-  expect(await count()).toBe(1);
-  socket.destroy();
-  await once(socket, "close");
-  expect(await count()).toBe(0);
-});
-
-test("a server that was closed has closed once its last connection is", async () => {
-  const { server, port, accepted } = await listening();
-  dial(port);
-  const socket = await accepted();
-  const closed = once(server, "close");
-  server.close();
-  socket.destroy();
-  await closed;
-});
-
-test("whoever observes accepted sockets hears of each once", async () => {
-  const { port, accepted } = await listening();
+test("whoever observes accepted sockets is given one", async () => {
   const seen: unknown[] = [];
   const observe = (message: unknown): void => void seen.push((message as { socket: unknown }).socket);
   const sockets = channel("net.server.socket");
   sockets.subscribe(observe);
   try {
-    dial(port);
-    const socket = await accepted();
-    await promisify(setImmediate)();
-    expect(seen).toEqual([socket]);
+    const { next } = await listening();
+    expect(await next).toBe(seen[0]);
   } finally {
     sockets.unsubscribe(observe);
   }
 });
 
+test.each(["net.server.socket", "net.client.socket"])(
+  "whoever observes %s sees what becomes of the socket",
+  async (name) => {
+    const observed = new Promise<Socket>((resolve) => {
+      observe = (message: unknown) => resolve((message as { socket: Socket }).socket);
+    });
+    const sockets = channel(name);
+    sockets.subscribe(observe);
+    try {
+      const accepted = new Promise<ByteStream>((resolve, reject) => {
+        events = { accepted: resolve, failed: reject };
+      });
+      const target = { host: "127.0.0.1", port: 0, tls: null, bufferSize: 4096 } as const;
+      const listener = await transport.listen({ ...target, ipv6: false }, events);
+      open.push(listener);
+      const { port } = listener.address;
+      const client = await transport.connect({ ...target, port, family: 4 }, new AbortController().signal);
+      const server = await accepted;
+      const heard = new Promise<number[]>((resolve) => {
+        const sink = { drained: () => undefined, closed: () => undefined };
+        server.open({
+          ...sink,
+          data(chunk) {
+            resolve([...chunk]);
+            server.write(Uint8Array.of(4));
+          },
+        });
+        client.open({ ...sink, data: () => void client.close() });
+      });
+      client.write(Uint8Array.of(1, 2, 3));
+      const socket = await observed;
+      expect(await heard).toEqual([1, 2, 3]);
+      await once(socket, "close");
+      expect(socket.bytesRead).toBeGreaterThan(0);
+    } finally {
+      sockets.unsubscribe(observe);
+    }
+  },
+);
+
 test("a connection that is there before the server has heard that it listens is accepted, as in a cluster's worker", () => {
   const server = createServer();
   const accepted: unknown[] = [];
-  acceptWithSharedReads(server, 4096, (socket) => accepted.push(socket));
+  acceptPlaintext(server, (socket) => accepted.push(socket));
   server.emit("connection", "a socket");
   expect(accepted).toEqual(["a socket"]);
 });

@@ -1,25 +1,15 @@
 import { channel } from "node:diagnostics_channel";
-import { type Server, Socket } from "node:net";
-import { acceptHandles } from "@netconduit/core/adapter";
-import { nobody, own, sharedReads } from "./socket-stream.ts";
+import type { Server, Socket } from "node:net";
+import { acceptHandles, type Handle } from "@netconduit/core/adapter";
+import { HandleStream } from "./handles.ts";
 
 const accepted = channel("net.server.socket");
 
-/**
- * Accepts the connections of a server that does not listen yet, if possible with sockets that read as {@link sharedReads}
- * says.
- */
-export function acceptWithSharedReads(server: Server, bufferSize: number, accept: (socket: Socket) => void): void {
+/** Accepts the plaintext connections of a server that does not listen yet: as handles if possible, else as sockets. */
+export function acceptPlaintext(server: Server, accept: (socket: Socket | Handle) => void): void {
   // From the beginning: a worker of a cluster may be given connections before it has heard that it listens.
   server.on("connection", accept);
-  if (!sharedReads.isPossible) return;
-  const options = { ...sharedReads.options(bufferSize), highWaterMark: bufferSize, manualStart: true };
-  const makeSocket = (whole: object): Socket => new Socket(whole);
-  server.once("listening", () =>
-    acceptHandles(server, options, makeSocket, (socket) => {
-      own(socket, nobody);
-      accept(socket);
-      if (accepted.hasSubscribers) accepted.publish({ socket });
-    }),
-  );
+  if (HandleStream === null) return;
+  // Who observes accepted sockets is to have them.
+  server.once("listening", () => acceptHandles(server, accept, () => !accepted.hasSubscribers));
 }

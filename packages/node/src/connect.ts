@@ -1,7 +1,7 @@
 import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
 import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
-import { type ClientTls, type ConnectAttempt, flowAtOnce, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { own, sharedReads } from "./socket-stream.ts";
+import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
+import { own } from "./socket-stream.ts";
 
 /** Opens a client's socket for `attempt`. */
 export function open(attempt: ConnectAttempt<Socket>): void {
@@ -10,8 +10,7 @@ export function open(attempt: ConnectAttempt<Socket>): void {
   const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
   // Added to each other: copies take longer.
   const options = Object.assign(endpoint, { highWaterMark: bufferSize });
-  const socket = tls ? tlsSocket(options, tls) : netConnect(Object.assign(options, sharedReads.options(bufferSize)));
-  if (tls === null && sharedReads.isPossible) flowAtOnce(socket);
+  const socket = tls ? tlsSocket(options, tls) : netConnect(options);
   own(socket, attempt);
   socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
   attempt.opened(socket);

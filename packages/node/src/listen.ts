@@ -2,18 +2,24 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
-import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { acceptWithSharedReads } from "./accept.ts";
+import {
+  type Acceptor,
+  type BindAddress,
+  type BoundSocket,
+  type Handle,
+  MIN_TLS_VERSION,
+} from "@netconduit/core/adapter";
+import { acceptPlaintext } from "./accept.ts";
 
 /** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
 const BACKLOG = 4096;
 
 /** Binds a server's socket, whose clients are the acceptor's. */
-export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
+export async function bind(at: BindAddress, acceptor: Acceptor<Socket | Handle>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
   const server = createServer({ highWaterMark: target.bufferSize });
   if (tls !== null) server.on("connection", handshakes(acceptor));
-  else acceptWithSharedReads(server, target.bufferSize, (socket) => acceptor.accept(socket));
+  else acceptPlaintext(server, (socket) => acceptor.accept(socket));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
   server.on("error", (cause) => acceptor.failed(cause));
@@ -31,7 +37,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
 }
 
 /** What has TLS handshakes with sockets that were accepted. */
-function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
+function handshakes(acceptor: Acceptor<Socket | Handle>): (socket: Socket) => void {
   const server = createTlsServer({
     ...acceptor.tls,
     minVersion: MIN_TLS_VERSION,

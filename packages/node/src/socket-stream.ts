@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { SharedReadStream, SharedReads, type SocketOwner, type StreamFacts } from "@netconduit/core/adapter";
+import { type SocketOwner, SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
 import { errors } from "./node-error.ts";
 
 const OWNER: unique symbol = Symbol("netconduit");
@@ -17,15 +17,6 @@ export function own(socket: Socket, owner: SocketOwner): void {
   // From the first moment, and never removed: an "error" event without a listener ends the process.
   if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
-
-/**
- * Plaintext sockets read into memory that they share: elsewhere than on Windows the system has read into it by the time
- * Node says so.
- */
-export const sharedReads: SharedReads = new SharedReads(process.platform !== "win32", (socket) => {
-  const owner = (socket as OwnedSocket)[OWNER];
-  return owner instanceof SocketStream ? owner : null;
-});
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   this[OWNER].received?.(chunk);
@@ -47,17 +38,15 @@ function onClose(this: OwnedSocket): void {
   this[OWNER].gone?.();
 }
 
-/** A connected `net.Socket` or `tls.TLSSocket` (handshake done) as a byte stream. */
-export class SocketStream extends SharedReadStream {
+/** A `tls.TLSSocket` (handshake done), or where handles cannot be used a `net.Socket`, as a byte stream. */
+export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
-  /** Data comes, by the option `onread` or the socket's "data" event, unless the socket is paused. */
-  #flows: boolean;
+  /** Data comes, by the socket's "data" event, unless the socket is paused. */
+  #flows = false;
 
   constructor(socket: Socket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    // Of the plaintext sockets, only those that read into shared memory have had an owner.
-    this.#flows = sharedReads.isPossible && facts.tls === null && OWNER in socket;
     socket.setNoDelay(true);
     own(socket, this);
   }

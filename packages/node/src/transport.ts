@@ -1,15 +1,27 @@
+import { channel } from "node:diagnostics_channel";
 import { lookup } from "node:dns/promises";
 import * as fs from "node:fs/promises";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { filesOf, handlePeer, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import {
+  endNames,
+  filesOf,
+  type Handle,
+  handleOf,
+  makeTransport,
+  type Transport,
+  tcpEnds,
+} from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
+import { HandleStream } from "./handles.ts";
 import { bind } from "./listen.ts";
 import { errors } from "./node-error.ts";
 import { nobody, own, SocketStream } from "./socket-stream.ts";
 
+const opened = channel("net.client.socket");
+
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
-export const transport: Transport = makeTransport<Socket>({
+export const transport: Transport = makeTransport<Socket | Handle>({
   errors,
   files: filesOf(fs),
   globals: globalThis,
@@ -17,8 +29,14 @@ export const transport: Transport = makeTransport<Socket>({
   opensFamily: true,
   open,
   bind,
-  stream: (socket, facts) => new SocketStream(socket, facts),
-  ends: (socket, local, remote) => tcpEnds(local === null ? socket : handlePeer(socket), local, remote),
+  stream(socket, facts) {
+    // Who observes a client's socket is to see what becomes of it.
+    const handle = handleOf(socket, facts, HandleStream !== null && !opened.hasSubscribers);
+    return HandleStream === null || handle === null
+      ? new SocketStream(socket as Socket, facts)
+      : new HandleStream(handle, facts);
+  },
+  ends: (socket, local, remote) => tcpEnds(endNames(socket, local === null), local, remote),
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();
@@ -26,8 +44,12 @@ export const transport: Transport = makeTransport<Socket>({
     return { protocol: socket.getProtocol(), verified: socket.authorized && certificate !== undefined, certificate };
   },
   discard(socket) {
-    // An "error" event without a listener would end the process.
-    own(socket, nobody);
-    socket.destroy();
+    if (socket instanceof Socket) {
+      // An "error" event without a listener would end the process.
+      own(socket, nobody);
+      socket.destroy();
+    } else {
+      socket.close();
+    }
   },
 });

@@ -58,8 +58,14 @@ export interface SocketNames {
   readonly remotePort?: number | undefined;
 }
 
+/** Used again: whoever makes a stream of them takes what it needs. */
+const ends: { -readonly [Key in keyof Ends]: Ends[Key] } = {
+  local: { kind: "unix", path: "" },
+  remote: { kind: "unix", path: "" },
+};
+
 /**
- * Both ends of a TCP (or TLS) socket, or null if the peer has gone already and the system no longer knows.
+ * Both ends of a TCP (or TLS) socket, good until the next call, or null if the peer has gone already and the system no longer knows.
  * @param local the near end, if it is known without asking the socket
  * @param remote the far end, likewise; that the peer has gone shows later then
  */
@@ -67,7 +73,10 @@ export function tcpEnds(socket: SocketNames, local: Address | null = null, remot
   const far = remote ?? endAt(socket.remoteAddress, socket.remotePort);
   if (far === null) return null;
   const near = local ?? endAt(socket.localAddress, socket.localPort);
-  return near === null ? null : { local: near, remote: far };
+  if (near === null) return null;
+  ends.local = near;
+  ends.remote = far;
+  return ends;
 }
 
 function endAt(host: string | undefined, port = 0): Address | null {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ByteSink } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
+import { microtasks } from "../test-support/microtasks.ts";
 import { SocketErrors } from "./socket-errors.ts";
 import { SocketStreamBase } from "./socket-stream-base.ts";
 import type { StreamFacts } from "./stream-facts.ts";
@@ -74,11 +75,6 @@ class Heard implements ByteSink {
 }
 
 const byte = (value: number): Uint8Array => Uint8Array.of(value);
-
-/** Lets the microtasks run that are queued now, and those that they queue. */
-async function microtasks(): Promise<void> {
-  for (let hop = 0; hop < 5; hop++) await null;
-}
 
 describe("SocketStreamBase", () => {
   test("data that came before open stops the socket, and is delivered after it, before later data", async () => {

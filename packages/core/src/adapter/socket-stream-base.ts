@@ -10,6 +10,13 @@ import type { StreamFacts } from "./stream-facts.ts";
  */
 type State = "open" | "ending" | "destroyed";
 
+/** Flags of a stream: one field for all of them, as there are many streams. */
+const ENDING = 1;
+const DESTROYED = 2;
+/** `write` returned false and `drained()` has not been called since. */
+const OWES_DRAINED = 4;
+const PAUSED = 8;
+
 const settled: Promise<void> = Promise.resolve();
 
 /** What streams of one listener have in common. */
@@ -47,8 +54,10 @@ function shared(host: string): string {
   return lastHost;
 }
 
-/** What matters at a stream's end. */
+/** What seldom matters before a stream's end. */
 class End {
+  /** What arrived before `open`, or in spite of `pause`. */
+  held: Uint8Array[] | null = null;
   error: Error | null = null;
   /** The stream is over; `closed` is called, or follows at once. */
   isOver = false;
@@ -71,13 +80,8 @@ export abstract class SocketStreamBase implements ByteStream {
   readonly #common: Common;
   /** Made when there is something to remember. */
   #ending: End | null = null;
-  /** `write` returned false and `drained()` has not been called since. */
-  #owesDrained = false;
-  #paused = false;
-  /** What arrived before `open`, or in spite of `pause`. */
-  #held: Uint8Array[] | null = null;
   #sink: ByteSink | null = null;
-  #state: State = "open";
+  #flags = 0;
 
   constructor(facts: StreamFacts, errors: SocketErrors) {
     const { remote } = facts;
@@ -114,7 +118,12 @@ export abstract class SocketStreamBase implements ByteStream {
   protected abstract discard(reset: boolean): void;
 
   protected get state(): State {
-    return this.#state;
+    if ((this.#flags & (ENDING | DESTROYED)) === 0) return "open";
+    return (this.#flags & DESTROYED) !== 0 ? "destroyed" : "ending";
+  }
+
+  get #isDestroyed(): boolean {
+    return (this.#flags & DESTROYED) !== 0;
   }
 
   protected get highWaterMark(): number {
@@ -127,29 +136,29 @@ export abstract class SocketStreamBase implements ByteStream {
   }
 
   protected get paused(): boolean {
-    return this.#paused;
+    return (this.#flags & PAUSED) !== 0;
   }
 
   /** Data that came in has not been delivered yet; `startReading` follows once it has. */
   protected get isHolding(): boolean {
-    return this.#held !== null;
+    return this.#ending !== null && this.#ending.held !== null;
   }
 
   open(sink: ByteSink): void {
     this.#sink = sink;
-    if (this.#ending?.isOver === true) void settled.then(() => this.#tell());
+    if (this.#ending?.isOver === true) this.#tellSoon();
     else this.#deliver();
   }
 
   pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    if (this.#state !== "destroyed") this.stopReading();
+    if (this.paused) return;
+    this.#flags |= PAUSED;
+    if (!this.#isDestroyed) this.stopReading();
   }
 
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
+    if (!this.paused) return;
+    this.#flags &= ~PAUSED;
     if (this.#sink !== null) this.#deliver();
   }
 
@@ -167,54 +176,55 @@ export abstract class SocketStreamBase implements ByteStream {
   }
 
   destroy(reason: Error | null): void {
-    if (this.#state === "destroyed") return;
+    if (this.#isDestroyed) return;
     // A stream that is cut off must not pass for a complete one, and the system need not go on delivering what is
     // discarded here.
-    const reset = reason !== null && this.#state === "open";
+    const reset = reason !== null && this.state === "open";
     this.#abort(reason, reset);
   }
 
   /** Data came in. It goes to the sink, unless nobody takes it now. The memory is the caller's again afterwards. */
   received(chunk: Uint8Array): void {
-    if (this.#state === "destroyed") return;
-    if (this.#ending !== null) this.#ending.silentEnd = null;
-    if (this.#sink !== null && !this.#paused && this.#held === null) {
+    if (this.#isDestroyed) return;
+    const end = this.#ending;
+    if (end !== null) end.silentEnd = null;
+    if (this.#sink !== null && (this.#flags & PAUSED) === 0 && (end === null || end.held === null)) {
       this.#sink.data(chunk);
       return;
     }
     // The first chunk that nobody takes stops the socket, so that there will be few of them.
-    this.#held ??= [];
-    this.#held.push(chunk.slice());
+    this.#end.held ??= [];
+    this.#end.held.push(chunk.slice());
     this.stopReading();
   }
 
   /** Where the sink wants the next bytes; null: anywhere. For sockets that read into memory they are given. */
   landing(): Uint8Array | null {
-    if (this.#state === "destroyed" || this.#sink === null || this.#held !== null) return null;
+    if (this.#isDestroyed || this.#sink === null || this.isHolding) return null;
     return this.#sink.landing?.() ?? null;
   }
 
   /** Data came in where {@link landing} said. */
   landed(count: number): void {
-    if (this.#state !== "destroyed") this.#sink?.landed?.(count);
+    if (!this.#isDestroyed) this.#sink?.landed?.(count);
   }
 
   /** For `write` to return: what it took waits, and `drained` will say when it does no more. */
   protected mustWait(): false {
-    this.#owesDrained = true;
+    this.#flags |= OWES_DRAINED;
     return false;
   }
 
   /** Nothing waits to be sent any more. May come unasked. */
   drained(): void {
-    if (!this.#owesDrained || this.#state !== "open") return;
-    this.#owesDrained = false;
+    if ((this.#flags & (OWES_DRAINED | ENDING | DESTROYED)) !== OWES_DRAINED) return;
+    this.#flags &= ~OWES_DRAINED;
     this.#sink?.drained();
   }
 
   /** The peer sent FIN. There is no half-close: what is written is flushed, and our side ends as well. */
   ended(): void {
-    if (this.#state === "destroyed") return;
+    if (this.#isDestroyed) return;
     const end = this.#ending;
     if (end !== null && end.silentEnd !== null) end.error ??= end.silentEnd();
     this.#finSoon();
@@ -222,7 +232,7 @@ export abstract class SocketStreamBase implements ByteStream {
 
   /** The connection broke. What a socket says after it was discarded is no news. */
   failed(cause: unknown): void {
-    if (this.#state === "destroyed") return;
+    if (this.#isDestroyed) return;
     const { errors, role } = this.#common;
     this.#abort(errors.stream(cause, this.remote, role, this.#end.silentEnd), true);
   }
@@ -236,36 +246,46 @@ export abstract class SocketStreamBase implements ByteStream {
   protected finish(): void {
     if (this.#end.isOver) return;
     this.#end.isOver = true;
-    this.#state = "destroyed";
-    this.#held = null;
+    this.#end.held = null;
+    this.#flags |= DESTROYED;
+    this.#tellSoon();
+  }
+
+  // Closures stand in methods of their own: one that makes a closure sets memory aside for it at each call.
+
+  #tellSoon(): void {
     void settled.then(() => this.#tell());
   }
 
+  #releaseSoon(): void {
+    void settled.then(() => this.#release());
+  }
+
   #finSoon(): void {
-    if (this.#state !== "open") return;
-    this.#state = "ending";
+    if (this.state !== "open") return;
+    this.#flags |= ENDING;
     this.shutDown();
   }
 
   #abort(error: Error | null, reset: boolean): void {
     this.#end.error ??= error;
-    this.#state = "destroyed";
-    this.#held = null;
+    this.#end.held = null;
+    this.#flags |= DESTROYED;
     this.discard(reset);
   }
 
   #deliver(): void {
-    if (this.#held !== null) void settled.then(() => this.#release());
-    else if (!this.#paused && this.#state !== "destroyed") this.startReading();
+    if (this.isHolding) this.#releaseSoon();
+    else if ((this.#flags & (PAUSED | DESTROYED)) === 0) this.startReading();
   }
 
   /** Hands over what was held back, in order, and lets the rest come. */
   #release(): void {
     const sink = this.#sink;
-    while (sink !== null && !this.#paused && this.#state !== "destroyed") {
-      const chunk = this.#held?.shift();
+    while (sink !== null && (this.#flags & (PAUSED | DESTROYED)) === 0) {
+      const chunk = this.#end.held?.shift();
       if (chunk === undefined) {
-        this.#held = null;
+        this.#end.held = null;
         this.startReading();
         return;
       }

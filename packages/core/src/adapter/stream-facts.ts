@@ -35,12 +35,26 @@ export function clientFacts(target: ConnectTarget, where: string, tcp: Ends | nu
   return { ...ends, tls, role: "client", highWaterMark: target.bufferSize, silentEnd };
 }
 
+/** Used again: a burst of clients leaves garbage enough. */
+const accepted: { -readonly [Key in keyof StreamFacts]: StreamFacts[Key] } = {
+  local: { kind: "unix", path: "" },
+  remote: { kind: "unix", path: "" },
+  tls: null,
+  role: "server",
+  highWaterMark: 0,
+  silentEnd: null,
+};
+
 /**
- * Facts about a socket that a server accepted and that is ready, or null if the client is gone.
+ * Facts about a socket that a server accepted and that is ready, good until the next call, or null if the client is gone.
  * @param tcp both ends, or null if the system no longer knows; unused for a Unix socket
  */
 export function serverFacts(target: ListenTarget, tcp: Ends | null, tls: TlsInfo | null): StreamFacts | null {
   const ends = target.path === undefined ? tcp : unixEnds("server", target.path);
   if (ends === null) return null;
-  return { ...ends, tls, role: "server", highWaterMark: target.bufferSize, silentEnd: null };
+  accepted.local = ends.local;
+  accepted.remote = ends.remote;
+  accepted.tls = tls;
+  accepted.highWaterMark = target.bufferSize;
+  return accepted;
 }
