@@ -16,6 +16,11 @@ describe("Scratch", () => {
     );
   });
 
+  test("adds a part of a text", () => {
+    const scratch = new Scratch(8);
+    expect([...scratch.add("xabcx", 1, 4).add("xäöx", 1, 3).add("xy", 1).bytes()]).toEqual([...utf8.encode("abcäöy")]);
+  });
+
   test("gives the same array for the same length again", () => {
     const scratch = new Scratch(8);
     const first = scratch.clear().add("abc").bytes();

@@ -34,20 +34,21 @@ export class Scratch {
     return this;
   }
 
-  /** Adds `text` in UTF-8. */
-  add(text: string): this {
-    this.#reserve(MAX_UNIT_BYTES * text.length);
+  /** Adds `text`, or its part from `from` to `to`, in UTF-8. */
+  add(text: string, from = 0, to: number = text.length): this {
+    const length = to - from;
+    this.#reserve(MAX_UNIT_BYTES * length);
     const bytes = this.#bytes;
     const start = this.#length;
-    for (let index = 0; index < text.length; index += 1) {
-      const code = text.charCodeAt(index);
+    for (let index = 0; index < length; index += 1) {
+      const code = text.charCodeAt(from + index);
       if (code > 0x7f) {
-        this.#length = start + encoder.encodeInto(text, bytes.subarray(start)).written;
+        this.#length = start + encoder.encodeInto(text.slice(from, to), bytes.subarray(start)).written;
         return this;
       }
       bytes[start + index] = code;
     }
-    this.#length = start + text.length;
+    this.#length = start + length;
     return this;
   }
 

@@ -51,7 +51,7 @@ class Door {
     const core = new EndpointCore<unknown>(runtime, config, null);
     this.admission = new Admission<unknown>({
       runtime,
-      wheel: core.wheel,
+      engine: core.engine,
       config,
       refusal: () => (this.room > 0 ? this.refusal : { code: ErrorCode.SERVER_FULL, message: "full" }),
       admit: (link, step, acceptedAt) => {

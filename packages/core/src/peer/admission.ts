@@ -7,9 +7,9 @@ import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { AuthThrottle, throttleKey } from "../session/auth-throttle.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../session/server-handshake.ts";
-import type { TimerWheel } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, isPrivate } from "./address.ts";
+import type { Engine } from "./engine.ts";
 import type { Link } from "./link.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { sleep } from "./time.ts";
@@ -31,7 +31,7 @@ export type AcceptedStep = ServerStep & { readonly kind: "accepted" };
 /** What {@link Admission} asks of its server. */
 export interface AdmissionOwner<Face> {
   readonly runtime: Runtime;
-  readonly wheel: TimerWheel;
+  readonly engine: Engine;
   readonly config: ServerConfig;
   /** Why no client gets in at present; null: one more does. */
   refusal(): { readonly code: number; readonly message: string } | null;
@@ -43,17 +43,23 @@ export interface AdmissionOwner<Face> {
   rejected(rejection: Rejection): void;
 }
 
-interface Login {
+/** A login that is under way, among the others in the order in which they came. */
+export interface Login<Face> {
+  readonly link: Link<Face>;
   readonly handshake: ServerHandshake;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
+  older: Login<Face> | null;
+  newer: Login<Face> | null;
 }
 
 /** The links of a server that have not logged in. */
 export class Admission<Face> {
   readonly #owner: AdmissionOwner<Face>;
-  /** Oldest first. */
-  readonly #logins = new Map<Link<Face>, Login>();
+  // A list of its own making: a map that comes and goes with each login is made anew after some dozens of them.
+  #oldest: Login<Face> | null = null;
+  #newest: Login<Face> | null = null;
+  #count = 0;
   readonly #throttle = new AuthThrottle();
   /** By address: settles when the last login attempt that is being judged has been. */
   readonly #judging = new Map<string, Promise<void>>();
@@ -77,7 +83,9 @@ export class Admission<Face> {
 
   /** The links that log in, oldest first. */
   get links(): Link<Face>[] {
-    return [...this.#logins.keys()];
+    const links: Link<Face>[] = [];
+    for (let login = this.#oldest; login !== null; login = login.newer) links.push(login.link);
+    return links;
   }
 
   /** Makes the keys that logins are judged by. Before each start, and before any link. */
@@ -85,7 +93,10 @@ export class Admission<Face> {
     const { config, runtime } = this.#owner;
     const { password, allowPasswordHash, scramIterations: iterations } = config;
     const { crypto } = runtime;
-    const now = (): number => runtime.now();
+    // When the frame came in that is being judged, or a later one: asking the runtime leaves garbage.
+    const { engine } = this.#owner;
+    engine.hear();
+    const now = (): number => engine.heardAtMs;
     this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, now, iterations, allowPasswordHash });
     // What a stopping server did not read can be played to it no more.
     this.#authenticator.nonces.beginAnew();
@@ -102,16 +113,29 @@ export class Admission<Face> {
   /** A link's login begins. It makes room for itself: whoever logs in at once is not the oldest. */
   begin(link: Link<Face>): void {
     const { config, runtime } = this.#owner;
-    if (this.#logins.size >= config.maxPendingLogins) this.#dropOldest();
+    if (this.#count >= config.maxPendingLogins) this.#dropOldest();
     const mayAdvance = config.enableFastLogin && isPrivate(link.stream);
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, mayAdvance);
-    this.#logins.set(link, { handshake, acceptedAt: runtime.now() });
-    link.start(config.authTimeoutMs);
+    const now = runtime.now();
+    const login: Login<Face> = { link, handshake, acceptedAt: now, older: this.#newest, newer: null };
+    if (this.#newest === null) this.#oldest = login;
+    else this.#newest.newer = login;
+    this.#newest = login;
+    this.#count += 1;
+    link.login = login;
+    link.start(config.authTimeoutMs, now);
   }
 
   /** The link logs in no more: it has, or it is over. */
   leave(link: Link<Face>): void {
-    this.#logins.delete(link);
+    const { login } = link;
+    if (login === null) return;
+    link.login = null;
+    if (login.older === null) this.#oldest = login.newer;
+    else login.older.newer = login.newer;
+    if (login.newer === null) this.#newest = login.older;
+    else login.newer.older = login.older;
+    this.#count -= 1;
   }
 
   /**
@@ -119,17 +143,17 @@ export class Admission<Face> {
    * @returns null if it was dealt with at once
    */
   handshakeFrame(link: Link<Face>, type: number, payload: Record<string, unknown> | null): Promise<void> | null {
-    const login = this.#logins.get(link);
-    if (login === undefined) return null;
+    const { login } = link;
+    if (login === null) return null;
     const { handshake } = login;
     if (type === FrameType.AUTH_REQUEST) {
       handshake.arrived(payload);
       if (this.#isRefused(link)) return null;
     }
-    if (this.#mustWait(link)) return this.#inTurn(link, login, () => handshake.receive(type, payload));
+    if (this.#mustWait(link)) return this.#inTurn(link, login, handshake.receive.bind(handshake, type, payload));
     if (link.isOver || link.state !== "authenticating") return null;
     const step = handshake.receive(type, payload);
-    if (step instanceof Promise) return this.#inTurn(link, login, () => step);
+    if (step instanceof Promise) return this.#inTurn(link, login, constant(step));
     this.#judged(link, step);
     this.#take(link, login, step);
     return null;
@@ -142,12 +166,12 @@ export class Admission<Face> {
     return this.#judging.has(key) || this.#throttle.delayMs(key, this.#owner.runtime.now()) > 0;
   }
 
-  async #inTurn(link: Link<Face>, login: Login, judge: () => ServerStep | Promise<ServerStep>): Promise<void> {
+  async #inTurn(link: Link<Face>, login: Login<Face>, judge: () => ServerStep | Promise<ServerStep>): Promise<void> {
     const step = await this.#afterOthers(link, judge);
     if (step !== null) this.#take(link, login, step);
   }
 
-  #take(link: Link<Face>, login: Login, step: ServerStep): void {
+  #take(link: Link<Face>, login: Login<Face>, step: ServerStep): void {
     if (link.isOver || link.state !== "authenticating") return;
     if (step.kind === "challenge") {
       link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
@@ -189,13 +213,12 @@ export class Admission<Face> {
   }
 
   #dropOldest(): void {
-    for (const link of this.#logins.keys()) {
-      const message = `${this.#logins.size} newer logins are under way`;
-      // One that has been refused has been reported, and is only being closed.
-      if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
-      link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
-      return;
-    }
+    const link = this.#oldest?.link;
+    if (link === undefined) return;
+    const message = `${this.#count} newer logins are under way`;
+    // One that has been refused has been reported, and is only being closed.
+    if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
+    link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
   }
 
   #isRefused(link: Link<Face>): boolean {
@@ -210,7 +233,7 @@ export class Admission<Face> {
    * @returns null if the link is over, or was refused because the wait is longer than a login may take.
    */
   async #afterOthers(link: Link<Face>, judge: () => ServerStep | Promise<ServerStep>): Promise<ServerStep | null> {
-    const { runtime, wheel, config } = this.#owner;
+    const { runtime, engine, config } = this.#owner;
     const key = throttleKey(link.stream.remote);
     const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
     for (;;) {
@@ -234,11 +257,16 @@ export class Admission<Face> {
           return null;
         }
         done();
-        await sleep(wheel, waitMs);
+        await sleep(engine.wheel, waitMs);
       } finally {
         done();
         if (this.#judging.get(key) === turn) this.#judging.delete(key);
       }
     }
   }
+}
+
+/** A function that returns `value`. Made here, so that memory for what it captures is taken only where there is one. */
+function constant<T>(value: T): () => T {
+  return () => value;
 }

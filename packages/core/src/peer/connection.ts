@@ -68,15 +68,6 @@ export interface ConnectionStats {
   readonly rateLimited: number;
 }
 
-/** What a connection keeps of its login until somebody asks for its session. */
-export interface LoginRecord {
-  /** The token, one byte a character: half as large as in hex. */
-  readonly tokenBytes: string;
-  /** Milliseconds from `Engine.originMs`: few enough for V8 to keep them in the field itself. */
-  readonly afterMs: number;
-  readonly method: AuthMethod;
-}
-
 /** A client, as its server sees it. */
 export class Connection<C extends Contract = Contract, D extends object = Record<string, unknown>> {
   /** A UUID. */
@@ -88,11 +79,17 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   #session: Session | null = null;
   #data: D | undefined;
 
-  /** @internal */
+  /**
+   * @param tokenBytes the session's token, one byte a character: half as large as in hex
+   * @param afterMs from `Engine.originMs` to the login: few enough for V8 to keep them in the field itself
+   * @internal
+   */
   constructor(
     link: Link<Connection<C, D>>,
     id: string,
-    { tokenBytes, afterMs, method }: LoginRecord,
+    tokenBytes: string,
+    afterMs: number,
+    method: AuthMethod,
     data: D | undefined,
   ) {
     this.#link = link;

@@ -25,6 +25,62 @@ describe("Engine", () => {
     expect(flushed).toEqual(["first", "second"]);
   });
 
+  test("flushes what a chunk has marked when the chunk has been worked on, without waiting for the turn's end", () => {
+    const engine = new Engine(fakeRuntime());
+    const flushed: string[] = [];
+    engine.receiving();
+    engine.receiving();
+    engine.markDirty({ flush: () => flushed.push("first") });
+    engine.received();
+    expect(flushed).toEqual([]);
+    engine.received();
+    expect(flushed).toEqual(["first"]);
+  });
+
+  test("leaves to the turn's end what was marked before the chunk, and what comes with it", async () => {
+    const runtime = fakeRuntime();
+    const engine = new Engine(runtime);
+    const flushed: string[] = [];
+    engine.markDirty({ flush: () => flushed.push("before") });
+    engine.receiving();
+    engine.markDirty({ flush: () => flushed.push("within") });
+    engine.received();
+    expect(flushed).toEqual([]);
+    await runtime.settle();
+    expect(flushed).toEqual(["before", "within"]);
+  });
+
+  test("lets a writer use its place again, unless some of it is kept or waits to be flushed", async () => {
+    const runtime = fakeRuntime();
+    const engine = new Engine(runtime);
+    const writer = engine.writer(1024, false);
+    const starts: number[] = [];
+    const turn = async (work: () => void): Promise<void> => {
+      writer.control(1, 0, 0);
+      starts.push(writer.start);
+      engine.markDirty({ flush: work });
+      await runtime.settle();
+    };
+    await turn(() => undefined);
+    await turn(() => engine.keepWritten());
+    await turn(() => engine.markDirty({ flush: () => undefined }));
+    await turn(() => undefined);
+    expect(starts).toEqual([0, 0, 32, 64]);
+  });
+
+  test("makes one view of a turn's only frame for all turns in which it is as long", async () => {
+    const runtime = fakeRuntime();
+    const engine = new Engine(runtime);
+    const bytes = new Uint8Array(4096);
+    const view = engine.view(bytes, 0, 20);
+    engine.markDirty({ flush: () => undefined });
+    await runtime.settle();
+    expect(engine.view(bytes, 0, 20)).toBe(view);
+    expect(engine.view(bytes, 0, 21).length).toBe(21);
+    expect(engine.view(new Uint8Array(4096), 0, 20)).not.toBe(view);
+    expect(engine.view(bytes, 0, 2000)).not.toBe(engine.view(new Uint8Array(4096), 0, 2000));
+  });
+
   test("reads the wall clock once per turn", async () => {
     const runtime = fakeRuntime();
     const engine = new Engine(runtime);

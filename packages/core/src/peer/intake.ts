@@ -22,6 +22,9 @@ import { Inbox, type InboxItem } from "./inbox.ts";
 import type { LinkFaults, LinkOwner, LinkSettings } from "./link-owner.ts";
 import type { Outbox } from "./outbox.ts";
 
+/** For the state of a connection whose handlers may start. */
+export const READY = { message: "Ready" } as const;
+
 /** What an intake needs of its link. */
 export interface IntakeLink<Face> extends DispatchPeer<Face> {
   readonly owner: LinkOwner<Face>;
@@ -111,7 +114,7 @@ export class Intake<Face> {
   activate(): void {
     this.#ready = true;
     if (this.#link.isOpen) {
-      this.#link.machine.transition("ready", { message: "Ready" });
+      this.#link.machine.transition("ready", READY);
       if (this.isPausedByPeer || !this.#link.isReading) this.#notePaused(true);
     }
     this.startWaiting();

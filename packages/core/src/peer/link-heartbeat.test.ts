@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { newLink } from "../test-support/idle-link.ts";
 import { gate, testClient, testServer } from "../test-support/peers.ts";
 import { RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { StubStream } from "../test-support/stub-stream.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** The wheel fires up to a tick late. */
@@ -21,6 +23,16 @@ async function bench(options: Record<string, unknown> = {}) {
 }
 
 describe("the heartbeat", () => {
+  test("begins with the login, however long ago the peer asked for it", async () => {
+    const stream = new StubStream();
+    const { link, runtime, logIn } = newLink({ heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 1500 }, stream);
+    link.data(new Uint8Array(0));
+    await runtime.advance(2900);
+    logIn();
+    await runtime.advance(1000 + TICK_MS);
+    expect([link.isOver, stream.writes.length]).toEqual([false, 1]);
+  });
+
   test("sends a PING every interval", async () => {
     const { runtime, peer } = await bench();
     await runtime.advance(990);

@@ -7,10 +7,13 @@ import { NETCONDUIT_LINGER_MS } from "../limits.ts";
 import { Heartbeat } from "../session/heartbeat.ts";
 import { TimerEntry } from "../session/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
+import type { Login } from "./admission.ts";
 import type { Link } from "./link.ts";
 
 export class PhaseTimer<Face> extends TimerEntry {
   readonly #link: Link<Face>;
+  /** See {@link Link.login}. */
+  login: Login<Face> | null = null;
   /** When the end is forced, once closing has begun. */
   #closeDeadlineMs = 0;
 

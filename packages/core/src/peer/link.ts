@@ -25,7 +25,8 @@ import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
-import { Intake, type IntakeLink } from "./intake.ts";
+import type { Login } from "./admission.ts";
+import { Intake, type IntakeLink, READY } from "./intake.ts";
 import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
 import { breakOff, type CloseRequest, closeReason, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
 import { type CloseReason, type LinkFaults, type LinkOwner, NO_FAULTS } from "./link-owner.ts";
@@ -38,6 +39,8 @@ import {
   mustAnswerCalls,
   OutgoingCalls,
 } from "./outgoing-calls.ts";
+
+const LOGGED_IN = { message: "Logged in" } as const;
 
 /** Flags of a link. One field for all of them, as there are many links. */
 const AUTHENTICATED = 1;
@@ -83,6 +86,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   /** Set by `authenticated`. */
   info: PeerInfo | null = null;
   heartbeat: LinkHeartbeat<Face> | null = null;
+  /** Of the present phase, if that has an end. While the peer logs in, it also has what the server notes of that. */
   #phaseTimer: PhaseTimer<Face> | null = null;
   /** What has gone wrong. Null: nothing has. */
   #faults: LinkFaults | null = null;
@@ -164,27 +168,45 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     return this.#calls === null ? 0 : this.#calls.size;
   }
 
-  /** Starts reading. `phaseTimeoutMs` bounds what comes first, the handshake. */
-  start(phaseTimeoutMs: number): void {
-    this.setPhaseTimer(phaseTimeoutMs);
+  /** A client's login, while it lasts. The server's own. */
+  get login(): Login<Face> | null {
+    return this.#phaseTimer === null ? null : this.#phaseTimer.login;
+  }
+
+  set login(login: Login<Face> | null) {
+    if (login === null && this.#phaseTimer === null) return;
+    this.#phaseTimer ??= new PhaseTimer(this);
+    this.#phaseTimer.login = login;
+  }
+
+  /** Starts reading. `phaseTimeoutMs` bounds what comes first, the handshake. `now`: what the runtime says. */
+  start(phaseTimeoutMs: number, now?: number): void {
+    this.setPhaseTimer(phaseTimeoutMs, now);
     this.stream.open(this);
   }
 
   /** (Re)starts the timer of the present phase; 0 stops it. */
-  setPhaseTimer(delayMs: number): void {
+  setPhaseTimer(delayMs: number, now?: number): void {
     const wheel = this.owner.engine.wheel;
     if (delayMs === 0) {
       if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
-      this.#phaseTimer = null;
+      // A login that the connection's end cuts short is still to be taken leave of.
+      if (this.login === null) this.#phaseTimer = null;
       return;
     }
     this.#phaseTimer ??= new PhaseTimer(this);
-    wheel.schedule(this.#phaseTimer, delayMs);
+    wheel.schedule(this.#phaseTimer, delayMs, now);
   }
 
   /** Sends a frame with a generic payload ahead of everything (handshake). */
   sendPayload(type: number, payload: Record<string, unknown>): void {
     this.owner.writer.payload(type, 0, 0, payload);
+    this.outbox.push(this.owner.writer, "urgent");
+  }
+
+  /** As `sendPayload`, of a payload that is encoded already. */
+  sendEncoded(type: number, payload: Uint8Array): void {
+    this.owner.writer.encoded(type, payload);
     this.outbox.push(this.owner.writer, "urgent");
   }
 
@@ -196,9 +218,11 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.#flags |= AUTHENTICATED;
     if (this.#decoder !== null) this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
     if (settings.rateLimit) this.intake.limit(settings.rateLimit);
-    this.machine.transition("authenticated", { message: "Logged in" });
-    this.heartbeat = new LinkHeartbeat(this, engine.runtime.now());
-    engine.wheel.schedule(this.heartbeat, settings.heartbeatIntervalMs);
+    this.machine.transition("authenticated", LOGGED_IN);
+    // Not when the login came: it may have waited for others.
+    const now = engine.runtime.now();
+    this.heartbeat = new LinkHeartbeat(this, now);
+    engine.wheel.schedule(this.heartbeat, settings.heartbeatIntervalMs, now);
   }
 
   /** Keeps everything back until `release`, or until the peer speaks; what was pushed before still leaves. */
@@ -214,6 +238,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** The connect hooks are done: handlers may start. */
   activate(): void {
+    if (this.#intake === null && this.isReading && this.isOpen) {
+      // Nothing came meanwhile, so there is nothing to take in hand.
+      this.startsAtOnce = true;
+      this.machine.transition("ready", READY);
+      this.pump();
+      return;
+    }
     this.intake.activate();
     this.rest();
   }
@@ -335,13 +366,28 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   landed(count: number): void {
-    if (!this.#heard(count) || this.#decoder === null) return;
-    this.#decoder.landed(count);
-    this.pump();
+    const { engine } = this.owner;
+    engine.receiving();
+    try {
+      if (!this.#heard(count) || this.#decoder === null) return;
+      this.#decoder.landed(count);
+      this.pump();
+    } finally {
+      engine.received();
+    }
   }
 
   data(chunk: Uint8Array): void {
-    if (!this.#heard(chunk.length)) return;
+    const { engine } = this.owner;
+    engine.receiving();
+    try {
+      if (this.#heard(chunk.length)) this.#decode(chunk);
+    } finally {
+      engine.received();
+    }
+  }
+
+  #decode(chunk: Uint8Array): void {
     this.#decoder ??= this.owner.engine.lendDecoder(
       this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
     );
@@ -358,7 +404,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #heard(count: number): boolean {
     if (this.isOver) return false;
     this.bytesReceived += count;
-    this.heardAtMs = Math.ceil(this.owner.engine.runtime.now());
+    this.heardAtMs = this.owner.engine.hear();
     // Whoever speaks after the login has read its answer, and reads on.
     if ((this.#flags & HOLDING) !== 0) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
@@ -522,13 +568,17 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #handshake(frame: FrameDecoder): void {
-    const payload = this.owner.reader.readMap(frame, MAX_HANDSHAKE_BYTES);
+    const payload = this.owner.reader.readLogin(frame, MAX_HANDSHAKE_BYTES);
     this.#flags |= LOGGING_IN;
     const working = this.owner.handshakeFrame(this, frame.type, payload);
     if (working === null) {
       this.#flags &= ~LOGGING_IN;
       return;
     }
+    this.#handshakeGoesOn(working);
+  }
+
+  #handshakeGoesOn(working: Promise<void>): void {
     working.then(
       () => {
         this.#flags &= ~LOGGING_IN;

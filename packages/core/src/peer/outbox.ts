@@ -309,6 +309,7 @@ export class Outbox implements Flushable {
   #write(bytes: Uint8Array): void {
     this.bytesSent += bytes.length;
     if (!this.#stream.write(bytes)) this.#flags |= BLOCKED;
+    if (this.#stream.queuedBytes > 0) this.#terms.engine.keepWritten();
   }
 
   /** Writes memory of the pool, which gets it back when the stream no longer refers to it. */

@@ -16,12 +16,13 @@ import type {
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
+import { AuthSuccess } from "../session/auth-success.ts";
 import { ConnectionStateMachine, type StateReason } from "../session/connection-state.ts";
 import { infoPayload } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import { formatAddress, ServerAddress } from "./address.ts";
 import { type AcceptedStep, Admission, type Rejection } from "./admission.ts";
-import { Connection, type LoginRecord } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { drawIds, hexToken, tokenBytes, uuid } from "./connection-ids.ts";
 import { agreedResults, parseContract } from "./contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "./endpoint.ts";
@@ -104,6 +105,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
   readonly #serverInfo: Readonly<Record<string, string>>;
+  readonly #success: AuthSuccess;
   /** By the connection's id: the clients that are logged in. */
   readonly #links = new Map<string, Link<Connection<C, D>>>();
   /** Those that are leaving. */
@@ -150,7 +152,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     });
     this.#admission = new Admission({
       runtime,
-      wheel: this.core.wheel,
+      engine: this.core.engine,
       config,
       refusal: () => this.#refusal(),
       admit: (link, step, acceptedAt) => this.#admit(link, step, acceptedAt),
@@ -159,6 +161,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     });
     this.#connectionData = connectionData;
     this.#serverInfo = infoPayload(config);
+    this.#success = new AuthSuccess(this.#serverInfo);
   }
 
   get state(): ServerState {
@@ -508,11 +511,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const drawn = drawIds(this.#runtime.crypto);
     const id = uuid(drawn);
     const token = tokenBytes(drawn);
-    const login: LoginRecord = {
-      tokenBytes: token,
-      afterMs: this.#runtime.wallClock() - this.core.engine.originMs,
-      method: step.method,
-    };
+    const afterMs = this.#runtime.wallClock() - this.core.engine.originMs;
     let data: D | undefined;
     try {
       data = this.#connectionData?.();
@@ -523,26 +522,33 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     // It may have stopped this server.
     if (link.state !== "authenticating") return;
-    const connection = new Connection<C, D>(link, id, login, data);
+    const connection = new Connection<C, D>(link, id, token, afterMs, step.method, data);
     this.#admission.leave(link);
     this.#loggedIn += 1;
     this.#links.set(connection.id, link);
     link.face = connection;
-    link.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: hexToken(token),
-      server_info: this.#serverInfo,
-      ...step.payload,
-    });
-    if (step.peer.netconduit) {
-      link.hold();
-      void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+    const success = this.#success.fill(token, step.payload);
+    if (success !== null) link.sendEncoded(FrameType.AUTH_SUCCESS, success);
+    else {
+      const server_info = this.#serverInfo;
+      link.sendPayload(FrameType.AUTH_SUCCESS, { session_token: hexToken(token), server_info, ...step.payload });
     }
+    if (step.peer.netconduit) this.#holdWelcome(link);
     link.authenticated(step.peer, step.extensions);
     if (this.#connect.isEmpty) {
       link.setPhaseTimer(0);
       link.activate();
       return;
     }
+    this.#runConnectHooks(link, connection, acceptedAt);
+  }
+
+  #holdWelcome(link: Link<Connection<C, D>>): void {
+    link.hold();
+    void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+  }
+
+  #runConnectHooks(link: Link<Connection<C, D>>, connection: Connection<C, D>, acceptedAt: number): void {
     const elapsedMs = this.#runtime.now() - acceptedAt;
     link.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect

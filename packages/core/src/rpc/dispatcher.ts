@@ -51,6 +51,24 @@ function invoke<Face>(
   return entry.takesPeer ? entry.handler(peer.face, data as never, context) : entry.handler(data as never, context);
 }
 
+// Bound functions, and closures in methods of their own, take what comes late: a method that makes a closure sets memory
+// aside for what it captures at each call, even where the closure is not made.
+
+function handleLate<Face>(entry: MethodEntry<Face>, context: CallContext<Face>, params: unknown): unknown {
+  context.throwIfAborted();
+  return entry.handler(params as never, context);
+}
+
+function invokeLate<Face>(
+  entry: MessageEntry<Face>,
+  peer: DispatchPeer<Face>,
+  context: CallContext<Face>,
+  data: unknown,
+): unknown {
+  context.throwIfAborted();
+  return invoke(entry, peer, data, context);
+}
+
 export class Dispatcher<Face> {
   readonly #host: DispatchHost<Face>;
   readonly #registry: Registry<Face>;
@@ -87,15 +105,7 @@ export class Dispatcher<Face> {
     try {
       const valid = entry.params === null ? params : entry.params.run(params, name);
       if (isThenable(valid)) {
-        this.#settleLater(
-          peer,
-          entry,
-          context,
-          valid.then((value) => {
-            context.throwIfAborted();
-            return entry.handler(value as never, context);
-          }),
-        );
+        this.#settleLater(peer, entry, context, valid.then((handleLate<Face>).bind(null, entry, context)));
         return;
       }
       const result = entry.handler(valid as never, context);
@@ -107,7 +117,7 @@ export class Dispatcher<Face> {
       const checking = this.#reply(peer, entry, name, hi, lo, result);
       if (checking === null) return;
       peer.handlerStarted(context);
-      void checking.then(() => peer.handlerSettled(context));
+      void checking.then(peer.handlerSettled.bind(peer, context));
     } catch (error) {
       context.finish();
       this.#callFailed(peer, context, error);
@@ -134,20 +144,7 @@ export class Dispatcher<Face> {
           ? this.#runAll(peer, entries as readonly MessageEntry<Face>[], data, context)
           : this.#runOne(peer, only, data, context);
       if (isThenable(reply)) {
-        peer.handlerStarted(context);
-        Promise.resolve(reply).then(
-          (value: unknown) => {
-            context.finish();
-            this.#messageReply(peer, type, wantsReply, hi, lo, value);
-            peer.handlerSettled(context);
-          },
-          (error: unknown) => {
-            context.finish();
-            if (!context.explains(error) || wantsReply)
-              this.#messageFailed(peer, type, wantsReply, hi, lo, context.outcome(error));
-            peer.handlerSettled(context);
-          },
-        );
+        this.#messageSettlesLater(peer, wantsReply, context, reply);
         return;
       }
       context.finish();
@@ -156,6 +153,29 @@ export class Dispatcher<Face> {
       context.finish();
       this.#messageFailed(peer, type, wantsReply, hi, lo, error);
     }
+  }
+
+  #messageSettlesLater(
+    peer: DispatchPeer<Face>,
+    wantsReply: boolean,
+    context: CallContext<Face>,
+    reply: PromiseLike<unknown>,
+  ): void {
+    const { method: type, hi, lo } = context;
+    peer.handlerStarted(context);
+    Promise.resolve(reply).then(
+      (value: unknown) => {
+        context.finish();
+        this.#messageReply(peer, type, wantsReply, hi, lo, value);
+        peer.handlerSettled(context);
+      },
+      (error: unknown) => {
+        context.finish();
+        if (!context.explains(error) || wantsReply)
+          this.#messageFailed(peer, type, wantsReply, hi, lo, context.outcome(error));
+        peer.handlerSettled(context);
+      },
+    );
   }
 
   #settleLater(
@@ -184,12 +204,7 @@ export class Dispatcher<Face> {
   #runOne(peer: DispatchPeer<Face>, entry: MessageEntry<Face>, data: unknown, context: CallContext<Face>): unknown {
     if (entry.data === null) return invoke(entry, peer, data, context);
     const valid = entry.data.run(data, entry.type);
-    if (isThenable(valid)) {
-      return valid.then((value) => {
-        context.throwIfAborted();
-        return invoke(entry, peer, value, context);
-      });
-    }
+    if (isThenable(valid)) return valid.then((invokeLate<Face>).bind(null, entry, peer, context));
     return invoke(entry, peer, valid, context);
   }
 
@@ -294,20 +309,28 @@ export class Dispatcher<Face> {
       let value = result;
       if (entry !== null && entry.result !== null) {
         value = entry.result.run(result, name);
-        if (isThenable(value)) {
-          return Promise.resolve(value).then(
-            (checked) => {
-              void this.#reply(peer, null, name, hi, lo, checked);
-            },
-            (error: unknown) => this.#badResult(peer, name, hi, lo, error),
-          );
-        }
+        if (isThenable(value)) return this.#replyLater(peer, name, hi, lo, value);
       }
       if (hi !== 0 || lo !== 0) peer.sendResult(hi, lo, value);
     } catch (error) {
       this.#badResult(peer, name, hi, lo, error);
     }
     return null;
+  }
+
+  #replyLater(
+    peer: DispatchPeer<Face>,
+    name: string,
+    hi: number,
+    lo: number,
+    result: PromiseLike<unknown>,
+  ): Promise<void> {
+    return Promise.resolve(result).then(
+      (checked) => {
+        void this.#reply(peer, null, name, hi, lo, checked);
+      },
+      (error: unknown) => this.#badResult(peer, name, hi, lo, error),
+    );
   }
 
   /** The handler's result could not be sent: that is this side's fault, so the peer learns a code and no more. */

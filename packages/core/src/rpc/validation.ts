@@ -89,7 +89,11 @@ export class Validator<Output = unknown> {
   #finish(result: SchemaResult<Output>, value: unknown, name: string): Output | Promise<Output> {
     if (!result.issues) return result.value;
     if (!this.#isNothing(value)) throw this.#error(result.issues, value, name);
-    const { issues } = result;
+    return this.#asNothing(result.issues, value, name);
+  }
+
+  /** Checks what came for undefined as that. Apart from the above, so that it need not set memory aside for a closure. */
+  #asNothing(issues: readonly SchemaIssue[], value: unknown, name: string): Output | Promise<Output> {
     const decide = (second: SchemaResult<Output>): Output => {
       if (!second.issues) return second.value;
       throw this.#error(issues, value, name);

@@ -48,19 +48,26 @@ function encodeChunk(bytes: Uint8Array, start: number, end: number): string {
 /**
  * Decodes what {@link encodeBase64} can have written.
  * @param into used for the result if it is just as long. Default: new memory.
+ * @param start where it begins in `text`
+ * @param stop where it ends
  * @returns null for anything else: white space, missing padding, other alphabets, bits that the padding cuts off.
  */
-export function decodeBase64(text: string, into?: Uint8Array): Uint8Array | null {
-  if (text.length % 4 !== 0) return null;
-  let end = text.length;
-  if (end > 0 && text.charCodeAt(end - 1) === PADDING) end--;
-  if (end < text.length && text.charCodeAt(end - 1) === PADDING) end--;
-  const length = (end * 3) >> 2;
+export function decodeBase64(
+  text: string,
+  into?: Uint8Array,
+  start = 0,
+  stop: number = text.length,
+): Uint8Array | null {
+  if ((stop - start) % 4 !== 0) return null;
+  let end = stop;
+  if (end > start && text.charCodeAt(end - 1) === PADDING) end--;
+  if (end < stop && text.charCodeAt(end - 1) === PADDING) end--;
+  const length = ((end - start) * 3) >> 2;
   const bytes = into?.length === length ? into : new Uint8Array(length);
   let bits = 0;
   let count = 0;
   let written = 0;
-  for (let at = 0; at < end; at++) {
+  for (let at = start; at < end; at++) {
     const value = values[text.charCodeAt(at)] ?? INVALID;
     if (value === INVALID) return null;
     // At most 6 bits wait for their byte, so 12 bits are all that is ever needed.

@@ -5,18 +5,30 @@ const EQUALS = 0x3d;
 /** The bit that a lower-case letter has and an upper-case one has not. */
 const LOWER_CASE = 0x20;
 
+/** Where the values stand that {@link locateAttributes} found last: from here, */
+export const valueStarts: number[] = [0, 0, 0];
+/** to here. */
+export const valueEnds: number[] = [0, 0, 0];
+
 /**
- * Splits a message into its attributes and checks that it begins with those of `expected`, in that order. What
- * follows them is left to the caller, as RFC 5802 leaves it to extensions.
+ * Splits a message into its attributes, with the checks of {@link locateAttributes}.
+ * @returns the values of the expected attributes.
+ */
+export function parseAttributes(what: string, message: string, expected: string): string[] {
+  locateAttributes(what, message, expected);
+  return Array.from(expected, (_, index) => message.slice(valueStarts[index], valueEnds[index]));
+}
+
+/**
+ * Checks that a message consists of attributes, and begins with those of `expected`, in that order. What follows them is
+ * left to the caller, as RFC 5802 leaves it to extensions. Makes no strings.
  * @param what names the message in errors, for example `"server-first-message"`.
  * @param expected one to three letters.
- * @returns the values of the expected attributes.
+ * @param from where the attributes begin in it
  * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed or doubled attribute, a missing one, and for `m=`: a
  *   mandatory extension that, by the RFC, who does not know it must refuse.
  */
-export function parseAttributes(what: string, message: string, expected: string): string[] {
-  // As long as it is going to be: one that grows takes more memory than it needs.
-  const values = expected.length === 1 ? [""] : expected.length === 2 ? ["", ""] : ["", "", ""];
+export function locateAttributes(what: string, message: string, expected: string, from = 0): void {
   let count = 0;
   // One bit for each letter that stands there.
   let upper = 0;
@@ -25,7 +37,7 @@ export function parseAttributes(what: string, message: string, expected: string)
   let found = "none";
   // The first one only: what comes before it has been taken by then, and what comes after it never is.
   const nul = message.indexOf("\0");
-  for (let start = 0; start <= message.length; ) {
+  for (let start = from; start <= message.length; ) {
     const comma = message.indexOf(",", start);
     const end = comma < 0 ? message.length : comma;
     const hasNul = nul >= start && nul < end;
@@ -46,13 +58,14 @@ export function parseAttributes(what: string, message: string, expected: string)
         misplaced = count;
         found = `"${name}"`;
       }
-      values[count] = message.slice(start + 2, end);
+      valueStarts[count] = start + 2;
+      valueEnds[count] = end;
     }
     count++;
     start = end + 1;
   }
   if (misplaced < 0 && count < expected.length) misplaced = count;
-  if (misplaced < 0) return values;
+  if (misplaced < 0) return;
   throw malformed(what, `attribute ${misplaced + 1} must be "${expected[misplaced]}", got ${found}`);
 }
 
@@ -66,9 +79,10 @@ export function escapeName(name: string): string {
   return name.replaceAll("=", "=3D").replaceAll(",", "=2C");
 }
 
-/** Whether every `=` in a received user name begins an escape. */
-export function isEscapedName(name: string): boolean {
-  return !name.includes("=") || !/=(?!2C|3D)/.test(name);
+/** Whether every `=` in the received user name that stands in `text` from `start` to `end` begins an escape. */
+export function isEscapedName(text: string, start = 0, end: number = text.length): boolean {
+  const first = text.indexOf("=", start);
+  return first < 0 || first >= end || !/=(?!2C|3D)/.test(text.slice(start, end));
 }
 
 /** The error for a message that is not SCRAM, or not the SCRAM spoken here. */

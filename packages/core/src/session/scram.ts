@@ -15,7 +15,15 @@ import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { KeyDerivation } from "./next-logins.ts";
-import { escapeName, isEscapedName, malformed, parseAttributes } from "./scram-attributes.ts";
+import {
+  escapeName,
+  isEscapedName,
+  locateAttributes,
+  malformed,
+  parseAttributes,
+  valueEnds,
+  valueStarts,
+} from "./scram-attributes.ts";
 import {
   constantTimeEqual,
   normalizePassword,
@@ -31,6 +39,13 @@ export { constantTimeEqual, ScramKeyCache, ScramServerKeys, type ScramServerKeys
 const GS2_HEADER = "n,,";
 /** Base64 of the gs2 header: what `c=` must say. */
 const CHANNEL = "biws";
+const CHANNEL_KEY: string = `c=${CHANNEL},`;
+/** Where the nonce stands in a client-final-message. */
+const NONCE_START: number = `${CHANNEL_KEY}r=`.length;
+/** What stands in front of a proof. */
+const PROOF_KEY = ",p=";
+/** Both messages of a client have it as their second attribute. */
+const NONCE = 1;
 /** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
 const NONCE_BYTES = 18;
 const PROOF_BYTES = 32;
@@ -200,21 +215,28 @@ export type ScramResult =
 
 /** A client-final-message that came together with its client-first-message, for a challenge of an earlier login. */
 export interface ScramAhead {
-  readonly bare: string;
-  /** The client-final-message without its proof. */
-  readonly withoutProof: string;
-  /** Of both sides. */
-  readonly nonce: string;
-  readonly serverNonce: string;
-  /** In base64, of 32 bytes. */
-  readonly proof: string;
+  readonly clientFirst: string;
+  readonly clientFinal: string;
+  /** Where, in the latter, the server's part of the nonce stands. */
+  readonly serverNonceStart: number;
+  readonly nonceEnd: number;
+  /** Where its proof begins: base64 of 32 bytes. */
+  readonly proofStart: number;
 }
 
-/** Takes the two messages apart. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
+/** Checks the two messages. @throws ConduitError INVALID_PAYLOAD_SHAPE for malformed ones. */
 export function parseAhead(clientFirst: string, clientFinal: string): ScramAhead {
-  const first = parseClientFirst(clientFirst);
-  const { nonce, withoutProof, proof } = parseClientFinal(clientFinal, first.nonce, true);
-  return { bare: first.bare, withoutProof, nonce, serverNonce: nonce.slice(first.nonce.length), proof };
+  checkClientFirst(clientFirst);
+  const start = valueStarts[NONCE] as number;
+  const end = valueEnds[NONCE] as number;
+  const proofStart = checkClientFinal(clientFinal, clientFirst, start, end, true);
+  return {
+    clientFirst,
+    clientFinal,
+    serverNonceStart: NONCE_START + end - start,
+    nonceEnd: valueEnds[NONCE] as number,
+    proofStart,
+  };
 }
 
 /**
@@ -224,10 +246,17 @@ export function parseAhead(clientFirst: string, clientFinal: string): ScramAhead
 export function judgeAhead(
   keys: ScramServerKeys,
   crypto: RuntimeCrypto,
-  { bare, nonce, withoutProof, proof }: ScramAhead,
+  { clientFirst, clientFinal, nonceEnd, proofStart }: ScramAhead,
 ): ScramResult | Promise<ScramResult> {
-  const signed = signedMemory.clear().add(bare).add(",r=").add(nonce).add(keys.parameters).add(",").add(withoutProof);
-  return judge(keys, crypto, signed.bytes(), proof);
+  const signed = signedMemory
+    .clear()
+    .add(clientFirst, GS2_HEADER.length)
+    .add(",r=")
+    .add(clientFinal, NONCE_START, nonceEnd)
+    .add(keys.parameters)
+    .add(",")
+    .add(clientFinal, 0, proofStart - PROOF_KEY.length);
+  return judge(keys, crypto, signed.bytes(), clientFinal, proofStart);
 }
 
 /** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
@@ -253,10 +282,11 @@ export class ScramServer {
    *   as, or an unknown mandatory extension.
    */
   first(clientFirst: string): string {
-    const { bare, nonce } = parseClientFirst(clientFirst);
+    checkClientFirst(clientFirst);
+    const nonce = clientFirst.slice(valueStarts[NONCE], valueEnds[NONCE]);
     this.#nonce = nonce + (this.#ownNonce ?? encodeBase64(this.#crypto.randomBytes(NONCE_BYTES)));
     const serverFirst = `r=${this.#nonce}${this.#keys.parameters}`;
-    this.#signed = `${bare},${serverFirst}`;
+    this.#signed = `${clientFirst.slice(GS2_HEADER.length)},${serverFirst}`;
     return serverFirst;
   }
 
@@ -265,49 +295,52 @@ export class ScramServer {
     const challenge = this.#signed;
     this.#signed = null;
     if (challenge === null) return { ok: false, reason: "SCRAM client-final-message refused: no challenge is open" };
-    let parsed: ClientFinal;
+    const known = this.#nonce;
+    let proofStart: number;
     try {
-      parsed = parseClientFinal(clientFinal, this.#nonce, false);
+      proofStart = checkClientFinal(clientFinal, known, 0, known.length, false);
     } catch (error) {
       if (error instanceof ConduitError) return { ok: false, reason: error.message };
       throw error;
     }
-    const signed = signedMemory.clear().add(challenge).add(",").add(parsed.withoutProof);
-    return judge(this.#keys, this.#crypto, signed.bytes(), parsed.proof);
+    const withoutProofEnd = proofStart - PROOF_KEY.length;
+    const signed = signedMemory.clear().add(challenge).add(",").add(clientFinal, 0, withoutProofEnd);
+    return judge(this.#keys, this.#crypto, signed.bytes(), clientFinal, proofStart);
   }
 }
 
 /**
- * Judges a proof, with one function for each digest, so that nothing waits for digests that are there at once.
+ * Judges a proof, with one function for each digest, so that nothing waits for digests that are there at once. Bound
+ * functions take what comes late: a closure has memory set aside for what it captures even where it is never made.
  * @param signed in memory that is used again, as is what the others are given, unless it comes late
- * @param proof in base64, of 32 bytes
+ * @param message ends in the proof, in base64, of 32 bytes
  */
 function judge(
   keys: ScramServerKeys,
   crypto: RuntimeCrypto,
   signed: Uint8Array,
-  proof: string,
+  message: string,
+  proofStart: number,
 ): ScramResult | Promise<ScramResult> {
   const signature = crypto.hmacSha256(keys.storedKey, signed, digestMemory);
-  if (!(signature instanceof Promise)) return judgeSignature(keys, crypto, signed, proof, signature);
-  const kept = signed.slice();
-  return signature.then((late) => judgeSignature(keys, crypto, kept, proof, late));
+  if (!(signature instanceof Promise)) return judgeSignature(keys, crypto, signed, message, proofStart, signature);
+  return signature.then(judgeSignature.bind(null, keys, crypto, signed.slice(), message, proofStart));
 }
 
 function judgeSignature(
   keys: ScramServerKeys,
   crypto: RuntimeCrypto,
   signed: Uint8Array,
-  proof: string,
+  message: string,
+  proofStart: number,
   clientSignature: Uint8Array,
 ): ScramResult | Promise<ScramResult> {
   // That it is as long as this memory was checked when it was parsed.
-  decodeBase64(proof, keyMemory);
+  decodeBase64(message, keyMemory, proofStart);
   const storedKey = crypto.sha256(xor(clientSignature, keyMemory, keyMemory), digestMemory);
   keyMemory.fill(0);
   if (!(storedKey instanceof Promise)) return judgeKey(keys, crypto, signed, storedKey);
-  const kept = signed.slice();
-  return storedKey.then((late) => judgeKey(keys, crypto, kept, late));
+  return storedKey.then(judgeKey.bind(null, keys, crypto, signed.slice()));
 }
 
 function judgeKey(
@@ -325,48 +358,50 @@ function proven(serverSignature: Uint8Array): ScramResult {
   return { ok: true, serverFinal: `v=${encodeBase64(serverSignature)}` };
 }
 
-/** @throws ConduitError INVALID_PAYLOAD_SHAPE. */
-function parseClientFirst(message: string): { readonly bare: string; readonly nonce: string } {
+/**
+ * Checks a client-first-message; where its nonce stands, {@link valueStarts} and {@link valueEnds} say.
+ * @throws ConduitError INVALID_PAYLOAD_SHAPE.
+ */
+function checkClientFirst(message: string): void {
   const what = "client-first-message";
   if (!message.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
-  const bare = message.slice(GS2_HEADER.length);
-  const [name = "", nonce = ""] = parseAttributes(what, bare, "nr");
-  if (!isEscapedName(name)) throw malformed(what, "the user name is not escaped");
-  if (!isNonce(nonce)) throw malformed(what, "the nonce is not printable ASCII");
-  return { bare, nonce };
-}
-
-interface ClientFinal {
-  /** Of both sides. */
-  readonly nonce: string;
-  readonly withoutProof: string;
-  /** In base64, of 32 bytes. */
-  readonly proof: string;
+  locateAttributes(what, message, "nr", GS2_HEADER.length);
+  if (!isEscapedName(message, valueStarts[0], valueEnds[0])) throw malformed(what, "the user name is not escaped");
+  if (!isNonce(message, valueStarts[NONCE], valueEnds[NONCE]))
+    throw malformed(what, "the nonce is not printable ASCII");
 }
 
 /**
- * @param known the nonce that the message must name, or only what it begins with
+ * Checks a client-final-message; where its nonce ends, {@link valueEnds} says.
+ * @param known has, from `start` to `end`, the nonce that the message must name, or only what it begins with
+ * @returns where its proof begins, base64 of 32 bytes with which it ends
  * @throws ConduitError INVALID_PAYLOAD_SHAPE.
  */
-function parseClientFinal(message: string, known: string, isBeginning: boolean): ClientFinal {
+function checkClientFinal(message: string, known: string, start: number, end: number, isBeginning: boolean): number {
   const what = "client-final-message";
-  const [channel = "", nonce = ""] = parseAttributes(what, message, "cr");
-  if (channel !== CHANNEL) throw malformed(what, `c must be "${CHANNEL}"`);
-  const fits = isBeginning ? nonce.startsWith(known) : nonce === known;
+  locateAttributes(what, message, "cr");
+  if (!message.startsWith(CHANNEL_KEY)) throw malformed(what, `c must be "${CHANNEL}"`);
+  const length = (valueEnds[NONCE] as number) - NONCE_START;
+  let fits = isBeginning ? length >= end - start : length === end - start;
+  for (let index = start; fits && index < end; index++) {
+    fits = message.charCodeAt(NONCE_START + index - start) === known.charCodeAt(index);
+  }
   if (!fits) throw malformed(what, "the nonce is not that of the challenge");
-  const end = message.lastIndexOf(",");
-  const proof = message.startsWith(",p=", end) ? message.slice(end + 3) : "";
-  if (decodeBase64(proof, digestMemory) !== digestMemory) throw malformed(what, "it must end in a proof of 32 bytes");
-  return { nonce, withoutProof: message.slice(0, end), proof };
+  const last = message.lastIndexOf(",");
+  const proofStart = last + PROOF_KEY.length;
+  const isProof =
+    message.startsWith(PROOF_KEY, last) && decodeBase64(message, digestMemory, proofStart) === digestMemory;
+  if (!isProof) throw malformed(what, "it must end in a proof of 32 bytes");
+  return proofStart;
 }
 
-/** Printable ASCII without commas. */
-export function isNonce(text: string): boolean {
-  for (let index = 0; index < text.length; index++) {
+/** Whether `text` is, from `start` to `end`, printable ASCII without commas. */
+export function isNonce(text: string, start = 0, end: number = text.length): boolean {
+  for (let index = start; index < end; index++) {
     const code = text.charCodeAt(index);
     if (code < 0x21 || code > 0x7e || code === COMMA) return false;
   }
-  return text !== "";
+  return end > start;
 }
 
 function parseIterations(what: string, text: string): number {

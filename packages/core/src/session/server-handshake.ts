@@ -9,6 +9,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
+import type { AcceptedPayload } from "./auth-success.ts";
 import { type Extensions, isMap, negotiate, toPayload } from "./extensions.ts";
 import { passwordHash } from "./password-hash.ts";
 import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
@@ -37,7 +38,7 @@ export type ServerStep =
       readonly method: AuthMethod;
       readonly peer: PeerInfo;
       readonly extensions: Extensions;
-      readonly payload: Record<string, unknown>;
+      readonly payload: AcceptedPayload;
     }
   /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's log. */
   | {
@@ -154,8 +155,12 @@ export class ServerHandshake {
     this.arrived(payload);
     const { request, ahead, redeemed } = this.#arrival as Arrival;
     if (request instanceof ConduitError) return refused(request.code, request.message);
-    if (redeemed instanceof Promise) return redeemed.then((late) => this.#decide(request, late ? ahead : null));
+    if (redeemed instanceof Promise) return redeemed.then(this.#decideLate.bind(this, request, ahead));
     return this.#decide(request, redeemed === true ? ahead : null);
+  }
+
+  #decideLate(request: Request, ahead: ScramAhead | null, redeemed: boolean): ServerStep | Promise<ServerStep> {
+    return this.#decide(request, redeemed ? ahead : null);
   }
 
   /** @param ahead the proof in advance that is to decide; null: none is */
@@ -200,12 +205,12 @@ export class ServerHandshake {
   }
 
   #judged(request: Request, result: ScramResult | Promise<ScramResult>): ServerStep | Promise<ServerStep> {
-    if (result instanceof Promise) return result.then((late) => this.#judged(request, late));
+    if (result instanceof Promise) return result.then(this.#judged.bind(this, request));
     if (!result.ok) return wrongPassword(result.reason);
     const { serverFinal } = result;
     if (!request.extensions.advance) return accepted("scram", request, withExtensions(request, { scram: serverFinal }));
     const next = this.#authenticator.nonces.issue();
-    if (next instanceof Promise) return next.then((late) => advanced(request, serverFinal, late));
+    if (next instanceof Promise) return next.then(advanced.bind(null, request, serverFinal));
     return advanced(request, serverFinal, next);
   }
 }
@@ -233,7 +238,7 @@ function readRequest(payload: Record<string, unknown> | null, nonces: ServerNonc
     const request = parseRequest(payload, mayAdvance);
     if (request.scram === undefined || request.proof === undefined) return { request, ahead: null, redeemed: false };
     const ahead = parseAhead(request.scram, request.proof);
-    const redeemed = nonces.redeem(ahead.serverNonce);
+    const redeemed = nonces.redeem(ahead.clientFinal, ahead.serverNonceStart, ahead.nonceEnd);
     // Whoever goes on with this request hears of it; the others have no use for it.
     if (redeemed instanceof Promise) redeemed.catch(() => undefined);
     return { request, ahead, redeemed };
@@ -249,12 +254,11 @@ function advanced(request: Request, scram: string, next: string): ServerStep {
   return accepted("scram", request, { scram, next, extensions: toPayload(request.extensions) });
 }
 
-function withExtensions({ peer, extensions }: Request, payload: Record<string, unknown>): Record<string, unknown> {
-  if (!peer.netconduit) payload.extensions = toPayload(extensions);
-  return payload;
+function withExtensions({ peer, extensions }: Request, payload: AcceptedPayload): AcceptedPayload {
+  return peer.netconduit ? payload : { ...payload, extensions: toPayload(extensions) };
 }
 
-function accepted(method: AuthMethod, { peer, extensions }: Request, payload: Record<string, unknown>): ServerStep {
+function accepted(method: AuthMethod, { peer, extensions }: Request, payload: AcceptedPayload): ServerStep {
   return { kind: "accepted", method, peer, extensions, payload };
 }
 

@@ -6,7 +6,8 @@
  *
  *   bytes 0-3    sequence number
  *   bytes 4-7    seconds from the server's start to its making
- *   bytes 8-17   HMAC-SHA-256 of the above, cut to 80 bits, under a key that is random and never leaves this object
+ *   bytes 8-17   SHA-256 of a random key that never leaves this object and the above, cut to 80 bits. (HMAC would hash
+ *                twice, for the sake of texts of any length; this one has one length.)
  */
 import { NEXT_LOGIN_MS, NEXT_LOGIN_WINDOW } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
@@ -23,14 +24,14 @@ const SEQUENCES: number = 2 ** 32;
 
 /** The nonce that is being made or looked at. */
 const nonceMemory = new Uint8Array(NONCE_BYTES);
-const headMemory = nonceMemory.subarray(0, HEAD_BYTES);
 const tagMemory = new Uint8Array(32);
 
 export class ServerNonces {
   readonly #crypto: RuntimeCrypto;
   readonly #now: () => number;
   readonly #startedAt: number;
-  #key: Uint8Array;
+  /** The key, and behind it room for what is sealed. */
+  #sealed: Uint8Array;
   /** Sequence number of the next nonce. */
   #next: number;
   /** One bit for each of the last nonces made, set if it came back. Null: none has yet. */
@@ -44,7 +45,7 @@ export class ServerNonces {
     this.#crypto = crypto;
     this.#now = now;
     this.#startedAt = now();
-    this.#key = crypto.randomBytes(KEY_BYTES);
+    this.#sealed = this.#newKey();
     this.#next = firstSequence;
   }
 
@@ -58,21 +59,37 @@ export class ServerNonces {
     }
     const second = this.#seconds();
     writeHead(sequence, second);
-    const tag = this.#crypto.hmacSha256(this.#key, headMemory, tagMemory);
-    return tag instanceof Promise ? tag.then((late) => sealed(sequence, second, late)) : sealed(sequence, second, tag);
+    const tag = this.#tag();
+    return tag instanceof Promise ? tag.then(sealed.bind(null, sequence, second)) : sealed(sequence, second, tag);
   }
 
-  /** Whether `nonce` is one of these, young enough, and here for the first time. True uses it up. */
-  redeem(nonce: string): boolean | Promise<boolean> {
-    if (nonce.length !== SERVER_NONCE_CHARS || decodeBase64(nonce, nonceMemory) !== nonceMemory) return false;
-    const key = this.#key;
-    const tag = this.#crypto.hmacSha256(key, headMemory, tagMemory);
+  /**
+   * Whether what stands in `text` from `start` to `end` is one of these, young enough, and here for the first time. True
+   * uses it up.
+   */
+  redeem(text: string, start = 0, end: number = text.length): boolean | Promise<boolean> {
+    if (end - start !== SERVER_NONCE_CHARS || decodeBase64(text, nonceMemory, start, end) !== nonceMemory) return false;
+    const tag = this.#tag();
     if (!(tag instanceof Promise)) return this.#take(tag);
-    return tag.then((late) => {
-      // Others have been looked at meanwhile.
-      decodeBase64(nonce, nonceMemory);
-      return key === this.#key && this.#take(late);
-    });
+    return tag.then(this.#takeLate.bind(this, this.#sealed, text.slice(start, end)));
+  }
+
+  #takeLate(sealed: Uint8Array, nonce: string, tag: Uint8Array): boolean {
+    // Others have been looked at meanwhile.
+    decodeBase64(nonce, nonceMemory);
+    return sealed === this.#sealed && this.#take(tag);
+  }
+
+  #newKey(): Uint8Array {
+    const sealed = new Uint8Array(KEY_BYTES + HEAD_BYTES);
+    sealed.set(this.#crypto.randomBytes(KEY_BYTES));
+    return sealed;
+  }
+
+  /** What seals the head in {@link nonceMemory}. */
+  #tag(): Uint8Array | Promise<Uint8Array> {
+    for (let at = 0; at < HEAD_BYTES; at++) this.#sealed[KEY_BYTES + at] = nonceMemory[at] as number;
+    return this.#crypto.sha256(this.#sealed, tagMemory);
   }
 
   /** @param tag that of the nonce in {@link nonceMemory} */
@@ -95,7 +112,7 @@ export class ServerNonces {
 
   /** None that is out is taken back any more: under a new key sequence numbers may come again. */
   beginAnew(): void {
-    this.#key = this.#crypto.randomBytes(KEY_BYTES);
+    this.#sealed = this.#newKey();
     this.#next = 0;
     this.#used = null;
   }

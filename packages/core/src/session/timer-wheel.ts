@@ -112,15 +112,16 @@ export class TimerWheel {
 
   /**
    * Fires `entry` once, `delayMs` milliseconds from now or up to a tick later. If it is scheduled, it moves.
+   * @param now what `Runtime.now` says, where that is known: asking leaves garbage
    * @throws ConduitError INVALID_CONFIG if `delayMs` is not a finite number; INVALID_STATE after `dispose`.
    */
-  schedule(entry: TimerEntry, delayMs: number): void {
+  schedule(entry: TimerEntry, delayMs: number, now: number = this.#runtime.now()): void {
     if (this.#disposed) throw new ConduitError(ErrorCode.INVALID_STATE, "The timer wheel is disposed");
     if (!Number.isFinite(delayMs)) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `delayMs must be a finite number, got ${delayMs}`);
     }
     if (entry.wheelNext !== null) unlink(entry);
-    const wanted = Math.ceil((this.#runtime.now() - this.#originMs + delayMs) / this.#granularityMs);
+    const wanted = Math.ceil((now - this.#originMs + delayMs) / this.#granularityMs);
     // A slot already looked at comes round again only after a whole turn.
     const tick = wanted > this.#doneTick ? wanted : this.#doneTick + 1;
     entry.wheelTick = tick;

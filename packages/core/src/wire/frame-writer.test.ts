@@ -77,7 +77,7 @@ describe("FrameWriter", () => {
     for (const _ of [1, 2, 3]) {
       writer.control(FrameType.HEARTBEAT_PING, 0, 0);
       stamps.push(written(writer)?.timestampMs);
-      if (stamps.length === 2) writer.newTurn();
+      if (stamps.length === 2) writer.newTurn(true);
     }
     expect(stamps).toEqual([1_700_000_000_000, 1_700_000_000_000, 1_700_000_000_001]);
   });
@@ -94,7 +94,37 @@ describe("FrameWriter", () => {
     ]);
   });
 
-  test("never touches again what it has written", () => {
+  test("uses the place of a turn's frames again, once nobody refers to them", () => {
+    const writer = writerWith();
+    writer.message(0, 0, "a", 1);
+    const { bytes, start } = writer;
+    writer.newTurn(false);
+    writer.rpcResponse(1, 2, { b: 2 });
+    expect([writer.bytes === bytes, writer.start]).toEqual([true, start]);
+    expect(written(writer)).toMatchObject({ payload: { success: true, result: { b: 2 } } });
+  });
+
+  test("leaves nothing of an earlier frame in the header of a later one", () => {
+    const writer = writerWith();
+    writer.message(0xffff_ffff, 0xffff_ffff, "a", 1);
+    writer.bytes.fill(0xff, writer.start, writer.end);
+    writer.newTurn(false);
+    writer.control(FrameType.ACK, 0, 0);
+    expect(written(writer)).toMatchObject({ flags: 0, correlationId: 0 });
+  });
+
+  test("does not use a place again that somebody refers to, in this turn or an earlier one", () => {
+    const writer = writerWith();
+    const starts: number[] = [];
+    for (const isKept of [true, false, false, true, false]) {
+      writer.control(FrameType.HEARTBEAT_PING, 0, 0);
+      starts.push(writer.start);
+      writer.newTurn(isKept);
+    }
+    expect(starts).toEqual([0, 32, 32, 32, 64]);
+  });
+
+  test("never touches in one turn what it has written", () => {
     const writer = writerWith();
     const frames: { readonly view: Uint8Array; readonly copy: Uint8Array }[] = [];
     for (let i = 0; i < 500; i++) {

@@ -1,10 +1,10 @@
 /**
  * Builds whole frames.
  *
- * Theory of operation. Frames are written one behind the other into a slab, and what was written is never touched
- * again: sockets hold views of it. A full slab is left to them, and a new one is begun. Because consecutive frames are
- * adjacent, a connection can hand several of them to its socket as one piece. A slab is zero at first, so fields that are
- * zero are not written. A value is encoded before its place in the slab is taken: a value that cannot be encoded, or
+ * Theory of operation. Frames are written one behind the other into a slab. Sockets hold views of it: only once they say
+ * that they do no more is a place used again, which in nearly every turn is at its end (see `newTurn`). A full slab is left
+ * to them, and a new one is begun. Because consecutive frames are adjacent, a connection can hand several of them to its
+ * socket as one piece. A value is encoded before its place in the slab is taken: a value that cannot be encoded, or
  * whose getters send frames themselves, harms nothing.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -80,6 +80,8 @@ export class FrameWriter implements FrameBytes {
   private slab: Uint8Array<ArrayBuffer> = EMPTY;
   private slabView: DataView = new DataView(EMPTY.buffer);
   private slabUsed = 0;
+  /** Up to here somebody still refers to the slab. */
+  private slabKept = 0;
   private timestampHi = 0;
   private timestampLo = 0;
   private timestampFresh = false;
@@ -92,9 +94,14 @@ export class FrameWriter implements FrameBytes {
     this.allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
   }
 
-  /** Frames written from here on get a new timestamp: the clock is read once per turn. */
-  newTurn(): void {
+  /**
+   * Frames written from here on get a new timestamp: the clock is read once per turn.
+   * @param isKept somebody may still refer to frames of the last turn; else their place is used again
+   */
+  newTurn(isKept: boolean): void {
     this.timestampFresh = false;
+    if (isKept) this.slabKept = this.slabUsed;
+    else this.slabUsed = this.slabKept;
   }
 
   /** MESSAGE `{type, data}`; undefined data is nil. */
@@ -138,9 +145,14 @@ export class FrameWriter implements FrameBytes {
     this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
   }
 
+  /** A frame with a payload that is encoded already. */
+  encoded(type: number, payload: Uint8Array): void {
+    this.write(type, 0, 0, payload, EMPTY, 0);
+  }
+
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
     const headLength = head.length;
-    const { large } = this.values;
+    const large = value === EMPTY ? null : this.values.large;
     const valueLength = large === null ? value.length : value.length + totalLength(large);
     const tailLength = timeoutMs > 0 ? KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES : 0;
     const length = headLength + valueLength + tailLength;
@@ -192,7 +204,7 @@ export class FrameWriter implements FrameBytes {
     let view: DataView;
     let start = 0;
     if (total > MAX_SLAB_FRAME_BYTES) {
-      const own = this.allocate(total).fill(0, 0, HEADER_BYTES);
+      const own = this.allocate(total);
       view = new DataView(own.buffer, own.byteOffset, HEADER_BYTES);
       this.bytes = own;
     } else {
@@ -200,6 +212,7 @@ export class FrameWriter implements FrameBytes {
         this.slab = new Uint8Array(SLAB_BYTES);
         this.slabView = new DataView(this.slab.buffer);
         this.slabUsed = 0;
+        this.slabKept = 0;
       }
       view = this.slabView;
       start = this.slabUsed;
@@ -210,9 +223,9 @@ export class FrameWriter implements FrameBytes {
     this.end = start + total;
     view.setUint32(start, MAGIC);
     view.setUint32(start + 4, (VERSION << 16) | type);
-    if (flags !== 0) view.setUint16(start + 8, flags);
+    view.setUint32(start + 8, flags << 16);
     view.setUint32(start + 12, length);
-    if (hi !== 0) view.setUint32(start + 16, hi);
+    view.setUint32(start + 16, hi);
     view.setUint32(start + 20, lo);
     view.setUint32(start + 24, this.timestampHi);
     view.setUint32(start + 28, this.timestampLo);

@@ -165,6 +165,16 @@ export class PayloadReader {
     return this.readWhole(source, "frame");
   }
 
+  /** As {@link readMap}, for the frames of logins: maps inside it may be shared, and are frozen then. */
+  readLogin(source: PayloadSource, maxBytes: number): Record<string, unknown> | null {
+    this.reader.isFrugal = true;
+    try {
+      return this.readMap(source, maxBytes);
+    } finally {
+      this.reader.isFrugal = false;
+    }
+  }
+
   /** About the memory that the last payload takes: its bytes, inflated, and a share for each map and array. */
   get size(): number {
     return this.payloadBytes + this.reader.containers * CONTAINER_COST_BYTES;
