@@ -37,6 +37,6 @@ describe("the ratios in README.md are those of bench/results", () => {
   test.each(sayings)("%s", (text, actual) => {
     const [before = "", after = ""] = text.split("#").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     const said = new RegExp(`${before}([0-9.]+)${after}`).exec(readme)?.[1];
-    expect(said).toBe(String(Number(actual().toPrecision(2))));
+    expect(Number(said)).toBe(Number(actual().toPrecision(2)));
   });
 });
