@@ -1,14 +1,12 @@
 import { channel } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
-import type { ByteStream, Handle, ListenEvents } from "@netconduit/core/adapter";
+import type { Handle } from "@netconduit/core/adapter";
 import { afterEach, expect, test } from "vitest";
+import { connectedPair } from "../../../conformance/adapter/endpoints.ts";
 import { acceptPlaintext } from "./accept.ts";
 import { HandleStream } from "./handles.ts";
 import { transport } from "./transport.ts";
-
-let observe: (message: unknown) => void;
-let events: ListenEvents;
 
 const open: { close(): unknown }[] = [];
 
@@ -54,21 +52,13 @@ test("whoever observes accepted sockets is given one", async () => {
 test.each(["net.server.socket", "net.client.socket"])(
   "whoever observes %s sees what becomes of the socket",
   async (name) => {
-    const observed = new Promise<Socket>((resolve) => {
-      observe = (message: unknown) => resolve((message as { socket: Socket }).socket);
-    });
+    const seen: Socket[] = [];
+    const observe = (message: unknown): void => void seen.push((message as { socket: Socket }).socket);
     const sockets = channel(name);
     sockets.subscribe(observe);
     try {
-      const accepted = new Promise<ByteStream>((resolve, reject) => {
-        events = { accepted: resolve, failed: reject };
-      });
-      const target = { host: "127.0.0.1", port: 0, tls: null, bufferSize: 4096 } as const;
-      const listener = await transport.listen({ ...target, ipv6: false }, events);
-      open.push(listener);
-      const { port } = listener.address;
-      const client = await transport.connect({ ...target, port, family: 4 }, new AbortController().signal);
-      const server = await accepted;
+      const { a: client, b: server, dispose } = await connectedPair(transport, { host: "127.0.0.1" });
+      open.push({ close: dispose });
       const heard = new Promise<number[]>((resolve) => {
         const sink = { drained: () => undefined, closed: () => undefined };
         server.open({
@@ -81,7 +71,7 @@ test.each(["net.server.socket", "net.client.socket"])(
         client.open({ ...sink, data: () => void client.close() });
       });
       client.write(Uint8Array.of(1, 2, 3));
-      const socket = await observed;
+      const [socket] = seen as [Socket];
       expect(await heard).toEqual([1, 2, 3]);
       await once(socket, "close");
       expect(socket.bytesRead).toBeGreaterThan(0);

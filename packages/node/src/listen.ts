@@ -29,7 +29,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket | Handle>)
     port,
     async close() {
       // Closes the listening descriptor (and removes a Unix socket's file) before it returns. Its callback and the
-      // "close" event wait for the accepted connections as well, and those live on.
+      // "close" event wait for accepted sockets (not for handles), and those live on.
       server.close();
       await setImmediate();
     },

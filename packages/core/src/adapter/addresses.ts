@@ -65,7 +65,8 @@ const ends: { -readonly [Key in keyof Ends]: Ends[Key] } = {
 };
 
 /**
- * Both ends of a TCP (or TLS) socket, good until the next call, or null if the peer has gone already and the system no longer knows.
+ * Both ends of a TCP (or TLS) socket, good until the next call, or null if the peer has gone already and the system no
+ * longer knows.
  * @param local the near end, if it is known without asking the socket
  * @param remote the far end, likewise; that the peer has gone shows later then
  */

@@ -21,7 +21,10 @@ export interface Sockets<S> {
   open(attempt: ConnectAttempt<S>): void | Promise<void>;
   /** Binds a socket, hands its clients to the acceptor, and resolves once it listens. */
   bind(at: BindAddress, acceptor: Acceptor<S>): Promise<BoundSocket>;
-  /** The stream of a socket that is ready; its owner from now on. */
+  /**
+   * The stream of a socket that is ready; its owner from now on.
+   * @param facts used again for the next one: the stream takes what it needs of them, and does not keep them
+   */
   stream(socket: S, facts: StreamFacts): ByteStream;
   /**
    * Both ends of a TCP connection; null for a Unix socket's, and when the peer is gone.
