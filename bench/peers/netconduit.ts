@@ -75,7 +75,7 @@ class NetconduitClient implements BenchClient {
   }
 
   async onBroadcast(listener: (news: News) => void): Promise<void> {
-    this.client.on("news", (data) => listener(data as News));
+    this.client.on("news", listener as (data: unknown) => void);
   }
 
   upload(bytes: Uint8Array): Promise<number> {

@@ -80,6 +80,8 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
   const { WriteWrap, ShutdownWrap, streamBaseState: state, kReadBytesOrError, kLastWriteWasAsync } = binding;
   /** By size. All streams read into the same memory. */
   const buffers = new Map<number, SharedBuffer>();
+  /** The one that was read into last. */
+  let recent: SharedBuffer | null = null;
   /** A request that was carried out at once is as good as new. */
   let spare: HandleRequest | null = null;
 
@@ -141,7 +143,9 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
     wasRead(): Uint8Array | undefined {
       const count = state[kReadBytesOrError] as number;
       if (count > 0) {
-        const shared = bufferOf(this.highWaterMark);
+        // Its size is a fact of the stream, and each client has its own facts, in no cache of the processor.
+        if (recent === null || recent.bytes !== this.#target) recent = bufferOf(this.highWaterMark);
+        const shared = recent;
         this.hasRead(count, shared);
         const next = this.nextBuffer(shared.bytes);
         if (next === null) return undefined;

@@ -10,7 +10,7 @@ import type {
   Side,
   SideContract,
 } from "../rpc/contract.ts";
-import type { MessageHandler } from "../rpc/registry.ts";
+import type { MessageEntry, MessageHandler } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
@@ -132,13 +132,14 @@ export abstract class Endpoint<C extends Contract, S extends Side, Face> {
   protected addHandler(
     type: string | readonly string[],
     schema: Schema | null,
-    handler: MessageHandler<Face>,
+    { takesPeer, handler }: MessageHandler<Face>,
   ): Disposer {
     const types = typeof type === "string" ? [type] : type;
     const disposers = types.map((one) => {
       const check = schema ?? checkedSchema(agreedOn(this.#agreed?.messages, one), one);
       const data = check === null ? null : new Validator(check, "data");
-      return this.core.registry.addHandler({ type: one, data, ...handler });
+      // Behind a spread, properties would stand in memory of their own.
+      return this.core.registry.addHandler({ handler, takesPeer, data, type: one } as MessageEntry<Face>);
     });
     return () => {
       for (const dispose of disposers) dispose();

@@ -17,15 +17,17 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../limits.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import type { DispatchPeer } from "../rpc/dispatcher.ts";
+import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { ConnectionStateMachine, StateChange } from "../session/connection-state.ts";
 import { type Extensions, NO_EXTENSIONS } from "../session/extensions.ts";
 import type { PeerInfo } from "../session/peer-info.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Login } from "./admission.ts";
+import type { Engine } from "./engine.ts";
 import { Intake, type IntakeLink, READY } from "./intake.ts";
 import { listAsked, payloadRefused, sendError, sendQueueFull } from "./link-answers.ts";
 import { breakOff, type CloseRequest, closeReason, closeReceived, errorOf, reasonOf, sendClose } from "./link-end.ts";
@@ -74,10 +76,13 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   heardAtMs = 0;
   bytesReceived = 0;
   messagesReceived = 0;
-  /** The server's, or of ten thousand clients each client's own. */
-  readonly owner: LinkOwner<Face>;
+  // The owner's, at hand: of ten thousand clients each has an owner of its own, and that is one object more to touch.
+  readonly #engine: Engine;
+  readonly #reader: PayloadReader;
+  readonly #dispatcher: Dispatcher<Face>;
   /** Set by the owner before anything can reach a handler. */
   face!: Face;
+  readonly owner: LinkOwner<Face>;
   #calls: OutgoingCalls<Face> | null = null;
   extensions: Extensions = NO_EXTENSIONS;
   #intake: Intake<Face> | null = null;
@@ -94,6 +99,9 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
   constructor(owner: LinkOwner<Face>, stream: ByteStream, machine: ConnectionStateMachine) {
+    this.#engine = owner.engine;
+    this.#reader = owner.reader;
+    this.#dispatcher = owner.dispatcher;
     this.owner = owner;
     this.stream = stream;
     this.machine = machine;
@@ -187,7 +195,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** (Re)starts the timer of the present phase; 0 stops it. */
   setPhaseTimer(delayMs: number, now?: number): void {
-    const wheel = this.owner.engine.wheel;
+    const wheel = this.#engine.wheel;
     if (delayMs === 0) {
       if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
       // A login that the connection's end cuts short is still to be taken leave of.
@@ -212,7 +220,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
 
   /** The handshake succeeded: full-sized frames, heartbeats, and from now on sends. */
   authenticated(info: PeerInfo, extensions: Extensions): void {
-    const { settings, engine } = this.owner;
+    const { settings } = this.owner;
+    const engine = this.#engine;
     this.info = info;
     this.extensions = extensions;
     this.#flags |= AUTHENTICATED;
@@ -337,7 +346,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.machine.transition("close", { code: reason.code, message: reason.message });
     this.owner.linkClosing(this);
     this.#giveUpCalls(reason);
-    if (this.heartbeat !== null) this.owner.engine.wheel.cancel(this.heartbeat);
+    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
     if (!reason.byPeer) this.#intake?.clear();
     // What PAUSE stopped goes first: behind CLOSE nothing is read.
     this.outbox.setPeerPaused(false);
@@ -366,7 +375,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   landed(count: number): void {
-    const { engine } = this.owner;
+    const engine = this.#engine;
     engine.receiving();
     try {
       if (!this.#heard(count) || this.#decoder === null) return;
@@ -378,7 +387,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   data(chunk: Uint8Array): void {
-    const { engine } = this.owner;
+    const engine = this.#engine;
     engine.receiving();
     try {
       if (this.#heard(chunk.length)) this.#decode(chunk);
@@ -388,9 +397,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #decode(chunk: Uint8Array): void {
-    this.#decoder ??= this.owner.engine.lendDecoder(
-      this.isAuthenticated ? this.owner.reader.maxBytes : MAX_HANDSHAKE_BYTES,
-    );
+    this.#decoder ??= this.#engine.lendDecoder(this.isAuthenticated ? this.#reader.maxBytes : MAX_HANDSHAKE_BYTES);
     const decoder = this.#decoder;
     decoder.push(chunk);
     this.pump();
@@ -404,7 +411,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   #heard(count: number): boolean {
     if (this.isOver) return false;
     this.bytesReceived += count;
-    this.heardAtMs = this.owner.engine.hear();
+    this.heardAtMs = this.#engine.hear();
     // Whoever speaks after the login has read its answer, and reads on.
     if ((this.#flags & HOLDING) !== 0) this.release();
     // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
@@ -439,7 +446,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     this.#flags |= OVER;
     this.outbox.over();
     this.setPhaseTimer(0);
-    if (this.heartbeat !== null) this.owner.engine.wheel.cancel(this.heartbeat);
+    if (this.heartbeat !== null) this.#engine.wheel.cancel(this.heartbeat);
     const reason = this.#closeReason ?? reasonOf(error);
     this.#closeReason = reason;
     const event = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing" ? "closed" : "fail";
@@ -506,7 +513,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
       decoder.leaveFrame();
       if (decoder.isSpent) {
         this.#decoder = null;
-        this.owner.engine.returnDecoder(decoder);
+        this.#engine.returnDecoder(decoder);
       }
     }
   }
@@ -535,7 +542,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
           this.outbox.push(this.owner.writer, "urgent");
           return;
         case FrameType.HEARTBEAT_PONG:
-          this.heartbeat?.pongReceived(this.owner.engine.runtime.now());
+          this.heartbeat?.pongReceived(this.#engine.runtime.now());
           return;
         case FrameType.PAUSE:
           this.intake.setPausedByPeer(true);
@@ -568,7 +575,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #handshake(frame: FrameDecoder): void {
-    const payload = this.owner.reader.readLogin(frame, MAX_HANDSHAKE_BYTES);
+    const payload = this.#reader.readLogin(frame, MAX_HANDSHAKE_BYTES);
     this.#flags |= LOGGING_IN;
     const working = this.owner.handshakeFrame(this, frame.type, payload);
     if (working === null) {
@@ -591,7 +598,7 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
   }
 
   #request(frame: FrameDecoder, isCall: boolean): void {
-    const reader = this.owner.reader;
+    const reader = this.#reader;
     this.messagesReceived += 1;
     // Nothing is in the way of most requests, and then nothing need be asked about that.
     const mayStart = this.startsAtOnce && !this.hasBacklog;
@@ -620,8 +627,8 @@ export class Link<Face> implements ByteSink, DispatchPeer<Face>, IntakeLink<Face
     bytes: number,
   ): void {
     this.requestBytes = bytes;
-    if (isCall) this.owner.dispatcher.call(this, name, value, hi, lo, timeoutMs);
-    else this.owner.dispatcher.message(this, name, value, hi, lo);
+    if (isCall) this.#dispatcher.call(this, name, value, hi, lo, timeoutMs);
+    else this.#dispatcher.message(this, name, value, hi, lo);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ export class Dispatcher<Face> {
    */
   #lastType: string | null = null;
   #lastEntry: MessageEntry<Face> | null = null;
+  /** The handler itself if it is a client's and takes data as it came: most are, and need no look at their entry. */
+  #lastPlain: ((data: never, context: CallContext<Face>) => unknown) | null = null;
 
   constructor(host: DispatchHost<Face>) {
     this.#host = host;
@@ -85,6 +87,7 @@ export class Dispatcher<Face> {
     this.#registry.onHandlersChange = () => {
       this.#lastType = null;
       this.#lastEntry = null;
+      this.#lastPlain = null;
     };
   }
 
@@ -127,8 +130,8 @@ export class Dispatcher<Face> {
   /** Answers a MESSAGE. */
   message(peer: DispatchPeer<Face>, type: string, data: unknown, hi: number, lo: number): void {
     const wantsReply = (hi !== 0 || lo !== 0) && peer.correlatesReplies;
-    const entry = type === this.#lastType ? this.#lastEntry : null;
-    const entries = entry === null ? this.#registry.handlers(type) : null;
+    const isKnown = type === this.#lastType;
+    const entries = isKnown ? null : this.#registry.handlers(type);
     if (entries === undefined) {
       this.#host.unknownMessage(peer.face, type, data);
       if (wantsReply) {
@@ -138,11 +141,10 @@ export class Dispatcher<Face> {
     }
     const context = new CallContext<Face>(peer.face, type, hi, lo, 0, this.#host);
     try {
-      const only = entry ?? this.#onlyOne(type, entries as readonly MessageEntry<Face>[]);
       const reply =
-        only === null
-          ? this.#runAll(peer, entries as readonly MessageEntry<Face>[], data, context)
-          : this.#runOne(peer, only, data, context);
+        entries === null || this.#isOneAlone(type, entries)
+          ? this.#runLast(peer, data, context)
+          : this.#runAll(peer, entries, data, context);
       if (isThenable(reply)) {
         this.#messageSettlesLater(peer, wantsReply, context, reply);
         return;
@@ -208,12 +210,21 @@ export class Dispatcher<Face> {
     return invoke(entry, peer, valid, context);
   }
 
-  /** The handler if there is one alone, which is remembered; else null. */
-  #onlyOne(type: string, entries: readonly MessageEntry<Face>[]): MessageEntry<Face> | null {
-    if (entries.length !== 1) return null;
+  /** The handler that is remembered. */
+  #runLast(peer: DispatchPeer<Face>, data: unknown, context: CallContext<Face>): unknown {
+    const plain = this.#lastPlain;
+    if (plain !== null) return plain(data as never, context);
+    return this.#runOne(peer, this.#lastEntry as MessageEntry<Face>, data, context);
+  }
+
+  /** Whether there is just one handler; it is remembered then. */
+  #isOneAlone(type: string, entries: readonly MessageEntry<Face>[]): boolean {
+    const [entry] = entries;
+    if (entry === undefined || entries.length > 1) return false;
     this.#lastType = type;
-    this.#lastEntry = entries[0] as MessageEntry<Face>;
-    return this.#lastEntry;
+    this.#lastEntry = entry;
+    this.#lastPlain = entry.takesPeer || entry.data !== null ? null : entry.handler;
+    return true;
   }
 
   /** All handlers start in order; the reply is the last one's that gave any. One that fails doesn't stop the others. */
