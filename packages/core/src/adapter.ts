@@ -6,8 +6,8 @@ export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adap
 export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
 export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./adapter/error-codes.ts";
-export { endNames, type Handle, handleBinding, handleOf } from "./adapter/handle.ts";
-export { handleStreams } from "./adapter/handle-stream.ts";
+export { endNames, type Handle, handleOf } from "./adapter/handle.ts";
+export { type Handles, handlesOf } from "./adapter/handles.ts";
 export { keepingLargeMemory } from "./adapter/large-memory.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
 export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";

@@ -5,7 +5,7 @@ import type { Handle } from "@netconduit/core/adapter";
 import { afterEach, expect, test } from "vitest";
 import { connectedPair } from "../../../conformance/adapter/endpoints.ts";
 import { acceptPlaintext } from "./accept.ts";
-import { HandleStream } from "./handles.ts";
+import { handles } from "./handles.ts";
 import { transport } from "./transport.ts";
 
 const open: { close(): unknown }[] = [];
@@ -31,7 +31,7 @@ async function listening() {
   return { server, next };
 }
 
-test.runIf(HandleStream)("a connection is accepted as a handle", async () => {
+test.runIf(handles)("a connection is accepted as a handle", async () => {
   const { next } = await listening();
   expect(await next).not.toBeInstanceOf(Socket);
 });

@@ -13,7 +13,7 @@ import {
   tcpEnds,
 } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
-import { HandleStream } from "./handles.ts";
+import { handles } from "./handles.ts";
 import { bind } from "./listen.ts";
 import { errors } from "./node-error.ts";
 import { nobody, own, SocketStream } from "./socket-stream.ts";
@@ -27,14 +27,17 @@ export const transport: Transport = makeTransport<Socket | Handle>({
   globals: globalThis,
   resolve: async (host, family) => [(await lookup(host, { family })).address],
   opensFamily: true,
-  open,
+  open(attempt) {
+    // Who observes a client's socket is to see what becomes of it.
+    const mayDial = attempt.tls === null && !opened.hasSubscribers;
+    if (!mayDial || handles?.dial?.(attempt) !== true) open(attempt);
+  },
   bind,
   stream(socket, facts) {
-    // Who observes a client's socket is to see what becomes of it.
-    const handle = handleOf(socket, facts, HandleStream !== null && !opened.hasSubscribers);
-    return HandleStream === null || handle === null
+    const handle = handleOf(socket, facts, handles !== null && !opened.hasSubscribers);
+    return handles === null || handle === null
       ? new SocketStream(socket as Socket, facts)
-      : new HandleStream(handle, facts);
+      : new handles.Stream(handle, facts);
   },
   ends: (socket, local, remote) => tcpEnds(endNames(socket, local === null), local, remote),
   session(plain) {

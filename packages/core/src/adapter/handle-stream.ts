@@ -1,16 +1,10 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import type { Handle, HandleBinding, HandleRequest } from "./handle.ts";
+import { type Handle, type HandleBinding, type HandleRequest, handleError } from "./handle.ts";
+import type { HandleTools } from "./handles.ts";
 import { SharedBuffer, SharedReadStream } from "./shared-read-stream.ts";
-import type { SocketErrors } from "./socket-errors.ts";
 import type { StreamFacts } from "./stream-facts.ts";
 
-/** What streams of handles need of a runtime. */
-export interface HandleRuntime {
-  readonly binding: HandleBinding;
-  readonly errors: SocketErrors;
-  /** The name of an error's number: `"ECONNRESET"`. */
-  nameOf(status: number): string;
-}
+export type HandleStreamClass = new (handle: Handle, facts: StreamFacts) => ByteStream;
 
 /** What a read comes to at the peer's FIN: libuv's `UV_EOF`, the same on all systems. */
 const END_OF_FILE = -4095;
@@ -75,7 +69,9 @@ function onShutDown(this: HandleRequest, status: number): void {
  * A class of byte streams on handles, without a `net.Socket` in between: of such a socket and its two states this
  * library uses nothing, and they take 750 bytes of each connection, and leave 1,600 bytes of garbage by its first call.
  */
-export function handleStreams(runtime: HandleRuntime): new (handle: Handle, facts: StreamFacts) => ByteStream {
+export function handleStreams(
+  runtime: Pick<HandleTools, "errors" | "nameOf"> & { readonly binding: HandleBinding },
+): HandleStreamClass {
   const { binding, errors, nameOf } = runtime;
   const { WriteWrap, ShutdownWrap, streamBaseState: state, kReadBytesOrError, kLastWriteWasAsync } = binding;
   /** By size. All streams read into the same memory. */
@@ -92,11 +88,6 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
       buffers.set(size, buffer);
     }
     return buffer;
-  }
-
-  function handleError(status: number, syscall: string): Error {
-    const code = nameOf(status);
-    return Object.assign(new Error(`${syscall} ${code}`), { code, syscall, errno: status });
   }
 
   return class HandleStream extends SharedReadStream {
@@ -125,7 +116,7 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
       spare = null;
       const status = this.#handle.writeBuffer(request, bytes);
       if (status !== 0) {
-        this.failed(handleError(status, "write"));
+        this.failed(handleError(nameOf(status), "write", status));
         return false;
       }
       if (state[kLastWriteWasAsync] === 0) {
@@ -165,7 +156,7 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
       }
       this.#pending -= 1;
       if (this.state === "destroyed") return;
-      if (status !== 0) this.failed(handleError(status, "write"));
+      if (status !== 0) this.failed(handleError(nameOf(status), "write", status));
       else if (this.#pending === 0) this.drained();
     }
 
@@ -184,7 +175,7 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
       }
       this.#flags |= READING;
       const status = this.#handle.readStart();
-      if (status !== 0) this.failed(handleError(status, "read"));
+      if (status !== 0) this.failed(handleError(nameOf(status), "read", status));
     }
 
     protected stopReading(): void {
@@ -214,7 +205,7 @@ export function handleStreams(runtime: HandleRuntime): new (handle: Handle, fact
     #readFailed(status: number): void {
       this.#flags &= ~READING;
       if (status !== END_OF_FILE) {
-        this.failed(handleError(status, "read"));
+        this.failed(handleError(nameOf(status), "read", status));
         return;
       }
       this.#flags |= READ_ENDED;

@@ -48,34 +48,49 @@ export interface HandleBinding {
 }
 
 /** The part of Node's `process` that is used here. */
-interface BindingProcess {
+export interface BindingProcess {
   noDeprecation?: boolean | undefined;
   binding?(name: string): object;
 }
 
 /**
- * What Node gives away of it; null: nothing, or nothing that is known here. With Node's permission model on it throws.
+ * What Node gives away of a part of itself; null: nothing. With Node's permission model on it throws.
  * @param process Node's global of that name
  */
-export function handleBinding(process: BindingProcess): HandleBinding | null {
-  let binding: Partial<HandleBinding> | undefined;
+export function bindingOf(process: BindingProcess, name: string): object | null {
   const { noDeprecation } = process;
   // It is deprecated, which Node says to whoever starts it with a flag for that, and with another dies of. There is nothing
   // that an application could do about it, and sockets take its place once it is gone.
   process.noDeprecation = true;
   try {
-    binding = process.binding?.("stream_wrap");
+    return process.binding?.(name) ?? null;
   } catch {
     return null;
   } finally {
     process.noDeprecation = noDeprecation;
   }
+}
+
+/** What Node gives away of how it operates handles; null: nothing, or nothing that is known here. */
+export function handleBinding(process: BindingProcess): HandleBinding | null {
+  const binding: Partial<HandleBinding> | null = bindingOf(process, "stream_wrap");
   const isKnown =
     typeof binding?.WriteWrap === "function" &&
     typeof binding.ShutdownWrap === "function" &&
     binding.streamBaseState instanceof Int32Array &&
     [binding.kReadBytesOrError, binding.kLastWriteWasAsync].every((index) => typeof index === "number");
   return isKnown ? (binding as HandleBinding) : null;
+}
+
+/** The error with number `status`, as `node:net` would make it. */
+export function handleError(
+  code: string,
+  syscall: string,
+  status: number,
+  where?: { readonly address: string; readonly port?: number },
+): Error {
+  const name = where === undefined ? "" : ` ${where.address}${where.port === undefined ? "" : `:${where.port}`}`;
+  return Object.assign(new Error(`${syscall} ${code}${name}`), { code, syscall, errno: status, ...where });
 }
 
 /** Whether `handle` has all that its stream will need. */
