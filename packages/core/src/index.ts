@@ -29,11 +29,10 @@ export {
   type BroadcastOptions,
   Server,
   type ServerInit,
-  type ServerState,
   type ServerStats,
   type SlowConsumer,
-  type StopOptions,
 } from "./peer/server.ts";
+export type { ServerState, StopOptions } from "./peer/server-life.ts";
 export type { RateLimitOptions, ServerConfig, ServerOptions } from "./peer/server-options.ts";
 export type { HandlerContext } from "./rpc/call-context.ts";
 export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";

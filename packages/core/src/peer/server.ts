@@ -31,11 +31,9 @@ import { HookList } from "./hooks.ts";
 import { Link } from "./link.ts";
 import type { CloseReason, LinkOwner } from "./link-owner.ts";
 import { strangerError } from "./login-failure.ts";
+import { ServerLife, type ServerState, type StopOptions } from "./server-life.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
-import { sleep, withDeadline } from "./time.ts";
-
-/** A server's life. */
-export type ServerState = "stopped" | "starting" | "running" | "stopping";
+import { sleep } from "./time.ts";
 
 /** Who gets a broadcast. */
 export interface BroadcastOptions<C extends Contract, D extends object> {
@@ -80,12 +78,6 @@ export interface ServerInit<C extends Contract = Contract, D extends object = Re
   readonly connectionData?: (() => D) | undefined;
 }
 
-/** Options of `stop`. */
-export interface StopOptions {
-  /** Milliseconds running handlers and shutdown hooks may take. Default: option `drainMs`. */
-  readonly drainMs?: number | undefined;
-}
-
 type OnHandler<D, Face> = (client: Face, data: D, context: HandlerContext<Face>) => Awaitable<unknown>;
 
 /**
@@ -120,14 +112,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
   readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #ending = new Set<Promise<void>>();
-  #listener: Listener | null = null;
-  /** The start under way, which a second `start` joins. */
-  #startup: Promise<boolean> | null = null;
-  #state: ServerState = "stopped";
-  #stopping: Promise<void> | null = null;
-  /** Identifies the start that is under way; null: none is. */
-  #starting: object | null = null;
-  #whenStopped: (() => void)[] = [];
+  readonly #life: ServerLife;
   #accepted = 0;
   #loggedIn = 0;
 
@@ -159,22 +144,35 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       rejected: (rejection) =>
         this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection),
     });
+    this.#life = new ServerLife({
+      runtime,
+      config,
+      prepare: () => this.#prepare(),
+      listen: () => this.#listen(),
+      listening: () => this.#listeningHooks.run((error) => this.core.hookFailed("onListening", error), this),
+      refuseLogins: () => this.#refuseLogins(),
+      shutdown: () => this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this),
+      drain: () => this.#drain(),
+      endAll: () => this.#endAll(),
+      ended: () => Promise.all(this.#ending),
+      stopFailed: (error) => this.core.report(error, { stage: "hook" }),
+    });
     this.#connectionData = connectionData;
     this.#serverInfo = infoPayload(config);
     this.#success = new AuthSuccess(this.#serverInfo);
   }
 
   get state(): ServerState {
-    return this.#state;
+    return this.#life.state;
   }
 
   get isRunning(): boolean {
-    return this.#state === "running";
+    return this.#life.state === "running";
   }
 
   /** Where the server listens; before `start`, where it will. `port` is the real one even if 0 was asked. */
   get address(): ServerAddress {
-    const { host, port, path } = this.#listener?.address ?? this.config;
+    const { host, port, path } = this.#life.address ?? this.config;
     return path === undefined ? new ServerAddress(host, port, null) : new ServerAddress("", 0, path);
   }
 
@@ -273,63 +271,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while it
    * started); whatever a startup hook throws.
    */
-  async start(): Promise<void> {
-    if (await this.#started()) return;
-    throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
-  }
-
-  /** Starts, or joins the start that is under way. @returns false if it was stopped meanwhile. */
-  #started(): Promise<boolean> {
-    if (this.#state !== "starting" || this.#startup === null) this.#startup = this.#start();
-    return this.#startup;
-  }
-
-  async #start(): Promise<boolean> {
-    if (this.#state === "running") return true;
-    if (this.#state !== "stopped") {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot start a server that is ${this.#state}`);
-    }
-    this.#state = "starting";
-    // After a stop() in the midst of it another start may be under way, so the state alone does not tell.
-    const start = {};
-    this.#starting = start;
-    try {
-      await this.#admission.prepare();
-      await this.#startupHooks.runStrict(this);
-      if (this.#starting !== start) return false;
-      const { host, port, path, ipv6, tls, bufferSize } = this.config;
-      const listener = await this.#runtime.listen(
-        {
-          host,
-          port,
-          ipv6,
-          tls: tls ?? null,
-          bufferSize,
-          maxPendingHandshakes: this.config.maxPendingLogins,
-          ...(path === undefined ? {} : { path }),
-        },
-        {
-          accepted: (stream) => this.#accept(stream),
-          failed: (error) => this.core.report(error, { stage: "accept" }),
-        },
-      );
-      if (this.#starting !== start) {
-        await listener.close();
-        if (this.#starting === null) await this.#endAll();
-        return false;
-      }
-      this.#listener = listener;
-      this.#state = "running";
-      // From here on stop() has a listener to close.
-      this.#starting = null;
-      await this.#listeningHooks.run((error) => this.core.hookFailed("onListening", error), this);
-      return true;
-    } catch (error) {
-      if (this.#starting === start) this.#state = "stopped";
-      throw error;
-    } finally {
-      if (this.#starting === start) this.#starting = null;
-    }
+  start(): Promise<void> {
+    return this.#life.start();
   }
 
   /**
@@ -337,25 +280,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * without waiting), unless option `handleSignals` is false; so does `options.signal`.
    * @throws as `start`.
    */
-  async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    let count = 0;
-    const stop = (): void => {
-      count += 1;
-      this.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => this.core.report(error, { stage: "hook" }));
-    };
-    const removeSignals = this.config.handleSignals ? this.#runtime.onTerminate(stop) : null;
-    options.signal?.addEventListener("abort", stop, { once: true });
-    try {
-      const started = await this.#started();
-      if (started && options.signal?.aborted === true) stop();
-      await new Promise<void>((resolve) => {
-        if (this.#state === "stopped") resolve();
-        else this.#whenStopped.push(resolve);
-      });
-    } finally {
-      removeSignals?.();
-      options.signal?.removeEventListener("abort", stop);
-    }
+  run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#life.run(options);
   }
 
   /**
@@ -364,59 +290,42 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * what isn't closed after `closeTimeoutMs` more is cut off. Calling it again shortens the drain if it asks for less.
    */
   stop(options: StopOptions = {}): Promise<void> {
-    if (this.#state === "stopped") return Promise.resolve();
-    if (this.#stopping !== null) {
-      if (options.drainMs !== undefined) this.#hurry?.(options.drainMs);
-      return this.#stopping;
-    }
-    // Before anything of the application runs, which may call this again.
-    let begin: (stopping: Promise<void>) => void = () => undefined;
-    const stopping = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
-    this.#stopping = stopping;
-    begin(
-      this.#stop(options.drainMs ?? this.config.drainMs).finally(() => {
-        this.#state = "stopped";
-        this.#stopping = null;
-        this.#hurry = null;
-        const waiting = this.#whenStopped;
-        this.#whenStopped = [];
-        for (const resolve of waiting) resolve();
-      }),
-    );
-    return stopping;
+    return this.#life.stop(options);
   }
 
-  #hurry: ((drainMs: number) => void) | null = null;
+  /** Stops the server at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
 
-  async #stop(drainMs: number): Promise<void> {
-    this.#state = "stopping";
-    if (this.#starting !== null) {
-      this.#starting = null;
-      return;
-    }
-    const deadline = withDeadline(this.#runtime, drainMs);
-    this.#hurry = deadline.shorten;
-    const listening = this.#listener?.close();
-    this.#refuseLogins();
-    await deadline.race(this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this));
+  async #prepare(): Promise<void> {
+    await this.#admission.prepare();
+    await this.#startupHooks.runStrict(this);
+  }
+
+  #listen(): Promise<Listener> {
+    const { host, port, path, ipv6, tls, bufferSize } = this.config;
+    return this.#runtime.listen(
+      {
+        host,
+        port,
+        ipv6,
+        tls: tls ?? null,
+        bufferSize,
+        maxPendingHandshakes: this.config.maxPendingLogins,
+        ...(path === undefined ? {} : { path }),
+      },
+      {
+        accepted: (stream) => this.#accept(stream),
+        failed: (error) => this.core.report(error, { stage: "accept" }),
+      },
+    );
+  }
+
+  #drain(): Promise<unknown> {
     const links = this.#allLinks();
     for (const link of links) link.intake.drain();
-    await deadline.race(Promise.all(links.map((link) => link.intake.idle())));
-    deadline.cancel();
-    await this.#endAll();
-    await listening;
-    this.#listener = null;
-    const hooks = withDeadline(this.#runtime, Math.max(drainMs, 1));
-    this.#hurry = hooks.shorten;
-    await hooks.race(Promise.all(this.#ending));
-    hooks.cancel();
-  }
-
-  /** Clients get in. A worker of a cluster may be given some before it has heard that it listens. */
-  get #isOpen(): boolean {
-    return this.#state === "running" || this.#starting !== null;
+    return Promise.all(links.map((link) => link.intake.idle()));
   }
 
   async #endAll(): Promise<void> {
@@ -433,11 +342,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #allLinks(): Link<Connection<C, D>>[] {
     return [...this.#admission.links, ...this.#links.values(), ...this.#leaving];
-  }
-
-  /** Stops the server at the end of an `await using` block. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -491,7 +395,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #accept(stream: ByteStream): void {
     this.#accepted += 1;
-    if (!this.#isOpen) {
+    if (!this.#life.isOpen) {
       this.#admission.turnAway(stream);
       return;
     }
@@ -501,7 +405,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #refusal(): { code: number; message: string } | null {
-    if (!this.#isOpen) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
+    if (!this.#life.isOpen) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.config;
     if (this.#links.size < maxConnections) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
