@@ -24,7 +24,7 @@ function planOf({ quick, rounds }: BenchArguments): Plan {
   const limit = connectionsPerProcess();
   return quick
     ? { quick, rounds: rounds ?? 1, seconds: 0.15, warmupSeconds: 0.1, maxConnections: Math.min(1_000, limit) }
-    : { quick, rounds: rounds ?? 4, seconds: 0.5, warmupSeconds: 0.2, maxConnections: Math.min(10_000, limit) };
+    : { quick, rounds: rounds ?? 5, seconds: 0.5, warmupSeconds: 0.2, maxConnections: Math.min(10_000, limit) };
 }
 
 /** One line that is written over on a terminal, and a line each time elsewhere. */

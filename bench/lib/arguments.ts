@@ -127,7 +127,7 @@ export function usage({ scenarios, peers }: Known): string {
                      ${peers.join(", ")}
   --runtime <names>  node, bun, deno, or pairs such as node-bun (the server first); separated by commas
   --quick            one short round of the main scenarios, in less than a minute
-  --rounds <n>       samples of each number, instead of 4 (slow scenarios take fewer)
+  --rounds <n>       samples of each number, instead of 5 (slow scenarios take fewer)
   --json <path>      writes the results there, too
   --help             this
 

@@ -91,8 +91,21 @@ describe("planTasks", () => {
 
   test("takes no more rounds than a scenario wants", () => {
     const scenarios = [scenario({ maxRounds: 2 }), scenario({ maxRounds: 5 })];
-    const tasks = planTasks(choice({ scenarios, peers: [peer("ws")] }), new ResultTable());
-    expect(tasks.map(({ rounds }) => rounds)).toEqual([2, 3]);
+    const ws = peer("ws");
+    const tasks = planTasks(choice({ scenarios, peers: [ws] }), new ResultTable());
+    expect(tasks.map((task) => task.roundsOf(ws))).toEqual([2, 3]);
+  });
+
+  test("gives more rounds on Node to peers whose numbers lie close, and no more than were asked for", () => {
+    const scenarios = [scenario({ maxRounds: 1, roundsOfClose: { ws: 2, raw: 9 }, pairs: "each" })];
+    const peers = ["ws", "raw", "nats"].map((name) =>
+      peer(name, { runtimes: { server: ["node", "bun"], client: ["node", "bun"] } }),
+    );
+    const tasks = planTasks(choice({ scenarios, peers, plan: { ...PLAN, rounds: 3 } }), new ResultTable());
+    expect(tasks.map((task) => peers.map((one) => task.roundsOf(one)))).toEqual([
+      [2, 3, 1],
+      [2, 2, 1],
+    ]);
   });
 });
 
@@ -109,9 +122,23 @@ test.each([
 describe("runTask", () => {
   test("turns the order of the peers about in every second round", async () => {
     const order: string[] = [];
-    const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b")], rounds: 3 };
+    const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b")], roundsOf: () => 3 };
     await runTask(task, PLAN, new ResultTable(), (text) => order.push(text.slice(-1)));
     expect(order.join("")).toBe("abbaab");
+  });
+
+  test("leaves out peers that have had their rounds", async () => {
+    const order: string[] = [];
+    const roundsOf = ({ name }: Peer): number => (name === "b" ? 3 : 1);
+    const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b"), peer("c")], roundsOf };
+    await runTask(task, PLAN, new ResultTable(), (text) => order.push(text));
+    expect(order.map((text) => text.slice("rpc on node, ".length))).toEqual([
+      "round 1 of 3: a",
+      "round 1 of 3: b",
+      "round 1 of 3: c",
+      "round 2 of 3: b",
+      "round 3 of 3: b",
+    ]);
   });
 
   test("notes what failed, and goes on with the next peer and the next round", async () => {
@@ -123,7 +150,7 @@ describe("runTask", () => {
         sample("64", CALLS, 1);
       },
     });
-    const task = { scenario: measured, pair: NODE, peers: [peer("a"), peer("b")], rounds: 2 };
+    const task = { scenario: measured, pair: NODE, peers: [peer("a"), peer("b")], roundsOf: () => 2 };
     await runTask(task, PLAN, table, () => {});
     expect(table.absences).toMatchObject([{ peer: "a", reason: "failed in round 1: the sum is wrong" }]);
     expect(table.rows).toMatchObject([

@@ -16,7 +16,7 @@ export interface Task {
   readonly scenario: Scenario;
   readonly pair: Pair;
   readonly peers: readonly Peer[];
-  readonly rounds: number;
+  roundsOf(peer: Peer): number;
 }
 
 /** Why a peer can't run a scenario on a pair, or null. */
@@ -74,9 +74,10 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
         }
         return false;
       });
-      const most = pairName(pair) === "node" ? scenario.maxRounds : ROUNDS_ELSEWHERE;
-      const rounds = Math.min(choice.plan.rounds, scenario.maxRounds, most);
-      if (peers.length > 0) tasks.push({ scenario, pair, peers, rounds });
+      const { maxRounds, roundsOfClose } = scenario;
+      const here = pairName(pair) === "node" ? choice.plan.rounds : Math.min(choice.plan.rounds, ROUNDS_ELSEWHERE);
+      const roundsOf = ({ name }: Peer): number => Math.min(here, roundsOfClose?.[name] ?? maxRounds);
+      if (peers.length > 0) tasks.push({ scenario, pair, peers, roundsOf });
     }
   }
   return tasks;
@@ -87,11 +88,13 @@ export type Progress = (text: string) => void;
 
 /** Runs a task. What fails is noted in `table`, and the next peer has its turn. */
 export async function runTask(task: Task, plan: Plan, table: ResultTable, progress: Progress): Promise<void> {
-  const { scenario, pair, peers, rounds } = task;
+  const { scenario, pair, peers } = task;
   const on = pairName(pair);
+  const rounds = Math.max(...peers.map((peer) => task.roundsOf(peer)));
   for (let round = 0; round < rounds; round++) {
+    const left = peers.filter((peer) => task.roundsOf(peer) > round);
     // Every second round runs backwards, so that no peer always comes after the same one.
-    for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+    for (const peer of round % 2 === 0 ? left : left.toReversed()) {
       progress(`${scenario.name} on ${on}, round ${round + 1} of ${rounds}: ${peer.name}`);
       const where = { scenario: scenario.name, pair: on, peer: peer.name };
       const context: ScenarioContext = {

@@ -50,6 +50,8 @@ export interface Scenario {
   readonly quick: boolean;
   /** At most this many rounds. */
   readonly maxRounds: number;
+  /** Peers that goals compare, and whose numbers lie close to each other, have up to so many instead. */
+  readonly roundsOfClose?: Readonly<Record<string, number>>;
   measure(context: ScenarioContext): Promise<void>;
 }
 

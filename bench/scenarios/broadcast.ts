@@ -42,6 +42,7 @@ export const broadcast: Scenario = {
   peers: null,
   quick: true,
   maxRounds: 3,
+  roundsOfClose: { raw: 5, netconduit: 5, ws: 5, "socket.io": 5 },
   async measure(context) {
     const { plan, withSession, sample, absent } = context;
     const tooMany = connectionLimit(context, CLIENTS);

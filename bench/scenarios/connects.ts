@@ -15,6 +15,7 @@ export const connects: Scenario = {
   peers: null,
   quick: true,
   maxRounds: 3,
+  roundsOfClose: { netconduit: 5, ws: 5 },
   async measure(context) {
     const { plan, pair, withSession, sample, absent } = context;
     const count = plan.quick ? 300 : 2000;

@@ -54,8 +54,8 @@ function wrapBinding(binding: object | null, name: "TCP" | "Pipe", methods: read
 export type HandleDialler = (attempt: Dial) => boolean;
 
 /**
- * Connects without a `net.Socket`, which would be garbage as soon as the connection is there, and takes a sixth of the
- * time that a login does.
+ * Connects without a `net.Socket`, which would be garbage as soon as the connection is there, and whose handle keeps what
+ * is noted on it in memory of its own.
  */
 export function handleDialler(runtime: Omit<HandleTools, "errors"> & { readonly binding: DialBinding }): HandleDialler {
   const { binding, nameOf, familyOf } = runtime;
