@@ -41,7 +41,7 @@ export const broadcast: Scenario = {
   pairs: "each",
   peers: null,
   quick: true,
-  maxRounds: 3,
+  maxRounds: 2,
   roundsOfClose: { raw: 5, netconduit: 5, ws: 5, "socket.io": 5 },
   async measure(context) {
     const { plan, withSession, sample, absent } = context;

@@ -14,7 +14,7 @@ export const connects: Scenario = {
   pairs: "each",
   peers: null,
   quick: true,
-  maxRounds: 3,
+  maxRounds: 2,
   roundsOfClose: { netconduit: 5, ws: 5 },
   async measure(context) {
     const { plan, pair, withSession, sample, absent } = context;
