@@ -49,9 +49,9 @@ describe("handleDialler", () => {
     });
   });
 
-  const attempt = (host: string, path?: string) => ({
+  const attempt = (host: string, path?: string, port = 7) => ({
     host,
-    target: { ...connectTarget, path },
+    target: { ...connectTarget, path, port },
     opened(handle: Handle): boolean {
       told.push(handle);
       return true;
@@ -76,6 +76,10 @@ describe("handleDialler", () => {
     expect([dial(attempt("db")), fakes.handles, told]).toEqual([false, [], []]);
   });
 
+  test.each([Number.NaN, -1, 80.5, 65_536])("leaves port %d to others", (port) => {
+    expect([dial(attempt("192.0.2.7", undefined, port)), fakes.handles]).toEqual([false, []]);
+  });
+
   test.each([
     ["192.0.2.7", undefined, "connect E111 192.0.2.7:7", { address: "192.0.2.7", port: 7 }],
     ["2001:db8::1", undefined, "connect E111 2001:db8::1:7", { address: "2001:db8::1", port: 7 }],
@@ -87,6 +91,12 @@ describe("handleDialler", () => {
     expect(error).toBeInstanceOf(Error);
     expect({ ...error }).toEqual({ code: "E111", syscall: "connect", errno: -111, ...where });
     expect(error.message).toBe(message);
+  });
+
+  test("names no port that is 0", () => {
+    dial(attempt("192.0.2.7", undefined, 0));
+    fakes.complete(-111);
+    expect({ ...(told[1] as Error) }).toEqual({ code: "E111", syscall: "connect", errno: -111, address: "192.0.2.7" });
   });
 
   test("fails at once if the system does", () => {

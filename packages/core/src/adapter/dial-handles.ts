@@ -50,7 +50,7 @@ function wrapBinding(binding: object | null, name: "TCP" | "Pipe", methods: read
   return isKnown ? { Handle, Request, type } : null;
 }
 
-/** Has an attempt connect. @returns false: it is to a name, which may have several addresses, and nothing was done */
+/** Has an attempt connect. @returns false: it is to a name, which may have several addresses, or to no port; nothing was done */
 export type HandleDialler = (attempt: Dial) => boolean;
 
 /**
@@ -88,13 +88,21 @@ export function handleDialler(runtime: Omit<HandleTools, "errors"> & { readonly 
   }
 
   return (attempt) => {
-    const family = attempt.target.path === undefined ? familyOf(attempt.host) : 0;
-    if (attempt.target.path === undefined && family === 0) return false;
+    const { path, port } = attempt.target;
+    const family = path === undefined ? familyOf(attempt.host) : 0;
+    // The system would take 65,537 for 1, and `node:net` says what is wrong with it.
+    if (path === undefined && (family === 0 || !isPort(port))) return false;
     connect(attempt, family);
     return true;
   };
 }
 
-function addressOf({ host, target }: Dial): { address: string; port?: number } {
-  return target.path === undefined ? { address: host, port: target.port } : { address: target.path };
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 0 && port <= 65_535;
+}
+
+/** As `node:net` names it: without a port that is 0. */
+function addressOf({ host, target: { path, port } }: Dial): { address: string; port?: number } {
+  if (path !== undefined) return { address: path };
+  return port === 0 ? { address: host } : { address: host, port };
 }

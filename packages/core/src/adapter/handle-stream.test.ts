@@ -68,6 +68,18 @@ describe("reading", () => {
     expect(other.target).toBe(handle.target);
   });
 
+  test("goes into memory of the stream's own size, whoever was read into last", () => {
+    const large = fakeHandle();
+    const largeStream = new HandleStream(large, { ...facts, highWaterMark: 8 });
+    open();
+    largeStream.open({ data: (chunk) => void heard.push([...chunk]), drained() {}, closed() {} });
+    read(handle, [1, 2]);
+    read(large, [3, 4, 5, 6, 7, 8]);
+    read(handle, [9]);
+    expect([handle.target.length, large.target.length]).toEqual([4, 8]);
+    expect(heard).toEqual([[1, 2], [3, 4, 5, 6, 7, 8], [9]]);
+  });
+
   test("delivers what was read", () => {
     open();
     read(handle, [1, 2]);

@@ -90,6 +90,28 @@ describe("start", () => {
     expect(server.isRunning).toBe(true);
   });
 
+  test("that fails after it was stopped leaves the next one alone", async () => {
+    const { runtime, server } = idle();
+    const [first, second] = [gate(), gate()];
+    const gates = [first, second];
+    server.onStartup(async () => {
+      const mine = gates.shift();
+      await mine?.promise;
+      if (mine === first) throw new Error("too late");
+    });
+    const failing = outcome(server.start());
+    await runtime.settle();
+    await server.stop();
+    const starting = outcome(server.start());
+    await runtime.settle();
+    first.open();
+    await runtime.settle();
+    expect([failing.state, starting.state, server.state]).toEqual(["rejected", "pending", "starting"]);
+    second.open();
+    await runtime.settle();
+    expect([starting.state, server.state]).toEqual(["resolved", "running"]);
+  });
+
   test("rejects with ADDRESS_IN_USE, and can be tried again", async () => {
     const { runtime, server } = idle({ port: 99 });
     const other = new Server({ password: PASSWORD, host: "test", port: 99, scramIterations: 4096 }, runtime);
@@ -228,6 +250,25 @@ describe("stop", () => {
     expect(first.state).toBe("resolved");
   });
 
+  test("called again with less time hurries disconnect hooks as well", async () => {
+    const { runtime, server } = await withClients(1, { drainMs: 60_000 });
+    server.onClientDisconnect(() => gate().promise);
+    const first = outcome(server.stop());
+    await runtime.advance(100);
+    expect([first.state, server.connectionCount]).toEqual(["pending", 0]);
+    void server.stop({ drainMs: 0 });
+    await runtime.advance(20);
+    expect(first.state).toBe("resolved");
+  });
+
+  test("leaves the server where it was before it listened", async () => {
+    const { server } = idle({ port: 0 });
+    await server.start();
+    expect(server.address.port).toBe(40_000);
+    await server.stop();
+    expect([server.address.port, server.state]).toEqual([0, "stopped"]);
+  });
+
   test("does not wait longer than drainMs for shutdown hooks, nor for disconnect hooks", async () => {
     const { runtime, server } = await withClients(1, { drainMs: 1000 });
     server.onShutdown(() => gate().promise);
@@ -321,6 +362,20 @@ describe("run", () => {
       await runtime.settle();
       expect([running.state, server.state]).toEqual(["resolved", "stopped"]);
     }
+  });
+
+  test("listens to its AbortSignal no longer than it runs", async () => {
+    const { runtime, server } = idle();
+    const abort = new AbortController();
+    const running = outcome(server.run({ signal: abort.signal }));
+    await runtime.settle();
+    await server.stop();
+    await runtime.settle();
+    expect(running.state).toBe("resolved");
+    await server.start();
+    abort.abort();
+    await runtime.settle();
+    expect(server.isRunning).toBe(true);
   });
 
   test("rejects when the start fails, and takes its listeners back", async () => {
