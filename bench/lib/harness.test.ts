@@ -96,7 +96,7 @@ describe("planTasks", () => {
     expect(tasks.map((task) => task.roundsOf(ws))).toEqual([2, 3]);
   });
 
-  test("gives more rounds on Node to peers whose numbers lie close, and no more than were asked for", () => {
+  test("gives more rounds to peers whose numbers lie close: on Node as many as were asked for at most, elsewhere two", () => {
     const scenarios = [scenario({ maxRounds: 1, roundsOfClose: { ws: 2, raw: 9 }, pairs: "each" })];
     const peers = ["ws", "raw", "nats"].map((name) =>
       peer(name, { runtimes: { server: ["node", "bun"], client: ["node", "bun"] } }),

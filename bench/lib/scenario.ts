@@ -48,9 +48,9 @@ export interface Scenario {
   readonly peers: readonly string[] | null;
   /** Part of `--quick` when `--only` does not choose. */
   readonly quick: boolean;
-  /** At most this many rounds. */
+  /** At most this many rounds, but for {@link roundsOfClose}. */
   readonly maxRounds: number;
-  /** Peers that goals compare, and whose numbers lie close to each other, have up to so many instead. */
+  /** Peers that goals compare, and whose numbers lie close to each other, have up to so many instead; two where it is not Node. */
   readonly roundsOfClose?: Readonly<Record<string, number>>;
   measure(context: ScenarioContext): Promise<void>;
 }

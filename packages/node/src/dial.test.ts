@@ -1,9 +1,10 @@
-/** What applications can tell of a connection that was made without a socket: nothing. */
+/** Connections that are made without a socket: that they are, and how they fail. */
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import { connect, createServer, Socket } from "node:net";
 import { type ConnectTarget, ErrorCode } from "@netconduit/core/adapter";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { closedPort, socketClosed, socketPath } from "../../../conformance/adapter/endpoints.ts";
+import { handles } from "./handles.ts";
 import { transport } from "./transport.ts";
 
 const plain = { family: 0, tls: null, bufferSize: 1024 } as const;
@@ -19,6 +20,24 @@ async function socketsFailure(options: { host: string; port: number } | { path: 
   const [error] = await once(connect(options), "error");
   return error as Error;
 }
+
+test.runIf(handles?.dial)("an address and a path are dialled without a socket, a name with one", async () => {
+  const connects = vi.spyOn(Socket.prototype, "connect");
+  onTestFinished(() => connects.mockRestore());
+  const port = await closedPort();
+  const targets = [
+    { host: "127.0.0.1" },
+    { host: "::1" },
+    { host: "", path: await socketPath() },
+    { host: "localhost" },
+  ];
+  const counts: number[] = [];
+  for (const target of targets) {
+    await failureOf({ ...plain, port, ...target });
+    counts.push(connects.mock.calls.length);
+  }
+  expect(counts).toEqual([0, 0, 0, 1]);
+});
 
 describe("a failure is that of a socket, field by field", () => {
   test.each(["127.0.0.1", "::1"])("at %s", async (host) => {

@@ -39,7 +39,7 @@ export const transport: Transport = makeTransport<Socket | Handle>({
       ? new SocketStream(socket as Socket, facts)
       : new handles.Stream(handle, facts);
   },
-  ends: (socket, local, remote) => tcpEnds(endNames(socket, local === null), local, remote),
+  ends: (socket, local, remote) => tcpEnds(endNames(socket, local !== null, remote !== null), local, remote),
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();

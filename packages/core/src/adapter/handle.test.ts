@@ -29,6 +29,16 @@ describe("handleBinding", () => {
     expect(silenced).toEqual([true, undefined, true, false, true, true]);
   });
 
+  test("is taken where nothing is said of deprecation, and that cannot be changed: --no-deprecation", () => {
+    const process = Object.defineProperty({ binding: () => fakeBinding }, "noDeprecation", { value: true });
+    expect(handleBinding(process)).toBe(fakeBinding);
+  });
+
+  test("is null where deprecation is said, and that cannot be changed", () => {
+    const process = Object.defineProperty({ binding: () => fakeBinding }, "noDeprecation", { value: false });
+    expect(handleBinding(process)).toBe(null);
+  });
+
   test("is null where the process has none, or keeps it to itself", () => {
     const binding = (): never => {
       throw new Error("Access to this API has been restricted");
@@ -95,23 +105,27 @@ describe("endNames", () => {
     return { ...fakeHandle(), getpeername: end("192.0.2.1", 7), getsockname: end("192.0.2.2", 8) };
   }
 
-  test("asks the handle, for the near end only if that is wanted", () => {
-    expect({ ...endNames(knowing(), true) }).toEqual({
+  test("asks the handle, for an end that is known not", () => {
+    expect({ ...endNames(knowing(), false, false) }).toEqual({
       remoteAddress: "192.0.2.1",
       remotePort: 7,
       localAddress: "192.0.2.2",
       localPort: 8,
     });
-    expect(endNames(knowing(), false).localAddress).toBeUndefined();
+    const asked: string[] = [];
+    const never = (name: string) => () => asked.push(name);
+    const handle = { ...knowing(), getpeername: never("far"), getsockname: never("near") };
+    expect({ ...endNames(handle, true, true) }).toEqual({});
+    expect(asked).toEqual([]);
   });
 
   test("knows no end of a connection whose peer is gone", () => {
-    const names = endNames(knowing(-107), true);
+    const names = endNames(knowing(-107), false, false);
     expect([names.remoteAddress, names.localAddress]).toEqual([undefined, undefined]);
   });
 
   test("is a socket itself, which knows them", () => {
     const socket = { remoteAddress: "192.0.2.1" };
-    expect(endNames(socket, true)).toBe(socket);
+    expect(endNames(socket, false, false)).toBe(socket);
   });
 });

@@ -59,15 +59,20 @@ export interface BindingProcess {
  */
 export function bindingOf(process: BindingProcess, name: string): object | null {
   const { noDeprecation } = process;
+  let isSilenced = false;
   // It is deprecated, which Node says to whoever starts it with a flag for that, and with another dies of. There is nothing
   // that an application could do about it, and sockets take its place once it is gone.
-  process.noDeprecation = true;
   try {
+    if (noDeprecation !== true) {
+      process.noDeprecation = true;
+      isSilenced = true;
+    }
     return process.binding?.(name) ?? null;
   } catch {
     return null;
   } finally {
-    process.noDeprecation = noDeprecation;
+    // With `--no-deprecation` it is true, and cannot be set.
+    if (isSilenced) process.noDeprecation = noDeprecation;
   }
 }
 
@@ -82,7 +87,7 @@ export function handleBinding(process: BindingProcess): HandleBinding | null {
   return isKnown ? (binding as HandleBinding) : null;
 }
 
-/** The error with number `status`, as `node:net` would make it. */
+/** The error with number `status`, as of `node:net`, which adds its own end where connecting fails at once. */
 export function handleError(
   code: string,
   syscall: string,
@@ -139,15 +144,16 @@ const names = {
 /**
  * The ends of a connection, good until the next call.
  * @param socket its handle, or a socket, which knows them by itself
- * @param withLocal this side's too
+ * @param isNearKnown the near end need not be asked for
+ * @param isFarKnown nor the far end
  */
-export function endNames(socket: Handle | SocketNames, withLocal: boolean): SocketNames {
+export function endNames(socket: Handle | SocketNames, isNearKnown: boolean, isFarKnown: boolean): SocketNames {
   if (!isUsableHandle(socket)) return socket;
   const handle = socket;
-  const hasPeer = handle.getpeername?.(remote) === 0;
+  const hasPeer = !isFarKnown && handle.getpeername?.(remote) === 0;
   names.remoteAddress = hasPeer ? remote.address : undefined;
   names.remotePort = hasPeer ? remote.port : undefined;
-  const hasOwn = withLocal && handle.getsockname?.(local) === 0;
+  const hasOwn = !isNearKnown && handle.getsockname?.(local) === 0;
   names.localAddress = hasOwn ? local.address : undefined;
   names.localPort = hasOwn ? local.port : undefined;
   return names;

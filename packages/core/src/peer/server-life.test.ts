@@ -343,6 +343,24 @@ describe("run", () => {
     expect(running.state).toBe("resolved");
   });
 
+  test("stops by the stop of a subclass, and reports what that throws", async () => {
+    const runtime = fakeRuntime();
+    class Cautious extends Server {
+      override async stop(): Promise<void> {
+        await super.stop();
+        throw new Error("the database is busy");
+      }
+    }
+    const server = new Cautious({ password: PASSWORD, host: "test", scramIterations: 4096 }, runtime);
+    const reports: unknown[] = [];
+    server.onError((error, { stage }) => void reports.push([error.message, stage]));
+    const running = outcome(server.run());
+    await runtime.settle();
+    runtime.terminate("SIGTERM");
+    await runtime.settle();
+    expect([running.state, server.state, reports]).toEqual(["resolved", "stopped", [["the database is busy", "hook"]]]);
+  });
+
   test("leaves signals alone with handleSignals off", async () => {
     const { runtime, server } = idle({ handleSignals: false });
     void server.run();

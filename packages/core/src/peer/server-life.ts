@@ -34,7 +34,9 @@ export interface LifeHost {
   endAll(): Promise<void>;
   /** Resolves once the hooks of connections that have ended are done. */
   ended(): Promise<unknown>;
-  /** `stop` failed, and nobody waits for it. */
+  /** The server's own `stop`, which may be one of a subclass. */
+  stop(options: StopOptions): Promise<void>;
+  /** It failed, and nobody waits for it. */
   stopFailed(error: unknown): void;
 }
 
@@ -115,11 +117,12 @@ export class ServerLife {
 
   /** As `Server.run`. */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    const { config, runtime } = this.#host;
+    const host = this.#host;
+    const { config, runtime } = host;
     let count = 0;
     const stop = (): void => {
       count += 1;
-      this.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => this.#host.stopFailed(error));
+      host.stop(count > 1 ? { drainMs: 0 } : {}).catch((error: unknown) => host.stopFailed(error));
     };
     const removeSignals = config.handleSignals ? runtime.onTerminate(stop) : null;
     options.signal?.addEventListener("abort", stop, { once: true });

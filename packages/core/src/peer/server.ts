@@ -155,6 +155,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       drain: () => this.#drain(),
       endAll: () => this.#endAll(),
       ended: () => Promise.all(this.#ending),
+      stop: (options) => this.stop(options),
       stopFailed: (error) => this.core.report(error, { stage: "hook" }),
     });
     this.#connectionData = connectionData;

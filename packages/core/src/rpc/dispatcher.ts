@@ -48,7 +48,13 @@ function invoke<Face>(
   data: unknown,
   context: CallContext<Face>,
 ): unknown {
-  return entry.takesPeer ? entry.handler(peer.face, data as never, context) : entry.handler(data as never, context);
+  // Apart from its entry, which as `this` is no handler's business.
+  if (entry.takesPeer) {
+    const { handler } = entry;
+    return handler(peer.face, data as never, context);
+  }
+  const { handler } = entry;
+  return handler(data as never, context);
 }
 
 // Bound functions, and closures in methods of their own, take what comes late: a method that makes a closure sets memory
@@ -56,7 +62,8 @@ function invoke<Face>(
 
 function handleLate<Face>(entry: MethodEntry<Face>, context: CallContext<Face>, params: unknown): unknown {
   context.throwIfAborted();
-  return entry.handler(params as never, context);
+  const { handler } = entry;
+  return handler(params as never, context);
 }
 
 function invokeLate<Face>(
@@ -111,7 +118,8 @@ export class Dispatcher<Face> {
         this.#settleLater(peer, entry, context, valid.then((handleLate<Face>).bind(null, entry, context)));
         return;
       }
-      const result = entry.handler(valid as never, context);
+      const { handler } = entry;
+      const result = handler(valid as never, context);
       if (isThenable(result)) {
         this.#settleLater(peer, entry, context, result);
         return;
