@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { toMermaid, transitions } from "../packages/core/src/session/connection-state.ts";
+import { toMermaid, transitions } from "../packages/core/src/connection/connection-state.ts";
 import { codeBlocks, codeIn, ROOT, readText, tableRows } from "./lib/markdown.ts";
 
 const FILE = "ARCHITECTURE.md";
@@ -18,8 +18,8 @@ describe("ARCHITECTURE.md", () => {
     expect(described).toEqual(Object.keys(transitions));
   });
 
-  test("names groups of the core that exist", () => {
-    const named = tableRows(text, "Layers", "Group").flatMap((row) => [...(row["Group"] ?? "").matchAll(/`([^`]+)`/g)]);
+  test("names rooms of the core that exist", () => {
+    const named = tableRows(text, "Layers", "Room").flatMap((row) => [...(row["Room"] ?? "").matchAll(/`([^`]+)`/g)]);
     const missing = named
       .map(([, name = ""]) => name)
       .filter((name) => !existsSync(join(ROOT, "packages/core/src", name)));

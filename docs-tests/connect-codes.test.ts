@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { connectCodes, streamCodes } from "../packages/core/src/adapter/error-codes.ts";
+import { failureCodes } from "../packages/core/src/auth/client-handshake.ts";
 import { ErrorCode, errorCodeName } from "../packages/core/src/errors.ts";
-import { failureCodes } from "../packages/core/src/session/client-handshake.ts";
+import { connectCodes, streamCodes } from "../packages/core/src/sockets/error-codes.ts";
 import { readText, tableRows } from "./lib/markdown.ts";
 
 const rows = tableRows(readText("docs/guide.md"), "Connect and disconnect", "What failed");

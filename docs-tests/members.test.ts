@@ -3,11 +3,11 @@ import { publicMembers } from "./lib/interfaces.ts";
 import { codeIn, readText, tableRows } from "./lib/markdown.ts";
 
 const GUIDE = readText("docs/guide.md");
-const PEER = "packages/core/src/peer";
-const common = publicMembers(`${PEER}/endpoint.ts`, "Endpoint");
-const server = publicMembers(`${PEER}/server.ts`, "Server");
-const client = publicMembers(`${PEER}/client.ts`, "Client");
-const connection = publicMembers(`${PEER}/connection.ts`, "Connection");
+const CORE = "packages/core/src";
+const common = publicMembers(`${CORE}/endpoint/endpoint.ts`, "Endpoint");
+const server = publicMembers(`${CORE}/server/server.ts`, "Server");
+const client = publicMembers(`${CORE}/client/client.ts`, "Client");
+const connection = publicMembers(`${CORE}/server/connection.ts`, "Connection");
 
 function mentioned(member: string): boolean {
   return new RegExp(`\\b${member}\\b`).test(GUIDE);

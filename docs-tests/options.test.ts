@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { parseClientOptions } from "../packages/core/src/client/client-options.ts";
 import { ConduitError } from "../packages/core/src/errors.ts";
-import { parseClientOptions } from "../packages/core/src/peer/client-options.ts";
-import { parseServerOptions } from "../packages/core/src/peer/server-options.ts";
+import { parseServerOptions } from "../packages/core/src/server/server-options.ts";
 import { interfaceMembers } from "./lib/interfaces.ts";
 import { codeIn, readText, tableRows } from "./lib/markdown.ts";
 
 const GUIDE = readText("docs/guide.md");
-const PEER = "packages/core/src/peer";
-const common = interfaceMembers(`${PEER}/peer-options.ts`, "PeerOptions");
+const CORE = "packages/core/src";
+const common = interfaceMembers(`${CORE}/endpoint/endpoint-options.ts`, "PeerOptions");
 
 const server = { password: "secret123" };
 const client = { password: "secret123", host: "127.0.0.1", port: 8080 };
@@ -34,8 +34,8 @@ const tables: readonly OptionTable[] = [
     column: "Option",
     prefix: "",
     names: [
-      ...interfaceMembers(`${PEER}/server-options.ts`, "ServerOptions"),
-      ...interfaceMembers(`${PEER}/server.ts`, "ServerInit"),
+      ...interfaceMembers(`${CORE}/server/server-options.ts`, "ServerOptions"),
+      ...interfaceMembers(`${CORE}/server/server.ts`, "ServerInit"),
       ...common,
     ],
     config: parseServerOptions(server),
@@ -46,7 +46,7 @@ const tables: readonly OptionTable[] = [
     heading: "Server options",
     column: "Rate limit",
     prefix: "rateLimit.",
-    names: interfaceMembers(`${PEER}/server-options.ts`, "RateLimitOptions"),
+    names: interfaceMembers(`${CORE}/server/server-options.ts`, "RateLimitOptions"),
     config: parseServerOptions({ ...server, rateLimit: {} }).rateLimit ?? {},
     least: {},
     parse: (rateLimit) => parseServerOptions({ ...server, rateLimit }),
@@ -56,8 +56,8 @@ const tables: readonly OptionTable[] = [
     column: "Option",
     prefix: "",
     names: [
-      ...interfaceMembers(`${PEER}/client-options.ts`, "ClientOptions"),
-      ...interfaceMembers(`${PEER}/client.ts`, "ClientInit"),
+      ...interfaceMembers(`${CORE}/client/client-options.ts`, "ClientOptions"),
+      ...interfaceMembers(`${CORE}/client/client.ts`, "ClientInit"),
       ...common,
     ],
     config: parseClientOptions(client),
@@ -68,7 +68,7 @@ const tables: readonly OptionTable[] = [
     heading: "Reconnecting",
     column: "Option",
     prefix: "reconnect.",
-    names: interfaceMembers(`${PEER}/client-options.ts`, "ReconnectOptions"),
+    names: interfaceMembers(`${CORE}/client/client-options.ts`, "ReconnectOptions"),
     config: parseClientOptions(client).reconnect,
     least: {},
     parse: (reconnect) => parseClientOptions({ ...client, reconnect }),

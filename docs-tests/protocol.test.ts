@@ -1,7 +1,6 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { decodeBase64, encodeBase64 } from "../packages/core/src/session/base64.ts";
-import { extensionNames } from "../packages/core/src/session/extensions.ts";
+import { decodeBase64, encodeBase64 } from "../packages/core/src/auth/base64.ts";
 import {
   judgeAhead,
   parseAhead,
@@ -9,7 +8,8 @@ import {
   ScramKeyCache,
   ScramServer,
   ScramServerKeys,
-} from "../packages/core/src/session/scram.ts";
+} from "../packages/core/src/auth/scram.ts";
+import { extensionNames } from "../packages/core/src/connection/extensions.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { FrameWriter } from "../packages/core/src/wire/frame-writer.ts";

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { toMermaid } from "../packages/core/src/session/connection-state.ts";
+import { toMermaid } from "../packages/core/src/connection/connection-state.ts";
 import { type CodeBlock, codeBlocks, markdownFiles, ROOT, readText } from "./lib/markdown.ts";
 import { annotation } from "./lib/programs.ts";
 

@@ -93,7 +93,7 @@ export function describeRpcErrors(subject: Subject): void {
     }
 
     test(
-      "an RpcError is an answer, not a fault: onError does not hear of it",
+      "an RpcError is an answer, not a fault: onError does not recordReceive of it",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new Heard<Error>();

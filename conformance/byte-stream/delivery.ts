@@ -40,7 +40,7 @@ export function describeDelivery(stage: Stage): void {
       atB.onData = () => {
         // Room for more than comes at a time, for less, and none.
         const size = [3 * CHUNK_BYTES, 1000, 0][Math.floor(atB.total / CHUNK_BYTES) % 3] as number;
-        if (atB.landing() === null && size > 0) atB.landIn(new Uint8Array(size));
+        if (atB.readTarget() === null && size > 0) atB.landIn(new Uint8Array(size));
       };
       for (let offset = 0; offset < total; offset += CHUNK_BYTES) {
         a.write(fillPattern(new Uint8Array(CHUNK_BYTES), offset));

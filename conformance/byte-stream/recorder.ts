@@ -48,11 +48,11 @@ export class Recorder implements ByteSink {
     this.#landing = target;
   }
 
-  landing(): Uint8Array | null {
+  readTarget(): Uint8Array | null {
     return this.#landing;
   }
 
-  landed(count: number): void {
+  bytesRead(count: number): void {
     const target = this.#landing as Uint8Array;
     this.#landing = count < target.length ? target.subarray(count) : null;
     this.data(target.subarray(0, count));

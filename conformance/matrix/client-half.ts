@@ -13,7 +13,7 @@ export class ClientHalf extends Half {
 
   /** Where the server is; waits until it is open. */
   place(): Promise<Place> {
-    this.#place ??= this.hear<Place>("place");
+    this.#place ??= this.recordReceive<Place>("place");
     return this.#place;
   }
 

@@ -43,7 +43,7 @@ export class Half {
   }
 
   /** What the other half tells by this name; waits until it does. */
-  async hear<T extends Json = Json>(fact: string): Promise<T> {
+  async recordReceive<T extends Json = Json>(fact: string): Promise<T> {
     this.#waitingFor.push(fact);
     const value = await this.#fact(fact).next();
     this.#waitingFor.splice(this.#waitingFor.indexOf(fact), 1);
@@ -69,7 +69,7 @@ export class Half {
     return new Promise(() => {});
   }
 
-  /** The facts it waits to hear. */
+  /** The facts it waits to recordReceive. */
   get waitingFor(): readonly string[] {
     return [...this.#waitingFor];
   }

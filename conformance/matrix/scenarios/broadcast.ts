@@ -41,7 +41,7 @@ async function sleeperAndReader(half: ClientHalf): Promise<void> {
   let read = 0;
   reader.on("news", (data) => half.tell("read", [read++, (data as { n: number }).n]));
   await reader.connect();
-  const action = await half.hear<string>("action");
+  const action = await half.recordReceive<string>("action");
   sleeper.resume();
   if (action === "dropped") {
     for (;;) {
@@ -74,7 +74,7 @@ async function untilNoticed(half: ServerHalf, slowConsumer: "drop" | "disconnect
   for (let n = 0; reports.all.length === 0; n++) {
     assert.ok(n < MOST_BROADCASTS, "The server never noticed the client that does not read");
     server.broadcast("news", { n, filler: KIB_256 });
-    assert.deepEqual(await half.hear("read"), [n, n]);
+    assert.deepEqual(await half.recordReceive("read"), [n, n]);
   }
   const { report, id } = await reports.next();
   assert.equal(id, sleeper.id);
@@ -101,7 +101,7 @@ export const broadcast: readonly Scenario[] = [
       );
       assert.equal(server.broadcast("news", "none", { include: [] }), 0);
       assert.equal(server.broadcast("last"), 3);
-      assert.deepEqual(await half.hear("heard"), [
+      assert.deepEqual(await half.recordReceive("heard"), [
         "0: all",
         "0: not 1",
         "0: only 0, 1",
@@ -123,7 +123,7 @@ export const broadcast: readonly Scenario[] = [
       assert.equal(thrownBy(() => server.broadcast("news", { at: () => 1 })).code, ErrorCode.UNSERIALIZABLE);
       assert.equal(thrownBy(() => server.broadcast("news", KIB_256)).code, ErrorCode.MESSAGE_TOO_LARGE);
       server.broadcast("last");
-      assert.deepEqual(await half.hear("heard"), []);
+      assert.deepEqual(await half.recordReceive("heard"), []);
     },
     client: listeners,
   },
@@ -140,7 +140,7 @@ export const broadcast: readonly Scenario[] = [
       half.tell("leave");
       await left.next();
       assert.equal(server.broadcast("news", 2), 1);
-      await half.hear("done");
+      await half.recordReceive("done");
     },
     async client(half) {
       const stranger = await half.raw();
@@ -149,7 +149,7 @@ export const broadcast: readonly Scenario[] = [
       stays.on("news", heard.add);
       await stays.connect();
       const leaves = await half.join();
-      await half.hear("leave");
+      await half.recordReceive("leave");
       await leaves.disconnect();
       assert.deepEqual(await heard.count(2), [1, 2]);
       assert.deepEqual(stranger.frames.all, []);
@@ -157,12 +157,12 @@ export const broadcast: readonly Scenario[] = [
     },
   },
   {
-    title: "a hundred clients each hear a hundred broadcasts in their order",
+    title: "a hundred clients each recordReceive a hundred broadcasts in their order",
     async server(half) {
       const server = half.server();
       await (await half.open(server)).count(100);
       for (let n = 0; n < 100; n++) assert.equal(server.broadcast("news", n), 100);
-      await half.hear("done");
+      await half.recordReceive("done");
     },
     async client(half) {
       const expected = Array.from({ length: 100 }, (_, n) => n);
@@ -189,7 +189,7 @@ export const broadcast: readonly Scenario[] = [
       half.tell("action", report.action);
       await sleeper.drained();
       assert.equal(server.broadcast("news", { n: -1 }), 2);
-      await half.hear("caught up");
+      await half.recordReceive("caught up");
     },
     client: sleeperAndReader,
   },
@@ -202,7 +202,7 @@ export const broadcast: readonly Scenario[] = [
       assert.deepEqual([code, byPeer], [ErrorCode.SLOW_CONSUMER, false]);
       assert.equal(server.connectionCount, 1);
       half.tell("action", report.action);
-      const how = await half.hear("over");
+      const how = await half.recordReceive("over");
       if (half.subject.capabilities.destroyResets) assert.equal(how, "ECONNRESET");
     },
     client: sleeperAndReader,

@@ -38,7 +38,7 @@ export const calls: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime);
       const client = await half.join({}, clock.runtime);
       const result = failureOf(client.call("wait", {}, { timeoutMs: 5000 }));
-      await half.hear("started");
+      await half.recordReceive("started");
       clock.advance(4900);
       assert.equal(client.health().pendingCalls, 1);
       clock.advance(200);
@@ -52,9 +52,9 @@ export const calls: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime);
       const server = half.server({ rpcTimeoutMs: 7000 }, clock.runtime);
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       const result = failureOf(connection.call("wait"));
-      await half.hear("started");
+      await half.recordReceive("started");
       clock.advance(7100);
       assert.equal((await result).code, ErrorCode.TIMEOUT);
     },
@@ -92,7 +92,7 @@ export const calls: readonly Scenario[] = [
     async client(half) {
       const client = await half.join({}, new SteppedClock(half.subject.runtime).runtime);
       const result = client.call("wait", {}, { timeoutMs: 3000 }).catch((error: ConduitError) => error.code);
-      await half.hear("fired");
+      await half.recordReceive("fired");
       assert.equal(client.isConnected, true);
       await client.disconnect();
       await result;
@@ -118,7 +118,7 @@ export const calls: readonly Scenario[] = [
       ]) {
         const controller = new AbortController();
         const result = failureOf(ask(controller.signal));
-        await half.hear("started");
+        await half.recordReceive("started");
         controller.abort(new Error("changed my mind"));
         const failure = await result;
         assert.equal(failure.code, ErrorCode.CANCELLED);
@@ -137,11 +137,11 @@ export const calls: readonly Scenario[] = [
         if (n === 1) await first.promise;
       });
       const connection = await (await half.open(server)).next();
-      await half.hear("cancelled");
+      await half.recordReceive("cancelled");
       // Its answer is behind the cancellation.
       await connection.call("barrier");
       first.open();
-      await half.hear("done");
+      await half.recordReceive("done");
       assert.deepEqual(started.all, [1, 3]);
     },
     async client(half) {
@@ -169,11 +169,11 @@ export const calls: readonly Scenario[] = [
       const server = half.server();
       const { started, fired } = waiting(server);
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       const own = [connection.call("hang"), connection.request("hang"), connection.call("hang", {}, { timeoutMs: 0 })];
       const failures = own.map(failureOf);
       await started.count(52);
-      await half.hear("hangs");
+      await half.recordReceive("hangs");
       await connection.close("enough");
       for (const failure of await Promise.all(failures)) assert.equal(failure.code, ErrorCode.CONNECTION_CLOSED);
       assert.deepEqual(new Set(await fired.count(52)), new Set([ErrorCode.CONNECTION_CLOSED]));

@@ -37,7 +37,7 @@ export const closing: readonly Scenario[] = [
       const connection = await (await half.open(server)).next();
       connection.send("last", "words");
       await connection.close("Kicked for spam");
-      await half.hear("told");
+      await half.recordReceive("told");
       assert.equal(server.stats.loggedIn, 1);
     },
     async client(half) {
@@ -96,7 +96,7 @@ export const closing: readonly Scenario[] = [
     async server(half) {
       const server = half.server({ sendQueueSize: 2000, sendQueueBytes: 64 * 1024 * 1024 });
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       for (let n = 0; n < 1000; n++) connection.send("n", { n, filler: "x".repeat(10_000) });
       await connection.close("done");
     },
@@ -128,7 +128,7 @@ export const closing: readonly Scenario[] = [
       await half.open(server);
       await started.promise;
       const stopping = server.stop();
-      await half.hear("refused");
+      await half.recordReceive("refused");
       assert.equal(server.state, "stopping");
       go.open();
       await stopping;
@@ -185,7 +185,7 @@ export const closing: readonly Scenario[] = [
     async server(half) {
       const server = half.server();
       await half.open(server);
-      await half.hear("under way");
+      await half.recordReceive("under way");
       await server.stop();
       half.tell("stopped");
     },
@@ -194,7 +194,7 @@ export const closing: readonly Scenario[] = [
       // Its key is not ready before the server has refused it and is gone.
       const pbkdf2Sha256: typeof runtime.crypto.pbkdf2Sha256 = async (...args) => {
         half.tell("under way");
-        await half.hear("stopped");
+        await half.recordReceive("stopped");
         return runtime.crypto.pbkdf2Sha256(...args);
       };
       // A password of its own: keys that were derived before would be known already.
@@ -214,10 +214,10 @@ export const closing: readonly Scenario[] = [
       again.rpc("ping", () => "pong");
       let running = server;
       for (let round = 0; round < 3; round++) {
-        await half.hear("served");
+        await half.recordReceive("served");
         await running.stop();
         half.tell("stopped");
-        await half.hear("refused");
+        await half.recordReceive("refused");
         await again.start();
         running = again;
         half.tell("started");
@@ -229,10 +229,10 @@ export const closing: readonly Scenario[] = [
         await client.connect();
         assert.equal(await client.call("ping"), "pong");
         half.tell("served");
-        await half.hear("stopped");
+        await half.recordReceive("stopped");
         assert.equal((await failureOf(client.connect())).code, ErrorCode.CONNECTION_REFUSED);
         half.tell("refused");
-        await half.hear("started");
+        await half.recordReceive("started");
       }
       await client.connect();
     },

@@ -35,11 +35,11 @@ function floodScenario(size: string, data: string): Scenario {
         heard.add((got as string).length);
       });
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       await flood(connection, 1000, data);
       const lengths = await heard.count(1000);
       assert.deepEqual([lengths.length, new Set(lengths)], [1000, new Set([data.length])]);
-      await half.hear("all");
+      await half.recordReceive("all");
     },
     async client(half) {
       const client = await half.client(SMALL);
@@ -71,9 +71,9 @@ export const flow: readonly Scenario[] = [
         heard.add(data);
       });
       await half.open(server);
-      await half.hear("paused");
+      await half.recordReceive("paused");
       go.open();
-      const sent = await half.hear<number>("sent");
+      const sent = await half.recordReceive<number>("sent");
       assert.deepEqual(
         await heard.count(sent),
         Array.from({ length: sent }, (_, n) => n),
@@ -104,7 +104,7 @@ export const flow: readonly Scenario[] = [
     async server(half) {
       const server = half.server({ sendQueueSize: 10 });
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       let sent = 0;
       while (connection.state !== "paused") {
         connection.send("work", sent++);
@@ -121,7 +121,7 @@ export const flow: readonly Scenario[] = [
       await drained;
       connection.send("work", sent++);
       half.tell("sent", sent);
-      await half.hear("all");
+      await half.recordReceive("all");
     },
     async client(half) {
       const client = await half.client({ handlerConcurrency: 1, receiveQueueSize: 10 });
@@ -133,9 +133,9 @@ export const flow: readonly Scenario[] = [
       });
       await client.connect();
       half.tell("ready");
-      await half.hear("go");
+      await half.recordReceive("go");
       go.open();
-      const sent = await half.hear<number>("sent");
+      const sent = await half.recordReceive<number>("sent");
       assert.deepEqual(
         await heard.count(sent),
         Array.from({ length: sent }, (_, n) => n),
@@ -148,7 +148,7 @@ export const flow: readonly Scenario[] = [
     async server(half) {
       const server = half.server({ sendQueueSize: 10 });
       const connection = await (await half.open(server)).next();
-      await half.hear("paused");
+      await half.recordReceive("paused");
       await half.until(() => connection.state === "paused");
       const room = Array.from({ length: 10 }, (_, n) => connection.send("n", n));
       assert.deepEqual(room, [...new Array(7).fill(true), false, false, false]);
@@ -162,7 +162,7 @@ export const flow: readonly Scenario[] = [
       const peer = await half.rawLoggedIn();
       peer.write(frame(Type.PAUSE));
       half.tell("paused");
-      await half.hear("full");
+      await half.recordReceive("full");
       peer.write(frame(Type.RESUME));
       const numbers: unknown[] = [];
       while (numbers.at(-1) !== "last") {
@@ -216,7 +216,7 @@ export const flow: readonly Scenario[] = [
       const flooder = await half.rawLoggedIn();
       const chunk = frame(Type.MESSAGE, { type: "work", data: new Uint8Array(60_000) });
       for (let n = 0; n < 300; n++) flooder.write(chunk);
-      await half.hear("paused");
+      await half.recordReceive("paused");
       const other = await half.join();
       for (let n = 0; n < 50; n++) assert.equal(await other.call("ping"), "pong");
       await other.call("go");

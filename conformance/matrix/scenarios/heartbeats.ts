@@ -59,7 +59,7 @@ export const heartbeats: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime);
       const connection = await (await half.open(half.server(HEARTBEAT, clock.runtime))).next();
       assert.equal(connection.latencyMs, null);
-      await half.hear("ready");
+      await half.recordReceive("ready");
       for (let n = 1; n <= 3; n++) {
         clock.advance(10_100);
         await half.until(() => connection.latency.samples === n);
@@ -76,7 +76,7 @@ export const heartbeats: readonly Scenario[] = [
       await half.until(() => client.health().latency?.samples === 1);
       assert.equal(typeof client.latencyMs, "number");
       half.tell("ready");
-      await half.hear("measured");
+      await half.recordReceive("measured");
       assert.equal(client.isConnected, true);
     },
   },
@@ -89,7 +89,7 @@ export const heartbeats: readonly Scenario[] = [
         clock.advance(10_100);
         await half.until(() => connection.latency.samples === n);
         half.tell("beat");
-        await half.hear("beat");
+        await half.recordReceive("beat");
       }
       assert.equal(connection.isConnected, true);
     },
@@ -97,7 +97,7 @@ export const heartbeats: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime);
       const client = await half.join(HEARTBEAT, clock.runtime);
       for (let n = 1; n <= 20; n++) {
-        await half.hear("beat");
+        await half.recordReceive("beat");
         clock.advance(10_100);
         await half.until(() => client.health().latency?.samples === n);
         half.tell("beat");
@@ -113,7 +113,7 @@ export const heartbeats: readonly Scenario[] = [
       const left = new Heard<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
       await half.open(server);
-      await half.hear("severed");
+      await half.recordReceive("severed");
       clock.advance(29_000);
       assert.equal(server.connectionCount, 1);
       clock.advance(12_000);
@@ -127,7 +127,7 @@ export const heartbeats: readonly Scenario[] = [
       await half.join({}, cable.runtime);
       cable.sever();
       half.tell("severed");
-      await half.hear("given up");
+      await half.recordReceive("given up");
       assert.equal((await half.join()).isConnected, true);
     },
   },

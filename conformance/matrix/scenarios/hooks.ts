@@ -93,7 +93,7 @@ export const hooks: readonly Scenario[] = [
       } else {
         assert.equal(failure.code, 451);
       }
-      await half.hear("turned away");
+      await half.recordReceive("turned away");
       assert.equal((await half.join({ name: "welcome" })).isConnected, true);
     },
   },
@@ -186,7 +186,7 @@ export const hooks: readonly Scenario[] = [
       server.onClientDisconnect(left.add);
       server.onClientConnect((connection) => void connection.onStateChange(changes.add));
       const connection = await (await half.open(server)).next();
-      await half.hear("connected");
+      await half.recordReceive("connected");
       await connection.close("enough");
       await left.next();
       assert.deepEqual(moves(changes.all), ["connected > active", "active > closing", "closing > closed"]);
@@ -240,7 +240,7 @@ export const hooks: readonly Scenario[] = [
       server.on("n", () => "answer");
       const connection = await (await half.open(server)).next();
       connection.send("news", 1);
-      await half.hear("done");
+      await half.recordReceive("done");
       const { stats } = connection;
       assert.deepEqual([stats.messagesReceived, stats.messagesSent], [10, 1]);
       assert.deepEqual([stats.errors, stats.dropped, stats.rateLimited], [0, 0, 0]);

@@ -60,7 +60,7 @@ export const hostile: readonly Scenario[] = [
         const close = await peer.next();
         assert.deepEqual([close.type, (close.payload as { code: number }).code], [Type.CLOSE, code], what);
         await peer.over;
-        await half.hear("ended");
+        await half.recordReceive("ended");
       }
       await serves(half);
     },
@@ -103,7 +103,7 @@ export const hostile: readonly Scenario[] = [
       const rejections = new Heard<Rejection>();
       server.onClientRejected(rejections.add);
       await half.open(server);
-      await half.hear("done");
+      await half.recordReceive("done");
       await rejections.count(7);
       assert.deepEqual([handled.all, server.stats.loggedIn], [[], 1]);
     },
@@ -139,7 +139,7 @@ export const hostile: readonly Scenario[] = [
       const rejections = new Heard<Rejection>();
       server.onClientRejected(rejections.add);
       await half.open(server);
-      await half.hear("done");
+      await half.recordReceive("done");
       assert.deepEqual([rejections.all.length, handled.all.length], [1, 0]);
     },
     async client(half) {
@@ -178,14 +178,14 @@ export const hostile: readonly Scenario[] = [
         assert.equal(server.connectionCount, 0);
         half.tell("left");
       }
-      await half.hear("done");
+      await half.recordReceive("done");
       assert.equal(left.all.length, DEPARTURES.length);
     },
     async client(half) {
       for (const [, leave] of DEPARTURES) {
         const peer = await half.rawLoggedIn();
         leave(peer);
-        await half.hear("left");
+        await half.recordReceive("left");
         await peer.dispose();
       }
       half.tell("done");
@@ -198,7 +198,7 @@ export const hostile: readonly Scenario[] = [
       server.rpc("echo", (params) => params);
       server.on("chat", (_connection, data) => data);
       await half.open(server);
-      await half.hear("served");
+      await half.recordReceive("served");
       await half.until(() => server.connectionCount === 0);
     },
     async client(half) {

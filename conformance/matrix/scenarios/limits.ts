@@ -99,7 +99,7 @@ export const limits: readonly Scenario[] = [
       const stages = new Heard<string>();
       server.onError((_error, { stage }) => stages.add(stage));
       await half.open(server);
-      await half.hear("refused");
+      await half.recordReceive("refused");
       assert.deepEqual(await stages.count(2), ["rate-limit", "rate-limit"]);
       clock.advance(510);
       half.tell("half a second later");
@@ -113,7 +113,7 @@ export const limits: readonly Scenario[] = [
         assert.deepEqual([failure.code, failure.details], [ErrorCode.RATE_LIMITED, { retry_after: 0.5 }]);
       }
       half.tell("refused");
-      await half.hear("half a second later");
+      await half.recordReceive("half a second later");
       assert.equal(await client.call("ping"), "pong");
     },
   },
@@ -135,7 +135,7 @@ export const limits: readonly Scenario[] = [
     async client(half) {
       const client = await half.join();
       for (let n = 0; n < 5; n++) client.send("chat", n);
-      await half.hear("next");
+      await half.recordReceive("next");
       const other = await half.join();
       other.send("chat", "of another");
     },

@@ -17,7 +17,7 @@ export const login: readonly Scenario[] = [
       const connection = await arrivals.next();
       assert.equal(connection.isAuthenticated, true);
       assert.equal(connection.session.method, "scram");
-      assert.equal(await half.hear("token"), connection.session.token);
+      assert.equal(await half.recordReceive("token"), connection.session.token);
     },
     async client(half) {
       const client = await half.join();
@@ -98,7 +98,7 @@ export const login: readonly Scenario[] = [
       const arrivals = await half.open(half.server());
       for (const token of ["first", "second"]) {
         const { session } = await arrivals.next();
-        assert.deepEqual([session.method, session.token], ["scram", await half.hear(token)]);
+        assert.deepEqual([session.method, session.token], ["scram", await half.recordReceive(token)]);
       }
     },
     async client(half) {
@@ -130,7 +130,7 @@ export const login: readonly Scenario[] = [
     title: "a login by password hash alone is PASSWORD_HASH_REFUSED, unless the server's option lets it in",
     async server(half) {
       await half.open(half.server());
-      await half.hear("refused");
+      await half.recordReceive("refused");
       const connection = await (await half.open(half.server({ allowPasswordHash: true }))).next();
       assert.deepEqual([connection.session.method, connection.info.netconduit], ["password-hash", true]);
       assert.equal((await failureOf(connection.call("any"))).code, ErrorCode.PEER_UNSUPPORTED);
@@ -158,14 +158,14 @@ export const login: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime);
       const server = half.server({}, clock.runtime);
       await half.open(server);
-      await half.hear("guessed");
+      await half.recordReceive("guessed");
       const isThrottled = (): boolean => clock.delays.some((delayMs) => delayMs > 200 && delayMs <= 300);
       assert.equal(isThrottled(), false);
       half.tell("go");
       await half.until(isThrottled);
       assert.equal(server.stats.loggedIn, 0);
       clock.advance(300);
-      await half.hear("in");
+      await half.recordReceive("in");
       assert.equal(server.stats.loggedIn, 1);
     },
     async client(half) {
@@ -174,7 +174,7 @@ export const login: readonly Scenario[] = [
         assert.equal((await failureOf(guesser.connect())).code, ErrorCode.AUTH_FAILED);
       }
       half.tell("guessed");
-      await half.hear("go");
+      await half.recordReceive("go");
       await half.join();
       half.tell("in");
     },
@@ -187,7 +187,7 @@ export const login: readonly Scenario[] = [
       const rejections = new Heard<Rejection>();
       server.onClientRejected(rejections.add);
       await half.open(server);
-      await half.hear("begun");
+      await half.recordReceive("begun");
       clock.advance(4900);
       assert.deepEqual(rejections.all, []);
       clock.advance(200);
@@ -224,7 +224,7 @@ export const login: readonly Scenario[] = [
       const third = await half.client();
       assert.equal((await failureOf(third.connect())).code, ErrorCode.SERVER_FULL);
       await first.disconnect();
-      await half.hear("room");
+      await half.recordReceive("room");
       await third.connect();
       assert.equal(third.isConnected, true);
     },

@@ -15,7 +15,7 @@ export const messages: readonly Scenario[] = [
       const connection = await (await half.open(server)).next();
       connection.send("welcome", { id: connection.id });
       assert.deepEqual(await heard.next(), [connection.id, { text: "hello", n: 1 }]);
-      assert.equal(await half.hear("id"), connection.id);
+      assert.equal(await half.recordReceive("id"), connection.id);
     },
     async client(half) {
       const client = await half.client();
@@ -78,7 +78,7 @@ export const messages: readonly Scenario[] = [
     title: "a server's request is answered by its client just so",
     async server(half) {
       const connection = await (await half.open(half.server())).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       assert.equal(await connection.request("double", 21), 42);
       assert.equal(await connection.request("silent"), null);
       const failure = await failureOf(connection.request("refuse"));
@@ -198,7 +198,7 @@ export const messages: readonly Scenario[] = [
       const heard = new Heard<unknown>();
       server.on("pong_response", (_connection, data) => void heard.add(data));
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       connection.send("pong", 2);
       assert.deepEqual(await heard.next(), { ping: 2 });
     },

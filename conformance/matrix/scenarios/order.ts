@@ -26,13 +26,13 @@ export const order: readonly Scenario[] = [
     async server(half) {
       const server = half.server();
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       for (let n = 0; n < MANY; n += 2) {
         connection.send("n", n);
         server.broadcast("n", n + 1);
         if (n % 100 === 0) await connection.drained();
       }
-      await half.hear("all");
+      await half.recordReceive("all");
     },
     async client(half) {
       const client = await half.join();
@@ -56,7 +56,7 @@ export const order: readonly Scenario[] = [
       server.on("n", (_connection, data) => work(data));
       server.rpc("n", ({ n }) => work(n));
       await half.open(server);
-      await half.hear("all");
+      await half.recordReceive("all");
       assert.deepEqual(started, numbers(300));
     },
     async client(half) {

@@ -37,7 +37,7 @@ async function orphan(half: ClientHalf, options: ClientSettings = {}): Promise<O
   client.onDisconnect((_client, reason) => lost.add(reason));
   await client.connect();
   assert.equal((await lost.next()).code, ErrorCode.SERVER_STOPPING);
-  await half.hear("gone");
+  await half.recordReceive("gone");
   return { client, clock, errors };
 }
 
@@ -57,10 +57,10 @@ export const reconnect: readonly Scenario[] = [
       second.rpc("ping", () => "pong");
       const arrivals = await half.open(second);
       const connection = await arrivals.next();
-      await half.hear("back");
+      await half.recordReceive("back");
       assert.equal(await connection.call("who"), "Ada");
       second.broadcast("news", 1);
-      await half.hear("heard");
+      await half.recordReceive("heard");
     },
     async client(half) {
       const alone = await orphan(half);
@@ -110,7 +110,7 @@ export const reconnect: readonly Scenario[] = [
       const restart = await vanish(half);
       const second = restart({ password: "changed" });
       await half.open(second);
-      await half.hear("ended");
+      await half.recordReceive("ended");
       assert.deepEqual([second.stats.accepted, second.stats.authFailures], [1, 1]);
     },
     async client(half) {
@@ -154,7 +154,7 @@ export const reconnect: readonly Scenario[] = [
         heard.add("call");
         return a;
       });
-      await half.hear("queued");
+      await half.recordReceive("queued");
       await half.open(second);
       assert.deepEqual(await heard.count(4), [0, 1, "call", 2]);
     },
@@ -180,7 +180,7 @@ export const reconnect: readonly Scenario[] = [
       const restart = await vanish(half);
       const second = restart();
       await half.open(second);
-      await half.hear("done");
+      await half.recordReceive("done");
       assert.equal(second.stats.accepted, 1);
     },
     async client(half) {
@@ -203,10 +203,10 @@ export const reconnect: readonly Scenario[] = [
       const server = half.server();
       const arrivals = await half.open(server);
       const first = await arrivals.next();
-      await half.hear("in");
+      await half.recordReceive("in");
       await first.close("Moving house", { reconnect: true });
       await arrivals.next();
-      await half.hear("in");
+      await half.recordReceive("in");
     },
     async client(half) {
       const client = await half.client({ reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });

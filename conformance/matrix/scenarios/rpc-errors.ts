@@ -63,7 +63,7 @@ export const rpcErrors: readonly Scenario[] = [
       const handled = new Heard<unknown>();
       server.rpc("create", User, handled.add);
       await half.open(server);
-      await half.hear("done");
+      await half.recordReceive("done");
       assert.deepEqual(handled.all, []);
     },
     async client(half) {
@@ -168,7 +168,7 @@ export const rpcErrors: readonly Scenario[] = [
       const server = half.server();
       server.rpc("fail", ({ code }) => error(`Code ${String(code)}`, { code: Number(code) }));
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       for (const code of [...CODES, 1, 999, 9000]) {
         assert.equal((await failureOf(connection.call("fail", { code }))).code, code);
       }
@@ -226,7 +226,7 @@ export const rpcErrors: readonly Scenario[] = [
         throw new TypeError("x is not a function");
       });
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       const failure = await failureOf(connection.call("fail"));
       assert.deepEqual([failure.code, failure.message], [ErrorCode.INTERNAL, "y is not a function"]);
     },

@@ -28,7 +28,7 @@ export const rpc: readonly Scenario[] = [
     title: "a server calls methods of its client just so: schema, errors, unknown names",
     async server(half) {
       const connection = await (await half.open(half.server())).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       assert.equal(await connection.call("add", { a: 1, b: 2 }), 3);
       assert.equal((await failureOf(connection.call("add", { a: 1 }))).code, ErrorCode.MISSING_FIELD);
       assert.equal((await failureOf(connection.call("add", { a: 1, b: "2" }))).code, ErrorCode.INVALID_TYPE);
@@ -113,10 +113,10 @@ export const rpc: readonly Scenario[] = [
     async server(half) {
       const server = half.server();
       await half.open(server);
-      await half.hear("asked");
+      await half.recordReceive("asked");
       const remove = server.rpc("late", () => "here");
       half.tell("there");
-      await half.hear("asked");
+      await half.recordReceive("asked");
       remove();
       half.tell("gone");
     },
@@ -124,10 +124,10 @@ export const rpc: readonly Scenario[] = [
       const client = await half.join();
       assert.equal((await failureOf(client.call("late"))).code, ErrorCode.METHOD_NOT_FOUND);
       half.tell("asked");
-      await half.hear("there");
+      await half.recordReceive("there");
       assert.equal(await client.call("late"), "here");
       half.tell("asked");
-      await half.hear("gone");
+      await half.recordReceive("gone");
       assert.equal((await failureOf(client.call("late"))).code, ErrorCode.METHOD_NOT_FOUND);
     },
   },
@@ -237,14 +237,14 @@ export const rpc: readonly Scenario[] = [
       await half.open(server);
       await started.count(3);
       half.tell("three run");
-      await half.hear("other was answered");
+      await half.recordReceive("other was answered");
       assert.deepEqual(started.all, [0, 1, 2, "other"]);
       go.open();
     },
     async client(half) {
       const [busy, other] = [await half.join(), await half.join()];
       const answers = Promise.all([0, 1, 2, 3, 4].map((n) => busy.call("work", { n })));
-      await half.hear("three run");
+      await half.recordReceive("three run");
       assert.equal(await other.call("work", { n: "other" }), "other");
       half.tell("other was answered");
       assert.deepEqual(await answers, [0, 1, 2, 3, 4]);
@@ -256,7 +256,7 @@ export const rpc: readonly Scenario[] = [
       const server = half.server();
       server.rpc("square", ({ n }) => Number(n) ** 2);
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       const all = Array.from({ length: 500 }, (_, n) => n);
       const answers = await Promise.all(all.map((n) => connection.call("cube", { n })));
       assert.deepEqual(

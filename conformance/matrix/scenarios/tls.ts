@@ -24,7 +24,7 @@ function refusedScenario(
     async server(half) {
       const server = half.server({ tls: certificate });
       await half.open(server);
-      await half.hear("refused");
+      await half.recordReceive("refused");
       assert.deepEqual([server.isRunning, server.stats.loggedIn], [true, 0]);
     },
     async client(half) {
@@ -56,11 +56,11 @@ function demandScenario(what: string, tls: TlsClientOptions): Scenario {
     async server(half) {
       const arrivals = await openDemanding(half, demanding);
       if (arrivals === null) return;
-      await half.hear("refused");
+      await half.recordReceive("refused");
       assert.equal(arrivals.all.length, 0);
     },
     async client(half) {
-      if (!(await half.hear<boolean>("clientCertificates"))) return;
+      if (!(await half.recordReceive<boolean>("clientCertificates"))) return;
       const client = await half.client({ tls });
       assert.equal((await failureOf(client.connect())).code, ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
       half.tell("refused");
@@ -78,10 +78,10 @@ export const tls: readonly Scenario[] = [
       const connection = await (await half.open(server)).next();
       const protocol = half.subject.capabilities.tlsProtocol ? "TLSv1.3" : null;
       assert.deepEqual(connection.tls, { protocol, peerVerified: false, peerName: null });
-      await half.hear("ready");
+      await half.recordReceive("ready");
       assert.equal(await connection.call("who"), "Ada");
       server.broadcast("news", 1);
-      await half.hear("heard");
+      await half.recordReceive("heard");
     },
     async client(half) {
       const client = await half.client({ tls: { ca } });
@@ -148,7 +148,7 @@ export const tls: readonly Scenario[] = [
       assert.deepEqual([facts?.peerVerified, facts?.peerName], [true, "test client"]);
     },
     async client(half) {
-      if (await half.hear<boolean>("clientCertificates")) await half.join({ tls: clientTls });
+      if (await half.recordReceive<boolean>("clientCertificates")) await half.join({ tls: clientTls });
     },
   },
   {
@@ -167,7 +167,7 @@ export const tls: readonly Scenario[] = [
       );
     },
     async client(half) {
-      if (!(await half.hear<boolean>("clientCertificates"))) return;
+      if (!(await half.recordReceive<boolean>("clientCertificates"))) return;
       await half.join({ tls: clientTls });
       await half.join({ tls: { ca } });
     },
@@ -187,7 +187,7 @@ export const tls: readonly Scenario[] = [
       const plain = await half.client();
       const { code, message } = await failureOf(plain.connect());
       const { CONNECTION_CLOSED, CONNECTION_RESET, TLS_NOT_TLS } = ErrorCode;
-      const expected: readonly number[] = (await half.hear<boolean>("alerts"))
+      const expected: readonly number[] = (await half.recordReceive<boolean>("alerts"))
         ? [TLS_NOT_TLS]
         : [CONNECTION_CLOSED, CONNECTION_RESET];
       assert.ok(expected.includes(code), String(code));

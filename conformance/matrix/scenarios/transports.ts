@@ -68,7 +68,7 @@ export const transports: readonly Scenario[] = [
       server.rpc("echo", (params) => params);
       const connection = await (await half.open(server)).next();
       assert.match(connection.remoteAddress, /^unix:/);
-      await half.hear("done");
+      await half.recordReceive("done");
       await server.stop();
       assert.equal(existsSync(path), false);
       half.tell("stopped");
@@ -78,7 +78,7 @@ export const transports: readonly Scenario[] = [
       const bytes = new Uint8Array(1024 * 1024).fill(3);
       assert.deepEqual(await client.call("echo", { bytes }), { bytes });
       half.tell("done");
-      await half.hear("stopped");
+      await half.recordReceive("stopped");
       const late = await half.client();
       assert.equal((await failureOf(late.connect())).code, ErrorCode.CONNECTION_REFUSED);
     },
@@ -98,7 +98,7 @@ export const transports: readonly Scenario[] = [
     },
     async client(half) {
       const { Server } = half.subject;
-      const port = await half.hear<number>("port");
+      const port = await half.recordReceive<number>("port");
       const { path } = await half.place();
       assert.ok(path !== null);
       for (const where of [{ host: "127.0.0.1", port }, { path }]) {

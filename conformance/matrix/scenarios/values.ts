@@ -81,7 +81,7 @@ function compressionScenario(server: boolean, client: boolean): Scenario {
       const endpoint = half.server({ enableCompression: server });
       endpoint.rpc("echo", (params) => params);
       const connection = await (await half.open(endpoint)).next();
-      await half.hear("done");
+      await half.recordReceive("done");
       const { bytesReceived, bytesSent } = connection.stats;
       assert.deepEqual([isSmall(bytesReceived), isSmall(bytesSent)], [client, server]);
     },
@@ -117,11 +117,11 @@ export const values: readonly Scenario[] = [
     async server(half) {
       const server = half.server();
       const connection = await (await half.open(server)).next();
-      await half.hear("ready");
+      await half.recordReceive("ready");
       assert.deepEqual(await connection.call("echo", everyKind()), everyKind());
       assert.deepEqual(await connection.request("echo", everyKind()), everyKind());
       server.broadcast("news", everyKind());
-      await half.hear("done");
+      await half.recordReceive("done");
     },
     async client(half) {
       const client = await half.client();

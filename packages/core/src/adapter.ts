@@ -1,32 +1,5 @@
 /** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
 
-export { acceptHandles } from "./adapter/accept-handles.ts";
-export type { Acceptor } from "./adapter/acceptor.ts";
-export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./adapter/addresses.ts";
-export { type AwaitedSocket, AwaitedSocketStream } from "./adapter/awaited-socket-stream.ts";
-export type { ConnectAttempt } from "./adapter/connect-attempt.ts";
-export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./adapter/error-codes.ts";
-export { endNames, type Handle, handleOf } from "./adapter/handle.ts";
-export { type Handles, handlesOf } from "./adapter/handles.ts";
-export { keepingLargeMemory } from "./adapter/large-memory.ts";
-export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./adapter/make-runtime.ts";
-export { type PartialWriteSocket, PartialWriteStream } from "./adapter/partial-write-stream.ts";
-export { codedError, messageOf, SocketErrors } from "./adapter/socket-errors.ts";
-export type { FailureFacts, SocketOwner } from "./adapter/socket-owner.ts";
-export { SocketStreamBase } from "./adapter/socket-stream-base.ts";
-export {
-  type BindAddress,
-  type BoundSocket,
-  type FileSystem,
-  filesOf,
-  type SocketFiles,
-  type Sockets,
-} from "./adapter/sockets.ts";
-export type { StreamFacts } from "./adapter/stream-facts.ts";
-export type { TlsHandshake } from "./adapter/tls-handshake.ts";
-export { type TlsMaterial, tlsConfigError } from "./adapter/tls-material.ts";
-export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./adapter/tls-settings.ts";
-export { makeTransport, type Transport } from "./adapter/transport.ts";
 export type {
   Address,
   ByteSink,
@@ -53,3 +26,30 @@ export type {
   TlsClientOptions,
   TlsServerOptions,
 } from "./runtime.ts";
+export { acceptHandles } from "./sockets/accept-handles.ts";
+export type { Acceptor } from "./sockets/acceptor.ts";
+export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.ts";
+export { type AwaitedSocket, AwaitedSocketStream } from "./sockets/awaited-socket-stream.ts";
+export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
+export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
+export { endNames, type Handle, handleOf } from "./sockets/handle.ts";
+export { type Handles, handlesOf } from "./sockets/handles.ts";
+export { keepingLargeMemory } from "./sockets/large-memory.ts";
+export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
+export { type PartialWriteSocket, PartialWriteStream } from "./sockets/partial-write-stream.ts";
+export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";
+export type { FailureFacts, SocketOwner } from "./sockets/socket-owner.ts";
+export { SocketStreamBase } from "./sockets/socket-stream-base.ts";
+export {
+  type BindAddress,
+  type BoundSocket,
+  type FileSystem,
+  filesOf,
+  type SocketFiles,
+  type Sockets,
+} from "./sockets/sockets.ts";
+export type { StreamFacts } from "./sockets/stream-facts.ts";
+export type { TlsHandshake } from "./sockets/tls-handshake.ts";
+export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
+export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
+export { makeTransport, type Transport } from "./sockets/transport.ts";

@@ -22,11 +22,11 @@ export interface TlsInfo {
 export interface ByteSink {
   /**
    * Where the next bytes should land, for a stream that reads into memory of the caller's choice: it asks before it
-   * reads, may fill it in part, from its beginning, and says so by `landed`. Null: anywhere, to be given to `data`.
+   * reads, may fill it in part, from its beginning, and says so by `bytesRead`. Null: anywhere, to be given to `data`.
    */
-  landing?(): Uint8Array | null;
-  /** `count` bytes are where `landing` said. */
-  landed?(count: number): void;
+  readTarget?(): Uint8Array | null;
+  /** `count` bytes are where `readTarget` said. */
+  bytesRead?(count: number): void;
   /** Bytes arrived. `chunk` is the sink's until this returns; then the stream may read the next bytes into it. */
   data(chunk: Uint8Array): void;
   /** After `write` returned false: the stream takes bytes again. */

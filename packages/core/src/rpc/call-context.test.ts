@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { TimerWheel } from "../session/timer-wheel.ts";
 import { EPOCH_MS, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
 import { CallContext } from "./call-context.ts";
 
 function bench(timeoutMs = 0) {

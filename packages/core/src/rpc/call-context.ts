@@ -1,5 +1,5 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { TimerEntry, type TimerWheel } from "../session/timer-wheel.ts";
+import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** What a running handler may ask about its call. */
 export interface HandlerContext<Peer> {

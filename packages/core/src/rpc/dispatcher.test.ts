@@ -1,23 +1,23 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { TimerWheel } from "../session/timer-wheel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/peers.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
 import type { CallContext } from "./call-context.ts";
 import { Dispatcher, type DispatchHost, type DispatchPeer } from "./dispatcher.ts";
 import { Registry } from "./registry.ts";
 import { Validator } from "./validation.ts";
 
-type Face = "face";
+type Peer = "face";
 
 /** A connection that writes down what it is asked to send. */
-class Peer implements DispatchPeer<Face> {
+class Caller implements DispatchPeer<Peer> {
   readonly face = "face";
   isAuthenticated = true;
   correlatesReplies = true;
   readonly sent: unknown[] = [];
-  readonly running = new Set<CallContext<Face>>();
+  readonly running = new Set<CallContext<Peer>>();
   /** What `sendResult` and `sendUncorrelatedReply` throw. */
   refuse: Error | null = null;
 
@@ -35,21 +35,21 @@ class Peer implements DispatchPeer<Face> {
     this.sent.push({ type, data });
   }
 
-  handlerStarted(context: CallContext<Face>): void {
+  handlerStarted(context: CallContext<Peer>): void {
     this.running.add(context);
   }
 
-  handlerSettled(context: CallContext<Face>): void {
+  handlerSettled(context: CallContext<Peer>): void {
     this.running.delete(context);
   }
 }
 
 function bench(exposeErrors = false) {
   const runtime = fakeRuntime();
-  const registry = new Registry<Face>();
+  const registry = new Registry<Peer>();
   const reports: unknown[] = [];
   const unknown: unknown[] = [];
-  const host: DispatchHost<Face> = {
+  const host: DispatchHost<Peer> = {
     registry,
     exposeErrors,
     wheel: new TimerWheel(runtime),
@@ -58,10 +58,10 @@ function bench(exposeErrors = false) {
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
     unknownMessage: (from, type, data) => unknown.push([from, type, data]),
   };
-  const dispatcher = new Dispatcher<Face>(host);
-  const peer = new Peer();
+  const dispatcher = new Dispatcher<Peer>(host);
+  const peer = new Caller();
   const method = (
-    handler: (params: never, context: CallContext<Face>) => unknown,
+    handler: (params: never, context: CallContext<Peer>) => unknown,
     schemas: {
       readonly params?: v.GenericSchema;
       readonly result?: v.GenericSchema;
@@ -77,7 +77,7 @@ function bench(exposeErrors = false) {
     });
   };
   const on = (
-    handler: (face: Face, data: never, context: CallContext<Face>) => unknown,
+    handler: (face: Peer, data: never, context: CallContext<Peer>) => unknown,
     schema?: v.GenericSchema,
   ): (() => void) =>
     registry.addHandler({
@@ -383,7 +383,7 @@ describe("a call", () => {
 
   test("gives the handler its context; its timer ends with the handler", async () => {
     const { method, call, runtime } = bench();
-    const contexts: CallContext<Face>[] = [];
+    const contexts: CallContext<Peer>[] = [];
     method((_params, context) => {
       contexts.push(context);
       return context.signal.aborted;

@@ -8,9 +8,9 @@ import { type CallClock, CallContext } from "./call-context.ts";
 import type { MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** What a dispatcher needs of the connection a request came from. */
-export interface DispatchPeer<Face> {
+export interface DispatchPeer<Peer> {
   /** What handlers get to see of it: the connection on a server, the client itself on a client. */
-  readonly face: Face;
+  readonly face: Peer;
   readonly isAuthenticated: boolean;
   /** True when a MESSAGE with a correlation id asks for one reply with that id. */
   readonly correlatesReplies: boolean;
@@ -26,27 +26,27 @@ export interface DispatchPeer<Face> {
   /** The reply to a message that carries no correlation id. Throws as `sendResult`. */
   sendUncorrelatedReply(type: string, data: unknown): void;
   /** An asynchronous handler began or settled; between the two it counts against the connection's concurrency. */
-  handlerStarted(context: CallContext<Face>): void;
-  handlerSettled(context: CallContext<Face>): void;
+  handlerStarted(context: CallContext<Peer>): void;
+  handlerSettled(context: CallContext<Peer>): void;
 }
 
 /** What a dispatcher needs of the server or client it works for. */
-export interface DispatchHost<Face> extends CallClock {
-  readonly registry: Registry<Face>;
+export interface DispatchHost<Peer> extends CallClock {
+  readonly registry: Registry<Peer>;
   readonly exposeErrors: boolean;
-  reportError(error: unknown, stage: "rpc" | "message", from: Face, name: string): void;
-  unknownMessage(from: Face, type: string, data: unknown): void;
+  reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string): void;
+  unknownMessage(from: Peer, type: string, data: unknown): void;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-function invoke<Face>(
-  entry: MessageEntry<Face>,
-  peer: DispatchPeer<Face>,
+function invoke<Peer>(
+  entry: MessageEntry<Peer>,
+  peer: DispatchPeer<Peer>,
   data: unknown,
-  context: CallContext<Face>,
+  context: CallContext<Peer>,
 ): unknown {
   // Apart from its entry, which as `this` is no handler's business.
   if (entry.takesPeer) {
@@ -60,35 +60,35 @@ function invoke<Face>(
 // Bound functions, and closures in methods of their own, take what comes late: a method that makes a closure sets memory
 // aside for what it captures at each call, even where the closure is not made.
 
-function handleLate<Face>(entry: MethodEntry<Face>, context: CallContext<Face>, params: unknown): unknown {
+function handleLate<Peer>(entry: MethodEntry<Peer>, context: CallContext<Peer>, params: unknown): unknown {
   context.throwIfAborted();
   const { handler } = entry;
   return handler(params as never, context);
 }
 
-function invokeLate<Face>(
-  entry: MessageEntry<Face>,
-  peer: DispatchPeer<Face>,
-  context: CallContext<Face>,
+function invokeLate<Peer>(
+  entry: MessageEntry<Peer>,
+  peer: DispatchPeer<Peer>,
+  context: CallContext<Peer>,
   data: unknown,
 ): unknown {
   context.throwIfAborted();
   return invoke(entry, peer, data, context);
 }
 
-export class Dispatcher<Face> {
-  readonly #host: DispatchHost<Face>;
-  readonly #registry: Registry<Face>;
+export class Dispatcher<Peer> {
+  readonly #host: DispatchHost<Peer>;
+  readonly #registry: Registry<Peer>;
   /**
    * The type of the last message that has just one handler, and that handler. Of ten thousand connections each has
    * its own registry in no cache of the processor: what is not looked up in it again saves a tenth of a delivery.
    */
   #lastType: string | null = null;
-  #lastEntry: MessageEntry<Face> | null = null;
+  #lastEntry: MessageEntry<Peer> | null = null;
   /** The handler itself if it is a client's and takes data as it came: most are, and need no look at their entry. */
-  #lastPlain: ((data: never, context: CallContext<Face>) => unknown) | null = null;
+  #lastPlain: ((data: never, context: CallContext<Peer>) => unknown) | null = null;
 
-  constructor(host: DispatchHost<Face>) {
+  constructor(host: DispatchHost<Peer>) {
     this.#host = host;
     this.#registry = host.registry;
     this.#registry.onHandlersChange = () => {
@@ -99,7 +99,7 @@ export class Dispatcher<Face> {
   }
 
   /** Answers an RPC_REQUEST. `hi`/`lo` 0/0: the caller wants no answer. */
-  call(peer: DispatchPeer<Face>, name: string, params: unknown, hi: number, lo: number, timeoutMs: number): void {
+  call(peer: DispatchPeer<Peer>, name: string, params: unknown, hi: number, lo: number, timeoutMs: number): void {
     const entry = this.#registry.method(name);
     if (entry === undefined) {
       if (name === "listall") void this.#reply(peer, null, name, hi, lo, this.#registry.discovery());
@@ -111,11 +111,11 @@ export class Dispatcher<Face> {
       this.#replyError(peer, hi, lo, new RpcError(ErrorCode.AUTH_REQUIRED, message));
       return;
     }
-    const context = new CallContext<Face>(peer.face, name, hi, lo, timeoutMs, this.#host);
+    const context = new CallContext<Peer>(peer.face, name, hi, lo, timeoutMs, this.#host);
     try {
       const valid = entry.params === null ? params : entry.params.run(params, name);
       if (isThenable(valid)) {
-        this.#settleLater(peer, entry, context, valid.then((handleLate<Face>).bind(null, entry, context)));
+        this.#settleLater(peer, entry, context, valid.then((handleLate<Peer>).bind(null, entry, context)));
         return;
       }
       const { handler } = entry;
@@ -136,7 +136,7 @@ export class Dispatcher<Face> {
   }
 
   /** Answers a MESSAGE. */
-  message(peer: DispatchPeer<Face>, type: string, data: unknown, hi: number, lo: number): void {
+  message(peer: DispatchPeer<Peer>, type: string, data: unknown, hi: number, lo: number): void {
     const wantsReply = (hi !== 0 || lo !== 0) && peer.correlatesReplies;
     const isKnown = type === this.#lastType;
     const entries = isKnown ? null : this.#registry.handlers(type);
@@ -147,7 +147,7 @@ export class Dispatcher<Face> {
       }
       return;
     }
-    const context = new CallContext<Face>(peer.face, type, hi, lo, 0, this.#host);
+    const context = new CallContext<Peer>(peer.face, type, hi, lo, 0, this.#host);
     try {
       const reply =
         entries === null || this.#isOneAlone(type, entries)
@@ -166,9 +166,9 @@ export class Dispatcher<Face> {
   }
 
   #messageSettlesLater(
-    peer: DispatchPeer<Face>,
+    peer: DispatchPeer<Peer>,
     wantsReply: boolean,
-    context: CallContext<Face>,
+    context: CallContext<Peer>,
     reply: PromiseLike<unknown>,
   ): void {
     const { method: type, hi, lo } = context;
@@ -189,9 +189,9 @@ export class Dispatcher<Face> {
   }
 
   #settleLater(
-    peer: DispatchPeer<Face>,
-    entry: MethodEntry<Face>,
-    context: CallContext<Face>,
+    peer: DispatchPeer<Peer>,
+    entry: MethodEntry<Peer>,
+    context: CallContext<Peer>,
     result: PromiseLike<unknown>,
   ): void {
     peer.handlerStarted(context);
@@ -211,22 +211,22 @@ export class Dispatcher<Face> {
     );
   }
 
-  #runOne(peer: DispatchPeer<Face>, entry: MessageEntry<Face>, data: unknown, context: CallContext<Face>): unknown {
+  #runOne(peer: DispatchPeer<Peer>, entry: MessageEntry<Peer>, data: unknown, context: CallContext<Peer>): unknown {
     if (entry.data === null) return invoke(entry, peer, data, context);
     const valid = entry.data.run(data, entry.type);
-    if (isThenable(valid)) return valid.then((invokeLate<Face>).bind(null, entry, peer, context));
+    if (isThenable(valid)) return valid.then((invokeLate<Peer>).bind(null, entry, peer, context));
     return invoke(entry, peer, valid, context);
   }
 
   /** The handler that is remembered. */
-  #runLast(peer: DispatchPeer<Face>, data: unknown, context: CallContext<Face>): unknown {
+  #runLast(peer: DispatchPeer<Peer>, data: unknown, context: CallContext<Peer>): unknown {
     const plain = this.#lastPlain;
     if (plain !== null) return plain(data as never, context);
-    return this.#runOne(peer, this.#lastEntry as MessageEntry<Face>, data, context);
+    return this.#runOne(peer, this.#lastEntry as MessageEntry<Peer>, data, context);
   }
 
   /** Whether there is just one handler; it is remembered then. */
-  #isOneAlone(type: string, entries: readonly MessageEntry<Face>[]): boolean {
+  #isOneAlone(type: string, entries: readonly MessageEntry<Peer>[]): boolean {
     const [entry] = entries;
     if (entry === undefined || entries.length > 1) return false;
     this.#lastType = type;
@@ -237,10 +237,10 @@ export class Dispatcher<Face> {
 
   /** All handlers start in order; the reply is the last one's that gave any. One that fails doesn't stop the others. */
   async #runAll(
-    peer: DispatchPeer<Face>,
-    entries: readonly MessageEntry<Face>[],
+    peer: DispatchPeer<Peer>,
+    entries: readonly MessageEntry<Peer>[],
     data: unknown,
-    context: CallContext<Face>,
+    context: CallContext<Peer>,
   ): Promise<unknown> {
     const results = await Promise.allSettled(
       entries.map(async (entry) => await this.#runOne(peer, entry, data, context)),
@@ -260,7 +260,7 @@ export class Dispatcher<Face> {
   }
 
   #messageReply(
-    peer: DispatchPeer<Face>,
+    peer: DispatchPeer<Peer>,
     type: string,
     wantsReply: boolean,
     hi: number,
@@ -281,7 +281,7 @@ export class Dispatcher<Face> {
   }
 
   #messageFailed(
-    peer: DispatchPeer<Face>,
+    peer: DispatchPeer<Peer>,
     type: string,
     wantsReply: boolean,
     hi: number,
@@ -305,7 +305,7 @@ export class Dispatcher<Face> {
     }
   }
 
-  #callFailed(peer: DispatchPeer<Face>, context: CallContext<Face>, thrown: unknown): void {
+  #callFailed(peer: DispatchPeer<Peer>, context: CallContext<Peer>, thrown: unknown): void {
     const error = context.outcome(thrown);
     if (!(error instanceof RpcError)) this.#host.reportError(error, "rpc", peer.face, context.method);
     this.#replyError(peer, context.hi, context.lo, this.#outward(error));
@@ -313,8 +313,8 @@ export class Dispatcher<Face> {
 
   /** Sends a result. @returns null, or what settles when an asynchronous schema has checked it and the reply is sent. */
   #reply(
-    peer: DispatchPeer<Face>,
-    entry: MethodEntry<Face> | null,
+    peer: DispatchPeer<Peer>,
+    entry: MethodEntry<Peer> | null,
     name: string,
     hi: number,
     lo: number,
@@ -338,7 +338,7 @@ export class Dispatcher<Face> {
   }
 
   #replyLater(
-    peer: DispatchPeer<Face>,
+    peer: DispatchPeer<Peer>,
     name: string,
     hi: number,
     lo: number,
@@ -353,14 +353,14 @@ export class Dispatcher<Face> {
   }
 
   /** The handler's result could not be sent: that is this side's fault, so the peer learns a code and no more. */
-  #badResult(peer: DispatchPeer<Face>, name: string, hi: number, lo: number, error: unknown): void {
+  #badResult(peer: DispatchPeer<Peer>, name: string, hi: number, lo: number, error: unknown): void {
     this.#host.reportError(error, "rpc", peer.face, name);
     const tooLarge = error instanceof ConduitError && error.code === ErrorCode.MESSAGE_TOO_LARGE;
     const outward = tooLarge ? new RpcError(error.code, error.message) : this.#hidden(error);
     this.#replyError(peer, hi, lo, outward);
   }
 
-  #replyError(peer: DispatchPeer<Face>, hi: number, lo: number, error: RpcError): void {
+  #replyError(peer: DispatchPeer<Peer>, hi: number, lo: number, error: RpcError): void {
     if (hi === 0 && lo === 0) return;
     peer.sendError(hi, lo, error.message, error.code, error.details);
   }

@@ -1,5 +1,5 @@
 import { ErrorCode, RpcError } from "../errors.ts";
-import { clip, describeValue } from "./describe-value.ts";
+import { clip, describeValue } from "../util/describe-value.ts";
 
 /** Facts of an error that travel to the caller, and its local cause. */
 export interface ErrorHelperOptions {

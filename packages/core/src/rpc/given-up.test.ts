@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { TimerWheel } from "../session/timer-wheel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
 import { CallContext } from "./call-context.ts";
 
 const reason = new ConduitError(ErrorCode.CANCELLED, "The caller cancelled 'm'");

@@ -4,7 +4,7 @@
  */
 
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
-import { TimerEntry } from "../session/timer-wheel.ts";
+import { TimerEntry } from "../util/timer-wheel.ts";
 import type { Validator } from "./validation.ts";
 
 /** Generations stay below 2^21, so an id as one number stays an exact integer. */

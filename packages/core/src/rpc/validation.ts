@@ -1,5 +1,5 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { clip } from "./describe-value.ts";
+import { clip } from "../util/describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /** What a {@link Validator} checks: parameters of a method, data of a message, or the result of a method. */

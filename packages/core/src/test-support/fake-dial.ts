@@ -1,4 +1,4 @@
-import type { BindingProcess } from "../adapter/handle.ts";
+import type { BindingProcess } from "../sockets/handle.ts";
 import { fakeHandle } from "./fake-handle.ts";
 
 interface Request {

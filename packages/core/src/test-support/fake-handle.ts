@@ -1,4 +1,4 @@
-import type { Handle, HandleBinding, HandleRequest } from "../adapter/handle.ts";
+import type { Handle, HandleBinding, HandleRequest } from "../sockets/handle.ts";
 
 /** What a fake handle does at the next opportunity, and what it was told to do. */
 export interface FakeHandle extends Handle {

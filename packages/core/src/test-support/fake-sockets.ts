@@ -1,12 +1,12 @@
-import type { Acceptor } from "../adapter/acceptor.ts";
-import { tcpAddress } from "../adapter/addresses.ts";
-import type { ConnectAttempt } from "../adapter/connect-attempt.ts";
-import { SocketErrors } from "../adapter/socket-errors.ts";
-import type { BindAddress, BoundSocket, Sockets } from "../adapter/sockets.ts";
-import type { StreamFacts } from "../adapter/stream-facts.ts";
-import type { TlsSession } from "../adapter/tls-settings.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ConnectTarget, ListenTarget } from "../runtime.ts";
+import type { Acceptor } from "../sockets/acceptor.ts";
+import { tcpAddress } from "../sockets/addresses.ts";
+import type { ConnectAttempt } from "../sockets/connect-attempt.ts";
+import { SocketErrors } from "../sockets/socket-errors.ts";
+import type { BindAddress, BoundSocket, Sockets } from "../sockets/sockets.ts";
+import type { StreamFacts } from "../sockets/stream-facts.ts";
+import type { TlsSession } from "../sockets/tls-settings.ts";
 import { StubStream } from "./stub-stream.ts";
 
 /** A socket that is nothing but what is known of it. */

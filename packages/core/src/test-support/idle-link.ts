@@ -1,15 +1,15 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { EndpointCore } from "../peer/endpoint-core.ts";
-import { Link } from "../peer/link.ts";
-import { parseServerOptions, type ServerOptions } from "../peer/server-options.ts";
+import { ConnectionStateMachine } from "../connection/connection-state.ts";
+import { negotiate } from "../connection/extensions.ts";
+import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { Registry } from "../rpc/registry.ts";
-import { ConnectionStateMachine } from "../session/connection-state.ts";
-import { negotiate } from "../session/extensions.ts";
+import { parseServerOptions, type ServerOptions } from "../server/server-options.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
 import { PASSWORD } from "./raw-peer.ts";
 
 /** A server's link, of whose peer nothing is known. */
-export type IdleLink = Link<object>;
+export type IdleLink = ProtocolConnection<object>;
 
 interface Scene {
   readonly link: IdleLink;
@@ -18,7 +18,7 @@ interface Scene {
 }
 
 /** A link that has logged in, and that nothing happens on. Default stream: one to nobody. */
-export function idleLink(options: Partial<ServerOptions> = {}, stream?: ByteStream): Scene {
+export function idleConnection(options: Partial<ServerOptions> = {}, stream?: ByteStream): Scene {
   const { logIn, ...scene } = newLink(options, stream);
   logIn();
   return scene;
@@ -31,17 +31,17 @@ export function newLink(
 ): Scene & { readonly logIn: () => void } {
   const runtime = fakeRuntime();
   const core = new EndpointCore<object>(runtime, parseServerOptions({ password: PASSWORD, ...options }), null);
-  const owner = core.linkOwner({
+  const owner = core.delegate({
     role: "server",
     handshakeFrame: () => null,
     phaseTimedOut: () => undefined,
     frameRefused: () => undefined,
-    linkClosing: () => undefined,
-    linkClosed: () => undefined,
+    connectionClosing: () => undefined,
+    connectionClosed: () => undefined,
   });
   const machine = new ConnectionStateMachine(core);
   machine.transition("accepted", { message: "Accepted" });
-  const link = new Link<object>(owner, stream ?? runtime.pair()[0], machine);
+  const link = new ProtocolConnection<object>(owner, stream ?? runtime.pair()[0], machine);
   link.face = {};
   link.start(0);
   const logIn = (): void => {

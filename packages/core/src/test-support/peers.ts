@@ -1,8 +1,9 @@
 /** A server and clients on one fake runtime, with options that suit tests. */
+
+import { Client, type ClientInit } from "../client/client.ts";
+import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import { ConduitError } from "../errors.ts";
-import { Client, type ClientInit } from "../peer/client.ts";
-import type { ErrorContext } from "../peer/endpoint-core.ts";
-import { Server, type ServerInit } from "../peer/server.ts";
+import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
 import { PASSWORD, type RawPeer, rawClient } from "./raw-peer.ts";
 

@@ -1,8 +1,9 @@
 /** A peer that does as the test says, frame by frame. */
+
+import { ClientHandshake } from "../auth/client-handshake.ts";
+import { ScramKeyCache } from "../auth/scram.ts";
+import { ServerAuthenticator, ServerHandshake } from "../auth/server-handshake.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
-import { ClientHandshake } from "../session/client-handshake.ts";
-import { ScramKeyCache } from "../session/scram.ts";
-import { ServerAuthenticator, ServerHandshake } from "../session/server-handshake.ts";
 import { FrameType } from "../wire/constants.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";

@@ -1,6 +1,6 @@
-import type { AwaitedSocket } from "../adapter/awaited-socket-stream.ts";
-import type { PartialWriteSocket } from "../adapter/partial-write-stream.ts";
-import type { SocketOwner } from "../adapter/socket-owner.ts";
+import type { AwaitedSocket } from "../sockets/awaited-socket-stream.ts";
+import type { PartialWriteSocket } from "../sockets/partial-write-stream.ts";
+import type { SocketOwner } from "../sockets/socket-owner.ts";
 
 /** Bytes that one direction holds, as an operating system does. */
 export const PIPE_BYTES = 65_536;

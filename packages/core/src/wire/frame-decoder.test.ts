@@ -84,10 +84,10 @@ describe("FrameDecoder", () => {
       decoder.push(frame.slice(0, begun));
       expect(decoder.next()).toBe(false);
       let at = begun;
-      for (let landing = decoder.landing(); landing !== null; landing = decoder.landing()) {
-        const count = Math.min(50_000, landing.length);
-        landing.set(frame.subarray(at, at + count));
-        decoder.landed(count);
+      for (let readTarget = decoder.readTarget(); readTarget !== null; readTarget = decoder.readTarget()) {
+        const count = Math.min(50_000, readTarget.length);
+        readTarget.set(frame.subarray(at, at + count));
+        decoder.bytesRead(count);
         at += count;
         expect(decoder.next()).toBe(at === frame.length);
       }
@@ -103,26 +103,26 @@ describe("FrameDecoder", () => {
       const decoder = new FrameDecoder(4 * MIB);
       decoder.push(frame.slice(0, frame.length - 40_000));
       decoder.next();
-      expect(decoder.landing()?.length).toBe(40_000);
+      expect(decoder.readTarget()?.length).toBe(40_000);
     });
 
     test("but not of a small rest, before the header, or while bytes wait", () => {
       const decoder = new FrameDecoder(4 * MIB);
-      expect(decoder.landing()).toBe(null);
+      expect(decoder.readTarget()).toBe(null);
       decoder.push(frame.slice(0, 31));
       decoder.next();
-      expect(decoder.landing()).toBe(null);
+      expect(decoder.readTarget()).toBe(null);
       decoder.push(frame.slice(31, frame.length - 1000));
-      expect(decoder.landing()).toBe(null);
+      expect(decoder.readTarget()).toBe(null);
       decoder.next();
-      expect(decoder.landing()).toBe(null);
+      expect(decoder.readTarget()).toBe(null);
     });
 
     test("without taking memory for more than has come", () => {
       const decoder = new FrameDecoder(64 * MIB);
       decoder.push(header(60 * MIB));
       decoder.next();
-      expect(decoder.landing()?.length).toBeLessThan(2 * MIB);
+      expect(decoder.readTarget()?.length).toBeLessThan(2 * MIB);
       expect(decoder.heldBytes).toBeLessThan(2 * MIB);
     });
   });

@@ -84,7 +84,7 @@ export class FrameDecoder {
   }
 
   /** True: nothing is buffered and no frame is current, so another stream may be decoded. */
-  get isSpent(): boolean {
+  get isIdle(): boolean {
     return this.position === this.inputEnd && this.partial === null && this.failure === null && this.bytes === EMPTY;
   }
 
@@ -138,7 +138,7 @@ export class FrameDecoder {
   }
 
   /** Where the next bytes of a large frame that has begun belong, so that nobody need copy them; null: push them. */
-  landing(): Uint8Array | null {
+  readTarget(): Uint8Array | null {
     const { partial, partialLength, partialTotal } = this;
     if (partial === null || partialTotal - partialLength < MIN_LANDING_BYTES || this.position < this.inputEnd)
       return null;
@@ -146,8 +146,8 @@ export class FrameDecoder {
     return buffer.subarray(partialLength, partialTotal);
   }
 
-  /** `count` bytes were stored where {@link landing} said. */
-  landed(count: number): void {
+  /** `count` bytes were stored where {@link readTarget} said. */
+  bytesRead(count: number): void {
     this.partialLength += count;
   }
 

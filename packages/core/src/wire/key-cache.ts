@@ -75,7 +75,7 @@ function matches(known: Uint8Array, bytes: Uint8Array, start: number, length: nu
 }
 
 function intern(entry: Entry): string {
-  // The engine interns property names.
+  // the engine interns property names.
   entry.text = Object.keys({ [entry.text]: 0 })[0] as string;
   entry.interned = true;
   return entry.text;

@@ -1,0 +1,311 @@
+import fc from "fast-check";
+import { beforeAll, describe, expect, test } from "vitest";
+import { NO_EXTENSIONS } from "../connection/extensions.ts";
+import { ErrorCode } from "../errors.ts";
+import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
+import { FrameType } from "../wire/constants.ts";
+import { ClientHandshake, type ClientStep } from "./client-handshake.ts";
+import { NextLogins } from "./next-logins.ts";
+import { ScramKeyCache, ScramServer, ScramServerKeys } from "./scram.ts";
+
+const crypto = new WebRuntimeCrypto();
+const cache = new ScramKeyCache();
+const password = "secret";
+const hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+const success = { session_token: "token", server_info: { name: "conduit_server", version: "1.0.0" } };
+
+let keys: ScramServerKeys;
+
+beforeAll(async () => {
+  keys = await ScramServerKeys.derive({ password, crypto, iterations: 4096 });
+});
+
+function fresh(allowPasswordHash: boolean, description = ""): ClientHandshake {
+  const info = { name: "probe", version: "1.2.3", description };
+  return new ClientHandshake({ password, info, allowPasswordHash, crypto, cache });
+}
+
+async function started(allowPasswordHash: boolean): Promise<ClientHandshake> {
+  const client = fresh(allowPasswordHash);
+  await client.start();
+  return client;
+}
+
+/** A client that has answered the challenge of a server, and what that server says to it. */
+async function answered(
+  allowPasswordHash: boolean,
+  serverKeys: ScramServerKeys = keys,
+): Promise<{ client: ClientHandshake; scram: string }> {
+  const client = fresh(allowPasswordHash);
+  const server = new ScramServer(serverKeys, crypto);
+  const { scram } = await client.start();
+  const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: await server.first(String(scram)) });
+  const result = await server.final(step.kind === "send" ? step.payload.data : "");
+  return { client, scram: result.ok ? result.serverFinal : "" };
+}
+
+function failure(code: number): unknown {
+  return { kind: "failed", error: expect.objectContaining({ code }) };
+}
+
+describe("AUTH_REQUEST", () => {
+  test("carries SCRAM and no hash by default", async () => {
+    const payload = await fresh(false).start();
+    expect(Object.keys(payload)).toEqual(["client_info", "scram", "extensions"]);
+    expect(payload.scram).toMatch(/^n,,n=netconduit,r=/);
+    expect(payload.client_info).toEqual({ name: "probe", version: "1.2.3" });
+  });
+
+  test("carries netconduit's keys first where the hash is allowed", async () => {
+    const payload = await fresh(true).start();
+    expect(Object.keys(payload)).toEqual(["password_hash", "client_info", "scram", "extensions"]);
+    expect(payload.password_hash).toBe(hash);
+  });
+
+  test("carries the description if there is one", async () => {
+    const payload = await fresh(false, "a probe").start();
+    expect(payload.client_info).toEqual({ name: "probe", version: "1.2.3", description: "a probe" });
+  });
+
+  test("is made once", async () => {
+    const client = await started(false);
+    expect(() => client.start()).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_STATE }));
+  });
+});
+
+describe("a netconduit server", () => {
+  test("is accepted by a client that allows the hash", async () => {
+    const client = await started(true);
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual({
+      kind: "accepted",
+      sessionToken: "token",
+      server: { name: "conduit_server", version: "1.0.0", description: "", netconduit: true },
+      extensions: NO_EXTENSIONS,
+      method: "password-hash",
+    });
+  });
+
+  test("that refuses a client which sent no hash is recognised, and the option is named", async () => {
+    const client = await started(false);
+    const step = await client.receive(FrameType.AUTH_FAILURE, { reason: "Invalid password" });
+    expect(step).toEqual(failure(ErrorCode.PASSWORD_HASH_REFUSED));
+    expect(step).toMatchObject({ error: { message: expect.stringContaining("allowPasswordHash: true") } });
+  });
+
+  test("that refuses the hash says that the password is wrong", async () => {
+    const client = await started(true);
+    const step = await client.receive(FrameType.AUTH_FAILURE, { reason: "Invalid password" });
+    expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
+  });
+});
+
+describe("a server that does not prove itself", () => {
+  const untrusted = failure(ErrorCode.SERVER_NOT_TRUSTED);
+
+  test.each([success, { ...success, scram: "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=" }])(
+    "is not trusted when it accepts without a challenge: %j",
+    async (payload) => {
+      expect(await (await started(false)).receive(FrameType.AUTH_SUCCESS, payload)).toEqual(untrusted);
+    },
+  );
+
+  test.each([false, true])("is not trusted when its proof is missing (hash allowed: %s)", async (allows) => {
+    const { client } = await answered(allows);
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual(untrusted);
+  });
+
+  test.each([false, true])("is not trusted when it knows another password (hash allowed: %s)", async (allows) => {
+    const options = { password: "another", crypto, iterations: 4096, salt: keys.salt };
+    const { client } = await answered(allows, await ScramServerKeys.derive(options));
+    const scram = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+    expect(await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram })).toEqual(untrusted);
+  });
+
+  test("is not trusted when it asks for few iterations", async () => {
+    const client = fresh(false);
+    const { scram } = await client.start();
+    const nonce = String(scram).split("r=")[1];
+    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}more,s=AAAA,i=1` });
+    expect(step).toEqual(untrusted);
+  });
+
+  test("is not accepted after it failed once", async () => {
+    const { client, scram } = await answered(false);
+    await client.receive(FrameType.AUTH_SUCCESS, success);
+    const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
+    expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+});
+
+describe("a client that sent a proof in advance", () => {
+  const target = "server:1";
+  const nonce = "A".repeat(24);
+
+  /** A client that has sent one, and what it remembers. */
+  async function ahead(allowPasswordHash: boolean): Promise<{ client: ClientHandshake; logins: NextLogins }> {
+    const logins = new NextLogins();
+    const { salt, saltText, iterations } = keys;
+    const derivation = { salt, saltText, iterations };
+    await cache.derive(password, derivation, crypto);
+    for (let count = 0; count < 2; count++) logins.add(target, derivation, nonce, 0);
+    const info = { name: "probe", version: "1.2.3", description: "" };
+    const next = { logins, target, now: () => 0 };
+    const client = new ClientHandshake({ password, info, allowPasswordHash, crypto, cache, next });
+    const { proof } = await client.start();
+    expect(proof).toMatch(/^c=biws,r=[^,]+A{24},p=/);
+    return { client, logins };
+  }
+
+  test("accepts a server that looked at the hash alone where that is allowed, and sends it no more proofs", async () => {
+    const { client, logins } = await ahead(true);
+    const step = await client.receive(FrameType.AUTH_SUCCESS, {
+      ...success,
+      next: nonce,
+      extensions: { advance: true },
+    });
+    expect(step).toMatchObject({ kind: "accepted", method: "password-hash" });
+    expect(logins.peek(target, 0)).toBeNull();
+  });
+
+  test("does not accept one where it is not", async () => {
+    const { client } = await ahead(false);
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+  });
+
+  test.each([false, true])("refuses a wrong signature (hash allowed: %s)", async (allows) => {
+    const { client } = await ahead(allows);
+    const scram = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+    const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
+    expect(step).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+  });
+
+  test("answers a challenge as ever, and forgets what it remembers of that server", async () => {
+    const { client, logins } = await ahead(false);
+    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: "r=other,s=AAAA,i=4096" });
+    expect(step).toEqual(failure(ErrorCode.SERVER_NOT_TRUSTED));
+    expect(logins.peek(target, 0)).toBeNull();
+  });
+
+  test("sends none while its keys would have to be derived first, and keeps the nonce", async () => {
+    const logins = new NextLogins();
+    logins.add(target, { salt: new Uint8Array(3), saltText: "AAAA", iterations: 4096 }, nonce, 0);
+    const info = { name: "probe", version: "1.2.3", description: "" };
+    const next = { logins, target, now: () => 0 };
+    const client = new ClientHandshake({ password, info, allowPasswordHash: false, crypto, cache, next });
+    expect(await client.start()).not.toHaveProperty("proof");
+    expect(logins.peek(target, 0)).not.toBeNull();
+  });
+});
+
+describe("AUTH_FAILURE", () => {
+  test.each([
+    ErrorCode.AUTH_FAILED,
+    ErrorCode.SERVER_FULL,
+    ErrorCode.AUTH_TIMEOUT,
+    ErrorCode.PASSWORD_HASH_REFUSED,
+    ErrorCode.SERVER_STOPPING,
+    ErrorCode.RATE_LIMITED,
+  ])("with code %i becomes an error with that code and the server's reason", async (code) => {
+    const step = await (await started(false)).receive(FrameType.AUTH_FAILURE, { reason: "because", code });
+    expect(step).toEqual(failure(code));
+    expect(step).toMatchObject({ error: { message: expect.stringContaining("because") } });
+  });
+
+  test.each([ErrorCode.HEARTBEAT_TIMEOUT, 99_999, "3010", null])("with code %j is AUTH_FAILED", async (code) => {
+    const step = await (await started(false)).receive(FrameType.AUTH_FAILURE, { reason: "because", code });
+    expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
+    expect(step).toMatchObject({ error: { details: { code } } });
+  });
+
+  test("without a code is AUTH_FAILED after a challenge", async () => {
+    const { client } = await answered(false);
+    const step = await client.receive(FrameType.AUTH_FAILURE, { reason: "no" });
+    expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
+  });
+
+  test("is understood without a payload", async () => {
+    const step = await (await started(true)).receive(FrameType.AUTH_FAILURE, null);
+    expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
+  });
+
+  test("counts while a challenge is being worked on, and the answer is not sent any more", async () => {
+    const client = fresh(false);
+    const { scram } = await client.start();
+    const data = await new ScramServer(keys, crypto).first(String(scram));
+    const answer = client.receive(FrameType.AUTH_CHALLENGE, { data });
+    const end = client.receive(FrameType.AUTH_FAILURE, { reason: "stopping", code: ErrorCode.SERVER_STOPPING });
+    expect(await end).toEqual(failure(ErrorCode.SERVER_STOPPING));
+    expect((await answer).kind).toBe("failed");
+  });
+});
+
+describe("ClientHandshake", () => {
+  test("accepts a server that proves itself", async () => {
+    const { client, scram } = await answered(false);
+    const payload = { ...success, scram, extensions: { reply: true, later: true } };
+    expect(await client.receive(FrameType.AUTH_SUCCESS, payload)).toMatchObject({
+      kind: "accepted",
+      method: "scram",
+      server: { netconduit: false },
+      extensions: { ...NO_EXTENSIONS, reply: true },
+    });
+  });
+
+  test("refuses an empty password", () => {
+    const info = { name: "probe", version: "1", description: "" };
+    const make = (): ClientHandshake =>
+      new ClientHandshake({ password: "", info, allowPasswordHash: false, crypto, cache });
+    expect(make).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
+  });
+
+  test.each([
+    ["no payload", null],
+    ["no token", { server_info: {} }],
+    ["a token that is no string", { session_token: 5 }],
+  ])("refuses an AUTH_SUCCESS with %s", async (_, payload) => {
+    const step = await (await started(true)).receive(FrameType.AUTH_SUCCESS, payload);
+    expect(step).toEqual(failure(ErrorCode.INVALID_PAYLOAD_SHAPE));
+  });
+
+  test.each([null, {}, { data: 5 }, { data: "hello" }])("refuses the malformed challenge %j", async (payload) => {
+    const step = await (await started(false)).receive(FrameType.AUTH_CHALLENGE, payload);
+    expect(step).toEqual(failure(ErrorCode.INVALID_PAYLOAD_SHAPE));
+  });
+
+  const handshakeTypes: number[] = [FrameType.AUTH_CHALLENGE, FrameType.AUTH_SUCCESS, FrameType.AUTH_FAILURE];
+
+  test.each(Object.values(FrameType).filter((type) => !handshakeTypes.includes(type)))(
+    "fails with UNEXPECTED_FRAME for frame type %i",
+    async (type) => {
+      const step = await (await started(true)).receive(type, success);
+      expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+    },
+  );
+
+  test("fails with NOT_NETCONDUIT for a frame type that nobody assigned", async () => {
+    expect(await (await started(true)).receive(0x7777, success)).toEqual(failure(ErrorCode.NOT_NETCONDUIT));
+  });
+
+  test.each(handshakeTypes)("fails with UNEXPECTED_FRAME for frame type %i before AUTH_REQUEST", async (type) => {
+    expect(await fresh(true).receive(type, success)).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+
+  test("refuses a second challenge", async () => {
+    const { client } = await answered(false);
+    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: "r=x,s=AAAA,i=4096" });
+    expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+
+  test("accepts no server for whatever it says before it proves itself", async () => {
+    const payload = fc.oneof(
+      fc.constant(null),
+      fc.dictionary(fc.constantFrom("session_token", "scram", "data", "code", "reason", "extensions"), fc.anything()),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...Object.values(FrameType)), payload, async (type, garbage) => {
+        const step: ClientStep = await (await started(false)).receive(type, garbage);
+        expect(step.kind).toBe("failed");
+      }),
+    );
+  });
+});

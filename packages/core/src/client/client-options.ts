@@ -1,0 +1,220 @@
+import * as v from "valibot";
+import {
+  checkPeerOptions,
+  MAX_NAME_CHARS,
+  type PeerOptions,
+  peerEntries,
+  queueBytes,
+  sealConfig,
+} from "../endpoint/endpoint-options.ts";
+import { LastOptions } from "../endpoint/last-options.ts";
+import { OptionProblems } from "../endpoint/option-problems.ts";
+import {
+  type Filled,
+  flag,
+  group,
+  isIpv4Address,
+  milliseconds,
+  numberBetween,
+  oneOf,
+  optionPaths,
+  text,
+  wholeNumber,
+} from "../endpoint/option-rules.ts";
+import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
+import type { TlsClientOptions } from "../runtime.ts";
+
+/** A password, or a function that is asked for it at every connect. */
+export type Credentials = string | (() => string | Promise<string>);
+
+/** How a client comes back after it lost its connection. */
+export interface ReconnectOptions {
+  /** Reconnect at all. Default true. */
+  readonly enabled?: boolean | undefined;
+  /** Tries in a row before it gives up; 0: unlimited. Default 5. */
+  readonly attempts?: number | undefined;
+  /** Delay before the first try. Default 2,000 ms. */
+  readonly delayMs?: number | undefined;
+  /** The longest delay; at least `delayMs`. Default 60,000 ms. */
+  readonly maxDelayMs?: number | undefined;
+  /** What each delay is multiplied by for the next; 1 to 100, fractions allowed. Default 2. */
+  readonly multiplier?: number | undefined;
+  /** Wait a random part of the delay, so that clients do not come back all at once. Default true. */
+  readonly jitter?: boolean | undefined;
+}
+
+/** Options of a client. All times are in whole milliseconds, 1 to 2^31-1. */
+export interface ClientOptions extends PeerOptions {
+  /** The server's host. Required unless `path` is given. */
+  readonly host?: string | undefined;
+  /** The server's port, 1 to 65,535. Required unless `path` is given. */
+  readonly port?: number | undefined;
+  /** The server's password, or a function that is asked for it at every connect. Required. */
+  readonly password: Credentials;
+  /** Name of the client, told to the server; at most 256 characters. Default `"conduit_client"`. */
+  readonly name?: string | undefined;
+
+  /** True: connect over IPv6 only. False: over whatever connects first. Default false. */
+  readonly ipv6?: boolean | undefined;
+  /** Speak TLS; `true`: with all defaults. Default: plain TCP. */
+  readonly tls?: boolean | TlsClientOptions | undefined;
+  /** From the call of `connect()` to logged in. Default 10,000 ms. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** How the client comes back after it lost its connection. Default: see {@link ReconnectOptions}. */
+  readonly reconnect?: ReconnectOptions | undefined;
+  /**
+   * What becomes of messages sent while the connection is away: `"reject"` rejects them at once with
+   * CONNECTION_CLOSED; `"send"` queues up to `sendQueueSize` of them and sends them after reconnecting. Default
+   * `"reject"`.
+   */
+  readonly queueWhileDisconnected?: "send" | "reject" | undefined;
+}
+
+/**
+ * The options with every default filled in, as `client.config` shows them: frozen, the password not enumerable (so that
+ * a logged config does not print it).
+ */
+export interface ClientConfig extends Filled<ClientOptions, "path" | "tls" | "reconnect"> {
+  /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 unless they were given. */
+  readonly path: string | undefined;
+  /** `null`: plain TCP. */
+  readonly tls: TlsClientOptions | null;
+  readonly reconnect: Filled<ReconnectOptions, never>;
+}
+
+/** The netconduit client's defaults; the longest delay and the jitter are this library's. */
+const DEFAULT_RECONNECT_ATTEMPTS = 5;
+const DEFAULT_RECONNECT_DELAY_MS = 2000;
+const DEFAULT_RECONNECT_MAX_DELAY_MS = 60_000;
+const DEFAULT_RECONNECT_MULTIPLIER = 2;
+
+const tlsEntries = {
+  ca: v.optional(text()),
+  cert: v.optional(text()),
+  key: v.optional(text()),
+  serverName: v.optional(text()),
+};
+
+const reconnectEntries = {
+  enabled: v.optional(flag(), true),
+  attempts: v.optional(wholeNumber(0), DEFAULT_RECONNECT_ATTEMPTS),
+  delayMs: v.optional(milliseconds(), DEFAULT_RECONNECT_DELAY_MS),
+  maxDelayMs: v.optional(milliseconds(), DEFAULT_RECONNECT_MAX_DELAY_MS),
+  multiplier: v.optional(numberBetween(1, 100), DEFAULT_RECONNECT_MULTIPLIER),
+  jitter: v.optional(flag(), true),
+};
+
+const tlsGroup = group(tlsEntries);
+
+function isCredentials(value: unknown): value is Credentials {
+  return (typeof value === "string" && value !== "") || typeof value === "function";
+}
+
+const entries = {
+  ...peerEntries,
+  password: v.custom<Credentials>(isCredentials, "must be a non-empty string or a function"),
+  name: v.optional(text(MAX_NAME_CHARS), "conduit_client"),
+  host: v.optional(text()),
+  port: v.optional(wholeNumber(1, 65_535)),
+  ipv6: v.optional(flag(), false),
+  // lazy, not a union: what is wrong inside the object is to be reported there
+  tls: v.optional(
+    v.lazy(
+      (input): v.GenericSchema<unknown, boolean | v.InferOutput<typeof tlsGroup>> =>
+        typeof input === "boolean" ? (v.boolean() as v.GenericSchema<unknown, boolean>) : tlsGroup,
+    ),
+  ),
+  connectTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECT_TIMEOUT_MS),
+  reconnect: v.optional(group(reconnectEntries), {}),
+  queueWhileDisconnected: v.optional(oneOf(["send", "reject"]), "reject"),
+} satisfies Record<keyof ClientOptions, unknown>;
+
+const schema = group(entries);
+type Parsed = v.InferOutput<typeof schema>;
+
+const knownOptions: readonly string[] = [
+  ...Object.keys(entries),
+  ...optionPaths("tls", tlsEntries),
+  ...optionPaths("reconnect", reconnectEntries),
+];
+
+/**
+ * Checks a client's options and fills in the defaults.
+ *
+ * @throws ConduitError INVALID_CONFIG. The message names every wrong option with its rule and its value, and
+ * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
+ */
+export function parseClientOptions(options: unknown): ClientConfig {
+  const known = last.find(options);
+  const password = known === null ? null : (options as ClientOptions).password;
+  if (known === null || !isCredentials(password)) return judge(options);
+  const living = last.living(known, password);
+  if (living !== null) return living;
+  const tls = known.tls === null ? null : Object.freeze({});
+  return last.lives(sealConfig({ ...known, password, tls, reconnect: Object.freeze({ ...known.reconnect }) }));
+}
+
+const last = new LastOptions<ClientConfig>();
+
+const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
+const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWAYS_VERIFIED };
+
+function judge(options: unknown): ClientConfig {
+  const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"], remarks);
+  const result = v.safeParse(schema, options);
+  if (!result.success) problems.addIssues(result.issues);
+  if (problems.has("")) problems.throwIfAny();
+  // where an option is wrong its value here is too: rules about several options ask `problems` first
+  const parsed = result.output as Parsed;
+  const given = options as Readonly<Record<string, unknown>>;
+  checkPeerOptions(problems, parsed, given);
+  checkTarget(problems, parsed);
+  if (!problems.has("reconnect")) checkReconnect(problems, parsed.reconnect, given["reconnect"] as ReconnectOptions);
+  const tls = typeof parsed.tls === "object" ? parsed.tls : undefined;
+  if (tls !== undefined && !problems.has("tls")) checkTls(problems, tls);
+  problems.throwIfAny();
+
+  const config: ClientConfig = {
+    ...parsed,
+    ...queueBytes(parsed),
+    host: parsed.host ?? "localhost",
+    port: parsed.port ?? 0,
+    path: parsed.path,
+    tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
+    reconnect: Object.freeze(parsed.reconnect),
+  };
+  last.note(options, config);
+  return sealConfig(config);
+}
+
+function checkTarget(problems: OptionProblems, parsed: Parsed): void {
+  if (parsed.path === undefined) {
+    for (const option of ["host", "port"] as const) {
+      if (parsed[option] === undefined) problems.add(option, "is required unless path is given", undefined);
+    }
+  }
+  if (parsed.host === undefined || problems.has("host") || problems.has("ipv6")) return;
+  if (parsed.ipv6 && isIpv4Address(parsed.host)) {
+    problems.add("host", "must be an IPv6 address or a name when ipv6 is true", parsed.host);
+  }
+}
+
+function checkReconnect(
+  problems: OptionProblems,
+  reconnect: Parsed["reconnect"],
+  given: ReconnectOptions | undefined,
+): void {
+  if (problems.has("reconnect.delayMs") || problems.has("reconnect.maxDelayMs")) return;
+  const { delayMs, maxDelayMs } = reconnect;
+  if (maxDelayMs >= delayMs) return;
+  const rule = `must be at least reconnect.delayMs (${delayMs})`;
+  problems.add("reconnect.maxDelayMs", rule, maxDelayMs, given?.maxDelayMs === undefined);
+}
+
+function checkTls(problems: OptionProblems, tls: TlsClientOptions): void {
+  if (tls.cert !== undefined && tls.key === undefined) {
+    problems.add("tls.key", "must be given together with tls.cert", undefined);
+  } else if (tls.key !== undefined && tls.cert === undefined) {
+    problems.add("tls.cert", "must be given together with tls.key", undefined);
+  }
+}

@@ -1,0 +1,59 @@
+/** What either end says when the other does not log in because it is something else, or speaks TLS where this end does not. */
+
+import type { CloseReason } from "../connection/connection-delegate.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { ForeignProtocol } from "../wire/foreign-protocol.ts";
+import type { ClientConfig } from "./client-options.ts";
+import { endpointOf } from "./reconnector.ts";
+
+const STRANGERS: Readonly<Record<ForeignProtocol, string>> = {
+  TLS: "it begins like a TLS handshake: the client uses TLS and this server does not (option tls)",
+  HTTP: "it begins like HTTP: the client is none of netconduit, and this is no HTTP server",
+};
+
+/** A server's error over a client that has not logged in; it says so if those are bytes of a protocol that is known. */
+export function strangerError(error: ConduitError): ConduitError {
+  const protocol = foreignProtocolOf(error);
+  if (protocol === undefined) return error;
+  const { code, message, details } = error;
+  return new ConduitError(code, `${message}; ${STRANGERS[protocol]}`, { details, cause: error });
+}
+
+/** A client's error over what the server sent during the login. */
+export function notNetconduit(error: ConduitError, config: ClientConfig): ConduitError {
+  const framing =
+    error.code === ErrorCode.BAD_MAGIC ||
+    error.code === ErrorCode.UNSUPPORTED_VERSION ||
+    error.code === ErrorCode.UNKNOWN_FRAME_TYPE;
+  if (!framing) return error;
+  const where = endpointOf(config);
+  const protocol = foreignProtocolOf(error);
+  if (protocol === "TLS" && config.tls === null) {
+    const message = `The server at ${where} speaks TLS and this client does not; set option tls (${error.message})`;
+    return new ConduitError(ErrorCode.TLS_NOT_TLS, message, { cause: error });
+  }
+  const what = protocol === "HTTP" ? "is an HTTP server and does" : "does";
+  const message = `What answers at ${where} ${what} not speak netconduit's protocol (${error.message})`;
+  return new ConduitError(ErrorCode.NOT_NETCONDUIT, message, { cause: error });
+}
+
+/**
+ * A client's error over a connection that ended during the login.
+ * @param isSilent the server has sent nothing
+ */
+export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config: ClientConfig): ConduitError {
+  const { code } = reason;
+  const isClosed = code === ErrorCode.CONNECTION_CLOSED;
+  if (!isClosed && code !== ErrorCode.CONNECTION_RESET) return new ConduitError(code, reason.message);
+  const ended = `The server at ${endpointOf(config)} ${isClosed ? "closed" : "reset"} the connection during the login`;
+  return new ConduitError(code, isSilent ? `${ended}; ${hint(config)}` : ended);
+}
+
+function hint({ tls }: ClientConfig): string {
+  const question = "is it a netconduit server";
+  return tls === null ? `${question}, and one without TLS (option tls)?` : `${question}?`;
+}
+
+function foreignProtocolOf({ details }: ConduitError): ForeignProtocol | undefined {
+  return details?.["protocol"] as ForeignProtocol | undefined;
+}

@@ -1,0 +1,96 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { HIGH_WATER_RATIO } from "../limits.ts";
+import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
+
+/** Something to send once there is a connection again. */
+export interface OfflineItem {
+  /** Method or message type. */
+  readonly name: string;
+  /** Milliseconds until it is given up; 0: it waits as long as it takes. */
+  readonly timeoutMs: number;
+  /** Sends it; may throw. */
+  send(link: unknown): void;
+  reject(error: Error): void;
+}
+
+class Entry extends TimerEntry {
+  readonly item: OfflineItem;
+  readonly #queue: Set<Entry>;
+
+  constructor(item: OfflineItem, queue: Set<Entry>) {
+    super();
+    this.item = item;
+    this.#queue = queue;
+  }
+
+  override onTimer(): void {
+    this.#queue.delete(this);
+    const { name, timeoutMs, reject } = this.item;
+    reject(new ConduitError(ErrorCode.TIMEOUT, `'${name}' timed out after ${timeoutMs} ms without a connection`));
+  }
+}
+
+/** What a client was asked to send while it had no connection. Bounded; order is kept. */
+export class OfflineQueue {
+  readonly #wheel: TimerWheel;
+  readonly #maxItems: number;
+  /** Made when first needed: most clients wait for nothing. */
+  #entries: Set<Entry> | null = null;
+
+  constructor(wheel: TimerWheel, maxItems: number) {
+    this.#wheel = wheel;
+    this.#maxItems = maxItems;
+  }
+
+  get size(): number {
+    return this.#entries?.size ?? 0;
+  }
+
+  /** @returns whether there is room for more. @throws ConduitError SEND_QUEUE_FULL. */
+  add(item: OfflineItem): boolean {
+    this.#entries ??= new Set();
+    const entries = this.#entries;
+    if (entries.size >= this.#maxItems) {
+      const message = `Cannot send '${item.name}': ${entries.size} items wait for a connection (sendQueueSize ${this.#maxItems})`;
+      throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
+    }
+    const entry = new Entry(item, entries);
+    entries.add(entry);
+    if (item.timeoutMs > 0) this.#wheel.schedule(entry, item.timeoutMs);
+    return entries.size < this.#maxItems * HIGH_WATER_RATIO;
+  }
+
+  /** Takes one back; whether it was still there. */
+  remove(item: OfflineItem): boolean {
+    for (const entry of this.#entries ?? []) {
+      if (entry.item !== item) continue;
+      this.#wheel.cancel(entry);
+      return this.#entries?.delete(entry) === true;
+    }
+    return false;
+  }
+
+  sendAll(link: unknown): void {
+    this.#take((item) => {
+      try {
+        item.send(link);
+      } catch (error) {
+        item.reject(error as Error);
+      }
+    });
+  }
+
+  rejectAll(error: Error): void {
+    this.#take((item) => item.reject(error));
+  }
+
+  #take(each: (item: OfflineItem) => void): void {
+    if (this.#entries === null) return;
+    const entries = [...this.#entries];
+    this.#entries.clear();
+    for (const entry of entries) {
+      this.#wheel.cancel(entry);
+      each(entry.item);
+    }
+  }
+}

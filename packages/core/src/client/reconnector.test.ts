@@ -1,0 +1,183 @@
+import process from "node:process";
+import { describe, expect, test } from "vitest";
+import { EndpointCore } from "../endpoint/endpoint-core.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome } from "../test-support/peers.ts";
+import { type ClientOptions, parseClientOptions } from "./client-options.ts";
+import { Reconnector } from "./reconnector.ts";
+
+const LOST = {
+  code: ErrorCode.CONNECTION_CLOSED,
+  codeName: "CONNECTION_CLOSED",
+  message: "lost",
+  byPeer: false,
+  reconnect: true,
+};
+const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "nobody there");
+
+/** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */
+function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
+  const runtime = fakeRuntime();
+  const config = parseClientOptions({
+    host: "db",
+    port: 7,
+    password: "secret123",
+    reconnect: { jitter: false, ...reconnect },
+  });
+  const core = new EndpointCore<unknown>(runtime, config, null);
+  const reported: unknown[] = [];
+  const errors: Error[] = [];
+  core.errorHooks.add((error) => {
+    reported.push((error as ConduitError).code);
+    errors.push(error);
+  });
+  const log: unknown[] = [];
+  const subject = new Reconnector(core, config, {
+    async open(abort) {
+      log.push("open");
+      await abort.race((opens.shift() ?? (async () => undefined))());
+      subject.loggedIn();
+    },
+    failed: (error, isLast) => log.push(["failed", error.code, isLast]),
+    async opened(again) {
+      log.push(again ? "opened again" : "opened");
+    },
+  });
+  return { runtime, subject, log, reported, errors };
+}
+
+const never = (): Promise<void> => new Promise(() => undefined);
+const failing = (): Promise<void> => Promise.reject(refused());
+
+describe("Reconnector", () => {
+  test("a dial that fails, and that nobody waits for, is an unhandled rejection", async () => {
+    const { subject } = dialling([failing]);
+    // Vitest's own listener would make it a failure of this run.
+    const others = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection");
+    try {
+      const heard = new Promise((resolve) => process.once("unhandledRejection", resolve));
+      void subject.connect();
+      expect(await heard).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    } finally {
+      for (const other of others) process.on("unhandledRejection", other);
+    }
+  });
+
+  test("a dial that is under way is joined", async () => {
+    const { subject, log } = dialling();
+    const first = subject.connect();
+    expect(subject.connect()).toBe(first);
+    await first;
+    expect(log).toEqual(["open", "opened"]);
+  });
+
+  test("a dial that takes too long ends with CONNECT_TIMEOUT, which names what was dialled", async () => {
+    const { runtime, subject, log } = dialling([never]);
+    const result = outcome(subject.connect());
+    await runtime.advance(60_000);
+    expect(result.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, message: expect.stringContaining("db:7") });
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, true]]);
+    expect(runtime.timers.count).toBe(0);
+  });
+
+  test("a dial that is called off rejects with the reason, and the next waits for its end", async () => {
+    const open = gate();
+    const { runtime, subject, log } = dialling([() => open.promise]);
+    const first = outcome(subject.connect());
+    const reason = refused();
+    const ended = subject.callOff(() => reason);
+    const second = subject.connect();
+    await ended?.catch(() => undefined);
+    await second;
+    await runtime.settle();
+    expect(first.error).toBe(reason);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, true], "open", "opened"]);
+  });
+
+  test("with nothing to call off there is nothing to wait for", () => {
+    expect(dialling().subject.callOff(refused)).toBeNull();
+  });
+
+  test("what is lost comes back by itself, after the hooks and a delay", async () => {
+    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    const hooks = gate();
+    subject.lost(LOST, () => hooks.promise);
+    expect(subject.isReturning(null)).toBe(true);
+    await runtime.advance(1000);
+    expect(log).toEqual([]);
+    hooks.open();
+    await runtime.advance(99);
+    expect(log).toEqual([]);
+    await runtime.advance(1);
+    expect([log, subject.isReturning(null)]).toEqual([["open", "opened again"], false]);
+  });
+
+  test("attempts that fail are reported, and the last of them ends the series", async () => {
+    const { runtime, subject, log, reported } = dialling([failing, failing], { attempts: 2, delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    const { CONNECTION_REFUSED, RECONNECT_FAILED } = ErrorCode;
+    expect(reported).toEqual([CONNECTION_REFUSED, CONNECTION_REFUSED, RECONNECT_FAILED]);
+    const attempt = ["open", ["failed", CONNECTION_REFUSED, false]];
+    expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, true]]);
+    expect([subject.attempts, subject.isReturning(null)]).toEqual([2, false]);
+  });
+
+  test.for([
+    ["the last attempt", [failing], "Gave up reconnecting to db:7 after 1 attempt: nobody there", refused()],
+    [
+      "connections that were lost at once",
+      [],
+      "Gave up reconnecting to db:7 after 1 attempt: lost",
+      { code: LOST.code },
+    ],
+  ] as const)("giving up names the place, the number of attempts and why: %s", async ([, opens, message, cause]) => {
+    const { runtime, subject, errors } = dialling([...opens], { attempts: 1, delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect(errors.find(({ message }) => message.startsWith("Gave up"))).toMatchObject({ message, cause });
+  });
+
+  test("a wrong password is not tried again", async () => {
+    const wrong = (): Promise<void> => Promise.reject(new ConduitError(ErrorCode.AUTH_FAILED, "wrong"));
+    const { runtime, subject, reported } = dialling([wrong], { delayMs: 1 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
+  });
+
+  test("calling off ends the wait of a series, and nothing comes back from then on", async () => {
+    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(50);
+    void subject.callOff(refused);
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(1000);
+    expect([log, subject.isReturning(LOST), runtime.timers.count]).toEqual([[], false, 0]);
+  });
+
+  test("a connection that ends soon after its login goes on with the same series", async () => {
+    const { runtime, subject } = dialling([], { delayMs: 1 });
+    for (const lastedMs of [0, 0, 60_000]) {
+      await runtime.advance(lastedMs);
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(100);
+    }
+    expect(subject.attempts).toBe(1);
+  });
+
+  test.for([
+    ["the peer asks not to be dialled again", { ...LOST, reconnect: false }, {}],
+    ["reconnecting is off", LOST, { enabled: false }],
+  ] as const)("nothing comes back when %s", async ([, reason, options]) => {
+    const { runtime, subject, log } = dialling([], options);
+    expect(subject.isReturning(reason)).toBe(false);
+    subject.lost(reason, async () => undefined);
+    await runtime.advance(100_000);
+    expect(log).toEqual([]);
+  });
+});

@@ -1,0 +1,344 @@
+/** What a peer, or an application at an odd moment, might do to make a connection misbehave. */
+import { deflateSync } from "node:zlib";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ClientHandshake } from "../auth/client-handshake.ts";
+import { ScramKeyCache } from "../auth/scram.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { Server } from "../server/server.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { FrameType } from "../wire/constants.ts";
+
+const unhandled: unknown[] = [];
+const note = (error: unknown): void => void unhandled.push(error);
+beforeEach(() => {
+  unhandled.length = 0;
+  process.on("unhandledRejection", note);
+});
+afterEach(() => process.off("unhandledRejection", note));
+
+const later = (wait: Promise<unknown>, started?: () => void) =>
+  ({
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: async (value: unknown) => {
+        started?.();
+        await wait;
+        return { value };
+      },
+    },
+  }) as never;
+
+test("a compressed message counts in the receive queue by what it takes", async () => {
+  const runtime = fakeRuntime();
+  const { port } = await testServer(runtime, {}, (s) => void s.onClientConnect(() => new Promise(() => {})));
+  const peer = await rawClient(runtime, port);
+  const size = 5 * 1024 * 1024;
+  const head = [0x82, 0xa4, ...Buffer.from("type"), 0xa1, 0x6d, 0xa4, ...Buffer.from("data"), 0xc6, 0, 0x50, 0, 0];
+  const plain = new Uint8Array(head.length + size);
+  plain.set(head);
+  const frame = peer.encodeRaw(FrameType.MESSAGE, new Uint8Array(deflateSync(plain)), 0, 0);
+  new DataView(frame.buffer).setUint16(8, 1);
+  for (let i = 0; i < 20; i += 1) peer.sendBytes(frame);
+  await runtime.settle();
+  const types = peer.frames.map((f) => f.type);
+  expect(types).toContain(FrameType.PAUSE);
+});
+
+test("a connection whose close reason cannot be sent still ends", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime, { maxMessageBytes: 1024 });
+  const peer = await rawClient(runtime, port);
+  let threw = false;
+  try {
+    void server.connections[0]?.close("x".repeat(2000));
+  } catch {
+    threw = true; // which its documentation does not say
+  }
+  await runtime.advance(60_000);
+  expect({ threw, ended: peer.ended !== undefined }).toEqual({ threw: false, ended: true });
+});
+
+test("stop() settles though a client was turned away with a text that is too long", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime, { maxMessageBytes: 1024 }, (s) => {
+    s.onClientConnect(() => {
+      throw new RpcError(7, "no ".repeat(500));
+    });
+  });
+  await rawClient(runtime, port);
+  const stop = outcome(server.stop());
+  await runtime.advance(20_000);
+  expect(stop.state).toBe("resolved");
+  expect(unhandled).toEqual([]);
+});
+
+test("stop() called by a shutdown hook joins the stop under way", async () => {
+  const runtime = fakeRuntime();
+  let runs = 0;
+  const { server } = await testServer(runtime, {}, (s) => {
+    s.onShutdown(() => {
+      if (++runs < 5) s.stop({ drainMs: 0 }).catch(() => undefined);
+    });
+  });
+  await server.stop();
+  expect(runs).toBe(1);
+});
+
+test("stop() called by onClientRejected joins the stop under way", async () => {
+  const runtime = fakeRuntime();
+  let runs = 0;
+  let stops = 0;
+  const { server, port } = await testServer(runtime, {}, (s) => {
+    s.onShutdown(() => {
+      runs += 1;
+    });
+    s.onClientRejected(() => {
+      if (++stops < 5) s.stop().catch(() => undefined);
+    });
+  });
+  await rawDial(runtime, port);
+  await runtime.settle();
+  const stop = outcome(server.stop());
+  await runtime.advance(20_000);
+  expect({ runs, state: stop.state }).toEqual({ runs: 1, state: "resolved" });
+});
+
+test("logins at the same time from one address do not get round the throttle", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime);
+  const cache = new ScramKeyCache();
+  const guesses: { peer: Awaited<ReturnType<typeof rawDial>>; handshake: ClientHandshake }[] = [];
+  for (let i = 0; i < 200; i += 1) {
+    const peer = await rawDial(runtime, port);
+    const info = { name: "raw", version: "1", description: "" };
+    const options = { password: "wrong", info, allowPasswordHash: false, crypto: runtime.crypto, cache };
+    const handshake = new ClientHandshake(options);
+    peer.send(FrameType.AUTH_REQUEST, await handshake.start());
+    guesses.push({ peer, handshake });
+  }
+  await runtime.advance(1000);
+  for (const { peer, handshake } of guesses) {
+    const challenge = peer.frames.find((frame) => frame.type === FrameType.AUTH_CHALLENGE);
+    if (challenge === undefined) continue;
+    const step = await handshake.receive(challenge.type, challenge.payload);
+    if (step.kind === "send") peer.send(step.type, step.payload);
+  }
+  await runtime.settle();
+  expect(server.stats.authFailures).toBeLessThan(10);
+});
+
+test("a request made from onDisconnect is queued with queueWhileDisconnected", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
+  let thrown: unknown = null;
+  client.onDisconnect(() => {
+    try {
+      client.send("x", 1);
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  const connected = client.connect();
+  const peer = await raw.admit();
+  await connected;
+  peer.stream.destroy(new Error("gone"));
+  await runtime.settle();
+  expect(thrown).toBe(null);
+});
+
+test("what is sent after the server's CLOSE, before the stream is over, is queued", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
+  const connected = client.connect();
+  const peer = await raw.admit();
+  await connected;
+  peer.stream.pause();
+  peer.send(FrameType.CLOSE, { reason: "restart", code: ErrorCode.SERVER_STOPPING, reconnect: true });
+  await runtime.settle();
+  expect(() => client.send("x", 1)).not.toThrow();
+});
+
+test("stop() waits for a reply whose result is validated asynchronously", async () => {
+  const runtime = fakeRuntime();
+  const valid = gate();
+  const { server } = await testServer(runtime, {}, (s) => {
+    s.rpc({ name: "m", result: later(valid.promise) }, async () => 7 as never);
+  });
+  const { client } = testClient(runtime);
+  await client.connect();
+  const call = outcome(client.call("m"));
+  await runtime.settle();
+  void server.stop({ drainMs: 60_000 });
+  await runtime.settle();
+  valid.open();
+  await runtime.settle();
+  expect(call.state).toBe("resolved");
+});
+
+test("asynchronous validation of results counts against handlerConcurrency", async () => {
+  const runtime = fakeRuntime();
+  let started = 0;
+  const { port } = await testServer(runtime, { handlerConcurrency: 2 }, (s) => {
+    s.rpc(
+      {
+        name: "m",
+        result: later(new Promise(() => {}), () => {
+          started += 1;
+        }),
+      },
+      () => 7 as never,
+    );
+  });
+  const peer = await rawClient(runtime, port);
+  for (let i = 1; i <= 100; i += 1) peer.call("m", {}, i);
+  await runtime.settle();
+  expect(started).toBe(2);
+});
+
+test("a call cancelled while its parameters are validated does not start its handler", async () => {
+  const runtime = fakeRuntime();
+  const valid = gate();
+  let ran = 0;
+  const { port } = await testServer(runtime, {}, (s) => {
+    s.rpc("m", later(valid.promise), () => {
+      ran += 1;
+    });
+  });
+  const peer = await rawClient(runtime, port);
+  peer.call("m", {}, 1);
+  await runtime.settle();
+  peer.send(FrameType.CANCEL, undefined, 0, 1);
+  await runtime.settle();
+  valid.open();
+  await runtime.settle();
+  expect(ran).toBe(0);
+});
+
+test("connect() after disconnect() connects, also when the latter ended a dial", async () => {
+  const runtime = fakeRuntime();
+  await testServer(runtime);
+  const { client } = testClient(runtime);
+  client.connect().catch(() => undefined);
+  void client.disconnect();
+  const second = outcome(client.connect());
+  await runtime.advance(1000);
+  expect(second.state).toBe("resolved");
+});
+
+test("the rate limit covers RPC_LIST", async () => {
+  const runtime = fakeRuntime();
+  const { port } = await testServer(runtime, { rateLimit: { messagesPerSecond: 1 } }, (s) => {
+    for (let i = 0; i < 50; i += 1) s.rpc(`method_${i}`, () => 1);
+  });
+  const peer = await rawClient(runtime, port);
+  const list = peer.encode(FrameType.RPC_LIST, undefined, 0, 1);
+  peer.sendBytes(...Array.from({ length: 1000 }, () => list));
+  expect((await peer.received()).filter((frame) => frame.type === FrameType.RPC_LIST).length).toBeLessThan(10);
+});
+
+test("connectTimeoutMs holds while the connection before is being closed", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime, { connectTimeoutMs: 1000, closeTimeoutMs: 30_000 });
+  const connected = client.connect();
+  const peer = await raw.admit();
+  await connected;
+  peer.stream.pause();
+  void client.disconnect();
+  const again = outcome(client.connect());
+  await runtime.advance(5000);
+  expect(again.state).toBe("rejected");
+});
+
+test("connectionTimeoutMs runs from accept, as documented", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime, { connectionTimeoutMs: 12_000 }, (s) => {
+    s.onClientConnect(() => new Promise(() => {}));
+  });
+  const peer = await rawDial(runtime, port);
+  await runtime.advance(9_000);
+  const info = { name: "raw", version: "1", description: "" };
+  const cache = new ScramKeyCache();
+  const handshake = new ClientHandshake({
+    password: "correct horse",
+    info,
+    allowPasswordHash: false,
+    crypto: runtime.crypto,
+    cache,
+  });
+  peer.send(FrameType.AUTH_REQUEST, await handshake.start());
+  const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
+  const step = await handshake.receive(challenge.type, challenge.payload);
+  if (step.kind === "send") peer.send(step.type, step.payload);
+  await peer.next(FrameType.AUTH_SUCCESS);
+  await runtime.advance(5_000);
+  expect(server.connections[0]?.isConnected ?? false).toBe(false);
+});
+
+test("a connectionData that throws is shown to somebody", async () => {
+  const runtime = fakeRuntime();
+  const connectionData = (): never => {
+    throw new Error("bug of the application");
+  };
+  const server = new Server(
+    { password: "correct horse", host: "test", port: 8080, scramIterations: 4096, connectionData },
+    runtime,
+  );
+  await server.start();
+  const { client } = testClient(runtime, { reconnect: { enabled: false } });
+  client.connect().catch(() => undefined);
+  await runtime.advance(1000);
+  expect(runtime.warnings.length).toBe(1);
+});
+
+test("a name without a UTF-8 form is an invalid option", () => {
+  expect(() => new Server({ password: "x", name: "\ud800" }, fakeRuntime())).toThrow();
+});
+
+test("no timer keeps the process alive after stop()", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime);
+  const peer = await rawClient(runtime, port);
+  peer.stream.pause();
+  const stop = outcome(server.stop({ drainMs: 100_000 }));
+  await runtime.settle();
+  void server.stop({ drainMs: 50_000 });
+  peer.stream.resume();
+  await runtime.settle();
+  expect([stop.state, runtime.timers.keepingAlive]).toEqual(["resolved", 0]);
+});
+
+test("a payload of nothing but empty maps is refused, however small it was compressed", async () => {
+  const runtime = fakeRuntime();
+  const { server, port, errors } = await testServer(runtime);
+  const peer = await rawClient(runtime, port);
+  const head = [0x82, 0xa4, ...Buffer.from("type"), 0xa1, 0x6d, 0xa4, ...Buffer.from("data"), 0xdd, 0, 0x50, 0, 0];
+  const plain = new Uint8Array(head.length + 0x50_0000).fill(0x80);
+  plain.set(head);
+  const frame = peer.encodeRaw(FrameType.MESSAGE, new Uint8Array(deflateSync(plain)), 0, 0);
+  new DataView(frame.buffer).setUint16(8, 1);
+  peer.sendBytes(frame);
+  await runtime.settle();
+  expect(errors).toMatchObject([{ code: ErrorCode.TOO_MANY_CONTAINERS }]);
+  expect(server.connectionCount).toBe(1);
+});
+
+test("requests whose handlers run count against receiveQueueBytes", async () => {
+  const runtime = fakeRuntime();
+  let running = 0;
+  const { port } = await testServer(runtime, { maxMessageBytes: 4096, receiveQueueBytes: 8192 }, (s) => {
+    s.on("hold", () => {
+      running += 1;
+      return new Promise(() => {});
+    });
+  });
+  const peer = await rawClient(runtime, port);
+  for (let count = 0; count < 20; count += 1) peer.message("hold", "x".repeat(1000));
+  await runtime.settle();
+  expect(running).toBe(9);
+});

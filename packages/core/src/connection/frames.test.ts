@@ -1,0 +1,314 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate, testServer } from "../test-support/peers.ts";
+import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { CloseReason } from "./connection-delegate.ts";
+
+const GARBAGE = Uint8Array.of(0xc1);
+
+async function bench(options: Record<string, unknown> = {}, login: Parameters<typeof rawClient>[2] = {}) {
+  const runtime = fakeRuntime();
+  const reasons: CloseReason[] = [];
+  const { server, port, errors } = await testServer(runtime, options, (fresh) =>
+    fresh.onClientDisconnect((_connection, reason) => reasons.push(reason)),
+  );
+  server.rpc("ping", () => "pong");
+  const peer = await rawClient(runtime, port, login);
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  /** The connection still answers. */
+  const alive = async (): Promise<boolean> => {
+    peer.call("ping", {}, 77);
+    return (await peer.received()).some((frame) => frame.type === FrameType.RPC_RESPONSE && frame.lo === 77);
+  };
+  return { runtime, server, errors, peer, connection, reasons, alive };
+}
+
+describe("what breaks the framing after login", () => {
+  const broken: [string, number, (peer: RawPeer) => Uint8Array][] = [
+    ["wrong magic", ErrorCode.BAD_MAGIC, () => new TextEncoder().encode("garbage!")],
+    [
+      "another version",
+      ErrorCode.UNSUPPORTED_VERSION,
+      (peer) => {
+        const frame = peer.encode(FrameType.MESSAGE);
+        frame[4] = 9;
+        return frame;
+      },
+    ],
+    ["a type nobody knows", ErrorCode.UNKNOWN_FRAME_TYPE, (peer) => peer.encode(0x0999)],
+    [
+      "the flag ENCRYPTED",
+      ErrorCode.UNSUPPORTED_FLAG,
+      (peer) => {
+        const frame = peer.encode(FrameType.MESSAGE);
+        frame[9] = 2;
+        return frame;
+      },
+    ],
+    [
+      "a length over maxMessageBytes",
+      ErrorCode.MESSAGE_TOO_LARGE,
+      (peer) => {
+        const frame = peer.encode(FrameType.MESSAGE);
+        new DataView(frame.buffer).setUint32(12, 0xffff_ffff);
+        return frame;
+      },
+    ],
+    ["AUTH_REQUEST again", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_REQUEST, {})],
+    ["AUTH_SUCCESS", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_SUCCESS, {})],
+    ["AUTH_CHALLENGE", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_CHALLENGE, {})],
+  ];
+
+  test.each(broken)("%s: the peer is told the code in CLOSE, then the connection ends", async (_what, code, make) => {
+    const { peer, errors, reasons, connection } = await bench();
+    peer.sendBytes(make(peer));
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code, reconnect: true });
+    expect(errors).toMatchObject([{ code, stage: "protocol" }]);
+    expect(reasons).toMatchObject([{ code, byPeer: false }]);
+    expect([peer.ended, connection.stats.errors]).toEqual([null, 1]);
+  });
+
+  test("a length over maxMessageBytes: both sides are told which option it is over, and whose", async () => {
+    const { peer, errors } = await bench();
+    const frame = peer.encode(FrameType.MESSAGE);
+    new DataView(frame.buffer).setUint32(12, 0xffff_ffff);
+    peer.sendBytes(frame);
+    const words =
+      /4294967295 bytes exceeds the limit of \d+ bytes \(option maxMessageBytes of the server, which received it\)$/;
+    expect((await peer.next(FrameType.CLOSE)).payload?.["reason"]).toMatch(words);
+    expect(errors[0]?.message).toMatch(words);
+  });
+
+  test("what came before in the same chunk is still handled, what comes behind is not", async () => {
+    const { peer, server } = await bench();
+    const seen: unknown[] = [];
+    server.on("note", (_client, data) => seen.push(data));
+    const note = (data: number): Uint8Array => peer.encode(FrameType.MESSAGE, { type: "note", data });
+    peer.sendBytes(note(1), note(2), peer.encode(0x0999), note(3));
+    await peer.received();
+    expect(seen).toEqual([1, 2]);
+  });
+});
+
+describe("a frame whose payload cannot be read", () => {
+  test("a call gets the code as its reply, and the connection lives", async () => {
+    const { peer, errors, connection, alive } = await bench();
+    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, GARBAGE, 3, 4));
+    const reply = await peer.next(FrameType.RPC_ERROR);
+    expect(reply).toMatchObject({ hi: 3, lo: 4, payload: { code: ErrorCode.MALFORMED_PAYLOAD } });
+    expect(errors).toMatchObject([{ code: ErrorCode.MALFORMED_PAYLOAD, stage: "protocol" }]);
+    expect([connection.stats.errors, await alive()]).toEqual([1, true]);
+  });
+
+  test("a call whose params are no map gets INVALID_PARAMS", async () => {
+    const { peer } = await bench();
+    peer.send(FrameType.RPC_REQUEST, { method: "ping", params: [1, 2] }, 0, 1);
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INVALID_PARAMS });
+  });
+
+  test("a call that wants no answer gets none, and is reported", async () => {
+    const { peer, errors, alive } = await bench();
+    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, GARBAGE));
+    expect([await peer.receivedTypes(), errors.length, await alive()]).toEqual([[], 1, true]);
+  });
+
+  test("a message that asks for a reply gets the code", async () => {
+    const { peer, alive } = await bench();
+    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, GARBAGE, 0, 9));
+    expect(await peer.next(FrameType.RPC_ERROR)).toMatchObject({
+      lo: 9,
+      payload: { code: ErrorCode.MALFORMED_PAYLOAD },
+    });
+    expect(await alive()).toBe(true);
+  });
+
+  test.each([
+    ["a message", FrameType.MESSAGE],
+    ["CLOSE", FrameType.CLOSE],
+    ["RPC_RESPONSE to no call", FrameType.RPC_RESPONSE],
+    ["RPC_ERROR to no call", FrameType.RPC_ERROR],
+  ])("%s costs nothing but itself", async (_what, type) => {
+    const { peer, alive } = await bench();
+    peer.sendBytes(peer.encodeRaw(type, GARBAGE));
+    expect([await peer.receivedTypes(), await alive()]).toEqual([[], true]);
+  });
+
+  test("a message to a peer without the reply extension is reported and not answered", async () => {
+    const { peer, errors, alive } = await bench({}, { extensions: ["flow"] });
+    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, GARBAGE, 0, 9));
+    expect([await peer.receivedTypes(), errors.length, await alive()]).toEqual([[], 1, true]);
+  });
+
+  test("a forbidden key is refused with its code", async () => {
+    const { peer, alive } = await bench();
+    const evil = Uint8Array.of(0x81, 0xa9, ...new TextEncoder().encode("__proto__"), 0x80);
+    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, evil, 0, 1));
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.FORBIDDEN_KEY });
+    expect(await alive()).toBe(true);
+  });
+
+  test("a compressed payload that inflates beyond maxMessageBytes is refused, and the connection lives", async () => {
+    const { runtime, peer, alive } = await bench({ maxMessageBytes: 2048 });
+    const frame = peer.encodeRaw(FrameType.RPC_REQUEST, runtime.deflate(new Uint8Array(1_000_000)), 0, 1);
+    new DataView(frame.buffer).setUint16(8, 1);
+    peer.sendBytes(frame);
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INFLATED_TOO_LARGE });
+    expect(await alive()).toBe(true);
+  });
+});
+
+describe("frames that ask for nothing", () => {
+  test.each([
+    ["ACK", FrameType.ACK],
+    ["NACK", FrameType.NACK],
+    ["CLOSE_ACK", FrameType.CLOSE_ACK],
+    ["RESUME", FrameType.RESUME],
+    ["HEARTBEAT_PONG", FrameType.HEARTBEAT_PONG],
+    ["CANCEL", FrameType.CANCEL],
+  ])("%s is taken and not answered", async (_name, type) => {
+    const { peer, errors, alive } = await bench();
+    peer.send(type);
+    expect([await peer.receivedTypes(), errors, await alive()]).toEqual([[], [], true]);
+  });
+
+  test("a list of methods that nobody asked for is ignored", async () => {
+    const { peer, errors } = await bench();
+    peer.send(FrameType.RPC_LIST, { methods: [] }, 0, 1);
+    expect([await peer.receivedTypes(), errors]).toEqual([[], []]);
+  });
+});
+
+describe("RPC_LIST", () => {
+  test("is answered with the methods, under its id", async () => {
+    const { peer } = await bench();
+    peer.send(FrameType.RPC_LIST, undefined, 5, 6);
+    const list = await peer.next(FrameType.RPC_LIST);
+    expect(list).toMatchObject({ hi: 5, lo: 6 });
+    expect(list.payload).toEqual({
+      methods: [
+        { name: "ping", description: "", parameters: {}, return_type: expect.any(String), requires_auth: true },
+      ],
+    });
+  });
+
+  test("that is too large to send is reported, and the connection lives", async () => {
+    const { server, peer, errors, alive } = await bench({ maxMessageBytes: 1024 });
+    for (let n = 0; n < 50; n += 1) server.rpc(`method_number_${n}`, () => null);
+    peer.send(FrameType.RPC_LIST, undefined, 0, 1);
+    expect([await peer.receivedTypes(), errors[0]?.code]).toEqual([[], ErrorCode.MESSAGE_TOO_LARGE]);
+    expect(await alive()).toBe(true);
+  });
+});
+
+describe("timestamps", () => {
+  test("of frames are those of their own turn", async () => {
+    const { runtime, peer } = await bench();
+    const stamps: number[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      peer.call("ping", {}, count + 1);
+      stamps.push((await peer.next(FrameType.RPC_RESPONSE)).timestampMs - runtime.wallClock());
+      await runtime.advance(12_345);
+    }
+    expect(stamps).toEqual([0, 0, 0]);
+  });
+});
+
+describe("the rate limit", () => {
+  test("refuses a call with RATE_LIMITED and says when to try again", async () => {
+    const { runtime, peer, errors, connection, alive } = await bench({ rateLimit: { messagesPerSecond: 2 } });
+    for (const lo of [1, 2, 3]) peer.call("ping", {}, lo);
+    const frames = await peer.received();
+    expect(frames.map((frame) => frame.lo)).toEqual([1, 2, 3]);
+    expect(frames[2]?.payload).toEqual({
+      success: false,
+      error: "Rate limit exceeded",
+      code: ErrorCode.RATE_LIMITED,
+      details: { retry_after: 0.5 },
+    });
+    expect(errors).toMatchObject([{ code: ErrorCode.RATE_LIMITED, stage: "rate-limit" }]);
+    expect(connection.stats.rateLimited).toBe(1);
+    await runtime.advance(500);
+    expect(await alive()).toBe(true);
+  });
+
+  test("counts and reports a message over it", async () => {
+    const { runtime, server, peer, errors, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } });
+    const seen: unknown[] = [];
+    server.on("note", (_client, data) => seen.push(data));
+    for (const n of [1, 2, 3]) peer.message("note", n);
+    await runtime.settle();
+    expect([seen, errors.length, connection.stats.rateLimited]).toEqual([[1], 2, 2]);
+  });
+
+  test("refuses a message that asks for a reply with RATE_LIMITED", async () => {
+    const { server, peer } = await bench({ rateLimit: { messagesPerSecond: 1 } });
+    server.on("ask", () => "answer");
+    peer.message("ask", 1, 1);
+    peer.message("ask", 2, 2);
+    expect((await peer.received()).map((frame) => [frame.lo, frame.payload?.["code"]])).toEqual([
+      [1, undefined],
+      [2, ErrorCode.RATE_LIMITED],
+    ]);
+  });
+
+  test("counts bytes of whole frames", async () => {
+    const { peer } = await bench({ rateLimit: { bytesPerSecond: 1000 } });
+    for (const lo of [1, 2]) peer.call("ping", { filler: "x".repeat(600) }, lo);
+    expect((await peer.received()).map((frame) => frame.payload?.["code"])).toEqual([
+      undefined,
+      ErrorCode.RATE_LIMITED,
+    ]);
+  });
+
+  test("does not answer a message of a peer that expects no answer", async () => {
+    const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["flow"] });
+    for (const lo of [1, 2, 3]) peer.message("note", null, lo);
+    expect([await peer.receivedTypes(), connection.stats.rateLimited]).toEqual([[], 2]);
+  });
+
+  test("lets heartbeats through", async () => {
+    const { peer } = await bench({ rateLimit: { messagesPerSecond: 1 } });
+    for (let count = 0; count < 5; count += 1) peer.send(FrameType.HEARTBEAT_PING);
+    expect(await peer.receivedTypes()).toEqual(Array(5).fill("HEARTBEAT_PONG"));
+  });
+});
+
+describe("a connection that is drained", () => {
+  test("drops the messages of a peer that expects no answer", async () => {
+    const { runtime, server, peer } = await bench({}, { extensions: ["flow"] });
+    const running = gate();
+    const seen: unknown[] = [];
+    server.rpc("wait", () => running.promise);
+    server.on("note", (_client, data) => seen.push(data));
+    peer.call("wait");
+    await runtime.settle();
+    const stopping = server.stop();
+    peer.message("note", 1, 5);
+    expect([await peer.receivedTypes(), seen]).toEqual([[], []]);
+    running.open();
+    await stopping;
+  });
+
+  test("refuses calls and requests with SERVER_STOPPING, and finishes those that run", async () => {
+    const { runtime, server, peer } = await bench();
+    const running = gate<string>();
+    server.rpc("wait", () => running.promise);
+    server.on("ask", () => "answer");
+    peer.call("wait", {}, 1);
+    await runtime.settle();
+    const stopping = server.stop();
+    await runtime.settle();
+    peer.call("ping", {}, 2);
+    peer.message("ask", null, 3);
+    peer.message("note");
+    expect((await peer.received()).map((frame) => [frame.lo, frame.payload?.["code"]])).toEqual([
+      [2, ErrorCode.SERVER_STOPPING],
+      [3, ErrorCode.SERVER_STOPPING],
+    ]);
+    running.open("done");
+    expect(await peer.receivedTypes()).toEqual(["RPC_RESPONSE", "CLOSE"]);
+    await stopping;
+  });
+});

@@ -1,0 +1,80 @@
+import type { Contract, MethodContract, SideContract } from "../rpc/contract.ts";
+import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
+import { Validator } from "../rpc/validation.ts";
+import { OptionProblems } from "./option-problems.ts";
+
+/** Validators of what methods return, by name. */
+export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
+
+const SIDES = ["server", "client"];
+const PARTS = ["methods", "messages"];
+const SCHEMAS = ["params", "result"];
+
+/**
+ * The contract that was given as an option, or null. What it is made of is judged here and once, so that no name is left
+ * unchecked for a slip in it.
+ *
+ * @throws ConduitError INVALID_CONFIG that names all that is wrong with it.
+ */
+export function parseContract<C extends Contract>(contract: C | undefined): C | null {
+  if (contract === undefined) return null;
+  const problems = new OptionProblems("contract", [], []);
+  for (const [sidePath, side] of parts(problems, "contract", contract, SIDES)) {
+    for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
+      const isMessages = path.endsWith(".messages");
+      for (const [name, entry] of parts(problems, path, part, null)) {
+        if (isMessages) checkSchema(problems, name, entry);
+        else checkMethod(problems, name, entry);
+      }
+    }
+  }
+  problems.throwIfAny();
+  return contract;
+}
+
+/** Validators of the results that a side's methods promise; null if none does. */
+export function agreedResults(side: SideContract | undefined): ResultValidators | null {
+  if (side?.methods === undefined) return null;
+  const validators = new Map<string, Validator<unknown>>();
+  for (const [name, { result }] of Object.entries(side.methods)) {
+    if (result !== undefined) validators.set(name, new Validator(result, "result"));
+  }
+  return validators.size === 0 ? null : validators;
+}
+
+/** What a contract says of a name; never what objects inherit. */
+export function agreedOn<T>(entries: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined;
+}
+
+function checkMethod(problems: OptionProblems, path: string, method: unknown): void {
+  if (isSchema(method)) {
+    problems.add(path, "must be an object of params and result, no schema itself", method);
+    return;
+  }
+  for (const [name, schema] of parts(problems, path, method as MethodContract, SCHEMAS)) {
+    checkSchema(problems, name, schema);
+  }
+}
+
+function checkSchema(problems: OptionProblems, path: string, schema: unknown): void {
+  if (!isSchema(schema)) problems.add(path, SCHEMA_RULE, schema);
+}
+
+/** The entries of an object in the contract that are not undefined, by their paths. Only `known` names may be there. */
+function parts(
+  problems: OptionProblems,
+  path: string,
+  value: unknown,
+  known: readonly string[] | null,
+): (readonly [path: string, value: unknown])[] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    problems.add(path, "must be an object", value);
+    return [];
+  }
+  const found = Object.entries(value).map(([name, part]) => [`${path}.${name}`, part] as const);
+  if (known === null) return found;
+  const paths = known.map((name) => `${path}.${name}`);
+  for (const [name, part] of found) if (!paths.includes(name)) problems.addUnknown(name, part, paths);
+  return found.filter(([name, part]) => paths.includes(name) && part !== undefined);
+}

@@ -1,0 +1,150 @@
+import type { ConnectionDelegate, ConnectionSettings } from "../connection/connection-delegate.ts";
+import type { StateHost } from "../connection/connection-state.ts";
+import { type RuntimeContext, runtimeContextOf } from "../connection/runtime-context.ts";
+import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
+import { Registry } from "../rpc/registry.ts";
+import type { Runtime } from "../runtime.ts";
+import type { TimerWheel } from "../util/timer-wheel.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { ResultValidators } from "./contract-option.ts";
+import { HookList } from "./hook-list.ts";
+
+/** Where an error was caught; given to `onError` hooks. */
+export interface ErrorContext<Peer> {
+  /**
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: a peer sent what cannot be used.
+   * `login`: a login failed. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt failed.
+   * `rate-limit`: a peer went over its rate.
+   */
+  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
+  /** The connection concerned, if there is one that is logged in. */
+  readonly client?: Peer;
+  /** Method, message type or hook concerned. */
+  readonly name?: string;
+  /** Address of the peer, `host:port`, where no connection stands for it yet. */
+  readonly remoteAddress?: string;
+}
+
+/** What a link's owner decides; the rest of `ConnectionDelegate` is the same for servers and clients. */
+export type LinkEvents<Peer> = Pick<
+  ConnectionDelegate<Peer>,
+  "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "connectionClosing" | "connectionClosed"
+>;
+
+/** The machinery that a `Server` or `Client` keeps from view. */
+export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
+  readonly runtimeContext: RuntimeContext;
+  readonly registry: Registry<Peer> = new Registry<Peer>();
+  readonly dispatcher: Dispatcher<Peer>;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly exposeErrors: boolean;
+  readonly errorHooks: HookList<[error: Error, context: ErrorContext<Peer>]> = new HookList();
+  readonly unknownHooks: HookList<[client: Peer, type: string, data: unknown]> = new HookList();
+  readonly #settings: ConnectionSettings;
+  readonly #results: ResultValidators | null;
+
+  /** `results` check what calls of the peer's methods resolve with. */
+  constructor(
+    runtime: Runtime,
+    settings: ConnectionSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
+    results: ResultValidators | null,
+  ) {
+    this.#settings = settings;
+    this.#results = results;
+    this.runtimeContext = runtimeContextOf(runtime);
+    this.exposeErrors = settings.exposeErrors;
+    this.dispatcher = new Dispatcher<Peer>(this);
+    this.writer = this.runtimeContext.writer(settings.maxMessageBytes, settings.enableCompression);
+    this.reader = this.runtimeContext.reader(settings.maxMessageBytes);
+  }
+
+  /** The owner of this endpoint's links. */
+  delegate(events: LinkEvents<Peer>): ConnectionDelegate<Peer> {
+    const { runtimeContext, writer, reader, dispatcher } = this;
+    const { role, handshakeFrame, phaseTimedOut, frameRefused, connectionClosing, connectionClosed } = events;
+    const discovery = (): Record<string, unknown> => ({ methods: this.registry.discovery().methods });
+    // What every frame needs comes first. (Behind a spread, properties would stand in memory of their own.)
+    return {
+      runtimeContext,
+      reader,
+      dispatcher,
+      writer,
+      settings: this.#settings,
+      role,
+      handshakeFrame,
+      phaseTimedOut,
+      frameRefused,
+      connectionClosing,
+      connectionClosed,
+      discovery,
+      results: this.#results,
+    };
+  }
+
+  get wheel(): TimerWheel {
+    return this.runtimeContext.wheel;
+  }
+
+  wallClock(): number {
+    return this.runtimeContext.wallClock();
+  }
+
+  reportError(error: unknown, stage: ErrorContext<Peer>["stage"], client?: Peer, name?: string): void {
+    this.report(error, {
+      stage,
+      ...(client === undefined ? {} : { client }),
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+
+  unknownMessage(client: Peer, type: string, data: unknown): void {
+    this.unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
+  }
+
+  /**
+   * Tells the `onError` hooks. What nobody listens for and an application should not miss, errors of its own code and
+   * the end of reconnecting, becomes a warning.
+   */
+  report(error: unknown, context: ErrorContext<Peer>): void {
+    const known = asError(error);
+    const { runtime } = this.runtimeContext;
+    if (!this.errorHooks.isEmpty) {
+      this.errorHooks.notify((failure) => runtime.warn(asError(failure)), known, context);
+    } else if (isWorthAWarning(known, context.stage)) {
+      runtime.warn(warningOf(known, context));
+    }
+  }
+
+  /** A listener of `onStateChange` failed. */
+  listenerFailed(error: unknown): void {
+    this.hookFailed("onStateChange", error);
+  }
+
+  /** A hook of the application failed. */
+  hookFailed(name: string, error: unknown, client?: Peer): void {
+    this.reportError(error, "hook", client, name);
+  }
+}
+
+function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): boolean {
+  if (stage === "rpc" || stage === "message" || stage === "hook") return !(error instanceof RpcError);
+  return error instanceof ConduitError && error.code === ErrorCode.RECONNECT_FAILED;
+}
+
+/** The error with what was being done; its stack stands in the text, because runtimes show no more than that. */
+function warningOf(error: Error, { stage, name }: ErrorContext<unknown>): Error {
+  if (stage === "reconnect") return error;
+  const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
+  const subject = name === undefined ? "" : ` '${name}'`;
+  const warning = new Error(
+    `${what}${subject} failed (add an onError hook to handle this): ${error.stack ?? error.message}`,
+    {
+      cause: error,
+    },
+  );
+  warning.name = "NetconduitWarning";
+  return warning;
+}

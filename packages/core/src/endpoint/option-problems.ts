@@ -1,0 +1,148 @@
+import type * as v from "valibot";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { clip, describeKind, describeValue } from "../util/describe-value.ts";
+
+/** One thing that is wrong with the options, as it stands in `details.problems`. */
+export interface OptionProblem {
+  /** Path of the option, for example `"reconnect.delayMs"`; `""` for the options as a whole. */
+  readonly option: string;
+  /** What the option must be, for example `"must be an integer from 0 to 65535"`. */
+  readonly rule: string;
+  /** What it was, in short; of secrets and unknown options the kind only. */
+  readonly received: string;
+}
+
+/** Collects what is wrong with one options object, so that all of it is reported at once. */
+export class OptionProblems {
+  readonly #problems = new Map<string, OptionProblem & { readonly message: string }>();
+  readonly #subject: string;
+  readonly #known: readonly string[];
+  readonly #secrets: ReadonlySet<string>;
+  readonly #remarks: Readonly<Record<string, string>>;
+
+  /**
+   * `subject` names the options ("server options"), `known` is every option's path. Values of `secrets` never appear
+   * in a message. `remarks` say what to do in place of options that other libraries have, by the last part of their path.
+   */
+  constructor(
+    subject: string,
+    known: readonly string[],
+    secrets: readonly string[],
+    remarks: Readonly<Record<string, string>> = {},
+  ) {
+    this.#subject = subject;
+    this.#known = known;
+    this.#secrets = new Set(secrets);
+    this.#remarks = remarks;
+  }
+
+  /** Whether `option` has a problem already: rules about two options wait until each is right by itself. */
+  has(option: string): boolean {
+    return this.#problems.has(option);
+  }
+
+  /** Notes that `option` breaks `rule`. The first problem of an option is the one reported. */
+  add(option: string, rule: string, value: unknown, isDefault = false): void {
+    if (this.#problems.has(option)) return;
+    const described = this.#secrets.has(option) ? describeKind(value) : describeValue(value);
+    const received = isDefault ? `${described} (the default)` : described;
+    this.#problems.set(option, {
+      option,
+      rule,
+      received,
+      message: `Invalid option ${option}: ${rule}, got ${received}`,
+    });
+  }
+
+  /** Notes everything valibot found. */
+  addIssues(issues: readonly v.BaseIssue<unknown>[]): void {
+    for (const issue of issues) {
+      const option = clip((issue.path ?? []).map((item) => String(item.key)).join("."), 100);
+      if (issue.expected === "never") this.addUnknown(option, issue.input);
+      else if (option === "") this.#addWhole(issue.input);
+      else if (issue.input === undefined) this.#addMissing(option);
+      else this.add(option, issue.message, issue.input);
+    }
+  }
+
+  /** @throws ConduitError INVALID_CONFIG that lists every problem, if there is any. */
+  throwIfAny(): void {
+    const problems = [...this.#problems.values()];
+    if (problems.length === 0) return;
+    const lines = problems.map((problem) => problem.message);
+    const message =
+      lines.length === 1 ? `${lines[0]}` : `${lines.length} problems in the ${this.#subject}:\n- ${lines.join("\n- ")}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message, {
+      details: { problems: problems.map(({ option, rule, received }) => ({ option, rule, received })) },
+    });
+  }
+
+  /** Notes that there is no such option. `known` are those that it might stand for. */
+  addUnknown(option: string, value: unknown, known: readonly string[] = this.#known): void {
+    const hint = this.#hintOn(option, known);
+    // the kind only: a misspelt `password` holds one
+    this.#problems.set(option, {
+      option,
+      rule: `is unknown${hint}`,
+      received: describeKind(value),
+      message: `Unknown option ${option}${hint}`,
+    });
+  }
+
+  #hintOn(option: string, known: readonly string[]): string {
+    const last = option.slice(option.lastIndexOf(".") + 1);
+    if (Object.hasOwn(this.#remarks, last)) return `; ${this.#remarks[last]}`;
+    const nearest = nearestName(option, known);
+    return nearest === null ? "" : `; did you mean ${nearest}?`;
+  }
+
+  #addMissing(option: string): void {
+    this.#problems.set(option, {
+      option,
+      rule: "is required",
+      received: "undefined",
+      message: `Missing option ${option}: is required`,
+    });
+  }
+
+  #addWhole(value: unknown): void {
+    const rule = "must be an object";
+    const received = describeKind(value);
+    const subject = this.#subject[0]?.toUpperCase() + this.#subject.slice(1);
+    this.#problems.set("", { option: "", rule, received, message: `${subject} ${rule}, got ${received}` });
+  }
+}
+
+/** The known name that `name` most likely stands for, or null. Case, underscores and dots count for nothing. */
+function nearestName(name: string, known: readonly string[]): string | null {
+  const wanted = plain(name);
+  let best: string | null = null;
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const candidate of known) {
+    const target = plain(candidate);
+    const distance = editDistance(wanted, target);
+    if (distance < bestDistance && distance <= Math.max(2, Math.floor(target.length / 4))) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, "");
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(substituted, (previous[j] as number) + 1, (current[j - 1] as number) + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length] as number;
+}

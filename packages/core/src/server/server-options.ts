@@ -1,0 +1,188 @@
+import * as v from "valibot";
+import {
+  checkPeerOptions,
+  MAX_NAME_CHARS,
+  type PeerOptions,
+  peerEntries,
+  queueBytes,
+  sealConfig,
+} from "../endpoint/endpoint-options.ts";
+import { OptionProblems } from "../endpoint/option-problems.ts";
+import {
+  type Filled,
+  flag,
+  group,
+  isIpv4Address,
+  isIpv6Address,
+  milliseconds,
+  oneOf,
+  optionPaths,
+  positiveNumber,
+  text,
+  wholeNumber,
+} from "../endpoint/option-rules.ts";
+import {
+  DEFAULT_AUTH_TIMEOUT_MS,
+  DEFAULT_CONNECTION_TIMEOUT_MS,
+  DEFAULT_DRAIN_MS,
+  DEFAULT_MAX_CONNECTIONS,
+  SCRAM_ITERATIONS,
+  SCRAM_MAX_ITERATIONS,
+  SCRAM_MIN_ITERATIONS,
+} from "../limits.ts";
+import type { TlsServerOptions } from "../runtime.ts";
+
+/** What one client may send. An RPC over the limit is answered RATE_LIMITED; a message over it is dropped and reported. */
+export interface RateLimitOptions {
+  /** Messages and calls per second, fractions allowed. Default: no limit. */
+  readonly messagesPerSecond?: number | undefined;
+  /** Bytes of frames per second. Default: no limit. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+/** Options of a server. All times are in whole milliseconds, 1 to 2^31-1 unless stated otherwise. */
+export interface ServerOptions extends PeerOptions {
+  /** What clients must know to log in; not empty. Required. */
+  readonly password: string;
+  /** Name of the server, told to clients; at most 256 characters. Default `"conduit_server"`. */
+  readonly name?: string | undefined;
+
+  /** Address to listen on. Default `"0.0.0.0"`, or `"::"` when `ipv6` is true. */
+  readonly host?: string | undefined;
+  /** Port to listen on; 0: the system picks one, see `server.address`. Default 8080. */
+  readonly port?: number | undefined;
+  /** Listen on IPv6; `"::"` takes IPv4 clients too. Default: true if `host` is an IPv6 address, else false. */
+  readonly ipv6?: boolean | undefined;
+  /** Certificate and key to speak TLS with. Default: plain TCP. */
+  readonly tls?: TlsServerOptions | undefined;
+
+  /** Clients at the same time. One more is told "server full" and closed. Default 100. */
+  readonly maxConnections?: number | undefined;
+  /** Connections at the same time that have not logged in yet; for one more, the oldest is closed. Default 1,000. */
+  readonly maxPendingLogins?: number | undefined;
+  /** From accept to usable, connect hooks included. Default 30,000 ms. */
+  readonly connectionTimeoutMs?: number | undefined;
+  /** From accept to logged in. Default 10,000 ms. */
+  readonly authTimeoutMs?: number | undefined;
+  /** PBKDF2 iterations of SCRAM-SHA-256; 4,096 to 1,000,000. Default 15,000. */
+  readonly scramIterations?: number | undefined;
+
+  /** What one client may send. Default: no limit. */
+  readonly rateLimit?: RateLimitOptions | undefined;
+  /** What happens to a client whose send queue is full at a broadcast. Default `"disconnect"`. */
+  readonly slowConsumer?: "drop" | "disconnect" | undefined;
+  /** How long `stop()` lets running handlers finish; 0: not at all. Default 5,000 ms. */
+  readonly drainMs?: number | undefined;
+  /** `run()` stops the server on SIGINT and SIGTERM. Default true. */
+  readonly handleSignals?: boolean | undefined;
+}
+
+/**
+ * The options with every default filled in, as `server.config` shows them: frozen, the password not enumerable (so that
+ * a logged config does not print it).
+ */
+export interface ServerConfig extends Filled<ServerOptions, "path" | "tls" | "rateLimit"> {
+  /** Unix socket path, or `undefined` for TCP. */
+  readonly path: string | undefined;
+  /** `null`: plain TCP. */
+  readonly tls: TlsServerOptions | null;
+  /** `null`: no limit. A rate that is not limited is `Infinity`. */
+  readonly rateLimit: { readonly messagesPerSecond: number; readonly bytesPerSecond: number } | null;
+}
+
+/** A burst of that many may log in at once; each holds little more than its socket until it has. */
+const DEFAULT_MAX_PENDING_LOGINS = 1000;
+
+const tlsEntries = {
+  cert: text(),
+  key: text(),
+  ca: v.optional(text()),
+  requireClientCertificate: v.optional(flag(), false),
+};
+
+const rateLimitEntries = {
+  messagesPerSecond: v.optional(positiveNumber()),
+  bytesPerSecond: v.optional(positiveNumber()),
+};
+
+const entries = {
+  ...peerEntries,
+  password: text(),
+  name: v.optional(text(MAX_NAME_CHARS), "conduit_server"),
+  host: v.optional(text()),
+  port: v.optional(wholeNumber(0, 65_535), 8080),
+  ipv6: v.optional(flag()),
+  tls: v.optional(group(tlsEntries)),
+  maxConnections: v.optional(wholeNumber(1), DEFAULT_MAX_CONNECTIONS),
+  maxPendingLogins: v.optional(wholeNumber(1), DEFAULT_MAX_PENDING_LOGINS),
+  connectionTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECTION_TIMEOUT_MS),
+  authTimeoutMs: v.optional(milliseconds(), DEFAULT_AUTH_TIMEOUT_MS),
+  scramIterations: v.optional(wholeNumber(SCRAM_MIN_ITERATIONS, SCRAM_MAX_ITERATIONS), SCRAM_ITERATIONS),
+  rateLimit: v.optional(group(rateLimitEntries)),
+  slowConsumer: v.optional(oneOf(["drop", "disconnect"]), "disconnect"),
+  drainMs: v.optional(milliseconds(0), DEFAULT_DRAIN_MS),
+  handleSignals: v.optional(flag(), true),
+} satisfies Record<keyof ServerOptions, unknown>;
+
+const schema = group(entries);
+
+const knownOptions: readonly string[] = [
+  ...Object.keys(entries),
+  ...optionPaths("tls", tlsEntries),
+  ...optionPaths("rateLimit", rateLimitEntries),
+];
+
+const remarks = {
+  rejectUnauthorized: "did you mean tls.requireClientCertificate?",
+  requestCert: "clients are asked for a certificate once tls.ca is given",
+};
+
+/**
+ * Checks a server's options and fills in the defaults.
+ *
+ * @throws ConduitError INVALID_CONFIG. The message names every wrong option with its rule and its value, and
+ * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
+ */
+export function parseServerOptions(options: unknown): ServerConfig {
+  const problems = new OptionProblems("server options", knownOptions, ["password", "tls.key"], remarks);
+  const result = v.safeParse(schema, options);
+  if (!result.success) problems.addIssues(result.issues);
+  if (problems.has("")) problems.throwIfAny();
+  // where an option is wrong its value here is too: rules about several options ask `problems` first
+  const parsed = result.output as v.InferOutput<typeof schema>;
+  checkPeerOptions(problems, parsed, options as Readonly<Record<string, unknown>>);
+  checkHost(problems, parsed.host, parsed.ipv6);
+  if (!problems.has("tls") && parsed.tls?.requireClientCertificate === true && parsed.tls.ca === undefined) {
+    problems.add("tls.requireClientCertificate", "must not be true without tls.ca", true);
+  }
+  problems.throwIfAny();
+
+  const ipv6 = parsed.ipv6 ?? (parsed.host !== undefined && isIpv6Address(parsed.host));
+  return sealConfig({
+    ...parsed,
+    ...queueBytes(parsed),
+    host: parsed.host ?? (ipv6 ? "::" : "0.0.0.0"),
+    path: parsed.path,
+    ipv6,
+    tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
+    rateLimit: rateLimitOf(parsed.rateLimit),
+  });
+}
+
+function checkHost(problems: OptionProblems, host: string | undefined, ipv6: boolean | undefined): void {
+  if (host === undefined || problems.has("host") || problems.has("ipv6")) return;
+  if (ipv6 === true && isIpv4Address(host)) {
+    problems.add("host", "must be an IPv6 address or a name when ipv6 is true", host);
+  } else if (ipv6 === false && isIpv6Address(host)) {
+    problems.add("host", "must be an IPv4 address or a name when ipv6 is false", host);
+  }
+}
+
+function rateLimitOf(options: RateLimitOptions | undefined): ServerConfig["rateLimit"] {
+  const { messagesPerSecond, bytesPerSecond } = options ?? {};
+  if (messagesPerSecond === undefined && bytesPerSecond === undefined) return null;
+  return Object.freeze({
+    messagesPerSecond: messagesPerSecond ?? Number.POSITIVE_INFINITY,
+    bytesPerSecond: bytesPerSecond ?? Number.POSITIVE_INFINITY,
+  });
+}

@@ -1,0 +1,64 @@
+import type { Runtime } from "../runtime.ts";
+import { TimerEntry, type TimerWheel } from "./timer-wheel.ts";
+
+class SleepEntry extends TimerEntry {
+  readonly #wake: () => void;
+
+  constructor(wake: () => void) {
+    super();
+    this.#wake = wake;
+  }
+
+  override onTimer(): void {
+    this.#wake();
+  }
+}
+
+/** Resolves after `delayMs` by the wheel; does not keep the process running. */
+export function sleep(wheel: TimerWheel, delayMs: number): Promise<void> {
+  return new Promise((resolve) => wheel.schedule(new SleepEntry(resolve), delayMs));
+}
+
+/** One deadline over several waits. Its timer keeps the process running. */
+export interface Deadline {
+  /** Resolves when `work` settles or the deadline passes, whichever is first. Never rejects. */
+  race(work: Promise<unknown>): Promise<void>;
+  /** Makes the deadline at most `delayMs` from now. */
+  shorten(delayMs: number): void;
+  cancel(): void;
+}
+
+export function withDeadline(runtime: Runtime, delayMs: number): Deadline {
+  let passed = false;
+  let wake: (() => void) | null = null;
+  const pass = (): void => {
+    passed = true;
+    wake?.();
+  };
+  let endsAt = runtime.now() + delayMs;
+  let timer = runtime.setTimer(pass, delayMs, true);
+  return {
+    race: (work) =>
+      new Promise((resolve) => {
+        if (passed) {
+          resolve();
+          return;
+        }
+        wake = resolve;
+        work.then(
+          () => resolve(),
+          () => resolve(),
+        );
+      }),
+    shorten: (nextMs) => {
+      if (passed || runtime.now() + nextMs >= endsAt) return;
+      endsAt = runtime.now() + nextMs;
+      runtime.clearTimer(timer);
+      timer = runtime.setTimer(pass, nextMs, true);
+    },
+    cancel: () => {
+      passed = true;
+      runtime.clearTimer(timer);
+    },
+  };
+}

@@ -1,0 +1,162 @@
+import { describe, expect, test } from "vitest";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
+import { BufferPool, type PoolUse, RECEIVING, recycle, SENDING } from "./buffer-pool.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function scene(use: PoolUse = SENDING): { runtime: FakeRuntime; pool: BufferPool; allocated: number[] } {
+  const runtime = fakeRuntime();
+  const allocated: number[] = [];
+  const allocate = (bytes: number): Uint8Array => {
+    allocated.push(bytes);
+    return new Uint8Array(bytes);
+  };
+  return { runtime, pool: new BufferPool(allocate, new TimerWheel(runtime), use), allocated };
+}
+
+describe("BufferPool", () => {
+  test("lends a buffer again once it came back, also by a view of its beginning", () => {
+    const { pool, allocated } = scene();
+    const first = pool.take(MIB + 60);
+    pool.give(first.subarray(0, MIB + 60));
+    expect(pool.take(MIB).buffer).toBe(first.buffer);
+    expect(allocated).toEqual([MIB + 128 * KIB]);
+  });
+
+  test("lends no buffer twice at a time", () => {
+    const { pool } = scene();
+    pool.give(pool.take(100));
+    expect(pool.take(100).buffer).not.toBe(pool.take(100).buffer);
+  });
+
+  test("lends none that is too small, or twice as large as need be", () => {
+    const { pool, allocated } = scene();
+    for (const bytes of [64 * KIB, 512 * KIB]) pool.give(pool.take(bytes));
+    pool.take(200 * KIB);
+    expect(allocated).toEqual([64 * KIB, 512 * KIB, 208 * KIB]);
+  });
+
+  test.each([17 * KIB, 65_596, 100_000, MIB + 1])("takes little more memory than the %i bytes asked for", (bytes) => {
+    const { pool } = scene();
+    const { length } = pool.take(bytes);
+    expect([length >= bytes, length <= bytes * 1.125]).toEqual([true, true]);
+  });
+
+  test("keeps 8 MiB at most, and lets go of what has waited longest", () => {
+    const { pool } = scene();
+    for (const buffer of [pool.take(6 * MIB), pool.take(4 * MIB)]) pool.give(buffer);
+    expect(pool.spareBytes).toBe(4 * MIB);
+  });
+
+  test("keeps none of more than 8 MiB, and lets go of nothing for it", () => {
+    const { pool } = scene();
+    for (const buffer of [pool.take(MIB), pool.take(9 * MIB)]) pool.give(buffer);
+    expect(pool.spareBytes).toBe(MIB);
+  });
+
+  test("for what arrives, takes just the memory asked for", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    pool.take(MIB + 61);
+    expect(allocated).toEqual([MIB + 61]);
+  });
+
+  test("for what arrives, lends a buffer again without what it held behind the bytes asked for", () => {
+    const { pool } = scene(RECEIVING);
+    pool.give(pool.take(MIB).fill(7));
+    const { buffer } = pool.take(MIB - 100);
+    expect(new Uint8Array(buffer, MIB - 101)).toEqual(new Uint8Array([7, ...new Array(100).fill(0)]));
+  });
+
+  test("for what arrives, lends a buffer to what fills four fifths of it", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    pool.give(pool.take(MIB));
+    pool.take(0.79 * MIB);
+    pool.take(0.8 * MIB);
+    expect(allocated).toEqual([MIB, 0.79 * MIB]);
+  });
+
+  test("knows its own", () => {
+    const { pool } = scene();
+    expect([pool.owns(pool.take(100).subarray(3, 5)), pool.owns(new Uint8Array(100))]).toEqual([true, false]);
+  });
+
+  test("lets go of what was of no use for five seconds", async () => {
+    const { runtime, pool } = scene();
+    pool.give(pool.take(MIB));
+    await runtime.advance(5100);
+    expect(pool.spareBytes).toBe(MIB);
+    await runtime.advance(5100);
+    expect(pool.spareBytes).toBe(0);
+  });
+
+  test("keeps what is in use, and lets go of the rest", async () => {
+    const { runtime, pool } = scene();
+    for (const buffer of [pool.take(MIB), pool.take(MIB), pool.take(MIB)]) pool.give(buffer);
+    for (let round = 0; round < 4; round++) {
+      pool.give(pool.take(MIB));
+      await runtime.advance(5100);
+    }
+    expect(pool.spareBytes).toBe(MIB);
+  });
+
+  test("is not kept from that by requests that it cannot serve", async () => {
+    const { runtime, pool } = scene();
+    pool.give(pool.take(MIB));
+    for (let round = 0; round < 4; round++) {
+      pool.take(64 * KIB);
+      await runtime.advance(5100);
+    }
+    expect(pool.spareBytes).toBe(0);
+  });
+});
+
+describe("recycle", () => {
+  test("gives memory back to the pool it came from, by any view of it", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    expect(recycle(pool.take(MIB).subarray(100, 200))).toBe(true);
+    pool.take(MIB);
+    expect(allocated).toEqual([MIB]);
+  });
+
+  test("leaves those who still refer to the memory with nothing", () => {
+    const { pool } = scene(RECEIVING);
+    const memory = pool.take(MIB);
+    const [data, other] = [memory.subarray(0, 100), memory.subarray(100)];
+    recycle(data);
+    pool.take(MIB).fill(7);
+    expect([data.length, other.length]).toEqual([0, 0]);
+  });
+
+  test("takes memory back again that it lent again", () => {
+    const { pool, allocated } = scene(RECEIVING);
+    for (let round = 0; round < 3; round++) expect(recycle(pool.take(MIB))).toBe(true);
+    expect(allocated).toEqual([MIB]);
+  });
+
+  test("takes nothing back twice", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(MIB);
+    recycle(data);
+    expect([recycle(data), pool.spareBytes]).toEqual([false, MIB]);
+  });
+
+  test("leaves memory alone that is not the library's", () => {
+    const data = new Uint8Array(MIB);
+    expect([recycle(data), data.length]).toEqual([false, MIB]);
+  });
+
+  test("leaves memory alone that is too large to be kept", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(9 * MIB);
+    expect([recycle(data), data.length, pool.spareBytes]).toEqual([false, 9 * MIB, 0]);
+  });
+
+  test("takes nothing back that was handed to another thread", () => {
+    const { pool } = scene(RECEIVING);
+    const data = pool.take(MIB);
+    const elsewhere = structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+    expect([recycle(data), pool.spareBytes, elsewhere.length]).toEqual([false, 0, MIB]);
+  });
+});
