@@ -24,7 +24,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "At most 8 MiB wait to be used again", limits.MAX_SPARE_BYTES / 1024 / 1024],
   ["docs/guide.md", "of no use for 5 seconds", limits.SPARE_MEMORY_MS / 1000],
   ["docs/guide.md", "over 8 MiB", limits.MAX_SPARE_BYTES / 1024 / 1024],
-  ["README.md", "login is 16 KiB of handshake", limits.MAX_HANDSHAKE_BYTES / 1024],
+  ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 
 describe("numbers in the documentation", () => {
