@@ -26,15 +26,11 @@ export type {
   TlsClientOptions,
   TlsServerOptions,
 } from "./runtime.ts";
-export { acceptHandles } from "./sockets/accept-handles.ts";
 export type { Acceptor } from "./sockets/acceptor.ts";
 export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.ts";
 export { type AwaitedSocket, AwaitedSocketStream } from "./sockets/awaited-socket-stream.ts";
 export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
-export { endNames, type Handle, handleOf } from "./sockets/handle.ts";
-export { type Handles, handlesOf } from "./sockets/handles.ts";
-export { keepingLargeMemory } from "./sockets/large-memory.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
 export { type PartialWriteSocket, PartialWriteStream } from "./sockets/partial-write-stream.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";

@@ -2,24 +2,16 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
-import {
-  type Acceptor,
-  type BindAddress,
-  type BoundSocket,
-  type Handle,
-  MIN_TLS_VERSION,
-} from "@netconduit/core/adapter";
-import { acceptPlaintext } from "./accept.ts";
+import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
 
 /** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
 const BACKLOG = 4096;
 
 /** Binds a server's socket, whose clients are the acceptor's. */
-export async function bind(at: BindAddress, acceptor: Acceptor<Socket | Handle>): Promise<BoundSocket> {
+export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
   const server = createServer({ highWaterMark: target.bufferSize });
-  if (tls !== null) server.on("connection", handshakes(acceptor));
-  else acceptPlaintext(server, (socket) => acceptor.accept(socket));
+  server.on("connection", tls === null ? (socket) => acceptor.accept(socket) : handshakes(acceptor));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
   server.on("error", (cause) => acceptor.failed(cause));
@@ -29,7 +21,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket | Handle>)
     port,
     async close() {
       // Closes the listening descriptor (and removes a Unix socket's file) before it returns. Its callback and the
-      // "close" event wait for accepted sockets (not for handles), and those live on.
+      // "close" event wait for accepted sockets, and those live on.
       server.close();
       await setImmediate();
     },
@@ -37,7 +29,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket | Handle>)
 }
 
 /** What has TLS handshakes with sockets that were accepted. */
-function handshakes(acceptor: Acceptor<Socket | Handle>): (socket: Socket) => void {
+function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
   const server = createTlsServer({
     ...acceptor.tls,
     minVersion: MIN_TLS_VERSION,

@@ -1,7 +1,7 @@
 import { hash, pbkdf2, randomFillSync } from "node:crypto";
 import { promisify } from "node:util";
 import * as zlib from "node:zlib";
-import { keepingLargeMemory, makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
 
 const deriveKey = promisify(pbkdf2);
@@ -18,7 +18,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   fillRandom: randomFillSync,
   pbkdf2Sha256: (password, salt, iterations) => deriveKey(password, salt, iterations, 32, "sha256"),
   zlib,
-  allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
+  allocate: Buffer.allocUnsafeSlow,
   // A socket makes a Buffer of everything else, for each write: a thousand for a broadcast to a thousand clients.
   view: (bytes, start, end) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
   terminationSignals: ["SIGINT", "SIGTERM"],

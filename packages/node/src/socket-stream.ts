@@ -38,7 +38,7 @@ function onClose(this: OwnedSocket): void {
   this[OWNER].gone?.();
 }
 
-/** A `tls.TLSSocket` (handshake done), or where handles cannot be used a `net.Socket`, as a byte stream. */
+/** A `tls.TLSSocket` (handshake done), or a `net.Socket`, as a byte stream. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
   /** Data comes, by the socket's "data" event, unless the socket is paused. */
