@@ -4,7 +4,7 @@ import { ErrorCode, errorCodeName } from "../packages/core/src/errors.ts";
 import { connectCodes, streamCodes } from "../packages/core/src/sockets/error-codes.ts";
 import { readText, tableRows } from "./lib/markdown.ts";
 
-const rows = tableRows(readText("docs/guide.md"), "Connect and disconnect", "What failed");
+const rows = tableRows(readText("docs/guide.md"), "Connect and disconnect", "Cause");
 const named = new Set(rows.flatMap((row) => [...(row["Code"] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name)));
 
 const { CONNECTION_ERROR, CONNECT_TIMEOUT, SERVER_NOT_TRUSTED, NOT_NETCONDUIT } = ErrorCode;

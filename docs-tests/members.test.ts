@@ -41,7 +41,7 @@ describe("the guide", () => {
   });
 
   test("has every member of a connection in its table", () => {
-    const rows = tableRows(GUIDE, "What a connection offers", "Member of `Connection`");
+    const rows = tableRows(GUIDE, "Members of a connection", "Member of `Connection`");
     const cells = rows.map((row) => row["Member of `Connection`"] ?? "").join(" ");
     expect(connection.filter((member) => !new RegExp(`\`${member}\\b`).test(cells))).toEqual([]);
   });
