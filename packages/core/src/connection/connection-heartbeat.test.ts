@@ -1,10 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { newLink } from "../test-support/idle-link.ts";
 import { gate, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-peer.ts";
-import { StubStream } from "../test-support/stub-stream.ts";
+import { logIn, RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** The wheel fires up to a tick late. */
@@ -23,14 +21,14 @@ async function bench(options: Record<string, unknown> = {}) {
 }
 
 describe("the heartbeat", () => {
-  test("begins with the login, however long ago the peer asked for it", async () => {
-    const stream = new StubStream();
-    const { link, runtime, logIn } = newLink({ heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 1500 }, stream);
-    link.data(new Uint8Array(0));
+  test("begins with the login, however long ago the client connected", async () => {
+    const runtime = fakeRuntime();
+    const { server, port } = await testServer(runtime, { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 1500 });
+    const peer = await rawDial(runtime, port);
     await runtime.advance(2900);
-    logIn();
+    await logIn(runtime, peer);
     await runtime.advance(1000 + TICK_MS);
-    expect([link.isOver, stream.writes.length]).toEqual([false, 1]);
+    expect([server.connectionCount, await peer.receivedTypes()]).toEqual([1, ["HEARTBEAT_PING"]]);
   });
 
   test("sends a PING every interval", async () => {

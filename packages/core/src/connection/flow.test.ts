@@ -85,6 +85,43 @@ describe("after an interval in which nothing happened", () => {
     expect(await peer.receivedTypes()).toEqual(["MESSAGE"]);
   });
 
+  test("reading that has stopped stays stopped, and goes on when handlers have caught up", async () => {
+    const { runtime, peer, call, started, gates } = await lagging({
+      handlerConcurrency: 1,
+      receiveQueueSize: 2,
+      heartbeatIntervalMs: 5000,
+    });
+    call(1, 5);
+    await runtime.advance(6000);
+    expect([started, peer.stream.queuedBytes > 0]).toEqual([[1], true]);
+    for (let index = 0; index < 5; index += 1) {
+      gates[index]?.open("done");
+      await runtime.settle();
+    }
+    expect(started).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test("a server that stops still refuses calls", async () => {
+    const { runtime, server, peer, call } = await lagging({ heartbeatIntervalMs: 5000, drainMs: 60_000 });
+    call(1, 1);
+    await runtime.settle();
+    void server.stop();
+    await runtime.advance(6000);
+    await peer.received();
+    call(2, 2);
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.SERVER_STOPPING });
+  });
+
+  test("the rate limit still counts what came before it", async () => {
+    const rateLimit = { messagesPerSecond: 0.1 };
+    const { runtime, peer } = await lagging({ heartbeatIntervalMs: 5000, rateLimit });
+    peer.message("note", null, 1);
+    await runtime.advance(6000);
+    await peer.received();
+    peer.message("note", null, 2);
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
+  });
+
   test("a call that came before it and runs is still ended by CANCEL", async () => {
     const runtime = fakeRuntime();
     let signal: AbortSignal | undefined;

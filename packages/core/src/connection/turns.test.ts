@@ -1,71 +1,93 @@
 import { expect, test } from "vitest";
-import { idleConnection } from "../test-support/idle-link.ts";
-import { StubStream } from "../test-support/stub-stream.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { testServer, withClients } from "../test-support/peers.ts";
+import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
 import { FrameType } from "../wire/constants.ts";
-import { FrameWriter } from "../wire/frame-writer.ts";
 
-/** A link whose handlers answer at once, or by a promise, and what it writes. */
-function scene() {
-  const stream = new StubStream();
-  const { link, runtime, registry } = idleConnection({}, stream);
-  registry.addHandler({ type: "now", data: null, takesPeer: false, handler: () => "an answer" });
-  registry.addHandler({ type: "later", data: null, takesPeer: false, handler: async () => "an answer" });
-  const writer = new FrameWriter({ wallClock: () => 0, maxMessageBytes: 1000, compress: null });
-  /** One chunk with a message of each type. */
-  const chunk = (...types: string[]): Uint8Array => {
-    const frames = types.map((type) => {
-      writer.message(0, 0, type, null);
-      return writer.bytes.slice(writer.start, writer.end);
-    });
-    return Uint8Array.from(frames.flatMap((frame) => [...frame]));
-  };
-  return { stream, link, runtime, chunk };
-}
-
-/** How many frames each write has. */
-function framesOf({ writes }: StubStream): number[] {
-  return writes.map((bytes) => {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    let frames = 0;
-    for (let at = 0; at < bytes.length; at += 32 + view.getUint32(at + 12)) {
-      expect(view.getUint16(at + 6)).toBe(FrameType.MESSAGE);
-      frames += 1;
-    }
-    return frames;
+/** A server whose handlers answer at once, or by a promise, and a raw client of it. */
+async function scene() {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime, {}, (fresh) => {
+    fresh.on("now", () => "an answer");
+    fresh.on("later", async () => "an answer");
   });
+  const peer = await rawClient(runtime, port, { extensions: [] });
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  /** One chunk with a message of each type. */
+  const sendChunk = (...types: string[]): void =>
+    peer.sendBytes(...types.map((type) => peer.encode(FrameType.MESSAGE, { type, data: null })));
+  return { runtime, server, connection, peer, sendChunk };
 }
 
-test("what is answered at once leaves with the chunk that asked for it, in one piece", () => {
-  const { stream, link, chunk } = scene();
-  link.data(chunk("now", "now", "now"));
-  expect(framesOf(stream)).toEqual([3]);
+/** The chunks and frames that have arrived since the last call. */
+async function arrived(peer: RawPeer): Promise<{ readonly chunks: number; readonly frames: number }> {
+  const frames = (await peer.received()).length;
+  return { chunks: peer.chunks.splice(0).length, frames };
+}
+
+test("what is answered at once leaves in one piece", async () => {
+  const { peer, sendChunk } = await scene();
+  await arrived(peer);
+  sendChunk("now", "now", "now");
+  expect(await arrived(peer)).toEqual({ chunks: 1, frames: 3 });
 });
 
 test("what promises answer leaves at the end of the turn, in one piece", async () => {
-  const { stream, link, runtime, chunk } = scene();
-  link.data(chunk("later", "now", "later"));
-  expect(framesOf(stream)).toEqual([1]);
-  await runtime.settle();
-  expect(framesOf(stream)).toEqual([1, 2]);
+  const { peer, sendChunk } = await scene();
+  await arrived(peer);
+  sendChunk("later", "now", "later");
+  expect(await arrived(peer)).toEqual({ chunks: 2, frames: 3 });
 });
 
-test("what the application sent before a chunk came leaves with what the chunk is answered, at the end of the turn", async () => {
-  const { stream, link, runtime, chunk } = scene();
-  link.sendMessage("news", 1);
-  link.data(chunk("now"));
-  expect(framesOf(stream)).toEqual([]);
-  await runtime.settle();
-  expect(framesOf(stream)).toEqual([2]);
+test("what the application sends in one turn leaves in one piece, in order, broadcasts included", async () => {
+  const { server, connection, peer } = await scene();
+  await arrived(peer);
+  connection.send("one");
+  server.broadcast("two");
+  connection.send("three");
+  const frames = await peer.received();
+  expect(frames.map(({ payload }) => payload?.["type"])).toEqual(["one", "two", "three"]);
+  expect(peer.chunks).toHaveLength(1);
 });
 
-test("what a stream has not taken is not written over by later answers", async () => {
-  const { stream, link, chunk } = scene();
-  stream.queuedBytes = 1;
-  link.data(chunk("now"));
-  const kept = stream.writes[0]?.slice();
-  stream.queuedBytes = 0;
-  link.data(chunk("now"));
-  link.data(chunk("now"));
-  expect([stream.writes[0], stream.writes[1]?.byteOffset === stream.writes[2]?.byteOffset]).toEqual([kept, true]);
-  expect(stream.writes[1]?.byteOffset).not.toBe(stream.writes[0]?.byteOffset);
+test("what a handler sends leaves in one piece with its answer, and ahead of it", async () => {
+  const { server, peer, sendChunk } = await scene();
+  server.on("news", (client) => {
+    client.send("first");
+    return "an answer";
+  });
+  await arrived(peer);
+  sendChunk("news");
+  const frames = await peer.received();
+  expect(frames.map(({ payload }) => payload?.["type"])).toEqual(["first", "news_response"]);
+  expect(peer.chunks).toHaveLength(1);
+});
+
+test("a large turn begins to leave before its end, in few pieces, and so does the next one", async () => {
+  const { connection, peer } = await scene();
+  await arrived(peer);
+  for (let turns = 0; turns < 2; turns += 1) {
+    for (let count = 0; count < 60; count += 1) connection.send("n", "x".repeat(1000));
+    expect(await peer.received()).toHaveLength(60);
+    const pieces = peer.chunks.splice(0);
+    expect(pieces[0]).toBeLessThan(5000);
+    expect(pieces.length).toBeLessThan(10);
+  }
+});
+
+test("what one connection leaves unread is not overwritten by what others are answered", async () => {
+  const { runtime, server, peers } = await withClients(2);
+  const [reads, sleeps] = peers as [RawPeer, RawPeer];
+  server.on("echo", (_client, data) => data);
+  sleeps.stream.pause();
+  for (let n = 0; n < 50; n += 1) {
+    sleeps.message("echo", n, 1);
+    reads.message("echo", 1000 + n, 1);
+    await runtime.settle();
+  }
+  sleeps.stream.resume();
+  const results = (frames: Awaited<ReturnType<RawPeer["received"]>>): unknown[] =>
+    frames.map(({ payload }) => payload?.["result"]);
+  expect(results(await sleeps.received())).toEqual(Array.from({ length: 50 }, (_, n) => n));
+  expect(results(await reads.received())).toEqual(Array.from({ length: 50 }, (_, n) => 1000 + n));
 });

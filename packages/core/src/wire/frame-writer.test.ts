@@ -239,3 +239,19 @@ describe("FrameWriter", () => {
     );
   });
 });
+
+describe("FrameWriter.gather", () => {
+  test("makes a scattered frame the one that a writer without scattering writes", () => {
+    const binary = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index & 0xff);
+    const options = { wallClock: () => 1, maxMessageBytes: 10_000_000, compress: null };
+    const scattering = new FrameWriter({ ...options, scatter: true });
+    const plain = new FrameWriter(options);
+    for (const data of [binary(16_384), { a: binary(65_535), b: "x", c: [binary(65_536)] }, "none"]) {
+      for (const writer of [scattering, plain]) writer.rpcRequest(1, 2, "method", { data }, 1000);
+      scattering.gather();
+      const [left, right] = [scattering, plain].map(({ bytes, start, end }) => Buffer.from(bytes.subarray(start, end)));
+      expect(left?.equals(right as Buffer)).toBe(true);
+      expect(scattering.large).toBeNull();
+    }
+  });
+});

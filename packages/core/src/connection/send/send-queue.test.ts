@@ -1,473 +1,345 @@
+/** What leaves a connection, in which order, and what waits: seen from its two ends. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../../errors.ts";
-import { type FakeRuntime, fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { outcome } from "../../test-support/peers.ts";
-import { StubStream } from "../../test-support/stub-stream.ts";
-import type { FrameBytes } from "../../wire/scattered-frame.ts";
-import { RuntimeContext } from "../runtime-context.ts";
-import { type Lane, SendQueue } from "./send-queue.ts";
+import type { MemoryPairOptions } from "../../bytes/memory-pair.ts";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { outcome, testServer } from "../../test-support/peers.ts";
+import { type RawFrame, rawClient } from "../../test-support/raw-peer.ts";
+import { FrameType } from "../../wire/constants.ts";
 
-interface Bench {
-  readonly runtime: FakeRuntime;
-  readonly runtimeContext: RuntimeContext;
-  readonly stream: StubStream;
-  readonly sendQueue: SendQueue;
-  /** How often the owner heard that there is room. */
-  readonly drains: () => number;
-  /** Writes a frame of this text, each behind the one before in one slab, as the frame writer does. */
-  push(text: string, lane?: Lane): void;
+interface SceneOptions {
+  readonly stream?: MemoryPairOptions;
+  readonly server?: Parameters<typeof testServer>[1];
 }
 
-function bench(
-  options: { readonly maxFrames?: number; readonly maxBytes?: number; readonly runtimeContext?: RuntimeContext } = {},
-): Bench {
-  const runtime = fakeRuntime();
-  const runtimeContext = options.runtimeContext ?? new RuntimeContext(runtime);
-  const stream = new StubStream();
-  let drains = 0;
-  const { maxFrames = 1000, maxBytes = 1_000_000 } = options;
-  const sendQueue = new SendQueue(
-    { runtimeContext, settings: { sendQueueSize: maxFrames, sendQueueBytes: maxBytes } },
-    stream,
-    {
-      hasBacklog: false,
-      sendQueueDrained: () => {
-        drains += 1;
-      },
-    },
-  );
-  const slab = new Uint8Array(1_000_000);
-  let used = 0;
-  const push = (text: string, lane: Lane = "message"): void => {
-    const start = used;
-    for (const character of text) slab[used++] = character.charCodeAt(0);
-    sendQueue.push({ bytes: slab, start, end: used, large: null }, lane);
-  };
-  return { runtime, runtimeContext, stream, sendQueue, drains: () => drains, push };
-}
-
-function frameOf(text: string): FrameBytes {
-  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
-  return { bytes, start: 0, end: bytes.length, large: null };
-}
-
-/** The stream says stop with the next write. */
-async function block(at: Bench): Promise<void> {
-  at.stream.takes = false;
-  at.push("!");
-  await at.runtime.settle();
-  at.stream.writes.length = 0;
-}
-
-function unblock(at: Bench): void {
-  at.stream.takes = true;
-  at.sendQueue.streamDrained();
-}
-
-describe("a turn's frames", () => {
-  test("leave in one write when the turn has settled", async () => {
-    const at = bench();
-    at.push("a");
-    at.push("b", "reply");
-    at.push("c", "urgent");
-    expect(at.stream.writes).toHaveLength(0);
-    await at.runtime.settle();
-    expect(at.stream.writes.map((bytes) => String.fromCharCode(...bytes))).toEqual(["abc"]);
-  });
-
-  test("that are adjacent in the slab are written without a copy", async () => {
-    const at = bench();
-    const slab = new Uint8Array(100);
-    at.sendQueue.push({ bytes: slab, start: 10, end: 20, large: null }, "message");
-    at.sendQueue.push({ bytes: slab, start: 20, end: 40, large: null }, "message");
-    await at.runtime.settle();
-    expect(at.stream.writes.map((bytes) => [bytes.buffer === slab.buffer, bytes.byteOffset, bytes.length])).toEqual([
-      [true, 10, 30],
-    ]);
-  });
-
-  test("that are not adjacent are joined, in order, into one write", async () => {
-    const at = bench();
-    for (const text of ["one ", "two ", "three"]) at.sendQueue.push(frameOf(text), "message");
-    await at.runtime.settle();
-    expect(at.stream.writes.map((bytes) => String.fromCharCode(...bytes))).toEqual(["one two three"]);
-  });
-
-  test("a broadcast hands one and the same array to every connection", async () => {
-    const { runtimeContext, runtime } = bench();
-    const receivers = Array.from({ length: 3 }, () => bench({ runtimeContext }));
-    const slab = new Uint8Array(100);
-    for (const receiver of receivers)
-      receiver.sendQueue.push({ bytes: slab, start: 32, end: 64, large: null }, "message");
-    for (const receiver of receivers)
-      receiver.sendQueue.push({ bytes: slab, start: 64, end: 96, large: null }, "message");
+/** A server with a method `echo`, and a raw client of it. */
+async function scene({ stream, server: options }: SceneOptions = {}) {
+  const runtime = fakeRuntime(stream);
+  const { server, port } = await testServer(runtime, options, (fresh) => fresh.rpc("echo", ({ n }) => n));
+  const peer = await rawClient(runtime, port);
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  /** The peer does not read, and the stream takes nothing more. */
+  const block = async (): Promise<void> => {
+    peer.stream.pause();
+    connection.send("filler", "x".repeat(70_000));
     await runtime.settle();
-    const written = receivers.map((receiver) => receiver.stream.writes[0]);
-    expect(new Set(written).size).toBe(1);
-    expect(written[0]?.length).toBe(64);
-  });
+  };
+  const pausedByPeer = async (): Promise<void> => {
+    peer.send(FrameType.PAUSE);
+    await runtime.settle();
+  };
+  return { runtime, server, peer, connection, block, pausedByPeer };
+}
 
-  test("a whole array is handed on as it is", async () => {
-    const at = bench();
-    const frame = frameOf("whole");
-    at.sendQueue.push(frame, "message");
-    await at.runtime.settle();
-    expect(at.stream.writes[0]).toBe(frame.bytes);
-  });
+/** The data of the messages, the results of the replies, and the names of other frames; fillers left out. */
+function read(frames: readonly RawFrame[]): unknown[] {
+  const seen: unknown[] = [];
+  for (const { type, payload } of frames) {
+    if (type === FrameType.MESSAGE && payload?.["type"] !== "filler") seen.push(payload?.["data"]);
+    else if (type === FrameType.RPC_RESPONSE) seen.push(payload?.["result"]);
+    else if (type !== FrameType.MESSAGE) seen.push(typeOf(type));
+  }
+  return seen;
+}
 
-  test("of 64 KiB and more are written without waiting for the turn's end", () => {
-    const at = bench();
-    at.push("x".repeat(65_536));
-    expect(at.stream.writes).toHaveLength(1);
-  });
+function typeOf(type: number): string {
+  return Object.entries(FrameType).find(([, number]) => number === type)?.[0] ?? String(type);
+}
 
-  test("of a kibibyte and more begin to leave before its end, in writes that double", async () => {
-    const at = bench();
-    for (let count = 0; count < 130; count += 1) at.push("x".repeat(1000));
-    await at.runtime.settle();
-    expect(at.stream.writes.map((bytes) => bytes.length)).toEqual([2000, 3000, 5000, 9000, 17_000, 33_000, 61_000]);
-    at.stream.writes.length = 0;
-    for (let count = 0; count < 3; count += 1) at.push("x".repeat(1000));
-    await at.runtime.settle();
-    expect(at.stream.writes.map((bytes) => bytes.length)).toEqual([2000, 1000]);
-  });
+/** Bytes that differ from their neighbours, and from those of another seed. */
+function binary(length: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => (index * 31 + seed + (index >> 8)) & 0xff);
+}
 
-  test("are not gathered behind a stream that says stop: a loop that sends cannot fill the memory", () => {
-    const at = bench();
-    at.stream.takes = false;
-    for (let count = 0; count < 100; count += 1) at.sendQueue.push(frameOf("x".repeat(10_000)), "message");
-    expect([at.stream.writes.map((bytes) => bytes.length), at.sendQueue.queuedFrames]).toEqual([[10_000], 99]);
-  });
-
-  test("that are not adjacent count as buffered too", () => {
-    const at = bench();
-    for (const text of ["one", "two"]) at.sendQueue.push(frameOf(text), "message");
-    expect(at.sendQueue.bufferedBytes).toBe(6);
-  });
-
-  test("count as buffered until they are written, and as sent from then on", async () => {
-    const at = bench();
-    at.push("four");
-    expect([at.sendQueue.bufferedBytes, at.sendQueue.bytesSent]).toEqual([4, 0]);
-    await at.runtime.settle();
-    expect([at.sendQueue.bufferedBytes, at.sendQueue.bytesSent]).toEqual([0, 4]);
-  });
-
-  test("what the stream holds counts as buffered", () => {
-    const at = bench();
-    at.stream.queuedBytes = 7;
-    expect(at.sendQueue.bufferedBytes).toBe(7);
-  });
-});
-
-describe("a stream that says stop", () => {
-  test("is not written to until it drains; order is kept", async () => {
-    const at = bench();
-    await block(at);
-    for (const text of ["a", "b"]) at.push(text);
-    await at.runtime.settle();
-    at.push("c", "reply");
-    expect([at.stream.text, at.sendQueue.queuedFrames]).toEqual(["", 3]);
-    unblock(at);
-    at.push("d");
-    await at.runtime.settle();
-    expect(at.stream.text).toBe("abcd");
-  });
-
-  test("in the middle of a turn takes nothing more of it", async () => {
-    const at = bench();
-    at.stream.takes = false;
-    at.push("x".repeat(65_536));
-    at.push("y");
-    await at.runtime.settle();
-    expect([at.stream.writes.length, at.sendQueue.queuedFrames]).toEqual([1, 1]);
-  });
-
-  test("that drains a little and stops again keeps the rest waiting", async () => {
-    const at = bench();
-    await block(at);
-    at.push("a".repeat(20_000));
-    at.push("b".repeat(20_000));
-    at.sendQueue.streamDrained();
-    expect([at.stream.text[0], at.stream.writes.length, at.sendQueue.queuedFrames]).toEqual(["a", 1, 1]);
-  });
-
-  test("one PAUSE or RESUME waits at most: the second takes the first back, and neither counts as an answer", async () => {
-    const at = bench({ maxFrames: 2 });
-    await block(at);
-    for (let turns = 0; turns < 50; turns += 1) {
-      at.push("PAUSE ", "flow");
-      at.push("RESUME ", "flow");
+describe("a peer that does not read", () => {
+  test("gets messages and replies in the order in which they were made, once it reads", async () => {
+    const { runtime, peer, connection, block } = await scene();
+    await block();
+    const expected: unknown[] = [];
+    for (let n = 0; n < 200; n += 2) {
+      connection.send("n", n);
+      peer.call("echo", { n: n + 1 }, n + 1);
+      await runtime.settle();
+      expected.push(n, n + 1);
     }
-    at.push("PAUSE ", "flow");
-    expect([at.sendQueue.isBackedUp, at.sendQueue.queuedFrames]).toEqual([false, 0]);
-    at.push("ping ", "urgent");
-    at.push("message");
-    unblock(at);
-    expect(at.stream.text).toBe("PAUSE ping message");
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual(expected);
   });
 
-  test("urgent frames overtake what waits, in their own order", async () => {
-    const at = bench();
-    await block(at);
-    at.push("message");
-    at.push("1", "urgent");
-    at.push("2", "urgent");
-    unblock(at);
-    expect(at.stream.text).toBe("12message");
+  test("gets a PONG ahead of what waits", async () => {
+    const { runtime, peer, connection, block } = await scene();
+    await block();
+    connection.send("n", 1);
+    peer.send(FrameType.HEARTBEAT_PING);
+    await runtime.settle();
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual(["HEARTBEAT_PONG", 1]);
   });
 
-  test("the owner hears when there is room again", async () => {
-    const at = bench();
-    await block(at);
-    at.push("a");
-    expect(at.drains()).toBe(0);
-    unblock(at);
-    expect(at.drains()).toBe(1);
+  test("gets what is sent while the stream drains behind what waited", async () => {
+    const { peer, connection, block } = await scene();
+    await block();
+    connection.send("n", "x".repeat(100_000));
+    peer.stream.resume();
+    connection.send("n", "last");
+    expect(read(await peer.received())).toEqual(["x".repeat(100_000), "last"]);
+  });
+
+  test("finds one PAUSE or none, however often this side changed its mind", async () => {
+    for (const isPausedAtLast of [true, false]) {
+      const { runtime, server, peer, block } = await scene({
+        server: { handlerConcurrency: 1, receiveQueueSize: 10 },
+      });
+      server.rpc("wait", () => new Promise(() => {}));
+      peer.call("wait", {}, 1);
+      await block();
+      const fill = async (): Promise<void> => {
+        for (let id = 2; id <= 9; id += 1) peer.call("wait", {}, id);
+        await runtime.settle();
+      };
+      const empty = async (): Promise<void> => {
+        for (let id = 2; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, 0, id);
+        await runtime.settle();
+      };
+      for (let turns = 0; turns < 20; turns += 1) {
+        await fill();
+        await empty();
+      }
+      if (isPausedAtLast) await fill();
+      peer.stream.resume();
+      expect(read(await peer.received())).toEqual(isPausedAtLast ? ["PAUSE"] : []);
+    }
+  });
+
+  test("makes bufferedBytes grow by what waits; it is 0 once all has left", async () => {
+    const { peer, connection, block } = await scene();
+    expect(connection.bufferedBytes).toBe(0);
+    await block();
+    const before = connection.bufferedBytes;
+    expect(before).toBeGreaterThan(70_000);
+    connection.send("n", "x".repeat(1000));
+    expect(connection.bufferedBytes - before).toBeGreaterThan(1000);
+    peer.stream.resume();
+    await peer.received();
+    expect(connection.bufferedBytes).toBe(0);
+  });
+
+  test("makes send return false from 80 percent of the queue on, and drained() wait for half of it", async () => {
+    const { runtime, peer, connection, block } = await scene({ server: { sendQueueSize: 10 } });
+    await block();
+    const room = Array.from({ length: 8 }, (_, n) => connection.send("n", n));
+    expect(room).toEqual([true, true, true, true, true, true, true, false]);
+    const drained = outcome(connection.drained());
+    await runtime.settle();
+    expect(drained.state).toBe("pending");
+    peer.stream.resume();
+    await runtime.settle();
+    expect(drained.state).toBe("resolved");
+  });
+
+  test("may be sent a message of any size while the queue has room, and none when it has not", async () => {
+    const maxMessageBytes = 200_000;
+    const { connection, block } = await scene({ server: { maxMessageBytes, sendQueueBytes: 210_000 } });
+    await block();
+    connection.send("n", "x".repeat(150_000));
+    connection.send("n", "x".repeat(150_000));
+    expect(() => connection.send("n")).toThrow(/send queue/);
   });
 });
 
-describe("the bounds", () => {
-  test("messages that wait are counted against the number allowed", async () => {
-    const at = bench({ maxFrames: 2 });
-    await block(at);
-    at.push("a");
-    expect(at.sendQueue.accepts).toBe(true);
-    at.push("b");
-    expect(at.sendQueue.accepts).toBe(false);
+describe("the peer's PAUSE", () => {
+  test("stops messages, and neither replies nor PONGs", async () => {
+    const { peer, connection, pausedByPeer } = await scene();
+    await pausedByPeer();
+    connection.send("n", 1);
+    peer.call("echo", { n: 2 });
+    peer.send(FrameType.HEARTBEAT_PING);
+    expect(read(await peer.received()).sort()).toEqual([2, "HEARTBEAT_PONG"]);
+    peer.send(FrameType.RESUME);
+    expect(read(await peer.received())).toEqual([1]);
   });
 
-  test("bytes that wait are counted against the bytes allowed", async () => {
-    const at = bench({ maxBytes: 10 });
-    await block(at);
-    at.push("aaaaa");
-    expect(at.sendQueue.accepts).toBe(true);
-    at.push("bbbbb");
-    expect(at.sendQueue.accepts).toBe(false);
+  test("keeps what was sent before it ahead of what was sent during it and after it", async () => {
+    const { peer, connection, pausedByPeer } = await scene();
+    connection.send("n", 1);
+    await pausedByPeer();
+    connection.send("n", 2);
+    connection.send("n", 3);
+    peer.send(FrameType.RESUME);
+    expect(read(await peer.received())).toEqual([1, 2, 3]);
+    connection.send("n", 4);
+    expect(read(await peer.received())).toEqual([4]);
   });
 
-  test("a queue that is not full accepts a message of any size", async () => {
-    const at = bench({ maxBytes: 10 });
-    await block(at);
-    at.push("a");
-    expect(at.sendQueue.accepts).toBe(true);
-    at.push("b".repeat(1000));
-    expect(at.sendQueue.accepts).toBe(false);
+  test("puts the messages it stopped behind the replies that waited for the peer to read", async () => {
+    const { runtime, peer, connection, block, pausedByPeer } = await scene();
+    await block();
+    connection.send("n", 1);
+    await pausedByPeer();
+    connection.send("n", 3);
+    peer.call("echo", { n: 2 });
+    peer.send(FrameType.RESUME);
+    await runtime.settle();
+    connection.send("n", 4);
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual([1, 2, 3, 4]);
   });
 
-  test("an unblocked stream accepts everything", () => {
-    const at = bench({ maxFrames: 1 });
-    for (const text of ["a", "b", "c"]) at.push(text);
-    expect([at.sendQueue.accepts, at.sendQueue.isCongested]).toEqual([true, false]);
+  test("keeps the order of messages when it is taken back within the chunk that brought it", async () => {
+    const { server, peer } = await scene();
+    server.on("repeat", (client, n) => void client.send("n", n));
+    const repeat = (n: number): Uint8Array => peer.encode(FrameType.MESSAGE, { type: "repeat", data: n });
+    const [pause, resume] = [peer.encode(FrameType.PAUSE), peer.encode(FrameType.RESUME)];
+    peer.sendBytes(repeat(1), pause, repeat(2), resume, repeat(3));
+    expect(read(await peer.received())).toEqual([1, 2, 3]);
   });
 
-  test("from 80 percent on it is congested, and room() waits until half of it has left", async () => {
-    const at = bench({ maxFrames: 10 });
-    await block(at);
-    for (const text of "abcdefg") at.push(text);
-    expect(at.sendQueue.isCongested).toBe(false);
-    await at.sendQueue.room();
-    at.push("h");
-    expect(at.sendQueue.isCongested).toBe(true);
-    const room = outcome(at.sendQueue.room());
-    await at.runtime.settle();
-    expect(room.state).toBe("pending");
-    unblock(at);
-    await at.runtime.settle();
-    expect(room.state).toBe("resolved");
-  });
-
-  test("room() rejects with CONNECTION_CLOSED when the stream is over first, and from then on", async () => {
-    const at = bench({ maxFrames: 1 });
-    await block(at);
-    at.push("a");
-    const waiting = at.sendQueue.room();
-    at.sendQueue.over();
-    await expect(waiting).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
-    await expect(at.sendQueue.room()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
-  });
-
-  test.each(["reply", "urgent"] as const)("a peer that asks and never reads is seen by its %s frames", async (lane) => {
-    const at = bench({ maxFrames: 10 });
-    await block(at);
-    for (let count = 0; count < 7; count += 1) at.push("p", lane);
-    expect([at.sendQueue.isBackedUp, at.sendQueue.isOverwhelmed]).toEqual([false, false]);
-    at.push("p", lane);
-    expect([at.sendQueue.isBackedUp, at.sendQueue.isOverwhelmed]).toEqual([true, false]);
-    for (let count = 0; count < 2; count += 1) at.push("p", lane);
-    expect([at.sendQueue.isBackedUp, at.sendQueue.isOverwhelmed]).toEqual([true, true]);
-  });
-
-  test("answers are bounded in bytes too", async () => {
-    const at = bench({ maxBytes: 10 });
-    await block(at);
-    at.push("0123456789", "reply");
-    expect(at.sendQueue.isOverwhelmed).toBe(true);
-  });
-
-  test("messages of this side's own do not count as answers", async () => {
-    const at = bench({ maxFrames: 2 });
-    await block(at);
-    for (const text of ["a", "b"]) at.push(text);
-    expect([at.sendQueue.isCongested, at.sendQueue.isBackedUp]).toEqual([true, false]);
+  test("that was not said changes nothing when it is taken back", async () => {
+    const { peer, connection } = await scene();
+    peer.send(FrameType.RESUME);
+    connection.send("n", 1);
+    expect(read(await peer.received())).toEqual([1]);
   });
 });
 
-describe("PAUSE and RESUME", () => {
-  test("stop messages, not replies and not urgent frames", async () => {
-    const at = bench();
-    at.sendQueue.setPeerPaused(true);
-    at.push("message");
-    at.push("reply", "reply");
-    at.push("urgent", "urgent");
-    await at.runtime.settle();
-    expect([at.stream.text, at.sendQueue.queuedFrames]).toEqual(["replyurgent", 1]);
+describe("large binary data", () => {
+  const streams: readonly (readonly [string, MemoryPairOptions])[] = [
+    ["takes everything", { highWaterMark: 100_000_000 }],
+    ["takes one piece", { highWaterMark: 1 }],
+    ["takes 100,000 bytes", { highWaterMark: 100_000 }],
+  ];
+
+  test.each(streams)("arrives whole among other messages over a stream that %s", async (_how, stream) => {
+    const { runtime, peer, connection } = await scene({ stream });
+    const sent = ["first", binary(1_300_000, 1), "middle", binary(70_000, 2), { a: [binary(20_000, 3), 1] }, "last"];
+    peer.stream.pause();
+    for (const data of sent) connection.send("n", data);
+    await runtime.settle();
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual(sent);
   });
 
-  test("release in order", async () => {
-    const at = bench();
-    at.sendQueue.setPeerPaused(true);
-    for (const text of ["a", "b"]) at.push(text);
-    at.sendQueue.setPeerPaused(false);
-    at.push("c");
-    await at.runtime.settle();
-    expect(at.stream.text).toBe("abc");
+  test.each(streams)("is the application's again at once over a stream that %s", async (_how, stream) => {
+    const { peer, connection } = await scene({ stream });
+    const data = binary(300_000, 1);
+    const before = data.slice();
+    connection.send("n", data);
+    connection.send("n", data);
+    data.fill(0);
+    expect(read(await peer.received())).toEqual([before, before]);
   });
 
-  test("keep the order of messages when both come within one turn", async () => {
-    const at = bench();
-    at.push("a");
-    at.sendQueue.setPeerPaused(true);
-    at.push("b");
-    at.sendQueue.setPeerPaused(false);
-    at.push("c");
-    await at.runtime.settle();
-    expect(at.stream.text).toBe("abc");
+  test("is the application's again at once while the peer's PAUSE stops it", async () => {
+    const { peer, connection, pausedByPeer } = await scene();
+    await pausedByPeer();
+    const data = binary(100_000, 1);
+    const before = data.slice();
+    connection.send("n", data);
+    data.fill(0);
+    peer.send(FrameType.RESUME);
+    expect(read(await peer.received())).toEqual([before]);
   });
 
-  test("on a blocked stream: what was stopped goes behind what waited", async () => {
-    const at = bench();
-    await block(at);
-    at.push("a");
-    at.sendQueue.setPeerPaused(true);
-    at.push("c");
-    at.push("b", "reply");
-    at.sendQueue.setPeerPaused(false);
-    at.push("d");
-    unblock(at);
-    expect(at.stream.text).toBe("abcd");
+  test("is not cut in two by a PONG", async () => {
+    const { runtime, peer, connection } = await scene({ stream: { highWaterMark: 100_000 } });
+    const data = binary(2_000_000, 1);
+    peer.stream.pause();
+    connection.send("n", data);
+    peer.send(FrameType.HEARTBEAT_PING);
+    await runtime.settle();
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual([data, "HEARTBEAT_PONG"]);
   });
 
-  test("messages that are stopped fill the queue", () => {
-    const at = bench({ maxFrames: 2 });
-    at.sendQueue.setPeerPaused(true);
-    for (const text of ["a", "b"]) at.push(text);
-    expect([at.sendQueue.accepts, at.sendQueue.isCongested]).toEqual([false, true]);
+  test("counts as one message, and with all of its bytes, while a part of it waits", async () => {
+    const { runtime, peer, connection } = await scene({ server: { sendQueueSize: 2 } });
+    peer.stream.pause();
+    const data = binary(1_000_000, 1);
+    expect(connection.send("n", data)).toBe(true);
+    await runtime.settle();
+    expect(connection.bufferedBytes).toBeGreaterThan(data.length);
+    expect(connection.send("n", 1)).toBe(false);
+    expect(() => connection.send("n", 2)).toThrow(/send queue holds 2 messages/);
   });
 
-  test("messages that are stopped do not keep replies back: the peer reads, it only wants no more messages", () => {
-    const at = bench({ maxFrames: 2 });
-    at.sendQueue.setPeerPaused(true);
-    for (const text of ["a", "b"]) at.push(text);
-    expect([at.sendQueue.isCongested, at.sendQueue.isBackedUp]).toEqual([true, false]);
-  });
-
-  test("RESUME without a PAUSE changes nothing", () => {
-    const at = bench();
-    at.sendQueue.setPeerPaused(false);
-    expect(at.sendQueue.queuedFrames).toBe(0);
+  test("is flushed before a connection that closes ends", async () => {
+    const { runtime, peer, connection } = await scene({ stream: { highWaterMark: 100_000 } });
+    const data = binary(2_000_000, 1);
+    peer.stream.pause();
+    connection.send("n", data);
+    void connection.close();
+    await runtime.settle();
+    peer.stream.resume();
+    expect(read(await peer.received())).toEqual([data, "CLOSE"]);
+    expect(peer.ended).toBeNull();
   });
 });
 
-describe("hold and release", () => {
-  test("what was pushed before the hold still leaves, what comes after waits", async () => {
-    const at = bench();
-    at.push("a");
-    at.sendQueue.hold();
-    at.push("b");
-    at.push("p", "urgent");
-    await at.runtime.settle();
-    expect(at.stream.text).toBe("a");
-    at.sendQueue.release();
-    await at.runtime.settle();
-    expect(at.stream.text).toBe("apb");
-  });
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.constant("message" as const) },
+  { weight: 2, arbitrary: fc.constant("large" as const) },
+  { weight: 6, arbitrary: fc.constant("call" as const) },
+  { weight: 2, arbitrary: fc.constant("ping" as const) },
+  { weight: 2, arbitrary: fc.constant("pause" as const) },
+  { weight: 2, arbitrary: fc.constant("resume" as const) },
+  { weight: 2, arbitrary: fc.constant("stop reading" as const) },
+  { weight: 2, arbitrary: fc.constant("read" as const) },
+  { weight: 4, arbitrary: fc.constant("settle" as const) },
+);
 
-  test("release without a hold changes nothing", () => {
-    const at = bench();
-    at.sendQueue.release();
-    expect(at.drains()).toBe(0);
-  });
+interface Tally {
+  readonly messages: unknown[];
+  readonly replies: unknown[];
+  pongs: number;
+}
 
-  test("a stream that drains while frames are held gets none of them", async () => {
-    const at = bench();
-    await block(at);
-    at.sendQueue.hold();
-    at.push("b");
-    unblock(at);
-    expect(at.stream.text).toBe("");
-    at.sendQueue.release();
-    expect(at.stream.text).toBe("b");
-  });
-});
+async function playOn(
+  { runtime, peer, connection }: Awaited<ReturnType<typeof scene>>,
+  steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[],
+): Promise<Tally> {
+  const expected: Tally = { messages: [], replies: [], pongs: 0 };
+  for (const [n, what] of steps.entries()) {
+    if (what === "message" || what === "large") {
+      const data = what === "large" ? binary(40_000, n) : n;
+      connection.send("n", data);
+      expected.messages.push(data);
+    } else if (what === "call") {
+      peer.call("echo", { n }, n + 1);
+      expected.replies.push(n);
+    } else if (what === "ping") {
+      peer.send(FrameType.HEARTBEAT_PING);
+      expected.pongs += 1;
+    } else if (what === "pause") peer.send(FrameType.PAUSE);
+    else if (what === "resume") peer.send(FrameType.RESUME);
+    else if (what === "stop reading") peer.stream.pause();
+    else if (what === "read") peer.stream.resume();
+    else await runtime.settle();
+  }
+  peer.send(FrameType.RESUME);
+  peer.stream.resume();
+  return expected;
+}
 
-describe("end", () => {
-  test("writes what the turn gathered, then closes the stream", () => {
-    const at = bench();
-    at.push("last");
-    at.sendQueue.end();
-    expect([at.stream.text, at.stream.closeCalls]).toEqual(["last", 1]);
-  });
+function tallyOf(frames: readonly RawFrame[]): Tally {
+  const messages = frames.filter(({ type }) => type === FrameType.MESSAGE);
+  const replies = frames.filter(({ type }) => type === FrameType.RPC_RESPONSE);
+  return {
+    messages: messages.map(({ payload }) => payload?.["data"]),
+    replies: replies.map(({ payload }) => payload?.["result"]),
+    pongs: frames.filter(({ type }) => type === FrameType.HEARTBEAT_PONG).length,
+  };
+}
 
-  test("flushes held frames and messages that PAUSE stopped, in order", () => {
-    const at = bench();
-    at.sendQueue.setPeerPaused(true);
-    at.sendQueue.hold();
-    at.push("b");
-    at.push("a", "reply");
-    at.sendQueue.end();
-    expect([at.stream.text, at.stream.closeCalls]).toEqual(["ab", 1]);
-  });
-
-  test("waits for a blocked stream", async () => {
-    const at = bench();
-    await block(at);
-    at.push("a");
-    at.sendQueue.end();
-    expect(at.stream.closeCalls).toBe(0);
-    unblock(at);
-    expect([at.stream.text, at.stream.closeCalls]).toEqual(["a", 1]);
-  });
-
-  test("accepts nothing more, and ends once", async () => {
-    const at = bench();
-    at.sendQueue.end();
-    at.sendQueue.end();
-    at.push("late");
-    at.push("later", "urgent");
-    await at.runtime.settle();
-    expect([at.stream.text, at.stream.closeCalls]).toEqual(["", 1]);
-  });
-
-  test("of a stream that is over discards what waits", async () => {
-    const at = bench();
-    await block(at);
-    at.push("a");
-    at.push("b", "urgent");
-    at.sendQueue.over();
-    unblock(at);
-    expect([at.stream.text, at.sendQueue.queuedFrames, at.stream.closeCalls]).toEqual(["", 0, 0]);
-  });
-
-  test("room() that waits when the end begins rejects once the stream is over", async () => {
-    const at = bench({ maxFrames: 1 });
-    await block(at);
-    at.push("a");
-    const room = outcome(at.sendQueue.room());
-    at.sendQueue.end();
-    unblock(at);
-    at.sendQueue.over();
-    await at.runtime.settle();
-    expect([room.state, room.error?.code]).toEqual(["rejected", ErrorCode.CONNECTION_CLOSED]);
-  });
+test("messages and replies each keep their order and none is lost, whatever waits for whom", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 60 }),
+      fc.constantFrom(1, 200, 65_536),
+      async (steps, highWaterMark) => {
+        const at = await scene({ stream: { highWaterMark } });
+        const expected = await playOn(at, steps);
+        expect(tallyOf(await at.peer.received())).toEqual(expected);
+      },
+    ),
+  );
 });
