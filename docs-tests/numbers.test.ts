@@ -21,9 +21,6 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "is 80 % full", limits.HIGH_WATER_RATIO * 100],
   ["docs/guide.md", "within 5 seconds of its login", limits.STABLE_CONNECTION_MS / 1000],
   ["docs/guide.md", "held back for up to 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
-  ["docs/guide.md", "At most 8 MiB wait to be used again", limits.MAX_SPARE_BYTES / 1024 / 1024],
-  ["docs/guide.md", "of no use for 5 seconds", limits.SPARE_MEMORY_MS / 1000],
-  ["docs/guide.md", "over 8 MiB", limits.MAX_SPARE_BYTES / 1024 / 1024],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 

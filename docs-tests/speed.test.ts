@@ -16,7 +16,7 @@ function ratio(peer: string, to: string, scenario: string, variant: string, metr
 
 const calls = (to: string): number => ratio("netconduit", to, "rpc", "64 in flight", "calls");
 const deliveries = (variant: string): number => ratio("netconduit", "raw", "broadcast", variant, "deliveries");
-const mebibytes = (peer: string, to: string): number => ratio(peer, "raw", "binary", `1 MiB to the ${to}`, "speed");
+const mebibytes = (to: string): number => ratio("netconduit", "raw", "binary", `1 MiB to the ${to}`, "speed");
 
 /** What README.md says of the last full run; `#` stands for the number, of which two digits count. */
 const sayings: readonly (readonly [text: string, actual: () => number])[] = [
@@ -25,10 +25,8 @@ const sayings: readonly (readonly [text: string, actual: () => number])[] = [
   ["# times grpc-js", () => calls("grpc-js")],
   ["# times a loop of single socket writes", () => deliveries("one at a time")],
   ["ten in a tick # times", () => deliveries("ten in a tick")],
-  ["# times a bare socket to the server", () => mebibytes("netconduit", "server")],
-  ["# times to the client", () => mebibytes("netconduit", "client")],
-  ["kept: # and", () => mebibytes("netconduit-kept", "server")],
-  ["and # times)", () => mebibytes("netconduit-kept", "client")],
+  ["# times a bare socket to the server", () => mebibytes("server")],
+  ["# times to the client", () => mebibytes("client")],
   ["# times the upgrades of `ws`", () => ratio("netconduit", "ws", "connects", "64 at a time", "connects")],
   ["# times the resident memory", () => ratio("netconduit", "raw", "memory", "10000 connections", "rss")],
 ];

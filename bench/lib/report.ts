@@ -11,7 +11,7 @@ import type { Scenario } from "./scenario.ts";
 import { absenceLines, detailTable, distinct, goalTable, labelOf, medianTable, type Titles } from "./tables.ts";
 
 const COLUMNS = 120;
-const OURS = ["netconduit", "netconduit-kept"];
+const OURS = ["netconduit"];
 const BASELINES = ["raw", "bare"];
 const PAIR_TITLES = new Map([
   ["node", "Node"],

@@ -5,7 +5,6 @@ export const PEER_NAMES = [
   "raw",
   "bare",
   "netconduit",
-  "netconduit-kept",
   "ws",
   "socket.io",
   "rpc-websockets",

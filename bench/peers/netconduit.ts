@@ -24,9 +24,8 @@ function maxMessageBytes(maxPayloadBytes: number): number {
   return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
 }
 
-/** @param recycles gives received binary data back once it was looked at */
-async function startServer(options: ServerOptions, recycles: boolean): Promise<BenchServer> {
-  const { recycle, Server } = await library();
+async function startServer(options: ServerOptions): Promise<BenchServer> {
+  const { Server } = await library();
   const server = new Server({
     password: PASSWORD,
     host: "127.0.0.1",
@@ -37,11 +36,7 @@ async function startServer(options: ServerOptions, recycles: boolean): Promise<B
   });
   for (let index = 0; index < options.methods; index++) server.rpc(methodName(index), AddSchema, ({ a, b }) => a + b);
   server.on("message", (_connection, data) => data);
-  server.on("upload", (_connection, bytes) => {
-    const seen = mark(bytes as Uint8Array);
-    if (recycles) recycle(bytes as Uint8Array);
-    return seen;
-  });
+  server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
   server.on("download", (_connection, length) => servedBytes(length as number));
   // What the bench causes is no error; the harness shows standard error when a measurement fails.
   server.onError((error, { stage }) => console.error(stage, error));
@@ -59,11 +54,9 @@ async function startServer(options: ServerOptions, recycles: boolean): Promise<B
 
 class NetconduitClient implements BenchClient {
   private readonly client: Client;
-  private readonly recycle: Netconduit["recycle"] | null;
 
-  constructor(client: Client, recycle: Netconduit["recycle"] | null) {
+  constructor(client: Client) {
     this.client = client;
-    this.recycle = recycle;
   }
 
   call(params: AddParams, method = 0): Promise<number> {
@@ -83,10 +76,7 @@ class NetconduitClient implements BenchClient {
   }
 
   async download(length: number): Promise<number> {
-    const bytes = (await this.client.request("download", length)) as Uint8Array;
-    const seen = mark(bytes);
-    this.recycle?.(bytes);
-    return seen;
+    return mark((await this.client.request("download", length)) as Uint8Array);
   }
 
   close(): Promise<void> {
@@ -94,12 +84,8 @@ class NetconduitClient implements BenchClient {
   }
 }
 
-async function connect(
-  { host, port }: Target,
-  { tls, maxPayloadBytes }: ClientOptions,
-  recycles: boolean,
-): Promise<BenchClient> {
-  const { Client, recycle } = await library();
+async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {
+  const { Client } = await library();
   const client = new Client({
     host,
     port,
@@ -109,32 +95,21 @@ async function connect(
     ...(tls === null ? {} : { tls: { ca: tls.ca } }),
   });
   await client.connect();
-  return new NetconduitClient(client, recycles ? recycle : null);
+  return new NetconduitClient(client);
 }
 
-/** @param recycles as for `startServer` */
-export function netconduitPeer(facts: Pick<Peer, "name" | "title" | "usage"> & Partial<Peer>, recycles: boolean): Peer {
-  return {
-    documentation: "../docs/guide.md",
-    runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
-    mixed: true,
-    lacks: {},
-    missing: async () => null,
-    version: async () => packageVersion("@netconduit/node"),
-    startServer: (options) => startServer(options, recycles),
-    connect: (target, options) => connect(target, options, recycles),
-    ...facts,
-  };
-}
-
-export const peer: Peer = netconduitPeer(
-  {
-    name: "netconduit",
-    title: "netconduit",
-    usage:
-      "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
-      "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more. Binary data " +
-      "that was looked at is given back by `recycle`.",
-  },
-  true,
-);
+export const peer: Peer = {
+  name: "netconduit",
+  title: "netconduit",
+  documentation: "../docs/guide.md",
+  usage:
+    "`@netconduit/node`, `bun` or `deno` as built, with its defaults: SCRAM login, a schema for the parameters, " +
+    "deadlines, heartbeats, limits. Connection and message limits are raised where a scenario needs more.",
+  runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
+  mixed: true,
+  lacks: {},
+  missing: async () => null,
+  version: async () => packageVersion("@netconduit/node"),
+  startServer,
+  connect,
+};

@@ -24,6 +24,23 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
+        "large binary data stays as it was received while more large messages arrive",
+        staged(async (stage) => {
+          const size = 1024 * 1024;
+          const server = await stage.listen();
+          server.rpc("bytes", ({ fill }) => new Uint8Array(size).fill(fill as number));
+          server.rpc("text", ({ fill }) => String(fill).repeat(size));
+          const client = await stage.join(server);
+          const kept: Uint8Array[] = [];
+          for (let fill = 0; fill < 8; fill++) {
+            expect(await client.call("text", { fill })).toBe(String(fill).repeat(size));
+            kept.push(await client.call<Uint8Array>("bytes", { fill }));
+          }
+          expect(kept.map((bytes, fill) => bytes.every((byte) => byte === fill))).toEqual(new Array(8).fill(true));
+        }),
+      );
+
+      test(
         "data may be any value, and null when there is none",
         staged(async (stage) => {
           const server = await stage.listen();

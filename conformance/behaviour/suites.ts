@@ -15,7 +15,6 @@ import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
-import { describeRecycling } from "./recycling.suite.ts";
 import { describeReplies } from "./replies.suite.ts";
 import { describeRoom } from "./room.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
@@ -43,7 +42,6 @@ export function describeBehaviour(subject: Subject): void {
   describeFlow(subject);
   describeHeartbeats(subject);
   describeCompression(subject);
-  describeRecycling(subject);
   describeReconnect(subject);
   describeLimits(subject);
   describeHostile(subject);

@@ -44,5 +44,4 @@ export {
 } from "./server/server.ts";
 export type { ServerState, StopOptions } from "./server/server-lifecycle.ts";
 export type { RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
-export { recycle } from "./wire/buffer-pool.ts";
 export { Float64, float64 } from "./wire/float64.ts";

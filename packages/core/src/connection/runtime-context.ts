@@ -18,8 +18,8 @@ import type { ReceiveMemory } from "../wire/receive-memory.ts";
 /** More are never needed at the same time, unless many frames arrive in parts. */
 const MAX_SPARE_DECODERS = 64;
 
-/** What is smaller is received in memory of its own: to keep account of it would take longer. */
-const MIN_RECYCLED_BYTES = 32 * 1024;
+/** Smaller frames are received in fresh memory: pooling them would take longer. */
+const MIN_POOLED_BYTES = 32 * 1024;
 
 /** A turn after which its list is used again has flushed no more. */
 const MAX_SPARE_DIRTY = 1024;
@@ -80,9 +80,9 @@ export class RuntimeContext {
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);
     const received = new BufferPool(allocate, this.wheel, RECEIVING);
     this.#memory = {
-      allocate: (bytes) => (bytes < MIN_RECYCLED_BYTES ? allocate(bytes) : received.take(bytes)),
+      allocate: (bytes) => (bytes < MIN_POOLED_BYTES ? allocate(bytes) : received.take(bytes)),
       release: (memory) => {
-        if (memory.length >= MIN_RECYCLED_BYTES) received.give(memory);
+        if (memory.length >= MIN_POOLED_BYTES) received.give(memory);
       },
     };
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
-import { BufferPool, type PoolUse, RECEIVING, recycle, SENDING } from "./buffer-pool.ts";
+import { BufferPool, type PoolUse, RECEIVING, SENDING } from "./buffer-pool.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -109,54 +109,5 @@ describe("BufferPool", () => {
       await runtime.advance(5100);
     }
     expect(pool.spareBytes).toBe(0);
-  });
-});
-
-describe("recycle", () => {
-  test("gives memory back to the pool it came from, by any view of it", () => {
-    const { pool, allocated } = scene(RECEIVING);
-    expect(recycle(pool.take(MIB).subarray(100, 200))).toBe(true);
-    pool.take(MIB);
-    expect(allocated).toEqual([MIB]);
-  });
-
-  test("leaves those who still refer to the memory with nothing", () => {
-    const { pool } = scene(RECEIVING);
-    const memory = pool.take(MIB);
-    const [data, other] = [memory.subarray(0, 100), memory.subarray(100)];
-    recycle(data);
-    pool.take(MIB).fill(7);
-    expect([data.length, other.length]).toEqual([0, 0]);
-  });
-
-  test("takes memory back again that it lent again", () => {
-    const { pool, allocated } = scene(RECEIVING);
-    for (let round = 0; round < 3; round++) expect(recycle(pool.take(MIB))).toBe(true);
-    expect(allocated).toEqual([MIB]);
-  });
-
-  test("takes nothing back twice", () => {
-    const { pool } = scene(RECEIVING);
-    const data = pool.take(MIB);
-    recycle(data);
-    expect([recycle(data), pool.spareBytes]).toEqual([false, MIB]);
-  });
-
-  test("leaves memory alone that is not the library's", () => {
-    const data = new Uint8Array(MIB);
-    expect([recycle(data), data.length]).toEqual([false, MIB]);
-  });
-
-  test("leaves memory alone that is too large to be kept", () => {
-    const { pool } = scene(RECEIVING);
-    const data = pool.take(9 * MIB);
-    expect([recycle(data), data.length, pool.spareBytes]).toEqual([false, 9 * MIB, 0]);
-  });
-
-  test("takes nothing back that was handed to another thread", () => {
-    const { pool } = scene(RECEIVING);
-    const data = pool.take(MIB);
-    const elsewhere = structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
-    expect([recycle(data), pool.spareBytes, elsewhere.length]).toEqual([false, 0, MIB]);
   });
 });
