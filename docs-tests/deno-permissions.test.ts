@@ -12,7 +12,7 @@ import { executable } from "./lib/runtimes.ts";
 
 const FILE = "RUNTIMES.md";
 const HEADING = "Permissions on Deno";
-const COLUMN = "What the program does";
+const COLUMN = "The program";
 
 /** Several processes one after the other, on a machine that has other work as well. */
 const SLOW = { timeout: 120_000 };
@@ -106,11 +106,11 @@ const cases: Readonly<Record<string, Case>> = {
     ],
     besides: "--allow-net=127.0.0.1:0",
   },
-  "is given them as PEM text": {
+  "passes them as PEM text": {
     source: () => listening(`host: "127.0.0.1", port: 0, tls: { ${pairText} }`),
     besides: "--allow-net=127.0.0.1:0",
   },
-  "compresses, and stops on SIGTERM with `run()`": {
+  "uses compression, and `run()` with SIGTERM": {
     source: () =>
       program(`const options = { host: "127.0.0.1", password: "secret123", enableCompression: true };
   const server = new Server({ ...options, port: 0 });
@@ -154,7 +154,7 @@ describe.runIf(process.platform !== "win32")(`the table "${HEADING}" of RUNTIMES
     SLOW,
     async (...row) => {
       const [title, one] = row;
-      const flags = flagsOf(rows.find((other) => other[COLUMN] === title)?.["What it needs"] ?? "", one);
+      const flags = flagsOf(rows.find((other) => other[COLUMN] === title)?.["Flags"] ?? "", one);
       expect(await run(one.source(), flags)).toBe("done");
       for (const missing of flags) {
         const printed = await run(

@@ -8,7 +8,7 @@ import { runProgram } from "./lib/run-program.ts";
 import { ported, RUNTIMES } from "./lib/runtimes.ts";
 
 const FILE = "RUNTIMES.md";
-const HEADING = "Options that a runtime refuses";
+const HEADING = "Unsupported options";
 
 /** A process, on a machine that has other work as well. */
 const SLOW = { timeout: 120_000 };
@@ -96,14 +96,14 @@ describe(`the table "${HEADING}" of RUNTIMES.md`, () => {
 
   describe.each(Object.entries(cases))("%s", (option, { server, client, serverOnDeno, unless }) => {
     const row = rows.find((one) => one["Option"] === option) ?? {};
-    const step = codeIn(row["By"] ?? "");
+    const step = codeIn(row["Fails in"] ?? "");
 
     test.each(RUNTIMES)("works, or is refused where the table says, on %s", SLOW, async (runtime) => {
       const source = program(runtime === "deno" ? (serverOnDeno ?? server) : server, client);
       const { stdout, stderr } = await runProgram(ported(source, runtime), { runtime, permissions: ["--allow-all"] });
       expect(stderr).toBe("");
       const outcomes = stdout.trimEnd().split("\n");
-      const refused = (row["Refused on"] ?? "").toLowerCase().split(", ").includes(runtime);
+      const refused = (row["Unsupported on"] ?? "").toLowerCase().split(", ").includes(runtime);
       if (refused) expect(outcomes.at(-1)).toBe(`${step}: INVALID_CONFIG`);
       else if (outcomes.at(-1) !== `connect(): ${unless}`)
         expect(outcomes).toEqual(["start(): done", "connect(): done"]);

@@ -47,12 +47,12 @@ function isForNodeAlone({ block }: Program): boolean {
   return block.code.includes("nodeRuntime");
 }
 
-/** RUNTIMES.md, "Options that a runtime refuses": this one stops a server on Deno from starting. */
+/** RUNTIMES.md, "Unsupported options": this one stops a server on Deno from starting. */
 function isRefusedOnDeno({ block }: Program): boolean {
   return block.code.includes("requireClientCertificate");
 }
 
-/** RUNTIMES.md, "What differs": Deno does not say which TLS protocol is spoken. */
+/** RUNTIMES.md, "Differences": Deno does not say which TLS protocol is spoken. */
 function shownOn(runtime: RuntimeName, { output }: Program): string {
   return runtime === "deno" ? (output ?? "").replace("protocol: 'TLSv1.3'", "protocol: null") : (output ?? "");
 }
@@ -82,7 +82,7 @@ test.each([
     .filter((file) => !/\.(test|d)\.ts$/.test(file))
     .map((file) => readText(`packages/${folder}/src/${file}`))
     .join("\n");
-  const rows = tableRows(readText(FILE), "What each package is built on", column);
+  const rows = tableRows(readText(FILE), "Runtime APIs used", column);
   const named = rows.flatMap((row) => [...(row[column] ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name));
   expect(named.length).toBeGreaterThan(5);
   expect(named.filter((name) => !sources.includes(name))).toEqual([]);
