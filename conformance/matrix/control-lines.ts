@@ -3,7 +3,9 @@
  * numbers one performance of a scenario; both of its halves have the same.
  */
 import type { RuntimeFacts } from "./runtime-name.ts";
-import type { Role } from "./scenario.ts";
+
+/** The two ends of a connection. */
+export type Role = "server" | "client";
 
 /** What JSON carries. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };

@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, test } from "vitest";
+import type { Role } from "./control-lines.ts";
 import { PeerProcess } from "./peer-process.ts";
 import { perform } from "./performance.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "./runtime-name.ts";
-import type { Role, Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
 /** Longer than a scenario may take, so that what it says of its own time arrives. */

@@ -1,6 +1,6 @@
-import type { FromPeer } from "./control-lines.ts";
+import type { FromPeer, Role } from "./control-lines.ts";
 import type { PeerProcess } from "./peer-process.ts";
-import type { Role, Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
 
 /** Nothing is measured by it: a scenario that is not over by then hangs. */
 const PATIENCE_MS = 60_000;

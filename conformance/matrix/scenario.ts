@@ -1,8 +1,6 @@
 import type { ClientHalf } from "./client-half.ts";
+import type { Role } from "./control-lines.ts";
 import type { ServerHalf } from "./server-half.ts";
-
-/** The two ends of a connection. */
-export type Role = "server" | "client";
 
 /**
  * Something that a server and a client do together. Each half runs in a process of its own, on the runtime of the pair

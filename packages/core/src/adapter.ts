@@ -22,7 +22,6 @@ export type {
   ListenTarget,
   Runtime,
   RuntimeCrypto,
-  TimerHandle,
   TlsClientOptions,
   TlsServerOptions,
 } from "./runtime.ts";
@@ -49,3 +48,4 @@ export type { TlsHandshake } from "./sockets/tls-handshake.ts";
 export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
 export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
 export { makeTransport, type Transport } from "./sockets/transport.ts";
+export type { Clock, TimerHandle } from "./util/clock.ts";

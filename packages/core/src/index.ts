@@ -3,11 +3,12 @@
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
 export { ServerAddress } from "./bytes/address.ts";
 export type { Address, TlsInfo } from "./bytes/byte-stream.ts";
-export { Client, type ClientHealth, type ClientInit } from "./client/client.ts";
+export { type AnyClient, Client, type ClientHealth, type ClientInit } from "./client/client.ts";
 export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./client/client-options.ts";
 export type { CloseReason } from "./connection/connection-delegate.ts";
 export type { ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { Latency } from "./connection/heartbeat.ts";
+export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { Awaitable, Disposer, MethodDefinition } from "./endpoint/endpoint.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export {
@@ -26,14 +27,8 @@ export { type PaginatedResponse, type Pagination, type Response, response } from
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
-export type { AnyClient, AnyConnection, AnyServer } from "./server/any.ts";
-export {
-  type CallOptions,
-  Connection,
-  type ConnectionStats,
-  type Session,
-  type TypedCallOptions,
-} from "./server/connection.ts";
+export type { AnyConnection, AnyServer } from "./server/any.ts";
+export { Connection, type ConnectionStats, type Session } from "./server/connection.ts";
 export type { Rejection } from "./server/login-manager.ts";
 export {
   type BroadcastOptions,

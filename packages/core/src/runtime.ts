@@ -1,4 +1,5 @@
 import type { ByteStream } from "./bytes/byte-stream.ts";
+import type { Clock } from "./util/clock.ts";
 
 /** TLS material: PEM text, or a path that the adapter reads. PEM is recognised by `-----BEGIN`. */
 export interface TlsServerOptions {
@@ -78,9 +79,6 @@ export interface ListenEvents {
   failed(error: Error): void;
 }
 
-/** Timers of the runtime. */
-export type TimerHandle = unknown;
-
 /**
  * The cryptographic primitives SCRAM needs. A runtime may answer at once or by a promise. What it is given is memory that
  * is used again: if it answers by a promise, it copies key and data before it returns, and leaves `into` alone.
@@ -97,11 +95,9 @@ export interface RuntimeCrypto {
 }
 
 /** Everything the core needs of a runtime. Each adapter package exports one. */
-export interface Runtime {
+export interface Runtime extends Clock {
   /** `"node"`, `"bun"`, `"deno"`, or a name of one's own. */
   readonly name: string;
-  /** Monotonic milliseconds, fractional. */
-  now(): number;
   /** Wall clock, Unix milliseconds, integer. */
   wallClock(): number;
   /**
@@ -109,9 +105,6 @@ export interface Runtime {
    * before more I/O. The core gathers a turn's frames into few writes with it.
    */
   defer(task: () => void): void;
-  /** One-shot timer. `keepAlive` false: it does not keep the process running. */
-  setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle;
-  clearTimer(handle: TimerHandle): void;
   readonly crypto: RuntimeCrypto;
   /** Memory with any content: whoever asks for it overwrites all of it. */
   allocate(bytes: number): Uint8Array;

@@ -12,6 +12,7 @@ import { type ConnectionState, ConnectionStateMachine, type StateChange } from "
 import type { Latency } from "../connection/heartbeat.ts";
 import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
 import { agreedResults, parseContract } from "../endpoint/contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
@@ -38,8 +39,6 @@ import type {
 import type { MethodInfo } from "../rpc/registry.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
-import type { AnyClient } from "../server/any.ts";
-import { type CallOptions, resultValidator, type TypedCallOptions } from "../server/connection.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import type { DialController } from "./dial-controller.ts";
@@ -541,3 +540,7 @@ const ignore = (): void => undefined;
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
+
+/** Any client, whatever its contract; `any` because a class type with handlers inside is invariant in it. */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export type AnyClient = Client<any>;

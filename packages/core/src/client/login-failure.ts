@@ -1,23 +1,10 @@
-/** What either end says when the other does not log in because it is something else, or speaks TLS where this end does not. */
+/** Errors of a client whose login fails because the server closes the connection or speaks another protocol. */
 
 import type { CloseReason } from "../connection/connection-delegate.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { ForeignProtocol } from "../wire/foreign-protocol.ts";
+import { foreignProtocolOf } from "../wire/foreign-protocol.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { endpointOf } from "./reconnector.ts";
-
-const STRANGERS: Readonly<Record<ForeignProtocol, string>> = {
-  TLS: "it begins like a TLS handshake: the client uses TLS and this server does not (option tls)",
-  HTTP: "it begins like HTTP: the client is none of netconduit, and this is no HTTP server",
-};
-
-/** A server's error over a client that has not logged in; it says so if those are bytes of a protocol that is known. */
-export function strangerError(error: ConduitError): ConduitError {
-  const protocol = foreignProtocolOf(error);
-  if (protocol === undefined) return error;
-  const { code, message, details } = error;
-  return new ConduitError(code, `${message}; ${STRANGERS[protocol]}`, { details, cause: error });
-}
 
 /** A client's error over what the server sent during the login. */
 export function notNetconduit(error: ConduitError, config: ClientConfig): ConduitError {
@@ -52,8 +39,4 @@ export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config
 function hint({ tls }: ClientConfig): string {
   const question = "is it a netconduit server";
   return tls === null ? `${question}, and one without TLS (option tls)?` : `${question}?`;
-}
-
-function foreignProtocolOf({ details }: ConduitError): ForeignProtocol | undefined {
-  return details?.["protocol"] as ForeignProtocol | undefined;
 }

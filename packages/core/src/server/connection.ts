@@ -4,6 +4,7 @@ import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { Latency } from "../connection/heartbeat.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
 import { ErrorCode } from "../errors.ts";
 import type {
   CallArguments,
@@ -19,25 +20,8 @@ import type {
   StatedResult,
   UnstatedReply,
 } from "../rpc/contract.ts";
-import { type InferOutput, isSchema, type Schema } from "../rpc/schema.ts";
-import { Validator } from "../rpc/validation.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { hexToken } from "./connection-ids.ts";
-
-/** Options of one call or request. */
-export interface CallOptions {
-  /** Milliseconds until the call rejects with TIMEOUT. Default: option `rpcTimeoutMs`. */
-  readonly timeoutMs?: number | undefined;
-  /**
-   * Cancels the call: it rejects at once, with CANCELLED (TIMEOUT for a signal of `AbortSignal.timeout`), and the
-   * handler's signal fires.
-   */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Call options with a schema that the result is checked with (or INVALID_RESULT), and that gives its type. */
-export interface TypedCallOptions<R extends Schema> extends CallOptions {
-  readonly result: R;
-}
 
 /** One login. It ends with its connection. */
 export interface Session {
@@ -252,12 +236,4 @@ export class Connection<C extends Contract = Contract, D extends object = Record
     const reconnect = options.reconnect ?? false;
     return this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
   }
-}
-
-/** The validator of a call's result, if its options name a schema. Whether they are options, `checkOptions` says. */
-export function resultValidator(
-  options: CallOptions | TypedCallOptions<Schema> | undefined,
-): Validator<unknown> | null {
-  const result: unknown = (options as Partial<TypedCallOptions<Schema>> | null | undefined)?.result;
-  return isSchema(result) ? new Validator(result, "result") : null;
 }

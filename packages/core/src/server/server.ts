@@ -6,7 +6,6 @@ import { AuthSuccess } from "../auth/auth-success.ts";
 import { infoPayload } from "../auth/peer-info.ts";
 import { formatAddress, ServerAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { strangerError } from "../client/login-failure.ts";
 import type { CloseReason, ConnectionDelegate } from "../connection/connection-delegate.ts";
 import { ConnectionStateMachine, type StateReason } from "../connection/connection-state.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -34,6 +33,7 @@ import { drawIds, hexToken, tokenBytes, uuid } from "./connection-ids.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import { strangerError } from "./stranger-error.ts";
 
 /** Who gets a broadcast. */
 export interface BroadcastOptions<C extends Contract, D extends object> {

@@ -8,15 +8,8 @@ import { deflateSync, inflateSync } from "node:zlib";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type MemoryPairOptions, memoryPair } from "../bytes/memory-pair.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type {
-  ConnectTarget,
-  DialSignal,
-  ListenEvents,
-  Listener,
-  ListenTarget,
-  Runtime,
-  TimerHandle,
-} from "../runtime.ts";
+import type { ConnectTarget, DialSignal, ListenEvents, Listener, ListenTarget, Runtime } from "../runtime.ts";
+import type { TimerHandle } from "../util/clock.ts";
 
 interface Timer {
   readonly task: () => void;

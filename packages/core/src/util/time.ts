@@ -1,4 +1,4 @@
-import type { Runtime } from "../runtime.ts";
+import type { Clock } from "./clock.ts";
 import { TimerEntry, type TimerWheel } from "./timer-wheel.ts";
 
 class SleepEntry extends TimerEntry {
@@ -28,15 +28,15 @@ export interface Deadline {
   cancel(): void;
 }
 
-export function withDeadline(runtime: Runtime, delayMs: number): Deadline {
+export function withDeadline(clock: Clock, delayMs: number): Deadline {
   let passed = false;
   let wake: (() => void) | null = null;
   const pass = (): void => {
     passed = true;
     wake?.();
   };
-  let endsAt = runtime.now() + delayMs;
-  let timer = runtime.setTimer(pass, delayMs, true);
+  let endsAt = clock.now() + delayMs;
+  let timer = clock.setTimer(pass, delayMs, true);
   return {
     race: (work) =>
       new Promise((resolve) => {
@@ -51,14 +51,14 @@ export function withDeadline(runtime: Runtime, delayMs: number): Deadline {
         );
       }),
     shorten: (nextMs) => {
-      if (passed || runtime.now() + nextMs >= endsAt) return;
-      endsAt = runtime.now() + nextMs;
-      runtime.clearTimer(timer);
-      timer = runtime.setTimer(pass, nextMs, true);
+      if (passed || clock.now() + nextMs >= endsAt) return;
+      endsAt = clock.now() + nextMs;
+      clock.clearTimer(timer);
+      timer = clock.setTimer(pass, nextMs, true);
     },
     cancel: () => {
       passed = true;
-      runtime.clearTimer(timer);
+      clock.clearTimer(timer);
     },
   };
 }

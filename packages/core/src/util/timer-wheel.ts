@@ -13,7 +13,7 @@
  * An entry never fires early, and late by one tick plus the lateness of the runtime's own timer.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { Runtime, TimerHandle } from "../runtime.ts";
+import type { Clock, TimerHandle } from "./clock.ts";
 
 const DEFAULT_GRANULARITY_MS = 16;
 /** Power of two. With 16 ms ticks one turn is 8.2 s: an entry for a 30 s deadline is passed over three times. */
@@ -74,7 +74,7 @@ export interface TimerWheelOptions {
 
 /** See the head of this file. */
 export class TimerWheel {
-  readonly #runtime: Pick<Runtime, "now" | "setTimer" | "clearTimer">;
+  readonly #clock: Clock;
   readonly #onError: ((error: unknown) => void) | undefined;
   readonly #granularityMs: number;
   readonly #keepAlive: boolean;
@@ -92,7 +92,7 @@ export class TimerWheel {
   #disposed = false;
 
   /** @throws ConduitError INVALID_CONFIG for slots that are no power of two or a granularity that is not positive. */
-  constructor(runtime: Pick<Runtime, "now" | "setTimer" | "clearTimer">, options: TimerWheelOptions = {}) {
+  constructor(clock: Clock, options: TimerWheelOptions = {}) {
     const { onError, granularityMs = DEFAULT_GRANULARITY_MS, slots = DEFAULT_SLOTS, keepAlive = false } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > 2 ** 20 || (slots & (slots - 1)) !== 0) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `slots must be a power of two up to 1048576, got ${slots}`);
@@ -100,22 +100,22 @@ export class TimerWheel {
     if (!(granularityMs > 0 && granularityMs < Number.POSITIVE_INFINITY)) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `granularityMs must be positive, got ${granularityMs}`);
     }
-    this.#runtime = runtime;
+    this.#clock = clock;
     this.#onError = onError;
     this.#granularityMs = granularityMs;
     this.#keepAlive = keepAlive;
     this.#slots = Array.from({ length: slots }, () => new Slot());
     this.#mask = slots - 1;
-    this.#originMs = runtime.now();
+    this.#originMs = clock.now();
     this.#wake = () => this.#onWake();
   }
 
   /**
    * Fires `entry` once, `delayMs` milliseconds from now or up to a tick later. If it is scheduled, it moves.
-   * @param now what `Runtime.now` says, where that is known: asking leaves garbage
+   * @param now what `Clock.now` says, where that is known: asking leaves garbage
    * @throws ConduitError INVALID_CONFIG if `delayMs` is not a finite number; INVALID_STATE after `dispose`.
    */
-  schedule(entry: TimerEntry, delayMs: number, now: number = this.#runtime.now()): void {
+  schedule(entry: TimerEntry, delayMs: number, now: number = this.#clock.now()): void {
     if (this.#disposed) throw new ConduitError(ErrorCode.INVALID_STATE, "The timer wheel is disposed");
     if (!Number.isFinite(delayMs)) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `delayMs must be a finite number, got ${delayMs}`);
@@ -148,16 +148,16 @@ export class TimerWheel {
 
   #arm(tick: number): void {
     this.#disarm();
-    const delayMs = this.#originMs + tick * this.#granularityMs - this.#runtime.now();
+    const delayMs = this.#originMs + tick * this.#granularityMs - this.#clock.now();
     this.#armedTick = tick;
     const wholeMs = Math.min(Math.max(1, Math.ceil(delayMs)), MAX_TIMER_MS);
-    this.#timer = this.#runtime.setTimer(this.#wake, wholeMs, this.#keepAlive);
+    this.#timer = this.#clock.setTimer(this.#wake, wholeMs, this.#keepAlive);
   }
 
   #disarm(): void {
     if (this.#armedTick === NOT_ARMED) return;
     this.#armedTick = NOT_ARMED;
-    this.#runtime.clearTimer(this.#timer);
+    this.#clock.clearTimer(this.#timer);
     this.#timer = null;
   }
 
@@ -165,7 +165,7 @@ export class TimerWheel {
     this.#armedTick = NOT_ARMED;
     this.#timer = null;
     // The runtime's timer may be a little early by the runtime's own clock: then nothing is due, and it is armed again.
-    const tick = Math.floor((this.#runtime.now() - this.#originMs) / this.#granularityMs);
+    const tick = Math.floor((this.#clock.now() - this.#originMs) / this.#granularityMs);
     this.#collect(tick);
     try {
       this.#fire();

@@ -1,3 +1,5 @@
+import type { ConduitError } from "../errors.ts";
+
 /** A protocol that gets to a port of ours by a mistake, and whose first bytes tell it. */
 export type ForeignProtocol = "TLS" | "HTTP";
 
@@ -25,4 +27,9 @@ export function foreignProtocol(bytes: Uint8Array, at: number, count: number): F
 /** Change of cipher, alert, handshake or data, of SSL 3 to TLS 1.3. */
 function isTlsRecord(type: number, major: number, minor: number): boolean {
   return type >= 0x14 && type <= 0x17 && major === 3 && minor <= 4;
+}
+
+/** The protocol that a decoder's error names in its details. */
+export function foreignProtocolOf({ details }: ConduitError): ForeignProtocol | undefined {
+  return details?.["protocol"] as ForeignProtocol | undefined;
 }

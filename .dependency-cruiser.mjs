@@ -1,0 +1,87 @@
+/**
+ * Which way imports go, checked by `pnpm lint`: in no circle anywhere, and in the core only to rooms below. Imports of
+ * types count.
+ */
+
+/**
+ * The rooms of packages/core/src, from the ground up. A file imports from its own room and those below it. Rooms on one
+ * floor don't import each other.
+ */
+const FLOORS = [
+  ["errors.ts", "limits.ts"],
+  ["util/"],
+  ["bytes/"],
+  ["runtime.ts"],
+  ["wire/"],
+  ["sockets/"],
+  ["netconduit/"],
+  ["auth/"],
+  ["rpc/"],
+  ["connection/send/", "connection/receive/"],
+  ["connection/"],
+  ["extensions/"],
+  ["endpoint/"],
+  ["client/", "server/"],
+  ["index.ts", "adapter.ts"],
+];
+
+const CORE = "^packages/core/src/";
+/** Tests and their helpers import from any room. */
+const TESTS = "\\.(test|test-d)\\.ts$|^packages/core/src/test-support/";
+
+/** Rooms that are being rewritten; the rules don't hold there yet. */
+const PENDING = `${CORE}(connection|auth|netconduit|sockets)/|${CORE}server/login-manager\\.ts|^packages/bun/`;
+
+/** A pattern for the files of rooms; `connection/` leaves out the rooms inside it. */
+function filesOf(rooms) {
+  const paths = rooms.map((room) => (room === "connection/" ? `${room}(?!send/|receive/)` : room.replace(".", "\\.")));
+  return `${CORE}(${paths.join("|")})`;
+}
+
+function ruleOfRoom(room, floor) {
+  const beside = FLOORS[floor].filter((other) => other !== room);
+  return {
+    name: `${room} imports only from rooms below it`,
+    severity: "error",
+    from: { path: filesOf([room]), pathNot: [TESTS, PENDING] },
+    to: { path: filesOf([...beside, ...FLOORS.slice(floor + 1).flat()]) },
+  };
+}
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    {
+      name: "no circle of imports",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { pathNot: PENDING } },
+    },
+    ...FLOORS.flatMap((rooms, floor) => rooms.map((room) => ruleOfRoom(room, floor))),
+    {
+      name: "every file of the core is in a room",
+      severity: "error",
+      from: {},
+      to: { path: CORE, pathNot: [filesOf(FLOORS.flat()), TESTS] },
+    },
+    {
+      name: "sources don't import tests",
+      severity: "error",
+      from: { path: "^packages/[^/]+/src/", pathNot: TESTS },
+      to: { path: TESTS },
+    },
+    {
+      name: "a runtime package imports @netconduit/core and no other package of ours",
+      severity: "error",
+      from: { path: "^packages/(node|bun|deno)/src/", pathNot: TESTS },
+      to: { path: "^packages/", pathNot: ["^packages/$1/src/", `${CORE}(index|adapter)\\.ts$`] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "(^|/)(dist|coverage)/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.tests.json" },
+    enhancedResolveOptions: { extensions: [".ts", ".d.ts", ".js", ".mjs", ".json"] },
+  },
+};
