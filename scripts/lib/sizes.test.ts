@@ -29,6 +29,16 @@ test("code of one's own and code of dependencies are told apart", async () => {
   expect(withDependencies).toBeGreaterThan(own);
 });
 
+test("one name of an entry weighs no more than what it needs, where files have no effects", async () => {
+  const library = builtPackage("short");
+  writeFileSync(join(library.directory, "package.json"), JSON.stringify({ type: "module", sideEffects: false }));
+  writeFileSync(join(library.directory, "dist", "name.js"), "export const name = 1;");
+  writeFileSync(join(library.directory, "dist", "index.js"), 'export * from "./name.js"; export * from "./large.js";');
+  writeFileSync(join(library.directory, "dist", "large.js"), "export const large = new Uint8Array(123456789);");
+  const sizes = await measureSizes([library], ["name"]);
+  expect(sizes["@x/core { name }"]!.own).toBeLessThan(sizes["@x/core"]!.own - 10);
+});
+
 test("a package that grows beyond the room its limit leaves is a problem, in both sizes", async () => {
   const limits = limitsFor(await measureSizes([builtPackage("short")]));
   expect(sizeProblems(await measureSizes([builtPackage("short!")]), limits)).toEqual([]);
@@ -64,5 +74,5 @@ test("a package that is not built says what to run", async () => {
 
 test("the table shows sizes with their limits", () => {
   const table = formatSizes({ "@x/core": { own: 1, withDependencies: 2 } }, {});
-  expect(table.split("\n")[1]).toBe("@x/core                         1 (no limit)      2 (no limit)");
+  expect(table.split("\n")[1]).toBe("@x/core                                 1 (no limit)      2 (no limit)");
 });

@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { type LibraryPackage, ROOT } from "./packages.ts";
 
-/** What one entry costs who bundles all of it: bytes, minified and gzipped. */
+/** Bytes that an import adds to a bundle, minified and gzipped. */
 export interface EntrySize {
   /** The code of this repository alone; a runtime's package includes the core. */
   readonly own: number;
@@ -12,7 +12,7 @@ export interface EntrySize {
   readonly withDependencies: number;
 }
 
-/** Entry (`@netconduit/core/adapter`) → size. */
+/** Import → size: a whole entry (`@netconduit/core/adapter`), or one name of it (`@netconduit/core { ErrorCode }`). */
 export type Sizes = Readonly<Record<string, EntrySize>>;
 
 /** How much an entry may grow beyond what `pnpm sizes --update` found. */
@@ -26,10 +26,14 @@ function builtFile({ directory, manifest }: LibraryPackage, path: string): strin
   return file;
 }
 
-async function bundledBytes(file: string, external: readonly string[]): Promise<number> {
+/** Bundles a file, or a program that imports `name` from it. */
+async function bundledBytes(file: string, name: string | null, external: readonly string[]): Promise<number> {
   const { outputFiles } = await build({
-    entryPoints: [file],
-    absWorkingDir: ROOT,
+    ...(name === null
+      ? { entryPoints: [file] }
+      : { stdin: { contents: `export { ${name} } from ${JSON.stringify(file)};`, resolveDir: ROOT } }),
+    // Without a package's tsconfig, whose paths lead to the sources.
+    tsconfigRaw: "{}",
     bundle: true,
     minify: true,
     format: "esm",
@@ -43,20 +47,29 @@ async function bundledBytes(file: string, external: readonly string[]): Promise<
   return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
 }
 
-/** Bundles every entry of the packages from `dist/`. */
-export async function measureSizes(packages: readonly LibraryPackage[]): Promise<Sizes> {
+/**
+ * Bundles every entry of the packages from `dist/`.
+ * @param names exports of each package's main entry that are measured one by one as well
+ */
+export async function measureSizes(packages: readonly LibraryPackage[], names: readonly string[] = []): Promise<Sizes> {
   const ours = new Set(packages.map(({ manifest }) => manifest.name));
   const dependencies = packages.flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {}));
   const foreign = [...new Set(dependencies)].filter((name) => !ours.has(name));
   const sizes: Record<string, EntrySize> = {};
+  const measure = async (title: string, file: string, name: string | null): Promise<void> => {
+    sizes[title] = {
+      own: await bundledBytes(file, name, foreign),
+      withDependencies: await bundledBytes(file, name, []),
+    };
+  };
   for (const library of packages) {
     for (const path of Object.keys(library.manifest.exports ?? {})) {
       if (path === "./package.json") continue;
       const file = builtFile(library, path);
-      sizes[library.manifest.name + path.slice(1)] = {
-        own: await bundledBytes(file, foreign),
-        withDependencies: await bundledBytes(file, []),
-      };
+      const title = library.manifest.name + path.slice(1);
+      await measure(title, file, null);
+      if (path !== ".") continue;
+      for (const name of names) await measure(`${title} { ${name} }`, file, name);
     }
   }
   return sizes;
@@ -99,9 +112,9 @@ export function formatSizes(sizes: Sizes, limits: Sizes): string {
   const rows = Object.entries(sizes).map(([entry, size]) => {
     const cell = (kind: keyof EntrySize): string =>
       `${size[kind]} (${limits[entry]?.[kind] ?? "no limit"})`.padStart(18);
-    return `${entry.padEnd(26)}${cell("own")}${cell("withDependencies")}`;
+    return `${entry.padEnd(34)}${cell("own")}${cell("withDependencies")}`;
   });
   const columns = ["own (limit)", "with deps (limit)"].map((title) => title.padStart(18));
-  const head = "bytes, minified + gzipped".padEnd(26) + columns.join("");
+  const head = "bytes, minified + gzipped".padEnd(34) + columns.join("");
   return [head, ...rows].join("\n");
 }
