@@ -21,7 +21,7 @@ async function chatOn(runtime: RuntimeName): Promise<Chat> {
 }
 
 describe.each(RUNTIMES)("the chat example on %s", { timeout: 30_000 }, (runtime) => {
-  test("what is said in a room is heard by its members and by nobody else", async () => {
+  test("a message in a room reaches its members only", async () => {
     const { join } = await chatOn(runtime);
     const ada = await join("Ada", "math");
     const grace = await join("Grace", "math");
@@ -33,7 +33,7 @@ describe.each(RUNTIMES)("the chat example on %s", { timeout: 30_000 }, (runtime)
     expect(linus.output).not.toContain("nanosecond");
   });
 
-  test("a member that leaves is announced to the room, whether it quits or is killed", async () => {
+  test("the room is told when a member leaves, whether it quits or is killed", async () => {
     const { join } = await chatOn(runtime);
     const ada = await join("Ada");
     const grace = await join("Grace");
@@ -46,7 +46,7 @@ describe.each(RUNTIMES)("the chat example on %s", { timeout: 30_000 }, (runtime)
     expect(await grace.ended).toEqual({ code: 0, signal: null });
   });
 
-  test("rooms and nicknames can be changed, and a taken nickname is refused", async () => {
+  test("a client can change its room and nickname, and a taken nickname is rejected", async () => {
     const { join } = await chatOn(runtime);
     const ada = await join("Ada");
     const grace = await join("Grace");
@@ -62,7 +62,7 @@ describe.each(RUNTIMES)("the chat example on %s", { timeout: 30_000 }, (runtime)
     await ada.line(/^- nobody else is here$/);
   });
 
-  test("the server's graceful stop is told to the clients with its reason", async () => {
+  test("a graceful stop of the server reaches the clients with its reason", async () => {
     const { server, join } = await chatOn(runtime);
     const ada = await join("Ada");
     expect(await server.stop()).toEqual({ code: 0, signal: null });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { RUNTIMES } from "./lib/runtimes.ts";
 import { on, PAIRS, startProgram, startServer } from "./lib/test-support.ts";
 
-/** The output's lines, with objects as Node.js prints them: Bun spreads one over several lines. */
+/** The output's lines, with objects on one line as Node.js prints them; Bun uses several. */
 function lines(output: string): string[] {
   const flat = output.replaceAll(
     /\{\n([^}]*),\n\}/g,
@@ -15,18 +15,18 @@ describe.each(PAIRS)(
   "the complete example, a server on $server and a client on $client",
   { timeout: 30_000 },
   (pair) => {
-    test("the client drives every feature of the server and ends with code 0", async () => {
+    test("the client uses every feature of the server and exits with code 0", async () => {
       const { server, env } = await startServer("complete/server.ts", { runtime: pair.server });
       const client = startProgram("complete/client.ts", { env, runtime: pair.client });
       expect(await client.ended).toEqual({ code: 0, signal: null });
-      const [, grace = ""] = client.output.match(/^Ada hears that (\S+) joined$/m) ?? [];
+      const [, grace = ""] = client.output.match(/^Ada learns that (\S+) joined$/m) ?? [];
       expect(server.output).toContain(`Client ${grace} connected`);
       expect(lines(client.output)).toEqual([
         "Ada is connected to ExampleServer 1.0.0",
-        `Ada hears that ${grace} joined`,
+        `Ada learns that ${grace} joined`,
         expect.stringMatching(/^Ada sends ping, the reply is \{ pong: true, time: \d+(\.\d+)? \}$/),
         "Grace sends chat, the reply is { sent: true }",
-        `Ada hears from ${grace}: Hello, Ada!`,
+        `Ada receives from ${grace}: Hello, Ada!`,
         "Ada calls calculate: 6 * 7 = 42",
         expect.stringMatching(/^Grace calls get_stats: 2 clients, up for \d+\.\d s$/),
         expect.stringMatching(

@@ -1,7 +1,7 @@
 /**
- * The demo on three runtimes: Node.js, Bun and Deno each run the complete example's server and a process with clients,
- * and all of them talk to one another. This program tells the clients what to do (by netconduit), shows what goes over
- * the wire and checks it: exit code 0 means that everything was as it should be, on all three.
+ * The demo on three runtimes: Node.js, Bun and Deno each run the complete example's server and a client process, and all
+ * clients talk to all servers. This program controls the clients over netconduit, shows the messages and calls, and checks
+ * every result; exit code 0 means that all checks passed.
  *
  *     pnpm demo
  */
@@ -13,7 +13,7 @@ import { type Connection, ErrorCode, errorCodeName, Server } from "@netconduit/n
 import type * as v from "valibot";
 import { check, timed, waitFor } from "./lib/demo-checks.ts";
 import { Mailbox } from "./lib/demo-mailbox.ts";
-import { Answered, AnsweredOften, type Ask, Heard, LoggedIn, Started } from "./lib/demo-orders.ts";
+import { Answered, AnsweredOften, type Ask, LoggedIn, Received, Started } from "./lib/demo-orders.ts";
 import { arrow, entry, fact, opening, printError, step, table } from "./lib/demo-output.ts";
 import { perform, type Stage } from "./lib/demo-run.ts";
 import { examplesFor } from "./lib/port.ts";
@@ -28,7 +28,7 @@ const SUMS = [
   { a: 2 ** 40, operation: "subtract", b: 1, result: 1_099_511_627_775 },
 ] as const;
 
-type Data = Heard["data"];
+type Data = Received["data"];
 
 /** The complete example's server on one runtime. */
 interface Host {
@@ -37,7 +37,7 @@ interface Host {
   readonly port: number;
 }
 
-/** The process with the clients of one runtime: one client for each server. */
+/** The client process of one runtime, with one client per server. */
 class Guest {
   readonly title: string;
   readonly runtime: RuntimeName;
@@ -64,8 +64,8 @@ class Guest {
     return this.#connection.call("ask_often", { server, calls }, { result: AnsweredOften });
   }
 
-  /** The next message of a type from the server on `server`. */
-  hears(server: RuntimeName, type: string): Promise<Data> {
+  /** Resolves with the next message of a type from the server on `server`. */
+  receives(server: RuntimeName, type: string): Promise<Data> {
     const from = `the message ${type} from the server on ${TITLES[server]} to the client on ${this.title}`;
     return waitFor(from, this.#mailbox.next(`${this.runtime} ${server} ${type}`));
   }
@@ -77,7 +77,9 @@ async function start(runtimes: readonly RuntimeName[], { programs, cleanUps }: S
   const password = randomUUID();
   const demo = new Server({ name: "Demo", host: "127.0.0.1", port: 0, password });
   demo.rpc("started", Started, (about, { client }) => started.put(about.runtime, { connection: client, about }));
-  demo.on("heard", Heard, ({ info }, { server, type, data }) => mailbox.put(`${info.name} ${server} ${type}`, data));
+  demo.on("received", Received, ({ info }, { server, type, data }) =>
+    mailbox.put(`${info.name} ${server} ${type}`, data),
+  );
   cleanUps.push(() => demo.stop());
   await demo.start();
 
@@ -106,7 +108,7 @@ async function start(runtimes: readonly RuntimeName[], { programs, cleanUps }: S
   return { hosts, guests };
 }
 
-/** One server, and a client of every runtime. */
+/** Shows one server with a client from every runtime. */
 async function converse({ runtime: server, port, program }: Host, guests: readonly Guest[], turn: number) {
   const ids = new Map<Guest, unknown>();
   for (const [index, guest] of guests.entries()) {
@@ -114,9 +116,9 @@ async function converse({ runtime: server, port, program }: Host, guests: readon
     arrow(guest.title, "server", "log in", "SCRAM-SHA-256: the password itself is never sent", ms);
     check("The server's name and version", greeting, "ExampleServer 1.0.0");
     for (const other of guests.slice(0, index)) {
-      const { id } = await other.hears(server, "user_join");
+      const { id } = await other.receives(server, "user_join");
       arrow("server", other.title, "user_join", { id });
-      check("The id told of a new client", id, ids.get(guest) ?? id);
+      check("The id of the new client", id, ids.get(guest) ?? id);
       ids.set(guest, id);
     }
   }
@@ -128,10 +130,10 @@ async function converse({ runtime: server, port, program }: Host, guests: readon
   arrow("server", speaker.title, "reply", sent.answer, sent.ms);
   check("The reply to chat", sent.answer, { sent: true });
   for (const other of guests.filter((guest) => guest !== speaker)) {
-    const { from, message: heard } = await other.hears(server, "chat");
-    arrow("server", other.title, "chat", { from, message: heard });
-    check("The message heard", heard, message);
-    check("The sender told", from, ids.get(speaker) ?? from);
+    const { from, message: received } = await other.receives(server, "chat");
+    arrow("server", other.title, "chat", { from, message: received });
+    check("The message received", received, message);
+    check("The sender of the message", from, ids.get(speaker) ?? from);
     ids.set(speaker, from);
   }
 
@@ -142,22 +144,22 @@ async function converse({ runtime: server, port, program }: Host, guests: readon
     arrow("server", guest.title, "result", answer, ms);
     check(`The result of ${a} ${operation} ${b}`, answer, { result });
   }
-  const doubter = guests[(turn + 1) % guests.length] as Guest;
+  const caller = guests[(turn + 1) % guests.length] as Guest;
   const data = { a: 1, operation: "modulo", b: 2 };
-  const refused = await doubter.ask({ server, what: "call", name: "calculate", data });
-  arrow(doubter.title, "server", "calculate", data);
-  arrow("server", doubter.title, `error ${refused.code}`, refused.answer, refused.ms);
+  const refused = await caller.ask({ server, what: "call", name: "calculate", data });
+  arrow(caller.title, "server", "calculate", data);
+  arrow("server", caller.title, `error ${refused.code}`, refused.answer, refused.ms);
   check("The code", refused.code, ErrorCode.VALIDATION);
 }
 
-/** Many calls at once, for each pair of runtimes. */
+/** Makes many parallel calls for each pair of runtimes. */
 async function load(hosts: readonly Host[], guests: readonly Guest[]): Promise<void> {
   const rows: [string, number[]][] = [];
   for (const guest of guests) {
     const times: number[] = [];
     for (const { runtime } of hosts) {
       const { right, ms } = await guest.askOften(runtime, CALLS);
-      check(`The right results among ${CALLS}, ${guest.title} to ${TITLES[runtime]}`, right, CALLS);
+      check(`The correct results among ${CALLS}, ${guest.title} to ${TITLES[runtime]}`, right, CALLS);
       times.push(ms);
     }
     rows.push([guest.title, times]);
@@ -170,37 +172,37 @@ async function load(hosts: readonly Host[], guests: readonly Guest[]): Promise<v
 
 async function stop({ runtime, program }: Host, guests: readonly Guest[]): Promise<void> {
   const title = TITLES[runtime];
-  const { value, ms } = await timed(() => waitFor(`the end of the server on ${title}`, program.stop("SIGTERM")));
-  arrow("demo", title, "SIGTERM", "finish what runs, tell the clients, then end");
+  const { value, ms } = await timed(() => waitFor(`the exit of the server on ${title}`, program.stop("SIGTERM")));
+  arrow("demo", title, "SIGTERM", "finish running handlers, tell the clients, exit");
   for (const guest of guests) {
-    const { code, message, byPeer } = await guest.hears(runtime, "closed");
+    const { code, message, byPeer } = await guest.receives(runtime, "closed");
     arrow(title, guest.title, "close", message);
     check("The reason told to clients", [errorCodeName(Number(code)), byPeer], ["SERVER_STOPPING", true]);
   }
-  fact(`the server on ${title} ended with code ${value.code}`, ms);
-  check("The server's end", value, { code: 0, signal: null });
+  fact(`the server on ${title} exited with code ${value.code}`, ms);
+  check("The server's exit", value, { code: 0, signal: null });
 }
 
 async function play(runtimes: readonly RuntimeName[], stage: Stage): Promise<void> {
   const mailbox = new Mailbox<Data>();
-  opening("netconduit: one program on three runtimes, all talking to one another");
-  step("A server and clients on each runtime; between their programs, only the import line differs");
+  opening("netconduit: the same program on Node.js, Bun and Deno");
+  step("Start a server and clients on each runtime; only the import line differs");
   const { hosts, guests } = await start(runtimes, stage, mailbox);
   for (const [turn, host] of hosts.entries()) {
     step(`A server on ${TITLES[host.runtime]}`);
     await converse(host, guests, turn + 1);
   }
-  step(`${CALLS} calls at once from each to each, and every answer to its own call`);
+  step(`${CALLS} parallel calls between every pair, each result matched to its call`);
   await load(hosts, guests);
   step("The servers stop gracefully");
   for (const host of hosts) await stop(host, guests);
-  check("The messages that nobody expected", mailbox.left, 0);
+  check("The number of unexpected messages", mailbox.left, 0);
 }
 
 const present = RUNTIMES.filter((runtime) => findRuntime(runtime) !== null);
 const missing = RUNTIMES.filter((runtime) => !present.includes(runtime)).map((runtime) => TITLES[runtime]);
 process.exitCode = await perform((stage) => play(present, stage));
 if (missing.length > 0) {
-  printError(`Not shown, because not on the PATH, where \`pnpm demo\` has them: ${missing.join(", ")}`);
+  printError(`Skipped because they are not on the PATH (run \`pnpm demo\`): ${missing.join(", ")}`);
   process.exitCode = 1;
 }

@@ -1,6 +1,6 @@
 /**
- * The demo on one runtime: starts the complete example's server as a process of its own, drives it with several clients
- * and shows what goes over the wire. It checks what it shows: exit code 0 means that everything was as it should be.
+ * The demo on one runtime: starts the complete example's server in a separate process, connects several clients and shows
+ * the messages and calls between them. It checks every result; exit code 0 means that all checks passed.
  *
  *     pnpm demo --runtime node
  */
@@ -26,16 +26,16 @@ const FieldErrors = v.object({
 
 /** The next message of a type. */
 function next<T>(client: Client, type: string, schema: v.GenericSchema<unknown, T>): Promise<T> {
-  const heard = new Promise<T>((resolve) => {
+  const received = new Promise<T>((resolve) => {
     const remove: Disposer = client.on(type, schema, (data) => {
       remove();
       resolve(data);
     });
   });
-  return waitFor(`the message ${type} to ${client.config.name}`, heard);
+  return waitFor(`the message ${type} to ${client.config.name}`, received);
 }
 
-/** The error that `work` is to fail with. */
+/** Runs `work`, which must fail, and returns its error. */
 async function failure(what: string, work: () => Promise<unknown>): Promise<{ error: ConduitError; ms: number }> {
   const startedAt = performance.now();
   try {
@@ -55,12 +55,12 @@ async function callFails(client: Client, params: Record<string, unknown>, method
   return error;
 }
 
-/** @param clients gets every client made, to be disconnected in the end. */
+/** @param clients receives every client created, so that the caller can disconnect them. */
 async function run(server: Program, clients: Client[]): Promise<void> {
   const [, host = "", port = ""] = await waitFor("the server's address", server.line(/^Listening on (.+):(\d+)$/));
   const runtime = thisRuntime();
   opening(
-    `netconduit on ${TITLES[runtime]} ${findRuntime(runtime)?.version}: a server (process ${server.pid}) on ${host}:${port}, and the clients in this one`,
+    `netconduit on ${TITLES[runtime]} ${findRuntime(runtime)?.version}: a server (process ${server.pid}) on ${host}:${port}, clients in this one`,
   );
   const clientOf = (name: string, password = PASSWORD): Client => {
     const client = new Client({ host, port: Number(port), name, password, reconnect: { enabled: false } });
@@ -69,7 +69,7 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   };
   const [ada, grace, linus] = [clientOf("Ada"), clientOf("Grace"), clientOf("Linus")];
 
-  step("Clients log in, and are told of each other by broadcasts");
+  step("Clients log in; broadcasts tell them about each other");
   const ids = new Map<Client, string>();
   for (const [client, others] of [
     [ada, []],
@@ -81,7 +81,7 @@ async function run(server: Program, clients: Client[]): Promise<void> {
     arrow(client.config.name, "server", "log in", "SCRAM-SHA-256: the password itself is never sent", ms);
     for (const [index, { id }] of (await Promise.all(told)).entries()) {
       arrow("server", others[index]?.config.name ?? "", "user_join", { id });
-      check("The id told of a new client", id, ids.get(client) ?? id);
+      check("The id of the new client", id, ids.get(client) ?? id);
       ids.set(client, id);
     }
   }
@@ -92,32 +92,32 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   arrow("server", "Mallory", `error ${refused.error.code}`, refused.error.message, refused.ms);
   check("The code of a wrong password", errorCodeName(refused.error.code), "AUTH_FAILED");
 
-  step("A message, and the reply to it");
+  step("A message and its reply");
   const ping = await timed(() => ada.request<{ pong: boolean; time: number }>("ping"));
   arrow("Ada", "server", "ping", {});
   arrow("server", "Ada", "reply", ping.value, ping.ms);
   check("The reply to ping", ping.value.pong, true);
   check("The type of the time in it", typeof ping.value.time, "number");
 
-  step("Grace chats: a reply to her, a broadcast to everyone else");
+  step("Grace sends a chat message: she gets a reply, everyone else a broadcast");
   let echoes = 0;
   const noEcho = grace.on("chat", () => {
     echoes += 1;
   });
-  const heard = [ada, linus].map((client) => next(client, "chat", Chat));
+  const received = [ada, linus].map((client) => next(client, "chat", Chat));
   const message = "Hello, 世界! 👋";
   const sent = await timed(() => grace.request("chat", { message }));
   arrow("Grace", "server", "chat", { message });
   arrow("server", "Grace", "reply", sent.value, sent.ms);
   check("The reply to chat", sent.value, { sent: true });
-  for (const [index, { from, message: text }] of (await Promise.all(heard)).entries()) {
+  for (const [index, { from, message: text }] of (await Promise.all(received)).entries()) {
     arrow("server", index === 0 ? "Ada" : "Linus", "chat", { from, message: text });
-    check("The message heard", text, message);
-    check("The sender told", from, ids.get(grace));
+    check("The message received", text, message);
+    check("The sender of the message", from, ids.get(grace));
   }
   await grace.request("ping");
   noEcho();
-  check("The number of messages that came back to their sender", echoes, 0);
+  check("The number of messages echoed to their sender", echoes, 0);
 
   step("Calls");
   for (const [client, a, operation, b, result] of [
@@ -136,18 +136,18 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   check("The number of clients", stats.value.clients, 3);
   const methods = await timed(() => ada.discover());
   const names = methods.value.map(({ name }) => name).sort();
-  arrow("Ada", "server", "discover", "which methods are there?");
+  arrow("Ada", "server", "discover", "list the methods");
   arrow("server", "Ada", "methods", names.join(", "), methods.ms);
   check("The methods", names, ["calculate", "get_stats"]);
   const many = await timed(() =>
     Promise.all(Array.from({ length: CALLS }, (_, a) => linus.call("calculate", { a, b: 1, operation: "add" }))),
   );
-  arrow("Linus", "server", "calculate", `${CALLS} times at once`);
-  arrow("server", "Linus", "results", `all ${CALLS}, each to its own call`, many.ms);
+  arrow("Linus", "server", "calculate", `${CALLS} times in parallel`);
+  arrow("server", "Linus", "results", `${CALLS} results, each matched to its call`, many.ms);
   const wrong = many.value.filter((answer, a) => !isDeepStrictEqual(answer, { result: a + 1 }));
   check(`The wrong results among ${CALLS}`, wrong, []);
 
-  step("What goes wrong has a code, and says where");
+  step("Errors have a code and details");
   const invalid = await callFails(ada, { a: "two", operation: "add" });
   const { errors } = v.parse(FieldErrors, invalid.details);
   for (const { field, code, message: text } of errors) fact(`${field}: ${text} (${errorCodeName(code)})`);
@@ -172,25 +172,25 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   step("A client leaves, then the server stops gracefully");
   const left = next(ada, "user_leave", Joined);
   const leaving = await timed(() => grace.disconnect());
-  arrow("Grace", "server", "close", "what was sent is flushed first", leaving.ms);
+  arrow("Grace", "server", "close", "after flushing its queue", leaving.ms);
   const { id } = await left;
   arrow("server", "Ada", "user_leave", { id });
   check("The id of the client that left", id, ids.get(grace));
   const goodbyes = [ada, linus].map((client) =>
     waitFor(
-      "the server's goodbye",
+      "the server's close",
       new Promise<CloseReason>((resolve) => client.onDisconnect((_, reason) => resolve(reason))),
     ),
   );
-  const stopped = await timed(() => waitFor("the server's end", server.stop("SIGTERM")));
-  arrow("demo", "server", "SIGTERM", "finish what runs, tell the clients, then end");
+  const stopped = await timed(() => waitFor("the server's exit", server.stop("SIGTERM")));
+  arrow("demo", "server", "SIGTERM", "finish running handlers, tell the clients, exit");
   for (const [index, { code, message: text, byPeer }] of (await Promise.all(goodbyes)).entries()) {
     arrow("server", index === 0 ? "Ada" : "Linus", "close", text);
     check("The reason told to clients", [errorCodeName(code), byPeer], ["SERVER_STOPPING", true]);
   }
-  fact(`server process ended with code ${stopped.value.code}`, stopped.ms);
-  check("The server's end", stopped.value, { code: 0, signal: null });
-  check("The server's last word", server.output.split("\n").includes("Shutting down. Goodbye!"), true);
+  fact(`the server process exited with code ${stopped.value.code}`, stopped.ms);
+  check("The server's exit", stopped.value, { code: 0, signal: null });
+  check("The server's last line", server.output.split("\n").includes("Shutting down. Goodbye!"), true);
 }
 
 process.exitCode = await perform((stage) => {

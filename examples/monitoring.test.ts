@@ -10,7 +10,7 @@ const QUICK = { INTERVAL_MS: "50" };
 const certificate = (file: string): string =>
   fileURLToPath(new URL(`../packages/node/test-data/tls/${file}`, import.meta.url));
 
-/** A path for a Unix socket that is free, also between two servers' lives. */
+/** A free path for a Unix socket. */
 function socketPath(): string {
   const folder = mkdtempSync(join(tmpdir(), "netconduit-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -34,7 +34,7 @@ describe.each(RUNTIMES)("the monitoring example on %s", { timeout: 30_000 }, (ru
     expect(await dashboard.ended).toEqual({ code: 0, signal: null });
   });
 
-  test("agents register again when the server they lost is back", async () => {
+  test("agents register again when their server comes back", async () => {
     const env = { ...QUICK, SOCKET: socketPath() };
     const first = startProgram("monitoring/server.ts", { env });
     await first.line(/^Listening on /);
@@ -44,19 +44,19 @@ describe.each(RUNTIMES)("the monitoring example on %s", { timeout: 30_000 }, (ru
     await agent.line(/^Disconnected: /);
     const second = startProgram("monitoring/server.ts", { env });
     await second.line(/^web-1 registered /);
-    await agent.line(/^Connected again$/);
+    await agent.line(/^Reconnected$/);
     await second.line(/^web-1: \d+ MiB/);
   });
 
-  test("an agent that is stopped says goodbye", async () => {
+  test("a stopped agent tells the server why it disconnects", async () => {
     const { server, env } = await startServer("monitoring/server.ts");
     const agent = startProgram("monitoring/agent.ts", { args: ["web-1"], env });
     await server.line(/^web-1 registered /);
     expect(await agent.stop()).toEqual({ code: 0, signal: null });
-    await server.line(/^web-1 is gone: The agent is stopped$/);
+    await server.line(/^web-1 disconnected: Agent stopped$/);
   });
 
-  test("over TLS everything works the same, and a client without the right CA stays outside", async () => {
+  test("everything works over TLS, and a client with the wrong CA can't connect", async () => {
     const tls = { TLS_CERT: certificate("server.crt"), TLS_KEY: certificate("server.key") };
     const { server, env } = await startServer("monitoring/server.ts", { env: { ...QUICK, ...tls } });
     startProgram("monitoring/agent.ts", { args: ["web-1"], env: { ...env, TLS_CA: certificate("ca.crt") } });

@@ -15,8 +15,8 @@ describe.each(["complete", "chat", "game", "monitoring"])("the programs of the %
     expect(source).not.toMatch(/\b(require\(|import\(|Bun\.|Deno\.|Buffer\b)/);
   });
 
-  describe.each(["bun", "deno"] as const)("as they run on %s", (runtime) => {
-    test.each(files)("%s differs in that import line and in nothing else", (file) => {
+  describe.each(["bun", "deno"] as const)("ported to %s", (runtime) => {
+    test.each(files)("%s differs only in that import line", (file) => {
       const original = read(EXAMPLES, file).split("\n");
       const ported = read(examplesFor(runtime), file).split("\n");
       expect(ported).toHaveLength(original.length);

@@ -3,10 +3,10 @@
  *
  *     node examples/chat/client.ts Ada [room]
  *
- * What is typed is said in the room. /join ROOM changes the room, /nick NAME the name, /who lists the room's members,
- * /msg NAME TEXT whispers, /quit (or the end of the input) leaves.
+ * Each line of input is sent to the room. Commands: /join ROOM changes the room, /nick NAME the name, /who lists the
+ * members, /msg NAME TEXT sends a private message, /quit (or the end of the input) leaves.
  *
- * From the environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
+ * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
  */
 
 import { Client, ConduitError, ErrorCode } from "@netconduit/node";
@@ -31,7 +31,7 @@ client.on("left", Nick, (who) => console.log(`- ${who.nick} left`));
 client.on("renamed", Renamed, ({ from, to }) => console.log(`- ${from} is now ${to}`));
 
 client.onDisconnect((_client, reason) => console.log(`- disconnected: ${reason.message}`));
-// A new connection belongs to no room yet.
+// A new connection isn't in a room yet.
 client.onReconnect(() => join(nick, room));
 client.onError((failure) => {
   console.log(`! ${failure.message}`);
@@ -80,7 +80,7 @@ async function talk(): Promise<void> {
       await command(line);
     } catch (failure) {
       if (!(failure instanceof ConduitError)) throw failure;
-      // Refused by the server (a taken nickname, a name nobody has), or the connection is away just now.
+      // The server rejected it (the nickname is taken or unknown), or the client is disconnected.
       console.log(`! ${failure.message}`);
     }
   }
@@ -93,5 +93,5 @@ try {
 } finally {
   await client.disconnect();
 }
-// Deno would go on reading the input until its end (https://github.com/denoland/deno/issues/30652).
+// Deno would keep reading the input to its end (https://github.com/denoland/deno/issues/30652).
 process.exit();

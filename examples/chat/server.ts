@@ -1,10 +1,10 @@
 /**
- * A chat server with rooms and nicknames. What a connection belongs to is its `data`; a broadcast reaches the
- * connections that `where` selects, so a room needs no bookkeeping and ends with its last member.
+ * A chat server with rooms and nicknames. `connection.data` holds a connection's room, and `where` selects the room's
+ * connections for a broadcast, so the server keeps no list of rooms.
  *
  *     node examples/chat/server.ts
  *
- * From the environment: HOST (0.0.0.0), PORT (8080; 0 takes any free one), PASSWORD (secret123).
+ * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123). /
  */
 
 import { error, Server } from "@netconduit/node";
@@ -29,7 +29,7 @@ const server = new Server({
 const Name = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(20));
 const Text = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500));
 
-/** Sends to everyone in a room, but for the connection `except`. */
+/** Sends to everyone in a room except the connection `except`. Returns the number of connections. */
 function tell(room: string, type: string, data: unknown, except?: string): number {
   return server.broadcast(type, data, { where: (connection) => connection.data.room === room, exclude: except });
 }
@@ -41,7 +41,7 @@ function membersOf(room: string): string[] {
     .sort();
 }
 
-/** Enters a room under a nickname; again to change either. */
+/** Joins a room under a nickname; call it again to change either. */
 server.rpc("join", v.object({ nick: Name, room: Name }), ({ nick, room }, { client }) => {
   const before = client.data;
   if (server.connections.some((other) => other !== client && other.data.nick === nick)) {
@@ -57,14 +57,14 @@ server.rpc("join", v.object({ nick: Name, room: Name }), ({ nick, room }, { clie
 
 server.rpc("who", (_params, { client }) => ({ members: membersOf(client.data.room) }));
 
-/** To everyone in the room; the reply says how many that were. */
+/** Sends to everyone else in the room; replies with their number. */
 server.on("say", v.object({ text: Text }), (client, { text }) => {
   const { nick, room } = client.data;
   if (nick === "") return error.permissionDenied("say before join");
   return { reached: tell(room, "said", { nick, text }, client.id) };
 });
 
-/** To one nickname, in whichever room. */
+/** Sends to one nickname in any room. */
 server.rpc("whisper", v.object({ to: Name, text: Text }), ({ to, text }, { client }) => {
   if (client.data.nick === "") return error.permissionDenied("whisper before join");
   const target = server.connections.find((connection) => connection.data.nick === to);
@@ -75,7 +75,7 @@ server.rpc("whisper", v.object({ to: Name, text: Text }), ({ to, text }, { clien
 
 server.onClientDisconnect(({ data: { nick, room } }, reason) => {
   if (nick === "") return;
-  console.log(`${nick} is gone: ${reason.message}`);
+  console.log(`${nick} disconnected: ${reason.message}`);
   tell(room, "left", { nick });
 });
 
@@ -83,5 +83,5 @@ server.onListening((srv) => {
   console.log(`Listening on ${srv.address}`);
 });
 
-// Ctrl+C and SIGTERM end every connection in order.
+// Stops gracefully on Ctrl+C and SIGTERM.
 await server.run();

@@ -1,10 +1,10 @@
 /**
- * Two clients that drive the complete server: calls, messages with replies, broadcasts, errors.
+ * Two clients for the complete server: calls, messages with replies, broadcasts, errors.
  *
  *     node examples/complete/client.ts
  *
- * From the environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123). NETCONDUIT=1 lets them log in to a server
- * of Python's netconduit.
+ * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123). Set NETCONDUIT=1 to log in to a server of the
+ * Python package netconduit. /
  */
 
 import { Client, RpcError } from "@netconduit/node";
@@ -32,20 +32,20 @@ try {
   await ada.connect();
   console.log(`Ada is connected to ${ada.serverInfo?.name} ${ada.serverInfo?.version}`);
 
-  // A broadcast tells Ada that Grace came.
+  // A broadcast tells Ada that Grace has joined.
   const joined = new Promise<v.InferOutput<typeof User>>((resolve) => ada.on("user_join", User, resolve));
   await grace.connect();
-  console.log(`Ada hears that ${(await joined).id} joined`);
+  console.log(`Ada learns that ${(await joined).id} joined`);
 
   // Messages with replies.
   console.log("Ada sends ping, the reply is", await ada.request("ping"));
 
-  const heard = new Promise<v.InferOutput<typeof Chat>>((resolve) => ada.on("chat", Chat, resolve));
+  const received = new Promise<v.InferOutput<typeof Chat>>((resolve) => ada.on("chat", Chat, resolve));
   console.log("Grace sends chat, the reply is", await grace.request("chat", { message: "Hello, Ada!" }));
-  const { from, message } = await heard;
-  console.log(`Ada hears from ${from}: ${message}`);
+  const { from, message } = await received;
+  console.log(`Ada receives from ${from}: ${message}`);
 
-  // RPC: the schema checks the result and gives it its type.
+  // RPC: the schema validates and types the result.
   const product = await ada.call("calculate", { a: 6, b: 7, operation: "multiply" }, { result: Result });
   console.log(`Ada calls calculate: 6 * 7 = ${product.result}`);
 
@@ -61,7 +61,7 @@ try {
 }
 console.log("Ada and Grace are disconnected");
 
-/** Calls `calculate` with parameters that it refuses, and prints the refusal. */
+/** Calls `calculate` with parameters that it rejects, and prints the error. */
 async function explain(what: string, params: Record<string, unknown>): Promise<void> {
   try {
     console.log(`calculate ${what}:`, await ada.call("calculate", params));

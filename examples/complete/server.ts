@@ -3,8 +3,8 @@
  *
  *     node examples/complete/server.ts
  *
- * From the environment: HOST (0.0.0.0), PORT (8080; 0 takes any free one), PASSWORD (secret123). NETCONDUIT=1 lets in
- * the clients of Python's netconduit too: their login is a password hash that can be replayed, so it is off otherwise.
+ * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123). Set NETCONDUIT=1 to also
+ * accept clients of the Python package netconduit; their login sends a password hash that can be replayed. /
  */
 
 import { error, response, Server } from "@netconduit/node";
@@ -97,5 +97,5 @@ server.rpc({ name: "get_stats", description: "Get server statistics." }, () =>
 
 // === Main ===
 
-// Ctrl+C and SIGTERM end every connection in order.
+// Stops gracefully on Ctrl+C and SIGTERM.
 await server.run();

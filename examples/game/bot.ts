@@ -1,9 +1,9 @@
 /**
- * A player of the coin race that runs straight for every coin.
+ * A bot that plays the coin race by heading straight for every coin.
  *
  *     node examples/game/bot.ts Ada [matches]
  *
- * From the environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
+ * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
  */
 
 import { Client } from "@netconduit/node";

@@ -1,9 +1,9 @@
 /**
- * A spectator that looks at the game far too often, and learns from the server when to look again.
+ * A spectator that calls `look` far too often. The server's rate limit tells it when to try again.
  *
  *     node examples/game/impatient.ts
  *
- * From the environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
+ * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
  */
 
 import { Client, ErrorCode, RpcError } from "@netconduit/node";
@@ -26,9 +26,9 @@ for (const look of looks) {
   refused += 1;
   retryAfterSeconds = Number(error.details?.["retry_after"]);
 }
-console.log(`${refused} of ${LOOKS} looks were refused: rate limited, again in ${retryAfterSeconds} s`);
+console.log(`${refused} of ${LOOKS} looks were rate limited; retry after ${retryAfterSeconds} s`);
 
 await new Promise((resolve) => setTimeout(resolve, retryAfterSeconds * 1000));
 const { phase, tick } = await client.call("look", {}, { result: View });
-console.log(`One look later: ${phase}, tick ${tick}`);
+console.log(`Retried: ${phase}, tick ${tick}`);
 await client.disconnect();

@@ -1,4 +1,4 @@
-/** What the game's two ends say to each other: one set of schemas, imported by both. */
+/** The game's messages: schemas shared by server and clients. */
 
 import * as v from "valibot";
 
@@ -6,7 +6,7 @@ const Cell = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Name = v.pipe(v.string(), v.minLength(1), v.maxLength(20));
 const OneStep = v.picklist([-1, 0, 1]);
 
-/** The client's answer to `profile`. */
+/** Result of the client's method `profile`. */
 export const Profile = v.object({ name: Name, role: v.picklist(["player", "spectator"]) });
 
 /** Message `move` to the server. */

@@ -1,13 +1,13 @@
 /**
  * A small real-time game: players race for coins on a grid, the first to GOAL coins wins the match.
  *
- * What it shows: typed data per connection; the server calling methods of its clients; a tick that is broadcast, and
- * that a client which reads too slowly misses without slowing the others down; a rate limit.
+ * It shows typed data per connection, a server that calls its clients, broadcasts that slow clients miss without slowing
+ * down the others, and a rate limit.
  *
  *     node examples/game/server.ts
  *
- * From the environment: HOST (0.0.0.0), PORT (8080; 0 takes any free one), PASSWORD (secret123), PLAYERS (2, in a
- * match), GOAL (5 coins), TICK_MS (50).
+ * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123), PLAYERS (2 per match), GOAL (5
+ * coins), TICK_MS (50). /
  */
 
 import { Server } from "@netconduit/node";
@@ -19,7 +19,7 @@ const { PLAYERS = "2", GOAL = "5", TICK_MS = "50" } = process.env;
 const WIDTH = 16;
 const HEIGHT = 9;
 
-/** What the server knows of a client. */
+/** Per-connection data. */
 interface Visitor {
   name: string;
   /** Null for a spectator. */
@@ -33,7 +33,7 @@ const server = new Server({
   password: PASSWORD,
   connectionData: (): Visitor => ({ name: "", player: null }),
   rateLimit: { messagesPerSecond: 100 },
-  // A tick is worth nothing once the next one is there: some 40 may wait for a slow client, then it misses some.
+  // Old ticks are worthless: queue at most 40 messages for a slow client, then skip it.
   sendQueueSize: 40,
   slowConsumer: "drop",
 });
@@ -54,13 +54,13 @@ function playersHere(): Guest[] {
 
 server.onClientConnect(async (connection) => {
   try {
-    // What the client sends waits until this hook is done; its answers do not.
+    // The client's messages wait until this hook has finished; its replies to calls don't.
     const { name, role } = await connection.call("profile", {}, { result: Profile, timeoutMs: 3000 });
     connection.data = { name, player: role === "player" ? { ...anywhere(), coins: 0 } : null };
     console.log(`${name} joined as ${role}`);
   } catch (error) {
-    console.log(`A client did not say who it is: ${error}`);
-    void connection.close("Who are you?");
+    console.log(`A client has no profile: ${error}`);
+    void connection.close("No profile");
     return;
   }
   startIfReady();
@@ -80,12 +80,12 @@ server.on("move", Step, ({ data: { player } }, { dx, dy }) => {
 server.rpc("look", () => ({ phase, tick }));
 
 server.onSlowConsumer(({ data: { name } }, { queuedMessages }) => {
-  console.log(`${name} missed a tick: ${queuedMessages} are waiting for it`);
+  console.log(`${name} missed a tick: ${queuedMessages} messages are queued for it`);
 });
 
 server.onError((error, { stage, client }) => {
   if (stage !== "rate-limit") console.log(`Error (${stage}): ${error.message}`);
-  else if (client?.stats.rateLimited === 1) console.log(`${client.info.name} is over the rate limit`);
+  else if (client?.stats.rateLimited === 1) console.log(`${client.info.name} exceeds the rate limit`);
 });
 
 function startIfReady(): void {
@@ -122,7 +122,7 @@ async function endMatch(winner: string): Promise<void> {
   phase = "asking";
   console.log(`${winner} wins after ${tick} ticks`);
   server.broadcast("match_over", { winner, ticks: tick });
-  // All are asked at once; one that gives no answer in time has had enough.
+  // Asks all players at once; a player that doesn't answer in time leaves.
   await Promise.all(
     playersHere().map(async (player) => {
       const again = await player.call("play_again", {}, { result: v.boolean(), timeoutMs: 5000 }).catch(() => false);
@@ -140,5 +140,5 @@ server.onListening((srv) => {
   console.log(`Listening on ${srv.address}`);
 });
 
-// Ctrl+C and SIGTERM end every connection in order.
+// Stops gracefully on Ctrl+C and SIGTERM.
 await server.run();

@@ -1,13 +1,13 @@
-/** How the demo makes sure that what it shows is what should be there. */
+/** Checks that the demo's results are the expected ones. */
 
 import { isDeepStrictEqual } from "node:util";
 
-/** Something was not as it should be. */
+/** A result differs from the expected one. */
 export class Mismatch extends Error {}
 
 let checks = 0;
 
-/** Checks that have held so far. */
+/** Number of checks that have passed so far. */
 export function checkCount(): number {
   return checks;
 }
@@ -20,10 +20,10 @@ export function check(what: string, actual: unknown, wanted: unknown): void {
   checks += 1;
 }
 
-/** What is being waited for; said when it does not come. */
+/** Events being waited for, named in the error on timeout. */
 const awaited = new Set<string>();
 
-/** The promise's value; `what` it is, is named should it not come in time. */
+/** Awaits `promise`; on timeout, the error names `what`. */
 export async function waitFor<T>(what: string, promise: Promise<T>): Promise<T> {
   awaited.add(what);
   try {
@@ -33,19 +33,19 @@ export async function waitFor<T>(what: string, promise: Promise<T>): Promise<T> 
   }
 }
 
-/** A promise that rejects after `ms`, naming what is still being waited for; `end` calls that off. */
+/** A promise that rejects after `ms` and names the events still awaited; `end` cancels it. */
 export function deadline(ms: number): { readonly promise: Promise<never>; end(): void } {
   let timer: NodeJS.Timeout | undefined;
   const promise = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       const what = [...awaited].join(", ") || "the end";
-      reject(new Mismatch(`${ms / 1000} s are over; still waiting for ${what}`));
+      reject(new Mismatch(`timed out after ${ms / 1000} s waiting for ${what}`));
     }, ms);
   });
   return { promise, end: () => clearTimeout(timer) };
 }
 
-/** The value of `work`, and the milliseconds it took. */
+/** The result of `work`, and how many milliseconds it took. */
 export async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ms: number }> {
   const startedAt = performance.now();
   const value = await work();

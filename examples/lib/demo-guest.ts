@@ -1,8 +1,8 @@
 /**
- * The process with one runtime's clients in the demo on three runtimes. It is a client of the demo, too, and the demo
- * calls it: what to do arrives as RPC, what its clients hear goes back as messages.
+ * The client process for one runtime in the demo on three runtimes. It is itself a client of the demo: commands arrive
+ * as calls, and it reports the messages its clients receive.
  *
- * From the environment: DEMO_PORT, DEMO_PASSWORD. It ends with its connection to the demo.
+ * Environment: DEMO_PORT, DEMO_PASSWORD. It exits when its connection to the demo ends.
  */
 
 import { Client, RpcError } from "@netconduit/node";
@@ -28,9 +28,10 @@ function clientOf(server: string): Client {
 demo.rpc("log_in", LogIn, async ({ server, ...options }) => {
   const client = new Client({ ...options, reconnect: { enabled: false } });
   clients.set(server, client);
-  for (const type of ["user_join", "chat"]) client.on(type, (data) => void demo.send("heard", { server, type, data }));
+  for (const type of ["user_join", "chat"])
+    client.on(type, (data) => void demo.send("received", { server, type, data }));
   client.onDisconnect((_client, { code, message, byPeer }) => {
-    demo.send("heard", { server, type: "closed", data: { code, message, byPeer } });
+    demo.send("received", { server, type: "closed", data: { code, message, byPeer } });
   });
   const { ms } = await timed(() => client.connect());
   return { greeting: `${client.serverInfo?.name} ${client.serverInfo?.version}`, ms };

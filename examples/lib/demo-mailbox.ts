@@ -1,26 +1,26 @@
-/** What has been heard and what is still to be: either may come first. */
+/** Matches received values with readers by key; either may come first. */
 export class Mailbox<T> {
-  readonly #heard = new Map<string, T[]>();
+  readonly #received = new Map<string, T[]>();
   readonly #waiting = new Map<string, ((value: T) => void)[]>();
 
-  /** Hands `value` to whoever has waited longest under `key`, or keeps it for the next. */
+  /** Passes `value` to the first reader waiting for `key`, or keeps it for the next one. */
   put(key: string, value: T): void {
-    const taker = this.#waiting.get(key)?.shift();
-    if (taker !== undefined) taker(value);
-    else this.#heard.set(key, [...(this.#heard.get(key) ?? []), value]);
+    const reader = this.#waiting.get(key)?.shift();
+    if (reader !== undefined) reader(value);
+    else this.#received.set(key, [...(this.#received.get(key) ?? []), value]);
   }
 
-  /** The next value under `key`. */
+  /** Resolves with the next value for `key`. */
   next(key: string): Promise<T> {
-    const value = this.#heard.get(key)?.shift();
+    const value = this.#received.get(key)?.shift();
     if (value !== undefined) return Promise.resolve(value);
     return new Promise((resolve) => {
       this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), resolve]);
     });
   }
 
-  /** Values that nobody has taken. */
+  /** Number of values that no reader has taken. */
   get left(): number {
-    return [...this.#heard.values()].reduce((sum, values) => sum + values.length, 0);
+    return [...this.#received.values()].reduce((sum, values) => sum + values.length, 0);
   }
 }

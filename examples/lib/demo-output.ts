@@ -1,4 +1,4 @@
-/** What the demo prints: numbered steps, who tells whom what, and how long it took. Colour only on a terminal. */
+/** Output of the demo: numbered steps, frames with sender and receiver, and times. Uses colour on terminals only. */
 
 import { inspect, styleText } from "node:util";
 
@@ -6,11 +6,11 @@ type Style = Parameters<typeof styleText>[0];
 
 const NAME_WIDTH = 7;
 const LABEL_WIDTH = 14;
-/** Of the first column of entries and tables. */
+/** Width of the first column of entries and tables. */
 const ENTRY_WIDTH = 16;
-/** Where the time column ends. */
+/** Column at which times end. */
 const LINE_WIDTH = 100;
-/** An id is 36 characters of which 8 tell it apart here. */
+/** Ids are shortened to their first 8 characters. */
 const UUID = /\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
 let steps = 0;
 
@@ -22,7 +22,7 @@ function milliseconds(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** `text`, which is drawn as `plain` is long, and the time at the right margin. */
+/** Appends the time at the right margin. `plain` is `text` without styles. */
 function withTime(text: string, plain: string, ms: number | undefined): string {
   if (ms === undefined) return text;
   const time = milliseconds(ms);
@@ -33,25 +33,25 @@ export function opening(text: string): void {
   console.log(styled("bold", text));
 }
 
-/** Begins the next step. */
+/** Prints the heading of the next step. */
 export function step(title: string): void {
   steps += 1;
   console.log(`\n${styled("bold", `${steps}. ${title}`)}`);
 }
 
-/** What something is, in two columns. */
+/** Prints a name and a text in two columns. */
 export function entry(name: string, text: string): void {
   console.log(`  ${styled("bold", name.padEnd(ENTRY_WIDTH))}  ${text}`);
 }
 
-/** A table of milliseconds: a title for each column, then rows of a title and their times. */
+/** Prints a table of times in milliseconds. */
 export function table(columns: readonly string[], rows: readonly (readonly [string, readonly number[]])[]): void {
   const cells = (texts: readonly string[]): string => texts.map((text) => text.padStart(LABEL_WIDTH)).join("");
   console.log(`  ${" ".repeat(ENTRY_WIDTH)}${styled("dim", cells(columns))}`);
   for (const [title, times] of rows) entry(title, cells(times.map(milliseconds)).slice(2));
 }
 
-/** One thing that went over the wire; `ms` is the round trip if it answers something. */
+/** Prints a message or call; `ms` is the round trip, for replies. */
 export function arrow(from: string, to: string, label: string, value: unknown, ms?: number): void {
   const names = `${from.padStart(NAME_WIDTH)} → ${to.padEnd(NAME_WIDTH)}`;
   const full = typeof value === "string" ? value : inspect(value, { breakLength: Number.POSITIVE_INFINITY });
@@ -61,7 +61,7 @@ export function arrow(from: string, to: string, label: string, value: unknown, m
   console.log(withTime(`${styled("dim", names)}  ${styled(style, label.padEnd(LABEL_WIDTH))}  ${text}`, plain, ms));
 }
 
-/** A line that belongs to what was printed before it. */
+/** Prints a detail of the previous line. */
 export function fact(text: string, ms?: number): void {
   const plain = `${" ".repeat(2 * NAME_WIDTH + LABEL_WIDTH + 7)}${text}`;
   console.log(withTime(plain, plain, ms));

@@ -1,33 +1,33 @@
-/** What the demos have in common: how one begins, fails and ends. */
+/** Runs a demo and cleans up after it. */
 
 import { ConduitError } from "@netconduit/node";
 import { checkCount, deadline, Mismatch } from "./demo-checks.ts";
 import { closing, printError } from "./demo-output.ts";
 import type { Program } from "./program.ts";
 
-/** Far longer than all of it takes; a demo that hangs helps nobody. */
-const PATIENCE_MS = 30_000;
+/** Time limit, far longer than the demo takes. */
+const TIMEOUT_MS = 30_000;
 
-/** What a demo uses, and leaves behind when it fails. */
+/** Resources of a demo that must be released at its end. */
 export interface Stage {
-  /** Processes by their names; killed in the end. */
+  /** Processes by name; killed at the end. */
   readonly programs: Map<string, Program>;
-  /** Called in the end, before the processes are killed. */
+  /** Called at the end, before the processes are killed. */
   readonly cleanUps: (() => Promise<unknown>)[];
 }
 
 /**
- * Plays a demo and cleans up after it.
+ * Runs a demo and cleans up after it.
  *
- * @returns the exit code: 0 when everything was as it should be.
+ * @returns the exit code: 0 if every check passed.
  */
 export async function perform(play: (stage: Stage) => Promise<void>): Promise<number> {
   const startedAt = performance.now();
   const stage: Stage = { programs: new Map(), cleanUps: [] };
-  const tooLate = deadline(PATIENCE_MS);
+  const tooLate = deadline(TIMEOUT_MS);
   try {
     await Promise.race([tooLate.promise, play(stage)]);
-    closing(`${checkCount()} checks, all as they should be.`, performance.now() - startedAt);
+    closing(`${checkCount()} checks passed.`, performance.now() - startedAt);
     return 0;
   } catch (error) {
     const expected = error instanceof Mismatch || error instanceof ConduitError;

@@ -1,4 +1,4 @@
-/** The examples as they are on another runtime: the import line is changed, and nothing else. */
+/** Copies the examples for another runtime, with only the import line changed. */
 
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -6,19 +6,19 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type RuntimeName, thisRuntime } from "./runtimes.ts";
 
-/** The folder of the examples that this file belongs to. */
+/** The folder of the examples. */
 export const EXAMPLES: string = fileURLToPath(new URL("..", import.meta.url));
-/** The folders with programs and what they import. */
+/** Folders to copy. */
 const FOLDERS = ["complete", "chat", "game", "monitoring", "lib"];
 
-/** A program's source with the package of `runtime` in its import line. */
+/** Replaces the package in a program's import line with that of `runtime`. */
 export function portSource(source: string, runtime: RuntimeName): string {
   return source.replaceAll('from "@netconduit/node"', `from "@netconduit/${runtime}"`);
 }
 
 /**
- * The folder with the examples for `runtime`. For the runtime that executes this it is the one that this file is in; for
- * another one, its copies are brought up to date in `examples/.ported/`, from where they find the same packages.
+ * Returns the folder with the examples for `runtime`. For the current runtime, that is the original folder. For others it
+ * updates copies in `examples/.ported/`, where imports resolve to the same packages.
  */
 export function examplesFor(runtime: RuntimeName): string {
   if (runtime === thisRuntime()) return EXAMPLES;
@@ -28,7 +28,7 @@ export function examplesFor(runtime: RuntimeName): string {
     const text = portSource(readFileSync(file, "utf8"), runtime);
     if (existsSync(copy) && readFileSync(copy, "utf8") === text) continue;
     mkdirSync(dirname(copy), { recursive: true });
-    // Never half written: another process may be about to run it.
+    // Rename into place: another process may be about to run the file.
     const fresh = `${copy}.${randomUUID()}`;
     writeFileSync(fresh, text);
     renameSync(fresh, copy);

@@ -1,4 +1,4 @@
-/** Runs an example as a process of its own, for the demo and the tests. */
+/** Runs an example in a separate process, for the demo and the tests. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { examplesFor } from "./port.ts";
 import { commandLine, findRuntime, type RuntimeName, TITLES, thisRuntime } from "./runtimes.ts";
 
 export interface ProgramOptions {
-  /** What it runs on. Default: the runtime that executes this. */
+  /** Runtime to use. Default: the current one. */
   readonly runtime?: RuntimeName;
   /** Arguments after the script. */
   readonly args?: readonly string[];
@@ -14,7 +14,7 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** How a program ended: its exit code, or the signal that killed it. */
+/** A program's exit code, or the signal that killed it. */
 export interface ProgramEnd {
   readonly code: number | null;
   readonly signal: string | null;
@@ -22,15 +22,15 @@ export interface ProgramEnd {
 
 interface Waiter {
   readonly pattern: RegExp;
-  /** Matching lines still to come. */
+  /** Number of matching lines still missing. */
   missing: number;
   resolve(match: RegExpMatchArray): void;
   reject(error: Error): void;
 }
 
-/** A running example: what it prints, line by line, and its end. */
+/** A running example: its output, line by line, and its exit. */
 export class Program {
-  /** Resolves when the process is gone and its output read. Never rejects. */
+  /** Resolves when the process has exited and its output is complete. Never rejects. */
   readonly ended: Promise<ProgramEnd>;
   readonly #script: string;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -38,11 +38,11 @@ export class Program {
   readonly #waiters = new Set<Waiter>();
   #end: ProgramEnd | null = null;
 
-  /** Starts `script`, a path below `examples/`. Throws when the runtime is not on this machine. */
+  /** Starts `script`, a path below `examples/`. Throws if the runtime isn't installed. */
   constructor(script: string, { runtime = thisRuntime(), ...options }: ProgramOptions = {}) {
     this.#script = script;
     const installed = findRuntime(runtime);
-    if (installed === null) throw new Error(`${TITLES[runtime]} is not on the PATH; within pnpm, it is`);
+    if (installed === null) throw new Error(`${TITLES[runtime]} is not on the PATH; run this through pnpm`);
     const command = commandLine(runtime, script, join(examplesFor(runtime), script));
     this.#child = spawn(installed.path, [...command, ...(options.args ?? [])], {
       env: { ...process.env, ...options.env },
@@ -50,7 +50,7 @@ export class Program {
     });
     this.#read(this.#child.stdout);
     this.#read(this.#child.stderr);
-    // A program that is gone does not read; its end is told elsewhere.
+    // Writing to a program that has exited fails; `ended` reports the exit.
     this.#child.stdin.on("error", () => undefined);
     this.#child.on("error", (error) => this.#line(error.message));
     this.ended = new Promise((resolve) => {
@@ -62,14 +62,14 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** Everything it printed so far, to standard output and standard error. */
+  /** Its output so far, both standard output and standard error. */
   get output(): string {
     return this.#lines.join("\n");
   }
 
   /**
-   * The first line that matches, printed already or still to come; with `nth` the nth such line.
-   * Rejects when the program ends without it.
+   * Resolves with the `nth` line that matches, whether already printed or still to come.
+   * Rejects if the program ends without it.
    */
   line(pattern: RegExp, nth = 1): Promise<RegExpMatchArray> {
     return new Promise((resolve, reject) => {
@@ -80,25 +80,25 @@ export class Program {
     });
   }
 
-  /** Types a line. */
+  /** Writes a line to standard input. */
   type(line: string): void {
     this.#child.stdin.write(`${line}\n`);
   }
 
-  /** Ends its standard input. */
+  /** Closes standard input. */
   endInput(): void {
     this.#child.stdin.end();
   }
 
-  /** Asks it to stop, as Ctrl+C or a process manager would, and resolves when it has. */
+  /** Sends a signal, as Ctrl+C or a process manager would, and resolves when the program has exited. */
   stop(signal: "SIGINT" | "SIGTERM" = "SIGTERM"): Promise<ProgramEnd> {
     const { pid, exitCode, signalCode } = this.#child;
-    // Not by kill() of the child: Deno would then give the signal as its end, however it ended.
+    // After child.kill(), Deno always reports the signal as the exit, whatever the exit code was.
     if (pid !== undefined && exitCode === null && signalCode === null) process.kill(pid, signal);
     return this.ended;
   }
 
-  /** Ends it now; does nothing when it has ended. */
+  /** Kills the program if it is still running. */
   kill(): Promise<ProgramEnd> {
     if (this.#end === null) this.#child.kill("SIGKILL");
     return this.ended;

@@ -1,33 +1,33 @@
-/** The runtimes that the examples run on, and how a program is started on each. */
+/** The runtimes that the examples run on, and their command lines. */
 
 import { spawnSync } from "node:child_process";
 
 export const RUNTIMES = ["node", "bun", "deno"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
 
-/** Their names for people. */
+/** Display names. */
 export const TITLES: Readonly<Record<RuntimeName, string>> = { node: "Node.js", bun: "Bun", deno: "Deno" };
 
 export function isRuntime(name: string): name is RuntimeName {
   return (RUNTIMES as readonly string[]).includes(name);
 }
 
-/** The runtime that executes this. Bun and Deno give a version of Node.js too, so they are asked for first. */
+/** The current runtime. Bun and Deno also report a Node.js version, so check for them first. */
 export function thisRuntime(): RuntimeName {
   if (process.versions["bun"] !== undefined) return "bun";
   return process.versions["deno"] === undefined ? "node" : "deno";
 }
 
-/** A runtime on this machine. */
+/** An installed runtime. */
 export interface Installed {
-  /** Of the executable itself: what is on the PATH may be a script that starts it, and does not pass signals on. */
+  /** Path of the executable itself. The PATH may hold a wrapper script that doesn't forward signals. */
   readonly path: string;
   readonly version: string;
 }
 
 const found = new Map<RuntimeName, Installed | null>();
 
-/** The runtime that executes this, or another one from the PATH, where pnpm puts the pinned ones; null: there is none. */
+/** Finds the current runtime, or another one on the PATH, where pnpm puts the pinned versions. Null if not installed. */
 export function findRuntime(name: RuntimeName): Installed | null {
   let installed = found.get(name);
   if (installed === undefined) {
@@ -39,7 +39,7 @@ export function findRuntime(name: RuntimeName): Installed | null {
 }
 
 function askRuntime(name: RuntimeName): Installed | null {
-  // No space and no quote in it: on Windows this goes through a shell, for what is on the PATH is a batch file.
+  // No spaces or quotes: on Windows this goes through a shell, because the PATH holds a batch file.
   const question = `console.log(process.execPath,process.versions.${name})`;
   const { status, stdout } = spawnSync(name, [name === "deno" ? "eval" : "-e", question], {
     encoding: "utf8",
@@ -51,20 +51,20 @@ function askRuntime(name: RuntimeName): Installed | null {
   return { path: answer.slice(0, gap), version: answer.slice(gap + 1) };
 }
 
-/** What Deno must permit, by the first part of a script's path below `examples/`. */
+/** Deno permissions, by the first part of a script's path below `examples/`. */
 const DENO_PERMISSIONS: Readonly<Record<string, readonly string[]>> = {
   // Unix sockets and certificates are files.
   monitoring: ["--allow-read", "--allow-write"],
-  // Its server is a process of its own.
+  // Starts the server as a separate process.
   "demo.ts": ["--allow-run"],
 };
 
-/** What stands between the runtime's executable and `file`, which is `script` or a copy of it. */
+/** Arguments for the runtime's executable. `file` is `script` or a ported copy of it. */
 export function commandLine(runtime: RuntimeName, script: string, file: string): string[] {
   if (runtime !== "deno") return [file];
   return [
     "run",
-    // Within this repository: packages are those that pnpm installed, and its deno.json is about something else.
+    // Use the packages that pnpm installed; the repository's deno.json is for publishing.
     ...["--no-config", "--node-modules-dir=manual"],
     ...["--no-prompt", "--allow-env", "--allow-net"],
     ...(DENO_PERMISSIONS[script.split("/")[0] ?? ""] ?? []),

@@ -2,12 +2,12 @@ import { onTestFinished } from "vitest";
 import { Program, type ProgramOptions } from "./program.ts";
 import { RUNTIMES, type RuntimeName } from "./runtimes.ts";
 
-/** Every server's runtime with every client's: nine pairs. */
+/** All nine pairs of a server's and a client's runtime. */
 export const PAIRS: readonly { readonly server: RuntimeName; readonly client: RuntimeName }[] = RUNTIMES.flatMap(
   (server) => RUNTIMES.map((client) => ({ server, client })),
 );
 
-/** Starts an example for the running test; whatever becomes of the test, the program is gone after it. */
+/** Starts an example for the running test, and kills it after the test. */
 export function startProgram(script: string, options: ProgramOptions = {}): Program {
   const program = new Program(script, options);
   onTestFinished(async () => {

@@ -1,10 +1,10 @@
 /**
- * A monitoring agent: it answers the server's `collect`, and comes back by itself whenever the connection is lost.
+ * A monitoring agent: answers the server's `collect` calls and reconnects whenever the connection is lost.
  *
  *     node examples/monitoring/agent.ts web-1
  *
- * From the environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA
- * (PEM file with the CA of the server's certificate; without it plain TCP).
+ * Environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA (PEM file
+ * with the CA of the server's certificate; without it, plain TCP). /
  */
 
 import { Client } from "@netconduit/node";
@@ -20,7 +20,7 @@ const client = new Client({
   path: SOCKET,
   password: PASSWORD,
   tls: TLS_CA === undefined ? undefined : { ca: TLS_CA },
-  // For ever, at first after 0 to 200 ms, in the end after 0 to 5 s.
+  // Retries forever, first after up to 200 ms, later after up to 5 s.
   reconnect: { attempts: 0, delayMs: 200, maxDelayMs: 5000 },
 });
 
@@ -32,14 +32,14 @@ client.rpc(
   }),
 );
 
-// After every login, the first one too: a new connection starts with nothing.
+// Runs after every login, because the server keeps nothing from an earlier connection.
 client.onConnect(() => client.call("register", { agent }));
 client.onDisconnect((_client, reason) => console.log(`Disconnected: ${reason.message}`));
-client.onReconnect(() => console.log("Connected again"));
+client.onReconnect(() => console.log("Reconnected"));
 client.onError((error, { stage }) => console.log(`Error (${stage}): ${error.message}`));
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
-  process.once(signal, () => void client.disconnect("The agent is stopped"));
+  process.once(signal, () => void client.disconnect("Agent stopped"));
 }
 
 await client.connect();

@@ -1,10 +1,10 @@
 /**
- * Prints what the monitoring server knows of its agents.
+ * Prints a report of all agents from the monitoring server.
  *
  *     node examples/monitoring/dashboard.ts
  *
- * From the environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA
- * (PEM file with the CA of the server's certificate; without it plain TCP).
+ * Environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA (PEM file
+ * with the CA of the server's certificate; without it, plain TCP). /
  */
 
 import { Client, ConduitError } from "@netconduit/node";

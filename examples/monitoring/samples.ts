@@ -1,8 +1,8 @@
-/** What the monitoring programs say to each other. */
+/** Schemas shared by the monitoring programs. */
 
 import * as v from "valibot";
 
-/** The agent's answer to `collect`. */
+/** Result of the agent's method `collect`. */
 export const Sample = v.object({ memoryMiB: v.number(), uptimeSeconds: v.number() });
 export type Sample = v.InferOutput<typeof Sample>;
 
@@ -14,7 +14,7 @@ export const Report = v.array(
     connectedAt: v.date(),
     /** Round trip of the last heartbeat; null before the first. */
     latencyMs: v.nullable(v.number()),
-    /** Null until the first one was collected. */
+    /** Null until the first sample arrives. */
     sample: v.nullable(Sample),
   }),
 );

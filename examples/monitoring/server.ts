@@ -1,10 +1,10 @@
 /**
- * A monitoring server: agents connect to it, and it asks each of them for a sample, all at once and with a deadline.
+ * A monitoring server: agents connect to it, and it calls all of them for samples in parallel, with a deadline.
  *
  *     node examples/monitoring/server.ts
  *
- * From the environment: HOST (0.0.0.0), PORT (8080; 0 takes any free one) or SOCKET (path of a Unix socket), PASSWORD
- * (secret123), INTERVAL_MS (5000, between two samples), TLS_CERT and TLS_KEY (PEM files; without them plain TCP).
+ * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port) or SOCKET (path of a Unix socket), PASSWORD
+ * (secret123), INTERVAL_MS (5000), TLS_CERT and TLS_KEY (PEM files; without them, plain TCP). /
  */
 
 import { ConduitError, Server } from "@netconduit/node";
@@ -46,7 +46,7 @@ server.rpc("report", () =>
 );
 
 server.onClientDisconnect(({ data: { agent } }, reason) => {
-  if (agent !== null) console.log(`${agent} is gone: ${reason.message}`);
+  if (agent !== null) console.log(`${agent} disconnected: ${reason.message}`);
 });
 
 server.onError((error, { stage, remoteAddress }) => {
@@ -77,5 +77,5 @@ server.onListening((srv) => {
   console.log(`Listening on ${srv.address}`);
 });
 
-// Ctrl+C and SIGTERM end every connection in order.
+// Stops gracefully on Ctrl+C and SIGTERM.
 await server.run();
