@@ -4,7 +4,7 @@
  *
  *     node examples/chat/server.ts
  *
- * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123). /
+ * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123).
  */
 
 import { error, Server } from "@netconduit/node";

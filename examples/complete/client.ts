@@ -4,7 +4,7 @@
  *     node examples/complete/client.ts
  *
  * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123). Set NETCONDUIT=1 to log in to a server of the
- * Python package netconduit. /
+ * Python package netconduit.
  */
 
 import { Client, RpcError } from "@netconduit/node";

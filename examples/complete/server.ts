@@ -4,7 +4,7 @@
  *     node examples/complete/server.ts
  *
  * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123). Set NETCONDUIT=1 to also
- * accept clients of the Python package netconduit; their login sends a password hash that can be replayed. /
+ * accept clients of the Python package netconduit; their login sends a password hash that can be replayed.
  */
 
 import { error, response, Server } from "@netconduit/node";

@@ -7,7 +7,7 @@
  *     node examples/game/server.ts
  *
  * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port), PASSWORD (secret123), PLAYERS (2 per match), GOAL (5
- * coins), TICK_MS (50). /
+ * coins), TICK_MS (50).
  */
 
 import { Server } from "@netconduit/node";

@@ -4,7 +4,7 @@
  *     node examples/monitoring/agent.ts web-1
  *
  * Environment: HOST (127.0.0.1), PORT (8080) or SOCKET (path of a Unix socket), PASSWORD (secret123), TLS_CA (PEM file
- * with the CA of the server's certificate; without it, plain TCP). /
+ * with the CA of the server's certificate; without it, plain TCP).
  */
 
 import { Client } from "@netconduit/node";

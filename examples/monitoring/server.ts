@@ -4,7 +4,7 @@
  *     node examples/monitoring/server.ts
  *
  * Environment: HOST (0.0.0.0), PORT (8080; 0 picks any free port) or SOCKET (path of a Unix socket), PASSWORD
- * (secret123), INTERVAL_MS (5000), TLS_CERT and TLS_KEY (PEM files; without them, plain TCP). /
+ * (secret123), INTERVAL_MS (5000), TLS_CERT and TLS_KEY (PEM files; without them, plain TCP).
  */
 
 import { ConduitError, Server } from "@netconduit/node";
