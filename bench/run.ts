@@ -8,7 +8,7 @@ import { availableRuntimes, connectionsPerProcess, environment, loadAverage } fr
 import { judge } from "./lib/goals.ts";
 import { planTasks, runTask } from "./lib/harness.ts";
 import type { Peer } from "./lib/peer.ts";
-import { pairTitle, sections, updateReadme, writeResults } from "./lib/report.ts";
+import { pairTitle, sections, updateDocuments, writeResults } from "./lib/report.ts";
 import { type BenchResults, ResultTable } from "./lib/results.ts";
 import type { Plan } from "./lib/scenario.ts";
 import { absenceLines, detailTable, goalTable } from "./lib/tables.ts";
@@ -136,7 +136,7 @@ async function main(args: readonly string[]): Promise<number> {
   const full = !options.quick && only === null && options.peers === null && options.pairs === null;
   const folder = join(import.meta.dirname, "results", ...(full ? [] : ["last"]));
   writeResults(folder, results, SCENARIOS, titles);
-  if (full) updateReadme(join(import.meta.dirname, "README.md"), known, results, SCENARIOS, titles);
+  if (full) updateDocuments(join(import.meta.dirname, ".."), known, results, SCENARIOS, titles);
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
   console.log(`\n${results.seconds} s. JSON, tables and charts: ${folder}`);
   if (results.rows.length > 0) return 0;

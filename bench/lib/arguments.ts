@@ -131,5 +131,5 @@ export function usage({ scenarios, peers }: Known): string {
   --json <path>      writes the results there, too
   --help             this
 
-Results go to bench/results. A full run also renews the charts and tables in bench/README.md.`;
+Results go to bench/results. A full run also renews the figures in README.md and bench/README.md.`;
 }

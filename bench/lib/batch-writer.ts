@@ -1,13 +1,13 @@
 import type { Socket } from "node:net";
-import { atTurnEnd } from "./turn-end.ts";
+import process from "node:process";
 
 const BLOCK_BYTES = 64 * 1024;
 
-/** Gathers small pieces written in one turn into one write, as a program written by hand does. */
+/** Gathers what is written in one turn of the event loop into one write, as a hand-written program does. */
 export class BatchWriter {
-  /** Where `reserve` made room. */
+  /** Holds the room that `reserve` made. */
   block: Uint8Array = new Uint8Array(BLOCK_BYTES);
-  /** The same memory. */
+  /** A view of {@link block}. */
   view: DataView = new DataView(this.block.buffer);
   private readonly socket: Socket;
   private from = 0;
@@ -22,7 +22,7 @@ export class BatchWriter {
     this.socket = socket;
   }
 
-  /** Takes `bytes` at the end of what was written; the caller fills them in `block` from the offset returned, at once. */
+  /** Reserves `bytes` behind what was written. The caller fills them at once, in `block` from the returned offset. */
   reserve(bytes: number): number {
     if (this.block.length - this.to < bytes) {
       this.flush();
@@ -36,7 +36,8 @@ export class BatchWriter {
     this.to += bytes;
     if (!this.scheduled) {
       this.scheduled = true;
-      atTurnEnd(this.flushLater);
+      // After all microtasks of this turn, and before more I/O.
+      queueMicrotask(() => process.nextTick(this.flushLater));
     }
     return at;
   }

@@ -1,4 +1,4 @@
-/** A queue; what is taken from its front is let go of at intervals, so that taking costs no move of the rest. */
+/** A queue whose `shift` takes constant time: it advances an index instead of moving the rest. */
 export class Fifo<T> {
   private items: T[] = [];
   private front = 0;
@@ -7,7 +7,7 @@ export class Fifo<T> {
     this.items.push(item);
   }
 
-  /** The oldest item, which is removed; undefined when there is none. */
+  /** Removes and returns the oldest item, or undefined when empty. */
   shift(): T | undefined {
     if (this.front === this.items.length) return undefined;
     const item = this.items[this.front++];

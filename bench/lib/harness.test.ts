@@ -72,13 +72,6 @@ describe("planTasks", () => {
     expect([count(false), count(true)]).toEqual([0, 1]);
   });
 
-  test("runs a peer that is for some scenarios in no other, named or not", () => {
-    const scenarios = [scenario({ name: "rpc" }), scenario({ name: "binary" })];
-    const peers = [peer("kept", { scenarios: ["binary"] })];
-    const tasks = planTasks(choice({ scenarios, peers, peersNamed: true }), new ResultTable());
-    expect(tasks.map((task) => task.scenario.name)).toEqual(["binary"]);
-  });
-
   test("measures pairs of two runtimes only with peers whose ends may differ", () => {
     const everywhere = { server: ["node", "bun"], client: ["node", "bun"] } as const;
     const peers = [peer("raw", { runtimes: everywhere }), peer("ours", { runtimes: everywhere, mixed: true })];

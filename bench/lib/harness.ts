@@ -64,7 +64,6 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
   for (const scenario of choice.scenarios) {
     for (const pair of choice.pairs ?? pairsOf(scenario, choice)) {
       const peers = choice.peers.filter((peer) => {
-        if (peer.scenarios?.includes(scenario.name) === false) return false;
         if (!choice.peersNamed && scenario.peers !== null && !scenario.peers.includes(peer.name)) return false;
         const reason = obstacle(peer, scenario, pair);
         if (reason === null) return choice.peersNamed || isUsual(peer, pair);

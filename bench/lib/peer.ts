@@ -104,8 +104,6 @@ export interface Peer {
   readonly runtimes: { readonly server: readonly RuntimeName[]; readonly client: readonly RuntimeName[] };
   /** Where it is measured without being named by `--peers`. Default: wherever it runs. */
   readonly usual?: readonly RuntimeName[];
-  /** Names of the scenarios that it is for. Default: all. */
-  readonly scenarios?: readonly string[];
   /** Whether server and client may run on different runtimes. False: only pairs of one runtime are measured. */
   readonly mixed: boolean;
   /** What it has not, or can't do here, and why. The reason is printed. */

@@ -8,9 +8,10 @@ import type { Peer } from "./peer.ts";
 import { replaceBetweenMarkers } from "./readme.ts";
 import { type BenchResults, type Row, rowSummary } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
+import { speedSummary } from "./speed.ts";
 import { absenceLines, detailTable, distinct, goalTable, labelOf, medianTable, type Titles } from "./tables.ts";
 
-const COLUMNS = 120;
+export const COLUMNS = 120;
 const OURS = ["netconduit"];
 const BASELINES = ["raw", "bare"];
 const PAIR_TITLES = new Map([
@@ -163,15 +164,20 @@ export function peerList(peers: readonly Peer[]): string {
     .join("\n");
 }
 
-/** Renews what stands between the README's markers: how peers are used, and the results. */
-export function updateReadme(
-  path: string,
+/** Renews the generated parts of bench/README.md (peers and results) and of README.md (figures). */
+export function updateDocuments(
+  root: string,
   peers: readonly Peer[],
   results: BenchResults,
   scenarios: readonly Scenario[],
   titles: Titles,
 ): void {
-  const text = replaceBetweenMarkers(readFileSync(path, "utf8"), "peers", peerList(peers));
-  const content = readmeReport(results, scenarios, titles);
-  writeFileSync(path, replaceBetweenMarkers(text, "results", content));
+  const renew = (file: string, parts: Readonly<Record<string, string>>): void => {
+    const path = join(root, file);
+    let text = readFileSync(path, "utf8");
+    for (const [name, content] of Object.entries(parts)) text = replaceBetweenMarkers(text, name, content);
+    writeFileSync(path, text);
+  };
+  renew("bench/README.md", { peers: peerList(peers), results: readmeReport(results, scenarios, titles) });
+  renew("README.md", { speed: speedSummary(results.rows, COLUMNS) });
 }

@@ -9,6 +9,12 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export const RUNTIMES: readonly RuntimeName[] = ["node", "bun", "deno"];
 
+/** The runtime of this process. */
+export function currentRuntime(): RuntimeName {
+  if (process.versions["bun"] !== undefined) return "bun";
+  return process.versions["deno"] === undefined ? "node" : "deno";
+}
+
 /** Where server and client run. */
 export interface Pair {
   readonly server: RuntimeName;

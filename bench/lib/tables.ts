@@ -101,11 +101,10 @@ export function goalTable(verdicts: readonly Verdict[], isRough = false): string
   return formatTable(
     ["goal", "bound", "measured", isRough ? "in a full run" : ""],
     verdicts.map(({ goal, actual, state }) => {
-      const unit = goal.kind === "difference" ? ` ${goal.unit}` : "";
       return [
         goal.text,
-        `${goal.bound} ${goal.value}${unit}`,
-        actual === null ? "—" : `${formatNumber(actual)}${unit}`,
+        `${goal.bound} ${goal.value}`,
+        actual === null ? "—" : formatNumber(actual),
         isRough ? "" : state,
       ];
     }),

@@ -11,6 +11,7 @@ import { packageVersion } from "../lib/package-version.ts";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
+import { PendingRequests } from "./support/pending-requests.ts";
 
 const MAGIC = 0x434e4454;
 const VERSION = 0x0100;
@@ -29,7 +30,7 @@ interface Payload {
 }
 
 /** One end of a connection: frames in, frames out. */
-class Link {
+class FrameSocket {
   private readonly writer: BatchWriter;
   private readonly onFrame: (type: number, id: number, payload: Payload) => void;
   /** Chunks of a frame that is not whole yet, their bytes together, and the bytes it takes. */
@@ -91,7 +92,7 @@ class Link {
 }
 
 async function startServer({ tls, methods }: ServerOptions): Promise<BenchServer> {
-  const links = new Map<Socket, Link>();
+  const ends = new Map<Socket, FrameSocket>();
   const handlers = new Map<string, (params: unknown) => unknown>();
   for (let index = 0; index < methods; index++) {
     handlers.set(methodName(index), (params) => {
@@ -104,44 +105,38 @@ async function startServer({ tls, methods }: ServerOptions): Promise<BenchServer
   handlers.set("download", (length) => servedBytes(length as number));
 
   const server = await startPlainServer(tls, (socket) => {
-    const link = new Link(socket, (_type, id, { method = "", params }) => {
+    const frames = new FrameSocket(socket, (_type, id, { method = "", params }) => {
       try {
         const handler = handlers.get(method);
         if (handler === undefined) throw new Error(`Unknown method ${method}`);
-        link.send(Type.RESPONSE, id, { result: handler(params) });
+        frames.send(Type.RESPONSE, id, { result: handler(params) });
       } catch (error) {
-        link.send(Type.ERROR, id, { error: String(error) });
+        frames.send(Type.ERROR, id, { error: String(error) });
       }
     });
-    links.set(socket, link);
-    socket.on("close", () => links.delete(socket));
+    ends.set(socket, frames);
+    socket.on("close", () => ends.delete(socket));
   });
   return {
     target: server.target,
     connectionCount: () => server.sockets.size,
     broadcast(news) {
       const payload = encoder.encode({ data: news });
-      for (const link of links.values()) link.sendEncoded(Type.MESSAGE, 0, payload);
+      for (const frames of ends.values()) frames.sendEncoded(Type.MESSAGE, 0, payload);
     },
     close: () => server.close(),
   };
 }
 
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-}
-
 class BareClient implements BenchClient {
   private readonly socket: Socket;
-  private readonly link: Link;
-  private readonly pending: Map<number, Pending> = new Map();
+  private readonly frames: FrameSocket;
+  private readonly requests: PendingRequests = new PendingRequests();
   private listener: ((news: News) => void) | null = null;
-  private lastId = 0;
 
   constructor(socket: Socket) {
     this.socket = socket;
-    this.link = new Link(socket, (type, id, payload) => this.received(type, id, payload));
+    this.frames = new FrameSocket(socket, (type, id, payload) => this.received(type, id, payload));
   }
 
   call(params: AddParams, method = 0): Promise<number> {
@@ -169,23 +164,13 @@ class BareClient implements BenchClient {
   }
 
   private send(method: string, params: unknown): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.lastId;
-      this.pending.set(id, { resolve, reject });
-      this.link.send(Type.REQUEST, id, { method, params });
-    });
+    return this.requests.open((id) => this.frames.send(Type.REQUEST, id, { method, params }));
   }
 
   private received(type: number, id: number, { result, error, data }: Payload): void {
-    if (type === Type.MESSAGE) {
-      this.listener?.(data as News);
-      return;
-    }
-    const pending = this.pending.get(id);
-    if (pending === undefined) throw new Error(`A reply to call ${id}, which nobody waits for`);
-    this.pending.delete(id);
-    if (type === Type.ERROR) pending.reject(new Error(error));
-    else pending.resolve(result);
+    if (type === Type.MESSAGE) this.listener?.(data as News);
+    else if (type === Type.ERROR) this.requests.reject(id, new Error(error));
+    else this.requests.resolve(id, result);
   }
 }
 

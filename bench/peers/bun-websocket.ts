@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { runtimeVersion } from "../lib/runtimes.ts";
-import { answerer, JsonSocketClient, opened, type Received } from "./support/json-socket.ts";
+import { answerer, opened, StandardSocketClient } from "./support/json-socket.ts";
 
 const TOPIC = "news";
 
@@ -30,7 +30,7 @@ declare const Bun: {
       readonly maxPayloadLength: number;
       readonly backpressureLimit: number;
       open(socket: ServerWebSocket): void;
-      message(socket: ServerWebSocket, data: Received): void;
+      message(socket: ServerWebSocket, data: string | Uint8Array): void;
       close(): void;
     };
   }): BunServer;
@@ -81,7 +81,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
 async function connect({ host, port }: Target, { tls }: ClientOptions): Promise<BenchClient> {
   const Socket = WebSocket as unknown as BunWebSocket;
   const url = `${tls === null ? "ws" : "wss"}://${host}:${port}`;
-  return new JsonSocketClient(await opened(new Socket(url, tls === null ? {} : { tls: { ca: tls.ca } })));
+  return new StandardSocketClient(await opened(new Socket(url, tls === null ? {} : { tls: { ca: tls.ca } })));
 }
 
 export const peer: Peer = {

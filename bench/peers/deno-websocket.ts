@@ -1,7 +1,7 @@
 /** The WebSocket server that Deno has built in, with JSON. */
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { runtimeVersion } from "../lib/runtimes.ts";
-import { answerer, JsonSocketClient, opened } from "./support/json-socket.ts";
+import { answerer, opened, StandardSocketClient } from "./support/json-socket.ts";
 
 interface HttpServer {
   readonly addr: { readonly port: number };
@@ -72,10 +72,10 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
 let httpClient: HttpClient | null = null;
 
 async function connect({ host, port }: Target, { tls }: ClientOptions): Promise<BenchClient> {
-  if (tls === null) return new JsonSocketClient(await opened(new WebSocket(`ws://${host}:${port}`)));
+  if (tls === null) return new StandardSocketClient(await opened(new WebSocket(`ws://${host}:${port}`)));
   httpClient ??= Deno.createHttpClient({ caCerts: [tls.ca] });
   const Socket = WebSocket as unknown as DenoWebSocket;
-  return new JsonSocketClient(await opened(new Socket(`wss://${host}:${port}`, { client: httpClient })));
+  return new StandardSocketClient(await opened(new Socket(`wss://${host}:${port}`, { client: httpClient })));
 }
 
 export const peer: Peer = {

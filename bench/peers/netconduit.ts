@@ -1,7 +1,7 @@
-/** netconduit itself, from the built packages: login with SCRAM, limits, deadlines, heartbeats and all. */
+/** netconduit from the built packages with its defaults: SCRAM login, limits, deadlines, heartbeats. */
 import { packageVersion } from "../lib/package-version.ts";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
-import { runtimeName } from "../lib/runtime-name.ts";
+import { currentRuntime } from "../lib/runtimes.ts";
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 
 type Netconduit = typeof import("@netconduit/node");
@@ -13,13 +13,13 @@ const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
 
 let loaded: Promise<Netconduit> | null = null;
 
-/** The package of the runtime this process runs on, loaded once. All of them have the same types. */
+/** The package for this process's runtime, loaded once. All three have the same types. */
 function library(): Promise<Netconduit> {
-  loaded ??= import(`@netconduit/${runtimeName()}`) as Promise<Netconduit>;
+  loaded ??= import(`@netconduit/${currentRuntime()}`) as Promise<Netconduit>;
   return loaded;
 }
 
-/** The option's value for payloads of this size, with room for what stands around them. */
+/** `maxMessageBytes` for payloads of this size, with room for the envelope. */
 function maxMessageBytes(maxPayloadBytes: number): number {
   return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
 }
@@ -38,7 +38,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.on("message", (_connection, data) => data);
   server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
   server.on("download", (_connection, length) => servedBytes(length as number));
-  // What the bench causes is no error; the harness shows standard error when a measurement fails.
+  // No error is expected; the harness shows standard error when a measurement fails.
   server.onError((error, { stage }) => console.error(stage, error));
   server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
   await server.start();

@@ -49,6 +49,7 @@ export const binary: Scenario = {
   peers: null,
   quick: true,
   maxRounds: 2,
+  roundsOfClose: { raw: 4, netconduit: 4 },
   async measure({ plan, withSession, sample }) {
     await withSession({ maxPayloadBytes: MIB }, async (session) => {
       await session.connect(1);

@@ -7,9 +7,9 @@ export const connects: Scenario = {
   title: "Connects per second",
   description:
     "New clients, 64 at a time, until 2,000 (quick: 300) are connected, and logged in where there is a login: " +
-    "netconduit's SCRAM-SHA-256 counts, WebSockets only upgrade. Before that, clients come and go for 3 s (on Bun " +
-    "and Deno 2 s; quick: 0.5 s), so that the code of both sides is compiled. By then netconduit's clients have logged in to that server " +
-    "before, which spares them deriving a key from the password, and one of two round trips.",
+    "netconduit's two round trips of SCRAM-SHA-256 count, WebSockets only upgrade. Before that, clients come and go for " +
+    "3 s (on Bun and Deno 2 s; quick: 0.5 s), so that the code of both sides is compiled. By then the client's process " +
+    "has derived the key from the password, once.",
   needs: ["connects"],
   pairs: "each",
   peers: null,

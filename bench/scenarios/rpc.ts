@@ -35,6 +35,7 @@ export const rpc: Scenario = {
   peers: null,
   quick: true,
   maxRounds: 3,
+  roundsOfClose: { raw: 5, bare: 5, netconduit: 5 },
   async measure({ plan, withSession, sample }) {
     await withSession({}, async (session) => {
       await session.connect(1);

@@ -1,7 +1,8 @@
 /**
- * JSON over the WebSocket that a runtime has built in, written by hand as in `ws.ts`: requests and replies with an id,
- * bytes with the id in front.
+ * JSON over a WebSocket, written by hand: requests and replies with an id, bytes with a 4-byte id in front. The same for
+ * `ws` and for the WebSockets that Bun and Deno have built in.
  */
+import { Buffer } from "node:buffer";
 import * as v from "valibot";
 import type { BenchClient, ServerOptions } from "../../lib/peer.ts";
 import {
@@ -13,23 +14,22 @@ import {
   type News,
   servedBytes,
 } from "../../lib/workload.ts";
+import { PendingRequests } from "./pending-requests.ts";
 
 /** Bytes in front of a binary message: the request's id. */
 const ID_BYTES = 4;
 
-interface Call {
+interface Request {
   readonly id: number;
   readonly method: string;
   readonly params: unknown;
 }
 
-/** What came in a message: text, or bytes. */
-export type Received = string | Uint8Array;
+/** The content of a message. */
+export type Content = string | Uint8Array<ArrayBuffer>;
 
-/** Answers one message of a client; what it returns is sent back. */
-export function answerer({
-  methods,
-}: Pick<ServerOptions, "methods">): (received: Received) => string | Uint8Array<ArrayBuffer> {
+/** Answers one message of a client; the result is sent back. */
+export function answerer({ methods }: Pick<ServerOptions, "methods">): (received: string | Uint8Array) => Content {
   const handlers = new Map<string, (params: unknown) => unknown>();
   for (let index = 0; index < methods; index++) {
     handlers.set(methodName(index), (params) => {
@@ -43,7 +43,7 @@ export function answerer({
     if (typeof received !== "string") {
       return JSON.stringify({ id: readId(received), result: mark(received.subarray(ID_BYTES)) });
     }
-    const { id, method, params } = JSON.parse(received) as Call;
+    const { id, method, params } = JSON.parse(received) as Request;
     if (method === "download") return withId(id, servedBytes(params as number));
     const handler = handlers.get(method);
     if (handler === undefined) return JSON.stringify({ id, error: `Unknown method ${method}` });
@@ -60,47 +60,19 @@ function readId(bytes: Uint8Array): number {
 }
 
 function withId(id: number, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const message = new Uint8Array(ID_BYTES + bytes.length);
-  new DataView(message.buffer).setUint32(0, id);
+  const message = Buffer.allocUnsafe(ID_BYTES + bytes.length);
+  message.writeUInt32BE(id, 0);
   message.set(bytes, ID_BYTES);
   return message;
 }
 
-/** Resolves when a WebSocket is open; with binary messages as ArrayBuffers. */
-export async function opened(socket: WebSocket): Promise<WebSocket> {
-  socket.binaryType = "arraybuffer";
-  await new Promise<void>((resolve, reject) => {
-    socket.onopen = () => resolve();
-    socket.onerror = () => reject(new Error(`No WebSocket could be opened to ${socket.url}`));
-  });
-  socket.onerror = null;
-  return socket;
-}
-
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-}
-
-/** The client's end of a WebSocket that is open. */
-export class JsonSocketClient implements BenchClient {
-  private readonly socket: WebSocket;
-  private readonly pending: Map<number, Pending> = new Map();
+/** The client's end; how its WebSocket sends and closes is the subclass's. */
+export abstract class JsonClient implements BenchClient {
+  private readonly requests: PendingRequests = new PendingRequests();
   private listener: ((news: News) => void) | null = null;
-  private nextId = 1;
-  private readonly closed: Promise<void>;
 
-  constructor(socket: WebSocket) {
-    this.socket = socket;
-    socket.onmessage = ({ data }: { readonly data: string | ArrayBuffer }) => this.received(data);
-    this.closed = new Promise((resolve) => {
-      socket.onclose = () => {
-        for (const { reject } of this.pending.values()) reject(new Error("The connection closed"));
-        this.pending.clear();
-        resolve();
-      };
-    });
-  }
+  abstract close(): Promise<void>;
+  protected abstract write(content: Content): void;
 
   call(params: AddParams, method = 0): Promise<number> {
     return this.send(methodName(method), params) as Promise<number>;
@@ -115,46 +87,68 @@ export class JsonSocketClient implements BenchClient {
   }
 
   upload(bytes: Uint8Array): Promise<number> {
-    return this.expect((id) => this.socket.send(withId(id, bytes))) as Promise<number>;
+    return this.requests.open((id) => this.write(withId(id, bytes))) as Promise<number>;
   }
 
   download(length: number): Promise<number> {
     return this.send("download", length) as Promise<number>;
   }
 
-  async close(): Promise<void> {
-    this.socket.close();
-    await this.closed;
+  protected received(content: string | Uint8Array): void {
+    if (typeof content !== "string") {
+      this.requests.resolve(readId(content), mark(content.subarray(ID_BYTES)));
+      return;
+    }
+    const message = JSON.parse(content) as { id?: number; result?: unknown; error?: string } & News;
+    if (message.id === undefined) this.listener?.(message);
+    else if (message.error !== undefined) this.requests.reject(message.id, new Error(message.error));
+    else this.requests.resolve(message.id, message.result);
+  }
+
+  protected closed(): void {
+    this.requests.rejectAll(new Error("The connection closed"));
   }
 
   private send(method: string, params: unknown): Promise<unknown> {
-    return this.expect((id) => this.socket.send(JSON.stringify({ id, method, params })));
+    return this.requests.open((id) => this.write(JSON.stringify({ id, method, params })));
   }
+}
 
-  private expect(send: (id: number) => void): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const id = this.nextId++;
-      this.pending.set(id, { resolve, reject });
-      send(id);
+/** A client on the standard's WebSocket, which must be {@link opened}. */
+export class StandardSocketClient extends JsonClient {
+  private readonly socket: WebSocket;
+  private readonly end: Promise<void>;
+
+  constructor(socket: WebSocket) {
+    super();
+    this.socket = socket;
+    socket.onmessage = ({ data }: { readonly data: string | ArrayBuffer }) =>
+      this.received(typeof data === "string" ? data : new Uint8Array(data));
+    this.end = new Promise((resolve) => {
+      socket.onclose = () => {
+        this.closed();
+        resolve();
+      };
     });
   }
 
-  private received(data: string | ArrayBuffer): void {
-    if (typeof data !== "string") {
-      const bytes = new Uint8Array(data);
-      this.settle(readId(bytes)).resolve(mark(bytes.subarray(ID_BYTES)));
-      return;
-    }
-    const message = JSON.parse(data) as { id?: number; result?: unknown; error?: string } & News;
-    if (message.id === undefined) this.listener?.(message);
-    else if (message.error !== undefined) this.settle(message.id).reject(new Error(message.error));
-    else this.settle(message.id).resolve(message.result);
+  async close(): Promise<void> {
+    this.socket.close();
+    await this.end;
   }
 
-  private settle(id: number): Pending {
-    const pending = this.pending.get(id);
-    if (pending === undefined) throw new Error(`A reply to request ${id}, which nobody waits for`);
-    this.pending.delete(id);
-    return pending;
+  protected write(content: Content): void {
+    this.socket.send(content);
   }
+}
+
+/** Resolves when a WebSocket is open, with binary messages as ArrayBuffers. */
+export async function opened(socket: WebSocket): Promise<WebSocket> {
+  socket.binaryType = "arraybuffer";
+  await new Promise<void>((resolve, reject) => {
+    socket.onopen = () => resolve();
+    socket.onerror = () => reject(new Error(`Cannot open a WebSocket to ${socket.url}`));
+  });
+  socket.onerror = null;
+  return socket;
 }
