@@ -171,6 +171,23 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
+      "a hundred clients each get a hundred broadcasts in order",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const expected = Array.from({ length: 100 }, (_, n) => n);
+        const heards = expected.map(() => new Heard<unknown>());
+        await Promise.all(
+          heards.map(async (heard) => {
+            const client = await stage.join(server);
+            client.on("news", heard.add);
+          }),
+        );
+        for (let n = 0; n < 100; n++) expect(server.broadcast("news", n)).toBe(100);
+        for (const heard of heards) expect(await heard.count(100)).toEqual(expected);
+      }),
+    );
+
+    test(
       "a broadcast does not reach who has not logged in",
       staged(async (stage) => {
         const server = await stage.listen();

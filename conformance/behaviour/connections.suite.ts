@@ -41,11 +41,11 @@ export function describeConnections(subject: Subject): void {
           const ended = new Heard<Connection>();
           server.onClientDisconnect(ended.add);
           const client = await stage.join(server, { name: "Ada" });
-          const { id, remoteAddress } = connectionOf(server, client);
+          const { id, remoteAddress, local } = connectionOf(server, client);
           await client.disconnect();
           const connection = await ended.next();
           expect(connection.id).toBe(id);
-          expect(connection.remoteAddress).toBe(remoteAddress);
+          expect([connection.remoteAddress, connection.local]).toEqual([remoteAddress, local]);
           expect(connection.info.name).toBe("Ada");
           expect(connection.isConnected).toBe(false);
           expect(connection.state).toBe("closed");
@@ -182,6 +182,29 @@ export function describeConnections(subject: Subject): void {
         }),
       );
     });
+
+    test(
+      "a client's listener hears each change of its state with its reason",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const client = stage.client(server);
+        const changes = new Heard<StateChange>();
+        client.onStateChange(changes.add);
+        expect(client.state).toBe("disconnected");
+        await client.connect();
+        await connectionOf(server, client).close("enough");
+        await changes.count(6);
+        expect(changes.all.map(({ from, to }) => `${from} > ${to}`)).toEqual([
+          "disconnected > connecting",
+          "connecting > authenticating",
+          "authenticating > connected",
+          "connected > active",
+          "active > closing",
+          "closing > closed",
+        ]);
+        expect(changes.all[4]?.reason.message).toBe("enough");
+      }),
+    );
 
     describe("data", () => {
       test(

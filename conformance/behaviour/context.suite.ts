@@ -221,6 +221,27 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
+      "a server's call to its client times out just so",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const server = await stage.listen({ rpcTimeoutMs: 7000 }, clock.runtime);
+        const client = await stage.join(server);
+        const started = gate();
+        const aborted = new Heard<unknown>();
+        client.rpc("wait", (_params, { signal }) => {
+          signal.addEventListener("abort", () => aborted.add((signal.reason as { code: number }).code));
+          started.open();
+          return new Promise(() => {});
+        });
+        const result = failureOf(connectionOf(server, client).call("wait"));
+        await started.promise;
+        clock.advance(7100);
+        expect((await result).code).toBe(ErrorCode.TIMEOUT);
+        expect(await aborted.next()).toBe(ErrorCode.CANCELLED);
+      }),
+    );
+
+    test(
       "the signal fires with TIMEOUT when the deadline passes, though the caller says nothing more",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);

@@ -314,6 +314,32 @@ export function describeFlow(subject: Subject): void {
     });
 
     test(
+      "a server waits with messages while its client says PAUSE, and loses none",
+      staged(async (stage) => {
+        const server = await stage.listen({ sendQueueSize: 10 });
+        const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 10 });
+        const heard = new Heard<unknown>();
+        const go = gate();
+        client.on("work", async (data) => {
+          await go.promise;
+          heard.add(data);
+        });
+        const connection = connectionOf(server, client);
+        let sent = 0;
+        while (connection.state !== "paused") {
+          connection.send("work", sent++);
+          await until(() => connection.state === "paused" || connection.bufferedBytes === 0);
+        }
+        while (connection.send("work", sent++)) {}
+        const drained = connection.drained();
+        go.open();
+        await drained;
+        connection.send("work", sent++);
+        expect(await heard.count(sent)).toEqual(Array.from({ length: sent }, (_, n) => n));
+      }),
+    );
+
+    test(
       "a client waits with messages while its server says PAUSE, and loses none",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });

@@ -4,6 +4,7 @@ import {
   Server as CoreServer,
   ErrorCode,
   type ErrorContext,
+  error,
 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { failureOf, gate, Heard, turn, until } from "./heard.ts";
@@ -255,6 +256,27 @@ export function describeHooks(subject: Subject): void {
         client.onDisconnect((_client, reason) => left.add(reason));
         await client.connect();
         expect(await left.next()).toMatchObject({ message: "You are banned", byPeer: true, reconnect: false });
+      }),
+    );
+
+    test(
+      "a connect hook that throws an RpcError turns the client away with its code and message",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.onClientConnect(({ info }) => {
+          if (info.name === "banned") throw error("You are banned", { code: 451 });
+        });
+        const left = new Heard<CloseReason>();
+        server.onClientDisconnect((_connection, reason) => left.add(reason));
+        const client = stage.client(server, { name: "banned", reconnect: { enabled: true, delayMs: 1 } });
+        const told = new Heard<CloseReason>();
+        client.onDisconnect((_client, reason) => told.add(reason));
+        await client.connect();
+        const reason = { code: 451, message: "You are banned", reconnect: false };
+        expect(await told.next()).toMatchObject({ ...reason, byPeer: true });
+        expect(await left.next()).toMatchObject({ ...reason, byPeer: false });
+        expect(server.connectionCount).toBe(0);
+        expect((await stage.join(server, { name: "welcome" })).isConnected).toBe(true);
       }),
     );
 

@@ -5,7 +5,7 @@ import { failureOf, gate, Heard, until } from "./heard.ts";
 import { COMPRESSED, call, frame, message, passwordHash, type RawPeer, rawFrame, Type } from "./raw-peer.ts";
 import { Relay } from "./relay.ts";
 import { ScramLogin } from "./scram-login.ts";
-import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
+import { connectionOf, PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import type { OpenServer, Subject } from "./subject.ts";
 
@@ -312,6 +312,17 @@ export function describeLogin(subject: Subject): void {
         const wrong = await stage.raw(server);
         wrong.write(authRequest({ password_hash: passwordHash("wrong") }));
         expect((await wrong.next()).type).toBe(Type.AUTH_FAILURE);
+      }),
+    );
+
+    test(
+      "allowPasswordHash on both ends changes nothing for a client of ours: it logs in by SCRAM",
+      staged(async (stage) => {
+        const server = await stage.listen({ allowPasswordHash: true });
+        const client = await stage.join(server, { allowPasswordHash: true });
+        const connection = connectionOf(server, client);
+        expect([connection.session.method, connection.info.netconduit]).toEqual(["scram", false]);
+        expect(client.serverInfo?.netconduit).toBe(false);
       }),
     );
 

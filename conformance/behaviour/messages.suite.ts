@@ -155,6 +155,18 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
+        "onUnknown of a client hears of what its server sends",
+        staged(async (stage) => {
+          const server = await stage.listen();
+          const client = await stage.join(server);
+          const heard = new Heard<unknown>();
+          client.onUnknown((_client, type, data) => heard.add([type, data]));
+          connectionOf(server, client).send("nope", 3);
+          expect(await heard.next()).toEqual(["nope", 3]);
+        }),
+      );
+
+      test(
         "an onUnknown hook can be removed, and one that fails is reported",
         staged(async (stage) => {
           const server = await stage.listen();
@@ -251,6 +263,11 @@ export function describeMessages(subject: Subject): void {
           const called = await failureOf(client.call("any", { map: new Map([[1, 2]]) }));
           expect(called.code).toBe(ErrorCode.UNSERIALIZABLE);
           expect(client.health().pendingCalls).toBe(0);
+          const connection = connectionOf(server, client);
+          expect(thrownBy(() => connection.send("chat", { at: Symbol("no") }))).toMatchObject({
+            code: ErrorCode.UNSERIALIZABLE,
+            message: expect.stringContaining("data.at"),
+          });
           client.send("chat", "next");
           expect(await heard.next()).toBe("next");
         }),
@@ -259,11 +276,16 @@ export function describeMessages(subject: Subject): void {
       test(
         "a message over maxMessageBytes throws MESSAGE_TOO_LARGE with both numbers before anything is sent",
         staged(async (stage) => {
-          const server = await stage.listen();
+          const server = await stage.listen({ maxMessageBytes: 1024 });
           server.on("chat", () => "got it");
           const client = await stage.join(server, { maxMessageBytes: 1024 });
-          const failure = thrownBy(() => client.send("chat", "x".repeat(2000)));
-          expect(failure).toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE, details: { limit: 1024 } });
+          for (const end of [client, connectionOf(server, client)]) {
+            const failure = thrownBy(() => end.send("chat", "x".repeat(2000)));
+            expect(failure).toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE, details: { limit: 1024 } });
+            for (const asked of [end.call("chat", { text: "x".repeat(2000) }), end.request("chat", "x".repeat(2000))]) {
+              expect((await failureOf(asked)).code).toBe(ErrorCode.MESSAGE_TOO_LARGE);
+            }
+          }
           expect(await client.request("chat", "x")).toBe("got it");
         }),
       );

@@ -179,7 +179,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "disconnect() ends the waiting, and nothing is tried any more",
+      "disconnect() ends the waiting, and nothing is tried any more until connect() is called",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
         await waitsFor(clock, 1000);
@@ -189,6 +189,8 @@ export function describeReconnect(subject: Subject): void {
         await stage.join(server);
         expect(server.stats.accepted).toBe(1);
         expect(client.isConnected).toBe(false);
+        await client.connect();
+        expect(client.isConnected).toBe(true);
       }),
     );
   });

@@ -43,7 +43,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "a plain send is replied to by a message of type <type>_response",
+      "a plain send is replied to by a message of type <type>_response, on either end",
       staged(async (stage) => {
         const server = await stage.listen();
         server.on("ping", (_client, data) => ({ pong: data }));
@@ -52,6 +52,12 @@ export function describeReplies(subject: Subject): void {
         client.on("ping_response", heard.add);
         client.send("ping", 7);
         expect(await heard.next()).toEqual({ pong: 7 });
+
+        client.on("pong", (data) => ({ ping: data }));
+        const heardByServer = new Heard<unknown>();
+        server.on("pong_response", (_client, data) => void heardByServer.add(data));
+        connectionOf(server, client).send("pong", 8);
+        expect(await heardByServer.next()).toEqual({ ping: 8 });
       }),
     );
 
@@ -154,6 +160,8 @@ export function describeReplies(subject: Subject): void {
         client.on("fail", () => error.notFound("Position"));
         const connection = connectionOf(server, client);
         expect(await connection.request("where", "now")).toEqual({ asked: "now", x: 1 });
+        client.on("silent", () => {});
+        expect(await connection.request("silent")).toBeNull();
         expect((await failureOf(connection.request("fail"))).code).toBe(ErrorCode.NOT_FOUND);
         expect((await failureOf(connection.request("nope"))).code).toBe(ErrorCode.NO_HANDLER);
       }),

@@ -1,7 +1,7 @@
 import { ErrorCode, error, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { failureOf, Heard } from "./heard.ts";
-import { PATIENT, stagedOn } from "./stage.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 import type { Subject } from "./subject.ts";
 
 /** Errors that handlers return and throw, and what callers see of them. */
@@ -93,7 +93,7 @@ export function describeRpcErrors(subject: Subject): void {
     }
 
     test(
-      "an RpcError is an answer, not a fault: onError does not recordReceive of it",
+      "an RpcError is an answer, not a fault: onError does not hear of it",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new Heard<Error>();
@@ -104,6 +104,34 @@ export function describeRpcErrors(subject: Subject): void {
         const client = await stage.join(server);
         await failureOf(client.call("fail"));
         expect(errors.all).toEqual([]);
+      }),
+    );
+
+    test(
+      "every code arrives as it was sent, in both directions, codes of the application's own included",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const fail = ({ code }: Record<string, unknown>) => error(`Code ${String(code)}`, { code: Number(code) });
+        server.rpc("fail", fail);
+        const client = await stage.join(server);
+        client.rpc("fail", fail);
+        for (const code of [...Object.values(ErrorCode), 1, 999, 9000]) {
+          for (const caller of [client, connectionOf(server, client)]) {
+            const failure = await failureOf(caller.call("fail", { code }));
+            expect(failure).toMatchObject({ code, message: `Code ${code}` });
+          }
+        }
+      }),
+    );
+
+    test(
+      "details may be any value",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const details = { at: new Date(5), raw: Uint8Array.of(1, 2), large: 2n ** 63n, list: [{ ключ: "значение" }] };
+        server.rpc("fail", () => error("With details", { code: 500, details }));
+        const client = await stage.join(server);
+        expect((await failureOf(client.call("fail"))).details).toEqual(details);
       }),
     );
 
@@ -147,15 +175,19 @@ export function describeRpcErrors(subject: Subject): void {
     }
 
     test(
-      "exposeErrors sends the text of an exception",
+      "exposeErrors sends the text of an exception, on either end",
       staged(async (stage) => {
-        const server = await stage.listen({ exposeErrors: true });
-        server.rpc("fail", () => {
+        const fail = (): never => {
           throw new TypeError("x is not a function");
-        });
-        const client = await stage.join(server);
-        const failure = await failureOf(client.call("fail"));
-        expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "x is not a function" });
+        };
+        const server = await stage.listen({ exposeErrors: true });
+        server.rpc("fail", fail);
+        const client = await stage.join(server, { exposeErrors: true });
+        client.rpc("fail", fail);
+        for (const caller of [client, connectionOf(server, client)]) {
+          const failure = await failureOf(caller.call("fail"));
+          expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "x is not a function" });
+        }
       }),
     );
 

@@ -21,6 +21,7 @@ import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
 import type { Subject } from "./subject.ts";
+import { describeValues } from "./values.suite.ts";
 
 /** Everything that a runtime package must do, over real sockets. A test file of a few lines calls it. */
 export function describeBehaviour(subject: Subject): void {
@@ -35,6 +36,7 @@ export function describeBehaviour(subject: Subject): void {
   describeRpcSchemas(subject);
   describeRpcErrors(subject);
   describeMessages(subject);
+  describeValues(subject);
   describeContract(subject);
   describeReplies(subject);
   describeContext(subject);

@@ -1,6 +1,5 @@
 import { type ClientOptions, Client as CoreClient } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import { RawPeer } from "../behaviour/raw-peer.ts";
 import type { OpenClient } from "../behaviour/subject.ts";
 import { Half, PASSWORD } from "./half.ts";
 import type { Place } from "./server-half.ts";
@@ -13,7 +12,7 @@ export class ClientHalf extends Half {
 
   /** Where the server is; waits until it is open. */
   place(): Promise<Place> {
-    this.#place ??= this.recordReceive<Place>("place");
+    this.#place ??= this.waitFor<Place>("place");
     return this.#place;
   }
 
@@ -44,19 +43,5 @@ export class ClientHalf extends Half {
     const client = await this.client(options, runtime);
     await client.connect();
     return client;
-  }
-
-  /** A socket to the server that has not logged in. */
-  async raw(): Promise<RawPeer> {
-    const peer = await RawPeer.connect((await this.place()).port);
-    this.defer(() => peer.dispose());
-    return peer;
-  }
-
-  /** A socket to the server that has logged in and offered all extensions. */
-  async rawLoggedIn(): Promise<RawPeer> {
-    const peer = await this.raw();
-    await peer.login();
-    return peer;
   }
 }

@@ -24,7 +24,7 @@ export type FromPeer =
   | { readonly kind: "tell"; readonly run: number; readonly fact: string; readonly value: Json }
   /** The half has returned; with an error if it failed. */
   | { readonly kind: "played"; readonly run: number; readonly error: string | null }
-  /** What the half made is ended. `waitingFor`: the facts it waited to recordReceive at that moment. */
+  /** What the half made is ended. `waitingFor`: the facts it was waiting for at that moment. */
   | {
       readonly kind: "ended";
       readonly run: number;

@@ -42,8 +42,8 @@ export class Half {
     this.#line.tell(fact, value);
   }
 
-  /** What the other half tells by this name; waits until it does. */
-  async recordReceive<T extends Json = Json>(fact: string): Promise<T> {
+  /** Resolves with what the other half tells by this name. */
+  async waitFor<T extends Json = Json>(fact: string): Promise<T> {
     this.#waitingFor.push(fact);
     const value = await this.#fact(fact).next();
     this.#waitingFor.splice(this.#waitingFor.indexOf(fact), 1);
@@ -69,7 +69,7 @@ export class Half {
     return new Promise(() => {});
   }
 
-  /** The facts it waits to recordReceive. */
+  /** The facts it waits for. */
   get waitingFor(): readonly string[] {
     return [...this.#waitingFor];
   }

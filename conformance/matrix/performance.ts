@@ -17,7 +17,7 @@ class PlayedHalf {
   isPlayed = false;
   /** Resolves when the half has returned; rejects when it failed or its process is gone. */
   readonly played: Promise<void>;
-  /** What it waited to recordReceive when it was ended; null: its process is gone. */
+  /** What it waited to waitFor when it was ended; null: its process is gone. */
   readonly ended: Promise<readonly string[] | null>;
 
   constructor(role: Role, peer: PeerProcess, run: number, dies: boolean, tellOther: (line: FromPeer) => void) {
@@ -87,7 +87,7 @@ async function giveUp(halves: readonly PlayedHalf[]): Promise<Error> {
     const ended = await within(END_PATIENCE_MS, half.end());
     if (half.isPlayed) continue;
     const facts =
-      ended === LATE || ended === null || ended.length === 0 ? "" : ` It waits to recordReceive: ${ended.join(", ")}.`;
+      ended === LATE || ended === null || ended.length === 0 ? "" : ` It waits to waitFor: ${ended.join(", ")}.`;
     texts.push(half.failure(`It has not returned after ${PATIENCE_MS} ms.${facts}`).message);
   }
   return new Error(texts.join("\n"));

@@ -4,7 +4,7 @@ import type { ServerHalf } from "./server-half.ts";
 
 /**
  * Something that a server and a client do together. Each half runs in a process of its own, on the runtime of the pair
- * under test; what one half has to know of the other it is told (`tell`, `recordReceive`). Servers, clients and sockets that a
+ * under test; what one half has to know of the other it is told (`tell`, `waitFor`). Servers, clients and sockets that a
  * half made through its argument are ended once both halves have returned, the client's first.
  */
 export interface Scenario {

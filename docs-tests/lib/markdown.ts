@@ -130,14 +130,14 @@ export function anchorsOf(text: string): ReadonlySet<string> {
 }
 
 /** A link of a Markdown file. */
-export interface ProtocolConnection {
+export interface Link {
   readonly line: number;
   readonly target: string;
 }
 
 /** The links and images of a file that are not in code. */
-export function linksOf(text: string): ProtocolConnection[] {
-  const links: ProtocolConnection[] = [];
+export function linksOf(text: string): Link[] {
+  const links: Link[] = [];
   for (const [index, line] of withoutCode(text).split("\n").entries()) {
     const prose = line.replace(/`[^`]*`/g, "");
     for (const [, target = ""] of prose.matchAll(/\]\(\s*<?([^)\s>]+)>?[^)]*\)/g))

@@ -25,10 +25,10 @@ export const deaths: readonly Scenario[] = [
         return new Promise(() => {});
       });
       const connection = await (await half.open(server)).next();
-      await half.recordReceive("ready");
+      await half.waitFor("ready");
       await started.promise;
       const pending = failureOf(connection.call("hang"));
-      await half.recordReceive("hangs");
+      await half.waitFor("hangs");
       half.tell("die");
       const { code, byPeer } = await left.next();
       assert.ok(ENDS.includes(code), String(code));
@@ -48,7 +48,7 @@ export const deaths: readonly Scenario[] = [
       await client.connect();
       client.call("hang").catch(() => {});
       half.tell("ready");
-      await half.recordReceive("die");
+      await half.waitFor("die");
       await half.die();
     },
   },
@@ -62,7 +62,7 @@ export const deaths: readonly Scenario[] = [
         return new Promise(() => {});
       });
       await half.open(server);
-      await half.recordReceive("die");
+      await half.waitFor("die");
       await half.die();
     },
     async client(half) {
@@ -74,7 +74,7 @@ export const deaths: readonly Scenario[] = [
         isFirst = false;
         return PASSWORD;
       };
-      const gone = half.recordReceive("gone");
+      const gone = half.waitFor("gone");
       const client = await half.client({ reconnect, password });
       const left = new Heard<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
@@ -82,7 +82,7 @@ export const deaths: readonly Scenario[] = [
       client.onError((error) => errors.add((error as unknown as { code: number }).code));
       await client.connect();
       const pending = failureOf(client.call("hang"));
-      await half.recordReceive("hangs");
+      await half.waitFor("hangs");
       half.tell("die");
       const { code, byPeer, reconnect: mayReturn } = await left.next();
       assert.ok(ENDS.includes(code), String(code));

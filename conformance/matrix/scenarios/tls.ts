@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { type ConduitError, ErrorCode, type TlsClientOptions, type TlsServerOptions } from "@netconduit/core";
+import { ErrorCode, type TlsClientOptions, type TlsServerOptions } from "@netconduit/core";
 import { testFile } from "../../../packages/node/test-data/tls/files.ts";
 import { failureOf, Heard } from "../../behaviour/heard.ts";
-import type { ClientSettings } from "../client-half.ts";
 import type { Scenario } from "../scenario.ts";
 import type { ServerHalf } from "../server-half.ts";
 
@@ -24,7 +22,7 @@ function refusedScenario(
     async server(half) {
       const server = half.server({ tls: certificate });
       await half.open(server);
-      await half.recordReceive("refused");
+      await half.waitFor("refused");
       assert.deepEqual([server.isRunning, server.stats.loggedIn], [true, 0]);
     },
     async client(half) {
@@ -56,11 +54,11 @@ function demandScenario(what: string, tls: TlsClientOptions): Scenario {
     async server(half) {
       const arrivals = await openDemanding(half, demanding);
       if (arrivals === null) return;
-      await half.recordReceive("refused");
+      await half.waitFor("refused");
       assert.equal(arrivals.all.length, 0);
     },
     async client(half) {
-      if (!(await half.recordReceive<boolean>("clientCertificates"))) return;
+      if (!(await half.waitFor<boolean>("clientCertificates"))) return;
       const client = await half.client({ tls });
       assert.equal((await failureOf(client.connect())).code, ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
       half.tell("refused");
@@ -78,10 +76,10 @@ export const tls: readonly Scenario[] = [
       const connection = await (await half.open(server)).next();
       const protocol = half.subject.capabilities.tlsProtocol ? "TLSv1.3" : null;
       assert.deepEqual(connection.tls, { protocol, peerVerified: false, peerName: null });
-      await half.recordReceive("ready");
+      await half.waitFor("ready");
       assert.equal(await connection.call("who"), "Ada");
       server.broadcast("news", 1);
-      await half.recordReceive("heard");
+      await half.waitFor("heard");
     },
     async client(half) {
       const client = await half.client({ tls: { ca } });
@@ -148,7 +146,7 @@ export const tls: readonly Scenario[] = [
       assert.deepEqual([facts?.peerVerified, facts?.peerName], [true, "test client"]);
     },
     async client(half) {
-      if (await half.recordReceive<boolean>("clientCertificates")) await half.join({ tls: clientTls });
+      if (await half.waitFor<boolean>("clientCertificates")) await half.join({ tls: clientTls });
     },
   },
   {
@@ -167,7 +165,7 @@ export const tls: readonly Scenario[] = [
       );
     },
     async client(half) {
-      if (!(await half.recordReceive<boolean>("clientCertificates"))) return;
+      if (!(await half.waitFor<boolean>("clientCertificates"))) return;
       await half.join({ tls: clientTls });
       await half.join({ tls: { ca } });
     },
@@ -187,7 +185,7 @@ export const tls: readonly Scenario[] = [
       const plain = await half.client();
       const { code, message } = await failureOf(plain.connect());
       const { CONNECTION_CLOSED, CONNECTION_RESET, TLS_NOT_TLS } = ErrorCode;
-      const expected: readonly number[] = (await half.recordReceive<boolean>("alerts"))
+      const expected: readonly number[] = (await half.waitFor<boolean>("alerts"))
         ? [TLS_NOT_TLS]
         : [CONNECTION_CLOSED, CONNECTION_RESET];
       assert.ok(expected.includes(code), String(code));
@@ -209,34 +207,13 @@ export const tls: readonly Scenario[] = [
     },
   },
   {
-    title: "a wrong password over TLS is AUTH_FAILED, and wrong files are INVALID_CONFIG on either end",
+    title: "a wrong password is AUTH_FAILED over TLS too",
     async server(half) {
-      const wrong = half.server({ tls: { cert: testFile("no-such.crt"), key: serverTls.key } });
-      const failure = await failureOf(wrong.start());
-      assert.equal(failure.code, ErrorCode.INVALID_CONFIG);
-      assert.match(failure.message, /tls\.cert/);
       await half.open(half.server({ tls: serverTls }));
     },
     async client(half) {
-      const guesser = await half.client({ tls: { ca }, password: "guessed" });
-      assert.equal((await failureOf(guesser.connect())).code, ErrorCode.AUTH_FAILED);
-      const failure = await half.join({ tls: { ca: testFile("no-such.crt") } }).then(
-        () => assert.fail("It connected"),
-        (error: ConduitError) => error,
-      );
-      assert.equal(failure.code, ErrorCode.INVALID_CONFIG);
-      assert.match(failure.message, /tls\.ca/);
-    },
-  },
-  {
-    title: "certificates and keys may be PEM text",
-    async server(half) {
-      const tls = { cert: readFileSync(serverTls.cert, "utf8"), key: readFileSync(serverTls.key, "utf8") };
-      await (await half.open(half.server({ tls }))).next();
-    },
-    async client(half) {
-      const settings: ClientSettings = { tls: { ca: readFileSync(ca, "utf8") } };
-      assert.equal((await half.join(settings)).isConnected, true);
+      const client = await half.client({ tls: { ca }, password: "guessed" });
+      assert.equal((await failureOf(client.connect())).code, ErrorCode.AUTH_FAILED);
     },
   },
 ];
