@@ -1,8 +1,8 @@
 /**
  * Error codes and the two error classes.
  *
- * The numbers of the guide's table stand as the guide gives them (netconduit 5.0 itself uses some of them otherwise,
- * see PROTOCOL.md). What this library needs beyond the table uses numbers that neither the table nor netconduit assigns.
+ * The first numbers are those of netconduit's guide (netconduit 5.0 itself uses some of them differently, see
+ * PROTOCOL.md). Codes added by this library use numbers that neither the guide nor netconduit assigns.
  */
 
 /** Stable numeric error codes. They travel on the wire and never change their meaning. */
@@ -10,13 +10,13 @@ export const ErrorCode = {
   // 1xxx: general
   /** Unknown error. */
   UNKNOWN: 1000,
-  /** Internal server error. What went wrong is reported to the server's `onError` hook, not to the peer. */
+  /** Internal server error. The details go to the `onError` hooks, not to the peer. */
   INTERNAL: 1001,
   /** The call or operation was cancelled through its `AbortSignal`. */
   CANCELLED: 1003,
-  /** An option of `Server` or `Client` is wrong; the message names the option, the rule and the value. */
+  /** An option of `Server` or `Client` is invalid; the message names the option, the rule and the value. */
   INVALID_CONFIG: 1010,
-  /** The operation is not possible in the present state (for example `send` on a closed connection). */
+  /** The operation isn't possible in the current state, for example starting a server that is stopping. */
   INVALID_STATE: 1011,
 
   // 2xxx: validation
@@ -26,9 +26,9 @@ export const ErrorCode = {
   MISSING_FIELD: 2001,
   /** A field has the wrong type. */
   INVALID_TYPE: 2002,
-  /** A value cannot be carried by MessagePack; the message names its path. */
+  /** The value can't be encoded as MessagePack; the message names its path. */
   UNSERIALIZABLE: 2010,
-  /** What a method returned does not fit the `result` schema, the caller's or that of the method itself. */
+  /** A result fails the `result` schema of the call or of the method. */
   INVALID_RESULT: 2011,
 
   // 3xxx: authentication and authorisation
@@ -38,13 +38,13 @@ export const ErrorCode = {
   AUTH_FAILED: 3001,
   /** Permission denied. */
   PERMISSION_DENIED: 3002,
-  /** The server has `maxConnections` clients already. */
+  /** The server already has `maxConnections` clients. */
   SERVER_FULL: 3010,
   /** The login did not finish within `authTimeoutMs`. */
   AUTH_TIMEOUT: 3011,
-  /** One side offers only netconduit's password hash and the other has `allowPasswordHash` off. */
+  /** One side only supports the password hash login, and the other doesn't allow it (`allowPasswordHash`). */
   PASSWORD_HASH_REFUSED: 3012,
-  /** The server could not prove that it knows the password (SCRAM server signature). */
+  /** The server didn't prove that it knows the password (SCRAM server signature). */
   SERVER_NOT_TRUSTED: 3013,
 
   // 4xxx: RPC
@@ -52,11 +52,11 @@ export const ErrorCode = {
   METHOD_NOT_FOUND: 4000,
   /** Invalid parameters: `params` is not a map. */
   INVALID_PARAMS: 4001,
-  /** The thing asked for does not exist (`error.notFound`). */
+  /** The requested resource doesn't exist (`error.notFound`). */
   NOT_FOUND: 4010,
-  /** No handler is registered for the message type of a `request`. */
+  /** The message type of a `request` has no handler. */
   NO_HANDLER: 4011,
-  /** The peer cannot answer this kind of request (a netconduit client never answers an RPC). */
+  /** The peer can't answer this kind of request (a netconduit client never answers a call). */
   PEER_UNSUPPORTED: 4012,
 
   // 5xxx: connection
@@ -64,7 +64,7 @@ export const ErrorCode = {
   CONNECTION_ERROR: 5000,
   /** Operation timeout. */
   TIMEOUT: 5001,
-  /** The connection closed, or was never open; pending calls reject with this. */
+  /** The connection is closed, or was never open; pending calls reject with this. */
   CONNECTION_CLOSED: 5010,
   /** Nothing listens at the address. */
   CONNECTION_REFUSED: 5011,
@@ -72,9 +72,9 @@ export const ErrorCode = {
   HOST_UNREACHABLE: 5012,
   /** The peer reset the connection. */
   CONNECTION_RESET: 5013,
-  /** The peer let `heartbeatTimeoutMs` pass without a sign of life. */
+  /** The peer sent nothing for `heartbeatTimeoutMs`. */
   HEARTBEAT_TIMEOUT: 5014,
-  /** The peer read too slowly and was disconnected by the slow-consumer policy. */
+  /** The peer read too slowly, and the slow-consumer policy disconnected it. */
   SLOW_CONSUMER: 5015,
   /** The send queue is full; nothing was queued. */
   SEND_QUEUE_FULL: 5016,
@@ -82,11 +82,11 @@ export const ErrorCode = {
   SERVER_STOPPING: 5017,
   /** The address to listen on is in use. */
   ADDRESS_IN_USE: 5018,
-  /** The address to listen on is not available or not permitted. */
+  /** The address to listen on is unavailable or not permitted. */
   ADDRESS_UNAVAILABLE: 5019,
-  /** The connection was not usable within `connectTimeoutMs` (client) or `connectionTimeoutMs` (server). */
+  /** The connection wasn't ready within `connectTimeoutMs` (client) or `connectionTimeoutMs` (server). */
   CONNECT_TIMEOUT: 5020,
-  /** Reconnecting was given up after `reconnect.attempts` tries. */
+  /** The client gave up reconnecting, for example after `reconnect.attempts` attempts. */
   RECONNECT_FAILED: 5021,
 
   // 6xxx: limits
@@ -100,7 +100,7 @@ export const ErrorCode = {
   UNSUPPORTED_VERSION: 7001,
   /** The frame's type is not known. */
   UNKNOWN_FRAME_TYPE: 7002,
-  /** A frame or message is larger than the limit allows. */
+  /** The frame or message exceeds the size limit. */
   MESSAGE_TOO_LARGE: 7003,
   /** The payload is not valid MessagePack. */
   MALFORMED_PAYLOAD: 7004,
@@ -110,7 +110,7 @@ export const ErrorCode = {
   TRUNCATED_PAYLOAD: 7006,
   /** A header in the payload claims more elements than bytes remain. */
   COUNT_EXCEEDS_PAYLOAD: 7007,
-  /** The payload nests deeper than `maxDepth`. */
+  /** The payload is nested too deeply. */
   TOO_DEEP: 7008,
   /** A COMPRESSED payload is not a valid zlib stream. */
   INFLATE_FAILED: 7009,
@@ -120,15 +120,15 @@ export const ErrorCode = {
   FORBIDDEN_KEY: 7011,
   /** A string is not valid UTF-8. */
   INVALID_UTF8: 7012,
-  /** A payload has not the shape its frame type demands. */
+  /** The payload doesn't have the shape that its frame type requires. */
   INVALID_PAYLOAD_SHAPE: 7013,
-  /** The frame is not allowed in the present state (anything but the handshake before login, for example). */
+  /** The frame isn't allowed in the current state, for example a message before login. */
   UNEXPECTED_FRAME: 7014,
   /** The other side does not speak netconduit's protocol. */
   NOT_NETCONDUIT: 7015,
-  /** The peer uses a feature (encryption, fragments) that was not agreed on. */
+  /** The frame uses encryption or fragments, which weren't negotiated. */
   UNSUPPORTED_FLAG: 7016,
-  /** The payload holds more maps and arrays than the message size limit allows for. */
+  /** The payload holds more maps and arrays than the message size limit allows. */
   TOO_MANY_CONTAINERS: 7017,
 
   // 8xxx: TLS
@@ -138,11 +138,11 @@ export const ErrorCode = {
   TLS_UNTRUSTED: 8001,
   /** The certificate is not valid for the server name. */
   TLS_WRONG_NAME: 8002,
-  /** The server demands a client certificate, and none (or an unacceptable one) was given. */
+  /** The server requires a client certificate, and the client sent none or an unacceptable one. */
   TLS_CLIENT_CERTIFICATE_REQUIRED: 8003,
   /** The certificate has expired or is not yet valid. */
   TLS_EXPIRED: 8004,
-  /** One side speaks TLS and the other does not. */
+  /** One side speaks TLS and the other doesn't. */
   TLS_NOT_TLS: 8005,
 } as const;
 
@@ -153,39 +153,37 @@ export type ErrorCode = (typeof ErrorCode)[ErrorCodeName];
 
 const names: ReadonlyMap<number, string> = new Map(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
 
-/** The name of `code`; the number as text for one that this library does not define. */
+/** Returns the name of `code`, or the number as text if this library doesn't define it. */
 export function errorCodeName(code: number): string {
   return names.get(code) ?? String(code);
 }
 
-/** What all errors of a class have unless one has its own; as it is not theirs, it is not printed. */
+/** Sets defaults on the prototype, so that they aren't printed with every error. */
 function inherit(prototype: Error, values: Readonly<Record<string, unknown>>): void {
   for (const [key, value] of Object.entries(values)) {
     Object.defineProperty(prototype, key, { value, writable: true, configurable: true });
   }
 }
 
-/** Options of the error classes: machine-readable facts for whoever catches it, and the local cause. */
+/** Options of the error classes. */
 export interface ConduitErrorOptions {
-  /** Facts about the error; string keys, MessagePack-encodable when the error is to travel. */
+  /** Machine-readable facts. String keys, and values that MessagePack can encode if the error is sent to a peer. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
-  /** The method or message type that failed, where it is known. */
+  /** The method or message type that failed, if known. */
   readonly method?: string | undefined;
-  /** What led to this error. Stays local: it is never sent to a peer. */
+  /** The cause of this error. It is never sent to a peer. */
   readonly cause?: unknown;
 }
 
-/**
- * Every error this library raises on its own account. Branch on `code`; the message is for people.
- */
+/** The class of all errors raised by this library. Branch on `code`; the message is for people. */
 export class ConduitError extends Error {
   static {
     inherit(ConduitError.prototype, { name: "ConduitError", details: undefined });
   }
 
   /**
-   * The class with the code's name, `"ConduitError [TIMEOUT]"`: Deno prints no more than this and the message of an
-   * error that nobody catches.
+   * The class and the code's name, `"ConduitError [TIMEOUT]"`. For an uncaught error, Deno prints only `name` and
+   * `message`.
    */
   declare readonly name: string;
   /** Stable numeric code, see {@link ErrorCode}. */
@@ -200,15 +198,15 @@ export class ConduitError extends Error {
     if (options.details !== undefined) this.details = options.details;
   }
 
-  /** The code's name, for logs; the number as text for a code this library does not define. */
+  /** The code's name, for logs; the number as text if this library doesn't define the code. */
   get codeName(): string {
     return errorCodeName(this.code);
   }
 }
 
 /**
- * An error that crosses the wire: thrown (or returned) by a handler, it reaches the caller with code, message and
- * details; on the calling side, a failed call rejects with it. Every other error a handler throws reaches the caller
+ * An error that is sent to the peer. If a handler throws or returns one, the caller receives its code, message and
+ * details; on the calling side, the failed call rejects with it. Any other error thrown by a handler reaches the caller
  * as `INTERNAL` with a generic message.
  */
 export class RpcError extends ConduitError {
@@ -216,7 +214,7 @@ export class RpcError extends ConduitError {
     inherit(RpcError.prototype, { name: "RpcError", method: undefined });
   }
 
-  /** On the calling side: the method or message type whose answer this is. */
+  /** On the calling side: the method or message type that was called. */
   declare readonly method: string | undefined;
 
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
@@ -226,7 +224,7 @@ export class RpcError extends ConduitError {
 }
 
 /**
- * How a call ends whose `AbortSignal` fired: TIMEOUT if the signal is one of `AbortSignal.timeout`, else CANCELLED. The
+ * The error of a call whose `AbortSignal` fired: TIMEOUT for a signal from `AbortSignal.timeout`, else CANCELLED. The
  * signal's reason is the cause.
  */
 export function cancelledError(name: string, reason: unknown): ConduitError {
@@ -235,11 +233,11 @@ export function cancelledError(name: string, reason: unknown): ConduitError {
   return new ConduitError(code, `'${name}' ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
 }
 
-/** What was thrown, as an Error; its text if it was none. Never throws, whatever it was. */
+/** Converts a thrown value to an Error. Never throws. */
 export function asError(thrown: unknown): Error {
   try {
     return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
   } catch {
-    return new Error("Something without a text was thrown", { cause: thrown });
+    return new Error("A value that can't be converted to a string was thrown", { cause: thrown });
   }
 }

@@ -9,19 +9,19 @@ export interface TlsServerOptions {
   readonly key: string;
   /** CA that signs client certificates: PEM text or path. Default: none. */
   readonly ca?: string | undefined;
-  /** Refuse clients without a certificate signed by `ca`. Default false. Needs `ca`. */
+  /** Reject clients without a certificate signed by `ca`. Default false. Requires `ca`. */
   readonly requireClientCertificate?: boolean | undefined;
 }
 
 /** TLS options of a client. `tls: true` means all defaults. */
 export interface TlsClientOptions {
-  /** CA the server's certificate must be signed by: PEM text or path. Default: the runtime's trusted roots. */
+  /** CA that signed the server's certificate: PEM text or path. Default: the runtime's trusted CAs. */
   readonly ca?: string | undefined;
-  /** Client certificate chain: PEM text or path. Default: none. Needs `key`. */
+  /** Client certificate chain: PEM text or path. Default: none. Requires `key`. */
   readonly cert?: string | undefined;
   /** Private key of the client certificate: PEM text or path. */
   readonly key?: string | undefined;
-  /** Name the server's certificate must be valid for. Default: the host connected to. */
+  /** Name that the server's certificate must match. Default: the host. */
   readonly serverName?: string | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface ConnectTarget {
   readonly path?: string | undefined;
   readonly host: string;
   readonly port: number;
-  /** Resolve the host to: 4 IPv4 only, 6 IPv6 only, 0 whatever connects first. */
+  /** Address family: 4 for IPv4 only, 6 for IPv6 only, 0 for whichever connects first. */
   readonly family: 0 | 4 | 6;
   readonly tls: TlsClientOptions | null;
   /** Bytes read from the socket at a time, and its write high-water mark. */
@@ -47,35 +47,38 @@ export interface DialSignal {
   removeEventListener(type: "abort", listener: () => void): void;
 }
 
-/** Where to listen. */
+/** Address to listen on. */
 export interface ListenTarget {
   /** Unix socket path; when given, host and port are ignored. A stale socket file is replaced. */
   readonly path?: string | undefined;
   readonly host: string;
-  /** 0: the system picks one; see {@link Listener.port}. */
+  /** 0 lets the system pick one; see {@link Listener.address}. */
   readonly port: number;
-  /** True: `host` is an IPv6 address or name; `::` listens dual-stack (IPv4 clients included). */
+  /** If true, `host` is an IPv6 address or a name; `::` also accepts IPv4 clients (dual stack). */
   readonly ipv6: boolean;
   readonly tls: TlsServerOptions | null;
   /** Bytes read from a socket at a time, and its write high-water mark. */
   readonly bufferSize: number;
-  /** TLS handshakes under way at the same time; one more is dropped and reported. Default: no limit. */
+  /** Concurrent TLS handshakes; further connections are dropped and reported. Default: no limit. */
   readonly maxPendingHandshakes?: number | undefined;
 }
 
 /** A socket that accepts connections. */
 export interface Listener {
-  /** The real address; the port is the one bound even if 0 was asked. */
+  /** The bound address, with the actual port. */
   readonly address: { readonly host: string; readonly port: number; readonly path?: string | undefined };
-  /** Stops accepting. Accepted streams live on. Resolves when the port is free (Unix: the file is gone). */
+  /**
+   * Stops accepting. Accepted streams stay open. Resolves when the port is free (Unix sockets: when the file is
+   * removed).
+   */
   close(): Promise<void>;
 }
 
-/** What a listener tells its server. Must not throw. */
+/** Callbacks of a listener. Must not throw. */
 export interface ListenEvents {
-  /** A connection is ready: accepted, and its TLS handshake done. */
+  /** A connection was accepted and its TLS handshake, if any, is complete. */
   accepted(stream: ByteStream): void;
-  /** A connection failed before it was ready (TLS handshake), or accepting itself failed. */
+  /** A connection failed before it was ready (in its TLS handshake), or accepting failed. */
   failed(error: Error): void;
 }
 
@@ -94,15 +97,15 @@ export interface RuntimeCrypto {
   pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array>;
 }
 
-/** Everything the core needs of a runtime. Each adapter package exports one. */
+/** Everything the core needs from a runtime. Each runtime package exports one. */
 export interface Runtime extends Clock {
-  /** `"node"`, `"bun"`, `"deno"`, or a name of one's own. */
+  /** `"node"`, `"bun"`, `"deno"`, or a custom name. */
   readonly name: string;
-  /** Wall clock, Unix milliseconds, integer. */
+  /** Wall clock in Unix milliseconds, an integer. */
   wallClock(): number;
   /**
-   * Runs `task` once the current turn of the event loop has settled: after every microtask that is queued now,
-   * before more I/O. The core gathers a turn's frames into few writes with it.
+   * Runs `task` at the end of the current turn of the event loop: after all microtasks queued so far, before more I/O.
+   * The core uses it to combine a turn's frames into few writes.
    */
   defer(task: () => void): void;
   readonly crypto: RuntimeCrypto;
@@ -110,19 +113,23 @@ export interface Runtime extends Clock {
   allocate(bytes: number): Uint8Array;
   /** `bytes[start, end)`, which must not be copied, as an array that a socket takes as it is. */
   view(bytes: Uint8Array, start: number, end: number): Uint8Array;
-  /** zlib stream (RFC 1950), level 6. */
+  /** Compresses to a zlib stream (RFC 1950), level 6. */
   deflate(bytes: Uint8Array): Uint8Array;
   /**
    * Inflates a zlib stream. Never allocates more than `maxBytes` plus one block for output.
-   * @throws ConduitError INFLATED_TOO_LARGE when more would come out, INFLATE_FAILED when it is not a zlib stream.
+   * @throws ConduitError INFLATED_TOO_LARGE if the output exceeds `maxBytes`, INFLATE_FAILED if the input is invalid.
    */
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array;
-  /** @throws ConduitError with the code that says what failed; the cause is the runtime's own error. */
+  /**
+   * Connects, including the TLS handshake.
+   *
+   * @throws ConduitError with a specific code; the cause is the runtime's own error.
+   */
   connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream>;
   /** @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_CONFIG. */
   listen(target: ListenTarget, events: ListenEvents): Promise<Listener>;
-  /** Shows an error of the application's own code that no `onError` hook took. Node: `process.emitWarning`. */
+  /** Reports an application error when there is no `onError` hook. Node: `process.emitWarning`. */
   warn(error: Error): void;
-  /** Calls `task` on SIGINT or SIGTERM. Returns a function that removes it. */
+  /** Calls `task` on SIGINT or SIGTERM. Returns a function that removes the listener. */
   onTerminate(task: (signal: string) => void): () => void;
 }

@@ -1,11 +1,11 @@
 /** A timer of the runtime. */
 export type TimerHandle = unknown;
 
-/** Time and timers, as a runtime has them. */
+/** A runtime's clock and timers. */
 export interface Clock {
   /** Monotonic milliseconds, fractional. */
   now(): number;
-  /** One-shot timer. `keepAlive` false: it does not keep the process running. */
+  /** Starts a one-shot timer. If `keepAlive` is false, it doesn't keep the process running. */
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle;
   clearTimer(handle: TimerHandle): void;
 }

@@ -1,7 +1,7 @@
-/** Characters of a received value that an error message may repeat. */
+/** Characters of a received value shown in an error message. */
 const MAX_ECHO = 48;
 
-/** `text`, cut to `max` UTF-16 units with an ellipsis; a surrogate pair is never split. */
+/** Cuts `text` to `max` UTF-16 units, with an ellipsis. Never splits a surrogate pair. */
 export function clip(text: string, max: number = MAX_ECHO): string {
   if (text.length <= max) return text;
   const last = text.charCodeAt(max - 2);
@@ -10,8 +10,8 @@ export function clip(text: string, max: number = MAX_ECHO): string {
 }
 
 /**
- * A short description of any value for an error message: primitives as they are written in source (strings clipped),
- * everything else by its kind. Never runs code of the value, never throws.
+ * Describes any value for an error message: primitives as source text (strings clipped), other values by kind. Never
+ * runs code of the value and never throws.
  */
 export function describeValue(value: unknown): string {
   switch (typeof value) {
@@ -28,7 +28,7 @@ export function describeValue(value: unknown): string {
   }
 }
 
-/** What kind of value it is, without showing it: for passwords, keys, and whatever might be one. */
+/** Describes the kind of a value without showing it, for passwords and keys. */
 export function describeKind(value: unknown): string {
   if (value === null) return "null";
   if (value === undefined) return "undefined";

@@ -14,16 +14,16 @@ class SleepEntry extends TimerEntry {
   }
 }
 
-/** Resolves after `delayMs` by the wheel; does not keep the process running. */
+/** Resolves after `delayMs`, using the wheel. Doesn't keep the process running. */
 export function sleep(wheel: TimerWheel, delayMs: number): Promise<void> {
   return new Promise((resolve) => wheel.schedule(new SleepEntry(resolve), delayMs));
 }
 
-/** One deadline over several waits. Its timer keeps the process running. */
+/** A deadline shared by several waits. Its timer keeps the process running. */
 export interface Deadline {
-  /** Resolves when `work` settles or the deadline passes, whichever is first. Never rejects. */
+  /** Resolves when `work` settles or the deadline passes, whichever comes first. Never rejects. */
   race(work: Promise<unknown>): Promise<void>;
-  /** Makes the deadline at most `delayMs` from now. */
+  /** Moves the deadline to at most `delayMs` from now. */
   shorten(delayMs: number): void;
   cancel(): void;
 }

@@ -1,38 +1,40 @@
 /**
- * Timers of one server or client, however many connections and calls it has.
+ * All timers of one server or client, for any number of connections and calls.
  *
- * Theory of operation. Time is cut into ticks of 16 ms. A ring of slots holds the entries, each in the slot of its
- * tick modulo the ring's length; within a slot they are linked to each other, so scheduling and cancelling are a few
- * assignments and allocate nothing. An entry further away than one turn of the ring shares its slot with nearer ones:
- * its own tick says whether it is due, and it stays if it is not.
+ * Theory of operation. Time is divided into ticks of 16 ms. Entries are kept in a ring of slots, each in the slot of
+ * its tick modulo the ring's length. The entries of a slot form a linked list, so scheduling and cancelling take a few
+ * assignments and allocate nothing. An entry more than one turn of the ring away shares its slot with nearer ones; its
+ * tick decides whether it is due.
  *
- * The wheel does not tick. It sleeps, by one timer of the runtime, until the next slot that holds anything; an entry
- * for an earlier tick wakes it earlier. Cancelling leaves that timer alone: at worst it wakes the wheel once for
- * nothing, which costs less than moving it for each of the many calls that are answered long before their deadline.
+ * The wheel doesn't tick. One timer of the runtime wakes it at the next occupied slot, and an entry for an earlier tick
+ * moves that timer forward. Cancelling leaves the timer alone: at worst the wheel wakes once for nothing, which is
+ * cheaper than moving the timer for every call that is answered long before its deadline.
  *
- * An entry never fires early, and late by one tick plus the lateness of the runtime's own timer.
+ * An entry never fires early. It fires at most one tick late, plus the delay of the runtime's own timer.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
 
 const DEFAULT_GRANULARITY_MS = 16;
-/** Power of two. With 16 ms ticks one turn is 8.2 s: an entry for a 30 s deadline is passed over three times. */
+/**
+ * A power of two. With 16 ms ticks, one turn takes 8.2 s; the wheel passes an entry for a 30 s deadline three times.
+ */
 const DEFAULT_SLOTS = 512;
 
 const NOT_ARMED = -1;
-/** Longest delay that every runtime's timer takes; a longer one is slept through in parts. */
+/** Longest delay that every runtime's timer supports; the wheel splits longer ones. */
 const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
-/** Something that wants to be told when its time has come. Extend it; one entry is in one wheel, at most once. */
+/** Base class of entries. An entry is scheduled in at most one wheel, at most once. */
 export abstract class TimerEntry {
-  /** The wheel's own. Neighbours in its slot; null: not scheduled. */
+  /** Used by the wheel: neighbour in the slot's list. Null when not scheduled. */
   wheelNext: TimerEntry | null = null;
-  /** The wheel's own. */
+  /** Used by the wheel. */
   wheelPrevious: TimerEntry | null = null;
-  /** The wheel's own. First tick at which the entry may fire. */
+  /** Used by the wheel: first tick at which the entry may fire. */
   wheelTick = 0;
 
-  /** Called once per scheduling. It is no longer scheduled then, and may be scheduled again from here. */
+  /** Called once per scheduling. The entry is no longer scheduled at that point and may be scheduled again. */
   abstract onTimer(): void;
 
   get isScheduled(): boolean {
@@ -49,7 +51,7 @@ class Slot extends TimerEntry {
   }
 
   override onTimer(): void {
-    // A head is in no list but its own, so it never falls due.
+    // Never called: a head is only in its own list.
   }
 
   get first(): TimerEntry | null {
@@ -60,19 +62,19 @@ class Slot extends TimerEntry {
 /** Options of {@link TimerWheel}. */
 export interface TimerWheelOptions {
   /**
-   * Gets what an entry's `onTimer` throws; the other entries fire all the same. Default: it is thrown out of the
-   * runtime's timer, and the entries that were still to fire do so with the next one.
+   * Receives errors thrown by `onTimer`; the other entries still fire. By default the error is thrown from the
+   * runtime's timer, and the remaining entries fire with the next one.
    */
   readonly onError?: ((error: unknown) => void) | undefined;
   /** Length of a tick in milliseconds. Default 16. */
   readonly granularityMs?: number | undefined;
-  /** Length of the ring, a power of two. Default 512. */
+  /** Number of slots, a power of two. Default 512. */
   readonly slots?: number | undefined;
   /** Whether scheduled entries keep the process running. Default false. */
   readonly keepAlive?: boolean | undefined;
 }
 
-/** See the head of this file. */
+/** A timer wheel; see the top of this file. */
 export class TimerWheel {
   readonly #clock: Clock;
   readonly #onError: ((error: unknown) => void) | undefined;
@@ -82,16 +84,16 @@ export class TimerWheel {
   readonly #mask: number;
   readonly #originMs: number;
   readonly #wake: () => void;
-  /** Entries taken out of their slots to be fired. Still scheduled, so they can still be cancelled. */
+  /** Entries moved out of their slots to be fired. They can still be cancelled. */
   readonly #due: Slot = new Slot();
-  /** The last tick whose slot was looked at. */
+  /** The last tick that was processed. */
   #doneTick = 0;
-  /** The tick at which the runtime's timer wakes the wheel, or NOT_ARMED. */
+  /** The tick at which the runtime's timer fires, or NOT_ARMED. */
   #armedTick: number = NOT_ARMED;
   #timer: TimerHandle = null;
   #disposed = false;
 
-  /** @throws ConduitError INVALID_CONFIG for slots that are no power of two or a granularity that is not positive. */
+  /** @throws ConduitError INVALID_CONFIG if `slots` isn't a power of two or `granularityMs` isn't positive. */
   constructor(clock: Clock, options: TimerWheelOptions = {}) {
     const { onError, granularityMs = DEFAULT_GRANULARITY_MS, slots = DEFAULT_SLOTS, keepAlive = false } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > 2 ** 20 || (slots & (slots - 1)) !== 0) {
@@ -111,9 +113,9 @@ export class TimerWheel {
   }
 
   /**
-   * Fires `entry` once, `delayMs` milliseconds from now or up to a tick later. If it is scheduled, it moves.
-   * @param now what `Clock.now` says, where that is known: asking leaves garbage
-   * @throws ConduitError INVALID_CONFIG if `delayMs` is not a finite number; INVALID_STATE after `dispose`.
+   * Fires `entry` once, `delayMs` milliseconds from now or up to a tick later. Reschedules it if it is scheduled.
+   * @param now the current `Clock.now()`; pass it if known, because the call allocates
+   * @throws ConduitError INVALID_CONFIG if `delayMs` isn't finite, INVALID_STATE after `dispose`.
    */
   schedule(entry: TimerEntry, delayMs: number, now: number = this.#clock.now()): void {
     if (this.#disposed) throw new ConduitError(ErrorCode.INVALID_STATE, "The timer wheel is disposed");
@@ -122,19 +124,19 @@ export class TimerWheel {
     }
     if (entry.wheelNext !== null) unlink(entry);
     const wanted = Math.ceil((now - this.#originMs + delayMs) / this.#granularityMs);
-    // A slot already looked at comes round again only after a whole turn.
+    // A slot that was processed comes up again only after a whole turn.
     const tick = wanted > this.#doneTick ? wanted : this.#doneTick + 1;
     entry.wheelTick = tick;
     append(this.#slot(tick), entry);
     if (this.#armedTick === NOT_ARMED || tick < this.#armedTick) this.#arm(tick);
   }
 
-  /** Takes `entry` out. Does nothing if it is not scheduled. */
+  /** Cancels `entry` if it is scheduled. */
   cancel(entry: TimerEntry): void {
     if (entry.wheelNext !== null) unlink(entry);
   }
 
-  /** Takes all entries out, unfired, and ends the wheel. Idempotent. */
+  /** Cancels all entries and ends the wheel. Idempotent. */
   dispose(): void {
     this.#disposed = true;
     this.#disarm();
@@ -164,7 +166,7 @@ export class TimerWheel {
   #onWake(): void {
     this.#armedTick = NOT_ARMED;
     this.#timer = null;
-    // The runtime's timer may be a little early by the runtime's own clock: then nothing is due, and it is armed again.
+    // The runtime's timer may fire slightly early by its own clock. Then nothing is due, and the timer is armed again.
     const tick = Math.floor((this.#clock.now() - this.#originMs) / this.#granularityMs);
     this.#collect(tick);
     try {
@@ -174,7 +176,7 @@ export class TimerWheel {
     }
   }
 
-  /** Moves what is due at `tick` out of the slots since the last one looked at; each slot once, however late it is. */
+  /** Moves all entries due at `tick` from the slots since the last processed tick, visiting each slot at most once. */
   #collect(tick: number): void {
     const from = Math.max(this.#doneTick + 1, tick - this.#mask);
     for (let at = from; at <= tick; at++) {
@@ -207,7 +209,7 @@ export class TimerWheel {
     }
   }
 
-  /** Sleeps until the next slot that holds anything. */
+  /** Arms the timer for the next occupied slot. */
   #armNext(): void {
     if (this.#due.first !== null) {
       this.#arm(this.#doneTick);
@@ -215,7 +217,7 @@ export class TimerWheel {
     }
     for (let ahead = 1; ahead <= this.#slots.length; ahead++) {
       const tick = this.#doneTick + ahead;
-      // An entry that an `onTimer` scheduled has armed the timer already, and nothing nearer was found.
+      // An `onTimer` callback has already armed the timer for an earlier tick.
       if (this.#armedTick !== NOT_ARMED && this.#armedTick <= tick) return;
       if (this.#slot(tick).first !== null) {
         this.#arm(tick);

@@ -1,10 +1,10 @@
-/** Rate limit of one connection: a token bucket for messages and one for bytes. */
+/** The rate limit of one connection: one token bucket for messages and one for bytes. */
 import { ConduitError, ErrorCode } from "../errors.ts";
 
-/** Seconds of refilling that rounding may lose: a shorter wait is none. */
+/** Waits shorter than this many seconds count as zero, because of rounding. */
 const ROUNDING = 1e-6;
 
-/** Limits; one left out does not apply. */
+/** Limits; a missing one doesn't apply. */
 export interface RateLimits {
   /** Messages per second, above 0. */
   readonly messagesPerSecond?: number | undefined;
@@ -12,7 +12,7 @@ export interface RateLimits {
   readonly bytesPerSecond?: number | undefined;
 }
 
-/** One bucket. Full, it holds a second's worth, at least one token. */
+/** A token bucket. Its capacity is one second's worth, at least one token. */
 class Bucket {
   readonly perSecond: number;
   readonly capacity: number;
@@ -32,7 +32,7 @@ class Bucket {
     this.tokens = Math.min(this.capacity, this.tokens + seconds * this.perSecond);
   }
 
-  /** Seconds until `count` tokens may be taken; a count above the capacity waits for a full bucket. */
+  /** Returns the seconds until `count` tokens may be taken; a count above the capacity waits for a full bucket. */
   wait(count: number): number {
     const seconds = (Math.min(count, this.capacity) - this.tokens) / this.perSecond;
     return seconds <= ROUNDING ? 0 : seconds;
@@ -40,17 +40,17 @@ class Bucket {
 }
 
 /**
- * Limits what one peer sends. Idle for a second, it may send a second's worth at once.
+ * Limits what one peer sends. After an idle second, it may send a full second's worth at once.
  *
- * A message larger than `bytesPerSecond` would never fit. It passes when the bucket is full and leaves it in debt, so
- * that the rate holds on average and the next message waits until the debt is paid.
+ * A message larger than `bytesPerSecond` passes when the bucket is full and leaves it with a negative balance. The next
+ * message waits until that is refilled, so the rate holds on average.
  */
 export class RateLimiter {
   readonly #messages: Bucket | null;
   readonly #bytes: Bucket | null;
   #refilledAt: number = Number.NEGATIVE_INFINITY;
 
-  /** @throws ConduitError INVALID_CONFIG for a limit that is not a finite number above 0. */
+  /** @throws ConduitError INVALID_CONFIG if a limit isn't a finite number above 0. */
   constructor(limits: RateLimits) {
     const { messagesPerSecond, bytesPerSecond } = limits;
     this.#messages = messagesPerSecond === undefined ? null : new Bucket("messagesPerSecond", messagesPerSecond);
@@ -58,9 +58,9 @@ export class RateLimiter {
   }
 
   /**
-   * Asks for one message of `bytes` bytes at `now` (`Runtime.now` milliseconds).
-   * @returns 0: allowed, and taken. Otherwise the seconds, in whole milliseconds, after which the same message passes
-   *   if nothing else is taken meanwhile (`retry_after`); nothing was taken.
+   * Takes the tokens for one message of `bytes` bytes at `now` (`Runtime.now` milliseconds), if available.
+   * @returns 0 if the message may pass. Otherwise no tokens were taken, and the result is the number of seconds,
+   *   rounded up to milliseconds, until the same message would pass (`retry_after`).
    */
   take(now: number, bytes: number): number {
     const messagesLeft = this.#messages;
