@@ -129,7 +129,9 @@ class NatsClient implements BenchClient {
 
 async function missing(): Promise<string | null> {
   if (platform() === "win32") return "nats-server is started by a POSIX shell here";
-  if (findNatsServer() === null) return "nats-server is not installed (Debian, Ubuntu: apt install nats-server)";
+  if (findNatsServer() === null) {
+    return "nats-server is not installed (go install github.com/nats-io/nats-server/v2@latest, or your package manager)";
+  }
   return missingPackage("@nats-io/transport-node");
 }
 

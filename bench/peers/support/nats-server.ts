@@ -3,14 +3,20 @@ import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { promisify } from "node:util";
 import type { Certificates } from "../../lib/peer.ts";
 
-/** Where Debian and Homebrew put it, beside the PATH. */
-const OTHER_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin"] as const;
+/** Where `go install`, Debian and Homebrew put it, beside the PATH. */
+const OTHER_FOLDERS = [
+  join(homedir(), "go/bin"),
+  "/usr/sbin",
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/opt/homebrew/bin",
+] as const;
 /** Its log says these two when it is up; with port -1 it takes a free one. */
 const CLIENT_PORT = /Listening for client connections on 127\.0\.0\.1:(\d+)/;
 const MONITOR_PORT = /Starting http monitor on 127\.0\.0\.1:(\d+)/;
