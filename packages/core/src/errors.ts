@@ -238,6 +238,6 @@ export function asError(thrown: unknown): Error {
   try {
     return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
   } catch {
-    return new Error("A value that can't be converted to a string was thrown", { cause: thrown });
+    return new Error("The thrown value can't be converted to text", { cause: thrown });
   }
 }

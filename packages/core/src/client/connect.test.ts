@@ -100,7 +100,7 @@ describe("connect", () => {
     expect(connecting.state).toBe("pending");
     await runtime.advance(1);
     expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT });
-    expect(connecting.error?.message).toBe("No usable connection to test:8080 within connectTimeoutMs 500");
+    expect(connecting.error?.message).toBe("Not connected to test:8080 within connectTimeoutMs 500");
     expect([client.state, runtime.dials[0]?.signal.aborted]).toEqual(["failed", true]);
   });
 
@@ -201,14 +201,14 @@ describe("a login that fails", () => {
       { tls: true },
       Uint8Array.of(0x15, 3, 1, 0, 2, 2, 70),
       ErrorCode.NOT_NETCONDUIT,
-      "does not speak",
+      "doesn't speak",
     ],
     [
       "HTTP",
       {},
       new TextEncoder().encode("HTTP/1.1 400 Bad"),
       ErrorCode.NOT_NETCONDUIT,
-      "is an HTTP server and does not speak",
+      "HTTP server at test:8080 doesn't speak",
     ],
   ])("because the other side speaks %s says so, and where", async (_what, options, bytes, code, words) => {
     const runtime = fakeRuntime();

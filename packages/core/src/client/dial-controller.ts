@@ -1,11 +1,11 @@
 import type { DialSignal } from "../runtime.ts";
 
-/** Of those that nobody listens to. */
+/** Shared by all controllers without listeners. */
 const NONE: readonly never[] = [];
 
 /**
- * One attempt to connect, which can be called off. It is the runtime's signal itself: an `AbortController`, its signal
- * and a listener on that cost each attempt half a kilobyte. What waits here is told directly.
+ * Aborts one connection attempt. It doubles as the signal passed to the runtime, because an `AbortController` with its
+ * signal and a listener takes half a kilobyte per attempt.
  */
 export class DialController implements DialSignal {
   #reason: Error | null = null;
@@ -29,7 +29,7 @@ export class DialController implements DialSignal {
     this.#listeners = others.length === 0 ? NONE : others;
   }
 
-  /** Calls it off; the first reason counts. */
+  /** Aborts the attempt. Only the first reason counts. */
   abort(reason: Error): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
@@ -44,17 +44,17 @@ export class DialController implements DialSignal {
     if (this.#reason !== null) throw this.#reason;
   }
 
-  /** What `start` settles the promise with, or a rejection with the reason of an abort that comes first. One at a time. */
+  /** Settles as `start` does, or rejects with the reason if an abort comes first. Supports one wait at a time. */
   wait<T>(start: (resolve: (value: T | PromiseLike<T>) => void, reject: (error: unknown) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject;
-      // By what led to this wait, perhaps.
+      // The abort may have happened before this wait.
       if (this.#reason !== null) reject(this.#reason);
       start(resolve, reject);
     });
   }
 
-  /** What `work` comes to, or a rejection with the reason of an abort that comes first. One at a time. */
+  /** Settles as `work` does, or rejects with the reason if an abort comes first. Supports one wait at a time. */
   race<T>(work: Promise<T>): Promise<T> {
     return this.wait((resolve, reject) => void work.then(resolve, reject));
   }

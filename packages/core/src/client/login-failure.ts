@@ -1,4 +1,4 @@
-/** Errors of a client whose login fails because the server closes the connection or speaks another protocol. */
+/** Client errors for logins that fail because the server closed the connection or speaks another protocol. */
 
 import type { CloseReason } from "../connection/connection-delegate.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -6,7 +6,7 @@ import { foreignProtocolOf } from "../wire/foreign-protocol.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { endpointOf } from "./reconnector.ts";
 
-/** A client's error over what the server sent during the login. */
+/** Converts a framing error during the login to an error that names the server's protocol. */
 export function notNetconduit(error: ConduitError, config: ClientConfig): ConduitError {
   const framing =
     error.code === ErrorCode.BAD_MAGIC ||
@@ -16,16 +16,16 @@ export function notNetconduit(error: ConduitError, config: ClientConfig): Condui
   const where = endpointOf(config);
   const protocol = foreignProtocolOf(error);
   if (protocol === "TLS" && config.tls === null) {
-    const message = `The server at ${where} speaks TLS and this client does not; set option tls (${error.message})`;
+    const message = `The server at ${where} speaks TLS and this client doesn't; set the option tls (${error.message})`;
     return new ConduitError(ErrorCode.TLS_NOT_TLS, message, { cause: error });
   }
-  const what = protocol === "HTTP" ? "is an HTTP server and does" : "does";
-  const message = `What answers at ${where} ${what} not speak netconduit's protocol (${error.message})`;
+  const server = protocol === "HTTP" ? "HTTP server" : "server";
+  const message = `The ${server} at ${where} doesn't speak netconduit's protocol (${error.message})`;
   return new ConduitError(ErrorCode.NOT_NETCONDUIT, message, { cause: error });
 }
 
 /**
- * A client's error over a connection that ended during the login.
+ * The error for a connection that ended during the login.
  * @param isSilent the server has sent nothing
  */
 export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config: ClientConfig): ConduitError {
@@ -37,6 +37,5 @@ export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config
 }
 
 function hint({ tls }: ClientConfig): string {
-  const question = "is it a netconduit server";
-  return tls === null ? `${question}, and one without TLS (option tls)?` : `${question}?`;
+  return tls === null ? "is it a netconduit server, without TLS (option tls)?" : "is it a netconduit server?";
 }

@@ -2,13 +2,13 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { HIGH_WATER_RATIO } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
-/** Something to send once there is a connection again. */
+/** A message or call to send once the client is connected again. */
 export interface OfflineItem {
   /** Method or message type. */
   readonly name: string;
-  /** Milliseconds until it is given up; 0: it waits as long as it takes. */
+  /** Milliseconds until it times out; 0 waits without limit. */
   readonly timeoutMs: number;
-  /** Sends it; may throw. */
+  /** Sends the item. May throw. */
   send(link: unknown): void;
   reject(error: Error): void;
 }
@@ -30,11 +30,11 @@ class Entry extends TimerEntry {
   }
 }
 
-/** What a client was asked to send while it had no connection. Bounded; order is kept. */
+/** A bounded FIFO of messages and calls made while the client is disconnected. */
 export class OfflineQueue {
   readonly #wheel: TimerWheel;
   readonly #maxItems: number;
-  /** Made when first needed: most clients wait for nothing. */
+  /** Created on first use: most clients never need it. */
   #entries: Set<Entry> | null = null;
 
   constructor(wheel: TimerWheel, maxItems: number) {
@@ -46,12 +46,16 @@ export class OfflineQueue {
     return this.#entries?.size ?? 0;
   }
 
-  /** @returns whether there is room for more. @throws ConduitError SEND_QUEUE_FULL. */
+  /**
+   * Adds an item. Returns false when the queue is filling up.
+   *
+   * @throws ConduitError SEND_QUEUE_FULL
+   */
   add(item: OfflineItem): boolean {
     this.#entries ??= new Set();
     const entries = this.#entries;
     if (entries.size >= this.#maxItems) {
-      const message = `Cannot send '${item.name}': ${entries.size} items wait for a connection (sendQueueSize ${this.#maxItems})`;
+      const message = `Cannot send '${item.name}': ${entries.size} items are waiting for a connection (sendQueueSize ${this.#maxItems})`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
     const entry = new Entry(item, entries);
@@ -60,7 +64,7 @@ export class OfflineQueue {
     return entries.size < this.#maxItems * HIGH_WATER_RATIO;
   }
 
-  /** Takes one back; whether it was still there. */
+  /** Removes an item. Returns whether it was still queued. */
   remove(item: OfflineItem): boolean {
     for (const entry of this.#entries ?? []) {
       if (entry.item !== item) continue;

@@ -49,7 +49,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(room).toEqual([true, true, true, false, false]);
     const full = expect.objectContaining({
       code: ErrorCode.SEND_QUEUE_FULL,
-      message: "Cannot send 'note': 5 items wait for a connection (sendQueueSize 5)",
+      message: "Cannot send 'note': 5 items are waiting for a connection (sendQueueSize 5)",
     });
     expect(() => client.send("note", 6)).toThrow(full);
     await expect(client.call("echo", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });

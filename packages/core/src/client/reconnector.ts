@@ -1,6 +1,4 @@
-/**
- * When a client dials: as it is told, and by itself after a connection was lost; and how long it goes on.
- */
+/** Decides when a client connects: on `connect()`, and automatically after a lost connection, until it gives up. */
 
 import { errorOf } from "../connection/close.ts";
 import type { CloseReason } from "../connection/connection-delegate.ts";
@@ -11,43 +9,43 @@ import type { Runtime } from "../runtime.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
 
-/** What {@link Reconnector} asks of its client. */
+/** Callbacks of {@link Reconnector} to its client. */
 export interface DiallingOwner {
-  /** Ends the link that there is, dials and logs in. Rejects otherwise, at the latest soon after it is called off. */
+  /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
   open(abort: DialController): Promise<void>;
   /**
-   * A dial has failed, or the last one of a series has.
-   * @param isLast nothing will try again by itself
+   * A connection attempt, or the last one of a series, has failed.
+   * @param isLast no automatic attempt follows
    */
   failed(error: ConduitError, isLast: boolean): void;
   /**
-   * Runs the hooks of a connection that is open; null: there are none.
-   * @param again the client dialled by itself
+   * Runs the hooks of a new connection; returns null if there are none.
+   * @param again the client reconnected automatically
    */
   opened(again: boolean): Promise<void> | null;
 }
 
-/** Attempts to reconnect, until one succeeds or they are called off. */
+/** A series of attempts to reconnect, until one succeeds or the series is cancelled. */
 interface Series {
   cancelled: boolean;
-  /** Ends the wait before the next attempt. */
+  /** Ends the delay before the next attempt. */
   wake: (() => void) | null;
 }
 
-/** The dials of a client. */
+/** Manages the connection attempts of a client. */
 export class Reconnector<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
   readonly #owner: DiallingOwner;
-  /** The dial under way, with the hooks that follow it. */
+  /** The current attempt, including the hooks after it. */
   #connecting: Promise<void> | null = null;
-  /** Calls off the dial under way; null once it has logged in. */
+  /** Aborts the current attempt; null once it has logged in. */
   #abort: DialController | null = null;
   #series: Series | null = null;
-  /** Attempts since the last connection that lasted. */
+  /** Attempts since the last stable connection. */
   #attempts = 0;
   #loggedInAt = 0;
-  /** Called off after the last `connect`: whatever ends now, nothing is dialled again. */
+  /** `callOff` ran after the last `connect`, so the client doesn't reconnect. */
   #leaving = false;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, owner: DiallingOwner) {
@@ -64,14 +62,14 @@ export class Reconnector<Peer> {
     return this.#attempts;
   }
 
-  /** Dials at once, or joins the dial under way. */
+  /** Connects immediately, or joins the current attempt. */
   connect(): Promise<void> {
     this.#leaving = false;
     this.#attempts = 0;
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
     if (under !== null && this.#abort?.aborted !== true) return under;
-    // Nothing else may handle its rejection: a program that does not wait for it is to recordReceive of that from the runtime.
+    // Nothing else handles its rejection, so that a program that doesn't await it sees an unhandled rejection.
     const connecting = this.#dial(false, under).finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
     });
@@ -79,7 +77,9 @@ export class Reconnector<Peer> {
     return connecting;
   }
 
-  /** Ends the dial under way and all that would follow by itself. @returns what settles when that dial has ended */
+  /**
+   * Aborts the current attempt and disables reconnecting. Returns a promise that settles when the attempt has ended.
+   */
   callOff(reason: () => ConduitError): Promise<void> | null {
     this.#leaving = true;
     this.#stopSeries();
@@ -88,7 +88,7 @@ export class Reconnector<Peer> {
     return dialling;
   }
 
-  /** The dial under way has logged in. From here on a lost connection begins a series of its own. */
+  /** The current attempt has logged in. From now on, a lost connection starts a new series. */
   loggedIn(): void {
     this.#abort = null;
     this.#series = null;
@@ -96,38 +96,38 @@ export class Reconnector<Peer> {
   }
 
   /**
-   * A connection was lost. If the client comes back, it dials when `hooks` have run.
-   * @param hooks what they send is queued already
+   * A connection was lost. If the client reconnects, it does so after `hooks` have run.
+   * @param hooks runs the disconnect hooks; messages they send are queued for the new connection
    */
   lost(reason: CloseReason, hooks: () => Promise<void>): void {
     const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null } : null;
     if (series !== null) this.#series = series;
     const done = hooks();
     if (series === null) return;
-    // A connection that ends soon after its login counts as one more failed attempt of the same series.
+    // A connection that ends soon after its login counts as another failed attempt.
     if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
     void done.then(() => this.#reconnect(series, reason));
   }
 
   /**
-   * Whether a connection is on its way.
-   * @param closing why the present link is closing, if it is
+   * Whether the client is connecting, or will after the current connection closes.
+   * @param closing why the current connection is closing, or null
    */
   isReturning(closing: CloseReason | null): boolean {
     return this.#series !== null || this.#abort !== null || (closing !== null && this.#comesBack(closing));
   }
 
-  /** Whether the end of a connection for this reason begins a series of attempts to reconnect. */
+  /** Whether the client reconnects after a connection ended for this reason. */
   #comesBack(reason: CloseReason): boolean {
     if (!this.#config.reconnect.enabled || !reason.reconnect || this.#leaving) return false;
-    // A dial that is under way, by connect() or by a series, is the next attempt already.
+    // A current attempt already is the next one.
     return this.#series === null && this.#abort === null;
   }
 
   /**
-   * Dials, logs in, runs the hooks.
-   * @param again the client does it by itself
-   * @param calledOff a dial that was called off, and that ends first
+   * Connects, logs in and runs the hooks.
+   * @param again the client reconnects automatically
+   * @param calledOff an aborted attempt to wait for first
    */
   async #dial(again: boolean, calledOff: Promise<void> | null): Promise<void> {
     const runtime = this.#runtime;
@@ -136,7 +136,7 @@ export class Reconnector<Peer> {
     this.#abort = abort;
     const timer = runtime.setTimer(
       () => {
-        const message = `No usable connection to ${endpointOf(this.#config)} within connectTimeoutMs ${connectTimeoutMs}`;
+        const message = `Not connected to ${endpointOf(this.#config)} within connectTimeoutMs ${connectTimeoutMs}`;
         abort.abort(new ConduitError(ErrorCode.CONNECT_TIMEOUT, message));
       },
       connectTimeoutMs,
@@ -161,13 +161,16 @@ export class Reconnector<Peer> {
     if (hooks !== null) await hooks;
   }
 
-  /** @param lost why the connection was lost */
+  /**
+   * Tries to reconnect until an attempt succeeds or the client gives up.
+   * @param lost why the connection was lost
+   */
   async #reconnect(series: Series, lost: CloseReason): Promise<void> {
     const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.#config.reconnect;
     let lastError: unknown = null;
     while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
       const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
-      // Full jitter: clients that lost the same server spread evenly over the whole delay.
+      // Full jitter spreads clients that lost the same server evenly over the delay.
       await this.#pause(series, jitter ? Math.random() * bound : bound);
       if (series.cancelled) return;
       this.#attempts += 1;
@@ -186,7 +189,7 @@ export class Reconnector<Peer> {
     }
     if (series.cancelled) return;
     if (this.#series === series) this.#series = null;
-    // Without a failed dial, connections came up and were lost at once, over and over.
+    // Without a failed attempt, every connection came up and was lost again.
     const cause = lastError ?? errorOf(lost);
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${asError(cause).message}`;
@@ -198,7 +201,7 @@ export class Reconnector<Peer> {
   #pause(series: Series, delayMs: number): Promise<void> {
     const runtime = this.#runtime;
     return new Promise((resolve) => {
-      // Keeps the process running: a client that waits to reconnect is at work.
+      // Keeps the process running while the client waits to reconnect.
       const timer = runtime.setTimer(() => series.wake?.(), delayMs, true);
       series.wake = () => {
         runtime.clearTimer(timer);
@@ -217,7 +220,7 @@ export class Reconnector<Peer> {
   }
 }
 
-/** What a client connects to, in words. */
+/** The server's address, for messages. */
 export function endpointOf({ host, port, path }: ClientConfig): string {
   return path ?? (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
 }
@@ -229,7 +232,7 @@ function toConduitError(error: unknown): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
 }
 
-/** The same attempt would fail the same way, however often it is made. */
+/** Whether further attempts would fail the same way. */
 function endsReconnecting(error: unknown): boolean {
   if (!(error instanceof ConduitError)) return false;
   return (

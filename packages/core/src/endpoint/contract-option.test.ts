@@ -44,7 +44,7 @@ describe("parseContract", () => {
     [{ client: { messages: "a" } }, 'Invalid option contract.client.messages: must be an object, got "a"'],
     [
       { client: { methods: { a: text } } },
-      "Invalid option contract.client.methods.a: must be an object of params and result, no schema itself, got an object",
+      "Invalid option contract.client.methods.a: must be an object with params and result, not a schema, got an object",
     ],
     [
       { client: { methods: { a: { param: text } } } },

@@ -3,7 +3,7 @@ import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
 
-/** Validators of what methods return, by name. */
+/** Validators of method results, by method name. */
 export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
 
 const SIDES = ["server", "client"];
@@ -11,10 +11,9 @@ const PARTS = ["methods", "messages"];
 const SCHEMAS = ["params", "result"];
 
 /**
- * The contract that was given as an option, or null. What it is made of is judged here and once, so that no name is left
- * unchecked for a slip in it.
+ * Returns the option `contract`, or null. Checks all of it first, so that a typo can't leave a name unvalidated.
  *
- * @throws ConduitError INVALID_CONFIG that names all that is wrong with it.
+ * @throws ConduitError INVALID_CONFIG listing every problem
  */
 export function parseContract<C extends Contract>(contract: C | undefined): C | null {
   if (contract === undefined) return null;
@@ -32,7 +31,7 @@ export function parseContract<C extends Contract>(contract: C | undefined): C | 
   return contract;
 }
 
-/** Validators of the results that a side's methods promise; null if none does. */
+/** Validators for the results of a side's methods; null if there are none. */
 export function agreedResults(side: SideContract | undefined): ResultValidators | null {
   if (side?.methods === undefined) return null;
   const validators = new Map<string, Validator<unknown>>();
@@ -42,14 +41,14 @@ export function agreedResults(side: SideContract | undefined): ResultValidators 
   return validators.size === 0 ? null : validators;
 }
 
-/** What a contract says of a name; never what objects inherit. */
+/** A contract's own entry for a name, ignoring inherited properties. */
 export function agreedOn<T>(entries: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
   return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined;
 }
 
 function checkMethod(problems: OptionProblems, path: string, method: unknown): void {
   if (isSchema(method)) {
-    problems.add(path, "must be an object of params and result, no schema itself", method);
+    problems.add(path, "must be an object with params and result, not a schema", method);
     return;
   }
   for (const [name, schema] of parts(problems, path, method as MethodContract, SCHEMAS)) {
@@ -61,7 +60,7 @@ function checkSchema(problems: OptionProblems, path: string, schema: unknown): v
   if (!isSchema(schema)) problems.add(path, SCHEMA_RULE, schema);
 }
 
-/** The entries of an object in the contract that are not undefined, by their paths. Only `known` names may be there. */
+/** The entries of an object in the contract that aren't undefined, by path. Reports names that aren't `known`. */
 function parts(
   problems: OptionProblems,
   path: string,

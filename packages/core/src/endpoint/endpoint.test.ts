@@ -197,7 +197,11 @@ describe("onError", () => {
       throw thrown.shift();
     });
     for (let count = 0; count < 3; count += 1) await client.call("fail").catch(() => undefined);
-    expect(errors.map((error) => error.message)).toEqual(["text", "undefined", "Something without a text was thrown"]);
+    expect(errors.map((error) => error.message)).toEqual([
+      "text",
+      "undefined",
+      "The thrown value can't be converted to text",
+    ]);
   });
 
   test("that nobody set: an error of the application's own code becomes a warning", async () => {

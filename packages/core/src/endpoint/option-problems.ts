@@ -2,17 +2,17 @@ import type * as v from "valibot";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { clip, describeKind, describeValue } from "../util/describe-value.ts";
 
-/** One thing that is wrong with the options, as it stands in `details.problems`. */
+/** A problem with an option, as listed in `details.problems`. */
 export interface OptionProblem {
   /** Path of the option, for example `"reconnect.delayMs"`; `""` for the options as a whole. */
   readonly option: string;
   /** What the option must be, for example `"must be an integer from 0 to 65535"`. */
   readonly rule: string;
-  /** What it was, in short; of secrets and unknown options the kind only. */
+  /** The value in short form; for secrets and unknown options, only its kind. */
   readonly received: string;
 }
 
-/** Collects what is wrong with one options object, so that all of it is reported at once. */
+/** Collects the problems of an options object, to report them all at once. */
 export class OptionProblems {
   readonly #problems = new Map<string, OptionProblem & { readonly message: string }>();
   readonly #subject: string;
@@ -21,8 +21,8 @@ export class OptionProblems {
   readonly #remarks: Readonly<Record<string, string>>;
 
   /**
-   * `subject` names the options ("server options"), `known` is every option's path. Values of `secrets` never appear
-   * in a message. `remarks` say what to do in place of options that other libraries have, by the last part of their path.
+   * `subject` names the options ("server options"); `known` lists every option's path. Values of `secrets` never appear
+   * in a message. `remarks` are hints for options known from other libraries, by the last part of their path.
    */
   constructor(
     subject: string,
@@ -36,12 +36,12 @@ export class OptionProblems {
     this.#remarks = remarks;
   }
 
-  /** Whether `option` has a problem already: rules about two options wait until each is right by itself. */
+  /** Whether `option` has a problem. Rules about several options only apply if each is valid by itself. */
   has(option: string): boolean {
     return this.#problems.has(option);
   }
 
-  /** Notes that `option` breaks `rule`. The first problem of an option is the one reported. */
+  /** Records that `option` violates `rule`. Only the first problem of an option is reported. */
   add(option: string, rule: string, value: unknown, isDefault = false): void {
     if (this.#problems.has(option)) return;
     const described = this.#secrets.has(option) ? describeKind(value) : describeValue(value);
@@ -54,7 +54,7 @@ export class OptionProblems {
     });
   }
 
-  /** Notes everything valibot found. */
+  /** Records all of valibot's issues. */
   addIssues(issues: readonly v.BaseIssue<unknown>[]): void {
     for (const issue of issues) {
       const option = clip((issue.path ?? []).map((item) => String(item.key)).join("."), 100);
@@ -65,7 +65,7 @@ export class OptionProblems {
     }
   }
 
-  /** @throws ConduitError INVALID_CONFIG that lists every problem, if there is any. */
+  /** @throws ConduitError INVALID_CONFIG listing every problem, if there are any */
   throwIfAny(): void {
     const problems = [...this.#problems.values()];
     if (problems.length === 0) return;
@@ -77,10 +77,10 @@ export class OptionProblems {
     });
   }
 
-  /** Notes that there is no such option. `known` are those that it might stand for. */
+  /** Records an unknown option. `known` lists candidates for "did you mean". */
   addUnknown(option: string, value: unknown, known: readonly string[] = this.#known): void {
     const hint = this.#hintOn(option, known);
-    // the kind only: a misspelt `password` holds one
+    // only the kind: the value of a misspelled `password` is secret
     this.#problems.set(option, {
       option,
       rule: `is unknown${hint}`,
@@ -113,7 +113,7 @@ export class OptionProblems {
   }
 }
 
-/** The known name that `name` most likely stands for, or null. Case, underscores and dots count for nothing. */
+/** The known name closest to `name`, or null. Ignores case, underscores and dots. */
 function nearestName(name: string, known: readonly string[]): string | null {
   const wanted = plain(name);
   let best: string | null = null;

@@ -1,8 +1,8 @@
-/** The valibot pieces option schemas are made of. Each carries its rule as its message, worded to follow the name. */
+/** Valibot building blocks for option schemas. Each message states the rule, worded to follow the option's name. */
 
 import * as v from "valibot";
 
-/** Timers of every runtime take 31 bits; a longer delay would fire at once. */
+/** All runtimes' timers use 31 bits; a longer delay would fire immediately. */
 const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 type NumberSchema = v.GenericSchema<number>;
@@ -16,7 +16,7 @@ export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER):
   return v.pipe(v.number(rule), v.safeInteger(rule), v.minValue(min, rule), v.maxValue(max, rule));
 }
 
-/** Whole milliseconds that a timer can wait for; at least `min`, 1 by default. */
+/** A timer delay in whole milliseconds; at least `min`, 1 by default. */
 export function milliseconds(min = 1): NumberSchema {
   return wholeNumber(min, MAX_TIMER_MS);
 }
@@ -50,12 +50,12 @@ export function text(maxLength: number = Number.MAX_SAFE_INTEGER): v.GenericSche
   return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule), wellFormed());
 }
 
-/** Text that UTF-8 can carry. */
+/** Text that can be encoded as UTF-8. */
 function wellFormed(): v.CheckAction<string, string> {
   return v.check((value) => !/\p{Surrogate}/u.test(value), "must not contain half of a surrogate pair");
 }
 
-/** Text of at most `maxLength` characters, or none. */
+/** Possibly empty text of at most `maxLength` characters. */
 export function optionalText(maxLength: number): v.GenericSchema<string> {
   const rule = `must be a string of at most ${maxLength} characters`;
   return v.pipe(v.string(rule), v.maxLength(maxLength, rule), wellFormed());
@@ -66,16 +66,16 @@ export function oneOf<const T extends string>(choices: readonly T[]): v.GenericS
   return v.picklist(choices, `must be ${choices.map((choice) => JSON.stringify(choice)).join(" or ")}`);
 }
 
-/** An option that may be left out and is filled in then. */
+/** An optional option with a default. */
 export type Defaulted<T> = v.OptionalSchema<v.GenericSchema<T>, T>;
-/** An option that may be left out. */
+/** An optional option without a default. */
 export type Omissible<T> = v.OptionalSchema<v.GenericSchema<T>, undefined>;
-/** An entry for every option of `T`: those of `Bare` have no fixed default. */
+/** A schema entry for every option of `T`; those in `Bare` have no fixed default. */
 export type EntriesOf<T, Bare extends keyof T> = {
   readonly [K in keyof T]-?: K extends Bare ? Omissible<Exclude<T[K], undefined>> : Defaulted<Exclude<T[K], undefined>>;
 };
 
-/** An object of exactly these entries: each other key is an issue of its own, whose `expected` is `"never"`. */
+/** An object with exactly these entries. Every other key is an issue with `expected: "never"`. */
 export function group<const T extends v.ObjectEntries>(
   entries: T,
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>> {

@@ -1,20 +1,20 @@
 import { ErrorCode, RpcError } from "../errors.ts";
 import { clip, describeValue } from "../util/describe-value.ts";
 
-/** Facts of an error that travel to the caller, and its local cause. */
+/** An error's details, which are sent to the caller, and its local cause. */
 export interface ErrorHelperOptions {
-  /** Travels to the caller: string keys, MessagePack-encodable values. */
+  /** Sent to the caller: string keys, values that MessagePack can encode. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
-  /** What led to it. Stays local. */
+  /** The cause; never sent. */
   readonly cause?: unknown;
 }
 
-/** Builds the errors a handler returns or throws; both reach the caller alike. */
+/** Creates errors for a handler to return or throw; both have the same effect. */
 export interface ErrorHelper {
-  /** An error of one's own. `code` defaults to UNKNOWN (1000); any whole number may be used. */
+  /** A custom error. `code` may be any integer; UNKNOWN (1000) by default. */
   (message: string, options?: ErrorHelperOptions & { readonly code?: number | undefined }): RpcError;
 
-  /** VALIDATION (2000). `field`, `expected` and `received` (as short text) become `details`. */
+  /** VALIDATION (2000). `field`, `expected` and `received` (as short text) are sent as `details`. */
   validation(
     message: string,
     options?: {
@@ -30,14 +30,16 @@ export interface ErrorHelper {
   /** PERMISSION_DENIED (3002): `"Permission denied: delete_user"`. */
   permissionDenied(action?: string): RpcError;
 
-  /** INTERNAL (1001). The message defaults to `"Internal server error"`; unlike a thrown exception's, it travels. */
+  /**
+   * INTERNAL (1001). The message defaults to `"Internal server error"`; unlike that of other exceptions, it is sent.
+   */
   internal(options?: ErrorHelperOptions & { readonly message?: string | undefined }): RpcError;
   internal(message: string, options?: ErrorHelperOptions): RpcError;
 
   /** TIMEOUT (5001): `"Operation timed out: payment_gateway"`. */
   timeout(operation?: string): RpcError;
 
-  /** RATE_LIMITED (6000). `retryAfterSeconds` travels as `details.retry_after`. */
+  /** RATE_LIMITED (6000). `retryAfterSeconds` is sent as `details.retry_after`. */
   rateLimited(options?: { readonly retryAfterSeconds?: number | undefined }): RpcError;
 }
 
@@ -89,7 +91,7 @@ const helpers: Omit<ErrorHelper, never> = {
 };
 
 /**
- * Errors for a handler to return or throw, one-to-one with netconduit's `Error`: the caller gets an `RpcError` with
+ * Creates errors for a handler to return or throw, as netconduit's `Error` does. The caller receives an `RpcError` with
  * the same code, message and details.
  */
 export const error: ErrorHelper = Object.assign(create, helpers) as ErrorHelper;

@@ -1,6 +1,6 @@
 import { type FieldNames, mergeAlternatives, mergeParts, type TypeNames, typeNameOf } from "./type-name-lists.ts";
 
-/** The keywords of JSON Schema (draft 2020-12) that tell a type. */
+/** The keywords of JSON Schema (draft 2020-12) that determine a type. */
 interface JsonSchemaNode {
   readonly type?: string | readonly string[];
   readonly const?: unknown;
@@ -22,7 +22,7 @@ const NAMES: Readonly<Record<string, string>> = {
   null: "None",
 };
 
-/** Type names of a JSON Schema. References are not followed: they are `Any`. */
+/** Type names of a JSON Schema. References aren't followed; they count as `Any`. */
 export function namesOfJsonSchema(schema: unknown): TypeNames {
   const node = schema as JsonSchemaNode;
   if (typeof node.type === "string") return [NAMES[node.type] ?? "Any"];

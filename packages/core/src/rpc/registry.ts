@@ -20,38 +20,43 @@ export interface MethodEntry<Peer> {
   readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
 }
 
-/** A registered message handler: the server's take `(client, data, context)`, the client's `(data, context)`. */
+/**
+ * A registered message handler. A server's handlers take `(connection, data, context)`, a client's `(data, context)`.
+ */
 export type MessageEntry<Peer> = {
   readonly type: string;
   readonly data: Validator<unknown> | null;
 } & MessageHandler<Peer>;
 
-/** A message handler as it was given, without a wrapper: a client has one peer, and its handlers need not be told. */
+/** A message handler as registered, without a wrapper. A client has only one peer, so its handlers don't take it. */
 export type MessageHandler<Peer> =
   | { readonly takesPeer: true; readonly handler: (peer: Peer, data: never, context: HandlerContext<Peer>) => unknown }
   | { readonly takesPeer: false; readonly handler: (data: never, context: HandlerContext<Peer>) => unknown };
 
-/** Methods and message handlers by name. Names come from peers, so they are looked up in Maps, never on objects. */
+/** Methods and message handlers by name. Peers choose the names they look up, so these are Maps and not objects. */
 export class Registry<Peer> {
-  /** Made when first needed, like the other: many clients have none. */
+  /** Created on first use, like the other: many clients have none. */
   #methods: Map<string, MethodEntry<Peer>> | null = null;
   #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
   /** Called when the handlers of a type change. */
   onHandlersChange: () => void = () => undefined;
 
   /**
-   * @returns a function that removes the method.
-   * @throws ConduitError INVALID_STATE when the name is taken.
+   * @returns a function that removes the method
+   * @throws ConduitError INVALID_STATE if the name is taken
    */
   addMethod(entry: MethodEntry<Peer>): () => void {
     const name = entry.info.name;
     if (name === "listall") {
-      throw new ConduitError(ErrorCode.INVALID_STATE, "Cannot register RPC method 'listall': it answers discovery");
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        "Cannot register RPC method 'listall': the name is reserved for discovery",
+      );
     }
     this.#methods ??= new Map();
     const methods = this.#methods;
     if (methods.has(name)) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is registered already`);
+      throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is already registered`);
     }
     methods.set(name, entry);
     return () => {
@@ -59,7 +64,7 @@ export class Registry<Peer> {
     };
   }
 
-  /** Several handlers of one type all run, in this order. @returns a function that removes this one. */
+  /** Adds a handler. All handlers of a type run, in registration order. Returns a function that removes this one. */
   addHandler(entry: MessageEntry<Peer>): () => void {
     this.#handlers ??= new Map();
     const handlers = this.#handlers;
@@ -81,7 +86,7 @@ export class Registry<Peer> {
     return this.#handlers?.get(type);
   }
 
-  /** The answer to `listall`. */
+  /** The result of `listall`. */
   discovery(): { methods: MethodInfo[]; count: number } {
     const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
     return { methods, count: methods.length };

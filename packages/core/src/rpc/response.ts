@@ -1,10 +1,10 @@
 import { ErrorCode, RpcError } from "../errors.ts";
 
-/** Page facts of {@link Response.withPagination}; snake_case because netconduit's clients read these names. */
+/** Page counts of {@link Response.withPagination}; in snake_case, because netconduit's clients read these names. */
 export interface Pagination {
-  /** Items on all pages together. */
+  /** Number of items on all pages. */
   readonly total: number;
-  /** This page, counted from 1. */
+  /** Number of this page, from 1. */
   readonly page: number;
   readonly page_size: number;
   readonly total_pages: number;
@@ -12,28 +12,28 @@ export interface Pagination {
   readonly has_prev: boolean;
 }
 
-/** The wrapper of netconduit's `response(data, metadata)`. */
+/** Result of `response(data, metadata)`. */
 export interface ResponseWithMetadata<T, M> {
   readonly success: true;
   readonly data: T;
   readonly metadata: M;
 }
 
-/** What `response.withPagination` sends. */
+/** Result of `response.withPagination`. */
 export interface PaginatedResponse<T> {
   readonly success: true;
   readonly data: readonly T[];
   readonly pagination: Pagination;
 }
 
-/** Builds the results a handler returns. */
+/** Creates results for a handler to return. */
 export interface Response {
-  /** The result as it is: the caller gets `data`. */
+  /** Returns `data` unchanged. */
   <T>(data: T): T;
   /** The caller gets `{success: true, data, metadata}`. */
   <T, M extends Readonly<Record<string, unknown>>>(data: T, metadata: M): ResponseWithMetadata<T, M>;
 
-  /** Success and nothing more: `{success: true}`. */
+  /** Success without data: `{success: true}`. */
   ok(): { readonly success: true };
   /** Success with data: `{success: true, data, message?}`. */
   ok<T>(options: { readonly data: T; readonly message?: string | undefined }): {
@@ -45,10 +45,11 @@ export interface Response {
   ok(options: { readonly message: string }): { readonly success: true; readonly message: string };
 
   /**
-   * One page of a list: `{success: true, data, pagination}`. `page` counts from 1 (default 1), `pageSize` defaults to 10.
+   * One page of a list: `{success: true, data, pagination}`. `page` counts from 1 (default 1), `pageSize` defaults to
+   * 10.
    *
-   * @throws RpcError VALIDATION when `total`, `page` or `pageSize` is no whole number, or too small: they usually come
-   * straight from the caller's parameters.
+   * @throws RpcError VALIDATION if `total`, `page` or `pageSize` isn't an integer or is too small, because these
+   *   usually come from the caller's parameters.
    */
   withPagination<T>(options: {
     readonly data: readonly T[];
@@ -97,15 +98,15 @@ function withPagination<T>(options: {
 
 function requireWhole(field: string, value: number, min: number): void {
   if (Number.isSafeInteger(value) && value >= min) return;
-  const expected = `a whole number of ${min} or more`;
+  const expected = `an integer of ${min} or more`;
   throw new RpcError(ErrorCode.VALIDATION, `${field} must be ${expected}, got ${String(value)}`, {
     details: { field, expected, received: String(value) },
   });
 }
 
 /**
- * Results for a handler to return, one-to-one with netconduit's `Response`. Plain values may be returned as they are;
- * `response(data)` is there so that ported code reads the same.
+ * Creates results for a handler to return, as netconduit's `Response` does. A handler may also return plain values;
+ * `response(data)` exists for ported code.
  */
 export const response: Response = Object.assign(
   (data: unknown, metadata?: Readonly<Record<string, unknown>>): unknown =>

@@ -1,9 +1,9 @@
-/** The names of one field's types, in the schema's order, possibly repeated. */
+/** The type names of a field, in the schema's order, possibly with duplicates. */
 export type TypeNames = readonly string[];
 /** Fields of an object schema. */
 export type FieldNames = ReadonlyMap<string, TypeNames>;
 
-/** The name of the type of one value, for literals and enumerations. */
+/** The type name of a value, for literals and enumerations. */
 export function typeNameOf(value: unknown): string {
   switch (typeof value) {
     case "string":
@@ -21,7 +21,7 @@ export function typeNameOf(value: unknown): string {
   }
 }
 
-/** Fields of a value that has one of several shapes: a field that some shapes lack may be left out. */
+/** Fields of a union of shapes. A field missing from some shapes is optional. */
 export function mergeAlternatives(shapes: readonly FieldNames[]): FieldNames {
   const merged = new Map<string, TypeNames>();
   for (const shape of shapes) {
@@ -33,7 +33,7 @@ export function mergeAlternatives(shapes: readonly FieldNames[]): FieldNames {
   return merged;
 }
 
-/** Fields of a value that has all of several shapes at once. */
+/** Fields of an intersection of shapes. */
 export function mergeParts(shapes: readonly FieldNames[]): FieldNames {
   return new Map(shapes.flatMap((shape) => [...shape]));
 }

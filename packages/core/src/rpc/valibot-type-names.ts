@@ -1,6 +1,6 @@
 import { type FieldNames, mergeAlternatives, mergeParts, type TypeNames, typeNameOf } from "./type-name-lists.ts";
 
-/** The parts of valibot's schemas and pipe items that tell a type; which of them exist depends on `type`. */
+/** The properties of valibot's schemas and pipe items that determine a type; `type` decides which exist. */
 interface ValibotNode {
   readonly kind: "schema" | "validation" | "transformation" | "metadata";
   readonly type: string;
@@ -42,7 +42,7 @@ const NAMES: Readonly<Record<string, string>> = {
 const OPTIONAL: ReadonlySet<string> = new Set(["optional", "exact_optional", "nullable", "nullish", "undefinedable"]);
 const NON_OPTIONAL: ReadonlySet<string> = new Set(["non_optional", "non_nullable", "non_nullish"]);
 
-/** What a transformation yields; one that is not listed keeps the type (`trim`, `to_lower_case`, `readonly` …). */
+/** Output types of transformations. Those not listed keep the type (`trim`, `to_lower_case`, `readonly` …). */
 const TRANSFORMED: Readonly<Record<string, string>> = {
   to_string: "str",
   stringify_json: "str",
@@ -59,7 +59,7 @@ const TRANSFORMED: Readonly<Record<string, string>> = {
   await: "Any",
 };
 
-/** Whether `schema` is one of valibot's. */
+/** Whether `schema` is a valibot schema. */
 export function isValibotNode(schema: unknown): schema is ValibotNode {
   const node = schema as Partial<ValibotNode> & { readonly "~standard"?: { readonly vendor?: unknown } };
   return node["~standard"]?.vendor === "valibot" && node.kind === "schema" && typeof node.type === "string";
@@ -99,7 +99,7 @@ function namesOfPipe(pipe: readonly ValibotNode[], side: Side): TypeNames {
   let names: TypeNames = ["Any"];
   for (const [index, item] of pipe.entries()) {
     if (item.kind === "schema") {
-      if (index > 0 && side === "input") break; // later schemas see what a transformation made
+      if (index > 0 && side === "input") break; // later schemas validate a transformation's output
       names = namesOfValibot(item, side);
     } else if (item.kind === "transformation") {
       const transformed = TRANSFORMED[item.type];
@@ -117,7 +117,7 @@ function nameOfClass(constructor: unknown): string {
   return constructor === Date ? "datetime" : "Any";
 }
 
-/** Fields of a valibot object schema; empty for any other. */
+/** Fields of a valibot object schema; empty for other schemas. */
 export function fieldsOfValibot(schema: unknown, side: Side): FieldNames {
   const node = schema as ValibotNode;
   if (node.entries !== undefined) {

@@ -2,12 +2,12 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
-/** What a {@link Validator} checks: parameters of a method, data of a message, or the result of a method. */
+/** What a {@link Validator} validates: parameters of a method, data of a message, or the result of a method. */
 export type ValidationSubject = "params" | "data" | "result";
 
-/** One field that failed, as it travels in `details.errors`. */
+/** An invalid field, as sent in `details.errors`. */
 export interface FieldError {
-  /** The path joined by dots, `""` for the value itself. */
+  /** The path joined with dots; `""` for the value itself. */
   readonly field: string;
   /** Keys and indexes from the value to the field. */
   readonly path: readonly (string | number)[];
@@ -24,8 +24,9 @@ const VALIDATION_CODES: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * The fields that a validation error names, in order: those a schema found wrong, or the one `error.validation` was
- * given. Empty for any other error. What a peer sent is checked: entries of another shape are left out.
+ * Returns the invalid fields of a validation error, in order: those a schema reported, or the `field` of an
+ * `error.validation`. Returns an empty list for any other error. Entries from a peer that have another shape are
+ * skipped.
  */
 export function fieldErrors(error: unknown): readonly FieldError[] {
   if (!(error instanceof ConduitError)) return [];
@@ -44,17 +45,17 @@ function isFieldError(value: unknown): value is FieldError {
   return typeof field === "string" && Array.isArray(path) && typeof message === "string" && typeof code === "number";
 }
 
-/** A list of a million wrong items must not become a reply of a million entries. */
+/** Bounds the reply if, for example, every item of a long list is invalid. */
 const MAX_FIELD_ERRORS = 100;
 const MAX_MESSAGE_CHARS = 200;
 const MAX_KEY_CHARS = 100;
 const MAX_PATH_KEYS = 128;
-/** Unions nest; a union in a union in a union is deep enough to tell a wrong type from a wrong value. */
+/** Levels of nested unions to search when distinguishing a wrong type from a wrong value. */
 const MAX_UNION_DEPTH = 4;
 
-/** Runs one schema over many values. Stateless between runs; make one per method or message type. */
+/** Validates values against a schema. Stateless; create one per method or message type. */
 export class Validator<Output = unknown> {
-  /** The schema's own object, so that `validate` is called on it: a library may rely on `this`. */
+  /** The schema's `~standard` object. `validate` is called as its method, because a library may rely on `this`. */
   readonly #standard: SchemaProps<unknown, Output>;
   readonly #subject: ValidationSubject;
 
@@ -64,15 +65,16 @@ export class Validator<Output = unknown> {
   }
 
   /**
-   * The schema's output for `value`: at once when the schema is synchronous, otherwise a promise. `name` is the method
-   * or message type, for the error message.
+   * Validates `value` and returns the schema's output, or a promise of it if the schema is asynchronous. `name` is the
+   * method or message type, for the error message.
    *
-   * What was left out arrives as null, parameters as an empty map; a schema that refuses that is asked about undefined.
+   * Omitted data arrives as null, and omitted parameters as an empty map. If the schema rejects that, it is tried with
+   * undefined.
    *
-   * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each field, the first 100 of
-   * them; `details.omitted` counts the rest. Its code is the one all fields share, else VALIDATION. For a result it is a
-   * ConduitError with INVALID_RESULT, as that is not the fault of whoever asked. What a schema's own callbacks throw
-   * passes through unchanged.
+   * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each of the first 100 invalid
+   *   fields; `details.omitted` counts the rest. Its code is the fields' common code, else VALIDATION. An invalid
+   *   result throws a ConduitError with INVALID_RESULT instead, because the caller isn't at fault. Errors thrown by a
+   *   schema's own callbacks pass through unchanged.
    */
   run(value: unknown, name: string): Output | Promise<Output> {
     const result = this.#standard.validate(value);
@@ -92,7 +94,7 @@ export class Validator<Output = unknown> {
     return this.#asNothing(result.issues, value, name);
   }
 
-  /** Checks what came for undefined as that. Apart from the above, so that it need not set memory aside for a closure. */
+  /** Validates undefined in place of an omitted value. A separate method, so that `#finish` allocates no closure. */
   #asNothing(issues: readonly SchemaIssue[], value: unknown, name: string): Output | Promise<Output> {
     const decide = (second: SchemaResult<Output>): Output => {
       if (!second.issues) return second.value;
@@ -102,7 +104,7 @@ export class Validator<Output = unknown> {
     return "then" in second ? second.then(decide) : decide(second);
   }
 
-  /** Whether it is what the wire has for undefined. */
+  /** Whether `value` is the wire's form of undefined. */
   #isNothing(value: unknown): boolean {
     if (value === null) return this.#subject !== "params";
     return this.#subject === "params" && typeof value === "object" && Object.keys(value as object).length === 0;
@@ -114,11 +116,11 @@ export class Validator<Output = unknown> {
 }
 
 function messageFor(subject: ValidationSubject, name: string): string {
-  if (subject === "params") return `Validation error in ${name}`; // netconduit's words
+  if (subject === "params") return `Validation error in ${name}`; // netconduit's wording
   return subject === "data" ? `Validation error in message ${name}` : `Validation error in the result of ${name}`;
 }
 
-/** The first field and its problem. The others are in the details. */
+/** Describes the first invalid field; all of them are in the details. */
 function firstProblem(errors: readonly FieldError[], omitted: number): string {
   const first = errors[0];
   if (first === undefined) return "";
@@ -146,7 +148,7 @@ function validationError(
   return new RpcError(code, message, { details });
 }
 
-/** The fields that valibot and zod add to an issue, none of which can be relied on. */
+/** Fields that valibot and zod add to an issue. All are optional and of unknown type. */
 interface IssueExtras {
   readonly kind?: unknown;
   readonly type?: unknown;
@@ -160,11 +162,11 @@ interface IssueExtras {
 
 function appendFieldErrors(errors: FieldError[], issue: SchemaIssue | undefined, value: unknown): void {
   try {
-    const extras = issue as SchemaIssue & IssueExtras; // if it is none, the catch below has it
+    const extras = issue as SchemaIssue & IssueExtras; // an undefined issue ends in the catch below
     const path = pathOf(extras);
     const message = messageOf(extras);
     if (extras.code === "unrecognized_keys" && Array.isArray(extras.keys)) {
-      // zod reports unknown keys on the object that holds them; a field error stands at the field
+      // zod reports unknown keys on the containing object; report them on the fields
       for (const key of extras.keys.slice(0, MAX_FIELD_ERRORS - errors.length)) {
         errors.push(fieldError([...path, keyOf(key)], message, ErrorCode.VALIDATION));
       }
@@ -172,7 +174,7 @@ function appendFieldErrors(errors: FieldError[], issue: SchemaIssue | undefined,
     }
     errors.push(fieldError(path, message, codeOf(extras, path, value)));
   } catch {
-    // an issue whose getters throw still says that validation failed
+    // the issue is invalid or its getters throw, but validation did fail
     errors.push(fieldError([], "Validation failed", ErrorCode.VALIDATION));
   }
 }
@@ -191,14 +193,14 @@ function pathOf(issue: SchemaIssue): (string | number)[] {
   return path;
 }
 
-/** A key as it can travel: symbols and stranger things become text. */
+/** Converts a key to a serializable one: symbols and other values become text. */
 function keyOf(key: unknown): string | number {
   return typeof key === "number" && Number.isFinite(key) ? key : String(key);
 }
 
 function messageOf(issue: SchemaIssue & IssueExtras): string {
   if (typeof issue.message !== "string" || issue.message === "") return "Validation failed";
-  const received = issue.received; // valibot quotes the whole received value in its message
+  const received = issue.received; // valibot includes the whole received value in its message
   const short =
     typeof received === "string" && received !== clip(received)
       ? issue.message.split(received).join(clip(received))
@@ -214,20 +216,20 @@ function codeOf(issue: IssueExtras, path: readonly (string | number)[], value: u
 function isAbsent(value: unknown, path: readonly (string | number)[]): boolean {
   let current = value;
   for (const key of path) {
-    if (current instanceof Map || current instanceof Set) return false; // not walked: no decoded value has them
+    if (current instanceof Map || current instanceof Set) return false; // decoded values contain none
     if (typeof current !== "object" || current === null || !(key in current)) return true;
     current = (current as Record<string | number, unknown>)[key];
   }
   return current === undefined;
 }
 
-/** Valibot's schemas that refuse a value for what it is, not for its type. Zod calls the same `invalid_value`. */
+/** Valibot's schemas that reject values, not types. Zod reports `invalid_value` for the same. */
 const VALUE_SCHEMAS: ReadonlySet<unknown> = new Set(["literal", "picklist", "enum", "variant"]);
 
 function isWrongType(issue: IssueExtras, depth: number): boolean {
   if (depth > MAX_UNION_DEPTH) return false;
   if (issue.kind === "schema") {
-    if (issue.type === "variant" && issue.expected === "Object") return true; // not even an object
+    if (issue.type === "variant" && issue.expected === "Object") return true; // not an object at all
     if (VALUE_SCHEMAS.has(issue.type) || issue.expected === "never") return false;
     return isNonEmptyArray(issue.issues) ? issue.issues.every((inner) => isWrongType(inner, depth + 1)) : true;
   }

@@ -1,42 +1,40 @@
-/**
- * A server's life: from `start` to `stop`, whatever is called while something else is under way.
- */
+/** The life cycle of a server, from `start` to `stop`. Handles calls that overlap, such as `stop` during `start`. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { withDeadline } from "../util/time.ts";
 
-/** A server's life. */
+/** State of a server. */
 export type ServerState = "stopped" | "starting" | "running" | "stopping";
 
 /** Options of `stop`. */
 export interface StopOptions {
-  /** Milliseconds running handlers and shutdown hooks may take. Default: option `drainMs`. */
+  /** Time limit in milliseconds for running handlers and shutdown hooks. Default: option `drainMs`. */
   readonly drainMs?: number | undefined;
 }
 
-/** What a server does at the stations of its life. */
+/** The steps of a server's life cycle, implemented by the server. */
 export interface LifeHost {
   readonly runtime: Runtime;
   readonly config: { readonly drainMs: number; readonly handleSignals: boolean };
-  /** All that comes before listening. What it throws is why there is no start. */
+  /** Runs everything before listening. If it throws, the start fails with that error. */
   prepare(): Promise<void>;
   listen(): Promise<Listener>;
-  /** The `onListening` hooks. Never rejects. */
+  /** Runs the `onListening` hooks. Never rejects. */
   listening(): Promise<void>;
-  /** Clients that are logging in are turned away. */
+  /** Rejects clients that are logging in. */
   refuseLogins(): void;
-  /** The `onShutdown` hooks. Never rejects. */
+  /** Runs the `onShutdown` hooks. Never rejects. */
   shutdown(): Promise<void>;
-  /** Connections take no new requests; resolves once none of them has any left. */
+  /** Stops accepting requests; resolves when no connection has any left. */
   drain(): Promise<unknown>;
-  /** All connections end in order. */
+  /** Closes all connections gracefully. */
   endAll(): Promise<void>;
-  /** Resolves once the hooks of connections that have ended are done. */
+  /** Resolves when the hooks of all ended connections have finished. */
   ended(): Promise<unknown>;
-  /** The server's own `stop`, which may be one of a subclass. */
+  /** Calls the server's `stop`, which a subclass may override. */
   stop(options: StopOptions): Promise<void>;
-  /** It failed, and nobody waits for it. */
+  /** Reports that `stop` failed when no caller is waiting for it. */
   stopFailed(error: unknown): void;
 }
 
@@ -44,12 +42,12 @@ export class ServerLifecycle {
   readonly #host: LifeHost;
   #state: ServerState = "stopped";
   #listener: Listener | null = null;
-  /** The start under way, which a second `start` joins. */
+  /** The current start, which a second `start` joins. */
   #startup: Promise<boolean> | null = null;
-  /** Identifies the start that is under way; null: none is. */
+  /** Identifies the current start; null if there is none. */
   #starting: object | null = null;
   #stopping: Promise<void> | null = null;
-  /** Shortens the drain under way. */
+  /** Shortens the current drain. */
   #hurry: ((drainMs: number) => void) | null = null;
   #whenStopped: (() => void)[] = [];
 
@@ -61,12 +59,12 @@ export class ServerLifecycle {
     return this.#state;
   }
 
-  /** Clients get in. A worker of a cluster may be given some before it has heard that it listens. */
+  /** Whether clients are accepted. A cluster worker may receive connections before its own listen completes. */
   get isOpen(): boolean {
     return this.#state === "running" || this.#starting !== null;
   }
 
-  /** Where the server listens; null while it does not. */
+  /** The listening address; null if the server isn't listening. */
   get address(): Listener["address"] | null {
     return this.#listener?.address ?? null;
   }
@@ -74,10 +72,10 @@ export class ServerLifecycle {
   /** As `Server.start`. */
   async start(): Promise<void> {
     if (await this.#started()) return;
-    throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while it started");
+    throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while starting");
   }
 
-  /** Starts, or joins the start that is under way. @returns false if it was stopped meanwhile. */
+  /** Starts, or joins the current start. Returns false if `stop` ran in the meantime. */
   #started(): Promise<boolean> {
     if (this.#state !== "starting" || this.#startup === null) this.#startup = this.#start();
     return this.#startup;
@@ -89,7 +87,7 @@ export class ServerLifecycle {
       throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot start a server that is ${this.#state}`);
     }
     this.#state = "starting";
-    // After a stop() in the midst of it another start may be under way, so the state alone does not tell.
+    // After a stop() in between, another start may be current, so the state isn't enough to tell.
     const start = {};
     this.#starting = start;
     try {
@@ -103,7 +101,7 @@ export class ServerLifecycle {
       }
       this.#listener = listener;
       this.#state = "running";
-      // From here on stop() has a listener to close.
+      // From now on stop() has a listener to close.
       this.#starting = null;
       await this.#host.listening();
       return true;
@@ -146,7 +144,7 @@ export class ServerLifecycle {
       if (options.drainMs !== undefined) this.#hurry?.(options.drainMs);
       return this.#stopping;
     }
-    // Before anything of the application runs, which may call this again.
+    // Set before any application code runs, because that may call stop() again.
     let begin: (stopping: Promise<void>) => void = () => undefined;
     const stopping = new Promise<void>((resolve) => {
       begin = resolve;

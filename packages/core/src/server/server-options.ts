@@ -32,7 +32,10 @@ import {
 } from "../limits.ts";
 import type { TlsServerOptions } from "../runtime.ts";
 
-/** What one client may send. An RPC over the limit is answered RATE_LIMITED; a message over it is dropped and reported. */
+/**
+ * Rate limit per client. A call over the limit is answered with RATE_LIMITED; a message over it is dropped and
+ * reported.
+ */
 export interface RateLimitOptions {
   /** Messages and calls per second, fractions allowed. Default: no limit. */
   readonly messagesPerSecond?: number | undefined;
@@ -42,55 +45,57 @@ export interface RateLimitOptions {
 
 /** Options of a server. All times are in whole milliseconds, 1 to 2^31-1 unless stated otherwise. */
 export interface ServerOptions extends PeerOptions {
-  /** What clients must know to log in; not empty. Required. */
+  /** Password that clients log in with; not empty. Required. */
   readonly password: string;
-  /** Name of the server, told to clients; at most 256 characters. Default `"conduit_server"`. */
+  /** Name of the server, sent to clients; at most 256 characters. Default `"conduit_server"`. */
   readonly name?: string | undefined;
 
   /** Address to listen on. Default `"0.0.0.0"`, or `"::"` when `ipv6` is true. */
   readonly host?: string | undefined;
-  /** Port to listen on; 0: the system picks one, see `server.address`. Default 8080. */
+  /** Port to listen on; 0 picks any free port, see `server.address`. Default 8080. */
   readonly port?: number | undefined;
-  /** Listen on IPv6; `"::"` takes IPv4 clients too. Default: true if `host` is an IPv6 address, else false. */
+  /** Listen on IPv6; `"::"` also accepts IPv4 clients. Default: true if `host` is an IPv6 address, else false. */
   readonly ipv6?: boolean | undefined;
-  /** Certificate and key to speak TLS with. Default: plain TCP. */
+  /** Certificate and key for TLS. Default: plain TCP. */
   readonly tls?: TlsServerOptions | undefined;
 
-  /** Clients at the same time. One more is told "server full" and closed. Default 100. */
+  /** Maximum number of logged-in clients; further logins fail with SERVER_FULL. Default 100. */
   readonly maxConnections?: number | undefined;
-  /** Connections at the same time that have not logged in yet; for one more, the oldest is closed. Default 1,000. */
+  /** Maximum number of connections that haven't logged in yet; a new one closes the oldest. Default 1,000. */
   readonly maxPendingLogins?: number | undefined;
-  /** From accept to usable, connect hooks included. Default 30,000 ms. */
+  /** Time limit from accept to ready, connect hooks included. Default 30,000 ms. */
   readonly connectionTimeoutMs?: number | undefined;
-  /** From accept to logged in. Default 10,000 ms. */
+  /** Time limit from accept to login. Default 10,000 ms. */
   readonly authTimeoutMs?: number | undefined;
   /** PBKDF2 iterations of SCRAM-SHA-256; 4,096 to 1,000,000. Default 15,000. */
   readonly scramIterations?: number | undefined;
 
-  /** What one client may send. Default: no limit. */
+  /** Rate limit per client. Default: no limit. */
   readonly rateLimit?: RateLimitOptions | undefined;
-  /** What happens to a client whose send queue is full at a broadcast. Default `"disconnect"`. */
+  /**
+   * What a broadcast does when a client's send queue is full: skip or disconnect the client. Default `"disconnect"`.
+   */
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
-  /** How long `stop()` lets running handlers finish; 0: not at all. Default 5,000 ms. */
+  /** How long `stop()` lets running handlers finish; 0 means not at all. Default 5,000 ms. */
   readonly drainMs?: number | undefined;
-  /** `run()` stops the server on SIGINT and SIGTERM. Default true. */
+  /** Whether `run()` stops the server on SIGINT and SIGTERM. Default true. */
   readonly handleSignals?: boolean | undefined;
 }
 
 /**
- * The options with every default filled in, as `server.config` shows them: frozen, the password not enumerable (so that
- * a logged config does not print it).
+ * All options with defaults filled in, as in `server.config`. Frozen; the password isn't enumerable, so that logging
+ * the config doesn't print it.
  */
 export interface ServerConfig extends Filled<ServerOptions, "path" | "tls" | "rateLimit"> {
   /** Unix socket path, or `undefined` for TCP. */
   readonly path: string | undefined;
-  /** `null`: plain TCP. */
+  /** `null` for plain TCP. */
   readonly tls: TlsServerOptions | null;
-  /** `null`: no limit. A rate that is not limited is `Infinity`. */
+  /** `null` for no limit. A single unlimited rate is `Infinity`. */
   readonly rateLimit: { readonly messagesPerSecond: number; readonly bytesPerSecond: number } | null;
 }
 
-/** A burst of that many may log in at once; each holds little more than its socket until it has. */
+/** Allows a burst of this many logins; before login a connection holds little more than its socket. */
 const DEFAULT_MAX_PENDING_LOGINS = 1000;
 
 const tlsEntries = {
@@ -134,21 +139,21 @@ const knownOptions: readonly string[] = [
 
 const remarks = {
   rejectUnauthorized: "did you mean tls.requireClientCertificate?",
-  requestCert: "clients are asked for a certificate once tls.ca is given",
+  requestCert: "set tls.ca to ask clients for a certificate",
 };
 
 /**
  * Checks a server's options and fills in the defaults.
  *
- * @throws ConduitError INVALID_CONFIG. The message names every wrong option with its rule and its value, and
- * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
+ * @throws ConduitError INVALID_CONFIG. The message names every invalid option with its rule and value;
+ *   `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseServerOptions(options: unknown): ServerConfig {
   const problems = new OptionProblems("server options", knownOptions, ["password", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
-  // where an option is wrong its value here is too: rules about several options ask `problems` first
+  // invalid options keep their invalid values, so rules about several options check `problems` first
   const parsed = result.output as v.InferOutput<typeof schema>;
   checkPeerOptions(problems, parsed, options as Readonly<Record<string, unknown>>);
   checkHost(problems, parsed.host, parsed.ipv6);
