@@ -1,25 +1,26 @@
-import type { ConnectAttempt, SocketOwner } from "@netconduit/core/adapter";
+import type { ClientTls, ConnectAttempt, SocketOwner } from "@netconduit/core/adapter";
+import type { TLSOptions } from "bun";
 import { clientEvents, type EventSocket } from "./socket-events.ts";
 
-/** Opens a client's socket for `attempt`. Bun cannot take back a connection that is being opened. */
+/** Opens a client's socket. Its events report to the attempt. Bun cannot cancel a connection that is being opened. */
 export async function open(attempt: ConnectAttempt<EventSocket>): Promise<void> {
   const { target, host, tls } = attempt;
-  const { path, port } = target;
   const options = {
     socket: clientEvents,
     data: attempt as SocketOwner,
     allowHalfOpen: true,
-    ...(tls === null ? {} : { tls: { ...tls.material, ...verifying(tls.serverName) } }),
+    ...(tls === null ? {} : { tls: tlsOptions(tls) }),
   };
-  // What comes of it, the events say; the promise alone knows why there was no socket.
-  if (path === undefined) await Bun.connect({ ...options, hostname: host, port });
-  else await Bun.connect({ ...options, unix: path });
+  // Rejects with the reason when there is no socket; "connectError" reports no other.
+  if (target.path === undefined) await Bun.connect({ ...options, hostname: host, port: target.port });
+  else await Bun.connect({ ...options, unix: target.path });
 }
 
-/**
- * Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes Bun's default; and never left empty, because Bun takes
- * empty options for no TLS at all.
- */
-function verifying(serverName: string): { rejectUnauthorized: true; serverName?: string } {
-  return serverName === "" ? { rejectUnauthorized: true } : { rejectUnauthorized: true, serverName };
+function tlsOptions({ material, serverName }: ClientTls): TLSOptions {
+  return {
+    ...material,
+    // Explicit, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
+    rejectUnauthorized: true,
+    ...(serverName === "" ? {} : { serverName }),
+  };
 }

@@ -3,10 +3,7 @@ import type { Acceptor, BindAddress, BoundSocket, SocketOwner } from "@netcondui
 import type { TCPSocketListener } from "bun";
 import { type EventSocket, serverEvents } from "./socket-events.ts";
 
-/**
- * Binds a server's socket, whose clients are the acceptor's. That the system has run out of descriptors Bun does not
- * tell.
- */
+/** Binds a server's socket. Its clients' events report to the acceptor. Bun doesn't report a lack of file descriptors. */
 export async function bind(at: BindAddress, acceptor: Acceptor<EventSocket>): Promise<BoundSocket> {
   const { tls } = acceptor;
   const options = {
@@ -17,7 +14,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<EventSocket>): Pr
   };
   const listener =
     at.path === undefined
-      ? // Not exclusive, a second process could bind the same port.
+      ? // Without `exclusive`, a second process could bind the same port.
         Bun.listen({ ...options, hostname: at.host, port: at.port, exclusive: true })
       : Bun.listen({ ...options, unix: at.path });
   return {

@@ -1,9 +1,9 @@
 import { type Acceptor, type ConnectAttempt, type SocketOwner, TLS_CUT_OFF } from "@netconduit/core/adapter";
 import type { Socket, SocketHandler } from "bun";
-import { errors } from "./bun-error.ts";
+import { errors } from "./errors.ts";
 import { protocolError, serverIdentityError } from "./tls.ts";
 
-/** Bun calls one set of functions for all sockets; they pass it on to the socket's owner. */
+/** Bun calls one set of functions for all sockets. They pass the event on to the socket's owner, its `data`. */
 export type EventSocket = Socket<SocketOwner>;
 
 const events = {
@@ -17,15 +17,14 @@ const events = {
     if (socket.data.ended === undefined) socket.close();
     else socket.data.ended();
   },
-  // The promise of `Bun.connect` rejects too. Without this, Bun would report it as unhandled all the same.
   connectError() {
-    // See above.
+    // The promise of `Bun.connect` rejects too. Without this function Bun would report it as unhandled all the same.
   },
 } satisfies SocketHandler<SocketOwner, "uint8array">;
 
 /** For `Bun.connect`, with a {@link ConnectAttempt} as `data`. */
-// Bun's types know no other binary type than the default.
 export const clientEvents: SocketHandler<SocketOwner> = {
+  // Bun's types know no other binary type than the default.
   ...(events as object),
   open(socket) {
     const attempt = socket.data as ConnectAttempt<EventSocket>;
@@ -33,6 +32,7 @@ export const clientEvents: SocketHandler<SocketOwner> = {
   },
   handshake(socket, success, error) {
     const attempt = socket.data as ConnectAttempt<EventSocket>;
+    // Not of a stream, nor after the attempt is over.
     if (attempt.isOver !== false || attempt.tls === null) return;
     const cause = serverIdentityError(socket, success, error, attempt.tls.name);
     if (cause === null) attempt.ready();
@@ -40,7 +40,7 @@ export const clientEvents: SocketHandler<SocketOwner> = {
   },
 };
 
-/** For `Bun.listen`, with an {@link Acceptor} as `data`, which every accepted socket begins with. */
+/** For `Bun.listen`, with an {@link Acceptor} as `data` of each accepted socket at first. */
 export const serverEvents: SocketHandler<SocketOwner> = {
   ...(events as object),
   open(socket) {
@@ -50,14 +50,14 @@ export const serverEvents: SocketHandler<SocketOwner> = {
   },
   handshake(socket, success, error) {
     const failure = success ? protocolError(socket) : (error ?? new Error("the handshake failed"));
-    // A stream is ready already.
+    // The owner is a stream already, which has no `ready`.
     if (socket.data.ready === undefined) return;
     if (failure === null) socket.data.ready(error);
     else socket.data.failed?.(failure);
   },
 };
 
-/** A server that hangs up is reported as one that resets. What has no code is about TLS too. */
+/** A server that hangs up is reported as one that resets. An error without a code is about TLS too. */
 function handshakeCode(cause: Error): string {
   const code = errors.codeOf(cause) || "ERR_TLS_UNKNOWN";
   return code === "ECONNRESET" ? TLS_CUT_OFF : code;

@@ -1,9 +1,10 @@
 import * as fs from "node:fs/promises";
-import { filesOf, makeTransport, PartialWriteStream, type Transport, tcpEnds } from "@netconduit/core/adapter";
-import { errors } from "./bun-error.ts";
+import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
+import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
 import type { EventSocket } from "./socket-events.ts";
+import { SocketStream } from "./socket-stream.ts";
 import { session } from "./tls.ts";
 
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
@@ -15,17 +16,15 @@ export const transport: Transport = makeTransport<EventSocket>({
   open,
   bind,
   stream(socket, facts) {
-    const stream = new PartialWriteStream(socket, facts, errors, discard);
+    const stream = new SocketStream(socket, facts);
     socket.data = stream;
     if (facts.local.kind === "tcp") socket.setNoDelay(true);
     return stream;
   },
-  ends: (socket) => tcpEnds(socket),
+  ends: tcpEnds,
   session,
-  discard,
+  discard(socket, mayFlush) {
+    if (mayFlush) socket.close();
+    else socket.terminate();
+  },
 });
-
-function discard(socket: EventSocket, mayFlush: boolean): void {
-  if (mayFlush) socket.close();
-  else socket.terminate();
-}

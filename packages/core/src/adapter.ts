@@ -25,27 +25,19 @@ export type {
   TlsClientOptions,
   TlsServerOptions,
 } from "./runtime.ts";
-export type { Acceptor } from "./sockets/acceptor.ts";
-export { addressFamily, type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.ts";
-export { type AwaitedSocket, AwaitedSocketStream } from "./sockets/awaited-socket-stream.ts";
+export type { Acceptor, Handshake } from "./sockets/acceptor.ts";
+export { type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.ts";
 export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
-export { type PartialWriteSocket, PartialWriteStream } from "./sockets/partial-write-stream.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";
+export type { SocketOperations } from "./sockets/socket-operations.ts";
 export type { FailureFacts, SocketOwner } from "./sockets/socket-owner.ts";
 export { SocketStreamBase } from "./sockets/socket-stream-base.ts";
-export {
-  type BindAddress,
-  type BoundSocket,
-  type FileSystem,
-  filesOf,
-  type SocketFiles,
-  type Sockets,
-} from "./sockets/sockets.ts";
+export type { BindAddress, BoundSocket, Sockets } from "./sockets/sockets.ts";
 export type { StreamFacts } from "./sockets/stream-facts.ts";
-export type { TlsHandshake } from "./sockets/tls-handshake.ts";
 export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
 export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
 export { makeTransport, type Transport } from "./sockets/transport.ts";
 export type { Clock, TimerHandle } from "./util/clock.ts";
+export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";

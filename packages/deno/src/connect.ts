@@ -1,26 +1,34 @@
 import { type ClientTls, type ConduitError, type ConnectAttempt, tlsConfigError } from "@netconduit/core/adapter";
 
-/** Opens a client's socket for `attempt`. */
+/** Opens a client's socket, and reports to the attempt. */
 export async function open(attempt: ConnectAttempt<Deno.Conn>): Promise<void> {
   const { target, tls } = attempt;
   const { path } = target;
   if (path !== undefined) {
-    if (tls !== null) throw noUnixTls(path);
+    if (tls !== null) throw unixTlsError(path);
     if (attempt.opened(await Deno.connect({ transport: "unix", path }))) attempt.ready();
   } else if (tls?.material.cert !== undefined) {
-    const conn = await connectWithCertificate(attempt, tls);
-    if (attempt.opened(conn)) await attempt.readyAfter(conn.handshake());
+    await handshake(attempt, await connectWithCertificate(attempt, tls));
   } else {
     const conn = await connectTcp(attempt);
     if (!attempt.opened(conn)) return;
     conn.setNoDelay(true);
-    if (tls === null) return attempt.ready();
-    const secured = await Deno.startTls(conn, { hostname: tls.name, caCerts: roots(tls) });
-    if (attempt.opened(secured)) await attempt.readyAfter(secured.handshake());
+    if (tls === null) attempt.ready();
+    else await handshake(attempt, await Deno.startTls(conn, { hostname: tls.name, caCerts: roots(tls) }));
   }
 }
 
-/** Deno asks for a signal of the platform's, and the attempt's need not be one. */
+async function handshake(attempt: ConnectAttempt<Deno.Conn>, conn: Deno.TlsConn): Promise<void> {
+  if (!attempt.opened(conn)) return;
+  try {
+    await conn.handshake();
+    attempt.ready();
+  } catch (cause) {
+    attempt.failed(cause);
+  }
+}
+
+/** Deno takes only an `AbortSignal` of the platform, which the attempt's signal need not be. */
 async function connectTcp({ host: hostname, target, signal }: ConnectAttempt<Deno.Conn>): Promise<Deno.TcpConn> {
   const controller = new AbortController();
   const onAbort = (): void => controller.abort(signal.reason);
@@ -34,7 +42,7 @@ async function connectTcp({ host: hostname, target, signal }: ConnectAttempt<Den
 
 /**
  * Only `connectTls` presents a certificate. It resolves and verifies one and the same host, leaves Nagle's algorithm on,
- * and takes no signal: an attempt that is given up ends in the background.
+ * and takes no signal: an aborted attempt ends in the background.
  * @throws ConduitError INVALID_CONFIG when Deno would have to verify another name than it connects to
  * (https://github.com/denoland/deno/issues/21496), or to choose a family.
  */
@@ -52,11 +60,11 @@ function connectWithCertificate({ target, host }: ConnectAttempt<Deno.Conn>, tls
   return Deno.connectTls({ hostname: host, port: target.port, caCerts: roots(tls), cert, key });
 }
 
-/** Trusted in addition to Deno's own roots; Deno cannot trust these alone. */
+/** Deno trusts these in addition to its own roots; it cannot trust these alone. */
 function roots({ material }: ClientTls): string[] {
   return material.ca === undefined ? [] : [material.ca];
 }
 
-export function noUnixTls(path: string): ConduitError {
+export function unixTlsError(path: string): ConduitError {
   return tlsConfigError(`tls: Deno has no TLS over Unix sockets (path ${path})`);
 }

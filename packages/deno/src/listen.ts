@@ -5,36 +5,62 @@ import {
   type ServerTls,
   tlsConfigError,
 } from "@netconduit/core/adapter";
-import { noUnixTls } from "./connect.ts";
+import { unixTlsError } from "./connect.ts";
 
-/** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
+/** A thousand clients that reconnect at once all find room; Linux reduces it to `net.core.somaxconn`. */
 const BACKLOG = 4096;
+/** Pause after accepting failed (no file descriptors left, say), in place of a busy loop. */
+const ACCEPT_RETRY_MS = 100;
 
-/** Binds a server's socket, whose clients are the acceptor's. */
+/** Binds a server's socket, and hands its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Promise<BoundSocket> {
   const { tls } = acceptor;
   const listener = tls === null ? listenPlain(at) : listenTls(at, tls);
-  const accepting = acceptor.acceptAll(
-    async () => {
-      const conn = await listener.accept();
-      try {
-        if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-      } catch {
-        // The client is gone already, which its stream will notice.
-      }
-      return conn;
-    },
-    (conn) => (conn as Deno.TlsConn).handshake(),
-  );
+  const accepting = acceptAll(listener, acceptor);
   const { addr } = listener;
   return {
     ...("hostname" in addr ? { host: addr.hostname, port: addr.port } : {}),
     close() {
       listener.close();
-      // Deno frees the port, and removes a Unix socket's file, when the call of `accept` that waits has been cancelled.
+      // Deno frees the port, and removes a Unix socket's file, once the pending `accept` has been cancelled.
       return accepting;
     },
   };
+}
+
+/** Accepts clients until the acceptor is closed. Never rejects. */
+export async function acceptAll(listener: Pick<Deno.Listener, "accept">, acceptor: Acceptor<Deno.Conn>): Promise<void> {
+  while (!acceptor.isClosed) {
+    try {
+      const conn = await listener.accept();
+      setNoDelay(conn);
+      if (acceptor.tls === null) acceptor.accept(conn);
+      else void handshake(conn as Deno.TlsConn, acceptor);
+    } catch (cause) {
+      if (acceptor.isClosed) return;
+      acceptor.failed(cause);
+      await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
+    }
+  }
+}
+
+function setNoDelay(conn: Deno.Conn): void {
+  try {
+    if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+  } catch {
+    // macOS refuses when the client is gone already. The stream's first read fails then.
+  }
+}
+
+async function handshake(conn: Deno.TlsConn, acceptor: Acceptor<Deno.Conn>): Promise<void> {
+  const pending = acceptor.handshake(conn);
+  if (pending === null) return;
+  try {
+    await conn.handshake();
+    pending.ready();
+  } catch (cause) {
+    pending.failed(cause);
+  }
 }
 
 function listenPlain(at: BindAddress): Deno.Listener {
@@ -50,7 +76,7 @@ function listenTls(
   at: BindAddress,
   { cert = "", key = "", requestCert, rejectUnauthorized }: ServerTls,
 ): Deno.Listener {
-  if (at.path !== undefined) throw noUnixTls(at.path);
+  if (at.path !== undefined) throw unixTlsError(at.path);
   if (requestCert) {
     const option = rejectUnauthorized ? "requireClientCertificate" : "ca";
     throw tlsConfigError(

@@ -1,14 +1,8 @@
-import {
-  ACCESS_DENIED,
-  AwaitedSocketStream,
-  makeTransport,
-  messageOf,
-  type Transport,
-  tcpAddress,
-} from "@netconduit/core/adapter";
+import { ACCESS_DENIED, makeTransport, messageOf, type Transport, tcpAddress } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
-import { errors } from "./deno-error.ts";
+import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
+import { closeQuietly, SocketStream } from "./socket-stream.ts";
 
 /** Connects and listens over TCP and Unix sockets, with TLS over TCP if the target says so. */
 export const transport: Transport = makeTransport<Deno.Conn>({
@@ -22,11 +16,11 @@ export const transport: Transport = makeTransport<Deno.Conn>({
   resolve,
   open,
   bind,
-  stream: (conn, facts) => new AwaitedSocketStream(conn, facts, errors, closeQuietly),
-  ends({ localAddr, remoteAddr }, local) {
+  stream: (conn, facts) => new SocketStream(conn, facts),
+  ends({ localAddr, remoteAddr }) {
     if (!("hostname" in localAddr && "hostname" in remoteAddr)) return null;
     return {
-      local: local ?? tcpAddress(localAddr.hostname, localAddr.port),
+      local: tcpAddress(localAddr.hostname, localAddr.port),
       remote: tcpAddress(remoteAddr.hostname, remoteAddr.port),
     };
   },
@@ -37,7 +31,7 @@ export const transport: Transport = makeTransport<Deno.Conn>({
 
 /**
  * Deno's sockets take the first address of any family and its resolver asks DNS alone, so a name that only the hosts
- * file knows is not found; `localhost` needs neither (RFC 6761).
+ * file knows is not found. `localhost` needs neither (RFC 6761).
  */
 async function resolve(host: string, family: 4 | 6): Promise<readonly string[]> {
   if (host === "localhost" || host.endsWith(".localhost")) return [family === 4 ? "127.0.0.1" : "::1"];
@@ -50,14 +44,5 @@ async function readText(path: string): Promise<string> {
   } catch (cause) {
     if (errors.codeOf(cause) !== ACCESS_DENIED) throw cause;
     throw new Error(`${messageOf(cause)} (or give the PEM text itself)`, { cause });
-  }
-}
-
-/** Closes a connection that Deno may have closed already. */
-function closeQuietly(conn: Deno.Conn): void {
-  try {
-    conn.close();
-  } catch {
-    // It had: just as well.
   }
 }

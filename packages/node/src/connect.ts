@@ -1,30 +1,33 @@
-import { connect as netConnect, type Socket, type SocketConnectOpts } from "node:net";
-import { checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
+import { connect as netConnect, type Socket } from "node:net";
+import { type ConnectionOptions, checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
 import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { own } from "./socket-stream.ts";
+import { readInto } from "./read-into.ts";
+import { ownerOf, setOwner } from "./socket-stream.ts";
 
-/** Opens a client's socket for `attempt`. */
+/** Opens a client's socket. Its events report to the attempt. */
 export function open(attempt: ConnectAttempt<Socket>): void {
-  const { target, tls } = attempt;
-  const { path, host, port, family, bufferSize } = target;
-  const endpoint = path !== undefined ? { path } : { host, port, family, autoSelectFamily: family === 0 };
-  // Added to each other: copies take longer.
-  const options = Object.assign(endpoint, { highWaterMark: bufferSize });
-  const socket = tls ? tlsSocket(options, tls) : netConnect(options);
-  own(socket, attempt);
+  const { target, host, tls } = attempt;
+  const { path, port, family, bufferSize } = target;
+  let socket: Socket | null = null;
+  const options = {
+    ...(path === undefined ? { host, port, family } : { path }),
+    noDelay: true,
+    highWaterMark: bufferSize,
+    // Node asks for a buffer before it returns the socket.
+    onread: readInto(bufferSize, () => (socket === null ? null : ownerOf(socket))),
+  };
+  socket = tls === null ? netConnect(options) : tlsConnect({ ...options, ...tlsOptions(tls) });
+  setOwner(socket, attempt);
   socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
   attempt.opened(socket);
 }
 
-// Apart from `open`, because what Node keeps of these would keep the attempt as well.
-
-function tlsSocket(options: SocketConnectOpts, { material, name, serverName }: ClientTls): Socket {
-  return tlsConnect({
-    ...options,
+function tlsOptions({ material, name, serverName }: ClientTls): ConnectionOptions {
+  return {
     secureContext: createSecureContext({ minVersion: MIN_TLS_VERSION, ...material }),
-    // Said aloud, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes Node's default.
+    // Explicit, because NODE_TLS_REJECT_UNAUTHORIZED=0 changes the default.
     rejectUnauthorized: true,
     servername: serverName,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-  });
+  };
 }

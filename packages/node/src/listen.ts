@@ -4,13 +4,14 @@ import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
 
-/** A thousand clients that reconnect at once all find room; Linux cuts it down to `net.core.somaxconn`. */
+/** A thousand clients that reconnect at once all find room; Linux reduces it to `net.core.somaxconn`. */
 const BACKLOG = 4096;
 
-/** Binds a server's socket, whose clients are the acceptor's. */
+/** Binds a server's socket, and hands its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
-  const server = createServer({ highWaterMark: target.bufferSize });
+  const server = createServer({ noDelay: true, highWaterMark: target.bufferSize });
+  // Before `listen`: a worker of a cluster may be given connections before it has heard that it listens.
   server.on("connection", tls === null ? (socket) => acceptor.accept(socket) : handshakes(acceptor));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
@@ -21,27 +22,26 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
     port,
     async close() {
       // Closes the listening descriptor (and removes a Unix socket's file) before it returns. Its callback and the
-      // "close" event wait for accepted sockets, and those live on.
+      // "close" event wait for accepted sockets, which live on.
       server.close();
       await setImmediate();
     },
   };
 }
 
-/** What has TLS handshakes with sockets that were accepted. */
+/** Has TLS handshakes with accepted sockets. Node bounds their time, and reports exactly one outcome of each. */
 function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
   const server = createTlsServer({
     ...acceptor.tls,
     minVersion: MIN_TLS_VERSION,
     handshakeTimeout: acceptor.handshakeTimeoutMs,
   });
-  // One of these two follows for each connection.
   server.on("secureConnection", (socket) => acceptor.secured(socket.ref(), socket.authorizationError));
   // Node hangs up on an unacceptable certificate by itself, and reports just the hang-up.
   server.on("tlsClientError", (cause, socket) => acceptor.handshakeFailed(socket, cause, socket.authorizationError));
   return (socket) => {
-    // Until it is ready it must not keep a process alive whose listener has closed.
-    if (acceptor.handshakeBegins()) server.emit("connection", socket.unref());
+    // A handshake must not keep the process running once the listener has closed.
+    if (acceptor.beginHandshake()) server.emit("connection", socket.unref());
     else socket.destroy();
   };
 }

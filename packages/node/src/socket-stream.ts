@@ -1,22 +1,27 @@
 import type { Socket } from "node:net";
 import { type SocketOwner, SocketStreamBase, type StreamFacts } from "@netconduit/core/adapter";
-import { errors } from "./node-error.ts";
+import { errors } from "./errors.ts";
 
 const OWNER: unique symbol = Symbol("netconduit");
 
-/** A socket and who hears of its events. The same listeners serve all sockets: five closures each take 400 bytes. */
-type OwnedSocket = Socket & { readonly [OWNER]: SocketOwner };
-
-/** Of sockets that are nobody's. */
-export const nobody: SocketOwner = {};
+/** A socket and who is told of its events. One set of listeners serves all sockets: five closures each take 400 bytes. */
+type OwnedSocket = Socket & { [OWNER]: SocketOwner };
 
 /** Gives `socket` an owner in place of the one that it has. */
-export function own(socket: Socket, owner: SocketOwner): void {
-  const isNew = !(OWNER in socket);
-  const owned = Object.assign(socket, { [OWNER]: owner });
+export function setOwner(socket: Socket, owner: SocketOwner): void {
+  const owned = socket as OwnedSocket;
+  const isNew = owned[OWNER] === undefined;
+  owned[OWNER] = owner;
   // From the first moment, and never removed: an "error" event without a listener ends the process.
   if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
+
+export function ownerOf(socket: Socket): SocketOwner {
+  return (socket as OwnedSocket)[OWNER];
+}
+
+/** The owner of a socket that was discarded. */
+export const nobody: SocketOwner = {};
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   this[OWNER].received?.(chunk);
@@ -38,17 +43,16 @@ function onClose(this: OwnedSocket): void {
   this[OWNER].gone?.();
 }
 
-/** A `tls.TLSSocket` (handshake done), or a `net.Socket`, as a byte stream. */
+/** A `net.Socket`, or a `tls.TLSSocket` whose handshake is done, as a byte stream. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
-  /** Data comes, by the socket's "data" event, unless the socket is paused. */
-  #flows = false;
 
   constructor(socket: Socket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    socket.setNoDelay(true);
-    own(socket, this);
+    setOwner(socket, this);
+    // Data waits in the socket until `open`.
+    socket.pause().on("data", onData as (chunk: Buffer) => void);
   }
 
   get queuedBytes(): number {
@@ -59,25 +63,16 @@ export class SocketStream extends SocketStreamBase {
     if (this.state !== "open") return false;
     const socket = this.#socket;
     socket.write(bytes);
-    // Not the boolean of `socket.write`: that is false for every large write, even if the kernel took all of it.
-    const queued = socket.writableLength;
-    if (queued === 0) return true;
-    // Node decides by its own mark whether it will emit "drain", so a lower one of ours would never be drained.
-    const highWaterMark = Math.max(this.highWaterMark, socket.writableHighWaterMark);
-    return queued < highWaterMark && !socket.destroyed ? true : this.mustWait();
+    // Not what `socket.write` returns: that is false for every large write, even if the kernel took all of it.
+    return socket.writableLength === 0 || !socket.writableNeedDrain || this.mustWait();
   }
 
   protected startReading(): void {
-    // Node's Buffer goes on as it is, without a copy or a wrapper: a Buffer is a Uint8Array, and libuv hands each
-    // one over for good. Whoever slices it uses `subarray`, which means the same on both.
-    if (!this.#flows) this.#socket.on("data", onData as (chunk: Buffer) => void);
-    this.#flows = true;
     this.#socket.resume();
   }
 
-  // Before it is listened to, the socket is left alone: set flowing, it would throw its data away.
   protected stopReading(): void {
-    if (this.#flows) this.#socket.pause();
+    this.#socket.pause();
   }
 
   protected shutDown(): void {

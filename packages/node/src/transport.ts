@@ -4,9 +4,9 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
+import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
-import { errors } from "./node-error.ts";
-import { nobody, own, SocketStream } from "./socket-stream.ts";
+import { nobody, SocketStream, setOwner } from "./socket-stream.ts";
 
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
 export const transport: Transport = makeTransport<Socket>({
@@ -26,8 +26,8 @@ export const transport: Transport = makeTransport<Socket>({
     return { protocol: socket.getProtocol(), verified: socket.authorized && certificate !== undefined, certificate };
   },
   discard(socket) {
-    // An "error" event without a listener would end the process.
-    own(socket, nobody);
+    // It keeps an "error" listener: without one the event would end the process.
+    setOwner(socket, nobody);
     socket.destroy();
   },
 });

@@ -1,10 +1,21 @@
 import type { Address, ByteStream } from "./byte-stream.ts";
 
-/** `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */
+/** `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. The client's end of a Unix socket has no path: `unix:`. */
 export function formatAddress(address: Address): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
-  if (address.kind === "memory") return `memory:${address.name}`;
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  return address.kind === "memory" ? `memory:${address.name}` : formatEndpoint(address);
+}
+
+/** Where to connect to or listen: the path of a Unix socket, or else a host (an address or a name) and a port. */
+export interface Endpoint {
+  readonly path?: string | undefined;
+  readonly host?: string;
+  readonly port?: number;
+}
+
+/** An endpoint as text, like {@link formatAddress}. */
+export function formatEndpoint({ path, host = "", port = 0 }: Endpoint): string {
+  if (path !== undefined) return `unix:${path}`;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Whether nobody sits in between, or whoever does can neither read nor forge: TLS, or within one machine. */
@@ -28,7 +39,6 @@ export class ServerAddress {
   }
 
   toString(): string {
-    if (this.path !== null) return formatAddress({ kind: "unix", path: this.path });
-    return formatAddress({ kind: "tcp", host: this.host, port: this.port, family: "IPv4" });
+    return formatEndpoint(this.path === null ? { host: this.host, port: this.port } : { path: this.path });
   }
 }

@@ -13,7 +13,6 @@ import {
   type Filled,
   flag,
   group,
-  isIpv4Address,
   milliseconds,
   numberBetween,
   oneOf,
@@ -23,6 +22,7 @@ import {
 } from "../endpoint/option-rules.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
+import { ipFamily } from "../util/ip-address.ts";
 
 /** A password, or a function that is asked for it at every connect. */
 export type Credentials = string | (() => string | Promise<string>);
@@ -194,7 +194,7 @@ function checkTarget(problems: OptionProblems, parsed: Parsed): void {
     }
   }
   if (parsed.host === undefined || problems.has("host") || problems.has("ipv6")) return;
-  if (parsed.ipv6 && isIpv4Address(parsed.host)) {
+  if (parsed.ipv6 && ipFamily(parsed.host) === 4) {
     problems.add("host", "must be an IPv6 address or a name when ipv6 is true", parsed.host);
   }
 }

@@ -88,16 +88,6 @@ export function optionPaths(prefix: string, entries: v.ObjectEntries): string[] 
   return Object.keys(entries).map((name) => `${prefix}.${name}`);
 }
 
-/** `host` is an IPv4 address, not a name. */
-export function isIpv4Address(host: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
-}
-
-/** `host` is an IPv6 address, not a name: no name has a colon. */
-export function isIpv6Address(host: string): boolean {
-  return host.includes(":");
-}
-
 /** `T` with every option filled in, except those of `Except`, whose type changes. */
 export type Filled<T, Except extends keyof T> = {
   readonly [K in keyof T as Exclude<K, Except>]-?: Exclude<T[K], undefined>;

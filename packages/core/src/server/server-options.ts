@@ -12,8 +12,6 @@ import {
   type Filled,
   flag,
   group,
-  isIpv4Address,
-  isIpv6Address,
   milliseconds,
   oneOf,
   optionPaths,
@@ -31,6 +29,7 @@ import {
   SCRAM_MIN_ITERATIONS,
 } from "../limits.ts";
 import type { TlsServerOptions } from "../runtime.ts";
+import { ipFamily } from "../util/ip-address.ts";
 
 /**
  * Rate limit per client. A call over the limit is answered with RATE_LIMITED; a message over it is dropped and
@@ -162,7 +161,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
   }
   problems.throwIfAny();
 
-  const ipv6 = parsed.ipv6 ?? (parsed.host !== undefined && isIpv6Address(parsed.host));
+  const ipv6 = parsed.ipv6 ?? (parsed.host !== undefined && ipFamily(parsed.host) === 6);
   return sealConfig({
     ...parsed,
     ...queueBytes(parsed),
@@ -176,9 +175,9 @@ export function parseServerOptions(options: unknown): ServerConfig {
 
 function checkHost(problems: OptionProblems, host: string | undefined, ipv6: boolean | undefined): void {
   if (host === undefined || problems.has("host") || problems.has("ipv6")) return;
-  if (ipv6 === true && isIpv4Address(host)) {
+  if (ipv6 === true && ipFamily(host) === 4) {
     problems.add("host", "must be an IPv6 address or a name when ipv6 is true", host);
-  } else if (ipv6 === false && isIpv6Address(host)) {
+  } else if (ipv6 === false && ipFamily(host) === 6) {
     problems.add("host", "must be an IPv4 address or a name when ipv6 is false", host);
   }
 }

@@ -15,6 +15,8 @@ import type { ClientTls } from "./tls-settings.ts";
 const plain: null = null;
 const secure: ClientTls = { material: {}, name: "db", serverName: "db" };
 
+const nothing = (): void => undefined;
+
 function attempting(tls: ClientTls | null, target: ConnectTarget = connectTarget) {
   const sockets = new FakeSockets();
   const controller = new AbortController();
@@ -29,7 +31,7 @@ function attempting(tls: ClientTls | null, target: ConnectTarget = connectTarget
 describe("ConnectAttempt", () => {
   test("ends with the stream of the socket that is ready", async () => {
     const { attempt, socket } = attempting(secure);
-    const result = attempt.start();
+    const result = attempt.start(nothing);
     expect([attempt.opened(socket), attempt.isOver]).toEqual([true, false]);
     attempt.ready();
     const { facts, ...stream } = (await result) as FakeSocketStream;
@@ -41,23 +43,9 @@ describe("ConnectAttempt", () => {
     expect([attempt.isOver, socket.discarded]).toEqual([true, null]);
   });
 
-  test("is ready after a handshake that is a promise, or has failed with it", async () => {
-    const good = attempting(secure);
-    const stream = good.attempt.start();
-    good.attempt.opened(good.socket);
-    await good.attempt.readyAfter(Promise.resolve());
-    expect(((await stream) as FakeSocketStream).socket).toBe(good.socket);
-    const bad = attempting(secure);
-    const failure = rejection(bad.attempt.start());
-    bad.attempt.opened(bad.socket);
-    await bad.attempt.readyAfter(Promise.reject(coded("CERT_HAS_EXPIRED")));
-    expect(await failure).toMatchObject({ code: ErrorCode.TLS_EXPIRED });
-    expect(bad.socket.discarded).toBe("at once");
-  });
-
   test("is not ready before there is a socket", async () => {
     const { attempt, socket } = attempting(plain);
-    const result = attempt.start();
+    const result = attempt.start(nothing);
     attempt.ready();
     expect(attempt.isOver).toBe(false);
     attempt.opened(socket);
@@ -73,7 +61,7 @@ describe("ConnectAttempt", () => {
       [secure, coded("ECONNRESET"), ErrorCode.TLS_NOT_TLS],
     ] as const) {
       const { attempt, socket } = attempting(tls);
-      const failure = rejection(attempt.start());
+      const failure = rejection(attempt.start(nothing));
       attempt.opened(socket);
       attempt.gone(cause);
       expect(await failure).toMatchObject({ code });
@@ -83,11 +71,11 @@ describe("ConnectAttempt", () => {
 
   test("an error of the socket is one of connecting, with TLS one of its handshake", async () => {
     const unsafe = attempting(plain);
-    const refused = rejection(unsafe.attempt.start());
+    const refused = rejection(unsafe.attempt.start(nothing));
     unsafe.attempt.failed(coded("ECONNREFUSED"));
     expect(await refused).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
     const { attempt } = attempting(secure);
-    const failure = rejection(attempt.start());
+    const failure = rejection(attempt.start(nothing));
     attempt.failed(coded("?"), { name: "CERT_HAS_EXPIRED" });
     expect(await failure).toMatchObject({ code: ErrorCode.TLS_EXPIRED });
   });
@@ -98,7 +86,7 @@ describe("ConnectAttempt", () => {
       [{ ca: "PEM" }, "neither the one given as tls.ca nor signed by it"],
     ] as const) {
       const { attempt } = attempting({ ...secure, material });
-      const failure = rejection(attempt.start());
+      const failure = rejection(attempt.start(nothing));
       attempt.failed(coded("CERT_UNTRUSTED"));
       expect((await failure).message).toContain(words);
     }
@@ -106,7 +94,7 @@ describe("ConnectAttempt", () => {
 
   test("a peer that is gone when its socket is ready is CONNECTION_RESET, and the socket is discarded", async () => {
     const { attempt, socket } = attempting(plain);
-    const failure = rejection(attempt.start());
+    const failure = rejection(attempt.start(nothing));
     socket.remote = null;
     attempt.opened(socket);
     attempt.ready();
@@ -116,7 +104,7 @@ describe("ConnectAttempt", () => {
 
   test("ends once, and what comes afterwards is nothing to it", async () => {
     const { attempt, socket } = attempting(plain);
-    const result = attempt.start();
+    const result = attempt.start(nothing);
     attempt.opened(socket);
     attempt.ready();
     attempt.ready();
@@ -128,7 +116,7 @@ describe("ConnectAttempt", () => {
 
   test("an abort discards the socket and rejects with the signal's ConduitError", async () => {
     const { attempt, abort, socket } = attempting(plain);
-    const failure = rejection(attempt.start());
+    const failure = rejection(attempt.start(nothing));
     attempt.opened(socket);
     const reason = new ConduitError(ErrorCode.CONNECT_TIMEOUT, "too late");
     abort(reason);
@@ -137,7 +125,7 @@ describe("ConnectAttempt", () => {
 
   test("a socket that comes too late is discarded", async () => {
     const { attempt, abort, socket } = attempting(plain);
-    const failure = rejection(attempt.start());
+    const failure = rejection(attempt.start(nothing));
     abort(new Error("changed my mind"));
     expect(await failure).toMatchObject({ code: ErrorCode.CANCELLED });
     expect([attempt.opened(socket), socket.discarded]).toEqual([false, "at once"]);
@@ -145,7 +133,7 @@ describe("ConnectAttempt", () => {
 
   test("an abort after the end leaves the socket alone", async () => {
     const { attempt, abort, socket } = attempting(plain);
-    const result = attempt.start();
+    const result = attempt.start(nothing);
     attempt.opened(socket);
     attempt.ready();
     abort(new Error("changed my mind"));
@@ -165,10 +153,10 @@ describe("ConnectAttempt", () => {
     ["the system's is one of connecting with TLS too", secure, coded("ENOTFOUND"), ErrorCode.HOST_UNREACHABLE],
     ["what has no code is one of connecting", secure, null, ErrorCode.CONNECTION_ERROR],
   ] as const)("of what opening throws, %s", async ([, tls, thrown, code]) => {
-    const { sockets, attempt } = attempting(tls);
-    sockets.open = () => {
+    const { attempt } = attempting(tls);
+    const starting = attempt.start(() => {
       throw thrown;
-    };
-    expect(await rejection(attempt.start())).toMatchObject({ code });
+    });
+    expect(await rejection(starting)).toMatchObject({ code });
   });
 });

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { tlsErrorCode } from "./error-codes.ts";
-import { messageOf, refusedCertificateError, SocketErrors, unusablePathError } from "./socket-errors.ts";
+import { longPath, messageOf, refusedCertificateError, SocketErrors } from "./socket-errors.ts";
 
 const errors = new SocketErrors((cause) => (cause as { code?: string }).code ?? "");
 const coded = (code: string): Error => Object.assign(new Error(`it says ${code}`), { code });
+const db = { host: "db", port: 1 };
 const remote = { kind: "tcp", host: "::1", port: 7, family: "IPv6" } as const;
 
 describe("SocketErrors", () => {
@@ -17,7 +18,7 @@ describe("SocketErrors", () => {
     ["EMFILE", ErrorCode.CONNECTION_ERROR],
   ] as const)("connect with %s has the code that stands for it, the place and the cause", ([name, code]) => {
     const cause = coded(name);
-    const error = errors.connect(cause, "db:1");
+    const error = errors.connect(cause, db);
     expect(error).toMatchObject({ code, cause, message: `Cannot connect to db:1: it says ${name}` });
   });
 
@@ -26,29 +27,29 @@ describe("SocketErrors", () => {
     ["ERR_SOCKET_BAD_PORT", ErrorCode.INVALID_CONFIG],
     ["EACCES", ErrorCode.ADDRESS_UNAVAILABLE],
   ] as const)("listen with %s has the code that stands for it", ([name, code]) => {
-    expect(errors.listen(coded(name), "db:1")).toMatchObject({ code });
+    expect(errors.listen(coded(name), db)).toMatchObject({ code });
   });
 
   test("a path that is too long for a Unix socket is INVALID_CONFIG, which says how long it may be", () => {
     const path = `/${"ü".repeat(52)}`;
     for (const name of ["EINVAL", "ENAMETOOLONG"]) {
-      for (const error of [errors.connect(coded(name), path, path), errors.listen(coded(name), path, path)]) {
+      for (const error of [errors.connect(coded(name), { path }), errors.listen(coded(name), { path })]) {
         expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG, cause: { code: name } });
         expect(error.message).toContain("the path has 105 bytes, that of a Unix socket at most 107");
       }
     }
-    expect(errors.connect(coded("EINVAL"), "/short", "/short")).toMatchObject({ code: ErrorCode.HOST_UNREACHABLE });
-    expect(errors.connect(coded("EACCES"), path, path)).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    expect(errors.connect(coded("EINVAL"), { path: "/short" })).toMatchObject({ code: ErrorCode.HOST_UNREACHABLE });
+    expect(errors.connect(coded("EACCES"), { path })).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
   });
 
   test("a path that no system has room for is refused without asking, a pipe of Windows is not", () => {
     const tail = "x".repeat(107);
-    expect(unusablePathError(`/${tail}`, "Cannot listen")).toMatchObject({
+    expect(longPath(`/${tail}`, "Cannot listen")).toMatchObject({
       code: ErrorCode.INVALID_CONFIG,
       message: expect.stringContaining("Cannot listen: the path has 108 bytes"),
     });
-    expect(unusablePathError(tail, "Cannot listen")).toBeNull();
-    expect(unusablePathError(String.raw`\\.\pipe\${tail}`, "Cannot listen")).toBeNull();
+    expect(longPath(tail, "Cannot listen")).toBeNull();
+    expect(longPath(String.raw`\\.\pipe\${tail}`, "Cannot listen")).toBeNull();
   });
 
   test.for([
@@ -87,7 +88,7 @@ describe("SocketErrors", () => {
     ["ECONNRESET", { answered: true }, ErrorCode.CONNECTION_RESET],
     ["ERR_TLS_CA_AS_SERVER", {}, ErrorCode.TLS_UNTRUSTED],
   ] as const)("clientHandshake with %s, %o", ([name, facts, code]) => {
-    expect(errors.clientHandshake(coded(name), "db:1", facts)).toMatchObject({ code });
+    expect(errors.clientHandshake(coded(name), db, facts)).toMatchObject({ code });
   });
 
   test.for([
@@ -111,7 +112,7 @@ describe("SocketErrors", () => {
     ["CERT_UNTRUSTED", { hasCa: true }, "is neither the one given as tls.ca nor signed by it"],
     ["ERR_TLS_CA_AS_SERVER", { hasCa: true }, "make it with basicConstraints=CA:FALSE"],
   ] as const)("clientHandshake with %s, %o, says what to do", ([name, facts, words]) => {
-    expect(errors.clientHandshake(coded(name), "db:1", facts).message).toContain(words);
+    expect(errors.clientHandshake(coded(name), db, facts).message).toContain(words);
   });
 
   test("what has nothing to do with TLS has no TLS code", () => {

@@ -1,7 +1,8 @@
+import { type Endpoint, formatAddress, formatEndpoint } from "../bytes/address.ts";
 import type { Address } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { DialSignal } from "../runtime.ts";
-import { addressName, type Role } from "./addresses.ts";
+import type { Role } from "./addresses.ts";
 import {
   CA_AS_SERVER,
   connectErrorCode,
@@ -27,27 +28,23 @@ export class SocketErrors {
     this.codeOf = codeOf;
   }
 
-  /**
-   * Connecting to `where` failed: CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, …, else CONNECTION_ERROR.
-   * @param path of the Unix socket, if it is one
-   */
-  connect(cause: unknown, where: string, path?: string): ConduitError {
-    const name = this.codeOf(cause);
-    const failed = `Cannot connect to ${where}`;
-    if (path !== undefined && isTooLong(path, name)) return longPathError(failed, path, cause);
-    const code = connectErrorCode(name) ?? ErrorCode.CONNECTION_ERROR;
-    return new ConduitError(code, `${failed}: ${messageOf(cause)}`, { cause });
+  /** Connecting failed: CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECTION_RESET, …, else CONNECTION_ERROR. */
+  connect(cause: unknown, to: Endpoint): ConduitError {
+    const failed = `Cannot connect to ${formatEndpoint(to)}`;
+    return this.#tooLong(cause, to, failed) ?? this.#connectError(cause, failed);
   }
 
-  /**
-   * Listening at `where` failed: ADDRESS_IN_USE, INVALID_CONFIG, else ADDRESS_UNAVAILABLE.
-   * @param path of the Unix socket, if it is one
-   */
-  listen(cause: unknown, where: string, path?: string): ConduitError {
-    const name = this.codeOf(cause);
-    const failed = `Cannot listen on ${where}`;
-    if (path !== undefined && isTooLong(path, name)) return longPathError(failed, path, cause);
-    const code = listenErrorCode(name) ?? ErrorCode.ADDRESS_UNAVAILABLE;
+  /** Accepting a client failed: mostly CONNECTION_ERROR, for lack of file descriptors. */
+  accept(cause: unknown, at: Endpoint): ConduitError {
+    return this.#connectError(cause, `Cannot accept a client at ${formatEndpoint(at)}`);
+  }
+
+  /** Listening failed: ADDRESS_IN_USE, INVALID_CONFIG, else ADDRESS_UNAVAILABLE. */
+  listen(cause: unknown, at: Endpoint): ConduitError {
+    const failed = `Cannot listen on ${formatEndpoint(at)}`;
+    const tooLong = this.#tooLong(cause, at, failed);
+    if (tooLong !== null) return tooLong;
+    const code = listenErrorCode(this.codeOf(cause)) ?? ErrorCode.ADDRESS_UNAVAILABLE;
     return new ConduitError(code, `${failed}: ${messageOf(cause)}`, { cause });
   }
 
@@ -57,22 +54,22 @@ export class SocketErrors {
     const code = streamErrorCode(name, role) ?? ErrorCode.CONNECTION_ERROR;
     const broken = code === ErrorCode.CONNECTION_RESET || code === ErrorCode.CONNECTION_CLOSED;
     if (silentEnd !== null && broken) return silentEnd(cause);
-    const message = `${streamReason(code, name, addressName(remote))}: ${messageOf(cause)}`;
+    const message = `${streamReason(code, name, formatAddress(remote))}: ${messageOf(cause)}`;
     return new ConduitError(code, message, { cause });
   }
 
   /**
-   * Why a client's TLS handshake with `where` failed: a TLS code, or what {@link connect} says of it.
+   * A client's TLS handshake failed: a TLS code, or what {@link connect} says of it.
    * @param facts `answered`: the server has sent something, as far as the runtime tells. `name`: what to take for the
    * cause's `codeOf`. `hasCa`: the client was given a CA.
    */
   clientHandshake(
     cause: unknown,
-    where: string,
+    server: Endpoint,
     facts: { readonly answered?: boolean; readonly name?: string; readonly hasCa?: boolean } = {},
   ): ConduitError {
     const { answered = false, name = this.codeOf(cause), hasCa = false } = facts;
-    const failed = `TLS handshake with ${where} failed`;
+    const failed = `TLS handshake with ${formatEndpoint(server)} failed`;
     const isReset = name === "ECONNRESET" || name === "ECONNABORTED" || name === "EPIPE";
     if (!answered && (isReset || name === TLS_CUT_OFF)) {
       const ended = isReset ? "reset" : "closed";
@@ -83,12 +80,12 @@ export class SocketErrors {
       return new ConduitError(TLS_ERROR, `${failed}: the server closed the connection`, { cause });
     }
     const code = tlsErrorCode(name, "client");
-    if (code === null) return this.connect(cause, where);
+    if (code === null) return this.connect(cause, server);
     const reason = name === CA_AS_SERVER ? CA_AS_SERVER_REASON : clientReason(code, hasCa);
     return new ConduitError(code, `${failed}: ${reason} (${messageOf(cause)})`, { cause });
   }
 
-  /** Why the TLS handshake of the client at `where` failed: CONNECT_TIMEOUT, CONNECTION_RESET, TLS codes. */
+  /** The TLS handshake of the client at `where` failed: CONNECT_TIMEOUT, CONNECTION_RESET, TLS codes. */
   serverHandshake(cause: unknown, where: string): ConduitError {
     const failed = `TLS handshake with client ${where} failed`;
     const name = this.codeOf(cause);
@@ -101,21 +98,28 @@ export class SocketErrors {
     const code = tlsErrorCode(name, "server") ?? TLS_ERROR;
     return new ConduitError(code, `${failed}: ${serverReason(code)} (${messageOf(cause)})`, { cause });
   }
+
+  #connectError(cause: unknown, failed: string): ConduitError {
+    const code = connectErrorCode(this.codeOf(cause)) ?? ErrorCode.CONNECTION_ERROR;
+    return new ConduitError(code, `${failed}: ${messageOf(cause)}`, { cause });
+  }
+
+  #tooLong(cause: unknown, { path }: Endpoint, failed: string): ConduitError | null {
+    const code = this.codeOf(cause);
+    const isLong = path !== undefined && bytesOf(path) > LEAST_MAX_PATH_BYTES;
+    return isLong && (code === "EINVAL" || code === "ENAMETOOLONG") ? longPathError(failed, path, cause) : null;
+  }
 }
 
-/** Room for a path in the address of a Unix socket: on Linux, and where there is the least. */
+/** Room for a path in the address of a Unix socket: on Linux, and on macOS, where it is least. */
 const MAX_PATH_BYTES = 107;
 const LEAST_MAX_PATH_BYTES = 103;
 
-function isTooLong(path: string, name: string): boolean {
-  return (name === "EINVAL" || name === "ENAMETOOLONG") && bytesOf(path) > LEAST_MAX_PATH_BYTES;
-}
-
 /**
- * That no Unix socket has so long a path; null: some may. Not every version of every runtime says so by itself: Node
- * 22.12 cuts it off, and binds another path. Windows has other names, and other limits.
+ * An error if no Unix socket can have so long a path, else null. Not every runtime says so by itself: Node 22.12 cuts
+ * the path off and binds another one. Windows has other names, and other limits.
  */
-export function unusablePathError(path: string, failed: string): ConduitError | null {
+export function longPath(path: string, failed: string): ConduitError | null {
   if (path.startsWith("\\\\") || bytesOf(path) <= MAX_PATH_BYTES) return null;
   return longPathError(failed, path, undefined);
 }
@@ -133,10 +137,10 @@ function bytesOf(text: string): number {
 
 /** The socket closed although neither side ended the connection and no error was reported. */
 export function lostError(remote: Address): ConduitError {
-  return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Connection to ${addressName(remote)} was lost`);
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Connection to ${formatAddress(remote)} was lost`);
 }
 
-/** A socket that was open for so short a time that nothing is known of it. */
+/** The peer closed a connection so early that its address is not known any more. */
 export function goneError(what: string): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_RESET, what);
 }
@@ -159,25 +163,25 @@ export function refusedCertificateError(where: string, cause?: unknown): Conduit
   );
 }
 
-/** There is no room for one more TLS handshake. */
+/** One more TLS handshake would exceed the limit. */
 export function handshakesFullError(limit: number): ConduitError {
   return new ConduitError(ErrorCode.SERVER_FULL, `${limit} TLS handshakes are under way`);
 }
 
-/** Connecting to `where` was given up: the signal's reason if that is a ConduitError, else CANCELLED. */
-export function abortError(signal: DialSignal, where: string): ConduitError {
+/** Connecting was aborted: the signal's reason if that is a ConduitError, else CANCELLED. */
+export function abortError(signal: DialSignal, to: Endpoint): ConduitError {
   const cause: unknown = signal.reason;
   if (cause instanceof ConduitError) return cause;
-  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${where} was cancelled`, { cause });
+  return new ConduitError(ErrorCode.CANCELLED, `Connecting to ${formatEndpoint(to)} was cancelled`, { cause });
 }
 
 /** `error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:../deps/…/tlsany_meth.c:77:` */
 const OPENSSL_LINE = /(?:\b[0-9A-F]+:)?\berror:[0-9A-Fa-f]+:[^:\n]*:[^:\n]*:([^:\n]*)(?::[^\n]*)?/g;
-/** Node's, for whoever can choose its flags. Here a certificate is named. */
+/** Node's advice on its own flags. Our message names the certificate. */
 const NODE_ADVICE = /; if the root CA is installed locally.*/;
 
 /**
- * What an error says, in one line. An AggregateError (several addresses, all refused) has no message of its own; its
+ * An error's message in one line. An AggregateError (several addresses, all refused) has no message of its own; its
  * parts do. Of OpenSSL's lines the reason is kept.
  */
 export function messageOf(cause: unknown): string {
@@ -205,7 +209,7 @@ function streamReason(code: number, name: string, where: string): string {
 }
 
 const CA_AS_SERVER_REASON =
-  "the server's certificate is one of a CA (CA:TRUE), which this runtime takes for no server's; " +
+  "the server's certificate is one of a CA (CA:TRUE), which this runtime doesn't accept from a server; " +
   "make it with basicConstraints=CA:FALSE";
 
 function clientReason(code: number, hasCa: boolean): string {
@@ -242,7 +246,7 @@ function serverReason(code: number): string {
   }
 }
 
-/** An error as a runtime might have made it, with a code. */
+/** An error with a code, as a runtime makes them. */
 export function codedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }

@@ -1,6 +1,6 @@
 /**
- * Hears what happens to a socket: at first whoever makes it ready (an attempt to connect, a TLS handshake), then its
- * stream. The same listeners can so serve all sockets of a runtime, which keep nothing but their present owner.
+ * Is told of a socket's events: first an attempt to connect or a TLS handshake, then the stream. A runtime's listeners
+ * serve all of its sockets, and pass each event on to the socket's present owner.
  */
 export interface SocketOwner {
   /**
@@ -9,13 +9,16 @@ export interface SocketOwner {
    */
   ready?(refusal?: unknown): void;
   received?(chunk: Uint8Array): void;
-  /** The system takes bytes again. May come unasked. */
+  /** Where to read the next bytes to, on runtimes that ask; null: anywhere. `bytesRead` or `received` follows. */
+  readTarget?(): Uint8Array | null;
+  bytesRead?(count: number): void;
+  /** The socket takes bytes again. May come unasked. */
   drained?(): void;
   /** The peer sent FIN, or with TLS its close notification. */
   ended?(): void;
   /** The connection broke. */
   failed?(cause: unknown, facts?: FailureFacts): void;
-  /** The socket is gone. */
+  /** The socket is closed. */
   gone?(cause?: unknown): void;
 }
 

@@ -12,7 +12,7 @@ const facts: StreamFacts = {
   remote: address,
   tls: null,
   role: "client",
-  highWaterMark: 1,
+  bufferSize: 1,
   silentEnd: null,
 };
 

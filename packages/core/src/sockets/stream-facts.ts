@@ -1,3 +1,4 @@
+import { formatEndpoint } from "../bytes/address.ts";
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectTarget, ListenTarget } from "../runtime.ts";
@@ -11,8 +12,8 @@ export interface StreamFacts {
   readonly tls: TlsInfo | null;
   /** Which side of the connection this is: the same TLS alert means another thing on each. */
   readonly role: Role;
-  /** Bytes waiting in user space from which on `write` returns false. */
-  readonly highWaterMark: number;
+  /** Bytes waiting in user space from which on `write` returns false, and bytes read at a time. */
+  readonly bufferSize: number;
   /** Names the error when the peer ends or resets the connection before it has sent a single byte. */
   readonly silentEnd: SilentEnd | null;
 }
@@ -22,7 +23,8 @@ export interface StreamFacts {
  * @param tcp both ends, or null if the system no longer knows; unused for a Unix socket
  * @throws ConduitError CONNECTION_RESET when the peer is gone, TLS_UNTRUSTED when the server is not verified.
  */
-export function clientFacts(target: ConnectTarget, where: string, tcp: Ends | null, tls: TlsInfo | null): StreamFacts {
+export function clientFacts(target: ConnectTarget, tcp: Ends | null, tls: TlsInfo | null): StreamFacts {
+  const where = formatEndpoint(target);
   const ends = target.path === undefined ? tcp : unixEnds("client", target.path);
   if (ends === null) throw goneError(`Cannot connect to ${where}: the peer closed it at once`);
   if (target.tls !== null && tls?.peerVerified !== true) {
@@ -32,29 +34,15 @@ export function clientFacts(target: ConnectTarget, where: string, tcp: Ends | nu
   // hanging up, without an alert.
   const silentEnd: SilentEnd | null =
     target.tls?.cert === undefined ? null : (cause) => refusedCertificateError(where, cause);
-  return { ...ends, tls, role: "client", highWaterMark: target.bufferSize, silentEnd };
+  return { ...ends, tls, role: "client", bufferSize: target.bufferSize, silentEnd };
 }
 
-/** Used again: a burst of clients leaves garbage enough. */
-const accepted: { -readonly [Key in keyof StreamFacts]: StreamFacts[Key] } = {
-  local: { kind: "unix", path: "" },
-  remote: { kind: "unix", path: "" },
-  tls: null,
-  role: "server",
-  highWaterMark: 0,
-  silentEnd: null,
-};
-
 /**
- * Facts about a socket that a server accepted and that is ready, good until the next call, or null if the client is gone.
+ * Facts about a socket that a server accepted and that is ready, or null if the client is gone.
  * @param tcp both ends, or null if the system no longer knows; unused for a Unix socket
  */
 export function serverFacts(target: ListenTarget, tcp: Ends | null, tls: TlsInfo | null): StreamFacts | null {
   const ends = target.path === undefined ? tcp : unixEnds("server", target.path);
   if (ends === null) return null;
-  accepted.local = ends.local;
-  accepted.remote = ends.remote;
-  accepted.tls = tls;
-  accepted.highWaterMark = target.bufferSize;
-  return accepted;
+  return { ...ends, tls, role: "server", bufferSize: target.bufferSize, silentEnd: null };
 }

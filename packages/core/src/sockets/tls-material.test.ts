@@ -59,18 +59,18 @@ describe("facts about a stream", () => {
   const tls = { protocol: null, peerVerified: true, peerName: null };
 
   test("a client whose peer is gone is CONNECTION_RESET", () => {
-    expect(() => clientFacts({ ...tcp, tls: null }, "db:1", null, null)).toThrow("the peer closed it at once");
+    expect(() => clientFacts({ ...tcp, tls: null }, null, null)).toThrow("the peer closed it at once");
   });
 
   test("a client of TLS without a verified server is TLS_UNTRUSTED, whatever the runtime says", () => {
     for (const unverified of [null, { ...tls, peerVerified: false }]) {
-      expect(() => clientFacts({ ...tcp, tls: {} }, "db:1", ends, unverified)).toThrow("the server is not verified");
+      expect(() => clientFacts({ ...tcp, tls: {} }, ends, unverified)).toThrow("the server is not verified");
     }
   });
 
   test("a silent end means a refused certificate where the client presented one, and nothing elsewhere", () => {
-    expect(clientFacts({ ...tcp, tls: {} }, "db:1", ends, tls).silentEnd).toBeNull();
-    const { silentEnd } = clientFacts({ ...tcp, tls: { cert: CERT, key: KEY } }, "db:1", ends, tls);
+    expect(clientFacts({ ...tcp, tls: {} }, ends, tls).silentEnd).toBeNull();
+    const { silentEnd } = clientFacts({ ...tcp, tls: { cert: CERT, key: KEY } }, ends, tls);
     expect(silentEnd?.()).toMatchObject({ code: ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED });
   });
 

@@ -1,6 +1,6 @@
 import type { TlsInfo } from "../bytes/byte-stream.ts";
 import type { TlsClientOptions, TlsServerOptions } from "../runtime.ts";
-import { addressFamily } from "./addresses.ts";
+import { ipFamily } from "../util/ip-address.ts";
 import { demandsClientCertificate, loadTlsMaterial, type TlsMaterial } from "./tls-material.ts";
 
 /** Older protocols are broken; what cannot speak 1.2 does not get in. */
@@ -57,7 +57,7 @@ export async function clientTls(
 ): Promise<ClientTls> {
   const name = options.serverName ?? host;
   const material = await loadTlsMaterial(options, readText);
-  return { material, name, serverName: addressFamily(name) === 0 ? name : "" };
+  return { material, name, serverName: ipFamily(name) === 0 ? name : "" };
 }
 
 /** A session in the words of the byte stream's contract. */

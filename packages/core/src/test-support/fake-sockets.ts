@@ -1,7 +1,7 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ConnectTarget, ListenTarget } from "../runtime.ts";
 import type { Acceptor } from "../sockets/acceptor.ts";
-import { tcpAddress } from "../sockets/addresses.ts";
+import { type Ends, tcpAddress } from "../sockets/addresses.ts";
 import type { ConnectAttempt } from "../sockets/connect-attempt.ts";
 import { SocketErrors } from "../sockets/socket-errors.ts";
 import type { BindAddress, BoundSocket, Sockets } from "../sockets/sockets.ts";
@@ -56,11 +56,8 @@ export class FakeSockets implements Sockets<FakeSocket> {
   bind: (at: BindAddress, acceptor: Acceptor<FakeSocket>) => Promise<BoundSocket> = async () => ({
     close: async () => undefined,
   });
-  /** The near end that `ends` was given. */
-  knownLocal: unknown = null;
 
-  ends(socket: FakeSocket, local: unknown) {
-    this.knownLocal = local;
+  ends(socket: FakeSocket): Ends | null {
     if (socket.remote === null) return null;
     return { local: tcpAddress("192.0.2.1", 1), remote: tcpAddress(socket.remote, 7) };
   }

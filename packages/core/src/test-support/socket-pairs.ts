@@ -1,5 +1,3 @@
-import type { AwaitedSocket } from "../sockets/awaited-socket-stream.ts";
-import type { PartialWriteSocket } from "../sockets/partial-write-stream.ts";
 import type { SocketOwner } from "../sockets/socket-owner.ts";
 
 /** Bytes that one direction holds, as an operating system does. */
@@ -69,8 +67,8 @@ class Pipe {
   }
 }
 
-/** A socket whose reads and writes are promises. */
-export class FakeAwaitedSocket implements AwaitedSocket {
+/** A socket whose reads and writes are promises, like Deno's. */
+export class FakeAwaitedSocket {
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;
   #isClosed = false;
@@ -109,8 +107,8 @@ export class FakeAwaitedSocket implements AwaitedSocket {
   }
 }
 
-/** A socket that takes what it can of a write, and whose events go to its owner. */
-export class FakePartialSocket implements PartialWriteSocket {
+/** A socket that takes what it can of a write, and whose events go to its owner, like Bun's. */
+export class FakePartialSocket {
   owner: SocketOwner = {};
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;
@@ -152,8 +150,17 @@ export class FakePartialSocket implements PartialWriteSocket {
     this.#outgoing.end();
   }
 
-  /** @param mayFlush an orderly end; else the peer's is a reset */
-  close(mayFlush: boolean): void {
+  /** An orderly end. */
+  close(): void {
+    this.#close(true);
+  }
+
+  /** The peer sees a reset. */
+  terminate(): void {
+    this.#close(false);
+  }
+
+  #close(mayFlush: boolean): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (mayFlush) this.#outgoing.end();

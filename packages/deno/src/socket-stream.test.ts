@@ -1,27 +1,23 @@
+import type { StreamFacts } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { describeByteStream } from "../../../../conformance/byte-stream/suite.ts";
-import { coded, FakeAwaitedSocket, PIPE_BYTES, pairOf } from "../test-support/socket-pairs.ts";
-import { type AwaitedSocket, AwaitedSocketStream } from "./awaited-socket-stream.ts";
-import { SocketErrors } from "./socket-errors.ts";
-import type { StreamFacts } from "./stream-facts.ts";
+import { describeByteStream } from "../../../conformance/byte-stream/suite.ts";
+import { coded, FakeAwaitedSocket, PIPE_BYTES, pairOf } from "../../core/src/test-support/socket-pairs.ts";
+import { SocketStream, type StreamSocket } from "./socket-stream.ts";
 
-const errors = new SocketErrors((cause) => String((cause as { code?: unknown }).code));
 const address = { kind: "tcp", host: "127.0.0.1", port: 1, family: "IPv4" } as const;
 const facts: StreamFacts = {
   local: address,
   remote: address,
   tls: null,
   role: "client",
-  highWaterMark: 65_536,
+  bufferSize: 65_536,
   silentEnd: null,
 };
 
 describeByteStream("a stream on sockets whose reads and writes are promises", {
   async makePair() {
-    const [a, b] = pairOf(FakeAwaitedSocket).map(
-      (socket) => new AwaitedSocketStream(socket, facts, errors, (discarded) => discarded.close()),
-    ) as [AwaitedSocketStream<FakeAwaitedSocket>, AwaitedSocketStream<FakeAwaitedSocket>];
-    return { a, b, dispose: () => {} };
+    const [a, b] = pairOf(FakeAwaitedSocket);
+    return { a: new SocketStream(a, facts), b: new SocketStream(b, facts), dispose: () => {} };
   },
   capabilities: {
     highWaterMark: 65_536,
@@ -31,26 +27,30 @@ describeByteStream("a stream on sockets whose reads and writes are promises", {
   },
 });
 
-describe("AwaitedSocketStream", () => {
-  const idle: AwaitedSocket = {
+describe("SocketStream of Deno", () => {
+  const idle: StreamSocket = {
     read: () => new Promise(() => {}),
     write: async (bytes) => bytes.length,
     closeWrite: async () => {},
+    close: () => {},
   };
 
-  function streamOn(socket: Partial<AwaitedSocket>) {
-    const discarded: unknown[] = [];
-    const stream = new AwaitedSocketStream({ ...idle, ...socket }, facts, errors, (socket) => discarded.push(socket));
+  function streamOn(socket: Partial<StreamSocket>) {
+    const seen = { closes: 0 };
+    const close = (): void => {
+      seen.closes += 1;
+    };
+    const stream = new SocketStream({ ...idle, close, ...socket }, facts);
     const closed = new Promise<Error | null>((resolve) => {
       stream.open({ data: () => {}, drained: () => {}, closed: resolve });
     });
-    return { stream, closed, discarded };
+    return { stream, closed, seen };
   }
 
-  test("a read that fails ends the stream with what it failed for, and discards the socket", async () => {
-    const { closed, discarded } = streamOn({ read: () => Promise.reject(coded("ECONNRESET")) });
+  test("a read that fails ends the stream with the cause, and closes the socket", async () => {
+    const { closed, seen } = streamOn({ read: () => Promise.reject(coded("ECONNRESET")) });
     expect(await closed).toMatchObject({ cause: { code: "ECONNRESET" } });
-    expect(discarded).toHaveLength(1);
+    expect(seen.closes).toBe(1);
   });
 
   test("a write that fails does too", async () => {
@@ -64,7 +64,7 @@ describe("AwaitedSocketStream", () => {
     const memory = new Uint8Array(8);
     const landings: (Uint8Array | null)[] = [null, memory, null];
     const heard: unknown[] = [];
-    const socket: AwaitedSocket = {
+    const socket: StreamSocket = {
       ...idle,
       async read(into) {
         reads.push(into);
@@ -72,7 +72,7 @@ describe("AwaitedSocketStream", () => {
         return reads.length < 4 ? 1 : null;
       },
     };
-    const stream = new AwaitedSocketStream(socket, facts, errors, () => undefined);
+    const stream = new SocketStream(socket, facts);
     await new Promise<void>((resolve) => {
       stream.open({
         readTarget: () => landings.shift() ?? null,
@@ -118,5 +118,15 @@ describe("AwaitedSocketStream", () => {
     finish(1);
     expect(await closed).toBeNull();
     expect(stream.queuedBytes).toBe(0);
+  });
+
+  test("a socket that Deno has closed already may be closed again", async () => {
+    const { stream, closed } = streamOn({
+      close() {
+        throw Object.assign(new Error("Bad resource ID"), { name: "BadResource" });
+      },
+    });
+    stream.destroy(null);
+    expect(await closed).toBeNull();
   });
 });

@@ -1,23 +1,21 @@
+import type { StreamFacts } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { describeByteStream } from "../../../../conformance/byte-stream/suite.ts";
-import { coded, FakePartialSocket, PIPE_BYTES, pairOf } from "../test-support/socket-pairs.ts";
-import { PartialWriteStream } from "./partial-write-stream.ts";
-import { SocketErrors } from "./socket-errors.ts";
-import type { StreamFacts } from "./stream-facts.ts";
+import { describeByteStream } from "../../../conformance/byte-stream/suite.ts";
+import { coded, FakePartialSocket, PIPE_BYTES, pairOf } from "../../core/src/test-support/socket-pairs.ts";
+import { SocketStream } from "./socket-stream.ts";
 
-const errors = new SocketErrors((cause) => String((cause as { code?: unknown }).code));
 const address = { kind: "tcp", host: "127.0.0.1", port: 1, family: "IPv4" } as const;
 const facts: StreamFacts = {
   local: address,
   remote: address,
   tls: null,
   role: "client",
-  highWaterMark: 65_536,
+  bufferSize: 65_536,
   silentEnd: null,
 };
 
-function streamOn(socket: FakePartialSocket): PartialWriteStream<FakePartialSocket> {
-  const stream = new PartialWriteStream(socket, facts, errors, (discarded, mayFlush) => discarded.close(mayFlush));
+function streamOn(socket: FakePartialSocket): SocketStream {
+  const stream = new SocketStream(socket, facts);
   socket.owner = stream;
   return stream;
 }
@@ -35,7 +33,7 @@ describeByteStream("a stream on sockets that take what they can", {
   },
 });
 
-describe("PartialWriteStream", () => {
+describe("SocketStream of Bun", () => {
   function scene(takes: number) {
     const log: unknown[] = [];
     const socket = {
@@ -47,10 +45,10 @@ describe("PartialWriteStream", () => {
       pause: () => log.push("pause"),
       resume: () => log.push("resume"),
       shutdown: () => log.push("fin"),
+      close: () => log.push("close"),
+      terminate: () => log.push("terminate"),
     };
-    const stream = new PartialWriteStream(socket, { ...facts, highWaterMark: 2 }, errors, (_, mayFlush) =>
-      log.push(mayFlush ? "close" : "terminate"),
-    );
+    const stream = new SocketStream(socket, { ...facts, bufferSize: 2 });
     const heard: unknown[] = [];
     stream.open({
       data: (chunk) => void heard.push([...chunk]),
@@ -80,7 +78,7 @@ describe("PartialWriteStream", () => {
     expect(log).toEqual([[1], [2], [3], [], []]);
   });
 
-  test("a closed socket that takes nothing leaves the bytes queued until its end comes", async () => {
+  test("what a closed socket does not take stays queued until its end comes", async () => {
     const { stream, heard } = scene(-1);
     stream.write(Uint8Array.of(1));
     expect(stream.queuedBytes).toBe(1);

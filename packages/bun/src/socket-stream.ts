@@ -1,37 +1,35 @@
-import { WriteQueue } from "../bytes/write-queue.ts";
-import type { SocketErrors } from "./socket-errors.ts";
-import { SocketStreamBase } from "./socket-stream-base.ts";
-import type { StreamFacts } from "./stream-facts.ts";
+import { SocketStreamBase, type StreamFacts, WriteQueue } from "@netconduit/core/adapter";
+import { errors } from "./errors.ts";
 
-/** A socket that takes what it can of a write, and leaves the rest to whoever writes. */
-export interface PartialWriteSocket {
-  /** @returns how many bytes it took; negative: it is closed, and its owner is about to recordReceive of it */
+/** The part of Bun's socket that a stream uses. */
+export interface StreamSocket {
+  /** @returns how many bytes it took; negative: it is closed, and the "close" event follows */
   write(bytes: Uint8Array<ArrayBuffer>): number;
   pause(): void;
   resume(): void;
   /** Sends FIN, and goes on reading. */
   shutdown(): void;
+  /** Closes, after TLS has sent its close notification. */
+  close(): void;
+  /** Closes at once; the peer doesn't take it for an orderly end. */
+  terminate(): void;
 }
 
 /**
- * A stream on a {@link PartialWriteSocket} that does not end by itself when its peer does (`allowHalfOpen`). The
- * socket's events come to it as to every {@link SocketOwner}.
+ * A Bun socket, opened with `allowHalfOpen`, as a byte stream. Bun calls functions that all sockets share; see
+ * socket-events.ts for how they come here.
  */
-export class PartialWriteStream<S extends PartialWriteSocket> extends SocketStreamBase {
-  readonly #socket: S;
-  readonly #discardSocket: (socket: S, mayFlush: boolean) => void;
+export class SocketStream extends SocketStreamBase {
+  readonly #socket: StreamSocket;
   /** What the socket has not taken. */
   readonly #queue: WriteQueue;
-  #finSent = false;
-  /** The socket is closed. */
-  #gone = false;
+  #isFinSent = false;
+  #isSocketClosed = false;
 
-  /** @param discard closes the socket; unless it may flush, the peer must not take that for an orderly end */
-  constructor(socket: S, facts: StreamFacts, errors: SocketErrors, discard: (socket: S, mayFlush: boolean) => void) {
+  constructor(socket: StreamSocket, facts: StreamFacts) {
     super(facts, errors);
     this.#socket = socket;
-    this.#discardSocket = discard;
-    this.#queue = new WriteQueue(facts.highWaterMark);
+    this.#queue = new WriteQueue(facts.bufferSize);
   }
 
   get queuedBytes(): number {
@@ -64,14 +62,14 @@ export class PartialWriteStream<S extends PartialWriteSocket> extends SocketStre
 
   /** The socket is closed, perhaps while a method of it is still running. */
   gone(cause?: unknown): void {
-    this.#gone = true;
+    this.#isSocketClosed = true;
     if (cause !== undefined) this.failed(cause);
     else if (this.state !== "destroyed") this.#closed();
   }
 
-  /** An orderly end has to wait until the data before it has been taken. */
   protected startReading(): void {
-    if (this.#gone) this.#closed();
+    // An orderly end has waited until the data before it was taken.
+    if (this.#isSocketClosed) this.#closed();
     else this.#socket.resume();
   }
 
@@ -80,21 +78,22 @@ export class PartialWriteStream<S extends PartialWriteSocket> extends SocketStre
   }
 
   protected shutDown(): void {
-    if (this.#finSent || !this.#queue.isEmpty) return;
-    this.#finSent = true;
+    if (this.#isFinSent || !this.#queue.isEmpty) return;
+    this.#isFinSent = true;
     this.#socket.shutdown();
   }
 
   protected discard(reset: boolean): void {
-    // To flush would be to wait, with TLS, for a peer that does not read.
-    this.#discardSocket(this.#socket, !reset && this.#queue.isEmpty);
+    // With bytes queued, TLS would wait for a peer that does not read.
+    if (reset || !this.#queue.isEmpty) this.#socket.terminate();
+    else this.#socket.close();
     this.#queue.clear();
     this.finish();
   }
 
   #closed(): void {
-    // Neither side said so, or bytes are left over: never reported as a clean end.
-    if (!this.#finSent) this.lost();
+    // Not a clean end: neither side has said so, or bytes are left over.
+    if (!this.#isFinSent) this.lost();
     else if (this.isHolding) return;
     this.#queue.clear();
     this.finish();

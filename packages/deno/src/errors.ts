@@ -10,6 +10,8 @@ const names: readonly (readonly [name: string | null, words: RegExp, code: strin
   ["ConnectionReset", /^/, "ECONNRESET"],
   ["ConnectionAborted", /^/, "ECONNABORTED"],
   ["BrokenPipe", /^/, "EPIPE"],
+  // It was closed here.
+  ["BadResource", /^/, "EBADF"],
   // What our own check of the server's certificate says.
   [
     null,

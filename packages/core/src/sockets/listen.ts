@@ -1,0 +1,101 @@
+import { formatEndpoint } from "../bytes/address.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { ListenEvents, Listener, ListenTarget } from "../runtime.ts";
+import { ipFamily } from "../util/ip-address.ts";
+import { Acceptor } from "./acceptor.ts";
+import { ConnectAttempt } from "./connect-attempt.ts";
+import { ACCESS_DENIED } from "./error-codes.ts";
+import { hostAddresses } from "./host-addresses.ts";
+import { longPath, type SocketErrors } from "./socket-errors.ts";
+import type { BindAddress, BoundSocket, Sockets } from "./sockets.ts";
+import { unusableMaterialError } from "./tls-material.ts";
+import { serverTls } from "./tls-settings.ts";
+import { bindUnixSocket } from "./unix-socket.ts";
+
+/** See {@link Runtime.listen}. */
+export async function listen<S>(
+  sockets: Sockets<S>,
+  target: ListenTarget,
+  events: ListenEvents,
+  handshakeTimeoutMs: number,
+): Promise<Listener> {
+  const tls = target.tls === null ? null : await serverTls(target.tls, sockets.files.readText);
+  const acceptor = new Acceptor(sockets, target, events, { tls, handshakeTimeoutMs });
+  const bind = (at: BindAddress): Promise<BoundSocket> =>
+    sockets.bind(at, acceptor).catch((cause: unknown) => {
+      throw tls !== null && isAboutMaterial(cause, sockets.errors) ? unusableMaterialError(cause) : cause;
+    });
+  return target.path === undefined
+    ? await listenTcp(sockets, target, bind, acceptor)
+    : await listenUnix(sockets, target.path, bind, acceptor);
+}
+
+async function listenTcp<S>(
+  sockets: Sockets<S>,
+  target: ListenTarget,
+  bind: (at: BindAddress) => Promise<BoundSocket>,
+  acceptor: Acceptor<S>,
+): Promise<Listener> {
+  const family = target.ipv6 ? 6 : 4;
+  const hostFamily = ipFamily(target.host);
+  if (hostFamily !== 0 && hostFamily !== family) {
+    const message = `Cannot listen on ${formatEndpoint(target)}: host is an IPv${hostFamily} address but ipv6 is ${target.ipv6}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  try {
+    // Runtimes left to themselves would take the first address of any family.
+    const [host = ""] = await hostAddresses(target.host, family, sockets.resolve);
+    const bound = await bind({ host, port: target.port });
+    return listenerOf({ host: bound.host ?? host, port: bound.port ?? target.port }, bound, acceptor);
+  } catch (cause) {
+    throw cause instanceof ConduitError ? cause : sockets.errors.listen(cause, target);
+  }
+}
+
+async function listenUnix<S>(
+  sockets: Sockets<S>,
+  path: string,
+  bind: (at: BindAddress) => Promise<BoundSocket>,
+  acceptor: Acceptor<S>,
+): Promise<Listener> {
+  const tooLong = longPath(path, `Cannot listen on ${formatEndpoint({ path })}`);
+  if (tooLong !== null) throw tooLong;
+  const { files, errors } = sockets;
+  const bound = await bindUnixSocket(path, () => bind({ path }), {
+    files,
+    errors,
+    probe: () => probe(sockets, path),
+  });
+  return listenerOf({ host: "", port: 0, path }, bound, acceptor);
+}
+
+function listenerOf<S>(address: Listener["address"], bound: BoundSocket, acceptor: Acceptor<S>): Listener {
+  let closing: Promise<void> | null = null;
+  return {
+    address,
+    close() {
+      acceptor.close();
+      closing ??= bound.close();
+      return closing;
+    },
+  };
+}
+
+/** Errors about key and certificate are the only ones here that the system has no name for. */
+function isAboutMaterial(cause: unknown, errors: SocketErrors): boolean {
+  const code = errors.codeOf(cause);
+  return !(cause instanceof ConduitError) && !/^E(?!RR_)/.test(code) && code !== ACCESS_DENIED;
+}
+
+/** Connects to a Unix socket and hangs up. Rejects with the runtime's error when nobody answers. */
+async function probe<S>(sockets: Sockets<S>, path: string): Promise<void> {
+  const target = { path, host: "", port: 0, family: 0, tls: null, bufferSize: 1 } as const;
+  const { signal } = new AbortController();
+  const attempt = new ConnectAttempt(sockets, target, { host: "", tls: null, signal });
+  try {
+    const stream = await attempt.start((opening) => sockets.open(opening));
+    stream.destroy(null);
+  } catch (error) {
+    throw (error as Error).cause;
+  }
+}

@@ -1,0 +1,53 @@
+/** IP addresses in text form, without a resolver. */
+
+const OCTET = /^(?:0|[1-9]\d{0,2})$/;
+const GROUP = /^[0-9a-f]{1,4}$/i;
+const MAPPED_PREFIX = /^::ffff:(?=[\d.]+$)/i;
+
+/** 4 or 6 if `host` is an IP address of that family; 0 if it is a name. */
+export function ipFamily(host: string): 0 | 4 | 6 {
+  if (parseIpv4(host) !== null) return 4;
+  return parseIpv6(host) === null ? 0 : 6;
+}
+
+/** The four octets of an address in dotted decimal, or null if it is none. Leading zeros are refused, as by inet_pton. */
+export function parseIpv4(host: string): number[] | null {
+  const octets = host.split(".").map((octet) => (OCTET.test(octet) ? Number(octet) : Number.NaN));
+  return octets.length === 4 && octets.every((octet) => octet <= 255) ? octets : null;
+}
+
+/** The eight 16-bit groups of an IPv6 address in any spelling, or null if it is none. A zone (`%eth0`) is ignored. */
+export function parseIpv6(host: string): number[] | null {
+  const halves = host.replace(/%.+$/, "").split("::");
+  if (halves.length > 2) return null;
+  const head = parseGroups(halves[0] as string, halves.length === 1);
+  const tail = halves[1] === undefined ? [] : parseGroups(halves[1], true);
+  if (head === null || tail === null) return null;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 1) return missing === 0 ? head : null;
+  return missing < 1 ? null : [...head, ...new Array<number>(missing).fill(0), ...tail];
+}
+
+/** The IPv4 address in an IPv4-mapped IPv6 one (`::ffff:192.0.2.1`), else `host` itself. */
+export function unmapIpv4(host: string): string {
+  return host.replace(MAPPED_PREFIX, "");
+}
+
+/** @param mayEndInIpv4 the last two groups may be an IPv4 address in dotted decimal */
+function parseGroups(text: string, mayEndInIpv4: boolean): number[] | null {
+  if (text === "") return [];
+  const parts = text.split(":");
+  const groups: number[] = [];
+  for (const [index, part] of parts.entries()) {
+    const ipv4 = mayEndInIpv4 && index === parts.length - 1 ? parseIpv4(part) : null;
+    if (ipv4 !== null) {
+      const [a, b, c, d] = ipv4 as [number, number, number, number];
+      groups.push((a << 8) | b, (c << 8) | d);
+    } else if (GROUP.test(part)) {
+      groups.push(Number.parseInt(part, 16));
+    } else {
+      return null;
+    }
+  }
+  return groups;
+}
