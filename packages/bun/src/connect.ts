@@ -1,6 +1,7 @@
 import type { ClientTls, ConnectAttempt, SocketOwner } from "@netconduit/core/adapter";
 import type { TLSOptions } from "bun";
-import { clientEvents, type EventSocket } from "./socket-events.ts";
+import { clientEvents } from "./socket-events.ts";
+import type { EventSocket } from "./tls.ts";
 
 /** Opens a client's socket. Its events report to the attempt. Bun cannot cancel a connection that is being opened. */
 export async function open(attempt: ConnectAttempt<EventSocket>): Promise<void> {

@@ -1,7 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { Acceptor, BindAddress, BoundSocket, SocketOwner } from "@netconduit/core/adapter";
 import type { TCPSocketListener } from "bun";
-import { type EventSocket, serverEvents } from "./socket-events.ts";
+import { serverEvents } from "./socket-events.ts";
+import type { EventSocket } from "./tls.ts";
 
 /** Binds a server's socket. Its clients' events report to the acceptor. Bun doesn't report a lack of file descriptors. */
 export async function bind(at: BindAddress, acceptor: Acceptor<EventSocket>): Promise<BoundSocket> {

@@ -1,10 +1,7 @@
 import { type Acceptor, type ConnectAttempt, type SocketOwner, TLS_CUT_OFF } from "@netconduit/core/adapter";
-import type { Socket, SocketHandler } from "bun";
+import type { SocketHandler } from "bun";
 import { errors } from "./errors.ts";
-import { protocolError, serverIdentityError } from "./tls.ts";
-
-/** Bun calls one set of functions for all sockets. They pass the event on to the socket's owner, its `data`. */
-export type EventSocket = Socket<SocketOwner>;
+import { type EventSocket, protocolError, serverIdentityError } from "./tls.ts";
 
 const events = {
   // With this type Bun hands over a fresh copy each time, never the loop's own buffer.

@@ -1,6 +1,9 @@
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
-import { codedError, type TlsSession } from "@netconduit/core/adapter";
-import type { EventSocket } from "./socket-events.ts";
+import { codedError, type SocketOwner, type TlsSession } from "@netconduit/core/adapter";
+import type { Socket } from "bun";
+
+/** Bun calls one set of functions for all sockets. They pass the event on to the socket's owner, its `data`. */
+export type EventSocket = Socket<SocketOwner>;
 
 /** Older protocols are broken. Bun has no option for a minimum, so each session is checked. */
 const PROTOCOLS = ["TLSv1.2", "TLSv1.3"];

@@ -3,9 +3,8 @@ import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/cor
 import { open } from "./connect.ts";
 import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
-import type { EventSocket } from "./socket-events.ts";
 import { SocketStream } from "./socket-stream.ts";
-import { session } from "./tls.ts";
+import { type EventSocket, session } from "./tls.ts";
 
 /** Connects and listens over TCP and Unix sockets, with TLS if the target says so. */
 export const transport: Transport = makeTransport<EventSocket>({

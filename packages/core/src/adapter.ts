@@ -39,5 +39,5 @@ export type { StreamFacts } from "./sockets/stream-facts.ts";
 export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
 export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
 export { makeTransport, type Transport } from "./sockets/transport.ts";
-export type { Clock, TimerHandle } from "./util/clock.ts";
 export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";
+export type { Clock, TimerHandle } from "./util/clock.ts";
