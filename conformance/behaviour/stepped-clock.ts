@@ -1,9 +1,5 @@
 import type { Runtime } from "@netconduit/core/adapter";
-
-interface Timer {
-  readonly dueMs: number;
-  readonly task: () => void;
-}
+import { ManualTimers } from "../../packages/core/src/test-support/manual-timers.ts";
 
 /**
  * A runtime on which time stands still until the test moves it: timers and both clocks are the test's, sockets and
@@ -13,42 +9,28 @@ export class SteppedClock {
   readonly runtime: Runtime;
   /** Every delay that was asked for, in milliseconds. */
   readonly delays: number[] = [];
-  /** Added to the wall clock alone: somebody set the clock. */
+  /** Added to the wall clock alone, as if someone had set it. */
   wallClockJumpMs = 0;
-  #elapsedMs = 0;
-  readonly #timers = new Set<Timer>();
+  readonly #timers = new ManualTimers();
 
   constructor(base: Runtime, overrides: Partial<Runtime> = {}) {
     const startMs = base.now();
     const wallStartMs = base.wallClock();
     this.runtime = {
       ...base,
-      now: () => startMs + this.#elapsedMs,
-      wallClock: () => wallStartMs + Math.floor(this.#elapsedMs) + this.wallClockJumpMs,
-      setTimer: (task, delayMs) => {
+      now: () => startMs + this.#timers.nowMs,
+      wallClock: () => wallStartMs + Math.floor(this.#timers.nowMs) + this.wallClockJumpMs,
+      setTimer: (task, delayMs, keepAlive) => {
         this.delays.push(delayMs);
-        const timer: Timer = { dueMs: this.#elapsedMs + delayMs, task };
-        this.#timers.add(timer);
-        return timer;
+        return this.#timers.set(task, delayMs, keepAlive);
       },
-      clearTimer: (timer) => void this.#timers.delete(timer as Timer),
+      clearTimer: this.#timers.clear,
       ...overrides,
     };
   }
 
   /** Lets `ms` milliseconds pass: fires what comes due, each timer at its own time. */
   advance(ms: number): void {
-    const endMs = this.#elapsedMs + ms;
-    for (;;) {
-      let next: Timer | null = null;
-      for (const timer of this.#timers) {
-        if (timer.dueMs <= endMs && (next === null || timer.dueMs < next.dueMs)) next = timer;
-      }
-      if (next === null) break;
-      this.#timers.delete(next);
-      this.#elapsedMs = Math.max(this.#elapsedMs, next.dueMs);
-      next.task();
-    }
-    this.#elapsedMs = endMs;
+    for (const fire of this.#timers.advance(ms)) fire();
   }
 }

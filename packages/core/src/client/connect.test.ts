@@ -3,8 +3,10 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type ConduitError, ErrorCode } from "../errors.ts";
 import type { DialSignal } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { PASSWORD, RawServer } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { frame, rawFrame } from "../test-support/raw-frames.ts";
+import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
 
@@ -179,7 +181,7 @@ describe("a login that fails", () => {
     const raw = await RawServer.start(runtime);
     const { client, errors } = testClient(runtime);
     const connecting = outcome(client.connect());
-    (await raw.accept()).sendBytes(new TextEncoder().encode("220 mail.example.com ESMTP\r\n"));
+    (await raw.accept()).write(new TextEncoder().encode("220 mail.example.com ESMTP\r\n"));
     await runtime.settle();
     expect(connecting.error).toMatchObject({
       code: ErrorCode.NOT_NETCONDUIT,
@@ -215,7 +217,7 @@ describe("a login that fails", () => {
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, options);
     const connecting = outcome(client.connect());
-    (await raw.accept()).sendBytes(bytes);
+    (await raw.accept()).write(bytes);
     await runtime.settle();
     expect(connecting.error).toMatchObject({ code, cause: { code: ErrorCode.BAD_MAGIC } });
     expect(connecting.error?.message).toContain(words);
@@ -250,9 +252,9 @@ describe("a login that fails", () => {
     const peer = await raw.accept();
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const nonce = String(request.payload?.["scram"]).split("r=")[1];
-    peer.sendBytes(peer.encode(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }));
+    peer.write(frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }));
     await peer.next(FrameType.AUTH_RESPONSE);
-    void peer.stream.close();
+    peer.end();
     await runtime.settle();
     expect(connecting.error?.message).toMatch(/closed the connection during the login$/);
   });
@@ -273,11 +275,11 @@ describe("a login that fails", () => {
     const peer = await raw.accept();
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const nonce = String(request.payload?.["scram"]).split("r=")[1];
-    peer.sendBytes(
-      peer.encode(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }),
-      peer.encode(FrameType.AUTH_FAILURE, { reason: "full", code: ErrorCode.SERVER_FULL }),
+    peer.write(
+      frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }),
+      frame(FrameType.AUTH_FAILURE, { reason: "full", code: ErrorCode.SERVER_FULL }),
     );
-    void peer.stream.close();
+    peer.end();
     await runtime.settle();
     expect(connecting.state).toBe("pending");
     slow.open();
@@ -480,7 +482,7 @@ describe("a connection that ends right behind the login", () => {
     const { client, errors } = testClient(runtime);
     const connecting = client.connect();
     const { peer, success } = await server.answer();
-    peer.sendBytes(success, peer.encodeRaw(FrameType.MESSAGE, Uint8Array.of(0xc1)));
+    peer.write(success, rawFrame(FrameType.MESSAGE, Uint8Array.of(0xc1)));
     await connecting;
     await runtime.settle();
     expect(errors).toMatchObject([{ stage: "protocol" }]);
@@ -494,7 +496,7 @@ describe("a connection that ends right behind the login", () => {
     client.onDisconnect((_client, reason) => ends.push(reason.code));
     const connecting = client.connect();
     const { peer, success } = await server.answer();
-    peer.sendBytes(success, peer.encode(FrameType.AUTH_CHALLENGE, { data: "x" }));
+    peer.write(success, frame(FrameType.AUTH_CHALLENGE, { data: "x" }));
     await connecting;
     await runtime.advance(20_000);
     expect([errors.map((error) => error.code), ends]).toEqual([
@@ -512,8 +514,8 @@ describe("a connection that ends right behind the login", () => {
     client.onDisconnect((_client, reason) => events.push(`disconnect ${reason.message}`));
     const connecting = outcome(client.connect());
     const { peer, success } = await raw.answer();
-    peer.sendBytes(success, peer.encode(FrameType.CLOSE, { reason: "banned", reconnect: false }));
-    void peer.stream.close();
+    peer.write(success, frame(FrameType.CLOSE, { reason: "banned", reconnect: false }));
+    peer.end();
     await runtime.settle();
     expect([events.sort(), connecting.settled, client.state]).toEqual([["connect", "disconnect banned"], 1, "closed"]);
   });
@@ -524,7 +526,7 @@ describe("a connection that ends right behind the login", () => {
     const { client } = testClient(runtime, { reconnect: { delayMs: 100, jitter: false } });
     client.connect().catch(() => undefined);
     const { peer, success } = await raw.answer();
-    peer.sendBytes(success, peer.encode(0x0999));
+    peer.write(success, frame(0x0999));
     await runtime.settle();
     expect(client.state).toBe("closed");
     await runtime.advance(200);

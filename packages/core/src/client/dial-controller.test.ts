@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { gate } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
 import { DialController } from "./dial-controller.ts";
 
 describe("DialController", () => {

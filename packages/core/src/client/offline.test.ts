@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import type { ClientInit } from "./client.ts";
 
 /** A client that was connected and waits to dial again, for `delayMs`. */

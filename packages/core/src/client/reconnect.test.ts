@@ -4,8 +4,9 @@ import { ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Server } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, type SeenError, testClient, testServer } from "../test-support/peers.ts";
-import { PASSWORD, RawServer } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, type SeenError, testClient, testServer } from "../test-support/peers.ts";
+import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
 import type { Client } from "./client.ts";
 import type { ClientOptions, ReconnectOptions } from "./client-options.ts";
 

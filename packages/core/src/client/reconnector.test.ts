@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome } from "../test-support/peers.ts";
 import { type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { Reconnector } from "./reconnector.ts";
 

@@ -1,13 +1,14 @@
 /** What a peer, or an application at an odd moment, might do to make a connection misbehave. */
 import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ClientHandshake } from "../auth/client-handshake.ts";
-import { ScramKeyCache } from "../auth/scram.ts";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
+import { type MemoryPeer, PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
+import type { ScramClient } from "../test-support/scram-by-rfc.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const unhandled: unknown[] = [];
@@ -39,11 +40,10 @@ test("a compressed message counts in the receive queue by what it takes", async 
   const head = [0x82, 0xa4, ...Buffer.from("type"), 0xa1, 0x6d, 0xa4, ...Buffer.from("data"), 0xc6, 0, 0x50, 0, 0];
   const plain = new Uint8Array(head.length + size);
   plain.set(head);
-  const frame = peer.encodeRaw(FrameType.MESSAGE, new Uint8Array(deflateSync(plain)), 0, 0);
-  new DataView(frame.buffer).setUint16(8, 1);
-  for (let i = 0; i < 20; i += 1) peer.sendBytes(frame);
+  const compressed = rawFrame(FrameType.MESSAGE, deflateSync(plain), { flags: COMPRESSED });
+  for (let i = 0; i < 20; i += 1) peer.write(compressed);
   await runtime.settle();
-  const types = peer.frames.map((f) => f.type);
+  const types = peer.frames.all.map(({ type }) => type);
   expect(types).toContain(FrameType.PAUSE);
 });
 
@@ -109,22 +109,16 @@ test("stop() called by onClientRejected joins the stop under way", async () => {
 test("logins at the same time from one address do not get round the throttle", async () => {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime);
-  const cache = new ScramKeyCache();
-  const guesses: { peer: Awaited<ReturnType<typeof rawDial>>; handshake: ClientHandshake }[] = [];
+  const guesses: { peer: MemoryPeer; scram: ScramClient }[] = [];
   for (let i = 0; i < 200; i += 1) {
     const peer = await rawDial(runtime, port);
-    const info = { name: "raw", version: "1", description: "" };
-    const options = { password: "wrong", info, allowPasswordHash: false, crypto: runtime.crypto, cache };
-    const handshake = new ClientHandshake(options);
-    peer.send(FrameType.AUTH_REQUEST, await handshake.start());
-    guesses.push({ peer, handshake });
+    guesses.push({ peer, scram: peer.requestLogin({ password: "wrong" }) });
   }
   await runtime.advance(1000);
-  for (const { peer, handshake } of guesses) {
-    const challenge = peer.frames.find((frame) => frame.type === FrameType.AUTH_CHALLENGE);
-    if (challenge === undefined) continue;
-    const step = await handshake.receive(challenge.type, challenge.payload);
-    if (step.kind === "send") peer.send(step.type, step.payload);
+  for (const { peer, scram } of guesses) {
+    const challenge = peer.frames.all.find(({ type }) => type === FrameType.AUTH_CHALLENGE);
+    const data = challenge?.payload?.["data"];
+    if (data !== undefined) peer.send(FrameType.AUTH_RESPONSE, { data: scram.answer(data as string) });
   }
   await runtime.settle();
   expect(server.stats.authFailures).toBeLessThan(10);
@@ -157,7 +151,7 @@ test("what is sent after the server's CLOSE, before the stream is over, is queue
   const connected = client.connect();
   const peer = await raw.admit();
   await connected;
-  peer.stream.pause();
+  peer.pause();
   peer.send(FrameType.CLOSE, { reason: "restart", code: ErrorCode.SERVER_STOPPING, reconnect: true });
   await runtime.settle();
   expect(() => client.send("x", 1)).not.toThrow();
@@ -212,7 +206,7 @@ test("a call cancelled while its parameters are validated does not start its han
   const peer = await rawClient(runtime, port);
   peer.call("m", {}, 1);
   await runtime.settle();
-  peer.send(FrameType.CANCEL, undefined, 0, 1);
+  peer.send(FrameType.CANCEL, undefined, { id: 1 });
   await runtime.settle();
   valid.open();
   await runtime.settle();
@@ -236,8 +230,8 @@ test("the rate limit covers RPC_LIST", async () => {
     for (let i = 0; i < 50; i += 1) s.rpc(`method_${i}`, () => 1);
   });
   const peer = await rawClient(runtime, port);
-  const list = peer.encode(FrameType.RPC_LIST, undefined, 0, 1);
-  peer.sendBytes(...Array.from({ length: 1000 }, () => list));
+  const list = frame(FrameType.RPC_LIST, undefined, { id: 1 });
+  peer.write(...Array.from({ length: 1000 }, () => list));
   expect((await peer.received()).filter((frame) => frame.type === FrameType.RPC_LIST).length).toBeLessThan(10);
 });
 
@@ -248,7 +242,7 @@ test("connectTimeoutMs holds while the connection before is being closed", async
   const connected = client.connect();
   const peer = await raw.admit();
   await connected;
-  peer.stream.pause();
+  peer.pause();
   void client.disconnect();
   const again = outcome(client.connect());
   await runtime.advance(5000);
@@ -262,20 +256,7 @@ test("connectionTimeoutMs runs from accept, as documented", async () => {
   });
   const peer = await rawDial(runtime, port);
   await runtime.advance(9_000);
-  const info = { name: "raw", version: "1", description: "" };
-  const cache = new ScramKeyCache();
-  const handshake = new ClientHandshake({
-    password: "correct horse",
-    info,
-    allowPasswordHash: false,
-    crypto: runtime.crypto,
-    cache,
-  });
-  peer.send(FrameType.AUTH_REQUEST, await handshake.start());
-  const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
-  const step = await handshake.receive(challenge.type, challenge.payload);
-  if (step.kind === "send") peer.send(step.type, step.payload);
-  await peer.next(FrameType.AUTH_SUCCESS);
+  await peer.login({ password: PASSWORD });
   await runtime.advance(5_000);
   expect(server.connections[0]?.isConnected ?? false).toBe(false);
 });
@@ -304,11 +285,11 @@ test("no timer keeps the process alive after stop()", async () => {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime);
   const peer = await rawClient(runtime, port);
-  peer.stream.pause();
+  peer.pause();
   const stop = outcome(server.stop({ drainMs: 100_000 }));
   await runtime.settle();
   void server.stop({ drainMs: 50_000 });
-  peer.stream.resume();
+  peer.resume();
   await runtime.settle();
   expect([stop.state, runtime.timers.keepingAlive]).toEqual(["resolved", 0]);
 });
@@ -320,9 +301,7 @@ test("a payload of nothing but empty maps is refused, however small it was compr
   const head = [0x82, 0xa4, ...Buffer.from("type"), 0xa1, 0x6d, 0xa4, ...Buffer.from("data"), 0xdd, 0, 0x50, 0, 0];
   const plain = new Uint8Array(head.length + 0x50_0000).fill(0x80);
   plain.set(head);
-  const frame = peer.encodeRaw(FrameType.MESSAGE, new Uint8Array(deflateSync(plain)), 0, 0);
-  new DataView(frame.buffer).setUint16(8, 1);
-  peer.sendBytes(frame);
+  peer.write(rawFrame(FrameType.MESSAGE, deflateSync(plain), { flags: COMPRESSED }));
   await runtime.settle();
   expect(errors).toMatchObject([{ code: ErrorCode.TOO_MANY_CONTAINERS }]);
   expect(server.connectionCount).toBe(1);

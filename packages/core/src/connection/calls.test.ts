@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import { EPOCH_MS, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawFrame } from "../test-support/raw-frames.ts";
+import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** A client that is logged in to a raw server. */
@@ -33,7 +35,7 @@ describe("a call", () => {
     const requests = await peer.received();
     for (const request of requests.reverse()) {
       const params = request.payload?.["params"] as { n: number } | undefined;
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: (params?.n ?? 0) * 10 }, request.hi, request.lo);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: (params?.n ?? 0) * 10 }, { id: request.id });
     }
     await runtime.settle();
     expect(calls.map((call) => call.value)).toEqual([10, 20, 30]);
@@ -44,7 +46,7 @@ describe("a call", () => {
     const call = client.call("m", {});
     const request = await peer.next(FrameType.RPC_REQUEST);
     const payload = { success: false, error: "No such user", code: 4010, details: { id: 7 } };
-    peer.send(FrameType.RPC_ERROR, payload, request.hi, request.lo);
+    peer.send(FrameType.RPC_ERROR, payload, { id: request.id });
     const error = await call.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(RpcError);
     expect(error).toMatchObject({ code: 4010, message: "No such user", details: { id: 7 } });
@@ -58,8 +60,8 @@ describe("a call", () => {
     expect(call.state).toBe("pending");
     await runtime.advance(30);
     expect(call.error).toMatchObject({ code: ErrorCode.TIMEOUT, message: "'slow' timed out after 1000 ms" });
-    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ hi: request.hi, lo: request.lo });
-    peer.send(FrameType.RPC_RESPONSE, { success: true, result: 1 }, request.hi, request.lo);
+    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ id: request.id });
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: 1 }, { id: request.id });
     await runtime.settle();
     expect([call.settled, client.isConnected, client.health().pendingCalls]).toEqual([1, true, 0]);
   });
@@ -121,7 +123,7 @@ describe("a call", () => {
     abort.abort("enough");
     await runtime.settle();
     expect(call.error).toMatchObject({ code: ErrorCode.CANCELLED, cause: "enough" });
-    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ hi: request.hi, lo: request.lo });
+    expect(await peer.next(FrameType.CANCEL)).toMatchObject({ id: request.id });
   });
 
   test("with a signal that fired before is not sent at all, and neither is a request", async () => {
@@ -149,7 +151,7 @@ describe("a call", () => {
     const call = client.call("m", {}, { signal });
     expect(listeners).toBe(1);
     const request = await peer.next(FrameType.RPC_REQUEST);
-    peer.send(FrameType.RPC_RESPONSE, { success: true, result: null }, request.hi, request.lo);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: null }, { id: request.id });
     await call;
     expect(listeners).toBe(0);
   });
@@ -180,7 +182,7 @@ describe("a call", () => {
     const calls = answers.map(() => outcome(client.call("m", {}, { result })));
     for (const answer of answers) {
       const request = await peer.next(FrameType.RPC_REQUEST);
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, { id: request.id });
     }
     await peer.received();
     expect(calls[0]?.value).toEqual({ n: 10 });
@@ -201,7 +203,7 @@ describe("a call", () => {
     const calls = [1, 2].map(() => outcome(client.call("m", {}, { result })));
     for (const answer of [1, 2]) {
       const request = await peer.next(FrameType.RPC_REQUEST);
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, { id: request.id });
     }
     await peer.received();
     expect([calls[0]?.error?.code, calls[1]?.value]).toEqual([ErrorCode.INVALID_RESULT, 2]);
@@ -216,7 +218,7 @@ describe("a call", () => {
     const { runtime, client, peer } = await toRawServer();
     const call = outcome(client.call("m", {}));
     const request = await peer.next(FrameType.RPC_REQUEST);
-    peer.sendBytes(peer.encodeRaw(type, payload, request.hi, request.lo));
+    peer.write(rawFrame(type, payload, { id: request.id }));
     await runtime.settle();
     expect([call.error?.code, client.isConnected]).toEqual([code, true]);
   });
@@ -224,15 +226,10 @@ describe("a call", () => {
   test("is not settled by replies with other ids", async () => {
     const { runtime, client, peer } = await toRawServer();
     const call = outcome(client.call("m", {}));
-    const { hi, lo } = await peer.next(FrameType.RPC_REQUEST);
-    for (const [otherHi, otherLo] of [
-      [0, 0],
-      [hi + 1, lo],
-      [hi, lo + 1],
-      [0xffff_ffff, 0xffff_ffff],
-    ] as const) {
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: "forged" }, otherHi, otherLo);
-      peer.send(FrameType.RPC_ERROR, { success: false, error: "forged" }, otherHi, otherLo);
+    const request = await peer.next(FrameType.RPC_REQUEST);
+    for (const id of [0n, request.id + 2n ** 32n, request.id + 1n, 2n ** 64n - 1n]) {
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: "forged" }, { id });
+      peer.send(FrameType.RPC_ERROR, { success: false, error: "forged" }, { id });
     }
     await runtime.settle();
     expect([call.state, client.isConnected]).toEqual(["pending", true]);
@@ -250,7 +247,7 @@ describe("a call", () => {
     ];
     for (const answer of answers) {
       const request = await peer.next(FrameType.RPC_REQUEST);
-      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+      peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, { id: request.id });
     }
     await runtime.settle();
     expect([calls[0]?.value, calls[1]?.error]).toMatchObject([5, { code: 4010, message: "No" }]);
@@ -266,7 +263,7 @@ describe("a connection's end", () => {
       outcome(client.call("c", {}, { timeoutMs: 0 })),
     ];
     await runtime.settle();
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     expect(calls.map((call) => call.error?.code)).toEqual(Array(3).fill(ErrorCode.CONNECTION_CLOSED));
     expect(calls[0]?.error).toMatchObject({ cause: { code: ErrorCode.CONNECTION_RESET } });
@@ -275,7 +272,7 @@ describe("a connection's end", () => {
 
   test("makes later calls reject with CONNECTION_CLOSED", async () => {
     const { runtime, client, peer } = await toRawServer({ reconnect: { enabled: false } });
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     await expect(client.call("a", {})).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
   });
@@ -287,8 +284,8 @@ describe("a request", () => {
     const first = outcome(client.request("ask", 1));
     const second = outcome(client.request("ask", 2));
     const [one, two] = await peer.received();
-    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "two" }, two?.hi, two?.lo);
-    peer.send(FrameType.RPC_ERROR, { success: false, error: "No", code: 4011 }, one?.hi, one?.lo);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "two" }, { id: two?.id ?? 0 });
+    peer.send(FrameType.RPC_ERROR, { success: false, error: "No", code: 4011 }, { id: one?.id ?? 0 });
     await runtime.settle();
     expect([first.error?.code, second.value]).toEqual([4011, "two"]);
   });
@@ -301,10 +298,7 @@ describe("a request", () => {
       const seen: unknown[] = [];
       client.on("ask_response", (data) => seen.push(data));
       const asked = [outcome(client.request("ask", 1)), outcome(client.request("ask", 2))];
-      expect((await peer.received()).map(({ hi, lo }) => [hi, lo])).toEqual([
-        [0, 0],
-        [0, 0],
-      ]);
+      expect((await peer.received()).map(({ id }) => id)).toEqual([0n, 0n]);
       for (const data of ["first", "second", "third"]) peer.message("ask_response", data);
       await runtime.settle();
       expect([asked.map((one) => one.value), seen]).toEqual([["first", "second"], ["third"]]);
@@ -343,16 +337,16 @@ describe("a handler", () => {
         given.signal.addEventListener("abort", () => reject(given.signal.reason)),
       );
     });
-    peer.call("wait", {}, 5, 3);
+    peer.call("wait", {}, 0x300000005);
     await runtime.settle();
-    peer.send(FrameType.CANCEL, undefined, 3, 5);
+    peer.send(FrameType.CANCEL, undefined, { id: 0x300000005 });
     await runtime.settle();
     expect((context as unknown as HandlerContext<unknown>).signal.reason).toMatchObject({ code: ErrorCode.CANCELLED });
   });
 
   test("is not touched by a CANCEL for another call, or for none", async () => {
     const { runtime, server, peer } = await fromRawClient();
-    peer.send(FrameType.CANCEL, undefined, 1, 1);
+    peer.send(FrameType.CANCEL, undefined, { id: 0x100000001 });
     const contexts: HandlerContext<unknown>[] = [];
     const never = gate();
     server.rpc("wait", (_params, context) => {
@@ -363,8 +357,8 @@ describe("a handler", () => {
     peer.call("wait", {}, 2);
     await runtime.settle();
     const aborted = contexts.map((context) => context.signal);
-    peer.send(FrameType.CANCEL, undefined, 0, 2);
-    peer.send(FrameType.CANCEL, undefined, 7, 1);
+    peer.send(FrameType.CANCEL, undefined, { id: 2 });
+    peer.send(FrameType.CANCEL, undefined, { id: 0x700000001 });
     await runtime.settle();
     expect(aborted.map((signal) => signal.aborted)).toEqual([false, true]);
   });
@@ -378,7 +372,7 @@ describe("a handler", () => {
       return gates[started.length - 1]?.promise;
     });
     for (const n of [1, 2, 3]) peer.call("wait", { n }, n);
-    peer.send(FrameType.CANCEL, undefined, 0, 2);
+    peer.send(FrameType.CANCEL, undefined, { id: 2 });
     await runtime.settle();
     gates[0]?.open();
     await runtime.settle();
@@ -393,7 +387,7 @@ describe("a handler", () => {
       context.signal.throwIfAborted();
       return gate().promise;
     });
-    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, 0, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, { id: 1 });
     await runtime.settle();
     expect(contexts[0]?.deadline).toBe(EPOCH_MS + 500);
     await runtime.advance(490);
@@ -411,8 +405,8 @@ describe("a handler", () => {
       return gates[deadlines.length - 1]?.promise;
     });
     peer.call("wait", {}, 1);
-    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, 0, 2);
-    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, 0, 3);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, { id: 2 });
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, { id: 3 });
     await runtime.advance(300);
     gates[0]?.open();
     await runtime.settle();
@@ -424,7 +418,7 @@ describe("a handler", () => {
   test.each([Number.POSITIVE_INFINITY, 1e300])("takes a deadline of %d ms for what it is", async (timeoutMs) => {
     const { server, peer } = await fromRawClient();
     server.rpc("m", (_params, context) => context.signal.aborted);
-    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, 0, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, { id: 1 });
     expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toEqual({ success: true, result: false });
   });
 
@@ -437,7 +431,7 @@ describe("a handler", () => {
     });
     peer.call("wait");
     await runtime.settle();
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     expect(signal).toMatchObject({ aborted: true, reason: { code: ErrorCode.CONNECTION_CLOSED } });
   });
@@ -452,7 +446,7 @@ describe("a handler", () => {
     peer.call("wait", {}, 2);
     peer.message("wait");
     await runtime.settle();
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     gates[0]?.open("late");
     gates[1]?.fail(new RpcError(4010, "late"));
@@ -465,12 +459,17 @@ describe("a handler", () => {
     const { server, peer } = await fromRawClient();
     server.rpc("m", () => 1);
     server.on("m", () => 2);
-    peer.call("m", {}, 0xffff_fffe, 0xdead_beef);
-    expect(await peer.next(FrameType.RPC_RESPONSE)).toMatchObject({ hi: 0xdead_beef, lo: 0xffff_fffe });
-    peer.message("m", null, 0, 0x8000_0000);
-    expect(await peer.next(FrameType.RPC_RESPONSE)).toMatchObject({ hi: 0x8000_0000, lo: 0 });
-    peer.call("unknown", {}, 0xffff_ffff, 0xffff_ffff);
-    expect(await peer.next(FrameType.RPC_ERROR)).toMatchObject({ hi: 0xffff_ffff, lo: 0xffff_ffff });
+    const asks: readonly ((id: bigint) => void)[] = [
+      (id) => peer.call("m", {}, id),
+      (id) => peer.message("m", null, id),
+      (id) => peer.call("unknown", {}, id),
+    ];
+    for (const id of [0xdead_beef_ffff_fffen, 2n ** 63n, 2n ** 64n - 1n]) {
+      for (const ask of asks) {
+        ask(id);
+        expect((await peer.next()).id).toBe(id);
+      }
+    }
   });
 
   test("that starts on a connection which is over has its signal fired", async () => {
@@ -484,7 +483,7 @@ describe("a handler", () => {
     });
     const second = await rawClient(runtime, server.address.port);
     second.call("wait");
-    void second.stream.close();
+    second.end();
     await runtime.settle();
     hook.open();
     await runtime.settle();

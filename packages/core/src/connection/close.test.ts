@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { type RawPeer, RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { type MemoryPeer, RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { CloseReason } from "./connection-delegate.ts";
 
@@ -62,14 +63,14 @@ describe("close by this side", () => {
 
   test("also when the stream is blocked", async () => {
     const { runtime, peer, connection } = await bench();
-    peer.stream.pause();
+    peer.pause();
     connection.send("filler", "x".repeat(70_000));
     peer.send(FrameType.PAUSE);
     await runtime.settle();
     const ids: number[] = [];
     for (let id = 0; id < 5; id += 1) connection.send("stopped", id);
     void connection.close();
-    peer.stream.resume();
+    peer.resume();
     for (const frame of await peer.received()) {
       if (frame.payload?.["type"] === "stopped") ids.push(frame.payload["data"] as number);
       if (frame.type === FrameType.CLOSE) ids.push(-1);
@@ -79,7 +80,7 @@ describe("close by this side", () => {
 
   test("is forced after closeTimeoutMs when the peer does not read", async () => {
     const { runtime, peer, connection, reasons } = await bench({ closeTimeoutMs: 500 });
-    peer.stream.pause();
+    peer.pause();
     connection.send("filler", "x".repeat(70_000));
     await runtime.settle();
     const closing = outcome(connection.close("bye"));
@@ -159,9 +160,9 @@ describe("close by this side", () => {
 describe("close by the peer", () => {
   test("is acknowledged, answered with FIN, and told with the peer's own reason", async () => {
     const { peer, reasons } = await bench();
-    peer.send(FrameType.CLOSE, { reason: "Going home", code: 1234, reconnect: false }, 1, 2);
+    peer.send(FrameType.CLOSE, { reason: "Going home", code: 1234, reconnect: false }, { id: 0x100000002 });
     const [ack, ...rest] = await peer.received();
-    expect([ack, rest]).toMatchObject([{ type: FrameType.CLOSE_ACK, hi: 1, lo: 2 }, []]);
+    expect([ack, rest]).toMatchObject([{ type: FrameType.CLOSE_ACK, id: 0x1_0000_0002n }, []]);
     expect(peer.ended).toBeNull();
     expect(reasons).toEqual([{ code: 1234, codeName: "1234", message: "Going home", byPeer: true, reconnect: false }]);
   });
@@ -186,14 +187,14 @@ describe("close by the peer", () => {
 
   test("without CLOSE, by FIN alone, is a clean end too", async () => {
     const { peer, runtime, reasons, connection } = await bench();
-    void peer.stream.close();
+    peer.end();
     await runtime.settle();
     expect([connection.state, reasons]).toMatchObject(["closed", [{ byPeer: true, reconnect: true }]]);
   });
 
   test("by a reset is a failure", async () => {
     const { peer, runtime, reasons, connection } = await bench();
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     expect([connection.state, reasons]).toMatchObject([
       "failed",
@@ -220,7 +221,7 @@ describe("close by the peer", () => {
     );
     for (let n = 0; n < 10; n += 1) peer.message("note", n);
     peer.send(FrameType.CLOSE);
-    void peer.stream.close();
+    peer.end();
     await runtime.settle();
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
@@ -254,7 +255,7 @@ describe("close by the peer", () => {
     );
     for (const n of [1, 2, 3]) peer.message("note", n);
     await runtime.settle();
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     running.open();
     await runtime.settle();
@@ -265,7 +266,7 @@ describe("close by the peer", () => {
     const { runtime, peer, connection, reasons } = await bench();
     peer.send(FrameType.CLOSE);
     void connection.close();
-    void peer.stream.close();
+    peer.end();
     await runtime.advance(10_000);
     expect(reasons).toHaveLength(1);
   });
@@ -307,9 +308,9 @@ describe("disconnect", () => {
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { closeTimeoutMs: 500 });
     const connecting = client.connect();
-    const peer: RawPeer = await raw.admit();
+    const peer: MemoryPeer = await raw.admit();
     await connecting;
-    peer.stream.pause();
+    peer.pause();
     const leaving = outcome(client.disconnect());
     await runtime.advance(480);
     expect(leaving.state).toBe("pending");

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, testClient, testServer } from "../test-support/peers.ts";
-import { logIn, RawServer, rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
+import { PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** The wheel fires up to a tick late. */
@@ -26,7 +27,7 @@ describe("the heartbeat", () => {
     const { server, port } = await testServer(runtime, { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 1500 });
     const peer = await rawDial(runtime, port);
     await runtime.advance(2900);
-    await logIn(runtime, peer);
+    await peer.login({ password: PASSWORD });
     await runtime.advance(1000 + TICK_MS);
     expect([server.connectionCount, await peer.receivedTypes()]).toEqual([1, ["HEARTBEAT_PING"]]);
   });
@@ -91,19 +92,19 @@ describe("the heartbeat", () => {
 
   test("answers a PING with a PONG ahead of all that is queued", async () => {
     const { runtime, server, peer } = await bench();
-    peer.stream.pause();
+    peer.pause();
     for (let count = 0; count < 5; count += 1) {
       server.connections[0]?.send("data", "x".repeat(70_000));
       await runtime.settle();
     }
-    peer.send(FrameType.HEARTBEAT_PING, undefined, 7, 9);
+    peer.send(FrameType.HEARTBEAT_PING, undefined, { id: 0x700000009 });
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     const frames = await peer.received();
     const pong = frames.findIndex((frame) => frame.type === FrameType.HEARTBEAT_PONG);
     // The first message was on its way already.
     expect(pong).toBe(1);
-    expect(frames[pong]).toMatchObject({ hi: 7, lo: 9, payload: null });
+    expect(frames[pong]).toMatchObject({ id: 0x7_0000_0009n, payload: null });
   });
 
   test("does not hold a peer's silence against it while reading is stopped", async () => {
@@ -129,10 +130,10 @@ describe("the heartbeat", () => {
 
   test("stops while a connection closes", async () => {
     const { runtime, server, peer } = await bench({ closeTimeoutMs: 10_000 });
-    peer.stream.pause();
+    peer.pause();
     void server.connections[0]?.close();
     await runtime.advance(5000);
-    peer.stream.resume();
+    peer.resume();
     expect((await peer.receivedTypes()).filter((type) => type === "HEARTBEAT_PING")).toEqual([]);
   });
 

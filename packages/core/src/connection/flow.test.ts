@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { OVERRUN_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { type Gate, gate, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { type RawPeer, rawClient, typeName } from "../test-support/raw-peer.ts";
+import { type Gate, gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { call, frame, rawFrame, typeName } from "../test-support/raw-frames.ts";
+import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const FLOW = ["reply", "flow", "close", "cancel", "deadline", "call"];
@@ -134,7 +136,7 @@ describe("after an interval in which nothing happened", () => {
     const peer = await rawClient(runtime, port, { extensions: FLOW });
     peer.call("wait", {}, 7);
     await runtime.advance(6000);
-    peer.send(FrameType.CANCEL, undefined, 0, 7);
+    peer.send(FrameType.CANCEL, undefined, { id: 7 });
     await runtime.settle();
     expect(signal?.aborted).toBe(true);
   });
@@ -223,7 +225,7 @@ describe("a receive queue that fills", () => {
     const { peer, call } = await lagging(options);
     call(1, 9);
     expect(await peer.receivedTypes()).toEqual(["PAUSE"]);
-    for (let id = 4; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, 0, id);
+    for (let id = 4; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, { id: id });
     expect(await peer.receivedTypes()).toEqual(["RESUME"]);
   });
 
@@ -231,13 +233,13 @@ describe("a receive queue that fills", () => {
     const { runtime, server, peer, started, gates } = await lagging({ handlerConcurrency: 1, receiveQueueSize: 2 });
     server.rpc("quick", () => null);
     const request = (method: string, id: number): Uint8Array =>
-      peer.encode(FrameType.RPC_REQUEST, { method, params: { id } }, 0, id);
+      frame(FrameType.RPC_REQUEST, { method, params: { id } }, { id: id });
     peer.send(FrameType.PAUSE);
     await runtime.settle();
     server.connections[0]?.send("stopped by PAUSE");
     // One runs, two fill the queue, the rest is not read.
-    const unread = [peer.encode(FrameType.RESUME), request("wait", 4), request("wait", 5)];
-    peer.sendBytes(request("wait", 1), request("quick", 2), request("quick", 3), ...unread);
+    const unread = [frame(FrameType.RESUME), request("wait", 4), request("wait", 5)];
+    peer.write(request("wait", 1), request("quick", 2), request("quick", 3), ...unread);
     await runtime.settle();
     for (let index = 0; index < 3; index += 1) {
       gates[index]?.open("done");
@@ -252,37 +254,36 @@ describe("a peer that asks and never reads", () => {
   async function deaf(options: Record<string, unknown> = {}) {
     const bench = await lagging({ sendQueueSize: 50, ...options });
     bench.server.rpc("big", () => "x".repeat(1000));
-    bench.peer.stream.pause();
+    bench.peer.pause();
     return bench;
   }
 
-  async function flood(peer: RawPeer, frame: Uint8Array, count: number, settle: () => Promise<void>): Promise<void> {
-    for (let index = 0; index < count; index += 1) peer.sendBytes(frame);
+  async function flood(peer: MemoryPeer, bytes: Uint8Array, count: number, settle: () => Promise<void>): Promise<void> {
+    for (let index = 0; index < count; index += 1) peer.write(bytes);
     await settle();
   }
 
-  const frames: [string, (peer: RawPeer) => Uint8Array][] = [
-    ["calls", (peer) => peer.encode(FrameType.RPC_REQUEST, { method: "big", params: {} }, 0, 1)],
-    ["PINGs", (peer) => peer.encode(FrameType.HEARTBEAT_PING)],
-    ["RPC_LISTs", (peer) => peer.encode(FrameType.RPC_LIST)],
-    ["malformed calls", (peer) => peer.encodeRaw(FrameType.RPC_REQUEST, Uint8Array.of(0xc1), 0, 1)],
-    ["calls of an unknown method", (peer) => peer.encode(FrameType.RPC_REQUEST, { method: "?", params: {} }, 0, 1)],
+  const frames: readonly (readonly [string, Uint8Array])[] = [
+    ["calls", call(1, "big")],
+    ["PINGs", frame(FrameType.HEARTBEAT_PING)],
+    ["RPC_LISTs", frame(FrameType.RPC_LIST)],
+    ["malformed calls", rawFrame(FrameType.RPC_REQUEST, Uint8Array.of(0xc1), { id: 1 })],
+    ["calls of an unknown method", call(1, "?")],
   ];
 
-  test.each(frames)("with %s is not read any further, and memory stays bounded", async (_what, make) => {
+  test.each(frames)("with %s is not read any further, and memory stays bounded", async (_what, bytes) => {
     const { runtime, server, peer } = await deaf({ receiveQueueSize: 50 });
-    const frame = make(peer);
-    await flood(peer, frame, 20_000, () => runtime.settle());
-    expect(peer.stream.queuedBytes).toBeGreaterThan(frame.length * 10_000);
+    await flood(peer, bytes, 20_000, () => runtime.settle());
+    expect(peer.stream.queuedBytes).toBeGreaterThan(bytes.length * 10_000);
     // 64 KiB in the stream, and answers: the queue's fifty, of a thousand bytes each at most, and what was in one chunk.
     expect(server.connections[0]?.bufferedBytes).toBeLessThan(65_536 + 150 * 1100);
   });
 
   test("over its rate limit is not read any further either", async () => {
     const { runtime, server, peer } = await deaf({ rateLimit: { messagesPerSecond: 1 } });
-    const frame = peer.encode(FrameType.RPC_REQUEST, { method: "big", params: {} }, 0, 1);
-    await flood(peer, frame, 20_000, () => runtime.settle());
-    expect(peer.stream.queuedBytes).toBeGreaterThan(frame.length * 10_000);
+    const request = call(1, "big");
+    await flood(peer, request, 20_000, () => runtime.settle());
+    expect(peer.stream.queuedBytes).toBeGreaterThan(request.length * 10_000);
     expect(server.connections[0]?.bufferedBytes).toBeLessThan(65_536 + 150 * 200);
   });
 
@@ -290,9 +291,9 @@ describe("a peer that asks and never reads", () => {
     const { runtime, peer } = await deaf();
     for (let id = 1; id <= 2000; id += 1) peer.call("big", {}, id);
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     const answers = (await peer.received()).filter((frame) => frame.type === FrameType.RPC_RESPONSE);
-    expect(answers.map((frame) => frame.lo)).toEqual(Array.from({ length: 2000 }, (_, index) => index + 1));
+    expect(answers.map(({ id }) => Number(id))).toEqual(Array.from({ length: 2000 }, (_, index) => index + 1));
   });
 
   test("is given up after heartbeatTimeoutMs", async () => {
@@ -309,10 +310,10 @@ describe("a peer that asks and never reads", () => {
     for (let id = 1; id <= 2000; id += 1) peer.call("big", {}, id);
     for (let minute = 0; minute < 4; minute += 1) {
       await runtime.advance(60_000);
-      peer.stream.resume();
+      peer.resume();
       await turn();
       await turn();
-      peer.stream.pause();
+      peer.pause();
     }
     expect(server.connectionCount).toBe(1);
   });
@@ -410,7 +411,7 @@ describe("a peer that owes a reply", () => {
     expect(peer.stream.queuedBytes).toBeGreaterThan(0);
     gates[0]?.open("go");
     const question = await peer.next(FrameType.RPC_REQUEST);
-    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "yes" }, question.hi, question.lo);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: "yes" }, { id: question.id });
     expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: "yes" });
   });
 
@@ -434,9 +435,9 @@ describe("a peer that owes a reply", () => {
     const ask = (): void => void connection?.call("confirm", {}).catch(() => undefined);
     ask();
     peer.call("wait", {}, 1);
-    const filler = peer.encode(FrameType.MESSAGE, { type: "note", data: "x".repeat(60_000) });
+    const filler = frame(FrameType.MESSAGE, { type: "note", data: "x".repeat(60_000) });
     const sentBytes = 40 * 1024 * 1024;
-    for (let bytes = 0; bytes < sentBytes; bytes += filler.length) peer.sendBytes(filler);
+    for (let bytes = 0; bytes < sentBytes; bytes += filler.length) peer.write(filler);
     await runtime.settle();
     const unread = peer.stream.queuedBytes;
     expect(unread).toBeGreaterThan(sentBytes - 200_000 - OVERRUN_BYTES - 200_000);
@@ -484,7 +485,7 @@ describe("send", () => {
   test("says when there is no more room, and drained() when there is", async () => {
     const { runtime, server, peer } = await lagging({ sendQueueSize: 10 });
     const connection = server.connections[0];
-    peer.stream.pause();
+    peer.pause();
     let sent = 0;
     while (connection?.send("filler", "x".repeat(10_000)) === true) {
       sent += 1;
@@ -493,7 +494,7 @@ describe("send", () => {
     const drained = outcome(connection?.drained() as Promise<void>);
     await runtime.settle();
     expect(drained.state).toBe("pending");
-    peer.stream.resume();
+    peer.resume();
     await runtime.settle();
     expect(drained.state).toBe("resolved");
     expect((await peer.received()).map(typeName)).toHaveLength(sent + 1);
@@ -502,7 +503,7 @@ describe("send", () => {
   test("over the bound throws SEND_QUEUE_FULL with both numbers, and queues nothing", async () => {
     const { runtime, server, peer } = await lagging({ sendQueueSize: 3 });
     const connection = server.connections[0];
-    peer.stream.pause();
+    peer.pause();
     const send = (): unknown => connection?.send("filler", "x".repeat(70_000));
     for (let count = 0; count < 4; count += 1) {
       send();
@@ -511,7 +512,7 @@ describe("send", () => {
     expect(send).toThrow(/Cannot send 'filler': the send queue holds 3 messages, \d+ bytes \(sendQueueSize 3, /);
     await expect(connection?.call("m", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
     await expect(connection?.request("m", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
-    peer.stream.resume();
+    peer.resume();
     expect((await peer.receivedTypes()).filter((type) => type !== "MESSAGE")).toEqual([]);
   });
 

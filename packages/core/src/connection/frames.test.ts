@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, testServer } from "../test-support/peers.ts";
-import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { testServer } from "../test-support/peers.ts";
+import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { CloseReason } from "./connection-delegate.ts";
 
 const GARBAGE = Uint8Array.of(0xc1);
+const TOO_LONG = frame(FrameType.MESSAGE, undefined, { length: 0xffff_ffff });
 
 async function bench(options: Record<string, unknown> = {}, login: Parameters<typeof rawClient>[2] = {}) {
   const runtime = fakeRuntime();
@@ -20,50 +23,26 @@ async function bench(options: Record<string, unknown> = {}, login: Parameters<ty
   /** The connection still answers. */
   const alive = async (): Promise<boolean> => {
     peer.call("ping", {}, 77);
-    return (await peer.received()).some((frame) => frame.type === FrameType.RPC_RESPONSE && frame.lo === 77);
+    return (await peer.received()).some((frame) => frame.type === FrameType.RPC_RESPONSE && frame.id === 77n);
   };
   return { runtime, server, errors, peer, connection, reasons, alive };
 }
 
 describe("what breaks the framing after login", () => {
-  const broken: [string, number, (peer: RawPeer) => Uint8Array][] = [
-    ["wrong magic", ErrorCode.BAD_MAGIC, () => new TextEncoder().encode("garbage!")],
-    [
-      "another version",
-      ErrorCode.UNSUPPORTED_VERSION,
-      (peer) => {
-        const frame = peer.encode(FrameType.MESSAGE);
-        frame[4] = 9;
-        return frame;
-      },
-    ],
-    ["a type nobody knows", ErrorCode.UNKNOWN_FRAME_TYPE, (peer) => peer.encode(0x0999)],
-    [
-      "the flag ENCRYPTED",
-      ErrorCode.UNSUPPORTED_FLAG,
-      (peer) => {
-        const frame = peer.encode(FrameType.MESSAGE);
-        frame[9] = 2;
-        return frame;
-      },
-    ],
-    [
-      "a length over maxMessageBytes",
-      ErrorCode.MESSAGE_TOO_LARGE,
-      (peer) => {
-        const frame = peer.encode(FrameType.MESSAGE);
-        new DataView(frame.buffer).setUint32(12, 0xffff_ffff);
-        return frame;
-      },
-    ],
-    ["AUTH_REQUEST again", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_REQUEST, {})],
-    ["AUTH_SUCCESS", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_SUCCESS, {})],
-    ["AUTH_CHALLENGE", ErrorCode.UNEXPECTED_FRAME, (peer) => peer.encode(FrameType.AUTH_CHALLENGE, {})],
+  const broken: readonly (readonly [string, number, Uint8Array])[] = [
+    ["wrong magic", ErrorCode.BAD_MAGIC, new TextEncoder().encode("garbage!")],
+    ["another version", ErrorCode.UNSUPPORTED_VERSION, frame(FrameType.MESSAGE, undefined, { version: 0x0900 })],
+    ["an unknown type", ErrorCode.UNKNOWN_FRAME_TYPE, frame(0x0999)],
+    ["the flag ENCRYPTED", ErrorCode.UNSUPPORTED_FLAG, frame(FrameType.MESSAGE, undefined, { flags: 2 })],
+    ["a length over maxMessageBytes", ErrorCode.MESSAGE_TOO_LARGE, TOO_LONG],
+    ["AUTH_REQUEST again", ErrorCode.UNEXPECTED_FRAME, frame(FrameType.AUTH_REQUEST, {})],
+    ["AUTH_SUCCESS", ErrorCode.UNEXPECTED_FRAME, frame(FrameType.AUTH_SUCCESS, {})],
+    ["AUTH_CHALLENGE", ErrorCode.UNEXPECTED_FRAME, frame(FrameType.AUTH_CHALLENGE, {})],
   ];
 
-  test.each(broken)("%s: the peer is told the code in CLOSE, then the connection ends", async (_what, code, make) => {
+  test.each(broken)("%s: the peer is told the code in CLOSE, then the connection ends", async (_what, code, bytes) => {
     const { peer, errors, reasons, connection } = await bench();
-    peer.sendBytes(make(peer));
+    peer.write(bytes);
     expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code, reconnect: true });
     expect(errors).toMatchObject([{ code, stage: "protocol" }]);
     expect(reasons).toMatchObject([{ code, byPeer: false }]);
@@ -72,9 +51,7 @@ describe("what breaks the framing after login", () => {
 
   test("a length over maxMessageBytes: both sides are told which option it is over, and whose", async () => {
     const { peer, errors } = await bench();
-    const frame = peer.encode(FrameType.MESSAGE);
-    new DataView(frame.buffer).setUint32(12, 0xffff_ffff);
-    peer.sendBytes(frame);
+    peer.write(TOO_LONG);
     const words =
       /4294967295 bytes exceeds the limit of \d+ bytes \(option maxMessageBytes of the server, which received it\)$/;
     expect((await peer.next(FrameType.CLOSE)).payload?.["reason"]).toMatch(words);
@@ -85,8 +62,8 @@ describe("what breaks the framing after login", () => {
     const { peer, server } = await bench();
     const seen: unknown[] = [];
     server.on("note", (_client, data) => seen.push(data));
-    const note = (data: number): Uint8Array => peer.encode(FrameType.MESSAGE, { type: "note", data });
-    peer.sendBytes(note(1), note(2), peer.encode(0x0999), note(3));
+    const note = (data: number): Uint8Array => frame(FrameType.MESSAGE, { type: "note", data });
+    peer.write(note(1), note(2), frame(0x0999), note(3));
     await peer.received();
     expect(seen).toEqual([1, 2]);
   });
@@ -95,30 +72,30 @@ describe("what breaks the framing after login", () => {
 describe("a frame whose payload cannot be read", () => {
   test("a call gets the code as its reply, and the connection lives", async () => {
     const { peer, errors, connection, alive } = await bench();
-    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, GARBAGE, 3, 4));
+    peer.write(rawFrame(FrameType.RPC_REQUEST, GARBAGE, { id: 0x300000004 }));
     const reply = await peer.next(FrameType.RPC_ERROR);
-    expect(reply).toMatchObject({ hi: 3, lo: 4, payload: { code: ErrorCode.MALFORMED_PAYLOAD } });
+    expect(reply).toMatchObject({ id: 0x3_0000_0004n, payload: { code: ErrorCode.MALFORMED_PAYLOAD } });
     expect(errors).toMatchObject([{ code: ErrorCode.MALFORMED_PAYLOAD, stage: "protocol" }]);
     expect([connection.stats.errors, await alive()]).toEqual([1, true]);
   });
 
   test("a call whose params are no map gets INVALID_PARAMS", async () => {
     const { peer } = await bench();
-    peer.send(FrameType.RPC_REQUEST, { method: "ping", params: [1, 2] }, 0, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "ping", params: [1, 2] }, { id: 1 });
     expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INVALID_PARAMS });
   });
 
   test("a call that wants no answer gets none, and is reported", async () => {
     const { peer, errors, alive } = await bench();
-    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, GARBAGE));
+    peer.write(rawFrame(FrameType.RPC_REQUEST, GARBAGE));
     expect([await peer.receivedTypes(), errors.length, await alive()]).toEqual([[], 1, true]);
   });
 
   test("a message that asks for a reply gets the code", async () => {
     const { peer, alive } = await bench();
-    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, GARBAGE, 0, 9));
+    peer.write(rawFrame(FrameType.MESSAGE, GARBAGE, { id: 9 }));
     expect(await peer.next(FrameType.RPC_ERROR)).toMatchObject({
-      lo: 9,
+      id: 9n,
       payload: { code: ErrorCode.MALFORMED_PAYLOAD },
     });
     expect(await alive()).toBe(true);
@@ -131,29 +108,28 @@ describe("a frame whose payload cannot be read", () => {
     ["RPC_ERROR to no call", FrameType.RPC_ERROR],
   ])("%s costs nothing but itself", async (_what, type) => {
     const { peer, alive } = await bench();
-    peer.sendBytes(peer.encodeRaw(type, GARBAGE));
+    peer.write(rawFrame(type, GARBAGE));
     expect([await peer.receivedTypes(), await alive()]).toEqual([[], true]);
   });
 
   test("a message to a peer without the reply extension is reported and not answered", async () => {
     const { peer, errors, alive } = await bench({}, { extensions: ["flow"] });
-    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, GARBAGE, 0, 9));
+    peer.write(rawFrame(FrameType.MESSAGE, GARBAGE, { id: 9 }));
     expect([await peer.receivedTypes(), errors.length, await alive()]).toEqual([[], 1, true]);
   });
 
   test("a forbidden key is refused with its code", async () => {
     const { peer, alive } = await bench();
     const evil = Uint8Array.of(0x81, 0xa9, ...new TextEncoder().encode("__proto__"), 0x80);
-    peer.sendBytes(peer.encodeRaw(FrameType.RPC_REQUEST, evil, 0, 1));
+    peer.write(rawFrame(FrameType.RPC_REQUEST, evil, { id: 1 }));
     expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.FORBIDDEN_KEY });
     expect(await alive()).toBe(true);
   });
 
   test("a compressed payload that inflates beyond maxMessageBytes is refused, and the connection lives", async () => {
     const { runtime, peer, alive } = await bench({ maxMessageBytes: 2048 });
-    const frame = peer.encodeRaw(FrameType.RPC_REQUEST, runtime.deflate(new Uint8Array(1_000_000)), 0, 1);
-    new DataView(frame.buffer).setUint16(8, 1);
-    peer.sendBytes(frame);
+    const bomb = runtime.deflate(new Uint8Array(1_000_000));
+    peer.write(rawFrame(FrameType.RPC_REQUEST, bomb, { id: 1, flags: COMPRESSED }));
     expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INFLATED_TOO_LARGE });
     expect(await alive()).toBe(true);
   });
@@ -175,7 +151,7 @@ describe("frames that ask for nothing", () => {
 
   test("a list of methods that nobody asked for is ignored", async () => {
     const { peer, errors } = await bench();
-    peer.send(FrameType.RPC_LIST, { methods: [] }, 0, 1);
+    peer.send(FrameType.RPC_LIST, { methods: [] }, { id: 1 });
     expect([await peer.receivedTypes(), errors]).toEqual([[], []]);
   });
 });
@@ -183,9 +159,9 @@ describe("frames that ask for nothing", () => {
 describe("RPC_LIST", () => {
   test("is answered with the methods, under its id", async () => {
     const { peer } = await bench();
-    peer.send(FrameType.RPC_LIST, undefined, 5, 6);
+    peer.send(FrameType.RPC_LIST, undefined, { id: 0x500000006 });
     const list = await peer.next(FrameType.RPC_LIST);
-    expect(list).toMatchObject({ hi: 5, lo: 6 });
+    expect(list).toMatchObject({ id: 0x5_0000_0006n });
     expect(list.payload).toEqual({
       methods: [
         { name: "ping", description: "", parameters: {}, return_type: expect.any(String), requires_auth: true },
@@ -196,7 +172,7 @@ describe("RPC_LIST", () => {
   test("that is too large to send is reported, and the connection lives", async () => {
     const { server, peer, errors, alive } = await bench({ maxMessageBytes: 1024 });
     for (let n = 0; n < 50; n += 1) server.rpc(`method_number_${n}`, () => null);
-    peer.send(FrameType.RPC_LIST, undefined, 0, 1);
+    peer.send(FrameType.RPC_LIST, undefined, { id: 1 });
     expect([await peer.receivedTypes(), errors[0]?.code]).toEqual([[], ErrorCode.MESSAGE_TOO_LARGE]);
     expect(await alive()).toBe(true);
   });
@@ -220,7 +196,7 @@ describe("the rate limit", () => {
     const { runtime, peer, errors, connection, alive } = await bench({ rateLimit: { messagesPerSecond: 2 } });
     for (const lo of [1, 2, 3]) peer.call("ping", {}, lo);
     const frames = await peer.received();
-    expect(frames.map((frame) => frame.lo)).toEqual([1, 2, 3]);
+    expect(frames.map(({ id }) => id)).toEqual([1n, 2n, 3n]);
     expect(frames[2]?.payload).toEqual({
       success: false,
       error: "Rate limit exceeded",
@@ -247,7 +223,7 @@ describe("the rate limit", () => {
     server.on("ask", () => "answer");
     peer.message("ask", 1, 1);
     peer.message("ask", 2, 2);
-    expect((await peer.received()).map((frame) => [frame.lo, frame.payload?.["code"]])).toEqual([
+    expect((await peer.received()).map(({ id, payload }) => [Number(id), payload?.["code"]])).toEqual([
       [1, undefined],
       [2, ErrorCode.RATE_LIMITED],
     ]);
@@ -303,7 +279,7 @@ describe("a connection that is drained", () => {
     peer.call("ping", {}, 2);
     peer.message("ask", null, 3);
     peer.message("note");
-    expect((await peer.received()).map((frame) => [frame.lo, frame.payload?.["code"]])).toEqual([
+    expect((await peer.received()).map(({ id, payload }) => [Number(id), payload?.["code"]])).toEqual([
       [2, ErrorCode.SERVER_STOPPING],
       [3, ErrorCode.SERVER_STOPPING],
     ]);

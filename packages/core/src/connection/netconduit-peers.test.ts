@@ -3,7 +3,7 @@ import { NETCONDUIT_LINGER_MS } from "../limits.ts";
 import type { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../test-support/peers.ts";
-import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
+import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 
 const CLOSE_TIMEOUT_MS = 5000;
 /** A tick of the timer wheel, and some. */
@@ -17,7 +17,7 @@ async function bench(prepare: (server: Server) => void = () => {}) {
   const { server, port } = await testServer(runtime, options, (fresh) => {
     prepare(fresh);
   });
-  const peer: RawPeer = await rawClient(runtime, port, { extensions: null, passwordHash: true });
+  const peer: MemoryPeer = await rawClient(runtime, port, { extensions: null, passwordHash: true });
   const connection = server.connections[0] as (typeof server.connections)[0];
   return { runtime, server, peer, connection };
 }
@@ -35,7 +35,7 @@ test("a netconduit client that speaks gets at once what was held back after its 
 
 test("the close of a connection does not wait for a netconduit client that leaves its end open", async () => {
   const { runtime, peer, connection } = await bench();
-  peer.stream.pause();
+  peer.pause();
   const closing = outcome(connection.close());
   await runtime.advance(NETCONDUIT_LINGER_MS - TICK_MS);
   expect(closing.state).toBe("pending");
@@ -45,13 +45,13 @@ test("the close of a connection does not wait for a netconduit client that leave
 
 test("the close of a connection gives a netconduit client the time it needs to read what was sent", async () => {
   const { runtime, peer, connection } = await bench();
-  peer.stream.pause();
+  peer.pause();
   connection.send("filler", FILLER);
   connection.send("last");
   const closing = outcome(connection.close());
   await runtime.advance(CLOSE_TIMEOUT_MS - TICK_MS);
   expect(closing.state).toBe("pending");
-  peer.stream.resume();
+  peer.resume();
   const messages = await peer.received();
   expect(messages.map((frame) => frame.payload?.["type"])).toEqual(["filler", "last"]);
   expect(closing.state).toBe("resolved");
@@ -59,7 +59,7 @@ test("the close of a connection gives a netconduit client the time it needs to r
 
 test("the close of a connection is forced after closeTimeoutMs if a netconduit client does not read", async () => {
   const { runtime, peer, connection } = await bench();
-  peer.stream.pause();
+  peer.pause();
   connection.send("filler", FILLER);
   const closing = outcome(connection.close());
   await runtime.advance(CLOSE_TIMEOUT_MS + TICK_MS);

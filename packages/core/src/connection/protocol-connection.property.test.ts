@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ConduitError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { type Gate, gate, type Outcome, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { type Gate, gate } from "../test-support/gate.ts";
+import { type Outcome, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { frame, rawFrame } from "../test-support/raw-frames.ts";
+import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const action = fc.oneof(
@@ -144,8 +146,7 @@ const hostile = fc.oneof(
   fc.record({
     type: fc.constantFrom(...frameTypes),
     payload,
-    hi: fc.constantFrom(0, 1, 2, 0xffff_ffff),
-    lo: fc.constantFrom(0, 1, 2, 0xffff_ffff),
+    id: fc.constantFrom(0n, 1n, 2n, 2n ** 32n, 2n ** 33n + 1n, 2n ** 64n - 1n),
   }),
   fc.record({
     type: fc.constantFrom(...frameTypes),
@@ -157,18 +158,10 @@ const hostile = fc.oneof(
 
 type Hostile = typeof hostile extends fc.Arbitrary<infer T> ? T : never;
 
-function bytesOf(
-  peer: {
-    encode: (type: number, payload?: never, hi?: number, lo?: number) => Uint8Array;
-    encodeRaw: (type: number, raw: Uint8Array) => Uint8Array;
-  },
-  one: Hostile,
-): Uint8Array {
+function bytesOf(one: Hostile): Uint8Array {
   if ("bytes" in one) return one.bytes;
-  if (!("raw" in one)) return peer.encode(one.type, one.payload as never, one.hi, one.lo);
-  const frame = peer.encodeRaw(one.type, one.raw);
-  new DataView(frame.buffer).setUint16(8, one.flags);
-  return frame;
+  if ("raw" in one) return rawFrame(one.type, one.raw, { flags: one.flags });
+  return frame(one.type, one.payload, { id: one.id });
 }
 
 test("a server takes whatever a logged-in client sends: nothing throws, other clients are served", async () => {
@@ -183,7 +176,7 @@ test("a server takes whatever a logged-in client sends: nothing throws, other cl
       const { client } = testClient(runtime);
       await client.connect();
       for (const one of sequence) {
-        peer.sendBytes(bytesOf(peer as never, one));
+        peer.write(bytesOf(one));
         await runtime.settle();
       }
       await runtime.advance(10_000);
@@ -205,9 +198,9 @@ test("a server takes whatever a stranger sends: nothing throws, and nothing stay
       const stream = await runtime.connect(target, new AbortController().signal);
       const ended: unknown[] = [];
       stream.open({ data: () => undefined, drained: () => undefined, closed: (error) => ended.push(error) });
-      const source = await rawClient(runtime, port);
+      await rawClient(runtime, port);
       for (const one of sequence) {
-        stream.write(bytesOf(source as never, one));
+        stream.write(bytesOf(one));
         await runtime.settle();
       }
       await runtime.advance(2000);
@@ -235,7 +228,7 @@ test("a client takes whatever its server sends: nothing throws, its calls settle
       await connecting;
       const calls = [outcome(client.call("m")), outcome(client.request("t"))];
       for (const one of sequence) {
-        peer.sendBytes(bytesOf(peer as never, one));
+        peer.write(bytesOf(one));
         await runtime.settle();
       }
       await runtime.advance(10_000);

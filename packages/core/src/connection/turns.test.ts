@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer, withClients } from "../test-support/peers.ts";
-import { type RawPeer, rawClient } from "../test-support/raw-peer.ts";
+import { frame } from "../test-support/raw-frames.ts";
+import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** A server whose handlers answer at once, or by a promise, and a raw client of it. */
@@ -15,12 +16,12 @@ async function scene() {
   const connection = server.connections[0] as (typeof server.connections)[0];
   /** One chunk with a message of each type. */
   const sendChunk = (...types: string[]): void =>
-    peer.sendBytes(...types.map((type) => peer.encode(FrameType.MESSAGE, { type, data: null })));
+    peer.write(...types.map((type) => frame(FrameType.MESSAGE, { type, data: null })));
   return { runtime, server, connection, peer, sendChunk };
 }
 
 /** The chunks and frames that have arrived since the last call. */
-async function arrived(peer: RawPeer): Promise<{ readonly chunks: number; readonly frames: number }> {
+async function arrived(peer: MemoryPeer): Promise<{ readonly chunks: number; readonly frames: number }> {
   const frames = (await peer.received()).length;
   return { chunks: peer.chunks.splice(0).length, frames };
 }
@@ -77,16 +78,16 @@ test("a large turn begins to leave before its end, in few pieces, and so does th
 
 test("what one connection leaves unread is not overwritten by what others are answered", async () => {
   const { runtime, server, peers } = await withClients(2);
-  const [reads, sleeps] = peers as [RawPeer, RawPeer];
+  const [reads, sleeps] = peers as [MemoryPeer, MemoryPeer];
   server.on("echo", (_client, data) => data);
-  sleeps.stream.pause();
+  sleeps.pause();
   for (let n = 0; n < 50; n += 1) {
     sleeps.message("echo", n, 1);
     reads.message("echo", 1000 + n, 1);
     await runtime.settle();
   }
-  sleeps.stream.resume();
-  const results = (frames: Awaited<ReturnType<RawPeer["received"]>>): unknown[] =>
+  sleeps.resume();
+  const results = (frames: Awaited<ReturnType<MemoryPeer["received"]>>): unknown[] =>
     frames.map(({ payload }) => payload?.["result"]);
   expect(results(await sleeps.received())).toEqual(Array.from({ length: 50 }, (_, n) => n));
   expect(results(await reads.received())).toEqual(Array.from({ length: 50 }, (_, n) => 1000 + n));

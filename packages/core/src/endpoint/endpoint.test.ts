@@ -5,7 +5,8 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { PASSWORD, RawServer, rawClient } from "../test-support/raw-peer.ts";
+import { rawFrame } from "../test-support/raw-frames.ts";
+import { PASSWORD, RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 async function connected(options: Partial<ServerInit> = {}) {
@@ -224,7 +225,7 @@ describe("onError", () => {
     peer.call("fail");
     peer.call("refuse");
     peer.message("refuse");
-    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, Uint8Array.of(0xc1)));
+    peer.write(rawFrame(FrameType.MESSAGE, Uint8Array.of(0xc1)));
     await runtime.settle();
     expect(runtime.warnings.map((warning) => warning.message).sort()).toEqual([
       expect.stringMatching(/^A hook of 'onClientConnect' failed \(add an onError hook.*hook/),
@@ -299,7 +300,7 @@ describe("a client", () => {
     await connecting;
     const discovering = client.discover();
     const request = await peer.next(FrameType.RPC_REQUEST);
-    peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, request.hi, request.lo);
+    peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, { id: request.id });
     await expect(discovering).rejects.toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
   });
 
@@ -310,7 +311,7 @@ describe("a client", () => {
     const connecting = client.connect();
     const peer = await raw.admit();
     await connecting;
-    peer.sendBytes(peer.encodeRaw(FrameType.MESSAGE, Uint8Array.of(0xc1)));
+    peer.write(rawFrame(FrameType.MESSAGE, Uint8Array.of(0xc1)));
     await runtime.settle();
     expect([errors, client.isConnected]).toMatchObject([
       [{ code: ErrorCode.MALFORMED_PAYLOAD, stage: "protocol" }],

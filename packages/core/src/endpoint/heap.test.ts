@@ -2,7 +2,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, testClient, testServer } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
 
 const CALLS_AT_A_TIME = 500;
 const MIB = 1024 * 1024;

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
 import type { CallContext } from "./call-context.ts";
 import { Dispatcher, type DispatchHost, type DispatchPeer } from "./dispatcher.ts";

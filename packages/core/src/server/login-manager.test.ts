@@ -10,14 +10,15 @@ import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ErrorCode } from "../errors.ts";
 import { passwordHash } from "../netconduit/password-hash.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { FEW_ITERATIONS, gate } from "../test-support/peers.ts";
-import { PASSWORD, RawPeer } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { FEW_ITERATIONS } from "../test-support/peers.ts";
+import { type MemoryPeer, memoryPeer, PASSWORD } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { parseServerOptions, type ServerOptions } from "./server-options.ts";
 
 interface Visitor {
-  readonly peer: RawPeer;
+  readonly peer: MemoryPeer;
   readonly link: ProtocolConnection<unknown>;
 }
 
@@ -85,11 +86,11 @@ class Door {
   }
 
   /** Both ends of a stream, accepted from this host. */
-  stream(host = SOMEWHERE): { peer: RawPeer; stream: ByteStream } {
+  stream(host = SOMEWHERE): { peer: MemoryPeer; stream: ByteStream } {
     const [theirs, ours] = this.runtime.pair();
     const remote: Address = { kind: "tcp", host, port: 50_000, family: "IPv4" };
     return {
-      peer: new RawPeer(this.runtime, theirs),
+      peer: memoryPeer(this.runtime, theirs),
       stream: Object.defineProperty(ours, "remote", { value: remote }),
     };
   }
@@ -264,11 +265,11 @@ describe("the time of a login", () => {
     answer();
     await door.runtime.settle();
     // Still open, to see what else is sent.
-    visitor.peer.stream.pause();
+    visitor.peer.pause();
     door.admission.refuse(visitor.link, ErrorCode.AUTH_TIMEOUT, "too late");
     held.open();
     await door.runtime.settle();
-    visitor.peer.stream.resume();
+    visitor.peer.resume();
     expect(await visitor.peer.receivedTypes()).toEqual(["AUTH_FAILURE"]);
     expect([door.admitted, door.codes]).toEqual([[], [ErrorCode.AUTH_TIMEOUT]]);
   });
@@ -304,7 +305,7 @@ describe("the number of logins at the same time", () => {
   test("does not count those that have left", async () => {
     const door = await Door.open({ maxPendingLogins: 2 });
     const oldest = door.visit();
-    door.visit().peer.stream.destroy(null);
+    door.visit().peer.reset();
     await door.runtime.settle();
     door.visit();
     expect([oldest.link.isOver, door.codes]).toEqual([false, []]);
@@ -314,7 +315,7 @@ describe("the number of logins at the same time", () => {
     const door = await Door.open({ maxPendingLogins: 1 });
     const { peer, link } = door.visit();
     // It does not read, so its connection stays.
-    peer.stream.pause();
+    peer.pause();
     peer.send(FrameType.AUTH_REQUEST, {});
     await door.runtime.settle();
     expect([door.codes, link.isOver]).toEqual([[ErrorCode.AUTH_REQUIRED], false]);
@@ -496,7 +497,7 @@ describe("failed logins of one address", () => {
     await door.fail(4);
     const { peer } = await door.ask(SOMEWHERE, "wrong");
     await door.runtime.settle();
-    peer.stream.destroy(null);
+    peer.reset();
     await door.runtime.advance(270);
     expect([door.admission.authFailures, door.admission.links]).toEqual([4, []]);
   });

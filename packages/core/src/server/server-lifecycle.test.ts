@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome, withClients } from "../test-support/peers.ts";
-import { logIn, PASSWORD, RawPeer, rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, withClients } from "../test-support/peers.ts";
+import { memoryPeer, PASSWORD, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import { Server, type ServerInit } from "./server.ts";
 
@@ -51,7 +52,7 @@ describe("start", () => {
     const { runtime, server } = idle();
     const early = comeEarly(runtime);
     await server.start();
-    await logIn(runtime, new RawPeer(runtime, await early));
+    await memoryPeer(runtime, await early).login({ password: PASSWORD });
     expect(server.connectionCount).toBe(1);
   });
 
@@ -59,7 +60,7 @@ describe("start", () => {
     const { runtime, server } = idle();
     const early = comeEarly(runtime);
     const starting = outcome(server.start());
-    const peer = new RawPeer(runtime, await early);
+    const peer = memoryPeer(runtime, await early);
     await server.stop();
     await runtime.advance(1);
     const failure = await peer.next(FrameType.AUTH_FAILURE);
@@ -229,7 +230,7 @@ describe("stop", () => {
 
   test("cuts off whoever does not close, after closeTimeoutMs", async () => {
     const { runtime, server, peers } = await withClients(1, { drainMs: 100, closeTimeoutMs: 500 });
-    peers[0]?.stream.pause();
+    peers[0]?.pause();
     const stopping = outcome(server.stop());
     await runtime.advance(700);
     expect([stopping.state, server.connectionCount]).toEqual(["resolved", 0]);

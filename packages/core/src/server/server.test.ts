@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, testClient, testServer, withClients } from "../test-support/peers.ts";
-import { rawClient, rawDial } from "../test-support/raw-peer.ts";
+import { gate } from "../test-support/gate.ts";
+import { testClient, testServer, withClients } from "../test-support/peers.ts";
+import { rawClient, rawDial } from "../test-support/raw-memory.ts";
 import type { Connection } from "./connection.ts";
 import { Server, type SlowConsumer } from "./server.ts";
 
@@ -10,7 +11,7 @@ describe("connections", () => {
   test("no longer list a connection that is closing, before it has closed", async () => {
     const { server, peers } = await withClients(2);
     const [leaving] = server.connections;
-    peers[0]?.stream.pause();
+    peers[0]?.pause();
     const closed = leaving?.close("bye");
     expect([server.connectionCount, server.connections.length]).toEqual([1, 1]);
     expect([leaving?.state, server.connection(leaving?.id ?? "")]).toEqual(["closing", undefined]);
@@ -95,7 +96,7 @@ describe("broadcast", () => {
       const bench = await withClients(3, { slowConsumer, sendQueueSize: 5 });
       const reports: [Connection, SlowConsumer][] = [];
       bench.server.onSlowConsumer((connection, report) => reports.push([connection, report]));
-      bench.peers[1]?.stream.pause();
+      bench.peers[1]?.pause();
       const reached: number[] = [];
       for (let count = 0; count < 10; count += 1) {
         reached.push(bench.server.broadcast("news", "x".repeat(70_000)));
@@ -112,7 +113,7 @@ describe("broadcast", () => {
       expect(reports[0]?.[1].bufferedBytes).toBeGreaterThan(5 * 70_000);
       expect(server.connections.map((connection) => connection.stats.dropped)).toEqual([0, 4, 0]);
       expect(await peers[0]?.received()).toHaveLength(10);
-      peers[1]?.stream.resume();
+      peers[1]?.resume();
       expect(await peers[1]?.received()).toHaveLength(6);
     });
 
@@ -128,7 +129,7 @@ describe("broadcast", () => {
       const { runtime, server, peers } = await withClients(1, { sendQueueSize: 1 });
       const codes: number[] = [];
       server.onClientDisconnect((_connection, reason) => codes.push(reason.code));
-      peers[0]?.stream.pause();
+      peers[0]?.pause();
       for (let count = 0; count < 3; count += 1) {
         server.broadcast("news", "x".repeat(70_000));
         await runtime.settle();
@@ -148,7 +149,7 @@ describe("hooks of a connection", () => {
     ];
     const peer = await rawClient(runtime, port);
     const id = server.connections[0]?.id;
-    void peer.stream.close();
+    peer.end();
     await runtime.settle();
     expect(events).toEqual([
       ["in", id],
@@ -186,7 +187,7 @@ describe("hooks of a connection", () => {
     });
     server.onClientDisconnect(() => events.push("out"));
     const peer = await rawClient(runtime, port);
-    peer.stream.destroy(null);
+    peer.reset();
     await runtime.settle();
     expect([events, server.connectionCount]).toEqual([[], 0]);
     slow.open();
@@ -210,7 +211,7 @@ describe("hooks of a connection", () => {
     peer.call("ping");
     expect(await peer.receivedTypes()).toEqual(["RPC_RESPONSE"]);
     const stranger = await rawDial(runtime, port);
-    stranger.sendBytes(new TextEncoder().encode("garbage"));
+    stranger.write(new TextEncoder().encode("garbage"));
     await runtime.settle();
     await server.stop();
     const names = errors.filter((error) => error.stage === "hook").map((error) => error.name);

@@ -10,12 +10,7 @@ import { type MemoryPairOptions, memoryPair } from "../bytes/memory-pair.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectTarget, DialSignal, ListenEvents, Listener, ListenTarget, Runtime } from "../runtime.ts";
 import type { TimerHandle } from "../util/clock.ts";
-
-interface Timer {
-  readonly task: () => void;
-  readonly dueMs: number;
-  readonly keepAlive: boolean;
-}
+import { ManualTimers } from "./manual-timers.ts";
 
 /** One `connect` call as the runtime saw it. */
 export interface Dial {
@@ -44,9 +39,8 @@ export class FakeRuntime implements Runtime {
   /** Of streams made from now on. */
   streamOptions: MemoryPairOptions = {};
   readonly #listeners = new Map<string, ListenEvents>();
-  readonly #timers = new Set<Timer>();
+  readonly #clock = new ManualTimers();
   readonly #terminators = new Set<(signal: string) => void>();
-  #nowMs = 0;
   #nextPort = 40_000;
   #deferred: (() => void)[] = [];
   #underWay = 0;
@@ -60,16 +54,16 @@ export class FakeRuntime implements Runtime {
   };
 
   now(): number {
-    return this.#nowMs;
+    return this.#clock.nowMs;
   }
 
   wallClock(): number {
-    return EPOCH_MS + Math.floor(this.#nowMs);
+    return EPOCH_MS + Math.floor(this.now());
   }
 
   /** Timers that are set, and how many of them keep the process running. */
   get timers(): { readonly count: number; readonly keepingAlive: number } {
-    return { count: this.#timers.size, keepingAlive: [...this.#timers].filter((timer) => timer.keepAlive).length };
+    return this.#clock.counts;
   }
 
   defer(task: () => void): void {
@@ -79,13 +73,11 @@ export class FakeRuntime implements Runtime {
   }
 
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle {
-    const timer: Timer = { task, dueMs: this.#nowMs + Math.max(0, delayMs), keepAlive };
-    this.#timers.add(timer);
-    return timer;
+    return this.#clock.set(task, delayMs, keepAlive);
   }
 
   clearTimer(handle: TimerHandle): void {
-    this.#timers.delete(handle as Timer);
+    this.#clock.clear(handle);
   }
 
   deflate(bytes: Uint8Array): Uint8Array {
@@ -112,7 +104,7 @@ export class FakeRuntime implements Runtime {
   }
 
   async connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
-    const dial: Dial = { target, signal, atMs: this.#nowMs };
+    const dial: Dial = { target, signal, atMs: this.now() };
     this.dials.push(dial);
     const behaviour = this.dialBehaviours.shift();
     if (behaviour !== undefined) return behaviour(dial);
@@ -182,22 +174,10 @@ export class FakeRuntime implements Runtime {
   /** Moves the clock on, timer by timer; everything a timer sets off is over before the next one fires. */
   async advance(ms: number): Promise<void> {
     await this.settle();
-    const endMs = this.#nowMs + ms;
-    for (let timer = this.#next(endMs); timer !== null; timer = this.#next(endMs)) {
-      this.#nowMs = Math.max(this.#nowMs, timer.dueMs);
-      this.#timers.delete(timer);
-      timer.task();
+    for (const fire of this.#clock.advance(ms)) {
+      fire();
       await this.settle();
     }
-    this.#nowMs = endMs;
-  }
-
-  #next(endMs: number): Timer | null {
-    let next: Timer | null = null;
-    for (const timer of this.#timers) {
-      if (timer.dueMs <= endMs && (next === null || timer.dueMs < next.dueMs)) next = timer;
-    }
-    return next;
   }
 
   #later(task: () => void): void {

@@ -5,7 +5,7 @@ import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import { ConduitError } from "../errors.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
-import { PASSWORD, type RawPeer, rawClient } from "./raw-peer.ts";
+import { type MemoryPeer, PASSWORD, rawClient } from "./raw-memory.ts";
 
 /** The fewest PBKDF2 rounds allowed: logins in tests are many. */
 export const FEW_ITERATIONS = 4096;
@@ -44,10 +44,10 @@ export async function testServer(
 export async function withClients(
   count: number,
   options: Partial<ServerInit> = {},
-): Promise<TestServer & { readonly runtime: FakeRuntime; readonly peers: RawPeer[] }> {
+): Promise<TestServer & { readonly runtime: FakeRuntime; readonly peers: MemoryPeer[] }> {
   const runtime = fakeRuntime();
   const bench = await testServer(runtime, options);
-  const peers: RawPeer[] = [];
+  const peers: MemoryPeer[] = [];
   for (let index = 0; index < count; index += 1) peers.push(await rawClient(runtime, bench.port));
   return { runtime, peers, ...bench };
 }
@@ -95,22 +95,4 @@ export function outcome<T>(promise: Promise<T>): Outcome<T> {
     },
   );
   return result;
-}
-
-/** A promise with its handles. */
-export interface Gate<T = void> {
-  readonly promise: Promise<T>;
-  open(value: T): void;
-  fail(error: unknown): void;
-}
-
-/** A promise that the test settles. */
-export function gate<T = void>(): Gate<T> {
-  let open!: (value: T) => void;
-  let fail!: (error: unknown) => void;
-  const promise = new Promise<T>((resolve, reject) => {
-    open = resolve;
-    fail = reject;
-  });
-  return { promise, open, fail };
 }

@@ -1,51 +1,64 @@
-/** A peer that does as the test says, frame by frame. */
-
-import { ClientHandshake } from "../auth/client-handshake.ts";
-import { ScramKeyCache } from "../auth/scram.ts";
-import { ServerAuthenticator, ServerHandshake } from "../auth/server-handshake.ts";
+/**
+ * A peer that sends whatever bytes the test says, over a stream in memory or over a socket. It can do what no client or
+ * server of ours would.
+ */
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
-import { FrameType } from "../wire/constants.ts";
-import { FrameDecoder } from "../wire/frame-decoder.ts";
-import { FrameWriter } from "../wire/frame-writer.ts";
-import { PayloadReader } from "../wire/payload-reader.ts";
-import type { FakeRuntime } from "./fake-runtime.ts";
+import { EventLog } from "./event-log.ts";
+import { gate } from "./gate.ts";
+import {
+  call,
+  FrameParser,
+  frame,
+  type HeaderFields,
+  message,
+  type ReceivedFrame,
+  Type,
+  typeName,
+} from "./raw-frames.ts";
+import { passwordHash, ScramClient } from "./scram-by-rfc.ts";
 
-/** A received frame. */
-export interface RawFrame {
-  readonly type: number;
-  readonly hi: number;
-  readonly lo: number;
-  readonly flags: number;
-  readonly timestampMs: number;
-  readonly payload: Record<string, unknown> | null;
+/** What a raw peer needs of its stream. Data may be delivered to the sink only after `open`. */
+export type RawStream = Pick<ByteStream, "open" | "write" | "pause" | "resume" | "close" | "destroy">;
+
+/** How a raw peer logs in. */
+export interface RawLogin {
+  readonly password: string;
+  /** Extensions to offer, or their names. Default: all. Null: none, as netconduit's own peers. */
+  readonly extensions?: readonly string[] | Readonly<Record<string, unknown>> | null;
+  /** Log in by netconduit's hash of the password. Default false. */
+  readonly passwordHash?: boolean;
+  readonly info?: Readonly<Record<string, unknown>>;
 }
 
-export const PASSWORD = "correct horse";
+/** All extensions that there are. */
+export const EXTENSIONS: readonly string[] = ["reply", "flow", "close", "cancel", "deadline", "call"];
 
-const MAX_BYTES = 100 * 1024 * 1024;
-
-export class RawPeer implements ByteSink {
-  readonly stream: ByteStream;
-  /** Frames received and not yet taken by `next`. */
-  readonly frames: RawFrame[] = [];
-  /** Bytes of every chunk received. */
+export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
+  readonly stream: S;
+  /** All frames received. */
+  readonly frames = new EventLog<ReceivedFrame>();
+  /** Lengths of the chunks received. */
   readonly chunks: number[] = [];
-  /** Undefined while the stream is open; then what `closed` said. */
+  /** All chunks sent. */
+  readonly sent: Buffer[] = [];
+  /** Undefined while the stream is open; then `null` for a clean end, or its error. */
   ended: Error | null | undefined = undefined;
-  readonly #runtime: FakeRuntime;
-  readonly #writer: FrameWriter;
-  readonly #reader: PayloadReader;
-  readonly #decoder = new FrameDecoder(MAX_BYTES);
+  /** Resolves when the stream is over: with `"end"` after a clean end, or with the code of its error. */
+  readonly over: Promise<string>;
+  readonly #over = gate<string>();
+  readonly #parser = new FrameParser();
+  readonly #settle: (() => Promise<void>) | null;
+  /** Frames that `next` has not returned yet. */
+  readonly #pending: ReceivedFrame[] = [];
 
-  constructor(runtime: FakeRuntime, stream: ByteStream) {
-    this.#runtime = runtime;
+  /**
+   * @param settle resolves when nothing is under way any more. With it, `next` rejects if no frame has arrived by then;
+   * without it, `next` waits.
+   */
+  constructor(stream: S, settle: (() => Promise<void>) | null = null) {
     this.stream = stream;
-    this.#writer = new FrameWriter({
-      wallClock: () => runtime.wallClock(),
-      maxMessageBytes: MAX_BYTES,
-      compress: null,
-    });
-    this.#reader = new PayloadReader((bytes, max) => runtime.inflate(bytes, max), MAX_BYTES);
+    this.#settle = settle;
+    this.over = this.#over.promise;
     stream.open(this);
   }
 
@@ -53,12 +66,10 @@ export class RawPeer implements ByteSink {
 
   data(chunk: Uint8Array): void {
     this.chunks.push(chunk.length);
-    this.#decoder.push(chunk);
-    while (this.#decoder.next()) {
-      const { type, correlationHi: hi, correlationLo: lo, flags, timestampMs } = this.#decoder;
-      this.frames.push({ type, hi, lo, flags, timestampMs, payload: this.#reader.readMap(this.#decoder) });
+    for (const received of this.#parser.push(chunk)) {
+      this.#pending.push(received);
+      this.frames.add(received);
     }
-    this.#decoder.keepRest();
   }
 
   drained(): void {
@@ -67,198 +78,126 @@ export class RawPeer implements ByteSink {
 
   closed(error: Error | null): void {
     this.ended = error;
+    this.#over.open(error === null ? "end" : String((error as { code?: unknown }).code ?? error.message));
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
 
-  /** The bytes of a frame; no payload: none. */
-  encode(type: number, payload?: Record<string, unknown>, hi = 0, lo = 0): Uint8Array {
-    if (payload === undefined) this.#writer.control(type, hi, lo);
-    else this.#writer.payload(type, hi, lo, payload);
-    return this.#writer.bytes.slice(this.#writer.start, this.#writer.end);
+  /** Sends in one write. */
+  write(...parts: readonly Uint8Array[]): void {
+    const bytes = Buffer.concat(parts);
+    this.sent.push(bytes);
+    this.stream.write(bytes);
   }
 
-  /** A frame whose payload is these bytes, whatever they are. */
-  encodeRaw(type: number, payload: Uint8Array, hi = 0, lo = 0): Uint8Array {
-    const header = this.encode(type, undefined, hi, lo);
-    const frame = new Uint8Array(header.length + payload.length);
-    frame.set(header);
-    new DataView(frame.buffer).setUint32(12, payload.length);
-    frame.set(payload, header.length);
-    return frame;
+  send(type: number, payload?: unknown, fields?: HeaderFields): void {
+    this.write(frame(type, payload, fields));
   }
 
-  send(type: number, payload?: Record<string, unknown>, hi = 0, lo = 0): void {
-    this.sendBytes(this.encode(type, payload, hi, lo));
+  call(method: string, params: unknown = {}, id: number | bigint = 1): void {
+    this.write(call(id, method, params));
   }
 
-  /** Written in one piece: frames that arrive in one chunk. */
-  sendBytes(...parts: Uint8Array[]): void {
-    const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    this.stream.write(whole);
+  message(type: string, data: unknown = null, id: number | bigint = 0): void {
+    this.write(message(type, data, id));
   }
 
-  call(method: string, params: Record<string, unknown> = {}, lo = 1, hi = 0): void {
-    this.send(FrameType.RPC_REQUEST, { method, params }, hi, lo);
+  /** Stops reading: what the other end sends piles up. */
+  pause(): void {
+    this.stream.pause();
   }
 
-  message(type: string, data: unknown = null, lo = 0, hi = 0): void {
-    this.send(FrameType.MESSAGE, { type, data }, hi, lo);
+  resume(): void {
+    this.stream.resume();
+  }
+
+  /** FIN, behind all that was sent. */
+  end(): void {
+    void this.stream.close();
+  }
+
+  /** RST. */
+  reset(): void {
+    this.stream.destroy(null);
+  }
+
+  /** Ends the connection if it is open. */
+  async dispose(): Promise<void> {
+    if (this.ended === undefined) this.reset();
+    await this.over;
   }
 
   // --- receiving ----------------------------------------------------------------------------------------------------
 
-  /** All frames received so far and not taken yet, once nothing is under way. They count as taken. */
-  async received(): Promise<RawFrame[]> {
-    await this.#runtime.settle();
-    return this.frames.splice(0);
+  /** Skips to the next frame of a type; without a type, to the next one that is no HEARTBEAT_PING. */
+  async next(type?: number): Promise<ReceivedFrame> {
+    const isWanted = (one: ReceivedFrame): boolean =>
+      type === undefined ? one.type !== Type.HEARTBEAT_PING : one.type === type;
+    await this.#settle?.();
+    for (;;) {
+      const count = this.frames.all.length;
+      const index = this.#pending.findIndex(isWanted);
+      if (index >= 0) return this.#pending.splice(0, index + 1)[index] as ReceivedFrame;
+      if (this.#settle !== null) break;
+      await this.frames.count(count + 1);
+    }
+    const wanted = type === undefined ? "frame" : typeName({ type });
+    const instead = this.#pending.map(typeName).join(", ") || "nothing";
+    throw new Error(`No ${wanted} arrived, but ${instead} (ended: ${String(this.ended)})`);
   }
 
-  /** The types of `received`. */
+  /** All frames that `next` has not returned. With `settle`, once nothing is under way. */
+  async received(): Promise<ReceivedFrame[]> {
+    await this.#settle?.();
+    return this.#pending.splice(0);
+  }
+
+  /** The names of the types of `received`. */
   async receivedTypes(): Promise<string[]> {
     return (await this.received()).map(typeName);
   }
 
-  /** Takes the first frame of this type. @throws Error if none has arrived once nothing is under way. */
-  async next(type: number): Promise<RawFrame> {
-    await this.#runtime.settle();
-    const index = this.frames.findIndex((frame) => frame.type === type);
-    const [frame] = index < 0 ? [] : this.frames.splice(index, 1);
-    if (frame !== undefined) return frame;
-    const names = this.frames.map(typeName).join(", ") || "nothing";
-    throw new Error(`No frame of type ${typeName({ type })} arrived, but ${names} (ended: ${String(this.ended)})`);
-  }
-}
+  // --- login --------------------------------------------------------------------------------------------------------
 
-/** Name of a frame's type. */
-export function typeName(frame: { readonly type: number }): string {
-  return Object.entries(FrameType).find(([, type]) => type === frame.type)?.[0] ?? String(frame.type);
-}
-
-/** How a raw peer logs in, or lets a client in. */
-export interface RawLogin {
-  /** Names offered (client) or accepted (server). Default: whatever a peer of ours says. Null: a netconduit peer. */
-  readonly extensions?: readonly string[] | null;
-  readonly password?: string;
-  /** As a netconduit client does: by its hash. */
-  readonly passwordHash?: boolean;
-}
-
-/** Dials the server at `port`. */
-export async function rawDial(runtime: FakeRuntime, port: number): Promise<RawPeer> {
-  const target = { host: "test", port, family: 0, tls: null, bufferSize: 65_536 } as const;
-  return new RawPeer(runtime, await runtime.connect(target, new AbortController().signal));
-}
-
-/** Dials the server at `port` and logs in. The AUTH_SUCCESS frame is taken. */
-export async function rawClient(runtime: FakeRuntime, port: number, login: RawLogin = {}): Promise<RawPeer> {
-  const peer = await rawDial(runtime, port);
-  await logIn(runtime, peer, login);
-  return peer;
-}
-
-/** Logs a peer in that has dialled. */
-export async function logIn(runtime: FakeRuntime, peer: RawPeer, login: RawLogin = {}): Promise<void> {
-  const handshake = new ClientHandshake({
-    password: login.password ?? PASSWORD,
-    info: { name: "raw", version: "1", description: "" },
-    allowPasswordHash: login.passwordHash === true,
-    crypto: runtime.crypto,
-    cache: new ScramKeyCache(),
-  });
-  const request = { ...(await handshake.start()) };
-  if (login.extensions === null) request["extensions"] = null;
-  else if (login.extensions !== undefined) request["extensions"] = extensionMap(login.extensions);
-  if (login.passwordHash === true) request["scram"] = undefined;
-  peer.send(FrameType.AUTH_REQUEST, definedOnly(request));
-  if (login.passwordHash !== true) {
-    const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
-    const step = await handshake.receive(challenge.type, challenge.payload);
-    if (step.kind !== "send") throw new Error(`The login went wrong: ${step.kind}`);
-    peer.send(step.type, step.payload);
-  }
-  await peer.next(FrameType.AUTH_SUCCESS);
-}
-
-/** A server made of raw peers: what dials it is in `peers`, not logged in. */
-export class RawServer {
-  readonly port: number;
-  readonly peers: RawPeer[] = [];
-  readonly #runtime: FakeRuntime;
-  readonly #authenticator: ServerAuthenticator;
-
-  private constructor(runtime: FakeRuntime, authenticator: ServerAuthenticator, port: number) {
-    this.#runtime = runtime;
-    this.#authenticator = authenticator;
-    this.port = port;
+  /** Sends AUTH_REQUEST. @returns this side of SCRAM. */
+  requestLogin(login: RawLogin): ScramClient {
+    const { password, info = { name: "raw", version: "1.0.0" } } = login;
+    const scram = new ScramClient(password);
+    const proof =
+      login.passwordHash === true ? { password_hash: passwordHash(password) } : { scram: scram.clientFirst };
+    this.send(Type.AUTH_REQUEST, { client_info: info, ...proof, ...extensionsOf(login.extensions) });
+    return scram;
   }
 
-  static async start(runtime: FakeRuntime, port = 8080): Promise<RawServer> {
-    const { crypto } = runtime;
-    const now = (): number => runtime.now();
-    const options = { password: PASSWORD, crypto, now, iterations: 4096, allowPasswordHash: true };
-    const server = new RawServer(runtime, await ServerAuthenticator.create(options), port);
-    await runtime.listen(
-      { host: "test", port, ipv6: false, tls: null, bufferSize: 65_536 },
-      {
-        accepted: (stream) => server.peers.push(new RawPeer(runtime, stream)),
-        failed: (error) => {
-          throw error;
-        },
-      },
-    );
-    return server;
+  /** Takes AUTH_CHALLENGE and sends AUTH_RESPONSE. */
+  async answerChallenge(scram: ScramClient): Promise<void> {
+    const { data } = payloadOf(await this.next(), Type.AUTH_CHALLENGE);
+    this.send(Type.AUTH_RESPONSE, { data: scram.answer(data as string) });
   }
 
-  /** The peer that dialled last, once one has. */
-  async accept(): Promise<RawPeer> {
-    await this.#runtime.settle();
-    const peer = this.peers.at(-1);
-    if (peer === undefined) throw new Error("Nobody has dialled");
-    return peer;
-  }
-
-  /** Lets the last one in up to, but without, its AUTH_SUCCESS, whose bytes are returned. */
-  async answer(login: RawLogin = {}): Promise<{ readonly peer: RawPeer; readonly success: Uint8Array }> {
-    const peer = await this.accept();
-    const handshake = new ServerHandshake(this.#authenticator, true);
-    const request = await peer.next(FrameType.AUTH_REQUEST);
-    const payload = login.passwordHash === true ? { ...request.payload, scram: undefined } : request.payload;
-    let step = await handshake.receive(request.type, payload);
-    if (step.kind === "challenge") {
-      peer.send(FrameType.AUTH_CHALLENGE, step.payload);
-      const response = await peer.next(FrameType.AUTH_RESPONSE);
-      step = await handshake.receive(response.type, response.payload);
+  /** Logs in. @returns the payload of AUTH_SUCCESS. */
+  async login(login: RawLogin): Promise<Readonly<Record<string, unknown>>> {
+    const scram = this.requestLogin(login);
+    if (login.passwordHash !== true) await this.answerChallenge(scram);
+    const success = payloadOf(await this.next(), Type.AUTH_SUCCESS);
+    if (login.passwordHash !== true && !scram.trusts(success["scram"] as string)) {
+      throw new Error("The server did not prove that it knows the password");
     }
-    if (step.kind !== "accepted") throw new Error(`The client was not let in: ${step.kind}`);
-    const answer: Record<string, unknown> = {
-      session_token: "f".repeat(64),
-      server_info: { name: "raw", version: "1" },
-      ...step.payload,
-    };
-    if (login.extensions === null) answer["extensions"] = undefined;
-    else if (login.extensions !== undefined) answer["extensions"] = extensionMap(login.extensions);
-    return { peer, success: peer.encode(FrameType.AUTH_SUCCESS, definedOnly(answer)) };
-  }
-
-  /** Lets the last one in. */
-  async admit(login: RawLogin = {}): Promise<RawPeer> {
-    const { peer, success } = await this.answer(login);
-    peer.sendBytes(success);
-    await this.#runtime.settle();
-    return peer;
+    return success;
   }
 }
 
-function extensionMap(names: readonly string[]): Record<string, true> {
-  return Object.fromEntries(names.map((name) => [name, true as const]));
+function payloadOf(received: ReceivedFrame, type: number): Readonly<Record<string, unknown>> {
+  if (received.type === type) return received.payload ?? {};
+  throw new Error(`The login was answered by ${typeName(received)}: ${JSON.stringify(received.payload)}`);
 }
 
-function definedOnly(map: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(map).filter(([, value]) => value !== undefined));
+/** The entry `extensions` of AUTH_REQUEST or AUTH_SUCCESS. */
+export function extensionsOf(extensions: RawLogin["extensions"] = EXTENSIONS): Record<string, unknown> {
+  if (extensions === null) return {};
+  return { extensions: isList(extensions) ? Object.fromEntries(extensions.map((name) => [name, true])) : extensions };
+}
+
+function isList(extensions: NonNullable<RawLogin["extensions"]>): extensions is readonly string[] {
+  return Array.isArray(extensions);
 }

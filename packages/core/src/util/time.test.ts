@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate, outcome } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome } from "../test-support/peers.ts";
 import { sleep, withDeadline } from "./time.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 

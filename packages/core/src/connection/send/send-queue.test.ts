@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import type { MemoryPairOptions } from "../../bytes/memory-pair.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../../test-support/peers.ts";
-import { type RawFrame, rawClient } from "../../test-support/raw-peer.ts";
+import { frame, type ReceivedFrame } from "../../test-support/raw-frames.ts";
+import { rawClient } from "../../test-support/raw-memory.ts";
 import { FrameType } from "../../wire/constants.ts";
 
 interface SceneOptions {
@@ -20,7 +21,7 @@ async function scene({ stream, server: options }: SceneOptions = {}) {
   const connection = server.connections[0] as (typeof server.connections)[0];
   /** The peer does not read, and the stream takes nothing more. */
   const block = async (): Promise<void> => {
-    peer.stream.pause();
+    peer.pause();
     connection.send("filler", "x".repeat(70_000));
     await runtime.settle();
   };
@@ -32,7 +33,7 @@ async function scene({ stream, server: options }: SceneOptions = {}) {
 }
 
 /** The data of the messages, the results of the replies, and the names of other frames; fillers left out. */
-function read(frames: readonly RawFrame[]): unknown[] {
+function read(frames: readonly ReceivedFrame[]): unknown[] {
   const seen: unknown[] = [];
   for (const { type, payload } of frames) {
     if (type === FrameType.MESSAGE && payload?.["type"] !== "filler") seen.push(payload?.["data"]);
@@ -62,7 +63,7 @@ describe("a peer that does not read", () => {
       await runtime.settle();
       expected.push(n, n + 1);
     }
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual(expected);
   });
 
@@ -72,7 +73,7 @@ describe("a peer that does not read", () => {
     connection.send("n", 1);
     peer.send(FrameType.HEARTBEAT_PING);
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual(["HEARTBEAT_PONG", 1]);
   });
 
@@ -80,7 +81,7 @@ describe("a peer that does not read", () => {
     const { peer, connection, block } = await scene();
     await block();
     connection.send("n", "x".repeat(100_000));
-    peer.stream.resume();
+    peer.resume();
     connection.send("n", "last");
     expect(read(await peer.received())).toEqual(["x".repeat(100_000), "last"]);
   });
@@ -98,7 +99,7 @@ describe("a peer that does not read", () => {
         await runtime.settle();
       };
       const empty = async (): Promise<void> => {
-        for (let id = 2; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, 0, id);
+        for (let id = 2; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, { id: id });
         await runtime.settle();
       };
       for (let turns = 0; turns < 20; turns += 1) {
@@ -106,7 +107,7 @@ describe("a peer that does not read", () => {
         await empty();
       }
       if (isPausedAtLast) await fill();
-      peer.stream.resume();
+      peer.resume();
       expect(read(await peer.received())).toEqual(isPausedAtLast ? ["PAUSE"] : []);
     }
   });
@@ -119,7 +120,7 @@ describe("a peer that does not read", () => {
     expect(before).toBeGreaterThan(70_000);
     connection.send("n", "x".repeat(1000));
     expect(connection.bufferedBytes - before).toBeGreaterThan(1000);
-    peer.stream.resume();
+    peer.resume();
     await peer.received();
     expect(connection.bufferedBytes).toBe(0);
   });
@@ -132,7 +133,7 @@ describe("a peer that does not read", () => {
     const drained = outcome(connection.drained());
     await runtime.settle();
     expect(drained.state).toBe("pending");
-    peer.stream.resume();
+    peer.resume();
     await runtime.settle();
     expect(drained.state).toBe("resolved");
   });
@@ -181,16 +182,16 @@ describe("the peer's PAUSE", () => {
     peer.send(FrameType.RESUME);
     await runtime.settle();
     connection.send("n", 4);
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual([1, 2, 3, 4]);
   });
 
   test("keeps the order of messages when it is taken back within the chunk that brought it", async () => {
     const { server, peer } = await scene();
     server.on("repeat", (client, n) => void client.send("n", n));
-    const repeat = (n: number): Uint8Array => peer.encode(FrameType.MESSAGE, { type: "repeat", data: n });
-    const [pause, resume] = [peer.encode(FrameType.PAUSE), peer.encode(FrameType.RESUME)];
-    peer.sendBytes(repeat(1), pause, repeat(2), resume, repeat(3));
+    const repeat = (n: number): Uint8Array => frame(FrameType.MESSAGE, { type: "repeat", data: n });
+    const [pause, resume] = [frame(FrameType.PAUSE), frame(FrameType.RESUME)];
+    peer.write(repeat(1), pause, repeat(2), resume, repeat(3));
     expect(read(await peer.received())).toEqual([1, 2, 3]);
   });
 
@@ -212,10 +213,10 @@ describe("large binary data", () => {
   test.each(streams)("arrives whole among other messages over a stream that %s", async (_how, stream) => {
     const { runtime, peer, connection } = await scene({ stream });
     const sent = ["first", binary(1_300_000, 1), "middle", binary(70_000, 2), { a: [binary(20_000, 3), 1] }, "last"];
-    peer.stream.pause();
+    peer.pause();
     for (const data of sent) connection.send("n", data);
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual(sent);
   });
 
@@ -243,17 +244,17 @@ describe("large binary data", () => {
   test("is not cut in two by a PONG", async () => {
     const { runtime, peer, connection } = await scene({ stream: { highWaterMark: 100_000 } });
     const data = binary(2_000_000, 1);
-    peer.stream.pause();
+    peer.pause();
     connection.send("n", data);
     peer.send(FrameType.HEARTBEAT_PING);
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual([data, "HEARTBEAT_PONG"]);
   });
 
   test("counts as one message, and with all of its bytes, while a part of it waits", async () => {
     const { runtime, peer, connection } = await scene({ server: { sendQueueSize: 2 } });
-    peer.stream.pause();
+    peer.pause();
     const data = binary(1_000_000, 1);
     expect(connection.send("n", data)).toBe(true);
     await runtime.settle();
@@ -265,11 +266,11 @@ describe("large binary data", () => {
   test("is flushed before a connection that closes ends", async () => {
     const { runtime, peer, connection } = await scene({ stream: { highWaterMark: 100_000 } });
     const data = binary(2_000_000, 1);
-    peer.stream.pause();
+    peer.pause();
     connection.send("n", data);
     void connection.close();
     await runtime.settle();
-    peer.stream.resume();
+    peer.resume();
     expect(read(await peer.received())).toEqual([data, "CLOSE"]);
     expect(peer.ended).toBeNull();
   });
@@ -311,16 +312,16 @@ async function playOn(
       expected.pongs += 1;
     } else if (what === "pause") peer.send(FrameType.PAUSE);
     else if (what === "resume") peer.send(FrameType.RESUME);
-    else if (what === "stop reading") peer.stream.pause();
-    else if (what === "read") peer.stream.resume();
+    else if (what === "stop reading") peer.pause();
+    else if (what === "read") peer.resume();
     else await runtime.settle();
   }
   peer.send(FrameType.RESUME);
-  peer.stream.resume();
+  peer.resume();
   return expected;
 }
 
-function tallyOf(frames: readonly RawFrame[]): Tally {
+function tallyOf(frames: readonly ReceivedFrame[]): Tally {
   const messages = frames.filter(({ type }) => type === FrameType.MESSAGE);
   const replies = frames.filter(({ type }) => type === FrameType.RPC_RESPONSE);
   return {

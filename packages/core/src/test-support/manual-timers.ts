@@ -1,0 +1,53 @@
+import type { Runtime } from "../runtime.ts";
+
+/** A timer that is set. */
+interface ManualTimer {
+  readonly task: () => void;
+  readonly dueMs: number;
+  readonly keepAlive: boolean;
+}
+
+/** A clock that stands still until the test moves it, and the timers on it. */
+export class ManualTimers {
+  readonly #timers = new Set<ManualTimer>();
+  #nowMs = 0;
+
+  /** Milliseconds by which the clock was moved. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Timers that are set, and how many of them keep the process running. */
+  get counts(): { readonly count: number; readonly keepingAlive: number } {
+    return { count: this.#timers.size, keepingAlive: [...this.#timers].filter((timer) => timer.keepAlive).length };
+  }
+
+  readonly set: Runtime["setTimer"] = (task, delayMs, keepAlive) => {
+    const timer: ManualTimer = { task, dueMs: this.#nowMs + Math.max(0, delayMs), keepAlive };
+    this.#timers.add(timer);
+    return timer;
+  };
+
+  readonly clear: Runtime["clearTimer"] = (timer) => {
+    this.#timers.delete(timer as ManualTimer);
+  };
+
+  /** Moves the clock by `ms`, stopping at each timer that comes due on the way; iterate to fire them one by one. */
+  *advance(ms: number): Generator<() => void, void> {
+    const endMs = this.#nowMs + ms;
+    for (let next = this.#next(endMs); next !== null; next = this.#next(endMs)) {
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      this.#timers.delete(next);
+      yield next.task;
+    }
+    this.#nowMs = endMs;
+  }
+
+  #next(endMs: number): ManualTimer | null {
+    let next: ManualTimer | null = null;
+    for (const timer of this.#timers) {
+      if (timer.dueMs <= endMs && (next === null || timer.dueMs < next.dueMs)) next = timer;
+    }
+    return next;
+  }
+}

@@ -1,0 +1,114 @@
+/** Frames built and parsed by hand, from PROTOCOL.md. Uses none of the library's wire code, so the two check each other. */
+import { decode, encode } from "@msgpack/msgpack";
+
+export const Type = {
+  MESSAGE: 0x0001,
+  RPC_REQUEST: 0x0002,
+  RPC_RESPONSE: 0x0003,
+  RPC_ERROR: 0x0004,
+  HEARTBEAT_PING: 0x0005,
+  HEARTBEAT_PONG: 0x0006,
+  AUTH_REQUEST: 0x0007,
+  AUTH_SUCCESS: 0x0008,
+  AUTH_FAILURE: 0x0009,
+  PAUSE: 0x000a,
+  RESUME: 0x000b,
+  ACK: 0x000c,
+  NACK: 0x000d,
+  CLOSE: 0x000e,
+  CLOSE_ACK: 0x000f,
+  RPC_LIST: 0x0010,
+  AUTH_CHALLENGE: 0x0100,
+  AUTH_RESPONSE: 0x0101,
+  CANCEL: 0x0102,
+} as const;
+
+export const COMPRESSED = 0x0001;
+export const HEADER_BYTES = 32;
+
+/** Header fields that differ from those of an ordinary frame. */
+export interface HeaderFields {
+  /** Correlation id. Default 0. */
+  readonly id?: number | bigint;
+  readonly flags?: number;
+  /** The length that the header claims. Default: the payload's. */
+  readonly length?: number;
+  readonly magic?: number;
+  readonly version?: number;
+  readonly reserved?: number;
+}
+
+/** A frame that arrived. */
+export interface ReceivedFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly id: bigint;
+  /** Unix milliseconds, from the header. */
+  readonly timestampMs: number;
+  /** The decoded payload; `null` for an empty or a compressed one. */
+  readonly payload: Readonly<Record<string, unknown>> | null;
+  readonly payloadBytes: Uint8Array;
+}
+
+/** A frame with these bytes as its payload. */
+export function rawFrame(type: number, payload: Uint8Array, fields: HeaderFields = {}): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES + payload.length);
+  bytes.writeUInt32BE(fields.magic ?? 0x434e4454, 0);
+  bytes.writeUInt16BE(fields.version ?? 0x0100, 4);
+  bytes.writeUInt16BE(type, 6);
+  bytes.writeUInt16BE(fields.flags ?? 0, 8);
+  bytes.writeUInt16BE(fields.reserved ?? 0, 10);
+  bytes.writeUInt32BE(fields.length ?? payload.length, 12);
+  bytes.writeBigUInt64BE(BigInt(fields.id ?? 0), 16);
+  bytes.writeBigUInt64BE(BigInt(Date.now()), 24);
+  bytes.set(payload, HEADER_BYTES);
+  return bytes;
+}
+
+/** A frame with `payload` as MessagePack; without one, an empty frame. */
+export function frame(type: number, payload?: unknown, fields: HeaderFields = {}): Buffer {
+  return rawFrame(type, payload === undefined ? new Uint8Array(0) : encode(payload), fields);
+}
+
+/** RPC_REQUEST. */
+export function call(id: number | bigint, method: string, params: unknown = {}): Buffer {
+  return frame(Type.RPC_REQUEST, { method, params }, { id });
+}
+
+/** MESSAGE. */
+export function message(type: string, data: unknown = null, id: number | bigint = 0): Buffer {
+  return frame(Type.MESSAGE, { type, data }, { id });
+}
+
+/** The name of a frame's type. */
+export function typeName({ type }: { readonly type: number }): string {
+  return Object.entries(Type).find(([, number]) => number === type)?.[0] ?? String(type);
+}
+
+/** Finds the frames in chunks of bytes. */
+export class FrameParser {
+  #rest: Buffer = Buffer.alloc(0);
+
+  push(chunk: Uint8Array): ReceivedFrame[] {
+    const frames: ReceivedFrame[] = [];
+    this.#rest = Buffer.concat([this.#rest, chunk]);
+    while (this.#rest.length >= HEADER_BYTES) {
+      const header = this.#rest;
+      const end = HEADER_BYTES + header.readUInt32BE(12);
+      if (header.length < end) break;
+      const payloadBytes = new Uint8Array(header.subarray(HEADER_BYTES, end));
+      const flags = header.readUInt16BE(8);
+      const isReadable = payloadBytes.length > 0 && (flags & COMPRESSED) === 0;
+      this.#rest = header.subarray(end);
+      frames.push({
+        type: header.readUInt16BE(6),
+        flags,
+        id: header.readBigUInt64BE(16),
+        timestampMs: Number(header.readBigUInt64BE(24)),
+        payload: isReadable ? (decode(payloadBytes) as Record<string, unknown>) : null,
+        payloadBytes,
+      });
+    }
+    return frames;
+  }
+}

@@ -1,0 +1,51 @@
+/** Raw peers over sockets of `node:net`, which Node.js, Bun and Deno all have. */
+import { connect, type Socket } from "node:net";
+import type { ByteSink } from "../bytes/byte-stream.ts";
+import { RawPeer, type RawStream } from "./raw-peer.ts";
+
+class RawSocket implements RawStream {
+  readonly #socket: Socket;
+  #error: Error | null = null;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  open(sink: ByteSink): void {
+    this.#socket.on("data", (chunk) => sink.data(chunk));
+    this.#socket.on("error", (error) => {
+      this.#error = error;
+    });
+    this.#socket.on("close", () => sink.closed(this.#error));
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** FIN. */
+  async close(): Promise<void> {
+    this.#socket.end();
+  }
+
+  /** RST. */
+  destroy(): void {
+    this.#socket.resetAndDestroy();
+  }
+}
+
+/** Connects to a port of 127.0.0.1. A peer that is cut off meanwhile resolves too, and is over. */
+export async function socketPeer(port: number): Promise<RawPeer> {
+  const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+  const peer = new RawPeer(new RawSocket(socket));
+  await new Promise<void>((resolve) => socket.once("connect", resolve).once("close", () => resolve()));
+  return peer;
+}
