@@ -170,18 +170,18 @@ export function describeContract(subject: Subject): void {
           {
             name: "history",
             description: "",
-            parameters: { room: "str", last: "float | None" },
-            return_type: "list",
-            requires_auth: true,
+            parameters: { room: "string", last: "number | null" },
+            returnType: "unknown[]",
+            requiresAuth: true,
           },
           {
             name: "topic",
             description: "What a room is about",
-            parameters: { room: "str" },
-            return_type: "str",
-            requires_auth: true,
+            parameters: { room: "string" },
+            returnType: "string",
+            requiresAuth: true,
           },
-          { name: "ping", description: "", parameters: {}, return_type: "Any", requires_auth: true },
+          { name: "ping", description: "", parameters: {}, returnType: "unknown", requiresAuth: true },
         ]);
       }),
     );

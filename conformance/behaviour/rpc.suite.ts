@@ -160,7 +160,23 @@ export function describeRpc(subject: Subject): void {
             { name: "bare", description: "", parameters: {}, return_type: "Any", requires_auth: true },
           ];
           expect(await client.call("listall")).toEqual({ methods, count: 3 });
-          expect(await client.discover()).toEqual(methods);
+          expect(await client.discover()).toEqual([
+            {
+              name: "users.list",
+              description: "List users",
+              parameters: { limit: "number | null", filter: "string" },
+              returnType: "unknown[]",
+              requiresAuth: true,
+            },
+            {
+              name: "ping",
+              description: "",
+              parameters: { at: "number", tags: "unknown[]" },
+              returnType: "unknown",
+              requiresAuth: false,
+            },
+            { name: "bare", description: "", parameters: {}, returnType: "unknown", requiresAuth: true },
+          ]);
         }),
       );
 

@@ -81,9 +81,9 @@ export function describeRpc(staged: Staged<ServerScene>): void {
         expect(methods[0]).toEqual({
           name: "add",
           description: "Adds two numbers.",
-          parameters: { a: "int", b: "int" },
-          return_type: "int",
-          requires_auth: true,
+          parameters: { a: "number", b: "number" },
+          returnType: "number",
+          requiresAuth: true,
         });
       }),
     );

@@ -19,10 +19,10 @@ export {
   errorCodeName,
   RpcError,
 } from "./errors.ts";
+export type { MethodInfo } from "./netconduit/discovery.ts";
 export type { HandlerContext } from "./rpc/call-context.ts";
 export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
-export type { MethodInfo } from "./rpc/registry.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";

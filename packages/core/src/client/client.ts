@@ -18,6 +18,7 @@ import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoi
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
+import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   CallArguments,
@@ -36,7 +37,6 @@ import type {
   StatedResult,
   UnstatedReply,
 } from "../rpc/contract.ts";
-import type { MethodInfo } from "../rpc/registry.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -334,14 +334,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     return this.#later(type, options, (open, rest) => open.request(type, data, rest, validator));
   }
 
-  /** The methods the server offers. Rejects as `call`. */
+  /** Lists the methods that the server offers. Rejects like `call`. */
   async discover(options?: CallOptions): Promise<MethodInfo[]> {
-    const answer: unknown = await (this as AnyClient).call("listall", {}, options);
-    const methods = (answer as { methods?: unknown } | null)?.methods;
-    if (!Array.isArray(methods)) {
-      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "The answer to listall has no list of methods");
-    }
-    return methods as MethodInfo[];
+    return parseDiscovery(await (this as AnyClient).call("listall", {}, options));
   }
 
   // --- dialling -----------------------------------------------------------------------------------------------------

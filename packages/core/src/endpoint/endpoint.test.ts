@@ -48,9 +48,9 @@ describe("rpc", () => {
     );
     server.rpc("plain", () => null);
     const [add, plain] = await client.discover();
-    expect(add).toMatchObject({ name: "add", description: "Adds", requires_auth: false });
+    expect(add).toMatchObject({ name: "add", description: "Adds", requiresAuth: false });
     expect(Object.keys(add?.parameters ?? {})).toEqual(["a", "b"]);
-    expect(plain).toMatchObject({ name: "plain", description: "", parameters: {}, requires_auth: true });
+    expect(plain).toMatchObject({ name: "plain", description: "", parameters: {}, requiresAuth: true });
   });
 
   test("is gone once it is removed", async () => {

@@ -1,20 +1,11 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
+import type { MethodDescription } from "../netconduit/discovery.ts";
 import type { HandlerContext } from "./call-context.ts";
 import type { Validator } from "./validation.ts";
 
-/** What discovery (`listall`) tells of a method; the shape is netconduit's. */
-export interface MethodInfo {
-  readonly name: string;
-  readonly description: string;
-  /** Parameter name → type name. */
-  readonly parameters: Readonly<Record<string, string>>;
-  readonly return_type: string;
-  readonly requires_auth: boolean;
-}
-
 /** A registered RPC method. */
 export interface MethodEntry<Peer> {
-  readonly info: MethodInfo;
+  readonly info: MethodDescription;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
   readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
@@ -87,7 +78,7 @@ export class Registry<Peer> {
   }
 
   /** The result of `listall`. */
-  discovery(): { methods: MethodInfo[]; count: number } {
+  discovery(): { methods: MethodDescription[]; count: number } {
     const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
     return { methods, count: methods.length };
   }
