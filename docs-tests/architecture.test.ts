@@ -8,7 +8,7 @@ const FILE = "ARCHITECTURE.md";
 const text = readText(FILE);
 
 describe("ARCHITECTURE.md", () => {
-  test("has the state diagram that the table of moves gives", () => {
+  test("has the state diagram generated from the table of transitions", () => {
     const diagrams = codeBlocks(FILE).filter(({ language }) => language === "mermaid");
     expect(diagrams.map(({ code }) => code)).toEqual([toMermaid()]);
   });
@@ -18,7 +18,7 @@ describe("ARCHITECTURE.md", () => {
     expect(described).toEqual(Object.keys(transitions));
   });
 
-  test("names rooms of the core that exist", () => {
+  test("names only rooms of the core that exist", () => {
     const named = tableRows(text, "Layers", "Room").flatMap((row) => [...(row["Room"] ?? "").matchAll(/`([^`]+)`/g)]);
     const missing = named
       .map(([, name = ""]) => name)

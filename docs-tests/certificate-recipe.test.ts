@@ -9,13 +9,13 @@ import { RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
 
 const version = spawnSync("openssl", ["version"], { encoding: "utf8" }).stdout ?? "";
 
-/** The command of the guide's section on TLS, as it stands there. */
+/** The command in the guide's section on TLS. */
 function recipe(): string {
   const block = codeBlocks("docs/guide.md").find(({ heading, language }) => heading === "TLS" && language === "bash");
   return block?.code ?? "";
 }
 
-/** Starts a server that has `server.crt` of `folder`, and connects with the same file as `tls.ca`. */
+/** Starts a server with `server.crt` from `folder`, and connects with the same file as `tls.ca`. */
 function program(runtime: RuntimeName, folder: string): string {
   const file = (name: string): string => JSON.stringify(join(folder, name));
   return `import { Client, ConduitError, Server } from "@netconduit/${runtime}";
@@ -39,7 +39,7 @@ describe.runIf(/^OpenSSL 3/.test(version))(
   { timeout: 60_000 },
   () => {
     let asShown: string;
-    /** As the command is usually given. */
+    /** Folder of a certificate made without CA:FALSE. */
     let ofCa: string;
 
     beforeAll(() => {

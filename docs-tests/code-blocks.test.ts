@@ -5,7 +5,7 @@ import { runProgram } from "./lib/run-program.ts";
 import { typeCheck } from "./lib/type-check.ts";
 
 const all = programs();
-/** What the compiler says of all of them, by runtime; made by the first test that asks. */
+/** Compiler problems by runtime; filled by the first test that needs them. */
 const checked = new Map<string, Map<string, string[]>>();
 
 function problemsOf(program: Program, runtime: "node" | "bun"): string[] {
@@ -19,7 +19,7 @@ function problemsOf(program: Program, runtime: "node" | "bun"): string[] {
 }
 
 describe("TypeScript in the documentation", () => {
-  // Deno checks types itself, when the program runs.
+  // Deno checks types itself when it runs the program.
   test.each(all.filter(({ runtime }) => runtime !== "deno"))(
     "the block at $name type-checks",
     { timeout: 120_000 },

@@ -14,12 +14,12 @@ const FILE = "RUNTIMES.md";
 const HEADING = "Permissions on Deno";
 const COLUMN = "The program";
 
-/** Several processes one after the other, on a machine that has other work as well. */
+/** Runs several processes one after the other, possibly on a busy machine. */
 const SLOW = { timeout: 120_000 };
 
 const IMPORT = 'import { Client, ConduitError, Server } from "@netconduit/deno";';
 
-/** Prints `done`, or the code and the text of what `steps` failed with. */
+/** A program that runs `steps` and prints `done`, or the code and message of the error. */
 function program(steps: string): string {
   return `${IMPORT}
 try {
@@ -66,9 +66,9 @@ afterAll(async () => {
 
 interface Case {
   readonly source: () => string;
-  /** What the documentation's example stands for here. */
+  /** Replacements of the documentation's example values by real ones. */
   readonly replaced?: () => readonly (readonly [shown: string, here: string])[];
-  /** What it needs besides what the row says. */
+  /** Flags needed in addition to the row's. */
   readonly besides?: string;
 }
 
@@ -125,7 +125,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
-/** One flag for each value: `--allow-read=a,b` is taken apart. */
+/** Splits flags by value: `--allow-read=a,b` becomes two. */
 function flagsOf(cell: string, { replaced, besides }: Case): string[] {
   let flags = [...cell.matchAll(/`(--[^`]+)`/g)].map(([, flag = ""]) => flag).join(" ");
   for (const [shown, here] of replaced?.() ?? []) flags = flags.replaceAll(shown, here);
@@ -145,12 +145,12 @@ async function run(source: string, permissions: readonly string[]): Promise<stri
 describe.runIf(process.platform !== "win32")(`the table "${HEADING}" of RUNTIMES.md`, () => {
   const rows = tableRows(readText(FILE), HEADING, COLUMN);
 
-  test("has the programs that are tried here", () => {
+  test("has exactly the programs that are tested here", () => {
     expect(rows.map((row) => row[COLUMN])).toEqual(Object.keys(cases));
   });
 
   test.each(Object.entries(cases))(
-    "a program that %s runs with what the row says, and not with less",
+    "a program that %s runs with the row's flags, and not without any of them",
     SLOW,
     async (...row) => {
       const [title, one] = row;

@@ -3,7 +3,7 @@ import { join, posix } from "node:path";
 import { describe, expect, test } from "vitest";
 import { anchorsOf, linksOf, markdownFiles, ROOT, readText } from "./lib/markdown.ts";
 
-/** What is wrong with a link of `file`, or null. */
+/** The problem with a link of `file`, or null. */
 function problemOf(file: string, target: string): string | null {
   if (/^(https?|mailto):/.test(target)) return null;
   const [path = "", anchor] = target.split("#");
@@ -15,7 +15,7 @@ function problemOf(file: string, target: string): string | null {
 }
 
 describe("links", () => {
-  test.each(markdownFiles())("every relative link in %s leads somewhere", (file) => {
+  test.each(markdownFiles())("every relative link in %s has a target", (file) => {
     const problems = linksOf(readText(file)).flatMap(({ line, target }) => {
       const problem = problemOf(file, target);
       return problem === null ? [] : [`${file}:${line}: ${target}: ${problem}`];

@@ -4,7 +4,7 @@ import { RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
 
 const NAMES: Readonly<Record<RuntimeName, string>> = { node: "Node.js", bun: "Bun", deno: "Deno" };
 
-/** The least version that a package declares, as `1.2.3`. */
+/** The minimum version that a package declares, as `1.2.3`. */
 function minimum(runtime: RuntimeName): string {
   const manifest = JSON.parse(readText(`packages/${runtime}/package.json`)) as { engines: Record<string, string> };
   const version = /^>=(\d+\.\d+\.\d+)$/.exec(manifest.engines[runtime] ?? "")?.[1];
@@ -12,12 +12,12 @@ function minimum(runtime: RuntimeName): string {
   return version;
 }
 
-/** Whether prose means `version`: it may leave out a zero at the end. */
+/** Whether prose means `version`, possibly without a final zero. */
 function isSame(prose: string, version: string): boolean {
   return prose === version || `${prose}.0` === version;
 }
 
-/** What a file says of the least versions: `Bun 1.2.3 or newer`. */
+/** The minimum versions stated in a file, as `Bun 1.2.3 or newer`. */
 function statedIn(file: string): { runtime: RuntimeName; version: string }[] {
   const text = readText(file).replace(/\s+/g, " ");
   return RUNTIMES.flatMap((runtime) => {
@@ -27,7 +27,7 @@ function statedIn(file: string): { runtime: RuntimeName; version: string }[] {
 }
 
 describe("minimum versions", () => {
-  test("RUNTIMES.md has those that the packages declare", () => {
+  test("RUNTIMES.md states the versions that the packages declare", () => {
     const rows = tableRows(readText("RUNTIMES.md"), "Minimum versions", "Needs");
     expect(rows.map((row) => [codeIn(row["Package"] ?? ""), row["Needs"]])).toEqual(
       RUNTIMES.map((runtime) => [`@netconduit/${runtime}`, `${NAMES[runtime]} ${minimum(runtime)}`]),
@@ -41,13 +41,13 @@ describe("minimum versions", () => {
     ["packages/node/README.md", ["node"]],
     ["packages/bun/README.md", ["bun"]],
     ["packages/deno/README.md", ["deno"]],
-  ] as const)("%s has those that the packages declare", (file, runtimes) => {
+  ] as const)("%s states the versions that the packages declare", (file, runtimes) => {
     const stated = statedIn(file);
     expect([...new Set(stated.map(({ runtime }) => runtime))]).toEqual(runtimes);
     expect(stated.filter(({ runtime, version }) => !isSame(version, minimum(runtime)))).toEqual([]);
   });
 
-  test("core asks no more of Node than the package for it", () => {
+  test("the core has the same minimum for Node as its package", () => {
     const { engines } = JSON.parse(readText("packages/core/package.json")) as { engines: Record<string, string> };
     expect(engines).toEqual({ node: `>=${minimum("node")}` });
   });

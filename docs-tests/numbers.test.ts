@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import * as limits from "../packages/core/src/limits.ts";
 import { readText } from "./lib/markdown.ts";
 
-/** What a document says, and the number of the code that stands in it. */
+/** Phrases in the documents, and the number in the code. */
 const numbers: readonly (readonly [file: string, phrase: string, value: number])[] = [
   ["PROTOCOL.md", "10,485,760 bytes by default", limits.DEFAULT_MAX_MESSAGE_BYTES],
   ["PROTOCOL.md", "104,857,600 at most", limits.PROTOCOL_MAX_MESSAGE_BYTES],

@@ -17,13 +17,13 @@ interface OptionTable {
   /** Heading and first column of the table in the guide. */
   readonly heading: string;
   readonly column: string;
-  /** Stands before the names in the table. */
+  /** Prefix of the names in the table. */
   readonly prefix: string;
-  /** The names that the types have. */
+  /** The names in the types. */
   readonly names: readonly string[];
   /** A configuration with all defaults. */
   readonly config: object;
-  /** The least that is accepted; its parser refuses it without one of the required options. */
+  /** The minimal accepted options; without any of them, the parser throws. */
   readonly least: Readonly<Record<string, unknown>>;
   parse(options: Readonly<Record<string, unknown>>): unknown;
 }
@@ -93,7 +93,7 @@ const tables: readonly OptionTable[] = [
   },
 ];
 
-/** The options of a table: name without prefix, and what the column "Default" says. */
+/** The options of a table: name without prefix, and the column "Default". */
 function documented({ heading, column, prefix }: OptionTable): { name: string; shown: string }[] {
   return tableRows(GUIDE, heading, column).map((row) => {
     const option = codeIn(row[column] ?? "");
@@ -102,7 +102,7 @@ function documented({ heading, column, prefix }: OptionTable): { name: string; s
   });
 }
 
-/** What the options' parser says of the least that is accepted, without one of its options. */
+/** The parser's error for the minimal options without `name`. */
 function refusalWithout(table: OptionTable, name: string): string {
   const { [name]: _, ...rest } = table.least;
   try {
@@ -114,7 +114,7 @@ function refusalWithout(table: OptionTable, name: string): string {
 }
 
 describe.each(tables)('the table "$column" under "$heading" in the guide', (table) => {
-  test("has the names that the code has, each once", () => {
+  test("has the code's option names, each once", () => {
     expect(
       documented(table)
         .map(({ name }) => name)

@@ -21,14 +21,14 @@ import { annotation } from "./lib/programs.ts";
 const FILE = "PROTOCOL.md";
 const text = readText(FILE);
 
-/** The code of the block that has the comment `<!-- name: value -->`. */
+/** The block with the comment `<!-- name: value -->`. */
 function blockWith(name: string, value: string): string {
   const block = codeBlocks(FILE).find((one) => annotation(one, name) === value);
   if (block === undefined) throw new Error(`${FILE} has no block with <!-- ${name}: ${value} -->`);
   return block.code;
 }
 
-/** The bytes of a dump: pairs of hex digits at the beginning of each line; what stands behind them are remarks. */
+/** The bytes of a dump: pairs of hex digits at the start of each line, followed by remarks. */
 function dumpedBytes(dump: string): string {
   return dump
     .split("\n")
@@ -45,11 +45,11 @@ function inHex(numbers: Readonly<Record<string, number>>): string[] {
 }
 
 describe("frames in PROTOCOL.md", () => {
-  test("the table of types has those of the code", () => {
+  test("the table of types matches the code", () => {
     expect(tableOf("Frame types", "Type")).toEqual(inHex(FrameType));
   });
 
-  test("the table of flags has those of the code", () => {
+  test("the table of flags matches the code", () => {
     expect(tableOf("Flags", "Flag")).toEqual(inHex(Flag));
   });
 
@@ -66,7 +66,7 @@ describe("frames in PROTOCOL.md", () => {
     expect(dumpedBytes(blockWith("frame", "response"))).toBe(written());
   });
 
-  test("the dump of a request is what its description says", () => {
+  test("the dump of a request matches its description", () => {
     const decoder = new FrameDecoder(1024);
     decoder.push(new Uint8Array(Buffer.from(dumpedBytes(blockWith("frame", "request")), "hex")));
     expect(decoder.next()).toBe(true);
@@ -136,7 +136,7 @@ describe("SCRAM in PROTOCOL.md", () => {
     client.verify(again.get("server-final-message") ?? "");
   });
 
-  test("the values in between come out of the formulas", () => {
+  test("the intermediate values follow from the formulas", () => {
     const hmac = (key: Buffer, data: string): Buffer => createHmac("sha256", key).update(data).digest();
     const salted = pbkdf2Sync(password, salt, iterations, 32, "sha256");
     const clientKey = hmac(salted, "Client Key");
@@ -151,7 +151,7 @@ describe("SCRAM in PROTOCOL.md", () => {
 });
 
 describe("extensions in PROTOCOL.md", () => {
-  test("the table has those of the code", () => {
+  test("the table matches the code", () => {
     expect(tableRows(text, "Extensions", "Extension").map((row) => codeIn(row["Extension"] ?? ""))).toEqual([
       ...extensionNames,
     ]);

@@ -10,7 +10,7 @@ import { ported, RUNTIMES } from "./lib/runtimes.ts";
 const FILE = "RUNTIMES.md";
 const HEADING = "Unsupported options";
 
-/** A process, on a machine that has other work as well. */
+/** Runs a process, possibly on a busy machine. */
 const SLOW = { timeout: 120_000 };
 
 function pem(name: string): string {
@@ -23,13 +23,13 @@ const CLIENT_PAIR = `ca: ${pem("ca.crt")}, cert: ${pem("client.crt")}, key: ${pe
 interface Case {
   readonly server: string;
   readonly client: string;
-  /** The server's options on Deno, where the others would be refused before the client's are tried. */
+  /** Options for the server on Deno, where the others would fail before the client runs. */
   readonly serverOnDeno?: string;
-  /** What else `connect()` may end with where the options are taken. */
+  /** Another acceptable outcome of `connect()` where the options are supported. */
   readonly unless?: string;
 }
 
-/** What stands in the table's first column, as options of a server and of the client that connects to it. */
+/** Options of a server and its client, by the table's first column. */
 const cases: Readonly<Record<string, Case>> = {
   "`tls.ca` of a server": {
     server: `host: "127.0.0.1", port: 0, tls: { ${SERVER_PAIR}, ca: ${pem("ca.crt")} }`,
@@ -55,12 +55,12 @@ const cases: Readonly<Record<string, Case>> = {
   "`tls.cert` with `ipv6: true` and a name as `host`": {
     server: `host: "::1", port: 0, tls: { ${SERVER_PAIR} }`,
     client: `host: "localhost", ipv6: true, tls: { ${CLIENT_PAIR} }`,
-    // Not every machine gives this name an IPv6 address.
+    // Not every machine resolves this name to an IPv6 address.
     unless: "HOST_UNREACHABLE",
   },
 };
 
-/** Prints what became of `start()` and `connect()`. */
+/** A program that prints the outcomes of `start()` and `connect()`. */
 function program(server: string, client: string): string {
   const path = join(tmpdir(), `refused-${process.pid}-${Math.random().toString(36).slice(2)}.sock`);
   return `
@@ -90,7 +90,7 @@ await server.stop();
 describe(`the table "${HEADING}" of RUNTIMES.md`, () => {
   const rows = tableRows(readText(FILE), HEADING, "Option");
 
-  test("has the cases that are tried here", () => {
+  test("has exactly the cases that are tested here", () => {
     expect(rows.map((row) => row["Option"])).toEqual(Object.keys(cases));
   });
 
@@ -98,7 +98,7 @@ describe(`the table "${HEADING}" of RUNTIMES.md`, () => {
     const row = rows.find((one) => one["Option"] === option) ?? {};
     const step = codeIn(row["Fails in"] ?? "");
 
-    test.each(RUNTIMES)("works, or is refused where the table says, on %s", SLOW, async (runtime) => {
+    test.each(RUNTIMES)("works, or fails where the table says, on %s", SLOW, async (runtime) => {
       const source = program(runtime === "deno" ? (serverOnDeno ?? server) : server, client);
       const { stdout, stderr } = await runProgram(ported(source, runtime), { runtime, permissions: ["--allow-all"] });
       expect(stderr).toBe("");

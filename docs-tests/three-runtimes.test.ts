@@ -9,7 +9,7 @@ import { ported, RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
 const FILE = "RUNTIMES.md";
 const all = programs();
 
-/** Prints what a program logs as Node would: the runtimes' own `console.log` lay objects out differently. */
+/** Makes `console.log` format objects as Node does; the other runtimes lay them out differently. */
 const PLAIN_LOG =
   'import { format as formatLikeNode } from "node:util";\n' +
   'console.log = (...values: unknown[]) => void process.stdout.write(formatLikeNode(...values) + "\\n");\n';
@@ -31,28 +31,28 @@ describe("the program of RUNTIMES.md", () => {
     expect({ code, stderr, stdout: stdout.trimEnd() }).toEqual({ code: 0, stderr: "", stdout: program.output });
   });
 
-  test("begins with the import line, which the table has for every runtime", () => {
+  test("begins with the import line that the table shows for each runtime", () => {
     const rows = tableRows(readText(FILE), "Node.js, Bun and Deno", "Import line");
     const shown = rows.map((row) => codeIn(row["Import line"] ?? ""));
     expect(shown).toEqual(RUNTIMES.map((runtime) => ported(`${importLine}`, runtime)));
   });
 
-  test("is run on Deno with what the documentation says that it needs", () => {
+  test("runs on Deno with the permissions in the documentation", () => {
     expect(readText(FILE)).toContain("deno run --allow-net=127.0.0.1 first.ts\n");
   });
 });
 
-/** A program that is about one runtime: it takes more from its package than the classes that all three have. */
+/** Whether a program uses an export that only one runtime's package has. */
 function isForNodeAlone({ block }: Program): boolean {
   return block.code.includes("nodeRuntime");
 }
 
-/** RUNTIMES.md, "Unsupported options": this one stops a server on Deno from starting. */
+/** RUNTIMES.md, "Unsupported options": with this one, a server on Deno doesn't start. */
 function isRefusedOnDeno({ block }: Program): boolean {
   return block.code.includes("requireClientCertificate");
 }
 
-/** RUNTIMES.md, "Differences": Deno does not say which TLS protocol is spoken. */
+/** RUNTIMES.md, "Differences": Deno doesn't report the TLS protocol. */
 function shownOn(runtime: RuntimeName, { output }: Program): string {
   return runtime === "deno" ? (output ?? "").replace("protocol: 'TLSv1.3'", "protocol: null") : (output ?? "");
 }
@@ -61,7 +61,7 @@ const portable = all.filter((one) => one.runs && one.runtime === "node" && !isFo
 
 describe.each(["bun", "deno"] as const)("programs written for Node, on %s", (runtime) => {
   test.each(portable.filter((one) => runtime !== "deno" || !isRefusedOnDeno(one)))(
-    "the one at $name prints what is shown, with another import line",
+    "the one at $name prints the shown output, with another import line",
     { timeout: 120_000 },
     async (program) => {
       const source = PLAIN_LOG + ported(sourceOf(program), runtime);
@@ -77,7 +77,7 @@ test.each([
   ["Node.js", "node"],
   ["Bun", "bun"],
   ["Deno", "deno"],
-])("RUNTIMES.md says that %s does it by what the sources use", (column, folder) => {
+])("RUNTIMES.md lists the APIs of %s that the sources use", (column, folder) => {
   const sources = readdirSync(join(ROOT, "packages", folder, "src"))
     .filter((file) => !/\.(test|d)\.ts$/.test(file))
     .map((file) => readText(`packages/${folder}/src/${file}`))

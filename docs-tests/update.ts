@@ -1,6 +1,6 @@
 /**
- * `node docs-tests/update.ts`: brings up to date what the documentation shows of the repository itself, the files under
- * `<!-- file: path -->` and the state diagram. The tests fail when something is to be done here.
+ * `node docs-tests/update.ts`: updates the parts of the documentation that mirror the repository: the files under `<!--
+ * file: path -->` and the state diagram. The tests fail when they are out of date.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { toMermaid } from "../packages/core/src/connection/connection-state.ts";
 import { type CodeBlock, codeBlocks, markdownFiles, ROOT, readText } from "./lib/markdown.ts";
 import { annotation } from "./lib/programs.ts";
 
-/** What `block` is to show, or null if that is up to its author. */
+/** The required content of `block`, or null if it is written by hand. */
 function wanted(block: CodeBlock): string | null {
   const file = annotation(block, "file");
   if (file !== null) return readText(file).trimEnd();
@@ -19,7 +19,7 @@ for (const file of markdownFiles()) {
   const path = join(ROOT, file);
   const lines = readFileSync(path, "utf8").split("\n");
   let changed = false;
-  // From the last to the first: line numbers above stay as they are.
+  // Last block first, so that earlier line numbers stay valid.
   for (const block of codeBlocks(file).reverse()) {
     const code = wanted(block);
     if (code === null || code === block.code) continue;

@@ -1,8 +1,8 @@
-/** Names that the sources give, read without running them. */
+/** Reads member names from source files without running them. */
 import ts from "typescript";
 import { readText } from "./markdown.ts";
 
-/** The members that an interface of a source file declares itself, without those it inherits. Throws if it has none. */
+/** The members that an interface declares, without inherited ones. Throws if there are none. */
 export function interfaceMembers(file: string, name: string): string[] {
   const source = ts.createSourceFile(file, readText(file), ts.ScriptTarget.ESNext);
   for (const statement of source.statements) {
@@ -15,7 +15,7 @@ export function interfaceMembers(file: string, name: string): string[] {
   throw new Error(`${file} has no interface ${name}`);
 }
 
-/** The members that a class of a source file offers its users: not private or protected, not marked `@internal`. */
+/** The public members of a class, without those marked `@internal`. */
 export function publicMembers(file: string, name: string): string[] {
   const source = ts.createSourceFile(file, readText(file), ts.ScriptTarget.ESNext);
   const declaration = source.statements.find(

@@ -1,32 +1,32 @@
-/** Reads the Markdown files of this repository: code blocks, tables, headings and links, as far as the tests need them. */
+/** Parses this repository's Markdown files: code blocks, tables, headings and links, as far as the tests need. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The repository, without a separator at its end. */
+/** Path of the repository, without a trailing separator. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 
-/** Folders whose files are not written by hand, or not part of the repository. */
+/** Folders with generated or installed files. */
 const SKIPPED: ReadonlySet<string> = new Set(["node_modules", "dist", "coverage", "reports"]);
 
-/** One fenced code block. */
+/** A fenced code block. */
 export interface CodeBlock {
   /** Path from the repository's root, with forward slashes. */
   readonly file: string;
-  /** Line of the file, from 1, on which the code begins. */
+  /** Line of the file, from 1, where the code starts. */
   readonly line: number;
-  /** First word of the info string; `""` if there is none. */
+  /** First word of the info string, or `""`. */
   readonly language: string;
-  /** Its other words. */
+  /** The other words of the info string. */
   readonly words: readonly string[];
   readonly code: string;
-  /** The HTML comments that stand directly above the block, the nearest last, without their delimiters. */
+  /** HTML comments directly above the block, without their delimiters; the nearest is last. */
   readonly comments: readonly string[];
-  /** Text of the heading the block stands under; `""` at the beginning of a file. */
+  /** Text of the heading above the block, or `""`. */
   readonly heading: string;
 }
 
-/** Every Markdown file of the repository, by its path from the root, with forward slashes. */
+/** Paths of all Markdown files, relative to the root, with forward slashes. */
 export function markdownFiles(folder: string = ROOT): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap((entry) => {
@@ -42,7 +42,7 @@ export function readText(file: string): string {
   return readFileSync(join(ROOT, file), "utf8");
 }
 
-/** The code blocks of a Markdown file, in their order. Throws if one is not closed. */
+/** The code blocks of a Markdown file, in order. Throws if one isn't closed. */
 export function codeBlocks(file: string, text: string = readText(file)): CodeBlock[] {
   const blocks: CodeBlock[] = [];
   const lines = text.split("\n");
@@ -69,15 +69,15 @@ export function codeBlocks(file: string, text: string = readText(file)): CodeBlo
   return blocks;
 }
 
-/** A file without its code blocks; the lines keep their numbers. */
+/** Blanks out the code blocks of a file, keeping line numbers. */
 export function withoutCode(text: string): string {
   return text.replace(/^```[\s\S]*?^```$/gm, (block) => block.replace(/[^\n]/g, ""));
 }
 
-/** One row of a table: the text of its cells, by the text of the column's heading. */
+/** A table row: cell texts by column heading. */
 export type TableRow = Readonly<Record<string, string>>;
 
-/** The rows of all tables under `heading` (its text) that have a column `column`. */
+/** The rows of all tables below `heading` that have a column `column`. */
 export function tableRows(text: string, heading: string, column: string): TableRow[] {
   const rows: TableRow[] = [];
   let within = false;
@@ -107,7 +107,7 @@ function cellsOf(line: string): string[] {
     .map((cell) => cell.trim().replaceAll("\\|", "|"));
 }
 
-/** What is in the cell's first code span; the whole cell if it has none. */
+/** The cell's first code span, or the whole cell if it has none. */
 export function codeIn(cell: string): string {
   return /`([^`]*)`/.exec(cell)?.[1] ?? cell;
 }
@@ -135,7 +135,7 @@ export interface Link {
   readonly target: string;
 }
 
-/** The links and images of a file that are not in code. */
+/** The links and images of a file, outside code. */
 export function linksOf(text: string): Link[] {
   const links: Link[] = [];
   for (const [index, line] of withoutCode(text).split("\n").entries()) {

@@ -1,14 +1,14 @@
 /**
- * The TypeScript blocks of the documentation as whole programs.
+ * Turns the documentation's TypeScript blocks into complete programs.
  *
  * - Every block marked `ts` is type-checked, strictly, against the sources.
- * - The package that a block imports says on which runtime it runs; if it imports none, that is Node. On Deno a block
- *   is permitted what the comment `<!-- permissions: --allow-net=127.0.0.1 -->` directly above it says, and no more.
- * - A block marked `ts run` is run as well, as a program of its own. If the next block under the same heading is marked
- *   `text`, that is what the program prints; `…` in it stands for any text within a line.
- * - A block that is a fragment names what it stands in: `<!-- setup: name -->` directly above it. The setup is the block
- *   under that heading of setups.md; its line `// (the block)` is where the fragment goes.
- * - `<!-- file: path -->` directly above a block: it is that file of the repository, word for word.
+ * - The imported package determines the runtime; the default is Node. On Deno, a block gets only the permissions in the
+ *   comment `<!-- permissions: --allow-net=127.0.0.1 -->` directly above it.
+ * - A block marked `ts run` also runs in a separate process. If the next block under the same heading is marked `text`,
+ *   it is the expected output; `…` in it matches any text within a line.
+ * - A fragment names a setup with `<!-- setup: name -->` directly above it. The setup is the block under that heading
+ *   of setups.md; the fragment replaces its line `// (the block)`.
+ * - A block with `<!-- file: path -->` directly above it must equal that file.
  */
 import { type CodeBlock, codeBlocks, markdownFiles } from "./markdown.ts";
 import { type RuntimeName, runtimeOf } from "./runtimes.ts";
@@ -16,19 +16,19 @@ import { type RuntimeName, runtimeOf } from "./runtimes.ts";
 const SETUPS = "docs-tests/setups.md";
 const PLACE = "// (the block)";
 
-/** A block and what is needed around it. */
+/** A block, completed by its setup. */
 export interface Program {
   readonly block: CodeBlock;
   /** `docs/guide.md:120` */
   readonly name: string;
-  /** What stands above the block's code; ends in a line feed if it is not empty. */
+  /** Code before the block; ends with a line feed unless empty. */
   readonly before: string;
   readonly after: string;
   readonly runtime: RuntimeName;
-  /** What Deno permits it: flags. */
+  /** Permission flags for Deno. */
   readonly permissions: readonly string[];
   readonly runs: boolean;
-  /** What it prints, or null if the documentation does not show it. */
+  /** Expected output, or null if the documentation doesn't show it. */
   readonly output: string | null;
 }
 
@@ -38,7 +38,7 @@ const setups: ReadonlyMap<string, string> = new Map(
     .map(({ heading, code }) => [heading, code]),
 );
 
-/** Every TypeScript block of the documentation. Throws for a setup that does not exist. */
+/** All TypeScript blocks of the documentation. Throws if a setup doesn't exist. */
 export function programs(): Program[] {
   return markdownFiles()
     .filter((file) => file !== SETUPS)
@@ -74,12 +74,12 @@ export function annotation(block: CodeBlock, name: string): string | null {
   return comment === undefined ? null : comment.slice(name.length + 1).trim();
 }
 
-/** The program's whole text. It is a module even if it imports nothing. */
+/** The complete source. `export {}` makes it a module even without imports. */
 export function sourceOf({ before, block, after }: Program): string {
   return `${before}${block.code}\n${after}\nexport {};\n`;
 }
 
-/** Whether `printed` is what the documentation shows; `…` stands for any text within a line. */
+/** Whether `printed` matches the documentation; `…` matches any text within a line. */
 export function matchesOutput(printed: string, shown: string): boolean {
   const pattern = shown
     .trimEnd()

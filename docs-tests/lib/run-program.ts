@@ -1,16 +1,16 @@
-/** Runs a program's text as a process of its own. */
+/** Runs a program's source in a separate process. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { ROOT } from "./markdown.ts";
 import { executable, type RuntimeName } from "./runtimes.ts";
 
-/** Long past anything a program of the documentation does: one that never ends fails with what it has printed. */
+/** Time limit, well above what the programs need. A program that doesn't end fails with its output so far. */
 const MAX_RUN_MS = 60_000;
 
-/** How a program ended. */
+/** Result of a program. */
 export interface Run {
   readonly code: number | null;
-  /** The signal that ended it, or null. */
+  /** The signal that killed it, or null. */
   readonly signal: string | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -19,13 +19,13 @@ export interface Run {
 export interface RunOptions {
   /** Default `"node"`. */
   readonly runtime?: RuntimeName;
-  /** What Deno permits the program: flags. Default: nothing. */
+  /** Permission flags for Deno. Default: none. */
   readonly permissions?: readonly string[];
-  /** Deno checks the types first. Default false. Node and Bun strip them. */
+  /** Whether Deno checks types first. Default false. Node and Bun strip types. */
   readonly check?: boolean;
 }
 
-/** Runs `source`, a TypeScript module, in the repository's root. The packages' names mean their sources. */
+/** Runs `source`, a TypeScript module, in the repository's root. Package names resolve to the sources. */
 export function runProgram(source: string, options: RunOptions = {}): Promise<Run> {
   const { runtime = "node" } = options;
   return new Promise((resolve, reject) => {
@@ -57,7 +57,7 @@ function flags(runtime: RuntimeName, { permissions = [], check = false }: RunOpt
     case "bun":
       return [`--tsconfig-override=${join(ROOT, "packages/bun/conformance/tsconfig.json")}`, "run", "-"];
     case "deno":
-      // Deno finds the sources by the workspace in deno.json.
+      // Deno resolves the sources through the workspace in deno.json.
       return ["run", "--quiet", "--no-prompt", check ? "--check" : "--no-check", ...permissions, "--ext=ts", "-"];
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Loaded ahead of a program (`node --import`): the packages' names mean their sources, which Node runs by stripping
- * their types, and other packages are found from the repository, wherever the program's text came from.
+ * Loaded before a program (`node --import`): resolves the packages to their sources, which Node runs by type stripping,
+ * and other packages from the repository, wherever the program's source is.
  */
 import { registerHooks } from "node:module";
 

@@ -1,9 +1,9 @@
-/** Type-checks programs that exist in memory alone, against the sources of the packages. */
+/** Type-checks in-memory programs against the sources of the packages. */
 import { join } from "node:path";
 import ts from "typescript";
 import { ROOT } from "./markdown.ts";
 
-/** What a strict user's compiler says; `types` are those of the runtime. */
+/** Compiler options of a strict user; `types` are those of the runtime. */
 const COMMON: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
@@ -28,8 +28,8 @@ const COMMON: ts.CompilerOptions = {
 };
 
 /**
- * Type-checks `sources`, text by name, in one program for a runtime that TypeScript's own compiler has the types of.
- * @returns what is wrong with each: `line: message`, from 1.
+ * Type-checks `sources`, texts by name, as one program for a runtime with types for TypeScript's own compiler.
+ * @returns the problems of each source as `line: message`, from 1
  */
 export function typeCheck(sources: ReadonlyMap<string, string>, runtime: "node" | "bun"): Map<string, string[]> {
   const settings: ts.CompilerOptions = { ...COMMON, types: [runtime] };
@@ -56,7 +56,7 @@ export function typeCheck(sources: ReadonlyMap<string, string>, runtime: "node" 
   return found;
 }
 
-/** Within the repository, so that packages are found; a name that no file has. */
+/** An unused file name within the repository, so that packages resolve. */
 function virtualPath(index: number): string {
   return join(ROOT, "docs-tests", `in-memory-${index}.ts`).replaceAll("\\", "/");
 }
