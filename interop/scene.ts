@@ -1,4 +1,4 @@
-import type { Subject } from "../conformance/behaviour/subject.ts";
+import type { Subject } from "../conformance/support/subject.ts";
 import type { PythonDriver } from "./python-driver.ts";
 
 /** Machines are slow and busy, and nothing here asserts how long it takes: this only ends what hangs. */

@@ -1,9 +1,13 @@
 import { type CloseReason, ErrorCode, type SlowConsumer } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { gate, Heard, thrownBy, until } from "./heard.ts";
-import { type RawPeer, Type } from "./raw-peer.ts";
-import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
-import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { thrownBy } from "../support/failures.ts";
+import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
+import { connectionOf, PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const KIB_256 = "x".repeat(256 * 1024);
 /** More than any kernel buffers for one connection, times 256 KiB. */
@@ -14,13 +18,13 @@ interface Crowd {
   readonly clients: readonly OpenClient[];
   readonly ids: readonly string[];
   /** Names of the clients that heard something, in any order. */
-  readonly heard: Heard<string>;
+  readonly heard: EventLog<string>;
 }
 
 /** A server and three clients, named 0, 1 and 2. */
 async function crowd(stage: Stage): Promise<Crowd> {
   const server = await stage.listen();
-  const heard = new Heard<string>();
+  const heard = new EventLog<string>();
   const clients: OpenClient[] = [];
   for (const name of ["0", "1", "2"]) {
     const client = await stage.join(server, { name });
@@ -45,8 +49,8 @@ interface Scene {
   readonly server: OpenServer;
   /** The one that does not read. */
   readonly sleeper: RawPeer;
-  readonly reports: Heard<SlowConsumer & { readonly id: string }>;
-  readonly ends: Heard<CloseReason & { readonly id: string }>;
+  readonly reports: EventLog<SlowConsumer & { readonly id: string }>;
+  readonly ends: EventLog<CloseReason & { readonly id: string }>;
   readonly sleeperId: string;
   /** Messages broadcast until the first report; each of them arrived at the client that reads. */
   readonly broadcasts: number;
@@ -55,14 +59,14 @@ interface Scene {
 /** A client that reads and one that does not; broadcasts until the server notices. */
 async function slowScene(stage: Stage, slowConsumer: "drop" | "disconnect"): Promise<Scene> {
   const server = await stage.listen({ slowConsumer, sendQueueSize: 8 });
-  const reports = new Heard<SlowConsumer & { id: string }>();
-  const ends = new Heard<CloseReason & { id: string }>();
+  const reports = new EventLog<SlowConsumer & { id: string }>();
+  const ends = new EventLog<CloseReason & { id: string }>();
   server.onSlowConsumer(({ id }, report) => reports.add({ id, ...report }));
   server.onClientDisconnect(({ id }, reason) => ends.add({ id, ...reason }));
   const sleeper = await stage.rawLoggedIn(server);
   const sleeperId = server.connections[0]?.id as string;
   const reader = await stage.join(server);
-  const news = new Heard<unknown>();
+  const news = new EventLog<unknown>();
   reader.on("news", (data) => news.add((data as { n: number }).n));
   sleeper.pause();
   let broadcasts = 0;
@@ -142,7 +146,7 @@ export function describeBroadcast(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on(["inner", "outer"], (data) => heard.add(data));
         server.broadcast("outer", "outer", {
           where: () => server.broadcast("inner", "inner") === 1,
@@ -175,7 +179,7 @@ export function describeBroadcast(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const expected = Array.from({ length: 100 }, (_, n) => n);
-        const heards = expected.map(() => new Heard<unknown>());
+        const heards = expected.map(() => new EventLog<unknown>());
         await Promise.all(
           heards.map(async (heard) => {
             const client = await stage.join(server);
@@ -194,7 +198,7 @@ export function describeBroadcast(subject: Subject): void {
         const stranger = await stage.raw(server);
         await until(() => server.stats.accepted === 1);
         expect(server.broadcast("news", 1)).toBe(0);
-        await stranger.login();
+        await stranger.login({ password: PASSWORD });
         expect(server.broadcast("news", 2)).toBe(1);
         expect((await stranger.next()).payload).toEqual({ type: "news", data: 2 });
       }),
@@ -205,7 +209,7 @@ export function describeBroadcast(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         server.onClientConnect(({ id }) => void server.broadcast("joined", id, { exclude: id }));
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         const first = await stage.join(server);
         first.on("joined", (data) => heard.add(data));
         const second = await stage.join(server);
@@ -274,9 +278,9 @@ export function describeBroadcast(subject: Subject): void {
       "a hook of slow consumers can be removed, and one that fails is reported",
       staged(async (stage) => {
         const server = await stage.listen({ slowConsumer: "drop", sendQueueSize: 1 });
-        const errors = new Heard<string | undefined>();
+        const errors = new EventLog<string | undefined>();
         server.onError((_error, { name }) => errors.add(name));
-        const removed = new Heard<unknown>();
+        const removed = new EventLog<unknown>();
         server.onSlowConsumer(removed.add)();
         server.onSlowConsumer(() => {
           throw new Error("broken");

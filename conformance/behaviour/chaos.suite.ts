@@ -1,8 +1,8 @@
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { turn } from "./heard.ts";
+import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
+import { turn } from "../support/turns.ts";
 import { PATIENT, type Stage, stagedOn } from "./stage.ts";
-import type { OpenClient, OpenServer, Subject } from "./subject.ts";
 
 const STEPS = 5000;
 /** It goes on until more clients than that have come. */

@@ -1,11 +1,14 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn, until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
-import { failureOf, gate, Heard, turn, until } from "./heard.ts";
-import { call, frame, Type } from "./raw-peer.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 /** How connections end: hooks, pending calls, and what was sent just before. */
 export function describeClosing(subject: Subject): void {
@@ -17,7 +20,7 @@ export function describeClosing(subject: Subject): void {
         `the disconnect hook runs once for a peer that ${how}`,
         staged(async (stage) => {
           const server = await stage.listen();
-          const left = new Heard<CloseReason>();
+          const left = new EventLog<CloseReason>();
           server.onClientDisconnect((_connection, reason) => left.add(reason));
           const peer = await stage.rawLoggedIn(server);
           leave(peer);
@@ -36,7 +39,7 @@ export function describeClosing(subject: Subject): void {
       "the disconnect hook runs once when the server closes the connection, several times over",
       staged(async (stage) => {
         const server = await stage.listen();
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const client = await stage.join(server);
         const connection = connectionOf(server, client);
@@ -61,7 +64,7 @@ export function describeClosing(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server, { reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         client.onDisconnect((_client, reason) => left.add(reason));
         const connection = connectionOf(server, client);
         await connection.close("Kicked for spam");
@@ -83,7 +86,7 @@ export function describeClosing(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server, { reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         client.onDisconnect((_client, reason) => left.add(reason));
         const back = gate();
         client.onReconnect(() => back.open());
@@ -117,7 +120,7 @@ export function describeClosing(subject: Subject): void {
       "a CLOSE is acknowledged, and what the peer said of the reason reaches the hook",
       staged(async (stage) => {
         const server = await stage.listen();
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const peer = await stage.rawLoggedIn(server);
         peer.write(frame(Type.CLOSE, { reason: "going home", code: 1234 }));
@@ -177,7 +180,7 @@ export function describeClosing(subject: Subject): void {
       "every pending call of a client rejects at once with CONNECTION_CLOSED when its server drops",
       staged(async (stage) => {
         const server = await stage.listen();
-        const started = new Heard<unknown>();
+        const started = new EventLog<unknown>();
         const never = gate();
         server.rpc("hang", ({ n }) => {
           started.add(n);
@@ -225,7 +228,7 @@ export function describeClosing(subject: Subject): void {
       "what is sent just before disconnect arrives: 1,000 times",
       staged(async (stage) => {
         const server = await stage.listen();
-        const heard = new Heard<number>();
+        const heard = new EventLog<number>();
         server.on("last words", (_client, data) => heard.add(data as number));
         const client = stage.client(server);
         for (let n = 0; n < 1000; n++) {
@@ -241,7 +244,7 @@ export function describeClosing(subject: Subject): void {
       "a thousand messages sent just before disconnect all arrive, in order",
       staged(async (stage) => {
         const server = await stage.listen();
-        const heard = new Heard<number>();
+        const heard = new EventLog<number>();
         server.on("n", (_client, data) => heard.add((data as { n: number }).n));
         const client = await stage.join(server, { sendQueueSize: 2000, sendQueueBytes: 64 * 1024 * 1024 });
         for (let n = 0; n < 1000; n++) client.send("n", { n, filler: "x".repeat(10_000) });
@@ -256,7 +259,7 @@ export function describeClosing(subject: Subject): void {
         const server = await stage.listen();
         const hook = gate();
         server.onClientConnect(() => hook.promise);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.on("last words", (_client, data) => heard.add(data));
         const client = await stage.join(server);
         client.send("last words", "goodbye");
@@ -271,7 +274,7 @@ export function describeClosing(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const busy = gate();
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.on("n", async (_client, data) => {
           heard.add(data);
           await busy.promise;
@@ -288,7 +291,7 @@ export function describeClosing(subject: Subject): void {
       "what a server sends just before close arrives at the client",
       staged(async (stage) => {
         const server = await stage.listen();
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         for (let n = 0; n < 100; n++) {
           const client = await stage.join(server);
           client.on("last words", heard.add);
@@ -304,7 +307,7 @@ export function describeClosing(subject: Subject): void {
       "the answer to a call that was on its way when the client disconnects harms nothing",
       staged(async (stage) => {
         const server = await stage.listen();
-        const errors = new Heard<Error>();
+        const errors = new EventLog<Error>();
         server.onError(errors.add);
         const go = gate();
         const done = gate();

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { Heard } from "./heard.ts";
-import { COMPRESSED, call, rawFrame, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { COMPRESSED, call, rawFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** Compression, as it is on the wire of netconduit. */
 export function describeCompression(subject: Subject): void {
@@ -48,7 +48,7 @@ export function describeCompression(subject: Subject): void {
         server.rpc("echo", (params) => params);
         server.on("echo", (_client, data) => data);
         const client = await stage.join(server, { enableCompression: true });
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("news", heard.add);
         const values = { text, bytes: new Uint8Array(100_000).fill(7), list: Array.from({ length: 500 }, (_, n) => n) };
         expect(await client.call("echo", values)).toEqual(values);

@@ -1,10 +1,11 @@
 import { type Connection, ErrorCode, type StateChange } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Heard, until } from "./heard.ts";
-import { frame, Type } from "./raw-peer.ts";
-import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
+import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -38,7 +39,7 @@ export function describeConnections(subject: Subject): void {
         "what is told of a connection stays readable after it has ended",
         staged(async (stage) => {
           const server = await stage.listen();
-          const ended = new Heard<Connection>();
+          const ended = new EventLog<Connection>();
           server.onClientDisconnect(ended.add);
           const client = await stage.join(server, { name: "Ada" });
           const { id, remoteAddress, local } = connectionOf(server, client);
@@ -56,7 +57,7 @@ export function describeConnections(subject: Subject): void {
         "client.info reaches handlers and hooks",
         staged(async (stage) => {
           const server = await stage.listen();
-          const joined = new Heard<unknown>();
+          const joined = new EventLog<unknown>();
           server.onClientConnect(({ info }) => joined.add(info));
           server.rpc("who", (_params, { client }) => ({ ...client.info }));
           server.on("who", (client) => ({ ...client.info }));
@@ -74,7 +75,10 @@ export function describeConnections(subject: Subject): void {
         staged(async (stage) => {
           const server = await stage.listen();
           const peer = await stage.raw(server);
-          await peer.login({ info: { name: "n".repeat(5000), version: 7, description: ["x"], extra: "ignored" } });
+          await peer.login({
+            password: PASSWORD,
+            info: { name: "n".repeat(5000), version: 7, description: ["x"], extra: "ignored" },
+          });
           expect(server.connections[0]?.info).toEqual({
             name: "n".repeat(256),
             version: "",
@@ -163,7 +167,7 @@ export function describeConnections(subject: Subject): void {
         "a listener hears each change of a connection's state with its reason, until it is removed",
         staged(async (stage) => {
           const server = await stage.listen();
-          const changes = new Heard<StateChange>();
+          const changes = new EventLog<StateChange>();
           server.onClientConnect((connection) => {
             connection.onStateChange(changes.add);
             connection.onStateChange(() => {
@@ -188,7 +192,7 @@ export function describeConnections(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = stage.client(server);
-        const changes = new Heard<StateChange>();
+        const changes = new EventLog<StateChange>();
         client.onStateChange(changes.add);
         expect(client.state).toBe("disconnected");
         await client.connect();
@@ -236,7 +240,7 @@ export function describeConnections(subject: Subject): void {
             expect(connection.data).toEqual({});
             connection.data["room"] = "lobby";
           });
-          const left = new Heard<unknown>();
+          const left = new EventLog<unknown>();
           server.onClientDisconnect(({ data }) => left.add(data["room"]));
           const client = await stage.join(server);
           await client.disconnect();
@@ -257,7 +261,7 @@ export function describeConnections(subject: Subject): void {
               },
             }),
           );
-          const errors = new Heard<string>();
+          const errors = new EventLog<string>();
           server.onError(({ message }) => errors.add(message));
           await server.start();
           await expect(stage.join(server)).rejects.toThrow();

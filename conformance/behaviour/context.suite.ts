@@ -1,17 +1,20 @@
 import { type Connection, ErrorCode, type HandlerContext } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard } from "./heard.ts";
-import { call, frame, type RawPeer, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { OpenServer, Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { OpenServer, Subject } from "./subject.ts";
 
 type Context = HandlerContext<Connection>;
 
 /** A method `wait` that runs until its signal fires, and tells its contexts and the reasons it was aborted for. */
-function waiting(server: OpenServer): { readonly contexts: Heard<Context>; readonly reasons: Heard<number> } {
-  const contexts = new Heard<Context>();
-  const reasons = new Heard<number>();
+function waiting(server: OpenServer): { readonly contexts: EventLog<Context>; readonly reasons: EventLog<number> } {
+  const contexts = new EventLog<Context>();
+  const reasons = new EventLog<number>();
   server.rpc("wait", async (_params, context) => {
     const aborted = gate();
     context.signal.addEventListener("abort", () => aborted.open());
@@ -45,7 +48,7 @@ export function describeContext(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);
-        const heard = new Heard<boolean>();
+        const heard = new EventLog<boolean>();
         client.rpc("who", (_params, context) => heard.add(context.client === client));
         client.on("who", (_data, context) => heard.add(context.client === client));
         await connectionOf(server, client).call("who");
@@ -99,7 +102,7 @@ export function describeContext(subject: Subject): void {
       "a request is cancelled just so",
       staged(async (stage) => {
         const server = await stage.listen();
-        const aborted = new Heard<unknown>();
+        const aborted = new EventLog<unknown>();
         const started = gate();
         server.on("wait", (_client, _data, { signal }) => {
           started.open();
@@ -124,7 +127,7 @@ export function describeContext(subject: Subject): void {
       "a call whose signal has fired already is never sent",
       staged(async (stage) => {
         const server = await stage.listen();
-        const heard = new Heard<string>();
+        const heard = new EventLog<string>();
         server.rpc("work", (_params, { method }) => heard.add(method));
         server.rpc("last", () => null);
         const client = await stage.join(server);
@@ -154,7 +157,7 @@ export function describeContext(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const first = gate();
-        const started = new Heard<unknown>();
+        const started = new EventLog<unknown>();
         server.rpc("work", async ({ n }) => {
           started.add(n);
           if (n === 0) await first.promise;
@@ -168,7 +171,7 @@ export function describeContext(subject: Subject): void {
         controller.abort();
         expect((await queued).code).toBe(ErrorCode.CANCELLED);
         // One more round trip on the same connection: CANCEL has arrived when it is answered.
-        const pong = new Heard<unknown>();
+        const pong = new EventLog<unknown>();
         client.rpc("pong", pong.add);
         await connectionOf(server, client).call("pong");
         first.open();
@@ -182,7 +185,7 @@ export function describeContext(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const first = gate();
-        const started = new Heard<unknown>();
+        const started = new EventLog<unknown>();
         server.on("work", async (_client, data) => {
           started.add(data);
           await first.promise;
@@ -227,7 +230,7 @@ export function describeContext(subject: Subject): void {
         const server = await stage.listen({ rpcTimeoutMs: 7000 }, clock.runtime);
         const client = await stage.join(server);
         const started = gate();
-        const aborted = new Heard<unknown>();
+        const aborted = new EventLog<unknown>();
         client.rpc("wait", (_params, { signal }) => {
           signal.addEventListener("abort", () => aborted.add((signal.reason as { code: number }).code));
           started.open();
@@ -281,9 +284,9 @@ export function describeContext(subject: Subject): void {
       "a signal that is asked for late has fired if the call is over",
       staged(async (stage) => {
         const server = await stage.listen();
-        const contexts = new Heard<Context>();
+        const contexts = new EventLog<Context>();
         const go = gate();
-        const reasons = new Heard<unknown>();
+        const reasons = new EventLog<unknown>();
         server.rpc("late", async (_params, context) => {
           contexts.add(context);
           await go.promise;

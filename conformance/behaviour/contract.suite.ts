@@ -2,9 +2,10 @@ import { type Contract, ErrorCode, fieldErrors } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { failureOf, Heard } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 const chat = {
   server: {
@@ -35,7 +36,7 @@ type Chat = typeof chat;
 /** A server that has the contract, and a client that never heard of it. */
 async function listening(stage: Stage) {
   const server = stage.ownServer({ ...stage.serverOptions({}), contract: chat });
-  const errors = new Heard<{ message: string; stage: string; name: string | undefined }>();
+  const errors = new EventLog<{ message: string; stage: string; name: string | undefined }>();
   server.onError(({ message }, { stage: at, name }) => errors.add({ message, stage: at, name }));
   await server.start();
   return { server, errors, stranger: await stage.join(server) };
@@ -45,7 +46,7 @@ async function listening(stage: Stage) {
 async function joined(stage: Stage) {
   const server = await stage.listen();
   const client = stage.ownClient<Chat>(server, { contract: chat });
-  const errors = new Heard<{ message: string; stage: string; name: string | undefined }>();
+  const errors = new EventLog<{ message: string; stage: string; name: string | undefined }>();
   client.onError(({ message }, { stage: at, name }) => errors.add({ message, stage: at, name }));
   await client.connect();
   return { server, client, errors, connection: connectionOf(server, client) };
@@ -60,7 +61,7 @@ export function describeContract(subject: Subject): void {
       "checks parameters, and its handler gets what the schema yields",
       staged(async (stage) => {
         const { server, stranger } = await listening(stage);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.rpc("history", (params) => {
           heard.add(params);
           return [];
@@ -91,7 +92,7 @@ export function describeContract(subject: Subject): void {
       "checks data of messages: what does not fit reaches no handler, is answered to a request, and reported otherwise",
       staged(async (stage) => {
         const { server, errors, stranger } = await listening(stage);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.on("say", (_connection, data) => heard.add(data));
         const failure = await failureOf(stranger.request("say", { text: 1 }));
         expect(failure).toMatchObject({
@@ -257,7 +258,7 @@ export function describeContract(subject: Subject): void {
       "checks data of messages and requests",
       staged(async (stage) => {
         const { server, client, errors, connection } = await joined(stage);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("said", (data) => {
           heard.add(data);
           return "heard";
@@ -282,7 +283,7 @@ export function describeContract(subject: Subject): void {
         server.rpc("history", ({ last }) => [{ text: `last ${last}` }]);
         server.on("say", ({ id }, { text }) => server.broadcast("said", { from: id, text }));
         const client = stage.ownClient<Chat>(server, { contract: chat });
-        const heard = new Heard<string>();
+        const heard = new EventLog<string>();
         client.on("said", ({ text }) => heard.add(text));
         client.rpc("mood", () => "fine");
         await client.connect();

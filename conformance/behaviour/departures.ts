@@ -1,4 +1,5 @@
-import { frame, type RawPeer, Type } from "./raw-peer.ts";
+import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 
 /** The ways in which a peer leaves. */
 export const DEPARTURES: readonly (readonly [string, (peer: RawPeer) => void])[] = [

@@ -1,10 +1,13 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard, turn, until } from "./heard.ts";
-import { Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 /** What stop() waits for, and what it does not wait for. */
 export function describeDrain(subject: Subject): void {
@@ -39,7 +42,7 @@ export function describeDrain(subject: Subject): void {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const started = gate();
         const go = gate();
-        const finished = new Heard<string>();
+        const finished = new EventLog<string>();
         server.on("slow", async () => {
           started.open();
           await go.promise;
@@ -113,7 +116,7 @@ export function describeDrain(subject: Subject): void {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 3000 }, clock.runtime);
         const started = gate();
-        const aborted = new Heard<unknown>();
+        const aborted = new EventLog<unknown>();
         server.rpc("hang", (_params, { signal }) => {
           signal.addEventListener("abort", () => aborted.add((signal.reason as { code: number }).code));
           started.open();
@@ -266,7 +269,7 @@ export function describeDrain(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         client.onDisconnect((_client, reason) => left.add(reason));
         await server.stop();
         expect(await left.next()).toEqual({

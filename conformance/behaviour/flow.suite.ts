@@ -1,10 +1,13 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard, thrownBy, turn, until } from "./heard.ts";
-import { call, frame, message, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call, frame, message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf, thrownBy } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 /** Bounded queues in both directions, and what the peers tell each other about them. */
 export function describeFlow(subject: Subject): void {
@@ -32,7 +35,7 @@ export function describeFlow(subject: Subject): void {
         expect(connection.send("n", "last")).toBe(true);
         const numbers: unknown[] = [];
         while (numbers.at(-1) !== "last") {
-          numbers.push(((await peer.nextOf(Type.MESSAGE)).payload as { data: unknown }).data);
+          numbers.push(((await peer.next(Type.MESSAGE)).payload as { data: unknown }).data);
         }
         expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "last"]);
       }),
@@ -119,7 +122,7 @@ export function describeFlow(subject: Subject): void {
           enableBackpressure: false,
         });
         const go = gate();
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.on("work", async (_client, data) => {
           await go.promise;
           heard.add(data);
@@ -163,7 +166,7 @@ export function describeFlow(subject: Subject): void {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 }, clock.runtime);
         const go = gate();
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.on("work", async (_client, data) => {
           await go.promise;
           heard.add(data);
@@ -187,20 +190,20 @@ export function describeFlow(subject: Subject): void {
         peer.pause();
         const large = new Uint8Array(1024 * 1024);
         while (connection.send("large", large)) await turn();
-        peer.write(frame(Type.PING));
+        peer.write(frame(Type.HEARTBEAT_PING));
         const before = connection.stats.bytesReceived;
         await until(() => connection.stats.bytesReceived > before);
         connection.send("last");
         peer.resume();
         const types: number[] = [];
-        while (types.at(-1) !== Type.PONG) types.push((await peer.frames.next()).type);
+        while (types.at(-1) !== Type.HEARTBEAT_PONG) types.push((await peer.frames.next()).type);
         const sent = connection.stats.messagesSent;
         expect(types.filter((type) => type === Type.MESSAGE).length).toBeLessThan(sent - 1);
       }),
     );
 
     for (const [what, request, answerBytes] of [
-      ["PINGs", frame(Type.PING), 32],
+      ["PINGs", frame(Type.HEARTBEAT_PING), 32],
       ["requests for the list of methods", frame(Type.RPC_LIST, undefined, { id: 1n }), 2000],
       ["calls of unknown methods", call(1n, "nope"), 110],
       ["malformed calls", frame(Type.RPC_REQUEST, ["nope"], { id: 1n }), 140],
@@ -318,7 +321,7 @@ export function describeFlow(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen({ sendQueueSize: 10 });
         const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 10 });
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         const go = gate();
         client.on("work", async (data) => {
           await go.promise;
@@ -343,7 +346,7 @@ export function describeFlow(subject: Subject): void {
       "a client waits with messages while its server says PAUSE, and loses none",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         const go = gate();
         server.on("work", async (_client, data) => {
           await go.promise;

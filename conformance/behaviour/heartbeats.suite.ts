@@ -1,10 +1,11 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Heard, until } from "./heard.ts";
-import { frame, message, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { frame, message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
 
@@ -23,10 +24,10 @@ export function describeHeartbeats(subject: Subject): void {
         expect(connection.latencyMs).toBeNull();
         for (const latencyMs of [40, 120]) {
           clock.advance(10_100);
-          expect((await peer.nextOf(Type.PING)).payloadBytes).toHaveLength(0);
+          expect((await peer.next(Type.HEARTBEAT_PING)).payloadBytes).toHaveLength(0);
           clock.advance(latencyMs);
           const { samples } = connection.latency;
-          peer.write(frame(Type.PONG));
+          peer.write(frame(Type.HEARTBEAT_PONG));
           await until(() => connection.latency.samples > samples);
         }
         expect(connection.latency).toMatchObject({ lastMs: expect.any(Number), samples: 2 });
@@ -40,8 +41,8 @@ export function describeHeartbeats(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.rawLoggedIn(server);
-        peer.write(frame(Type.PING, undefined, { id: 42n }));
-        expect(await peer.next()).toMatchObject({ type: Type.PONG, id: 42n });
+        peer.write(frame(Type.HEARTBEAT_PING, undefined, { id: 42n }));
+        expect(await peer.next()).toMatchObject({ type: Type.HEARTBEAT_PONG, id: 42n });
       }),
     );
 
@@ -50,7 +51,7 @@ export function describeHeartbeats(subject: Subject): void {
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen(HEARTBEAT, clock.runtime);
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const peer = await stage.rawLoggedIn(server);
         clock.advance(29_000);

@@ -7,11 +7,14 @@ import {
   error,
 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard, turn, until } from "./heard.ts";
-import { call } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 /** Lifecycle hooks: order, awaiting, removal, failure, and whom a slow one delays. */
 export function describeHooks(subject: Subject): void {
@@ -60,10 +63,10 @@ export function describeHooks(subject: Subject): void {
         const server = await stage.listen();
         server.rpc("ping", () => "pong");
         const client = await stage.join(server);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("goodbye", heard.add);
         client.rpc("save", () => "saved");
-        const answers = new Heard<unknown>();
+        const answers = new EventLog<unknown>();
         server.onShutdown(async (srv) => {
           expect(srv.broadcast("goodbye", "soon")).toBe(1);
           answers.add(await srv.connections[0]?.call("save"));
@@ -80,7 +83,7 @@ export function describeHooks(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const log: string[] = [];
-        const errors = new Heard<ErrorContext<Connection> & { text: string }>();
+        const errors = new EventLog<ErrorContext<Connection> & { text: string }>();
         server.onError((error, context) => errors.add({ ...context, text: error.message }));
         server.onShutdown(async () => {
           await turn();
@@ -115,7 +118,7 @@ export function describeHooks(subject: Subject): void {
       "connect and disconnect hooks run in order, awaited, and can be removed",
       staged(async (stage) => {
         const server = await stage.listen();
-        const log = new Heard<string>();
+        const log = new EventLog<string>();
         const removed = server.onClientConnect(() => log.add("removed"));
         server.onClientConnect(async ({ info }) => {
           await turn();
@@ -140,7 +143,7 @@ export function describeHooks(subject: Subject): void {
       "hooks that fail are reported to onError with their name and client, and stop nothing",
       staged(async (stage) => {
         const server = await stage.listen();
-        const errors = new Heard<unknown>();
+        const errors = new EventLog<unknown>();
         server.onError((error, { stage, name, client }) => errors.add([error.message, stage, name, client?.info.name]));
         server.onClientConnect(() => {
           throw new Error("connect");
@@ -166,11 +169,11 @@ export function describeHooks(subject: Subject): void {
     test(
       "an onError hook can be removed, and one that fails harms nothing: the runtime is warned",
       staged(async (stage) => {
-        const warnings = new Heard<string>();
+        const warnings = new EventLog<string>();
         const runtime = { ...subject.runtime, warn: (error: Error) => warnings.add(error.message) };
         const server = new CoreServer(stage.serverOptions({}), runtime);
         stage.defer(() => server.stop({ drainMs: 0 }));
-        const removed = new Heard<unknown>();
+        const removed = new EventLog<unknown>();
         server.onError(removed.add)();
         const remove = server.onError(() => {
           throw new Error("onError itself");
@@ -213,7 +216,7 @@ export function describeHooks(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const hook = gate();
-        const log = new Heard<unknown>();
+        const log = new EventLog<unknown>();
         server.onClientConnect(async () => {
           await hook.promise;
           log.add("hook");
@@ -231,13 +234,13 @@ export function describeHooks(subject: Subject): void {
       "a welcome sent from the connect hook arrives, and a connect hook may call its client",
       staged(async (stage) => {
         const server = await stage.listen();
-        const answers = new Heard<unknown>();
+        const answers = new EventLog<unknown>();
         server.onClientConnect(async (connection) => {
           connection.send("welcome", connection.id);
           answers.add(await connection.call("who"));
         });
         const client = stage.client(server);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("welcome", heard.add);
         client.rpc("who", () => "Ada");
         await client.connect();
@@ -252,7 +255,7 @@ export function describeHooks(subject: Subject): void {
         const server = await stage.listen();
         server.onClientConnect((connection) => connection.close("You are banned"));
         const client = stage.client(server);
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         client.onDisconnect((_client, reason) => left.add(reason));
         await client.connect();
         expect(await left.next()).toMatchObject({ message: "You are banned", byPeer: true, reconnect: false });
@@ -266,10 +269,10 @@ export function describeHooks(subject: Subject): void {
         server.onClientConnect(({ info }) => {
           if (info.name === "banned") throw error("You are banned", { code: 451 });
         });
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const client = stage.client(server, { name: "banned", reconnect: { enabled: true, delayMs: 1 } });
-        const told = new Heard<CloseReason>();
+        const told = new EventLog<CloseReason>();
         client.onDisconnect((_client, reason) => told.add(reason));
         await client.connect();
         const reason = { code: 451, message: "You are banned", reconnect: false };
@@ -287,7 +290,7 @@ export function describeHooks(subject: Subject): void {
         const server = await stage.listen({ connectionTimeoutMs: 2000 }, clock.runtime);
         const hook = gate();
         server.onClientConnect(() => hook.promise);
-        const left = new Heard<CloseReason>();
+        const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const peer = await stage.rawLoggedIn(server);
         peer.write(call(1n, "any"));
@@ -304,7 +307,7 @@ export function describeHooks(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const hook = gate();
-        const log = new Heard<string>();
+        const log = new EventLog<string>();
         server.onClientConnect(async () => {
           log.add("connect begins");
           await hook.promise;
@@ -323,7 +326,7 @@ export function describeHooks(subject: Subject): void {
       "stop() waits for the disconnect hooks",
       staged(async (stage) => {
         const server = await stage.listen();
-        const finished = new Heard<string>();
+        const finished = new EventLog<string>();
         server.onClientDisconnect(async () => {
           for (let n = 0; n < 5; n++) await turn();
           finished.add("left");

@@ -1,10 +1,12 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard, until } from "./heard.ts";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { rawScene } from "./raw-scene.ts";
-import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
+import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const bytes = (...parts: readonly (number | string | Uint8Array)[]): Uint8Array =>
   Buffer.concat(
@@ -51,8 +53,8 @@ const MALFORMED_CALLS: readonly (readonly [string, Uint8Array, number])[] = [
 
 /** Frames whose header cannot be used, and the code each one ends the connection with. */
 const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
-  ["another magic number", frame(Type.PING, undefined, { magic: 0x48545450 }), ErrorCode.BAD_MAGIC],
-  ["another version", frame(Type.PING, undefined, { version: 0x0200 }), ErrorCode.UNSUPPORTED_VERSION],
+  ["another magic number", frame(Type.HEARTBEAT_PING, undefined, { magic: 0x48545450 }), ErrorCode.BAD_MAGIC],
+  ["another version", frame(Type.HEARTBEAT_PING, undefined, { version: 0x0200 }), ErrorCode.UNSUPPORTED_VERSION],
   ["an unknown type", frame(0x00ff), ErrorCode.UNKNOWN_FRAME_TYPE],
   ["a payload that says it is encrypted", frame(Type.MESSAGE, {}, { flags: 0x0002 }), ErrorCode.UNSUPPORTED_FLAG],
   ["a payload that says it is a fragment", frame(Type.MESSAGE, {}, { flags: 0x0010 }), ErrorCode.UNSUPPORTED_FLAG],
@@ -149,7 +151,7 @@ export function describeHostile(subject: Subject): void {
           `${what}: the peer is told in CLOSE, the hook hears it, and the next client finds all as it was`,
           staged(async (stage) => {
             const { server, peer, errors } = await rawScene(stage);
-            const left = new Heard<CloseReason>();
+            const left = new EventLog<CloseReason>();
             server.onClientDisconnect((_connection, reason) => left.add(reason));
             peer.write(broken);
             expect(await peer.next()).toMatchObject({ type: Type.CLOSE, payload: { code } });
@@ -208,7 +210,7 @@ export function describeHostile(subject: Subject): void {
           const { peer, connection, lives } = await rawScene(stage);
           const forged = { id: 0x0001_0000_0000n };
           peer.write(
-            frame(Type.PONG),
+            frame(Type.HEARTBEAT_PONG),
             frame(Type.RESUME),
             frame(Type.CLOSE_ACK),
             frame(0x000c, undefined, forged),
@@ -274,7 +276,7 @@ export function describeHostile(subject: Subject): void {
         ];
         for (let round = 0; round < 1000; round++) {
           const peer = await stage.raw(server);
-          if (round % 4 !== 0) await peer.login();
+          if (round % 4 !== 0) await peer.login({ password: PASSWORD });
           const garbage = Buffer.concat(Array.from({ length: 1 + random(4) }, () => seeds[random(seeds.length)]!));
           for (let flips = 1 + random(6); flips > 0; flips--) garbage[random(garbage.length)] = random(256);
           peer.write(garbage.subarray(0, 1 + random(garbage.length)));

@@ -1,9 +1,12 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { failureOf, gate, Heard, turn, until } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn, until } from "../support/turns.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** A server from start to stop. */
 export function describeLifecycle(subject: Subject): void {
@@ -177,13 +180,13 @@ export function describeLifecycle(subject: Subject): void {
         "an AbortSignal ends run() in order",
         staged(async (stage) => {
           const server = stage.server({ handleSignals: false });
-          const shutdown = new Heard<string>();
+          const shutdown = new EventLog<string>();
           server.onShutdown(() => shutdown.add("shutdown"));
           const controller = new AbortController();
           const running = server.run({ signal: controller.signal });
           await until(() => server.isRunning);
           const client = await stage.join(server);
-          const left = new Heard<CloseReason>();
+          const left = new EventLog<CloseReason>();
           client.onDisconnect((_client, reason) => left.add(reason));
           controller.abort();
           await running;

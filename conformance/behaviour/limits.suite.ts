@@ -1,11 +1,14 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard, until } from "./heard.ts";
-import { COMPRESSED, call, frame, message, type RawPeer, rawFrame, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { rawScene } from "./raw-scene.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { Subject } from "./subject.ts";
 
 /** Limits on the size of messages and on the rate of each client. */
 export function describeLimits(subject: Subject): void {
@@ -102,7 +105,7 @@ export function describeLimits(subject: Subject): void {
             { rateLimit: { messagesPerSecond: 3 } },
             clock,
           );
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.on("chat", (_client, data) => heard.add(data));
           for (let n = 0; n < 5; n++) peer.write(message("chat", n));
           await until(() => connection.stats.messagesReceived === 5);
@@ -136,7 +139,7 @@ export function describeLimits(subject: Subject): void {
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, connection, peer } = await rawScene(stage, { rateLimit: { bytesPerSecond: 10_000 } }, clock);
-          const heard = new Heard<number>();
+          const heard = new EventLog<number>();
           server.on("blob", (_client, data) => heard.add((data as { blob: Uint8Array }).blob.length));
           peer.write(message("blob", { blob: new Uint8Array(6000) }));
           peer.write(message("blob", { blob: new Uint8Array(6000) }));
@@ -159,15 +162,15 @@ export function describeLimits(subject: Subject): void {
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, peer, connection } = await rawScene(stage, { rateLimit: { messagesPerSecond: 1 } }, clock);
-          for (let n = 0; n < 10; n++) peer.write(frame(Type.PING));
+          for (let n = 0; n < 10; n++) peer.write(frame(Type.HEARTBEAT_PING));
           for (let n = 0; n < 10; n++) {
             const result = connection.call("ask");
-            const { id } = await peer.nextOf(Type.RPC_REQUEST);
+            const { id } = await peer.next(Type.RPC_REQUEST);
             peer.write(frame(Type.RPC_RESPONSE, { success: true, result: n }, { id }));
             expect(await result).toBe(n);
           }
           peer.write(call(1n, "echo"), call(2n, "echo"));
-          expect((await peer.nextOf(Type.RPC_RESPONSE)).id).toBe(1n);
+          expect((await peer.next(Type.RPC_RESPONSE)).id).toBe(1n);
           expect((await peer.next()).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
           const other = await stage.join(server);
           expect(await other.call("echo", { a: 1 })).toEqual({ a: 1 });

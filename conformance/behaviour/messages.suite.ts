@@ -1,8 +1,10 @@
 import { ErrorCode, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard, thrownBy, turn } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { failureOf, thrownBy } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** Messages: handlers, unknown types, order, and what cannot be sent. */
 export function describeMessages(subject: Subject): void {
@@ -14,7 +16,7 @@ export function describeMessages(subject: Subject): void {
         "a handler gets the sender and the data",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<{ from: string; data: unknown }>();
+          const heard = new EventLog<{ from: string; data: unknown }>();
           server.on("chat", (client, data) => heard.add({ from: client.id, data }));
           const client = await stage.join(server);
           client.send("chat", { text: "hello" });
@@ -44,7 +46,7 @@ export function describeMessages(subject: Subject): void {
         "data may be any value, and null when there is none",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.on("any", (_client, data) => heard.add(data));
           const client = await stage.join(server);
           const values = [1, "text", true, [1, 2], { a: 1 }, null, Uint8Array.of(1), new Date(5), 2n ** 60n];
@@ -58,7 +60,7 @@ export function describeMessages(subject: Subject): void {
         "one handler may take several types",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<string>();
+          const heard = new EventLog<string>();
           const remove = server.on(["move", "attack"], (_client, _data, { method }) => heard.add(method));
           const client = await stage.join(server);
           client.send("attack");
@@ -74,7 +76,7 @@ export function describeMessages(subject: Subject): void {
         "several handlers of one type all run, in the order of their registration",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<string>();
+          const heard = new EventLog<string>();
           server.on("chat", async () => heard.add("first"));
           server.on("chat", () => heard.add("second"));
           server.on("chat", async () => heard.add("third"));
@@ -100,7 +102,7 @@ export function describeMessages(subject: Subject): void {
         "of several handlers one that fails does not stop the others",
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<Error>();
+          const errors = new EventLog<Error>();
           server.onError(errors.add);
           server.on("chat", () => {
             throw new Error("broken");
@@ -116,7 +118,7 @@ export function describeMessages(subject: Subject): void {
         "a removed handler hears nothing more, and removing it again changes nothing",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<string>();
+          const heard = new EventLog<string>();
           const remove = server.on("chat", () => heard.add("removed"));
           server.on("chat", () => heard.add("kept"));
           const client = await stage.join(server);
@@ -144,7 +146,7 @@ export function describeMessages(subject: Subject): void {
         "onUnknown hears of them, with sender, type and data; a request is answered NO_HANDLER",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.onUnknown((client, type, data) => heard.add([client.id, type, data]));
           const client = await stage.join(server);
           const failure = await failureOf(client.request("nope", { a: 1 }));
@@ -159,7 +161,7 @@ export function describeMessages(subject: Subject): void {
         staged(async (stage) => {
           const server = await stage.listen();
           const client = await stage.join(server);
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           client.onUnknown((_client, type, data) => heard.add([type, data]));
           connectionOf(server, client).send("nope", 3);
           expect(await heard.next()).toEqual(["nope", 3]);
@@ -170,9 +172,9 @@ export function describeMessages(subject: Subject): void {
         "an onUnknown hook can be removed, and one that fails is reported",
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<{ message: string; name: string | undefined; stage: string }>();
+          const errors = new EventLog<{ message: string; name: string | undefined; stage: string }>();
           server.onError(({ message }, { name, stage }) => errors.add({ message, name, stage }));
-          const removed = new Heard<string>();
+          const removed = new EventLog<string>();
           server.onUnknown((_client, type) => removed.add(type))();
           server.onUnknown(async () => {
             throw new Error("broken hook");
@@ -191,7 +193,7 @@ export function describeMessages(subject: Subject): void {
         staged(async (stage) => {
           const server = await stage.listen({ handlerConcurrency: 4 });
           const started: number[] = [];
-          const done = new Heard<number>();
+          const done = new EventLog<number>();
           server.on(["a", "b"], async (_client, data) => {
             started.push(data as number);
             for (let turns = (data as number) % 7; turns > 0; turns--) await Promise.resolve();
@@ -237,7 +239,7 @@ export function describeMessages(subject: Subject): void {
         staged(async (stage) => {
           const server = await stage.listen();
           const client = await stage.join(server);
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           client.on("n", heard.add);
           const connection = connectionOf(server, client);
           for (let n = 0; n < 300; n += 2) {
@@ -254,7 +256,7 @@ export function describeMessages(subject: Subject): void {
         "a value that MessagePack cannot carry throws with the path in the value, and nothing is sent",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.on("chat", (_client, data) => heard.add(data));
           const client = await stage.join(server);
           const failure = thrownBy(() => client.send("chat", { users: [{ save: () => {} }] }));

@@ -1,17 +1,18 @@
 import type { ConduitError, Connection, ErrorContext } from "@netconduit/core";
 import { expect } from "vitest";
-import { Heard } from "./heard.ts";
-import { call, type RawPeer, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { call, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import type { SteppedClock } from "../support/stepped-clock.ts";
+import type { OpenServer } from "../support/subject.ts";
 import type { Stage } from "./stage.ts";
-import type { SteppedClock } from "./stepped-clock.ts";
-import type { OpenServer } from "./subject.ts";
 
 /** A raw peer that is logged in, and what its server reports. */
 export interface RawScene {
   readonly server: OpenServer;
   readonly peer: RawPeer;
   readonly connection: Connection;
-  readonly errors: Heard<{ error: ConduitError; context: ErrorContext<Connection> }>;
+  readonly errors: EventLog<{ error: ConduitError; context: ErrorContext<Connection> }>;
   /** Calls `echo` and awaits the answer: the connection lives. */
   lives(): Promise<void>;
 }
@@ -22,7 +23,7 @@ export async function rawScene(
   clock?: SteppedClock,
 ): Promise<RawScene> {
   const server = await stage.listen(options, clock?.runtime);
-  const errors = new Heard<{ error: ConduitError; context: ErrorContext<Connection> }>();
+  const errors = new EventLog<{ error: ConduitError; context: ErrorContext<Connection> }>();
   server.onError((error, context) => errors.add({ error: error as ConduitError, context }));
   server.rpc("echo", (params) => params);
   const peer = await stage.rawLoggedIn(server);

@@ -1,9 +1,12 @@
 import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { failureOf, gate, Heard, until } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { failureOf } from "../support/failures.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
+import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
-import { SteppedClock } from "./stepped-clock.ts";
-import type { OpenClient, OpenServer, Subject } from "./subject.ts";
 
 /** A server on a port of its own that can be replaced by another one. */
 async function replaceable(stage: Stage): Promise<{ server: OpenServer; port: number }> {
@@ -47,7 +50,7 @@ export function describeReconnect(subject: Subject): void {
       staged(async (stage) => {
         vi.spyOn(Math, "random").mockReturnValue(0.25);
         const { client, clock } = await orphan(stage);
-        const errors = new Heard<ConduitError>();
+        const errors = new EventLog<ConduitError>();
         client.onError((error) => errors.add(error as ConduitError));
         const tried = (): number => clock.delays.filter((delayMs) => [250, 500, 750].includes(delayMs)).length;
         for (const [attempt, delayMs] of [250, 500, 750, 750].entries()) {
@@ -70,7 +73,7 @@ export function describeReconnect(subject: Subject): void {
       "without jitter the delays are the bounds themselves",
       staged(async (stage) => {
         const { client, clock } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
-        const errors = new Heard<Error>();
+        const errors = new EventLog<Error>();
         client.onError(errors.add);
         for (const [attempt, delayMs] of [1000, 2000, 3000].entries()) {
           await waitsFor(clock, delayMs);
@@ -84,11 +87,11 @@ export function describeReconnect(subject: Subject): void {
       "a client that comes back has a new session, its handlers, and tells onConnect and onReconnect",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
-        const log = new Heard<string>();
+        const log = new EventLog<string>();
         client.onConnect(() => log.add("connect"));
         client.onReconnect(() => log.add("reconnect"));
         const token = client.sessionToken;
-        const news = new Heard<unknown>();
+        const news = new EventLog<unknown>();
         client.on("news", news.add);
         const server = await stage.listen({ port });
         server.rpc("ping", () => "pong");
@@ -109,7 +112,7 @@ export function describeReconnect(subject: Subject): void {
         const { client, clock, port } = await orphan(stage, {
           reconnect: { ...reconnect, attempts: 0, jitter: false },
         });
-        const errors = new Heard<ConduitError>();
+        const errors = new EventLog<ConduitError>();
         client.onError((error) => errors.add(error as ConduitError));
         const server = await stage.listen({ port, password: "changed" });
         await waitsFor(clock, 1000);
@@ -136,7 +139,7 @@ export function describeReconnect(subject: Subject): void {
           },
           reconnect: { ...reconnect, jitter: false },
         });
-        const errors = new Heard<ConduitError>();
+        const errors = new EventLog<ConduitError>();
         client.onError((error) => errors.add(error as ConduitError));
         await stage.listen({ port, password: "changed" });
         await waitsFor(clock, 1000);
@@ -160,7 +163,7 @@ export function describeReconnect(subject: Subject): void {
 
         const options = { queueWhileDisconnected: "send", reconnect: { ...reconnect, jitter: false } } as const;
         const { client, clock, port } = await orphan(stage, options);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.send("n", 0);
         client.send("n", 1);
         const called = client.call("add", { a: 1 });

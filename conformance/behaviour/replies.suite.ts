@@ -2,10 +2,12 @@ import { ErrorCode, error, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { failureOf, gate, Heard } from "./heard.ts";
-import { call, message, Type } from "./raw-peer.ts";
-import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call, message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 /** Replies to messages, correlated and not, and schemas of both. */
 export function describeReplies(subject: Subject): void {
@@ -48,13 +50,13 @@ export function describeReplies(subject: Subject): void {
         const server = await stage.listen();
         server.on("ping", (_client, data) => ({ pong: data }));
         const client = await stage.join(server);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("ping_response", heard.add);
         client.send("ping", 7);
         expect(await heard.next()).toEqual({ pong: 7 });
 
         client.on("pong", (data) => ({ ping: data }));
-        const heardByServer = new Heard<unknown>();
+        const heardByServer = new EventLog<unknown>();
         server.on("pong_response", (_client, data) => void heardByServer.add(data));
         connectionOf(server, client).send("pong", 8);
         expect(await heardByServer.next()).toEqual({ ping: 8 });
@@ -80,7 +82,7 @@ export function describeReplies(subject: Subject): void {
         const server = await stage.listen();
         server.on("ping", () => "pong");
         const peer = await stage.raw(server);
-        await peer.login({ extensions: {} });
+        await peer.login({ password: PASSWORD, extensions: {} });
         peer.write(message("ping", 1, 77n));
         expect(await peer.next()).toMatchObject({
           type: Type.MESSAGE,
@@ -113,7 +115,7 @@ export function describeReplies(subject: Subject): void {
         const server = await stage.listen();
         server.on("chat", () => error("No", { code: 403, details: { why: "because" } }));
         const client = await stage.join(server);
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         client.on("chat_response", heard.add);
         client.send("chat");
         expect(await heard.next()).toEqual({ success: false, error: "No", code: 403, details: { why: "because" } });
@@ -124,7 +126,7 @@ export function describeReplies(subject: Subject): void {
       "the text of a message handler's exception stays on the server",
       staged(async (stage) => {
         const server = await stage.listen();
-        const errors = new Heard<{ text: string; stage: string; name: string | undefined }>();
+        const errors = new EventLog<{ text: string; stage: string; name: string | undefined }>();
         server.onError(({ message }, { stage, name }) => errors.add({ text: message, stage, name }));
         server.on("chat", () => {
           throw new Error("the secret");
@@ -172,7 +174,7 @@ export function describeReplies(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const [ada, bob] = [await stage.join(server), await stage.join(server)];
-        const heard = new Heard<string>();
+        const heard = new EventLog<string>();
         ada.on("private", (data) => heard.add(`ada: ${String(data)}`));
         bob.on("private", (data) => heard.add(`bob: ${String(data)}`));
         expect(connectionOf(server, bob).send("private", "psst")).toBe(true);
@@ -190,7 +192,7 @@ export function describeReplies(subject: Subject): void {
           `${library}: the handler gets the schema's output, and wrong data never`,
           staged(async (stage) => {
             const server = await stage.listen();
-            const heard = new Heard<unknown>();
+            const heard = new EventLog<unknown>();
             server.on(["move", "jump"], schema, (_client, data) => {
               heard.add(data);
               return data.x + data.y;
@@ -224,11 +226,11 @@ export function describeReplies(subject: Subject): void {
         "wrong data of a plain send is reported to onError and answered in netconduit's form",
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<{ code: unknown; stage: string }>();
+          const errors = new EventLog<{ code: unknown; stage: string }>();
           server.onError((error, { stage }) => errors.add({ code: (error as RpcError).code, stage }));
           server.on("move", v.object({ x: v.number() }), () => "moved");
           const client = await stage.join(server);
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           client.on("move_response", heard.add);
           client.send("move", {});
           expect(await heard.next()).toMatchObject({ success: false, code: ErrorCode.MISSING_FIELD });

@@ -1,11 +1,14 @@
 import { type Connection, ErrorCode, type Rejection } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
-import { failureOf, gate, Heard, until } from "./heard.ts";
-import { Type } from "./raw-peer.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** How many connections there may be, and when their places are free again. */
 export function describeRoom(subject: Subject): void {
@@ -17,7 +20,7 @@ export function describeRoom(subject: Subject): void {
         `a closed peer's slot is free at once: one that ${how}`,
         staged(async (stage) => {
           const server = await stage.listen({ maxConnections: 1 });
-          const left = new Heard<Connection>();
+          const left = new EventLog<Connection>();
           server.onClientDisconnect(left.add);
           const peer = await stage.rawLoggedIn(server);
           leave(peer);
@@ -33,7 +36,7 @@ export function describeRoom(subject: Subject): void {
       "the client over maxConnections is told SERVER_FULL and closed, and onClientRejected sees it",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 2 });
-        const rejections = new Heard<Rejection>();
+        const rejections = new EventLog<Rejection>();
         server.onClientRejected(rejections.add);
         await stage.join(server);
         await stage.join(server);
@@ -50,7 +53,7 @@ export function describeRoom(subject: Subject): void {
         expect(server.stats).toMatchObject({ loggedIn: 2, rejected: 1, authFailures: 0 });
 
         const peer = await stage.raw(server);
-        await expect(peer.login()).rejects.toThrow();
+        await expect(peer.login({ password: PASSWORD })).rejects.toThrow();
         expect(peer.frames.all.at(-1)).toMatchObject({
           type: Type.AUTH_FAILURE,
           payload: { reason: "Server full: 2 clients are connected", code: 3010 },
@@ -114,7 +117,7 @@ export function describeRoom(subject: Subject): void {
       "connections that have not logged in are bounded by maxPendingLogins, and take nobody's slot",
       staged(async (stage) => {
         const server = await stage.listen({ maxPendingLogins: 2, maxConnections: 1 });
-        const rejections = new Heard<Rejection>();
+        const rejections = new EventLog<Rejection>();
         server.onClientRejected(rejections.add);
         const strangers = [await stage.raw(server), await stage.raw(server)];
         await until(() => server.stats.accepted === 2);

@@ -1,8 +1,9 @@
 import { ErrorCode, error, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf, Heard } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** Errors that handlers return and throw, and what callers see of them. */
 export function describeRpcErrors(subject: Subject): void {
@@ -96,7 +97,7 @@ export function describeRpcErrors(subject: Subject): void {
       "an RpcError is an answer, not a fault: onError does not hear of it",
       staged(async (stage) => {
         const server = await stage.listen();
-        const errors = new Heard<Error>();
+        const errors = new EventLog<Error>();
         server.onError(errors.add);
         server.rpc("fail", () => {
           throw error.notFound("User");
@@ -159,7 +160,7 @@ export function describeRpcErrors(subject: Subject): void {
         `the text of an exception, ${kind}, stays on the server: the caller gets INTERNAL, onError the exception`,
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<{ error: Error; stage: string; name?: string; clientId: string | undefined }>();
+          const errors = new EventLog<{ error: Error; stage: string; name?: string; clientId: string | undefined }>();
           server.onError((error, { stage, name, client }) =>
             errors.add({ error, stage, ...(name === undefined ? {} : { name }), clientId: client?.id }),
           );

@@ -2,9 +2,10 @@ import { ErrorCode, fieldErrors, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { failureOf, Heard } from "./heard.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
 
@@ -110,7 +111,7 @@ export function describeRpcSchemas(subject: Subject): void {
       "the handler does not run when its parameters are wrong",
       staged(async (stage) => {
         const server = await stage.listen();
-        const heard = new Heard<unknown>();
+        const heard = new EventLog<unknown>();
         server.rpc("add", AddParams, (params) => heard.add(params));
         const client = await stage.join(server);
         await failureOf(client.call("add", { a: "1", b: 2 }));
@@ -137,7 +138,7 @@ export function describeRpcSchemas(subject: Subject): void {
         `a result that breaks its ${kind} schema is the server's fault: INTERNAL for the caller, the fields for onError`,
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<{ error: Error; stage: string; name: string | undefined }>();
+          const errors = new EventLog<{ error: Error; stage: string; name: string | undefined }>();
           server.onError((error, context) => errors.add({ error, stage: context.stage, name: context.name }));
           server.rpc({ name: "user", result }, () => ({ id: "one" }) as never);
           const client = await stage.join(server);

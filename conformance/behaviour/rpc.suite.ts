@@ -2,10 +2,12 @@ import { ErrorCode, error, RpcError, response } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { failureOf, gate, Heard, thrownBy } from "./heard.ts";
-import { call, frame, Type } from "./raw-peer.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { call, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { failureOf, thrownBy } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
 
@@ -65,7 +67,7 @@ export function describeRpc(subject: Subject): void {
         "parameters that are left out arrive as an empty map, a result that is left out as null",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.rpc("nothing", (params) => heard.add(params));
           const client = await stage.join(server);
           expect(await client.call("nothing")).toBeNull();
@@ -239,7 +241,7 @@ export function describeRpc(subject: Subject): void {
         "an unserialisable result gives the caller an error and the connection lives",
         staged(async (stage) => {
           const server = await stage.listen();
-          const errors = new Heard<Error>();
+          const errors = new EventLog<Error>();
           server.onError(errors.add);
           server.rpc("bad", () => ({ user: { save: () => {} } }));
           server.rpc("good", () => "good");
@@ -269,7 +271,7 @@ export function describeRpc(subject: Subject): void {
         "callNoWait runs the handler and brings no answer, not even an error",
         staged(async (stage) => {
           const server = await stage.listen();
-          const heard = new Heard<unknown>();
+          const heard = new EventLog<unknown>();
           server.rpc("note", (params) => heard.add(params));
           server.rpc("last", () => "last");
           const client = await stage.join(server);
@@ -347,7 +349,7 @@ export function describeRpc(subject: Subject): void {
         "handlerConcurrency bounds the handlers of one connection, and no other connection waits for them",
         staged(async (stage) => {
           const server = await stage.listen({ handlerConcurrency: 3 });
-          const started = new Heard<number>();
+          const started = new EventLog<number>();
           const gates = Array.from({ length: 5 }, () => gate());
           server.rpc("work", v.object({ n: v.number() }), async ({ n }) => {
             started.add(n);

@@ -8,8 +8,9 @@ import {
   type ServerInit,
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import { RawPeer } from "./raw-peer.ts";
-import type { OpenClient, OpenServer, Subject } from "./subject.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
+import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 
 /** The password of every server on a stage. */
 export const PASSWORD = "secret";
@@ -86,7 +87,7 @@ export class Stage {
 
   /** A raw peer that is connected and has not logged in. */
   async raw(server: Port): Promise<RawPeer> {
-    const peer = await RawPeer.connect(server.address.port);
+    const peer = await socketPeer(server.address.port);
     this.defer(() => peer.dispose());
     return peer;
   }
@@ -94,7 +95,7 @@ export class Stage {
   /** A raw peer that has logged in and offered all extensions. */
   async rawLoggedIn(server: Port): Promise<RawPeer> {
     const peer = await this.raw(server);
-    await peer.login();
+    await peer.login({ password: PASSWORD });
     return peer;
   }
 

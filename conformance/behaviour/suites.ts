@@ -1,3 +1,4 @@
+import type { Subject } from "../support/subject.ts";
 import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
@@ -20,7 +21,6 @@ import { describeRoom } from "./room.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
-import type { Subject } from "./subject.ts";
 import { describeValues } from "./values.suite.ts";
 
 /** Everything that a runtime package must do, over real sockets. A test file of a few lines calls it. */

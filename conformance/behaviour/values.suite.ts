@@ -1,8 +1,8 @@
 import { ErrorCode, float64 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { failureOf } from "./heard.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
-import type { Subject } from "./subject.ts";
 
 /** Values as they arrive. */
 export function describeValues(subject: Subject): void {

@@ -1,6 +1,6 @@
 import { type ClientOptions, Client as CoreClient } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import type { OpenClient } from "../behaviour/subject.ts";
+import type { OpenClient } from "../support/subject.ts";
 import { Half, PASSWORD } from "./half.ts";
 import type { Place } from "./server-half.ts";
 

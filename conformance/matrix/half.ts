@@ -1,6 +1,7 @@
 import process from "node:process";
-import { Heard, turn } from "../behaviour/heard.ts";
-import type { Subject } from "../behaviour/subject.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import type { Subject } from "../support/subject.ts";
+import { turn } from "../support/turns.ts";
 import type { Json } from "./control-lines.ts";
 
 /** The password of every server that says nothing else. */
@@ -27,7 +28,7 @@ export interface MatrixSubject extends Subject {
 export class Half {
   readonly subject: MatrixSubject;
   readonly #line: Line;
-  readonly #told = new Map<string, Heard<Json>>();
+  readonly #told = new Map<string, EventLog<Json>>();
   readonly #waitingFor: string[] = [];
   readonly #cleanups: (() => Promise<unknown>)[] = [];
   #isEnded = false;
@@ -90,10 +91,10 @@ export class Half {
     if (this.#isEnded) throw new Error("The scenario is over");
   }
 
-  #fact(name: string): Heard<Json> {
+  #fact(name: string): EventLog<Json> {
     let fact = this.#told.get(name);
     if (fact === undefined) {
-      fact = new Heard();
+      fact = new EventLog();
       this.#told.set(name, fact);
     }
     return fact;

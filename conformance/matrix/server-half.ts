@@ -1,8 +1,8 @@
 import type { Connection, ServerInit } from "@netconduit/core";
 import { Server as CoreServer } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import { Heard } from "../behaviour/heard.ts";
-import type { OpenServer } from "../behaviour/subject.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import type { OpenServer } from "../support/subject.ts";
 import { Half, PASSWORD } from "./half.ts";
 
 /** Logs in as fast as the library allows. */
@@ -32,8 +32,8 @@ export class ServerHalf extends Half {
   }
 
   /** Starts a server and tells the client half where it is. @returns its clients, as they connect. */
-  async open(server: OpenServer): Promise<Heard<Connection>> {
-    const arrivals = new Heard<Connection>();
+  async open(server: OpenServer): Promise<EventLog<Connection>> {
+    const arrivals = new EventLog<Connection>();
     server.onClientConnect(arrivals.add);
     await server.start();
     const { host, port, path } = server.address;

@@ -1,6 +1,6 @@
 import process from "node:process";
 import type { Runtime } from "@netconduit/core/adapter";
-import type { Subject } from "../behaviour/subject.ts";
+import type { Subject } from "../support/subject.ts";
 import type { MatrixSubject } from "./half.ts";
 import type { RuntimeName } from "./runtime-name.ts";
 

@@ -1,6 +1,6 @@
 import { ErrorCode, error } from "@netconduit/core";
 import * as v from "valibot";
-import type { OpenServer } from "../../conformance/behaviour/subject.ts";
+import type { OpenServer } from "../../conformance/support/subject.ts";
 
 /** Gives a server the methods that several tests call. */
 export function withMethods(server: OpenServer): void {

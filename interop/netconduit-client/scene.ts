@@ -1,5 +1,5 @@
 import type { Connection, ServerOptions } from "@netconduit/core";
-import type { OpenServer } from "../../conformance/behaviour/subject.ts";
+import type { OpenServer } from "../../conformance/support/subject.ts";
 import { PASSWORD } from "../password.ts";
 import { Scene } from "../scene.ts";
 

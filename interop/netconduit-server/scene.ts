@@ -1,5 +1,5 @@
 import type { ClientOptions } from "@netconduit/core";
-import type { OpenClient } from "../../conformance/behaviour/subject.ts";
+import type { OpenClient } from "../../conformance/support/subject.ts";
 import { PASSWORD } from "../password.ts";
 import { Scene } from "../scene.ts";
 

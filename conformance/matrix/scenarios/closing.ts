@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { failureOf, Heard, thrownBy } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { failureOf, thrownBy } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
@@ -11,7 +12,7 @@ export const closing: readonly Scenario[] = [
     title: "the reason that a client gives to disconnect() reaches the server's hook, once",
     async server(half) {
       const server = half.server();
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
       const connection = await (await half.open(server)).next();
       const { code, message, byPeer } = await left.next();
@@ -42,7 +43,7 @@ export const closing: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.client({ reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
-      const log = new Heard<unknown>();
+      const log = new EventLog<unknown>();
       client.on("last", (data) => log.add(data));
       client.onDisconnect((_client, reason) => log.add(reason));
       await client.connect();
@@ -62,7 +63,7 @@ export const closing: readonly Scenario[] = [
     title: "what a client sends just before it disconnects arrives: 100 connections, one after the other",
     async server(half) {
       const server = half.server();
-      const heard = new Heard<unknown>();
+      const heard = new EventLog<unknown>();
       server.on("last words", (_connection, data) => void heard.add(data));
       await half.open(server);
       assert.deepEqual(await heard.count(100), numbers(100));
@@ -80,7 +81,7 @@ export const closing: readonly Scenario[] = [
     title: "10 MB in a thousand messages, sent just before disconnect(), all arrive in order",
     async server(half) {
       const server = half.server();
-      const heard = new Heard<number>();
+      const heard = new EventLog<number>();
       server.on("n", (_connection, data) => void heard.add((data as { n: number }).n));
       await half.open(server);
       assert.deepEqual(await heard.count(1000), numbers(1000));
@@ -102,9 +103,9 @@ export const closing: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.client();
-      const heard = new Heard<number>();
+      const heard = new EventLog<number>();
       client.on("n", (data) => void heard.add((data as { n: number }).n));
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
       await client.connect();
       half.tell("ready");

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { failureOf, gate, Heard } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../../packages/core/src/test-support/gate.ts";
+import { failureOf } from "../../support/failures.ts";
 import { PASSWORD } from "../half.ts";
 import type { Scenario } from "../scenario.ts";
 
@@ -15,9 +17,9 @@ export const deaths: readonly Scenario[] = [
     dies: "client",
     async server(half) {
       const server = half.server({ maxConnections: 1 });
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
-      const fired = new Heard<number>();
+      const fired = new EventLog<number>();
       const started = gate();
       server.rpc("hang", (_params, { signal }) => {
         signal.addEventListener("abort", () => fired.add((signal.reason as { code: number }).code));
@@ -76,9 +78,9 @@ export const deaths: readonly Scenario[] = [
       };
       const gone = half.waitFor("gone");
       const client = await half.client({ reconnect, password });
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
-      const errors = new Heard<number>();
+      const errors = new EventLog<number>();
       client.onError((error) => errors.add((error as unknown as { code: number }).code));
       await client.connect();
       const pending = failureOf(client.call("hang"));

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import type { ByteStream, Runtime } from "@netconduit/core/adapter";
-import { Heard } from "../../behaviour/heard.ts";
-import { SteppedClock } from "../../behaviour/stepped-clock.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { SteppedClock } from "../../support/stepped-clock.ts";
 import type { Scenario } from "../scenario.ts";
 
 const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
@@ -87,7 +87,7 @@ export const heartbeats: readonly Scenario[] = [
     async server(half) {
       const clock = new SteppedClock(half.subject.runtime);
       const server = half.server({ ...HEARTBEAT, maxConnections: 1 }, clock.runtime);
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
       await half.open(server);
       await half.waitFor("severed");
@@ -120,9 +120,9 @@ export const heartbeats: readonly Scenario[] = [
       const clock = new SteppedClock(half.subject.runtime, { connect: cable.runtime.connect });
       const reconnect = { enabled: true, delayMs: 1000, jitter: false };
       const client = await half.join({ ...HEARTBEAT, reconnect }, clock.runtime);
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
-      const back = new Heard<unknown>();
+      const back = new EventLog<unknown>();
       client.onReconnect(back.add);
       assert.equal(await client.call("ping"), "pong");
       cable.sever();

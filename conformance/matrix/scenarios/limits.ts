@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { failureOf, Heard } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** Messages that are too large for the end that receives them. */
@@ -9,9 +10,9 @@ export const limits: readonly Scenario[] = [
     title: "a message over the server's maxMessageBytes ends the connection with MESSAGE_TOO_LARGE, told to its client",
     async server(half) {
       const server = half.server({ maxMessageBytes: 4096 });
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
-      const handled = new Heard<unknown>();
+      const handled = new EventLog<unknown>();
       server.on("chat", (_connection, data) => void handled.add(data));
       await half.open(server);
       const { code, byPeer } = await left.next();
@@ -20,7 +21,7 @@ export const limits: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.join();
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
       const call = failureOf(client.call("chat", { text: "x".repeat(5000) }));
       const { code, byPeer } = await left.next();
@@ -35,7 +36,7 @@ export const limits: readonly Scenario[] = [
     title: "a message over the client's maxMessageBytes ends the connection with MESSAGE_TOO_LARGE, told to its server",
     async server(half) {
       const server = half.server();
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => left.add(reason));
       const connection = await (await half.open(server)).next();
       connection.send("chat", "x".repeat(5000));
@@ -44,7 +45,7 @@ export const limits: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.client({ maxMessageBytes: 4096 });
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
       await client.connect();
       const { code, byPeer } = await left.next();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ErrorCode, type Rejection } from "@netconduit/core";
-import { failureOf, Heard } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** Who gets in, and what each end learns of the other by it. */
@@ -24,7 +25,7 @@ export const login: readonly Scenario[] = [
     title: "a wrong password is AUTH_FAILED at the client, and the server's hook and statistics know of it",
     async server(half) {
       const server = half.server();
-      const rejections = new Heard<Rejection>();
+      const rejections = new EventLog<Rejection>();
       server.onClientRejected(rejections.add);
       await half.open(server);
       const { code, remoteAddress } = await rejections.next();

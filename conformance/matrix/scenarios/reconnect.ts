@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { failureOf, Heard } from "../../behaviour/heard.ts";
-import { SteppedClock } from "../../behaviour/stepped-clock.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../../support/failures.ts";
+import { SteppedClock } from "../../support/stepped-clock.ts";
 import type { Scenario } from "../scenario.ts";
 
 const RECONNECT = { enabled: true, delayMs: 1000, jitter: false };
@@ -26,11 +27,11 @@ export const reconnect: readonly Scenario[] = [
     async client(half) {
       const clock = new SteppedClock(half.subject.runtime);
       const client = await half.client({ reconnect: RECONNECT }, clock.runtime);
-      const log = new Heard<string>();
+      const log = new EventLog<string>();
       client.onReconnect(() => log.add("reconnect"));
       client.onDisconnect((_client, { code }) => log.add(`disconnect ${code}`));
       client.rpc("who", () => "Ada");
-      const news = new Heard<unknown>();
+      const news = new EventLog<unknown>();
       client.on("news", news.add);
       await client.connect();
       const token = client.sessionToken;
@@ -60,9 +61,9 @@ export const reconnect: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.client({ reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
-      const back = new Heard<unknown>();
+      const back = new EventLog<unknown>();
       client.onReconnect(back.add);
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
       await client.connect();
       half.tell("connected");
@@ -78,7 +79,7 @@ export const reconnect: readonly Scenario[] = [
       // A client whose handlers hang says PAUSE. Broadcasts then fill its queue, and it is cut off as a slow consumer.
       const server = half.server({ slowConsumer: "disconnect", sendQueueSize: 8 });
       server.rpc("hang", () => new Promise(() => {}));
-      const ends = new Heard<CloseReason>();
+      const ends = new EventLog<CloseReason>();
       server.onClientDisconnect((_connection, reason) => ends.add(reason));
       const arrivals = await half.open(server);
       const first = await arrivals.next();
@@ -97,9 +98,9 @@ export const reconnect: readonly Scenario[] = [
         reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 },
       });
       client.on("news", () => new Promise(() => {}));
-      const back = new Heard<unknown>();
+      const back = new EventLog<unknown>();
       client.onReconnect(back.add);
-      const left = new Heard<CloseReason>();
+      const left = new EventLog<CloseReason>();
       client.onDisconnect((_client, reason) => left.add(reason));
       await client.connect();
       const pending = failureOf(client.call("hang", {}, { timeoutMs: 0 }));

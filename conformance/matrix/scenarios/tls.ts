@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { ErrorCode, type TlsClientOptions, type TlsServerOptions } from "@netconduit/core";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
 import { testFile } from "../../../packages/node/test-data/tls/files.ts";
-import { failureOf, Heard } from "../../behaviour/heard.ts";
+import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 import type { ServerHalf } from "../server-half.ts";
 
@@ -84,7 +85,7 @@ export const tls: readonly Scenario[] = [
     async client(half) {
       const client = await half.client({ tls: { ca } });
       client.rpc("who", () => "Ada");
-      const news = new Heard<unknown>();
+      const news = new EventLog<unknown>();
       client.on("news", news.add);
       await client.connect();
       half.tell("ready");
@@ -175,7 +176,7 @@ export const tls: readonly Scenario[] = [
     async server(half) {
       half.tell("alerts", half.subject.capabilities.tlsAlerts);
       const server = half.server({ tls: serverTls });
-      const failures = new Heard<string>();
+      const failures = new EventLog<string>();
       server.onError((_error, { stage }) => failures.add(stage));
       const arrivals = await half.open(server);
       assert.equal(await failures.next(), "accept");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Heard, turn } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { turn } from "../../support/turns.ts";
 import type { Scenario } from "../scenario.ts";
 
 const MANY = 10_000;
@@ -30,7 +31,7 @@ function floodScenario(size: string, data: string): Scenario {
     title: `two peers that flood each other with ${size} messages through small queues lose none`,
     async server(half) {
       const server = half.server(SMALL_QUEUES);
-      const heard = new Heard<number>();
+      const heard = new EventLog<number>();
       server.on("n", async (_connection, got) => {
         await turn();
         heard.add((got as string).length);
@@ -44,7 +45,7 @@ function floodScenario(size: string, data: string): Scenario {
     },
     async client(half) {
       const client = await half.client(SMALL_QUEUES);
-      const heard = new Heard<number>();
+      const heard = new EventLog<number>();
       client.on("n", async (got) => {
         await turn();
         heard.add((got as string).length);
@@ -65,7 +66,7 @@ export const traffic: readonly Scenario[] = [
     title: "10,000 messages of a client arrive in order",
     async server(half) {
       const server = half.server();
-      const heard = new Heard<unknown>();
+      const heard = new EventLog<unknown>();
       server.on("n", (_connection, data) => void heard.add(data));
       await half.open(server);
       assert.deepEqual(await heard.count(MANY), numbers(MANY));
@@ -90,7 +91,7 @@ export const traffic: readonly Scenario[] = [
     },
     async client(half) {
       const client = await half.join();
-      const heard = new Heard<unknown>();
+      const heard = new EventLog<unknown>();
       client.on("n", heard.add);
       half.tell("ready");
       assert.deepEqual(await heard.count(MANY), numbers(MANY));

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ErrorCode } from "@netconduit/core";
-import { failureOf } from "../../behaviour/heard.ts";
+import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** Addresses of every kind. */

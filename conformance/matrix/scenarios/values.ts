@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { Heard } from "../../behaviour/heard.ts";
+import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
 import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 * 1024;
@@ -50,7 +50,7 @@ function largeScenario(mib: number, options: { enableCompression: boolean }): Sc
       const server = half.server(options);
       server.rpc("sum", ({ bytes }) => sha256(bytes));
       server.rpc("make", ({ seed }) => noise(mib * MIB, Number(seed)));
-      const heard = new Heard<unknown>();
+      const heard = new EventLog<unknown>();
       server.on("large", (_connection, data) => void heard.add(data));
       const connection = await (await half.open(server)).next();
       assert.equal(sha256(await heard.next()), expected(3));
@@ -58,7 +58,7 @@ function largeScenario(mib: number, options: { enableCompression: boolean }): Sc
     },
     async client(half) {
       const client = await half.client(options);
-      const heard = new Heard<unknown>();
+      const heard = new EventLog<unknown>();
       client.on("large", heard.add);
       await client.connect();
       assert.equal(await client.call("sum", { bytes: noise(mib * MIB, 1) }), expected(1));
@@ -126,7 +126,7 @@ export const values: readonly Scenario[] = [
       const client = await half.client();
       client.rpc("echo", (params) => params);
       client.on("echo", (data) => data);
-      const news = new Heard<unknown>();
+      const news = new EventLog<unknown>();
       client.on("news", news.add);
       await client.connect();
       half.tell("ready");
