@@ -1,6 +1,6 @@
 /**
- * One side of a measurement: `process.ts server|client <peer>`, on Node, Bun or Deno. Takes commands on standard
- * input, see `lib/commands.ts`, and ends when standard input does.
+ * One side of a measurement: `process.ts server|client <peer>`, on Node, Bun or Deno. Takes the commands of
+ * `lib/commands.ts` on standard input, and exits when that ends.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
         answer({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   });
-  // The harness is done, or gone. Peers may hold timers and sockets that would keep the process.
+  // The harness is done, or gone. Peers may hold timers and sockets that would keep the process alive.
   lines.on("close", () => process.exit());
   answer({ id: 0, result: null });
 }

@@ -1,7 +1,6 @@
 /**
- * `pnpm bench:regression`: fails when netconduit got slower. It measures CPU time, not the clock's, and compares with
- * the bare loop of the same round, so that a busy machine does not decide; NOTES.md says how steady that is. What it
- * is held against stands in regression.json; `--record` writes it anew.
+ * `pnpm bench:regression`: fails if netconduit has become slower than regression.json says, which `--record` renews. It
+ * compares CPU time with the bare loop's of the same round, so that a busy machine doesn't matter; see NOTES.md.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,13 +14,14 @@ import { loadPeer } from "./peers/index.ts";
 const FILE = join(import.meta.dirname, "regression.json");
 const ROUNDS = 3;
 const DURATIONS = { warmupSeconds: 0.8, sliceSeconds: 0.15, slices: 12 };
-/** A median may be this much over the recorded one. Between two runs of equal code it moved by less than half of it. */
+/** A median may be up to this factor of the recorded one. Between runs of equal code it moves by less than half. */
 const TOLERANCE = 1.15;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
   const rounds = Number(values.rounds ?? ROUNDS);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds takes a whole number, got ${values.rounds}`);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds must be a whole number of at least 1, got ${values.rounds}`);
   await buildIfStale();
   const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };

@@ -1,4 +1,4 @@
-/** `pnpm bench`: measures, prints tables, writes bench/results, and renews the README after a full run. See README.md. */
+/** `pnpm bench`: measures, prints tables, writes bench/results; a full run renews the documents. See README.md. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,7 +17,7 @@ import { SCENARIOS } from "./scenarios/index.ts";
 
 const KNOWN = { scenarios: SCENARIOS.map(({ name }) => name), peers: PEER_NAMES };
 
-/** Above it, other programs take time that the measured ones need. */
+/** Above it, other programs disturb the measurements. */
 const MAX_LOAD = 0.5;
 
 function planOf({ quick, rounds }: BenchArguments): Plan {
@@ -27,7 +27,7 @@ function planOf({ quick, rounds }: BenchArguments): Plan {
     : { quick, rounds: rounds ?? 5, seconds: 0.5, warmupSeconds: 0.2, maxConnections: Math.min(10_000, limit) };
 }
 
-/** One line that is written over on a terminal, and a line each time elsewhere. */
+/** On a terminal one line that is overwritten, elsewhere a new line each time. */
 function progressLine(): { show: (text: string) => void; clear: () => void } {
   const { isTTY, columns = 100 } = process.stderr;
   const started = performance.now();
@@ -38,10 +38,10 @@ function progressLine(): { show: (text: string) => void; clear: () => void } {
   return { show, clear: () => process.stderr.write(isTTY ? "\r\x1b[2K" : "") };
 }
 
-/** The peers that can run here. Those that can't are noted, never left out in silence. */
+/** The peers that can run here, and why the others can't. */
 async function presentPeers(names: readonly string[]): Promise<{
   peers: Peer[];
-  /** Those that can't, too. */
+  /** Including those that can't run here. */
   known: Peer[];
   missing: Map<string, string>;
 }> {
@@ -87,7 +87,7 @@ async function main(args: readonly string[]): Promise<number> {
   const progress = progressLine();
   const load = loadAverage();
   if (load > MAX_LOAD) {
-    console.error(`The load average is ${load}: other programs are at work here, and the numbers will be rough.`);
+    console.error(`The load average is ${load}: other programs are running, and the numbers will be rough.`);
   }
   progress.show("building what is out of date");
   await buildIfStale();
@@ -117,7 +117,7 @@ async function main(args: readonly string[]): Promise<number> {
   const titles = new Map<string, string>(known.map(({ name, title }) => [name, title]));
   if (tasks.length === 0) {
     progress.clear();
-    console.error(["Nothing of that can be measured.", ...new Set(absenceLines(table.absences, titles))].join("\n- "));
+    console.error(["None of that can be measured.", ...new Set(absenceLines(table.absences, titles))].join("\n- "));
     return 1;
   }
   for (const task of tasks) await runTask(task, plan, table, progress.show);

@@ -8,7 +8,7 @@ function read(...args: string[]): ReturnType<typeof readArguments> {
 }
 
 describe("readArguments", () => {
-  test("chooses nothing by itself", () => {
+  test("defaults to the plan's choice", () => {
     expect(read()).toEqual({
       help: false,
       quick: false,
@@ -20,7 +20,7 @@ describe("readArguments", () => {
     });
   });
 
-  test("takes lists, each name once", () => {
+  test("takes lists and drops duplicates", () => {
     expect(read("--only", "rpc,broadcast,rpc", "--peers=ws, socket.io", "--quick", "--json", "a.json")).toMatchObject({
       only: ["rpc", "broadcast"],
       peers: ["netconduit", "ws", "socket.io"],
@@ -41,14 +41,14 @@ describe("readArguments", () => {
   });
 
   test.each([
-    [["--only", "rcp"], "There is no scenario rcp; there are rpc, broadcast"],
-    [["--peers", "ws,uws"], "There is no peer uws; there are raw, ws, socket.io"],
-    [["--only", ","], "No scenario is named"],
+    [["--only", "rcp"], "Unknown scenario rcp; available: rpc, broadcast"],
+    [["--peers", "ws,uws"], "Unknown peer uws; available: raw, ws, socket.io"],
+    [["--only", ","], "--only needs a name"],
     [["--runtime", "nodejs"], "--runtime takes node, bun, deno and pairs such as node-bun, got nodejs"],
     [["--runtime", "node-bun-deno"], "--runtime takes"],
     [["--runtime", ""], "--runtime takes"],
-    [["--rounds", "0"], "--rounds takes a whole number from 1 to 100, got 0"],
-    [["--rounds", "2.5"], "--rounds takes"],
+    [["--rounds", "0"], "--rounds must be a whole number from 1 to 100, got 0"],
+    [["--rounds", "2.5"], "--rounds must be"],
     [["--fast"], "Unknown option '--fast'"],
     [["rpc"], "Unexpected argument 'rpc'"],
   ])("refuses %j", (args, message) => {

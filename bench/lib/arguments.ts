@@ -2,26 +2,26 @@ import { parseArgs } from "node:util";
 import type { RuntimeName } from "./peer.ts";
 import { type Pair, RUNTIMES } from "./runtimes.ts";
 
-/** What the command line asks for. */
+/** The options of the command line. */
 export interface BenchArguments {
   readonly help: boolean;
   readonly quick: boolean;
-  /** Scenarios; null: those of the plan. */
+  /** Scenarios; null for those of the plan. */
   readonly only: readonly string[] | null;
-  /** Peers, netconduit among them; null: each scenario's own. */
+  /** Peers, including netconduit; null for each scenario's own. */
   readonly peers: readonly string[] | null;
-  /** Pairs of runtimes; null: each scenario's own. */
+  /** Pairs of runtimes; null for each scenario's own. */
   readonly pairs: readonly Pair[] | null;
-  /** Where the JSON goes besides bench/results; null: nowhere. */
+  /** Another file to write the JSON to. */
   readonly json: string | null;
-  /** Rounds instead of the plan's; null: the plan's. */
+  /** Rounds; null for the plan's. */
   readonly rounds: number | null;
 }
 
-/** Thrown for a command line that can't be understood; the message says what is wrong. */
+/** The command line is wrong; the message says how. */
 export class UsageError extends Error {}
 
-/** Names that may be given. */
+/** Valid names. */
 export interface Known {
   readonly scenarios: readonly string[];
   readonly peers: readonly string[];
@@ -33,8 +33,8 @@ export function readArguments(args: readonly string[], known: Known): BenchArgum
   return {
     help: values.help === true,
     quick: values.quick === true,
-    only: list(values.only, "scenario", known.scenarios),
-    peers: withOurs(list(values.peers, "peer", known.peers)),
+    only: list(values.only, "--only", "scenario", known.scenarios),
+    peers: withOurs(list(values.peers, "--peers", "peer", known.peers)),
     pairs: readPairs(values.runtime),
     json: values.json ?? null,
     rounds: readRounds(values.rounds),
@@ -75,17 +75,17 @@ function split(value: string): string[] {
     .filter((part) => part !== "");
 }
 
-function list(value: string | undefined, what: string, known: readonly string[]): string[] | null {
+function list(value: string | undefined, option: string, what: string, known: readonly string[]): string[] | null {
   if (value === undefined) return null;
   const names = split(value);
-  if (names.length === 0) throw new UsageError(`No ${what} is named; there are ${known.join(", ")}`);
+  if (names.length === 0) throw new UsageError(`${option} needs a name; available: ${known.join(", ")}`);
   for (const name of names) {
-    if (!known.includes(name)) throw new UsageError(`There is no ${what} ${name}; there are ${known.join(", ")}`);
+    if (!known.includes(name)) throw new UsageError(`Unknown ${what} ${name}; available: ${known.join(", ")}`);
   }
   return [...new Set(names)];
 }
 
-/** All is compared with netconduit, which need not be named. */
+/** Adds netconduit, as everything is compared with it. */
 function withOurs(peers: readonly string[] | null): readonly string[] | null {
   return peers === null || peers.includes("netconduit") ? peers : ["netconduit", ...peers];
 }
@@ -113,7 +113,7 @@ function readRounds(value: string | undefined): number | null {
   if (value === undefined) return null;
   const rounds = Number(value);
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
-    throw new UsageError(`--rounds takes a whole number from 1 to 100, got ${value}`);
+    throw new UsageError(`--rounds must be a whole number from 1 to 100, got ${value}`);
   }
   return rounds;
 }
@@ -126,9 +126,9 @@ export function usage({ scenarios, peers }: Known): string {
   --peers <names>    peers besides netconduit, separated by commas:
                      ${peers.join(", ")}
   --runtime <names>  node, bun, deno, or pairs such as node-bun (the server first); separated by commas
-  --quick            one short round of the main scenarios, in less than a minute
+  --quick            one short round of the main scenarios, in about a minute
   --rounds <n>       samples of each number, instead of 5 (slow scenarios take fewer)
-  --json <path>      writes the results there, too
+  --json <path>      also writes the results to this file
   --help             this
 
 Results go to bench/results. A full run also renews the figures in README.md and bench/README.md.`;

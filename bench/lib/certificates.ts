@@ -3,7 +3,7 @@ import type { Certificates } from "./peer.ts";
 
 const FOLDER = new URL("../../packages/node/test-data/tls/", import.meta.url);
 
-/** The certificate for localhost that the tests use, too. */
+/** The tests' certificate for localhost. */
 export function certificates(): Certificates {
   const [cert, key, ca] = ["server.crt", "server.key", "ca.crt"].map((file) =>
     readFileSync(new URL(file, FOLDER), "utf8"),

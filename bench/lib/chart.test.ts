@@ -5,12 +5,12 @@ function bar(label: string, value: number, min = value, max = value): Bar {
   return { label, value, min, max, kind: "other" };
 }
 
-/** Widths of the bars of a chart: of its rectangles but for the background. */
+/** Widths of a chart's bars: its rectangles except the background. */
 function widths(svg: string): number[] {
   return [...svg.matchAll(/<rect x="\d+" y="[\d.]+" width="([\d.]+)"/g)].map(([, width]) => Number(width));
 }
 
-test("bars are as wide as their values, within their group", () => {
+test("bars are proportional to their values within a group", () => {
   const svg = barChart("Title", [
     { title: "first", bars: [bar("a", 100), bar("b", 25)] },
     { title: "second", bars: [bar("c", 3)] },
@@ -25,7 +25,7 @@ test("the widest range of a group fills the width", () => {
   expect(narrow / wide).toBe(0.5);
 });
 
-test("texts are escaped, and the same results make the same file", () => {
+test("texts are escaped, and equal results make equal files", () => {
   const groups = [{ title: `<"&">`, bars: [bar("a & b", 1)] }];
   const svg = barChart("x < y", groups);
   expect(svg).toContain("&lt;&quot;&amp;&quot;&gt;");

@@ -6,11 +6,11 @@ export interface Bar {
   readonly value: number;
   readonly min: number;
   readonly max: number;
-  /** `ours` stands out, a `baseline` stands back. */
+  /** `ours` is highlighted, a `baseline` is muted. */
   readonly kind: "ours" | "baseline" | "other";
 }
 
-/** Bars of one scale. */
+/** Bars that share a scale. */
 export interface BarGroup {
   readonly title: string;
   readonly bars: readonly Bar[];
@@ -35,7 +35,7 @@ function n(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** A chart of groups one above the other; each group has a scale of its own, from zero. The line shows the range. */
+/** A chart of groups, one above the other, each with its own scale from zero. A line shows the range. */
 export function barChart(title: string, groups: readonly BarGroup[]): string {
   const parts: string[] = [];
   let y = TITLE_HEIGHT;

@@ -1,4 +1,4 @@
-/** What the client's process does at the harness's command: the same loops for every peer. */
+/** The client process's commands: the same loops for every peer. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { certificates } from "./certificates.ts";
@@ -12,12 +12,12 @@ import { mark, pattern } from "./workload.ts";
 class Watcher {
   deliveries = 0;
   sum = 0;
-  /** Deliveries still to come until the signal is given. */
+  /** Deliveries until the next signal. */
   private missing = 0;
   private expected = 0;
   private socket: Socket | null = null;
 
-  /** Gives the signal after every `expected` deliveries from here on. */
+  /** Signals after every `expected` deliveries from now on. */
   async expect(expected: number, signalPort: number): Promise<void> {
     this.expected = expected;
     this.missing = expected;
@@ -48,7 +48,7 @@ class Watcher {
 async function transfer(client: BenchClient, args: TransferArgs): Promise<TransferResult> {
   const { direction, bytes, inFlight, seconds } = args;
   const { upload, download } = client;
-  if (upload === undefined || download === undefined) throw new Error("The peer carries no bytes");
+  if (upload === undefined || download === undefined) throw new Error("The peer has no binary messages");
   const payload = pattern(bytes);
   const expected = mark(payload);
   let messages = 0;

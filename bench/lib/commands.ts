@@ -1,6 +1,6 @@
 /**
- * The commands between the harness and its two processes: JSON, one object a line, over standard input and output.
- * `{id, command, args}` goes in, `{id, result}` or `{id, error}` comes back.
+ * Commands from the harness to its two processes: one JSON object per line over standard input and output.
+ * Request: `{id, command, args}`; reply: `{id, result}` or `{id, error}`.
  */
 import type { Target } from "./peer.ts";
 
@@ -19,15 +19,15 @@ export interface StartArgs {
 
 export interface Started {
   readonly target: Target;
-  /** Port on which the client's process says that a broadcast has arrived everywhere. */
+  /** Port on which the client's process signals that all clients have received a broadcast. */
   readonly signalPort: number;
 }
 
 /** Memory of the server. */
 export interface Memory {
-  /** As it is, before anything is collected. */
+  /** Before any garbage collection is forced. */
   readonly rssBytes: number;
-  /** After a full garbage collection; null where it is not this process's to know. */
+  /** After a full garbage collection; null for a server in another process. */
   readonly heapBytes: number | null;
 }
 
@@ -54,7 +54,7 @@ export interface ConnectArgs {
   readonly tls: boolean;
   readonly maxPayloadBytes: number;
   readonly count: number;
-  /** How many are being opened at any time. */
+  /** Connects in progress at any time. */
   readonly concurrency: number;
 }
 
@@ -62,14 +62,14 @@ export interface LoadArgs {
   readonly kind: "call" | "request";
   readonly inFlight: number;
   readonly seconds: number;
-  /** Methods to rotate over. */
+  /** Number of methods to rotate over. */
   readonly methods: number;
 }
 
 export interface LoadResult {
   readonly count: number;
   readonly seconds: number;
-  /** Median milliseconds of one call; only with one in flight, else null. */
+  /** Median milliseconds of a call with one in flight, else null. */
   readonly medianMs: number | null;
 }
 
@@ -78,7 +78,7 @@ export interface PacedArgs {
   readonly seconds: number;
 }
 
-/** Milliseconds from when a call was due, or null: it did not keep up, and the calls that waited ended the run. */
+/** Milliseconds from the time a call was due; null if the peer didn't keep up with the rate. */
 export type PacedResult = { readonly p50: number; readonly p99: number; readonly p999: number } | null;
 
 export interface TransferArgs {
@@ -113,19 +113,19 @@ export interface ServerCommands {
 export interface ClientCommands {
   connect: Command<ConnectArgs, { readonly seconds: number }>;
   disconnect: Command<null, null>;
-  /** Makes one call on every connection, one after the other, where the peer has calls. */
+  /** Makes one call on every connection in turn, if the peer has calls. */
   callEach: Command<null, null>;
   cpu: Command<null, CpuTime>;
   load: Command<LoadArgs, LoadResult>;
   paced: Command<PacedArgs, PacedResult>;
   transfer: Command<TransferArgs, TransferResult>;
-  /** Listens on all clients; says so on the signal port whenever each of them has got `perTurn` broadcasts. */
+  /** Listens on all clients, and signals whenever each has received `perTurn` broadcasts. */
   watch: Command<{ readonly signalPort: number; readonly perTurn: number }, null>;
-  /** What came since `watch` or the last `watched`. */
+  /** Deliveries since `watch` or the last `watched`. */
   watched: Command<null, WatchResult>;
 }
 
-/** Functions that carry out a set of commands. */
+/** Implementations of a set of commands. */
 export type Handlers<Commands> = {
   readonly [Name in keyof Commands]: Commands[Name] extends Command<infer Args, infer Result>
     ? (args: Args) => Promise<Result> | Result

@@ -4,10 +4,10 @@ import type { Peer, RuntimeName } from "./peer.ts";
 import type { Environment } from "./results.ts";
 import { RUNTIMES, runtimeVersion } from "./runtimes.ts";
 
-/** File descriptors that a process needs beside its connections. */
+/** File descriptors that a process needs besides its connections. */
 const SPARE_DESCRIPTORS = 500;
 
-/** Versions of the runtimes that run here. */
+/** Versions of the installed runtimes. */
 export function availableRuntimes(): Map<RuntimeName, string> {
   const found = new Map<RuntimeName, string>();
   for (const runtime of RUNTIMES) {
@@ -17,19 +17,19 @@ export function availableRuntimes(): Map<RuntimeName, string> {
   return found;
 }
 
-/** Connections that one process may hold here: Node raises its soft limit of open files to the hard one. */
+/** Connections that one process may hold: Node raises its soft limit of open files to the hard limit. */
 export function connectionsPerProcess(): number {
   const { status, stdout } = spawnSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" });
   const limit = Number(stdout.trim());
   return status === 0 && Number.isInteger(limit) ? limit - SPARE_DESCRIPTORS : Number.POSITIVE_INFINITY;
 }
 
-/** Load average of the last minute; 0 where the system has none. */
+/** Load average of the last minute; 0 where the system doesn't have one. */
 export function loadAverage(): number {
   return Math.round((loadavg()[0] ?? 0) * 100) / 100;
 }
 
-/** The machine, and the versions of what was measured. */
+/** The machine, and the versions of runtimes and peers. */
 export async function environment(
   load: number,
   runtimes: ReadonlyMap<RuntimeName, string>,

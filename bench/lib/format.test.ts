@@ -14,7 +14,7 @@ test.each([
   expect(formatNumber(value)).toBe(text);
 });
 
-test("columns line up, numbers to the right", () => {
+test("columns are aligned, numbers to the right", () => {
   expect(
     formatTable(
       ["", "calls/s"],
@@ -33,6 +33,6 @@ test("columns line up, numbers to the right", () => {
   );
 });
 
-test("text is broken at spaces, and only there", () => {
+test("text is wrapped only at spaces", () => {
   expect(wrap("- one two threefourfive six", 9, "  ")).toBe("- one two\n  threefourfive\n  six");
 });

@@ -1,4 +1,4 @@
-/** A number for people, with about three digits that count: `1,234,000`, `56.7`, `0.123`. */
+/** A number with three or four significant digits: `1,234,000`, `56.7`, `0.123`. */
 export function formatNumber(value: number): string {
   const magnitude = Math.abs(value);
   if (magnitude === 0) return "0";
@@ -7,7 +7,7 @@ export function formatNumber(value: number): string {
   return (Math.round(value / step) * step).toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** A Markdown table whose columns line up; the columns after the first `leftColumns` are set to the right. */
+/** A Markdown table with aligned columns; columns after the first `leftColumns` are right-aligned. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[], leftColumns = 1): string {
   const widths = header.map((_, column) => Math.max(3, ...[header, ...rows].map((row) => (row[column] ?? "").length)));
   const line = (cells: readonly string[]): string =>
@@ -21,7 +21,7 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
   return [line(header), rule, ...rows.map(line)].join("\n");
 }
 
-/** `text` in lines of at most `columns`, broken at spaces; lines after the first begin with `indent`. */
+/** Wraps `text` at spaces to `columns`; lines after the first begin with `indent`. */
 export function wrap(text: string, columns: number, indent = ""): string {
   const lines: string[] = [];
   let line = "";

@@ -22,7 +22,7 @@ export type Goal = Measured & {
     | { readonly kind: "growth"; readonly from: string }
   );
 
-/** A goal, judged. */
+/** The verdict on a goal. */
 export interface Verdict {
   readonly goal: Goal;
   /** Null when the run lacks the numbers. */

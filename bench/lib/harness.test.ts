@@ -47,7 +47,7 @@ function choice(properties: Partial<Choice> = {}): Choice {
 }
 
 describe("planTasks", () => {
-  test("leaves out who lacks something, with the reason", () => {
+  test("leaves out a peer that lacks a feature, with the reason", () => {
     const table = new ResultTable();
     const peers = [peer("ws"), peer("raw", { lacks: { rpc: "it has no calls", tls: "no TLS" } })];
     const tasks = planTasks(choice({ peers }), table);
@@ -55,7 +55,7 @@ describe("planTasks", () => {
     expect(table.absences).toMatchObject([{ peer: "raw", reason: "it has no calls" }]);
   });
 
-  test("runs a scenario for a few peers with others only when they are named", () => {
+  test("runs a scenario for certain peers with others only when they are named", () => {
     const few = { scenarios: [scenario({ peers: ["ws"] })], peers: [peer("ws"), peer("raw")] };
     const names = (peersNamed: boolean): string[] =>
       planTasks(choice({ ...few, peersNamed }), new ResultTable()).flatMap((task) =>
@@ -64,7 +64,7 @@ describe("planTasks", () => {
     expect([names(false), names(true)]).toEqual([["ws"], ["ws", "raw"]]);
   });
 
-  test("measures a peer on other runtimes than its usual ones only when it is named", () => {
+  test("measures a peer on runtimes beyond its usual ones only when it is named", () => {
     const onBun = { scenarios: [scenario()], pairs: [{ server: "bun", client: "bun" }] as const };
     const ws = peer("ws", { runtimes: { server: ["node", "bun"], client: ["node", "bun"] }, usual: ["node"] });
     const count = (peersNamed: boolean): number =>
@@ -72,7 +72,7 @@ describe("planTasks", () => {
     expect([count(false), count(true)]).toEqual([0, 1]);
   });
 
-  test("measures pairs of two runtimes only with peers whose ends may differ", () => {
+  test("measures mixed pairs only with peers that allow them", () => {
     const everywhere = { server: ["node", "bun"], client: ["node", "bun"] } as const;
     const peers = [peer("raw", { runtimes: everywhere }), peer("ours", { runtimes: everywhere, mixed: true })];
     const pairs = [{ server: "node", client: "bun" } as const];
@@ -82,14 +82,14 @@ describe("planTasks", () => {
     expect(table.absences).toMatchObject([{ peer: "raw", pair: "node-bun" }]);
   });
 
-  test("takes no more rounds than a scenario wants", () => {
+  test("takes no more rounds than the scenario's maximum", () => {
     const scenarios = [scenario({ maxRounds: 2 }), scenario({ maxRounds: 5 })];
     const ws = peer("ws");
     const tasks = planTasks(choice({ scenarios, peers: [ws] }), new ResultTable());
     expect(tasks.map((task) => task.roundsOf(ws))).toEqual([2, 3]);
   });
 
-  test("gives more rounds to peers whose numbers lie close: on Node as many as were asked for at most, elsewhere two", () => {
+  test("gives more rounds to closely compared peers: on Node at most those asked for, elsewhere two", () => {
     const scenarios = [scenario({ maxRounds: 1, roundsOfClose: { ws: 2, raw: 9 }, pairs: "each" })];
     const peers = ["ws", "raw", "nats"].map((name) =>
       peer(name, { runtimes: { server: ["node", "bun"], client: ["node", "bun"] } }),
@@ -113,14 +113,14 @@ test.each([
 });
 
 describe("runTask", () => {
-  test("turns the order of the peers about in every second round", async () => {
+  test("reverses the order of the peers in every second round", async () => {
     const order: string[] = [];
     const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b")], roundsOf: () => 3 };
     await runTask(task, PLAN, new ResultTable(), (text) => order.push(text.slice(-1)));
     expect(order.join("")).toBe("abbaab");
   });
 
-  test("leaves out peers that have had their rounds", async () => {
+  test("leaves out peers that have completed their rounds", async () => {
     const order: string[] = [];
     const roundsOf = ({ name }: Peer): number => (name === "b" ? 3 : 1);
     const task = { scenario: scenario(), pair: NODE, peers: [peer("a"), peer("b"), peer("c")], roundsOf };
@@ -134,7 +134,7 @@ describe("runTask", () => {
     ]);
   });
 
-  test("notes what failed, and goes on with the next peer and the next round", async () => {
+  test("records a failure and goes on with the next peer and round", async () => {
     const table = new ResultTable();
     let round = 0;
     const measured = scenario({

@@ -1,4 +1,4 @@
-/** Runs scenarios with peers: round after round, and in each round peer after peer. */
+/** Runs scenarios in rounds, with every peer in each round. */
 import type { StartArgs } from "./commands.ts";
 import type { Feature, Peer, RuntimeName } from "./peer.ts";
 import type { ResultTable } from "./results.ts";
@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 
 const SMALL: StartArgs = { tls: false, maxConnections: 100, maxPayloadBytes: 64 * 1024, methods: 1 };
 
-/** Rounds on pairs other than Node and Node: the goals that are close are all on Node. */
+/** Rounds on pairs other than Node and Node; all goals with narrow margins are on Node. */
 const ROUNDS_ELSEWHERE = 2;
 
 /** One scenario on one pair of runtimes, with the peers that can run it there. */
@@ -29,16 +29,16 @@ export function obstacle(peer: Peer, scenario: Scenario, pair: Pair): string | n
   return lacked === undefined ? null : (peer.lacks[lacked] as string);
 }
 
-/** Whether a peer is measured on a pair though nobody named it. */
+/** Whether a peer is measured on a pair by default. */
 function isUsual({ usual }: Peer, { server, client }: Pair): boolean {
   return usual === undefined || (usual.includes(server) && usual.includes(client));
 }
 
-/** What to run, as it was chosen. */
+/** The scenarios, peers and pairs to run. */
 export interface Choice {
   readonly scenarios: readonly Scenario[];
   readonly peers: readonly Peer[];
-  /** Peers that were named on the command line run also in scenarios, and on runtimes, that are for a few by default. */
+  /** Named on the command line: they also run in scenarios and on runtimes that are for other peers by default. */
   readonly peersNamed: boolean;
   readonly pairs: readonly Pair[] | null;
   readonly runtimes: ReadonlySet<RuntimeName>;
@@ -58,7 +58,7 @@ export function pairsOf(scenario: Scenario, { plan, runtimes }: Pick<Choice, "pl
   }
 }
 
-/** Lays out the tasks; notes in `table` which peers are left out, and why. */
+/** Plans the tasks; records in `table` which peers are left out, and why. */
 export function planTasks(choice: Choice, table: ResultTable): Task[] {
   const tasks: Task[] = [];
   for (const scenario of choice.scenarios) {
@@ -67,7 +67,7 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
         if (!choice.peersNamed && scenario.peers !== null && !scenario.peers.includes(peer.name)) return false;
         const reason = obstacle(peer, scenario, pair);
         if (reason === null) return choice.peersNamed || isUsual(peer, pair);
-        // That a peer does not run on a runtime is said once, by the table of peers, unless somebody asked for it.
+        // The list of peers says where each runs; an absence is recorded for Node and for pairs that were asked for.
         if (pairName(pair) === "node" || choice.pairs !== null) {
           table.addAbsence({ scenario: scenario.name, pair: pairName(pair), peer: peer.name, variant: null, reason });
         }
@@ -82,17 +82,17 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
   return tasks;
 }
 
-/** Told before each measurement. */
+/** Called before each measurement. */
 export type Progress = (text: string) => void;
 
-/** Runs a task. What fails is noted in `table`, and the next peer has its turn. */
+/** Runs a task. A failure is recorded in `table`, and the task goes on with the next peer. */
 export async function runTask(task: Task, plan: Plan, table: ResultTable, progress: Progress): Promise<void> {
   const { scenario, pair, peers } = task;
   const on = pairName(pair);
   const rounds = Math.max(...peers.map((peer) => task.roundsOf(peer)));
   for (let round = 0; round < rounds; round++) {
     const left = peers.filter((peer) => task.roundsOf(peer) > round);
-    // Every second round runs backwards, so that no peer always comes after the same one.
+    // Every second round is reversed, so that no peer always follows the same one.
     for (const peer of round % 2 === 0 ? left : left.toReversed()) {
       progress(`${scenario.name} on ${on}, round ${round + 1} of ${rounds}: ${peer.name}`);
       const where = { scenario: scenario.name, pair: on, peer: peer.name };

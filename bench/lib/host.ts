@@ -9,10 +9,10 @@ import { runtimeCommand } from "./runtimes.ts";
 const BENCH = fileURLToPath(new URL("..", import.meta.url));
 const COMMAND_TIMEOUT_MS = 120_000;
 const EXIT_TIMEOUT_MS = 3_000;
-/** Characters of standard error that an error message repeats. */
+/** Characters of standard error that an error message quotes. */
 const STDERR_CHARACTERS = 2_000;
 
-/** Which process to start. */
+/** The process to start. */
 export interface HostOptions {
   readonly runtime: RuntimeName;
   readonly side: Side;
@@ -27,7 +27,7 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** A process of the bench and the commands to it. */
+/** A process of the bench, controlled by commands. */
 export class Host<Commands> {
   readonly #child: ChildProcess;
   readonly #what: string;
@@ -37,7 +37,7 @@ export class Host<Commands> {
   #gone: Error | null = null;
   #lastId = 0;
 
-  /** Starts the process and waits until it takes commands. */
+  /** Starts the process; resolves when it accepts commands. */
   static async start<Commands>(options: HostOptions): Promise<Host<Commands>> {
     const { peer, runtime, side } = options;
     const [command, args] = runtimeCommand(runtime);
@@ -73,7 +73,7 @@ export class Host<Commands> {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => this.#answered(line));
   }
 
-  /** Has the process carry out a command. Rejects when it fails there, takes too long, or the process ends. */
+  /** Runs a command in the process. Rejects if it fails there, takes too long, or the process exits. */
   call<Name extends keyof Commands & string>(
     command: Name,
     args: Args<Commands, Name>,
@@ -84,7 +84,7 @@ export class Host<Commands> {
     return result;
   }
 
-  /** Ends the process, by force if need be. Never rejects. */
+  /** Ends the process, by SIGKILL if needed. Never rejects. */
   async close(): Promise<void> {
     this.#child.stdin?.end();
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), EXIT_TIMEOUT_MS);
@@ -114,7 +114,7 @@ export class Host<Commands> {
     try {
       message = JSON.parse(line) as typeof message;
     } catch {
-      // A library that prints to standard output: keep it for the error message, it answers nothing.
+      // Printed by a library, not a reply: kept for error messages.
       this.#errors = `${this.#errors}${line}\n`.slice(-STDERR_CHARACTERS);
       return;
     }

@@ -1,14 +1,14 @@
-/** The loops that put a client under load, and check every answer. */
+/** The loops that put a client under load and check every reply. */
 import type { LoadArgs, LoadResult, PacedArgs, PacedResult } from "./commands.ts";
 import type { BenchClient } from "./peer.ts";
 import { percentile } from "./statistics.ts";
 import { MESSAGE_TEXT } from "./workload.ts";
 
 const MAX_SAMPLES = 1_000_000;
-/** A client that has this many seconds' worth of calls waiting does not keep up. */
+/** A client with this many seconds' worth of calls waiting doesn't keep up. */
 const MAX_BEHIND_SECONDS = 0.5;
 
-/** Makes one call of the kind, and throws when its answer is wrong. */
+/** Returns a function that makes one call and throws if the reply is wrong. */
 function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind" | "methods">): () => Promise<void> {
   let n = 0;
   if (kind === "request") {
@@ -17,8 +17,7 @@ function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind"
     return async () => {
       const id = ++n;
       const reply = await request.call(client, { id, text: MESSAGE_TEXT });
-      if (reply.id !== id || reply.text !== MESSAGE_TEXT)
-        throw new Error(`The reply to ${id} is another's: ${reply.id}`);
+      if (reply.id !== id || reply.text !== MESSAGE_TEXT) throw new Error(`The reply to ${id} has id ${reply.id}`);
     };
   }
   const { call } = client;
@@ -30,7 +29,7 @@ function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind"
   };
 }
 
-/** Keeps `inFlight` calls under way for about `seconds`; the time ends when the last of them is answered. */
+/** Keeps `inFlight` calls in flight for about `seconds`, until the last is answered. */
 export async function runLoad(client: BenchClient, args: LoadArgs): Promise<LoadResult> {
   const { inFlight, seconds } = args;
   const one = operation(client, args);
@@ -69,9 +68,9 @@ export async function runLoad(client: BenchClient, args: LoadArgs): Promise<Load
 }
 
 /**
- * Makes calls at a fixed rate, whether or not earlier ones have been answered, and measures each from the moment at
- * which it was due: a stall of the server shows in every call that was due meanwhile (no coordinated omission). The
- * clock is watched without sleeping, as timers are a thousand times too coarse.
+ * Makes calls at a fixed rate, even if earlier ones are still waiting, and measures each from the time it was due: a
+ * stall shows in every call that was due meanwhile (no coordinated omission). It polls the clock, because timers are a
+ * thousand times too coarse.
  */
 export async function runPaced(client: BenchClient, { perSecond, seconds }: PacedArgs): Promise<PacedResult> {
   const one = operation(client, { kind: "call", methods: 1 });

@@ -6,7 +6,7 @@ import type { Memory } from "./commands.ts";
 
 declare const Bun: { gc(synchronous: boolean): void } | undefined;
 
-/** Time in which what a burst of connections left to be done gets done. */
+/** Time for the server to finish its work after a burst of connections. */
 const SETTLE_MS = 300;
 /** Collections, with pauses in which finalizers run. */
 const COLLECTIONS = 4;
@@ -15,20 +15,20 @@ const PAUSE_MS = 50;
 function collectGarbage(): void {
   if (typeof Bun !== "undefined") Bun.gc(true);
   else if (typeof globalThis.gc === "function") void globalThis.gc();
-  else throw new Error("The process was started without a way to collect garbage");
+  else throw new Error("The garbage collector isn't exposed: start Node or Deno with --expose-gc");
 }
 
-/** Resident bytes of another process, read from the operating system. */
+/** Resident bytes of another process. */
 function rssOf(processId: number): number {
-  if (platform() !== "linux") throw new Error("The memory of another process is measured on Linux only");
+  if (platform() !== "linux") throw new Error("The memory of another process can only be measured on Linux");
   const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${processId}/status`, "utf8"));
   if (match === null) throw new Error(`Process ${processId} has no resident memory`);
   return Number(match[1]) * 1024;
 }
 
 /**
- * Memory of this process: what the operating system counts before a collection, as a server in use has it, and the
- * heap after one. Of `processIds` the former alone.
+ * Resident memory before a collection, as in production, and heap after one. For other processes, `processIds`, only
+ * the former.
  */
 export async function measureMemory(processIds: readonly number[] | undefined): Promise<Memory> {
   if (processIds !== undefined) {

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 
 const require = createRequire(import.meta.url);
 
-/** Version of an installed package; throws when it is not installed. */
+/** Version of an installed package. @throws Error when it isn't installed */
 export function packageVersion(name: string): string {
-  // A package need not export its package.json, so it is looked for above the package's main file.
+  // Not every package exports its package.json, so it is read from the folders that Node would search.
   for (const folder of require.resolve.paths(name) ?? []) {
     try {
       return (JSON.parse(readFileSync(join(folder, name, "package.json"), "utf8")) as { version: string }).version;
@@ -19,7 +19,7 @@ export function packageVersion(name: string): string {
   throw new Error(`${name} is not installed below ${dirname(import.meta.filename)}`);
 }
 
-/** Null when a package is installed, else a sentence that says it isn't. For `Peer.missing`. */
+/** Null if a package is installed, else the reason for `Peer.missing`. */
 export function missingPackage(name: string): string | null {
   try {
     packageVersion(name);

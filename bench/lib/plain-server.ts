@@ -3,14 +3,14 @@ import { type AddressInfo, createConnection, createServer, type Socket } from "n
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import type { Certificates, Target } from "./peer.ts";
 
-/** A TCP or TLS server without a protocol, for the baselines. */
+/** A bare TCP or TLS server, for the baselines. */
 export interface PlainServer {
   readonly target: Target;
   readonly sockets: ReadonlySet<Socket>;
   close(): Promise<void>;
 }
 
-/** Starts one; `accept` is called for each connection. */
+/** Starts a server that calls `accept` for each connection. */
 export async function startPlainServer(
   tls: Certificates | null,
   accept: (socket: Socket) => void,
@@ -36,7 +36,7 @@ export async function startPlainServer(
   };
 }
 
-/** Connects to one. */
+/** Connects to a {@link PlainServer}. */
 export async function connectPlain({ host, port }: Target, tls: Certificates | null): Promise<Socket> {
   const socket = tls === null ? createConnection({ port, host }) : connectTls({ port, host, ca: tls.ca });
   socket.setNoDelay(true);
@@ -44,7 +44,7 @@ export async function connectPlain({ host, port }: Target, tls: Certificates | n
   return socket;
 }
 
-/** Ends a connection and waits until it has. */
+/** Ends a connection; resolves when it is closed. */
 export async function closePlain(socket: Socket): Promise<void> {
   if (socket.closed) return;
   socket.end();

@@ -1,4 +1,4 @@
-/** Bytes over a bare socket: `[kind, length]`, then the bytes; who receives them looks at three of them and keeps none. */
+/** Bytes over a bare socket: `[kind, length]`, then the bytes. The receiver looks at three of them and keeps none. */
 import type { Socket } from "node:net";
 import { Fifo } from "./fifo.ts";
 import { closePlain } from "./plain-server.ts";
@@ -9,7 +9,7 @@ const DOWNLOAD = 2;
 const HEAD_BYTES = 5;
 const MARK_BYTES = 8;
 
-/** `mark` of bytes that come in chunks and are not kept. */
+/** `mark` of bytes that arrive in chunks and aren't kept. */
 class MarkOfChunks {
   private readonly length: number;
   private received = 0;
@@ -27,7 +27,7 @@ class MarkOfChunks {
     return this.length * 0x100_0000 + this.sample;
   }
 
-  /** Takes what belongs to it from `chunk`, beginning at `at`, and returns where that ends. */
+  /** Consumes its part of `chunk` from `at`; returns the end of that part. */
   push(chunk: Uint8Array, at: number): number {
     const count = Math.min(chunk.length - at, this.length - this.received);
     this.look(chunk, at, count, 0, 0x1_0000);
@@ -43,7 +43,7 @@ class MarkOfChunks {
   }
 }
 
-/** Gathers pieces of a known size that may be cut by the ends of chunks. */
+/** Assembles pieces of a fixed size from chunks. */
 class Piece {
   private readonly bytes: Buffer;
   private filled = 0;
@@ -52,14 +52,14 @@ class Piece {
     this.bytes = Buffer.alloc(size);
   }
 
-  /** Takes bytes from `chunk`, beginning at `at`, and returns where they end. */
+  /** Consumes bytes of `chunk` from `at`; returns the end of that part. */
   push(chunk: Buffer, at: number): number {
     const end = Math.min(chunk.length, at + this.bytes.length - this.filled);
     this.filled += chunk.copy(this.bytes, this.filled, at, end);
     return end;
   }
 
-  /** The piece, once it is whole; the next one begins then. */
+  /** Returns the piece if complete, else null. The next piece then begins. */
   take(): Buffer | null {
     if (this.filled < this.bytes.length) return null;
     this.filled = 0;
@@ -98,7 +98,7 @@ export function acceptTransfers(socket: Socket): void {
 }
 
 interface Waiting {
-  /** What comes: the bytes themselves, or the mark of an upload. */
+  /** The bytes of a download; null for the mark of an upload. */
   readonly download: MarkOfChunks | null;
   resolve(mark: number): void;
 }
@@ -140,7 +140,7 @@ export class TransferClient {
     let at = 0;
     while (at < chunk.length) {
       this.current ??= this.waiting.shift();
-      if (this.current === undefined) throw new Error("Bytes came that nobody waits for");
+      if (this.current === undefined) throw new Error("Received bytes that weren't requested");
       const { download, resolve } = this.current;
       let mark: number | null = null;
       if (download === null) {

@@ -3,13 +3,13 @@ import { MarkerError, replaceBetweenMarkers } from "./readme.ts";
 
 const TEXT = "before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n";
 
-test("what stands between the markers is replaced, and nothing else", () => {
+test("only the text between the markers is replaced", () => {
   expect(replaceBetweenMarkers(TEXT, "results", "\nnew\n\n")).toBe(
     "before\n<!-- results:begin -->\n\nnew\n\n<!-- results:end -->\nafter\n",
   );
 });
 
-test("replacing twice is as replacing once", () => {
+test("replacing twice equals replacing once", () => {
   const once = replaceBetweenMarkers(TEXT, "results", "new $& $1");
   expect(replaceBetweenMarkers(once, "results", "new $& $1")).toBe(once);
 });

@@ -1,7 +1,7 @@
-/** Thrown when a text has no place for what should be put there. */
+/** A text lacks the markers. */
 export class MarkerError extends Error {}
 
-/** `text` with what stands between the two markers of `name` replaced by `content`. @throws MarkerError */
+/** Replaces the text between the two markers of `name` by `content`. @throws MarkerError */
 export function replaceBetweenMarkers(text: string, name: string, content: string): string {
   const begin = `<!-- ${name}:begin -->`;
   const end = `<!-- ${name}:end -->`;

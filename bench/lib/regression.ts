@@ -1,4 +1,4 @@
-/** The regression check: what netconduit costs in CPU time, against the bare loop of the same round. */
+/** The regression check: netconduit's CPU time compared to the bare loop's of the same round. */
 import type { Peer } from "./peer.ts";
 import { Session } from "./session.ts";
 import { type Summary, summarize } from "./statistics.ts";
@@ -6,7 +6,7 @@ import { type Summary, summarize } from "./statistics.ts";
 export const COSTS = ["call", "delivery", "message"] as const;
 export type Cost = (typeof COSTS)[number];
 
-/** What is measured, for people. */
+/** Titles for the table. */
 export const COST_TITLES: Readonly<Record<Cost, string>> = {
   call: "one call, 64 in flight",
   delivery: "one delivery of a broadcast to 200 clients",
@@ -18,19 +18,19 @@ const KIB = 1024;
 const NODE = { server: "node", client: "node" } as const;
 const OPTIONS = { tls: false, maxConnections: CLIENTS + 100, maxPayloadBytes: 64 * KIB, methods: 1 };
 
-/** How long a round is. */
+/** Lengths of a round's parts. */
 export interface Durations {
-  /** Load on each peer before anything is measured, in seconds. */
+  /** Load on each peer before measuring, in seconds. */
   readonly warmupSeconds: number;
-  /** One measurement, in seconds; short, so that the two peers meet the same noise. */
+  /** One measurement, in seconds; short, so that both peers see the same noise. */
   readonly sliceSeconds: number;
-  /** Measurements of each peer, in turn. */
+  /** Measurements of each peer, in alternation. */
   readonly slices: number;
 }
 
 type Work = (session: Session, seconds: number) => Promise<number>;
 
-/** Does work for some seconds and returns how many units of it. */
+/** Works for some seconds and returns the number of units done. */
 const WORK: Readonly<Record<Cost, Work>> = {
   async call({ client }, seconds) {
     return (await client.call("load", { kind: "call", inFlight: 64, methods: 1, seconds })).count;
@@ -44,7 +44,7 @@ const WORK: Readonly<Record<Cost, Work>> = {
   },
 };
 
-/** CPU time of both processes together so far, in milliseconds. */
+/** CPU time of both processes so far, in milliseconds. */
 async function cpuMs({ server, client }: Session): Promise<number> {
   const [ofServer, ofClient] = await Promise.all([server.call("cpu", null), client.call("cpu", null)]);
   return ofServer.cpuMs + ofClient.cpuMs;
@@ -69,8 +69,8 @@ async function open(peer: Peer): Promise<Session> {
 }
 
 /**
- * One round: both peers in fresh processes, side by side, and slice after slice of work on one and then on the other.
- * Returns the ratios of CPU time, ours over the bare loop's.
+ * One round: both peers in new processes, and slices of work on them in alternation. Returns the ratios of CPU time,
+ * ours to the bare loop's.
  */
 export async function measureRound(ours: Peer, bare: Peer, durations: Durations): Promise<Record<Cost, number[]>> {
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
@@ -95,19 +95,19 @@ export async function measureRound(ours: Peer, bare: Peer, durations: Durations)
   return ratios;
 }
 
-/** Ratios that a run may have, by cost. */
+/** Recorded ratios, by cost. */
 export type Recorded = Readonly<Record<Cost, number>>;
 
-/** A cost, judged. */
+/** The verdict on a cost. */
 export interface CostVerdict {
   readonly cost: Cost;
-  /** Over the bare loop's, slice by slice. */
+  /** Compared to the bare loop, slice by slice. */
   readonly ratio: Summary;
   readonly recorded: number;
   readonly ok: boolean;
 }
 
-/** Judges ratios: their median may exceed the recorded one by the factor `tolerance`. */
+/** Judges ratios: a median may be up to `tolerance` times the recorded one. */
 export function judgeCosts(
   ratios: Readonly<Record<Cost, readonly number[]>>,
   recorded: Recorded,

@@ -1,4 +1,4 @@
-/** What a run leaves behind: JSON, charts, tables, and the README's middle. */
+/** A run's output: JSON, charts, tables, and the generated parts of the documents. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { barChart } from "./chart.ts";
@@ -34,7 +34,7 @@ export interface Section {
   readonly rows: readonly Row[];
 }
 
-/** Results cut into sections, in the order of the scenarios. */
+/** Splits results into sections, in the order of the scenarios. */
 export function sections(results: BenchResults, scenarios: readonly Scenario[]): Section[] {
   return scenarios.flatMap((scenario) => {
     const rows = results.rows.filter((row) => row.scenario === scenario.name);
@@ -65,12 +65,12 @@ function chartOf({ scenario, pair, rows }: Section, titles: Titles): string {
   return barChart(`${scenario.title} (${pairTitle(pair)})`, groups);
 }
 
-/** Name of a section's chart. */
+/** File name of a section's chart. */
 export function chartFile({ scenario, pair }: Section): string {
   return `${scenario.name}-${pair}.svg`;
 }
 
-/** One line about the machine and the versions. */
+/** Lines about the machine and the versions. */
 export function environmentLines({ environment, startedAt, seconds, quick }: BenchResults, titles: Titles): string[] {
   const { cpu, cores, memoryGiB, system, load, runtimes, peers } = environment;
   const versions = Object.entries(runtimes).map(([name, version]) => `${PAIR_TITLES.get(name) ?? name} ${version}`);
@@ -84,7 +84,7 @@ export function environmentLines({ environment, startedAt, seconds, quick }: Ben
   ];
 }
 
-/** All tables in full, as Markdown. */
+/** The full tables, as Markdown. */
 export function fullReport(results: BenchResults, scenarios: readonly Scenario[], titles: Titles): string {
   const parts = ["# Results", environmentLines(results, titles).join("\n"), "## Goals", goalTable(judge(results.rows))];
   for (const section of sections(results, scenarios)) {
@@ -106,7 +106,7 @@ function missing({ absences }: BenchResults, { scenario, pair }: Section, titles
     : [`Not measured:\n\n${lines.map((line) => wrap(`- ${line}`, COLUMNS, "  ")).join("\n")}`];
 }
 
-/** The README's middle: goals, charts, and medians. */
+/** The generated part of bench/README.md: goals, charts and medians. */
 export function readmeReport(results: BenchResults, scenarios: readonly Scenario[], titles: Titles): string {
   const parts = [environmentLines(results, titles).join("\n"), "### Goals", goalTable(judge(results.rows))];
   const crossPairs: Row[] = [];
@@ -127,14 +127,14 @@ export function readmeReport(results: BenchResults, scenarios: readonly Scenario
     parts.push(medianTable(section.rows, absences, titles), ...missing(results, section, titles));
   }
   if (crossPairs.length > 0) {
-    // Here the pairs are what is compared.
+    // In this table the pairs are compared, so they take the place of peers.
     const asPeers = crossPairs.map((row) => ({ ...row, peer: pairTitle(row.pair), pair: "" }));
     parts.push("### netconduit between different runtimes", medianTable(asPeers, [], titles));
   }
   return parts.join("\n\n");
 }
 
-/** Writes results.json, results.md and the charts; charts of earlier runs are removed. */
+/** Writes results.json, results.md and the charts; removes charts of earlier runs. */
 export function writeResults(
   folder: string,
   results: BenchResults,
@@ -150,7 +150,7 @@ export function writeResults(
   }
 }
 
-/** Says of each peer how it is used, and where that is documented. */
+/** The list of peers: how each is used, and which documentation it follows. */
 export function peerList(peers: readonly Peer[]): string {
   return peers
     .map(({ title, usage, documentation, lacks, usual, runtimes }) => {

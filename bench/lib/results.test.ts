@@ -13,7 +13,7 @@ describe("ResultTable", () => {
     expect(table.rows.map(rowSummary)).toEqual([{ median: 6, min: 5, max: 7, samples: 2 }]);
   });
 
-  test("keeps numbers of different peers, pairs, variants and metrics apart", () => {
+  test("keeps different peers, pairs, variants and metrics apart", () => {
     const table = new ResultTable();
     table.add(where("ws"), CALLS, 0, 1);
     table.add(where("raw"), CALLS, 0, 1);
@@ -23,7 +23,7 @@ describe("ResultTable", () => {
     expect(table.rows).toHaveLength(5);
   });
 
-  test("notes the first reason for an absence", () => {
+  test("keeps the first reason for an absence", () => {
     const table = new ResultTable();
     const absence = { scenario: "rpc", pair: "node", peer: "ws", variant: null };
     table.addAbsence({ ...absence, reason: "first" });
@@ -34,7 +34,7 @@ describe("ResultTable", () => {
 });
 
 describe("ratios", () => {
-  test("are of rounds side by side", () => {
+  test("compare the same rounds", () => {
     const table = new ResultTable();
     for (const [round, slow] of [1, 10].entries()) {
       table.add(where("netconduit"), CALLS, round, 30 / slow);
@@ -43,7 +43,7 @@ describe("ratios", () => {
     expect(table.rows.map((row) => rowRatio(table.rows, row, "ws")?.median)).toEqual([3, 1]);
   });
 
-  test("to the baseline are to raw, or to the bare loop where raw has nothing of the kind", () => {
+  test("to the baseline are to raw, or to the bare loop if raw lacks the number", () => {
     const table = new ResultTable();
     table.add(where("ws"), CALLS, 0, 10);
     const ratio = (): unknown => table.rows.slice(0, 1).map((row) => baselineRatio(table.rows, row))[0];

@@ -1,4 +1,4 @@
-/** Results of a run, as they are written to JSON. */
+/** Results of a run, as written to JSON. */
 import type { Metric } from "./scenario.ts";
 import { pairedRatio, type Summary, summarize } from "./statistics.ts";
 
@@ -12,27 +12,27 @@ export interface Row {
   /** `node`, or `node-bun`, the server first. */
   readonly pair: string;
   readonly peer: string;
-  /** One for each round; null where the measurement failed. Rounds of different peers were taken side by side. */
+  /** One for each round; null where it failed. Samples with the same index were taken side by side. */
   readonly samples: (number | null)[];
 }
 
-/** Something that was not measured, or not in every round, and why. */
+/** A measurement that is missing, at least in one round, and why. */
 export interface Absence {
   readonly scenario: string;
   readonly pair: string;
   readonly peer: string;
-  /** Null: all of the scenario. */
+  /** Null for the whole scenario. */
   readonly variant: string | null;
   readonly reason: string;
 }
 
-/** The machine and the versions a run was made with. */
+/** The machine and the versions of a run. */
 export interface Environment {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGiB: number;
   readonly system: string;
-  /** Load average of the minute before the run: what else the machine was doing. */
+  /** Load average of the minute before the run. */
   readonly load: number;
   readonly runtimes: Readonly<Record<string, string>>;
   readonly peers: Readonly<Record<string, string>>;
@@ -47,10 +47,10 @@ export interface BenchResults {
   readonly absences: readonly Absence[];
 }
 
-/** Peers to which others are compared: the first that has the number. */
+/** Peers that others are compared to; the first that has the number. */
 const BASELINES = ["raw", "bare"] as const;
 
-/** Gathers rows and absences while a run goes on. */
+/** Collects rows and absences during a run. */
 export class ResultTable {
   readonly rows: Row[] = [];
   readonly absences: Absence[] = [];
@@ -66,7 +66,7 @@ export class ResultTable {
     row.samples[round] = value;
   }
 
-  /** Notes why something is missing; the same reason once. */
+  /** Records why something is missing; only the first reason counts. */
   addAbsence(absence: Absence): void {
     const known = this.absences.some(
       (other) =>
@@ -92,19 +92,19 @@ export function findRow(rows: readonly Row[], key: Key): Row | undefined {
   );
 }
 
-/** Median and range of a row, or null when every round failed. */
+/** Median and range of a row; null if every round failed. */
 export function rowSummary(row: Row): Summary | null {
   const samples = row.samples.filter((sample) => sample !== null);
   return samples.length === 0 ? null : summarize(samples);
 }
 
-/** How a row compares to the same number of another peer, round by round. */
+/** The ratio of a row to the same number of another peer, round by round. */
 export function rowRatio(rows: readonly Row[], row: Row, toPeer: string): Summary | null {
   const other = findRow(rows, { ...row, peer: toPeer });
   return other === undefined ? null : pairedRatio(row.samples, other.samples);
 }
 
-/** How a row compares to the baseline of its scenario: `raw`, or `bare` where raw has no such thing. */
+/** The ratio of a row to its baseline: `raw`, or `bare` if raw lacks the feature. */
 export function baselineRatio(rows: readonly Row[], row: Row): { readonly to: string; readonly ratio: number } | null {
   for (const to of BASELINES) {
     const ratio = rowRatio(rows, row, to);

@@ -15,23 +15,23 @@ export function currentRuntime(): RuntimeName {
   return process.versions["deno"] === undefined ? "node" : "deno";
 }
 
-/** Where server and client run. */
+/** The runtimes of server and client. */
 export interface Pair {
   readonly server: RuntimeName;
   readonly client: RuntimeName;
 }
 
-/** `node` for a pair of one runtime, else `node-bun`, the server first. */
+/** `node` if both are the same, else `node-bun`, the server first. */
 export function pairName({ server, client }: Pair): string {
   return server === client ? server : `${server}-${client}`;
 }
 
-/** All nine. */
+/** All nine pairs. */
 export function allPairs(): Pair[] {
   return RUNTIMES.flatMap((server) => RUNTIMES.map((client) => ({ server, client })));
 }
 
-/** Command and arguments that run a TypeScript file; the garbage collector can be called. */
+/** Command and arguments to run a TypeScript file with the garbage collector exposed. */
 export function runtimeCommand(runtime: RuntimeName): [command: string, args: string[]] {
   switch (runtime) {
     case "node":
@@ -39,7 +39,7 @@ export function runtimeCommand(runtime: RuntimeName): [command: string, args: st
     case "bun":
       return [installed("bun"), ["run"]];
     case "deno":
-      // No configuration file: the one at the top would send @netconduit/deno to the sources instead of what was built.
+      // Without the configuration file at the top, which maps @netconduit/deno to the sources instead of dist.
       return [
         installed("deno"),
         ["run", "-A", "--quiet", "--no-check", "--no-config", "--node-modules-dir=manual", "--v8-flags=--expose-gc"],
@@ -52,7 +52,7 @@ function installed(name: string): string {
   return existsSync(path) ? path : name;
 }
 
-/** Version of a runtime, or null when it does not run here. */
+/** Version of a runtime; null if it isn't installed. */
 export function runtimeVersion(runtime: RuntimeName): string | null {
   const [command] = runtimeCommand(runtime);
   const { status, stdout } = spawnSync(command, ["--version"], { encoding: "utf8" });

@@ -1,4 +1,4 @@
-/** What the server's process does at the harness's command. */
+/** The server process's commands. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { certificates } from "./certificates.ts";
@@ -7,7 +7,7 @@ import { cpuMs, measureMemory } from "./memory.ts";
 import type { BenchServer, Peer } from "./peer.ts";
 import { NEWS_TEXT } from "./workload.ts";
 
-/** Hears from the client's process, one byte each time, that what was broadcast has arrived everywhere. */
+/** Receives a byte from the client's process whenever all clients have received a broadcast. */
 class SignalServer {
   private readonly server: Server;
   private received = 0;

@@ -3,12 +3,12 @@ import { Host } from "./host.ts";
 import type { Peer } from "./peer.ts";
 import type { Pair } from "./runtimes.ts";
 
-/** Connections being opened at any time, as from a load balancer that comes back. */
+/** Connects in progress at any time. */
 export const CONNECT_CONCURRENCY = 64;
 const POLL_MS = 10;
 const POLLS = 1_000;
 
-/** A server and a client process of one peer, with the server running. */
+/** A server and a client process of one peer; the server is running. */
 export class Session {
   readonly server: Host<ServerCommands>;
   readonly client: Host<ClientCommands>;
@@ -46,7 +46,7 @@ export class Session {
     }
   }
 
-  /** Opens `count` more connections, and makes sure that the server has them; returns the seconds it took. */
+  /** Opens `count` more connections, and waits until the server has them; returns the seconds of the former. */
   async connect(count: number, concurrency: number = CONNECT_CONCURRENCY): Promise<number> {
     const { tls, maxPayloadBytes } = this.#options;
     const { target } = this.started;
@@ -56,7 +56,7 @@ export class Session {
     return seconds;
   }
 
-  /** Closes all connections, and waits until the server knows. */
+  /** Closes all connections, and waits until the server has none. */
   async disconnect(): Promise<void> {
     await this.client.call("disconnect", null);
     this.#connections = 0;
@@ -67,7 +67,7 @@ export class Session {
     return this.server.call("memory", null);
   }
 
-  /** Ends everything. A server that can't be stopped in order is an error, once its process has been ended. */
+  /** Stops the server and ends both processes. Rejects if the server can't be stopped, after ending its process. */
   async close(): Promise<void> {
     try {
       await this.server.call("stop", null);

@@ -17,13 +17,14 @@ export function speedSummary(rows: readonly Row[], columns: number): string {
   const connects = times(rows, "connects", "64 at a time", "connects", "ws");
   const memory = times(rows, "memory", "10000 connections", "rss", "ws");
   return [
-    `- **Calls** with validated parameters, 64 in flight on one connection: ${calls("ws")} \`ws\` with hand-written JSON, ` +
-      `${calls("socket.io")} socket.io, ${calls("grpc-js")} grpc-js.`,
+    `- **Calls** with validated parameters, 64 in flight on one connection: ${calls("ws")} \`ws\` with hand-written ` +
+      `JSON, ${calls("socket.io")} socket.io, ${calls("grpc-js")} grpc-js.`,
     `- **Broadcasts** to 1,000 clients: one at a time ${broadcasts("one at a time", "ws")} \`ws\`; ten in a tick ` +
       `${broadcasts("ten in a tick", "raw")} a loop of single socket writes.`,
     `- **Connects** per second, login included: ${connects} \`ws\` upgrades.`,
     `- **Memory** of an idle connection: ${memory} \`ws\`.`,
-    `- **Binary messages** of 1 MiB: ${mebibytes("server")} a bare socket to the server, ${mebibytes("client")} to the client.`,
+    `- **Binary messages** of 1 MiB: ${mebibytes("server")} a bare socket to the server, ${mebibytes("client")} to ` +
+      "the client.",
   ]
     .map((line) => wrap(line, columns, "  "))
     .join("\n");

@@ -27,7 +27,7 @@ describe("percentile", () => {
     );
   });
 
-  test("of no samples is an error", () => {
+  test("of no samples throws", () => {
     expect(() => percentile([], 50)).toThrow(RangeError);
   });
 });
@@ -42,7 +42,7 @@ describe("median", () => {
     expect(median(samples)).toBe(expected);
   });
 
-  test("leaves the samples in their order", () => {
+  test("doesn't reorder the samples", () => {
     const samples = [3, 1, 2];
     median(samples);
     expect(samples).toEqual([3, 1, 2]);
@@ -54,15 +54,15 @@ test("a summary has the median and the range", () => {
 });
 
 describe("pairedRatio", () => {
-  test("compares round by round, so that a slow round of both does not count", () => {
+  test("compares round by round, so that a round that is slow for both doesn't count", () => {
     expect(pairedRatio([20, 2, 24], [10, 1, 12])).toEqual({ median: 2, min: 2, max: 2, samples: 3 });
   });
 
-  test("leaves out rounds that one of them has not", () => {
+  test("leaves out rounds that one of them lacks", () => {
     expect(pairedRatio([20, null, 30, 5], [10, 10, null])).toMatchObject({ median: 2, samples: 1 });
   });
 
-  test("is null without a round that both have, or over a baseline of zero", () => {
+  test("is null without a common round, or for a baseline of zero", () => {
     expect([pairedRatio([1], [null]), pairedRatio([], []), pairedRatio([1], [0])]).toEqual([null, null, null]);
   });
 });

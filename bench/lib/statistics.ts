@@ -1,4 +1,4 @@
-/** The few statistics the bench reports. */
+/** The statistics that the bench reports. */
 
 /** Median and the range of the samples. */
 export interface Summary {
@@ -9,18 +9,18 @@ export interface Summary {
 }
 
 /**
- * The `percent`-th percentile of samples in ascending order: the smallest of them that at least that share of the
- * samples does not exceed. Always one of the samples, nothing is interpolated.
+ * The `percent`-th percentile of samples in ascending order: the smallest sample that at least that share doesn't
+ * exceed. Nothing is interpolated.
  */
 export function percentile(sorted: ArrayLike<number>, percent: number): number {
-  if (sorted.length === 0) throw new RangeError("There is no percentile of no samples");
+  if (sorted.length === 0) throw new RangeError("A percentile needs at least one sample");
   const rank = Math.ceil((percent / 100) * sorted.length);
   return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] as number;
 }
 
 /** The middle of the samples, or the mean of the two in the middle. */
 export function median(samples: readonly number[]): number {
-  if (samples.length === 0) throw new RangeError("There is no median of no samples");
+  if (samples.length === 0) throw new RangeError("A median needs at least one sample");
   const sorted = samples.toSorted((a, b) => a - b);
   const middle = sorted.length >>> 1;
   const upper = sorted[middle] as number;
@@ -32,8 +32,8 @@ export function summarize(samples: readonly number[]): Summary {
 }
 
 /**
- * How `samples` compare to `baseline`: the median, and the range, of the ratios of each round. Samples of one index were
- * taken next to each other, so what slowed the machine down for a while slowed both. Null when no round has both.
+ * Median and range of the ratios of `samples` to `baseline`, round by round. Samples with the same index were taken
+ * next to each other, so that a slower machine slows both. Null if no round has both.
  */
 export function pairedRatio(samples: readonly (number | null)[], baseline: readonly (number | null)[]): Summary | null {
   const ratios: number[] = [];

@@ -1,4 +1,4 @@
-/** Results as tables, for the terminal and for Markdown. */
+/** Results as Markdown tables, for the terminal and for documents. */
 import { formatNumber, formatTable } from "./format.ts";
 import type { Verdict } from "./goals.ts";
 import { type Absence, baselineRatio, type Row, rowRatio, rowSummary } from "./results.ts";
@@ -8,12 +8,12 @@ export type Titles = ReadonlyMap<string, string>;
 
 const OURS = "netconduit";
 
-/** The different values of a property, in the order in which they come. */
+/** The distinct values of a property, in order of appearance. */
 export function distinct<T>(items: readonly T[], of: (item: T) => string): string[] {
   return [...new Set(items.map(of))];
 }
 
-/** Every number of one scenario on one pair: median, range, ratio to the baseline, and what netconduit has of it. */
+/** Every number of one scenario on one pair: median, range, ratio to the baseline, and netconduit's ratio to it. */
 export function detailTable(rows: readonly Row[], all: readonly Row[], titles: Titles): string {
   const isRanged = rows.some(({ samples }) => samples.length > 1);
   const cells = rows.map((row) => {
@@ -79,7 +79,7 @@ export function medianTable(rows: readonly Row[], absences: readonly Absence[], 
   return formatTable(["", ...columns], lines);
 }
 
-/** `64 in flight, p50`: the variant, and what is measured where that says more than its unit does. */
+/** `64 in flight, p50`: the variant, and the metric if the unit alone doesn't tell. */
 export function labelOf({ variant, metric, unit }: Pick<Row, "variant" | "metric" | "unit">): string {
   return unit === "µs" ? `${variant}, ${metric.replace("p999", "p99.9")}` : variant;
 }
@@ -88,7 +88,7 @@ function columnOf(row: Row): string {
   return `${labelOf(row)}, ${row.unit}`;
 }
 
-/** What is missing and why. */
+/** One line for each absence. */
 export function absenceLines(absences: readonly Absence[], titles: Titles): string[] {
   return absences.map(({ peer, pair, variant, reason }) => {
     const where = variant === null || variant === "" ? "" : `, ${variant}`;
@@ -96,7 +96,7 @@ export function absenceLines(absences: readonly Absence[], titles: Titles): stri
   });
 }
 
-/** Goals and what came of them. @param isRough one short sample of each is no ground for a verdict */
+/** The goals and their verdicts. @param isRough leaves the verdicts out, because the samples are too short */
 export function goalTable(verdicts: readonly Verdict[], isRough = false): string {
   return formatTable(
     ["goal", "bound", "measured", isRough ? "in a full run" : ""],

@@ -1,45 +1,45 @@
-/** What every peer carries: the same parameters, messages and bytes, and the same check of parameters. */
+/** The workload of every peer: the same parameters, messages and bytes, and the same validation. */
 import * as v from "valibot";
 
-/** Parameters of `add`, the one call that is measured. Its result is their sum. */
+/** Parameters of `add`, the call that is measured. Its result is their sum. */
 export type AddParams = {
   readonly a: number;
   readonly b: number;
 };
 
 /**
- * The check of a call's parameters. A peer that validates by itself is given this schema, or its equal in its own
- * language; for one that does not, its server parses with it by hand, as one would write it.
+ * The schema of a call's parameters. A peer that validates takes this schema, or the equivalent in its own language;
+ * for others the server's handler parses with it.
  */
 export const AddSchema: v.ObjectSchema<
   { readonly a: v.NumberSchema<undefined>; readonly b: v.NumberSchema<undefined> },
   undefined
 > = v.object({ a: v.number(), b: v.number() });
 
-/** A message that is answered with itself. */
+/** A message whose reply is the same message. */
 export interface Message {
   readonly id: number;
   readonly text: string;
 }
 
-/** A broadcast. `n` counts from 1; a receiver adds up what it gets, so that a lost or repeated one shows. */
+/** A broadcast. `n` counts from 1; receivers add it up, which reveals lost and repeated ones. */
 export interface News {
   readonly n: number;
   readonly text: string;
 }
 
-/** With this text a {@link News} takes about 92 bytes on the wire with a header of 32 bytes. */
+/** Makes a {@link News} about 92 bytes on the wire, including a header of 32 bytes. */
 export const NEWS_TEXT: string = "twenty-eight bytes of news..";
 
 /** Text of a {@link Message}. */
 export const MESSAGE_TEXT: string = "what a chat line might say";
 
-/** The name of the `index`-th method: `add`, `add1`, `add2`, … All of them do the same. */
+/** The name of the `index`-th method: `add`, `add1`, `add2`, … All do the same. */
 export function methodName(index: number): string {
   return index === 0 ? "add" : `add${index}`;
 }
 
-/** Bytes that are not all alike; the same ones for the same length. */
+/** Varied bytes, always the same for a length. */
 export function pattern(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8)) & 0xff;
@@ -48,7 +48,7 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
 
 const served = new Map<number, Uint8Array<ArrayBuffer>>();
 
-/** {@link pattern}, made once per length: what a server sends that is asked for bytes. */
+/** {@link pattern}, made once per length: the bytes that servers send. */
 export function servedBytes(length: number): Uint8Array<ArrayBuffer> {
   let bytes = served.get(length);
   if (bytes === undefined) {
@@ -59,8 +59,8 @@ export function servedBytes(length: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A number that stands for `bytes`: their length, and three of them. It is what a receiver of bytes reports, cheap
- * enough not to be what is measured.
+ * A checksum of `bytes` made of their length and three of them, which receivers report. Cheap, so that it doesn't count
+ * in measurements.
  */
 export function mark(bytes: Uint8Array): number {
   const { length } = bytes;

@@ -1,7 +1,7 @@
 /**
- * The bare loop: netconduit's frames and payloads over `node:net` with no library, as one would write it by hand for
- * one program. A 32-byte header, MessagePack by `@msgpack/msgpack`, parameters checked by valibot, methods in a Map, one
- * write for what leaves in one turn. It has no login, no limits, no deadlines and no flow control.
+ * The bare loop: netconduit's frames and payloads over `node:net`, written by hand for one program. A 32-byte header,
+ * MessagePack by `@msgpack/msgpack`, parameters checked by valibot, methods in a Map, one write per turn. It has no
+ * login, no limits, no deadlines and no flow control.
  */
 import type { Socket } from "node:net";
 import { Decoder, Encoder } from "@msgpack/msgpack";
@@ -33,7 +33,7 @@ interface Payload {
 class FrameSocket {
   private readonly writer: BatchWriter;
   private readonly onFrame: (type: number, id: number, payload: Payload) => void;
-  /** Chunks of a frame that is not whole yet, their bytes together, and the bytes it takes. */
+  /** Chunks of an incomplete frame, the sum of their bytes, and the bytes needed to go on. */
   private chunks: Buffer[] = [];
   private held = 0;
   private wanted = HEADER_BYTES;
@@ -77,7 +77,7 @@ class FrameSocket {
     for (;;) {
       this.wanted = HEADER_BYTES;
       if (length - at < HEADER_BYTES) break;
-      if (view.getUint32(at) !== MAGIC) throw new Error("The other end does not speak netconduit's frames");
+      if (view.getUint32(at) !== MAGIC) throw new Error("The other end doesn't send netconduit's frames");
       const payloadLength = view.getUint32(at + 12);
       this.wanted = HEADER_BYTES + payloadLength;
       if (at + this.wanted > length) break;
@@ -182,8 +182,8 @@ export const peer: Peer = {
   name: "bare",
   title: "bare loop",
   usage:
-    "Our frames over `node:net` written by hand: 32-byte header, a reused Encoder and Decoder of @msgpack/msgpack, " +
-    "valibot, methods in a Map, one write per turn. No login, limits, deadlines or flow control.",
+    "netconduit's frames over `node:net`, written by hand: 32-byte header, a reused Encoder and Decoder of " +
+    "@msgpack/msgpack, valibot, methods in a Map, one write per turn. No login, limits, deadlines or flow control.",
   documentation: "https://github.com/msgpack/msgpack-javascript#reusing-encoder-and-decoder-instances",
   runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
   mixed: false,

@@ -1,4 +1,4 @@
-/** The WebSocket server that Bun has built in, with JSON, and its topics for broadcasts. */
+/** Bun's built-in WebSocket server with JSON; broadcasts by its topics. */
 import process from "node:process";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { runtimeVersion } from "../lib/runtimes.ts";
@@ -6,7 +6,7 @@ import { answerer, opened, StandardSocketClient } from "./support/json-socket.ts
 
 const TOPIC = "news";
 
-/** The part of Bun's API that is used here: its own declarations and Node's can't both be in one program. */
+/** The part of Bun's API used here: its type declarations conflict with Node's. */
 interface ServerWebSocket {
   send(data: string | Uint8Array): number;
   subscribe(topic: string): void;
@@ -36,7 +36,7 @@ declare const Bun: {
   }): BunServer;
 };
 
-/** Bun's WebSocket takes options that the standard's does not have. */
+/** Bun's WebSocket takes options that the standard doesn't have. */
 type BunWebSocket = new (url: string, options: { readonly tls?: { readonly ca: string } }) => WebSocket;
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
@@ -52,7 +52,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
     websocket: {
       perMessageDeflate: false,
       maxPayloadLength: maxPayloadBytes + 1024,
-      // Beyond it, messages are dropped: several of the largest may wait.
+      // Bun drops messages beyond it, and several of the largest may be queued.
       backpressureLimit: Math.max(16 * 1024 * 1024, 8 * maxPayloadBytes),
       open(socket) {
         connections++;

@@ -1,4 +1,4 @@
-/** Cap'n Web: object-capability RPC over a WebSocket; on Node.js, `ws` provides the server's end. */
+/** Cap'n Web: object-capability RPC over a WebSocket; on Node.js the server's WebSocket is `ws`. */
 import { newWebSocketRpcSession, type RpcStub, RpcTarget } from "capnweb";
 import * as v from "valibot";
 import { WebSocketServer, WebSocket as WsSocket } from "ws";
@@ -10,7 +10,7 @@ import { closeHttp, listenHttp } from "./support/http-server.ts";
 type Listener = (news: News) => void;
 type Add = (params: AddParams) => number;
 
-/** The interface that a client gets a stub of; the methods beyond `add` are put on its prototype. */
+/** The interface that clients have a stub of; methods beyond `add` are defined on its prototype. */
 class Api extends RpcTarget {
   private readonly listeners: Set<RpcStub<Listener>>;
   private listener: RpcStub<Listener> | null = null;
@@ -37,7 +37,7 @@ class Api extends RpcTarget {
     return servedBytes(length);
   }
 
-  /** What comes as a parameter ends with the call, so it is duplicated. */
+  /** A stub passed as a parameter is disposed of with the call, so it is duplicated. */
   listen(listener: RpcStub<Listener>): void {
     this.listener = listener.dup();
     this.listeners.add(this.listener);
@@ -51,12 +51,12 @@ class Api extends RpcTarget {
   }
 }
 
-/** Its limit is in characters of the JSON text, which holds bytes as base64. */
+/** The limit is in characters of JSON, in which bytes are base64. */
 function limits(maxPayloadBytes: number): { readonly maxMessageSize: number } {
   return { maxMessageSize: Math.ceil(maxPayloadBytes / 3) * 4 + 1024 };
 }
 
-/** Its documentation says so: `ws` declares another WebSocket than the standard's, compatible enough. */
+/** As in its documentation: the type of `ws`'s WebSocket differs from the standard's, but is compatible. */
 function standard(socket: WsSocket): WebSocket {
   return socket as unknown as WebSocket;
 }
@@ -78,7 +78,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     target,
     connectionCount: () => server.clients.size,
     broadcast(news) {
-      // Nobody waits for what a listener returns, so its promise is disposed of.
+      // The listener's result isn't awaited, so its promise is disposed of.
       for (const listener of listeners) listener(news)[Symbol.dispose]();
     },
     async close() {
@@ -128,7 +128,7 @@ class CapnwebClient implements BenchClient {
   }
 }
 
-/** Node's own WebSocket, which its documentation's clients use; it takes no certificate, so over TLS it is `ws`'s. */
+/** Node's WebSocket, as in its documentation. It takes no CA, so over TLS `ws` is used. */
 function dial({ host, port }: Target, { tls }: ClientOptions, maxPayload: number): WebSocket {
   if (tls === null) return new WebSocket(`ws://${host}:${port}`);
   return standard(new WsSocket(`wss://${host}:${port}`, { perMessageDeflate: false, maxPayload, ca: tls.ca }));
@@ -139,7 +139,7 @@ async function connect(target: Target, options: ClientOptions): Promise<BenchCli
   const socket = dial(target, options, maxMessageSize);
   await new Promise((resolve, reject) => {
     socket.addEventListener("open", resolve, { once: true });
-    socket.addEventListener("error", () => reject(new Error(`No WebSocket could be opened to ${socket.url}`)), {
+    socket.addEventListener("error", () => reject(new Error(`Cannot open a WebSocket to ${socket.url}`)), {
       once: true,
     });
   });
@@ -151,9 +151,9 @@ export const peer: Peer = {
   name: "capnweb",
   title: "capnweb",
   usage:
-    "A WebSocket session, by `ws` on the server and Node's own WebSocket on the client (over TLS, as Node's takes no " +
-    "certificate, by `ws`), permessage-deflate off; methods of an RpcTarget, a callback that each client passes for " +
-    "broadcasts, bytes as it carries them (base64 in JSON).",
+    "A WebSocket session, with `ws` on the server and Node's WebSocket on the client (`ws` over TLS, because Node's " +
+    "takes no CA); permessage-deflate off; methods of an RpcTarget, broadcasts by a callback that each client " +
+    "passes, bytes as base64 in JSON.",
   documentation: "https://github.com/cloudflare/capnweb#http-server-on-nodejs",
   runtimes: { server: ["node"], client: ["node"] },
   mixed: false,

@@ -1,4 +1,4 @@
-/** The WebSocket server that Deno has built in, with JSON. */
+/** Deno's built-in WebSocket server with JSON. */
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { runtimeVersion } from "../lib/runtimes.ts";
 import { answerer, opened, StandardSocketClient } from "./support/json-socket.ts";
@@ -8,12 +8,12 @@ interface HttpServer {
   shutdown(): Promise<void>;
 }
 
-/** Closed by its client once the WebSocket is. */
+/** An HTTP client, for its CA. */
 interface HttpClient {
   close(): void;
 }
 
-/** The part of Deno's API that is used here: its own declarations and Node's can't both be in one program. */
+/** The part of Deno's API used here: its type declarations conflict with Node's. */
 declare const Deno: {
   readonly version: { readonly deno: string };
   serve(
@@ -30,7 +30,7 @@ declare const Deno: {
   createHttpClient(options: { readonly caCerts: readonly string[] }): HttpClient;
 };
 
-/** Deno's WebSocket takes options that the standard's does not have. */
+/** Deno's WebSocket takes options that the standard doesn't have. */
 type DenoWebSocket = new (url: string, options: { readonly client: HttpClient }) => WebSocket;
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
@@ -42,7 +42,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
       hostname: "127.0.0.1",
       port: 0,
       ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
-      // Without it, Deno prints the address.
+      // By default Deno prints the address.
       onListen: () => undefined,
     },
     (request) => {
@@ -83,7 +83,7 @@ export const peer: Peer = {
   title: "Deno's WebSocket + JSON",
   usage:
     "`Deno.serve` with `Deno.upgradeWebSocket` and Deno's own WebSocket client, JSON written by hand as for ws; " +
-    "broadcasts are a loop over the sockets. Deno does not compress.",
+    "broadcasts are a loop over the sockets. Deno doesn't compress.",
   documentation: "https://docs.deno.com/api/deno/~/Deno.upgradeWebSocket",
   runtimes: { server: ["deno"], client: ["deno"] },
   mixed: false,

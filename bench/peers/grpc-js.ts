@@ -1,4 +1,4 @@
-/** gRPC on Node.js: unary calls, and a stream from the server for broadcasts. */
+/** gRPC on Node.js: unary calls, and a server-side stream for broadcasts. */
 import { fileURLToPath } from "node:url";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
@@ -7,7 +7,7 @@ import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Targ
 import { type AddParams, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 
 const PROTO: string = fileURLToPath(new URL("support/bench.proto", import.meta.url));
-/** Connecting takes milliseconds, or, with a thousand at once, a second. */
+/** Connecting takes milliseconds, or a second with a thousand at once. */
 const CONNECT_DEADLINE_MS = 30_000;
 
 type Unary<Request, Response> = (
@@ -22,7 +22,7 @@ interface BenchStub extends grpc.Client {
   Listen(nothing: object): grpc.ClientReadableStream<News>;
 }
 
-/** The service as bench.proto has it, its method `Add` under `methods` names: `add`, `add1`, … */
+/** The service of bench.proto, with its method `Add` under `methods` names: `add`, `add1`, … */
 function serviceDefinition(methods: number): grpc.ServiceDefinition {
   const { Add, ...others } = loadSync(PROTO)["bench.Bench"] as grpc.ServiceDefinition;
   const definition: Record<string, grpc.MethodDefinition<object, object>> = { ...others };
@@ -60,7 +60,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     Listen: (call: grpc.ServerWritableStream<object, News>) => {
       listening.add(call);
       call.on("cancelled", () => listening.delete(call));
-      // Tells the client that it listens from now on.
+      // Tells the client that it is subscribed.
       call.sendMetadata(new grpc.Metadata());
     },
   };
@@ -92,12 +92,12 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
   };
 }
 
-/** Sockets of a server, as channelz lists them: the one place where gRPC tells. */
+/** A server's sockets as counted by channelz, the only source that gRPC has. */
 function countConnections(server: grpc.Server): number {
   let count = -1;
   const request = { server_id: String(server.getChannelzRef().id), start_socket_id: "0", max_results: "1000000" };
   const call = { request } as Parameters<ReturnType<typeof grpc.getChannelzHandlers>["GetServerSockets"]>[0];
-  // It answers before it returns.
+  // The callback runs synchronously.
   grpc.getChannelzHandlers().GetServerSockets(call, (error, answer) => {
     if (error) throw new Error(`channelz: ${error.details}`);
     count = answer?.socket_ref?.length ?? 0;
@@ -129,7 +129,7 @@ class GrpcClient implements BenchClient {
     await new Promise<void>((resolve, reject) => {
       stream.once("metadata", () => resolve());
       stream.on("error", (error: grpc.ServiceError) => {
-        // That is how the stream ends when this side closes it.
+        // Reported when this side closes the stream.
         if (error.code !== grpc.status.CANCELLED) reject(error);
       });
     });
@@ -164,7 +164,7 @@ class GrpcClient implements BenchClient {
 
 const stubs = new Map<string, grpc.ServiceClientConstructor>();
 
-/** The stub's class, made once per number of methods, as a program makes it once. */
+/** The stub's class, made once per number of methods, as a program would. */
 function stubClass(methods: string): grpc.ServiceClientConstructor {
   let made = stubs.get(methods);
   if (made === undefined) {
@@ -180,7 +180,7 @@ async function connect({ host, port, extra }: Target, { tls, maxPayloadBytes }: 
     tls === null ? grpc.credentials.createInsecure() : grpc.credentials.createSsl(Buffer.from(tls.ca));
   const stub = new Stub(`${host}:${port}`, credentials, {
     ...limits(maxPayloadBytes),
-    // Without it, all clients of this process would share one connection.
+    // By default all clients of a process share one connection.
     "grpc.use_local_subchannel_pool": 1,
   }) as unknown as BenchStub;
   await new Promise<void>((resolve, reject) => {
@@ -193,7 +193,7 @@ export const peer: Peer = {
   name: "grpc-js",
   title: "@grpc/grpc-js",
   usage:
-    "Unary calls for requests and bytes, a server-side stream per client for broadcasts; proto-loader, one channel " +
+    "Unary calls for requests and bytes, one server-side stream per client for broadcasts; proto-loader, one channel " +
     "and one connection per client, insecure credentials (or TLS). Protocol Buffers check the parameters.",
   documentation: "https://grpc.io/docs/languages/node/basics/",
   runtimes: { server: ["node"], client: ["node"] },

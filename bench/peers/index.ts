@@ -1,6 +1,6 @@
 import type { Peer } from "../lib/peer.ts";
 
-/** All peers, in the order in which tables list them: baselines, ours, the others. */
+/** All peers in the order of the tables: baselines, ours, the others. */
 export const PEER_NAMES = [
   "raw",
   "bare",

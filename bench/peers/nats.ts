@@ -1,4 +1,4 @@
-/** nats.js: requests and published messages, all of it through nats-server. */
+/** nats.js: requests and published messages, through nats-server. */
 
 import { platform } from "node:os";
 import { connect as connectNats, type Msg, type NatsConnection } from "@nats-io/transport-node";
@@ -16,10 +16,10 @@ import type {
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 import { findNatsServer, NatsServer, natsServerVersion } from "./support/nats-server.ts";
 
-/** A request's; its default of one second is less than a thousand requests may take on a slow machine. */
+/** For requests; the default of one second is too short for a thousand requests on a slow machine. */
 const TIMEOUT_MS = 30_000;
 
-/** A reply carries no error of its own; this is how the server says that a call failed. */
+/** The reply of a failed call: replies have no error field. */
 interface Failure {
   readonly error: string;
 }
@@ -29,7 +29,7 @@ function open({ host, port }: Target, tls: Certificates | null): Promise<NatsCon
     servers: `${host}:${port}`,
     reconnect: false,
     timeout: TIMEOUT_MS,
-    // No stack trace for each request.
+    // Without a stack trace for each request.
     noAsyncTraces: true,
     ...(tls === null ? {} : { tls: { ca: tls.ca } }),
   });
@@ -67,7 +67,7 @@ async function startServer({ tls, methods, ...limits }: ServerOptions): Promise<
     target,
     processIds: [nats.processId],
     connectionCount() {
-      // What its monitoring page said last; asking again takes until the next call.
+      // The monitoring page is asynchronous, so this is its previous answer.
       void nats.connectionCount().then((count) => {
         connections = count - 1;
       });
@@ -130,7 +130,7 @@ class NatsClient implements BenchClient {
 async function missing(): Promise<string | null> {
   if (platform() === "win32") return "nats-server is started by a POSIX shell here";
   if (findNatsServer() === null) {
-    return "nats-server is not installed (go install github.com/nats-io/nats-server/v2@latest, or your package manager)";
+    return "nats-server is not installed (go install github.com/nats-io/nats-server/v2@latest, or a package)";
   }
   return missingPackage("@nats-io/transport-node");
 }
@@ -139,9 +139,8 @@ export const peer: Peer = {
   name: "nats",
   title: "nats.js",
   usage:
-    "Requests to subjects that the server subscribes to and answers, payloads in JSON, `noAsyncTraces` on; " +
-    "broadcasts are published once. Everything crosses a nats-server on the same machine, whose memory is what is " +
-    "reported.",
+    "Requests to subjects that the server subscribes to, payloads in JSON, `noAsyncTraces` on; broadcasts are " +
+    "published once. Everything passes through a nats-server on the same machine, whose memory is reported.",
   documentation: "https://github.com/nats-io/nats.js/blob/main/core/README.md#services-requestreply",
   runtimes: { server: ["node"], client: ["node"] },
   mixed: false,

@@ -6,14 +6,14 @@ import { MESSAGE_TEXT, NEWS_TEXT } from "../lib/workload.ts";
 import { peer } from "./netconduit-python.ts";
 
 const CLIENTS = 3;
-/** Every loop does its work at least once, however short it is. */
+/** Long enough for each loop to do its work at least once. */
 const SECONDS = 0.02;
 const TIMEOUT_MS = 60_000;
 
 const reason = await peer.missing();
 let session: Session;
 
-test("the programs in Python send the texts that the others do", () => {
+test("the Python programs send the same texts as the others", () => {
   const source = (file: string): string => readFileSync(new URL(`python/${file}`, import.meta.url), "utf8");
   expect(source("client.py")).toContain(`MESSAGE_TEXT = "${MESSAGE_TEXT}"\n`);
   expect(source("server.py")).toContain(`NEWS_TEXT = "${NEWS_TEXT}"\n`);
@@ -25,7 +25,7 @@ describe.skipIf(reason !== null)(title, { timeout: TIMEOUT_MS }, () => {
   beforeAll(async () => {
     const options = { tls: false, methods: 3, maxConnections: CLIENTS, maxPayloadBytes: 1024 * 1024 };
     session = await Session.open(peer, { server: "node", client: "node" }, options);
-    // Resolves once the server has as many connections.
+    // Resolves once the server has these connections.
     await session.connect(CLIENTS, 2);
   }, TIMEOUT_MS);
 
@@ -64,20 +64,20 @@ describe.skipIf(reason !== null)(title, { timeout: TIMEOUT_MS }, () => {
     expect({ deliveries, sum }).toEqual({ deliveries: sent.messages * CLIENTS, sum: sent.sum * CLIENTS });
   });
 
-  test("tells its memory and its CPU time", async () => {
+  test("reports its memory and its CPU time", async () => {
     expect(await session.memory()).toEqual({ rssBytes: expect.any(Number), heapBytes: null });
     expect(await session.server.call("cpu", null)).toEqual({ cpuMs: expect.any(Number) });
     expect(await session.client.call("cpu", null)).toEqual({ cpuMs: expect.any(Number) });
   });
 
-  test("reports a command that fails", async () => {
+  test("reports a failed command", async () => {
     const options = { tls: true, methods: 1, maxConnections: 1, maxPayloadBytes: 1 };
     await expect(session.server.call("start", options)).rejects.toThrow("netconduit has no TLS");
   });
 
-  test("closes connections, and the server knows", async () => {
+  test("closes connections, and the server notices", async () => {
     await session.disconnect();
-    // It is then stopped with a connection left.
+    // The server is then stopped with one connection left.
     await session.connect(1);
   });
 });

@@ -1,4 +1,4 @@
-/** netconduit for Python: its server and its client, each in a Python process that takes the bench's commands. */
+/** netconduit for Python: server and client, each in a Python process that implements the bench's commands. */
 import { fileURLToPath } from "node:url";
 import { pythonEnvironment } from "../../interop/python-environment.ts";
 import type { Peer, Side } from "../lib/peer.ts";
@@ -15,15 +15,15 @@ async function installed(): Promise<{ readonly python: string; readonly version:
 }
 
 async function notInThisProcess(): Promise<never> {
-  throw new Error("netconduit for Python runs as programs of its own, see Peer.program");
+  throw new Error("netconduit for Python runs in its own processes, see Peer.program");
 }
 
 export const peer: Peer = {
   name: "netconduit-python",
   title: "netconduit (Python)",
   usage:
-    "Its server and its client, both on Python's asyncio, the loops of the bench written in Python; parameters are a " +
-    "pydantic model. Its replies to messages name no request, so the client tells them apart by an id in the data.",
+    "Server and client on Python's asyncio, with the bench's loops in Python; parameters are a pydantic model. Its " +
+    "replies to messages have no request id, so the client matches them by an id in the data.",
   documentation: "https://pypi.org/project/netconduit/",
   runtimes: { server: ["node"], client: ["node"] },
   mixed: false,

@@ -7,7 +7,7 @@ import { runtimeCommand } from "../lib/runtimes.ts";
 import { loadPeer } from "./index.ts";
 import { exercise } from "./support/exercise.ts";
 
-/** For a busy machine, and for pip, which may have to install netconduit first; each takes a second at most. */
+/** For a busy machine, and for pip, which may install netconduit first. A peer takes a second at most. */
 const TIMEOUT_MS = 120_000;
 const MAIN: string = fileURLToPath(new URL("support/exercise-main.ts", import.meta.url));
 const BENCH: string = fileURLToPath(new URL("..", import.meta.url));
@@ -31,17 +31,17 @@ describe.each(ON_NODE)("the peer %s", (name) => {
 });
 
 describe.each(ON_OTHERS)("the peer $name", ({ name, runtime }) => {
-  test("does everything it has, over TCP and TLS", { timeout: TIMEOUT_MS }, async ({ skip }) => {
+  test("does all its operations over TCP and TLS", { timeout: TIMEOUT_MS }, async ({ skip }) => {
     const reason = await (await loadPeer(name)).missing();
     if (reason !== null) skip(reason);
     const [command, args] = runtimeCommand(runtime);
-    // Rejects, with what it printed, when the exit code is not 0.
+    // Rejects with the output if the exit code isn't 0.
     await promisify(execFile)(command, [...args, MAIN, name], { cwd: BENCH });
   });
 });
 
 describe.each([...ON_NODE, ...ON_OTHERS.map(({ name }) => name), "netconduit-python"])("the peer %s", (name) => {
-  test("says what it is, where that is written, and which version it is", { timeout: TIMEOUT_MS }, async ({ skip }) => {
+  test("has a description, documentation and a version", { timeout: TIMEOUT_MS }, async ({ skip }) => {
     const peer = await loadPeer(name);
     expect(peer.name).toBe(name);
     expect(peer.title).not.toBe("");

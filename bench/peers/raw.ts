@@ -1,8 +1,7 @@
 /**
- * The physical baseline: `node:net`, and as little as can be on top. Calls are records of 59 bytes (the size of a call
- * of `add` in our frames) that come back as they are, in order; what a client writes in one turn leaves as one write.
- * Nothing is parsed, validated or assembled. Bytes are sent and counted over a connection of their own, so that the
- * echo need not know about them.
+ * The baseline: `node:net` with as little as possible on top. Calls are records of 59 bytes (the size of a call of
+ * `add` in netconduit's frames) that are echoed in order; what a client writes in one turn leaves as one write. Nothing
+ * is parsed, validated or assembled. Binary transfers have a connection of their own, to keep the echo simple.
  */
 import type { Socket } from "node:net";
 import process from "node:process";
@@ -14,7 +13,7 @@ import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";
 import type { AddParams, News } from "../lib/workload.ts";
 
 const RECORD_BYTES = 59;
-/** The size of a broadcast in our frames. */
+/** The size of a broadcast in netconduit's frames. */
 const NEWS_BYTES = 92;
 
 async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
@@ -43,7 +42,7 @@ class RawClient implements BenchClient {
   private readonly openTransfers: () => Promise<TransferClient>;
   private transfers: Promise<TransferClient> | null = null;
   private readonly waiting: Fifo<(sum: number) => void> = new Fifo();
-  /** The beginning of a record or broadcast that a chunk's end cut. */
+  /** The beginning of a record or broadcast that continues in the next chunk. */
   private rest: Buffer | null = null;
   private listener: ((news: News) => void) | null = null;
 
@@ -114,12 +113,12 @@ export const peer: Peer = {
   name: "raw",
   title: "raw node:net",
   usage:
-    "The physical baseline: an echo of 59-byte records, a loop of `socket.write` over all sockets, and bytes that are " +
-    "counted as they come. Nothing is parsed, validated or assembled.",
+    "The baseline: an echo of 59-byte records, a loop of `socket.write` over all sockets, and bytes that are counted " +
+    "on arrival. Nothing is parsed, validated or assembled.",
   documentation: "https://nodejs.org/api/net.html",
   runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
   mixed: false,
-  lacks: { request: "its calls carry nothing", methods: "it has no methods" },
+  lacks: { request: "an echo has no messages", methods: "an echo has no methods" },
   missing: async () => null,
   version: async () => process.version.slice(1),
   startServer,

@@ -68,7 +68,7 @@ async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientO
   });
   await new Promise<void>((resolve, reject) => {
     client.once("open", resolve);
-    client.once("error", (event: { error?: Error }) => reject(event.error ?? new Error("It could not connect")));
+    client.once("error", (event: { error?: Error }) => reject(event.error ?? new Error("Cannot connect")));
   });
   return new RpcWebSocketsClient(client);
 }
@@ -76,12 +76,12 @@ async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientO
 export const peer: Peer = {
   name: "rpc-websockets",
   title: "rpc-websockets",
-  usage: "Registered methods, and an event that every client subscribes to; permessage-deflate off.",
+  usage: "Registered methods, broadcasts by an event that every client subscribes to; permessage-deflate off.",
   documentation: "https://github.com/elpheria/rpc-websockets#quick-start",
   runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
   usual: ["node"],
   mixed: false,
-  lacks: { binary: "its messages are JSON text, which carries no bytes" },
+  lacks: { binary: "its messages are JSON, which has no bytes" },
   missing: async () => missingPackage("rpc-websockets"),
   version: async () => packageVersion("rpc-websockets"),
   startServer,

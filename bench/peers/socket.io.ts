@@ -1,4 +1,4 @@
-/** socket.io: events with acknowledgements, over its WebSocket transport alone. */
+/** socket.io: events with acknowledgements, over its WebSocket transport only. */
 import { Server, type Socket } from "socket.io";
 import { type Socket as ClientSocket, io } from "socket.io-client";
 import * as v from "valibot";
@@ -7,7 +7,7 @@ import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Targ
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 import { listenHttp } from "./support/http-server.ts";
 
-/** An acknowledgement carries no error of its own; this is how a handler says that it failed. */
+/** The acknowledgement of a failed call: acknowledgements have no error field. */
 interface Failure {
   readonly error: string;
 }
@@ -18,7 +18,7 @@ interface ClientEvents {
   message(message: Message, ack: Ack<Message>): void;
   upload(bytes: Uint8Array, ack: Ack<number>): void;
   download(length: number, ack: Ack<Uint8Array>): void;
-  /** Each of the methods. */
+  /** The methods. */
   [add: string]: ((params: unknown, ack: Ack<number>) => void) | ((...args: never[]) => void);
 }
 
@@ -35,7 +35,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     serveClient: false,
     maxHttpBufferSize: maxPayloadBytes + 1024,
   });
-  // From its page on memory usage: what came with the handshake is not needed any more.
+  // As its page on memory usage recommends: the handshake's request isn't needed any more.
   server.engine.on("connection", (connection: { request: unknown }) => {
     connection.request = null;
   });
@@ -124,9 +124,8 @@ export const peer: Peer = {
   name: "socket.io",
   title: "socket.io",
   usage:
-    "Events with acknowledgements (`emitWithAck`), `io.emit` to broadcast, bytes as binary attachments; its " +
-    "WebSocket transport from the start, compression off, the handshake's request discarded as its page on memory " +
-    "says.",
+    "Events with acknowledgements (`emitWithAck`), `io.emit` to broadcast, bytes as binary attachments; WebSocket " +
+    "transport only, compression off, the handshake's request discarded as its page on memory usage recommends.",
   documentation: "https://socket.io/docs/v4/emitting-events/#acknowledgements",
   runtimes: { server: ["node", "bun", "deno"], client: ["node", "bun", "deno"] },
   usual: ["node"],

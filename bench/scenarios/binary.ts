@@ -7,7 +7,7 @@ export const MESSAGE_COST: Metric = { name: "message", unit: "µs", better: "low
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
-/** Bytes under way at any time. */
+/** Bytes in flight at any time. */
 const WINDOW_BYTES = 4 * MIB;
 const MAX_IN_FLIGHT = 64;
 
@@ -42,8 +42,8 @@ export const binary: Scenario = {
   name: "binary",
   title: "Binary messages",
   description:
-    "Messages of 64 KiB and 1 MiB each way over one connection, 4 MiB of them under way; the receiver's answer is " +
-    "checked for length and content. MB are 10^6 bytes.",
+    "Messages of 64 KiB and 1 MiB in each direction over one connection, 4 MiB in flight; length and content are " +
+    "checked. Received data is kept as the application's own. A MB is 10^6 bytes.",
   needs: ["binary"],
   pairs: "each",
   peers: null,
@@ -75,7 +75,7 @@ export const payload: Scenario = {
   name: "payload",
   title: "Growth: size of a message",
   description:
-    "Binary messages of 16 B to 16 MiB to the server, up to 64 of them and up to 4 MiB under way (one of 16 MiB).",
+    "Binary messages of 16 B to 16 MiB to the server; up to 64 messages and 4 MiB in flight (16 MiB for the largest).",
   needs: ["binary"],
   pairs: "node",
   peers: ["raw", "bare", "netconduit", "ws"],

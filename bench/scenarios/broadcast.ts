@@ -5,7 +5,7 @@ export const DELIVERIES: Metric = { name: "deliveries", unit: "deliveries/s", be
 export const DELIVERY_COST: Metric = { name: "delivery", unit: "µs", better: "lower" };
 export const CONNECT_COST: Metric = { name: "connect", unit: "µs", better: "lower" };
 
-/** Broadcasts to `clients` clients for a while, and checks that each got every message once; returns deliveries/s. */
+/** Broadcasts to `clients` clients, and checks that each received every message once; returns deliveries/s. */
 export async function measureBroadcast(
   session: Session,
   clients: number,
@@ -34,9 +34,9 @@ export const broadcast: Scenario = {
   name: "broadcast",
   title: "Broadcast to 1,000 clients",
   description:
-    "One message of about 92 bytes to each of 1,000 clients, the next one when all of them have it; and ten messages in " +
-    "one turn of the event loop, the next ten when all clients have all of them. Every delivery is counted and checked. " +
-    "Before that, 1 s of the former (quick: 0.1 s), so that the code of both sides is compiled.",
+    "One message of about 92 bytes to each of 1,000 clients, the next when all have received it; and ten messages in " +
+    "one turn of the event loop, the next ten when all have received all. Every delivery is checked. The warm-up is " +
+    "1 s of the former (quick: 0.1 s).",
   needs: ["broadcast"],
   pairs: "each",
   peers: null,
@@ -59,15 +59,15 @@ export const broadcast: Scenario = {
 };
 
 const LEVELS = [10, 100, 1_000, 10_000] as const;
-/** The last connections up to each level are timed. */
+/** The last connects before each level are timed. */
 const TIMED_CONNECTS = 100;
 
 export const connections: Scenario = {
   name: "connections",
   title: "Growth: number of connections",
   description:
-    "With 10 to 10,000 connections: microseconds of a broadcast per delivery (one at a time), and microseconds for each " +
-    "of the last hundred connections, login included.",
+    "With 10 to 10,000 connections: microseconds for each delivery of a broadcast (one at a time), and for each of " +
+    "the last hundred connects, login included.",
   needs: ["broadcast"],
   pairs: "node",
   peers: ["raw", "netconduit", "ws"],

@@ -6,10 +6,10 @@ export const connects: Scenario = {
   name: "connects",
   title: "Connects per second",
   description:
-    "New clients, 64 at a time, until 2,000 (quick: 300) are connected, and logged in where there is a login: " +
-    "netconduit's two round trips of SCRAM-SHA-256 count, WebSockets only upgrade. Before that, clients come and go for " +
-    "3 s (on Bun and Deno 2 s; quick: 0.5 s), so that the code of both sides is compiled. By then the client's process " +
-    "has derived the key from the password, once.",
+    "New clients, 64 at a time, until 2,000 (quick: 300) are connected, and logged in if there is a login: " +
+    "netconduit's two round trips of SCRAM-SHA-256 are included, WebSockets only upgrade. The warm-up connects and " +
+    "disconnects clients for 3 s (on Bun and Deno 2 s; quick: 0.5 s); in it, netconduit's clients derive the key " +
+    "from the password once.",
   needs: ["connects"],
   pairs: "each",
   peers: null,

@@ -7,7 +7,7 @@ import { memory } from "./memory.ts";
 import { handlers, pairs, request, rpc } from "./rpc.ts";
 import { tls } from "./tls.ts";
 
-/** All scenarios, in the order in which they run and are shown. */
+/** All scenarios, in the order of running and of the tables. */
 export const SCENARIOS: readonly Scenario[] = [
   rpc,
   request,

@@ -12,8 +12,8 @@ export const latency: Scenario = {
   name: "latency",
   title: "Latency at fixed rates",
   description:
-    "`add({a, b})` due at fixed times, whether or not earlier calls have been answered; each is measured from when it " +
-    "was due, so a stall counts for all calls it delayed (no coordinated omission). Percentiles 50, 99 and 99.9.",
+    "`add({a, b})` at a fixed rate, even if earlier calls are still waiting; each is measured from the time it was " +
+    "due, so a stall counts in all calls that it delays (no coordinated omission). Percentiles 50, 99 and 99.9.",
   needs: ["rpc"],
   pairs: "node",
   peers: null,

@@ -4,7 +4,7 @@ export const RSS: Metric = { name: "rss", unit: "KiB RSS", better: "lower" };
 export const HEAP: Metric = { name: "heap", unit: "KiB heap", better: "lower" };
 
 const LEVELS = [1_000, 10_000] as const;
-/** Opened and closed before memory is read for the first time: code and pools are there then. */
+/** Opened and closed before memory is first read, so that code is loaded and pools are filled. */
 const WARMUP_CONNECTIONS = 100;
 const KIB = 1024;
 
@@ -12,8 +12,8 @@ export const memory: Scenario = {
   name: "memory",
   title: "Memory per idle connection",
   description:
-    "The server's process with 1,000 and 10,000 idle connections, each logged in and used for one call, less what it had " +
-    "before them, divided by their number: resident memory as the system sees it, and the heap after a collection.",
+    "What 1,000 and 10,000 idle connections add to the server's process, for each connection: resident memory, and " +
+    "heap after a collection. Each is logged in and has made one call.",
   needs: ["memory"],
   pairs: "node",
   peers: null,

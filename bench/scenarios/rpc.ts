@@ -6,7 +6,7 @@ export const CALLS: Metric = { name: "calls", unit: "calls/s", better: "higher" 
 export const REPLIES: Metric = { name: "replies", unit: "replies/s", better: "higher" };
 export const P50: Metric = { name: "p50", unit: "µs", better: "lower" };
 
-/** Warms up and measures one kind of load; returns operations per second and the median in µs, if there is one. */
+/** Warms up and measures one kind of load; returns operations per second, and the median in µs with one in flight. */
 export async function measureLoad(
   session: Session,
   plan: Plan,
@@ -17,7 +17,7 @@ export async function measureLoad(
   return { perSecond: count / seconds, p50: medianMs === null ? null : medianMs * 1000 };
 }
 
-/** Has the code of a new pair of processes compiled, under the load with most variety: in 0.2 s it is not. */
+/** Warms up a new pair of processes for 0.5 s; after the usual 0.2 s their code isn't compiled yet. */
 export async function compileLoad(session: Session, plan: Plan, args: Omit<LoadArgs, "seconds">): Promise<void> {
   await session.client.call("load", { ...args, seconds: plan.quick ? plan.warmupSeconds : 0.5 });
 }
@@ -29,7 +29,8 @@ export const rpc: Scenario = {
   name: "rpc",
   title: "RPC with validation, one connection",
   description:
-    "`add({a, b})`, parameters checked on the server, every sum checked at the client; 1, 64 and 1,024 calls in flight.",
+    "`add({a, b})`, parameters checked on the server, every sum checked by the client; 1, 64 and 1,024 calls in " +
+    "flight.",
   needs: ["rpc"],
   pairs: "each",
   peers: null,
@@ -39,7 +40,7 @@ export const rpc: Scenario = {
   async measure({ plan, withSession, sample }) {
     await withSession({}, async (session) => {
       await session.connect(1);
-      // By the time of many calls the code has seen two loads.
+      // One in flight comes first, so many calls are warmed up by two loads.
       await session.client.call("load", { ...MANY, seconds: plan.warmupSeconds });
       for (const inFlight of IN_FLIGHT) {
         const { perSecond, p50 } = await measureLoad(session, plan, { ...MANY, inFlight });
@@ -53,7 +54,7 @@ export const rpc: Scenario = {
 export const request: Scenario = {
   name: "request",
   title: "Message with reply, one connection",
-  description: "A message `{id, text}` that is answered with itself; 64 in flight, every reply checked.",
+  description: "A message `{id, text}` whose reply is the same message; 64 in flight, every reply checked.",
   needs: ["request"],
   pairs: "node",
   peers: null,
@@ -73,7 +74,8 @@ export const request: Scenario = {
 export const pairs: Scenario = {
   name: "pairs",
   title: "RPC between runtimes",
-  description: "`add({a, b})` with 64 calls in flight, and one at a time; server and client on each pair of runtimes.",
+  description:
+    "`add({a, b})` with 64 calls in flight, and one at a time, on each pair of runtimes for server and client.",
   needs: ["rpc"],
   pairs: "all",
   peers: ["netconduit"],
@@ -96,7 +98,7 @@ const METHODS = [1, 10, 100, 1000] as const;
 export const handlers: Scenario = {
   name: "handlers",
   title: "Growth: number of methods",
-  description: "`add({a, b})` with 64 calls in flight, in turn to each of 1 to 1,000 registered methods.",
+  description: "`add({a, b})` with 64 calls in flight, rotating over 1 to 1,000 registered methods.",
   needs: ["rpc", "methods"],
   pairs: "node",
   peers: ["netconduit", "ws"],

@@ -9,7 +9,7 @@ export const tls: Scenario = {
   name: "tls",
   title: "TLS on and off",
   description:
-    "The same three measurements without and with TLS 1.3: calls with 64 in flight, 1 MiB messages to the server, and " +
+    "Three measurements without and with TLS 1.3: calls with 64 in flight, 1 MiB messages to the server, and " +
     "connects (200 clients, 16 at a time).",
   needs: ["tls", "rpc", "binary", "connects"],
   pairs: "node",

@@ -1,4 +1,4 @@
-"""netconduit's client as one side of a measurement: the same loops as in lib/load.ts and lib/client-side.ts."""
+"""netconduit's client as one side of a measurement, with the loops of lib/load.ts and lib/client-side.ts."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from side import Side, add_process_commands, mark, pattern
 PASSWORD = "a password for the bench"
 MESSAGE_TEXT = "what a chat line might say"
 MAX_SAMPLES = 1_000_000
-# A client that has this many seconds' worth of calls waiting does not keep up.
+# A client with this many seconds' worth of calls waiting doesn't keep up.
 MAX_BEHIND_SECONDS = 0.5
 
 side = Side()
@@ -22,7 +22,7 @@ logging.getLogger("conduit").setLevel(logging.ERROR)
 
 
 class Connection:
-    """A client, and its messages that wait for the reply: netconduit's replies name no request, so their data does."""
+    """A client and its pending messages. netconduit's replies have no request id, so their data has one."""
 
     def __init__(self, target):
         self.client = Client(
@@ -47,7 +47,7 @@ class Connection:
             raise RuntimeError("the client could not connect")
 
     async def call(self, method, **params):
-        # What it resolves with is what its README shows: {'success': True, 'data': 30}.
+        # It resolves with {'success': True, 'data': 30}, as its README shows.
         return (await self.client.rpc.call(method, args=data(**params)))["data"]
 
     async def request(self, message):
@@ -97,7 +97,7 @@ def percentile(ordered, percent):
 
 
 def operation(kind, methods):
-    """A coroutine function that makes one call of the kind, and raises when its answer is wrong."""
+    """Returns a coroutine function that makes one call and raises if the reply is wrong."""
     connection = connections[0]
     numbers = itertools.count(1)
 
@@ -149,7 +149,7 @@ async def callEach():
 
 
 async def run_for(seconds, one, count):
-    """Keeps `count` of `one()` under way for about `seconds`; returns how many ended, and the seconds it took."""
+    """Keeps `count` of `one()` in flight for about `seconds`; returns how many ended, and the seconds it took."""
     started = time.perf_counter()
     until = started + seconds
     done = 0

@@ -15,7 +15,7 @@ from side import Side, add_process_commands, mark, pattern
 
 PASSWORD = "a password for the bench"
 NEWS_TEXT = "twenty-eight bytes of news.."
-# A connection that has ended keeps its place until a heartbeat fails, so there must be more of them than connections.
+# A closed connection counts until a heartbeat fails, so the limit is above the number of connections.
 SPARE_CONNECTIONS = 100_000
 STOP_SECONDS = 3
 
@@ -30,7 +30,7 @@ class AddParams(BaseModel):
 
 
 class Signals:
-    """Hears from the client's process, one byte each time, that what was broadcast has arrived everywhere."""
+    """Receives a byte from the client's process whenever all clients have received a broadcast."""
 
     def __init__(self):
         self._received = asyncio.Semaphore(0)
@@ -97,7 +97,7 @@ def make(port, max_connections, methods):
 async def start(tls, maxConnections, maxPayloadBytes, methods):
     if tls:
         raise ValueError("netconduit has no TLS")
-    # netconduit refuses port 0, so a port is found, and may be lost again.
+    # netconduit refuses port 0, so this picks a free port, which another program may take meanwhile.
     for _ in range(20):
         port = free_port()
         server = make(port, maxConnections, methods)
@@ -143,10 +143,10 @@ async def broadcast(perTurn, seconds):
 
 @side.command
 async def stop():
-    # Server.stop() holds a lock that the end of each connection waits for: it never ends while one is left.
+    # Server.stop() holds a lock that each closing connection waits for: it never ends while one is left.
     for connection in State.server.connections:
         await connection.stop()
-    # It may wait for the heartbeats of connections that have ended; the process ends next anyway.
+    # It may wait for the heartbeats of closed connections; the process exits next anyway.
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(State.server.stop(), STOP_SECONDS)
 

@@ -19,7 +19,7 @@ class Side:
         self._tasks = set()
 
     def command(self, handler):
-        """Registers a coroutine function as the command of its name. It is given the arguments by name."""
+        """Registers a coroutine function as the command of its name, called with the arguments by name."""
         self._commands[handler.__name__] = handler
         return handler
 
@@ -55,7 +55,7 @@ class Side:
 
 
 def add_process_commands(side):
-    """What either side tells about its process."""
+    """The commands that both sides have."""
 
     @side.command
     async def cpu():
@@ -71,7 +71,7 @@ def mark(data):
     return length * 0x1000000 + (data[0] << 16 | data[length // 2] << 8 | data[-1])
 
 
-# The bytes repeat after 256 rows of 256, each of them one more than the row before.
+# The bytes repeat after 256 rows of 256; each row is one more than the row before.
 ROWS = b"".join(bytes((column * 31 + row) & 0xFF for column in range(256)) for row in range(256))
 
 

@@ -1,4 +1,4 @@
-/** One of each operation that a peer has, its answer checked. What the bench measures has to work once, first. */
+/** Does each operation of a peer once, and checks the result. */
 import { deepEqual, equal } from "node:assert/strict";
 import type { BenchClient, Certificates, Feature, Peer } from "../../lib/peer.ts";
 import { mark, NEWS_TEXT, type News, pattern } from "../../lib/workload.ts";
@@ -6,10 +6,10 @@ import { mark, NEWS_TEXT, type News, pattern } from "../../lib/workload.ts";
 const METHODS = 3;
 const CLIENTS = 2;
 const MAX_PAYLOAD_BYTES = 1024 * 1024;
-/** How often a count is looked at that changes when the peer hears of it. */
+/** Interval of polling a peer's connection count. */
 const LOOK_AGAIN_MS = 5;
 
-/** Starts the peer's server, connects two clients, and does everything once. Throws when an answer is wrong. */
+/** Starts the peer's server, connects two clients, and does everything once. Throws if a result is wrong. */
 export async function exercise(peer: Peer, tls: Certificates | null): Promise<void> {
   const server = await peer.startServer({
     tls,
@@ -18,7 +18,7 @@ export async function exercise(peer: Peer, tls: Certificates | null): Promise<vo
     methods: METHODS,
   });
   try {
-    // The target travels between processes.
+    // The target is sent between processes as JSON.
     const target = JSON.parse(JSON.stringify(server.target)) as typeof server.target;
     const options = { tls, maxPayloadBytes: MAX_PAYLOAD_BYTES };
     const clients: BenchClient[] = [];
@@ -30,7 +30,7 @@ export async function exercise(peer: Peer, tls: Certificates | null): Promise<vo
     if (peer.lacks.broadcast === undefined) await exerciseBroadcast(clients, (news) => server.broadcast?.(news));
     for (const connected of clients) await connected.close();
     await until(() => server.connectionCount() === 0);
-    // Ending a server must not depend on its clients having gone.
+    // A server must close while clients are connected.
     await peer.connect(target, options);
   } finally {
     await server.close();

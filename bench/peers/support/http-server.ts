@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Certificates, Target } from "../../lib/peer.ts";
 
-/** An HTTP server that listens on a free port, for a library that takes one over, and where it is reached. */
+/** An HTTP server on a free port, for libraries that attach to one, and its address. */
 export async function listenHttp(
   tls: Certificates | null,
 ): Promise<{ readonly http: HttpServer; readonly target: Target }> {
@@ -15,7 +15,7 @@ export async function listenHttp(
   return { http, target: { host: tls === null ? "127.0.0.1" : "localhost", port } };
 }
 
-/** Resolves once it listens no more and its last connection is gone. */
+/** Resolves once the server has stopped listening and its last connection is closed. */
 export async function closeHttp(http: HttpServer): Promise<void> {
   if (!http.listening) return;
   http.close();

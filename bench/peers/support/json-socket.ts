@@ -1,6 +1,6 @@
 /**
- * JSON over a WebSocket, written by hand: requests and replies with an id, bytes with a 4-byte id in front. The same for
- * `ws` and for the WebSockets that Bun and Deno have built in.
+ * JSON over a WebSocket, written by hand: requests and replies with an id, bytes with a 4-byte id in front. The same
+ * for `ws` and for the WebSockets that Bun and Deno have built in.
  */
 import { Buffer } from "node:buffer";
 import * as v from "valibot";

@@ -10,7 +10,7 @@ async function folder(): Promise<string> {
   return made;
 }
 
-test("finds nats-server in the first folder that has it, and only if it can be run", async () => {
+test("finds an executable nats-server in the first folder that has one", async () => {
   const [empty, full] = [await folder(), await folder()];
   const program = join(full, "nats-server");
   expect(findNatsServer([empty, full])).toBeNull();
@@ -20,7 +20,7 @@ test("finds nats-server in the first folder that has it, and only if it can be r
   expect(findNatsServer([empty, full])).toBe(program);
 });
 
-test("says why nats-server did not start, and is gone when it is closed", { timeout: 60_000 }, async ({ skip }) => {
+test("reports why nats-server didn't start, and ends it on close", { timeout: 60_000 }, async ({ skip }) => {
   if (findNatsServer() === null) skip("nats-server is not installed");
   const limits = { tls: null, maxConnections: 4 };
   await expect(NatsServer.start({ ...limits, maxPayloadBytes: 2 ** 40 })).rejects.toThrow(/did not start:\n.+/);

@@ -1,4 +1,4 @@
-/** Finds, starts and ends nats-server. */
+/** Finds, starts and stops nats-server. */
 import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
@@ -17,14 +17,14 @@ const OTHER_FOLDERS = [
   "/usr/local/bin",
   "/opt/homebrew/bin",
 ] as const;
-/** Its log says these two when it is up; with port -1 it takes a free one. */
+/** Lines of its log once it is up; port -1 is a free port. */
 const CLIENT_PORT = /Listening for client connections on 127\.0\.0\.1:(\d+)/;
 const MONITOR_PORT = /Starting http monitor on 127\.0\.0\.1:(\d+)/;
 
-/** Starts it, says its process id, and ends it when standard input does: it never outlives whoever started it. */
+/** Starts it, prints its process id, and kills it when standard input ends, so that it can't outlive its parent. */
 const GUARD = '"$0" -c "$1" < /dev/null & echo $!; read -r line; kill $!; wait $!';
 
-/** Path of the program in the first of the folders that has it, or null. */
+/** Path of the program in the first folder that has it, or null. */
 export function findNatsServer(
   folders: readonly string[] = [...(process.env["PATH"] ?? "").split(delimiter), ...OTHER_FOLDERS],
 ): string | null {
@@ -40,7 +40,7 @@ export function findNatsServer(
   return null;
 }
 
-/** What `nats-server --version` says, without the program's name: `v2.9.10`. */
+/** Its version: `v2.9.10`. */
 export async function natsServerVersion(): Promise<string> {
   const { stdout } = await promisify(execFile)(requireNatsServer(), ["--version"]);
   return stdout.trim().replace(/^nats-server:\s*/, "");
@@ -92,7 +92,7 @@ export class NatsServer {
     }
   }
 
-  /** Connections it has, as its monitoring page says. */
+  /** Number of connections, from its monitoring page. */
   async connectionCount(): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${this.monitorPort}/varz`);
     return ((await response.json()) as { connections: number }).connections;
@@ -113,9 +113,9 @@ async function configuration(folder: string, options: NatsServerOptions): Promis
   const lines = [
     'listen: "127.0.0.1:-1"',
     'http: "127.0.0.1:-1"',
-    // The service's own connection, and some.
+    // With room for the service's own connection.
     `max_connections: ${maxConnections + 16}`,
-    // Its default is the least, so that only what has to be is changed.
+    // Not below the default.
     `max_payload: ${Math.max(maxPayloadBytes, 1024 * 1024)}`,
   ];
   if (tls !== null) {
@@ -127,7 +127,7 @@ async function configuration(folder: string, options: NatsServerOptions): Promis
   return `${lines.join("\n")}\n`;
 }
 
-/** Waits until it takes connections, and reads from its log where. */
+/** Waits until it accepts connections, and reads its ports from the log. */
 function started(
   guard: ChildProcessByStdio<Writable, Readable, Readable>,
 ): Promise<{ port: number; monitorPort: number; processId: number }> {
@@ -137,7 +137,7 @@ function started(
     const look = (): void => {
       const [port, monitorPort] = [CLIENT_PORT.exec(log)?.[1], MONITOR_PORT.exec(log)?.[1]];
       if (port === undefined || monitorPort === undefined || !processId.endsWith("\n")) return;
-      // It is read on, so that the pipe never fills up, and thrown away.
+      // The rest of the log is read and discarded, so that the pipe never fills up.
       guard.stderr.removeAllListeners("data").resume();
       resolve({ port: Number(port), monitorPort: Number(monitorPort), processId: Number(processId) });
     };
@@ -149,7 +149,7 @@ function started(
     guard.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text;
       look();
-      // The guard waits for its input to end, even if the server has ended.
+      // The guard waits for its input to end, even if the server has exited.
       if (/\[FTL\]|nats-server: /.test(log)) guard.stdin.end();
     });
     guard.on("error", reject);
