@@ -8,20 +8,34 @@ const ROOT = join(import.meta.dirname, "../..");
 /** A cluster is three processes. */
 const SLOW = { timeout: 60_000 };
 
-async function run(policy: "rr" | "none"): Promise<{ served: number[]; exits: number[] }> {
+async function run(program: string, ...args: string[]) {
   const flags = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, "conformance/cluster/program.ts", policy], {
-    cwd: ROOT,
-  });
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program, ...args], { cwd: ROOT });
   return JSON.parse(stdout);
 }
 
+function share(policy: "rr" | "none"): Promise<{ served: number[]; exits: number[] }> {
+  return run("conformance/cluster/program.ts", policy);
+}
+
 test("the workers of a cluster share its clients, and end", SLOW, async () => {
-  const { served, exits } = await run("rr");
+  const { served, exits } = await share("rr");
   expect([served.length, new Set(served), exits]).toEqual([20, new Set([1, 2]), [0, 0]]);
 });
 
 test("the workers of a cluster that accept by themselves serve all its clients, and end", SLOW, async () => {
-  const { served, exits } = await run("none");
+  const { served, exits } = await share("none");
   expect([served.length, served.every((id) => id === 1 || id === 2), exits]).toEqual([20, true, [0, 0]]);
 });
+
+test(
+  "a worker that is told to disconnect serves its clients to the end, and handlers still reach the primary",
+  SLOW,
+  async () => {
+    expect(await run("conformance/cluster/departing.ts")).toEqual({
+      replies: ["served", "served"],
+      message: "from the running handler",
+      code: 0,
+    });
+  },
+);

@@ -1,6 +1,7 @@
 /** What happens on Node.js to servers and clients that have no file descriptor left. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
@@ -74,4 +75,28 @@ test("a client without a descriptor says so, and connects once there is one", LI
     cause: "EMFILE",
     answer: "pong",
   });
+});
+
+test("connections that ended, failed or were aborted leave no descriptor open", LIMITED, async () => {
+  server = new Server({ host, port: 0, password, handleSignals: false });
+  await server.start();
+  const { port } = server.address;
+  const clientOf = (options: object): Client =>
+    new Client({ host, port, password, reconnect: { enabled: false }, ...options });
+  const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
+  const round = async (): Promise<void> => {
+    const ended = clientOf({});
+    await ended.connect();
+    await ended.disconnect();
+    await expect(clientOf({ password: "wrong" }).connect()).rejects.toMatchObject({ codeName: "AUTH_FAILED" });
+    await expect(clientOf({ port: 1 }).connect()).rejects.toMatchObject({ codeName: "CONNECTION_REFUSED" });
+    const aborted = clientOf({});
+    const connecting = expect(aborted.connect()).rejects.toMatchObject({ codeName: "CONNECTION_CLOSED" });
+    await aborted.disconnect();
+    await connecting;
+  };
+  await round();
+  const before = openDescriptors();
+  for (let count = 0; count < 10; count += 1) await round();
+  await expect.poll(openDescriptors).toBeLessThanOrEqual(before);
 });
