@@ -1,9 +1,9 @@
 /**
- * `pnpm check-packages`: what would be published is right. Run it after `pnpm build`.
+ * `pnpm check-packages`: checks what would be published. Run it after `pnpm build`.
  *
- * The packages are packed as for a release and judged by their tarballs: publint and are-the-types-wrong, what is in
- * them, whether a strict TypeScript program compiles against them, whether they load, and whether they agree on their
- * version. Needs no network.
+ * It packs the packages as for a release and checks the tarballs: publint and are-the-types-wrong, their contents,
+ * whether a strict TypeScript program compiles against them, whether they load, and whether their versions agree. Needs
+ * no network.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, RO
 import { pnpm, run } from "./lib/run.ts";
 import { versionProblems } from "./lib/version-problems.ts";
 
-/** Classes and tables of which a program must never see two, whichever entry or package it has them from. */
+/** Exports that must be the same object in every entry and package. */
 const SHARED = ["ConduitError", "ErrorCode", "RpcError"];
 
 const problems: string[] = [];
@@ -22,7 +22,7 @@ function report(where: string, what: string): void {
   problems.push(`${where}: ${what.trim()}`);
 }
 
-/** Lays a packed package out as an installation would: unpacked, with the workspace's copies of its dependencies. */
+/** Unpacks a package as an installation would, with the workspace's copies of its dependencies. */
 async function install(
   { directory, manifest }: LibraryPackage,
   tarball: string,
@@ -40,12 +40,12 @@ async function install(
   const packed = JSON.parse(readFileSync(join(target, "package.json"), "utf8")) as LibraryPackage["manifest"];
   for (const [name, range] of Object.entries(packed.dependencies ?? {})) {
     if (range.startsWith("workspace:")) report(manifest.name, `the packed package.json still says ${name}: ${range}`);
-    // Never a link to one of ours: its tarball is unpacked there, and would be into the sources.
+    // Don't link our own packages: their tarballs are unpacked there, which would overwrite the sources.
     if (!underTest.has(name)) link(join(directory, "node_modules", name), join(work, "node_modules", name));
   }
 }
 
-/** Makes `target` lead to `source`, unless something is there already (a package under test, or an earlier link). */
+/** Links `target` to `source`, unless it exists already (a package under test, or an earlier link). */
 function link(source: string, target: string): void {
   if (existsSync(target)) return;
   mkdirSync(dirname(target), { recursive: true });
@@ -75,7 +75,7 @@ async function judge(name: string, tarball: string): Promise<void> {
   );
 }
 
-/** Compiles a strict program that imports everything, checking the published declarations themselves. */
+/** Compiles a strict program that imports everything, without skipping checks of the published declarations. */
 async function compile(work: string, name: string, specifiers: readonly string[], options: object): Promise<void> {
   const folder = join(work, name);
   mkdirSync(folder);
@@ -98,7 +98,7 @@ async function compile(work: string, name: string, specifiers: readonly string[]
   if (code !== 0) report(specifiers.join(", "), `a program that uses it does not compile (${name})\n${output}`);
 }
 
-/** Loads every entry in a fresh process and checks that what must exist once exists once. */
+/** Loads every entry in a new process and checks that shared exports exist only once. */
 async function load(work: string, specifiers: readonly string[]): Promise<void> {
   const script = `
     const seen = new Map();
@@ -115,7 +115,7 @@ async function load(work: string, specifiers: readonly string[]): Promise<void> 
   if (code !== 0) report(specifiers.join(", "), `it does not load\n${output}`);
 }
 
-/** What JSR would take: core and the Deno package from their sources, with no type left to be inferred. */
+/** Checks the JSR packages, core and Deno, which are published from their sources and need explicit types. */
 async function dryRunOnJsr(): Promise<void> {
   const { code, output } = await pnpm(["exec", "deno", "publish", "--dry-run", "--allow-dirty"], { cwd: ROOT });
   if (code !== 0) report("deno publish --dry-run", output);
@@ -141,7 +141,7 @@ async function main(): Promise<void> {
 
     await Promise.all(tarballs.map(([{ manifest }, tarball]) => judge(manifest.name, tarball)));
 
-    // Core promises to need no runtime's types: any platform's `AbortSignal` will do.
+    // The core needs no runtime's types; any platform's `AbortSignal` works.
     const onNode = packages.filter(({ manifest }) => manifest.engines?.node !== undefined).flatMap(entryPoints);
     const core = packages.filter(({ manifest }) => manifest.name === "@netconduit/core").flatMap(entryPoints);
     await Promise.all([
@@ -158,7 +158,7 @@ async function main(): Promise<void> {
     console.error(problems.join("\n\n"));
     process.exitCode = 1;
   } else {
-    console.log(packages.map(({ manifest }) => `${manifest.name} ${manifest.version}: fit to publish`).join("\n"));
+    console.log(packages.map(({ manifest }) => `${manifest.name} ${manifest.version}: ready to publish`).join("\n"));
   }
 }
 

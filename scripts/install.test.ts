@@ -8,7 +8,7 @@ import { libraryPackages, ROOT } from "./lib/packages.ts";
 import { pnpmCommand } from "./lib/run.ts";
 import { serveTarballs, type TarballRegistry } from "./lib/tarball-registry.ts";
 
-/** Packing four packages, or installing and compiling against them, on a machine that has other work as well. */
+/** Time limit for packing four packages, or installing and compiling against them, on a busy machine. */
 const SLOW_MS = 180_000;
 
 const PRINTED = ["add: 3", "heard: hello", "mood: fine", "refused: INVALID_TYPE", "function", "done", ""].join("\n");
@@ -29,13 +29,13 @@ afterAll(async () => {
   rmSync(work, { recursive: true, force: true });
 });
 
-/** The program, importing from a runtime's package. */
+/** The program, with the import line of a runtime. */
 function program(specifier: string): string {
   const text = readFileSync(join(ROOT, "scripts", "installed", "program.ts"), "utf8");
   return text.replace('"@netconduit/node"', `"${specifier}"`);
 }
 
-/** A project that knows where the packed packages are; everything else comes from the registry that users have. */
+/** A project configured to use the packed packages; everything else comes from the public registry. */
 function emptyProject(name: string, env: Readonly<Record<string, string>> = {}): EmptyProject {
   const project = new EmptyProject(join(work, name), env);
   project.write(".npmrc", `@netconduit:registry=${registry.url}\n`);
@@ -96,7 +96,7 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     );
   });
 
-  test("by pnpm, where a package sees only what it declares: a strict TypeScript program compiles and runs on Node", {
+  test("by pnpm, where a package only sees its declared dependencies: a strict TypeScript program compiles and runs on Node", {
     timeout: SLOW_MS,
   }, async () => {
     const project = emptyProject("pnpm");

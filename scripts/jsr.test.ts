@@ -12,7 +12,7 @@ beforeAll(async () => {
   published = await publishToStandIn(ROOT);
 }, 60_000);
 
-/** Every specifier that the sources of a published package import from elsewhere. */
+/** All external specifiers that a published package's sources import. */
 function foreignImports(files: PublishedFiles): string[] {
   const specifiers = new Set<string>();
   for (const [file, text] of files) {
@@ -28,8 +28,8 @@ test("JSR gets the core and the Deno package", () => {
   expect([...published.keys()].sort()).toEqual(["@netconduit/core", "@netconduit/deno"]);
 });
 
-describe.each(["@netconduit/core", "@netconduit/deno"])("what JSR gets of %s", (name) => {
-  test("has the licence, the README, this version, and sources alone", () => {
+describe.each(["@netconduit/core", "@netconduit/deno"])("the JSR package %s", (name) => {
+  test("contains the licence, the README, this version and sources only", () => {
     const files = published.get(name)!;
     expect(files.get("LICENSE")).toBe(readFileSync(join(ROOT, "LICENSE"), "utf8"));
     expect(files.get("README.md")).toContain(name);
@@ -40,12 +40,12 @@ describe.each(["@netconduit/core", "@netconduit/deno"])("what JSR gets of %s", (
   });
 });
 
-test("the core imports its two dependencies from npm, and nothing else", () => {
+test("the core imports only its two dependencies, from npm", () => {
   const names = foreignImports(published.get("@netconduit/core")!).map((specifier) => specifier.replace(/@\^.*$/, ""));
   expect(names).toEqual(["npm:@msgpack/msgpack", "npm:valibot"]);
 });
 
-test("the Deno package imports the core from JSR, in this version, and else only what Deno brings", () => {
+test("the Deno package imports only this version of the core, from JSR, and Deno's built-in modules", () => {
   const imports = foreignImports(published.get("@netconduit/deno")!);
   expect(imports.filter((specifier) => !specifier.startsWith("node:"))).toEqual([
     `jsr:@netconduit/core@^${version}`,

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { libraryPackages } from "./lib/packages.ts";
 import { inDependencyOrder, publishToNpm, releaseProblems } from "./lib/publish.ts";
 
-/** What npm sends to publish a version. */
+/** The body of npm's publish request. */
 interface Publication {
   readonly name: string;
   readonly access: string;
@@ -58,7 +58,7 @@ describe("publishing to npm", () => {
     rmSync(work, { recursive: true, force: true });
   });
 
-  test("sends the core first, every package with its repository, and once only", { timeout: 180_000 }, async () => {
+  test("publishes the core first, and each package once, with its repository", { timeout: 180_000 }, async () => {
     const github = { GITHUB_SERVER_URL: "https://git.example", GITHUB_REPOSITORY: "somebody/netconduit" };
     const lines: string[] = [];
     await publishToNpm(work, github, (line) => lines.push(line));
@@ -85,23 +85,23 @@ describe("publishing to npm", () => {
 describe("before a release", () => {
   const changelog = "# Changelog\n\n## Unreleased\n\n## 1.2.3 – 2026-01-01\n";
 
-  test("a version that is in the changelog may be released, on its tag or on a branch", () => {
+  test("a version in the changelog may be released, from its tag or a branch", () => {
     expect(releaseProblems("1.2.3", changelog, {})).toEqual([]);
     expect(releaseProblems("1.2.3", changelog, { GITHUB_REF_TYPE: "tag", GITHUB_REF_NAME: "v1.2.3" })).toEqual([]);
   });
 
-  test("a version that the changelog does not know is refused", () => {
+  test("a version missing from the changelog is rejected", () => {
     expect(releaseProblems("1.2.4", changelog, {})).toEqual([expect.stringContaining("has no section 1.2.4")]);
   });
 
-  test("a tag of another version is refused", () => {
+  test("a tag of another version is rejected", () => {
     expect(releaseProblems("1.2.3", changelog, { GITHUB_REF_TYPE: "tag", GITHUB_REF_NAME: "v1.2.4" })).toEqual([
       "the tag is v1.2.4, and the packages' version 1.2.3",
     ]);
   });
 });
 
-test("a package comes after those that it depends on", () => {
+test("a package comes after its dependencies", () => {
   const library = (name: string, ...dependencies: string[]) => ({
     directory: name,
     manifest: { name, version: "1.0.0", dependencies: Object.fromEntries(dependencies.map((other) => [other, "*"])) },

@@ -1,6 +1,6 @@
 /**
- * `pnpm release`: publishes the packages to npm, as the release workflow does once all its checks have passed. Run it
- * after `pnpm build`. What npm has already is left alone.
+ * `pnpm release`: publishes the packages to npm, as the release workflow does after all checks. Run it after `pnpm
+ * build`. Skips versions that are already published.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

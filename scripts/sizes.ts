@@ -1,6 +1,6 @@
 /**
- * `pnpm sizes`: what the packages weigh, minified and gzipped, against the limits in sizes.json; fails above one. Run
- * it after `pnpm build`. `pnpm sizes --update` sets the limits about 3 % above what it finds.
+ * `pnpm sizes`: compares the packages' minified and gzipped sizes with the limits in sizes.json, and fails if one is
+ * exceeded. Run it after `pnpm build`. `pnpm sizes --update` sets limits about 3 % above the measured sizes.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { formatSizes, limitsFor, measureSizes, type Sizes, sizeProblems } from "
 
 const LIMITS = join(ROOT, "sizes.json");
 
-/** Names that a program may want without the rest: importing one must not bundle the library. */
+/** Exports that a program may use alone: importing one must not bundle the library. */
 const NAMES = ["ErrorCode"];
 
 const sizes = await measureSizes(libraryPackages(), NAMES);
@@ -20,6 +20,6 @@ console.log(formatSizes(sizes, limits));
 
 const problems = sizeProblems(sizes, limits);
 if (problems.length > 0) {
-  console.error(`\n${problems.join("\n")}\nIf the growth is worth it: pnpm sizes --update`);
+  console.error(`\n${problems.join("\n")}\nIf the growth is justified, run: pnpm sizes --update`);
   process.exitCode = 1;
 }

@@ -1,8 +1,8 @@
 /**
- * `pnpm test`: everything that has to hold, in the order in which it is cheapest to find out.
+ * `pnpm test`: runs all checks and tests, cheapest first.
  *
- * Each step is a script of package.json, so that a failed one can be run again by its name. The first failed step
- * ends the run. The last line is always the counts, read from the JSON reports that the test runs leave in reports/.
+ * Each step is a script in package.json, so that a failed one can be rerun by name. The first failed step ends the run.
+ * The last line always shows the counts from the JSON reports in reports/.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,10 +12,10 @@ import { formatDuration, pnpm } from "./lib/run.ts";
 
 const REPORTS = join(ROOT, "reports");
 
-/** What has to hold before a test is worth running. Output is shown when the step fails. */
+/** Steps before the tests. Their output is shown if they fail. */
 const CHECKS = ["build", "lint", "typecheck", "check-packages", "sizes"] as const;
 
-/** The conformance suites inside the other runtimes; each leaves its report in reports/ too. */
+/** The conformance suites on the other runtimes; each writes a report to reports/ too. */
 const RUNTIME_SUITES = [
   { name: "tests on Bun", command: ["bun", "packages/bun/conformance/run.ts"] },
   { name: "tests on Deno", command: ["deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"] },
@@ -38,7 +38,7 @@ function finish(counts: Counts, ok: boolean): void {
 async function check(name: string): Promise<boolean> {
   const { code, output, durationMs } = await pnpm(["run", name], { cwd: ROOT });
   console.log(`${name.padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
-  if (code !== 0) console.log(`\n${output.trimEnd()}\n\nThe step "${name}" failed: no test was run.`);
+  if (code !== 0) console.log(`\n${output.trimEnd()}\n\nThe step "${name}" failed, so no tests ran.`);
   return code === 0;
 }
 
@@ -67,7 +67,7 @@ async function main(): Promise<void> {
 
   const counts = readCounts();
   if (ok || counts.failed > 0) return finish(counts, ok);
-  console.log("No single test failed, but the run did (see above): counted as one failed test.");
+  console.log("No test failed, but the run did (see above); counted as one failed test.");
   finish({ ...counts, failed: 1 }, false);
 }
 

@@ -1,7 +1,7 @@
 /**
- * `pnpm version-packages`: turns the changesets into a version. Every package gets it, and the changes move from the
- * changesets and from "Unreleased" into a section of CHANGELOG.md. With no changeset and the packages' version not in
- * the changelog yet (the very first release), that version stays and gets what "Unreleased" says.
+ * `pnpm version-packages`: creates a new version from the changesets. It sets the version in every package and moves
+ * the changesets and the section "Unreleased" into a section of CHANGELOG.md. Without changesets, and if the changelog
+ * doesn't have the packages' version yet (the very first release), it keeps that version.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ async function must(...args: string[]): Promise<void> {
   if (code !== 0) throw new Error(`pnpm ${args.join(" ")} failed\n${output}`);
 }
 
-/** JSR reads the version from deno.json, which changesets do not know. */
+/** JSR reads the version from deno.json, which changesets doesn't update. */
 function setDenoVersion(file: string, version: string): void {
   if (!existsSync(file)) return;
   const text = readFileSync(file, "utf8");
@@ -39,7 +39,7 @@ async function main(): Promise<void> {
   if (changelog.includes(`\n## ${version} `)) throw new Error(`Nothing to release: ${version} is in CHANGELOG.md`);
   writeFileSync(CHANGELOG, releaseChangelog(changelog, version, new Date().toISOString().slice(0, 10), changes));
   await must("run", "format");
-  console.log(`${version}: versions and CHANGELOG.md are written. Read them, then commit.`);
+  console.log(`${version}: updated the versions and CHANGELOG.md. Review and commit them.`);
 }
 
 try {

@@ -42,7 +42,7 @@ const jobs = Object.entries(workflows).flatMap(([file, workflow]) =>
 const steps = jobs.flatMap(({ where, job }) => (job.steps ?? []).map((step) => ({ where, step })));
 
 describe("continuous integration", () => {
-  test("runs everything with interoperability on Linux", () => {
+  test("runs everything, interop tests included, on Linux", () => {
     expect(ci.everything!["runs-on"]).toBe("ubuntu-latest");
     expect(ci.everything!.steps!.map(({ run }) => run)).toContain(".ci/run");
   });
@@ -59,14 +59,14 @@ describe("continuous integration", () => {
 });
 
 describe("a release", () => {
-  test("waits for continuous integration, goes to npm and then to JSR", () => {
+  test("waits for CI, then publishes to npm and then to JSR", () => {
     expect(release.ci!.uses).toBe("./.github/workflows/ci.yml");
     expect([release.npm!.needs, release.jsr!.needs]).toEqual(["ci", "npm"]);
     expect(release.npm!.steps!.at(-1)!.run).toMatch(/ release$/);
     expect(release.jsr!.steps!.at(-1)!.run).toMatch(/ exec deno publish$/);
   });
 
-  test("logs in and signs by the workflow's identity: no secret is stored", () => {
+  test("authenticates and signs with the workflow's identity, without stored secrets", () => {
     for (const job of [release.npm!, release.jsr!]) {
       expect(job.permissions).toEqual({ contents: "read", "id-token": "write" });
     }
@@ -75,25 +75,25 @@ describe("a release", () => {
 });
 
 describe("every workflow", () => {
-  test("may read the repository and nothing more, but for the jobs that publish", () => {
+  test("only has read access to the repository, except for the jobs that publish", () => {
     for (const workflow of Object.values(workflows)) expect(workflow.permissions).toEqual({ contents: "read" });
     const more = jobs.filter(({ job }) => job.permissions !== undefined).map(({ where }) => where);
     expect(more).toEqual(["release.yml, job npm", "release.yml, job jsr"]);
   });
 
-  test("has a concurrency group, and each of its jobs a time limit", () => {
+  test("has a concurrency group and a time limit for each job", () => {
     for (const workflow of Object.values(workflows)) expect(workflow.concurrency).toBeDefined();
     const unlimited = jobs.filter(({ job }) => job.uses === undefined && job["timeout-minutes"] === undefined);
     expect(unlimited).toEqual([]);
   });
 
-  test("names its actions by their major version", () => {
+  test("pins actions to major versions", () => {
     for (const { where, step } of steps) {
       if (step.uses !== undefined) expect(step.uses, where).toMatch(/^[a-z-]+\/[a-z-]+@v\d+$/);
     }
   });
 
-  test("runs scripts that package.json has", () => {
+  test("only runs scripts that exist in package.json", () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: object };
     const ran = steps.flatMap(({ step }) => [...(step.run ?? "").matchAll(/npx --yes pnpm@12 (\S+)/g)]);
     const named = [...new Set(ran.map(([, name]) => name!))].filter((name) => name !== "install" && name !== "exec");
@@ -101,7 +101,7 @@ describe("every workflow", () => {
     for (const name of named) expect(scripts).toHaveProperty(name);
   });
 
-  test("runs files that are there, and with settings that are", () => {
+  test("only uses files and settings that exist", () => {
     const missing: string[] = [];
     let seen = 0;
     for (const { where, step } of steps) {

@@ -1,6 +1,6 @@
 /**
- * What install.test.ts compiles and runs against installed packages: both directions of a contract, a broadcast, an
- * error with its code, and claims about types. Only the import line differs from runtime to runtime.
+ * install.test.ts compiles and runs this program against installed packages. It uses both directions of a contract, a
+ * broadcast, an error code and type assertions. Only the import line differs between runtimes.
  */
 import { Client, type ClientOptions, ConduitError, type Contract, errorCodeName, Server } from "@netconduit/node";
 import * as v from "valibot";

@@ -20,7 +20,10 @@ function isBuilt({ directory }: LibraryPackage): boolean {
   return built.length > 0 && Math.min(...built) >= newestSource;
 }
 
-/** Builds the packages unless what is built is newer than its sources. @throws Error with the build's output */
+/**
+ * Builds the packages if the build is older than the sources.
+ * @throws Error with the build's output
+ */
 export async function buildIfStale(): Promise<void> {
   if (libraryPackages().every(isBuilt)) return;
   const build = await pnpm(["run", "build"], { cwd: ROOT });

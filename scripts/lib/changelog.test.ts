@@ -2,12 +2,12 @@ import { describe, expect, test } from "vitest";
 import { parseChange, releaseChangelog } from "./changelog.ts";
 
 describe("reading a changeset", () => {
-  test("gives its bump and its summary", () => {
+  test("returns its bump and summary", () => {
     const text = '---\n"@netconduit/core": minor\n"@netconduit/node": patch\n---\n\nCalls can be cancelled.\n';
     expect(parseChange(text)).toEqual({ bump: "minor", summary: "Calls can be cancelled." });
   });
 
-  test("refuses one without a summary", () => {
+  test("rejects one without a summary", () => {
     expect(() => parseChange('---\n"@netconduit/core": patch\n---\n')).toThrow("Not a changeset with a summary");
   });
 });
@@ -15,7 +15,7 @@ describe("reading a changeset", () => {
 describe("releasing the changelog", () => {
   const changelog = "# Changelog\n\nIntro.\n\n## Unreleased\n\nBy hand.\n\n## 0.1.0 – 2026-01-01\n\n- First.\n";
 
-  test("moves what is unreleased and the changes, largest first, under the version", () => {
+  test("moves the unreleased section and the changes, largest first, under the version", () => {
     const changes = [
       { bump: "patch", summary: "A fix\nwith a reason." },
       { bump: "minor", summary: "A feature." },
@@ -26,13 +26,13 @@ describe("releasing the changelog", () => {
     );
   });
 
-  test("makes the first version out of a changelog that has none", () => {
+  test("creates the first version in a changelog that has none", () => {
     expect(releaseChangelog("# Changelog\n\n## Unreleased\n\nFirst.\n", "0.1.0", "2026-01-01", [])).toBe(
       "# Changelog\n\n## Unreleased\n\n## 0.1.0 – 2026-01-01\n\nFirst.\n",
     );
   });
 
-  test("refuses to release nothing", () => {
+  test("fails when there is nothing to release", () => {
     expect(() => releaseChangelog("## Unreleased\n\n## 0.1.0\n\n- First.\n", "0.1.1", "2026-01-01", [])).toThrow(
       "Nothing to release",
     );

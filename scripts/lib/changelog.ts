@@ -1,4 +1,4 @@
-/** A change as its changeset file describes it. */
+/** A change described by a changeset file. */
 export interface Change {
   readonly bump: "major" | "minor" | "patch";
   readonly summary: string;
@@ -7,7 +7,7 @@ export interface Change {
 const UNRELEASED = "## Unreleased";
 const BUMPS = ["major", "minor", "patch"] as const;
 
-/** Reads a changeset file: which packages it bumps, between two lines of dashes, and below them what changed. */
+/** Parses a changeset file: the packages it bumps between two lines of dashes, then the summary. */
 export function parseChange(text: string): Change {
   const match = /^---\n([\s\S]*?)\n?---\n([\s\S]*)$/.exec(text.replaceAll("\r\n", "\n"));
   const summary = match?.[2]?.trim() ?? "";
@@ -17,8 +17,8 @@ export function parseChange(text: string): Change {
 }
 
 /**
- * Turns the section `## Unreleased` and the changes into the section of a version, largest changes first, and leaves
- * an empty `## Unreleased` above it.
+ * Moves the section `## Unreleased` and the changes, largest first, into a section for the version, below a new empty
+ * `## Unreleased`.
  */
 export function releaseChangelog(text: string, version: string, date: string, changes: readonly Change[]): string {
   const start = text.indexOf(`${UNRELEASED}\n`);

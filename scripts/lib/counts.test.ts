@@ -6,18 +6,18 @@ function file(status: string, ...tests: string[]) {
 }
 
 describe("counting a test report", () => {
-  test("every test counts once, by how it ended", () => {
+  test("every test counts once, by its outcome", () => {
     const report = {
       testResults: [file("failed", "passed", "failed"), file("passed", "passed", "skipped", "pending", "todo")],
     };
     expect(countReport(report)).toEqual({ passed: 2, failed: 1, skipped: 3 });
   });
 
-  test("a file that could not be run counts as one failed test", () => {
+  test("a file that couldn't run counts as one failed test", () => {
     expect(countReport({ testResults: [file("failed")] })).toEqual({ passed: 0, failed: 1, skipped: 0 });
   });
 
-  test("a file whose hook failed after its tests passed counts as one failed test more", () => {
+  test("a failed hook after passing tests counts as one more failed test", () => {
     expect(countReport({ testResults: [file("failed", "passed")] })).toEqual({ passed: 1, failed: 1, skipped: 0 });
   });
 

@@ -1,4 +1,4 @@
-/** How many tests ended how. */
+/** Numbers of tests by outcome. */
 export interface Counts {
   readonly passed: number;
   readonly failed: number;
@@ -7,19 +7,19 @@ export interface Counts {
 
 export const NO_TESTS: Counts = { passed: 0, failed: 0, skipped: 0 };
 
-/** The part of vitest's JSON report that is read here. */
+/** The part of vitest's JSON report that is used here. */
 export interface VitestReport {
   readonly testResults: readonly {
     readonly name: string;
-    /** `failed` with no failed assertion: the file itself could not be run. */
+    /** `failed` without a failed assertion means that the file itself couldn't run. */
     readonly status: string;
     readonly assertionResults: readonly { readonly status: string }[];
   }[];
 }
 
 /**
- * Counts the tests of a report. A test file that failed outside its tests (an import that throws, a failing hook)
- * counts as one failed test, so that it can't go unseen.
+ * Counts the tests of a report. A file that failed outside its tests (in an import or hook) counts as one failed test,
+ * so that it isn't overlooked.
  */
 export function countReport(report: VitestReport): Counts {
   let passed = 0;
@@ -42,7 +42,7 @@ export function addCounts(a: Counts, b: Counts): Counts {
   return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped };
 }
 
-/** The line a test run ends with. */
+/** The last line of a test run. */
 export function formatCounts({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }

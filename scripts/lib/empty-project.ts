@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { ROOT } from "./packages.ts";
 import { run } from "./run.ts";
 
-/** What a project depends on: name → range. */
+/** Dependencies of a project: name → range. */
 export type Dependencies = Readonly<Record<string, string>>;
 
-/** The ranges that this repository itself demands of packages from the registry. */
+/** The ranges of this repository's own dependencies. */
 export function workspaceRanges(...names: readonly string[]): Dependencies {
   const { devDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
     devDependencies: Dependencies;
@@ -21,8 +21,8 @@ export function workspaceRanges(...names: readonly string[]): Dependencies {
 }
 
 /**
- * This process's environment without what pnpm, npx and vitest put there for the programs that they start: a package
- * manager is to see what it would see in a user's shell. Variables with the value undefined are not passed on.
+ * This process's environment without variables set by pnpm, npx and vitest, so that package managers run as in a user's
+ * shell. Variables with the value undefined are removed.
  */
 function userEnvironment(): Record<string, string | undefined> {
   const foreign = /^(npm_(?!config_)|npm_config_(user_agent|local_prefix|prefix|package|call)$|vitest|node_path$)/i;
@@ -30,7 +30,7 @@ function userEnvironment(): Record<string, string | undefined> {
   return Object.fromEntries([...names, "NODE_ENV", "NODE_OPTIONS"].map((name) => [name, undefined]));
 }
 
-/** A folder outside the repository with a program in it, as somebody has it who only has the published packages. */
+/** A user's project: a folder outside the repository that only uses the published packages. */
 export class EmptyProject {
   readonly folder: string;
   private readonly env: Readonly<Record<string, string | undefined>>;
@@ -41,12 +41,12 @@ export class EmptyProject {
     mkdirSync(folder, { recursive: true });
   }
 
-  /** Writes a file; what is no text is written as JSON. */
+  /** Writes a file; values other than text are written as JSON. */
   write(file: string, content: string | object): void {
     writeFileSync(join(this.folder, file), typeof content === "string" ? content : JSON.stringify(content, null, 2));
   }
 
-  /** Runs a command in the folder and returns what it printed. Throws, with the output, if it fails. */
+  /** Runs a command in the folder and returns its output. Throws with the output if it fails. */
   async must(command: string, ...args: readonly string[]): Promise<string> {
     const { code, output } = await run(command, args, { cwd: this.folder, env: this.env });
     if (code !== 0) throw new Error(`${command} ${args.join(" ")} failed with ${code}\n${output}`);

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { run } from "./run.ts";
 
-/** A version as it was handed to JSR: file name → text. */
+/** A published version: file name → text. */
 export type PublishedFiles = ReadonlyMap<string, string>;
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {
@@ -12,7 +12,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Reads a tar archive of short-named files, which is what `deno publish` sends. */
+/** Reads a tar archive with short file names, as sent by `deno publish`. */
 function readTar(bytes: Buffer): PublishedFiles {
   const files = new Map<string, string>();
   const field = (offset: number, length: number): string =>
@@ -27,8 +27,8 @@ function readTar(bytes: Buffer): PublishedFiles {
 }
 
 /**
- * Runs `deno publish` in `root` against a stand-in for JSR on this machine, which takes everything, and returns what
- * it was given: package name → files. Throws, with the output, if Deno fails.
+ * Runs `deno publish` in `root` against a local fake of JSR that accepts everything, and returns the files it received
+ * by package name. Throws with the output if Deno fails.
  */
 export async function publishToStandIn(root: string): Promise<ReadonlyMap<string, PublishedFiles>> {
   const published = new Map<string, PublishedFiles>();

@@ -4,9 +4,9 @@ import type { LibraryPackage } from "./packages.ts";
 import { pnpm } from "./run.ts";
 
 /**
- * Packs a package as for a release, into a folder of its own below `destination`, and returns the tarball's path.
- * The package must be built.
- * @throws Error naming the package: it is not built, or pnpm could not pack it.
+ * Packs a package as for a release, into its own folder below `destination`, and returns the tarball's path. The
+ * package must be built.
+ * @throws Error naming the package if it isn't built, or if packing fails
  */
 export async function pack({ directory, manifest }: LibraryPackage, destination: string): Promise<string> {
   if (!existsSync(join(directory, "dist"))) throw new Error(`${manifest.name} has no dist/: run "pnpm build" first`);

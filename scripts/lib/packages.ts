@@ -2,10 +2,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The repository's top folder. */
+/** The root of the repository. */
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What the scripts read of a package.json. */
+/** The fields of package.json that the scripts use. */
 export interface Manifest {
   readonly name: string;
   readonly version: string;
@@ -18,13 +18,13 @@ export interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>;
 }
 
-/** A package of this repository that is published. */
+/** A published package of this repository. */
 export interface LibraryPackage {
   readonly directory: string;
   readonly manifest: Manifest;
 }
 
-/** The packages under packages/ that are published, sorted by name. */
+/** The published packages in packages/, sorted by name. */
 export function libraryPackages(root: string = ROOT): LibraryPackage[] {
   const packages: LibraryPackage[] = [];
   for (const folder of readdirSync(join(root, "packages")).sort()) {
@@ -36,14 +36,14 @@ export function libraryPackages(root: string = ROOT): LibraryPackage[] {
   return packages;
 }
 
-/** What a program can import from a package: `@netconduit/core`, `@netconduit/core/adapter`. */
+/** The import specifiers of a package: `@netconduit/core`, `@netconduit/core/adapter`. */
 export function entryPoints({ manifest }: LibraryPackage): string[] {
   return Object.keys(manifest.exports ?? {})
     .filter((path) => path !== "./package.json")
     .map((path) => manifest.name + path.slice(1));
 }
 
-/** What is wrong with the manifests: promises that every package here makes and one breaks. */
+/** Problems with the manifests: rules that apply to every package here. */
 export function manifestProblems(packages: readonly LibraryPackage[], root: string = ROOT): string[] {
   const problems: string[] = [];
   for (const { manifest } of packages) {

@@ -4,7 +4,7 @@ import { pack } from "./pack.ts";
 import { type LibraryPackage, libraryPackages, ROOT } from "./packages.ts";
 import { run } from "./run.ts";
 
-/** What GitHub Actions says of the run; all undefined elsewhere. */
+/** Environment variables of GitHub Actions; undefined elsewhere. */
 export interface ReleaseEnvironment {
   readonly GITHUB_ACTIONS?: string | undefined;
   readonly GITHUB_SERVER_URL?: string | undefined;
@@ -13,7 +13,7 @@ export interface ReleaseEnvironment {
   readonly GITHUB_REF_NAME?: string | undefined;
 }
 
-/** Packages in an order in which each comes after those that it depends on. */
+/** Sorts packages so that each comes after its dependencies. */
 export function inDependencyOrder(packages: readonly LibraryPackage[]): LibraryPackage[] {
   const ordered: LibraryPackage[] = [];
   const add = (library: LibraryPackage): void => {
@@ -27,7 +27,7 @@ export function inDependencyOrder(packages: readonly LibraryPackage[]): LibraryP
   return ordered;
 }
 
-/** What speaks against releasing the packages' version now. */
+/** Reasons against releasing the packages' current version. */
 export function releaseProblems(version: string, changelog: string, environment: ReleaseEnvironment): string[] {
   const problems: string[] = [];
   if (!changelog.includes(`\n## ${version} `)) {
@@ -41,8 +41,8 @@ export function releaseProblems(version: string, changelog: string, environment:
 }
 
 /**
- * Unpacks what `pnpm pack` made, and adds to its package.json the repository that it is published from, which
- * provenance is checked against. Only a run on GitHub knows that.
+ * Unpacks a tarball of `pnpm pack` and adds `repository` to its package.json, against which registries check
+ * provenance. Only a run on GitHub knows its value.
  */
 async function stage(library: LibraryPackage, work: string, environment: ReleaseEnvironment): Promise<string> {
   const folder = join(work, "staged", library.manifest.name);
@@ -70,9 +70,9 @@ async function isPublished({ manifest }: LibraryPackage): Promise<boolean> {
 }
 
 /**
- * Publishes the built packages to npm: those first that others depend on, and none whose version is there already. On
- * GitHub Actions with provenance. Says by `log` what it does.
- * @throws Error with npm's output: a package was refused. What was published before it stays.
+ * Publishes the built packages to npm, dependencies first, and skips versions that are already published. Adds
+ * provenance on GitHub Actions. Reports progress through `log`.
+ * @throws Error with npm's output if a package is rejected; packages before it stay published
  */
 export async function publishToNpm(
   work: string,

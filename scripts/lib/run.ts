@@ -1,26 +1,26 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
 
-/** What came of a command. */
+/** Result of a command. */
 export interface RunResult {
-  /** Exit code; 1 when a signal ended it or it could not be started. */
+  /** Exit code; 1 if a signal killed it or it couldn't start. */
   readonly code: number;
-  /** Standard output and standard error in the order they came; empty when they were passed through. */
+  /** Standard output and standard error, interleaved; empty if they were passed through. */
   readonly output: string;
-  /** Milliseconds it took. */
+  /** Duration in milliseconds. */
   readonly durationMs: number;
 }
 
 export interface RunOptions {
-  /** Working directory. Default: this process's. */
+  /** Working directory. Default: that of this process. */
   readonly cwd?: string;
   /** `capture` (default) collects the output; `show` passes it through to this process's terminal. */
   readonly output?: "capture" | "show";
-  /** Environment variables to add, or to remove where the value is undefined. */
+  /** Environment variables to add, or to remove if undefined. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs a command to its end. Never rejects: what fails to start has code 1 and says so in `output`. */
+/** Runs a command to its end. Never rejects: a command that fails to start has code 1 and the reason in `output`. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const { cwd = process.cwd(), output = "capture", env = {} } = options;
   const started = performance.now();
@@ -43,7 +43,7 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
 }
 
-/** The pnpm that started this script, or the one on the PATH when it was started without. */
+/** The pnpm that started this script, or else the one on the PATH. */
 export function pnpmCommand(): string {
   const starter = process.env.npm_execpath ?? "";
   return /^pnpm(\.exe)?$/.test(basename(starter)) ? starter : "pnpm";
@@ -54,7 +54,7 @@ export function pnpm(args: readonly string[], options: RunOptions = {}): Promise
   return run(pnpmCommand(), args, options);
 }
 
-/** Milliseconds for people: `840 ms`, `3.2 s`. */
+/** Formats milliseconds: `840 ms`, `3.2 s`. */
 export function formatDuration(durationMs: number): string {
   return durationMs < 1000 ? `${Math.round(durationMs)} ms` : `${(durationMs / 1000).toFixed(1)} s`;
 }

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { LibraryPackage } from "./packages.ts";
 import { formatSizes, limitsFor, measureSizes, sizeProblems } from "./sizes.ts";
 
-/** A built package with one dependency, each a constant text of its own. */
+/** A built package with one dependency; each exports a constant text. */
 function builtPackage(text: string): LibraryPackage {
   const directory = mkdtempSync(join(tmpdir(), "netconduit-sizes-"));
   onTestFinished(() => rmSync(directory, { recursive: true }));
@@ -23,13 +23,13 @@ function builtPackage(text: string): LibraryPackage {
   return { directory, manifest: { name: "@x/core", version: "1.0.0", exports, dependencies: { numbers: "1" } } };
 }
 
-test("code of one's own and code of dependencies are told apart", async () => {
+test("the package's own code and its dependencies' are counted separately", async () => {
   const { own, withDependencies } = (await measureSizes([builtPackage("short")]))["@x/core"]!;
   expect(own).toBeGreaterThan(20);
   expect(withDependencies).toBeGreaterThan(own);
 });
 
-test("one name of an entry weighs no more than what it needs, where files have no effects", async () => {
+test("a single export only counts the code it needs, if files have no side effects", async () => {
   const library = builtPackage("short");
   writeFileSync(join(library.directory, "package.json"), JSON.stringify({ type: "module", sideEffects: false }));
   writeFileSync(join(library.directory, "dist", "name.js"), "export const name = 1;");
@@ -39,7 +39,7 @@ test("one name of an entry weighs no more than what it needs, where files have n
   expect(sizes["@x/core { name }"]!.own).toBeLessThan(sizes["@x/core"]!.own - 10);
 });
 
-test("a package that grows beyond the room its limit leaves is a problem, in both sizes", async () => {
+test("a package above its limit is a problem, in both sizes", async () => {
   const limits = limitsFor(await measureSizes([builtPackage("short")]));
   expect(sizeProblems(await measureSizes([builtPackage("short!")]), limits)).toEqual([]);
 
@@ -66,7 +66,7 @@ test("an entry without a limit, and a limit without an entry, are problems", () 
   ]);
 });
 
-test("a package that is not built says what to run", async () => {
+test("a package that isn't built fails with the command to run", async () => {
   const library = builtPackage("short");
   rmSync(join(library.directory, "dist"), { recursive: true });
   await expect(measureSizes([library])).rejects.toThrow('@x/core is not built: run "pnpm build" first');

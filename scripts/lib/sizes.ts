@@ -6,19 +6,21 @@ import { type LibraryPackage, ROOT } from "./packages.ts";
 
 /** Bytes that an import adds to a bundle, minified and gzipped. */
 export interface EntrySize {
-  /** The code of this repository alone; a runtime's package includes the core. */
+  /** Only this repository's code; a runtime's package includes the core. */
   readonly own: number;
-  /** With `@msgpack/msgpack` and `valibot`, unless the program has them anyway. */
+  /** Including `@msgpack/msgpack` and `valibot`. */
   readonly withDependencies: number;
 }
 
-/** Import → size: a whole entry (`@netconduit/core/adapter`), or one name of it (`@netconduit/core { ErrorCode }`). */
+/**
+ * Sizes by import: a whole entry (`@netconduit/core/adapter`) or a single export (`@netconduit/core { ErrorCode }`).
+ */
 export type Sizes = Readonly<Record<string, EntrySize>>;
 
-/** How much an entry may grow beyond what `pnpm sizes --update` found. */
+/** How much an entry may grow beyond the size that `pnpm sizes --update` measured. */
 const ROOM = 1.03;
 
-/** The built file behind an entry of a package's exports. */
+/** The built file of an entry in a package's exports. */
 function builtFile({ directory, manifest }: LibraryPackage, path: string): string {
   const target = manifest.exports?.[path];
   const file = join(directory, typeof target === "string" ? target : (target?.default ?? ""));
@@ -32,7 +34,7 @@ async function bundledBytes(file: string, name: string | null, external: readonl
     ...(name === null
       ? { entryPoints: [file] }
       : { stdin: { contents: `export { ${name} } from ${JSON.stringify(file)};`, resolveDir: ROOT } }),
-    // Without a package's tsconfig, whose paths lead to the sources.
+    // Ignore the packages' tsconfig files, whose paths lead to the sources.
     tsconfigRaw: "{}",
     bundle: true,
     minify: true,
@@ -49,7 +51,7 @@ async function bundledBytes(file: string, name: string | null, external: readonl
 
 /**
  * Bundles every entry of the packages from `dist/`.
- * @param names exports of each package's main entry that are measured one by one as well
+ * @param names exports of each package's main entry to measure individually as well
  */
 export async function measureSizes(packages: readonly LibraryPackage[], names: readonly string[] = []): Promise<Sizes> {
   const ours = new Set(packages.map(({ manifest }) => manifest.name));
@@ -75,7 +77,7 @@ export async function measureSizes(packages: readonly LibraryPackage[], names: r
   return sizes;
 }
 
-/** Limits that leave the measured sizes a little room, in whole hundreds of bytes. */
+/** Limits slightly above the measured sizes, rounded to hundreds of bytes. */
 export function limitsFor(sizes: Sizes): Sizes {
   const limit = (bytes: number): number => Math.ceil((bytes * ROOM) / 100) * 100;
   return Object.fromEntries(
@@ -86,7 +88,7 @@ export function limitsFor(sizes: Sizes): Sizes {
   );
 }
 
-/** Entries above their limit, without one, or with a limit for nothing. */
+/** Problems: entries above their limit, entries without a limit, and limits without an entry. */
 export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
   const problems: string[] = [];
   for (const [entry, size] of Object.entries(sizes)) {
@@ -107,7 +109,7 @@ export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
   return problems;
 }
 
-/** The sizes as a table for people; limits in parentheses. */
+/** Formats the sizes as a table, with limits in parentheses. */
 export function formatSizes(sizes: Sizes, limits: Sizes): string {
   const rows = Object.entries(sizes).map(([entry, size]) => {
     const cell = (kind: keyof EntrySize): string =>

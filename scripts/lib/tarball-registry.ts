@@ -5,9 +5,9 @@ import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
 import { run } from "./run.ts";
 
-/** An npm registry on this machine that has only the packages it was given. */
+/** A local npm registry that serves only the given packages. */
 export interface TarballRegistry extends AsyncDisposable {
-  /** Where it answers, with a slash at the end. No two registries have the same URL, so no cache mixes them up. */
+  /** Its URL, with a trailing slash. Unique for each registry, so that caches don't mix them up. */
   readonly url: string;
 }
 
@@ -16,17 +16,17 @@ interface Entry {
   readonly manifest: { readonly name: string; readonly version: string };
 }
 
-/** Reads the package.json inside a tarball, as a registry does when a package is published. */
+/** Reads package.json from a tarball, as a registry does on publishing. */
 async function readEntry(tarball: string): Promise<Entry> {
   const { code, output } = await run("tar", ["-xzOf", tarball, "package/package.json"]);
   if (code !== 0) throw new Error(`${tarball} can't be read\n${output}`);
   return { bytes: readFileSync(tarball), manifest: JSON.parse(output) as Entry["manifest"] };
 }
 
-/** What a registry says of a package that has one version. */
+/** Registry metadata of a package with one version. */
 function packument({ bytes, manifest }: Entry, tarball: string): string {
   const { name, version } = manifest;
-  // Package managers that wait for a version to have been out for some days see one that is old enough.
+  // An old date, for package managers with a minimum release age.
   const published = "2020-01-01T00:00:00.000Z";
   const dist = { tarball, integrity: `sha512-${createHash("sha512").update(bytes).digest("base64")}` };
   return JSON.stringify({
@@ -37,7 +37,7 @@ function packument({ bytes, manifest }: Entry, tarball: string): string {
   });
 }
 
-/** Serves packed packages on 127.0.0.1 to any package manager, as a registry serves published ones. */
+/** Serves packed packages on 127.0.0.1 as an npm registry. */
 export async function serveTarballs(tarballs: readonly string[]): Promise<TarballRegistry> {
   const root = `/${randomUUID()}/`;
   const entries = new Map<string, Entry>();

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { libraryPackages, ROOT } from "./packages.ts";
 import { versionProblems } from "./version-problems.ts";
 
-/** A copy of the files that are compared, of which one is then changed. */
+/** Copies the compared files, so that a test can change one. */
 function copyWith(file: string, change: (text: string) => string): string {
   const root = mkdtempSync(join(tmpdir(), "netconduit-versions-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
@@ -27,11 +27,11 @@ function set(key: string, value: unknown): (text: string) => string {
   return (text) => JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
 }
 
-test("this repository agrees with itself", () => {
+test("this repository has no version problems", () => {
   expect(versionProblems()).toEqual([]);
 });
 
-describe("a version that differs in one place is found:", () => {
+describe("a version that differs in one place is reported:", () => {
   const { version } = libraryPackages()[0]!.manifest;
 
   test.each([
@@ -64,19 +64,19 @@ describe("a version that differs in one place is found:", () => {
   });
 });
 
-describe("what would leave JSR out is found:", () => {
-  test("an entry that package.json has and deno.json has not", () => {
+describe("a package that JSR would miss is reported:", () => {
+  test("an entry in package.json that is missing in deno.json", () => {
     const root = copyWith("packages/core/deno.json", set("exports", "./src/index.ts"));
     expect(versionProblems(root)).toEqual(["@netconduit/core: deno.json exports ., package.json ., ./adapter"]);
   });
 
-  test("a package that has no deno.json", () => {
+  test("a package without a deno.json", () => {
     const root = copyWith("deno.json", set("workspace", ["./packages/core"]));
     rmSync(join(root, "packages/deno/deno.json"));
     expect(versionProblems(root)).toEqual(["@netconduit/deno: has no deno.json, and JSR is to have it"]);
   });
 
-  test("a package that the workspace does not name", () => {
+  test("a package missing from the workspace", () => {
     const root = copyWith("deno.json", set("workspace", ["./packages/core"]));
     expect(versionProblems(root)).toEqual([
       'deno.json: "workspace" is ./packages/core, packages with a deno.json: ./packages/core, ./packages/deno',

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { type LibraryPackage, libraryPackages, ROOT } from "./packages.ts";
 
-/** What is read of a deno.json. */
+/** The fields of deno.json used here. */
 interface DenoManifest {
   readonly name?: string;
   readonly version?: string;
@@ -12,7 +12,7 @@ interface DenoManifest {
   readonly workspace?: readonly string[];
 }
 
-/** The packages that are published to JSR too, from their sources. */
+/** The packages that are also published to JSR, from their sources. */
 const ON_JSR = ["@netconduit/core", "@netconduit/deno"];
 
 function readDeno(folder: string): DenoManifest | null {
@@ -20,7 +20,7 @@ function readDeno(folder: string): DenoManifest | null {
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as DenoManifest) : null;
 }
 
-/** Where a package's deno.json says something else than its package.json. */
+/** Differences between a package's deno.json and its package.json. */
 function denoProblems({ directory, manifest }: LibraryPackage, names: readonly string[]): string[] {
   const { name } = manifest;
   const deno = readDeno(directory);
@@ -36,7 +36,7 @@ function denoProblems({ directory, manifest }: LibraryPackage, names: readonly s
   if (entries.sort().join() !== packaged.sort().join()) {
     problems.push(`${name}: deno.json exports ${entries.join(", ")}, package.json ${packaged.join(", ")}`);
   }
-  // Our own packages are members of the workspace; Deno writes their version in when it publishes.
+  // Our own packages are workspace members; Deno inserts their versions on publishing.
   const ranges = Object.entries(manifest.dependencies ?? {}).filter(([dependency]) => !names.includes(dependency));
   const expected = Object.fromEntries(ranges.map(([dependency, range]) => [dependency, `npm:${dependency}@${range}`]));
   const actual = deno.imports ?? {};
@@ -48,8 +48,8 @@ function denoProblems({ directory, manifest }: LibraryPackage, names: readonly s
 }
 
 /**
- * Where the repository contradicts itself on a version: the packages' own (package.json, deno.json, the changelog), and
- * those of what they depend on.
+ * Conflicting versions in the repository: of the packages themselves (package.json, deno.json, the changelog) and of
+ * their dependencies.
  */
 export function versionProblems(root: string = ROOT): string[] {
   const packages = libraryPackages(root);
