@@ -24,15 +24,14 @@ import type {
   CallArguments,
   CallResult,
   Contract,
+  DataArguments,
   MessageArguments,
-  MessageInput,
   MessageOutput,
   MessageSchema,
   MessageType,
-  MessageWithOptions,
   MethodName,
+  NameBound,
   ParamsArguments,
-  ParamsInput,
   StatedRequest,
   StatedResult,
   UnstatedReply,
@@ -177,12 +176,12 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * by that of option `contract`.
    * @returns a function that removes the handler.
    */
-  on<T extends MessageType<C, "client">>(
-    type: T | readonly T[],
+  on<T extends NameBound<MessageType<C, "client">>>(
+    type: (T & string) | readonly (T & string)[],
     handler: OnHandler<MessageOutput<C, "client", T>, Client<C>>,
   ): Disposer;
-  on<T extends MessageType<C, "client">, M extends MessageSchema<C, "client", T>>(
-    type: T | readonly T[],
+  on<T extends NameBound<MessageType<C, "client">>, M extends MessageSchema<C, "client", T>>(
+    type: (T & string) | readonly (T & string)[],
     schema: M,
     handler: OnHandler<InferOutput<M>, Client<C>>,
   ): Disposer;
@@ -257,7 +256,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * @throws ConduitError CONNECTION_CLOSED (see option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was queued),
    * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "server">>(type: T, ...data: MessageArguments<MessageInput<C, "server", T>>): boolean;
+  send<T extends NameBound<MessageType<C, "server">>>(
+    type: T & string,
+    ...data: DataArguments<C, "server", T>
+  ): boolean;
   send(type: string, data?: unknown): boolean {
     const link = this.#link;
     if (link?.isOpen === true) return link.sendMessage(type, data);
@@ -284,11 +286,11 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    */
   call<
     T extends StatedResult<C, "server"> = StatedResult<C, "server">,
-    M extends MethodName<C, "server"> = MethodName<C, "server">,
+    M extends NameBound<MethodName<C, "server">> = NameBound<MethodName<C, "server">>,
     R extends Schema = never,
   >(
-    method: M,
-    ...paramsAndOptions: CallArguments<ParamsInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+    method: M & string,
+    ...paramsAndOptions: CallArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
   ): Promise<CallResult<C, "server", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;
@@ -301,9 +303,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * Calls a method and wants no answer. Not even errors come back.
    * @returns and throws as `send`.
    */
-  callNoWait<M extends MethodName<C, "server">>(
-    method: M,
-    ...params: ParamsArguments<ParamsInput<C, "server", M>>
+  callNoWait<M extends NameBound<MethodName<C, "server">>>(
+    method: M & string,
+    ...params: ParamsArguments<C, "server", M>
   ): boolean;
   callNoWait(method: string, params?: unknown): boolean {
     const link = this.#link;
@@ -323,9 +325,9 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * next message of type `<type>_response` is taken.
    */
   request<T = UnstatedReply<C, "server">>(...args: StatedRequest<C, "server", T, CallOptions>): Promise<NoInfer<T>>;
-  request<M extends MessageType<C, "server">, R extends Schema>(
-    type: M,
-    ...dataAndOptions: MessageWithOptions<MessageInput<C, "server", M>, CallOptions | TypedCallOptions<R>>
+  request<M extends NameBound<MessageType<C, "server">>, R extends Schema>(
+    type: M & string,
+    ...dataAndOptions: MessageArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     const link = this.#link;

@@ -3,12 +3,15 @@ import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
   MethodName,
+  NameBound,
+  Params,
   ParamsOutput,
   ParamsSchema,
   ResultInput,
   ResultSchema,
   Side,
   SideContract,
+  Unlisted,
 } from "../rpc/contract.ts";
 import type { MessageEntry, MessageHandler } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
@@ -48,17 +51,17 @@ type RpcHandler<P, R, Peer> = (params: P, context: HandlerContext<Peer>) => Awai
 type HandlerOf<
   C extends Contract,
   S extends Side,
-  M extends string,
+  M extends string | Unlisted,
   P extends Schema | undefined,
   R extends Schema | undefined,
   Peer,
-> = [M] extends [string]
-  ? RpcHandler<
+> = Unlisted extends M
+  ? RpcHandler<Params, unknown, Peer>
+  : RpcHandler<
       P extends Schema ? InferOutput<P> : ParamsOutput<C, S, M>,
       R extends Schema ? InferInput<R> : ResultInput<C, S, M>,
       Peer
-    >
-  : never;
+    >;
 
 /** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
 export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
@@ -85,12 +88,12 @@ export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
    * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
    */
   rpc<
-    M extends MethodName<C, S>,
+    M extends NameBound<MethodName<C, S>>,
     P extends ParamsSchema<C, S, M> | undefined = undefined,
     R extends ResultSchema<C, S, M> | undefined = undefined,
-  >(method: M | MethodDefinition<P, R, M>, handler: HandlerOf<C, S, M, P, R, Peer>): Disposer;
-  rpc<M extends MethodName<C, S>, P extends ParamsSchema<C, S, M>>(
-    name: M,
+  >(method: (M & string) | MethodDefinition<P, R, M & string>, handler: HandlerOf<C, S, M, P, R, Peer>): Disposer;
+  rpc<M extends NameBound<MethodName<C, S>>, P extends ParamsSchema<C, S, M>>(
+    name: M & string,
     params: P,
     handler: HandlerOf<C, S, M, P, undefined, Peer>,
   ): Disposer;

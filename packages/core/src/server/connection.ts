@@ -10,12 +10,11 @@ import type {
   CallArguments,
   CallResult,
   Contract,
+  DataArguments,
   MessageArguments,
-  MessageInput,
   MessageType,
-  MessageWithOptions,
   MethodName,
-  ParamsInput,
+  NameBound,
   StatedRequest,
   StatedResult,
   UnstatedReply,
@@ -185,7 +184,10 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL (nothing was queued), UNSERIALIZABLE (names the path in the
    * data), MESSAGE_TOO_LARGE.
    */
-  send<T extends MessageType<C, "client">>(type: T, ...data: MessageArguments<MessageInput<C, "client", T>>): boolean;
+  send<T extends NameBound<MessageType<C, "client">>>(
+    type: T & string,
+    ...data: DataArguments<C, "client", T>
+  ): boolean;
   send(type: string, data?: unknown): boolean {
     return this.#link.sendMessage(type, data);
   }
@@ -203,11 +205,11 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    */
   call<
     T extends StatedResult<C, "client"> = StatedResult<C, "client">,
-    M extends MethodName<C, "client"> = MethodName<C, "client">,
+    M extends NameBound<MethodName<C, "client">> = NameBound<MethodName<C, "client">>,
     R extends Schema = never,
   >(
-    method: M,
-    ...paramsAndOptions: CallArguments<ParamsInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+    method: M & string,
+    ...paramsAndOptions: CallArguments<C, "client", M, CallOptions | TypedCallOptions<R>>
   ): Promise<CallResult<C, "client", NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.call(method, params, options, resultValidator(options));
@@ -218,9 +220,9 @@ export class Connection<C extends Contract = Contract, D extends object = Record
    * unchecked. Rejects as `call`.
    */
   request<T = UnstatedReply<C, "client">>(...args: StatedRequest<C, "client", T, CallOptions>): Promise<NoInfer<T>>;
-  request<M extends MessageType<C, "client">, R extends Schema>(
-    type: M,
-    ...dataAndOptions: MessageWithOptions<MessageInput<C, "client", M>, CallOptions | TypedCallOptions<R>>
+  request<M extends NameBound<MessageType<C, "client">>, R extends Schema>(
+    type: M & string,
+    ...dataAndOptions: MessageArguments<C, "client", M, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
     return this.#link.request(type, data, options, resultValidator(options));

@@ -18,11 +18,11 @@ import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
-  MessageInput,
+  MessageArguments,
   MessageOutput,
   MessageSchema,
   MessageType,
-  MessageWithOptions,
+  NameBound,
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
@@ -208,12 +208,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * that of option `contract`.
    * @returns a function that removes the handler.
    */
-  on<T extends MessageType<C, "server">>(
-    type: T | readonly T[],
+  on<T extends NameBound<MessageType<C, "server">>>(
+    type: (T & string) | readonly (T & string)[],
     handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
   ): Disposer;
-  on<T extends MessageType<C, "server">, M extends MessageSchema<C, "server", T>>(
-    type: T | readonly T[],
+  on<T extends NameBound<MessageType<C, "server">>, M extends MessageSchema<C, "server", T>>(
+    type: (T & string) | readonly (T & string)[],
     schema: M,
     handler: OnHandler<InferOutput<M>, Connection<C, D>>,
   ): Disposer;
@@ -354,9 +354,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @returns to how many clients the message is on its way.
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then.
    */
-  broadcast<T extends MessageType<C, "client">>(
-    type: T,
-    ...dataAndOptions: MessageWithOptions<MessageInput<C, "client", T>, BroadcastOptions<C, D>>
+  broadcast<T extends NameBound<MessageType<C, "client">>>(
+    type: T & string,
+    ...dataAndOptions: MessageArguments<C, "client", T, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
     const { writer } = this.core;

@@ -1,0 +1,37 @@
+/**
+ * `pnpm completion-time`: how long an editor takes to offer the names of methods, with a contract of 500, at
+ * `client.call("` and `server.rpc("`, and at hand-written functions over the same schemas. Each answer is that of a cold
+ * checker; a figure is the median of three rounds. `--methods` and `--rounds` set other numbers.
+ */
+import { parseArgs } from "node:util";
+import { clientCall, contractOf, handWrittenCall, handWrittenRpc, serverRpc } from "./lib/completion-programs.ts";
+import { completionsAt } from "./lib/completions.ts";
+
+const { values } = parseArgs({
+  options: { methods: { type: "string", default: "500" }, rounds: { type: "string", default: "3" } },
+});
+const contract = contractOf(Number(values.methods));
+const pairs = [
+  { name: 'client.call("', ours: clientCall, handWritten: handWrittenCall },
+  { name: 'server.rpc("', ours: serverRpc, handWritten: handWrittenRpc },
+];
+
+function cpuMs(main: string): number {
+  return completionsAt({ main, contract })[0]?.cpuMs ?? Number.NaN;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+}
+
+for (const { name, ours, handWritten } of pairs) {
+  const times = { ours: [] as number[], handWritten: [] as number[] };
+  for (let round = 0; round < Number(values.rounds); round++) {
+    times.handWritten.push(cpuMs(handWritten));
+    times.ours.push(cpuMs(ours));
+  }
+  const [own, other] = [median(times.ours), median(times.handWritten)];
+  console.log(
+    `${name.padEnd(14)} ${own.toFixed(0)} ms, hand-written ${other.toFixed(0)} ms: ${(own / other).toFixed(2)} ×`,
+  );
+}
