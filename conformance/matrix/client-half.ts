@@ -2,29 +2,29 @@ import { type ClientOptions, Client as CoreClient } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import type { OpenClient } from "../support/subject.ts";
 import { Half, PASSWORD } from "./half.ts";
-import type { Place } from "./server-half.ts";
+import type { ServerAddress } from "./server-half.ts";
 
 export type ClientSettings = Partial<ClientOptions>;
 
-/** What the client's half of a scenario works with. */
+/** The client's half of a scenario. */
 export class ClientHalf extends Half {
-  #place: Promise<Place> | null = null;
+  #address: Promise<ServerAddress> | null = null;
 
-  /** Where the server is; waits until it is open. */
-  place(): Promise<Place> {
-    this.#place ??= this.waitFor<Place>("place");
-    return this.#place;
+  /** Resolves with the server's address once it listens. */
+  serverAddress(): Promise<ServerAddress> {
+    this.#address ??= this.waitFor<ServerAddress>("address");
+    return this.#address;
   }
 
-  /** Where the next server of the scenario is; from now on that is the one that `client` and the like reach. */
-  nextPlace(): Promise<Place> {
-    this.#place = null;
-    return this.place();
+  /** Waits for the next server of the scenario. From now on, clients are for that one. */
+  nextServer(): Promise<ServerAddress> {
+    this.#address = null;
+    return this.serverAddress();
   }
 
   /** A client of the server that is not connected, and does not come back by itself. */
   async client(options: ClientSettings = {}, runtime?: Runtime): Promise<OpenClient> {
-    const { host, port, path } = await this.place();
+    const { host, port, path } = await this.serverAddress();
     this.check();
     const where = path === null ? { host, port } : { path };
     const all = { password: PASSWORD, reconnect: { enabled: false }, ...where, ...options };
@@ -32,7 +32,7 @@ export class ClientHalf extends Half {
       runtime === undefined
         ? new this.subject.Client(all as ClientOptions)
         : new CoreClient(all as ClientOptions, runtime);
-    // Errors that a scenario provokes are no warnings of the process.
+    // A scenario provokes errors; without a hook they would become process warnings.
     client.onError(() => {});
     this.defer(() => client.disconnect());
     return client;

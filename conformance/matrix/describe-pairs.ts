@@ -1,12 +1,12 @@
 import { afterAll, describe, expect, test } from "vitest";
 import type { Role } from "./control-lines.ts";
 import { PeerProcess } from "./peer-process.ts";
-import { perform } from "./performance.ts";
 import { RUNTIME_NAMES, type RuntimeName } from "./runtime-name.ts";
 import type { Scenario } from "./scenario.ts";
+import { runScenario } from "./scenario-run.ts";
 import { scenarios } from "./scenarios.ts";
 
-/** Longer than a scenario may take, so that what it says of its own time arrives. */
+/** Longer than the time limit of a scenario, whose message says more. */
 const TIMEOUT_MS = 120_000;
 
 /** The processes of one test file: one for the servers, one for the clients of each runtime. */
@@ -30,17 +30,17 @@ class Peers {
   }
 }
 
-/** Plays every scenario with servers on one runtime and clients on each. */
+/** Runs every scenario with servers on one runtime and clients on each. */
 export function describePairs(serverRuntime: RuntimeName): void {
   const peers = new Peers();
   afterAll(() => peers.stop());
 
-  async function play(scenario: Scenario, clientRuntime: RuntimeName): Promise<void> {
+  async function run(scenario: Scenario, clientRuntime: RuntimeName): Promise<void> {
     const { dies } = scenario;
     const server = await (dies === "server" ? PeerProcess.start(serverRuntime) : peers.get("server", serverRuntime));
     const client = await (dies === "client" ? PeerProcess.start(clientRuntime) : peers.get("client", clientRuntime));
     try {
-      await perform(scenario, server, client);
+      await runScenario(scenario, server, client);
     } finally {
       if (dies === "server") await server.stop();
       if (dies === "client") await client.stop();
@@ -49,7 +49,7 @@ export function describePairs(serverRuntime: RuntimeName): void {
 
   for (const clientRuntime of RUNTIME_NAMES) {
     describe.concurrent(`${serverRuntime} server, ${clientRuntime} client`, { timeout: TIMEOUT_MS }, () => {
-      test("each end is a process of its own, and runs in the runtime of the title", async () => {
+      test("each end is a process of its own, on the runtime of the title", async () => {
         const server = await peers.get("server", serverRuntime);
         const client = await peers.get("client", clientRuntime);
         expect(server.facts.runtime).toBe(serverRuntime);
@@ -57,7 +57,7 @@ export function describePairs(serverRuntime: RuntimeName): void {
         expect(new Set([server.facts.pid, client.facts.pid, process.pid]).size).toBe(3);
       });
 
-      for (const scenario of scenarios) test(scenario.title, () => play(scenario, clientRuntime));
+      for (const scenario of scenarios) test(scenario.title, () => run(scenario, clientRuntime));
     });
   }
 }

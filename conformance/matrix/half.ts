@@ -4,46 +4,44 @@ import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
 import type { Json } from "./control-lines.ts";
 
-/** The password of every server that says nothing else. */
+/** The password of servers, unless a scenario sets another. */
 export const PASSWORD = "secret";
 
-/** How a half reaches the other one. */
-export interface Line {
-  tell(fact: string, value: Json): void;
-}
+/** Sends a fact to the other half. */
+export type Tell = (fact: string, value: Json) => void;
 
-/** What a runtime package is, and how runtimes rightly differ. */
+/** A runtime package, and the ways in which runtimes differ. */
 export interface MatrixSubject extends Subject {
   readonly capabilities: Subject["capabilities"] & {
-    /** `tls.protocol` says what was negotiated; elsewhere it is null. */
+    /** `tls.protocol` is the negotiated version; elsewhere it is null. */
     readonly tlsProtocol: boolean;
     /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
     readonly clientCertificates: boolean;
-    /** A TLS server answers plain text with an alert; one that does not hangs up. */
+    /** A TLS server answers plain text with an alert; elsewhere it hangs up. */
     readonly tlsAlerts: boolean;
   };
 }
 
-/** What both halves of a scenario can do. */
+/** What both halves of a scenario have in common. */
 export class Half {
   readonly subject: MatrixSubject;
-  readonly #line: Line;
+  readonly #tellOther: Tell;
   readonly #told = new Map<string, EventLog<Json>>();
   readonly #waitingFor: string[] = [];
   readonly #cleanups: (() => Promise<unknown>)[] = [];
   #isEnded = false;
 
-  constructor(subject: MatrixSubject, line: Line) {
+  constructor(subject: MatrixSubject, tell: Tell) {
     this.subject = subject;
-    this.#line = line;
+    this.#tellOther = tell;
   }
 
-  /** Tells the other half. A fact that is told several times is heard as often, in order. */
+  /** Tells the other half a fact. Telling it again counts as one more. */
   tell(fact: string, value: Json = null): void {
-    this.#line.tell(fact, value);
+    this.#tellOther(fact, value);
   }
 
-  /** Resolves with what the other half tells by this name. */
+  /** Resolves with the value of the next fact of this name from the other half. */
   async waitFor<T extends Json = Json>(fact: string): Promise<T> {
     this.#waitingFor.push(fact);
     const value = await this.#fact(fact).next();
@@ -51,7 +49,7 @@ export class Half {
     return value as T;
   }
 
-  /** Resolves once `condition` holds, for the few things that no event tells; asked once per turn of the event loop. */
+  /** Resolves once `condition` holds, for the few things that no event reports; checked once a turn. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       this.check();
@@ -59,34 +57,34 @@ export class Half {
     }
   }
 
-  /** Has `cleanup` called when the scenario is over, before those handed over earlier. */
+  /** Calls `cleanup` when the scenario is over, ahead of those that were deferred earlier. */
   defer(cleanup: () => Promise<unknown>): void {
     this.#cleanups.push(cleanup);
   }
 
-  /** Ends this process at once, as a crash or the system would. */
+  /** Kills this process. */
   die(): Promise<never> {
     process.kill(process.pid, "SIGKILL");
     return new Promise(() => {});
   }
 
-  /** The facts it waits for. */
+  /** The facts that this half waits for. */
   get waitingFor(): readonly string[] {
     return [...this.#waitingFor];
   }
 
-  /** For the peer: the other half told this. */
-  take(fact: string, value: Json): void {
+  /** For the peer process: the other half told this. */
+  told(fact: string, value: Json): void {
     this.#fact(fact).add(value);
   }
 
-  /** For the peer: ends what this half made. */
+  /** For the peer process: ends everything that this half made. */
   async end(): Promise<void> {
     this.#isEnded = true;
     for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
   }
 
-  /** Throws once the scenario is over, so that a half which is still under way makes nothing that nobody ends. */
+  /** Throws once the scenario is over: nothing would end what a half makes after that. */
   protected check(): void {
     if (this.#isEnded) throw new Error("The scenario is over");
   }

@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { RuntimeFacts } from "./runtime-name.ts";
 
-/** What this process finds itself to be running in; no argument or variable of the environment is asked. */
+/** The runtime that this process runs on, by its globals alone. */
 export function ownFacts(): RuntimeFacts {
   const { Bun, Deno } = globalThis as {
     readonly Bun?: { readonly version: string };

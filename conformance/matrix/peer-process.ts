@@ -6,10 +6,10 @@ import type { RuntimeFacts, RuntimeName } from "./runtime-name.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PEER = "conformance/matrix/peer.ts";
-/** How much of what a peer wrote to its standard error is shown when it is gone. */
+/** Characters of a peer's standard error that are shown when it is gone. */
 const ERROR_TAIL = 4000;
 
-/** How a peer is started in the repository's folder, so that the packages' names mean their sources. */
+/** Commands that start a peer in the repository's root, with the packages' names resolving to their sources. */
 const COMMANDS: Readonly<Record<RuntimeName, readonly [command: string, ...args: string[]]>> = {
   // The Node that runs the tests.
   node: [process.execPath, "--import", "./docs-tests/lib/sources-hook.ts", PEER],
@@ -19,10 +19,10 @@ const COMMANDS: Readonly<Record<RuntimeName, readonly [command: string, ...args:
 
 type PeerLine = Exclude<FromPeer, { kind: "ready" }>;
 
-/** A process that plays halves of scenarios, as the test sees it. */
+/** A process that runs halves of scenarios, as the test sees it. */
 export class PeerProcess {
   readonly facts: RuntimeFacts;
-  /** Resolves, with what there is to say about it, when the process is gone. */
+  /** Resolves when the process is gone, with how it ended and the tail of its standard error. */
   readonly gone: Promise<string>;
   readonly #child: ChildProcess;
   readonly #listeners: Map<number, (line: PeerLine) => void>;
@@ -39,7 +39,7 @@ export class PeerProcess {
     this.#listeners = listeners;
   }
 
-  /** Starts a peer. Rejects, naming the runtime, if it is not there or does not get as far as to say what it is. */
+  /** Starts a peer. Rejects, naming the runtime, if it is missing or ends before it is ready. */
   static async start(runtime: RuntimeName): Promise<PeerProcess> {
     const [command, ...args] = COMMANDS[runtime];
     // The commands that pnpm puts on the PATH are scripts on Windows.
@@ -48,7 +48,7 @@ export class PeerProcess {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       errors = (errors + text).slice(-ERROR_TAIL);
     });
-    // A line to a peer that is gone; that it is gone is reported anyway.
+    // Writing to a peer that is gone fails; `gone` reports that.
     child.stdin.on("error", () => {});
     const gone = new Promise<string>((resolve) => {
       child.on("error", (error) => resolve(`Cannot run ${command}, which has to be on the PATH: ${error.message}`));
@@ -65,7 +65,7 @@ export class PeerProcess {
     return new PeerProcess(child, await Promise.race([facts, failed]), gone, listeners);
   }
 
-  /** Hears what the peer says of one run. @returns a function that ends it. */
+  /** Passes the peer's lines about one run to `listener`. @returns a function that stops it. */
   listen(run: number, listener: (line: PeerLine) => void): () => void {
     this.#listeners.set(run, listener);
     return () => void this.#listeners.delete(run);
@@ -75,7 +75,7 @@ export class PeerProcess {
     this.#child.stdin?.write(`${JSON.stringify(line)}\n`);
   }
 
-  /** Ends its input, which ends it. */
+  /** Ends the peer by ending its input. */
   async stop(): Promise<void> {
     const closed = this.#child.exitCode === null && this.#child.signalCode === null ? once(this.#child, "close") : null;
     this.#child.stdin?.end();

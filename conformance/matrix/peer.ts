@@ -1,14 +1,13 @@
 /**
- * `node peer.ts node`, `bun peer.ts bun`, `deno run peer.ts deno`: plays halves of scenarios with the package of that
+ * `node peer.ts node`, `bun peer.ts bun`, `deno run peer.ts deno`: runs halves of scenarios with the package of that
  * runtime, as the lines on its standard input say (control-lines.ts). Ends when its input does.
  */
 import process from "node:process";
 import { inspect } from "node:util";
 import { ClientHalf } from "./client-half.ts";
-import { type FromPeer, readLines, type ToPeer } from "./control-lines.ts";
+import { type FromPeer, type Json, type Role, readLines, type ToPeer } from "./control-lines.ts";
 import type { Half, MatrixSubject } from "./half.ts";
 import { ownFacts } from "./own-facts.ts";
-import type { Scenario } from "./scenario.ts";
 import { scenarioOf } from "./scenarios.ts";
 import { ServerHalf } from "./server-half.ts";
 import { subjectOf } from "./subject-of.ts";
@@ -20,23 +19,22 @@ function say(line: FromPeer): void {
 const subject: MatrixSubject = await subjectOf(process.argv[2] ?? "");
 const halves = new Map<number, Half>();
 
-/** Plays one half to its end. */
-function begin(run: number, scenario: Scenario, role: "server" | "client"): { half: Half; done: Promise<void> } {
-  const line = { tell: (fact: string, value: unknown) => say({ kind: "tell", run, fact, value } as FromPeer) };
+function start(run: number, title: string, role: Role): void {
+  const scenario = scenarioOf(title);
+  const tell = (fact: string, value: Json): void => say({ kind: "tell", run, fact, value });
+  let returned: Promise<void>;
   if (role === "server") {
-    const half = new ServerHalf(subject, line);
-    return { half, done: scenario.server(half) };
+    const half = new ServerHalf(subject, tell);
+    halves.set(run, half);
+    returned = scenario.server(half);
+  } else {
+    const half = new ClientHalf(subject, tell);
+    halves.set(run, half);
+    returned = scenario.client(half);
   }
-  const half = new ClientHalf(subject, line);
-  return { half, done: scenario.client(half) };
-}
-
-function play(run: number, title: string, role: "server" | "client"): void {
-  const { half, done } = begin(run, scenarioOf(title), role);
-  halves.set(run, half);
-  done.then(
-    () => say({ kind: "played", run, error: null }),
-    (error: unknown) => say({ kind: "played", run, error: inspect(error) }),
+  returned.then(
+    () => say({ kind: "returned", run, error: null }),
+    (error: unknown) => say({ kind: "returned", run, error: inspect(error) }),
   );
 }
 
@@ -52,8 +50,8 @@ function end(run: number): void {
 }
 
 readLines<ToPeer>(process.stdin, (line) => {
-  if (line.kind === "play") play(line.run, line.title, line.role);
-  else if (line.kind === "told") halves.get(line.run)?.take(line.fact, line.value);
+  if (line.kind === "start") start(line.run, line.title, line.role);
+  else if (line.kind === "told") halves.get(line.run)?.told(line.fact, line.value);
   else end(line.run);
 });
 process.stdin.on("end", () => process.exit());

@@ -3,7 +3,7 @@ export type RuntimeName = "node" | "bun" | "deno";
 
 export const RUNTIME_NAMES: readonly RuntimeName[] = ["node", "bun", "deno"];
 
-/** What a peer finds itself to be running in. */
+/** The runtime that a peer runs on. */
 export interface RuntimeFacts {
   readonly runtime: RuntimeName;
   readonly version: string;

@@ -10,14 +10,14 @@ const FAST = { scramIterations: 4096 };
 
 export type ServerSettings = Partial<ServerInit>;
 
-/** Where a server listens, as its client half hears it. */
-export interface Place extends Record<string, string | number | null> {
+/** Where a server listens. */
+export interface ServerAddress extends Record<string, string | number | null> {
   readonly host: string;
   readonly port: number;
   readonly path: string | null;
 }
 
-/** What the server's half of a scenario works with. */
+/** The server's half of a scenario. */
 export class ServerHalf extends Half {
   /** A server on 127.0.0.1 that is not started. */
   server(options: ServerSettings = {}, runtime?: Runtime): OpenServer {
@@ -25,19 +25,19 @@ export class ServerHalf extends Half {
     const where = options.path === undefined ? { host: "127.0.0.1", port: 0 } : {};
     const all = { password: PASSWORD, ...where, ...FAST, ...options };
     const server = runtime === undefined ? new this.subject.Server(all) : new CoreServer(all, runtime);
-    // Errors that a scenario provokes are no warnings of the process.
+    // A scenario provokes errors; without a hook they would become process warnings.
     server.onError(() => {});
     this.defer(() => server.stop({ drainMs: 0 }));
     return server;
   }
 
-  /** Starts a server and tells the client half where it is. @returns its clients, as they connect. */
+  /** Starts a server and tells the client's half its address. @returns the connections of its clients, in order. */
   async open(server: OpenServer): Promise<EventLog<Connection>> {
     const arrivals = new EventLog<Connection>();
     server.onClientConnect(arrivals.add);
     await server.start();
     const { host, port, path } = server.address;
-    this.tell("place", { host, port, path } satisfies Place);
+    this.tell("address", { host, port, path } satisfies ServerAddress);
     return arrivals;
   }
 }

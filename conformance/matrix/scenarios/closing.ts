@@ -6,10 +6,10 @@ import type { Scenario } from "../scenario.ts";
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
-/** The end of a connection, by either end, and what was sent just before it. */
+/** Connections that either end closes, and messages sent just before that. */
 export const closing: readonly Scenario[] = [
   {
-    title: "the reason that a client gives to disconnect() reaches the server's hook, once",
+    title: "the server's hook runs once and hears the reason that the client gave to disconnect()",
     async server(half) {
       const server = half.server();
       const left = new EventLog<CloseReason>();
@@ -32,7 +32,7 @@ export const closing: readonly Scenario[] = [
     },
   },
   {
-    title: "a client that the server closes is told why behind what was sent, and does not come back",
+    title: "a client that the server closes gets what was sent, then the reason, and does not come back",
     async server(half) {
       const server = half.server();
       const connection = await (await half.open(server)).next();
@@ -60,7 +60,7 @@ export const closing: readonly Scenario[] = [
     },
   },
   {
-    title: "what a client sends just before it disconnects arrives: 100 connections, one after the other",
+    title: "a message sent just before disconnect() arrives, on each of 100 connections in a row",
     async server(half) {
       const server = half.server();
       const heard = new EventLog<unknown>();
@@ -78,7 +78,7 @@ export const closing: readonly Scenario[] = [
     },
   },
   {
-    title: "10 MB in a thousand messages, sent just before disconnect(), all arrive in order",
+    title: "10 MB in a thousand messages sent just before disconnect() arrive in order",
     async server(half) {
       const server = half.server();
       const heard = new EventLog<number>();
@@ -93,7 +93,7 @@ export const closing: readonly Scenario[] = [
     },
   },
   {
-    title: "10 MB in a thousand messages, sent just before connection.close(), all arrive in order",
+    title: "10 MB in a thousand messages sent just before connection.close() arrive in order",
     async server(half) {
       const server = half.server({ sendQueueSize: 1000, sendQueueBytes: 64 * 1024 * 1024 });
       const connection = await (await half.open(server)).next();
@@ -114,7 +114,7 @@ export const closing: readonly Scenario[] = [
     },
   },
   {
-    title: "a login under way when the server stops is refused with SERVER_STOPPING",
+    title: "a client whose login is under way when the server stops is refused with SERVER_STOPPING",
     async server(half) {
       const server = half.server();
       await half.open(server);
@@ -124,13 +124,13 @@ export const closing: readonly Scenario[] = [
     },
     async client(half) {
       const { runtime } = half.subject;
-      // Its key is not ready before the server has refused it and is gone.
+      // The key is ready only once the server has refused the login and is gone.
       const pbkdf2Sha256: typeof runtime.crypto.pbkdf2Sha256 = async (...args) => {
         half.tell("under way");
         await half.waitFor("stopped");
         return runtime.crypto.pbkdf2Sha256(...args);
       };
-      // A password of its own: keys that were derived before would be known already.
+      // A password of its own: the key of another one might be cached.
       const settings = { password: "asked for the first time" };
       const client = await half.client(settings, { ...runtime, crypto: { ...runtime.crypto, pbkdf2Sha256 } });
       assert.equal((await failureOf(client.connect())).code, ErrorCode.SERVER_STOPPING);

@@ -6,14 +6,13 @@ import { failureOf } from "../../support/failures.ts";
 import { PASSWORD } from "../half.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** How the end of a connection whose peer's process was killed may look: the system closes or resets its sockets. */
+/** The system closes or resets the sockets of a process that was killed. */
 const ENDS: readonly number[] = [ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET];
 
-/** Peers that go without a word. */
+/** Peers whose process is killed. */
 export const deaths: readonly Scenario[] = [
   {
-    title:
-      "a client whose process is killed is gone for the server: hook once, place free, calls rejected, signal fired",
+    title: "a client whose process is killed leaves its server: hook once, slot free, calls rejected, signal fired",
     dies: "client",
     async server(half) {
       const server = half.server({ maxConnections: 1 });
@@ -55,7 +54,7 @@ export const deaths: readonly Scenario[] = [
     },
   },
   {
-    title: "a server whose process is killed is gone for its client: hook once, calls rejected, dialling given up",
+    title: "a server whose process is killed leaves its client: hook once, calls rejected, reconnecting given up",
     dies: "server",
     async server(half) {
       const server = half.server();
@@ -69,7 +68,7 @@ export const deaths: readonly Scenario[] = [
     },
     async client(half) {
       const reconnect = { enabled: true, attempts: 2, delayMs: 1, maxDelayMs: 1 };
-      // Until the process is gone, the system may still take connections in its name.
+      // Until the process is gone, the system may still accept connections for it.
       let isFirst = true;
       const password = async (): Promise<string> => {
         if (!isFirst) await gone;

@@ -11,7 +11,7 @@ interface Cable {
   isSevered: boolean;
 }
 
-/** A runtime whose connections can be cut as a cable is: nothing passes any more, and nobody is told. */
+/** A runtime whose connections can be cut like a cable: no bytes pass any more, and neither end is told. */
 function severable(base: Runtime): { readonly runtime: Runtime; sever(): void } {
   const cables: Cable[] = [];
   const connect: Runtime["connect"] = async (target, signal) => {
@@ -51,7 +51,7 @@ function throughCable(cable: Cable, stream: ByteStream): ByteStream {
   };
 }
 
-/** Signs of life. Time stands still in both processes until a scenario moves it. */
+/** Heartbeats. Time stands still in both processes until a scenario moves it. */
 export const heartbeats: readonly Scenario[] = [
   {
     title: "two idle peers keep each other alive over many timeouts, and measure the latency",
@@ -83,7 +83,7 @@ export const heartbeats: readonly Scenario[] = [
     },
   },
   {
-    title: "a server gives up a client whose line is dead with HEARTBEAT_TIMEOUT, and its place is free",
+    title: "a server drops a client whose cable is cut with HEARTBEAT_TIMEOUT, and its slot is free",
     async server(half) {
       const clock = new SteppedClock(half.subject.runtime);
       const server = half.server({ ...HEARTBEAT, maxConnections: 1 }, clock.runtime);
@@ -97,19 +97,19 @@ export const heartbeats: readonly Scenario[] = [
       const { code, byPeer, reconnect } = await left.next();
       assert.deepEqual([code, byPeer, reconnect], [ErrorCode.HEARTBEAT_TIMEOUT, false, true]);
       assert.equal(server.connectionCount, 0);
-      half.tell("given up");
+      half.tell("dropped");
     },
     async client(half) {
       const cable = severable(half.subject.runtime);
       await half.join({}, cable.runtime);
       cable.sever();
       half.tell("severed");
-      await half.waitFor("given up");
+      await half.waitFor("dropped");
       assert.equal((await half.join()).isConnected, true);
     },
   },
   {
-    title: "a client gives up a server whose line is dead with HEARTBEAT_TIMEOUT, its calls reject, and it comes back",
+    title: "a client drops a server whose cable is cut with HEARTBEAT_TIMEOUT, its calls reject, and it comes back",
     async server(half) {
       const server = half.server();
       server.rpc("ping", () => "pong");

@@ -7,7 +7,7 @@ import type { Scenario } from "../scenario.ts";
 /** Messages that are too large for the end that receives them. */
 export const limits: readonly Scenario[] = [
   {
-    title: "a message over the server's maxMessageBytes ends the connection with MESSAGE_TOO_LARGE, told to its client",
+    title: "a message over the server's maxMessageBytes ends the connection; both ends hear MESSAGE_TOO_LARGE",
     async server(half) {
       const server = half.server({ maxMessageBytes: 4096 });
       const left = new EventLog<CloseReason>();
@@ -33,7 +33,7 @@ export const limits: readonly Scenario[] = [
     },
   },
   {
-    title: "a message over the client's maxMessageBytes ends the connection with MESSAGE_TOO_LARGE, told to its server",
+    title: "a message over the client's maxMessageBytes ends the connection; both ends hear MESSAGE_TOO_LARGE",
     async server(half) {
       const server = half.server();
       const left = new EventLog<CloseReason>();

@@ -4,7 +4,7 @@ import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
 import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** Who gets in, and what each end learns of the other by it. */
+/** The login, computed by two different runtimes. */
 export const login: readonly Scenario[] = [
   {
     title: "the right password logs in by SCRAM, and both ends have the same session",
@@ -22,7 +22,7 @@ export const login: readonly Scenario[] = [
     },
   },
   {
-    title: "a wrong password is AUTH_FAILED at the client, and the server's hook and statistics know of it",
+    title: "a wrong password is AUTH_FAILED at the client, and the server reports and counts it",
     async server(half) {
       const server = half.server();
       const rejections = new EventLog<Rejection>();
@@ -41,7 +41,7 @@ export const login: readonly Scenario[] = [
     },
   },
   {
-    title: "a password may be any text, and hardly differing ones are told apart",
+    title: "a password may be any text, and one that differs in a single character is refused",
     async server(half) {
       await half.open(half.server({ password: "pässwörd 密码 🔑\u0000!" }));
     },

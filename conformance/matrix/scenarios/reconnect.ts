@@ -36,7 +36,7 @@ export const reconnect: readonly Scenario[] = [
       await client.connect();
       const token = client.sessionToken;
       assert.equal(await log.next(), `disconnect ${ErrorCode.SERVER_STOPPING}`);
-      await half.nextPlace();
+      await half.nextServer();
       await half.until(() => clock.delays.includes(RECONNECT.delayMs));
       clock.advance(RECONNECT.delayMs);
       assert.equal(await log.next(), "reconnect");

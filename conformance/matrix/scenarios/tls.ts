@@ -11,7 +11,7 @@ const serverTls = { cert: testFile("server.crt"), key: testFile("server.key") };
 const demanding = { ...serverTls, ca, requireClientCertificate: true };
 const clientTls = { ca, cert: testFile("client.crt"), key: testFile("client.key") };
 
-/** A server whose certificate the client does not accept; afterwards it still serves whoever accepts it. */
+/** A client refuses the server's certificate; the server runs on. */
 function refusedScenario(
   title: string,
   certificate: TlsServerOptions,
@@ -35,7 +35,7 @@ function refusedScenario(
   };
 }
 
-/** Opens a server that asks for client certificates; where it cannot, sees that it refuses to start, with a code. */
+/** Opens a server that asks for client certificates. Where the runtime can't, checks that it refuses to start. */
 async function openDemanding(half: ServerHalf, tls: TlsServerOptions): Promise<ReturnType<ServerHalf["open"]> | null> {
   const { clientCertificates } = half.subject.capabilities;
   half.tell("clientCertificates", clientCertificates);
@@ -48,10 +48,10 @@ async function openDemanding(half: ServerHalf, tls: TlsServerOptions): Promise<R
   return null;
 }
 
-/** A client that is refused, with the same code, by a server that demands a certificate. */
+/** A server that demands a certificate refuses a client. */
 function demandScenario(what: string, tls: TlsClientOptions): Scenario {
   return {
-    title: `${what} is TLS_CLIENT_CERTIFICATE_REQUIRED, or the server cannot check and does not start: INVALID_CONFIG`,
+    title: `${what} is TLS_CLIENT_CERTIFICATE_REQUIRED; a runtime that cannot check does not start: INVALID_CONFIG`,
     async server(half) {
       const arrivals = await openDemanding(half, demanding);
       if (arrivals === null) return;
@@ -67,10 +67,10 @@ function demandScenario(what: string, tls: TlsClientOptions): Scenario {
   };
 }
 
-/** Certificates, their faults, and what meets whom without TLS. */
+/** TLS between two implementations of it: certificates, their faults, and TLS on one end alone. */
 export const tls: readonly Scenario[] = [
   {
-    title: "everything works over TLS, and both ends know that it is TLS",
+    title: "messages, calls and broadcasts travel over TLS, and both ends say so",
     async server(half) {
       const server = half.server({ tls: serverTls });
       server.rpc("echo", (params) => params);
@@ -96,7 +96,7 @@ export const tls: readonly Scenario[] = [
     },
   },
   {
-    title: "a certificate is checked against serverName where that is given, against the host where it is not",
+    title: "a certificate is checked against serverName, or against the host if that is not given",
     async server(half) {
       await (await half.open(half.server({ tls: serverTls }))).count(2);
     },
@@ -139,7 +139,7 @@ export const tls: readonly Scenario[] = [
     key: testFile("other.key"),
   }),
   {
-    title: "a client with the demanded certificate is let in by name, or the server does not start: INVALID_CONFIG",
+    title: "a client with the demanded certificate is let in by name; a runtime that cannot check does not start",
     async server(half) {
       const arrivals = await openDemanding(half, demanding);
       if (arrivals === null) return;
@@ -152,7 +152,7 @@ export const tls: readonly Scenario[] = [
   },
   {
     title:
-      "a CA without a demand: clients come with and without a certificate, or INVALID_CONFIG where it is not checked",
+      "a CA without a demand admits clients with and without a certificate; a runtime that cannot check does not start",
     async server(half) {
       const arrivals = await openDemanding(half, { ...serverTls, ca });
       if (arrivals === null) return;
@@ -172,7 +172,7 @@ export const tls: readonly Scenario[] = [
     },
   },
   {
-    title: "a plaintext client of a TLS server fails with a code, the server reports it and lives",
+    title: "a plaintext client of a TLS server fails with a code; the server reports it and runs on",
     async server(half) {
       half.tell("alerts", half.subject.capabilities.tlsAlerts);
       const server = half.server({ tls: serverTls });
@@ -195,7 +195,7 @@ export const tls: readonly Scenario[] = [
     },
   },
   {
-    title: "a TLS client of a plaintext server fails with TLS_NOT_TLS, and the server lives",
+    title: "a TLS client of a plaintext server fails with TLS_NOT_TLS; the server runs on",
     async server(half) {
       await (await half.open(half.server())).next();
     },

@@ -60,7 +60,7 @@ function floodScenario(size: string, data: string): Scenario {
   };
 }
 
-/** Many frames in both directions: their boundaries, their order, back-pressure. */
+/** Many frames in both directions: their boundaries, order and back-pressure. */
 export const traffic: readonly Scenario[] = [
   {
     title: "10,000 messages of a client arrive in order",

@@ -24,7 +24,7 @@ export const transports: readonly Scenario[] = [
     },
   },
   {
-    title: "a server on :: takes IPv4 and IPv6 clients; one on 127.0.0.1 is refused to who wants IPv6 alone",
+    title: "a server on :: takes IPv4 and IPv6 clients; a client that wants IPv6 alone cannot reach one on 127.0.0.1",
     async server(half) {
       const arrivals = await half.open(half.server({ host: "::", ipv6: true }));
       const families = (await arrivals.count(2)).map(({ remote }) => remote.kind === "tcp" && remote.family);
@@ -34,13 +34,13 @@ export const transports: readonly Scenario[] = [
     async client(half) {
       await half.join({ host: "127.0.0.1" });
       await half.join({ host: "::1" });
-      await half.nextPlace();
+      await half.nextServer();
       const only6 = await half.client({ host: "::1", ipv6: true });
       assert.equal((await failureOf(only6.connect())).code, ErrorCode.CONNECTION_REFUSED);
     },
   },
   {
-    title: "calls travel over a Unix socket, whose file is gone after stop()",
+    title: "calls travel over a Unix socket, and its file is gone after stop()",
     async server(half) {
       const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
       half.defer(() => rm(folder, { recursive: true }));
@@ -75,12 +75,12 @@ export const transports: readonly Scenario[] = [
       await tcp.start();
       await unix.start();
       half.tell("port", tcp.address.port);
-      half.tell("place", { host: "", port: 0, path: unix.address.path });
+      half.tell("address", { host: "", port: 0, path: unix.address.path });
     },
     async client(half) {
       const { Server } = half.subject;
       const port = await half.waitFor<number>("port");
-      const { path } = await half.place();
+      const { path } = await half.serverAddress();
       assert.ok(path !== null);
       for (const where of [{ host: "127.0.0.1", port }, { path }]) {
         const second = new Server({ password: "secret", ...where });

@@ -5,7 +5,7 @@ import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 * 1024;
 
-/** Values of every kind, made anew at each call: nobody may compare a value with itself. */
+/** Values of every kind, made anew by each call, so that no value is compared with itself. */
 function everyKind(): Record<string, unknown> {
   return {
     text: "Grüße, 世界 🚀 \u0000 e\u0301 \u{10ffff}",
@@ -22,7 +22,7 @@ function everyKind(): Record<string, unknown> {
   };
 }
 
-/** Bytes that no compression shortens, the same in every process. */
+/** Bytes that do not compress; the same in every process. */
 function noise(length: number, seed: number): Uint8Array {
   const words = new Uint32Array(length / 4);
   let word = seed;
@@ -40,7 +40,7 @@ function sha256(bytes: unknown): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** A large value goes over as parameters and data, and comes back as results and replies, from both ends. */
+/** Large values as parameters, results and messages, in both directions. */
 function largeScenario(mib: number, options: { enableCompression: boolean }): Scenario {
   const how = options.enableCompression ? "compressed where that helps" : "as they are";
   const expected = (seed: number): string => sha256(noise(mib * MIB, seed));
@@ -69,13 +69,13 @@ function largeScenario(mib: number, options: { enableCompression: boolean }): Sc
   };
 }
 
-/** Whether a large repetitive value arrives whole for each setting of the two ends, and which of them compresses. */
+/** A large repetitive value arrives whole, and each end compresses as its own option says. */
 function compressionScenario(server: boolean, client: boolean): Scenario {
   const words = (on: boolean): string => (on ? "on" : "off");
   const text = "compress me ".repeat(10_000);
   const isSmall = (bytes: number): boolean => bytes < text.length / 2;
   return {
-    title: `compression ${words(server)} at the server and ${words(client)} at the client: each obeys in sending`,
+    title: `compression ${words(server)} at the server and ${words(client)} at the client: each end sends by its own setting`,
     async server(half) {
       const endpoint = half.server({ enableCompression: server });
       endpoint.rpc("echo", (params) => params);
@@ -92,7 +92,7 @@ function compressionScenario(server: boolean, client: boolean): Scenario {
   };
 }
 
-/** What may be sent, and that it arrives as it was. */
+/** Values, small and large, plain and compressed. */
 export const values: readonly Scenario[] = [
   {
     title: "every kind of value survives the way to the server and back, none rounded",
