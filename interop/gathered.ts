@@ -1,9 +1,9 @@
-/** What arrives, in order, and promises for as much of it as a test awaits. */
+/** Collects values in order, with promises for the first ones. */
 export class Gathered<T = unknown> {
   readonly items: T[] = [];
   #waiters: { readonly count: number; resolve(items: T[]): void }[] = [];
 
-  /** To be handed over as a handler: returns nothing. */
+  /** Adds a value. Pass it as a handler. */
   readonly add = (item: T): void => {
     this.items.push(item);
     const due = this.#waiters.filter(({ count }) => count <= this.items.length);
@@ -11,7 +11,7 @@ export class Gathered<T = unknown> {
     for (const { resolve } of due) resolve(this.items);
   };
 
-  /** All that has arrived, once it is `count` items. */
+  /** Resolves with all items once there are `count`. */
   atLeast(count: number): Promise<T[]> {
     if (this.items.length >= count) return Promise.resolve(this.items);
     return new Promise((resolve) => {

@@ -4,35 +4,35 @@ import { PASSWORD } from "./password.ts";
 import { type DriverProgram, PythonDriver } from "./python-driver.ts";
 import type { InteropSubject } from "./scene.ts";
 
-/** netconduit takes whole seconds: the shortest heartbeat it has. */
+/** netconduit's shortest heartbeat interval; it takes whole seconds. */
 const INTERVAL_S = 1;
-/** More than three intervals without an answer would have ended a connection. */
+/** A connection would have ended after three intervals without an answer. */
 const TIMEOUT_S = 4;
 const BEATS = 6;
-/** No event tells of a heartbeat, on either side. */
+/** Neither side has an event for heartbeats, so poll. */
 const ASK_EVERY_MS = 100;
 
 const theirHeartbeat = { heartbeat_interval: INTERVAL_S, heartbeat_timeout: TIMEOUT_S };
 const ourHeartbeat = { heartbeatIntervalMs: INTERVAL_S * 1000, heartbeatTimeoutMs: TIMEOUT_S * 1000 };
 const login = { host: "127.0.0.1", password: PASSWORD, allowPasswordHash: true };
 
-/** What netconduit's end of a connection says of itself. */
+/** State reported by netconduit's end of a connection. */
 interface TheirEnd {
   readonly connected: boolean;
   readonly answered: number;
 }
 
-/** An idle connection between one of netconduit's ends and one of ours. */
+/** An idle connection between netconduit and this library. */
 interface Pair {
   theirs(): Promise<TheirEnd | undefined>;
   ours(): { readonly connected: boolean; readonly samples: number; readonly latencyMs: number | null };
-  /** The ends of connections that our side has seen. */
+  /** Connection ends seen by our side. */
   readonly ends: readonly CloseReason[];
 }
 
 /**
- * Two idle connections, one each way, with drivers of their own. They are made before all other tests of a file and
- * looked at after them: meanwhile their heartbeats do what the test would have to wait for.
+ * Two idle connections, one in each direction, with their own drivers. They open before all other tests of a file and
+ * are checked after them, so that heartbeats happen in the meantime.
  */
 export class HeartbeatPairs {
   readonly #subject: InteropSubject;
@@ -46,7 +46,7 @@ export class HeartbeatPairs {
     this.#python = python;
   }
 
-  /** Starts to make both. What goes wrong, `theirClient` and `theirServer` reject with. */
+  /** Starts both. Failures reject `theirClient` and `theirServer`. */
   start(): void {
     this.#client = this.#makeTheirClient();
     this.#server = this.#makeTheirServer();
@@ -115,7 +115,7 @@ export class HeartbeatPairs {
   }
 }
 
-/** `pairs` have to be started before. */
+/** Requires that `pairs` were started. */
 export function describeHeartbeats(pairs: HeartbeatPairs, on: string): void {
   describe(`heartbeats ${on}`, () => {
     test("netconduit's client and our server keep each other alive", async () => {
@@ -128,7 +128,7 @@ export function describeHeartbeats(pairs: HeartbeatPairs, on: string): void {
   });
 }
 
-/** Waits until each end has had BEATS answers from the other, or one of them has given up, which fails. */
+/** Waits until each end has received BEATS answers. Fails if a connection ends. */
 async function expectAlive({ theirs, ours, ends }: Pair): Promise<void> {
   let theirEnd = await theirs();
   while (theirEnd?.connected && ours().connected && (theirEnd.answered < BEATS || ours().samples < BEATS)) {

@@ -6,9 +6,8 @@ import { pythonEnvironment } from "./python-environment.ts";
 import { type InteropSubject, PATIENCE_MS } from "./scene.ts";
 
 /**
- * Everything that a runtime package must do with netconduit's own Python package at the other end. A test file of a few
- * lines awaits it. Without Python the suite reports itself skipped, with the reason in its title; with
- * NETCONDUIT_INTEROP=required it fails instead.
+ * Tests a runtime package against the Python package. A short test file per runtime awaits it. Without Python the suite
+ * is skipped with the reason in its title; with NETCONDUIT_INTEROP=required it fails instead.
  */
 export async function describeInterop(subject: InteropSubject): Promise<void> {
   const environment = await pythonEnvironment();

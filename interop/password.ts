@@ -1,2 +1,2 @@
-/** Both ends' password in every test: its bytes differ between encodings. */
+/** The password in all tests. Its bytes differ between encodings. */
 export const PASSWORD = "päss wörd 🔑";

@@ -1,5 +1,6 @@
 /**
- * A Python program that a test drives: commands out, answers and events in, as JSON lines (see python/driver.py).
+ * A Python program controlled by a test: it reads commands and writes replies and events as JSON lines (see
+ * python/driver.py).
  */
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
@@ -7,21 +8,21 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Float64, float64 } from "@netconduit/core";
 
-/** A file of python/. */
+/** A file name in python/. */
 export type DriverProgram = "client_driver.py" | "server_driver.py";
 
-/** What a driver reports of its own accord. */
+/** An event reported by a driver. */
 export interface DriverEvent {
   readonly event: string;
   readonly [field: string]: unknown;
 }
 
-/** What a command raised in Python. */
+/** An exception raised by a command in Python. */
 export class PythonError extends Error {
   override readonly name: string = "PythonError";
   /** The exception's class. */
   readonly type: string;
-  /** netconduit's RPCError has these two. */
+  /** Set for netconduit's RPCError. */
   readonly code: unknown;
   readonly details: unknown;
 
@@ -65,8 +66,8 @@ export class PythonDriver {
     const script = fileURLToPath(new URL(`python/${program}`, import.meta.url));
     const env = { ...process.env, PYTHONUTF8: "1", PYTHONDONTWRITEBYTECODE: "1" };
     this.#child = spawn(python, [script], { env, stdio: "pipe" });
-    // A driver ends when its stdin does, so it is gone even if this process is killed. Writing to one that is gone
-    // fails here and is told to whoever waits for the answer when "close" comes.
+    // A driver exits when its stdin closes, even if this process is killed. Keep write errors for the message; the
+    // "close" event rejects pending commands.
     this.#child.stdin.on("error", (error) => {
       this.#stderr += `${error.message}\n`;
     });
@@ -80,14 +81,14 @@ export class PythonDriver {
     );
   }
 
-  /** Starts `interop/python/<program>`, and resolves once it takes commands. */
+  /** Starts `interop/python/<program>`, and resolves once it accepts commands. */
   static async start(python: string, program: DriverProgram): Promise<PythonDriver> {
     const driver = new PythonDriver(python, program);
     await driver.next({ event: "ready" });
     return driver;
   }
 
-  /** Starts the same program once more: one that a test may kill. */
+  /** Starts another instance of the program, which a test may kill. */
   startAnother(): Promise<PythonDriver> {
     return PythonDriver.start(this.#python, this.#program);
   }
@@ -102,7 +103,7 @@ export class PythonDriver {
     }) as Promise<T>;
   }
 
-  /** The next event whose fields are those of `fields`, whether it has come already or not. Each is given out once. */
+  /** Resolves with the next event that has these `fields`, including past ones. Returns each event once. */
   next(fields: Readonly<Record<string, unknown>> & { readonly event: string }): Promise<DriverEvent> {
     const index = this.#events.findIndex((event) => matches(event, fields));
     if (index >= 0) return Promise.resolve(this.#events.splice(index, 1)[0] as DriverEvent);
@@ -112,12 +113,12 @@ export class PythonDriver {
     });
   }
 
-  /** Events of these fields that have come and were not given out. */
+  /** Past events with these fields that weren't returned yet. */
   arrived(fields: Readonly<Record<string, unknown>> & { readonly event: string }): DriverEvent[] {
     return this.#events.filter((event) => matches(event, fields));
   }
 
-  /** Ends the process at once, as a crash would. Resolves when it is gone. */
+  /** Kills the process, as a crash would. Resolves when it has exited. */
   async kill(): Promise<void> {
     if (this.#exited !== null) return;
     const gone = new Promise((resolve) => this.#child.once("close", resolve));
@@ -153,7 +154,7 @@ function matches(event: DriverEvent, fields: Readonly<Record<string, unknown>>):
   return Object.entries(fields).every(([name, value]) => event[name] === value);
 }
 
-/** Marks what JSON has no word for, as python/driver.py does. */
+/** Tags values that JSON can't express, as python/driver.py does. */
 function toJson(value: unknown): string {
   const mark = function (this: Record<string, unknown>, key: string, plain: unknown): unknown {
     const original = this[key];

@@ -8,12 +8,12 @@ export type PythonEnvironment =
   | { readonly python: null; readonly reason: string };
 
 const PREPARE: string = fileURLToPath(new URL("python/prepare.py", import.meta.url));
-/** Git ignores it. Remove it to get the newest netconduit. */
+/** Ignored by git. Remove it to get the newest netconduit. */
 const FOLDER: string = fileURLToPath(new URL(".venv", import.meta.url));
 
 /**
- * The environment in `interop/.venv`, made with pip when it is not there yet. `PYTHON` names the Python to make it
- * with, `NETCONDUIT_VERSION` a version of netconduit in place of the newest.
+ * Returns the environment in `interop/.venv`, creating it with pip if necessary. `PYTHON` selects the Python to create
+ * it with, `NETCONDUIT_VERSION` a version of netconduit instead of the newest.
  */
 export async function pythonEnvironment(): Promise<PythonEnvironment> {
   const { PYTHON, NETCONDUIT_VERSION: version } = process.env;

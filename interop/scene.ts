@@ -1,13 +1,13 @@
 import type { Subject } from "../conformance/support/subject.ts";
 import type { PythonDriver } from "./python-driver.ts";
 
-/** Machines are slow and busy, and nothing here asserts how long it takes: this only ends what hangs. */
+/** Time limit for a hanging test, generous because machines may be busy. */
 export const PATIENCE_MS = 120_000;
 
-/** A runtime package, as these suites see it. */
+/** The runtime package under test. */
 export type InteropSubject = Pick<Subject, "name" | "Server" | "Client">;
 
-/** What one test makes, on our side and in Python; it ends all of it. */
+/** The servers and clients of one test, on both sides. Closes all of them. */
 export abstract class Scene {
   readonly subject: InteropSubject;
   readonly driver: PythonDriver;
@@ -18,7 +18,7 @@ export abstract class Scene {
     this.driver = driver;
   }
 
-  /** Has `cleanup` called when the test is over, before those handed over earlier. */
+  /** Registers `cleanup` to run after the test, in reverse order of registration. */
   defer(cleanup: () => Promise<unknown>): void {
     this.#cleanups.push(cleanup);
   }
@@ -28,10 +28,13 @@ export abstract class Scene {
   }
 }
 
-/** Makes the body of a test that gets a scene of its own. */
+/** Creates a test body that receives its own scene. */
 export type Staged<S extends Scene> = (body: (scene: S) => Promise<void>) => () => Promise<void>;
 
-/** `make` is called by each test, when the driver runs. Runtimes differ in what else a test may be given. */
+/**
+ * Each test calls `make` once the driver runs. The scene is the only argument, because test runners differ in what else
+ * they pass.
+ */
 export function staged<S extends Scene>(make: () => S): Staged<S> {
   return (body) => async () => {
     const scene = make();

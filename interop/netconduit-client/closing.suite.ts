@@ -9,7 +9,7 @@ import type { ClientScene } from "./scene.ts";
 export function describeClosing(staged: Staged<ClientScene>): void {
   describe("the end", () => {
     test(
-      "stop() settles with a client connected, and the client sees a clean end",
+      "stop() settles with a client connected, and the client sees a clean close",
       staged(async (scene) => {
         const reasons = new Gathered<CloseReason>();
         const server = await scene.listen({}, (made) => made.onClientDisconnect((_, reason) => reasons.add(reason)));
@@ -55,14 +55,14 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a client that disconnects ends its connection cleanly, once, and frees its place at once",
+      "a client that disconnects closes its connection cleanly, once, and frees its place immediately",
       staged(async (scene) => {
         const reasons = new Gathered<CloseReason>();
         const server = await scene.listen({ maxConnections: 1 }, (made) =>
           made.onClientDisconnect((_, reason) => reasons.add(reason)),
         );
         for (const count of [1, 2, 3]) {
-          // There is place for one: each finds that of the one before it free.
+          // The server has room for one client, so each needs the previous one's place.
           const { client } = await scene.logIn(server);
           await scene.driver.run("disconnect", { client });
           await reasons.atLeast(count);
@@ -88,7 +88,7 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a client that reconnects by itself finds the server again after a restart",
+      "a client reconnects automatically after the server restarts",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { port } = server.address;

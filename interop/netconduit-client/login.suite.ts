@@ -7,7 +7,7 @@ import type { ClientScene } from "./scene.ts";
 export function describeLogin(staged: Staged<ClientScene>): void {
   describe("login", () => {
     test(
-      "the right password logs in, and both sides learn who the other is",
+      "the right password logs in, and both sides learn the other's info",
       staged(async (scene) => {
         const server = await scene.listen({ name: "ours", version: "3.2.1" });
         const { connected, server_info } = await scene.dial(server, { name: "theirs", version: "9.8.7" });
@@ -24,7 +24,7 @@ export function describeLogin(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "the wrong password is refused, counted and reported",
+      "a wrong password is rejected, counted and reported",
       staged(async (scene) => {
         const rejections = new Gathered<Rejection>();
         const server = await scene.listen({}, (made) => made.onClientRejected(rejections.add));
@@ -38,7 +38,7 @@ export function describeLogin(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a server that does not allow the password hash says so, and names the option",
+      "a server that doesn't allow the password hash names the option",
       staged(async (scene) => {
         const server = await scene.listen({ allowPasswordHash: false });
         const { connected, log } = await scene.dial(server);
@@ -48,7 +48,7 @@ export function describeLogin(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a client too many is told that the server is full",
+      "a client over the limit is told that the server is full",
       staged(async (scene) => {
         const server = await scene.listen({ maxConnections: 1 });
         await scene.logIn(server);

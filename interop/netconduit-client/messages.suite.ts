@@ -22,7 +22,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a broadcast reaches everybody but those excluded",
+      "a broadcast reaches all clients except the excluded ones",
       staged(async (scene) => {
         const server = await scene.listen();
         const first = await scene.logIn(server, {}, ["news", "last"]);
@@ -30,7 +30,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
         const third = await scene.logIn(server, {}, ["news", "last"]);
         expect(server.broadcast("news", { n: 1 }, { exclude: second.connection.id })).toBe(2);
         expect(server.broadcast("last")).toBe(3);
-        // What comes after the news has come, so the news has come or never will.
+        // A later message has arrived, so the news has arrived or never will.
         for (const { client } of [first, second, third]) await scene.message(client, "last");
         const newsOf = ({ client }: { client: string }): unknown[] =>
           scene.driver.arrived({ event: "message", client, type: "news" }).map(({ data }) => data);
@@ -57,7 +57,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a client that sends faster than handlers run is held back, and nothing is lost",
+      "a client that sends faster than handlers run is slowed down, and nothing is lost",
       staged(async (scene) => {
         const received = new Gathered();
         const server = await scene.listen({ receiveQueueSize: 10, handlerConcurrency: 1 }, (made) =>

@@ -2,7 +2,7 @@ import { ErrorCode, error } from "@netconduit/core";
 import * as v from "valibot";
 import type { OpenServer } from "../../conformance/support/subject.ts";
 
-/** Gives a server the methods that several tests call. */
+/** Registers the methods used by several tests. */
 export function withMethods(server: OpenServer): void {
   const params = v.object({ a: v.pipe(v.number(), v.integer()), b: v.pipe(v.number(), v.integer()) });
   const description = "Adds two numbers.";

@@ -31,7 +31,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "an unforeseen error reaches the caller as INTERNAL without its text, and onError with it",
+      "an unexpected error reaches the caller as INTERNAL without its message, and onError with it",
       staged(async (scene) => {
         const errors = new Gathered();
         const server = await scene.listen({}, (made) => {
@@ -61,7 +61,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "wrong parameters are refused with every field that is wrong",
+      "invalid parameters are rejected with every invalid field",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { client } = await scene.logIn(server);
@@ -80,7 +80,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "a call whose answer nobody awaits runs",
+      "a call without a reply runs",
       staged(async (scene) => {
         const noted = new Gathered();
         const server = await scene.listen({}, (made) => made.rpc("note", ({ text }) => noted.add(text)));
@@ -112,7 +112,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "what the client would never answer fails at once: a call, and a message that asks for a reply",
+      "calls and requests to the client, which it never answers, fail immediately",
       staged(async (scene) => {
         const server = await scene.listen();
         const { connection } = await scene.logIn(server);

@@ -5,17 +5,17 @@ import { Scene } from "../scene.ts";
 
 interface ConnectAnswer {
   readonly connected: boolean;
-  /** What netconduit logged meanwhile: it tells the reason of a refusal nowhere else. */
+  /** netconduit's log output, the only place where it reports why a login failed. */
   readonly log: readonly string[];
   readonly server_info: unknown;
 }
 
-/** The driver tells clients apart by their names, and gives out what an earlier test's client left, too. */
+/** Makes client names unique: the driver identifies clients by name, and keeps events of earlier tests' clients. */
 let names = 0;
 
-/** Our servers, and netconduit's clients, which python/client_driver.py runs. */
+/** Servers of this library, and netconduit clients, run by python/client_driver.py. */
 export class ClientScene extends Scene {
-  /** Starts a server that netconduit's clients may log in to. */
+  /** Starts a server that accepts netconduit clients. */
   async listen(
     options: Partial<ServerOptions> = {},
     setup: ((server: OpenServer) => void) | null = null,
@@ -31,12 +31,12 @@ export class ClientScene extends Scene {
     return server;
   }
 
-  /** What one of their clients needs to know of `server`. */
+  /** Options with which a netconduit client connects to `server`. */
   target(server: OpenServer, options: Record<string, unknown> = {}): Record<string, unknown> {
     return { server_port: server.address.port, password: PASSWORD, ...options };
   }
 
-  /** Has a client try to log in. Messages of the types in `on` are reported. */
+  /** Makes a client log in. It reports messages of the types in `on`. */
   async dial(
     server: OpenServer,
     options: Record<string, unknown> = {},
@@ -52,7 +52,7 @@ export class ClientScene extends Scene {
     return { client, ...answer };
   }
 
-  /** Logs a client in and gives both ends of its connection. */
+  /** Logs a client in and returns both ends of its connection. */
   async logIn(
     server: OpenServer,
     options: Record<string, unknown> = {},
@@ -66,7 +66,7 @@ export class ClientScene extends Scene {
     return { client, connection };
   }
 
-  /** The next message of `type` that `client` gets. */
+  /** Resolves with the next message of `type` to `client`. */
   async message(client: string, type: string): Promise<unknown> {
     return (await this.driver.next({ event: "message", client, type })).data;
   }

@@ -8,7 +8,7 @@ import type { ServerScene } from "./scene.ts";
 export function describeClosing(staged: Staged<ServerScene>): void {
   describe("the end", () => {
     test(
-      "a server that stops ends the connection cleanly, and pending calls reject at once",
+      "a stopping server closes the connection cleanly, and pending calls reject immediately",
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = scene.client(target);
@@ -25,7 +25,7 @@ export function describeClosing(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "a server whose process dies is noticed",
+      "the client notices that the server's process died",
       staged(async (scene) => {
         const mortal = await scene.driver.startAnother();
         scene.defer(() => mortal.kill());
@@ -41,7 +41,7 @@ export function describeClosing(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "disconnect() flushes what was sent, and the server notices the end",
+      "disconnect() flushes the send queue, and the server notices the close",
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = await scene.logIn(target, { closeTimeoutMs: 5000 });

@@ -7,7 +7,7 @@ import type { ServerScene } from "./scene.ts";
 export function describeLogin(staged: Staged<ServerScene>): void {
   describe("login", () => {
     test(
-      "the right password logs in, and the client learns who the server is",
+      "the right password logs in, and the client learns the server's info",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen({ name: "theirs", version: "9.8.7" }));
         expect(ours.isConnected).toBe(true);
@@ -17,7 +17,7 @@ export function describeLogin(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "the wrong password rejects with AUTH_FAILED",
+      "a wrong password rejects with AUTH_FAILED",
       staged(async (scene) => {
         const ours = scene.client(await scene.listen(), { password: "wrong" });
         await expect(ours.connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
@@ -26,7 +26,7 @@ export function describeLogin(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "a client that does not allow the password hash never sends it, and names the option",
+      "a client that doesn't allow the password hash never sends it, and names the option",
       staged(async (scene) => {
         const ours = scene.client(await scene.listen(), { allowPasswordHash: false });
         await expect(ours.connect()).rejects.toMatchObject({
@@ -37,7 +37,7 @@ export function describeLogin(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "a full server, which says nothing, ends in CONNECT_TIMEOUT",
+      "a full server, which sends nothing, leads to CONNECT_TIMEOUT",
       staged(async (scene) => {
         const target = await scene.listen({ max_connections: 1 });
         await scene.logIn(target);

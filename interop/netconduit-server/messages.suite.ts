@@ -14,7 +14,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "requests of one type that run at the same time get a reply each, in order",
+      "concurrent requests of one type get their replies in order",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         const replies = await Promise.all([1, 2, 3].map((n) => ours.request("echo", { n })));
@@ -23,7 +23,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "the reply to a message that was only sent arrives as a message <type>_response",
+      "the reply to a sent message arrives as a message of type <type>_response",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         const replies = new Gathered();
@@ -34,7 +34,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "a broadcast reaches everybody but those excluded",
+      "a broadcast reaches all clients except the excluded ones",
       staged(async (scene) => {
         const target = await scene.listen();
         const clients = [await scene.logIn(target), await scene.logIn(target), await scene.logIn(target)] as const;
@@ -46,7 +46,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
         const ids = await Promise.all(clients.map((ours) => scene.idOf(ours)));
         const args = { server: target.server, type: "news", data: { n: 1 } };
         expect(await scene.driver.run("broadcast", { ...args, exclude: [ids[1]] })).toBe(2);
-        // What is asked after the news is answered after the news.
+        // A request after the news is answered after the news.
         await Promise.all(clients.map((ours) => scene.idOf(ours)));
         expect(heard).toEqual([[{ n: 1 }], [], [{ n: 1 }]]);
       }),
@@ -70,7 +70,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "a server that sends faster than handlers run is held back, and nothing is lost",
+      "a server that sends faster than handlers run is slowed down, and nothing is lost",
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = await scene.logIn(target, { receiveQueueSize: 10, handlerConcurrency: 1 });

@@ -6,7 +6,7 @@ import type { ServerScene } from "./scene.ts";
 export function describeRpc(staged: Staged<ServerScene>): void {
   describe("RPC", () => {
     test(
-      "a call gets its result, freed from netconduit's wrapper",
+      "a call gets its result without netconduit's wrapper",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         expect(await ours.call("add", { a: 2, b: 3 })).toBe(5);
@@ -24,7 +24,7 @@ export function describeRpc(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "an exception of a handler rejects with INTERNAL",
+      "an exception in a handler rejects with INTERNAL",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         const failure = await ours.call("fail").catch((error: unknown) => error);
@@ -45,7 +45,7 @@ export function describeRpc(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "wrong parameters reject with every field that is wrong",
+      "invalid parameters reject with every invalid field",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         await expect(ours.call("add", { a: "two" })).rejects.toMatchObject({
@@ -62,7 +62,7 @@ export function describeRpc(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "callNoWait() runs the method, and its answer disturbs nothing",
+      "callNoWait() runs the method, and its reply is ignored",
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = await scene.logIn(target);

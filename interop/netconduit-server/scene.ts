@@ -3,18 +3,18 @@ import type { OpenClient } from "../../conformance/support/subject.ts";
 import { PASSWORD } from "../password.ts";
 import { Scene } from "../scene.ts";
 
-/** One of netconduit's servers. */
+/** A netconduit server. */
 export interface Target {
   readonly server: string;
   readonly port: number;
 }
 
-/** The driver tells servers apart by their names, and they outlive their test. */
+/** Makes server names unique: the driver identifies servers by name, and they outlive their test. */
 let names = 0;
 
-/** netconduit's servers, which python/server_driver.py runs, and our clients. */
+/** netconduit servers, run by python/server_driver.py, and clients of this library. */
 export class ServerScene extends Scene {
-  /** Starts one of netconduit's servers; python/server_driver.py has its methods and handlers. */
+  /** Starts a netconduit server with the methods and handlers in python/server_driver.py. */
   async listen(options: Record<string, unknown> = {}): Promise<Target> {
     names += 1;
     const server = `server-${names}`;
@@ -22,7 +22,7 @@ export class ServerScene extends Scene {
     return { server, port };
   }
 
-  /** A client that is not connected. */
+  /** Creates a client without connecting it. */
   client({ port }: Target, options: Partial<ClientOptions> = {}): OpenClient {
     const made = new this.subject.Client({
       host: "127.0.0.1",
@@ -30,7 +30,7 @@ export class ServerScene extends Scene {
       password: PASSWORD,
       allowPasswordHash: true,
       reconnect: { enabled: false },
-      // netconduit's server leaves its end open, so each disconnect at the end of a test is forced.
+      // netconduit's server leaves its end open, so disconnects at the end of a test are forced.
       closeTimeoutMs: 1,
       ...options,
     });
@@ -38,14 +38,14 @@ export class ServerScene extends Scene {
     return made;
   }
 
-  /** A client that is connected. */
+  /** Creates and connects a client. */
   async logIn(target: Target, options: Partial<ClientOptions> = {}): Promise<OpenClient> {
     const made = this.client(target, options);
     await made.connect();
     return made;
   }
 
-  /** The connection's id on their side. It is told of a login before it counts the connection: this waits for both. */
+  /** The connection's id on the netconduit server. Waits for its login event and until it counts the connection. */
   async idOf(ours: OpenClient): Promise<string> {
     const { id } = await ours.request<{ id: string }>("who");
     return id;

@@ -8,7 +8,7 @@ import { describeRpc } from "./rpc.suite.ts";
 import { ServerScene } from "./scene.ts";
 import { describeValues } from "./values.suite.ts";
 
-/** One driver serves all of its tests, which run one after the other. */
+/** All tests share one driver and run one after the other. */
 export function describeNetconduitServer(subject: InteropSubject, python: string, on: string): void {
   describe(`our client on netconduit's server ${on}`, () => {
     let driver: PythonDriver;

@@ -54,7 +54,7 @@ export function describeValues(staged: Staged<ServerScene>): void {
           const target = await scene.listen({ enable_compression: there });
           const ours = await scene.logIn(target, { enableCompression: here });
           expect(await ours.call("echo", { value: longText })).toBe(longText);
-          // Its writing is counted after the bytes are out: one more round makes sure of it.
+          // netconduit counts a write after the bytes are out, so make one more round trip.
           await ours.call("add", { a: 1, b: 1 });
           const [bytes] = await scene.driver.run<{ received: number; sent: number }[]>("traffic", {
             server: target.server,

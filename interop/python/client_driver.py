@@ -1,4 +1,4 @@
-"""netconduit's client, driven by a test: any number of clients, each with a name."""
+"""Runs netconduit clients for a test. Each client has a name."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ def make(options):
 
 @driver.command
 async def connect(client, options, on=()):
-    """Connects. Each type in `on` gets a handler that reports what arrives as the event `message`."""
+    """Connects. Reports messages of the types in `on` as the event `message`."""
     made = make(options)
 
     def listen(message_type):
@@ -71,13 +71,13 @@ async def discover(client):
 
 @driver.command
 async def logins(options, count, at_once):
-    """Logs in `count` times, `at_once` at a time, and says how many logins there were and which welcomes arrived."""
+    """Logs in `count` times, `at_once` at a time. Returns the number of logins and the welcomes that arrived."""
     gate = asyncio.Semaphore(at_once)
     connected = []
     welcomes = []
 
     async def login():
-        """Logs in, and says whether its welcome can still come."""
+        """Logs in. Returns whether its welcome can still arrive."""
         client = make(options)
         welcome = asyncio.Event()
 
@@ -88,12 +88,12 @@ async def logins(options, count, at_once):
 
         if not await client.connect():
             return True
-        # netconduit forgets what it reads together with the login's answer. A server waits a moment for that reason,
-        # but not as long as a busy machine may keep this process from reading.
+        # netconduit discards bytes that it reads together with AUTH_SUCCESS. Servers therefore wait briefly, but a busy
+        # machine may keep this process from reading for longer.
         lost = len(client._decoder._buffer) > 0
         if not lost:
             connected.append(client)
-            # A welcome that was lost elsewhere never comes: this only bounds the wait for it.
+            # Bounds the wait for a welcome that was lost.
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(welcome.wait(), timeout=20)
         await client.disconnect()
@@ -111,7 +111,7 @@ async def logins(options, count, at_once):
 
 @driver.command
 async def heartbeat(client):
-    """Its heartbeat's counters; netconduit keeps them to itself."""
+    """The heartbeat counters, which netconduit doesn't expose."""
     stats = clients[client]._connection._heartbeat.stats
     return {"connected": clients[client].is_connected, "sent": stats.pings_sent, "answered": stats.pongs_received}
 

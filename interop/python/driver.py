@@ -1,7 +1,7 @@
-"""What both drivers share: JSON lines in (commands) and out (answers, events), and values that JSON has no word for.
+"""Code shared by both drivers: JSON lines in (commands) and out (replies, events), and values that JSON can't express.
 
-A command is {"id", "do", ...arguments}; its answer {"id", "result"} or {"id", "error"}. An event is {"event", ...}.
-Commands run side by side. When stdin ends the process ends at once, so no driver outlives its test.
+A command is {"id", "do", ...arguments}; the reply is {"id", "result"} or {"id", "error"}. An event is {"event", ...}.
+Commands run concurrently. The process exits when stdin closes, so no driver outlives its test.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ LARGEST_EXACT = 2**53 - 1
 
 
 def to_json(value):
-    """Marks bytes, integers past 2^53, whole floats and timestamps: JSON would lose what they are."""
+    """Tags bytes, integers above 2^53, whole floats and timestamps, which JSON can't express."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -38,7 +38,7 @@ def to_json(value):
 
 
 def from_json(value):
-    """The other way round."""
+    """Reverts `to_json`."""
     if isinstance(value, list):
         return [from_json(item) for item in value]
     if not isinstance(value, dict):
@@ -55,7 +55,7 @@ def from_json(value):
 
 
 class LogTail(logging.Handler):
-    """netconduit's warnings and errors: it logs what its API does not tell, such as why a login was refused."""
+    """netconduit's warnings and errors. It logs what its API doesn't report, such as why a login failed."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -75,7 +75,7 @@ class Driver:
         logger.propagate = False
 
     def command(self, handler):
-        """Registers a coroutine function as the command of its name."""
+        """Registers a coroutine function as a command under its name."""
         self._commands[handler.__name__] = handler
         return handler
 
@@ -114,6 +114,6 @@ class Driver:
             self._write({"id": id, "error": {"type": type(error).__name__, **facts}})
 
     def _write(self, line):
-        # One write: a line must not be torn apart by another's.
+        # A single write, so that lines don't interleave.
         sys.stdout.write(json.dumps(to_json(line)) + "\n")
         sys.stdout.flush()

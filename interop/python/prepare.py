@@ -1,10 +1,10 @@
-"""Makes the Python environment that the interop tests run netconduit in, once, and says where it is.
+"""Creates the Python environment for the interop tests, once, and prints its path.
 
 Usage: prepare.py FOLDER REQUIREMENT
 
-Prints one line of JSON: {"python": path, "version": netconduit's} or {"reason": why there is none}. Several test files
-may start this at the same moment: a lock that the system drops with its process lets one of them do the work.
-Runs on any Python 3, so that one that is too old can say so.
+Prints one line of JSON: {"python": path, "version": netconduit's version} or {"reason": why it failed}. Several test
+files may run this concurrently: a lock, which the system releases with the process, lets one of them do the work.
+Runs on any Python 3, so that one that is too old can report that.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ OLDEST_PYTHON = (3, 10)
 
 
 class Unavailable(Exception):
-    """Why there is no environment."""
+    """The environment can't be created; the message is the reason."""
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def locked(path):
         except ImportError:
             import msvcrt
 
-            # Tries for ten seconds at a time.
+            # Each attempt takes up to ten seconds.
             while True:
                 with contextlib.suppress(OSError):
                     file.seek(0)
@@ -43,7 +43,7 @@ def run(step, *command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     output = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode != 0:
-        # pip says what went wrong in its first error, and repeats itself from there on.
+        # pip's first error has the reason; later ones repeat it.
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if line.upper().startswith("ERROR")]
         told = (errors or lines or ["exit code %d" % done.returncode])[0]
@@ -56,7 +56,7 @@ def prepare(folder, requirement):
         found, wanted = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
         raise Unavailable("netconduit needs Python %s or newer, found %s" % (wanted, found))
     python = os.path.join(folder, "Scripts", "python.exe") if os.name == "nt" else os.path.join(folder, "bin", "python")
-    # Written last: an environment without it was left unfinished. A Python that went away leaves a dangling link.
+    # Written last, so that an unfinished environment has none. If its Python was removed, the link dangles.
     ready = os.path.join(folder, "ready.json")
     if os.path.exists(ready) and os.path.exists(python):
         with open(ready) as file:

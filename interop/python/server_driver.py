@@ -1,4 +1,4 @@
-"""netconduit's server, driven by a test: any number of servers, each with a name and the same methods and handlers."""
+"""Runs netconduit servers for a test. Each server has a name; all have the same methods and handlers."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def register(server, name):
     @server.rpc
     async def never():
         driver.emit("never", server=name)
-        # The read loop of this connection waits with it: nothing that comes later is even looked at.
+        # Blocks the read loop of this connection, so later messages aren't read.
         await asyncio.Event().wait()
 
     @server.on("hello")
@@ -84,7 +84,7 @@ def free_port():
 
 @driver.command
 async def start(server, options):
-    """Starts a server and returns its port. netconduit refuses port 0, so one is found and may be lost again."""
+    """Starts a server and returns its port. netconduit rejects port 0, so this picks a free port, which may be taken by then."""
     for _ in range(20):
         port = free_port()
         made = Server(ServerDescriptor(**{"host": "127.0.0.1", "port": port, **options}))
@@ -112,14 +112,14 @@ async def burst(server, type, count):
 
 @driver.command
 async def traffic(server):
-    """Bytes of each connection."""
+    """Byte counts of each connection."""
     every = [connection.stats for connection in servers[server].connections]
     return [{"received": stats.bytes_received, "sent": stats.bytes_sent} for stats in every]
 
 
 @driver.command
 async def heartbeat(server):
-    """The heartbeat counters of each connection; netconduit keeps them to itself."""
+    """The heartbeat counters of each connection, which netconduit doesn't expose."""
     every = [(connection, connection._heartbeat.stats) for connection in servers[server].connections]
     return [
         {"connected": connection.is_connected, "sent": stats.pings_sent, "answered": stats.pongs_received}
@@ -130,7 +130,7 @@ async def heartbeat(server):
 @driver.command
 async def stop(server):
     stopped = servers.pop(server)
-    # Server.stop() holds a lock that the end of each connection waits for, so it never ends while one is left.
+    # Server.stop() holds a lock that each closing connection waits for, so it would hang with open connections.
     for connection in stopped.connections:
         await connection.stop()
     await stopped.stop()
