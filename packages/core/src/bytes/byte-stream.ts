@@ -1,8 +1,6 @@
-/**
- * The contract between the core and a runtime: an ordered, reliable stream of bytes with back-pressure.
- */
+/** The contract between the core and a runtime: an ordered, reliable stream of bytes with back-pressure. */
 
-/** Where a stream ends. */
+/** Address of one end of a stream. */
 export type Address =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly family: "IPv4" | "IPv6" }
   | { readonly kind: "unix"; readonly path: string }
@@ -10,61 +8,63 @@ export type Address =
 
 /** Facts about the TLS session under a stream. */
 export interface TlsInfo {
-  /** Negotiated protocol, for example `"TLSv1.3"`, or null if the runtime does not tell. */
+  /** Negotiated protocol, for example `"TLSv1.3"`, or null if the runtime doesn't report it. */
   readonly protocol: string | null;
-  /** Whether the peer's certificate was verified against the CA. False when it presented none. */
+  /** Whether the peer's certificate was verified against the CA. False if it presented none. */
   readonly peerVerified: boolean;
-  /** Subject common name of the peer's certificate, or null if none was presented or the runtime can't tell. */
+  /** Subject common name of the peer's certificate, or null if it presented none or the runtime doesn't report it. */
   readonly peerName: string | null;
 }
 
-/** Receives what a {@link ByteStream} delivers. Called by the stream; must not throw. */
+/** Receives data and events from a {@link ByteStream}. Must not throw. */
 export interface ByteSink {
   /**
-   * Where the next bytes should land, for a stream that reads into memory of the caller's choice: it asks before it
-   * reads, may fill it in part, from its beginning, and says so by `bytesRead`. Null: anywhere, to be given to `data`.
+   * Returns memory for the next bytes. Streams that can read into given memory call this before a read, fill it from
+   * its start, possibly in part, and then call `bytesRead`. Null means that the stream chooses the memory and calls
+   * `data`.
    */
   readTarget?(): Uint8Array | null;
-  /** `count` bytes are where `readTarget` said. */
+  /** `count` bytes were read into the memory from `readTarget`. */
   bytesRead?(count: number): void;
-  /** Bytes arrived. `chunk` is the sink's until this returns; then the stream may read the next bytes into it. */
+  /** Bytes arrived. The sink may use `chunk` until this returns; the stream may then overwrite it. */
   data(chunk: Uint8Array): void;
-  /** After `write` returned false: the stream takes bytes again. */
+  /** Called after `write` returned false, when the stream accepts bytes again. */
   drained(): void;
-  /** The stream is over, in both directions. Exactly once, and the last call. Null: closed cleanly. */
+  /** The stream has ended in both directions. Called exactly once, as the last call. Null means a clean close. */
   closed(error: Error | null): void;
 }
 
-/** An open, authenticated-by-nobody connection: bytes in, bytes out. TLS, where used, is already established. */
+/** An open connection. If it uses TLS, the handshake is complete. */
 export interface ByteStream {
   /** Captured at open, valid after close. */
   readonly local: Address;
   /** Captured at open, valid after close. */
   readonly remote: Address;
-  /** Null: plaintext. */
+  /** Null for plaintext. */
   readonly tls: TlsInfo | null;
   /**
-   * Bytes taken by `write` that the operating system has not taken yet. 0: the stream no longer refers to anything that
-   * was written, and the writer may use that memory again.
+   * Bytes accepted by `write` that the operating system hasn't accepted yet. At 0, the stream holds no reference to
+   * written bytes, and the writer may reuse their memory.
    */
   readonly queuedBytes: number;
-  /** Starts delivery. Called once; nothing is delivered earlier. */
+  /** Starts delivery. Must be called once; nothing is delivered before. */
   open(sink: ByteSink): void;
   /**
-   * Writes in order. Nobody mutates `bytes` while any are queued (one broadcast buffer is handed to many streams). The
-   * sink is not called from within.
-   * @returns false: taken, but stop until `drained()`. After close or destroy: ignored, returns false.
+   * Writes in order. `bytes` must not change while any of them are queued, because a broadcast passes one buffer to
+   * many streams. Doesn't call the sink synchronously.
+   * @returns false if the bytes were accepted but the caller should wait for `drained()`. After close or destroy, the
+   *   bytes are ignored and the result is false.
    */
   write(bytes: Uint8Array): boolean;
-  /** Stops delivery of data. A chunk already on its way may still be delivered. */
+  /** Stops delivery of data. A chunk in transit may still be delivered. */
   pause(): void;
   /** Resumes delivery of data. */
   resume(): void;
   /**
-   * Flushes what was written, sends FIN, and resolves once the stream is closed in both directions.
-   * Incoming data is still delivered until the peer closes too; the caller bounds that with `destroy`.
+   * Flushes written bytes, sends FIN, and resolves when the stream has closed in both directions. Incoming data is
+   * still delivered until the peer closes too; the caller limits that wait with `destroy`.
    */
   close(): Promise<void>;
-  /** Discards both directions now. Idempotent, never throws. `closed(reason)` follows, asynchronously. */
+  /** Discards both directions immediately. Idempotent, never throws. `closed(reason)` follows asynchronously. */
   destroy(reason: Error | null): void;
 }

@@ -2,20 +2,20 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { DEFAULT_BUFFER_SIZE } from "../limits.ts";
 import type { Address, ByteSink, ByteStream } from "./byte-stream.ts";
 
-/** How a {@link memoryPair} behaves. */
+/** Options of {@link memoryPair}. */
 export interface MemoryPairOptions {
-  /** Bytes written and not yet delivered from which on `write` returns false. Default 65,536. */
+  /** Undelivered bytes from which `write` returns false. Default 65,536. */
   readonly highWaterMark?: number;
-  /** Bytes per delivered chunk at most; 1 delivers byte by byte. Default: chunks as they were written. */
+  /** Maximum bytes per delivered chunk; 1 delivers byte by byte. Default: chunks as written. */
   readonly maxChunkBytes?: number;
-  /** Runs a task later, in order; every delivery is one task. Default: a microtask. */
+  /** Runs a task later, in order. Every delivery is one task. Default: a microtask. */
   readonly schedule?: (task: () => void) => void;
 }
 
 /**
- * Two byte streams joined in memory: what one writes, the other receives. For tests, and for a client and a server in
- * one process. It keeps the contract of a socket, and is strict where sockets vary: `destroy` always reaches the peer
- * as CONNECTION_RESET and takes everything in flight with it.
+ * Creates two connected in-memory byte streams, for tests and for a client and server in one process. They follow the
+ * contract of sockets, and are strict where sockets vary: `destroy` always reaches the peer as CONNECTION_RESET and
+ * discards everything in transit.
  */
 export function memoryPair(options: MemoryPairOptions = {}): [ByteStream, ByteStream] {
   const a = new MemoryStream("a", "b", options);
@@ -31,7 +31,7 @@ function inMicrotask(task: () => void): void {
   void settled.then(task);
 }
 
-/** `ending`: our FIN is queued behind what was written. */
+/** `ending`: our FIN is queued after the written bytes. */
 type State = "open" | "ending" | "closed";
 
 class MemoryStream implements ByteStream {
@@ -42,13 +42,13 @@ class MemoryStream implements ByteStream {
   readonly #highWaterMark: number;
   readonly #maxChunkBytes: number;
   readonly #schedule: (task: () => void) => void;
-  /** Set by `join`, before anybody else sees the stream. */
+  /** Set by `join` before the stream is exposed. */
   #peer: MemoryStream = this;
   #sink: ByteSink | null = null;
   #state: State = "open";
   #paused = false;
   #error: Error | null = null;
-  /** Written here, not yet delivered to the peer. */
+  /** Written bytes not yet delivered to the peer. */
   #outgoing: Uint8Array[] = [];
   #queuedBytes = 0;
   #owesDrained = false;
@@ -132,7 +132,7 @@ class MemoryStream implements ByteStream {
     this.#schedule(this.#deliver);
   }
 
-  /** One chunk or the FIN, then a turn for everybody else. */
+  /** Delivers one chunk or the FIN, then yields to other tasks. */
   readonly #deliver = (): void => {
     this.#deliveryScheduled = false;
     const sink = this.#sink;
@@ -140,19 +140,19 @@ class MemoryStream implements ByteStream {
     if (sink === null || this.#paused || this.#state === "closed") return;
     const next = peer.#outgoing[0];
     if (next !== undefined) {
-      // A copy, as from a kernel: the writer may have handed the same bytes to other streams.
+      // Copy, as a kernel does: the writer may pass the same bytes to other streams.
       const chunk = next.slice(0, Math.min(next.length, this.#maxChunkBytes));
       if (chunk.length === next.length) peer.#outgoing.shift();
       else peer.#outgoing[0] = next.subarray(chunk.length);
       peer.#queuedBytes -= chunk.length;
       this.#scheduleDelivery();
       sink.data(chunk);
-      // As if the next bytes were read into it: who keeps it without a copy is found out.
+      // Overwrite it, as the next read would, to expose code that keeps the chunk without copying.
       chunk.fill(0xee);
       peer.#drain();
     } else if (peer.#state === "ending" && !this.#finReceived) {
       this.#finReceived = true;
-      // No half-close: what is written here is flushed, and this side ends as well.
+      // No half-close: flush, and end this side too.
       this.#end();
       if (!peer.#finReceived) return;
       this.#finish(null);

@@ -1,21 +1,21 @@
 /**
- * Bytes that a runtime's socket has not taken yet: first in, first out, taken in parts. For runtimes whose sockets take
- * what they can and leave the rest to the caller (Bun), or take one write at a time (Deno).
+ * A FIFO of bytes that a runtime's socket hasn't accepted yet, for runtimes whose sockets accept writes in part (Bun)
+ * or one at a time (Deno).
  */
 export class WriteQueue {
   readonly #highWaterMark: number;
   #chunks: Uint8Array[] = [];
   #head = 0;
-  /** Bytes of the first chunk that were taken already. */
+  /** Bytes of the first chunk that were already written. */
   #offset = 0;
   #bytes = 0;
 
-  /** @param highWaterMark bytes from which on {@link isFull} is true */
+  /** @param highWaterMark bytes from which {@link isFull} is true */
   constructor(highWaterMark: number) {
     this.#highWaterMark = highWaterMark;
   }
 
-  /** Bytes waiting. */
+  /** Number of queued bytes. */
   get queuedBytes(): number {
     return this.#bytes;
   }
@@ -24,26 +24,26 @@ export class WriteQueue {
     return this.#bytes === 0;
   }
 
-  /** Whether whoever writes should wait until the queue has drained. */
+  /** Whether the writer should wait until the queue has drained. */
   get isFull(): boolean {
     return this.#bytes >= this.#highWaterMark;
   }
 
-  /** Appends bytes, which nobody may mutate afterwards. */
+  /** Appends bytes, which must not change afterwards. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#chunks.push(bytes);
     this.#bytes += bytes.length;
   }
 
-  /** The next bytes to write, at most to the end of one chunk; null when nothing waits. They stay until `consume`. */
+  /** Returns the next bytes to write, up to the end of a chunk, without removing them; null if the queue is empty. */
   peek(): Uint8Array | null {
     const chunk = this.#chunks[this.#head];
     if (chunk === undefined) return null;
     return this.#offset === 0 ? chunk : chunk.subarray(this.#offset);
   }
 
-  /** Removes the first `count` bytes: the socket has taken them. */
+  /** Removes the first `count` bytes after the socket accepted them. */
   consume(count: number): void {
     let left = Math.min(count, this.#bytes);
     this.#bytes -= left;
@@ -67,7 +67,7 @@ export class WriteQueue {
     }
   }
 
-  /** Forgets everything. */
+  /** Discards everything. */
   clear(): void {
     this.#chunks = [];
     this.#head = 0;

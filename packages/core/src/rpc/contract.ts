@@ -1,7 +1,7 @@
 /**
- * Types that describe what two peers say to each other. A contract is one value: methods and messages of both
- * directions with their schemas. `Server` and `Client` are generic over its type; the default describes nothing and
- * accepts everything. Given as option `contract`, the value's schemas also check what arrives.
+ * Types for contracts. A contract is a value that describes the methods and messages of both directions with their
+ * schemas. `Server` and `Client` are generic over its type; the default describes nothing and accepts everything. With
+ * the option `contract`, the value's schemas also validate what arrives.
  */
 
 import type { InferInput, InferOutput, Schema } from "./schema.ts";
@@ -10,7 +10,7 @@ import type { InferInput, InferOutput, Schema } from "./schema.ts";
 export interface MethodContract {
   /** Default: any map. */
   readonly params?: Schema;
-  /** Checked where it is sent and where it arrives, so the schema must accept what it yields. Default: anything. */
+  /** Validated by the sender and the receiver, so the schema must accept its own output. Default: any value. */
   readonly result?: Schema;
 }
 
@@ -20,7 +20,7 @@ export interface SideContract {
   readonly messages?: Readonly<Record<string, Schema>>;
 }
 
-/** Both directions: what the server answers, and what the client answers. */
+/** Methods and messages of both sides. */
 export interface Contract {
   readonly server?: SideContract;
   readonly client?: SideContract;
@@ -31,7 +31,10 @@ export type Side = "server" | "client";
 
 type MethodsOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["methods"]>;
 type MessagesOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["messages"]>;
-/** The names themselves: the compiler would show an intersection by its alias, with the whole contract. */
+/**
+ * Resolves to the names themselves, because the compiler would show an intersection as an alias with the whole
+ * contract.
+ */
 type NamesOf<T> = keyof T & string extends infer N extends string ? N : never;
 
 /** Names of the methods that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
@@ -40,13 +43,12 @@ export type MethodName<C extends Contract, S extends Side> = NamesOf<MethodsOf<C
 export type MessageType<C extends Contract, S extends Side> = NamesOf<MessagesOf<C, S>>;
 
 declare const unlisted: unique symbol;
-/** Stands for a name that the contract doesn't list. */
+/** Marks a name that the contract doesn't list. */
 export type Unlisted = typeof unlisted;
 /**
- * The bound of a type parameter `M` for names `N`; the argument itself is an `M & string`. Where the compiler infers no
- * listed name, because it is misspelt or still being typed, it takes the whole bound for `M`. The types below see that
- * by `Unlisted` and ask for no schema: errors then speak of the name alone, and completion doesn't wait for the schemas
- * of all names.
+ * The constraint of a type parameter `M` for names `N`; the argument's type is `M & string`. If a name is misspelled or
+ * incomplete, the compiler infers the whole constraint for `M`. The types below detect that through `Unlisted` and
+ * resolve no schema, so that errors mention only the name, and completion doesn't wait for the schemas of all names.
  */
 export type NameBound<N extends string> = string extends N ? N : N | Unlisted;
 type Name = string | Unlisted;
@@ -80,20 +82,20 @@ export type MessageOutput<C extends Contract, S extends Side, T extends Name> = 
   ? unknown
   : InferOutput<MessageOf<C, S, T>>;
 
-/** Schemas that may stand in for that of a method's parameters: they yield what its handlers get. */
+/** Schemas that may replace that of a method's parameters: they have the same output type. */
 export type ParamsSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, ParamsOutput<C, S, M>>;
-/** Schemas that may stand in for that of a method's result: they yield what its callers receive. */
+/** Schemas that may replace that of a method's result: they have the same output type. */
 export type ResultSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, ResultOutput<C, S, M>>;
-/** Schemas that may stand in for that of a message: they yield what its handlers get. */
+/** Schemas that may replace that of a message: they have the same output type. */
 export type MessageSchema<C extends Contract, S extends Side, T extends Name> = Unlisted extends T
   ? Schema
   : Schema<unknown, MessageOutput<C, S, T>>;
 
-/** Arguments behind a method's name. Parameters may be left out only where the schema lets them. */
+/** Arguments after a method's name. Parameters are optional only if the schema accepts undefined. */
 export type CallArguments<C extends Contract, S extends Side, M extends Name, Options> = Unlisted extends M
   ? [params?: unknown, options?: Options]
   : undefined extends ParamsInput<C, S, M>
@@ -105,7 +107,7 @@ export type ParamsArguments<C extends Contract, S extends Side, M extends Name> 
   : undefined extends ParamsInput<C, S, M>
     ? [params?: ParamsInput<C, S, M>]
     : [params: ParamsInput<C, S, M>];
-/** Arguments behind a message's type. Data may be left out only where the schema lets it. */
+/** Arguments after a message's type. Data is optional only if the schema accepts undefined. */
 export type MessageArguments<C extends Contract, S extends Side, T extends Name, Options> = Unlisted extends T
   ? [data?: unknown, options?: Options]
   : undefined extends MessageInput<C, S, T>
@@ -118,9 +120,9 @@ export type DataArguments<C extends Contract, S extends Side, T extends Name> = 
     ? [data?: MessageInput<C, S, T>]
     : [data: MessageInput<C, S, T>];
 
-/** The type that a caller may state for a result: any without a contract, none with one, which has them. */
+/** Constraint for a result type stated by the caller: any type without a contract, none with one. */
 export type StatedResult<C extends Contract, S extends Side> = string extends MethodName<C, S> ? unknown : never;
-/** A call resolves with the output of the schema `R` if one was passed, else the contract's result, else `T`. */
+/** Result type of a call: the output of the schema `R` if one was passed, else the contract's result, else `T`. */
 export type CallResult<C extends Contract, S extends Side, T, M extends Name, R extends Schema> = Unlisted extends M
   ? unknown
   : [R] extends [never]
@@ -129,12 +131,14 @@ export type CallResult<C extends Contract, S extends Side, T, M extends Name, R 
       : ResultOutput<C, S, M>
     : InferOutput<R>;
 
-/** The type of a reply that nobody stated; with a contract `never`, by which `StatedRequest` knows that. */
+/**
+ * Default type of a reply. With a contract it is `never`, which tells `StatedRequest` that the caller stated no type.
+ */
 export type UnstatedReply<C extends Contract, S extends Side> = string extends MessageType<C, S> ? unknown : never;
 /**
- * Arguments of a request whose reply is stated to be a `T`. The compiler then infers no further type, so with a contract
- * there is one list of arguments for each message. Where no `T` was stated, a list that no request has: the overload
- * behind is meant, and errors should speak of that alone.
+ * Arguments of a request with a stated reply type `T`. No further type parameter is inferred then, so with a contract
+ * this is a union of one argument list per message. Without a stated `T`, it is a list that no request matches, so that
+ * the next overload applies and errors mention only that one.
  */
 export type StatedRequest<C extends Contract, S extends Side, T, Options> =
   string extends MessageType<C, S>

@@ -1,31 +1,31 @@
 /**
- * Memory for large frames. A fresh mebibyte for each would cost more than sending or receiving it: page faults, and the
- * garbage collections that its size triggers.
+ * Memory for large frames. Allocating a new mebibyte for each costs more than sending or receiving it, because of page
+ * faults and garbage collections.
  */
 
 import { MAX_SPARE_BYTES, SPARE_MEMORY_MS } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
-/** Sizes per doubling: frames of about one size share buffers, and at most an eighth is wasted. */
+/** Size classes per doubling: frames of similar size share buffers, and at most an eighth is wasted. */
 const SIZES_PER_DOUBLING = 8;
 
 /** How a pool sizes and lends its buffers. */
 export interface PoolUse {
   /**
-   * True: the borrower may keep the buffer and show it to the application. New buffers are then exactly as large as asked
-   * for, and a buffer that is lent again is zeroed behind the bytes asked for, so that it shows no other peer's data.
+   * Whether the borrower may keep the buffer and pass it to the application. If so, new buffers have exactly the
+   * requested size, and a reused buffer is zeroed after that size, so that it exposes no other peer's data.
    */
   readonly mayBeKept: boolean;
-  /** A spare buffer is lent only to what fills at least this part of it. */
+  /** A spare buffer is reused only if at least this fraction of it is needed. */
   readonly minFill: number;
 }
 
-/** Frames on their way out: each buffer comes back soon, and may be up to an eighth larger than asked for. */
+/** For outgoing frames: each buffer is returned soon, and may be up to an eighth larger than requested. */
 export const SENDING: PoolUse = { mayBeKept: false, minFill: 0.5 };
-/** Frames that arrive: a buffer comes back unless the frame's binary data became the application's. */
+/** For incoming frames: a buffer is returned unless the application received binary data in it. */
 export const RECEIVING: PoolUse = { mayBeKept: true, minFill: 0.8 };
 
-/** Lends buffers, and takes them back once nothing refers to them. A buffer that never comes back is simply garbage. */
+/** Lends buffers and reuses returned ones. A buffer that isn't returned is garbage-collected. */
 export class BufferPool extends TimerEntry {
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #wheel: TimerWheel;
@@ -35,7 +35,7 @@ export class BufferPool extends TimerEntry {
   /** Most recently returned last. */
   readonly #spare: Uint8Array[] = [];
   #spareBytes = 0;
-  /** How many, counted from the first, have stayed unused since the last check. */
+  /** Number of buffers, from the first, that stayed unused since the last check. */
   #idle = 0;
 
   constructor(allocate: (bytes: number) => Uint8Array, wheel: TimerWheel, use: PoolUse) {
@@ -50,7 +50,7 @@ export class BufferPool extends TimerEntry {
     return this.#spareBytes;
   }
 
-  /** A buffer of at least `bytes` bytes (8 or more), with arbitrary content. */
+  /** Returns a buffer of at least `bytes` bytes (8 or more), with arbitrary content. */
   take(bytes: number): Uint8Array {
     const { mayBeKept, minFill } = this.#use;
     const size = mayBeKept ? bytes : roundedUp(bytes);
@@ -66,14 +66,14 @@ export class BufferPool extends TimerEntry {
     return buffer;
   }
 
-  /** Whether `bytes` lie in a buffer of this pool. */
+  /** Whether `bytes` is in a buffer of this pool. */
   owns(bytes: Uint8Array): boolean {
     return this.#buffers.has(bytes.buffer);
   }
 
   /**
-   * Takes back a buffer, or a view of its beginning, that nothing else refers to. Buffers over MAX_SPARE_BYTES are left
-   * to the garbage collector, and so are the longest unused ones when the total exceeds it.
+   * Takes back a buffer, or a view of its start, that nothing else refers to. Drops buffers larger than
+   * MAX_SPARE_BYTES, and the longest unused ones if the total exceeds it.
    */
   give(bytes: Uint8Array): void {
     const buffer = new Uint8Array(bytes.buffer);

@@ -1,11 +1,10 @@
 /**
- * The fixed bytes of the payload envelopes: `{type, data}`, `{method, params, timeout_ms?}` and
- * `{success: true, result}`. Writer and reader share them, so the common payloads are neither built nor taken apart as
- * maps.
+ * The fixed bytes of the payload envelopes: `{type, data}`, `{method, params, timeout_ms?}` and `{success: true,
+ * result}`. Writer and reader use them to process common payloads without building or parsing maps.
  */
 const encoder: TextEncoder = new TextEncoder();
 
-/** MessagePack of a string. */
+/** Encodes a string as MessagePack. */
 export function encodeText(text: string): Uint8Array {
   const utf8 = encoder.encode(text);
   const length = utf8.length;
@@ -20,7 +19,7 @@ export function encodeText(text: string): Uint8Array {
   return concat([header, utf8]);
 }
 
-/** The parts, one behind the other. */
+/** Concatenates the parts. */
 export function concat(parts: readonly ArrayLike<number>[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -31,7 +30,7 @@ export function concat(parts: readonly ArrayLike<number>[]): Uint8Array {
   return bytes;
 }
 
-/** Heads of maps of two and three entries. */
+/** Headers of maps with two and three entries. */
 export const MAP_2 = 0x82;
 export const MAP_3 = 0x83;
 const TRUE = 0xc3;

@@ -1,18 +1,18 @@
 /**
- * Remembers short ASCII strings by their bytes. Map keys and method names repeat in every message: finding them costs
- * less than building them, and a string interned by the engine makes a far faster key than a fresh one.
+ * Caches short ASCII strings by their bytes. Map keys and method names repeat in every message; a lookup is cheaper
+ * than decoding, and an interned string is a far faster key than a new one.
  */
 
 /** Longest string kept. */
 export const MAX_CACHED_KEY_BYTES = 32;
-/** Memory is bounded whatever a peer sends: a full set forgets one of its strings. A set is picked by 8 bits of a hash. */
+/** Bounds the memory: a full set evicts one of its strings. 8 bits of a hash select the set. */
 const SETS = 256;
 const WAYS = 4;
 
 interface Entry {
   readonly bytes: Uint8Array;
   text: string;
-  /** Interned at the first return: keys that never come again are not worth it. */
+  /** Interned on the first hit; it isn't worth it for keys that never repeat. */
   interned: boolean;
 }
 
@@ -23,10 +23,10 @@ export class KeyCache {
     text: "",
     interned: false,
   }));
-  /** Which of a set's strings is forgotten next. */
+  /** Index within a set of the string to evict next. */
   private victim = 0;
 
-  /** The string these `length` (1 to {@link MAX_CACHED_KEY_BYTES}) bytes stand for, or `""` when it is not cached. */
+  /** Returns the cached string for these `length` (1 to {@link MAX_CACHED_KEY_BYTES}) bytes, or `""`. */
   find(bytes: Uint8Array, start: number, length: number): string {
     const first = firstSlot(bytes, start, length);
     const entry = this.entries[first] as Entry;
@@ -38,7 +38,7 @@ export class KeyCache {
     return "";
   }
 
-  /** Keeps `text`, which must be ASCII, under the bytes it was made of; {@link find} did not find it. */
+  /** Adds `text`, which must be ASCII and not cached, under its bytes. */
   store(text: string, bytes: Uint8Array, start: number): void {
     const length = text.length;
     let slot = firstSlot(bytes, start, length);
@@ -48,14 +48,14 @@ export class KeyCache {
       this.victim = (this.victim + 1) & (WAYS - 1);
       slot = end - WAYS + this.victim;
     }
-    // A copy of its own, so that no chunk is kept.
+    // Copy, so that the chunk isn't retained.
     const copy = new Uint8Array(length);
     for (let i = 0; i < length; i++) copy[i] = bytes[start + i] as number;
     this.entries[slot] = { bytes: copy, text, interned: false };
   }
 }
 
-/** Four bytes and the length tell keys apart well enough to find a set. */
+/** Four bytes and the length are enough of a hash to select a set. */
 function firstSlot(bytes: Uint8Array, start: number, length: number): number {
   const last = start + length - 1;
   const sample =
@@ -75,7 +75,7 @@ function matches(known: Uint8Array, bytes: Uint8Array, start: number, length: nu
 }
 
 function intern(entry: Entry): string {
-  // the engine interns property names.
+  // The engine interns property names.
   entry.text = Object.keys({ [entry.text]: 0 })[0] as string;
   entry.interned = true;
   return entry.text;

@@ -1,12 +1,12 @@
-/** Where the memory of large frames and values that arrive comes from, and goes when nothing refers to it any more. */
+/** Allocates and reclaims memory for large incoming frames and values. */
 export interface ReceiveMemory {
-  /** At least `bytes` bytes, any content. */
+  /** Returns at least `bytes` bytes with arbitrary content. */
   allocate(bytes: number): Uint8Array;
-  /** Takes back what `allocate` gave. */
+  /** Takes back memory from `allocate` that nothing refers to. */
   release(memory: Uint8Array): void;
 }
 
-/** Zeroed memory, left to the garbage collector. */
+/** Allocates zeroed memory and leaves it to the garbage collector. */
 export const FRESH_MEMORY: ReceiveMemory = {
   allocate: (bytes) => new Uint8Array(bytes),
   release: () => undefined,

@@ -1,35 +1,35 @@
 /**
- * A frame whose large binary data is still where the application has it.
+ * A frame whose large binary data is still in the application's memory.
  *
- * It is copied piece by piece as the stream takes it, through one small buffer that stays in the processor's cache:
- * a mebibyte of fresh memory for each frame would cost more than sending it.
+ * The data is copied in pieces as the stream accepts them, through a small buffer that stays in the CPU's cache.
+ * Allocating a new mebibyte per frame would cost more than sending it.
  */
 import type { LargeBinary } from "./value-composer.ts";
 
-/** A frame as the frame writer leaves it. */
+/** A frame as produced by the frame writer. */
 export interface FrameBytes {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** What stands before the byte `at` of `bytes` each, in order; null: `bytes` has all of it. */
+  /** Large data to insert before the byte `at` of `bytes`, in order; null if `bytes` is complete. */
   readonly large: readonly LargeBinary[] | null;
 }
 
-/** Bytes of a whole frame. */
+/** Total length of a frame in bytes. */
 export function frameLength({ start, end, large }: FrameBytes): number {
   let length = end - start;
   if (large !== null) for (const { bytes } of large) length += bytes.length;
   return length;
 }
 
-/** Reads a frame from its beginning to its end. Use it at once: the application may change its data later. */
+/** Reads a frame from start to end. Use it immediately, because the application may change its data later. */
 export class FrameCursor {
-  /** Bytes not copied yet. */
+  /** Number of bytes not copied yet. */
   left: number;
   readonly #bytes: Uint8Array;
   readonly #end: number;
   readonly #large: readonly LargeBinary[];
-  /** The next byte of `bytes`, the next large piece, and what was copied of it. */
+  /** Position in `bytes`, index of the next large piece, and bytes copied of that piece. */
   #at: number;
   #piece = 0;
   #copied = 0;
@@ -42,7 +42,7 @@ export class FrameCursor {
     this.#large = frame.large ?? [];
   }
 
-  /** Copies what comes next, as much as `target` holds. @returns how many bytes. */
+  /** Copies the next bytes to `target`, as many as fit. Returns their number. */
   copyTo(target: Uint8Array): number {
     let length = 0;
     while (this.left > 0 && length < target.length) {

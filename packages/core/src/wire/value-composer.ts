@@ -1,6 +1,6 @@
 /**
- * The slow path of encoding: for values that `@msgpack/msgpack` alone would refuse, lose or change. It writes the
- * headers of containers itself and leaves through the library, and knows the path of whatever it has to refuse.
+ * The slow path of encoding, for values that `@msgpack/msgpack` alone would reject, lose or change. It writes container
+ * headers itself and leaf values through the library, and tracks the path for error messages.
  */
 import { type Encoder, EXT_TIMESTAMP, ExtData, encodeTimestampExtension } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -8,7 +8,7 @@ import { MAX_DEPTH } from "../limits.ts";
 import { Float64 } from "./float64.ts";
 import { isForbiddenKey } from "./value-reader.ts";
 
-/** Levels a value may nest: the envelope around it is the first of MAX_DEPTH. */
+/** Maximum nesting of a value: the envelope around it is the first of MAX_DEPTH levels. */
 export const MAX_VALUE_DEPTH: number = MAX_DEPTH - 1;
 const NIL = 0xc0;
 const INITIAL_BYTES = 1024;
@@ -17,36 +17,39 @@ const MAX_BINARY_BYTES = 0xffff_ffff;
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 const MIN_INT64 = -0x8000_0000_0000_0000n;
 
-/** Binary data that the composed bytes leave out: it stands before the byte `at`. */
+/** Binary data omitted from the composed bytes, to be inserted before the byte `at`. */
 export interface LargeBinary {
   readonly at: number;
   readonly bytes: Uint8Array;
 }
 
-/** Binary data from this many bytes on is left out of the composed bytes, to be copied once instead of three times. */
+/**
+ * Binary data of at least this size is omitted from the composed bytes, so that it is copied once instead of three
+ * times.
+ */
 export const LARGE_BINARY_BYTES: number = 16 * 1024;
 
-/** Composes one value at a time; reuse it. Not to be entered again from a getter. */
+/** Composes one value at a time; reusable. Must not be called from a getter of the value. */
 export class ValueComposer {
   private readonly leaves: Encoder;
   private bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   private view: DataView<ArrayBuffer> = new DataView(this.bytes.buffer);
   private length = 0;
-  /** Of the last value, in order; null: none. */
+  /** Large data of the last value, in order; null if there is none. */
   large: readonly LargeBinary[] | null = null;
   private found: LargeBinary[] = [];
-  /** Names from the root to the present value, and the containers they lead through. */
+  /** Keys from the root to the current value, and the containers along that path. */
   private path: (string | number)[] = [];
   private ancestors: object[] = [];
 
-  /** @param leaves encodes what has no elements; never the encoder that is being encoded with */
+  /** @param leaves encodes leaf values; must not be an encoder that is in use */
   constructor(leaves: Encoder) {
     this.leaves = leaves;
   }
 
   /**
-   * The encoded value, valid until the next call.
-   * @throws ConduitError UNSERIALIZABLE with the path of what cannot be sent
+   * Encodes `value`. The result is valid until the next call.
+   * @throws ConduitError UNSERIALIZABLE with the path of the invalid value
    */
   compose(value: unknown, rootName: string): Uint8Array {
     this.length = 0;
@@ -220,7 +223,7 @@ export class ValueComposer {
     this.bytes.set(bytes, at);
   }
 
-  /** Makes room for `count` bytes, and returns where it is. */
+  /** Reserves `count` bytes and returns their position. */
   private reserve(count: number): number {
     const at = this.length;
     const length = at + count;
@@ -248,13 +251,13 @@ export class ValueComposer {
   }
 }
 
-/** Whether `text` has a UTF-8 form. */
+/** Whether `text` can be encoded as UTF-8. */
 export function isWellFormed(text: string): boolean {
-  // ES2024, in every supported runtime; the compiler's library is older.
+  // ES2024: all supported runtimes have it, the compiler's library doesn't.
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }
 
-/** What the library writes for a Date. */
+/** Encodes a Date as the library does. */
 export function encodeDate(date: Date): ExtData {
   return new ExtData(EXT_TIMESTAMP, encodeTimestampExtension(date) as Uint8Array);
 }

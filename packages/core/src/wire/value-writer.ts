@@ -1,14 +1,14 @@
 /**
  * Encodes values as MessagePack.
  *
- * Theory of operation. Plain data goes through one reused Encoder of `@msgpack/msgpack` and leaves as a view of its
- * buffer. The library calls `tryToEncode` for everything that is not a primitive; there, whatever is not plain data
- * is noted, and the value is composed anew on the slow path (value-composer.ts), which supports more types and names
- * the path of what it refuses. So is a value that is too deep or cyclic.
+ * Theory of operation. Plain data is encoded by a reused Encoder of `@msgpack/msgpack`, and the result is a view of its
+ * buffer. The library calls `tryToEncode` for every value that isn't primitive. This hook detects values that aren't
+ * plain data; those are composed again on the slow path (value-composer.ts), which supports more types and reports the
+ * path of invalid values. The slow path also handles values that are too deep or cyclic.
  *
- * Two things the hook never sees: lone surrogates, which the library writes as invalid UTF-8 or as U+FFFD, and
- * the key `__proto__`. The result is searched for the bytes they leave behind, which costs less than walking every value.
- * Where that is no verdict, or most of the result is binary data, the value is walked.
+ * The hook doesn't see lone surrogates, which the library writes as invalid UTF-8 or U+FFFD, or the key `__proto__`.
+ * Instead, the result is searched for the bytes they produce, which is cheaper than walking every value. If that is
+ * inconclusive, or if most of the result is binary data, the value is walked.
  */
 import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -22,25 +22,25 @@ import {
 } from "./value-composer.ts";
 import { isForbiddenKey } from "./value-reader.ts";
 
-/** A result above this takes the Encoder's buffer with it, so that one large message does not stay allocated. */
+/** A larger result takes the Encoder's buffer with it, so that the memory of one large message isn't retained. */
 const MAX_KEPT_BYTES = 1024 * 1024;
 
 const NIL: Uint8Array = new Uint8Array([0xc0]);
 const FALSE: Uint8Array = new Uint8Array([0xc2]);
 const TRUE: Uint8Array = new Uint8Array([0xc3]);
-/** Every one-byte integer, from -32 to 127. */
+/** All one-byte integers, from -32 to 127. */
 const FIXED_INTEGERS: readonly Uint8Array[] = Array.from({ length: 160 }, (_, i) => new Uint8Array([(i - 32) & 0xff]));
 
-/** What the hook saw since the encoding began: bytes of binary data, and whether the slow path is needed. */
+/** Set by the hook during an encoding: bytes of binary data, and whether the slow path is needed. */
 let binaryBytes = 0;
 let special = false;
 
-/** Stands for what is not plain data, in a result that will not be used. Throwing instead costs 2 µs. */
+/** Replaces values that aren't plain data, in a result that is discarded. Throwing instead costs 2 µs. */
 const PLACEHOLDER: ExtData = new ExtData(0, NIL);
 
 function tryToEncode(value: unknown): ExtData | null {
   if (typeof value === "object" && value !== null) {
-    // An own key `constructor` is caught here as well, and refused on the slow path.
+    // Also detects an own key `constructor`, which the slow path rejects.
     const maker = value.constructor as unknown;
     if (maker === Object || maker === Array) return null;
     if (value instanceof Uint8Array) {
@@ -65,34 +65,34 @@ const encoderOptions: EncoderOptions = {
     },
   },
   ignoreUndefined: true,
-  // The library counts a leaf as a level of its own: the last level goes to the slow path, which counts exactly.
+  // The library counts leaves as a level, so the last level goes to the slow path, which counts exactly.
   maxDepth: MAX_VALUE_DEPTH,
 };
 
 /**
- * Encodes one value at a time; reuse it. Binary data of 16 KiB and more is left out of the result, see `large`.
+ * Encodes one value at a time; reusable. Binary data of 16 KiB and more is omitted from the result, see `large`.
  *
- * Plain data, `Uint8Array`, `Date` and `ExtData` are encoded as the library does; also `Map` with string keys, bigint
- * up to 64 bits, `Float64`, `ArrayBuffer`, and class instances by their own enumerable properties. `undefined` is left
- * out of maps and is nil elsewhere. Symbol keys are ignored, and -0 is sent as 0 unless a `Float64`.
+ * Encodes plain data, `Uint8Array`, `Date` and `ExtData` as the library does, and also `Map` with string keys, bigint
+ * up to 64 bits, `Float64`, `ArrayBuffer`, and class instances by their own enumerable properties. `undefined` is
+ * omitted from maps and is nil elsewhere. Symbol keys are ignored, and -0 is sent as 0 unless it is a `Float64`.
  */
 export class ValueWriter {
-  /** Whether the bytes of the last `encode` belong to the caller. False: they are valid until the next call only. */
+  /** Whether the caller owns the bytes of the last `encode`. If false, they are only valid until the next call. */
   owned = false;
-  /** Large binary data that the bytes of the last `encode` leave out, in order; null: none. */
+  /** Large binary data omitted from the bytes of the last `encode`, in order; null if there is none. */
   large: readonly LargeBinary[] | null = null;
 
   private encoder: Encoder = new Encoder(encoderOptions);
   private composer: ValueComposer = new ValueComposer(this.encoder);
-  /** Encoding calls getters, and they may call back. */
+  /** Encoding calls getters, which may call this writer again. */
   private busy = false;
   private readonly integer8: Uint8Array = new Uint8Array(2);
   private readonly integer16: Uint8Array = new Uint8Array(3);
   private readonly integer32: Uint8Array = new Uint8Array(5);
 
   /**
-   * @param rootName what the value is called in errors: `Cannot encode <rootName>.users[3]: …`
-   * @throws ConduitError UNSERIALIZABLE with the path of what cannot be encoded
+   * @param rootName name of the value in errors: `Cannot encode <rootName>.users[3]: …`
+   * @throws ConduitError UNSERIALIZABLE with the path of the invalid value
    */
   encode(value: unknown, rootName: string): Uint8Array {
     this.owned = false;
@@ -102,7 +102,7 @@ export class ValueWriter {
     if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
     if (this.busy) return this.encodeApart(value, rootName);
     this.busy = true;
-    // The first never throws, and the second resets `busy` when it does.
+    // encodePlain never throws, and compose resets `busy` if it throws.
     const bytes = this.encodePlain(value) ?? this.compose(value, rootName);
     this.busy = false;
     this.owned = bytes.length > MAX_KEPT_BYTES;
@@ -141,9 +141,9 @@ export class ValueWriter {
     return bytes;
   }
 
-  /** What the library makes of `value`; null when it is not plain data, or not sound. */
+  /** Encodes `value` with the library; null if it isn't plain data or isn't valid. */
   private encodePlain(value: unknown): Uint8Array | null {
-    // A getter that encodes something itself does so in the middle of another encoding.
+    // A getter may start another encoding in the middle of this one.
     const outerBinaryBytes = binaryBytes;
     const outerSpecial = special;
     binaryBytes = 0;
@@ -153,11 +153,11 @@ export class ValueWriter {
       if (special) return null;
       const searchable = binaryBytes * 2 <= bytes.length;
       if (!((searchable && looksSound(bytes)) || isSound(value))) return null;
-      // A getter may have encoded something itself meanwhile.
+      // A getter may have encoded another value in the meantime.
       this.large = null;
       return bytes;
     } catch {
-      // Too deep, or a getter threw: the slow path says where.
+      // Too deep, or a getter threw; the slow path reports where.
       return null;
     } finally {
       binaryBytes = outerBinaryBytes;
@@ -172,7 +172,7 @@ export class ValueWriter {
       return bytes;
     } catch (cause) {
       this.busy = false;
-      // The value may have been large up to the point where it failed.
+      // The buffer may have grown before the failure.
       this.renew();
       if (cause instanceof ConduitError) throw cause;
       throw new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${rootName}: ${String(cause)}`, { cause });
@@ -186,8 +186,8 @@ export class ValueWriter {
 }
 
 /**
- * False if `bytes` may hold a lone surrogate (ED A0..BF 80..BF, or EF BF BD where the library replaced it), or the key
- * `__proto__` or `prototype`. Binary data and a genuine U+FFFD look the same: false is no verdict.
+ * False if `bytes` may contain a lone surrogate (ED A0..BF 80..BF, or EF BF BD as its replacement), or the key
+ * `__proto__` or `prototype`. Binary data and a genuine U+FFFD look the same, so false is inconclusive.
  */
 function looksSound(bytes: Uint8Array): boolean {
   const last = bytes.length - 2;
@@ -207,7 +207,7 @@ function looksSound(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** Whether a value that the library encoded holds no lone surrogate and no forbidden key. */
+/** Whether a value contains no lone surrogates and no forbidden keys. */
 function isSound(value: unknown): boolean {
   if (typeof value === "string") return isWellFormed(value);
   if (typeof value !== "object" || value === null) return true;
