@@ -10,7 +10,7 @@ import { until } from "../support/turns.ts";
 import { connectionOf, PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const KIB_256 = "x".repeat(256 * 1024);
-/** More than any kernel buffers for one connection, times 256 KiB. */
+/** Times 256 KiB, more than any kernel buffers for one connection. */
 const MOST_BROADCASTS = 400;
 
 interface Crowd {
@@ -34,11 +34,11 @@ async function crowd(stage: Stage): Promise<Crowd> {
   return { server, clients, ids: clients.map((client) => connectionOf(server, client).id), heard };
 }
 
-/** Broadcasts to all, and returns who heard the broadcasts before this one. */
+/** Broadcasts to all, and returns the names of the clients that heard earlier broadcasts. */
 async function hearers({ server, heard }: Crowd): Promise<string[]> {
   const before = heard.all.length;
   server.broadcast("news");
-  // Three more at least: those of this broadcast. What came before it has arrived by then.
+  // Once this broadcast has arrived everywhere, earlier ones have too.
   await until(() => ["0", "1", "2"].every((name) => heard.all.slice(before).includes(name)));
   const all = [...heard.all];
   for (const name of ["0", "1", "2"]) all.splice(all.lastIndexOf(name), 1);
@@ -80,7 +80,7 @@ async function slowScene(stage: Stage, slowConsumer: "drop" | "disconnect"): Pro
   return { server, sleeper, reports, ends, sleeperId, broadcasts };
 }
 
-/** Broadcasts: who gets them, and what a client that does not read costs. */
+/** Broadcasts: their recipients, and clients that don't read. */
 export function describeBroadcast(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -142,7 +142,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "a broadcast inside the filter of another one mixes neither up",
+      "a broadcast made inside the filter of another one leaves both intact",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);
@@ -192,7 +192,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "a broadcast does not reach who has not logged in",
+      "a broadcast does not reach clients that have not logged in",
       staged(async (stage) => {
         const server = await stage.listen();
         const stranger = await stage.raw(server);
@@ -205,7 +205,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "a broadcast from a connect hook reaches those who are there, the new one left out by exclude",
+      "a broadcast from a connect hook reaches the others; exclude leaves out the new client",
       staged(async (stage) => {
         const server = await stage.listen();
         server.onClientConnect(({ id }) => void server.broadcast("joined", id, { exclude: id }));
@@ -218,7 +218,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "what cannot be sent throws, and nobody gets anything",
+      "data that cannot be sent throws, and no client gets anything",
       staged(async (stage) => {
         const server = await stage.listen({ maxMessageBytes: 1024 });
         const peer = await stage.rawLoggedIn(server);
@@ -230,7 +230,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "drop: one client that does not read costs the broadcast's others nothing, misses messages, and an event tells",
+      "drop: a client that does not read misses messages, a hook hears of it, and the others get all",
       staged(async (stage) => {
         const scene = await slowScene(stage, "drop");
         const report = await scene.reports.next();
@@ -240,7 +240,7 @@ export function describeBroadcast(subject: Subject): void {
         expect(connection?.stats.dropped).toBe(1);
         expect(scene.ends.all).toEqual([]);
 
-        // It reads again: it gets what was queued, in order, without what it missed, and then new messages.
+        // Once it reads again, it gets what was queued, without what was dropped, and then new messages.
         scene.sleeper.resume();
         await scene.sleeper.frames.count(scene.broadcasts - 1);
         scene.server.broadcast("news", { n: "new" });
@@ -253,7 +253,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "disconnect: one client that does not read costs the broadcast's others nothing, is cut off, and an event tells",
+      "disconnect: a client that does not read is cut off, a hook hears of it, and the others get all",
       staged(async (stage) => {
         const scene = await slowScene(stage, "disconnect");
         expect(await scene.reports.next()).toMatchObject({
@@ -275,7 +275,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "a hook of slow consumers can be removed, and one that fails is reported",
+      "an onSlowConsumer hook can be removed, and one that fails is reported",
       staged(async (stage) => {
         const server = await stage.listen({ slowConsumer: "drop", sendQueueSize: 1 });
         const errors = new EventLog<string | undefined>();

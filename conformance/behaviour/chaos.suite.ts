@@ -5,10 +5,10 @@ import { turn } from "../support/turns.ts";
 import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const STEPS = 5000;
-/** It goes on until more clients than that have come. */
+/** A run goes on until more clients than this have connected. */
 const ENOUGH_CONNECTED = 20;
 
-/** What an operation may end with, in whatever state it met the other side. */
+/** Codes that an operation may reject with, whatever state it finds the other side in. */
 const EXPECTED: ReadonlySet<number> = new Set([
   ErrorCode.CANCELLED,
   ErrorCode.SERVER_FULL,
@@ -20,7 +20,7 @@ const EXPECTED: ReadonlySet<number> = new Set([
   ErrorCode.INTERNAL,
 ]);
 
-/** Operations at random, the same ones in every run. */
+/** Random operations, the same in every run. */
 class Chaos {
   readonly surprises: unknown[] = [];
   connected = 0;
@@ -143,19 +143,19 @@ async function step(chaos: Chaos, server: OpenServer, client: OpenClient): Promi
   }
 }
 
-/** Everything at once, in an order that nobody would think of. */
+/** Everything at once, in a random order. */
 export function describeChaos(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`chaos on ${subject.name}`, PATIENT, () => {
     for (const seed of [1, 2026]) {
       test(
-        `whatever happens in whatever order (${seed}): all settles with a known code, and each client that came has left once`,
+        `random operations (seed ${seed}) all settle with a known code, and each client that connected disconnects once`,
         staged(async (stage) => {
           const chaos = new Chaos(seed);
           const server = await chaoticServer(stage, chaos);
           const clients = Array.from({ length: 7 }, () => chaoticClient(stage, server, chaos));
-          // Where a turn of the event loop is short, connections take more of them.
+          // A connection takes more turns where turns are short.
           for (let n = 0; n < STEPS || chaos.connected <= ENOUGH_CONNECTED; n++) {
             await step(chaos, server, clients[chaos.random(clients.length)]!);
           }

@@ -10,7 +10,7 @@ import { turn, until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** How connections end: hooks, pending calls, and what was sent just before. */
+/** The end of connections: hooks, pending calls, and messages sent just before. */
 export function describeClosing(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -60,7 +60,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "close(reason) tells the client the reason, and that it must not come back",
+      "close(reason) tells the client the reason, and it does not come back",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server, { reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
@@ -99,7 +99,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "a raw peer is told the reason in a CLOSE frame behind what was sent, then FIN",
+      "a close sends what was queued, then CLOSE with the reason, then FIN",
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.rawLoggedIn(server);
@@ -117,7 +117,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "a CLOSE is acknowledged, and what the peer said of the reason reaches the hook",
+      "a CLOSE is acknowledged, and its reason reaches the hook",
       staged(async (stage) => {
         const server = await stage.listen();
         const left = new EventLog<CloseReason>();
@@ -225,7 +225,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "what is sent just before disconnect arrives: 1,000 times",
+      "a message sent just before disconnect() arrives, 1,000 times in a row",
       staged(async (stage) => {
         const server = await stage.listen();
         const heard = new EventLog<number>();
@@ -241,7 +241,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "a thousand messages sent just before disconnect all arrive, in order",
+      "a thousand messages sent just before disconnect() arrive in order",
       staged(async (stage) => {
         const server = await stage.listen();
         const heard = new EventLog<number>();
@@ -254,7 +254,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "what is sent just before disconnect arrives also while the connect hooks still run",
+      "a message sent just before disconnect() arrives though the connect hooks still run",
       staged(async (stage) => {
         const server = await stage.listen();
         const hook = gate();
@@ -270,7 +270,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "what is sent just before disconnect arrives also when it has to wait for a busy handler",
+      "messages sent just before disconnect() arrive though they wait for a busy handler",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const busy = gate();
@@ -288,7 +288,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "what a server sends just before close arrives at the client",
+      "a message that a server sends just before close() arrives",
       staged(async (stage) => {
         const server = await stage.listen();
         const heard = new EventLog<unknown>();
@@ -304,7 +304,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "the answer to a call that was on its way when the client disconnects harms nothing",
+      "a handler that answers after its client has gone harms nothing",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<Error>();

@@ -4,7 +4,7 @@ import { COMPRESSED, call, rawFrame, Type } from "../../packages/core/src/test-s
 import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** Compression, as it is on the wire of netconduit. */
+/** Compression, which netconduit's own peers have too. */
 export function describeCompression(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -12,7 +12,7 @@ export function describeCompression(subject: Subject): void {
     const text = "compress me ".repeat(1000);
 
     test(
-      "enableCompression compresses payloads over 1,024 bytes that get smaller by it, and no others",
+      "enableCompression compresses payloads over 1,024 bytes that shrink, and no others",
       staged(async (stage) => {
         const server = await stage.listen({ enableCompression: true });
         server.rpc("repeat", ({ n }) => "x".repeat(n as number));
@@ -28,7 +28,7 @@ export function describeCompression(subject: Subject): void {
     );
 
     test(
-      "compressed payloads are inflated whatever the setting",
+      "compressed payloads are inflated whatever the own setting is",
       staged(async (stage) => {
         const server = await stage.listen({ enableCompression: false });
         server.rpc("length", ({ text }) => (text as string).length);
@@ -42,7 +42,7 @@ export function describeCompression(subject: Subject): void {
     );
 
     test(
-      "with compression on both ends everything arrives as it was",
+      "with compression on both ends every value arrives as it was sent",
       staged(async (stage) => {
         const server = await stage.listen({ enableCompression: true });
         server.rpc("echo", (params) => params);

@@ -9,7 +9,7 @@ import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** What a server can tell of a connection, and keep with it. */
+/** A connection's properties, and the application's data on it. */
 export function describeConnections(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -36,7 +36,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "what is told of a connection stays readable after it has ended",
+        "a connection's properties stay readable after it has ended",
         staged(async (stage) => {
           const server = await stage.listen();
           const ended = new EventLog<Connection>();
@@ -71,7 +71,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "info is bounded and of strings, whatever the peer claims",
+        "info consists of bounded strings, whatever the peer sends",
         staged(async (stage) => {
           const server = await stage.listen();
           const peer = await stage.raw(server);
@@ -118,7 +118,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "sessions end with their connection: nothing of twenty logins stays behind",
+        "sessions end with their connection: twenty logins leave nothing behind",
         staged(async (stage) => {
           const server = await stage.listen();
           const tokens = new Set<string>();
@@ -212,7 +212,7 @@ export function describeConnections(subject: Subject): void {
 
     describe("data", () => {
       test(
-        "every connection has data of its own, made by connectionData",
+        "each connection has data of its own, made by connectionData",
         staged(async (stage) => {
           interface Player {
             name: string;
@@ -233,7 +233,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "without connectionData it is an empty object, and it is there in the disconnect hook",
+        "data is an empty object without connectionData, and still there in the disconnect hook",
         staged(async (stage) => {
           const server = await stage.listen();
           server.onClientConnect((connection) => {
@@ -249,7 +249,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "a connectionData that throws costs that login, is reported, and leaves no slot taken",
+        "a connectionData that throws fails that login, is reported, and leaves the slot free",
         staged(async (stage) => {
           let broken = true;
           const server = stage.ownServer(

@@ -11,7 +11,7 @@ import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 type Context = HandlerContext<Connection>;
 
-/** A method `wait` that runs until its signal fires, and tells its contexts and the reasons it was aborted for. */
+/** Registers a method `wait` that runs until its signal fires; records its contexts and the codes it was aborted with. */
 function waiting(server: OpenServer): { readonly contexts: EventLog<Context>; readonly reasons: EventLog<number> } {
   const contexts = new EventLog<Context>();
   const reasons = new EventLog<number>();
@@ -25,7 +25,7 @@ function waiting(server: OpenServer): { readonly contexts: EventLog<Context>; re
   return { contexts, reasons };
 }
 
-/** What a handler learns of its call, and how a call is given up. */
+/** A handler's context: caller, method, deadline, signal; timeouts and cancellation. */
 export function describeContext(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -58,7 +58,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "the deadline is when the caller gives up, in Unix milliseconds",
+      "the deadline is the moment at which the caller gives up, in Unix milliseconds",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({}, clock.runtime);
@@ -71,7 +71,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "a caller that says nothing of a deadline has none",
+      "the deadline is null if the caller sends none",
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("deadline", (_params, { deadline }) => ({ deadline }));
@@ -99,7 +99,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "a request is cancelled just so",
+      "a cancelled request rejects with CANCELLED, and the handler's signal fires with CANCELLED",
       staged(async (stage) => {
         const server = await stage.listen();
         const aborted = new EventLog<unknown>();
@@ -153,7 +153,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "a call that is cancelled while it waits for its turn never starts",
+      "a call that is cancelled while it is queued never starts",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const first = gate();
@@ -170,7 +170,7 @@ export function describeContext(subject: Subject): void {
         await started.count(1);
         controller.abort();
         expect((await queued).code).toBe(ErrorCode.CANCELLED);
-        // One more round trip on the same connection: CANCEL has arrived when it is answered.
+        // One more round trip on the same connection: CANCEL arrives ahead of the answer.
         const pong = new EventLog<unknown>();
         client.rpc("pong", pong.add);
         await connectionOf(server, client).call("pong");
@@ -181,7 +181,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "a request that is cancelled while it waits for its turn never starts",
+      "a request that is cancelled while it is queued never starts",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const first = gate();
@@ -224,7 +224,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "a server's call to its client times out just so",
+      "a server's call rejects with TIMEOUT when its time is up, and the client's handler's signal fires",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ rpcTimeoutMs: 7000 }, clock.runtime);
@@ -245,7 +245,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "the signal fires with TIMEOUT when the deadline passes, though the caller says nothing more",
+      "the signal fires with TIMEOUT when the deadline passes, without another word from the caller",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({}, clock.runtime);
@@ -281,7 +281,7 @@ export function describeContext(subject: Subject): void {
     }
 
     test(
-      "a signal that is asked for late has fired if the call is over",
+      "a signal that is first read after the call is over has fired",
       staged(async (stage) => {
         const server = await stage.listen();
         const contexts = new EventLog<Context>();
@@ -306,7 +306,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "the answer of a handler that was cancelled and went on is not mistaken for another's",
+      "the late answer of a cancelled handler is not taken for another call's",
       staged(async (stage) => {
         const server = await stage.listen();
         const go = gate();

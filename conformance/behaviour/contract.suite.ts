@@ -33,7 +33,7 @@ const chat = {
 } satisfies Contract;
 type Chat = typeof chat;
 
-/** A server that has the contract, and a client that never heard of it. */
+/** A server with the contract, and a client without it. */
 async function listening(stage: Stage) {
   const server = stage.ownServer({ ...stage.serverOptions({}), contract: chat });
   const errors = new EventLog<{ message: string; stage: string; name: string | undefined }>();
@@ -42,7 +42,7 @@ async function listening(stage: Stage) {
   return { server, errors, stranger: await stage.join(server) };
 }
 
-/** A client that has the contract, and a server that never heard of it. */
+/** A client with the contract, and a server without it. */
 async function joined(stage: Stage) {
   const server = await stage.listen();
   const client = stage.ownClient<Chat>(server, { contract: chat });
@@ -52,13 +52,13 @@ async function joined(stage: Stage) {
   return { server, client, errors, connection: connectionOf(server, client) };
 }
 
-/** A contract that is given as a value: whatever it has a schema for is checked, on each end by itself. */
+/** A contract given as a value: each end checks everything that the contract has a schema for. */
 export function describeContract(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`a server with a contract on ${subject.name}`, PATIENT, () => {
     test(
-      "checks parameters, and its handler gets what the schema yields",
+      "checks parameters, and its handler gets the schema's output",
       staged(async (stage) => {
         const { server, stranger } = await listening(stage);
         const heard = new EventLog<unknown>();
@@ -79,7 +79,7 @@ export function describeContract(subject: Subject): void {
     );
 
     test(
-      "checks parameters of a method that is described at length, too",
+      "checks parameters of a method that is registered with a definition, too",
       staged(async (stage) => {
         const { server, stranger } = await listening(stage);
         server.rpc({ name: "topic", description: "What a room is about" }, ({ room }) => `all about ${room}`);
@@ -89,7 +89,7 @@ export function describeContract(subject: Subject): void {
     );
 
     test(
-      "checks data of messages: what does not fit reaches no handler, is answered to a request, and reported otherwise",
+      "checks data of messages: wrong data reaches no handler, rejects a request, and is reported otherwise",
       staged(async (stage) => {
         const { server, errors, stranger } = await listening(stage);
         const heard = new EventLog<unknown>();
@@ -142,7 +142,7 @@ export function describeContract(subject: Subject): void {
     );
 
     test(
-      "lets a schema that is passed along take the place of the contract's",
+      "prefers a schema that is passed at registration to the contract's",
       staged(async (stage) => {
         const { server, stranger } = await listening(stage);
         server.rpc("history", v.object({ room: v.literal("garden"), last: v.number() }), () => []);
@@ -161,7 +161,7 @@ export function describeContract(subject: Subject): void {
     );
 
     test(
-      "tells of the contract's types in discovery",
+      "lists the contract's types in discovery",
       staged(async (stage) => {
         const { server, stranger } = await listening(stage);
         server.rpc("history", () => []);
@@ -206,7 +206,7 @@ export function describeContract(subject: Subject): void {
     );
 
     test(
-      "refuses a contract with a slip in it when it is made",
+      "refuses a malformed contract in its constructor",
       staged(async (stage) => {
         const contract = { server: { methods: { history: { parms: v.object({}) } } } } as Contract;
         const make = (): unknown => stage.ownServer({ ...stage.serverOptions({}), contract });

@@ -1,7 +1,7 @@
 import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 
-/** The ways in which a peer leaves. */
+/** The ways in which a peer can leave. */
 export const DEPARTURES: readonly (readonly [string, (peer: RawPeer) => void])[] = [
   ["says CLOSE", (peer) => peer.write(frame(Type.CLOSE, { reason: "bye" }))],
   ["closes its socket", (peer) => peer.end()],

@@ -9,7 +9,7 @@ import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** What stop() waits for, and what it does not wait for. */
+/** stop(): what it waits for, and for how long. */
 export function describeDrain(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -37,7 +37,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "a message handler that runs finishes too, and calls that waited for their turn are answered",
+      "a running message handler finishes too, and queued calls are answered",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const started = gate();
@@ -111,7 +111,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "what is not done after drainMs is aborted: its signal fires, its caller gets CONNECTION_CLOSED",
+      "a handler that still runs after drainMs is aborted: its signal fires, its caller gets CONNECTION_CLOSED",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 3000 }, clock.runtime);
@@ -183,7 +183,7 @@ export function describeDrain(subject: Subject): void {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 3000, closeTimeoutMs: 2000 }, clock.runtime);
         const peer = await stage.rawLoggedIn(server);
-        // It reads nothing, and what is sent to it fills every buffer on the way.
+        // It reads nothing, so that every buffer on the way fills.
         peer.pause();
         while (server.connections[0]?.send("fill", new Uint8Array(500_000)) === true) await turn();
         const stopping = server.stop();
@@ -202,7 +202,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "stop() settles while somebody is connected who never logs in",
+      "stop() settles while a client is connected that never logs in",
       staged(async (stage) => {
         const server = await stage.listen();
         const stranger = await stage.raw(server);
@@ -283,7 +283,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "a login under way when the server stops is refused with SERVER_STOPPING, wherever it has got to",
+      "a login under way when the server stops succeeds or is refused with SERVER_STOPPING, whatever its stage",
       staged(async (stage) => {
         for (let turns = 0; turns < 10; turns++) {
           const server = await stage.listen();

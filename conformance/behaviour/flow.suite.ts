@@ -9,13 +9,13 @@ import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Bounded queues in both directions, and what the peers tell each other about them. */
+/** Flow control: bounded queues in both directions, PAUSE and RESUME. */
 export function describeFlow(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`flow control on ${subject.name}`, PATIENT, () => {
     test(
-      "send tells whether there is room, drained() resolves when there is, and a full queue refuses",
+      "send returns whether there is room, drained() resolves when there is, and a full queue refuses",
       staged(async (stage) => {
         const server = await stage.listen({ sendQueueSize: 10 });
         const peer = await stage.rawLoggedIn(server);
@@ -42,7 +42,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "whoever sends only while there is room is never refused, however large the messages",
+      "a sender that waits for room is never refused, however large its messages",
       staged(async (stage) => {
         const maxMessageBytes = 64 * 1024;
         const server = await stage.listen({ maxMessageBytes, sendQueueBytes: maxMessageBytes + 1024 });
@@ -50,7 +50,7 @@ export function describeFlow(subject: Subject): void {
         const connection = server.connections[0]!;
         peer.write(frame(Type.PAUSE));
         await until(() => connection.state === "paused");
-        // Small ones up to just below the mark, then the largest there is.
+        // Small messages up to just below the mark, then the largest possible one.
         while (connection.bufferedBytes < 50_000) expect(connection.send("small", "x".repeat(1000))).toBe(true);
         expect(connection.send("large", "x".repeat(65_000))).toBe(false);
         expect(thrownBy(() => connection.send("small", "x")).code).toBe(ErrorCode.SEND_QUEUE_FULL);
@@ -77,7 +77,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "while the peer says PAUSE, messages and calls wait and replies go on",
+      "PAUSE holds back messages and calls, and not replies",
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("ping", () => "pong");
@@ -114,7 +114,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "enableBackpressure: false says no PAUSE, and stops reading all the same",
+      "enableBackpressure: false sends no PAUSE, and stops reading all the same",
       staged(async (stage) => {
         const server = await stage.listen({
           handlerConcurrency: 1,
@@ -139,7 +139,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "a peer that sends on though handlers never finish is not read any more: memory stays bounded",
+      "a peer that goes on sending to handlers that hang is read no further: memory stays bounded",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
         const go = gate();
@@ -153,7 +153,7 @@ export function describeFlow(subject: Subject): void {
         await until(() => connection.state === "paused");
         const other = await stage.join(server);
         for (let n = 0; n < 50; n++) await other.call("ping");
-        // Ten that wait, one that runs, and what the socket had read already.
+        // Ten wait, one runs, and the socket had read a little ahead.
         expect(connection.stats.bytesReceived).toBeLessThan(2_000_000);
         go.open();
         await until(() => connection.stats.bytesReceived >= total);
@@ -209,7 +209,7 @@ export function describeFlow(subject: Subject): void {
       ["malformed calls", frame(Type.RPC_REQUEST, ["nope"], { id: 1n }), 140],
     ] as const) {
       test(
-        `a peer that sends ${what} and never reads is not read any more: memory stays bounded`,
+        `a peer that sends ${what} and never reads is read no further: memory stays bounded`,
         staged(async (stage) => {
           const maxMessageBytes = 64 * 1024;
           const server = await stage.listen({ maxMessageBytes, sendQueueBytes: 2 * maxMessageBytes });
@@ -220,7 +220,7 @@ export function describeFlow(subject: Subject): void {
           const peer = await stage.rawLoggedIn(server);
           const connection = server.connections[0]!;
           peer.pause();
-          // Answers of 24 MiB: more than kernels buffer for a connection.
+          // Answers of 24 MiB are more than kernels buffer for a connection.
           const count = Math.ceil((24 * 1024 * 1024) / answerBytes);
           const batch = Buffer.concat(Array.from({ length: 1000 }, () => request));
           const batches = Math.ceil(count / 1000);
@@ -230,7 +230,7 @@ export function describeFlow(subject: Subject): void {
           expect(connection.state).toBe("paused");
           expect(connection.bufferedBytes).toBeLessThan(1024 * 1024);
 
-          // It reads again: all is answered.
+          // Once it reads again, everything is answered.
           const answers = peer.frames.all.length;
           peer.resume();
           await peer.frames.count(answers + batches * 1000);
@@ -242,7 +242,7 @@ export function describeFlow(subject: Subject): void {
       const small = { handlerConcurrency: 2, receiveQueueSize: 10, sendQueueSize: 1000 };
 
       test(
-        "of three hundred calls at once whose handlers each call back, all are answered, however small the queues",
+        "three hundred calls at once whose handlers each call back are all answered, however small the queues",
         staged(async (stage) => {
           const server = await stage.listen(small);
           server.rpc("outer", async ({ n }, { client }) => client.call("inner", { n }));
@@ -292,7 +292,7 @@ export function describeFlow(subject: Subject): void {
         );
 
         test(
-          `two peers that flood each other with ${size} calls answer all`,
+          `two peers that flood each other with ${size} calls answer them all`,
           staged(async (stage) => {
             const server = await stage.listen(options);
             server.rpc("echo", async (params) => params);

@@ -9,7 +9,7 @@ import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 const HEARTBEAT = { heartbeatIntervalMs: 10_000, heartbeatTimeoutMs: 30_000 };
 
-/** Signs of life. */
+/** Heartbeats. */
 export function describeHeartbeats(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -47,7 +47,7 @@ export function describeHeartbeats(subject: Subject): void {
     );
 
     test(
-      "a peer that gives no sign of life for heartbeatTimeoutMs is given up with HEARTBEAT_TIMEOUT",
+      "a peer that is silent for heartbeatTimeoutMs is dropped with HEARTBEAT_TIMEOUT",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen(HEARTBEAT, clock.runtime);
@@ -56,7 +56,7 @@ export function describeHeartbeats(subject: Subject): void {
         const peer = await stage.rawLoggedIn(server);
         clock.advance(29_000);
         expect(server.connectionCount).toBe(1);
-        // What is heard is dated at the next check, up to an interval later.
+        // Received bytes are dated at the next check, up to an interval later.
         clock.advance(12_000);
         expect(await left.next()).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT, byPeer: false, reconnect: true });
         expect(server.connectionCount).toBe(0);
@@ -65,7 +65,7 @@ export function describeHeartbeats(subject: Subject): void {
     );
 
     test(
-      "every byte is a sign of life, a PONG no more than any other",
+      "any byte counts as a sign of life, not only a PONG",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen(HEARTBEAT, clock.runtime);
@@ -82,7 +82,7 @@ export function describeHeartbeats(subject: Subject): void {
     );
 
     test(
-      "liveness goes by the monotonic clock: setting the wall clock by years ends nothing",
+      "setting the wall clock by years ends no connection: liveness uses the monotonic clock",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen(HEARTBEAT, clock.runtime);

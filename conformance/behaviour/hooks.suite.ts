@@ -16,7 +16,7 @@ import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Lifecycle hooks: order, awaiting, removal, failure, and whom a slow one delays. */
+/** Lifecycle hooks: order, awaiting, removal, failure, delay. */
 export function describeHooks(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -79,7 +79,7 @@ export function describeHooks(subject: Subject): void {
     );
 
     test(
-      "shutdown hooks run in order, awaited; one that fails is reported and stops nothing",
+      "shutdown hooks run in order, awaited; one that fails is reported, and the next one runs",
       staged(async (stage) => {
         const server = await stage.listen();
         const log: string[] = [];
@@ -99,7 +99,7 @@ export function describeHooks(subject: Subject): void {
     );
 
     test(
-      "a shutdown hook that hangs costs no more than drainMs",
+      "a shutdown hook that hangs delays stop() by no more than drainMs",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 2000 }, clock.runtime);
@@ -140,7 +140,7 @@ export function describeHooks(subject: Subject): void {
     );
 
     test(
-      "hooks that fail are reported to onError with their name and client, and stop nothing",
+      "hooks that fail are reported to onError with their name and client, and nothing else fails",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<unknown>();
@@ -167,7 +167,7 @@ export function describeHooks(subject: Subject): void {
     );
 
     test(
-      "an onError hook can be removed, and one that fails harms nothing: the runtime is warned",
+      "an onError hook can be removed, and one that fails becomes a warning of the runtime",
       staged(async (stage) => {
         const warnings = new EventLog<string>();
         const runtime = { ...subject.runtime, warn: (error: Error) => warnings.add(error.message) };

@@ -15,10 +15,10 @@ const bytes = (...parts: readonly (number | string | Uint8Array)[]): Uint8Array 
     ),
   );
 
-/** `{method: "echo", params: <params>}` with the bytes of `params` as they are. */
+/** `{method: "echo", params: …}` with these bytes as the value of `params`. */
 const request = (params: Uint8Array): Uint8Array => bytes(0x82, 0xa6, "method", 0xa4, "echo", 0xa6, "params", params);
 
-/** Payloads of RPC_REQUEST inside a whole frame, and the code each one is answered with. */
+/** Malformed payloads of RPC_REQUEST in whole frames, and the code that answers each. */
 const MALFORMED_CALLS: readonly (readonly [string, Uint8Array, number])[] = [
   ["without a payload", bytes(), ErrorCode.INVALID_PAYLOAD_SHAPE],
   ["that is an array", bytes(0x91, 0x01), ErrorCode.INVALID_PAYLOAD_SHAPE],
@@ -51,7 +51,7 @@ const MALFORMED_CALLS: readonly (readonly [string, Uint8Array, number])[] = [
   ["with the byte that means nothing", request(bytes(0x81, 0xa1, "a", 0xc1)), ErrorCode.MALFORMED_PAYLOAD],
 ];
 
-/** Frames whose header cannot be used, and the code each one ends the connection with. */
+/** Frames with an unusable header, and the code with which each ends the connection. */
 const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
   ["another magic number", frame(Type.HEARTBEAT_PING, undefined, { magic: 0x48545450 }), ErrorCode.BAD_MAGIC],
   ["another version", frame(Type.HEARTBEAT_PING, undefined, { version: 0x0200 }), ErrorCode.UNSUPPORTED_VERSION],
@@ -66,7 +66,7 @@ const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
   ["a length of four gigabytes", frame(Type.MESSAGE, undefined, { length: 0xffff_ffff }), ErrorCode.MESSAGE_TOO_LARGE],
 ];
 
-/** What a peer can do wrong, by mistake or on purpose. */
+/** Peers that break the protocol, by mistake or on purpose. */
 export function describeHostile(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -136,7 +136,7 @@ export function describeHostile(subject: Subject): void {
       }
 
       test(
-        "a CLOSE whose payload is malformed, or no map, harms nothing but itself",
+        "a CLOSE with a malformed payload is ignored, and the connection lives",
         staged(async (stage) => {
           const { peer, lives } = await rawScene(stage);
           peer.write(rawFrame(Type.CLOSE, bytes(0xc1)));
@@ -148,7 +148,7 @@ export function describeHostile(subject: Subject): void {
     describe("broken framing ends the connection with its code", () => {
       for (const [what, broken, code] of BROKEN_FRAMES) {
         test(
-          `${what}: the peer is told in CLOSE, the hook hears it, and the next client finds all as it was`,
+          `${what}: the peer is told in CLOSE, the hook hears the code, and the next client is served`,
           staged(async (stage) => {
             const { server, peer, errors } = await rawScene(stage);
             const left = new EventLog<CloseReason>();
@@ -174,7 +174,7 @@ export function describeHostile(subject: Subject): void {
       );
 
       test(
-        "what was asked before the broken frame is still answered",
+        "a call that came before the broken frame is still answered",
         staged(async (stage) => {
           const { peer } = await rawScene(stage);
           peer.write(call(5n, "echo", { a: 1 }), frame(0x00ff));
@@ -184,7 +184,7 @@ export function describeHostile(subject: Subject): void {
       );
     });
 
-    describe("what is tolerated", () => {
+    describe("tolerated", () => {
       test(
         "frames may come byte by byte",
         staged(async (stage) => {
@@ -205,7 +205,7 @@ export function describeHostile(subject: Subject): void {
       );
 
       test(
-        "control frames that nobody waits for change nothing",
+        "unexpected control frames are ignored",
         staged(async (stage) => {
           const { peer, connection, lives } = await rawScene(stage);
           const forged = { id: 0x0001_0000_0000n };
@@ -226,7 +226,7 @@ export function describeHostile(subject: Subject): void {
       );
 
       test(
-        "a second reply to one call is ignored, also when its slot serves another call by then",
+        "a second reply to a call is ignored, also once another call uses its slot",
         staged(async (stage) => {
           const { peer, connection } = await rawScene(stage);
           const first = connection.call("a");
@@ -254,7 +254,7 @@ export function describeHostile(subject: Subject): void {
     });
 
     test(
-      "no input throws out of the event loop: a thousand connections of garbage, and the server serves on",
+      "a thousand connections of garbage throw nothing out of the event loop, and the server serves the next client",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 2000 });
         server.rpc("echo", (params) => params);

@@ -8,14 +8,14 @@ import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** A server from start to stop. */
+/** A server's life cycle. */
 export function describeLifecycle(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`a server's life on ${subject.name}`, PATIENT, () => {
+  describe(`the life cycle of a server on ${subject.name}`, PATIENT, () => {
     describe("start and stop", () => {
       test(
-        "a server says where it is: state, isRunning, address with the real port",
+        "state, isRunning and address follow a server from start to stop; the address has the real port",
         staged(async (stage) => {
           const server = stage.server();
           expect([server.state, server.isRunning]).toEqual(["stopped", false]);
@@ -34,7 +34,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "starting a server that starts or runs joins in; starting one that stops is INVALID_STATE",
+        "start() joins a start under way, does nothing on a running server, and is INVALID_STATE on one that stops",
         staged(async (stage) => {
           const server = stage.server();
           await Promise.all([server.start(), server.start()]);
@@ -48,7 +48,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "stopping a server that is stopped, or stopping, changes nothing",
+        "stop() on a server that is stopped or stopping changes nothing",
         staged(async (stage) => {
           const server = stage.server();
           await server.stop();
@@ -60,7 +60,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "a stopped server starts again, with its handlers, on the same port if it is asked for",
+        "a stopped server starts again, with its handlers, on the port of its options",
         staged(async (stage) => {
           const first = await stage.listen();
           const { port } = first.address;
@@ -78,7 +78,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "a port that is taken is ADDRESS_IN_USE, and the server can start when it is free",
+        "a port in use is ADDRESS_IN_USE, and the server can start once it is free",
         staged(async (stage) => {
           const first = await stage.listen();
           const second = stage.server({ port: first.address.port });
@@ -91,7 +91,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "nothing listens any more once stop() has resolved",
+        "no socket listens once stop() has resolved",
         staged(async (stage) => {
           const server = await stage.listen();
           const { port } = server.address;
@@ -116,7 +116,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "stop() while it starts ends it, and it can start again",
+        "stop() during start() ends it, and the server can start again",
         staged(async (stage) => {
           const server = stage.server();
           const hook = gate();
@@ -134,7 +134,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "a start() right behind a stop() in the midst of another start() leaves one listener, and none after stop()",
+        "start(), stop(), start() without waiting leaves one listener, and none after stop()",
         staged(async (stage) => {
           let listening = 0;
           const runtime: Runtime = {
@@ -177,7 +177,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "an AbortSignal ends run() in order",
+        "an AbortSignal ends run() gracefully",
         staged(async (stage) => {
           const server = stage.server({ handleSignals: false });
           const shutdown = new EventLog<string>();
@@ -196,7 +196,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "a signal that has fired before, or fires while the server starts, ends run() without an error",
+        "a signal that fired before, or fires while the server starts, ends run() without an error",
         staged(async (stage) => {
           const server = stage.server({ handleSignals: false });
           await server.run({ signal: AbortSignal.abort() });
@@ -215,7 +215,7 @@ export function describeLifecycle(subject: Subject): void {
       );
 
       test(
-        "run() rejects with what start() rejects with",
+        "run() rejects with the error of start()",
         staged(async (stage) => {
           const taken = await stage.listen();
           const server = stage.server({ port: taken.address.port, handleSignals: false });

@@ -17,7 +17,7 @@ export function describeLimits(subject: Subject): void {
   describe(`limits on ${subject.name}`, PATIENT, () => {
     describe("on size", () => {
       test(
-        "a frame of maxMessageBytes is taken, one byte more is refused on its header, before its payload comes",
+        "a frame of maxMessageBytes is accepted; one byte more is refused on its header, before its payload comes",
         staged(async (stage) => {
           const { peer } = await rawScene(stage, { maxMessageBytes: 4096 });
           const overhead = frame(Type.RPC_REQUEST, { method: "echo", params: { a: new Uint8Array(3000) } }).length - 32;
@@ -51,7 +51,7 @@ export function describeLimits(subject: Subject): void {
       );
 
       test(
-        "a payload that is no zlib stream though it says so is refused, and the connection lives",
+        "a payload that is flagged as compressed and is no zlib stream is refused, and the connection lives",
         staged(async (stage) => {
           const { peer, lives } = await rawScene(stage);
           peer.write(rawFrame(Type.RPC_REQUEST, Buffer.from("not zlib"), { id: 7n, flags: COMPRESSED }));
@@ -61,7 +61,7 @@ export function describeLimits(subject: Subject): void {
       );
 
       test(
-        "a length that is claimed and never sent takes no memory ahead",
+        "a length that is claimed and never sent takes no memory",
         staged(async (stage) => {
           const server = await stage.listen({ maxMessageBytes: 100 * 1024 * 1024, maxConnections: 200 });
           const before = process.memoryUsage().arrayBuffers;
@@ -79,7 +79,7 @@ export function describeLimits(subject: Subject): void {
 
     describe("on rate", () => {
       test(
-        "a call over the limit gets RATE_LIMITED with retry_after, and passes when that has gone by",
+        "a call over the limit gets RATE_LIMITED with retry_after, and passes after that time",
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, errors } = await rawScene(stage, { rateLimit: { messagesPerSecond: 2 } }, clock);
@@ -97,7 +97,7 @@ export function describeLimits(subject: Subject): void {
       );
 
       test(
-        "a message over the limit is not handled, is counted, and is reported with its client",
+        "a message over the limit is dropped, counted, and reported with its client",
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, peer, connection, errors } = await rawScene(
@@ -135,7 +135,7 @@ export function describeLimits(subject: Subject): void {
       );
 
       test(
-        "the rate limit counts real bytes, however few keys they are behind",
+        "the rate limit counts the bytes of whole frames",
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, connection, peer } = await rawScene(stage, { rateLimit: { bytesPerSecond: 10_000 } }, clock);
@@ -147,7 +147,7 @@ export function describeLimits(subject: Subject): void {
           await until(() => connection.stats.messagesReceived === 3);
           expect(heard.all).toEqual([6000, 2000]);
           expect(connection.stats.rateLimited).toBe(1);
-          // Many small ones weigh as much: 200 frames of some 50 bytes are the second's worth again.
+          // 200 frames of some 50 bytes are a second's worth, too.
           clock.advance(1000);
           const small = message("blob", { blob: new Uint8Array(1) });
           for (let n = 0; n < 300; n++) peer.write(small);
@@ -158,7 +158,7 @@ export function describeLimits(subject: Subject): void {
       );
 
       test(
-        "a limit is each client's own, and replies and heartbeats do not count",
+        "each client has a limit of its own, and replies and heartbeats do not count",
         staged(async (stage) => {
           const clock = new SteppedClock(subject.runtime);
           const { server, peer, connection } = await rawScene(stage, { rateLimit: { messagesPerSecond: 1 } }, clock);

@@ -18,7 +18,7 @@ function authRequest(fields: Record<string, unknown>): Buffer {
   return frame(Type.AUTH_REQUEST, { client_info: CLIENT_INFO, ...fields });
 }
 
-/** The login, seen by strangers, guessers and eavesdroppers. */
+/** The login, including guesses, replays and floods. */
 export function describeLogin(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -28,7 +28,7 @@ export function describeLogin(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.raw(server);
-        // `login` is written from the RFC and checks the server's signature.
+        // `login` follows the RFC and checks the server's signature.
         const success = await peer.login({ password: PASSWORD });
         expect(success).toMatchObject({
           session_token: server.connections[0]?.session.token,
@@ -52,7 +52,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "the password is on the wire in no form that could be used again",
+      "neither the password nor netconduit's hash of it is on the wire",
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.raw(server);
@@ -86,7 +86,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "a challenge can be answered once: a second guess on the same connection is not looked at",
+      "a challenge can be answered once: a second guess on the same connection is ignored",
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.raw(server);
@@ -117,7 +117,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "a refusal that comes while the client still works on its answer, with the end right behind it, is not lost",
+      "a refusal that arrives together with the end, while the client computes its answer, is not lost",
       staged(async (stage) => {
         const server = await stage.listen();
         const working = gate();
@@ -134,7 +134,7 @@ export function describeLogin(subject: Subject): void {
             },
           },
         };
-        // A password of its own: keys that another test derived would be known already.
+        // A password of its own: the key of another one might be cached.
         const client = stage.client(server, { password: "never seen before" }, runtime);
         const result = failureOf(client.connect());
         await working.promise;
@@ -145,7 +145,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "netconduit's password hash is refused, and the refusal says which option lets it in",
+      "netconduit's password hash is refused, and the refusal names the option that admits it",
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.raw(server);
@@ -199,7 +199,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "whoever does not log in within authTimeoutMs is told AUTH_TIMEOUT and closed",
+      "a client that does not log in within authTimeoutMs is told AUTH_TIMEOUT and closed",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ authTimeoutMs: 5000 }, clock.runtime);
@@ -247,7 +247,7 @@ export function describeLogin(subject: Subject): void {
       ["a call", call(1n, "listall")],
       ["a heartbeat", frame(Type.HEARTBEAT_PING)],
       ["a request for the list of methods", frame(Type.RPC_LIST)],
-      ["an answer to a challenge that was not made", frame(Type.AUTH_RESPONSE, { data: "c=biws,r=x,p=eA==" })],
+      ["an answer without a challenge", frame(Type.AUTH_RESPONSE, { data: "c=biws,r=x,p=eA==" })],
       ["an AUTH_SUCCESS", frame(Type.AUTH_SUCCESS, { session_token: "x" })],
       ["an AUTH_REQUEST without credentials", authRequest({})],
       ["an AUTH_REQUEST that is no map", frame(Type.AUTH_REQUEST, [1, 2])],
@@ -258,7 +258,7 @@ export function describeLogin(subject: Subject): void {
       ["an AUTH_REQUEST with a forbidden key", frame(Type.AUTH_REQUEST, JSON.parse('{"__proto__": {"scram": "x"}}'))],
     ] as const) {
       test(
-        `before login nothing but the handshake is taken: ${what} ends the connection`,
+        `before login only the handshake is accepted: ${what} ends the connection`,
         staged(async (stage) => {
           const server = await stage.listen();
           const rejections = new EventLog<Rejection>();
@@ -320,7 +320,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "frames pipelined behind the login are held to 32 KiB until it is done",
+      "frames sent behind the login are limited to 32 KiB until it is done",
       staged(async (stage) => {
         const server = await stage.listen();
         const rejections = new EventLog<Rejection>();
@@ -331,7 +331,7 @@ export function describeLogin(subject: Subject): void {
         peer.write(...Array.from({ length: 100 }, () => filler));
         await peer.over;
         expect(server.connectionCount).toBe(0);
-        // For their number, or, where they are read in small pieces, for the first of them.
+        // Refused for their size, or for their type where they are read one by one.
         expect(rejections.all).toHaveLength(1);
       }),
     );
@@ -350,7 +350,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "a second login on a connection that is logged in ends it",
+      "a second login ends the connection",
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.rawLoggedIn(server);
@@ -362,7 +362,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "what is not netconduit at all is dropped at its first bytes",
+      "a client of another protocol is dropped at its first bytes",
       staged(async (stage) => {
         const server = await stage.listen();
         const rejections = new EventLog<Rejection>();

@@ -6,7 +6,7 @@ import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Messages: handlers, unknown types, order, and what cannot be sent. */
+/** Messages: handlers, unknown types, order, data that cannot be sent. */
 export function describeMessages(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -87,7 +87,7 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
-        "of several handlers the last one that returns something gives the reply",
+        "the reply comes from the last handler that returns something",
         staged(async (stage) => {
           const server = await stage.listen();
           server.on("chat", () => "first");
@@ -99,7 +99,7 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
-        "of several handlers one that fails does not stop the others",
+        "a handler that fails does not stop the others",
         staged(async (stage) => {
           const server = await stage.listen();
           const errors = new EventLog<Error>();
@@ -143,7 +143,7 @@ export function describeMessages(subject: Subject): void {
 
     describe("unknown types", () => {
       test(
-        "onUnknown hears of them, with sender, type and data; a request is answered NO_HANDLER",
+        "onUnknown hears of them with sender, type and data; a request is answered NO_HANDLER",
         staged(async (stage) => {
           const server = await stage.listen();
           const heard = new EventLog<unknown>();
@@ -157,7 +157,7 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
-        "onUnknown of a client hears of what its server sends",
+        "onUnknown of a client hears of its server's messages",
         staged(async (stage) => {
           const server = await stage.listen();
           const client = await stage.join(server);
@@ -251,7 +251,7 @@ export function describeMessages(subject: Subject): void {
       );
     });
 
-    describe("what cannot be sent", () => {
+    describe("data that cannot be sent", () => {
       test(
         "a value that MessagePack cannot carry throws with the path in the value, and nothing is sent",
         staged(async (stage) => {

@@ -7,13 +7,13 @@ import type { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenServer } from "../support/subject.ts";
 import type { Stage } from "./stage.ts";
 
-/** A raw peer that is logged in, and what its server reports. */
+/** A server, a raw peer that is logged in, and the errors that the server reports. */
 export interface RawScene {
   readonly server: OpenServer;
   readonly peer: RawPeer;
   readonly connection: Connection;
   readonly errors: EventLog<{ error: ConduitError; context: ErrorContext<Connection> }>;
-  /** Calls `echo` and awaits the answer: the connection lives. */
+  /** Calls `echo` and waits for the answer: the connection lives. */
   lives(): Promise<void>;
 }
 

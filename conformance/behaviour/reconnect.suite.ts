@@ -8,22 +8,22 @@ import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
 import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
-/** A server on a port of its own that can be replaced by another one. */
+/** A server, and the port on which another one can take its place. */
 async function replaceable(stage: Stage): Promise<{ server: OpenServer; port: number }> {
   const server = await stage.listen();
   return { server, port: server.address.port };
 }
 
-/** Resolves once the client has asked for a timer of exactly so many milliseconds. */
+/** Resolves once a timer of exactly `delayMs` has been asked for. */
 async function waitsFor(clock: SteppedClock, delayMs: number): Promise<void> {
   await until(() => clock.delays.includes(delayMs));
 }
 
-/** A client that comes back by itself. */
+/** A client that reconnects by itself. */
 export function describeReconnect(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`coming back on ${subject.name}`, PATIENT, () => {
+  describe(`reconnecting on ${subject.name}`, PATIENT, () => {
     afterEach(() => {
       vi.restoreAllMocks();
     });
@@ -84,7 +84,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "a client that comes back has a new session, its handlers, and tells onConnect and onReconnect",
+      "a client that comes back has a new session and its old handlers, and runs onConnect and onReconnect",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
         const log = new EventLog<string>();
@@ -107,7 +107,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "a wrong password ends reconnecting: it is not tried for ever",
+      "a wrong password ends reconnecting",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, {
           reconnect: { ...reconnect, attempts: 0, jitter: false },
@@ -128,7 +128,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "credentials that are a callback are asked at every attempt, so a wrong password does not end it",
+      "a password callback is asked at every attempt, so a wrong password does not end reconnecting",
       staged(async (stage) => {
         let password = PASSWORD;
         let asked = 0;
@@ -156,7 +156,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "what is sent while the connection is away is rejected at once, or kept and sent in order, as the option says",
+      "queueWhileDisconnected: messages and calls are rejected at once, or kept and sent in order",
       staged(async (stage) => {
         const rejecting = await orphan(stage);
         expect((await failureOf(rejecting.client.call("any"))).code).toBe(ErrorCode.CONNECTION_CLOSED);
@@ -182,7 +182,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "disconnect() ends the waiting, and nothing is tried any more until connect() is called",
+      "disconnect() ends reconnecting, until connect() is called",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
         await waitsFor(clock, 1000);

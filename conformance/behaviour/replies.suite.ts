@@ -9,13 +9,13 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
-/** Replies to messages, correlated and not, and schemas of both. */
+/** Replies to messages, with and without correlation, and their schemas. */
 export function describeReplies(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`replies on ${subject.name}`, PATIENT, () => {
     test(
-      "a request resolves with what its handler returns, and with null when that is nothing",
+      "a request resolves with the return value of its handler, or null without one",
       staged(async (stage) => {
         const server = await stage.listen();
         server.on("identify", (client) => ({ id: client.id, authenticated: client.isAuthenticated }));
@@ -64,7 +64,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "a plain send whose handler returns nothing brings nothing back",
+      "a plain send whose handler returns nothing gets no reply",
       staged(async (stage) => {
         const server = await stage.listen();
         server.on("silent", () => {});
@@ -123,7 +123,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "the text of a message handler's exception stays on the server",
+      "an exception's text stays on the server: the requester gets INTERNAL, onError the exception",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<{ text: string; stage: string; name: string | undefined }>();
@@ -154,7 +154,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "a server requests from its client just so",
+      "a server's request is answered by its client's handlers",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);

@@ -5,7 +5,7 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Errors that handlers return and throw, and what callers see of them. */
+/** Errors that handlers return and throw, as callers see them. */
 export function describeRpcErrors(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -137,7 +137,7 @@ export function describeRpcErrors(subject: Subject): void {
     );
 
     test(
-      "details that cannot be sent cost the caller the details and not the answer",
+      "details that cannot be sent are left out of the answer",
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("fail", () => error("Nope", { code: 400, details: { why: () => {} } }));
@@ -193,7 +193,7 @@ export function describeRpcErrors(subject: Subject): void {
     );
 
     test(
-      "what is thrown and is no Error is INTERNAL too",
+      "a thrown value that is no Error is INTERNAL too",
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("fail", () => Promise.reject("just text"));

@@ -11,7 +11,7 @@ import { PATIENT, stagedOn } from "./stage.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
 
-/** RPC: registration, discovery, results, and how calls run beside each other. */
+/** RPC: registration, discovery, results, concurrency. */
 export function describeRpc(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -64,7 +64,7 @@ export function describeRpc(subject: Subject): void {
       );
 
       test(
-        "parameters that are left out arrive as an empty map, a result that is left out as null",
+        "missing parameters arrive as an empty map, a missing result as null",
         staged(async (stage) => {
           const server = await stage.listen();
           const heard = new EventLog<unknown>();
@@ -101,7 +101,7 @@ export function describeRpc(subject: Subject): void {
       );
 
       test(
-        "a schema that is none is refused at registration",
+        "an invalid schema is refused at registration",
         staged(async (stage) => {
           const server = stage.server();
           const params = { a: "number" } as unknown as typeof AddParams;
@@ -126,7 +126,7 @@ export function describeRpc(subject: Subject): void {
 
     describe("discovery", () => {
       test(
-        "listall tells names, descriptions, parameter types, result types and whether login is needed",
+        "listall lists names, descriptions, parameter types, result types and whether login is needed",
         staged(async (stage) => {
           const server = await stage.listen();
           server.rpc(
@@ -287,9 +287,9 @@ export function describeRpc(subject: Subject): void {
       );
     });
 
-    describe("side by side", () => {
+    describe("concurrency", () => {
       test(
-        "a slow RPC delays no other call of the same connection",
+        "a slow call delays no other call of its connection",
         staged(async (stage) => {
           const server = await stage.listen();
           const slow = gate<string>();
@@ -371,7 +371,7 @@ export function describeRpc(subject: Subject): void {
       );
 
       test(
-        "of a thousand calls at once each gets its own answer, whatever the order of the answers",
+        "a thousand calls at once each get their own answer, whatever the order of the answers",
         staged(async (stage) => {
           const server = await stage.listen();
           const held: (() => void)[] = [];

@@ -14,7 +14,7 @@ import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 
 /** The password of every server on a stage. */
 export const PASSWORD = "secret";
-/** Some tests move megabytes, and machines are busy: no test is to fail for its time alone. */
+/** Some tests move megabytes, and machines are busy: no test should fail for its time alone. */
 export const PATIENT = { timeout: 60_000 };
 /** Log in as fast as the library allows. */
 const FAST = { scramIterations: 4096 };
@@ -23,7 +23,7 @@ interface Port {
   readonly address: { readonly port: number };
 }
 
-/** Servers, clients and raw peers of one test; what it made, it ends. */
+/** Makes servers, clients and raw peers for one test, and ends them. */
 export class Stage {
   readonly subject: Subject;
   readonly #cleanups: (() => Promise<unknown>)[] = [];
@@ -50,14 +50,14 @@ export class Stage {
     return { password: PASSWORD, host: "127.0.0.1", port: 0, ...FAST, ...options };
   }
 
-  /** A server that runs. */
+  /** A running server. */
   async listen(options: Partial<ServerInit> = {}, runtime?: Runtime): Promise<OpenServer> {
     const server = this.server(options, runtime);
     await server.start();
     return server;
   }
 
-  /** A client of `server` that is not connected, and does not come back by itself. */
+  /** A client of `server` that is not connected, and does not reconnect by itself. */
   client(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): OpenClient {
     return this.ownClient(server, options, runtime);
   }
@@ -99,7 +99,7 @@ export class Stage {
     return peer;
   }
 
-  /** Has `cleanup` called when the test is over, before those handed over earlier. */
+  /** Calls `cleanup` when the test is over, ahead of those that were deferred earlier. */
   defer(cleanup: () => Promise<unknown>): void {
     this.#cleanups.push(cleanup);
   }
@@ -109,7 +109,7 @@ export class Stage {
   }
 }
 
-/** Makes the body of a test that gets a stage of its own. */
+/** Makes test bodies that get a stage of their own. */
 export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<void>) => () => Promise<void> {
   return (body) => async () => {
     const stage = new Stage(subject);
@@ -121,7 +121,7 @@ export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<voi
   };
 }
 
-/** `client` as `server` sees it. */
+/** The server's end of a client's connection. */
 export function connectionOf<C extends Contract, D extends object>(
   server: CoreServer<C, D>,
   client: { readonly sessionToken: string | null },

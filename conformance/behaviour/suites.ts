@@ -3,6 +3,7 @@ import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
 import { describeCompression } from "./compression.suite.ts";
+import { describeConnectionLimits } from "./connection-limits.suite.ts";
 import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
 import { describeContract } from "./contract.suite.ts";
@@ -17,19 +18,18 @@ import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
 import { describeReplies } from "./replies.suite.ts";
-import { describeRoom } from "./room.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
-/** Everything that a runtime package must do, over real sockets. A test file of a few lines calls it. */
+/** Everything that a server and a client on a runtime must do, over TCP. Each runtime calls it from a test file. */
 export function describeBehaviour(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
   describeHooks(subject);
   describeLogin(subject);
-  describeRoom(subject);
+  describeConnectionLimits(subject);
   describeConnections(subject);
   describeClosing(subject);
   describeRpc(subject);

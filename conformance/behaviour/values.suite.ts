@@ -4,7 +4,7 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** Values as they arrive. */
+/** Values, and the form in which they arrive. */
 export function describeValues(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -9,18 +9,18 @@ export interface Subject {
     options: ServerInit<C, D>,
   ) => Server<C, D>;
   readonly Client: new <C extends Contract = Contract>(options: ClientInit<C>) => Client<C>;
-  /** What `Server` and `Client` are bound to. Tests that need time to pass wrap it in a `SteppedClock`. */
+  /** The runtime of `Server` and `Client`. Tests that need time to pass wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;
 }
 
-/** How runtimes rightly differ. */
+/** The ways in which runtimes differ. */
 export interface Capabilities {
   /** Discarding a connection reaches the peer as a reset; elsewhere the peer may see a plain end. */
   readonly destroyResets: boolean;
 }
 
-/** A server that nobody gave a contract. */
+/** A server without a contract. */
 export type OpenServer = Server<Contract, Record<string, unknown>>;
-/** A client that nobody gave a contract. */
+/** A client without a contract. */
 export type OpenClient = Client<Contract>;

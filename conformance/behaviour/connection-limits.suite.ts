@@ -10,11 +10,11 @@ import { until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
-/** How many connections there may be, and when their places are free again. */
-export function describeRoom(subject: Subject): void {
+/** Limits on the number of connections and logins, and slots that become free. */
+export function describeConnectionLimits(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  describe(`room for clients on ${subject.name}`, PATIENT, () => {
+  describe(`limits on connections on ${subject.name}`, PATIENT, () => {
     for (const [how, leave] of DEPARTURES) {
       test(
         `a closed peer's slot is free at once: one that ${how}`,
@@ -66,7 +66,7 @@ export function describeRoom(subject: Subject): void {
     test(
       "maxConnections holds when many log in at the same moment",
       staged(async (stage) => {
-        // The server's cryptography answers all logins in one turn, as one that is asynchronous may.
+        // The server's cryptography answers all logins in one turn, as asynchronous cryptography may.
         const together = gate();
         let waiting = 0;
         const { crypto } = subject.runtime;
@@ -100,7 +100,7 @@ export function describeRoom(subject: Subject): void {
     );
 
     test(
-      "a rejected client that comes back when there is room is let in",
+      "a rejected client is let in once there is room",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 1 });
         const first = await stage.join(server);
@@ -114,7 +114,7 @@ export function describeRoom(subject: Subject): void {
     );
 
     test(
-      "connections that have not logged in are bounded by maxPendingLogins, and take nobody's slot",
+      "connections that have not logged in are bounded by maxPendingLogins, and take no client's slot",
       staged(async (stage) => {
         const server = await stage.listen({ maxPendingLogins: 2, maxConnections: 1 });
         const rejections = new EventLog<Rejection>();
@@ -122,7 +122,7 @@ export function describeRoom(subject: Subject): void {
         const strangers = [await stage.raw(server), await stage.raw(server)];
         await until(() => server.stats.accepted === 2);
         await stage.raw(server);
-        // The oldest makes room, so whoever just holds a place keeps nobody out.
+        // The oldest makes room, so idle connections keep no client out.
         await strangers[0]?.over;
         expect(await rejections.next()).toMatchObject({ code: ErrorCode.SERVER_FULL });
         const client = stage.client(server);
