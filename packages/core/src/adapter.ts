@@ -1,4 +1,4 @@
-/** The entry `./adapter`: what a runtime package needs of the core. Users import `@netconduit/core` instead. */
+/** The entry `./adapter`: the core's API for runtime packages. Applications import `@netconduit/core` instead. */
 
 export type {
   Address,

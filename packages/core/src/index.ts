@@ -1,4 +1,7 @@
-/** The entry `.`: what an application uses. The runtime packages re-export it with `Server` and `Client` bound to them. */
+/**
+ * The entry `.`: the API for applications. The runtime packages re-export it, with `Server` and `Client` bound to their
+ * runtime.
+ */
 
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
 export { ServerAddress } from "./bytes/address.ts";

@@ -10,13 +10,13 @@ import { refusesClientCertificate } from "./tls-material.ts";
 import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 
 /**
- * Turns the sockets that a listener accepts into streams, or drops them. A runtime calls `accept` for plaintext, and
- * with TLS `handshake`. Where its own handshakes have a timeout and exactly one outcome, it calls `beginHandshake`
- * instead, and then `secured` or `handshakeFailed`.
+ * Turns accepted sockets into streams, or drops them. A runtime calls `accept` for plaintext and `handshake` for TLS.
+ * If the runtime's own handshakes have a timeout and exactly one outcome, it calls `beginHandshake` instead, followed
+ * by `secured` or `handshakeFailed`.
  */
 export class Acceptor<S> implements SocketOwner {
   readonly target: ListenTarget;
-  /** Null: plaintext. */
+  /** Null for plaintext. */
   readonly tls: ServerTls | null;
   readonly handshakeTimeoutMs: number;
   readonly #operations: SocketOperations<S>;
@@ -42,14 +42,14 @@ export class Acceptor<S> implements SocketOwner {
     return this.#isClosed;
   }
 
-  /** A plaintext client's socket is ready. */
+  /** A plaintext client has connected. */
   accept(socket: S): void {
     this.#accept(socket, null);
   }
 
   /**
-   * A client's TLS handshake begins. It is dropped when it takes too long, and when the listener closes.
-   * @returns its owner, who is told its outcome; null: refused and discarded, at the limit or after `close`
+   * Starts tracking a client's TLS handshake. It is dropped on timeout, and when the listener closes.
+   * @returns the owner to report the outcome to; null if the socket was discarded, at the limit or after `close`
    */
   handshake(socket: S): Handshake<S> | null {
     if (this.#isClosed || !this.beginHandshake()) {
@@ -66,7 +66,7 @@ export class Acceptor<S> implements SocketOwner {
     return handshake;
   }
 
-  /** @returns false: the limit is reached, which is reported; the caller discards the socket */
+  /** @returns false if the limit is reached. That is reported; the caller must discard the socket */
   beginHandshake(): boolean {
     const limit = this.target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
     if (this.#handshakes < limit) {
@@ -78,8 +78,8 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   /**
-   * A handshake has succeeded.
-   * @param refusal what the runtime has against the client's certificate, which it let pass
+   * A handshake succeeded.
+   * @param refusal the problem with the client's certificate, which the runtime accepted nevertheless
    */
   secured(socket: S, refusal?: unknown): void {
     this.#handshakes -= 1;
@@ -94,8 +94,8 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   /**
-   * A handshake has failed.
-   * @param refusal what is wrong with the client's certificate, if the runtime says so
+   * A handshake failed.
+   * @param refusal the problem with the client's certificate, if the runtime reports one
    */
   handshakeFailed(socket: S, cause: unknown, refusal?: unknown): void {
     this.#handshakes -= 1;
@@ -105,12 +105,12 @@ export class Acceptor<S> implements SocketOwner {
     this.#drop(socket, error, true);
   }
 
-  /** Accepting failed (no file descriptors left). The listener goes on, and so does the process. */
+  /** Accepting failed, for example for lack of file descriptors. The listener continues. */
   failed(cause: unknown): void {
     this.#report(this.#operations.errors.accept(cause, this.target));
   }
 
-  /** Ends reports of connections, and drops those that are not ready. */
+  /** Stops reporting connections, and drops those that aren't ready. */
   close(): void {
     this.#isClosed = true;
     for (const handshake of this.#pending) handshake.gone();
@@ -144,7 +144,7 @@ export class Acceptor<S> implements SocketOwner {
   }
 }
 
-/** A client's TLS handshake under way; its first outcome counts. */
+/** A client's TLS handshake in progress. Only its first outcome counts. */
 export class Handshake<S> implements SocketOwner {
   readonly #socket: S;
   readonly #acceptor: Acceptor<S>;

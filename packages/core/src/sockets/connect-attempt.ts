@@ -12,14 +12,14 @@ import { type ClientTls, tlsInfo } from "./tls-settings.ts";
 const MATERIAL_CODE = /^ERR_(OSSL|BORINGSSL|SSL|TLS)/;
 
 /**
- * One attempt to connect. It ends with a stream, a failure or the signal, whichever comes first, and discards a socket
- * that it has by then or that comes later.
+ * One attempt to connect. It ends with a stream, a failure or an abort, whichever comes first. It then discards any
+ * other socket it has or gets later.
  */
 export class ConnectAttempt<S> implements SocketOwner {
   readonly target: ConnectTarget;
-  /** What to connect to: the target's host, or an address of it. */
+  /** The target's host, or one of its addresses. */
   readonly host: string;
-  /** Null: plaintext. */
+  /** Null for plaintext. */
   readonly tls: ClientTls | null;
   readonly signal: DialSignal;
   readonly #operations: SocketOperations<S>;
@@ -45,8 +45,8 @@ export class ConnectAttempt<S> implements SocketOwner {
   }
 
   /**
-   * Called once.
-   * @param open opens a socket, and reports to this attempt
+   * Starts the attempt. Call it once.
+   * @param open opens a socket and reports to this attempt
    */
   start(open: (attempt: this) => void | Promise<void>): Promise<ByteStream> {
     return new Promise((resolve, reject) => {
@@ -59,8 +59,8 @@ export class ConnectAttempt<S> implements SocketOwner {
   }
 
   /**
-   * The runtime has a socket, perhaps one in place of an earlier one. It is not ready yet.
-   * @returns false: it came too late, and has been discarded
+   * The runtime created a socket, possibly replacing an earlier one. It isn't connected yet.
+   * @returns false if the attempt has ended and the socket was discarded
    */
   opened(socket: S): boolean {
     this.#socket = socket;
@@ -68,14 +68,14 @@ export class ConnectAttempt<S> implements SocketOwner {
     return !this.#isOver;
   }
 
-  /** The socket is connected; with TLS, its handshake is done. */
+  /** The socket is connected; with TLS, its handshake is complete. */
   ready(): void {
     const socket = this.#socket;
     if (this.#isOver || socket === null) return;
     try {
       const tls = this.tls === null ? null : tlsInfo(this.#operations.session(socket, "client"));
       const facts = clientFacts(this.target, this.#operations.ends(socket), tls);
-      // Within the socket's event: its next one must find the stream.
+      // Create the stream synchronously, so that the socket's next event reaches it.
       this.#resolve(this.#operations.stream(socket, facts));
       this.#end();
     } catch (error) {
@@ -83,7 +83,7 @@ export class ConnectAttempt<S> implements SocketOwner {
     }
   }
 
-  /** The socket failed; with TLS, its handshake did. */
+  /** The connection failed, or its TLS handshake did. */
   failed(cause: unknown, facts?: FailureFacts): void {
     const { errors } = this.#operations;
     const hasCa = this.tls?.material.ca !== undefined;
@@ -111,7 +111,7 @@ export class ConnectAttempt<S> implements SocketOwner {
 
   #openError(cause: unknown): ConduitError {
     if (cause instanceof ConduitError) return cause;
-    // The bare code: an adapter may have names like these for the failure of a handshake.
+    // Use the plain code, because an adapter's `codeOf` may return such a name for a failed handshake.
     const code: unknown = (cause as { code?: unknown } | null)?.code;
     const isMaterial = this.tls !== null && typeof code === "string" && MATERIAL_CODE.test(code);
     return isMaterial ? unusableMaterialError(cause) : this.#operations.errors.connect(cause, this.target);

@@ -7,7 +7,7 @@ import { abortError, longPath } from "./socket-errors.ts";
 import type { Sockets } from "./sockets.ts";
 import { clientTls } from "./tls-settings.ts";
 
-/** Failures of one address of a host after which the next one is tried. */
+/** Failures of one address after which the host's next address is tried. */
 const TRY_NEXT = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL|EINVAL)$/;
 
 /** See {@link Runtime.connect}. */
@@ -39,7 +39,7 @@ async function addressesOf<S>(sockets: Sockets<S>, target: ConnectTarget): Promi
   }
 }
 
-/** The result of `step`, or a rejection if the signal aborts first. */
+/** Settles as `step` does, or rejects if the signal aborts first. */
 function unlessAborted<T>(step: Promise<T>, signal: DialSignal, target: ConnectTarget): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(abortError(signal, target));

@@ -1,30 +1,26 @@
 /**
- * From what a runtime says of a failure to this library's error codes.
+ * Maps a runtime's error names to this library's error codes.
  *
- * All runtimes are read in one vocabulary: the system's names (`ECONNRESET`), OpenSSL's for certificates
- * (`CERT_HAS_EXPIRED`) and for the rest of TLS (`ERR_SSL_…`), Node's for what neither has (`ERR_TLS_…`). An adapter
- * whose runtime speaks otherwise translates its errors into these names.
+ * The names are those of the system (`ECONNRESET`), of OpenSSL for certificates (`CERT_HAS_EXPIRED`) and the rest of
+ * TLS (`ERR_SSL_…`), and of Node for anything else (`ERR_TLS_…`). Adapters of runtimes with other names translate them.
  */
 
 import { ErrorCode } from "../errors.ts";
 import type { Role } from "./addresses.ts";
 
-/**
- * In place of a system code: the peer ended the connection in the middle of TLS, without a word. The runtimes have no
- * name for it in common.
- */
+/** The peer closed the connection during TLS without an alert. The runtimes have no common name for this. */
 export const TLS_CUT_OFF = "ERR_TLS_CUT_OFF";
-/** In place of a certificate's code: a server presents the certificate of a CA, and the runtime takes none for a server's. */
+/** A server presented a CA certificate, which the runtime doesn't accept for servers. */
 export const CA_AS_SERVER = "ERR_TLS_CA_AS_SERVER";
-/** A TLS handshake was not finished in time. Node's name. */
+/** A TLS handshake timed out. Node's name. */
 export const TLS_HANDSHAKE_TIMEOUT = "ERR_TLS_HANDSHAKE_TIMEOUT";
-/** The runtime was not permitted to do it. Node's name. */
+/** A permission is missing. Node's name. */
 export const ACCESS_DENIED = "ERR_ACCESS_DENIED";
 
 const { TLS_ERROR, TLS_UNTRUSTED, TLS_WRONG_NAME, TLS_EXPIRED, TLS_NOT_TLS, TLS_CLIENT_CERTIFICATE_REQUIRED } =
   ErrorCode;
 
-/** Of an established connection. */
+/** Codes of established connections. */
 export const streamCodes: ReadonlyMap<string, number> = new Map([
   ["ECONNRESET", ErrorCode.CONNECTION_RESET],
   ["ECONNABORTED", ErrorCode.CONNECTION_RESET],
@@ -38,7 +34,7 @@ export const streamCodes: ReadonlyMap<string, number> = new Map([
   ["ENETDOWN", ErrorCode.HOST_UNREACHABLE],
 ]);
 
-/** Of an attempt to connect; those above count as well. */
+/** Codes of connection attempts, in addition to `streamCodes`. */
 export const connectCodes: ReadonlyMap<string, number> = new Map([
   ["ECONNREFUSED", ErrorCode.CONNECTION_REFUSED],
   ["ENOENT", ErrorCode.CONNECTION_REFUSED],
@@ -66,7 +62,7 @@ const listenCodes: ReadonlyMap<string, number> = new Map([
   [ACCESS_DENIED, ErrorCode.INVALID_CONFIG],
 ]);
 
-/** What our own check of the peer's certificate says: OpenSSL's X509_V_ERR names, and Node's. */
+/** Results of verifying the peer's certificate: OpenSSL's X509_V_ERR names, and Node's. */
 const verifyCodes: ReadonlyMap<string, number> = new Map([
   ["ERR_TLS_CERT_ALTNAME_INVALID", TLS_WRONG_NAME],
   ["ERR_TLS_CERT_ALTNAME_FORMAT", TLS_WRONG_NAME],
@@ -89,32 +85,32 @@ const verifyCodes: ReadonlyMap<string, number> = new Map([
   [CA_AS_SERVER, TLS_UNTRUSTED],
 ]);
 
-/** The peer's first bytes are no TLS record. */
+/** The peer's first bytes aren't a TLS record. */
 const notTls =
   /^ERR_SSL_(WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|BAD_RECORD_TYPE)$/;
 
-/** Alerts by which a peer refuses our certificate. The middle of the name differs between OpenSSL versions. */
+/** Alerts with which a peer rejects our certificate. The middle of the name differs between OpenSSL versions. */
 const certificateAlert =
   /^ERR_SSL_(?:.*_)?ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|NO_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED|CERTIFICATE_EXPIRED|CERTIFICATE_UNKNOWN|UNKNOWN_CA|ACCESS_DENIED)$/;
 
-/** Error code for a failed attempt to connect, or null if `code` is none that is known. */
+/** Error code for a failed connection attempt, or null if `code` is unknown. */
 export function connectErrorCode(code: string): number | null {
   return connectCodes.get(code) ?? streamCodes.get(code) ?? null;
 }
 
-/** Error code for a failed attempt to listen, or null if `code` is none that is known. */
+/** Error code for a failed attempt to listen, or null if `code` is unknown. */
 export function listenErrorCode(code: string): number | null {
   return listenCodes.get(code) ?? null;
 }
 
-/** Error code for the failure of an established connection, or null if `code` is none that is known. */
+/** Error code for the failure of an established connection, or null if `code` is unknown. */
 export function streamErrorCode(code: string, role: Role): number | null {
   return streamCodes.get(code) ?? tlsErrorCode(code, role);
 }
 
 /**
- * Error code for `code` on a TLS connection, or null if it has nothing to do with TLS. An alert is about the certificate
- * its receiver presented: at the server its own, at the client the client's.
+ * Error code for `code` on a TLS connection, or null if it isn't about TLS. An alert is about its receiver's
+ * certificate.
  */
 export function tlsErrorCode(code: string, role: Role): number | null {
   const verified = verifyCodes.get(code);

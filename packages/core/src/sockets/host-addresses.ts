@@ -1,12 +1,12 @@
 import { ipFamily } from "../util/ip-address.ts";
 import { codedError } from "./socket-errors.ts";
 
-/** Looks up the addresses of a name in one family, the best first. Rejects, or resolves to none, when there is none. */
+/** Resolves a name to its addresses of one family, best first. Rejects or returns an empty list if there are none. */
 export type ResolveHost = (host: string, family: 4 | 6) => Promise<readonly string[]>;
 
 /**
- * The addresses of `host` in one family, at least one: itself if it is one, else what the name resolves to. Rejects with
- * the runtime's error, or with code ENOTFOUND.
+ * The addresses of `host` in one family, at least one. An address resolves to itself. Rejects with the runtime's error,
+ * or with code ENOTFOUND.
  */
 export async function hostAddresses(host: string, family: 4 | 6, resolve: ResolveHost): Promise<readonly string[]> {
   const own = ipFamily(host);

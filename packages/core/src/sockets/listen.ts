@@ -43,7 +43,7 @@ async function listenTcp<S>(
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   try {
-    // Runtimes left to themselves would take the first address of any family.
+    // Runtimes themselves would use the first address of any family.
     const [host = ""] = await hostAddresses(target.host, family, sockets.resolve);
     const bound = await bind({ host, port: target.port });
     return listenerOf({ host: bound.host ?? host, port: bound.port ?? target.port }, bound, acceptor);
@@ -81,13 +81,13 @@ function listenerOf<S>(address: Listener["address"], bound: BoundSocket, accepto
   };
 }
 
-/** Errors about key and certificate are the only ones here that the system has no name for. */
+/** Whether an error is about the key or certificate. Only those have no system name here. */
 function isAboutMaterial(cause: unknown, errors: SocketErrors): boolean {
   const code = errors.codeOf(cause);
   return !(cause instanceof ConduitError) && !/^E(?!RR_)/.test(code) && code !== ACCESS_DENIED;
 }
 
-/** Connects to a Unix socket and hangs up. Rejects with the runtime's error when nobody answers. */
+/** Connects to a Unix socket and disconnects. Rejects with the runtime's error if no process is listening. */
 async function probe<S>(sockets: Sockets<S>, path: string): Promise<void> {
   const target = { path, host: "", port: 0, family: 0, tls: null, bufferSize: 1 } as const;
   const { signal } = new AbortController();

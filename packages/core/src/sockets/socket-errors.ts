@@ -16,12 +16,15 @@ import {
 const { TLS_ERROR, TLS_UNTRUSTED, TLS_WRONG_NAME, TLS_EXPIRED, TLS_NOT_TLS, TLS_CLIENT_CERTIFICATE_REQUIRED } =
   ErrorCode;
 
-/** Names the error when a peer ends or resets a connection before it has sent a single byte. */
+/** Creates the error for a peer that closes or resets a connection before sending any bytes. */
 export type SilentEnd = (cause?: unknown) => ConduitError;
 
-/** The errors of a runtime's sockets as errors of this library: a code, what was attempted and where, and the cause. */
+/**
+ * Converts errors of a runtime's sockets to errors of this library, with a code, the operation, the address and the
+ * cause.
+ */
 export class SocketErrors {
-  /** The name by which error-codes.ts knows one of the runtime's errors, or `""`. */
+  /** Returns the name of a runtime's error as used in error-codes.ts, or `""`. */
   readonly codeOf: (cause: unknown) => string;
 
   constructor(codeOf: (cause: unknown) => string) {
@@ -34,7 +37,7 @@ export class SocketErrors {
     return this.#tooLong(cause, to, failed) ?? this.#connectError(cause, failed);
   }
 
-  /** Accepting a client failed: mostly CONNECTION_ERROR, for lack of file descriptors. */
+  /** Accepting a client failed: usually CONNECTION_ERROR, for lack of file descriptors. */
   accept(cause: unknown, at: Endpoint): ConduitError {
     return this.#connectError(cause, `Cannot accept a client at ${formatEndpoint(at)}`);
   }
@@ -59,9 +62,9 @@ export class SocketErrors {
   }
 
   /**
-   * A client's TLS handshake failed: a TLS code, or what {@link connect} says of it.
-   * @param facts `answered`: the server has sent something, as far as the runtime tells. `name`: what to take for the
-   * cause's `codeOf`. `hasCa`: the client was given a CA.
+   * A client's TLS handshake failed: a TLS code, or that of {@link connect}.
+   * @param facts `answered`: the server has sent data, if the runtime reports that. `name`: replaces the cause's
+   *   `codeOf`. `hasCa`: the client has a CA option
    */
   clientHandshake(
     cause: unknown,
@@ -111,13 +114,13 @@ export class SocketErrors {
   }
 }
 
-/** Room for a path in the address of a Unix socket: on Linux, and on macOS, where it is least. */
+/** Maximum length of a Unix socket's path on Linux. macOS has the smallest limit. */
 const MAX_PATH_BYTES = 107;
 const LEAST_MAX_PATH_BYTES = 103;
 
 /**
- * An error if no Unix socket can have so long a path, else null. Not every runtime says so by itself: Node 22.12 cuts
- * the path off and binds another one. Windows has other names, and other limits.
+ * Returns an error if `path` is too long for a Unix socket, else null. Not all runtimes check this: Node 22.12
+ * truncates the path and binds the result. Windows has other names and limits.
  */
 export function longPath(path: string, failed: string): ConduitError | null {
   if (path.startsWith("\\\\") || bytesOf(path) <= MAX_PATH_BYTES) return null;
@@ -135,17 +138,17 @@ function bytesOf(text: string): number {
   return new TextEncoder().encode(text).length;
 }
 
-/** The socket closed although neither side ended the connection and no error was reported. */
+/** The socket closed although neither side closed the connection, and no error was reported. */
 export function lostError(remote: Address): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Connection to ${formatAddress(remote)} was lost`);
 }
 
-/** The peer closed a connection so early that its address is not known any more. */
+/** The peer closed a connection so early that its address is unknown. */
 export function goneError(what: string): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_RESET, what);
 }
 
-/** The client at `where` has no certificate, or one that does not verify. */
+/** The client at `where` has no certificate, or an invalid one. */
 export function clientCertificateError(where: string, reason: string, cause?: unknown): ConduitError {
   return new ConduitError(
     TLS_CLIENT_CERTIFICATE_REQUIRED,
@@ -154,7 +157,9 @@ export function clientCertificateError(where: string, reason: string, cause?: un
   );
 }
 
-/** A server that ends a connection with a client certificate before it says a word has refused the certificate. */
+/**
+ * A server that closes a connection with a client certificate before sending any bytes has rejected the certificate.
+ */
 export function refusedCertificateError(where: string, cause?: unknown): ConduitError {
   return new ConduitError(
     TLS_CLIENT_CERTIFICATE_REQUIRED,
@@ -163,12 +168,12 @@ export function refusedCertificateError(where: string, cause?: unknown): Conduit
   );
 }
 
-/** One more TLS handshake would exceed the limit. */
+/** The limit of concurrent TLS handshakes is reached. */
 export function handshakesFullError(limit: number): ConduitError {
   return new ConduitError(ErrorCode.SERVER_FULL, `${limit} TLS handshakes are under way`);
 }
 
-/** Connecting was aborted: the signal's reason if that is a ConduitError, else CANCELLED. */
+/** Connecting was aborted: the signal's reason if it is a ConduitError, else CANCELLED. */
 export function abortError(signal: DialSignal, to: Endpoint): ConduitError {
   const cause: unknown = signal.reason;
   if (cause instanceof ConduitError) return cause;
@@ -177,12 +182,12 @@ export function abortError(signal: DialSignal, to: Endpoint): ConduitError {
 
 /** `error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:../deps/…/tlsany_meth.c:77:` */
 const OPENSSL_LINE = /(?:\b[0-9A-F]+:)?\berror:[0-9A-Fa-f]+:[^:\n]*:[^:\n]*:([^:\n]*)(?::[^\n]*)?/g;
-/** Node's advice on its own flags. Our message names the certificate. */
+/** Node's advice about its flags, which is cut off. */
 const NODE_ADVICE = /; if the root CA is installed locally.*/;
 
 /**
- * An error's message in one line. An AggregateError (several addresses, all refused) has no message of its own; its
- * parts do. Of OpenSSL's lines the reason is kept.
+ * An error's message on one line. For an AggregateError (several addresses failed), joins the messages of its parts.
+ * Keeps only the reason of OpenSSL's lines.
  */
 export function messageOf(cause: unknown): string {
   if (cause instanceof AggregateError) return cause.errors.map(messageOf).join("; ");
@@ -246,7 +251,7 @@ function serverReason(code: number): string {
   }
 }
 
-/** An error with a code, as a runtime makes them. */
+/** Creates an error with a code, as runtimes do. */
 export function codedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }

@@ -5,19 +5,19 @@ import type { SocketErrors } from "./socket-errors.ts";
 import type { StreamFacts } from "./stream-facts.ts";
 import type { TlsSession } from "./tls-settings.ts";
 
-/** What can be done with a connected socket of a runtime, of type `S`. */
+/** Operations on a runtime's connected sockets, of type `S`. */
 export interface SocketOperations<S> {
   readonly errors: SocketErrors;
   readonly globals: Pick<PlatformGlobals, "setTimeout" | "clearTimeout">;
-  /** Makes the stream of a socket that is ready; the stream owns the socket from then on. */
+  /** Creates the stream of a connected socket. The stream then owns the socket. */
   stream(socket: S, facts: StreamFacts): ByteStream;
-  /** Both ends of a TCP connection; null for a Unix socket, and when the peer is gone. */
+  /** Both ends of a TCP connection; null for a Unix socket, or if the peer has disconnected. */
   ends(socket: S): Ends | null;
-  /** The TLS session of a socket whose handshake is done. */
+  /** The TLS session of a socket after its handshake. */
   session(socket: S, role: Role): TlsSession;
   /**
-   * Closes a socket that is no stream. It may be closed already.
-   * @param mayFlush what the runtime has to send of its own (a TLS alert) may leave first
+   * Closes a socket that has no stream. It may already be closed.
+   * @param mayFlush whether to send the runtime's own pending data, such as a TLS alert, first
    */
   discard(socket: S, mayFlush: boolean): void;
 }

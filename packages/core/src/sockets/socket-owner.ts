@@ -1,31 +1,34 @@
 /**
- * Is told of a socket's events: first an attempt to connect or a TLS handshake, then the stream. A runtime's listeners
- * serve all of its sockets, and pass each event on to the socket's present owner.
+ * Receives a socket's events: first a connection attempt or TLS handshake, then the stream. A runtime's listeners are
+ * shared by all of its sockets, and forward each event to the socket's current owner.
  */
 export interface SocketOwner {
   /**
-   * The socket is connected; with TLS, its handshake has succeeded.
-   * @param refusal what is wrong with a certificate that the runtime let pass
+   * The socket is connected; with TLS, its handshake succeeded.
+   * @param refusal the problem with a certificate that the runtime accepted nevertheless
    */
   ready?(refusal?: unknown): void;
   received?(chunk: Uint8Array): void;
-  /** Where to read the next bytes to, on runtimes that ask; null: anywhere. `bytesRead` or `received` follows. */
+  /**
+   * Returns memory for the next bytes, on runtimes that support that; null for any memory. `bytesRead` or `received`
+   * follows.
+   */
   readTarget?(): Uint8Array | null;
   bytesRead?(count: number): void;
-  /** The socket takes bytes again. May come unasked. */
+  /** The socket accepts bytes again. May be called without need. */
   drained?(): void;
-  /** The peer sent FIN, or with TLS its close notification. */
+  /** The peer sent FIN or, with TLS, a close notification. */
   ended?(): void;
-  /** The connection broke. */
+  /** The connection failed. */
   failed?(cause: unknown, facts?: FailureFacts): void;
   /** The socket is closed. */
   gone?(cause?: unknown): void;
 }
 
-/** What a runtime knows of the failure of a client's TLS handshake besides its error. */
+/** Facts about the failure of a client's TLS handshake, in addition to the error. */
 export interface FailureFacts {
-  /** The server has sent something. */
+  /** Whether the server has sent any data. */
   readonly answered?: boolean;
-  /** What to take for the error's `codeOf`. */
+  /** Replaces the error's `codeOf`. */
   readonly name?: string;
 }

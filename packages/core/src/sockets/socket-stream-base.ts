@@ -4,14 +4,14 @@ import { lostError, type SilentEnd, type SocketErrors } from "./socket-errors.ts
 import type { StreamFacts } from "./stream-facts.ts";
 
 /**
- * - `open`: bytes flow both ways.
- * - `ending`: our FIN is sent, or follows what is queued (`close()`, or the peer's FIN arrived); data may still arrive.
- * - `destroyed`: nothing flows any more; `closed` may still be due.
+ * - `open`: data flows both ways.
+ * - `ending`: our FIN was sent or is queued (after `close()` or the peer's FIN); data may still arrive.
+ * - `destroyed`: no data flows; `closed` may not have been called yet.
  */
 type State = "open" | "ending" | "destroyed";
 
 /**
- * A {@link ByteStream} on a socket: states, pausing, and when the sink is told. A runtime's subclass adds the socket. It
+ * A {@link ByteStream} on a socket: states, pausing and calls to the sink. A runtime's subclass adds the socket: it
  * implements the abstract members, and calls `received`, `drained`, `ended`, `failed` and `finish` on the socket's
  * events.
  */
@@ -21,17 +21,17 @@ export abstract class SocketStreamBase implements ByteStream {
   readonly tls: TlsInfo | null;
   readonly #role: Role;
   readonly #errors: SocketErrors;
-  /** Null once the peer has sent anything. */
+  /** Null once the peer has sent data. */
   #silentEnd: SilentEnd | null;
   #state: State = "open";
   #sink: ByteSink | null = null;
   #isPaused = false;
-  /** `write` returned false and `drained()` has not been called since. */
+  /** Whether `write` returned false and `drained()` hasn't been called since. */
   #owesDrained = false;
-  /** Data that arrived before `open`, or in spite of `pause`. */
+  /** Data that arrived before `open`, or despite `pause`. */
   #held: Uint8Array[] | null = null;
   #error: Error | null = null;
-  /** The socket is closed; `closed` has been called, or follows at once. */
+  /** Whether the socket is closed; `closed` was called or follows immediately. */
   #isOver = false;
   #isSinkTold = false;
   #closing: Promise<void> | null = null;
@@ -48,15 +48,15 @@ export abstract class SocketStreamBase implements ByteStream {
 
   abstract get queuedBytes(): number;
   abstract write(bytes: Uint8Array): boolean;
-  /** Lets data arrive, by `received`. It may be arriving already. */
+  /** Starts delivery of data to `received`. It may already be running. */
   protected abstract startReading(): void;
-  /** Stops data from arriving; some on its way may still come. */
+  /** Stops delivery of data; data in transit may still arrive. */
   protected abstract stopReading(): void;
-  /** Sends FIN, once all that was written has been sent. Called once. */
+  /** Sends FIN after all written data. Called once. */
   protected abstract shutDown(): void;
   /**
-   * Closes the socket and drops what is queued; `finish` follows, at once or when the socket has closed. Called once.
-   * @param reset the peer must not take it for an orderly end, as far as the socket can tell it so
+   * Closes the socket and drops queued data. `finish` follows, immediately or when the socket has closed. Called once.
+   * @param reset signal an abnormal end to the peer, if the socket supports that
    */
   protected abstract discard(reset: boolean): void;
 
@@ -68,7 +68,7 @@ export abstract class SocketStreamBase implements ByteStream {
     return this.#isPaused;
   }
 
-  /** Data that arrived has not been delivered yet; `startReading` follows once it has. */
+  /** Whether received data hasn't been delivered yet; `startReading` follows once it has. */
   protected get isHolding(): boolean {
     return this.#held !== null;
   }
@@ -94,7 +94,7 @@ export abstract class SocketStreamBase implements ByteStream {
   close(): Promise<void> {
     this.#silentEnd = null;
     this.#end();
-    // Nobody has to be told any more, or will be before `open`.
+    // The sink was told, or there is no sink yet.
     const isClosed = this.#isSinkTold || (this.#isOver && this.#sink === null);
     this.#closing ??= isClosed
       ? Promise.resolve()
@@ -105,11 +105,14 @@ export abstract class SocketStreamBase implements ByteStream {
   }
 
   destroy(reason: Error | null): void {
-    // The peer must not take a stream that is cut off for a complete one.
+    // Reset, so that the peer doesn't mistake a truncated stream for a complete one.
     if (this.#state !== "destroyed") this.#abort(reason, reason !== null && this.#state === "open");
   }
 
-  /** Data arrived. It goes to the sink, or is held until the sink takes it. The memory is the caller's again afterwards. */
+  /**
+   * Data arrived. Passes it to the sink, or holds a copy until the sink accepts it. The caller may reuse the memory
+   * afterwards.
+   */
   received(chunk: Uint8Array): void {
     if (this.#state === "destroyed") return;
     this.#silentEnd = null;
@@ -119,54 +122,54 @@ export abstract class SocketStreamBase implements ByteStream {
     }
     this.#held ??= [];
     this.#held.push(chunk.slice());
-    // Bounds what is held to the chunks that are on their way already.
+    // Limits the held data to chunks already in transit.
     this.stopReading();
   }
 
-  /** Where the sink wants the next bytes; null: anywhere. For sockets that read into memory they are given. */
+  /** Returns the sink's memory for the next bytes, or null, for sockets that can read into given memory. */
   readTarget(): Uint8Array | null {
     if (this.#state === "destroyed" || this.#held !== null) return null;
     return this.#sink?.readTarget?.() ?? null;
   }
 
-  /** Data arrived where {@link readTarget} said. */
+  /** Data was read into the memory from {@link readTarget}. */
   bytesRead(count: number): void {
     if (this.#state !== "destroyed") this.#sink?.bytesRead?.(count);
   }
 
-  /** For `write` to return: what it took is queued, and `drained` follows. */
+  /** Result of `write` when the data was queued; `drained` follows. */
   protected mustWait(): false {
     this.#owesDrained = true;
     return false;
   }
 
-  /** The socket takes bytes again. May come unasked. */
+  /** The socket accepts bytes again. May be called without need. */
   drained(): void {
     if (!this.#owesDrained || this.#state !== "open") return;
     this.#owesDrained = false;
     this.#sink?.drained();
   }
 
-  /** The peer sent FIN. There is no half-close: what is queued is flushed, and our side ends as well. */
+  /** The peer sent FIN. There is no half-close: queued data is flushed, and our side ends too. */
   ended(): void {
     if (this.#state === "destroyed") return;
     if (this.#silentEnd !== null) this.#error ??= this.#silentEnd();
     this.#end();
   }
 
-  /** The connection broke. */
+  /** The connection failed. */
   failed(cause: unknown): void {
-    // After `destroy` a socket may fail for having been closed.
+    // After `destroy`, a socket may fail because it was closed.
     if (this.#state === "destroyed") return;
     this.#abort(this.#errors.stream(cause, this.remote, this.#role, this.#silentEnd), true);
   }
 
-  /** The socket closed although neither side said so: never a clean end. `finish` follows. */
+  /** The socket closed although neither side closed it, which is never clean. `finish` follows. */
   protected lost(): void {
     this.#error ??= lostError(this.remote);
   }
 
-  /** The socket is closed. The sink is told, though not within the call that closed it. */
+  /** The socket is closed. Tells the sink, but not synchronously within the call that closed it. */
   protected finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -193,7 +196,7 @@ export abstract class SocketStreamBase implements ByteStream {
     else if (!this.#isPaused && this.#state !== "destroyed") this.startReading();
   }
 
-  /** Hands over what was held, in order, and lets the rest come. */
+  /** Delivers held data in order, then resumes reading. */
   #deliverHeld(): void {
     while (this.#sink !== null && this.#held !== null && !this.#isPaused) {
       const chunk = this.#held.shift();

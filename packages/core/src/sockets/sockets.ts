@@ -4,31 +4,31 @@ import type { ResolveHost } from "./host-addresses.ts";
 import type { SocketOperations } from "./socket-operations.ts";
 import type { SocketFiles } from "./unix-socket.ts";
 
-/** The sockets of a runtime, of type `S`: all that {@link makeTransport} needs to connect and listen. */
+/** A runtime's sockets, of type `S`, as needed by {@link makeTransport} to connect and listen. */
 export interface Sockets<S> extends SocketOperations<S> {
   readonly files: SocketFiles;
   readonly resolve: ResolveHost;
-  /** `open` keeps to the target's family by itself. Default: it is given an address of that family. */
+  /** Whether `open` respects the target's address family. If not, it receives an address of that family. */
   readonly opensFamily?: boolean;
   /**
-   * Opens a client's socket and reports to the attempt: `opened`, then `ready` or `failed`. What it throws or rejects
-   * with is why there is no socket.
+   * Opens a client's socket and reports to the attempt: `opened`, then `ready` or `failed`. Throws or rejects if there
+   * is no socket.
    */
   open(attempt: ConnectAttempt<S>): void | Promise<void>;
-  /** Binds a socket, hands its clients to the acceptor, and resolves once it listens. */
+  /** Binds a socket, passes its clients to the acceptor, and resolves once it listens. */
   bind(at: BindAddress, acceptor: Acceptor<S>): Promise<BoundSocket>;
 }
 
-/** Where to bind: the path of a Unix socket, or an address and a port. */
+/** The path of a Unix socket, or an address and a port. */
 export type BindAddress =
   | { readonly path: string }
   | { readonly path?: undefined; readonly host: string; readonly port: number };
 
-/** A socket that listens. */
+/** A listening socket. */
 export interface BoundSocket {
-  /** The address that the system bound; not for a Unix socket. Default: the one asked for. */
+  /** The bound address, except for a Unix socket. Default: the requested one. */
   readonly host?: string | undefined;
   readonly port?: number | undefined;
-  /** Stops accepting; resolves when the port is free, or the socket's file is gone. Called once. */
+  /** Stops accepting. Resolves when the port is free or the socket's file is removed. Called once. */
   close(): Promise<void>;
 }

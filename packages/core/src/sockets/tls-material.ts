@@ -2,7 +2,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { TlsServerOptions } from "../runtime.ts";
 import { messageOf } from "./socket-errors.ts";
 
-/** A client that has not finished its TLS handshake by then is dropped. As long as a client has for the login. */
+/** Time limit for a client's TLS handshake, the same as for the login. */
 export const TLS_HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Certificates and key as PEM text. */
@@ -12,7 +12,7 @@ export interface TlsMaterial {
   readonly key?: string;
 }
 
-/** What a PEM text must hold, and how it looks for people. */
+/** A kind of PEM block, and its name in messages. */
 interface PemLabel {
   readonly pattern: RegExp;
   readonly example: string;
@@ -27,16 +27,16 @@ const PRIVATE_KEY: PemLabel = {
   example: "private key (-----BEGIN PRIVATE KEY-----)",
 };
 
-/** An option of TLS is wrong, or what it stands for is not usable. */
+/** Creates the error for an invalid TLS option or unusable material. */
 export function tlsConfigError(message: string, cause?: unknown): ConduitError {
   return new ConduitError(ErrorCode.INVALID_CONFIG, message, { cause });
 }
 
 /**
- * The TLS material of a client or a server: PEM text as it is, anything else read as a file.
- * @param readText reads a text file; what it throws is the cause of the error
- * @throws ConduitError INVALID_CONFIG when there is no such file, no PEM of that kind in it, or a certificate without
- * its key.
+ * Loads the TLS material of a client or server. Options are PEM text or file paths.
+ * @param readText reads a text file; its exception becomes the cause of the error
+ * @throws ConduitError INVALID_CONFIG if a file is missing or has no PEM block of that kind, or a certificate has no
+ *   key
  */
 export async function loadTlsMaterial(
   options: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined },
@@ -68,14 +68,14 @@ async function loadPem(
       throw tlsConfigError(`Cannot read ${option} from ${source}: ${messageOf(cause)}`, cause);
     }
   }
-  // A `ca` without a certificate might pass for none at all, which means the public roots: that must not be.
+  // An empty `ca` could count as none, which would trust the public CAs.
   if (!pattern.test(pem)) throw tlsConfigError(`${option}: there is no ${example} in ${source}`);
   return pem;
 }
 
 /**
- * Whether a server demands client certificates.
- * @throws ConduitError INVALID_CONFIG when it does and has no CA to check them against.
+ * Whether a server requires client certificates.
+ * @throws ConduitError INVALID_CONFIG if it does but has no CA to verify them
  */
 export function demandsClientCertificate(options: TlsServerOptions): boolean {
   const demanded = options.requireClientCertificate === true;
@@ -85,14 +85,14 @@ export function demandsClientCertificate(options: TlsServerOptions): boolean {
   return demanded;
 }
 
-/** What the runtime threw over material it cannot use. */
+/** Creates the error for material that the runtime rejected. */
 export function unusableMaterialError(cause: unknown): ConduitError {
   return tlsConfigError(`tls.cert, tls.key or tls.ca is not usable: ${messageOf(cause)}`, cause);
 }
 
 /**
- * Whether a client is refused for its certificate after a handshake that succeeded. Fails closed: an optional
- * certificate that does not verify is refused like a required one that is missing.
+ * Whether to reject a client because of its certificate after a successful handshake. Fails closed: an invalid optional
+ * certificate is rejected like a missing required one.
  */
 export function refusesClientCertificate(
   options: TlsServerOptions,

@@ -3,36 +3,36 @@ import type { TlsClientOptions, TlsServerOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
 import { demandsClientCertificate, loadTlsMaterial, type TlsMaterial } from "./tls-material.ts";
 
-/** Older protocols are broken; what cannot speak 1.2 does not get in. */
+/** Older protocols are insecure. */
 export const MIN_TLS_VERSION = "TLSv1.2";
 
-/** The options of a server's TLS sockets, by the names that OpenSSL's users give them. */
+/** Options of a server's TLS sockets, with the names that `node:tls` uses. */
 export interface ServerTls extends TlsMaterial {
-  /** Ask clients for a certificate. */
+  /** Whether to ask clients for a certificate. */
   readonly requestCert: boolean;
   /**
-   * End the handshake of a client without one that verifies. With a CA but no demand a client may come without a
-   * certificate; one that does not verify is refused afterwards.
+   * Whether to abort the handshake of a client without a valid certificate. If certificates are optional, an invalid
+   * one is rejected after the handshake.
    */
   readonly rejectUnauthorized: boolean;
 }
 
-/** What a client's TLS socket needs to know. */
+/** Settings of a client's TLS socket. */
 export interface ClientTls {
   readonly material: TlsMaterial;
-  /** Name, or IP address, that the server's certificate must be valid for. */
+  /** Name or IP address that the server's certificate must match. */
   readonly name: string;
-  /** Name to send (SNI), which an IP address is not (RFC 6066); `""`: none. */
+  /** Name to send (SNI), or `""` for an IP address (RFC 6066). */
   readonly serverName: string;
 }
 
-/** What a runtime knows of a TLS session whose handshake is done. */
+/** A TLS session after its handshake. */
 export interface TlsSession {
-  /** Negotiated protocol, or null if the runtime does not tell. */
+  /** Negotiated protocol, or null if the runtime doesn't report it. */
   readonly protocol: string | null;
-  /** The peer's certificate was verified. */
+  /** Whether the peer's certificate was verified. */
   readonly verified: boolean;
-  /** The peer's certificate; undefined when it presented none, or the runtime does not tell. */
+  /** The peer's certificate; undefined if it presented none or the runtime doesn't report it. */
   readonly certificate: { readonly subject?: { readonly CN?: unknown } | undefined } | undefined;
 }
 
@@ -47,7 +47,7 @@ export async function serverTls(
 }
 
 /**
- * @param host the name to verify unless the options give another
+ * @param host the name to verify, unless the options have another
  * @throws ConduitError INVALID_CONFIG
  */
 export async function clientTls(
@@ -60,7 +60,7 @@ export async function clientTls(
   return { material, name, serverName: ipFamily(name) === 0 ? name : "" };
 }
 
-/** A session in the words of the byte stream's contract. */
+/** Converts a session to the byte stream's {@link TlsInfo}. */
 export function tlsInfo({ protocol, verified, certificate }: TlsSession): TlsInfo {
   const name = certificate?.subject?.CN;
   const first: unknown = Array.isArray(name) ? name[0] : name;

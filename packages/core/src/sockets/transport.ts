@@ -4,13 +4,13 @@ import { listen } from "./listen.ts";
 import type { Sockets } from "./sockets.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS } from "./tls-material.ts";
 
-/** How a runtime connects and listens. */
+/** Connects and listens on a runtime. */
 export interface Transport extends Pick<Runtime, "connect"> {
   /** @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, INVALID_CONFIG (TLS material, host, permission). */
   listen(target: ListenTarget, events: ListenEvents, handshakeTimeoutMs?: number): Promise<Listener>;
 }
 
-/** Connects and listens by the sockets of a runtime. */
+/** Creates a transport from a runtime's sockets. */
 export function makeTransport<S>(sockets: Sockets<S>): Transport {
   return {
     connect: (target, signal) => connect(sockets, target, signal),

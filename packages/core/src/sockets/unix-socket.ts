@@ -2,17 +2,17 @@ import { formatEndpoint } from "../bytes/address.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { SocketErrors } from "./socket-errors.ts";
 
-/** The files of a runtime, as far as sockets need them. */
+/** A runtime's file operations for Unix sockets. */
 export interface SocketFiles {
   readText(path: string): Promise<string>;
-  /** Whether the file is a socket; null where the system has no way to tell. */
+  /** Whether the file is a socket; null if the system can't tell. */
   isSocket(path: string): Promise<boolean | null>;
   remove(path: string): Promise<void>;
-  /** Whether there is something at the path. Left out where asking takes a permission of its own. */
+  /** Whether the path exists. Omitted if the check needs an extra permission. */
   exists?(path: string): Promise<boolean>;
 }
 
-/** The part of `node:fs/promises`, which Node and Bun have, that makes {@link SocketFiles}. */
+/** The part of `node:fs/promises` that {@link SocketFiles} needs, on Node and Bun. */
 export interface FileSystem {
   readFile(path: string, encoding: "utf8"): Promise<string>;
   lstat(path: string): Promise<{ isSocket(): boolean }>;
@@ -32,18 +32,18 @@ export function filesOf({ readFile, lstat, unlink }: FileSystem): SocketFiles {
   };
 }
 
-/** What {@link bindUnixSocket} needs. */
+/** Dependencies of {@link bindUnixSocket}. */
 export interface UnixSocketTools {
   readonly files: SocketFiles;
   readonly errors: SocketErrors;
-  /** Connects and hangs up. Rejects with the runtime's error when nobody answers. */
+  /** Connects and disconnects. Rejects with the runtime's error if no process is listening. */
   probe(path: string): Promise<void>;
 }
 
 /**
- * Binds a Unix socket. Replaces a socket file that a process left behind when it ended without closing.
- * @throws ConduitError ADDRESS_IN_USE when a server answers there, or the file is no socket; ADDRESS_UNAVAILABLE when
- * there is no such folder; else what {@link SocketErrors.listen} says.
+ * Binds a Unix socket. Replaces a socket file left behind by a process that ended without closing it.
+ * @throws ConduitError ADDRESS_IN_USE if a server is listening there or the file isn't a socket; ADDRESS_UNAVAILABLE if
+ *   the folder doesn't exist; else the error from {@link SocketErrors.listen}
  */
 export async function bindUnixSocket<T>(path: string, bind: () => Promise<T>, tools: UnixSocketTools): Promise<T> {
   try {
@@ -62,7 +62,7 @@ export async function bindUnixSocket<T>(path: string, bind: () => Promise<T>, to
 async function listenError(cause: unknown, path: string, { files, errors }: UnixSocketTools): Promise<ConduitError> {
   if (cause instanceof ConduitError) return cause;
   const code = errors.codeOf(cause);
-  // Node says EACCES of a folder that is not there.
+  // Node reports EACCES if the folder doesn't exist.
   if (code === "ENOENT" || code === "EACCES") {
     const folder = folderOf(path);
     const exists = (await files.exists?.(folder)) ?? code !== "ENOENT";
@@ -88,7 +88,7 @@ async function removeStaleSocket(path: string, { files, errors, probe }: UnixSoc
     if (refusal !== "ECONNREFUSED" && refusal !== "ENOENT") throw inUse("another server is listening there");
     await files.remove(path);
   } catch (cause) {
-    // Somebody else has removed it meanwhile.
+    // Another process removed it in the meantime.
     if (errors.codeOf(cause) !== "ENOENT") throw cause;
   }
 }
