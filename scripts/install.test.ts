@@ -29,11 +29,27 @@ afterAll(async () => {
   rmSync(work, { recursive: true, force: true });
 });
 
-/** The program, with the import line of a runtime. */
-function program(specifier: string): string {
-  const text = readFileSync(join(ROOT, "scripts", "installed", "program.ts"), "utf8");
+/** A program of scripts/installed, with the import line of a runtime. */
+function program(file: string, specifier = "@netconduit/node"): string {
+  const text = readFileSync(join(ROOT, "scripts", "installed", file), "utf8");
   return text.replace('"@netconduit/node"', `"${specifier}"`);
 }
+
+/** A program that is compiled to `require()` calls. */
+const COMMONJS_PROGRAM = `
+import { Client, Server } from "@netconduit/node";
+async function main(): Promise<void> {
+  const server = new Server({ password: "secret123", host: "127.0.0.1", port: 0 });
+  server.rpc("answer", () => 42);
+  await server.start();
+  const client = new Client({ host: "127.0.0.1", port: server.address.port, password: "secret123" });
+  await client.connect();
+  console.log(await client.call<number>("answer"));
+  await client.disconnect();
+  await server.stop();
+}
+void main();
+`;
 
 /** A project configured to use the packed packages; everything else comes from the public registry. */
 function emptyProject(name: string, env: Readonly<Record<string, string>> = {}): EmptyProject {
@@ -46,31 +62,59 @@ function packageJson(dependencies: Dependencies): object {
   return { name: "empty-project", private: true, type: "module", dependencies };
 }
 
-function tsconfig(moduleResolution: string, types: string, options: object): object {
+/** Module settings that RUNTIMES.md names → the compiler options that say so. */
+const MODULES = {
+  nodenext: { module: "nodenext" },
+  node20: { module: "node20" },
+  bundler: { module: "esnext", moduleResolution: "bundler" },
+} as const;
+type ModuleSettings = keyof typeof MODULES;
+
+function tsconfig(module: ModuleSettings, types: string, files: readonly string[], options: object): object {
   return {
     compilerOptions: {
       target: "es2022",
-      module: moduleResolution === "bundler" ? "esnext" : moduleResolution,
-      moduleResolution,
+      ...MODULES[module],
       types: [types],
       strict: true,
       exactOptionalPropertyTypes: true,
       noUncheckedIndexedAccess: true,
       skipLibCheck: false,
+      declaration: true,
+      rootDir: ".",
       ...options,
     },
-    files: ["program.ts"],
+    files,
   };
 }
 
-const TSC = join("node_modules", "typescript", "bin", "tsc");
+/** Compiles programs of a project with one of its compilers. Returns the folder that they are compiled to. */
+async function compile(
+  project: EmptyProject,
+  compiler: string,
+  module: ModuleSettings,
+  types: string,
+  files: readonly string[],
+  options: object = {},
+): Promise<string> {
+  const name = [compiler, module, ...files].join("-").replaceAll("/", "-");
+  const outDir = `out-${name}`;
+  project.write(`tsconfig.${name}.json`, tsconfig(module, types, files, { outDir, ...options }));
+  await project.must(process.execPath, join("node_modules", compiler, "bin", "tsc"), "-p", `tsconfig.${name}.json`);
+  return outDir;
+}
 
-/** The compiler that users get; the one that this repository uses is of the line before. */
-const TYPESCRIPT_7 = { typescript: "~7.0.2" };
+/** Programs whose types cover the API; the second has exports of inferred types, for which declarations are written. */
+const PROGRAMS = ["program.ts", "exports.ts"];
+
+/** The newest compiler, and the oldest that RUNTIMES.md promises. This repository's own is between them. */
+const NEWEST_TYPESCRIPT = { typescript: "~7.0.2" };
+const OLDEST_TYPESCRIPT = { "typescript-oldest": "npm:typescript@~5.7.3" };
 
 /** The dependencies of a project on Node. */
-function onNode(typescript: Dependencies): Dependencies {
-  return { "@netconduit/node": version, ...workspaceRanges("valibot", "@types/node"), ...typescript };
+function onNode(...compilers: readonly Dependencies[]): Dependencies {
+  const others = workspaceRanges("valibot", "@types/node");
+  return Object.assign({ "@netconduit/node": version }, others, ...compilers) as Dependencies;
 }
 
 describe.concurrent("packages installed from their tarballs into an empty project", () => {
@@ -79,43 +123,76 @@ describe.concurrent("packages installed from their tarballs into an empty projec
 
     beforeAll(async () => {
       project = emptyProject("npm");
-      project.write("package.json", packageJson(onNode(TYPESCRIPT_7)));
-      project.write("program.ts", program("@netconduit/node"));
+      project.write("package.json", packageJson(onNode(NEWEST_TYPESCRIPT)));
+      for (const file of PROGRAMS) project.write(file, program(file));
+      project.write("commonjs/package.json", { type: "commonjs" });
+      project.write("commonjs/program.ts", COMMONJS_PROGRAM);
       await project.must("npm", "install", "--prefer-offline", "--no-audit", "--no-fund");
     }, SLOW_MS);
 
-    test.each(["node16", "nodenext", "bundler"])(
-      "a strict TypeScript program with moduleResolution %s compiles and runs on Node",
+    test.each(["nodenext", "bundler"] as const)(
+      "strict TypeScript programs with module settings %s compile with the newest TypeScript, and run on Node",
       { timeout: SLOW_MS },
-      async (moduleResolution) => {
-        const config = `tsconfig.${moduleResolution}.json`;
-        project.write(config, tsconfig(moduleResolution, "node", { outDir: `out-${moduleResolution}` }));
-        await project.must(process.execPath, TSC, "-p", config);
-        expect(await project.must(process.execPath, join(`out-${moduleResolution}`, "program.js"))).toBe(PRINTED);
+      async (module) => {
+        const folder = await compile(project, "typescript", module, "node", PROGRAMS);
+        expect(await project.must(process.execPath, join(folder, "program.js"))).toBe(PRINTED);
+      },
+    );
+
+    test.each(["nodenext", "node20"] as const)(
+      "a CommonJS program with module %s compiles and runs on Node",
+      { timeout: SLOW_MS },
+      async (module) => {
+        const folder = await compile(project, "typescript", module, "node", ["commonjs/program.ts"]);
+        const file = join(folder, "commonjs", "program.js");
+        project.write(join(folder, "commonjs", "package.json"), { type: "commonjs" });
+        expect(await project.must(process.execPath, file)).toBe("42\n");
       },
     );
   });
 
-  test("by pnpm, where a package only sees its declared dependencies: a strict TypeScript program compiles and runs on Node", {
-    timeout: SLOW_MS,
-  }, async () => {
-    const project = emptyProject("pnpm");
-    project.write("package.json", packageJson(onNode(workspaceRanges("typescript"))));
-    project.write("program.ts", program("@netconduit/node"));
-    project.write("tsconfig.json", tsconfig("nodenext", "node", { outDir: "out" }));
-    await project.must(pnpmCommand(), "install", "--prefer-offline");
-    await project.must(process.execPath, TSC, "-p", ".");
-    expect(await project.must(process.execPath, join("out", "program.js"))).toBe(PRINTED);
+  describe.concurrent("by pnpm, where a package only sees its declared dependencies", () => {
+    let project: EmptyProject;
+
+    beforeAll(async () => {
+      project = emptyProject("pnpm");
+      project.write("package.json", packageJson(onNode(NEWEST_TYPESCRIPT, OLDEST_TYPESCRIPT)));
+      for (const file of PROGRAMS) project.write(file, program(file));
+      await project.must(pnpmCommand(), "install", "--prefer-offline");
+    }, SLOW_MS);
+
+    test.each([
+      // Most of an old compiler's time goes into valibot's declarations and the DOM's: ours are checked in one run only.
+      {
+        title: "the oldest TypeScript",
+        compiler: "typescript-oldest",
+        module: "nodenext",
+        options: { lib: ["es2022"] },
+      },
+      {
+        title: "the oldest TypeScript",
+        compiler: "typescript-oldest",
+        module: "bundler",
+        options: { skipLibCheck: true },
+      },
+      { title: "the newest TypeScript", compiler: "typescript", module: "node20", options: {} },
+    ] as const)(
+      "strict TypeScript programs compile with $title and module settings $module, and run on Node",
+      { timeout: SLOW_MS },
+      async ({ compiler, module, options }) => {
+        const folder = await compile(project, compiler, module, "node", PROGRAMS, options);
+        expect(await project.must(process.execPath, join(folder, "program.js"))).toBe(PRINTED);
+      },
+    );
   });
 
   test("by Bun: a strict TypeScript program compiles and runs on Bun", { timeout: SLOW_MS }, async () => {
     const project = emptyProject("bun", { BUN_INSTALL_CACHE_DIR: join(work, "bun-cache") });
-    const others = { ...workspaceRanges("valibot", "@types/bun"), ...TYPESCRIPT_7 };
+    const others = { ...workspaceRanges("valibot", "@types/bun"), ...NEWEST_TYPESCRIPT };
     project.write("package.json", packageJson({ "@netconduit/bun": version, ...others }));
-    project.write("program.ts", program("@netconduit/bun"));
-    project.write("tsconfig.json", tsconfig("bundler", "bun", { noEmit: true }));
+    for (const file of PROGRAMS) project.write(file, program(file, "@netconduit/bun"));
     await project.must("bun", "install");
-    await project.must(process.execPath, TSC, "-p", ".");
+    await compile(project, "typescript", "bundler", "bun", PROGRAMS);
     expect(await project.must("bun", "run", "program.ts")).toBe(PRINTED);
   });
 
@@ -126,7 +203,7 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     const { valibot } = workspaceRanges("valibot");
     const imports = { "@netconduit/deno": `npm:@netconduit/deno@${version}`, valibot: `npm:valibot@${valibot}` };
     project.write("deno.json", { imports });
-    project.write("program.ts", program("@netconduit/deno"));
+    project.write("program.ts", program("program.ts", "@netconduit/deno"));
     await project.must("deno", "check", "--quiet", "program.ts");
     expect(await project.must("deno", "run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "program.ts")).toBe(
       PRINTED,

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ROOT } from "./packages.ts";
 import { run } from "./run.ts";
 
@@ -41,8 +41,9 @@ export class EmptyProject {
     mkdirSync(folder, { recursive: true });
   }
 
-  /** Writes a file; values other than text are written as JSON. */
+  /** Writes a file and the folders above it; an object is written as JSON. */
   write(file: string, content: string | object): void {
+    mkdirSync(dirname(join(this.folder, file)), { recursive: true });
     writeFileSync(join(this.folder, file), typeof content === "string" ? content : JSON.stringify(content, null, 2));
   }
 
