@@ -117,6 +117,12 @@ function onNode(...compilers: readonly Dependencies[]): Dependencies {
   return Object.assign({ "@netconduit/node": version }, others, ...compilers) as Dependencies;
 }
 
+test("the documents promise the oldest TypeScript that is tested", () => {
+  const [, oldest] = /@~(\d+\.\d+)/.exec(OLDEST_TYPESCRIPT["typescript-oldest"]) ?? [];
+  expect(readFileSync(join(ROOT, "RUNTIMES.md"), "utf8")).toContain(`\`typescript\` (${oldest} or newer)`);
+  expect(readFileSync(join(ROOT, "README.md"), "utf8")).toContain(`TypeScript ${oldest} or newer`);
+});
+
 describe.concurrent("packages installed from their tarballs into an empty project", () => {
   describe.concurrent("by npm", () => {
     let project: EmptyProject;
