@@ -3,7 +3,7 @@ import type { TLSOptions } from "bun";
 import { clientEvents } from "./socket-events.ts";
 import type { EventSocket } from "./tls.ts";
 
-/** Opens a client's socket. Its events report to the attempt. Bun cannot cancel a connection that is being opened. */
+/** Opens a client's socket. Its events report to the attempt. Bun can't cancel a pending connection attempt. */
 export async function open(attempt: ConnectAttempt<EventSocket>): Promise<void> {
   const { target, host, tls } = attempt;
   const options = {
@@ -12,7 +12,7 @@ export async function open(attempt: ConnectAttempt<EventSocket>): Promise<void> 
     allowHalfOpen: true,
     ...(tls === null ? {} : { tls: tlsOptions(tls) }),
   };
-  // Rejects with the reason when there is no socket; "connectError" reports no other.
+  // Rejects with the reason if there is no socket; "connectError" reports the same one.
   if (target.path === undefined) await Bun.connect({ ...options, hostname: host, port: target.port });
   else await Bun.connect({ ...options, unix: target.path });
 }

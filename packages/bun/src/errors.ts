@@ -1,8 +1,9 @@
 import { SocketErrors } from "@netconduit/core/adapter";
 
 /**
- * The `code` of one of Bun's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. Resolver errors lose their prefix
- * (`DNS_ENOTFOUND`); TLS errors, all of them `EPROTO`, are told apart as Node does (`ERR_SSL_WRONG_VERSION_NUMBER`).
+ * The `code` of one of Bun's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. Removes the prefix of resolver
+ * errors (`DNS_ENOTFOUND`), and gives TLS errors, which all have `EPROTO`, Node's codes
+ * (`ERR_SSL_WRONG_VERSION_NUMBER`).
  */
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;

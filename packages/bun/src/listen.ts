@@ -21,7 +21,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<EventSocket>): Pr
   return {
     port: (listener as TCPSocketListener).port,
     async close() {
-      // Closes the listening descriptor (and removes a Unix socket's file) before it returns; accepted sockets live on.
+      // Closes the listening descriptor (and removes a Unix socket's file) synchronously; accepted sockets stay open.
       listener.stop();
       await setImmediate();
     },

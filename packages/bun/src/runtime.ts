@@ -19,7 +19,7 @@ export const bunRuntime: Runtime = makeRuntime({
   sha256: (data, into) => Bun.SHA256.hash(data as Bytes, into as Bytes) as Uint8Array,
   fillRandom: (bytes) => crypto.getRandomValues(bytes as Bytes),
   pbkdf2Sha256: (password, salt, iterations) => deriveKey(password, salt, iterations, 32, "sha256"),
-  // `Bun.inflateSync` knows no limit on what comes out, `Bun.deflateSync` writes no zlib header.
+  // `Bun.inflateSync` can't limit its output, and `Bun.deflateSync` writes no zlib header.
   zlib,
   allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
   terminationSignals: ["SIGINT", "SIGTERM"],

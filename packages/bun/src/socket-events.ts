@@ -4,7 +4,7 @@ import { errors } from "./errors.ts";
 import { type EventSocket, protocolError, serverIdentityError } from "./tls.ts";
 
 const events = {
-  // With this type Bun hands over a fresh copy each time, never the loop's own buffer.
+  // With this type Bun passes a new copy each time, not the loop's own buffer.
   binaryType: "uint8array",
   data: (socket, chunk) => socket.data.received?.(chunk),
   drain: (socket) => socket.data.drained?.(),
@@ -15,7 +15,7 @@ const events = {
     else socket.data.ended();
   },
   connectError() {
-    // The promise of `Bun.connect` rejects too. Without this function Bun would report it as unhandled all the same.
+    // The promise of `Bun.connect` rejects too. Without this function, Bun would also report the error as unhandled.
   },
 } satisfies SocketHandler<SocketOwner, "uint8array">;
 
@@ -29,7 +29,7 @@ export const clientEvents: SocketHandler<SocketOwner> = {
   },
   handshake(socket, success, error) {
     const attempt = socket.data as ConnectAttempt<EventSocket>;
-    // Not of a stream, nor after the attempt is over.
+    // Ignore handshakes of streams, and those after the attempt has ended.
     if (attempt.isOver !== false || attempt.tls === null) return;
     const cause = serverIdentityError(socket, success, error, attempt.tls.name);
     if (cause === null) attempt.ready();
@@ -54,7 +54,7 @@ export const serverEvents: SocketHandler<SocketOwner> = {
   },
 };
 
-/** A server that hangs up is reported as one that resets. An error without a code is about TLS too. */
+/** Bun reports a server that closes the connection as a reset. Errors without a code are also about TLS. */
 function handshakeCode(cause: Error): string {
   const code = errors.codeOf(cause) || "ERR_TLS_UNKNOWN";
   return code === "ECONNRESET" ? TLS_CUT_OFF : code;

@@ -3,25 +3,25 @@ import { errors } from "./errors.ts";
 
 /** The part of Bun's socket that a stream uses. */
 export interface StreamSocket {
-  /** @returns how many bytes it took; negative: it is closed, and the "close" event follows */
+  /** @returns the number of bytes accepted; negative if the socket is closed, and the "close" event follows */
   write(bytes: Uint8Array<ArrayBuffer>): number;
   pause(): void;
   resume(): void;
-  /** Sends FIN, and goes on reading. */
+  /** Sends FIN and continues reading. */
   shutdown(): void;
   /** Closes, after TLS has sent its close notification. */
   close(): void;
-  /** Closes at once; the peer doesn't take it for an orderly end. */
+  /** Closes immediately, with a reset where possible. */
   terminate(): void;
 }
 
 /**
- * A Bun socket, opened with `allowHalfOpen`, as a byte stream. Bun calls functions that all sockets share; see
- * socket-events.ts for how they come here.
+ * A byte stream on a Bun socket opened with `allowHalfOpen`. socket-events.ts has the callbacks that all sockets share,
+ * and forwards them to this class.
  */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: StreamSocket;
-  /** What the socket has not taken. */
+  /** Bytes that the socket hasn't accepted. */
   readonly #queue: WriteQueue;
   #isFinSent = false;
   #isSocketClosed = false;
@@ -60,7 +60,7 @@ export class SocketStream extends SocketStreamBase {
     else super.drained();
   }
 
-  /** The socket is closed, perhaps while a method of it is still running. */
+  /** The socket is closed, possibly while one of its methods is running. */
   gone(cause?: unknown): void {
     this.#isSocketClosed = true;
     if (cause !== undefined) this.failed(cause);
@@ -68,7 +68,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected startReading(): void {
-    // An orderly end has waited until the data before it was taken.
+    // A normal close was waiting until the data before it was accepted.
     if (this.#isSocketClosed) this.#closed();
     else this.#socket.resume();
   }
@@ -84,7 +84,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected discard(reset: boolean): void {
-    // With bytes queued, TLS would wait for a peer that does not read.
+    // With bytes queued, TLS would wait for a peer that doesn't read.
     if (reset || !this.#queue.isEmpty) this.#socket.terminate();
     else this.#socket.close();
     this.#queue.clear();
@@ -92,7 +92,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   #closed(): void {
-    // Not a clean end: neither side has said so, or bytes are left over.
+    // Not clean: neither side closed the connection, or bytes are left over.
     if (!this.#isFinSent) this.lost();
     else if (this.isHolding) return;
     this.#queue.clear();

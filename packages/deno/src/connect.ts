@@ -28,7 +28,7 @@ async function handshake(attempt: ConnectAttempt<Deno.Conn>, conn: Deno.TlsConn)
   }
 }
 
-/** Deno takes only an `AbortSignal` of the platform, which the attempt's signal need not be. */
+/** Deno only accepts a platform `AbortSignal`, and the attempt's signal may be another object. */
 async function connectTcp({ host: hostname, target, signal }: ConnectAttempt<Deno.Conn>): Promise<Deno.TcpConn> {
   const controller = new AbortController();
   const onAbort = (): void => controller.abort(signal.reason);
@@ -41,10 +41,10 @@ async function connectTcp({ host: hostname, target, signal }: ConnectAttempt<Den
 }
 
 /**
- * Only `connectTls` presents a certificate. It resolves and verifies one and the same host, leaves Nagle's algorithm on,
- * and takes no signal: an aborted attempt ends in the background.
- * @throws ConduitError INVALID_CONFIG when Deno would have to verify another name than it connects to
- * (https://github.com/denoland/deno/issues/21496), or to choose a family.
+ * Only `connectTls` can present a certificate. It resolves and verifies the same host, leaves Nagle's algorithm on, and
+ * accepts no signal, so an aborted attempt ends in the background.
+ * @throws ConduitError INVALID_CONFIG if Deno would have to verify a name other than the host
+ *   (https://github.com/denoland/deno/issues/21496), or to choose an address family
  */
 function connectWithCertificate({ target, host }: ConnectAttempt<Deno.Conn>, tls: ClientTls): Promise<Deno.TlsConn> {
   const { cert = "", key = "" } = tls.material;
@@ -60,7 +60,7 @@ function connectWithCertificate({ target, host }: ConnectAttempt<Deno.Conn>, tls
   return Deno.connectTls({ hostname: host, port: target.port, caCerts: roots(tls), cert, key });
 }
 
-/** Deno trusts these in addition to its own roots; it cannot trust these alone. */
+/** Deno trusts these in addition to its own CAs; it can't trust only these. */
 function roots({ material }: ClientTls): string[] {
   return material.ca === undefined ? [] : [material.ca];
 }

@@ -1,6 +1,6 @@
 /**
- * The part of Deno's API that the adapter uses, for `tsc`: Deno's own declarations and Node's can't both be in one
- * program. `deno check` and `deno publish` read Deno's own instead of this file, so the two can't drift apart unseen.
+ * The part of Deno's API that the adapter uses, for `tsc`: Deno's declarations conflict with Node's. `deno check` and
+ * `deno publish` use Deno's own declarations instead, so they detect differences.
  */
 // biome-ignore lint/style/noNamespace: that is what Deno declares, and the only way to give its types their names
 declare namespace Deno {
@@ -26,7 +26,7 @@ declare namespace Deno {
   interface Conn {
     readonly localAddr: Addr;
     readonly remoteAddr: Addr;
-    /** Null: the peer has ended. */
+    /** Null after the peer's FIN. */
     read(target: Uint8Array): Promise<number | null>;
     write(bytes: Uint8Array): Promise<number>;
     closeWrite(): Promise<void>;
@@ -79,7 +79,7 @@ declare namespace Deno {
 
   function addSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
   function removeSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
-  // `setTimeout` is Node's here, as far as `tsc` knows.
+  // `unknown`, because `setTimeout` has Node's type for `tsc`.
   function unrefTimer(timer: unknown): void;
 
   // For the tests.

@@ -1,8 +1,8 @@
 import { ACCESS_DENIED, CA_AS_SERVER, messageOf, SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
 
 /**
- * For errors without a code: their class, the words they begin with or contain, and the name the core knows them by.
- * TLS errors are rustls's, whose variants Deno prints. The first match counts.
+ * Names for errors without a code, by class and message. TLS errors are rustls's, whose variants Deno prints. The first
+ * match counts.
  */
 const names: readonly (readonly [name: string | null, words: RegExp, code: string])[] = [
   ["NotCapable", /^/, ACCESS_DENIED],
@@ -10,9 +10,9 @@ const names: readonly (readonly [name: string | null, words: RegExp, code: strin
   ["ConnectionReset", /^/, "ECONNRESET"],
   ["ConnectionAborted", /^/, "ECONNABORTED"],
   ["BrokenPipe", /^/, "EPIPE"],
-  // It was closed here.
+  // Closed by this side.
   ["BadResource", /^/, "EBADF"],
-  // What our own check of the server's certificate says.
+  // Verification of the server's certificate failed.
   [
     null,
     /^invalid peer certificate: .*(?:not valid for (?:any )?name|NotValidForName)/,
@@ -21,18 +21,18 @@ const names: readonly (readonly [name: string | null, words: RegExp, code: strin
   [null, /^invalid peer certificate: .*(?:expired|not valid yet|NotValidYet|not yet valid)/i, "CERT_HAS_EXPIRED"],
   [null, /^invalid peer certificate: .*CaUsedAsEndEntity/, CA_AS_SERVER],
   [null, /^invalid peer certificate/, "CERT_UNTRUSTED"],
-  // The first bytes are no TLS record.
+  // The first bytes aren't a TLS record.
   [
     null,
     /^received corrupt message of type (?:InvalidContentType|UnknownProtocolVersion)|^InvalidContentType/,
     "ERR_SSL_WRONG_VERSION_NUMBER",
   ],
   ["InvalidData", /^/, "ERR_TLS_INVALID_DATA"],
-  // The system's own resolver fails without a code, Deno's DNS client with the class NotFound.
+  // The system's resolver fails without a code, Deno's DNS client with the class NotFound.
   [null, /lookup address|No such host|no records? found|has no IPv[46] address|resolve/i, "ENOTFOUND"],
 ];
 
-/** The name by which the core knows one of Deno's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. */
+/** The core's name for one of Deno's errors (`"ECONNRESET"`, `"CERT_HAS_EXPIRED"`), or `""`. */
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code === "string") return code;

@@ -12,20 +12,20 @@ import { denoRuntime } from "./runtime.ts";
 export * from "@netconduit/core";
 export { denoRuntime } from "./runtime.ts";
 
-/** A server on `Deno.listen` and `Deno.listenTls`. See the core's `Server` for what it does. */
+/** A server on `Deno.listen` and `Deno.listenTls`. See `Server` in the core for its documentation. */
 export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends CoreServer<
   C,
   D
 > {
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
   constructor(options: ServerInit<C, D>) {
     super(options, denoRuntime);
   }
 }
 
-/** A client on `Deno.connect`, `Deno.startTls` and `Deno.connectTls`. See the core's `Client` for what it does. */
+/** A client on `Deno.connect`, `Deno.startTls` and `Deno.connectTls`. See `Client` in the core for its documentation. */
 export class Client<C extends Contract = Contract> extends CoreClient<C> {
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
   constructor(options: ClientInit<C>) {
     super(options, denoRuntime);
   }

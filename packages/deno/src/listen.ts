@@ -7,12 +7,12 @@ import {
 } from "@netconduit/core/adapter";
 import { unixTlsError } from "./connect.ts";
 
-/** A thousand clients that reconnect at once all find room; Linux reduces it to `net.core.somaxconn`. */
+/** Room for thousands of clients that reconnect at once. Linux caps it at `net.core.somaxconn`. */
 const BACKLOG = 4096;
-/** Pause after accepting failed (no file descriptors left, say), in place of a busy loop. */
+/** Delay after a failed accept, for example for lack of file descriptors, to avoid a busy loop. */
 const ACCEPT_RETRY_MS = 100;
 
-/** Binds a server's socket, and hands its clients to the acceptor. */
+/** Binds a server's socket, and passes its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Promise<BoundSocket> {
   const { tls } = acceptor;
   const listener = tls === null ? listenPlain(at) : listenTls(at, tls);
@@ -22,7 +22,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Prom
     ...("hostname" in addr ? { host: addr.hostname, port: addr.port } : {}),
     close() {
       listener.close();
-      // Deno frees the port, and removes a Unix socket's file, once the pending `accept` has been cancelled.
+      // Deno frees the port, and removes a Unix socket's file, once the pending `accept` is cancelled.
       return accepting;
     },
   };
@@ -48,7 +48,7 @@ function setNoDelay(conn: Deno.Conn): void {
   try {
     if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
   } catch {
-    // macOS refuses when the client is gone already. The stream's first read fails then.
+    // Fails on macOS if the client has disconnected. The stream's first read fails then.
   }
 }
 

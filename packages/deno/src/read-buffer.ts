@@ -1,9 +1,9 @@
-/** What an idle connection holds. */
+/** Buffer size of an idle connection. */
 const MIN_BYTES = 4096;
 
 /**
- * Memory to read into, one read after the other. It grows while reads fill it and shrinks when they stay small: a
- * thousand idle connections wait with a few KiB each.
+ * A buffer for reads. It grows when reads fill it and shrinks when they stay small, so that an idle connection holds
+ * only a few KiB.
  */
 export class ReadBuffer {
   readonly #maxBytes: number;
@@ -11,7 +11,7 @@ export class ReadBuffer {
   #size: number;
   #block: Uint8Array<ArrayBuffer>;
 
-  /** @param maxBytes the most that one read brings */
+  /** @param maxBytes maximum bytes per read */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#minBytes = Math.min(MIN_BYTES, maxBytes);
@@ -19,13 +19,13 @@ export class ReadBuffer {
     this.#block = new Uint8Array(this.#size);
   }
 
-  /** Where the next read goes. */
+  /** Returns the memory for the next read. */
   room(): Uint8Array<ArrayBuffer> {
     if (this.#block.length !== this.#size) this.#block = new Uint8Array(this.#size);
     return this.#block;
   }
 
-  /** What the read brought, of which there are `count` bytes. It holds until the next read begins. */
+  /** Returns the `count` bytes of a read, valid until the next read begins. */
   take(count: number): Uint8Array {
     const block = this.#block;
     if (count === block.length) this.#size = Math.min(this.#size * 2, this.#maxBytes);

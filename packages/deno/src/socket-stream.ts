@@ -4,9 +4,9 @@ import { ReadBuffer } from "./read-buffer.ts";
 
 /** The part of `Deno.Conn` that a stream uses: one read and one write at a time. */
 export interface StreamSocket {
-  /** Resolves to the number of bytes read, or to null when the peer has ended. */
+  /** Resolves with the number of bytes read, or null after the peer's FIN. */
   read(into: Uint8Array): Promise<number | null>;
-  /** Resolves to the number of bytes taken. */
+  /** Resolves with the number of bytes accepted. */
   write(bytes: Uint8Array): Promise<number>;
   /** Sends FIN. */
   closeWrite(): Promise<void>;
@@ -14,8 +14,8 @@ export interface StreamSocket {
 }
 
 /**
- * A `Deno.Conn` as a byte stream: a loop that reads, and one that writes while there is something to write. Deno has no
- * way to reset: the peer sees an ordinary end, or a reset when data of its own was still unread here.
+ * A byte stream on a `Deno.Conn`, with a read loop and a write loop. Deno can't send a reset: the peer sees a normal
+ * end, or a reset if some of its data is unread here.
  */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: StreamSocket;
@@ -49,7 +49,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   protected stopReading(): void {
-    // The loop checks by itself; the base class holds what the read under way brings.
+    // The loop checks this state; the base class holds the data of the pending read.
   }
 
   protected shutDown(): void {
@@ -62,7 +62,7 @@ export class SocketStream extends SocketStreamBase {
     this.finish();
   }
 
-  /** Reads until told to pause. Neither starts nor delivers anything within the caller's turn. Never rejects. */
+  /** Reads until paused. Starts and delivers nothing synchronously. Never rejects. */
   async #readAll(): Promise<void> {
     this.#isReading = true;
     try {
@@ -81,7 +81,7 @@ export class SocketStream extends SocketStreamBase {
     }
   }
 
-  /** Writes what is queued, one write at a time, then sends FIN if the stream is ending. Never rejects. */
+  /** Writes queued data, one write at a time, then sends FIN if the stream is ending. Never rejects. */
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     const queue = this.#queue;
@@ -115,7 +115,7 @@ export class SocketStream extends SocketStreamBase {
   }
 }
 
-/** Closes a connection, though it may be closed already. */
+/** Closes a connection that may already be closed. */
 export function closeQuietly(socket: { close(): void }): void {
   try {
     socket.close();

@@ -24,14 +24,14 @@ export const transport: Transport = makeTransport<Deno.Conn>({
       remote: tcpAddress(remoteAddr.hostname, remoteAddr.port),
     };
   },
-  // Deno tells nothing of a session but that its handshake succeeded: for a client, that the server is verified.
+  // Deno only reports that the handshake succeeded. For a client, that means the server was verified.
   session: (_, role) => ({ protocol: null, verified: role === "client", certificate: undefined }),
   discard: closeQuietly,
 });
 
 /**
- * Deno's sockets take the first address of any family and its resolver asks DNS alone, so a name that only the hosts
- * file knows is not found. `localhost` needs neither (RFC 6761).
+ * Deno's sockets use the first address of any family, and its resolver only queries DNS, so it doesn't find names from
+ * the hosts file. `localhost` needs neither (RFC 6761).
  */
 async function resolve(host: string, family: 4 | 6): Promise<readonly string[]> {
   if (host === "localhost" || host.endsWith(".localhost")) return [family === 4 ? "127.0.0.1" : "::1"];

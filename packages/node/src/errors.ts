@@ -4,7 +4,7 @@ import { SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== "string") return "";
-  // An orderly end during a TLS handshake is ECONNRESET too; a real reset carries the system call.
+  // A normal close during a TLS handshake is also ECONNRESET; a real reset has a `syscall`.
   return code === "ECONNRESET" && !("syscall" in (error as object)) ? TLS_CUT_OFF : code;
 }
 

@@ -12,20 +12,20 @@ import { nodeRuntime } from "./runtime.ts";
 export * from "@netconduit/core";
 export { nodeRuntime } from "./runtime.ts";
 
-/** A server on `node:net` and `node:tls`. See the core's `Server` for what it does. */
+/** A server on `node:net` and `node:tls`. See `Server` in the core for its documentation. */
 export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends CoreServer<
   C,
   D
 > {
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
   constructor(options: ServerInit<C, D>) {
     super(options, nodeRuntime);
   }
 }
 
-/** A client on `node:net` and `node:tls`. See the core's `Client` for what it does. */
+/** A client on `node:net` and `node:tls`. See `Client` in the core for its documentation. */
 export class Client<C extends Contract = Contract> extends CoreClient<C> {
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
   constructor(options: ClientInit<C>) {
     super(options, nodeRuntime);
   }

@@ -4,14 +4,14 @@ import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
 
-/** A thousand clients that reconnect at once all find room; Linux reduces it to `net.core.somaxconn`. */
+/** Room for thousands of clients that reconnect at once. Linux caps it at `net.core.somaxconn`. */
 const BACKLOG = 4096;
 
-/** Binds a server's socket, and hands its clients to the acceptor. */
+/** Binds a server's socket, and passes its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
   const server = createServer({ noDelay: true, highWaterMark: target.bufferSize });
-  // Before `listen`: a worker of a cluster may be given connections before it has heard that it listens.
+  // Added before `listen`, because a cluster worker may receive connections before the "listening" event.
   server.on("connection", tls === null ? (socket) => acceptor.accept(socket) : handshakes(acceptor));
   server.listen({ ...at, backlog: BACKLOG, ipv6Only: false });
   await once(server, "listening");
@@ -21,15 +21,15 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
     host: address,
     port,
     async close() {
-      // Closes the listening descriptor (and removes a Unix socket's file) before it returns. Its callback and the
-      // "close" event wait for accepted sockets, which live on.
+      // Closes the listening descriptor (and removes a Unix socket's file) synchronously. Its callback and the "close"
+      // event wait for accepted sockets, which stay open.
       server.close();
       await setImmediate();
     },
   };
 }
 
-/** Has TLS handshakes with accepted sockets. Node bounds their time, and reports exactly one outcome of each. */
+/** Performs the TLS handshakes of accepted sockets. Node limits their time, and reports exactly one outcome of each. */
 function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
   const server = createTlsServer({
     ...acceptor.tls,
@@ -37,7 +37,7 @@ function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
     handshakeTimeout: acceptor.handshakeTimeoutMs,
   });
   server.on("secureConnection", (socket) => acceptor.secured(socket.ref(), socket.authorizationError));
-  // Node hangs up on an unacceptable certificate by itself, and reports just the hang-up.
+  // Node itself closes a connection with an unacceptable certificate, and only reports that it closed.
   server.on("tlsClientError", (cause, socket) => acceptor.handshakeFailed(socket, cause, socket.authorizationError));
   return (socket) => {
     // A handshake must not keep the process running once the listener has closed.

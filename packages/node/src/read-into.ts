@@ -2,12 +2,12 @@ import type { OnReadOpts } from "node:net";
 import process from "node:process";
 import type { SocketOwner } from "@netconduit/core/adapter";
 
-/** By size: memory that many sockets read into, one after the other. */
+/** Read buffers by size, shared by all sockets. */
 const sharedBuffers = new Map<number, Uint8Array>();
 
 /**
- * The option `onread` of a client's socket, which reads where the socket's owner wants the bytes, or else into a buffer
- * that all clients share. Without it Node takes 64 KiB of memory for each read.
+ * Creates the option `onread` of a client's socket. It reads into memory from the socket's owner, or else into a buffer
+ * shared by all clients. Without it, Node allocates 64 KiB for each read.
  */
 export function readInto(bufferSize: number, owner: () => SocketOwner | null): OnReadOpts {
   const shared = bufferOf(bufferSize);
@@ -22,7 +22,7 @@ export function readInto(bufferSize: number, owner: () => SocketOwner | null): O
 }
 
 function bufferOf(size: number): Uint8Array {
-  // On Windows a read that waits holds its buffer.
+  // On Windows, a pending read holds its buffer.
   if (process.platform === "win32") return Buffer.allocUnsafeSlow(size);
   const buffer = sharedBuffers.get(size) ?? Buffer.allocUnsafeSlow(size);
   sharedBuffers.set(size, buffer);

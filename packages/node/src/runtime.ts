@@ -13,13 +13,13 @@ export const nodeRuntime: Runtime = makeRuntime({
   globals: globalThis,
   nextTick: process.nextTick,
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
-  // One call for each, instead of the stream that `createHash` makes; as text it takes half the time of a Buffer.
+  // A single call instead of a `createHash` stream. A digest as text takes half the time of a Buffer.
   sha256: (data) => hash("sha256", data, "binary"),
   fillRandom: randomFillSync,
   pbkdf2Sha256: (password, salt, iterations) => deriveKey(password, salt, iterations, 32, "sha256"),
   zlib,
   allocate: Buffer.allocUnsafeSlow,
-  // A socket makes a Buffer of everything else, for each write: a thousand for a broadcast to a thousand clients.
+  // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.
   view: (bytes, start, end) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
   terminationSignals: ["SIGINT", "SIGTERM"],
   onSignal: (signal, listener) => process.on(signal, listener),

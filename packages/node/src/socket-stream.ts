@@ -4,15 +4,18 @@ import { errors } from "./errors.ts";
 
 const OWNER: unique symbol = Symbol("netconduit");
 
-/** A socket and who is told of its events. One set of listeners serves all sockets: five closures each take 400 bytes. */
+/**
+ * A socket and the owner of its events. All sockets share one set of listeners, because five closures per socket take
+ * 400 bytes.
+ */
 type OwnedSocket = Socket & { [OWNER]: SocketOwner };
 
-/** Gives `socket` an owner in place of the one that it has. */
+/** Replaces the owner of `socket`. */
 export function setOwner(socket: Socket, owner: SocketOwner): void {
   const owned = socket as OwnedSocket;
   const isNew = owned[OWNER] === undefined;
   owned[OWNER] = owner;
-  // From the first moment, and never removed: an "error" event without a listener ends the process.
+  // Added immediately and never removed: an "error" event without a listener ends the process.
   if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
 
@@ -43,7 +46,7 @@ function onClose(this: OwnedSocket): void {
   this[OWNER].gone?.();
 }
 
-/** A `net.Socket`, or a `tls.TLSSocket` whose handshake is done, as a byte stream. */
+/** A byte stream on a `net.Socket`, or on a `tls.TLSSocket` after its handshake. */
 export class SocketStream extends SocketStreamBase {
   readonly #socket: Socket;
 
@@ -51,7 +54,7 @@ export class SocketStream extends SocketStreamBase {
     super(facts, errors);
     this.#socket = socket;
     setOwner(socket, this);
-    // Data waits in the socket until `open`.
+    // Data stays in the socket until `open`.
     socket.pause().on("data", onData as (chunk: Buffer) => void);
   }
 
@@ -63,7 +66,7 @@ export class SocketStream extends SocketStreamBase {
     if (this.state !== "open") return false;
     const socket = this.#socket;
     socket.write(bytes);
-    // Not what `socket.write` returns: that is false for every large write, even if the kernel took all of it.
+    // The result of `socket.write` is false for every large write, even if the kernel accepted all of it.
     return socket.writableLength === 0 || !socket.writableNeedDrain || this.mustWait();
   }
 
@@ -81,14 +84,14 @@ export class SocketStream extends SocketStreamBase {
 
   // The "close" event follows.
   protected discard(reset: boolean): void {
-    // Neither TLS nor Unix sockets can reset, nor one that is shutting down.
+    // TLS and Unix sockets can't send a reset, and neither can a socket that is shutting down.
     const canReset = !this.#socket.destroyed && this.local.kind === "tcp" && this.tls === null;
     if (reset && canReset) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 
   override failed(cause: unknown): void {
-    // After our own `destroy` only a failed reset comes here, and that is the one case without a "close" event.
+    // After our own `destroy`, only a failed reset gets here; it is the only case without a "close" event.
     if (this.state === "destroyed") this.finish();
     else super.failed(cause);
   }

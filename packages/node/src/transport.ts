@@ -22,11 +22,11 @@ export const transport: Transport = makeTransport<Socket>({
   session(plain) {
     const socket = plain as TLSSocket;
     const certificate = socket.getPeerX509Certificate()?.toLegacyObject();
-    // `authorized` alone does not say on every version whether the peer presented one at all.
+    // On some versions `authorized` doesn't imply that the peer presented a certificate.
     return { protocol: socket.getProtocol(), verified: socket.authorized && certificate !== undefined, certificate };
   },
   discard(socket) {
-    // It keeps an "error" listener: without one the event would end the process.
+    // Keep an "error" listener: without one the event would end the process.
     setOwner(socket, nobody);
     socket.destroy();
   },
