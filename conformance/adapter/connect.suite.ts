@@ -1,4 +1,4 @@
-/** What every adapter's `connect` must do on TCP and Unix sockets. */
+/** An adapter's `connect` on TCP and Unix sockets. */
 
 import type { Socket } from "node:net";
 import { ConduitError, ErrorCode } from "@netconduit/core/adapter";
@@ -64,7 +64,7 @@ export function describeConnect(subject: AdapterSubject): void {
 
     test("aborting during the TLS handshake rejects with the signal's ConduitError", async () => {
       const arrived = Promise.withResolvers<Socket>();
-      // It never answers: the client is connected, but not ready.
+      // The server never answers, so the client is connected but not ready.
       const port = await bareServer(arrived.resolve);
       const controller = new AbortController();
       const reason = new ConduitError(ErrorCode.CONNECT_TIMEOUT, "took too long");

@@ -32,7 +32,7 @@ export function target(endpoint: TestEndpoint): ConnectTarget {
   };
 }
 
-/** A queue one can wait at. */
+/** A queue whose items can be awaited. */
 class Arrivals<T> {
   readonly #items: T[] = [];
   readonly #waiting: ((item: T) => void)[] = [];
@@ -52,9 +52,9 @@ class Arrivals<T> {
 export interface TestListener {
   readonly listener: Listener;
   readonly port: number;
-  /** The next stream accepted. */
+  /** Resolves to the next accepted stream. */
   accepted(): Promise<ByteStream>;
-  /** The next failure reported. */
+  /** Resolves to the next reported failure. */
   failed(): Promise<Error>;
 }
 
@@ -82,7 +82,7 @@ export async function listening(adapter: SocketAdapter, endpoint: TestEndpoint):
   };
 }
 
-/** A client's stream `a` and the server's `b` of one new connection. */
+/** Both ends of a new connection: `a` is the client's stream, `b` the server's. */
 export async function connectedPair(
   adapter: SocketAdapter,
   endpoint: TestEndpoint,
@@ -92,7 +92,7 @@ export async function connectedPair(
   return { a, b: await accepted(), dispose: () => listener.close() };
 }
 
-/** What `connect` rejects with, or `"connected"`. */
+/** The error that `connect` rejects with, or `"connected"`. */
 export function attempt(
   adapter: SocketAdapter,
   to: ConnectTarget,
@@ -107,7 +107,7 @@ export function attempt(
   );
 }
 
-/** What `listen` rejects with. */
+/** The error that `listen` rejects with. */
 export function listenFailure(adapter: SocketAdapter, endpoint: TestEndpoint): Promise<Error> {
   return listening(adapter, endpoint).then(
     async ({ listener }) => {
@@ -133,7 +133,7 @@ export async function bareServer(onConnection: (socket: Socket) => void): Promis
   return (server.address() as AddressInfo).port;
 }
 
-/** A port of the loopback interface at which nobody listens. */
+/** A port of the loopback interface without a listener. */
 export async function closedPort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -150,7 +150,7 @@ export async function socketPath(): Promise<string> {
   return join(directory, "server.sock");
 }
 
-/** Resolves when a bare socket has closed, be it by an error. */
+/** Resolves when a bare socket has closed, with or without an error. */
 export async function socketClosed(socket: Socket): Promise<void> {
   if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
 }

@@ -1,4 +1,4 @@
-/** What every adapter's `Runtime` must do besides sockets. */
+/** An adapter's `Runtime`, besides sockets. */
 
 import { deflateSync } from "node:zlib";
 import { ErrorCode, type Runtime } from "@netconduit/core/adapter";
@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const hex = (data: Uint8Array): string => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** What runs in which order when `start` is called in a turn of its own, by a callback of the event loop. */
+/** The order in which tasks run when `start` is called from a callback of the event loop. */
 function order(start: (log: (entry: string) => void) => void): Promise<string[]> {
   return new Promise((resolve) => {
     const entries: string[] = [];

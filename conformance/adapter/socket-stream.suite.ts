@@ -1,4 +1,4 @@
-/** What every adapter's streams must do when the peer is a bare socket: half-close, reset, hang-up. */
+/** An adapter's streams when the peer is a bare socket: half-close, reset, hang-up. */
 
 import { once } from "node:events";
 import { connect as netConnect, type Socket } from "node:net";
@@ -74,7 +74,7 @@ export function describeSocketStream(subject: AdapterSubject): void {
 
     test("a peer that resets before the stream is opened closes it with CONNECTION_RESET", async () => {
       const { socket, stream, recorder, dispose } = await bareClient();
-      // Nobody has opened the stream: it must take the error all the same, and remember it.
+      // A stream that is not opened yet must keep the error.
       socket.resetAndDestroy();
       await socketClosed(socket);
       recorder.open(stream);
@@ -117,7 +117,7 @@ export function describeSocketStream(subject: AdapterSubject): void {
       await new Promise((resolve) => setImmediate(resolve));
       a.destroy(null);
       await atA.whenClosed;
-      // What the system had taken arrives, and then the end: no write of ours holds the socket open.
+      // The peer receives what the system had taken, and then the end: no pending write keeps the socket open.
       b.resume();
       await atB.whenClosed;
       expect(atB.total).toBeLessThan(64 * MIB);

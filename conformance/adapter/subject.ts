@@ -12,7 +12,7 @@ export interface AdapterSubject extends SocketAdapter {
   readonly capabilities: AdapterCapabilities;
 }
 
-/** How runtimes rightly differ. RUNTIMES.md tells users the same. */
+/** Permitted differences between runtimes. RUNTIMES.md documents them for users. */
 export interface AdapterCapabilities {
   /** `destroy(error)` on TCP reaches the peer as CONNECTION_RESET; elsewhere the peer may see a plain end. */
   readonly tcpResets: boolean;
@@ -20,14 +20,14 @@ export interface AdapterCapabilities {
   readonly tlsResets: boolean;
   /** A TLS server can ask for client certificates; elsewhere it refuses to listen if told to. */
   readonly clientCertificates: boolean;
-  /** `protocol` and `peerName` of a TLS session are told; elsewhere they are null. */
+  /** `protocol` and `peerName` of a TLS session are known; elsewhere they are null. */
   readonly tlsFacts: boolean;
-  /** TLS goes over Unix sockets too; elsewhere it is INVALID_CONFIG. */
+  /** TLS works over Unix sockets; elsewhere it is INVALID_CONFIG. */
   readonly tlsOverUnix: boolean;
-  /** A TLS handshake that is given up closes its socket at once; elsewhere when the peer hangs up. */
+  /** An aborted TLS handshake closes its socket at once; elsewhere when the peer hangs up. */
   readonly dropsHandshakes: boolean;
-  /** A TLS connection cut off without a farewell is an error; elsewhere it is a clean end. */
+  /** A TLS connection that ends without a close notification is an error; elsewhere it is a clean end. */
   readonly noticesTlsCutOff: boolean;
-  /** What makes the runtime's `node:tls` speak TLS 1.1, for peers that are too old; null: nothing does. */
+  /** Options with which the runtime's `node:tls` speaks TLS 1.1, for tests with old peers; null: there are none. */
   readonly oldTls: Readonly<Record<string, unknown>> | null;
 }

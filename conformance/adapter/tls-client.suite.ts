@@ -1,4 +1,4 @@
-/** What every adapter's `connect` must do with TLS, and what it must refuse. */
+/** An adapter's `connect` with TLS, and the servers it must refuse. */
 
 import { connect as netConnect, type Socket } from "node:net";
 import { ErrorCode } from "@netconduit/core/adapter";
@@ -175,7 +175,7 @@ export function describeTlsClient(subject: AdapterSubject): void {
   });
 }
 
-/** Joins `socket` to a port of the loopback interface. */
+/** Pipes `socket` to and from a port of the loopback interface. */
 function tunnel(socket: Socket, port: number): Socket {
   const other = netConnect(port, "127.0.0.1").on("error", () => {});
   socket.pipe(other).pipe(socket);

@@ -23,7 +23,7 @@ export function pem(name: string): Promise<string> {
   return readFile(testFile(name), "utf8");
 }
 
-/** A TLS listener of the adapter's, closed after `body`. */
+/** Runs `body` with a TLS listener of the adapter, and closes it. */
 export async function withListener(
   adapter: SocketAdapter,
   tls: TlsServerOptions,
@@ -38,7 +38,7 @@ export async function withListener(
   }
 }
 
-/** A TLS server of the runtime's own, which writes a byte to each client; closed when the test ends. */
+/** A TLS server of the runtime's `node:tls`, which writes a byte to each client; closed when the test ends. */
 export async function bareTlsServer(options: TlsOptions, onSecure?: (socket: TLSSocket) => void): Promise<number> {
   const sockets = new Set<TLSSocket>();
   const material = { cert: await pem("server.crt"), key: await pem("server.key") };
@@ -68,7 +68,7 @@ export function dial(
   return adapter.connect({ ...target({ host, port, clientTls }), family }, new AbortController().signal);
 }
 
-/** What a TLS client is refused with, or `"connected"`. */
+/** The error that a TLS client is refused with, or `"connected"`. */
 export function refusal(
   adapter: SocketAdapter,
   port: number,
@@ -84,7 +84,7 @@ export function refusal(
   );
 }
 
-/** The error a client ends with that writes at once, whether its handshake or its stream fails; or what it was sent. */
+/** Connects and writes at once. Resolves to the error of the handshake or the stream, or to the bytes received. */
 export async function outcome(adapter: SocketAdapter, port: number, clientTls: TlsClientOptions): Promise<unknown> {
   let stream: ByteStream;
   try {

@@ -1,4 +1,4 @@
-/** What every adapter's `listen` must do with TLS, and what it must refuse and report. */
+/** An adapter's `listen` with TLS, and what it must refuse and report. */
 
 import { once } from "node:events";
 import { connect as netConnect, type Socket } from "node:net";
@@ -79,7 +79,7 @@ export function describeTlsServer(subject: AdapterSubject): void {
           expect(await failed()).toMatchObject({ code: ErrorCode.SERVER_FULL });
           await hungUp(third);
           silent[0]?.destroy();
-          // The next failure is the one that hung up: the refused one was reported once.
+          // The refused client was reported once, so the next failure is that of the one that hung up.
           expect(await failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
           const client = await dial(subject, port, { ca });
           (await accepted()).destroy(null);
@@ -107,7 +107,7 @@ export function describeTlsServer(subject: AdapterSubject): void {
       expect(failures).toBe(0);
     });
 
-    /** The server has closed the connection, or would have if its runtime let it. */
+    /** Resolves when the server has closed the connection, where its runtime can. */
     async function hungUp(socket: Socket): Promise<void> {
       if (capabilities.dropsHandshakes) await socketClosed(socket);
       socket.destroy();

@@ -3,7 +3,7 @@ import type { AdapterSubject } from "./subject.ts";
 import { describeTlsClient } from "./tls-client.suite.ts";
 import { describeTlsServer } from "./tls-server.suite.ts";
 
-/** All of TLS. */
+/** All suites about TLS. */
 export function describeTls(subject: AdapterSubject): void {
   describeTlsClient(subject);
   describeTlsServer(subject);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fillPattern, sendPattern } from "./recorder.ts";
 import { CHUNK_BYTES, MIB, rounds, type Stage, turns } from "./stage.ts";
 
-/** What waits, where, and who is told: `write`'s answer, `drained`, `pause`, `resume`. */
+/** Back-pressure: the result of `write`, `drained`, `pause`, `resume`. */
 export function describeBackPressure(stage: Stage): void {
   const { capabilities, transferBytes } = stage;
 
@@ -49,7 +49,7 @@ export function describeBackPressure(stage: Stage): void {
     stage.withOpenPair(async (ends) => {
       const { a, b, atA } = ends;
       b.pause();
-      // A chunk on its way to the peer may have been taken in, on the side of whoever paused.
+      // The paused side may have taken in a chunk that was on its way.
       const bound = capabilities.highWaterMark + capabilities.kernelBytes + 4 * CHUNK_BYTES;
       let written = 0;
       for (let drains = -1; drains !== atA.drains; await rounds(ends, 20)) {

@@ -3,13 +3,13 @@ import type { ByteSink, ByteStream } from "@netconduit/core/adapter";
 /** A prime, so that a chunk lost or swapped shifts the pattern. */
 const PERIOD = 251;
 
-/** Fills `target` with the pattern as it stands at `offset` of the stream. */
+/** Fills `target` with the pattern from `offset` of the stream on. */
 export function fillPattern(target: Uint8Array, offset: number): Uint8Array {
   for (let i = 0; i < target.length; i++) target[i] = (offset + i) % PERIOD;
   return target;
 }
 
-/** A sink that remembers what it was told, and by which one waits for it. */
+/** A sink that records its calls, and resolves promises about them. */
 export class Recorder implements ByteSink {
   opened = false;
   /** Every chunk, unless the pattern is verified instead. */
@@ -38,12 +38,12 @@ export class Recorder implements ByteSink {
     stream.open(this);
   }
 
-  /** From now on: compare with the pattern instead of keeping the chunks. */
+  /** From now on, compares chunks with the pattern instead of keeping them. */
   verifyPattern(): void {
     this.#verifies = true;
   }
 
-  /** From now on: wants what comes next in `target`, as much as there is room for. */
+  /** Asks for the next bytes in `target`, until it is full. */
   landIn(target: Uint8Array): void {
     this.#landing = target;
   }

@@ -6,7 +6,7 @@ import type { ByteStreamCapabilities, ByteStreamSubject } from "./subject.ts";
 export const MIB: number = 1024 * 1024;
 export const CHUNK_BYTES: number = 64 * 1024;
 
-/** A pair of streams, and who listens to them. */
+/** A pair of streams, and their recorders. */
 export interface Ends {
   readonly a: ByteStream;
   readonly b: ByteStream;
@@ -14,7 +14,7 @@ export interface Ends {
   readonly atB: Recorder;
 }
 
-/** Pairs for tests. Afterwards both ends are destroyed, and each that was opened has closed exactly once, last. */
+/** Makes pairs for tests. Destroys both ends afterwards, and checks that each that was opened closed exactly once, last. */
 export class Stage {
   readonly capabilities: ByteStreamCapabilities;
   readonly transferBytes: number;
@@ -26,7 +26,7 @@ export class Stage {
     this.transferBytes = subject.capabilities.transferBytes ?? 64 * MIB;
   }
 
-  /** More than a stream and the operating system hold together, so that the peer has to read. */
+  /** More bytes than a stream and the operating system hold together, so that the peer has to read. */
   get floodBytes(): number {
     return this.capabilities.highWaterMark + this.capabilities.kernelBytes + MIB;
   }
@@ -60,7 +60,7 @@ export class Stage {
   }
 }
 
-/** Sends a byte from `b` to `a` and waits for it, so often: what is on its way the other way has turns to arrive in. */
+/** Sends a byte from `b` to `a` and waits for it, `count` times, so that bytes on their way to `b` can arrive. */
 export async function rounds({ b, atA }: Ends, count: number): Promise<void> {
   for (let round = 0; round < count; round++) {
     const { total } = atA;
@@ -69,7 +69,7 @@ export async function rounds({ b, atA }: Ends, count: number): Promise<void> {
   }
 }
 
-/** Turns of the event loop, for what cannot be waited for because it must not happen. */
+/** Waits for turns of the event loop, for events that must not happen. */
 export async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

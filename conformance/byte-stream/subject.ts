@@ -4,13 +4,13 @@ import type { ByteStream } from "@netconduit/core/adapter";
 export interface StreamPair {
   readonly a: ByteStream;
   readonly b: ByteStream;
-  /** Frees what the pair is made of. The suite has destroyed both ends by then. */
+  /** Frees other resources of the pair. The suite has destroyed both ends by then. */
   dispose(): Promise<void> | void;
 }
 
-/** How transports rightly differ. */
+/** Permitted differences between transports. */
 export interface ByteStreamCapabilities {
-  /** `write` returns false from so many queued bytes on, at the latest. */
+  /** Queued bytes from which on `write` returns false, at the latest. */
   readonly highWaterMark: number;
   /** `destroy(error)` reaches the peer as CONNECTION_RESET; elsewhere the peer may see a plain end. */
   readonly destroyResets: boolean;
@@ -20,7 +20,7 @@ export interface ByteStreamCapabilities {
   readonly transferBytes?: number;
 }
 
-/** How to make pairs, and what to expect of them. */
+/** Makes pairs, and says what to expect of them. */
 export interface ByteStreamSubject {
   makePair(): Promise<StreamPair>;
   readonly capabilities: ByteStreamCapabilities;

@@ -11,8 +11,8 @@ export type { ByteStreamCapabilities, ByteStreamSubject, StreamPair } from "./su
 const TIMEOUT_MS = 60_000;
 
 /**
- * What every byte stream must do, whatever runtime and transport it comes from. A test file calls this with a way to
- * make a connected pair.
+ * The contract of a byte stream on any runtime and transport. A test file calls this with a way to make connected
+ * pairs.
  */
 export function describeByteStream(name: string, subject: ByteStreamSubject): void {
   const stage = new Stage(subject);

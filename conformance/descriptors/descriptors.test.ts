@@ -1,4 +1,4 @@
-/** What happens on Node.js to servers and clients that have no file descriptor left. */
+/** Servers and clients on Node.js that have no file descriptor left. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -11,7 +11,7 @@ import { afterEach, expect, test } from "vitest";
 const ROOT = join(import.meta.dirname, "../..");
 /** Node needs some two dozen of them for itself. */
 const DESCRIPTORS = 64;
-/** `prlimit` is Linux's. */
+/** Only Linux has `prlimit`. */
 const LIMITED = { timeout: 60_000, skip: process.platform !== "linux" };
 const password = "secret123";
 const host = "127.0.0.1";

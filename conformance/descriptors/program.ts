@@ -1,6 +1,6 @@
 /**
- * Run with few file descriptors. `serve`: a server, which says its port; it stops when told to. `dial <port>`: clients of it
- * until one cannot connect; prints that one's error, and what a call came to once another had gone.
+ * Runs with few file descriptors. `serve`: a server, which reports its port, and stops when told to. `dial <port>`:
+ * connects clients until one fails, disconnects one and connects another. Prints the error, and the result of a call.
  */
 import { once } from "node:events";
 import process from "node:process";

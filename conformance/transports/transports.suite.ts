@@ -1,6 +1,6 @@
 /**
- * Server and client over every transport: TLS with each of its failures, IPv6, dual stack, Unix sockets, and what a
- * client hears when nothing useful answers.
+ * Server and client over every transport: TLS with each of its failures, IPv6, dual stack, Unix sockets, and the errors
+ * of clients that fail to connect.
  */
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,7 +19,7 @@ import {
 import { afterEach, describe, expect, test } from "vitest";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 
-/** What the suite runs on. */
+/** The subject of the suite. */
 export interface TransportSubject {
   readonly name: string;
   server(options: ServerInit): Server;
@@ -27,9 +27,9 @@ export interface TransportSubject {
   readonly capabilities: TransportCapabilities;
 }
 
-/** How runtimes rightly differ. */
+/** Permitted differences between runtimes. */
 export interface TransportCapabilities {
-  /** `tls.protocol` says what was negotiated; elsewhere it is null. */
+  /** `tls.protocol` is known; elsewhere it is null. */
   readonly tlsProtocol: boolean;
   /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
   readonly clientCertificates: boolean;
@@ -77,7 +77,7 @@ export function describeTransports(subject: TransportSubject): void {
     return address !== null && typeof address === "object" ? address.port : 0;
   }
 
-  /** The error that the server reports for a connection that never became ready. */
+  /** Resolves to the error that the server reports for a connection that never became ready. */
   function acceptFailure(server: Server): Promise<ConduitError> {
     return new Promise((resolve) => {
       server.onError((error: Error, context: ErrorContext<unknown>) => {
@@ -169,7 +169,7 @@ export function describeTransports(subject: TransportSubject): void {
       const server = await serve({ tls: serverTls });
       const plain = dialler({ port: server.address.port, reconnect: { enabled: false } });
       const { code, message } = await failure(plain.connect());
-      // A server says so by an alert, or hangs up without one.
+      // The server sends an alert, or hangs up without one.
       expect([ErrorCode.TLS_NOT_TLS, ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET]).toContain(code);
       expect(message).toMatch(/\bTLS\b.*option tls/);
       const client = dialler({ port: server.address.port, tls: { ca } });

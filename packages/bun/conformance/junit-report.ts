@@ -1,4 +1,4 @@
-/** What `pnpm test` reads of a test run: the part of vitest's JSON report that it counts. */
+/** The part of vitest's JSON report that `pnpm test` counts. */
 export interface CountedReport {
   readonly testResults: {
     readonly name: string;
@@ -22,7 +22,7 @@ export function readJunit(xml: string): CountedReport {
   )) {
     const tests = files.get(attribute(tag, "file")) ?? [];
     files.set(attribute(tag, "file"), tests);
-    // Bun names the groups from the inside outwards.
+    // Bun lists the groups from the innermost outwards.
     const groups = attribute(tag, "classname").split(" > ").reverse();
     const status = /<(?:failure|error)\b/.test(body) ? "failed" : body.includes("<skipped") ? "skipped" : "passed";
     tests.push({ fullName: [...groups, attribute(tag, "name")].join(" ").trim(), status });

@@ -1,10 +1,10 @@
 /**
- * `bun packages/bun/conformance/run.ts [report.json] [filter…]`: runs this package's tests, the conformance suites among
- * them, inside the Bun that runs this script. Writes a report that can be counted with vitest's, by default
- * reports/bun.json, and a JUnit report beside it. Exit code 0: all passed.
+ * `bun packages/bun/conformance/run.ts [report.json] [filter…]`: runs this package's tests, including the conformance
+ * suites, inside the Bun that runs this script. Writes a report in vitest's format, by default reports/bun.json, and a
+ * JUnit report beside it. Exit code 0: all passed.
  *
- * They are named `*.bun-test.ts`, so that no other test runner takes them for its own. Imports of the packages resolve
- * to their sources, by the paths of the tsconfig beside this file; `bun test` answers for imports from `vitest`.
+ * The tests are named `*.bun-test.ts`, so that other test runners ignore them. The packages' names mean their sources,
+ * by the paths in tsconfig.json; `bun test` provides the imports from `vitest`.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -18,7 +18,7 @@ const files = readdirSync(HERE)
   .filter((file) => file.endsWith(".bun-test.ts"))
   .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
   .sort()
-  // With "./" in front it is a path; without, a filter over the names `bun test` looks for by itself.
+  // With "./" in front, `bun test` takes it for a path, and else for a filter.
   .map((file) => `./${relative(ROOT, join(HERE, file)).replaceAll("\\", "/")}`);
 if (files.length === 0) throw new Error(`No test file has one of ${filters.join(", ")} in its name`);
 
@@ -29,7 +29,7 @@ const tests = Bun.spawn(
   [
     process.execPath,
     "test",
-    // Some tests move megabytes, and Bun heeds no timeout given to `describe`.
+    // Some tests move megabytes, and Bun ignores the timeout of `describe`.
     "--timeout=60000",
     `--tsconfig-override=${join(HERE, "tsconfig.json")}`,
     "--reporter=junit",
@@ -40,7 +40,7 @@ const tests = Bun.spawn(
 );
 const code = await tests.exited;
 const counted = readJunit(existsSync(junit) ? readFileSync(junit, "utf8") : "");
-// A run that failed though none of its tests did (a file that does not load, a crash) must not go unseen.
+// The run may fail although no test does, by a file that does not load, or a crash.
 if (code !== 0 && counted.testResults.every(({ status }) => status === "passed")) {
   counted.testResults.push({ name: "bun test", status: "failed", assertionResults: [] });
 }

@@ -6,7 +6,7 @@ describeRuntime(bunRuntime);
 
 describe("bunRuntime", () => {
   test("a deferred task that throws does not take the next one with it", () => {
-    // In a process of its own: `bun test` takes every uncaught error for a failure.
+    // In a separate process, because `bun test` takes every uncaught error for a failure.
     const script = `
       import { bunRuntime } from ${JSON.stringify(import.meta.resolve("../src/runtime.ts"))};
       process.on("uncaughtException", (error) => console.log(error.message));

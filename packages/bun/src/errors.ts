@@ -15,5 +15,5 @@ function codeOf(error: unknown): string {
   return code.startsWith("DNS_") ? code.slice(4) : code;
 }
 
-/** Bun's errors as the library's. */
+/** Converts Bun's errors. */
 export const errors: SocketErrors = new SocketErrors(codeOf);

@@ -38,10 +38,10 @@ export interface ConnectTarget {
   readonly bufferSize: number;
 }
 
-/** What calls a dial off: an `AbortSignal`, or less, which costs less. */
+/** Aborts a dial. An `AbortSignal` is one. */
 export interface DialSignal {
   readonly aborted: boolean;
-  /** Why; undefined while it is not aborted. */
+  /** Why it was aborted; undefined before. */
   readonly reason: unknown;
   addEventListener(type: "abort", listener: () => void): void;
   removeEventListener(type: "abort", listener: () => void): void;
@@ -109,9 +109,9 @@ export interface Runtime extends Clock {
    */
   defer(task: () => void): void;
   readonly crypto: RuntimeCrypto;
-  /** Memory with any content: whoever asks for it overwrites all of it. */
+  /** Memory with arbitrary content, which the caller overwrites. */
   allocate(bytes: number): Uint8Array;
-  /** `bytes[start, end)`, which must not be copied, as an array that a socket takes as it is. */
+  /** `bytes[start, end)` without a copy, as the kind of array that the runtime's sockets write without converting it. */
   view(bytes: Uint8Array, start: number, end: number): Uint8Array;
   /** Compresses to a zlib stream (RFC 1950), level 6. */
   deflate(bytes: Uint8Array): Uint8Array;

@@ -10,7 +10,7 @@ import { denoAdapter } from "./test-support.ts";
 describeListen(denoAdapter);
 
 describe("acceptAll", () => {
-  /** A listener with these clients, or reasons why there is none, and an acceptor that counts what became of them. */
+  /** A listener that yields these clients or errors, and an acceptor that records streams and failures. */
   function accepting(entries: unknown[], { tls = false, maxPendingHandshakes = 10 } = {}) {
     let close = (): void => undefined;
     const listener = {

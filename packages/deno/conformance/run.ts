@@ -1,10 +1,10 @@
 /**
- * `deno run -A packages/deno/conformance/run.ts [report.json] [filter…]`: runs this package's tests, the conformance
- * suites among them, inside the Deno that runs this script. Writes vitest's own JSON report, by default
- * reports/deno.json. Exit code 0: all passed.
+ * `deno run -A packages/deno/conformance/run.ts [report.json] [filter…]`: runs this package's tests, including the
+ * conformance suites, inside the Deno that runs this script. Writes vitest's JSON report, by default reports/deno.json.
+ * Exit code 0: all passed.
  *
- * vitest itself runs in Deno, with child processes of Deno for the test files: in its worker threads Deno lacks what
- * vitest uses. The tests are named `*.deno-test.ts`, so that no other test runner takes them for its own.
+ * vitest runs in Deno, and the test files in child processes, because Deno's worker threads lack features that vitest
+ * uses. The tests are named `*.deno-test.ts`, so that other test runners ignore them.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

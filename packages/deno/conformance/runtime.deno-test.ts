@@ -39,7 +39,7 @@ describe("denoRuntime", () => {
       const remove = onTerminate((signal) => {
         say(signal);
         remove();
-        // Nobody listens any more: this one ends the process.
+        // Without the listener, this signal ends the process.
         setTimer(() => Deno.kill(Deno.pid, "SIGTERM"), 0, true);
         setTimer(() => say("still here"), 10_000, true);
       });
@@ -49,7 +49,7 @@ describe("denoRuntime", () => {
   });
 });
 
-/** What a program prints that has the runtime's members and `say` in scope. */
+/** Runs a program with the runtime's members and `say` in scope, and resolves to its output. */
 async function program(script: string): Promise<string> {
   const source = `
     import { denoRuntime } from "@netconduit/deno";

@@ -2,7 +2,7 @@
  * The part of Deno's API that the adapter uses, for `tsc`: Deno's declarations conflict with Node's. `deno check` and
  * `deno publish` use Deno's own declarations instead, so they detect differences.
  */
-// biome-ignore lint/style/noNamespace: that is what Deno declares, and the only way to give its types their names
+// biome-ignore lint/style/noNamespace: Deno declares its types in this namespace
 declare namespace Deno {
   interface NetAddr {
     readonly transport: "tcp" | "udp";

@@ -46,5 +46,5 @@ function codeOf(error: unknown): string {
   return "";
 }
 
-/** Deno's errors as the library's. */
+/** Converts Deno's errors. */
 export const errors: SocketErrors = new SocketErrors(codeOf);

@@ -1,6 +1,6 @@
 import { SocketErrors, TLS_CUT_OFF } from "@netconduit/core/adapter";
 
-/** The `code` of one of Node's errors (`"ECONNRESET"`, `"ERR_SSL_…"`), or `""`. */
+/** The `code` of a Node error (`"ECONNRESET"`, `"ERR_SSL_…"`), or `""`. */
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   if (typeof code !== "string") return "";
@@ -8,5 +8,5 @@ function codeOf(error: unknown): string {
   return code === "ECONNRESET" && !("syscall" in (error as object)) ? TLS_CUT_OFF : code;
 }
 
-/** Node's errors as the library's. */
+/** Converts Node's errors. */
 export const errors: SocketErrors = new SocketErrors(codeOf);

@@ -1,24 +1,24 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { messageOf } from "./socket-errors.ts";
 
-/** `inflateSync` of `node:zlib`, as every runtime has it; its types do not tell what `info` returns. */
+/** `inflateSync` of `node:zlib`. Its types leave out the result of `info`. */
 export type InflateSync = (bytes: Uint8Array, options: { maxOutputLength: number; info: true }) => unknown;
 
-/** A runtime's buffer as a plain Uint8Array: its `slice` copies, as everywhere else. */
+/** A `Buffer` as a plain Uint8Array, whose `slice` copies. */
 export function plainBytes(buffer: Uint8Array): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
 /**
- * Inflates one zlib stream that has to fill `bytes`, to at most `maxBytes`.
- * @throws ConduitError INFLATED_TOO_LARGE when more would come out; INFLATE_FAILED when it is no zlib stream, or bytes
- * follow it.
+ * Inflates a zlib stream to at most `maxBytes`.
+ * @throws ConduitError INFLATED_TOO_LARGE if the output is larger; INFLATE_FAILED if `bytes` is no zlib stream, or more
+ * than one.
  */
 export function boundedInflate(inflateSync: InflateSync, bytes: Uint8Array, maxBytes: number): Uint8Array {
-  // With `info` the engine is returned as well, which knows how much of the input was the stream.
+  // With `info` it also returns the engine, which knows where in the input the stream ended.
   let result: { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } };
   try {
-    // A limit of 0 is refused; the check below keeps to it.
+    // zlib refuses a limit of 0; the check below enforces it.
     result = inflateSync(bytes, { maxOutputLength: Math.max(maxBytes, 1), info: true }) as typeof result;
   } catch (cause) {
     if ((cause as { code?: unknown } | null)?.code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(bytes, maxBytes, cause);
@@ -35,6 +35,6 @@ export function boundedInflate(inflateSync: InflateSync, bytes: Uint8Array, maxB
 }
 
 function tooLarge(bytes: Uint8Array, maxBytes: number, cause?: unknown): ConduitError {
-  const message = `Cannot inflate ${bytes.length} bytes: more than the limit of ${maxBytes} bytes would come out`;
+  const message = `Cannot inflate ${bytes.length} bytes: the output exceeds the limit of ${maxBytes} bytes`;
   return new ConduitError(ErrorCode.INFLATED_TOO_LARGE, message, { cause });
 }

@@ -3,7 +3,7 @@ import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { makeRuntime, type RuntimePrimitives } from "./make-runtime.ts";
 
-/** The primitives of the Node.js that runs the tests, which notes what it is asked for. */
+/** Primitives of Node.js that log their calls. */
 function primitives(given: Partial<RuntimePrimitives> = {}) {
   const log: unknown[] = [];
   const made: RuntimePrimitives = {

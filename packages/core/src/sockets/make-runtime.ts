@@ -13,14 +13,14 @@ export interface PlatformGlobals {
 
 export type TerminationSignal = "SIGINT" | "SIGTERM";
 
-/** What a runtime has under a name of its own, or its own way to do. */
+/** The parts of a {@link Runtime} that runtimes name or do differently. */
 export interface RuntimePrimitives extends CryptoPrimitives, Pick<Runtime, "name" | "connect" | "listen" | "warn"> {
   readonly globals: PlatformGlobals;
-  /** Runs `task` after the microtasks, before more I/O, if it is called by a microtask. */
+  /** Called from a microtask: runs `task` after all microtasks, before more I/O. */
   nextTick(task: () => void): void;
-  /** From now on the timer does not keep the process running. */
+  /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
-  /** zlib, as `node:zlib` has it: the web's streams know no limit on what comes out. */
+  /** `node:zlib`, which all runtimes have. The web's `DecompressionStream` cannot limit its output. */
   readonly zlib: {
     deflateSync(bytes: Uint8Array, options: { readonly level: number }): Uint8Array;
     readonly inflateSync: unknown;
@@ -29,28 +29,24 @@ export interface RuntimePrimitives extends CryptoPrimitives, Pick<Runtime, "name
   allocate?(bytes: number): Uint8Array;
   /** See {@link Runtime.view}. Default: `subarray`. */
   view?(bytes: Uint8Array, start: number, end: number): Uint8Array;
-  /** The signals that the system has. */
+  /** The termination signals of the system. */
   readonly terminationSignals: readonly TerminationSignal[];
   onSignal(signal: TerminationSignal, listener: () => void): void;
   offSignal(signal: TerminationSignal, listener: () => void): void;
 }
 
-/** A runtime made of what it has of its own. */
+/** Makes a runtime from its primitives. */
 export function makeRuntime(primitives: RuntimePrimitives): Runtime {
   const { globals, zlib, allocate, terminationSignals } = primitives;
-  // The hop is a microtask that sets a tick. A tick alone would come too early when a socket's or timer's callback sets
-  // it: ticks then run before the microtasks, so the replies of `async` handlers would miss the write that is gathered
-  // here. A tick set by a microtask runs once no microtask is left. What waits for a later phase of the event loop
-  // (`setImmediate`) would wait for the other sockets' reads.
-  const turnEnd = new TurnEnd((run) => {
-    const setTick = (): void => primitives.nextTick(run);
-    return () => globals.queueMicrotask(setTick);
-  });
+  // A tick set from the callback of a socket or timer runs before the microtasks, so the replies of `async` handlers
+  // would miss this turn's write. A tick set from a microtask runs once no microtask is left. `setImmediate` would wait
+  // for the reads of other sockets.
+  const turnEnd = new TurnEnd((run) => globals.queueMicrotask(() => primitives.nextTick(run)));
   return {
     name: primitives.name,
     now: () => globals.performance.now(),
     wallClock: () => Date.now(),
-    defer: turnEnd.defer,
+    defer: (task) => turnEnd.defer(task),
     setTimer(task, delayMs, keepAlive) {
       const timer = globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
       if (!keepAlive) primitives.unrefTimer(timer);

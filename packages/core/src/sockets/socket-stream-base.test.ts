@@ -16,7 +16,7 @@ const facts: StreamFacts = {
   silentEnd: null,
 };
 
-/** A stream whose socket is this list of what it was told to do. */
+/** A stream whose socket is a log of its calls. */
 class LoggedStream extends SocketStreamBase {
   readonly log: string[] = [];
   readonly queuedBytes = 0;

@@ -11,7 +11,7 @@ const PEM = { cert: "-----BEGIN CERTIFICATE-----", key: "-----BEGIN PRIVATE KEY-
 const events = { accepted: () => {}, failed: () => {} };
 const { signal } = new AbortController();
 
-/** Sockets that connect to some hosts, and note which were tried. */
+/** Sockets that can reach these hosts, and record which were tried. */
 function reachable(...hosts: string[]) {
   const sockets = new FakeSockets();
   const tried: string[] = [];
@@ -178,7 +178,7 @@ describe("listen", () => {
   describe("on a path where a socket is", () => {
     const path = "/x.sock";
 
-    /** Binds at the second time; whoever knocks meets `open`. */
+    /** Binding fails the first time. `open` answers the probe. */
     function occupied(open: (attempt: ConnectAttempt<FakeSocket>, sockets: FakeSockets) => void) {
       const sockets = new FakeSockets();
       const seen = { binds: 0 };

@@ -2,22 +2,22 @@
 export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 /**
- * Tasks for the end of the present turn of the event loop, in order. One hop of the runtime serves them all, because a
- * hop costs some 200 ns and a place in the list 12.
+ * Tasks for the end of the current turn of the event loop, in order. The runtime schedules them once for all: that takes
+ * some 200 ns, and a place in the list 12.
  */
 export class TurnEnd {
-  readonly #hop: () => void;
+  readonly #schedule: (run: () => void) => void;
   #tasks: (() => void)[] = [];
 
-  /** @param hopWith is given what is to run at the end of a turn, and returns a function that has it run then */
-  constructor(hopWith: (run: () => void) => () => void) {
-    this.#hop = hopWith(() => this.#run());
+  /** @param schedule calls `run` at the end of the turn */
+  constructor(schedule: (run: () => void) => void) {
+    this.#schedule = schedule;
   }
 
-  /** Runs `task` at the end of the turn. One that throws does not take the others with it. */
-  readonly defer = (task: () => void): void => {
-    if (this.#tasks.push(task) === 1) this.#hop();
-  };
+  /** Runs `task` at the end of the turn. If it throws, later tasks run in the next one. */
+  defer(task: () => void): void {
+    if (this.#tasks.push(task) === 1) this.#schedule(() => this.#run());
+  }
 
   #run(): void {
     const tasks = this.#tasks;

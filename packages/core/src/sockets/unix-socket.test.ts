@@ -11,7 +11,7 @@ const noFiles: SocketFiles = { readText: fail, isSocket: fail, remove: fail };
 const probe = fail;
 
 describe("bindUnixSocket", () => {
-  /** Files of which one is in the way; `removed` counts. */
+  /** A file is in the way. Counts attempts to bind, and removals. */
   function inTheWay(facts: { isSocket?: boolean | null; answer?: string; removal?: string }) {
     const seen = { binds: 0, removed: 0 };
     const probe = async (): Promise<void> => {
