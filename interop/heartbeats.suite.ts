@@ -1,5 +1,6 @@
 import type { CloseReason } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
+import { Cleanups } from "../conformance/support/cleanups.ts";
 import { PASSWORD } from "./password.ts";
 import { type DriverProgram, PythonDriver } from "./python-driver.ts";
 import type { InteropSubject } from "./scene.ts";
@@ -34,14 +35,14 @@ interface Pair {
  * Two idle connections, one in each direction, with their own drivers. They open before all other tests of a file and
  * are checked after them, so that heartbeats happen in the meantime.
  */
-export class HeartbeatPairs {
+export class HeartbeatPairs extends Cleanups {
   readonly #subject: InteropSubject;
   readonly #python: string;
-  readonly #cleanups: (() => Promise<unknown>)[] = [];
   #client: Promise<Pair> | null = null;
   #server: Promise<Pair> | null = null;
 
   constructor(subject: InteropSubject, python: string) {
+    super();
     this.#subject = subject;
     this.#python = python;
   }
@@ -61,21 +62,21 @@ export class HeartbeatPairs {
     return made(this.#server);
   }
 
-  async dispose(): Promise<void> {
+  override async dispose(): Promise<void> {
     await Promise.allSettled([this.#client, this.#server]);
-    for (const cleanup of this.#cleanups.reverse()) await cleanup();
+    await super.dispose();
   }
 
   async #drive(program: DriverProgram): Promise<PythonDriver> {
     const driver = await PythonDriver.start(this.#python, program);
-    this.#cleanups.push(() => driver.kill());
+    this.defer(() => driver.kill());
     return driver;
   }
 
   async #makeTheirClient(): Promise<Pair> {
     const driver = await this.#drive("client_driver.py");
     const server = new this.#subject.Server({ ...login, port: 0, ...ourHeartbeat });
-    this.#cleanups.push(() => server.stop({ drainMs: 0 }));
+    this.defer(() => server.stop({ drainMs: 0 }));
     const ends: CloseReason[] = [];
     server.onClientDisconnect((_, reason) => void ends.push(reason));
     await server.start();
@@ -99,7 +100,7 @@ export class HeartbeatPairs {
     const options = { password: PASSWORD, ...theirHeartbeat };
     const port = await driver.run<number>("start", { server: "theirs", options });
     const client = new this.#subject.Client({ ...login, port, ...ourHeartbeat });
-    this.#cleanups.push(() => client.disconnect());
+    this.defer(() => client.disconnect());
     const ends: CloseReason[] = [];
     client.onDisconnect((_, reason) => void ends.push(reason));
     await client.connect();

@@ -1,5 +1,7 @@
+import { afterAll, beforeAll, describe } from "vitest";
+import { Cleanups } from "../conformance/support/cleanups.ts";
 import type { Subject } from "../conformance/support/subject.ts";
-import type { PythonDriver } from "./python-driver.ts";
+import { type DriverProgram, PythonDriver } from "./python-driver.ts";
 
 /** Time limit for a hanging test, generous because machines may be busy. */
 export const PATIENCE_MS = 120_000;
@@ -8,40 +10,44 @@ export const PATIENCE_MS = 120_000;
 export type InteropSubject = Pick<Subject, "name" | "Server" | "Client">;
 
 /** The servers and clients of one test, on both sides. Closes all of them. */
-export abstract class Scene {
+export abstract class Scene extends Cleanups {
   readonly subject: InteropSubject;
   readonly driver: PythonDriver;
-  readonly #cleanups: (() => Promise<unknown>)[] = [];
 
   constructor(subject: InteropSubject, driver: PythonDriver) {
+    super();
     this.subject = subject;
     this.driver = driver;
   }
-
-  /** Registers `cleanup` to run after the test, in reverse order of registration. */
-  defer(cleanup: () => Promise<unknown>): void {
-    this.#cleanups.push(cleanup);
-  }
-
-  async dispose(): Promise<void> {
-    for (const cleanup of this.#cleanups.reverse()) await cleanup();
-  }
 }
 
-/** Creates a test body that receives its own scene. */
+/** Creates a test body that receives its own scene, the only argument: test runners differ in what else they pass. */
 export type Staged<S extends Scene> = (body: (scene: S) => Promise<void>) => () => Promise<void>;
 
-/**
- * Each test calls `make` once the driver runs. The scene is the only argument, because test runners differ in what else
- * they pass.
- */
-export function staged<S extends Scene>(make: () => S): Staged<S> {
-  return (body) => async () => {
-    const scene = make();
-    try {
-      await body(scene);
-    } finally {
-      await scene.dispose();
-    }
-  };
+/** Runs `suites` one after the other with one driver of this program; each test gets a scene made by `makeScene`. */
+export function describeWithDriver<S extends Scene>(
+  title: string,
+  python: string,
+  program: DriverProgram,
+  makeScene: (driver: PythonDriver) => S,
+  suites: readonly ((staged: Staged<S>) => void)[],
+): void {
+  describe(title, () => {
+    let driver: PythonDriver;
+
+    beforeAll(async () => {
+      driver = await PythonDriver.start(python, program);
+    }, PATIENCE_MS);
+    afterAll(() => driver?.kill(), PATIENCE_MS);
+
+    const staged: Staged<S> = (body) => async () => {
+      const scene = makeScene(driver);
+      try {
+        await body(scene);
+      } finally {
+        await scene.dispose();
+      }
+    };
+    for (const suite of suites) suite(staged);
+  });
 }

@@ -10,6 +10,7 @@ import {
 import type { Runtime } from "@netconduit/core/adapter";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
+import { Cleanups } from "../support/cleanups.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 
 /** The password of every server on a stage. */
@@ -24,11 +25,11 @@ interface Port {
 }
 
 /** Makes servers, clients and raw peers for one test, and ends them. */
-export class Stage {
+export class Stage extends Cleanups {
   readonly subject: Subject;
-  readonly #cleanups: (() => Promise<unknown>)[] = [];
 
   constructor(subject: Subject) {
+    super();
     this.subject = subject;
   }
 
@@ -97,15 +98,6 @@ export class Stage {
     const peer = await this.raw(server);
     await peer.login({ password: PASSWORD });
     return peer;
-  }
-
-  /** Calls `cleanup` when the test is over, ahead of those that were deferred earlier. */
-  defer(cleanup: () => Promise<unknown>): void {
-    this.#cleanups.push(cleanup);
-  }
-
-  async dispose(): Promise<void> {
-    for (const cleanup of this.#cleanups.reverse()) await cleanup();
   }
 }
 

@@ -2,7 +2,7 @@
  * The protocol between a test and its peer processes: JSON, one object a line, on the peer's standard input and output.
  * `run` numbers one run of a scenario; both of its halves have the same.
  */
-import type { RuntimeFacts } from "./runtime-name.ts";
+import type { RuntimeFacts } from "./own-facts.ts";
 
 /** The two ends of a connection. */
 export type Role = "server" | "client";

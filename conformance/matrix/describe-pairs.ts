@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { RUNTIMES, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import type { Role } from "./control-lines.ts";
 import { PeerProcess } from "./peer-process.ts";
-import { RUNTIME_NAMES, type RuntimeName } from "./runtime-name.ts";
 import type { Scenario } from "./scenario.ts";
 import { runScenario } from "./scenario-run.ts";
 import { scenarios } from "./scenarios.ts";
@@ -47,7 +47,7 @@ export function describePairs(serverRuntime: RuntimeName): void {
     }
   }
 
-  for (const clientRuntime of RUNTIME_NAMES) {
+  for (const clientRuntime of RUNTIMES) {
     describe.concurrent(`${serverRuntime} server, ${clientRuntime} client`, { timeout: TIMEOUT_MS }, () => {
       test("each end is a process of its own, on the runtime of the title", async () => {
         const server = await peers.get("server", serverRuntime);

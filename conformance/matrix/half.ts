@@ -1,5 +1,6 @@
 import process from "node:process";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { Cleanups } from "../support/cleanups.ts";
 import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
 import type { Json } from "./control-lines.ts";
@@ -23,15 +24,15 @@ export interface MatrixSubject extends Subject {
 }
 
 /** What both halves of a scenario have in common. */
-export class Half {
+export class Half extends Cleanups {
   readonly subject: MatrixSubject;
   readonly #tellOther: Tell;
   readonly #told = new Map<string, EventLog<Json>>();
   readonly #waitingFor: string[] = [];
-  readonly #cleanups: (() => Promise<unknown>)[] = [];
   #isEnded = false;
 
   constructor(subject: MatrixSubject, tell: Tell) {
+    super();
     this.subject = subject;
     this.#tellOther = tell;
   }
@@ -57,11 +58,6 @@ export class Half {
     }
   }
 
-  /** Calls `cleanup` when the scenario is over, ahead of those that were deferred earlier. */
-  defer(cleanup: () => Promise<unknown>): void {
-    this.#cleanups.push(cleanup);
-  }
-
   /** Kills this process. */
   die(): Promise<never> {
     process.kill(process.pid, "SIGKILL");
@@ -81,7 +77,7 @@ export class Half {
   /** For the peer process: ends everything that this half made. */
   async end(): Promise<void> {
     this.#isEnded = true;
-    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
+    await this.dispose();
   }
 
   /** Throws once the scenario is over: nothing would end what a half makes after that. */

@@ -1,5 +1,12 @@
 import process from "node:process";
-import type { RuntimeFacts } from "./runtime-name.ts";
+import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+
+/** The runtime that a peer runs on. */
+export interface RuntimeFacts {
+  readonly runtime: RuntimeName;
+  readonly version: string;
+  readonly pid: number;
+}
 
 /** The runtime that this process runs on, by its globals alone. */
 export function ownFacts(): RuntimeFacts {

@@ -1,20 +1,20 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { executable, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import { type FromPeer, readLines, type ToPeer } from "./control-lines.ts";
-import type { RuntimeFacts, RuntimeName } from "./runtime-name.ts";
+import type { RuntimeFacts } from "./own-facts.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PEER = "conformance/matrix/peer.ts";
 /** Characters of a peer's standard error that are shown when it is gone. */
 const ERROR_TAIL = 4000;
 
-/** Commands that start a peer in the repository's root, with the packages' names resolving to their sources. */
-const COMMANDS: Readonly<Record<RuntimeName, readonly [command: string, ...args: string[]]>> = {
-  // The Node that runs the tests.
-  node: [process.execPath, "--import", "./docs-tests/lib/sources-hook.ts", PEER],
-  bun: ["bun", "--tsconfig-override=conformance/matrix/bun.tsconfig.json", PEER],
-  deno: ["deno", "run", "--allow-all", "--no-check", PEER],
+/** Arguments that run a peer in the repository's root, with the packages' names resolving to their sources. */
+const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
+  node: ["--import", "./docs-tests/lib/sources-hook.ts", PEER],
+  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json", PEER],
+  deno: ["run", "--allow-all", "--no-check", PEER],
 };
 
 type PeerLine = Exclude<FromPeer, { kind: "ready" }>;
@@ -41,9 +41,8 @@ export class PeerProcess {
 
   /** Starts a peer. Rejects, naming the runtime, if it is missing or ends before it is ready. */
   static async start(runtime: RuntimeName): Promise<PeerProcess> {
-    const [command, ...args] = COMMANDS[runtime];
-    // The commands that pnpm puts on the PATH are scripts on Windows.
-    const child = spawn(command, [...args, runtime], { cwd: ROOT, shell: process.platform === "win32" });
+    const command = executable(runtime);
+    const child = spawn(command, [...ARGUMENTS[runtime], runtime], { cwd: ROOT });
     let errors = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       errors = (errors + text).slice(-ERROR_TAIL);
@@ -51,7 +50,7 @@ export class PeerProcess {
     // Writing to a peer that is gone fails; `gone` reports that.
     child.stdin.on("error", () => {});
     const gone = new Promise<string>((resolve) => {
-      child.on("error", (error) => resolve(`Cannot run ${command}, which has to be on the PATH: ${error.message}`));
+      child.on("error", (error) => resolve(`Cannot run ${command}: ${error.message}`));
       child.on("close", (code, signal) => resolve(`The ${runtime} peer ended (${signal ?? code})\n${errors}`));
     });
     const listeners = new Map<number, (line: PeerLine) => void>();

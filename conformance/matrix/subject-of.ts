@@ -1,8 +1,8 @@
 import process from "node:process";
 import type { Runtime } from "@netconduit/core/adapter";
+import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import type { Subject } from "../support/subject.ts";
 import type { MatrixSubject } from "./half.ts";
-import type { RuntimeName } from "./runtime-name.ts";
 
 const CAPABILITIES: Readonly<Record<RuntimeName, MatrixSubject["capabilities"]>> = {
   // Node 22 reports a reset that meets unread data as a plain end.

@@ -1,6 +1,6 @@
 import { type CloseReason, type Connection, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import { mebibyte } from "../wire-values.ts";
 import { withMethods } from "./methods.ts";
@@ -11,14 +11,14 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     test(
       "stop() settles with a client connected, and the client sees a clean close",
       staged(async (scene) => {
-        const reasons = new Gathered<CloseReason>();
+        const reasons = new EventLog<CloseReason>();
         const server = await scene.listen({}, (made) => made.onClientDisconnect((_, reason) => reasons.add(reason)));
         const { client } = await scene.logIn(server, {}, ["bye"]);
         server.onShutdown(() => server.broadcast("bye", { why: "maintenance" }));
         await server.stop();
         expect(server.state).toBe("stopped");
         expect(server.connectionCount).toBe(0);
-        expect(reasons.items).toMatchObject([{ code: ErrorCode.SERVER_STOPPING }]);
+        expect(reasons.all).toMatchObject([{ code: ErrorCode.SERVER_STOPPING }]);
         expect(await scene.message(client, "bye")).toEqual({ why: "maintenance" });
         await scene.driver.next({ event: "disconnect", client });
         expect(await scene.driver.run("log")).toEqual([]);
@@ -28,18 +28,18 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     test(
       "stop() lets a running call finish, and delivers all that was sent",
       staged(async (scene) => {
-        const started = new Gathered();
-        const finish = new Gathered();
+        const started = new EventLog<unknown>();
+        const finish = new EventLog<unknown>();
         const server = await scene.listen({}, (made) =>
           made.rpc("slow", async (params) => {
             started.add(params);
-            await finish.first();
+            await finish.next();
             return "done";
           }),
         );
         const { client, connection } = await scene.logIn(server, {}, ["blob"]);
         const call = scene.driver.run("call", { client, method: "slow", params: {} });
-        await started.first();
+        await started.next();
         server.onShutdown(() => {
           for (let n = 0; n < 8; n += 1) connection.send("blob", mebibyte());
           finish.add(null);
@@ -57,7 +57,7 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     test(
       "a client that disconnects closes its connection cleanly, once, and frees its place immediately",
       staged(async (scene) => {
-        const reasons = new Gathered<CloseReason>();
+        const reasons = new EventLog<CloseReason>();
         const server = await scene.listen({ maxConnections: 1 }, (made) =>
           made.onClientDisconnect((_, reason) => reasons.add(reason)),
         );
@@ -65,24 +65,24 @@ export function describeClosing(staged: Staged<ClientScene>): void {
           // The server has room for one client, so each needs the previous one's place.
           const { client } = await scene.logIn(server);
           await scene.driver.run("disconnect", { client });
-          await reasons.atLeast(count);
+          await reasons.count(count);
         }
         const clean = { code: ErrorCode.CONNECTION_CLOSED, byPeer: true };
-        expect(reasons.items).toMatchObject([clean, clean, clean]);
+        expect(reasons.all).toMatchObject([clean, clean, clean]);
       }),
     );
 
     test(
       "a client whose process dies frees its place",
       staged(async (scene) => {
-        const gone = new Gathered<Connection>();
+        const gone = new EventLog<Connection>();
         const server = await scene.listen({}, (made) => made.onClientDisconnect((connection) => gone.add(connection)));
         const mortal = await scene.driver.startAnother();
         scene.defer(() => mortal.kill());
         await mortal.run("connect", { client: "mortal", options: scene.target(server) });
         expect(server.connectionCount).toBe(1);
         await mortal.kill();
-        await gone.first();
+        await gone.next();
         expect(server.connectionCount).toBe(0);
       }),
     );

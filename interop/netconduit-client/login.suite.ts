@@ -1,6 +1,6 @@
 import { ErrorCode, type Rejection } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import type { ClientScene } from "./scene.ts";
 
@@ -26,12 +26,12 @@ export function describeLogin(staged: Staged<ClientScene>): void {
     test(
       "a wrong password is rejected, counted and reported",
       staged(async (scene) => {
-        const rejections = new Gathered<Rejection>();
+        const rejections = new EventLog<Rejection>();
         const server = await scene.listen({}, (made) => made.onClientRejected(rejections.add));
         const { connected, log } = await scene.dial(server, { password: "wrong" });
         expect(connected).toBe(false);
         expect(log.join()).toContain("Invalid password");
-        expect(await rejections.atLeast(1)).toMatchObject([{ code: ErrorCode.AUTH_FAILED }]);
+        expect(await rejections.count(1)).toMatchObject([{ code: ErrorCode.AUTH_FAILED }]);
         expect(server.stats.authFailures).toBe(1);
         expect(server.connectionCount).toBe(0);
       }),

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import type { ClientScene } from "./scene.ts";
 
@@ -41,13 +41,13 @@ export function describeMessages(staged: Staged<ClientScene>): void {
     test(
       "1,000 messages sent at once arrive in order, each way",
       staged(async (scene) => {
-        const received = new Gathered();
+        const received = new EventLog<unknown>();
         const server = await scene.listen({}, (made) => made.on("up", (_, data) => received.add(data)));
         const { client, connection } = await scene.logIn(server, {}, ["down"]);
         const expected = Array.from({ length: 1000 }, (_, n) => ({ n }));
 
         await scene.driver.run("burst", { client, type: "up", count: 1000 });
-        expect(await received.atLeast(1000)).toEqual(expected);
+        expect(await received.count(1000)).toEqual(expected);
 
         for (const data of expected) connection.send("down", data);
         const arrived: unknown[] = [];
@@ -59,7 +59,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
     test(
       "a client that sends faster than handlers run is slowed down, and nothing is lost",
       staged(async (scene) => {
-        const received = new Gathered();
+        const received = new EventLog<unknown>();
         const server = await scene.listen({ receiveQueueSize: 10, handlerConcurrency: 1 }, (made) =>
           made.on("up", async (_, data) => {
             await new Promise(setImmediate);
@@ -68,7 +68,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
         );
         const { client } = await scene.logIn(server);
         await scene.driver.run("burst", { client, type: "up", count: 1000 });
-        expect(await received.atLeast(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => ({ n })));
+        expect(await received.count(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => ({ n })));
       }),
     );
   });

@@ -1,6 +1,6 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import { withMethods } from "./methods.ts";
 import type { ClientScene } from "./scene.ts";
@@ -33,7 +33,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     test(
       "an unexpected error reaches the caller as INTERNAL without its message, and onError with it",
       staged(async (scene) => {
-        const errors = new Gathered();
+        const errors = new EventLog<unknown>();
         const server = await scene.listen({}, (made) => {
           withMethods(made);
           made.onError((failure, context) => errors.add([failure.message, context.stage, context.name]));
@@ -44,7 +44,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
           message: "Internal server error",
           code: ErrorCode.INTERNAL,
         });
-        expect(errors.items).toEqual([["the disk is full", "rpc", "fail"]]);
+        expect(errors.all).toEqual([["the disk is full", "rpc", "fail"]]);
       }),
     );
 
@@ -82,11 +82,11 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     test(
       "a call without a reply runs",
       staged(async (scene) => {
-        const noted = new Gathered();
+        const noted = new EventLog<unknown>();
         const server = await scene.listen({}, (made) => made.rpc("note", ({ text }) => noted.add(text)));
         const { client } = await scene.logIn(server);
         await scene.driver.run("call_no_wait", { client, method: "note", params: { text: "milk" } });
-        expect(await noted.first()).toBe("milk");
+        expect(await noted.next()).toBe("milk");
       }),
     );
 

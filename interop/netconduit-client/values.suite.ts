@@ -1,6 +1,6 @@
 import { float64 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import { longText, mebibyte, wireValues } from "../wire-values.ts";
 import { withMethods } from "./methods.ts";
@@ -12,7 +12,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
       test(
         `${name} arrives unchanged on both sides`,
         staged(async (scene) => {
-          const received = new Gathered();
+          const received = new EventLog<unknown>();
           const server = await scene.listen({}, (made) =>
             made.rpc("echo", (params) => {
               received.add(params.value);
@@ -21,7 +21,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
           );
           const { client } = await scene.logIn(server);
           expect(await scene.driver.run("call", { client, method: "echo", params: { value } })).toStrictEqual(value);
-          expect(received.items).toStrictEqual([value]);
+          expect(received.all).toStrictEqual([value]);
         }),
       );
     }
@@ -29,7 +29,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
     test(
       "a whole float arrives as a number, and float64() keeps it one in Python",
       staged(async (scene) => {
-        const received = new Gathered();
+        const received = new EventLog<unknown>();
         const server = await scene.listen({}, (made) =>
           made.rpc("half", ({ value }) => {
             received.add(value);
@@ -38,7 +38,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
         );
         const { client } = await scene.logIn(server);
         const halves = await scene.driver.run("call", { client, method: "half", params: { value: float64(2) } });
-        expect(received.items).toEqual([2]);
+        expect(received.all).toEqual([2]);
         expect(halves).toEqual({ plain: 2, marked: float64(2) });
       }),
     );
@@ -47,7 +47,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
       "1 MiB of binary data crosses unharmed, in calls and in messages",
       staged(async (scene) => {
         const bytes = mebibyte();
-        const received = new Gathered();
+        const received = new EventLog<unknown>();
         const server = await scene.listen({}, (made) => {
           made.rpc("echo", ({ value }) => {
             received.add(value);
@@ -57,7 +57,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
         const { client, connection } = await scene.logIn(server, {}, ["blob"]);
         const echoed = await scene.driver.run<Uint8Array>("call", { client, method: "echo", params: { value: bytes } });
         expect(Buffer.compare(echoed, bytes)).toBe(0);
-        expect(Buffer.compare((await received.first()) as Uint8Array, bytes)).toBe(0);
+        expect(Buffer.compare((await received.next()) as Uint8Array, bytes)).toBe(0);
         connection.send("blob", bytes);
         expect(Buffer.compare((await scene.message(client, "blob")) as Uint8Array, bytes)).toBe(0);
       }),

@@ -1,6 +1,6 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { PASSWORD } from "../password.ts";
 import type { Staged } from "../scene.ts";
 import type { ServerScene } from "./scene.ts";
@@ -12,13 +12,13 @@ export function describeClosing(staged: Staged<ServerScene>): void {
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = scene.client(target);
-        const ends = new Gathered<CloseReason>();
+        const ends = new EventLog<CloseReason>();
         ours.onDisconnect((_, reason) => ends.add(reason));
         await ours.connect();
         const pending = ours.call("never").catch((error: unknown) => error);
         await scene.driver.next({ event: "never", server: target.server });
         await scene.driver.run("stop", { server: target.server });
-        expect(await ends.first()).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED, byPeer: true });
+        expect(await ends.next()).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED, byPeer: true });
         expect(await pending).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
         expect(ours.isConnected).toBe(false);
       }),
@@ -31,11 +31,11 @@ export function describeClosing(staged: Staged<ServerScene>): void {
         scene.defer(() => mortal.kill());
         const port = await mortal.run<number>("start", { server: "mortal", options: { password: PASSWORD } });
         const ours = scene.client({ server: "mortal", port });
-        const ends = new Gathered<CloseReason>();
+        const ends = new EventLog<CloseReason>();
         ours.onDisconnect((_, reason) => ends.add(reason));
         await ours.connect();
         await mortal.kill();
-        await ends.first();
+        await ends.next();
         expect(ours.isConnected).toBe(false);
       }),
     );

@@ -1,6 +1,6 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import type { ServerScene } from "./scene.ts";
 
@@ -50,14 +50,14 @@ export function describeLogin(staged: Staged<ServerScene>): void {
       "100 logins at once get 100 welcomes from the server's connect hook",
       staged(async (scene) => {
         const target = await scene.listen({ max_connections: 1000 });
-        const welcomes = new Gathered();
+        const welcomes = new EventLog<unknown>();
         const logins = Array.from({ length: 100 }, async () => {
           const ours = scene.client(target);
           ours.on("welcome", (data) => welcomes.add((data as { id: string }).id));
           await ours.connect();
         });
         await Promise.all(logins);
-        expect(new Set(await welcomes.atLeast(100)).size).toBe(100);
+        expect(new Set(await welcomes.count(100)).size).toBe(100);
       }),
     );
   });

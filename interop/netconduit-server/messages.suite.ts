@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Gathered } from "../gathered.ts";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import type { Staged } from "../scene.ts";
 import type { ServerScene } from "./scene.ts";
 
@@ -26,10 +26,10 @@ export function describeMessages(staged: Staged<ServerScene>): void {
       "the reply to a sent message arrives as a message of type <type>_response",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
-        const replies = new Gathered();
+        const replies = new EventLog<unknown>();
         ours.on("hello_response", replies.add);
         ours.send("hello", { name: "Ada" });
-        expect(await replies.first()).toEqual({ message: "Hello, Ada!" });
+        expect(await replies.next()).toEqual({ message: "Hello, Ada!" });
       }),
     );
 
@@ -39,9 +39,9 @@ export function describeMessages(staged: Staged<ServerScene>): void {
         const target = await scene.listen();
         const clients = [await scene.logIn(target), await scene.logIn(target), await scene.logIn(target)] as const;
         const heard = clients.map((ours) => {
-          const news = new Gathered();
+          const news = new EventLog<unknown>();
           ours.on("news", news.add);
-          return news.items;
+          return news.all;
         });
         const ids = await Promise.all(clients.map((ours) => scene.idOf(ours)));
         const args = { server: target.server, type: "news", data: { n: 1 } };
@@ -62,10 +62,10 @@ export function describeMessages(staged: Staged<ServerScene>): void {
         for (const n of expected) ours.send("count", { n, last: 999 });
         expect((await scene.driver.next({ event: "counted", server: target.server })).numbers).toEqual(expected);
 
-        const arrived = new Gathered();
+        const arrived = new EventLog<unknown>();
         ours.on("tick", arrived.add);
         await scene.driver.run("burst", { server: target.server, type: "tick", count: 1000 });
-        expect(await arrived.atLeast(1000)).toEqual(expected.map((n) => ({ n })));
+        expect(await arrived.count(1000)).toEqual(expected.map((n) => ({ n })));
       }),
     );
 
@@ -74,14 +74,14 @@ export function describeMessages(staged: Staged<ServerScene>): void {
       staged(async (scene) => {
         const target = await scene.listen();
         const ours = await scene.logIn(target, { receiveQueueSize: 10, handlerConcurrency: 1 });
-        const arrived = new Gathered();
+        const arrived = new EventLog<unknown>();
         ours.on("tick", async (data) => {
           await new Promise(setImmediate);
           arrived.add(data);
         });
         await scene.idOf(ours);
         await scene.driver.run("burst", { server: target.server, type: "tick", count: 1000 });
-        expect(await arrived.atLeast(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => ({ n })));
+        expect(await arrived.count(1000)).toEqual(Array.from({ length: 1000 }, (_, n) => ({ n })));
       }),
     );
   });
