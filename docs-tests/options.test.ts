@@ -8,6 +8,7 @@ import { codeIn, readText, tableRows } from "./lib/markdown.ts";
 const GUIDE = readText("docs/guide.md");
 const CORE = "packages/core/src";
 const common = interfaceMembers(`${CORE}/endpoint/endpoint-options.ts`, "PeerOptions");
+const contract = interfaceMembers(`${CORE}/endpoint/contract-option.ts`, "ContractOption");
 
 const server = { password: "secret123" };
 const client = { password: "secret123", host: "127.0.0.1", port: 8080 };
@@ -36,6 +37,7 @@ const tables: readonly OptionTable[] = [
     names: [
       ...interfaceMembers(`${CORE}/server/server-options.ts`, "ServerOptions"),
       ...interfaceMembers(`${CORE}/server/server.ts`, "ServerInit"),
+      ...contract,
       ...common,
     ],
     config: parseServerOptions(server),
@@ -56,8 +58,9 @@ const tables: readonly OptionTable[] = [
     column: "Option",
     prefix: "",
     names: [
-      ...interfaceMembers(`${CORE}/client/client-options.ts`, "ClientOptions"),
-      ...interfaceMembers(`${CORE}/client/client.ts`, "ClientInit"),
+      ...interfaceMembers(`${CORE}/client/client-options.ts`, "ClientSettings"),
+      ...interfaceMembers(`${CORE}/client/client-options.ts`, "TcpTarget"),
+      ...contract,
       ...common,
     ],
     config: parseClientOptions(client),

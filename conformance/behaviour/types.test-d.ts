@@ -6,6 +6,7 @@ import {
   Client,
   type Connection,
   type HandlerContext,
+  type MethodHandlers,
   response,
   Server,
   type TypedCallOptions,
@@ -116,6 +117,14 @@ describe("calls", () => {
     const options: TypedCallOptions<typeof addValibot> = { result: addValibot };
     expectTypeOf(client.call("add", {}, options)).toEqualTypeOf<Promise<{ a: number; b: number }>>();
     expectTypeOf(client.request("add", {}, options)).toEqualTypeOf<Promise<{ a: number; b: number }>>();
+  });
+
+  test("take a name that is not known before the program runs", () => {
+    const name: string = "add";
+    expectTypeOf(client.call<number>(name, { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(client.call(name, {}, { result: z.number() })).toEqualTypeOf<Promise<number>>();
+    server.rpc(name, addZod, ({ a, b }) => a + b);
+    server.on(name, addZod, (_connection, { a }) => a);
   });
 
   test("can be wrapped in a function with a type parameter", () => {
@@ -347,6 +356,37 @@ describe("a contract", () => {
     new Client<typeof game>({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
     // @ts-expect-error: a schema is no method
     new Server({ password: "secret", contract: { server: { methods: { add: 5 } } } });
+  });
+
+  test("is implemented by a handler for each of its methods", () => {
+    const handlers = {
+      add: ({ a }: { a: number }) => a,
+      user: () => ({ id: "7", name: "Ada" }),
+      mood: () => "fine" as const,
+      ping: () => null,
+    };
+    typedServer.implement(handlers);
+    typedServer.implement({
+      ...handlers,
+      add: (params, context) => {
+        expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+        expectTypeOf(context.client).toEqualTypeOf<Connection<GameContract>>();
+        return params.a;
+      },
+      mood: async () => "fine" as const,
+    });
+    typedClient.implement({ where: () => ({ a: 1 }) });
+    server.implement({ any: (params) => params["a"] });
+    // @ts-expect-error: ping is missing
+    typedServer.implement({ add: handlers.add, user: handlers.user, mood: handlers.mood });
+    // @ts-expect-error: the contract has no such method
+    typedServer.implement({ ...handlers, subtract: () => 1 });
+    // @ts-expect-error: the result is a number
+    typedServer.implement({ ...handlers, add: () => "three" });
+    const part = { add: ({ a }) => a } satisfies Partial<
+      MethodHandlers<GameContract, "server", Connection<GameContract>>
+    >;
+    typedServer.implement({ ...handlers, ...part });
   });
 
   test("may have a name of its own", () => {

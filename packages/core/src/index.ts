@@ -7,12 +7,20 @@ export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
 export { ServerAddress } from "./bytes/address.ts";
 export type { Address, TlsInfo } from "./bytes/byte-stream.ts";
 export { type AnyClient, Client, type ClientHealth, type ClientInit } from "./client/client.ts";
-export type { ClientConfig, ClientOptions, Credentials, ReconnectOptions } from "./client/client-options.ts";
+export type {
+  ClientConfig,
+  ClientOptions,
+  ClientSettings,
+  Credentials,
+  ReconnectOptions,
+  TcpTarget,
+  UnixTarget,
+} from "./client/client-options.ts";
 export type { CloseReason } from "./connection/connection-delegate.ts";
 export type { ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { Latency } from "./connection/heartbeat.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
-export type { Awaitable, Disposer, MethodDefinition } from "./endpoint/endpoint.ts";
+export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/endpoint.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export {
   ConduitError,

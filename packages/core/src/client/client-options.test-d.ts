@@ -10,6 +10,11 @@ test("a password may be a function, asynchronous or not", () => {
 test("a client is given host and port, or a path", () => {
   expectTypeOf<{ host: string; port: number; password: string }>().toExtend<ClientOptions>();
   expectTypeOf<{ path: string; password: () => string }>().toExtend<ClientOptions>();
+  expectTypeOf<{ password: string }>().not.toExtend<ClientOptions>();
+  expectTypeOf<{ host: string; password: string }>().not.toExtend<ClientOptions>();
+  expectTypeOf<{ port: number; password: string }>().not.toExtend<ClientOptions>();
+  expectTypeOf<{ path: string | undefined; password: string }>().not.toExtend<ClientOptions>();
+  expectTypeOf<{ host: string; port: number; path: string | undefined; password: string }>().toExtend<ClientOptions>();
   expectTypeOf<{ host: string; port: number }>().not.toExtend<ClientOptions>();
 });
 

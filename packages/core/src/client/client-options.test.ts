@@ -44,6 +44,7 @@ describe("parseClientOptions", () => {
       enableBackpressure: true,
       enableFastLogin: true,
       allowPasswordHash: false,
+      complete: false,
       exposeErrors: false,
     });
   });

@@ -43,12 +43,25 @@ export interface ReconnectOptions {
   readonly jitter?: boolean | undefined;
 }
 
-/** Options of a client. All times are in whole milliseconds, 1 to 2^31-1. */
-export interface ClientOptions extends PeerOptions {
+/** A server that listens on TCP. */
+export interface TcpTarget {
   /** The server's host. Required unless `path` is given. */
-  readonly host?: string | undefined;
+  readonly host: string;
   /** The server's port, 1 to 65,535. Required unless `path` is given. */
-  readonly port?: number | undefined;
+  readonly port: number;
+}
+
+/** A server that listens on a Unix socket. */
+export interface UnixTarget {
+  /** Unix socket path. `host` and `port` are not used then. */
+  readonly path: string;
+}
+
+/** Options of a client: its settings, and `host` and `port` or `path` of the server. */
+export type ClientOptions = ClientSettings & (UnixTarget | TcpTarget);
+
+/** Options of a client, but for its server's address. All times are in whole milliseconds, 1 to 2^31-1. */
+export interface ClientSettings extends PeerOptions {
   /** The server's password, or a function that is asked for it at every connect. Required. */
   readonly password: Credentials;
   /** Name of the client, told to the server; at most 256 characters. Default `"conduit_client"`. */
@@ -74,7 +87,7 @@ export interface ClientOptions extends PeerOptions {
  * The options with every default filled in, as `client.config` shows them: frozen, the password not enumerable (so that
  * a logged config does not print it).
  */
-export interface ClientConfig extends Filled<ClientOptions, "path" | "tls" | "reconnect"> {
+export interface ClientConfig extends Filled<ClientSettings, "path" | "tls" | "reconnect">, TcpTarget {
   /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 unless they were given. */
   readonly path: string | undefined;
   /** `null`: plain TCP. */
@@ -127,7 +140,7 @@ const entries = {
   connectTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECT_TIMEOUT_MS),
   reconnect: v.optional(group(reconnectEntries), {}),
   queueWhileDisconnected: v.optional(oneOf(["send", "reject"]), "reject"),
-} satisfies Record<keyof ClientOptions, unknown>;
+} satisfies Record<keyof ClientSettings | keyof TcpTarget, unknown>;
 
 const schema = group(entries);
 type Parsed = v.InferOutput<typeof schema>;

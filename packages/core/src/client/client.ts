@@ -13,7 +13,7 @@ import type { Latency } from "../connection/heartbeat.ts";
 import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
-import { agreedResults, parseContract } from "../endpoint/contract-option.ts";
+import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
@@ -62,13 +62,7 @@ export interface ClientHealth {
 }
 
 /** Options of a client, and its contract. */
-export interface ClientInit<C extends Contract = Contract> extends ClientOptions {
-  /**
-   * What both sides may say, and the schemas that check it: parameters and results of methods registered here, data of
-   * messages handled here, results of calls to the server. Default: nothing is checked but by schemas passed elsewhere.
-   */
-  readonly contract?: C | undefined;
-}
+export type ClientInit<C extends Contract = Contract> = ClientOptions & ContractOption<C>;
 
 interface Login {
   readonly handshake: ClientHandshake;
@@ -224,8 +218,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    * CONNECTION_CLOSED and CONNECTION_RESET (the server hung up), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the
    * other TLS codes; whatever a credentials callback throws.
    */
-  connect(): Promise<void> {
-    return this.isConnected ? Promise.resolve() : this.#reconnector.connect();
+  async connect(): Promise<void> {
+    if (this.isConnected) return;
+    if (this.config.complete) this.mustBeComplete("connect");
+    await this.#reconnector.connect();
   }
 
   /**
@@ -522,14 +518,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   }
 }
 
-/** Options without a contract are left as they are, so that those of the last client are recognized. */
 function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | null; config: ClientConfig } {
   if (typeof options !== "object" || options === null || !("contract" in options)) {
-    return { contract: null, config: parseClientOptions(options) };
+    const config = parseClientOptions(options);
+    return { contract: parseContract<C>(undefined, config.complete), config };
   }
   const { contract, ...rest } = options;
   const config = parseClientOptions(rest);
-  return { contract: parseContract(contract), config };
+  return { contract: parseContract(contract, config.complete), config };
 }
 
 /** One for all clients. */

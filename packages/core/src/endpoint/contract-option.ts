@@ -1,7 +1,17 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract, MethodContract, SideContract } from "../rpc/contract.ts";
 import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
+
+/** The option of servers and clients that gives their contract. */
+export interface ContractOption<C extends Contract = Contract> {
+  /**
+   * Methods and messages of both sides, with the schemas that check them: parameters and results of methods registered
+   * here, data of messages handled here, results of calls to the peer. Default: only schemas passed elsewhere check.
+   */
+  readonly contract?: C | undefined;
+}
 
 /** Validators of method results, by method name. */
 export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
@@ -13,10 +23,14 @@ const SCHEMAS = ["params", "result"];
 /**
  * Returns the option `contract`, or null. Checks all of it first, so that a typo can't leave a name unvalidated.
  *
+ * @param complete the option of that name, which needs a contract
  * @throws ConduitError INVALID_CONFIG listing every problem
  */
-export function parseContract<C extends Contract>(contract: C | undefined): C | null {
-  if (contract === undefined) return null;
+export function parseContract<C extends Contract>(contract: C | undefined, complete: boolean): C | null {
+  if (contract === undefined) {
+    if (!complete) return null;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option complete: needs the option contract");
+  }
   const problems = new OptionProblems("contract", [], []);
   for (const [sidePath, side] of parts(problems, "contract", contract, SIDES)) {
     for (const [path, part] of parts(problems, sidePath, side, PARTS)) {

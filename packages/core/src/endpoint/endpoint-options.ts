@@ -69,6 +69,11 @@ export interface PeerOptions {
    * refused with PASSWORD_HASH_REFUSED.
    */
   readonly allowPasswordHash?: boolean | undefined;
+  /**
+   * Every method that the contract lists for this side must have a handler when `server.start()` listens, or
+   * `client.connect()` dials; else that fails with INVALID_STATE. Needs option `contract`. Default false.
+   */
+  readonly complete?: boolean | undefined;
   /** Development only: what a handler throws reaches the caller as text, not just as a code. Default false. */
   readonly exposeErrors?: boolean | undefined;
 }
@@ -100,6 +105,7 @@ export const peerEntries: EntriesOf<PeerOptions, "path" | "sendQueueBytes" | "re
   enableBackpressure: v.optional(flag(), true),
   enableFastLogin: v.optional(flag(), true),
   allowPasswordHash: v.optional(flag(), false),
+  complete: v.optional(flag(), false),
   exposeErrors: v.optional(flag(), false),
 };
 

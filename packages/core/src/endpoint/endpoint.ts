@@ -63,6 +63,11 @@ type HandlerOf<
       Peer
     >;
 
+/** A handler for each method that a contract lists for a side. */
+export type MethodHandlers<C extends Contract, S extends Side, Peer> = {
+  readonly [M in MethodName<C, S>]: HandlerOf<C, S, M, undefined, undefined, Peer>;
+};
+
 /** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
 export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
   /** The machinery; not for applications. */
@@ -120,6 +125,42 @@ export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
       result: result === null ? null : new Validator(result, "result"),
       handler,
     });
+  }
+
+  /**
+   * Registers a handler for every method that the contract lists for this side, by name. It does not compile if one is
+   * missing. Register methods one at a time with `rpc` where not all handlers are at hand; option `complete` then checks
+   * at the start that none is missing.
+   *
+   * @returns a function that removes these methods.
+   * @throws ConduitError INVALID_STATE when a name is taken or, for a contract given as a value, a handler is missing.
+   * Nothing is registered then.
+   */
+  implement(handlers: MethodHandlers<C, S, Peer>): Disposer {
+    this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
+    const disposers: Disposer[] = [];
+    const dispose = (): void => {
+      for (const one of disposers) one();
+    };
+    try {
+      for (const [name, handler] of Object.entries(handlers)) disposers.push(this.rpc(name as never, handler as never));
+    } catch (error) {
+      dispose();
+      throw error;
+    }
+    return dispose;
+  }
+
+  /** @throws ConduitError INVALID_STATE if a method that the contract lists for this side has no handler */
+  protected mustBeComplete(action: string): void {
+    this.#mustHaveAll(action, (name) => this.core.registry.method(name) !== undefined);
+  }
+
+  #mustHaveAll(action: string, has: (name: string) => boolean): void {
+    const missing = Object.keys(this.#agreed?.methods ?? {}).filter((name) => !has(name));
+    if (missing.length === 0) return;
+    const message = `Cannot ${action}: no handler for ${missing.map((name) => `'${name}'`).join(", ")}`;
+    throw new ConduitError(ErrorCode.INVALID_STATE, message, { details: { missing } });
   }
 
   /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */

@@ -9,7 +9,7 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { CloseReason, ConnectionDelegate } from "../connection/connection-delegate.ts";
 import { ConnectionStateMachine, type StateReason } from "../connection/connection-state.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { agreedResults, parseContract } from "../endpoint/contract-option.ts";
+import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
@@ -68,12 +68,8 @@ export interface ServerStats {
 
 /** Options of a server, its contract, and what makes the `data` of its connections. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
-  extends ServerOptions {
-  /**
-   * What both sides may say, and the schemas that check it: parameters and results of methods registered here, data of
-   * messages handled here, results of calls to clients. Default: nothing is checked but by schemas passed elsewhere.
-   */
-  readonly contract?: C | undefined;
+  extends ServerOptions,
+    ContractOption<C> {
   /** Makes the first value of `connection.data`, and gives it its type. Default: an empty object. */
   readonly connectionData?: (() => D) | undefined;
 }
@@ -120,7 +116,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   constructor(options: ServerInit<C, D>, runtime: Runtime) {
     const { connectionData, contract: given, ...rest } = options ?? {};
     const config = parseServerOptions(rest);
-    const contract = parseContract(given);
+    const contract = parseContract(given, config.complete);
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
@@ -302,6 +298,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   async #prepare(): Promise<void> {
     await this.#logins.prepare();
     await this.#startupHooks.runStrict(this);
+    if (this.config.complete) this.mustBeComplete("start");
   }
 
   #listen(): Promise<Listener> {

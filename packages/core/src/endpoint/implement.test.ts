@@ -1,0 +1,112 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { Client } from "../client/client.ts";
+import { ErrorCode } from "../errors.ts";
+import { Server } from "../server/server.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { PASSWORD } from "../test-support/raw-memory.ts";
+
+const api = {
+  server: {
+    methods: {
+      add: { params: v.object({ a: v.number(), b: v.number() }), result: v.number() },
+      "users.list": { result: v.array(v.string()) },
+    },
+  },
+  client: { methods: { mood: { result: v.picklist(["fine", "bad"]) } } },
+};
+const target = { host: "test", port: 8080, password: PASSWORD };
+const handlers = { add: ({ a, b }: { a: number; b: number }) => a + b, "users.list": () => ["ada"] };
+
+function serverOf(runtime = fakeRuntime(), complete = false) {
+  return new Server({ ...target, contract: api, complete, scramIterations: 4096 }, runtime);
+}
+
+describe("implement", () => {
+  test("registers all methods of the contract, with its schemas, and removes them again", async () => {
+    const runtime = fakeRuntime();
+    const server = serverOf(runtime);
+    const remove = server.implement(handlers);
+    await server.start();
+    const client = new Client({ ...target, contract: api }, runtime);
+    await client.connect();
+    expect(await client.call("add", { a: 1, b: 2 })).toBe(3);
+    expect(await client.call("users.list")).toEqual(["ada"]);
+    await expect(client.call("add", { a: 1, b: "2" } as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_TYPE });
+    remove();
+    await expect(client.call("users.list")).rejects.toMatchObject({ code: ErrorCode.METHOD_NOT_FOUND });
+  });
+
+  test("refuses handlers of which one is missing, and registers none", async () => {
+    const server = serverOf();
+    expect(() => server.implement({ add: handlers.add } as never)).toThrow(
+      expect.objectContaining({
+        code: ErrorCode.INVALID_STATE,
+        message: "Cannot implement the contract: no handler for 'users.list'",
+        details: { missing: ["users.list"] },
+      }),
+    );
+    server.implement(handlers);
+  });
+
+  test("registers none when a name is taken", () => {
+    const server = serverOf();
+    const remove = server.rpc("users.list", () => []);
+    expect(() => server.implement(handlers)).toThrow("RPC method 'users.list' is already registered");
+    remove();
+    server.implement(handlers);
+  });
+
+  test("takes any methods where there is no contract", async () => {
+    const runtime = fakeRuntime();
+    const server = new Server({ ...target, scramIterations: 4096 }, runtime);
+    server.implement({ echo: (params) => params });
+    await server.start();
+    const client = new Client(target, runtime);
+    await client.connect();
+    expect(await client.call("echo", { n: 1 })).toEqual({ n: 1 });
+  });
+});
+
+describe("option complete", () => {
+  test("keeps a server from starting until every method of its side has a handler", async () => {
+    const server = serverOf(fakeRuntime(), true);
+    await expect(server.start()).rejects.toMatchObject({
+      code: ErrorCode.INVALID_STATE,
+      message: "Cannot start: no handler for 'add', 'users.list'",
+      details: { missing: ["add", "users.list"] },
+    });
+    expect(server.state).toBe("stopped");
+    server.rpc("add", handlers.add);
+    // Startup hooks may register methods, too.
+    server.onStartup(() => void server.rpc("users.list", () => []));
+    await server.start();
+    expect(server.state).toBe("running");
+  });
+
+  test("keeps a client from connecting until every method of its side has a handler", async () => {
+    const runtime = fakeRuntime();
+    await serverOf(runtime).start();
+    const client = new Client({ ...target, contract: api, complete: true }, runtime);
+    await expect(client.connect()).rejects.toMatchObject({
+      code: ErrorCode.INVALID_STATE,
+      message: "Cannot connect: no handler for 'mood'",
+    });
+    expect(client.state).toBe("disconnected");
+    client.rpc("mood", () => "fine");
+    await client.connect();
+    expect(client.isConnected).toBe(true);
+  });
+
+  test.each([
+    ["a server", () => new Server({ ...target, complete: true }, fakeRuntime())],
+    ["a client", () => new Client({ ...target, complete: true }, fakeRuntime())],
+  ])("is refused for %s without a contract", (_, make) => {
+    expect(make).toThrow(
+      expect.objectContaining({
+        code: ErrorCode.INVALID_CONFIG,
+        message: "Invalid option complete: needs the option contract",
+      }),
+    );
+  });
+});
