@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { exposedInsides, readDeclarations } from "./lib/declarations.ts";
 import { pack } from "./lib/pack.ts";
 import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, ROOT } from "./lib/packages.ts";
 import { pnpm, run } from "./lib/run.ts";
@@ -121,6 +122,16 @@ async function dryRunOnJsr(): Promise<void> {
   if (code !== 0) report("deno publish --dry-run", output);
 }
 
+/** Checks that the core's main entry, which the runtime packages re-export, declares no insides. */
+function checkDeclarations(packages: readonly LibraryPackage[]): void {
+  const { directory } = packages.find(({ manifest }) => manifest.name === "@netconduit/core")!;
+  const entries = ["index.d.ts", "adapter.d.ts"].map((name) => join(directory, "dist", name));
+  const [main, adapter] = entries.map((entry) => readDeclarations(entry, entries));
+  for (const name of exposedInsides(join(directory, "src"), main!, [main!, adapter!])) {
+    report("@netconduit/core", `its declarations show ${name}; mark what refers to it @internal, or export it`);
+  }
+}
+
 async function main(): Promise<void> {
   const packages = libraryPackages();
   problems.push(...manifestProblems(packages), ...versionProblems());
@@ -135,6 +146,7 @@ async function main(): Promise<void> {
         report(library.manifest.name, String(error));
       }
     }
+    if (tarballs.length === packages.length) checkDeclarations(packages);
     const underTest = new Set(packages.map(({ manifest }) => manifest.name));
     for (const [library, tarball] of tarballs) await install(library, tarball, work, underTest);
     link(join(ROOT, "node_modules", "@types", "node"), join(work, "node_modules", "@types", "node"));

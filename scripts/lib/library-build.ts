@@ -29,7 +29,7 @@ export function libraryBuild({ entry, split = {}, platform }: LibraryBuild): Opt
       entry,
       // Declarations refer to the other packages by name, as their users' programs do; the paths of a package's
       // tsconfig point into its neighbours' sources, and composite projects check only what their own lists name.
-      compilerOptions: { paths: {}, composite: false },
+      compilerOptions: { paths: {}, composite: false, stripInternal: true },
     },
   };
 }

@@ -19,6 +19,7 @@ function builtPackage(text: string): LibraryPackage {
     join(directory, "dist", "index.js"),
     `// a comment, which is not shipped\nexport * from "numbers"; export const text = ${JSON.stringify(text)};`,
   );
+  writeFileSync(join(directory, "dist", "index.d.ts"), "export declare const text: string;\n");
   const exports = { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" } };
   return { directory, manifest: { name: "@x/core", version: "1.0.0", exports, dependencies: { numbers: "1" } } };
 }

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { readDeclarations } from "./declarations.ts";
 import { type LibraryPackage, ROOT } from "./packages.ts";
 
 /** Bytes that an import adds to a bundle, minified and gzipped. */
@@ -10,6 +11,8 @@ export interface EntrySize {
   readonly own: number;
   /** Including `@msgpack/msgpack` and `valibot`. */
   readonly withDependencies: number;
+  /** Lines of the entry's declarations. Absent for a single name. */
+  readonly declarationLines?: number;
 }
 
 /**
@@ -20,10 +23,10 @@ export type Sizes = Readonly<Record<string, EntrySize>>;
 /** How much an entry may grow beyond the size that `pnpm sizes --update` measured. */
 const ROOM = 1.03;
 
-/** The built file of an entry in a package's exports. */
-function builtFile({ directory, manifest }: LibraryPackage, path: string): string {
+/** A built file of an entry in a package's exports: its code, or its declarations. */
+function builtFile({ directory, manifest }: LibraryPackage, path: string, condition: "default" | "types"): string {
   const target = manifest.exports?.[path];
-  const file = join(directory, typeof target === "string" ? target : (target?.default ?? ""));
+  const file = join(directory, typeof target === "string" ? target : (target?.[condition] ?? ""));
   if (!existsSync(file)) throw new Error(`${manifest.name} is not built: run "pnpm build" first`);
   return file;
 }
@@ -58,35 +61,42 @@ export async function measureSizes(packages: readonly LibraryPackage[], names: r
   const dependencies = packages.flatMap(({ manifest }) => Object.keys(manifest.dependencies ?? {}));
   const foreign = [...new Set(dependencies)].filter((name) => !ours.has(name));
   const sizes: Record<string, EntrySize> = {};
-  const measure = async (title: string, file: string, name: string | null): Promise<void> => {
-    sizes[title] = {
-      own: await bundledBytes(file, name, foreign),
-      withDependencies: await bundledBytes(file, name, []),
-    };
-  };
+  const measure = async (file: string, name: string | null): Promise<EntrySize> => ({
+    own: await bundledBytes(file, name, foreign),
+    withDependencies: await bundledBytes(file, name, []),
+  });
   for (const library of packages) {
-    for (const path of Object.keys(library.manifest.exports ?? {})) {
-      if (path === "./package.json") continue;
-      const file = builtFile(library, path);
+    const paths = Object.keys(library.manifest.exports ?? {}).filter((path) => path !== "./package.json");
+    const declarations = paths.map((path) => builtFile(library, path, "types"));
+    for (const [index, path] of paths.entries()) {
+      const file = builtFile(library, path, "default");
       const title = library.manifest.name + path.slice(1);
-      await measure(title, file, null);
+      const declarationLines = readDeclarations(declarations[index]!, declarations).lines;
+      sizes[title] = { ...(await measure(file, null)), declarationLines };
       if (path !== ".") continue;
-      for (const name of names) await measure(`${title} { ${name} }`, file, name);
+      for (const name of names) sizes[`${title} { ${name} }`] = await measure(file, name);
     }
   }
   return sizes;
 }
 
-/** Limits slightly above the measured sizes, rounded to hundreds of bytes. */
+/** Limits slightly above the measured sizes: bytes rounded to hundreds, lines to tens. */
 export function limitsFor(sizes: Sizes): Sizes {
-  const limit = (bytes: number): number => Math.ceil((bytes * ROOM) / 100) * 100;
+  const limit = (size: number, unit: number): number => Math.ceil((size * ROOM) / unit) * unit;
   return Object.fromEntries(
-    Object.entries(sizes).map(([entry, { own, withDependencies }]) => [
+    Object.entries(sizes).map(([entry, { own, withDependencies, declarationLines }]) => [
       entry,
-      { own: limit(own), withDependencies: limit(withDependencies) },
+      {
+        own: limit(own, 100),
+        withDependencies: limit(withDependencies, 100),
+        ...(declarationLines === undefined ? {} : { declarationLines: limit(declarationLines, 10) }),
+      },
     ]),
   );
 }
+
+/** What is limited, and in which unit. */
+const KINDS = { own: "bytes", withDependencies: "bytes", declarationLines: "lines" } as const;
 
 /** Problems: entries above their limit, entries without a limit, and limits without an entry. */
 export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
@@ -97,9 +107,11 @@ export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
       problems.push(`${entry}: sizes.json has no limit for it`);
       continue;
     }
-    for (const kind of ["own", "withDependencies"] as const) {
-      if (size[kind] <= limit[kind]) continue;
-      problems.push(`${entry}: ${size[kind]} bytes (${kind}) exceed the limit of ${limit[kind]} in sizes.json`);
+    for (const [kind, unit] of Object.entries(KINDS) as [keyof EntrySize, string][]) {
+      const actual = size[kind] ?? 0;
+      const most = limit[kind] ?? 0;
+      if (actual > most)
+        problems.push(`${entry}: ${actual} ${unit} (${kind}) exceed the limit of ${most} in sizes.json`);
     }
   }
   for (const entry of Object.keys(limits)) {
@@ -113,10 +125,10 @@ export function sizeProblems(sizes: Sizes, limits: Sizes): string[] {
 export function formatSizes(sizes: Sizes, limits: Sizes): string {
   const rows = Object.entries(sizes).map(([entry, size]) => {
     const cell = (kind: keyof EntrySize): string =>
-      `${size[kind]} (${limits[entry]?.[kind] ?? "no limit"})`.padStart(18);
-    return `${entry.padEnd(34)}${cell("own")}${cell("withDependencies")}`;
+      (size[kind] === undefined ? "" : `${size[kind]} (${limits[entry]?.[kind] ?? "no limit"})`).padStart(18);
+    return `${entry.padEnd(34)}${cell("own")}${cell("withDependencies")}${cell("declarationLines")}`.trimEnd();
   });
-  const columns = ["own (limit)", "with deps (limit)"].map((title) => title.padStart(18));
+  const columns = ["own (limit)", "with deps (limit)", ".d.ts lines"].map((title) => title.padStart(18));
   const head = "bytes, minified + gzipped".padEnd(34) + columns.join("");
   return [head, ...rows].join("\n");
 }

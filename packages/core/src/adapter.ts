@@ -1,5 +1,6 @@
 /** The entry `./adapter`: the core's API for runtime packages. Applications import `@netconduit/core` instead. */
 
+export type { Endpoint } from "./bytes/address.ts";
 export type {
   Address,
   ByteSink,

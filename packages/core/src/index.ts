@@ -17,7 +17,7 @@ export type {
   UnixTarget,
 } from "./client/client-options.ts";
 export type { CloseReason } from "./connection/connection-delegate.ts";
-export type { ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
+export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { Latency } from "./connection/heartbeat.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/endpoint.ts";

@@ -70,11 +70,12 @@ export type MethodHandlers<C extends Contract, S extends Side, Peer> = {
 
 /** What `Server` and `Client` have in common: methods, hooks, and the machinery below their connections. */
 export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
-  /** The machinery; not for applications. */
+  /** @internal The machinery below; left out of the published declarations. */
   protected readonly core: EndpointCore<Peer>;
   /** This side's part of the contract, if its value was given. */
   readonly #agreed: SideContract | undefined;
 
+  /** @internal */
   protected constructor(core: EndpointCore<Peer>, agreed: SideContract | undefined) {
     this.core = core;
     this.#agreed = agreed;
@@ -173,6 +174,7 @@ export abstract class Endpoint<C extends Contract, S extends Side, Peer> {
     return this.core.unknownHooks.add(hook);
   }
 
+  /** @internal */
   protected addHandler(
     type: string | readonly string[],
     schema: Schema | null,

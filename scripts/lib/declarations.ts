@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import ts from "typescript";
+
+/** Rooms of the core that an application doesn't see, but for what an entry exports. */
+const INTERNAL_ROOMS = ["auth", "bytes", "connection", "extensions", "netconduit", "sockets", "util", "wire"];
+
+/** The declarations behind an entry of a package: its `.d.ts` file, and files that it shares with other entries. */
+export interface Declarations {
+  /** Names at the top of these files, exported or not. */
+  readonly declared: ReadonlySet<string>;
+  /** Those of them that are classes. */
+  readonly classes: ReadonlySet<string>;
+  /** Names that the entry exports, but for those it re-exports as a whole from another package. */
+  readonly exported: ReadonlySet<string>;
+  readonly lines: number;
+}
+
+/** Tells two declarations of the same name apart. */
+const BUNDLER_SUFFIX = /\$\d+$/;
+
+function parse(file: string): ts.SourceFile {
+  return ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest);
+}
+
+/** Names declared at the top of a file. */
+function topLevelNames(source: ts.SourceFile): string[] {
+  const names: string[] = [];
+  for (const statement of source.statements) {
+    if (ts.isVariableStatement(statement)) {
+      for (const { name } of statement.declarationList.declarations) names.push(name.getText(source));
+    } else if (
+      ts.isClassDeclaration(statement) ||
+      ts.isInterfaceDeclaration(statement) ||
+      ts.isTypeAliasDeclaration(statement) ||
+      ts.isFunctionDeclaration(statement)
+    ) {
+      if (statement.name !== undefined) names.push(statement.name.text);
+    }
+  }
+  return names.map((name) => name.replace(BUNDLER_SUFFIX, ""));
+}
+
+/** Names after `as` (or without one) in a file's export lists. */
+function exportedNames(source: ts.SourceFile): string[] {
+  return source.statements.flatMap((statement) =>
+    ts.isExportDeclaration(statement) &&
+    statement.exportClause !== undefined &&
+    ts.isNamedExports(statement.exportClause)
+      ? statement.exportClause.elements.map(({ name }) => name.text)
+      : [],
+  );
+}
+
+/** Files beside it that a file imports or re-exports from. */
+function neighbours(source: ts.SourceFile): string[] {
+  return source.statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const specifier = statement.moduleSpecifier;
+    if (specifier === undefined || !ts.isStringLiteral(specifier) || !specifier.text.startsWith(".")) return [];
+    return [join(dirname(source.fileName), specifier.text.replace(/\.js$/, ".d.ts"))];
+  });
+}
+
+/**
+ * Reads the declarations of an entry from its `.d.ts` file.
+ * @param others the `.d.ts` files of the package's other entries, which count for themselves
+ */
+export function readDeclarations(entry: string, others: readonly string[] = []): Declarations {
+  const files = new Set([entry]);
+  const declared = new Set<string>();
+  const classes = new Set<string>();
+  const exported = new Set(exportedNames(parse(entry)));
+  let lines = 0;
+  for (const file of files) {
+    const source = parse(file);
+    for (const name of topLevelNames(source)) declared.add(name);
+    for (const statement of source.statements) {
+      if (ts.isClassDeclaration(statement) && statement.name !== undefined)
+        classes.add(statement.name.text.replace(BUNDLER_SUFFIX, ""));
+    }
+    for (const neighbour of neighbours(source)) if (!others.includes(neighbour)) files.add(neighbour);
+    lines += source.text.trimEnd().split("\n").length;
+  }
+  return { declared, classes, exported, lines };
+}
+
+/** Names that the core's sources declare in rooms that an application doesn't see. */
+function internalNames(sources: string): Set<string> {
+  const names = new Set<string>();
+  for (const room of INTERNAL_ROOMS) {
+    for (const file of readdirSync(join(sources, room), { recursive: true, encoding: "utf8" })) {
+      if (!file.endsWith(".ts") || /\.(test|test-d)\.ts$/.test(file)) continue;
+      for (const name of topLevelNames(parse(join(sources, room, file)))) names.add(name);
+    }
+  }
+  return names;
+}
+
+/** The base of Server and Client. */
+const VISIBLE_CLASSES = new Set(["Endpoint"]);
+
+/**
+ * Names of the core's insides that the declarations of its main entry show, sorted: any of {@link INTERNAL_ROOMS}, and
+ * classes of other rooms.
+ * @param sources the core's `src`
+ * @param main the main entry's declarations
+ * @param all the declarations of all entries: what one of them exports isn't internal
+ */
+export function exposedInsides(sources: string, main: Declarations, all: readonly Declarations[]): string[] {
+  const internal = internalNames(sources);
+  const isExported = (name: string): boolean => all.some(({ exported }) => exported.has(name));
+  const isInside = (name: string): boolean =>
+    internal.has(name) || (main.classes.has(name) && !VISIBLE_CLASSES.has(name));
+  return [...main.declared].filter((name) => isInside(name) && !isExported(name)).sort();
+}
