@@ -1,9 +1,7 @@
 /** Valibot building blocks for option schemas. Each message states the rule, worded to follow the option's name. */
 
 import * as v from "valibot";
-
-/** All runtimes' timers use 31 bits; a longer delay would fire immediately. */
-const MAX_TIMER_MS: number = 2 ** 31 - 1;
+import { MAX_TIMER_MS } from "../util/clock.ts";
 
 type NumberSchema = v.GenericSchema<number>;
 

@@ -1,7 +1,8 @@
 import type { Runtime } from "../runtime.ts";
+import { MAX_TIMER_MS } from "../util/clock.ts";
 import { boundedInflate, type InflateSync, plainBytes } from "./bounded-inflate.ts";
 import { type CryptoPrimitives, loginCrypto } from "./login-crypto.ts";
-import { MAX_TIMER_MS, TurnEnd } from "./turn-end.ts";
+import { TurnEnd } from "./turn-end.ts";
 
 /** Globals of the web platform, which every runtime has: its `globalThis`. */
 export interface PlatformGlobals {

@@ -1,6 +1,3 @@
-/** Longest delay that the runtimes' timers know, some 24.8 days; a longer one would fire at once. */
-export const MAX_TIMER_MS: number = 2 ** 31 - 1;
-
 /**
  * Tasks for the end of the current turn of the event loop, in order. The runtime schedules them once for all: that takes
  * some 200 ns, and a place in the list 12.

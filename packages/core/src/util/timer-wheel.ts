@@ -13,7 +13,7 @@
  * An entry never fires early. It fires at most one tick late, plus the delay of the runtime's own timer.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { Clock, TimerHandle } from "./clock.ts";
+import { type Clock, MAX_TIMER_MS, type TimerHandle } from "./clock.ts";
 
 const DEFAULT_GRANULARITY_MS = 16;
 /**
@@ -22,8 +22,6 @@ const DEFAULT_GRANULARITY_MS = 16;
 const DEFAULT_SLOTS = 512;
 
 const NOT_ARMED = -1;
-/** Longest delay that every runtime's timer supports; the wheel splits longer ones. */
-const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 /** Base class of entries. An entry is scheduled in at most one wheel, at most once. */
 export abstract class TimerEntry {
