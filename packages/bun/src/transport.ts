@@ -10,7 +10,7 @@ import { type EventSocket, session } from "./tls.ts";
 export const transport: Transport = makeTransport<EventSocket>({
   errors,
   files: filesOf(fs),
-  globals: globalThis,
+  timers: globalThis,
   resolve: async (host, family) => (await Bun.dns.lookup(host, { family })).map(({ address }) => address),
   open,
   bind,

@@ -12,7 +12,7 @@ export const transport: Transport = makeTransport<Deno.Conn>({
     isSocket: async (path) => (await Deno.lstat(path)).isSocket,
     remove: (path) => Deno.remove(path),
   },
-  globals: globalThis,
+  timers: globalThis,
   resolve,
   open,
   bind,

@@ -12,7 +12,7 @@ import { nobody, SocketStream, setOwner } from "./socket-stream.ts";
 export const transport: Transport = makeTransport<Socket>({
   errors,
   files: filesOf(fs),
-  globals: globalThis,
+  timers: globalThis,
   resolve: async (host, family) => [(await lookup(host, { family })).address],
   opensFamily: true,
   open,

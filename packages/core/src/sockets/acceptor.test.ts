@@ -70,7 +70,7 @@ describe("Acceptor", () => {
       const { acceptor, sockets, streams, socket } = accepting({ tls });
       acceptor.handshake(socket)?.ready();
       expect(streams[0]?.facts.tls).toEqual({ protocol: "TLSv1.3", peerVerified: true, peerName: "somebody" });
-      expect(sockets.timers.size).toBe(0);
+      expect(sockets.pendingTimers.size).toBe(0);
     });
 
     test("has no more of them at a time than the limit, and reports each that finds no room once", () => {
@@ -87,7 +87,7 @@ describe("Acceptor", () => {
     test("drops one that is not finished in time as CONNECT_TIMEOUT", () => {
       const { acceptor, sockets, socket, codes } = accepting({ tls });
       acceptor.handshake(socket);
-      for (const fire of [...sockets.timers.values()]) fire();
+      for (const fire of [...sockets.pendingTimers.values()]) fire();
       expect([codes(), socket.discarded]).toEqual([[ErrorCode.CONNECT_TIMEOUT], "flushed"]);
     });
 
@@ -125,14 +125,14 @@ describe("Acceptor", () => {
       const handshake = acceptor.handshake(socket);
       acceptor.close();
       handshake?.ready();
-      expect([socket.discarded, sockets.timers.size, failures]).toEqual(["flushed", 0, []]);
+      expect([socket.discarded, sockets.pendingTimers.size, failures]).toEqual(["flushed", 0, []]);
     });
 
     test("drops those that begin when it has closed, and starts no timer for them", () => {
       const { acceptor, sockets, socket, failures } = accepting({ tls });
       acceptor.close();
       expect(acceptor.handshake(socket)).toBe(null);
-      expect([socket.discarded, sockets.timers.size, failures]).toEqual(["at once", 0, []]);
+      expect([socket.discarded, sockets.pendingTimers.size, failures]).toEqual(["at once", 0, []]);
     });
 
     test("refuses a certificate that does not verify, with the runtime's reason", () => {

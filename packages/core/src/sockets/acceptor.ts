@@ -56,12 +56,12 @@ export class Acceptor<S> implements SocketOwner {
       this.#operations.discard(socket, false);
       return null;
     }
-    const { globals } = this.#operations;
+    const { timers } = this.#operations;
     const handshake: Handshake<S> = new Handshake(socket, this, () => {
-      globals.clearTimeout(timer);
+      timers.clearTimeout(timer);
       this.#pending.delete(handshake);
     });
-    const timer = globals.setTimeout(() => handshake.timedOut(), this.handshakeTimeoutMs);
+    const timer = timers.setTimeout(() => handshake.timedOut(), this.handshakeTimeoutMs);
     this.#pending.add(handshake);
     return handshake;
   }

@@ -8,7 +8,7 @@ import type { TlsSession } from "./tls-settings.ts";
 /** Operations on a runtime's connected sockets, of type `S`. */
 export interface SocketOperations<S> {
   readonly errors: SocketErrors;
-  readonly globals: Pick<PlatformGlobals, "setTimeout" | "clearTimeout">;
+  readonly timers: Pick<PlatformGlobals, "setTimeout" | "clearTimeout">;
   /** Creates the stream of a connected socket. The stream then owns the socket. */
   stream(socket: S, facts: StreamFacts): ByteStream;
   /** Both ends of a TCP connection; null for a Unix socket, or if the peer has disconnected. */

@@ -39,14 +39,14 @@ export class FakeSockets implements Sockets<FakeSocket> {
     remove: async (): Promise<void> => undefined,
   };
   /** Timers that are set: fire one by calling it. */
-  readonly timers = new Map<object, () => void>();
-  readonly globals = {
+  readonly pendingTimers = new Map<object, () => void>();
+  readonly timers = {
     setTimeout: (task: () => void): object => {
       const timer = {};
-      this.timers.set(timer, task);
+      this.pendingTimers.set(timer, task);
       return timer;
     },
-    clearTimeout: (timer: unknown): void => void this.timers.delete(timer as object),
+    clearTimeout: (timer: unknown): void => void this.pendingTimers.delete(timer as object),
   };
   opensFamily = false;
   resolve: (host: string, family: 4 | 6) => Promise<readonly string[]> = async () => [];
