@@ -6,6 +6,9 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 /** Percent of the core's branches that the tests must reach; null: the figure is reported and nothing is demanded. */
 const MINIMUM_BRANCH_COVERAGE: number | null = 95;
 
+/** Measures the heap of its process. */
+const HEAP_TEST = "packages/core/src/endpoint/heap.test.ts";
+
 export default defineConfig({
   resolve: {
     // Tests run against the sources, so nothing has to be built first. The longer name stands first: it wins.
@@ -18,6 +21,20 @@ export default defineConfig({
   test: {
     // Property tests take seconds, and machines are busy: no test is to fail for its time alone.
     testTimeout: 60_000,
+    projects: [
+      // Unit tests share a process: starting one and loading the library again takes longer than most of their files.
+      {
+        extends: true,
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts"], exclude: [HEAP_TEST], isolate: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: "programs",
+          include: ["{bench,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
+        },
+      },
+    ],
     coverage: {
       provider: "v8",
       include: ["packages/core/src/**/*.ts"],

@@ -23,7 +23,7 @@ export class Stage {
   constructor(subject: ByteStreamSubject) {
     this.#subject = subject;
     this.capabilities = subject.capabilities;
-    this.transferBytes = subject.capabilities.transferBytes ?? 64 * MIB;
+    this.transferBytes = subject.capabilities.transferBytes ?? 24 * MIB;
   }
 
   /** More bytes than a stream and the operating system hold together, so that the peer has to read. */

@@ -16,7 +16,7 @@ export interface ByteStreamCapabilities {
   readonly destroyResets: boolean;
   /** Bytes the operating system may hold per direction, beyond `queuedBytes`. 0: none. */
   readonly kernelBytes: number;
-  /** Bytes of the large transfer, each way. Default 64 MiB. */
+  /** Bytes of the large transfer, each way. Default 24 MiB. */
   readonly transferBytes?: number;
 }
 

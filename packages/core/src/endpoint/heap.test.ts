@@ -14,7 +14,7 @@ function collector(): () => void {
   return runInNewContext("gc") as () => void;
 }
 
-test("the heap stays flat over a million calls, cancelled ones among them", async () => {
+test("the heap stays flat over 200,000 calls, cancelled ones among them", async () => {
   const collect = collector();
   const runtime = fakeRuntime();
   await testServer(runtime, {}, (server) => {
@@ -51,10 +51,10 @@ test("the heap stays flat over a million calls, cancelled ones among them", asyn
 
   for (let count = 0; count < 40; count += 1) await round();
   const before = await used();
-  for (let count = 0; count < 2000; count += 1) await round();
+  for (let count = 0; count < 400; count += 1) await round();
   const grown = (await used()) - before;
 
   // A leak of five bytes for each call would show.
-  expect(grown).toBeLessThan(4 * MIB);
+  expect(grown).toBeLessThan(MIB);
   expect(client.health().pendingCalls).toBe(0);
 }, 60_000);

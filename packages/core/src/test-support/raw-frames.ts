@@ -39,15 +39,27 @@ export interface HeaderFields {
 }
 
 /** A frame that arrived. */
-export interface ReceivedFrame {
+export class ReceivedFrame {
   readonly type: number;
   readonly flags: number;
   readonly id: bigint;
   /** Unix milliseconds, from the header. */
   readonly timestampMs: number;
-  /** The decoded payload; `null` for an empty or a compressed one. */
-  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly payloadBytes: Uint8Array;
+
+  constructor(header: Buffer, payloadBytes: Uint8Array) {
+    this.type = header.readUInt16BE(6);
+    this.flags = header.readUInt16BE(8);
+    this.id = header.readBigUInt64BE(16);
+    this.timestampMs = Number(header.readBigUInt64BE(24));
+    this.payloadBytes = payloadBytes;
+  }
+
+  /** The decoded payload; `null` for an empty or a compressed one. */
+  get payload(): Readonly<Record<string, unknown>> | null {
+    if (this.payloadBytes.length === 0 || (this.flags & COMPRESSED) !== 0) return null;
+    return decode(this.payloadBytes) as Record<string, unknown>;
+  }
 }
 
 /** A frame with these bytes as its payload. */
@@ -90,25 +102,17 @@ export class FrameParser {
   #rest: Buffer = Buffer.alloc(0);
 
   push(chunk: Uint8Array): ReceivedFrame[] {
+    const bytes = Buffer.concat([this.#rest, chunk]);
     const frames: ReceivedFrame[] = [];
-    this.#rest = Buffer.concat([this.#rest, chunk]);
-    while (this.#rest.length >= HEADER_BYTES) {
-      const header = this.#rest;
-      const end = HEADER_BYTES + header.readUInt32BE(12);
-      if (header.length < end) break;
-      const payloadBytes = new Uint8Array(header.subarray(HEADER_BYTES, end));
-      const flags = header.readUInt16BE(8);
-      const isReadable = payloadBytes.length > 0 && (flags & COMPRESSED) === 0;
-      this.#rest = header.subarray(end);
-      frames.push({
-        type: header.readUInt16BE(6),
-        flags,
-        id: header.readBigUInt64BE(16),
-        timestampMs: Number(header.readBigUInt64BE(24)),
-        payload: isReadable ? (decode(payloadBytes) as Record<string, unknown>) : null,
-        payloadBytes,
-      });
+    let start = 0;
+    while (bytes.length - start >= HEADER_BYTES) {
+      const payload = start + HEADER_BYTES;
+      const end = payload + bytes.readUInt32BE(start + 12);
+      if (bytes.length < end) break;
+      frames.push(new ReceivedFrame(bytes.subarray(start, payload), new Uint8Array(bytes.subarray(payload, end))));
+      start = end;
     }
+    this.#rest = bytes.subarray(start);
     return frames;
   }
 }

@@ -27,6 +27,19 @@ export function passwordHash(password: string): string {
   return sha256(Buffer.from(password)).toString("hex");
 }
 
+/** Derived keys by what they were derived from: a test logs in to one server many times. */
+const saltedPasswords = new Map<string, Buffer>();
+
+function saltPassword(password: string, salt: string, iterations: number): Buffer {
+  const key = JSON.stringify([password, salt, iterations]);
+  let salted = saltedPasswords.get(key);
+  if (salted === undefined) {
+    salted = pbkdf2Sync(password, Buffer.from(salt, "base64"), iterations, 32, "sha256");
+    saltedPasswords.set(key, salted);
+  }
+  return salted;
+}
+
 /** One login, at the client. */
 export class ScramClient {
   readonly clientFirst: string;
@@ -42,8 +55,7 @@ export class ScramClient {
 
   /** @returns client-final-message. */
   answer(serverFirst: string): string {
-    const salt = Buffer.from(attribute(serverFirst, "s"), "base64");
-    const salted = pbkdf2Sync(this.#password, salt, Number(attribute(serverFirst, "i")), 32, "sha256");
+    const salted = saltPassword(this.#password, attribute(serverFirst, "s"), Number(attribute(serverFirst, "i")));
     const clientKey = hmac(salted, "Client Key");
     const withoutProof = `c=${Buffer.from(GS2_HEADER).toString("base64")},r=${attribute(serverFirst, "r")}`;
     const signed = `${this.#bare},${serverFirst},${withoutProof}`;
@@ -65,11 +77,11 @@ export class ScramServer {
   readonly #salted: Buffer;
 
   constructor(password: string, clientFirst: string, iterations = 4096) {
-    const salt = randomBytes(16);
+    const salt = randomBytes(16).toString("base64");
     this.#clientFirstBare = clientFirst.slice(GS2_HEADER.length);
-    this.#salted = pbkdf2Sync(password, salt, iterations, 32, "sha256");
+    this.#salted = saltPassword(password, salt, iterations);
     const nonce = attribute(this.#clientFirstBare, "r") + randomBytes(18).toString("base64");
-    this.serverFirst = `r=${nonce},s=${salt.toString("base64")},i=${iterations}`;
+    this.serverFirst = `r=${nonce},s=${salt},i=${iterations}`;
   }
 
   /** @returns server-final-message. @throws Error if the client does not know the password. */
