@@ -241,3 +241,9 @@ export function asError(thrown: unknown): Error {
     return new Error("The thrown value can't be converted to text", { cause: thrown });
   }
 }
+
+/** The thrown value as an error of this library; INTERNAL if it is none, with the value as its cause. */
+export function asConduitError(thrown: unknown): ConduitError {
+  if (thrown instanceof ConduitError) return thrown;
+  return new ConduitError(ErrorCode.INTERNAL, asError(thrown).message, { cause: thrown });
+}

@@ -28,3 +28,28 @@ interface TextEncoder {
   encodeInto(source: string, destination: Uint8Array): { read: number; written: number };
 }
 declare const TextEncoder: { new (): TextEncoder };
+
+declare function btoa(binary: string): string;
+declare function atob(base64: string): string;
+
+interface SubtleCrypto {
+  importKey(
+    format: "raw",
+    key: Uint8Array<ArrayBuffer>,
+    algorithm: "PBKDF2",
+    extractable: false,
+    usages: readonly "deriveBits"[],
+  ): Promise<unknown>;
+  deriveBits(
+    parameters: { name: string; hash: string; salt: Uint8Array; iterations: number },
+    key: unknown,
+    bits: number,
+  ): Promise<ArrayBuffer>;
+}
+interface Crypto {
+  readonly subtle: SubtleCrypto;
+  getRandomValues(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /** A UUID of version 4. */
+  randomUUID(): string;
+}
+declare const crypto: Crypto;

@@ -16,9 +16,8 @@ export type {
   TcpTarget,
   UnixTarget,
 } from "./client/client-options.ts";
-export type { CloseReason } from "./connection/connection-delegate.ts";
+export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
-export type { Latency } from "./connection/heartbeat.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/endpoint.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
@@ -30,10 +29,11 @@ export {
   errorCodeName,
   RpcError,
 } from "./errors.ts";
+export type { Latency } from "./extensions/liveness.ts";
 export type { MethodInfo } from "./netconduit/discovery.ts";
-export type { HandlerContext } from "./rpc/call-context.ts";
 export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
+export type { HandlerContext } from "./rpc/incoming-request.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";

@@ -74,22 +74,6 @@ export const SCRAM_ITERATIONS = 15_000;
 export const SCRAM_MIN_ITERATIONS = 4096;
 export const SCRAM_MAX_ITERATIONS = 1_000_000;
 
-/**
- * A challenge handed out for the next login is good for this long. Long enough for a client that comes back after its
- * server was out of reach, or that connects now and then; short, because whoever holds back a client's AUTH_REQUEST can
- * deliver it until then.
- */
-export const NEXT_LOGIN_MS: number = 10 * 60 * 1000;
-/** A server knows of so many of its last challenges whether they were used, at one bit each: 8 KiB. A power of two. */
-export const NEXT_LOGIN_WINDOW = 65_536;
-/** A client remembers so many servers; more than a process talks to, and some 2 MB at worst with the next bound. */
-export const NEXT_LOGIN_TARGETS = 64;
-/**
- * And so many challenges of each: as many logins can be under way to it at the same time, in one round trip each. Every
- * login brings a new one, so more are needed only where more clients than that dial in the same moment.
- */
-export const NEXT_LOGINS_PER_TARGET = 256;
-
 /** A netconduit client discards bytes that arrive together with AUTH_SUCCESS, so later frames wait this long. */
 export const NETCONDUIT_WELCOME_HOLD_MS = 50;
 /**

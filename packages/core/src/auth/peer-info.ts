@@ -1,10 +1,10 @@
 /** Who the other side says it is. */
-import { isMap } from "../connection/extensions.ts";
+import { isMap } from "../util/is-map.ts";
 
 /** UTF-16 units kept of each text that a peer says of itself. */
 const MAX_TEXT = 256;
 
-/** What a peer said of itself at login. Claims, not facts: nothing of it is verified. Frozen: connections share it. */
+/** What a peer said of itself at login. Claims, not facts: nothing of it is verified. */
 export interface PeerInfo {
   /** At most 256 UTF-16 units, like the other two; empty if it said nothing. */
   readonly name: string;
@@ -24,26 +24,18 @@ export interface LocalInfo {
   readonly description: string;
 }
 
-/** What was read last: peers of one program say the same, and share it. */
-let last: PeerInfo = Object.freeze({ name: "", version: "", description: "", netconduit: true });
-
 /**
  * Reads `client_info` or `server_info`. Never throws: what is missing or no string is empty.
  * @param extensions the `extensions` of the same payload.
  */
 export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
-  const isInfo = isMap(info);
-  const name = isInfo ? clippedText(info.name) : "";
-  const version = isInfo ? clippedText(info.version) : "";
-  const description = isInfo ? clippedText(info.description) : "";
-  const netconduit = !isMap(extensions);
-  const isSame =
-    last.name === name &&
-    last.version === version &&
-    last.description === description &&
-    last.netconduit === netconduit;
-  if (!isSame) last = Object.freeze({ name, version, description, netconduit });
-  return last;
+  const { name, version, description } = isMap(info) ? info : {};
+  return Object.freeze({
+    name: clippedText(name),
+    version: clippedText(version),
+    description: clippedText(description),
+    netconduit: !isMap(extensions),
+  });
 }
 
 /** `info` as it is sent: netconduit's two keys in its order, the description only if there is one. */

@@ -1,11 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
+import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { decodeBase64 } from "./base64.ts";
-import { constantTimeEqual, ScramClient, ScramKeyCache, ScramServer, ScramServerKeys } from "./scram.ts";
+import { ScramClient, ScramServer } from "./scram.ts";
+import { constantTimeEqual, deriveServerKeys, ScramKeyCache } from "./scram-keys.ts";
 
-const crypto = new WebRuntimeCrypto();
+const { crypto } = fakeRuntime();
 const iterations = 4096;
 
 // RFC 7677, section 3.
@@ -22,15 +26,11 @@ const rfc = {
   serverFinal: "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
 };
 
-const rfcKeys = ScramServerKeys.derive({
-  password: rfc.password,
-  crypto,
-  iterations,
-  salt: decodeBase64(rfc.salt) as Uint8Array,
-});
+const rfcSalt = decodeBase64(rfc.salt) as Uint8Array;
+const rfcKeys = deriveServerKeys(rfc.password, iterations, crypto, rfcSalt);
 
-function rfcClient(password = rfc.password): ScramClient {
-  return new ScramClient({ username: rfc.username, password, crypto, nonce: rfc.clientNonce });
+function rfcClient(password = rfc.password, onCrypto: RuntimeCrypto = crypto): ScramClient {
+  return new ScramClient(password, onCrypto, { username: rfc.username, nonce: rfc.clientNonce });
 }
 
 async function rfcServer(): Promise<ScramServer> {
@@ -40,13 +40,26 @@ async function rfcServer(): Promise<ScramServer> {
 /** A server that has sent its challenge. */
 async function challenged(): Promise<ScramServer> {
   const server = await rfcServer();
-  await server.first(rfc.clientFirst);
+  server.first(rfc.clientFirst);
   return server;
 }
 
 const untrusted: unknown = expect.objectContaining({ code: ErrorCode.SERVER_NOT_TRUSTED });
 const badShape: unknown = expect.objectContaining({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
 const badConfig: unknown = expect.objectContaining({ code: ErrorCode.INVALID_CONFIG });
+const refused: unknown = expect.objectContaining({ code: ErrorCode.AUTH_FAILED });
+const wrongPassword: unknown = expect.objectContaining({ code: ErrorCode.AUTH_FAILED, message: "Invalid password" });
+
+/** The code of the error that this server answers a client-final-message with; null: it accepts it. */
+async function refusalOf(server: ScramServer, clientFinal: string): Promise<number | null> {
+  try {
+    await server.final(clientFinal);
+    return null;
+  } catch (error) {
+    if (error instanceof ConduitError) return error.code;
+    throw error;
+  }
+}
 
 /** `text` with the character at `index` replaced by another one of the same kind. */
 function flipped(text: string, index: number): string {
@@ -64,19 +77,17 @@ describe("the example of RFC 7677", () => {
 
   test("is what the server says", async () => {
     const server = await rfcServer();
-    expect(await server.first(rfc.clientFirst)).toBe(rfc.serverFirst);
-    expect(await server.final(rfc.clientFinal)).toEqual({ ok: true, serverFinal: rfc.serverFinal });
+    expect(server.first(rfc.clientFirst)).toBe(rfc.serverFirst);
+    expect(await server.final(rfc.clientFinal)).toBe(rfc.serverFinal);
   });
 });
 
 describe("a login", () => {
-  async function login(serverPassword: string, clientPassword: string): Promise<boolean> {
-    const keys = await ScramServerKeys.derive({ password: serverPassword, crypto, iterations });
-    const server = new ScramServer(keys, crypto);
-    const client = new ScramClient({ username: "a=b,c", password: clientPassword, crypto });
-    const result = await server.final(await client.challenge(await server.first(client.clientFirst)));
-    if (result.ok) client.verify(result.serverFinal);
-    return result.ok;
+  /** Resolves if both sides accept each other. */
+  async function login(serverPassword: string, clientPassword: string): Promise<void> {
+    const server = new ScramServer(await deriveServerKeys(serverPassword, iterations, crypto), crypto);
+    const client = new ScramClient(clientPassword, crypto);
+    client.verify(await server.final(await client.challenge(server.first(client.clientFirst))));
   }
 
   const password = fc.oneof(fc.string({ minLength: 1 }), fc.string({ minLength: 1, unit: "binary" }));
@@ -84,7 +95,7 @@ describe("a login", () => {
   test("succeeds with any password, Unicode included, if both sides have the same", async () => {
     await fc.assert(
       fc.asyncProperty(password, async (secret) => {
-        expect(await login(secret, secret)).toBe(true);
+        await expect(login(secret, secret)).resolves.toBeUndefined();
       }),
       { numRuns: 40 },
     );
@@ -94,33 +105,31 @@ describe("a login", () => {
     await fc.assert(
       fc.asyncProperty(password, password, async (one, other) => {
         fc.pre(one.normalize("NFKC") !== other.normalize("NFKC"));
-        expect(await login(one, other)).toBe(false);
+        await expect(login(one, other)).rejects.toEqual(wrongPassword);
       }),
       { numRuns: 40 },
     );
   });
 
   test("takes the same password in another Unicode form", async () => {
-    expect(await login("p\u00e4ss\ufb01", "pa\u0308ssfi")).toBe(true);
+    await expect(login("p\u00e4ss\ufb01", "pa\u0308ssfi")).resolves.toBeUndefined();
   });
 
   test("differs each time: no nonce is used twice", async () => {
-    const [one, two] = [1, 2].map(() => new ScramClient({ username: "u", password: "p", crypto }).clientFirst);
+    const [one, two] = [1, 2].map(() => new ScramClient("p", crypto).clientFirst);
     expect(one).not.toBe(two);
     const [first, second] = [new ScramServer(await rfcKeys, crypto), new ScramServer(await rfcKeys, crypto)];
-    expect(await first.first(rfc.clientFirst)).not.toBe(await second.first(rfc.clientFirst));
+    expect(first.first(rfc.clientFirst)).not.toBe(second.first(rfc.clientFirst));
   });
 });
 
 describe("ScramClient", () => {
-  test("refuses an empty password and an empty user name", () => {
-    expect(() => new ScramClient({ username: "u", password: "", crypto })).toThrow(badConfig);
-    expect(() => new ScramClient({ username: "", password: "p", crypto })).toThrow(badConfig);
+  test("refuses an empty password", () => {
+    expect(() => new ScramClient("", crypto)).toThrow(badConfig);
   });
 
-  test("escapes the user name", () => {
-    const client = new ScramClient({ username: "a=b,c", password: "p", crypto, nonce: "n" });
-    expect(client.clientFirst).toBe("n,,n=a=3Db=2Cc,r=n");
+  test("begins with a fixed name and 144 random bits", () => {
+    expect(new ScramClient("p", crypto).clientFirst).toMatch(/^n,,n=netconduit,r=[A-Za-z0-9+/]{24}$/);
   });
 
   const [nonce, salt] = [`${rfc.clientNonce}${rfc.serverNonce}`, rfc.salt];
@@ -132,6 +141,21 @@ describe("ScramClient", () => {
     ["its own nonce, not extended", `r=${rfc.clientNonce},s=${salt},i=4096`],
   ])("does not trust a server that sends %s", async (_, serverFirst) => {
     await expect(rfcClient().challenge(serverFirst)).rejects.toEqual(untrusted);
+  });
+
+  test("does not derive keys for a challenge that it refuses", async () => {
+    const own = fakeRuntime().crypto;
+    const count = countPbkdf2(own);
+    for (const asked of [1, 4095, 1_000_001]) {
+      await expect(rfcClient(rfc.password, own).challenge(`r=${nonce},s=${salt},i=${asked}`)).rejects.toEqual(
+        untrusted,
+      );
+    }
+    expect(count.runs).toBe(0);
+  });
+
+  test.each([4096, 4097])("takes %i iterations", async (asked) => {
+    await expect(rfcClient().challenge(`r=${nonce},s=${salt},i=${asked}`)).resolves.toMatch(/^c=biws,r=/);
   });
 
   test.each([
@@ -195,7 +219,7 @@ describe("ScramClient", () => {
   test("takes the server's error for a failed login", async () => {
     const client = rfcClient();
     await client.challenge(rfc.serverFirst);
-    expect(() => client.verify("e=invalid-proof")).toThrow(expect.objectContaining({ code: ErrorCode.AUTH_FAILED }));
+    expect(() => client.verify("e=invalid-proof")).toThrow(refused);
   });
 });
 
@@ -216,133 +240,218 @@ describe("ScramServer", () => {
     expect(() => server.first(clientFirst)).toThrow(badShape);
   });
 
-  test("refuses a message that was changed in any place", async () => {
+  test("refuses a message that was changed in any place, the proof in each position included", async () => {
     for (let index = 0; index < rfc.clientFinal.length; index++) {
-      const result = await (await challenged()).final(flipped(rfc.clientFinal, index));
-      expect({ index, ok: result.ok }).toEqual({ index, ok: false });
+      const code = await refusalOf(await challenged(), flipped(rfc.clientFinal, index));
+      expect({ index, code }).not.toEqual({ index, code: null });
     }
+  });
+
+  test("refuses a wrong proof as a wrong password in each position", async () => {
+    const proofStart = rfc.clientFinal.indexOf(",p=") + 3;
+    // The last digit holds two bits that are no part of the proof, and `=` follows it.
+    for (let index = proofStart; index < rfc.clientFinal.length - 2; index++) {
+      const code = await refusalOf(await challenged(), flipped(rfc.clientFinal, index));
+      expect({ index, code }).toEqual({ index, code: ErrorCode.AUTH_FAILED });
+    }
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["no channel binding", rfc.clientFinal.replace("c=biws,", "")],
+    ["another channel binding", rfc.clientFinal.replace("c=biws", "c=eSws")],
+    ["its attributes in another order", rfc.clientFinal.replace(/^(c=biws),(r=[^,]*)/, "$2,$1")],
+    ["no nonce", rfc.clientFinal.replace(/,r=[^,]*/, "")],
+    ["no proof", rfc.clientFinal.replace(/,p=.*/, "")],
+    ["an empty proof", rfc.clientFinal.replace(/,p=.*/, ",p=")],
+    ["a short proof", rfc.clientFinal.replace(/,p=.*/, ",p=AAAA")],
+    ["a proof that is not base64", rfc.clientFinal.replace(/,p=.*/, `,p=${"?".repeat(44)}`)],
+    ["a mandatory extension", rfc.clientFinal.replace(",p=", ",m=x,p=")],
+    ["an attribute behind the proof", `${rfc.clientFinal},x=y`],
+    ["a second proof behind the proof", `${rfc.clientFinal}${rfc.clientFinal.slice(rfc.clientFinal.indexOf(",p="))}`],
+    ["a comma behind the proof", `${rfc.clientFinal},`],
+    ["a space behind the proof", `${rfc.clientFinal} `],
+    ["a line break behind the proof", `${rfc.clientFinal}\n`],
+  ])("refuses an answer with %s as malformed", async (_, clientFinal) => {
+    await expect((await challenged()).final(clientFinal)).rejects.toEqual(badShape);
+  });
+
+  test("refuses a proof for a message without the optional extension that stands before it", async () => {
+    const clientFinal = rfc.clientFinal.replace(",p=", ",x=y,p=");
+    await expect((await challenged()).final(clientFinal)).rejects.toEqual(wrongPassword);
+  });
+
+  test.each([
+    ["another server part", rfc.clientFinal.replace(",p=", "x,p=")],
+    ["the client's part alone", rfc.clientFinal.replace(/r=[^,]*/, `r=${rfc.clientNonce}`)],
+    ["another client part", rfc.clientFinal.replace("r=r", "r=R")],
+  ])("refuses a nonce with %s", async (_, clientFinal) => {
+    await expect((await challenged()).final(clientFinal)).rejects.toMatchObject({
+      code: ErrorCode.AUTH_FAILED,
+      message: expect.stringContaining("nonce"),
+    });
   });
 
   test("refuses the proof for a challenge that was changed on its way", async () => {
     const server = await challenged();
     const proof = await rfcClient().challenge(rfc.serverFirst.replace("i=4096", "i=4097"));
-    expect(await server.final(proof)).toEqual({ ok: false, reason: "Invalid password" });
+    await expect(server.final(proof)).rejects.toEqual(wrongPassword);
   });
 
   test("refuses the replay of a login that it saw succeed", async () => {
     const keys = await rfcKeys;
     const observed = new ScramServer(keys, crypto);
     const client = rfcClient();
-    const clientFinal = await client.challenge(await observed.first(client.clientFirst));
-    expect((await observed.final(clientFinal)).ok).toBe(true);
+    const clientFinal = await client.challenge(observed.first(client.clientFirst));
+    await expect(observed.final(clientFinal)).resolves.toMatch(/^v=/);
     const replayed = new ScramServer(keys, crypto);
-    await replayed.first(client.clientFirst);
-    expect((await replayed.final(clientFinal)).ok).toBe(false);
+    replayed.first(client.clientFirst);
+    await expect(replayed.final(clientFinal)).rejects.toEqual(refused);
   });
 
   test("refuses an observed proof with its nonce put in place of the old one", async () => {
     const server = new ScramServer(await rfcKeys, crypto);
-    const nonce = (await server.first(rfc.clientFirst)).split(",")[0] ?? "";
+    const nonce = server.first(rfc.clientFirst).split(",")[0] ?? "";
     const forged = rfc.clientFinal.replace(/r=[^,]*/, () => nonce);
-    expect(await server.final(forged)).toEqual({ ok: false, reason: "Invalid password" });
+    await expect(server.final(forged)).rejects.toEqual(wrongPassword);
   });
 
-  test("lets a challenge be answered once", async () => {
+  test.each([
+    ["a wrong answer", flipped(rfc.clientFinal, 80)],
+    ["a malformed answer", "hello"],
+    ["the right answer", rfc.clientFinal],
+  ])("lets a challenge be answered once: %s uses it up", async (_, answer) => {
     const server = await challenged();
-    expect((await server.final(flipped(rfc.clientFinal, 60))).ok).toBe(false);
-    expect((await server.final(rfc.clientFinal)).ok).toBe(false);
+    await refusalOf(server, answer);
+    await expect(server.final(rfc.clientFinal)).rejects.toEqual(refused);
+  });
+
+  test("lets a challenge be answered once, also while the first answer is judged", async () => {
+    const held = gate();
+    const server = new ScramServer(
+      await rfcKeys,
+      {
+        ...crypto,
+        hmacSha256: async (key, data) => {
+          await held.promise;
+          return crypto.hmacSha256(key, data);
+        },
+      },
+      rfc.serverNonce,
+    );
+    server.first(rfc.clientFirst);
+    const first = server.final(rfc.clientFinal);
+    await expect(server.final(rfc.clientFinal)).rejects.toEqual(refused);
+    held.open();
+    expect(await first).toBe(rfc.serverFinal);
   });
 
   test("refuses an answer to a challenge it did not send", async () => {
-    expect((await (await rfcServer()).final(rfc.clientFinal)).ok).toBe(false);
+    await expect((await rfcServer()).final(rfc.clientFinal)).rejects.toEqual(refused);
   });
 
-  test("never throws for what a peer answers", async () => {
+  test("accepts nothing else that a peer answers, and throws no other error for it", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), async (text) => {
-        const server = await challenged();
-        expect((await server.final(text)).ok).toBe(false);
-        const nearly = await challenged();
-        expect((await nearly.final(`${rfc.clientFinal}${text || ","}`)).ok).toBe(false);
+        expect(await refusalOf(await challenged(), text)).not.toBeNull();
+        expect(await refusalOf(await challenged(), `${rfc.clientFinal}${text || ","}`)).not.toBeNull();
       }),
     );
   });
 });
 
-describe("ScramServerKeys", () => {
-  test.each([4095, 1_000_001, 5000.5, Number.NaN])("refuses %d iterations", async (count) => {
-    await expect(ScramServerKeys.derive({ password: "p", crypto, iterations: count })).rejects.toEqual(badConfig);
-  });
-
-  test("refuses an empty password and an empty salt", async () => {
-    await expect(ScramServerKeys.derive({ password: "", crypto })).rejects.toEqual(badConfig);
-    await expect(ScramServerKeys.derive({ password: "p", crypto, salt: new Uint8Array() })).rejects.toEqual(badConfig);
+describe("deriveServerKeys", () => {
+  test("refuses an empty password", async () => {
+    await expect(deriveServerKeys("", iterations, crypto)).rejects.toEqual(badConfig);
   });
 
   test("has a salt of its own each time", async () => {
-    const [one, two] = await Promise.all(
-      [1, 2].map(() => ScramServerKeys.derive({ password: "p", crypto, iterations })),
-    );
+    const [one, two] = await Promise.all([1, 2].map(() => deriveServerKeys("p", iterations, crypto)));
     expect(one?.salt).toHaveLength(16);
     expect(one?.salt).not.toEqual(two?.salt);
+  });
+});
+
+describe("the keys of clients on one runtime", () => {
+  test("spare the second login to the same server PBKDF2, with the same answer", async () => {
+    const own = fakeRuntime().crypto;
+    const count = countPbkdf2(own);
+    for (let login = 0; login < 2; login++) {
+      expect(await rfcClient(rfc.password, own).challenge(rfc.serverFirst)).toBe(rfc.clientFinal);
+    }
+    expect(count.runs).toBe(1);
+  });
+
+  test("are not those of another password", async () => {
+    const own = fakeRuntime().crypto;
+    const count = countPbkdf2(own);
+    await rfcClient("another", own).challenge(rfc.serverFirst);
+    expect(await rfcClient(rfc.password, own).challenge(rfc.serverFirst)).toBe(rfc.clientFinal);
+    expect(count.runs).toBe(2);
   });
 });
 
 describe("ScramKeyCache", () => {
   const bytes = new TextEncoder();
 
-  async function answer(counting: WebRuntimeCrypto, cache: ScramKeyCache, password = rfc.password): Promise<string> {
-    const { username, clientNonce: nonce } = rfc;
-    return new ScramClient({ username, password, crypto: counting, nonce, cache }).challenge(rfc.serverFirst);
+  function counted(): { cache: ScramKeyCache; count: { readonly runs: number }; own: RuntimeCrypto } {
+    const own = fakeRuntime().crypto;
+    const count = countPbkdf2(own);
+    return { cache: new ScramKeyCache(own), count, own };
   }
 
-  test("spares the second login to the same server PBKDF2, with the same answer", async () => {
-    const counting = new WebRuntimeCrypto();
-    const cache = new ScramKeyCache();
-    expect(await answer(counting, cache)).toBe(rfc.clientFinal);
-    expect(await answer(counting, cache)).toBe(rfc.clientFinal);
-    expect(counting.pbkdf2Runs).toBe(1);
-  });
-
-  test("does not answer with the keys of another password", async () => {
-    const counting = new WebRuntimeCrypto();
-    const cache = new ScramKeyCache();
-    await answer(counting, cache, "another");
-    expect(await answer(counting, cache)).toBe(rfc.clientFinal);
-    expect(counting.pbkdf2Runs).toBe(2);
+  test("tells apart another password, salt and number of iterations", async () => {
+    const { cache, count } = counted();
+    const salt = bytes.encode("salt");
+    await cache.get("password", salt, 4096);
+    await cache.get("passwords", salt, 4096);
+    await cache.get("password", bytes.encode("pepper"), 4096);
+    await cache.get("password", salt, 4097);
+    await cache.get("password", salt, 4096);
+    expect(count.runs).toBe(4);
   });
 
   test("tells apart inputs that are the same bytes when written one after the other", async () => {
-    const counting = new WebRuntimeCrypto();
-    const cache = new ScramKeyCache();
-    const derivation = (salt: string) => ({ salt: bytes.encode(salt), saltText: btoa(salt), iterations });
-    await cache.derive("cd", derivation("ab"), counting);
-    await cache.derive("bcd", derivation("a"), counting);
-    await cache.derive(",cd", derivation("ab"), counting);
-    expect(counting.pbkdf2Runs).toBe(3);
+    const { cache, count } = counted();
+    await cache.get("cd", bytes.encode("ab"), iterations);
+    await cache.get("bcd", bytes.encode("a"), iterations);
+    await cache.get(",cd", bytes.encode("ab"), iterations);
+    expect(count.runs).toBe(3);
+  });
+
+  test("derives once for logins at the same time", async () => {
+    const { cache, count } = counted();
+    const salt = bytes.encode("salt");
+    const [one, two] = await Promise.all([1, 2].map(() => cache.get("password", salt, iterations)));
+    expect(count.runs).toBe(1);
+    expect(one).toEqual(two);
+  });
+
+  test("forgets a derivation that fails", async () => {
+    const own = fakeRuntime().crypto;
+    const { pbkdf2Sha256 } = own;
+    const failure = new Error("no memory");
+    const cache = new ScramKeyCache(own);
+    const salt = bytes.encode("salt");
+    Object.assign(own, { pbkdf2Sha256: () => Promise.reject(failure) });
+    await expect(cache.get("password", salt, iterations)).rejects.toBe(failure);
+    Object.assign(own, { pbkdf2Sha256 });
+    await expect(cache.get("password", salt, iterations)).resolves.toHaveProperty("clientKey");
   });
 
   test("holds 16 keys and lets go of the one not used for longest", async () => {
-    const counting = new WebRuntimeCrypto();
-    const cache = new ScramKeyCache();
-    const derive = (name: string) =>
-      cache.derive(name, { salt: bytes.encode("salt"), saltText: "c2FsdA==", iterations }, counting);
+    const { cache, count } = counted();
+    const salt = bytes.encode("salt");
+    const derive = (name: string) => cache.get(name, salt, iterations);
     for (let index = 0; index < 16; index++) await derive(`password ${index}`);
     await derive("password 0");
+    expect(count.runs).toBe(16);
     await derive("one more");
-    expect(cache.size).toBe(16);
-    expect(counting.pbkdf2Runs).toBe(17);
-    await derive("password 0");
-    expect(counting.pbkdf2Runs).toBe(17);
+    expect(count.runs).toBe(17);
+    for (const kept of [0, 2, 15]) await derive(`password ${kept}`);
+    expect(count.runs).toBe(17);
     await derive("password 1");
-    expect(counting.pbkdf2Runs).toBe(18);
-  });
-
-  test("forgets everything when it is cleared", async () => {
-    const cache = new ScramKeyCache();
-    await answer(new WebRuntimeCrypto(), cache);
-    cache.clear();
-    expect(cache.size).toBe(0);
+    expect(count.runs).toBe(18);
   });
 });
 

@@ -1,14 +1,16 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { NO_EXTENSIONS, offered } from "../connection/extensions.ts";
 import { ErrorCode } from "../errors.ts";
 import { passwordHash } from "../netconduit/password-hash.ts";
-import { WebRuntimeCrypto } from "../test-support/web-crypto.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
+import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ScramClient } from "./scram.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
 
-const crypto = new WebRuntimeCrypto();
+const { crypto } = fakeRuntime();
+const iterations = 4096;
 const password = "secret";
 /** SHA-256 of "secret", as netconduit writes it. */
 const hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
@@ -17,7 +19,7 @@ let strict: ServerAuthenticator;
 let open: ServerAuthenticator;
 
 beforeAll(async () => {
-  const options = { password, crypto, now: () => 0, iterations: 4096 };
+  const options = { password, crypto, iterations };
   strict = await ServerAuthenticator.create({ ...options, allowPasswordHash: false });
   open = await ServerAuthenticator.create({ ...options, allowPasswordHash: true });
 });
@@ -26,59 +28,45 @@ async function request(
   authenticator: ServerAuthenticator,
   payload: Record<string, unknown> | null,
 ): Promise<ServerStep> {
-  return await new ServerHandshake(authenticator, true).receive(FrameType.AUTH_REQUEST, payload);
+  return await new ServerHandshake(authenticator).receive(FrameType.AUTH_REQUEST, payload);
 }
 
 function scramClient(secret = password): ScramClient {
-  return new ScramClient({ username: "u", password: secret, crypto });
+  return new ScramClient(secret, crypto);
 }
 
-/** A login with all extensions. @returns the challenge of the next one: its nonce, and what stands beside it. */
-async function loggedIn(): Promise<{ next: string; parameters: string }> {
-  const handshake = new ServerHandshake(strict, true);
-  const client = scramClient();
-  const first = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst, extensions: offered() });
-  const challenge = first.kind === "challenge" ? first.payload.data : "";
-  const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data: await client.challenge(challenge) });
-  if (step.kind !== "accepted") throw new Error(`expected a login, got ${step.kind}`);
-  return { next: String(step.payload.next), parameters: challenge.slice(challenge.indexOf(",s=")) };
-}
-
-/** An AUTH_REQUEST that answers the challenge of the next login. */
-async function ahead(secret = password): Promise<{ scram: string; proof: string; extensions: unknown }> {
-  const { next, parameters } = await loggedIn();
+/** A handshake that waits for AUTH_RESPONSE, and an answer to its challenge, which is right if the password is. */
+async function challenged({
+  authenticator = strict,
+  secret = password,
+  fields = {},
+}: {
+  authenticator?: ServerAuthenticator;
+  secret?: string;
+  fields?: Record<string, unknown>;
+} = {}): Promise<{ handshake: ServerHandshake; data: string }> {
+  const handshake = new ServerHandshake(authenticator);
   const client = scramClient(secret);
-  const nonce = client.clientFirst.slice(client.clientFirst.indexOf("r=") + 2);
-  const proof = await client.challenge(`r=${nonce}${next}${parameters}`);
-  return { scram: client.clientFirst, proof, extensions: offered() };
-}
-
-/** A handshake that waits for AUTH_RESPONSE, and a right answer to its challenge. */
-async function challenged(): Promise<{ handshake: ServerHandshake; data: string }> {
-  const handshake = new ServerHandshake(strict, true);
-  const client = scramClient();
-  const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
+  const step = await handshake.receive(FrameType.AUTH_REQUEST, { ...fields, scram: client.clientFirst });
   if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
   return { handshake, data: await client.challenge(step.payload.data) };
 }
 
 describe("ServerAuthenticator", () => {
   test("derives its keys once: logins run no PBKDF2", async () => {
-    const counting = new WebRuntimeCrypto();
-    const options = { password, crypto: counting, now: () => 0, iterations: 4096, allowPasswordHash: true };
+    const own = fakeRuntime().crypto;
+    const count = countPbkdf2(own);
+    const options = { password, crypto: own, iterations, allowPasswordHash: true };
     const authenticator = await ServerAuthenticator.create(options);
     for (let login = 0; login < 3; login++) {
-      const handshake = new ServerHandshake(authenticator, true);
-      const client = scramClient();
-      const step = await handshake.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst });
-      const data = await client.challenge(step.kind === "challenge" ? step.payload.data : "");
+      const { handshake, data } = await challenged({ authenticator });
       expect((await handshake.receive(FrameType.AUTH_RESPONSE, { data })).kind).toBe("accepted");
     }
-    expect(counting.pbkdf2Runs).toBe(1);
+    expect(count.runs).toBe(1);
   });
 
   test("refuses an empty password", async () => {
-    const options = { password: "", crypto, now: () => 0, allowPasswordHash: false };
+    const options = { password: "", crypto, iterations, allowPasswordHash: false };
     await expect(ServerAuthenticator.create(options)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 });
@@ -90,12 +78,12 @@ describe("a netconduit client", () => {
     expect(await passwordHash(password, crypto)).toBe(hash);
   });
 
-  test("is let in by its hash where that is allowed, and offered nothing", async () => {
+  test("is let in by its hash where that is allowed, and offers nothing", async () => {
     expect(await request(open, { password_hash: hash, client_info: clientInfo })).toEqual({
       kind: "accepted",
       method: "password-hash",
       peer: { name: "conduit_client", version: "1.0.0", description: "", netconduit: true },
-      extensions: NO_EXTENSIONS,
+      offer: undefined,
       payload: {},
     });
   });
@@ -122,17 +110,31 @@ describe("ServerHandshake", () => {
     expect(step.kind).toBe("challenge");
   });
 
-  test("accepts the right answer with its own proof, and without extensions where none were offered", async () => {
-    const { handshake, data } = await challenged();
-    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
-    expect(step).toMatchObject({ kind: "accepted", extensions: NO_EXTENSIONS });
-    expect(step).toHaveProperty("payload", { scram: expect.stringMatching(/^v=/) });
+  test("does not look at the hash once it has challenged: a wrong answer beside a right hash is refused", async () => {
+    const fields = { password_hash: hash };
+    const { handshake, data } = await challenged({ authenticator: open, secret: "guess", fields });
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data, password_hash: hash });
+    expect(step).toMatchObject({ kind: "refused", code: ErrorCode.AUTH_FAILED });
   });
 
-  test("names only the extensions it knows, as accepted", async () => {
-    const step = await request(open, { password_hash: hash, extensions: { flow: true, later: true } });
-    expect(step).toMatchObject({ peer: { netconduit: false }, extensions: { flow: true, close: false } });
-    expect(step).toHaveProperty("payload", { extensions: { flow: true } });
+  test("accepts the right answer with its own proof", async () => {
+    const { handshake, data } = await challenged();
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    expect(step).toEqual({
+      kind: "accepted",
+      method: "scram",
+      peer: { name: "", version: "", description: "", netconduit: true },
+      offer: undefined,
+      payload: { scram: expect.stringMatching(/^v=/) },
+    });
+  });
+
+  test("passes on the extensions that were offered with AUTH_REQUEST, as they came", async () => {
+    const offer = { flow: true, later: [1] };
+    const { handshake, data } = await challenged({ fields: { extensions: offer } });
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data, extensions: { other: true } });
+    expect(step).toMatchObject({ kind: "accepted", peer: { netconduit: false } });
+    expect(step).toHaveProperty("offer", offer);
   });
 
   test("keeps what a client says of itself, clipped, and ignores the rest", async () => {
@@ -162,7 +164,7 @@ describe("ServerHandshake", () => {
 
   test("tells a stranger no more than that a proof was wrong", async () => {
     const { handshake } = await challenged();
-    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data: "c=biws,r=x,p=x" });
+    const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data: `c=biws,r=x,p=${"A".repeat(43)}=` });
     expect(step).toMatchObject({ code: ErrorCode.AUTH_FAILED, payload: { reason: "Invalid password" } });
     expect(step).toHaveProperty("reason", expect.stringContaining("nonce"));
   });
@@ -170,7 +172,7 @@ describe("ServerHandshake", () => {
   test.each(Object.values(FrameType).filter((type) => type !== FrameType.AUTH_REQUEST))(
     "refuses frame type %i as the first",
     async (type) => {
-      const step = await new ServerHandshake(open, true).receive(type, { password_hash: hash, data: "" });
+      const step = await new ServerHandshake(open).receive(type, { password_hash: hash, data: "" });
       expect(step).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
     },
   );
@@ -185,27 +187,58 @@ describe("ServerHandshake", () => {
   );
 
   test("gives a refused client no second try", async () => {
-    const handshake = new ServerHandshake(open, true);
+    const handshake = new ServerHandshake(open);
     await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: "wrong" });
     const again = await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: hash });
     expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
   });
 
-  test("refuses a frame that comes while the one before is being worked on", async () => {
-    const { handshake, data } = await challenged();
+  test("uses its challenge up when it arrives: of two right answers, the second is refused while the first is judged", async () => {
+    const own = fakeRuntime().crypto;
+    const options = { password, crypto: own, iterations, allowPasswordHash: false };
+    const { handshake, data } = await challenged({ authenticator: await ServerAuthenticator.create(options) });
+    const held = gate();
+    const { hmacSha256 } = own;
+    const holding: typeof hmacSha256 = async (key, message) => {
+      await held.promise;
+      return hmacSha256(key, message);
+    };
+    Object.assign(own, { hmacSha256: holding });
     const first = handshake.receive(FrameType.AUTH_RESPONSE, { data });
-    const second = handshake.receive(FrameType.AUTH_RESPONSE, { data });
-    expect([(await first).kind, (await second).kind]).toEqual(["accepted", "refused"]);
+    const second = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    expect(second).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
+    held.open();
+    expect((await first).kind).toBe("accepted");
+  });
+
+  test.each([
+    ["a wrong answer", "guess"],
+    ["the right one", password],
+  ])("lets its challenge be answered once: nothing is looked at after %s", async (_, secret) => {
+    const { handshake, data } = await challenged({ secret });
+    await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    const again = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
+  });
+
+  test("refuses an answer that another login's challenge was given", async () => {
+    const { data } = await challenged();
+    const { handshake } = await challenged();
+    expect(await handshake.receive(FrameType.AUTH_RESPONSE, { data })).toMatchObject({
+      code: ErrorCode.AUTH_FAILED,
+      payload: { reason: "Invalid password" },
+    });
   });
 
   test("rejects with the runtime's error when its cryptography fails", async () => {
-    const broken = new WebRuntimeCrypto();
-    const options = { password, crypto: broken, now: () => 0, allowPasswordHash: false };
+    const broken = fakeRuntime().crypto;
+    const options = { password, crypto: broken, iterations, allowPasswordHash: false };
     const authenticator = await ServerAuthenticator.create(options);
     const failure = new Error("no entropy");
-    broken.randomBytes = () => {
+    const failing: typeof broken.randomBytes = () => {
       throw failure;
     };
+    Object.assign(broken, { randomBytes: failing });
     await expect(request(authenticator, { scram: scramClient().clientFirst })).rejects.toBe(failure);
   });
 
@@ -225,93 +258,28 @@ describe("ServerHandshake", () => {
       }),
     );
   });
-});
 
-describe("a proof in AUTH_REQUEST", () => {
-  test("for the challenge of an earlier login is accepted, with the server's own and the next challenge", async () => {
-    const step = await request(strict, await ahead());
-    expect(step).toMatchObject({ kind: "accepted", method: "scram" });
-    expect(step).toHaveProperty("payload", {
-      scram: expect.stringMatching(/^v=/),
-      next: expect.stringMatching(/^[A-Za-z0-9+/]{24}$/),
-      extensions: offered(),
-    });
-  });
-
-  test("that is wrong is refused like any wrong password, and the challenge is used up", async () => {
-    const wrong = await ahead("guess");
-    expect(await request(strict, wrong)).toMatchObject({
-      kind: "refused",
-      code: ErrorCode.AUTH_FAILED,
-      payload: { reason: "Invalid password", code: ErrorCode.AUTH_FAILED },
-    });
-    expect((await request(strict, wrong)).kind).toBe("challenge");
-  });
-
-  test("for a challenge that this server has not made is passed over", async () => {
-    expect((await request(open, await ahead())).kind).toBe("challenge");
-  });
-
-  test("is passed over where the client does not offer the extension", async () => {
-    const { advance: _, ...others } = offered();
-    expect((await request(strict, { ...(await ahead()), extensions: others })).kind).toBe("challenge");
-    const step = await request(strict, { scram: scramClient().clientFirst, proof: 5, extensions: others });
-    expect(step.kind).toBe("challenge");
-  });
-
-  test("is passed over where the extension is not allowed, and no other challenge is handed out", async () => {
-    const handshake = new ServerHandshake(strict, false);
-    expect((await handshake.receive(FrameType.AUTH_REQUEST, await ahead())).kind).toBe("challenge");
-    const client = scramClient();
-    const second = new ServerHandshake(strict, false);
-    const step = await second.receive(FrameType.AUTH_REQUEST, { scram: client.clientFirst, extensions: offered() });
-    if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
-    const data = await client.challenge(step.payload.data);
-    const { advance: _, ...others } = offered();
-    const end = await second.receive(FrameType.AUTH_RESPONSE, { data });
-    expect(end).toHaveProperty("payload", { scram: expect.stringMatching(/^v=/), extensions: others });
-  });
-
-  test("uses its challenge up when it arrives, and is judged when its turn comes", async () => {
-    const payload = await ahead();
-    const handshake = new ServerHandshake(strict, true);
-    handshake.arrived(payload);
-    expect((await request(strict, payload)).kind).toBe("challenge");
-    expect((await handshake.receive(FrameType.AUTH_REQUEST, payload)).kind).toBe("accepted");
-  });
-
-  test("alone is no login", async () => {
-    const { proof, extensions } = await ahead();
-    expect(await request(strict, { proof, extensions })).toMatchObject({ code: ErrorCode.AUTH_REQUIRED });
-  });
-
-  test.each([
-    ["no text", () => 5],
-    ["no SCRAM message", () => "hello"],
-    ["without a nonce", (proof: string) => proof.replace(/,r=[^,]*/, "")],
-    ["without a proof", (proof: string) => proof.replace(/,p=.*/, "")],
-    ["with a short proof", (proof: string) => proof.replace(/,p=.*/, ",p=AAAA")],
-    ["with a channel binding", (proof: string) => proof.replace("c=biws", "c=eSws")],
-    ["for another client's nonce", (proof: string) => proof.replace(",r=", ",r=x")],
-  ])("that is %s is refused as malformed, and the challenge is not used up", async (_, change) => {
-    const right = await ahead();
-    const step = await request(strict, { ...right, proof: change(right.proof) });
-    expect(step).toMatchObject({ kind: "refused", code: ErrorCode.INVALID_PAYLOAD_SHAPE });
-    expect((await request(strict, right)).kind).toBe("accepted");
-  });
-
-  test("whatever it is ends in a step, and lets nobody in", async () => {
-    const { scram, extensions, proof } = await ahead("guess");
+  test("ends every answer to a challenge in a step, and lets nobody in", async () => {
     const garbage = fc.oneof(
       fc.anything(),
       fc.string(),
-      fc.string().map((text) => proof.slice(0, 20) + text),
+      fc.string().map((text) => `c=biws,r=${text}`),
     );
     await fc.assert(
-      fc.asyncProperty(garbage, async (other) => {
-        const step = await request(strict, { scram, proof: other, extensions });
-        expect(step.kind).toMatch(/^(refused|challenge)$/);
+      fc.asyncProperty(garbage, async (answer) => {
+        const { handshake } = await challenged();
+        expect((await handshake.receive(FrameType.AUTH_RESPONSE, { data: answer })).kind).toBe("refused");
       }),
     );
+  });
+
+  test("passes over a proof in AUTH_REQUEST: the client is challenged", async () => {
+    const { data } = await challenged();
+    const step = await request(strict, {
+      scram: scramClient().clientFirst,
+      proof: data,
+      extensions: { advance: true },
+    });
+    expect(step.kind).toBe("challenge");
   });
 });

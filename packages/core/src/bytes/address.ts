@@ -1,4 +1,4 @@
-import type { Address, ByteStream } from "./byte-stream.ts";
+import type { Address } from "./byte-stream.ts";
 
 /** `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. The client's end of a Unix socket has no path: `unix:`. */
 export function formatAddress(address: Address): string {
@@ -16,11 +16,6 @@ export interface Endpoint {
 export function formatEndpoint({ path, host = "", port = 0 }: Endpoint): string {
   if (path !== undefined) return `unix:${path}`;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Whether nobody sits in between, or whoever does can neither read nor forge: TLS, or within one machine. */
-export function isPrivate({ tls, remote }: ByteStream): boolean {
-  return tls !== null || remote.kind !== "tcp" || remote.host === "::1" || remote.host.startsWith("127.");
 }
 
 /** Where a server listens. As text: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */

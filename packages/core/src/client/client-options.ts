@@ -7,7 +7,6 @@ import {
   queueBytes,
   sealConfig,
 } from "../endpoint/endpoint-options.ts";
-import { LastOptions } from "../endpoint/last-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
 import {
   type Filled,
@@ -151,6 +150,9 @@ const knownOptions: readonly string[] = [
   ...optionPaths("reconnect", reconnectEntries),
 ];
 
+const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
+const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWAYS_VERIFIED };
+
 /**
  * Checks a client's options and fills in the defaults.
  *
@@ -158,21 +160,6 @@ const knownOptions: readonly string[] = [
  * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseClientOptions(options: unknown): ClientConfig {
-  const known = last.find(options);
-  const password = known === null ? null : (options as ClientOptions).password;
-  if (known === null || !isCredentials(password)) return judge(options);
-  const living = last.living(known, password);
-  if (living !== null) return living;
-  const tls = known.tls === null ? null : Object.freeze({});
-  return last.lives(sealConfig({ ...known, password, tls, reconnect: Object.freeze({ ...known.reconnect }) }));
-}
-
-const last = new LastOptions<ClientConfig>();
-
-const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
-const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWAYS_VERIFIED };
-
-function judge(options: unknown): ClientConfig {
   const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
@@ -187,7 +174,7 @@ function judge(options: unknown): ClientConfig {
   if (tls !== undefined && !problems.has("tls")) checkTls(problems, tls);
   problems.throwIfAny();
 
-  const config: ClientConfig = {
+  return sealConfig({
     ...parsed,
     ...queueBytes(parsed),
     host: parsed.host ?? "localhost",
@@ -195,9 +182,7 @@ function judge(options: unknown): ClientConfig {
     path: parsed.path,
     tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
     reconnect: Object.freeze(parsed.reconnect),
-  };
-  last.note(options, config);
-  return sealConfig(config);
+  });
 }
 
 function checkTarget(problems: OptionProblems, parsed: Parsed): void {

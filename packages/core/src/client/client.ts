@@ -2,24 +2,30 @@
  * The client: dials, logs in, and dials again when the connection is lost.
  */
 
-import { ClientHandshake, type ClientStep } from "../auth/client-handshake.ts";
-import { loginTarget } from "../auth/next-logins.ts";
+import { ClientHandshake } from "../auth/client-handshake.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
-import { formatAddress, isPrivate } from "../bytes/address.ts";
+import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import type { CloseReason, ConnectionDelegate } from "../connection/connection-delegate.ts";
-import { type ConnectionState, ConnectionStateMachine, type StateChange } from "../connection/connection-state.ts";
-import type { Latency } from "../connection/heartbeat.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import {
+  type ConnectionState,
+  ConnectionStateMachine,
+  type StateChange,
+  StateListeners,
+} from "../connection/connection-state.ts";
+import type { AnyExtension } from "../connection/extension.ts";
 import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
-import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
 import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
+import { latencyOf } from "../extensions/heartbeat.ts";
+import { builtInExtensions } from "../extensions/index.ts";
+import type { Latency } from "../extensions/liveness.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
-import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   CallArguments,
   CallResult,
@@ -36,6 +42,7 @@ import type {
   StatedResult,
   UnstatedReply,
 } from "../rpc/contract.ts";
+import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -79,9 +86,11 @@ type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<
 export class Client<C extends Contract = Contract> extends Endpoint<C, "client", Client<C>> {
   /** All options with their defaults filled in. */
   readonly config: ClientConfig;
-  readonly #owner: ConnectionDelegate<Client<C>>;
+  readonly #delegate: ConnectionDelegate<Client<C>>;
   readonly #runtime: Runtime;
-  readonly #machine: ConnectionStateMachine;
+  readonly #stateListeners: StateListeners;
+  /** Of the present dial, and of its connection. */
+  #machine: ConnectionStateMachine;
   readonly #connectHooks = new HookList<[client: this]>();
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
@@ -93,12 +102,12 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   #sessionToken: string | null = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ClientInit<C>, runtime: Runtime) {
+  constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { contract, config } = parseInit(options);
-    super(new EndpointCore(runtime, config, agreedResults(contract?.server)), contract?.client);
+    super(new EndpointCore(runtime, config, agreedResults(contract?.server), extensions), contract?.client);
     this.config = config;
     this.#runtime = runtime;
-    this.#owner = this.core.delegate({
+    this.#delegate = this.core.delegate({
       role: "client",
       handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
       // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
@@ -107,7 +116,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       connectionClosing: ignore,
       connectionClosed: (link, reason) => this.#connectionClosed(link, reason),
     });
-    this.#machine = new ConnectionStateMachine(this.core);
+    this.#stateListeners = new StateListeners(this.core);
+    this.#machine = new ConnectionStateMachine(this.core, "disconnected", this.#stateListeners);
     this.#offline = new OfflineQueue(this.core.runtimeContext.wheel, config.sendQueueSize);
     this.#reconnector = new Reconnector(this.core, config, {
       open: (abort) => this.#dial(abort),
@@ -140,8 +150,12 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /** Round trip of the last heartbeat in milliseconds; null before the first. */
   get latencyMs(): number | null {
-    const latency = this.#link?.heartbeat?.latency;
-    return latency === undefined || latency.samples === 0 ? null : latency.lastMs;
+    const latency = this.#latency;
+    return latency === null || latency.samples === 0 ? null : latency.lastMs;
+  }
+
+  get #latency(): Latency | null {
+    return this.#link?.isAuthenticated === true ? latencyOf(this.#link) : null;
   }
 
   /** Bytes accepted by `send` and the like that the operating system has not taken yet. */
@@ -156,7 +170,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       authenticated: this.isAuthenticated,
       reconnectAttempts: this.isConnected ? 0 : this.#reconnector.attempts,
       serverInfo: this.#serverInfo,
-      latency: this.#link?.heartbeat?.latency ?? null,
+      latency: this.#latency,
       pendingCalls: this.#link?.pendingCalls ?? 0,
       bufferedBytes: this.bufferedBytes,
     };
@@ -205,7 +219,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /** Hears of every change of `state`, with its reason. @returns a function that removes the listener. */
   onStateChange(listener: (change: StateChange) => void): Disposer {
-    return this.#machine.onChange(listener);
+    return this.#stateListeners.add(listener);
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
@@ -272,7 +286,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   drained(): Promise<void> {
     const link = this.#link;
     if (link === null) return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
-    return link.room();
+    return link.waitForRoom();
   }
 
   /**
@@ -347,6 +361,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       await abort.race(link.close(reason));
     }
     abort.throwIfAborted();
+    this.#machine = new ConnectionStateMachine(this.core, this.#machine.state, this.#stateListeners);
     this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
     await this.#open(this.#target(), abort);
   }
@@ -396,22 +411,17 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       abort.throwIfAborted();
     }
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
-    const link = new ProtocolConnection<Client<C>>(this.#owner, stream, this.#machine);
-    link.face = this;
+    const link = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
+    link.peer = this;
     this.#link = link;
     const handshake = new ClientHandshake({
       password,
       info: config,
       allowPasswordHash: config.allowPasswordHash,
+      offer: this.core.extensions.offer(),
       crypto: this.#runtime.crypto,
-      cache: this.core.runtimeContext.logins.keys,
-      next:
-        config.enableFastLogin && isPrivate(stream)
-          ? { logins: this.core.runtimeContext.logins.next, target: loginTarget(where), now: () => this.#runtime.now() }
-          : undefined,
     });
-    const started = handshake.start();
-    const request = started instanceof Promise ? await started : started;
+    const request = await handshake.start();
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
@@ -423,20 +433,14 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     }
   }
 
-  #handshakeFrame(
+  async #handshakeFrame(
     link: ProtocolConnection<Client<C>>,
     type: number,
     payload: Record<string, unknown> | null,
-  ): Promise<void> | null {
+  ): Promise<void> {
     const login = this.#login;
-    if (login === null) return null;
-    const step = login.handshake.receive(type, payload);
-    if (step instanceof Promise) return step.then((late) => this.#takeStep(link, login, late));
-    this.#takeStep(link, login, step);
-    return null;
-  }
-
-  #takeStep(link: ProtocolConnection<Client<C>>, login: Login, step: ClientStep): void {
+    if (login === null) return;
+    const step = await login.handshake.receive(type, payload);
     if (link.isOver || this.#login !== login) return;
     if (step.kind === "send") {
       link.sendPayload(step.type, step.payload);
@@ -445,11 +449,10 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       // At once and for this reason: the server hangs up right behind its refusal, and that must not come first.
       link.destroy(step.error);
     } else {
-      // Here and now: what comes right behind belongs to a connection that is logged in.
       this.#login = null;
       this.#serverInfo = step.server;
       this.#sessionToken = step.sessionToken;
-      link.authenticated(step.server, step.extensions);
+      link.authenticated(step.server, this.core.extensions.accept(step.extensions));
       this.#reconnector.loggedIn();
       this.#offline.sendAll(link);
       link.activate();
@@ -460,7 +463,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   #frameRefused(link: ProtocolConnection<Client<C>>, error: ConduitError): void {
     const login = this.#login;
     if (login !== null) login.reject(notNetconduit(error, this.config));
-    else this.core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.face);
+    else this.core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.peer);
   }
 
   #connectionClosed(link: ProtocolConnection<Client<C>>, reason: CloseReason): void {

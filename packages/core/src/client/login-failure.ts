@@ -1,6 +1,6 @@
 /** Client errors for logins that fail because the server closed the connection or speaks another protocol. */
 
-import type { CloseReason } from "../connection/connection-delegate.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { foreignProtocolOf } from "../wire/foreign-protocol.ts";
 import type { ClientConfig } from "./client-options.ts";

@@ -26,7 +26,7 @@ function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions[
     password: "secret123",
     reconnect: { jitter: false, ...reconnect },
   });
-  const core = new EndpointCore<unknown>(runtime, config, null);
+  const core = new EndpointCore<unknown>(runtime, config, null, []);
   const reported: unknown[] = [];
   const errors: Error[] = [];
   core.errorHooks.add((error) => {

@@ -1,7 +1,7 @@
 /** Decides when a client connects: on `connect()`, and automatically after a lost connection, until it gives up. */
 
-import { errorOf } from "../connection/close.ts";
-import type { CloseReason } from "../connection/connection-delegate.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import { errorOf } from "../connection/close-reason.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";

@@ -1,7 +1,9 @@
 /** What a peer, or an application at an odd moment, might do to make a connection misbehave. */
+
 import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
@@ -206,7 +208,7 @@ test("a call cancelled while its parameters are validated does not start its han
   const peer = await rawClient(runtime, port);
   peer.call("m", {}, 1);
   await runtime.settle();
-  peer.send(FrameType.CANCEL, undefined, { id: 1 });
+  peer.send(CANCEL_FRAME, undefined, { id: 1 });
   await runtime.settle();
   valid.open();
   await runtime.settle();

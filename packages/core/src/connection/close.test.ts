@@ -6,7 +6,7 @@ import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
-import type { CloseReason } from "./connection-delegate.ts";
+import type { CloseReason } from "./close-reason.ts";
 
 async function bench(options: Record<string, unknown> = {}, prepare?: (server: Server) => void) {
   const runtime = fakeRuntime();

@@ -22,7 +22,6 @@ const events: ConnectionEvent[] = [
   "close",
   "closed",
   "fail",
-  "reset",
 ];
 
 function machine(errors: unknown[] = []): ConnectionStateMachine {

@@ -20,8 +20,8 @@
  * of the last one sends `resume`. A PAUSE that arrives while the connect hooks still run is remembered by the owner
  * and sent after `ready`.
  *
- * `closed` and `failed` end one life. A client that reconnects begins the next with `dial`; `reset` goes back to the
- * beginning without dialling. `close` in `failed` is a client that gives up while it waits to dial again.
+ * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while it waits to dial again. A
+ * client has one machine for each dial, with the same listeners: the next one starts where the last one ended.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 
@@ -58,9 +58,7 @@ export type ConnectionEvent =
   /** The stream has ended without an error. */
   | "closed"
   /** The connection broke, was refused, or timed out. */
-  | "fail"
-  /** Back to the beginning. */
-  | "reset";
+  | "fail";
 
 /** Why a connection changed its state. */
 export interface StateReason {
@@ -91,8 +89,8 @@ export const transitions: Readonly<
   active: { pause: "paused", close: "closing", closed: "closed", fail: "failed" },
   paused: { resume: "active", close: "closing", closed: "closed", fail: "failed" },
   closing: { closed: "closed", fail: "failed" },
-  closed: { dial: "connecting", reset: "disconnected" },
-  failed: { dial: "connecting", reset: "disconnected", close: "closed" },
+  closed: { dial: "connecting" },
+  failed: { dial: "connecting", close: "closed" },
 };
 
 /** The table as a Mermaid state diagram. */
@@ -108,34 +106,87 @@ export function toMermaid(): string {
 
 type Listener = (change: StateChange) => void;
 
-/** What connections of one server or client have in common here. */
+/** Gets what a listener throws. Must not throw itself. */
 export interface StateHost {
   /** Unix milliseconds. */
   wallClock(): number;
-  /** Gets what a listener throws; it must not throw itself. */
   listenerFailed(error: unknown, change: StateChange): void;
 }
 
-interface Audience {
-  /** Boxed, so that a function added twice is two registrations. */
-  readonly listeners: Set<{ readonly listener: Listener }>;
-  /** Changes that listeners caused while they were told of an earlier one. Null: nobody is being told. */
-  waiting: StateChange[] | null;
-}
-
-/** The state of one connection. Costs three fields until somebody listens. */
-export class ConnectionStateMachine {
+/** The listeners of one or several connections in turn. */
+export class StateListeners {
   readonly #host: StateHost;
-  #state: ConnectionState = "disconnected";
-  /** Null: nobody has listened yet. */
-  #audience: Audience | null = null;
+  /** Boxed, so that a function added twice is two registrations. */
+  readonly #listeners: Set<{ readonly listener: Listener }> = new Set();
+  /** Changes that listeners caused while they were told of an earlier one. Null: no listener is being told. */
+  #waiting: StateChange[] | null = null;
 
   constructor(host: StateHost) {
     this.#host = host;
   }
 
+  get isEmpty(): boolean {
+    return this.#listeners.size === 0;
+  }
+
+  /** @returns a function that removes the listener, at once and for good */
+  add(listener: Listener): () => void {
+    const entry = { listener };
+    this.#listeners.add(entry);
+    return () => {
+      this.#listeners.delete(entry);
+    };
+  }
+
+  /** Tells the listeners, in the order of the changes even when a listener causes another one. */
+  tell(change: StateChange): void {
+    if (this.#waiting !== null) {
+      this.#waiting.push(change);
+      return;
+    }
+    this.#waiting = [];
+    try {
+      for (let next: StateChange | undefined = change; next !== undefined; next = this.#waiting.shift()) {
+        this.#tellAll(next);
+      }
+    } finally {
+      this.#waiting = null;
+    }
+  }
+
+  #tellAll(change: StateChange): void {
+    // A copy: a listener added meanwhile was not there when the change happened.
+    for (const entry of [...this.#listeners]) {
+      if (!this.#listeners.has(entry)) continue;
+      try {
+        entry.listener(change);
+      } catch (error) {
+        this.#host.listenerFailed(error, change);
+      }
+    }
+  }
+}
+
+/** The state of one connection. */
+export class ConnectionStateMachine {
+  readonly #host: StateHost;
+  #state: ConnectionState;
+  #listeners: StateListeners | null;
+
+  /** @param from where it starts. Default `disconnected`. @param listeners default: its own */
+  constructor(host: StateHost, from: ConnectionState = "disconnected", listeners: StateListeners | null = null) {
+    this.#host = host;
+    this.#state = from;
+    this.#listeners = listeners;
+  }
+
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** The connection has ended. */
+  get isOver(): boolean {
+    return this.#state === "closed" || this.#state === "failed";
   }
 
   /** Whether `event` is possible now. For events that a peer can cause at any moment. */
@@ -145,7 +196,7 @@ export class ConnectionStateMachine {
 
   /**
    * Moves to the state that the table has for `event`, then tells the listeners.
-   * @throws ConduitError INVALID_STATE if the table has none; the state stays as it is and nobody is told.
+   * @throws ConduitError INVALID_STATE if the table has none; the state stays as it is and no listener is told.
    */
   transition(event: ConnectionEvent, reason: StateReason): void {
     const from = this.#state;
@@ -159,49 +210,16 @@ export class ConnectionStateMachine {
       );
     }
     this.#state = to;
-    if (this.#audience !== null) {
-      this.#emit(this.#audience, { from, to, event, reason, atMs: this.#host.wallClock() });
-    }
+    if (this.#listeners === null || this.#listeners.isEmpty) return;
+    this.#listeners.tell({ from, to, event, reason, atMs: this.#host.wallClock() });
   }
 
   /**
    * Calls `listener` after every change, in the order of the changes even when a listener causes another one.
-   * @returns a function that removes it, at once and for good.
+   * @returns a function that removes it, at once and for good
    */
   onChange(listener: Listener): () => void {
-    const entry = { listener };
-    this.#audience ??= { listeners: new Set(), waiting: null };
-    const { listeners } = this.#audience;
-    listeners.add(entry);
-    return () => {
-      listeners.delete(entry);
-    };
-  }
-
-  #emit(audience: Audience, change: StateChange): void {
-    if (audience.waiting !== null) {
-      audience.waiting.push(change);
-      return;
-    }
-    audience.waiting = [];
-    try {
-      for (let next: StateChange | undefined = change; next !== undefined; next = audience.waiting.shift()) {
-        this.#tell(audience, next);
-      }
-    } finally {
-      audience.waiting = null;
-    }
-  }
-
-  #tell({ listeners }: Audience, change: StateChange): void {
-    // A copy: a listener added meanwhile was not there when the change happened.
-    for (const entry of [...listeners]) {
-      if (!listeners.has(entry)) continue;
-      try {
-        entry.listener(change);
-      } catch (error) {
-        this.#host.listenerFailed(error, change);
-      }
-    }
+    this.#listeners ??= new StateListeners(this.#host);
+    return this.#listeners.add(listener);
   }
 }

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { OVERRUN_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
@@ -136,7 +137,7 @@ describe("after an interval in which nothing happened", () => {
     const peer = await rawClient(runtime, port, { extensions: FLOW });
     peer.call("wait", {}, 7);
     await runtime.advance(6000);
-    peer.send(FrameType.CANCEL, undefined, { id: 7 });
+    peer.send(CANCEL_FRAME, undefined, { id: 7 });
     await runtime.settle();
     expect(signal?.aborted).toBe(true);
   });
@@ -225,7 +226,7 @@ describe("a receive queue that fills", () => {
     const { peer, call } = await lagging(options);
     call(1, 9);
     expect(await peer.receivedTypes()).toEqual(["PAUSE"]);
-    for (let id = 4; id <= 9; id += 1) peer.send(FrameType.CANCEL, undefined, { id: id });
+    for (let id = 4; id <= 9; id += 1) peer.send(CANCEL_FRAME, undefined, { id: id });
     expect(await peer.receivedTypes()).toEqual(["RESUME"]);
   });
 

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testServer } from "../test-support/peers.ts";
 import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
-import type { CloseReason } from "./connection-delegate.ts";
+import type { CloseReason } from "./close-reason.ts";
 
 const GARBAGE = Uint8Array.of(0xc1);
 const TOO_LONG = frame(FrameType.MESSAGE, undefined, { length: 0xffff_ffff });
@@ -142,7 +143,7 @@ describe("frames that ask for nothing", () => {
     ["CLOSE_ACK", FrameType.CLOSE_ACK],
     ["RESUME", FrameType.RESUME],
     ["HEARTBEAT_PONG", FrameType.HEARTBEAT_PONG],
-    ["CANCEL", FrameType.CANCEL],
+    ["CANCEL", CANCEL_FRAME],
   ])("%s is taken and not answered", async (_name, type) => {
     const { peer, errors, alive } = await bench();
     peer.send(type);

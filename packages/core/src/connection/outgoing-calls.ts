@@ -1,19 +1,23 @@
-/** Calls and requests that one side makes of the other, from their frame to their reply. */
+/**
+ * Calls and requests that this side makes of its peer, from their frame to their reply.
+ *
+ * A slot table with generations: the low half of a correlation id is the slot, the high half the slot's generation. So
+ * a late or forged reply finds nothing, and finding a call costs two array reads.
+ */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
-import { asError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
-import { PendingCall, PendingCalls, type PendingCallsOwner } from "../rpc/pending-calls.ts";
-import { unwrapNetconduitResult } from "../rpc/response.ts";
+import { asConduitError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
+import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
-import { FrameType } from "../wire/constants.ts";
+import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
-import type { ConnectionDelegate, ConnectionFaults } from "./connection-delegate.ts";
-import type { Extensions } from "./extensions.ts";
-import type { RequestScheduler } from "./receive/request-scheduler.ts";
-import type { SendQueue } from "./send/send-queue.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { RuntimeContext } from "./runtime-context.ts";
+
+const MAX_GENERATION = 0x1fffff;
 
 /** Options of one call or request. */
 export interface OutgoingCallOptions {
@@ -21,108 +25,156 @@ export interface OutgoingCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What calls need of their link. */
-export interface CallingConnection<Peer> {
-  readonly owner: ConnectionDelegate<Peer>;
-  readonly sendQueue: SendQueue;
-  readonly scheduler: RequestScheduler<Peer>;
-  readonly extensions: Extensions;
+/** The connection that calls are made on. */
+export interface CallsHost {
+  readonly context: RuntimeContext;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly role: "server" | "client";
+  readonly settings: { readonly rpcTimeoutMs: number };
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
-  readonly isReading: boolean;
-  countFault(kind: keyof ConnectionFaults): void;
-  /** Sends a message or request. @throws ConduitError SEND_QUEUE_FULL. */
-  pushBounded(frame: FrameWriter, name: string): void;
+  readonly correlatesReplies: boolean;
+  readonly sendsDeadlines: boolean;
+  readonly onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
+  readonly answersCalls: boolean;
+  countError(): void;
+  /** @throws ConduitError CONNECTION_CLOSED */
+  mustBeOpen(): void;
+  /** Queues what the writer holds. @throws ConduitError SEND_QUEUE_FULL. */
+  sendBounded(name: string): void;
+  /** A call begins: its reply must get through even if reading has stopped. */
+  readForReply(): void;
 }
 
-export class OutgoingCalls<Peer> implements PendingCallsOwner {
-  readonly #link: CallingConnection<Peer>;
-  readonly #pending: PendingCalls = new PendingCalls(this);
-  /** Requests to a netconduit server wait here, by reply type, oldest first. */
-  #legacyReplies: Map<string, PendingCall[]> | null = null;
+/** One call under way. Its timer is the call's deadline. */
+export class OutgoingCall extends TimerEntry {
+  /** Method or message type, for messages and validation errors. */
+  readonly name: string;
+  readonly timeoutMs: number;
+  readonly validator: Validator<unknown> | null;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  /** Halves of the correlation id: generation and slot. */
+  idHi = 0;
+  idLo = 0;
+  /** False once it has been settled, given up or taken back. */
+  isPending = false;
+  signal: AbortSignal | null = null;
+  onAbort: (() => void) | null = null;
+  readonly #calls: OutgoingCalls;
 
-  constructor(link: CallingConnection<Peer>) {
-    this.#link = link;
+  constructor(
+    calls: OutgoingCalls,
+    name: string,
+    timeoutMs: number,
+    validator: Validator<unknown> | null,
+    resolve: (value: unknown) => void,
+    reject: (error: Error) => void,
+  ) {
+    super();
+    this.#calls = calls;
+    this.name = name;
+    this.timeoutMs = timeoutMs;
+    this.validator = validator;
+    this.resolve = resolve;
+    this.reject = reject;
   }
 
-  /** Number of calls that wait for their reply. */
+  override onTimer(): void {
+    const message = `'${this.name}' timed out after ${this.timeoutMs} ms`;
+    this.#calls.abandon(this, new ConduitError(ErrorCode.TIMEOUT, message));
+  }
+
+  /** Stops listening to the signal. */
+  unlisten(): void {
+    if (this.onAbort !== null) this.signal?.removeEventListener("abort", this.onAbort);
+    this.signal = null;
+    this.onAbort = null;
+  }
+}
+
+export class OutgoingCalls {
+  readonly #host: CallsHost;
+  readonly #maxGeneration: number;
+  readonly #calls: (OutgoingCall | null)[] = [];
+  readonly #generations: number[] = [];
+  readonly #free: number[] = [];
+  #size = 0;
+  /** Requests to a netconduit server wait here, by reply type, oldest first: its replies carry no id. */
+  readonly #uncorrelated: Map<string, OutgoingCall[]> = new Map();
+
+  /** @param maxGeneration in tests only: 2^21 - 1, so that an id as one number stays an exact integer */
+  constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
+    this.#host = host;
+    this.#maxGeneration = maxGeneration;
+  }
+
+  /** Calls that wait for their reply. */
   get size(): number {
-    return this.#pending.size;
+    return this.#size;
   }
 
-  /** Sends RPC_REQUEST. Throws what keeps it from being sent. */
+  /** Sends RPC_REQUEST. Rejects with what keeps it from being sent, with RpcError, TIMEOUT, CANCELLED, CONNECTION_CLOSED. */
   call(
     method: string,
     params: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
-    resolve: (value: unknown) => void,
-    reject: (error: Error) => void,
-  ): void {
-    const link = this.#link;
-    mustAnswerCalls(link, method);
-    const pending = this.#begin(method, options, validator, resolve, reject);
-    if (pending === null) return;
-    const { writer } = link.owner;
-    try {
-      const timeoutMs = link.extensions.deadline ? pending.timeoutMs : 0;
-      writer.rpcRequest(pending.generation, pending.slot, method, params, timeoutMs);
-      link.pushBounded(writer, method);
-    } catch (error) {
-      this.#pending.withdraw(pending);
-      throw error;
-    }
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const host = this.#host;
+      host.mustBeOpen();
+      mustAnswerCalls(host, method);
+      const call = this.#begin(method, options, validator, resolve, reject);
+      if (call === null) return;
+      try {
+        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.sendsDeadlines ? call.timeoutMs : 0);
+        host.sendBounded(method);
+      } catch (error) {
+        this.#remove(call);
+        throw error;
+      }
+    });
   }
 
-  /** Sends MESSAGE and waits for its reply. Throws what keeps it from being sent. */
+  /** Sends MESSAGE and waits for its reply. Rejects as `call`. */
   request(
     type: string,
     data: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
-    resolve: (value: unknown) => void,
-    reject: (error: Error) => void,
-  ): void {
-    const link = this.#link;
-    const { writer } = link.owner;
-    const correlated = link.extensions.reply;
-    if (!correlated && link.owner.role === "server") {
-      const message = `Cannot request '${type}': a client of Python's netconduit does not answer messages`;
-      throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
-    }
-    const pending = this.#begin(type, options, validator, resolve, reject);
-    if (pending === null) return;
-    try {
-      writer.message(correlated ? pending.generation : 0, correlated ? pending.slot : 0, type, data);
-      link.pushBounded(writer, type);
-    } catch (error) {
-      this.#pending.withdraw(pending);
-      throw error;
-    }
-    if (!correlated) this.#awaitLegacyReply(`${type}_response`, pending);
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const host = this.#host;
+      host.mustBeOpen();
+      if (!host.correlatesReplies && host.role === "server") {
+        const message = `Cannot request '${type}': a client of Python's netconduit does not answer messages`;
+        throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+      }
+      const call = this.#begin(type, options, validator, resolve, reject);
+      if (call === null) return;
+      try {
+        if (host.correlatesReplies) host.writer.message(call.idHi, call.idLo, type, data);
+        else host.writer.message(0, 0, type, data);
+        host.sendBounded(type);
+      } catch (error) {
+        this.#remove(call);
+        throw error;
+      }
+      if (!host.correlatesReplies) this.#awaitUncorrelated(`${type}_response`, call);
+    });
   }
 
-  #awaitLegacyReply(replyType: string, pending: PendingCall): void {
-    this.#legacyReplies ??= new Map();
-    const waiting = this.#legacyReplies.get(replyType);
-    if (waiting === undefined) {
-      this.#legacyReplies.set(replyType, [pending]);
-      return;
-    }
-    // Those that were given up must not pile up where no reply ever comes.
-    while (waiting.length > 0 && !(waiting[0] as PendingCall).isPending) waiting.shift();
-    waiting.push(pending);
-  }
-
-  /** RPC_RESPONSE arrived. A reply that nobody waits for any more is ignored. */
+  /** RPC_RESPONSE arrived. A reply that no call waits for any more is ignored. */
   response(frame: FrameDecoder): void {
-    const call = this.#pending.take(frame.correlationHi, frame.correlationLo);
+    const call = this.#take(frame.correlationHi, frame.correlationLo);
     if (call === null) return;
-    const { reader } = this.#link.owner;
+    const { reader } = this.#host;
     try {
       reader.readRpcResponse(frame);
     } catch (error) {
-      this.#link.countFault("errors");
+      this.#host.countError();
       call.reject(asConduitError(error));
       return;
     }
@@ -131,94 +183,124 @@ export class OutgoingCalls<Peer> implements PendingCallsOwner {
 
   /** RPC_ERROR arrived. */
   errorResponse(frame: FrameDecoder): void {
-    const call = this.#pending.take(frame.correlationHi, frame.correlationLo);
+    const call = this.#take(frame.correlationHi, frame.correlationLo);
     if (call === null) return;
-    const { reader } = this.#link.owner;
+    const { reader } = this.#host;
     try {
       reader.readRpcError(frame);
     } catch (error) {
-      this.#link.countFault("errors");
+      this.#host.countError();
       call.reject(asConduitError(error));
       return;
     }
     call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: call.name }));
   }
 
-  /** A message arrived. @returns whether it was the uncorrelated reply that a request waits for. */
-  legacyReply(type: string, value: unknown): boolean {
-    const waiting = this.#legacyReplies?.get(type);
+  /** A message arrived. @returns whether it was the uncorrelated reply that a request waits for */
+  uncorrelatedReply(type: string, value: unknown): boolean {
+    if (this.#uncorrelated.size === 0) return false;
+    const waiting = this.#uncorrelated.get(type);
     if (waiting === undefined) return false;
-    let call: PendingCall | null = null;
-    while (call === null && waiting.length > 0) {
-      const next = waiting.shift() as PendingCall;
-      call = this.#pending.take(next.generation, next.slot);
-    }
-    if (waiting.length === 0) this.#legacyReplies?.delete(type);
-    if (call === null) return false;
+    let call: OutgoingCall | undefined = waiting.shift();
+    while (call !== undefined && !call.isPending) call = waiting.shift();
+    if (waiting.length === 0) this.#uncorrelated.delete(type);
+    if (call === undefined) return false;
+    this.#remove(call);
     this.#settle(call, value);
     return true;
   }
 
-  /** The connection ended: nothing will be answered any more. */
+  /** The caller gave the call up, by deadline or signal. */
+  abandon(call: OutgoingCall, error: Error): void {
+    if (!call.isPending) return;
+    this.#remove(call);
+    this.#host.onCallAbandoned?.(call.idHi, call.idLo);
+    call.reject(error);
+  }
+
+  /** The connection ends: no call will be answered any more. */
   rejectAll(message: string, cause: ConduitError): void {
-    this.#legacyReplies = null;
-    this.#pending.rejectAll(
-      (call) => new ConduitError(ErrorCode.CONNECTION_CLOSED, `'${call.name}' got no reply: ${message}`, { cause }),
-    );
+    this.#uncorrelated.clear();
+    for (const call of [...this.#calls]) {
+      if (call === null) continue;
+      this.#remove(call);
+      call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, `'${call.name}' got no reply: ${message}`, { cause }));
+    }
   }
 
-  // --- PendingCallsOwner --------------------------------------------------------------------------------------------
-
-  scheduleCall(call: PendingCall): void {
-    this.#link.owner.runtimeContext.wheel.schedule(call, call.timeoutMs);
-  }
-
-  unscheduleCall(call: PendingCall): void {
-    this.#link.owner.runtimeContext.wheel.cancel(call);
-  }
-
-  callAbandoned(generation: number, slot: number): void {
-    const { extensions, isOpen, scheduler, sendQueue, owner } = this.#link;
-    if (!extensions.cancel || !isOpen) return;
-    owner.writer.control(FrameType.CANCEL, generation, slot);
-    // The request may still wait for RESUME, and must not be carried out then; or run already, and be the very one
-    // that the peer waits for.
-    if (scheduler.isPausedByPeer) sendQueue.push(owner.writer, "reply");
-    sendQueue.push(owner.writer, "message");
-  }
-
-  // ------------------------------------------------------------------------------------------------------------------
-
+  /** Gives a call its id and starts its deadline. @returns null: its signal had fired, and it is rejected */
   #begin(
     name: string,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
     resolve: (value: unknown) => void,
     reject: (error: Error) => void,
-  ): PendingCall | null {
+  ): OutgoingCall | null {
     checkOptions(name, options);
-    const timeoutMs = options?.timeoutMs ?? this.#link.owner.settings.rpcTimeoutMs;
+    const timeoutMs = options?.timeoutMs ?? this.#host.settings.rpcTimeoutMs;
     checkTimeout(name, timeoutMs);
-    const pending = new PendingCall(this.#pending, name, timeoutMs, validator, resolve, reject);
+    const call = new OutgoingCall(this, name, timeoutMs, validator, resolve, reject);
     const signal = options?.signal;
     if (signal !== undefined) {
       if (signal.aborted) {
         reject(cancelledError(name, signal.reason));
         return null;
       }
-      pending.signal = signal;
-      pending.onAbort = () => this.#pending.cancel(pending, signal.reason);
-      signal.addEventListener("abort", pending.onAbort, { once: true });
+      call.signal = signal;
+      call.onAbort = () => this.abandon(call, cancelledError(name, signal.reason));
+      signal.addEventListener("abort", call.onAbort, { once: true });
     }
-    this.#pending.add(pending);
-    if (!this.#link.isReading) this.#link.scheduler.readForReply();
-    return pending;
+    this.#add(call);
+    this.#host.readForReply();
+    return call;
   }
 
-  #settle(call: PendingCall, received: unknown): void {
+  #add(call: OutgoingCall): void {
+    const free = this.#free.pop();
+    const slot = free === undefined ? this.#calls.length : free;
+    const previous = free === undefined ? 0 : (this.#generations[slot] as number);
+    const generation = previous >= this.#maxGeneration ? 1 : previous + 1;
+    this.#calls[slot] = call;
+    this.#generations[slot] = generation;
+    call.idHi = generation;
+    call.idLo = slot;
+    call.isPending = true;
+    this.#size += 1;
+    if (call.timeoutMs > 0) this.#host.context.wheel.schedule(call, call.timeoutMs);
+  }
+
+  /** Removes and returns the call that a reply names; null: it is no longer, or never was, waited for. */
+  #take(idHi: number, idLo: number): OutgoingCall | null {
+    const call = this.#calls[idLo];
+    if (call === undefined || call === null || call.idHi !== idHi) return null;
+    this.#remove(call);
+    return call;
+  }
+
+  #remove(call: OutgoingCall): void {
+    call.isPending = false;
+    this.#calls[call.idLo] = null;
+    this.#free.push(call.idLo);
+    this.#size -= 1;
+    if (call.isScheduled) this.#host.context.wheel.cancel(call);
+    if (call.signal !== null) call.unlisten();
+  }
+
+  #awaitUncorrelated(replyType: string, call: OutgoingCall): void {
+    const waiting = this.#uncorrelated.get(replyType);
+    if (waiting === undefined) {
+      this.#uncorrelated.set(replyType, [call]);
+      return;
+    }
+    // Calls that were given up must not pile up where no reply ever comes.
+    while (waiting.length > 0 && !(waiting[0] as OutgoingCall).isPending) waiting.shift();
+    waiting.push(call);
+  }
+
+  #settle(call: OutgoingCall, received: unknown): void {
     let value = received;
     try {
-      if (this.#link.info?.netconduit === true) value = unwrapNetconduitResult(value);
+      if (this.#host.info?.netconduit === true) value = unwrapNetconduitResult(value);
       if (call.validator !== null) value = call.validator.run(value, call.name);
     } catch (error) {
       call.reject(asConduitError(error));
@@ -228,14 +310,14 @@ export class OutgoingCalls<Peer> implements PendingCallsOwner {
   }
 }
 
-/** @throws ConduitError PEER_UNSUPPORTED if the peer answers no calls. */
-export function mustAnswerCalls<Peer>({ owner, extensions }: CallingConnection<Peer>, method: string): void {
-  if (owner.role === "client" || extensions.call) return;
+/** @throws ConduitError PEER_UNSUPPORTED for a peer that does not answer calls */
+export function mustAnswerCalls(host: { readonly answersCalls: boolean }, method: string): void {
+  if (host.answersCalls) return;
   const message = `Cannot call '${method}': a client of Python's netconduit does not answer calls`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
-/** @throws ConduitError INVALID_CONFIG for options that are none: JavaScript may call by position, `call("add", 1, 2)`. */
+/** @throws ConduitError INVALID_CONFIG for options that are not an object: `call("add", 1, 2)` passes by position. */
 export function checkOptions(name: string, options: unknown): void {
   if (options === undefined) return;
   if (typeof options !== "object" || options === null) {
@@ -255,10 +337,4 @@ export function checkTimeout(name: string, timeoutMs: number): void {
   if (typeof timeoutMs === "number" && timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
   const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-}
-
-/** What was thrown, as an error of this library. */
-export function asConduitError(error: unknown): ConduitError {
-  if (error instanceof ConduitError) return error;
-  return new ConduitError(ErrorCode.INTERNAL, asError(error).message, { cause: error });
 }

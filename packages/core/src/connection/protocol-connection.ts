@@ -1,164 +1,174 @@
 /**
- * One connection, either end: where stream, session and RPC meet.
+ * One connection, either end: stream, login, messages and RPC meet here.
  *
- * Theory of operation. The stream pushes chunks into `data`; the frame decoder cuts them; each frame is acted on at
- * once: replies settle their call, heartbeats are answered, messages and requests start their handler. When the bound
- * on running handlers is reached (or the peer doesn't read our replies) requests wait in the inbox; when the inbox
- * fills, the peer is told PAUSE if it understands that, and past the bound the stream is not read any more. What
- * leaves goes through the sendQueue. Nothing a peer sends throws out of `data`: what breaks the framing ends the
- * connection with a code, what is malformed inside a whole frame is answered or reported and the connection lives.
+ * The stream pushes chunks into `data`; the decoder cuts them into frames; each frame is acted on at once. Replies settle
+ * their call, messages and requests go to the scheduler, all other frames to the extension they belong to. Frames leave
+ * through the send queue. Nothing that a peer sends throws out of `data`: a broken framing ends the connection with a
+ * code; a malformed payload inside a whole frame is answered or reported, and the connection lives.
  *
- * The owner (server or client) supplies the handshake, the dispatcher and the hooks through `ConnectionDelegate`.
- * What is not needed by every frame stands beside this file: the timers, how a link ends, and what it answers to what it
- * cannot use.
+ * The delegate (a server or a client) supplies the login, the handlers and the hooks.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
-import { MAX_HANDSHAKE_BYTES } from "../limits.ts";
-import type { CallContext } from "../rpc/call-context.ts";
-import type { Dispatcher, DispatchPeer } from "../rpc/dispatcher.ts";
+import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { NETCONDUIT_LINGER_MS } from "../limits.ts";
+import type { Dispatcher } from "../rpc/dispatcher.ts";
+import { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
-import type { Login } from "../server/login-manager.ts";
+import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
-import {
-  type CloseRequest,
-  closeReason,
-  closeReceived,
-  errorOf,
-  failConnection,
-  reasonOf,
-  sendClose,
-} from "./close.ts";
-import { type CloseReason, type ConnectionDelegate, type ConnectionFaults, NO_FAULTS } from "./connection-delegate.ts";
-import type { ConnectionStateMachine, StateChange } from "./connection-state.ts";
-import { ConnectionHeartbeat, PhaseTimer } from "./connection-timers.ts";
-import { type Extensions, NO_EXTENSIONS } from "./extensions.ts";
-import {
-  asConduitError,
-  type CallingConnection,
-  mustAnswerCalls,
-  type OutgoingCallOptions,
-  OutgoingCalls,
-} from "./outgoing-calls.ts";
-import { READY, RequestScheduler, type SchedulerConnection } from "./receive/request-scheduler.ts";
-import { listAsked, payloadRefused, sendError, sendQueueFull } from "./replies.ts";
+import { type CloseReason, type CloseRequest, closeReason, errorOf, streamEndReason } from "./close-reason.ts";
+import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
+import type { ConnectionState, ConnectionStateMachine, StateChange } from "./connection-state.ts";
+import { writeErrorReply } from "./error-reply.ts";
+import type { Extension, ExtensionHost } from "./extension.ts";
+import { type Agreement, AttachedExtensions, type ExtensionRegistry, NO_AGREEMENT } from "./extension-registry.ts";
+import { type CallsHost, mustAnswerCalls, type OutgoingCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
+import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
+import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
+import { ReadControl, type ReadHost } from "./receive/read-control.ts";
+import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
 import type { RuntimeContext } from "./runtime-context.ts";
-import { SendQueue, type SendQueueOwner } from "./send/send-queue.ts";
+import { type Lane, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
-const LOGGED_IN = { message: "Logged in" } as const;
+/** A connection's server or client. */
+export interface ConnectionDelegate<Peer> {
+  /** Which end this is. */
+  readonly role: "server" | "client";
+  readonly context: RuntimeContext;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly dispatcher: Dispatcher<Peer>;
+  readonly settings: ConnectionSettings;
+  readonly extensions: ExtensionRegistry;
+  /** Check the results of calls that name no schema of their own; null: none does. */
+  readonly results: { get(method: string): Validator<unknown> | undefined } | null;
+  /** A frame of the login. Frames behind it wait until the promise settles. */
+  handshakeFrame(
+    connection: ProtocolConnection<Peer>,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<void>;
+  /** The phase timer passed: login, or becoming usable, took too long. */
+  phaseTimedOut(connection: ProtocolConnection<Peer>): void;
+  /** The answer to RPC_LIST. */
+  discovery(): Record<string, unknown>;
+  /** A frame of the peer could not be used, or went over the rate limit; the connection lives. */
+  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError): void;
+  /** The connection begins to close. Not called for one that ends without closing first. */
+  connectionClosing(connection: ProtocolConnection<Peer>): void;
+  /** The connection is over. Called once. */
+  connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
+}
 
-/** Flags of a link. One field for all of them, as there are many links. */
-const AUTHENTICATED = 1;
-const OVER = 2;
-/** A handshake frame is being worked on. */
-const LOGGING_IN = 4;
-/** Frames are being decoded. */
-const PUMPING = 8;
-/** The sendQueue is held. */
-const HOLDING = 16;
-/** The stream ended, in order, while a handshake frame was being worked on. */
-const ENDED_EARLY = 32;
-
-/**
- * What every frame needs comes first in the object. Of ten thousand connections none is in the processor's caches when
- * its frame arrives, and each line of memory and each object that is touched costs a tenth of a microsecond. And what is
- * seldom needed is made when it is: an idle connection is this object, its stream, sendQueue and heartbeat, and little more.
- */
 export class ProtocolConnection<Peer>
-  implements ByteSink, DispatchPeer<Peer>, SchedulerConnection<Peer>, CallingConnection<Peer>, SendQueueOwner
+  implements ByteSink, ExtensionHost, SchedulerHost<Peer>, CallsHost, ReadHost, ReceiverHost, SendQueueHost
 {
-  readonly sendQueue: SendQueue;
-  #flags = 0;
-  #closeReason: CloseReason | null = null;
-  hasBacklog = false;
-  messagesSent = 0;
-  isReading = true;
-  canDispatchDirectly = false;
-  requestBytes = 0;
-  /** Holds what is not decoded yet. Null: nothing is, and the decoder is the runtimeContext's to lend. */
-  #decoder: FrameDecoder | null = null;
-  /** When bytes last arrived, in whole monotonic milliseconds. */
-  receivedAtMs = 0;
-  bytesReceived = 0;
-  messagesReceived = 0;
-  // The owner's, at hand: of ten thousand clients each has an owner of its own, and that is one object more to touch.
-  readonly #runtimeContext: RuntimeContext;
-  readonly #reader: PayloadReader;
-  readonly #dispatcher: Dispatcher<Peer>;
-  /** Set by the owner before anything can reach a handler. */
-  face!: Peer;
-  readonly owner: ConnectionDelegate<Peer>;
-  #calls: OutgoingCalls<Peer> | null = null;
-  extensions: Extensions = NO_EXTENSIONS;
-  #scheduler: RequestScheduler<Peer> | null = null;
+  readonly delegate: ConnectionDelegate<Peer>;
+  readonly context: RuntimeContext;
+  readonly settings: ConnectionSettings;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
-  /** Set by `authenticated`. */
+  readonly sendQueue: SendQueue;
+  readonly scheduler: RequestScheduler<Peer>;
+  readonly #receiver: FrameReceiver;
+  readonly #reading: ReadControl;
+  readonly #calls: OutgoingCalls;
+  readonly #phaseTimer: CallbackTimer;
+  /** Set by the delegate before anything can reach a handler. */
+  peer!: Peer;
+  /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
-  heartbeat: ConnectionHeartbeat<Peer> | null = null;
-  /** Of the present phase, if that has an end. While the peer logs in, it also has what the server notes of that. */
-  #phaseTimer: PhaseTimer<Peer> | null = null;
-  /** What has gone wrong. Null: nothing has. */
-  #faults: ConnectionFaults | null = null;
-  /** What `close` returns, once it was called. */
+  agreement: Agreement = NO_AGREEMENT;
+  #extensions: AttachedExtensions | null = null;
+  #rateGate: RateGate | null = null;
+
+  // Set by extensions.
+  correlatesReplies = false;
+  sendsDeadlines = false;
+  answersCalls: boolean;
+  onReceivePressure: ((isHigh: boolean) => void) | null = null;
+  onCallAbandoned: ((idHi: number, idLo: number) => void) | null = null;
+
+  messagesSent = 0;
+  messagesReceived = 0;
+  bytesReceived = 0;
+  receivedAtMs = 0;
+  readonly faults: ConnectionFaults = { errors: 0, dropped: 0, rateLimited: 0 };
+
+  #closeReason: CloseReason | null = null;
+  #closeDeadlineMs = 0;
+  /** Returned by `close`, once that was called. */
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
-  constructor(owner: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
-    this.#runtimeContext = owner.runtimeContext;
-    this.#reader = owner.reader;
-    this.#dispatcher = owner.dispatcher;
-    this.owner = owner;
+  constructor(delegate: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
+    const { context, settings, writer, reader, extensions } = delegate;
+    this.delegate = delegate;
+    this.context = context;
+    this.settings = settings;
+    this.writer = writer;
+    this.reader = reader;
     this.stream = stream;
     this.machine = machine;
-    this.sendQueue = new SendQueue(owner, stream, this);
+    this.answersCalls = delegate.role === "client";
+    this.sendQueue = new SendQueue(this);
+    this.scheduler = new RequestScheduler<Peer>(this);
+    this.#receiver = new FrameReceiver(this, extensions);
+    this.#reading = new ReadControl(this);
+    this.#calls = new OutgoingCalls(this);
+    this.#phaseTimer = new CallbackTimer(() => this.#phaseTimedOut());
   }
 
-  // --- what the owner and the faces use -----------------------------------------------------------------------------
+  // --- state --------------------------------------------------------------------------------------------------------
 
-  get state(): ConnectionStateMachine["state"] {
+  get role(): "server" | "client" {
+    return this.delegate.role;
+  }
+
+  get clock(): RuntimeContext {
+    return this.context;
+  }
+
+  get state(): ConnectionState {
     return this.machine.state;
   }
 
+  /** The peer has logged in. Stays true after the end. */
   get isAuthenticated(): boolean {
-    return (this.#flags & AUTHENTICATED) !== 0;
+    return this.info !== null;
   }
 
   get isOver(): boolean {
-    return (this.#flags & OVER) !== 0;
-  }
-
-  get isLoggingIn(): boolean {
-    return (this.#flags & LOGGING_IN) !== 0;
+    return this.machine.isOver;
   }
 
   /** Logged in and not ending. */
   get isOpen(): boolean {
-    return (this.#flags & (AUTHENTICATED | OVER)) === AUTHENTICATED && this.#closeReason === null;
+    return this.info !== null && this.#closeReason === null;
   }
 
-  get faults(): Readonly<ConnectionFaults> {
-    return this.#faults ?? NO_FAULTS;
+  get isHandshaking(): boolean {
+    return this.#receiver.isHandshaking;
   }
 
-  countFault(kind: keyof ConnectionFaults): void {
-    this.#faults ??= { ...NO_FAULTS };
-    this.#faults[kind] += 1;
+  /** Frames still matter. */
+  get isReceiving(): boolean {
+    return this.#closeReason === null;
   }
 
-  /** Calls `listener` on every change of `state`. @returns a function that removes it. */
-  onStateChange(listener: (change: StateChange) => void): () => void {
-    return this.machine.onChange(listener);
+  get isReading(): boolean {
+    return this.#reading.isReading;
   }
 
-  /** What comes in, as far as it cannot be handled at once. */
-  get scheduler(): RequestScheduler<Peer> {
-    this.#scheduler ??= new RequestScheduler<Peer>(this);
-    return this.#scheduler;
+  get readingSinceMs(): number {
+    return this.#reading.sinceMs;
   }
 
   /** Why the connection is ending or has ended; null while it is not. */
@@ -166,8 +176,32 @@ export class ProtocolConnection<Peer>
     return this.#closeReason;
   }
 
-  get correlatesReplies(): boolean {
-    return this.extensions.reply;
+  get pendingCalls(): number {
+    return this.#calls.size;
+  }
+
+  get isHeldByPeer(): boolean {
+    return this.sendQueue.isHeldByPeer;
+  }
+
+  get queuedRequests(): number {
+    return this.scheduler.queuedHandlers;
+  }
+
+  get queuedRequestBytes(): number {
+    return this.scheduler.queuedBytes;
+  }
+
+  get hasUnreadReplies(): boolean {
+    return this.sendQueue.hasUnreadReplies;
+  }
+
+  get unreadReplyBytes(): number {
+    return this.sendQueue.replyBytes;
+  }
+
+  get maxUnreadReplyBytes(): number {
+    return this.settings.sendQueueBytes;
   }
 
   get bufferedBytes(): number {
@@ -182,126 +216,93 @@ export class ProtocolConnection<Peer>
     return this.sendQueue.bytesSent;
   }
 
-  get pendingCalls(): number {
-    return this.#calls === null ? 0 : this.#calls.size;
+  get writtenBytes(): number {
+    return this.sendQueue.bytesSent - this.stream.queuedBytes;
   }
 
-  /** A client's login, while it lasts. The server's own. */
-  get login(): Login<Peer> | null {
-    return this.#phaseTimer === null ? null : this.#phaseTimer.login;
+  /** Calls `listener` on every change of `state`. @returns a function that removes it */
+  onStateChange(listener: (change: StateChange) => void): () => void {
+    return this.machine.onChange(listener);
   }
 
-  set login(login: Login<Peer> | null) {
-    if (login === null && this.#phaseTimer === null) return;
-    this.#phaseTimer ??= new PhaseTimer(this);
-    this.#phaseTimer.login = login;
+  /** The connection's state of an extension; undefined where that is not attached. */
+  extension<State>(extension: Extension<unknown, State>): State | undefined {
+    return this.#extensions?.state(extension);
   }
 
-  /** Starts reading. `phaseTimeoutMs` bounds what comes first, the handshake. `now`: what the runtime says. */
-  start(phaseTimeoutMs: number, now?: number): void {
-    this.setPhaseTimer(phaseTimeoutMs, now);
+  // --- login --------------------------------------------------------------------------------------------------------
+
+  /** Starts reading. `phaseTimeoutMs` bounds the login; 0: the delegate bounds it itself. */
+  start(phaseTimeoutMs: number): void {
+    this.setPhaseTimer(phaseTimeoutMs);
     this.stream.open(this);
   }
 
   /** (Re)starts the timer of the present phase; 0 stops it. */
-  setPhaseTimer(delayMs: number, now?: number): void {
-    const wheel = this.#runtimeContext.wheel;
-    if (delayMs === 0) {
-      if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
-      // A login that the connection's end cuts short is still to be taken leave of.
-      if (this.login === null) this.#phaseTimer = null;
-      return;
-    }
-    this.#phaseTimer ??= new PhaseTimer(this);
-    wheel.schedule(this.#phaseTimer, delayMs, now);
+  setPhaseTimer(delayMs: number): void {
+    if (delayMs === 0) this.context.wheel.cancel(this.#phaseTimer);
+    else this.context.wheel.schedule(this.#phaseTimer, delayMs);
   }
 
-  /** Sends a frame with a generic payload ahead of everything (handshake). */
-  sendPayload(type: number, payload: Record<string, unknown>): void {
-    this.owner.writer.payload(type, 0, 0, payload);
-    this.sendQueue.push(this.owner.writer, "urgent");
-  }
-
-  /** As `sendPayload`, of a payload that is encoded already. */
-  sendEncoded(type: number, payload: Uint8Array): void {
-    this.owner.writer.encoded(type, payload);
-    this.sendQueue.push(this.owner.writer, "urgent");
-  }
-
-  /** The handshake succeeded: full-sized frames, heartbeats, and from now on sends. */
-  authenticated(info: PeerInfo, extensions: Extensions): void {
-    const { settings } = this.owner;
-    const runtimeContext = this.#runtimeContext;
+  /** The login succeeded: full-sized frames, extensions, and from now on sends. */
+  authenticated(info: PeerInfo, agreement: Agreement): void {
     this.info = info;
-    this.extensions = extensions;
-    this.#flags |= AUTHENTICATED;
-    if (this.#decoder !== null) this.#decoder.maxPayloadBytes = settings.maxMessageBytes;
-    if (settings.rateLimit) this.scheduler.limit(settings.rateLimit);
-    this.machine.transition("authenticated", LOGGED_IN);
-    // Not when the login came: it may have waited for others.
-    const now = runtimeContext.runtime.now();
-    this.heartbeat = new ConnectionHeartbeat(this, now);
-    runtimeContext.wheel.schedule(this.heartbeat, settings.heartbeatIntervalMs, now);
+    this.agreement = agreement;
+    this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
+    this.#rateGate = rateGateOf(this.settings.rateLimit);
+    this.machine.transition("authenticated", { message: "Logged in" });
+    this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
   }
 
-  /** Keeps everything back until `release`, or until the peer speaks; what was pushed before still leaves. */
+  /** Holds everything back until `release`, or until the peer speaks; frames pushed before still leave. */
   hold(): void {
-    this.#flags |= HOLDING;
     this.sendQueue.hold();
   }
 
   release(): void {
-    this.#flags &= ~HOLDING;
     this.sendQueue.release();
   }
 
   /** The connect hooks are done: handlers may start. */
   activate(): void {
-    if (this.#scheduler === null && this.isReading && this.isOpen) {
-      // Nothing came meanwhile, so there is nothing to take in hand.
-      this.canDispatchDirectly = true;
-      this.machine.transition("ready", READY);
-      this.pump();
-      return;
+    if (this.isOpen) {
+      this.machine.transition("ready", { message: "Ready" });
+      this.readingChanged();
     }
     this.scheduler.activate();
-    this.rest();
+    this.pump();
   }
 
-  /** Gives up what a connection that nothing happens on has no need of. */
-  rest(): void {
-    if (this.#scheduler?.isIdle === true) this.#scheduler = null;
-  }
+  // --- sending ------------------------------------------------------------------------------------------------------
 
   /**
    * Sends a message.
-   * @returns whether there is room for more.
-   * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
+   * @returns whether there is room for more
+   * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
    */
   sendMessage(type: string, data: unknown): boolean {
-    this.#mustBeOpen();
-    const writer = this.owner.writer;
-    writer.message(0, 0, type, data);
-    this.pushBounded(writer, type);
+    this.mustBeOpen();
+    this.writer.message(0, 0, type, data);
+    this.sendBounded(type);
     return !this.sendQueue.isCongested;
   }
 
-  /** A frame encoded once for many connections. @returns false if it does not fit. */
+  /** Sends a frame that was encoded once for many connections. @returns false if it does not fit */
   sendShared(frame: FrameBytes): boolean {
-    if (this.hasBacklog && !this.sendQueue.accepts) return false;
+    if (!this.sendQueue.hasRoom) return false;
     this.messagesSent += 1;
     this.sendQueue.push(frame, "message");
     return true;
   }
 
   /** Resolves when there is room; rejects with CONNECTION_CLOSED when the connection ends first. */
-  room(): Promise<void> {
-    return this.sendQueue.room();
+  waitForRoom(): Promise<void> {
+    return this.sendQueue.waitForRoom();
   }
 
   /**
    * Calls a method of the peer. `validator` is the caller's own. Rejects with RpcError, TIMEOUT, CANCELLED,
-   * CONNECTION_CLOSED, SEND_QUEUE_FULL, …
+   * CONNECTION_CLOSED, SEND_QUEUE_FULL, PEER_UNSUPPORTED, …
    */
   call(
     method: string,
@@ -309,22 +310,15 @@ export class ProtocolConnection<Peer>
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#mustBeOpen();
-      this.#calls ??= new OutgoingCalls(this);
-      const { results } = this.owner;
-      const check = validator !== null || results === null ? validator : (results.get(method) ?? null);
-      this.#calls.call(method, params, options, check, resolve, reject);
-    });
+    return this.#calls.call(method, params, options, validator ?? this.delegate.results?.get(method) ?? null);
   }
 
-  /** Sends a request that wants no answer. @returns whether there is room for more. */
+  /** Sends a call that wants no answer. @returns whether there is room for more */
   callNoWait(method: string, params: unknown): boolean {
-    this.#mustBeOpen();
+    this.mustBeOpen();
     mustAnswerCalls(this, method);
-    const writer = this.owner.writer;
-    writer.rpcRequest(0, 0, method, params, 0);
-    this.pushBounded(writer, method);
+    this.writer.rpcRequest(0, 0, method, params, 0);
+    this.sendBounded(method);
     return !this.sendQueue.isCongested;
   }
 
@@ -335,206 +329,215 @@ export class ProtocolConnection<Peer>
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#mustBeOpen();
-      this.#calls ??= new OutgoingCalls(this);
-      this.#calls.request(type, data, options, validator, resolve, reject);
-    });
+    return this.#calls.request(type, data, options, validator);
   }
 
+  sendControl(type: number, idHi: number, idLo: number, lane: Lane = "control"): void {
+    this.writer.control(type, idHi, idLo);
+    this.sendQueue.push(this.writer, lane);
+  }
+
+  sendPayload(type: number, payload: Readonly<Record<string, unknown>>, lane: Lane = "control"): void {
+    this.writer.payload(type, 0, 0, payload);
+    this.sendQueue.push(this.writer, lane);
+  }
+
+  sendBounded(name: string): void {
+    if (!this.sendQueue.hasRoom) throw this.#sendQueueFull(name);
+    this.messagesSent += 1;
+    this.sendQueue.push(this.writer, "message");
+  }
+
+  readForReply(): void {
+    if (!this.isReading) this.#reading.startForReply();
+  }
+
+  setHeldByPeer(isHeld: boolean): void {
+    if (this.sendQueue.isHeldByPeer === isHeld) return;
+    this.sendQueue.setHeldByPeer(isHeld);
+    this.readingChanged();
+  }
+
+  // --- replies: RequestSource ---------------------------------------------------------------------------------------
+
+  sendResult(request: IncomingRequest<Peer>, result: unknown): void {
+    if (this.isOver) return;
+    this.writer.rpcResponse(request.idHi, request.idLo, result);
+    this.sendQueue.push(this.writer, "reply");
+  }
+
+  sendError(request: IncomingRequest<Peer>, error: RpcError): void {
+    this.#sendError(request.idHi, request.idLo, error);
+  }
+
+  sendUncorrelatedReply(type: string, data: unknown): void {
+    if (this.isOver) return;
+    this.writer.message(0, 0, type, data);
+    this.messagesSent += 1;
+    this.sendQueue.push(this.writer, "reply");
+  }
+
+  handlerStarted(request: IncomingRequest<Peer>): void {
+    this.scheduler.handlerStarted(request);
+    if (this.#closeReason !== null) request.abort(errorOf(this.#closeReason));
+  }
+
+  handlerSettled(request: IncomingRequest<Peer>): void {
+    this.scheduler.handlerSettled(request);
+  }
+
+  #sendError(idHi: number, idLo: number, error: RpcError): void {
+    if (this.isOver) return;
+    const failure = writeErrorReply(this.writer, idHi, idLo, error);
+    this.sendQueue.push(this.writer, "reply");
+    if (failure !== null) this.report(asConduitError(failure));
+  }
+
+  // --- closing ------------------------------------------------------------------------------------------------------
+
   /**
-   * Ends the connection in order: what was sent is flushed, the peer is told why, then FIN. Forced after
+   * Ends the connection in order: everything that was sent is flushed, the peer is told why, then FIN. Forced after
    * `closeTimeoutMs`. Resolves when it is over; repeated calls return the same promise.
    */
   close(request: CloseRequest): Promise<void> {
     if (this.isOver) return this.#closed?.promise ?? Promise.resolve();
-    this.#closed ??= promiseAndResolve();
-    const closed = this.#closed;
-    if (this.#closeReason !== null) return closed.promise;
+    this.#closed ??= promiseWithResolve();
+    const { promise } = this.#closed;
+    if (this.#closeReason !== null) return promise;
     const reason = closeReason(request);
     this.#closeReason = reason;
     this.machine.transition("close", { code: reason.code, message: reason.message });
-    this.owner.connectionClosing(this);
+    this.delegate.connectionClosing(this);
     this.#giveUpCalls(reason);
-    if (this.heartbeat !== null) this.#runtimeContext.wheel.cancel(this.heartbeat);
-    if (!reason.byPeer) this.#scheduler?.clear();
-    // What PAUSE stopped goes first: behind CLOSE nothing is read.
-    this.sendQueue.setPeerPaused(false);
-    if (!reason.byPeer) sendClose(this, reason);
-    this.#phaseTimer ??= new PhaseTimer(this);
-    this.#phaseTimer.startClosing();
-    if (!this.isReading) this.scheduler.startReading();
+    if (!reason.byPeer) this.scheduler.clear();
+    this.#extensions?.closing(reason);
+    this.#startCloseTimer();
+    this.#reading.start();
     this.sendQueue.end();
-    return closed.promise;
+    return promise;
   }
 
   /** Ends the connection now: both directions are discarded. */
-  destroy(error: ConduitError, reconnect = true): void {
+  destroy(error: ConduitError): void {
     if (this.isOver) return;
-    this.#closeReason ??= closeReason({ code: error.code, message: error.message, reconnect });
+    this.#closeReason ??= closeReason({ code: error.code, message: error.message, reconnect: true });
     this.stream.destroy(error);
-    // The slot is free and the calls are rejected now, whenever the stream gets round to saying so.
+    // The slot is free and calls reject now, whenever the stream gets round to saying so.
     this.closed(error);
+  }
+
+  /** Broken framing, or a peer that is not netconduit: say why, then end. */
+  fail(failure: ConduitError): void {
+    if (this.isOver || this.#closeReason !== null) return;
+    const error = this.#withOption(failure);
+    this.countError();
+    this.report(error);
+    if (this.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
+    else this.destroy(error);
+  }
+
+  /** Both sides read this about a frame that is too large, and only one of them has the option. */
+  #withOption(error: ConduitError): ConduitError {
+    if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.isAuthenticated) return error;
+    const message = `${error.message} (option maxMessageBytes of the ${this.role}, which received it)`;
+    return new ConduitError(error.code, message, { details: error.details, cause: error });
+  }
+
+  /** A netconduit peer leaves its end of the connection open, so its FIN is not waited for. */
+  #startCloseTimer(): void {
+    const { closeTimeoutMs } = this.settings;
+    this.#closeDeadlineMs = this.context.runtime.now() + closeTimeoutMs;
+    this.setPhaseTimer(
+      this.info?.netconduit === true ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs,
+    );
+  }
+
+  #phaseTimedOut(): void {
+    if (this.isOver) return;
+    if (this.#closeReason === null) {
+      this.delegate.phaseTimedOut(this);
+      return;
+    }
+    const leftMs = this.#closeDeadlineMs - this.context.runtime.now();
+    if (this.bufferedBytes > 0 && leftMs > 0) {
+      this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
+      return;
+    }
+    this.stream.destroy(null);
+    this.closed(null);
+  }
+
+  /** Calls of both sides: pending ones reject, running handlers are told. */
+  #giveUpCalls(reason: CloseReason): void {
+    this.#calls.rejectAll(reason.message, errorOf(reason));
+    this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
   }
 
   // --- ByteSink -----------------------------------------------------------------------------------------------------
 
   readTarget(): Uint8Array | null {
-    // While closing, nothing is decoded any more.
-    return this.#decoder === null || this.#closeReason !== null ? null : this.#decoder.readTarget();
+    return this.#receiver.readTarget();
   }
 
   bytesRead(count: number): void {
-    const runtimeContext = this.#runtimeContext;
-    runtimeContext.receiving();
-    try {
-      if (!this.#recordReceive(count) || this.#decoder === null) return;
-      this.#decoder.bytesRead(count);
-      this.pump();
-    } finally {
-      runtimeContext.received();
-    }
+    this.#receiver.bytesRead(count);
   }
 
   data(chunk: Uint8Array): void {
-    const runtimeContext = this.#runtimeContext;
-    runtimeContext.receiving();
-    try {
-      if (this.#recordReceive(chunk.length)) this.#decode(chunk);
-    } finally {
-      runtimeContext.received();
-    }
-  }
-
-  #decode(chunk: Uint8Array): void {
-    this.#decoder ??= this.#runtimeContext.lendDecoder(
-      this.isAuthenticated ? this.#reader.maxBytes : MAX_HANDSHAKE_BYTES,
-    );
-    const decoder = this.#decoder;
-    decoder.push(chunk);
-    this.pump();
-    // The chunk goes back to the stream. That something is left is rare: reading has just stopped.
-    decoder.keepRest();
-    if (this.isAuthenticated || this.#decoder === null) return;
-    if (this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) this.#rejectPreLoginOverflow();
-  }
-
-  /** Notes that bytes came. @returns whether they matter. */
-  #recordReceive(count: number): boolean {
-    if (this.isOver) return false;
-    this.bytesReceived += count;
-    this.receivedAtMs = this.#runtimeContext.recordReceive();
-    // Whoever speaks after the login has read its answer, and reads on.
-    if ((this.#flags & HOLDING) !== 0) this.release();
-    // While closing, incoming replies no longer matter; the data is read only so that FIN can be seen.
-    return this.#closeReason === null;
-  }
-
-  #rejectPreLoginOverflow(): void {
-    if (this.owner.role === "client" && this.isLoggingIn) {
-      // A server may send right behind its AUTH_SUCCESS; that waits until the login has been checked.
-      this.scheduler.stopReading();
-      return;
-    }
-    const message = `More than ${2 * MAX_HANDSHAKE_BYTES} bytes before login`;
-    failConnection(this, new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message));
+    this.#receiver.data(chunk);
   }
 
   drained(): void {
     this.sendQueue.streamDrained();
   }
 
-  sendQueueDrained(): void {
-    this.#scheduler?.startWaiting();
-  }
-
   closed(error: Error | null): void {
     if (this.isOver) return;
-    if (error === null && this.isLoggingIn && this.#closeReason === null) {
-      // What the peer said last, a refusal perhaps, is still to be read: it says more than that the peer is gone.
-      this.#flags |= ENDED_EARLY;
-      return;
-    }
-    this.#flags |= OVER;
+    if (error === null && !this.#receiver.end()) return;
+    const reason = this.#closeReason ?? streamEndReason(error);
+    this.#closeReason = reason;
+    const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing";
+    this.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
     this.sendQueue.over();
     this.setPhaseTimer(0);
-    if (this.heartbeat !== null) this.#runtimeContext.wheel.cancel(this.heartbeat);
-    const reason = this.#closeReason ?? reasonOf(error);
-    this.#closeReason = reason;
-    const event = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing" ? "closed" : "fail";
-    this.machine.transition(event, { code: reason.code, message: reason.message });
+    this.#extensions?.closed(reason);
     this.#giveUpCalls(reason);
     // A peer that sent and left is served in full; one that was thrown out is not.
-    if (error !== null || !reason.byPeer) this.#scheduler?.clear();
-    else this.#scheduler?.startWaiting();
-    this.#scheduler?.over();
+    if (error !== null || !reason.byPeer) this.scheduler.clear();
+    else this.scheduler.startWaiting();
+    this.scheduler.over();
     this.#closed?.resolve();
-    this.owner.connectionClosed(this, reason);
+    this.delegate.connectionClosed(this, reason);
   }
 
-  // --- DispatchPeer -------------------------------------------------------------------------------------------------
+  // --- frames -------------------------------------------------------------------------------------------------------
 
-  sendResult(hi: number, lo: number, result: unknown): void {
+  recordReceive(count: number): void {
     if (this.isOver) return;
-    this.owner.writer.rpcResponse(hi, lo, result);
-    this.sendQueue.push(this.owner.writer, "reply");
+    this.bytesReceived += count;
+    this.receivedAtMs = this.context.runtime.now();
+    // A peer that speaks after its login has read the answer, and reads on.
+    if (this.sendQueue.isHeld) this.release();
   }
-
-  sendError(
-    hi: number,
-    lo: number,
-    message: string,
-    code: number,
-    details: Readonly<Record<string, unknown>> | undefined,
-  ): void {
-    if (this.isOver) return;
-    sendError(this, hi, lo, message, code, details);
-  }
-
-  sendUncorrelatedReply(type: string, data: unknown): void {
-    if (this.isOver) return;
-    this.owner.writer.message(0, 0, type, data);
-    this.messagesSent += 1;
-    this.sendQueue.push(this.owner.writer, "reply");
-  }
-
-  handlerStarted(context: CallContext<Peer>): void {
-    this.scheduler.handlerStarted(context);
-    if (this.#closeReason !== null) context.abort(errorOf(this.#closeReason));
-  }
-
-  handlerSettled(context: CallContext<Peer>): void {
-    this.scheduler.handlerSettled(context);
-  }
-
-  // --- reading ------------------------------------------------------------------------------------------------------
 
   pump(): void {
-    const decoder = this.#decoder;
-    if ((this.#flags & PUMPING) !== 0 || decoder === null) return;
-    this.#flags |= PUMPING;
-    try {
-      while (this.isReading && !this.isLoggingIn && this.#closeReason === null && decoder.next()) {
-        this.#frame(decoder);
-        if (this.hasBacklog && this.sendQueue.isOverwhelmed) this.scheduler.stopReadingUnlessOwed();
-      }
-    } catch (error) {
-      failConnection(this, asConduitError(error));
-    } finally {
-      this.#flags &= ~PUMPING;
-      decoder.leaveFrame();
-      if (decoder.isIdle) {
-        this.#decoder = null;
-        this.#runtimeContext.returnDecoder(decoder);
-      }
-    }
+    this.#receiver.pump();
+  }
+
+  streamEnded(): void {
+    this.closed(null);
+  }
+
+  handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void> {
+    return this.delegate.handshakeFrame(this, type, payload);
+  }
+
+  frame(frame: FrameDecoder): void {
+    this.#frame(frame);
+    if (this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
   }
 
   #frame(frame: FrameDecoder): void {
-    if (!this.isAuthenticated) {
-      this.#handshake(frame);
-      return;
-    }
     try {
       switch (frame.type) {
         case FrameType.RPC_REQUEST:
@@ -544,135 +547,158 @@ export class ProtocolConnection<Peer>
           this.#request(frame, false);
           return;
         case FrameType.RPC_RESPONSE:
-          this.#calls?.response(frame);
+          this.#calls.response(frame);
           return;
         case FrameType.RPC_ERROR:
-          this.#calls?.errorResponse(frame);
-          return;
-        case FrameType.HEARTBEAT_PING:
-          this.owner.writer.control(FrameType.HEARTBEAT_PONG, frame.correlationHi, frame.correlationLo);
-          this.sendQueue.push(this.owner.writer, "urgent");
-          return;
-        case FrameType.HEARTBEAT_PONG:
-          this.heartbeat?.pongReceived(this.#runtimeContext.runtime.now());
-          return;
-        case FrameType.PAUSE:
-          this.scheduler.setPausedByPeer(true);
-          return;
-        case FrameType.RESUME:
-          this.scheduler.setPausedByPeer(false);
-          return;
-        case FrameType.CLOSE:
-          closeReceived(this, frame);
-          return;
-        case FrameType.CANCEL:
-          this.scheduler.cancel(frame.correlationHi, frame.correlationLo);
+          this.#calls.errorResponse(frame);
           return;
         case FrameType.RPC_LIST:
-          listAsked(this, frame);
+          this.#list(frame);
           return;
+        // netconduit defines these two and gives them no meaning.
         case FrameType.ACK:
         case FrameType.NACK:
-        case FrameType.CLOSE_ACK:
           return;
         default:
+          if (this.#extensions?.receive(frame) === true) return;
       }
     } catch (error) {
-      // The frame was whole, its payload was not what it should be: that costs this frame, not the connection.
-      payloadRefused(this, frame.type, frame.correlationHi, frame.correlationLo, asConduitError(error));
+      // The frame was whole, its payload was not as it should be: that costs this frame, not the connection.
+      this.#payloadRefused(frame, asConduitError(error));
       return;
     }
-    const message = `Frame type 0x${frame.type.toString(16).padStart(4, "0")} is not allowed after login`;
-    throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, message);
+    throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, this.#unexpected(frame.type));
   }
 
-  #handshake(frame: FrameDecoder): void {
-    const payload = this.#reader.readLogin(frame, MAX_HANDSHAKE_BYTES);
-    this.#flags |= LOGGING_IN;
-    const working = this.owner.handshakeFrame(this, frame.type, payload);
-    if (working === null) {
-      this.#flags &= ~LOGGING_IN;
-      return;
-    }
-    this.#handshakeGoesOn(working);
-  }
-
-  #handshakeGoesOn(working: Promise<void>): void {
-    working.then(
-      () => {
-        this.#flags &= ~LOGGING_IN;
-        if (!this.isReading && !this.isOver) this.scheduler.startReading();
-        this.pump();
-        if ((this.#flags & (ENDED_EARLY | LOGGING_IN)) === ENDED_EARLY) this.closed(null);
-      },
-      (error: unknown) => failConnection(this, asConduitError(error)),
-    );
+  #unexpected(type: number): string {
+    const name = this.delegate.extensions.nameOfType(type);
+    const frame = `Frame type 0x${type.toString(16).padStart(4, "0")}`;
+    if (name === null) return `${frame} is not allowed after login`;
+    return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 
   #request(frame: FrameDecoder, isCall: boolean): void {
-    const reader = this.#reader;
+    const { reader } = this;
     this.messagesReceived += 1;
-    // Nothing is in the way of most requests, and then nothing need be asked about that.
-    const mayStart = this.canDispatchDirectly && !this.hasBacklog;
-    if (!mayStart && !this.scheduler.isWithinRate(frame, isCall)) return;
+    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, isCall)) return;
     if (isCall) {
       reader.readRpcRequest(frame);
     } else {
       reader.readMessage(frame);
-      if (this.#calls?.legacyReply(reader.name, reader.value) === true) return;
+      if (this.#calls.uncorrelatedReply(reader.name, reader.value)) return;
     }
-    const { name, value } = reader;
-    const { correlationHi: hi, correlationLo: lo } = frame;
+    const { name, value, size } = reader;
     const timeoutMs = isCall ? reader.timeoutMs : 0;
-    if (!mayStart) this.scheduler.take(isCall, name, value, hi, lo, timeoutMs, reader.size);
-    else this.startHandler(isCall, name, value, hi, lo, timeoutMs, reader.size);
+    const { correlationHi, correlationLo } = frame;
+    this.scheduler.submit(
+      new IncomingRequest<Peer>(this, isCall, name, value, correlationHi, correlationLo, timeoutMs, size),
+    );
   }
 
-  /** Starts the handler of a request or message that takes `bytes`. */
-  startHandler(
-    isCall: boolean,
-    name: string,
-    value: unknown,
-    hi: number,
-    lo: number,
-    timeoutMs: number,
-    bytes: number,
-  ): void {
-    this.requestBytes = bytes;
-    if (isCall) this.#dispatcher.call(this, name, value, hi, lo, timeoutMs);
-    else this.#dispatcher.message(this, name, value, hi, lo);
+  dispatch(request: IncomingRequest<Peer>): void {
+    this.delegate.dispatcher.dispatch(this, request);
+  }
+
+  /** RPC_LIST arrived. One with a payload is an answer, and this side never asks. */
+  #list(frame: FrameDecoder): void {
+    if (frame.payloadStart !== frame.payloadEnd) return;
+    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, true)) return;
+    this.writer.payload(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.delegate.discovery());
+    this.sendQueue.push(this.writer, "reply");
+  }
+
+  /** A frame over the rate limit is answered, counted and reported here. */
+  #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
+    const retryAfter = gate.retryAfter(frame, this.context.runtime.now());
+    if (retryAfter === 0) return true;
+    this.faults.rateLimited += 1;
+    const details = { retry_after: retryAfter };
+    const { correlationHi: idHi, correlationLo: idLo } = frame;
+    if ((isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
+      this.#sendError(idHi, idLo, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
+    }
+    const kind = isCall ? "call" : "message";
+    this.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
+    return false;
+  }
+
+  #payloadRefused({ type, correlationHi: idHi, correlationLo: idLo }: FrameDecoder, error: ConduitError): void {
+    this.countError();
+    const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.correlatesReplies);
+    if (isAnswered && (idHi !== 0 || idLo !== 0)) this.#sendError(idHi, idLo, new RpcError(error.code, error.message));
+    this.report(error);
+  }
+
+  // --- what parts of the connection tell it -------------------------------------------------------------------------
+
+  stopReading(): void {
+    this.#reading.stop();
+  }
+
+  startReading(): void {
+    this.#reading.start();
+  }
+
+  receiveQueueFull(): void {
+    this.#reading.stopUnlessOwed();
+  }
+
+  receiveQueueHasRoom(): void {
+    if (this.isReading || this.sendQueue.isOverwhelmed) return;
+    this.#reading.start();
+    this.pump();
+  }
+
+  sendQueueDrained(): void {
+    this.scheduler.startWaiting();
+  }
+
+  /** The state is `paused` while reading has stopped or the peer holds data back. */
+  readingChanged(): void {
+    const isHeld = !this.isReading || this.isHeldByPeer;
+    if (isHeld && this.state === "active") {
+      const message = this.isHeldByPeer ? "The peer sent PAUSE" : "Handlers lag; reading stopped";
+      this.machine.transition("pause", { message });
+    } else if (!isHeld && this.state === "paused") {
+      this.machine.transition("resume", { message: "Flowing again" });
+    }
+  }
+
+  cancelRequest(idHi: number, idLo: number): void {
+    this.scheduler.cancel(idHi, idLo);
+  }
+
+  readMap(frame: FrameDecoder): Record<string, unknown> | null {
+    return this.reader.readMap(frame);
+  }
+
+  countError(): void {
+    this.faults.errors += 1;
+  }
+
+  report(error: ConduitError): void {
+    this.delegate.frameRefused(this, error);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
 
-  #mustBeOpen(): void {
+  /** @throws ConduitError CONNECTION_CLOSED */
+  mustBeOpen(): void {
     if (this.isOpen) return;
     const why = this.#closeReason === null ? "the connection is not logged in" : this.#closeReason.message;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
   }
 
-  /** @throws ConduitError SEND_QUEUE_FULL. */
-  pushBounded(frame: FrameBytes, name: string): void {
-    if (this.hasBacklog && !this.sendQueue.accepts) throw sendQueueFull(this, name);
-    this.messagesSent += 1;
-    this.sendQueue.push(frame, "message");
-  }
-
-  /** Reports a frame that was not used. */
-  refused(error: ConduitError): void {
-    this.owner.frameRefused(this, error);
-  }
-
-  /** Calls of both sides: those that wait here are rejected, those that run for the peer are told. */
-  #giveUpCalls(reason: CloseReason): void {
-    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason));
-    if (this.#scheduler !== null && this.#scheduler.runningHandlers > 0) {
-      this.#scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
-    }
+  #sendQueueFull(name: string): ConduitError {
+    const { sendQueueSize, sendQueueBytes } = this.settings;
+    const message =
+      `Cannot send '${name}': the send queue holds ${this.queuedFrames} messages, ${this.bufferedBytes} bytes ` +
+      `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
+    return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }
 }
 
-function promiseAndResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+function promiseWithResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve: () => void = () => undefined;
   const promise = new Promise<void>((settle) => {
     resolve = settle;

@@ -1,5 +1,8 @@
-import type { ConnectionDelegate, ConnectionSettings } from "../connection/connection-delegate.ts";
+import type { ConnectionSettings } from "../connection/connection-settings.ts";
 import type { StateHost } from "../connection/connection-state.ts";
+import type { AnyExtension } from "../connection/extension.ts";
+import { ExtensionRegistry } from "../connection/extension-registry.ts";
+import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../connection/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
@@ -27,8 +30,8 @@ export interface ErrorContext<Peer> {
   readonly remoteAddress?: string;
 }
 
-/** What a link's owner decides; the rest of `ConnectionDelegate` is the same for servers and clients. */
-export type LinkEvents<Peer> = Pick<
+/** The part of a `ConnectionDelegate` in which servers and clients differ. */
+export type ConnectionEvents<Peer> = Pick<
   ConnectionDelegate<Peer>,
   "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "connectionClosing" | "connectionClosed"
 >;
@@ -43,17 +46,20 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly exposeErrors: boolean;
   readonly errorHooks: HookList<[error: Error, context: ErrorContext<Peer>]> = new HookList();
   readonly unknownHooks: HookList<[client: Peer, type: string, data: unknown]> = new HookList();
+  readonly extensions: ExtensionRegistry;
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
 
-  /** `results` check what calls of the peer's methods resolve with. */
+  /** `results` check the results of calls to the peer. */
   constructor(
     runtime: Runtime,
     settings: ConnectionSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
     results: ResultValidators | null,
+    extensions: readonly AnyExtension[],
   ) {
     this.#settings = settings;
     this.#results = results;
+    this.extensions = new ExtensionRegistry(extensions, settings);
     this.runtimeContext = runtimeContextOf(runtime);
     this.exposeErrors = settings.exposeErrors;
     this.dispatcher = new Dispatcher<Peer>(this);
@@ -61,26 +67,18 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     this.reader = this.runtimeContext.reader(settings.maxMessageBytes);
   }
 
-  /** The owner of this endpoint's links. */
-  delegate(events: LinkEvents<Peer>): ConnectionDelegate<Peer> {
-    const { runtimeContext, writer, reader, dispatcher } = this;
-    const { role, handshakeFrame, phaseTimedOut, frameRefused, connectionClosing, connectionClosed } = events;
-    const discovery = (): Record<string, unknown> => ({ methods: this.registry.discovery().methods });
-    // What every frame needs comes first. (Behind a spread, properties would stand in memory of their own.)
+  /** The delegate of this endpoint's connections. */
+  delegate(events: ConnectionEvents<Peer>): ConnectionDelegate<Peer> {
     return {
-      runtimeContext,
-      reader,
-      dispatcher,
-      writer,
+      ...events,
+      context: this.runtimeContext,
+      reader: this.reader,
+      dispatcher: this.dispatcher,
+      writer: this.writer,
       settings: this.#settings,
-      role,
-      handshakeFrame,
-      phaseTimedOut,
-      frameRefused,
-      connectionClosing,
-      connectionClosed,
-      discovery,
+      extensions: this.extensions,
       results: this.#results,
+      discovery: () => ({ methods: this.registry.discovery().methods }),
     };
   }
 

@@ -60,11 +60,6 @@ export interface PeerOptions {
   /** Ask a peer that sends faster than handlers run to pause. Reading from its socket stops anyway. Default true. */
   readonly enableBackpressure?: boolean | undefined;
   /**
-   * Log in again in one round trip, over TLS, Unix sockets and loopback; both ends must allow it. False: every login
-   * takes two, for a loopback port or Unix socket that is a plain forwarder to another machine. Default true.
-   */
-  readonly enableFastLogin?: boolean | undefined;
-  /**
    * Allow netconduit's replayable password hash at login, for peers that know no SCRAM. Default false: such peers are
    * refused with PASSWORD_HASH_REFUSED.
    */
@@ -103,7 +98,6 @@ export const peerEntries: EntriesOf<PeerOptions, "path" | "sendQueueBytes" | "re
   closeTimeoutMs: v.optional(milliseconds(), DEFAULT_CLOSE_TIMEOUT_MS),
   enableCompression: v.optional(flag(), false),
   enableBackpressure: v.optional(flag(), true),
-  enableFastLogin: v.optional(flag(), true),
   allowPasswordHash: v.optional(flag(), false),
   complete: v.optional(flag(), false),
   exposeErrors: v.optional(flag(), false),

@@ -1,5 +1,4 @@
 import { ConduitError, ErrorCode, type RpcError } from "../errors.ts";
-import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
   MethodName,
@@ -13,6 +12,7 @@ import type {
   SideContract,
   Unlisted,
 } from "../rpc/contract.ts";
+import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { MessageEntry, MessageHandler } from "../rpc/registry.ts";
 import { type InferInput, type InferOutput, isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";

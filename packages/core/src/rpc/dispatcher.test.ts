@@ -3,65 +3,28 @@ import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { TimerWheel } from "../util/timer-wheel.ts";
-import type { CallContext } from "./call-context.ts";
-import { Dispatcher, type DispatchHost, type DispatchPeer } from "./dispatcher.ts";
+import { incomingRequest, RecordingSource } from "../test-support/recording-source.ts";
+import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
+import type { HandlerContext } from "./incoming-request.ts";
 import { Registry } from "./registry.ts";
 import { Validator } from "./validation.ts";
 
-type Peer = "face";
-
-/** A connection that writes down what it is asked to send. */
-class Caller implements DispatchPeer<Peer> {
-  readonly face = "face";
-  isAuthenticated = true;
-  correlatesReplies = true;
-  readonly sent: unknown[] = [];
-  readonly running = new Set<CallContext<Peer>>();
-  /** What `sendResult` and `sendUncorrelatedReply` throw. */
-  refuse: Error | null = null;
-
-  sendResult(hi: number, lo: number, result: unknown): void {
-    if (this.refuse !== null) throw this.refuse;
-    this.sent.push({ hi, lo, result });
-  }
-
-  sendError(hi: number, lo: number, message: string, code: number, details: unknown): void {
-    this.sent.push({ hi, lo, message, code, details });
-  }
-
-  sendUncorrelatedReply(type: string, data: unknown): void {
-    if (this.refuse !== null) throw this.refuse;
-    this.sent.push({ type, data });
-  }
-
-  handlerStarted(context: CallContext<Peer>): void {
-    this.running.add(context);
-  }
-
-  handlerSettled(context: CallContext<Peer>): void {
-    this.running.delete(context);
-  }
-}
-
 function bench(exposeErrors = false) {
   const runtime = fakeRuntime();
-  const registry = new Registry<Peer>();
+  const registry = new Registry<string>();
   const reports: unknown[] = [];
   const unknown: unknown[] = [];
-  const host: DispatchHost<Peer> = {
+  const host: DispatchHost<string> = {
     registry,
     exposeErrors,
-    wheel: new TimerWheel(runtime),
-    wallClock: () => runtime.wallClock(),
     reportError: (error, stage, from, name) =>
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
     unknownMessage: (from, type, data) => unknown.push([from, type, data]),
   };
-  const dispatcher = new Dispatcher<Peer>(host);
-  const peer = new Caller();
+  const dispatcher = new Dispatcher<string>(host);
+  const peer = new RecordingSource(runtime);
   const method = (
-    handler: (params: never, context: CallContext<Peer>) => unknown,
+    handler: (params: never, context: HandlerContext<string>) => unknown,
     schemas: {
       readonly params?: v.GenericSchema;
       readonly result?: v.GenericSchema;
@@ -77,7 +40,7 @@ function bench(exposeErrors = false) {
     });
   };
   const on = (
-    handler: (face: Peer, data: never, context: CallContext<Peer>) => unknown,
+    handler: (peer: string, data: never, context: HandlerContext<string>) => unknown,
     schema?: v.GenericSchema,
   ): (() => void) =>
     registry.addHandler({
@@ -87,12 +50,15 @@ function bench(exposeErrors = false) {
       handler: handler as never,
     });
   const call = async (params: unknown = {}, hi = 0, lo = 1, timeoutMs = 0): Promise<unknown[]> => {
-    dispatcher.call(peer, "m", params, hi, lo, timeoutMs);
+    dispatcher.dispatch(
+      peer,
+      incomingRequest(peer, { method: "m", value: params, idHi: hi, idLo: lo, timeoutMs: timeoutMs }),
+    );
     await runtime.settle();
     return peer.sent.splice(0);
   };
   const message = async (data: unknown = null, lo = 1): Promise<unknown[]> => {
-    dispatcher.message(peer, "t", data, 0, lo);
+    dispatcher.dispatch(peer, incomingRequest(peer, { isCall: false, method: "t", value: data, idHi: 0, idLo: lo }));
     await runtime.settle();
     return peer.sent.splice(0);
   };
@@ -114,7 +80,7 @@ describe("a call", () => {
   test("of a synchronous handler is answered in the same turn, without a promise", () => {
     const { dispatcher, peer, method } = bench();
     method(() => 7);
-    dispatcher.call(peer, "m", {}, 3, 4, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "m", value: {}, idHi: 3, idLo: 4, timeoutMs: 0 }));
     expect(peer.sent).toEqual([{ hi: 3, lo: 4, result: 7 }]);
     expect(peer.running.size).toBe(0);
   });
@@ -123,7 +89,7 @@ describe("a call", () => {
     const { runtime, dispatcher, peer, method } = bench();
     const done = gate<number>();
     method(() => done.promise);
-    dispatcher.call(peer, "m", {}, 0, 1, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "m", value: {}, idHi: 0, idLo: 1, timeoutMs: 0 }));
     expect([peer.running.size, peer.sent]).toEqual([1, []]);
     done.open(7);
     await runtime.settle();
@@ -132,14 +98,14 @@ describe("a call", () => {
 
   test("of an unknown method is METHOD_NOT_FOUND", () => {
     const { dispatcher, peer } = bench();
-    dispatcher.call(peer, "nope", {}, 0, 1, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "nope", value: {}, idHi: 0, idLo: 1, timeoutMs: 0 }));
     expect(peer.sent).toMatchObject([{ code: ErrorCode.METHOD_NOT_FOUND, message: "RPC method not found: nope" }]);
   });
 
   test("of listall answers discovery", () => {
     const { dispatcher, peer, method } = bench();
     method(() => null);
-    dispatcher.call(peer, "listall", {}, 0, 1, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "listall", value: {}, idHi: 0, idLo: 1, timeoutMs: 0 }));
     expect(peer.sent).toMatchObject([{ result: { methods: [{ name: "m" }], count: 1 } }]);
   });
 
@@ -180,8 +146,8 @@ describe("a call", () => {
   test("waits for a schema that is asynchronous, and counts as running meanwhile", async () => {
     const { runtime, dispatcher, peer, method } = bench();
     method((n) => n, { params: slowNumber(1) });
-    dispatcher.call(peer, "m", 2, 0, 1, 0);
-    dispatcher.call(peer, "m", 1, 0, 2, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "m", value: 2, idHi: 0, idLo: 1, timeoutMs: 0 }));
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "m", value: 1, idHi: 0, idLo: 2, timeoutMs: 0 }));
     expect(peer.running.size).toBe(2);
     await runtime.settle();
     expect([peer.running.size, peer.sent]).toMatchObject([
@@ -249,7 +215,7 @@ describe("a call", () => {
     const { method, call, reports } = bench();
     method(handler);
     expect(await call()).toMatchObject([INTERNAL]);
-    expect(reports).toEqual([[inside, "rpc", "face", "m"]]);
+    expect(reports).toEqual([[inside, "rpc", "the peer", "m"]]);
   });
 
   test("shows the text of errors where that is asked for", async () => {
@@ -300,8 +266,8 @@ describe("a call", () => {
       expect(await call({}, 0, 0)).toEqual([]);
     }
     const { dispatcher, peer } = bench();
-    dispatcher.call(peer, "unknown", {}, 0, 0, 0);
-    dispatcher.call(peer, "listall", {}, 0, 0, 0);
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "unknown", value: {}, idHi: 0, idLo: 0, timeoutMs: 0 }));
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "listall", value: {}, idHi: 0, idLo: 0, timeoutMs: 0 }));
     expect(peer.sent).toEqual([]);
   });
 
@@ -310,7 +276,7 @@ describe("a call", () => {
     method(() => "text", { result: v.number() });
     expect(await call()).toMatchObject([INTERNAL]);
     const message = 'Validation error in the result of m: Invalid type: Expected number but received "text"';
-    expect(reports).toEqual([[message, "rpc", "face", "m"]]);
+    expect(reports).toEqual([[message, "rpc", "the peer", "m"]]);
   });
 
   test("is answered with what the schema makes of the result, also an asynchronous one", async () => {
@@ -339,7 +305,7 @@ describe("a call", () => {
     method(() => 1);
     peer.refuse = new ConduitError(ErrorCode.UNSERIALIZABLE, "result.f is a function");
     expect(await call()).toMatchObject([INTERNAL]);
-    expect(reports).toEqual([["result.f is a function", "rpc", "face", "m"]]);
+    expect(reports).toEqual([["result.f is a function", "rpc", "the peer", "m"]]);
   });
 
   test("whose result is too large says so", async () => {
@@ -383,13 +349,13 @@ describe("a call", () => {
 
   test("gives the handler its context; its timer ends with the handler", async () => {
     const { method, call, runtime } = bench();
-    const contexts: CallContext<Peer>[] = [];
+    const contexts: HandlerContext<string>[] = [];
     method((_params, context) => {
       contexts.push(context);
       return context.signal.aborted;
     });
     expect(await call({}, 0, 1, 100)).toMatchObject([{ result: false }]);
-    expect(contexts[0]).toMatchObject({ client: "face", method: "m", isScheduled: false });
+    expect(contexts[0]).toMatchObject({ client: "the peer", method: "m", isScheduled: false });
     await runtime.advance(500);
     expect(contexts[0]?.signal.aborted).toBe(false);
   });
@@ -401,8 +367,8 @@ describe("a message", () => {
     expect(await message("data", 0)).toEqual([]);
     expect(await message("data", 1)).toMatchObject([{ code: ErrorCode.NO_HANDLER }]);
     expect(unknown).toEqual([
-      ["face", "t", "data"],
-      ["face", "t", "data"],
+      ["the peer", "t", "data"],
+      ["the peer", "t", "data"],
     ]);
   });
 
@@ -431,7 +397,7 @@ describe("a message", () => {
     const { runtime, dispatcher, peer, on } = bench();
     const done = gate<string>();
     on(() => done.promise);
-    dispatcher.message(peer, "t", null, 0, 1);
+    dispatcher.dispatch(peer, incomingRequest(peer, { isCall: false, method: "t", value: null, idHi: 0, idLo: 1 }));
     expect(peer.running.size).toBe(1);
     done.open("text");
     await runtime.settle();
@@ -450,7 +416,7 @@ describe("a message", () => {
       const { message, on, reports, peer } = bench();
       on(handler);
       expect(await message({}, asks ? 1 : 0)).toMatchObject(asks ? [INTERNAL] : []);
-      expect(reports).toEqual([["secret", "message", "face", "t"]]);
+      expect(reports).toEqual([["secret", "message", "the peer", "t"]]);
       expect(peer.running.size).toBe(0);
     }
   });
@@ -481,7 +447,7 @@ describe("a message", () => {
       peer.refuse = new ConduitError(ErrorCode.UNSERIALIZABLE, "cannot");
       on(() => reply);
       expect(await message({}, 0)).toEqual([]);
-      expect(reports.at(-1)).toEqual(["cannot", "message", "face", "t"]);
+      expect(reports.at(-1)).toEqual(["cannot", "message", "the peer", "t"]);
     }
   });
 
@@ -491,7 +457,7 @@ describe("a message", () => {
     expect(await message({})).toMatchObject([{ code: ErrorCode.MISSING_FIELD }]);
     expect(await message({}, 0)).toMatchObject([{ type: "t_response", data: { code: ErrorCode.MISSING_FIELD } }]);
     const refusal = expect.stringMatching(/^Validation error in message t: n: /);
-    expect(reports).toEqual([[refusal, "message", "face", "t"]]);
+    expect(reports).toEqual([[refusal, "message", "the peer", "t"]]);
   });
 
   test("waits for a schema that is asynchronous", async () => {
@@ -507,7 +473,8 @@ describe("a message", () => {
       context.signal.addEventListener("abort", () => fail(context.signal.reason));
       return promise;
     });
-    for (const lo of [0, 1]) dispatcher.message(peer, "t", null, 0, lo);
+    for (const lo of [0, 1])
+      dispatcher.dispatch(peer, incomingRequest(peer, { isCall: false, method: "t", value: null, idHi: 0, idLo: lo }));
     for (const context of peer.running) context.abort(new ConduitError(ErrorCode.CANCELLED, "given up"));
     await runtime.settle();
     expect([reports, peer.running.size]).toEqual([[], 0]);

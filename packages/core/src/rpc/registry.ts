@@ -1,6 +1,6 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { MethodDescription } from "../netconduit/discovery.ts";
-import type { HandlerContext } from "./call-context.ts";
+import type { HandlerContext } from "./incoming-request.ts";
 import type { Validator } from "./validation.ts";
 
 /** A registered RPC method. */

@@ -113,33 +113,3 @@ export const response: Response = Object.assign(
     metadata === undefined ? data : { success: true, data, metadata },
   { ok, withPagination },
 ) as Response;
-
-/**
- * What a method of a netconduit server returned, freed from the wrapper that server puts around every result:
- * `{success: true, data}` becomes `data`. A wrapper with more in it (`response.ok(message)`, pagination, metadata), and
- * anything that is no wrapper, is returned as it is.
- *
- * @throws RpcError when the wrapper says `{success: false, error}`, with netconduit's code (UNKNOWN if it gave none)
- * and details. netconduit's numbers are passed on; a few mean something else there (its `TIMEOUT` is 1002).
- */
-export function unwrapNetconduitResult(result: unknown): unknown {
-  if (typeof result !== "object" || result === null || Array.isArray(result)) return result;
-  const wrapper = result as Record<string, unknown>;
-  if (wrapper["success"] === true) {
-    return Object.keys(wrapper).length === 2 && Object.hasOwn(wrapper, "data") ? wrapper["data"] : result;
-  }
-  if (wrapper["success"] === false && typeof wrapper["error"] === "string") throw errorFromWrapper(wrapper);
-  return result;
-}
-
-function errorFromWrapper(wrapper: Record<string, unknown>): RpcError {
-  const { success, error, code, details, ...rest } = wrapper;
-  const facts = { ...rest, ...(isMap(details) ? details : {}) };
-  return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, error as string, {
-    details: Object.keys(facts).length === 0 ? undefined : facts,
-  });
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}

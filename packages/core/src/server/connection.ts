@@ -2,10 +2,11 @@ import type { AuthMethod, PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
-import type { Latency } from "../connection/heartbeat.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
 import { ErrorCode } from "../errors.ts";
+import { latencyOf } from "../extensions/heartbeat.ts";
+import type { Latency } from "../extensions/liveness.ts";
 import type {
   CallArguments,
   CallResult,
@@ -20,7 +21,6 @@ import type {
   UnstatedReply,
 } from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import { hexToken } from "./connection-ids.ts";
 
 /** One login. It ends with its connection. */
 export interface Session {
@@ -56,41 +56,16 @@ export class Connection<C extends Contract = Contract, D extends object = Record
   /** A UUID. */
   readonly id: string;
   readonly #link: ProtocolConnection<Connection<C, D>>;
-  readonly #tokenBytes: string;
-  readonly #loggedInAfterMs: number;
-  readonly #method: AuthMethod;
-  #session: Session | null = null;
+  /** The login. */
+  readonly session: Session;
   #data: D | undefined;
 
-  /**
-   * @param tokenBytes the session's token, one byte a character: half as large as in hex
-   * @param afterMs from `RuntimeContext.originMs` to the login: few enough for V8 to keep them in the field itself
-   * @internal
-   */
-  constructor(
-    link: ProtocolConnection<Connection<C, D>>,
-    id: string,
-    tokenBytes: string,
-    afterMs: number,
-    method: AuthMethod,
-    data: D | undefined,
-  ) {
+  /** @internal */
+  constructor(link: ProtocolConnection<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
     this.#link = link;
     this.id = id;
-    this.#tokenBytes = tokenBytes;
-    this.#loggedInAfterMs = afterMs;
-    this.#method = method;
+    this.session = session;
     this.#data = data;
-  }
-
-  /** The login, the same object each time. */
-  get session(): Session {
-    this.#session ??= { token: hexToken(this.#tokenBytes), createdAt: this.#connectedAt, method: this.#method };
-    return this.#session;
-  }
-
-  get #connectedAt(): number {
-    return this.#link.owner.runtimeContext.originMs + this.#loggedInAfterMs;
   }
 
   /** The application's own data of this connection; option `connectionData` makes its first value. */
@@ -150,21 +125,20 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   /** Round trip of the last heartbeat in milliseconds; null before the first. */
   get latencyMs(): number | null {
-    const latency = this.#link.heartbeat?.latency;
-    return latency === undefined || latency.samples === 0 ? null : latency.lastMs;
+    const { lastMs, samples } = this.latency;
+    return samples === 0 ? null : lastMs;
   }
 
   /** Round trips of the heartbeats so far. */
   get latency(): Latency {
-    return (this.#link.heartbeat as NonNullable<ProtocolConnection<unknown>["heartbeat"]>).latency;
+    return latencyOf(this.#link);
   }
 
   get stats(): ConnectionStats {
     const { messagesSent, messagesReceived, bytesReceived, faults } = this.#link;
-    const connectedAt = this.#connectedAt;
     const bytesSent = this.#link.bytesSent;
     return {
-      connectedAt,
+      connectedAt: this.session.createdAt,
       messagesSent,
       messagesReceived,
       bytesSent,
@@ -194,7 +168,7 @@ export class Connection<C extends Contract = Contract, D extends object = Record
 
   /** Resolves when there is room to send; rejects with CONNECTION_CLOSED if the connection ends first. */
   drained(): Promise<void> {
-    return this.#link.room();
+    return this.#link.waitForRoom();
   }
 
   /**

@@ -1,10 +1,14 @@
 /**
- * Who gets in: what happens between an accepted stream and a client that is logged in, or is not.
+ * Accepts or rejects logins: everything between an accepted stream and a client that is logged in.
+ *
+ * Theory of operation. A connection is pending from `begin` until it leaves: it has logged in, or it is over. Each frame
+ * of its login becomes a step of its handshake. Steps of one address are judged one after the other, after the wait that
+ * its failed logins have earned, so that many connections guess no faster than one.
  */
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
-import { formatAddress, isPrivate } from "../bytes/address.ts";
+import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../connection/runtime-context.ts";
@@ -14,7 +18,7 @@ import { sleep } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { ServerConfig } from "./server-options.ts";
 
-/** A connection that was not let in. */
+/** A connection that was rejected. */
 export interface Rejection {
   /** `host:port` of the peer. */
   readonly remoteAddress: string;
@@ -25,7 +29,7 @@ export interface Rejection {
   readonly message: string;
 }
 
-/** The step of a handshake by which a client is logged in. */
+/** The last step of a login that succeeds. */
 export type AcceptedStep = ServerStep & { readonly kind: "accepted" };
 
 /** What {@link LoginManager} asks of its server. */
@@ -33,42 +37,36 @@ export interface LoginManagerHost<Peer> {
   readonly runtime: Runtime;
   readonly runtimeContext: RuntimeContext;
   readonly config: ServerConfig;
-  /** Why no client gets in at present; null: one more does. */
+  /** Why no more clients are admitted at present; null: one more is. */
   refusal(): { readonly code: number; readonly message: string } | null;
   /**
-   * The client has logged in: takes the link over by {@link LoginManager.leave}, or refuses it after all.
+   * The client knows the password. The host takes the connection over by {@link LoginManager.leave}, or refuses it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
    */
   admit(link: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
   rejected(rejection: Rejection): void;
 }
 
-/** A login that is under way, among the others in the order in which they came. */
-export interface Login<Peer> {
-  readonly link: ProtocolConnection<Peer>;
+interface PendingLogin {
   readonly handshake: ServerHandshake;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
-  older: Login<Peer> | null;
-  newer: Login<Peer> | null;
 }
 
-/** The links of a server that have not logged in. */
+/** The connections of a server that have not logged in. */
 export class LoginManager<Peer> {
-  readonly #owner: LoginManagerHost<Peer>;
-  // A list of its own making: a map that comes and goes with each login is made anew after some dozens of them.
-  #oldest: Login<Peer> | null = null;
-  #newest: Login<Peer> | null = null;
-  #count = 0;
+  readonly #host: LoginManagerHost<Peer>;
+  /** Oldest first. */
+  readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
   readonly #throttle = new AuthThrottle();
-  /** By address: settles when the last login attempt that is being judged has been. */
-  readonly #judging = new Map<string, Promise<void>>();
+  /** By address: settles when the last step that is being judged, or waits for its turn, has been judged. */
+  readonly #turns = new Map<string, Promise<void>>();
   #authenticator: ServerAuthenticator | null = null;
   #authFailures = 0;
   #rejections = 0;
 
-  constructor(owner: LoginManagerHost<Peer>) {
-    this.#owner = owner;
+  constructor(host: LoginManagerHost<Peer>) {
+    this.#host = host;
   }
 
   /** Logins refused for a wrong password. */
@@ -76,33 +74,25 @@ export class LoginManager<Peer> {
     return this.#authFailures;
   }
 
-  /** Connections not let in for any reason, wrong passwords included. */
+  /** Connections rejected for any reason, wrong passwords included. */
   get rejections(): number {
     return this.#rejections;
   }
 
-  /** The links that log in, oldest first. */
+  /** The connections that log in, oldest first. */
   get links(): ProtocolConnection<Peer>[] {
-    const links: ProtocolConnection<Peer>[] = [];
-    for (let login = this.#oldest; login !== null; login = login.newer) links.push(login.link);
-    return links;
+    return [...this.#pending.keys()];
   }
 
-  /** Makes the keys that logins are judged by. Before each start, and before any link. */
+  /** Derives the keys that logins are judged by. Before each start, and before any connection. */
   async prepare(): Promise<void> {
-    const { config, runtime } = this.#owner;
+    const { config, runtime } = this.#host;
     const { password, allowPasswordHash, scramIterations: iterations } = config;
     const { crypto } = runtime;
-    // When the frame came in that is being judged, or a later one: asking the runtime leaves garbage.
-    const { runtimeContext } = this.#owner;
-    runtimeContext.recordReceive();
-    const now = (): number => runtimeContext.receivedAtMs;
-    this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, now, iterations, allowPasswordHash });
-    // What a stopping server did not read can be played to it no more.
-    this.#authenticator.nonces.beginAnew();
+    this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
   }
 
-  /** A stream that comes while the server is not running. */
+  /** Rejects a stream that is accepted while the server is not running. */
   turnAway(stream: ByteStream): void {
     const code = ErrorCode.SERVER_STOPPING;
     const message = "The server is stopping";
@@ -110,93 +100,41 @@ export class LoginManager<Peer> {
     this.rejected(stream, code, message);
   }
 
-  /** A link's login begins. It makes room for itself: whoever logs in at once is not the oldest. */
+  /** Begins a connection's login. If too many are pending, the oldest one makes room. */
   begin(link: ProtocolConnection<Peer>): void {
-    const { config, runtime } = this.#owner;
-    if (this.#count >= config.maxPendingLogins) this.#dropOldest();
-    const mayAdvance = config.enableFastLogin && isPrivate(link.stream);
-    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, mayAdvance);
-    const now = runtime.now();
-    const login: Login<Peer> = { link, handshake, acceptedAt: now, older: this.#newest, newer: null };
-    if (this.#newest === null) this.#oldest = login;
-    else this.#newest.newer = login;
-    this.#newest = login;
-    this.#count += 1;
-    link.login = login;
-    link.start(config.authTimeoutMs, now);
+    const { config, runtime } = this.#host;
+    if (this.#pending.size >= config.maxPendingLogins) this.#dropOldest();
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
+    const acceptedAt = runtime.now();
+    this.#pending.set(link, { handshake, acceptedAt });
+    link.start(config.authTimeoutMs);
   }
 
-  /** The link logs in no more: it has, or it is over. */
+  /** The connection has logged in, or is over. */
   leave(link: ProtocolConnection<Peer>): void {
-    const { login } = link;
-    if (login === null) return;
-    link.login = null;
-    if (login.older === null) this.#oldest = login.newer;
-    else login.older.newer = login.newer;
-    if (login.newer === null) this.#newest = login.older;
-    else login.newer.older = login.older;
-    this.#count -= 1;
+    this.#pending.delete(link);
   }
 
-  /**
-   * Takes a frame of a link that logs in. Throws, or rejects, only if the runtime's cryptography does.
-   * @returns null if it was dealt with at once
-   */
-  handshakeFrame(
+  /** Takes a frame of a connection that logs in. Rejects only if the runtime's cryptography does. */
+  async handshakeFrame(
     link: ProtocolConnection<Peer>,
     type: number,
     payload: Record<string, unknown> | null,
-  ): Promise<void> | null {
-    const { login } = link;
-    if (login === null) return null;
-    const { handshake } = login;
-    if (type === FrameType.AUTH_REQUEST) {
-      handshake.arrived(payload);
-      if (this.#isRefused(link)) return null;
-    }
-    if (this.#mustWait(link)) return this.#inTurn(link, login, handshake.receive.bind(handshake, type, payload));
-    if (link.isOver || link.state !== "authenticating") return null;
-    const step = handshake.receive(type, payload);
-    if (step instanceof Promise) return this.#inTurn(link, login, constant(step));
-    this.#judged(link, step);
-    this.#take(link, login, step);
-    return null;
-  }
-
-  /** Whether a login of the link's address is being judged, or some have failed so often that the next one waits. */
-  #mustWait(link: ProtocolConnection<Peer>): boolean {
-    if (this.#judging.size === 0 && this.#throttle.size === 0) return false;
-    const key = throttleKey(link.stream.remote);
-    return this.#judging.has(key) || this.#throttle.delayMs(key, this.#owner.runtime.now()) > 0;
-  }
-
-  async #inTurn(
-    link: ProtocolConnection<Peer>,
-    login: Login<Peer>,
-    judge: () => ServerStep | Promise<ServerStep>,
   ): Promise<void> {
-    const step = await this.#afterOthers(link, judge);
-    if (step !== null) this.#take(link, login, step);
-  }
-
-  #take(link: ProtocolConnection<Peer>, login: Login<Peer>, step: ServerStep): void {
-    if (link.isOver || link.state !== "authenticating") return;
+    const login = this.#pending.get(link);
+    if (login === undefined) return;
+    if (type === FrameType.AUTH_REQUEST && this.#isRefused(link)) return;
+    const step = await this.#judgeInTurn(link, () => login.handshake.receive(type, payload));
+    if (step === null || !isPending(link)) return;
     if (step.kind === "challenge") {
       link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
       this.refuse(link, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(link)) {
-      // Nothing is awaited in between: of several logins that end in one turn no more get in than there is room for.
-      if (this.#throttle.size > 0) this.#throttle.succeeded(throttleKey(link.stream.remote));
-      this.#owner.admit(link, step, login.acceptedAt);
+      // Nothing is awaited since: of several logins that end in one turn, no more are admitted than there is room for.
+      this.#throttle.succeeded(throttleKey(link.stream.remote));
+      this.#host.admit(link, step, login.acceptedAt);
     }
-  }
-
-  /** Notes whether a password was wrong. */
-  #judged(link: ProtocolConnection<Peer>, step: ServerStep): void {
-    if (step.kind !== "refused" || step.code !== ErrorCode.AUTH_FAILED) return;
-    this.#authFailures += 1;
-    this.#throttle.failed(throttleKey(link.stream.remote), this.#owner.runtime.now());
   }
 
   /** Tells the peer why, and ends the connection. */
@@ -206,78 +144,88 @@ export class LoginManager<Peer> {
     message: string,
     payload: Record<string, unknown> = { reason: message, code },
   ): void {
-    if (link.isOver || link.state !== "authenticating") return;
+    if (!isPending(link)) return;
     link.sendPayload(FrameType.AUTH_FAILURE, payload);
     this.rejected(link.stream, code, message);
     // Not awaited by the handshake: the peer may take its time to close.
     void link.close({ code, message, reconnect: true });
   }
 
-  /** Counts and reports that whoever is at the other end of `stream` was not let in. */
+  /** Counts and reports a rejected connection. */
   rejected(stream: ByteStream, code: number, message: string): void {
     this.#rejections += 1;
     const remoteAddress = formatAddress(stream.remote);
-    this.#owner.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
+    this.#host.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
   #dropOldest(): void {
-    const link = this.#oldest?.link;
+    const [link] = this.#pending.keys();
     if (link === undefined) return;
-    const message = `${this.#count} newer logins are under way`;
-    // One that has been refused has been reported, and is only being closed.
+    const message = `${this.#pending.size} newer logins are under way`;
+    // A login that was refused has been reported, and is only being closed.
     if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
     link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
   }
 
   #isRefused(link: ProtocolConnection<Peer>): boolean {
-    const refusal = this.#owner.refusal();
+    const refusal = this.#host.refusal();
     if (refusal !== null) this.refuse(link, refusal.code, refusal.message);
     return refusal !== null;
   }
 
   /**
-   * Judges one step of a login, after what its address has to wait for its failures. Attempts of one address are judged
-   * one after the other, so that many at once don't get round the wait; while one waits, others may go ahead.
-   * @returns null if the link is over, or was refused because the wait is longer than a login may take.
+   * Judges one step of a login, after the wait that its address has earned. While one login waits, others of its address
+   * may go ahead.
+   * @returns null if the connection is over, or was refused because the wait takes more than half of `authTimeoutMs`.
    */
-  async #afterOthers(
-    link: ProtocolConnection<Peer>,
-    judge: () => ServerStep | Promise<ServerStep>,
-  ): Promise<ServerStep | null> {
-    const { runtime, runtimeContext, config } = this.#owner;
-    const key = throttleKey(link.stream.remote);
+  async #judgeInTurn(link: ProtocolConnection<Peer>, judge: () => Promise<ServerStep>): Promise<ServerStep | null> {
+    const { runtime, runtimeContext, config } = this.#host;
+    const address = throttleKey(link.stream.remote);
     const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
     for (;;) {
-      const before = this.#judging.get(key);
-      let done: () => void = () => undefined;
-      const turn = new Promise<void>((resolve) => {
-        done = resolve;
-      });
-      this.#judging.set(key, turn);
+      const endTurn = await this.#turn(address);
+      let waitMs: number;
       try {
-        if (before !== undefined) await before;
-        if (link.isOver || link.state !== "authenticating") return null;
-        const waitMs = this.#throttle.delayMs(key, runtime.now());
-        if (waitMs === 0) {
-          const step = await judge();
-          this.#judged(link, step);
-          return step;
-        }
-        if (runtime.now() + waitMs > patienceEndsAt) {
-          this.refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
-          return null;
-        }
-        done();
-        await sleep(runtimeContext.wheel, waitMs);
+        if (!isPending(link)) return null;
+        waitMs = this.#throttle.delayMs(address, runtime.now());
+        if (waitMs === 0) return this.#recordResult(address, await judge());
       } finally {
-        done();
-        if (this.#judging.get(key) === turn) this.#judging.delete(key);
+        endTurn();
       }
+      if (runtime.now() + waitMs > patienceEndsAt) {
+        this.refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
+        return null;
+      }
+      await sleep(runtimeContext.wheel, waitMs);
     }
+  }
+
+  /** Waits for the turns of an address that were asked for before. @returns what ends this one. */
+  async #turn(address: string): Promise<() => void> {
+    const before = this.#turns.get(address);
+    let end: () => void = () => undefined;
+    const turn = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#turns.set(address, turn);
+    await before;
+    return () => {
+      if (this.#turns.get(address) === turn) this.#turns.delete(address);
+      end();
+    };
+  }
+
+  /** Counts a wrong password against the address. */
+  #recordResult(address: string, step: ServerStep): ServerStep {
+    if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
+      this.#authFailures += 1;
+      this.#throttle.failed(address, this.#host.runtime.now());
+    }
+    return step;
   }
 }
 
-/** A function that returns `value`. Made here, so that memory for what it captures is taken only where there is one. */
-function constant<T>(value: T): () => T {
-  return () => value;
+/** Whether the connection is neither logged in nor ending. */
+function isPending<Peer>(link: ProtocolConnection<Peer>): boolean {
+  return !link.isOver && link.state === "authenticating";
 }

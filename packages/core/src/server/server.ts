@@ -2,20 +2,20 @@
  * The server: accepts streams, logs clients in, owns their connections.
  */
 
-import { AuthSuccess } from "../auth/auth-success.ts";
 import { infoPayload } from "../auth/peer-info.ts";
 import { formatAddress, ServerAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import type { CloseReason, ConnectionDelegate } from "../connection/connection-delegate.ts";
-import { ConnectionStateMachine, type StateReason } from "../connection/connection-state.ts";
-import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import { ConnectionStateMachine } from "../connection/connection-state.ts";
+import type { AnyExtension } from "../connection/extension.ts";
+import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { builtInExtensions } from "../extensions/index.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
-import type { HandlerContext } from "../rpc/call-context.ts";
 import type {
   Contract,
   MessageArguments,
@@ -24,16 +24,19 @@ import type {
   MessageType,
   NameBound,
 } from "../rpc/contract.ts";
+import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
+import { toHex } from "../util/hex.ts";
 import { sleep } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import { Connection } from "./connection.ts";
-import { drawIds, hexToken, tokenBytes, uuid } from "./connection-ids.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { strangerError } from "./stranger-error.ts";
+
+const SESSION_TOKEN_BYTES = 32;
 
 /** Who gets a broadcast. */
 export interface BroadcastOptions<C extends Contract, D extends object> {
@@ -89,11 +92,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 > {
   /** All options with their defaults filled in. */
   readonly config: ServerConfig;
-  readonly #owner: ConnectionDelegate<Connection<C, D>>;
+  readonly #delegate: ConnectionDelegate<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
   readonly #serverInfo: Readonly<Record<string, string>>;
-  readonly #success: AuthSuccess;
   /** By the connection's id: the clients that are logged in. */
   readonly #links = new Map<string, ProtocolConnection<Connection<C, D>>>();
   /** Those that are leaving. */
@@ -113,17 +115,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #loggedIn = 0;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
-  constructor(options: ServerInit<C, D>, runtime: Runtime) {
+  constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { connectionData, contract: given, ...rest } = options ?? {};
     const config = parseServerOptions(rest);
     const contract = parseContract(given, config.complete);
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
-    super(new EndpointCore(runtime, config, agreedResults(contract?.client)), contract?.server);
+    super(new EndpointCore(runtime, config, agreedResults(contract?.client), extensions), contract?.server);
     this.config = config;
     this.#runtime = runtime;
-    this.#owner = this.core.delegate({
+    this.#delegate = this.core.delegate({
       role: "server",
       handshakeFrame: (link, type, payload) => this.#logins.handshakeFrame(link, type, payload),
       phaseTimedOut: (link) => this.#phaseTimedOut(link),
@@ -156,7 +158,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     });
     this.#connectionData = connectionData;
     this.#serverInfo = infoPayload(config);
-    this.#success = new AuthSuccess(this.#serverInfo);
   }
 
   get state(): ServerState {
@@ -175,7 +176,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The clients that are logged in. */
   get connections(): Connection<C, D>[] {
-    return Array.from(this.#links.values(), (link) => link.face);
+    return Array.from(this.#links.values(), (link) => link.peer);
   }
 
   get connectionCount(): number {
@@ -184,7 +185,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The connection with this id, if it is logged in. */
   connection(id: string): Connection<C, D> | undefined {
-    return this.#links.get(id)?.face;
+    return this.#links.get(id)?.peer;
   }
 
   get stats(): ServerStats {
@@ -368,9 +369,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     for (const [id, link] of this.#links) {
       if (!link.isOpen) continue;
       if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
-      if (where !== undefined && !where(link.face)) continue;
+      if (where !== undefined && !where(link.peer)) continue;
       if (link.sendShared(frame)) reached += 1;
-      else this.#slowConsumer(link, link.face);
+      else this.#slowConsumer(link, link.peer);
     }
     return reached;
   }
@@ -379,7 +380,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = link.queuedFrames;
     const bufferedBytes = link.bufferedBytes;
-    link.countFault("dropped");
+    link.faults.dropped += 1;
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
@@ -398,8 +399,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       return;
     }
     const machine = new ConnectionStateMachine(this.core);
-    machine.transition("accepted", ACCEPTED);
-    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#owner, stream, machine));
+    machine.transition("accepted", { message: "Accepted" });
+    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
   }
 
   #refusal(): { code: number; message: string } | null {
@@ -410,10 +411,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #admit(link: ProtocolConnection<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    const drawn = drawIds(this.#runtime.crypto);
-    const id = uuid(drawn);
-    const token = tokenBytes(drawn);
-    const afterMs = this.#runtime.wallClock() - this.core.runtimeContext.originMs;
     let data: D | undefined;
     try {
       data = this.#connectionData?.();
@@ -424,19 +421,22 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
     // It may have stopped this server.
     if (link.state !== "authenticating") return;
-    const connection = new Connection<C, D>(link, id, token, afterMs, step.method, data);
+    const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
+    const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
+    const connection = new Connection<C, D>(link, crypto.randomUUID(), session, data);
     this.#logins.leave(link);
     this.#loggedIn += 1;
     this.#links.set(connection.id, link);
-    link.face = connection;
-    const success = this.#success.fill(token, step.payload);
-    if (success !== null) link.sendEncoded(FrameType.AUTH_SUCCESS, success);
-    else {
-      const server_info = this.#serverInfo;
-      link.sendPayload(FrameType.AUTH_SUCCESS, { session_token: hexToken(token), server_info, ...step.payload });
-    }
-    if (step.peer.netconduit) this.#holdWelcome(link);
-    link.authenticated(step.peer, step.extensions);
+    link.peer = connection;
+    const { extensions } = this.core;
+    const agreement = extensions.accept(step.offer);
+    const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
+    // A plain peer named no extensions, and is told of none.
+    const isPlain = step.peer.netconduit;
+    const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
+    link.sendPayload(FrameType.AUTH_SUCCESS, answer);
+    if (isPlain) this.#holdWelcome(link);
+    link.authenticated(step.peer, agreement);
     if (this.#connect.isEmpty) {
       link.setPhaseTimer(0);
       link.activate();
@@ -479,7 +479,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #frameRefused(link: ProtocolConnection<Connection<C, D>>, refusal: ConduitError): void {
     const error = link.isAuthenticated ? refusal : strangerError(refusal);
-    const client = faceOf(link);
+    const client = peerOf(link);
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);
     if (!link.isAuthenticated) this.#logins.rejected(link.stream, error.code, error.message);
@@ -488,7 +488,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** A client that is leaving takes no slot, and nobody should send to it any more. */
   #connectionClosing(link: ProtocolConnection<Connection<C, D>>): void {
-    const connection = faceOf(link);
+    const connection = peerOf(link);
     if (connection === undefined) return;
     this.#links.delete(connection.id);
     this.#leaving.add(link);
@@ -496,7 +496,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #connectionClosed(link: ProtocolConnection<Connection<C, D>>, reason: CloseReason): void {
     this.#logins.leave(link);
-    const connection = faceOf(link);
+    const connection = peerOf(link);
     if (connection === undefined) return;
     this.#links.delete(connection.id);
     this.#leaving.delete(link);
@@ -511,12 +511,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 }
 
 /** The connection of a client that has logged in. */
-function faceOf<Peer>(link: ProtocolConnection<Peer>): Peer | undefined {
-  return link.face;
+function peerOf<Peer>(link: ProtocolConnection<Peer>): Peer | undefined {
+  return link.peer;
 }
-
-/** Nobody can have listened yet, so it need not say more. */
-const ACCEPTED: StateReason = { message: "Accepted" };
 
 function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
   if (ids === undefined) return null;

@@ -1,4 +1,4 @@
-import { createHash, pbkdf2Sync, randomFillSync } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { makeRuntime, type RuntimePrimitives } from "./make-runtime.ts";
@@ -19,9 +19,7 @@ function primitives(given: Partial<RuntimePrimitives> = {}) {
     },
     nextTick: process.nextTick,
     unrefTimer: (timer) => void log.push(["unref", timer]),
-    sha256: (data) => createHash("sha256").update(data).digest(),
-    fillRandom: (bytes) => void randomFillSync(bytes),
-    pbkdf2Sha256: async (password, salt, iterations) => pbkdf2Sync(password, salt, iterations, 32, "sha256"),
+    nodeCrypto: { createHash, createHmac },
     zlib,
     terminationSignals: ["SIGINT", "SIGTERM"],
     onSignal: (signal) => void log.push(["on", signal]),

@@ -1,7 +1,7 @@
 import type { Runtime } from "../runtime.ts";
 import { MAX_TIMER_MS } from "../util/clock.ts";
 import { boundedInflate, type InflateSync, plainBytes } from "./bounded-inflate.ts";
-import { type CryptoPrimitives, loginCrypto } from "./login-crypto.ts";
+import { loginCrypto, type NodeCrypto } from "./login-crypto.ts";
 import { TurnEnd } from "./turn-end.ts";
 
 /** Globals of the web platform, which every runtime has: its `globalThis`. */
@@ -15,12 +15,13 @@ export interface PlatformGlobals {
 export type TerminationSignal = "SIGINT" | "SIGTERM";
 
 /** The parts of a {@link Runtime} that runtimes name or do differently. */
-export interface RuntimePrimitives extends CryptoPrimitives, Pick<Runtime, "name" | "connect" | "listen" | "warn"> {
+export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "listen" | "warn"> {
   readonly globals: PlatformGlobals;
   /** Called from a microtask: runs `task` after all microtasks, before more I/O. */
   nextTick(task: () => void): void;
   /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
+  readonly nodeCrypto: NodeCrypto;
   /** `node:zlib`, which all runtimes have. The web's `DecompressionStream` cannot limit its output. */
   readonly zlib: {
     deflateSync(bytes: Uint8Array, options: { readonly level: number }): Uint8Array;
@@ -54,7 +55,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
       return timer;
     },
     clearTimer: (timer) => globals.clearTimeout(timer),
-    crypto: loginCrypto(primitives),
+    crypto: loginCrypto(primitives.nodeCrypto),
     allocate: allocate === undefined ? (bytes) => new Uint8Array(bytes) : (bytes) => plainBytes(allocate(bytes)),
     view: primitives.view ?? ((bytes, start, end) => bytes.subarray(start, end)),
     deflate: (bytes) => plainBytes(zlib.deflateSync(bytes, { level: 6 })),

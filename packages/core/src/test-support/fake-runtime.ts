@@ -2,7 +2,7 @@
  * A runtime for tests: streams in memory, a clock that stands still until it is told to move, and everything else
  * (crypto, zlib) from Node, synchronously. Bytes are delivered one chunk per turn of the event loop, as by a socket.
  */
-import { createHmac, hash, pbkdf2Sync, randomBytes } from "node:crypto";
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { deflateSync, inflateSync } from "node:zlib";
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -47,8 +47,8 @@ export class FakeRuntime implements Runtime {
 
   readonly crypto: Runtime["crypto"] = {
     randomBytes: (count) => new Uint8Array(randomBytes(count)),
-    sha256: (data) => new Uint8Array(hash("sha256", data, "buffer")),
-    hmacSha256: (key, data) => new Uint8Array(createHmac("sha256", key).update(data).digest()),
+    sha256: async (data) => new Uint8Array(createHash("sha256").update(data).digest()),
+    hmacSha256: async (key, data) => new Uint8Array(createHmac("sha256", key).update(data).digest()),
     pbkdf2Sha256: async (password, salt, iterations) =>
       new Uint8Array(pbkdf2Sync(password, salt, iterations, 32, "sha256")),
   };

@@ -1,22 +1,23 @@
 import type { Clock } from "./clock.ts";
 import { TimerEntry, type TimerWheel } from "./timer-wheel.ts";
 
-class SleepEntry extends TimerEntry {
-  readonly #wake: () => void;
+/** A timer of the wheel that calls a function. */
+export class CallbackTimer extends TimerEntry {
+  readonly #callback: () => void;
 
-  constructor(wake: () => void) {
+  constructor(callback: () => void) {
     super();
-    this.#wake = wake;
+    this.#callback = callback;
   }
 
   override onTimer(): void {
-    this.#wake();
+    this.#callback();
   }
 }
 
 /** Resolves after `delayMs`, using the wheel. Doesn't keep the process running. */
 export function sleep(wheel: TimerWheel, delayMs: number): Promise<void> {
-  return new Promise((resolve) => wheel.schedule(new SleepEntry(resolve), delayMs));
+  return new Promise((resolve) => wheel.schedule(new CallbackTimer(resolve), delayMs));
 }
 
 /** A deadline shared by several waits. Its timer keeps the process running. */

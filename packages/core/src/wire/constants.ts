@@ -27,8 +27,6 @@ export const FrameType = {
   AUTH_CHALLENGE: 0x0100,
   /** SCRAM client-final-message: `{data: str}`. */
   AUTH_RESPONSE: 0x0101,
-  /** The caller gave up the call named by the correlation id. No payload. Extension `cancel`. */
-  CANCEL: 0x0102,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 

@@ -4,6 +4,7 @@ import { ErrorCode } from "../errors.ts";
 import { Flag, FrameType } from "./constants.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
+import { baseFrameTypes } from "./frame-types.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -51,7 +52,7 @@ function codeOf(decoder: FrameDecoder): unknown {
 
 describe("FrameDecoder", () => {
   test("describes a whole frame in the chunk itself, without a copy", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     const chunk = joined(bytesOf(), bytesOf());
     decoder.push(chunk);
     decoder.next();
@@ -64,7 +65,7 @@ describe("FrameDecoder", () => {
   });
 
   test("gives a frame cut by a chunk's end an array of exactly its size", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     const frame = bytesOf({ payload: { text: "x".repeat(500 * KIB) } });
     decoder.push(frame.slice(0, 40));
     decoder.next();
@@ -80,7 +81,7 @@ describe("FrameDecoder", () => {
     const frame = bytesOf({ payload: { text: "x".repeat(1_500 * KIB) } });
 
     test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; nobody copies it then", (begun) => {
-      const decoder = new FrameDecoder(4 * MIB);
+      const decoder = new FrameDecoder(4 * MIB, baseFrameTypes);
       decoder.push(frame.slice(0, begun));
       expect(decoder.next()).toBe(false);
       let at = begun;
@@ -100,14 +101,14 @@ describe("FrameDecoder", () => {
     });
 
     test("and never beyond its end", () => {
-      const decoder = new FrameDecoder(4 * MIB);
+      const decoder = new FrameDecoder(4 * MIB, baseFrameTypes);
       decoder.push(frame.slice(0, frame.length - 40_000));
       decoder.next();
       expect(decoder.readTarget()?.length).toBe(40_000);
     });
 
     test("but not of a small rest, before the header, or while bytes wait", () => {
-      const decoder = new FrameDecoder(4 * MIB);
+      const decoder = new FrameDecoder(4 * MIB, baseFrameTypes);
       expect(decoder.readTarget()).toBe(null);
       decoder.push(frame.slice(0, 31));
       decoder.next();
@@ -119,7 +120,7 @@ describe("FrameDecoder", () => {
     });
 
     test("without taking memory for more than has come", () => {
-      const decoder = new FrameDecoder(64 * MIB);
+      const decoder = new FrameDecoder(64 * MIB, baseFrameTypes);
       decoder.push(header(60 * MIB));
       decoder.next();
       expect(decoder.readTarget()?.length).toBeLessThan(2 * MIB);
@@ -128,14 +129,14 @@ describe("FrameDecoder", () => {
   });
 
   test("keeps all 64 bits of a correlation id", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(bytesOf({ correlationId: 0xfedc_ba98_7654_3210n }));
     decoder.next();
     expect([decoder.correlationHi, decoder.correlationLo]).toEqual([0xfedc_ba98, 0x7654_3210]);
   });
 
   test("can be left in the middle of a chunk, be given more, and go on", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     const frames = Array.from({ length: 40 }, (_, i) => bytesOf({ correlationId: i + 1, payload: { i } }));
     const all = joined(...frames);
     decoder.push(all.slice(0, 300));
@@ -148,7 +149,7 @@ describe("FrameDecoder", () => {
   });
 
   test("holds nothing once every frame is read", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     const frame = bytesOf();
     decoder.push(frame.slice(0, 20));
     decoder.next();
@@ -158,26 +159,26 @@ describe("FrameDecoder", () => {
   });
 
   test("takes Node's Buffers and hands out plain arrays", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(Buffer.from(bytesOf()));
     decoder.next();
     expect(decoder.bytes.constructor).toBe(Uint8Array);
   });
 
   test("tolerates flags it does not know and a reserved field that is not zero", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(bytesOf({ flags: 0x8000 | Flag.PRIORITY, reserved: 7 }));
     expect([decoder.next(), decoder.flags]).toEqual([true, 0x8008]);
   });
 
-  test.each([0x0001, 0x0010, 0x0100, 0x0102])("knows frame type %i", (type) => {
-    const decoder = new FrameDecoder(MIB);
+  test.each([0x0001, 0x0010, 0x0100])("knows frame type %i", (type) => {
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(bytesOf({ type, payload: null }));
     expect([decoder.next(), decoder.type]).toEqual([true, type]);
   });
 
-  test.each([0x0000, 0x0011, 0x00ff, 0x0103, 0xffff])("refuses frame type %i", (type) => {
-    const decoder = new FrameDecoder(MIB);
+  test.each([0x0000, 0x0011, 0x00ff, 0x0102, 0xffff])("refuses frame type %i", (type) => {
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(bytesOf({ type, payload: null }));
     expect(codeOf(decoder)).toBe(ErrorCode.UNKNOWN_FRAME_TYPE);
   });
@@ -185,14 +186,14 @@ describe("FrameDecoder", () => {
   test.each([Flag.ENCRYPTED, Flag.FRAGMENT, Flag.LAST_FRAGMENT])(
     "refuses flag %i, which was not agreed on",
     (flags) => {
-      const decoder = new FrameDecoder(MIB);
+      const decoder = new FrameDecoder(MIB, baseFrameTypes);
       decoder.push(bytesOf({ flags }));
       expect(codeOf(decoder)).toBe(ErrorCode.UNSUPPORTED_FLAG);
     },
   );
 
   test("refuses another protocol at its first byte", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(Buffer.from("G"));
     expect(() => decoder.next()).toThrow("it starts with 47 (hex) instead of 434e4454");
   });
@@ -201,32 +202,32 @@ describe("FrameDecoder", () => {
     ["and which protocol's they are", "GET / HTTP/1.1\r\n", { received: "47455420", protocol: "HTTP" }],
     ["and no more, where that is not known", "220 mail", { received: "32323020" }],
   ])("says which bytes stand in place of the magic number, %s", (_what, sent, details) => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(Buffer.from(sent));
     expect(() => decoder.next()).toThrow(expect.objectContaining({ details }));
   });
 
   test("refuses a payload over the limit on its header alone, with both numbers", () => {
-    const decoder = new FrameDecoder(1000);
+    const decoder = new FrameDecoder(1000, baseFrameTypes);
     decoder.push(header(1001));
     expect(() => decoder.next()).toThrow("payload of 1001 bytes exceeds the limit of 1000 bytes");
   });
 
   test("takes a payload of exactly the limit", () => {
-    const decoder = new FrameDecoder(1000);
+    const decoder = new FrameDecoder(1000, baseFrameTypes);
     decoder.push(joined(header(1000), new Uint8Array(1000)));
     expect(decoder.next()).toBe(true);
   });
 
   test("judges by the limit as it stands when a header arrives", () => {
-    const decoder = new FrameDecoder(1000);
+    const decoder = new FrameDecoder(1000, baseFrameTypes);
     decoder.maxPayloadBytes = 2000;
     decoder.push(joined(header(1500), new Uint8Array(1500)));
     expect(decoder.next()).toBe(true);
   });
 
   test("stays failed, and takes no more bytes", () => {
-    const decoder = new FrameDecoder(MIB);
+    const decoder = new FrameDecoder(MIB, baseFrameTypes);
     decoder.push(Buffer.from("HTTP"));
     const first = codeOf(decoder);
     decoder.push(bytesOf());
@@ -234,13 +235,13 @@ describe("FrameDecoder", () => {
   });
 
   test("costs at most 1040 KiB for a peer that claims 10 MiB and sends one byte", () => {
-    const decoder = new FrameDecoder(10 * MIB);
+    const decoder = new FrameDecoder(10 * MIB, baseFrameTypes);
     decoder.push(joined(header(10 * MIB), new Uint8Array(1)));
     expect([decoder.next(), decoder.bufferedBytes, decoder.heldBytes]).toEqual([false, 33, 1040 * KIB]);
   });
 
   test("holds no more than four times what was received, or 1040 KiB", () => {
-    const decoder = new FrameDecoder(10 * MIB);
+    const decoder = new FrameDecoder(10 * MIB, baseFrameTypes);
     decoder.push(header(10 * MIB));
     const excess: number[] = [];
     for (let received = 32; !decoder.next(); received += 50_000) {
@@ -258,7 +259,7 @@ describe("FrameDecoder", () => {
         allocate: (bytes: number) => new Uint8Array(bytes),
         release: (bytes: Uint8Array) => void released.push(bytes.length),
       };
-      const decoder = new FrameDecoder(10 * MIB, memory);
+      const decoder = new FrameDecoder(10 * MIB, baseFrameTypes, memory);
       return {
         decoder,
         released,
@@ -318,9 +319,9 @@ describe("FrameDecoder", () => {
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });
     const property = fc.property(fc.array(payload, { maxLength: 20 }), sizes, fc.nat(3), (payloads, cuts, lag) => {
       const all = joined(...payloads.map((value, i) => bytesOf({ correlationId: i + 1, payload: value })));
-      const whole = new FrameDecoder(MIB);
+      const whole = new FrameDecoder(MIB, baseFrameTypes);
       whole.push(all);
-      const cut = new FrameDecoder(MIB);
+      const cut = new FrameDecoder(MIB, baseFrameTypes);
       const found: string[] = [];
       for (let at = 0, i = 0; at < all.length; i++) {
         const size = cuts[i % cuts.length] as number;
@@ -338,7 +339,7 @@ describe("FrameDecoder", () => {
   test("answers random bytes with frames or a ConduitError, nothing else", () => {
     const start = fc.constantFrom(new Uint8Array(0), header(4), header(4).slice(0, 10));
     const property = fc.property(start, fc.uint8Array({ maxLength: 100 }), (before, after) => {
-      const decoder = new FrameDecoder(MIB);
+      const decoder = new FrameDecoder(MIB, baseFrameTypes);
       decoder.push(joined(before, after));
       try {
         drain(decoder);

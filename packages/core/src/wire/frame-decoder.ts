@@ -13,8 +13,9 @@
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
-import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+import { Flag, MAGIC, VERSION } from "./constants.ts";
 import { foreignProtocol } from "./foreign-protocol.ts";
+import type { FrameTypes } from "./frame-types.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -61,9 +62,11 @@ export class FrameDecoder {
   private partialTotal = 0;
   private failure: ConduitError | null = null;
   private readonly memory: ReceiveMemory;
+  private readonly types: FrameTypes;
 
-  constructor(maxPayloadBytes: number, memory: ReceiveMemory = FRESH_MEMORY) {
+  constructor(maxPayloadBytes: number, types: FrameTypes, memory: ReceiveMemory = FRESH_MEMORY) {
     this.maxPayloadBytes = maxPayloadBytes;
+    this.types = types;
     this.memory = memory;
   }
 
@@ -81,11 +84,6 @@ export class FrameDecoder {
   /** Bytes of memory held for {@link bufferedBytes}. */
   get heldBytes(): number {
     return this.input.length + (this.partial === null ? 0 : this.partial.length);
-  }
-
-  /** True: nothing is buffered and no frame is current, so another stream may be decoded. */
-  get isIdle(): boolean {
-    return this.position === this.inputEnd && this.partial === null && this.failure === null && this.bytes === EMPTY;
   }
 
   /**
@@ -277,12 +275,12 @@ export class FrameDecoder {
     if (version !== VERSION) {
       throw this.fail(ErrorCode.UNSUPPORTED_VERSION, `version ${hex(version)} is not ${hex(VERSION)}`);
     }
-    if (!isKnownType(type)) throw this.fail(ErrorCode.UNKNOWN_FRAME_TYPE, `type ${hex(type)} is not known`);
+    const limit = this.types.maxPayloadBytes(type, this.maxPayloadBytes);
+    if (limit < 0) throw this.fail(ErrorCode.UNKNOWN_FRAME_TYPE, `type ${hex(type)} is not known`);
     if ((flags & REFUSED_FLAGS) !== 0) {
       const problem = `flags ${hex(flags)} say that it is encrypted or a fragment, which was not agreed on`;
       throw this.fail(ErrorCode.UNSUPPORTED_FLAG, problem);
     }
-    const limit = this.maxPayloadBytes;
     if (length > limit) {
       const problem = `payload of ${length} bytes exceeds the limit of ${limit} bytes`;
       throw this.fail(ErrorCode.MESSAGE_TOO_LARGE, problem, { bytes: length, limit });
@@ -317,13 +315,6 @@ export class FrameDecoder {
     this.wait();
     return failure;
   }
-}
-
-function isKnownType(type: number): boolean {
-  return (
-    (type >= FrameType.MESSAGE && type <= FrameType.RPC_LIST) ||
-    (type >= FrameType.AUTH_CHALLENGE && type <= FrameType.CANCEL)
-  );
 }
 
 function readUint16(bytes: Uint8Array, at: number): number {

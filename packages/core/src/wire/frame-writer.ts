@@ -1,11 +1,9 @@
 /**
- * Builds whole frames.
+ * Builds whole frames in the turn's slab.
  *
- * Theory of operation. Frames are written one behind the other into a slab. Sockets hold views of it: only once they say
- * that they do no more is a place used again, which in nearly every turn is at its end (see `newTurn`). A full slab is left
- * to them, and a new one is begun. Because consecutive frames are adjacent, a connection can hand several of them to its
- * socket as one piece. A value is encoded before its place in the slab is taken: a value that cannot be encoded, or
- * whose getters send frames themselves, harms nothing.
+ * Consecutive frames are adjacent, so a connection can hand several of them to its socket as one piece. A value is
+ * encoded before its place in the slab is taken: a value that cannot be encoded, or whose getters send frames
+ * themselves, harms nothing.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
@@ -22,15 +20,12 @@ import {
   RESPONSE_HEAD,
 } from "./envelope.ts";
 import { type FrameBytes, FrameCursor } from "./scattered-frame.ts";
+import { MAX_SLAB_FRAME_BYTES, Slab } from "./slab.ts";
 import { isWellFormed, type LargeBinary } from "./value-composer.ts";
 import { ValueWriter } from "./value-writer.ts";
 
 const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 const NO_PARAMS: Readonly<Record<string, never>> = {};
-/** One allocation per thousand small frames. */
-const SLAB_BYTES = 64 * 1024;
-/** Larger frames get an array of their own: of a slab they would waste too much at its end. */
-const MAX_SLAB_FRAME_BYTES = 16 * 1024;
 /** Names come from code, so these bounds are never met except by mistake or by names made up at run time. */
 const MAX_CACHED_NAMES = 1024;
 const MAX_CACHED_NAME_CHARACTERS = 256;
@@ -42,7 +37,7 @@ const TWO_TO_32 = 0x1_0000_0000;
 
 /** Options of {@link FrameWriter}. */
 export interface FrameWriterOptions {
-  /** Unix milliseconds. */
+  /** Unix milliseconds; called for each frame, so it may be the time at which the turn began. */
   readonly wallClock: () => number;
   /** Largest payload sent, in bytes before compression. */
   readonly maxMessageBytes: number;
@@ -52,6 +47,8 @@ export interface FrameWriterOptions {
   readonly scatter?: boolean | undefined;
   /** As `Runtime.allocate`. Default: zeroed memory. */
   readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
+  /** Where small frames are written. Default: one of its own, whose turns never end. */
+  readonly slab?: Slab | undefined;
 }
 
 /**
@@ -77,14 +74,7 @@ export class FrameWriter implements FrameBytes {
   /** `{type: <name>, data:` by name, and the same of requests. */
   private readonly messageHeads: Map<string, Uint8Array> = new Map();
   private readonly requestHeads: Map<string, Uint8Array> = new Map();
-  private slab: Uint8Array<ArrayBuffer> = EMPTY;
-  private slabView: DataView = new DataView(EMPTY.buffer);
-  private slabUsed = 0;
-  /** Up to here somebody still refers to the slab. */
-  private slabKept = 0;
-  private timestampHi = 0;
-  private timestampLo = 0;
-  private timestampFresh = false;
+  private readonly slab: Slab;
 
   constructor(options: FrameWriterOptions) {
     this.wallClock = options.wallClock;
@@ -92,16 +82,7 @@ export class FrameWriter implements FrameBytes {
     this.compress = options.compress;
     this.scatter = options.scatter ?? false;
     this.allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
-  }
-
-  /**
-   * Frames written from here on get a new timestamp: the clock is read once per turn.
-   * @param isKept somebody may still refer to frames of the last turn; else their place is used again
-   */
-  newTurn(isKept: boolean): void {
-    this.timestampFresh = false;
-    if (isKept) this.slabKept = this.slabUsed;
-    else this.slabUsed = this.slabKept;
+    this.slab = options.slab ?? new Slab((bytes, start, end) => bytes.subarray(start, end));
   }
 
   /** MESSAGE `{type, data}`; undefined data is nil. */
@@ -145,11 +126,6 @@ export class FrameWriter implements FrameBytes {
     this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
   }
 
-  /** A frame with a payload that is encoded already. */
-  encoded(type: number, payload: Uint8Array): void {
-    this.write(type, 0, 0, payload, EMPTY, 0);
-  }
-
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
     const headLength = head.length;
     const large = value === EMPTY ? null : this.values.large;
@@ -180,7 +156,7 @@ export class FrameWriter implements FrameBytes {
     writePayload(this.bytes, this.start + HEADER_BYTES, head, value, large, timeoutMs);
   }
 
-  /** Makes the last frame whole: nobody waits until its large data may be changed. */
+  /** Makes the last frame whole, so that its large data may change before it is written. */
   gather(): void {
     if (this.large === null) return;
     const cursor = new FrameCursor(this);
@@ -193,12 +169,6 @@ export class FrameWriter implements FrameBytes {
 
   /** Takes the place of a frame, `stored` bytes behind its header, and writes the header. */
   private begin(type: number, flags: number, hi: number, lo: number, length: number, stored: number): void {
-    if (!this.timestampFresh) {
-      const now = this.wallClock();
-      this.timestampHi = Math.floor(now / TWO_TO_32);
-      this.timestampLo = now | 0;
-      this.timestampFresh = true;
-    }
     const total = HEADER_BYTES + stored;
     this.large = null;
     let view: DataView;
@@ -208,16 +178,9 @@ export class FrameWriter implements FrameBytes {
       view = new DataView(own.buffer, own.byteOffset, HEADER_BYTES);
       this.bytes = own;
     } else {
-      if (this.slab.length - this.slabUsed < total) {
-        this.slab = new Uint8Array(SLAB_BYTES);
-        this.slabView = new DataView(this.slab.buffer);
-        this.slabUsed = 0;
-        this.slabKept = 0;
-      }
-      view = this.slabView;
-      start = this.slabUsed;
-      this.slabUsed = start + total;
-      this.bytes = this.slab;
+      start = this.slab.reserve(total);
+      view = this.slab.view;
+      this.bytes = this.slab.bytes;
     }
     this.start = start;
     this.end = start + total;
@@ -227,8 +190,9 @@ export class FrameWriter implements FrameBytes {
     view.setUint32(start + 12, length);
     view.setUint32(start + 16, hi);
     view.setUint32(start + 20, lo);
-    view.setUint32(start + 24, this.timestampHi);
-    view.setUint32(start + 28, this.timestampLo);
+    const now = this.wallClock();
+    view.setUint32(start + 24, Math.floor(now / TWO_TO_32));
+    view.setUint32(start + 28, now | 0);
   }
 }
 

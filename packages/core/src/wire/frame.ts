@@ -3,6 +3,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES, PROTOCOL_MAX_MESSAGE_BYTES } from "../limits.ts";
 import { Flag, VERSION } from "./constants.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
+import { anyFrameType } from "./frame-types.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { ValueReader } from "./value-reader.ts";
 
@@ -68,7 +69,7 @@ export function encodeFrame(frame: Frame, options: EncodeFrameOptions = {}): Uin
  * @throws ConduitError what `FrameDecoder` and `ValueReader` throw; TRUNCATED_PAYLOAD when the bytes end in a frame
  */
 export function decodeFrames(bytes: Uint8Array, options: DecodeFramesOptions = {}): Frame[] {
-  const decoder = new FrameDecoder(options.maxPayloadBytes ?? PROTOCOL_MAX_MESSAGE_BYTES);
+  const decoder = new FrameDecoder(options.maxPayloadBytes ?? PROTOCOL_MAX_MESSAGE_BYTES, anyFrameType);
   const reader = new ValueReader();
   const frames: Frame[] = [];
   decoder.push(bytes);

@@ -1,8 +1,12 @@
 /** Frames made by netconduit's own encoder: what it sends must be read, and what is sent must be what it would send. */
+
 import { readFileSync } from "node:fs";
 import { constants, deflateSync, inflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import type { ConnectionSettings } from "../connection/connection-settings.ts";
+import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { builtInExtensions } from "../extensions/index.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../limits.ts";
 import { Flag, FrameType } from "./constants.ts";
 import { Float64 } from "./float64.ts";
@@ -10,6 +14,8 @@ import { decodeFrames, encodeFrame } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { PayloadReader } from "./payload-reader.ts";
+
+const types = new ExtensionRegistry(builtInExtensions, {} as ConnectionSettings);
 
 interface Vector {
   readonly name: string;
@@ -142,7 +148,7 @@ test("the vectors hold 33 frames and 10 malformed ones", () => {
 
 describe.each(CHUNK_BYTES)("a frame of netconduit, received %s", (_how, chunkBytes) => {
   test.each(vectors.frames.map((frame) => [frame.name, frame] as const))("is read: %s", (_name, expected) => {
-    const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES);
+    const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES, types);
     expect(receive(decoder, bytesOf(expected.frame), chunkBytes)).toBe(true);
     const { type, flags, correlationHi, correlationLo, timestampMs, payloadStart, payloadEnd } = decoder;
     expect({ type, flags, correlation: [correlationHi, correlationLo], timestampMs }).toEqual({
@@ -162,7 +168,7 @@ describe.each(CHUNK_BYTES)("a frame of netconduit, received %s", (_how, chunkByt
 test("netconduit's RPC_ERROR is read into message, code and details", () => {
   const reader = new PayloadReader(inflate, DEFAULT_MAX_MESSAGE_BYTES);
   const results = ["rpc-error", "rpc-error-no-code"].map((name) => {
-    const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES);
+    const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES, types);
     decoder.push(bytesOf(vector(name).frame));
     decoder.next();
     reader.readRpcError(decoder);
@@ -235,7 +241,7 @@ describe.each(CHUNK_BYTES)("a malformed frame, received %s", (_how, chunkBytes) 
   test.each(vectors.malformed.map(({ name, frame }) => [name, codes[name], frame] as const))(
     "fails with a code of its own: %s, %i",
     (_name, code, frame) => {
-      const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES);
+      const decoder = new FrameDecoder(DEFAULT_MAX_MESSAGE_BYTES, types);
       const reader = new PayloadReader(inflate, DEFAULT_MAX_MESSAGE_BYTES);
       expect(() => {
         receive(decoder, bytesOf(frame), chunkBytes);

@@ -7,6 +7,7 @@
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { BYTES_PER_CONTAINER, CONTAINER_COST_BYTES, MIN_CONTAINERS } from "../limits.ts";
+import { isMap } from "../util/is-map.ts";
 import { Flag } from "./constants.ts";
 import {
   KEY_DATA,
@@ -165,16 +166,6 @@ export class PayloadReader {
     return this.readWhole(source, "frame");
   }
 
-  /** As {@link readMap}, for the frames of logins: maps inside it may be shared, and are frozen then. */
-  readLogin(source: PayloadSource, maxBytes: number): Record<string, unknown> | null {
-    this.reader.isFrugal = true;
-    try {
-      return this.readMap(source, maxBytes);
-    } finally {
-      this.reader.isFrugal = false;
-    }
-  }
-
   /** About the memory that the last payload takes: its bytes, inflated, and a share for each map and array. */
   get size(): number {
     return this.payloadBytes + this.reader.containers * CONTAINER_COST_BYTES;
@@ -230,11 +221,6 @@ function paramsMap(value: unknown): Record<string, unknown> {
   if (isMap(value)) return value;
   if (value === undefined || value === null) return {};
   throw new ConduitError(ErrorCode.INVALID_PARAMS, `Cannot read params: ${kind(value)} is not a map`);
-}
-
-/** What the decoder makes of a MessagePack map is a plain object; of the other objects it makes, none is. */
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function kind(value: unknown): string {

@@ -29,28 +29,6 @@ export function asciiString(bytes: Uint8Array, start: number, length: number): s
   return length === width ? text : text.slice(0, length);
 }
 
-/** Longest string {@link frugalString} makes. */
-export const MAX_FRUGAL_STRING_BYTES = 256;
-
-/** Codes of strings by their length; used again. */
-const codesOf: number[][] = [];
-
-/**
- * As {@link asciiString}, for at most {@link MAX_FRUGAL_STRING_BYTES} bytes: it leaves nothing but the string, where
- * TextDecoder leaves 300 bytes of garbage. Beyond some 60 bytes it takes longer.
- */
-export function frugalString(bytes: Uint8Array, start: number, length: number): string | null {
-  codesOf[length] ??= new Array<number>(length).fill(0);
-  const codes = codesOf[length];
-  let seen = 0;
-  for (let i = 0; i < length; i++) {
-    const code = bytes[start + i] as number;
-    codes[i] = code;
-    seen |= code;
-  }
-  return seen > 0x7f ? null : String.fromCharCode.apply(null, codes);
-}
-
 function string8(b: Uint8Array, i: number): string {
   return String.fromCharCode(
     b[i] as number,

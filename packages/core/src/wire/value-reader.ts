@@ -16,19 +16,11 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_DEPTH } from "../limits.ts";
 import { KeyCache, MAX_CACHED_KEY_BYTES } from "./key-cache.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
-import { asciiString, frugalString, MAX_FRUGAL_STRING_BYTES, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
+import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
 /** Binaries below this are always copied: they would keep too much alive for too little saved. */
 const MIN_ALIASED_BYTES = 4096;
-
-const MAX_KNOWN_MAPS = 4;
-const MAX_KNOWN_MAP_BYTES = 256;
-
-interface KnownMap {
-  readonly bytes: Uint8Array;
-  readonly map: Readonly<Record<string, unknown>>;
-}
 
 const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const float64 = new Float64Array(1);
@@ -50,15 +42,6 @@ export class ValueReader {
   /** Something that was read since `open` refers to the bytes. */
   aliased = false;
   private readonly memory: ReceiveMemory;
-  /**
-   * What is read should leave little garbage, though it take longer: strings are made without a TextDecoder, and a map
-   * inside another may be one that was read before, which is frozen.
-   */
-  isFrugal = false;
-  /** Maps read so, without maps or arrays inside. */
-  private readonly knownMaps: KnownMap[] = [];
-  /** Which of them is forgotten next. */
-  private knownVictim = 0;
   /** Maps and arrays read since `open`. */
   containers = 0;
   /** Maps and arrays one payload may hold. */
@@ -135,9 +118,7 @@ export class ValueReader {
     this.position = at + 1;
     const head = this.bytes[at] as number;
     if (head < 0x80) return head;
-    if (head < 0x90) {
-      return this.isFrugal && depth > 0 ? this.readRepeatedMap(at, depth) : this.readMap(head & 0x0f, depth);
-    }
+    if (head < 0x90) return this.readMap(head & 0x0f, depth);
     if (head < 0xa0) return this.readArray(head & 0x0f, depth);
     if (head < 0xc0) return this.readString(head & 0x1f);
     if (head >= 0xe0) return head - 0x100;
@@ -206,29 +187,6 @@ export class ValueReader {
         return this.readMap(this.claim(this.readUint32(), 2), depth);
     }
     throw this.fail(ErrorCode.MALFORMED_PAYLOAD, "0xc1 is not a MessagePack type");
-  }
-
-  /** Reads the map whose header stands at `at`, unless it is, byte for byte, one of those read before. */
-  private readRepeatedMap(at: number, depth: number): unknown {
-    if (depth >= MAX_DEPTH) throw this.tooDeep();
-    this.position = at;
-    for (let index = 0; index < this.knownMaps.length; index++) {
-      const known = this.knownMaps[index] as KnownMap;
-      if (this.skip(known.bytes)) {
-        if (++this.containers > this.maxContainers) throw this.tooMany();
-        return known.map;
-      }
-    }
-    this.position = at + 1;
-    const others = this.containers;
-    const map = this.readMap((this.bytes[at] as number) & 0x0f, depth);
-    const length = this.position - at;
-    if (length <= MAX_KNOWN_MAP_BYTES && this.containers === others + 1) {
-      const known = { bytes: this.bytes.slice(at, this.position), map: Object.freeze(map) };
-      this.knownMaps[this.knownVictim] = known;
-      this.knownVictim = (this.knownVictim + 1) % MAX_KNOWN_MAPS;
-    }
-    return map;
   }
 
   private readMap(count: number, depth: number): Record<string, unknown> {
@@ -315,12 +273,8 @@ export class ValueReader {
     if (end > this.end) throw this.truncated();
     this.position = end;
     const bytes = this.bytes;
-    const ascii = length <= MAX_SHORT_STRING_BYTES ? asciiString(bytes, start, length) : this.frugally(start, length);
+    const ascii = length <= MAX_SHORT_STRING_BYTES ? asciiString(bytes, start, length) : null;
     return ascii ?? this.decodeUtf8(start, end);
-  }
-
-  private frugally(start: number, length: number): string | null {
-    return this.isFrugal && length <= MAX_FRUGAL_STRING_BYTES ? frugalString(this.bytes, start, length) : null;
   }
 
   private readBinary(length: number): Uint8Array {

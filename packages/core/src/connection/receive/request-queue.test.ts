@@ -1,41 +1,42 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
+import type { IncomingRequest } from "../../rpc/incoming-request.ts";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { incomingRequest, RecordingSource } from "../../test-support/recording-source.ts";
+import { RequestQueue } from "./request-queue.ts";
 
-function item(lo: number, isCall = true, bytes = 10): QueuedRequest {
-  return { isCall, name: "m", value: null, hi: 0, lo, timeoutMs: 0, receivedAt: 0, bytes };
+const source = new RecordingSource(fakeRuntime());
+
+function item(idLo: number, bytes = 10): IncomingRequest<string> {
+  return incomingRequest(source, { idLo, bytes });
 }
 
-function drain(queue: RequestQueue): number[] {
+function drain(queue: RequestQueue<string>): number[] {
   const ids: number[] = [];
-  for (let next = queue.shift(); next !== null; next = queue.shift()) ids.push(next.lo);
+  for (let next = queue.shift(); next !== null; next = queue.shift()) ids.push(next.idLo);
   return ids;
 }
 
 describe("RequestQueue", () => {
   test("gives items in the order in which they came, and counts what waits", () => {
-    const queue = new RequestQueue();
+    const queue = new RequestQueue<string>();
     for (const lo of [1, 2, 3]) queue.push(item(lo));
     expect([queue.length, queue.bytes]).toEqual([3, 30]);
     expect(drain(queue)).toEqual([1, 2, 3]);
     expect([queue.length, queue.bytes, queue.shift()]).toEqual([0, 0, null]);
   });
 
-  test("forgets the call that is cancelled", () => {
-    const queue = new RequestQueue();
-    for (const lo of [1, 2, 3]) queue.push(item(lo));
-    expect([queue.cancel(0, 2), queue.cancel(0, 2), queue.cancel(1, 1)]).toEqual([true, false, false]);
-    expect([queue.length, queue.bytes, drain(queue)]).toEqual([2, 20, [1, 3]]);
-  });
-
-  test("forgets a message that asks for a reply as well", () => {
-    const queue = new RequestQueue();
-    queue.push(item(1, false));
-    expect([queue.cancel(0, 1), queue.length]).toEqual([true, 0]);
+  test("forgets a request that is taken out", () => {
+    const queue = new RequestQueue<string>();
+    const items = [1, 2, 3].map((lo) => item(lo));
+    for (const one of items) queue.push(one);
+    const second = items[1] as IncomingRequest<string>;
+    expect([queue.delete(second), queue.delete(second), queue.delete(item(1))]).toEqual([true, false, false]);
+    expect([queue.length, queue.bytes, [...queue].length, drain(queue)]).toEqual([2, 20, 2, [1, 3]]);
   });
 
   test("is empty after clear", () => {
-    const queue = new RequestQueue();
+    const queue = new RequestQueue<string>();
     queue.push(item(1));
     queue.shift();
     queue.push(item(2));
@@ -44,35 +45,34 @@ describe("RequestQueue", () => {
   });
 
   test("keeps its order over thousands of items, half taken while others come", () => {
-    const queue = new RequestQueue();
+    const queue = new RequestQueue<string>();
     const taken: number[] = [];
     for (let lo = 0; lo < 5000; lo += 1) {
       queue.push(item(lo));
-      if (lo % 2 === 0) taken.push(queue.shift()?.lo ?? -1);
+      if (lo % 2 === 0) taken.push(queue.shift()?.idLo ?? -1);
     }
     expect([...taken, ...drain(queue)]).toEqual(Array.from({ length: 5000 }, (_, index) => index));
   });
 
-  test("does as a plain array would, whatever the order of pushes, shifts and cancels", () => {
+  test("does as a plain array would, whatever the order of pushes, shifts and deletions", () => {
     const action = fc.oneof(
-      fc.record({ do: fc.constant("push"), isCall: fc.boolean(), bytes: fc.nat(100) }),
+      fc.record({ do: fc.constant("push"), bytes: fc.nat(100) }),
       fc.record({ do: fc.constant("shift") }),
-      fc.record({ do: fc.constant("cancel"), lo: fc.nat(60) }),
+      fc.record({ do: fc.constant("delete"), index: fc.nat(60) }),
     );
     fc.assert(
       fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
-        const queue = new RequestQueue();
-        const model: QueuedRequest[] = [];
+        const queue = new RequestQueue<string>();
+        const model: IncomingRequest<string>[] = [];
         let next = 0;
         for (const step of actions) {
           if ("bytes" in step) {
-            const pushed = item(next++, step.isCall, step.bytes);
+            const pushed = item(next++, step.bytes);
             queue.push(pushed);
             model.push(pushed);
-          } else if ("lo" in step) {
-            const index = model.findIndex((one) => one.lo === step.lo);
-            expect(queue.cancel(0, step.lo)).toBe(index >= 0);
-            if (index >= 0) model.splice(index, 1);
+          } else if ("index" in step) {
+            const [taken] = model.splice(step.index, 1);
+            if (taken !== undefined) expect(queue.delete(taken)).toBe(true);
           } else {
             expect(queue.shift()).toBe(model.shift() ?? null);
           }

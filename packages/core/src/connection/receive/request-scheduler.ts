@@ -1,390 +1,187 @@
 /**
- * What comes in on one connection: which handler starts when, how much may wait, and when reading stops.
+ * Which handler of one connection starts when.
  *
- * Theory of operation. A request or message starts its handler at once while the bound on running handlers allows it;
- * beyond, it waits in the inbox. An inbox that fills says PAUSE to a peer that understands it, and past its bound the
- * stream is not read. The same goes for answers that the peer does not read. There is one exception: a peer that owes
- * replies, or RESUME, is read on for a while, because the handlers that are to make room may wait for just that.
+ * A request or message starts its handler at once while the bounds on running handlers allow it and the peer reads the
+ * replies it has asked for. Otherwise it waits in the queue. A queue that fills calls `onReceivePressure`, so that the
+ * peer can be told; at its bound the stream is not read any more.
  */
 
-import type { ByteStream } from "../../bytes/byte-stream.ts";
-import { ConduitError, ErrorCode } from "../../errors.ts";
-import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO, OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
-import type { CallContext } from "../../rpc/call-context.ts";
-import type { DispatchPeer } from "../../rpc/dispatcher.ts";
-import { RateLimiter, type RateLimits } from "../../util/token-bucket.ts";
-import { FrameType } from "../../wire/constants.ts";
-import type { FrameDecoder } from "../../wire/frame-decoder.ts";
-import type { ConnectionDelegate, ConnectionFaults, ConnectionSettings } from "../connection-delegate.ts";
-import type { ConnectionStateMachine } from "../connection-state.ts";
-import type { Extensions } from "../extensions.ts";
-import type { Heartbeat } from "../heartbeat.ts";
-import type { SendQueue } from "../send/send-queue.ts";
-import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
+import type { IncomingRequest, RequestSource } from "../../rpc/incoming-request.ts";
+import { RequestQueue } from "./request-queue.ts";
 
-/** For the state of a connection whose handlers may start. */
-export const READY = { message: "Ready" } as const;
-
-/** What an scheduler needs of its link. */
-export interface SchedulerConnection<Peer> extends DispatchPeer<Peer> {
-  readonly owner: ConnectionDelegate<Peer>;
-  readonly stream: ByteStream;
-  readonly sendQueue: SendQueue;
-  readonly machine: ConnectionStateMachine;
-  readonly extensions: Extensions;
-  readonly heartbeat: Heartbeat | null;
-  /** Calls of this side that wait for a reply. */
-  readonly pendingCalls: number;
-  /** A handshake frame is being worked on. */
-  readonly isLoggingIn: boolean;
-  readonly isOpen: boolean;
+/** The scheduler's connection. */
+export interface SchedulerHost<Peer> extends RequestSource<Peer> {
+  readonly settings: {
+    readonly receiveQueueSize: number;
+    readonly receiveQueueBytes: number;
+    readonly handlerConcurrency: number;
+  };
+  /** Replies pile up that the peer does not read. */
+  readonly hasUnreadReplies: boolean;
   readonly isOver: boolean;
-  /** Whether the stream is read. Kept by the scheduler. */
-  isReading: boolean;
-  /** Nothing runs, waits or is measured: a request may start its handler without further ado. Kept by the scheduler. */
-  canDispatchDirectly: boolean;
-  /** What the request takes whose handler was started last. */
-  readonly requestBytes: number;
-  /** Something waits in the sendQueue, so that it is worth a look at how much. */
-  readonly hasBacklog: boolean;
-  /** Starts the handler of a request or message that takes `bytes`. */
-  startHandler(
-    isCall: boolean,
-    name: string,
-    value: unknown,
-    hi: number,
-    lo: number,
-    timeoutMs: number,
-    bytes: number,
-  ): void;
-  countFault(kind: keyof ConnectionFaults): void;
-  /** Decodes on. */
-  pump(): void;
-  /** Reports a frame that was not used. */
-  refused(error: ConduitError): void;
+  readonly onReceivePressure: ((isHigh: boolean) => void) | null;
+  /** Starts the handler. */
+  dispatch(request: IncomingRequest<Peer>): void;
+  /** The queue is full. */
+  receiveQueueFull(): void;
+  /** The queue has room again, so reading may go on. */
+  receiveQueueHasRoom(): void;
 }
 
 export class RequestScheduler<Peer> {
-  readonly #link: SchedulerConnection<Peer>;
-  /** Handlers may start: the connect hooks are done. */
-  #ready: boolean;
-  /** No new handlers start; requests are refused with SERVER_STOPPING. */
-  #draining = false;
-  #limiter: RateLimiter | null = null;
-  #queue: RequestQueue | null = null;
-  /** Handlers that run, and what their requests take. */
-  #running: Map<CallContext<Peer>, number> | null = null;
+  readonly #host: SchedulerHost<Peer>;
+  /** The connect hooks are done. */
+  #isReady = false;
+  #isDraining = false;
+  /** The peer was told that the queue fills. */
+  #isUnderPressure = false;
+  readonly #queue: RequestQueue<Peer> = new RequestQueue();
+  /** Requests whose asynchronous handlers run. */
+  readonly #running: Set<IncomingRequest<Peer>> = new Set();
   #runningBytes = 0;
-  #idle: (() => void)[] | null = null;
-  #pausedPeer = false;
-  /** Bytes the operating system had taken when that was last looked at. */
-  #takenBytes = 0;
-  /** Whether the peer has said PAUSE. */
-  isPausedByPeer = false;
+  #idleWaiters: (() => void)[] = [];
 
-  /** A link that starts handlers at once is ready, and only had no need of an scheduler for a while. */
-  constructor(link: SchedulerConnection<Peer>) {
-    this.#link = link;
-    this.#ready = link.canDispatchDirectly;
-  }
-
-  /** It says no more than that the link starts handlers at once and reads: the link can do without. */
-  get isIdle(): boolean {
-    const isHeld = this.#pausedPeer || this.isPausedByPeer || this.#idle !== null;
-    return this.#link.canDispatchDirectly && this.#link.isReading && !isHeld;
+  constructor(host: SchedulerHost<Peer>) {
+    this.#host = host;
   }
 
   /** Asynchronous handlers running now. */
   get runningHandlers(): number {
-    return this.#running?.size ?? 0;
+    return this.#running.size;
   }
 
   /** Requests and messages that wait for their handler. */
   get queuedHandlers(): number {
-    return this.#queue?.length ?? 0;
+    return this.#queue.length;
   }
 
-  /** From now on what comes in is measured. */
-  limit(rates: NonNullable<ConnectionSettings["rateLimit"]>): void {
-    this.#limiter = new RateLimiter(limitsOf(rates));
-    this.#noteCalm();
+  /** Memory of those that wait. */
+  get queuedBytes(): number {
+    return this.#queue.bytes;
   }
 
-  /** Handlers may start. A peer that sent and left while the connect hooks ran is served all the same. */
+  /** Handlers may start. Requests of a peer that has left meanwhile are served all the same. */
   activate(): void {
-    this.#ready = true;
-    if (this.#link.isOpen) {
-      this.#link.machine.transition("ready", READY);
-      if (this.isPausedByPeer || !this.#link.isReading) this.#notePaused(true);
-    }
+    this.#isReady = true;
     this.startWaiting();
-    this.#link.pump();
   }
 
-  /** From now on requests are refused with SERVER_STOPPING; what runs goes on. */
+  /** From now on requests are refused with SERVER_STOPPING; running handlers go on. */
   drain(): void {
-    this.#draining = true;
-    this.#noteCalm();
+    this.#isDraining = true;
   }
 
-  /** Resolves once no handler runs or waits. */
+  /** Resolves once no handler runs or waits, or the connection is over. */
   idle(): Promise<void> {
-    if (this.#link.isOver || (this.runningHandlers === 0 && this.queuedHandlers === 0)) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle ??= [];
-      this.#idle.push(resolve);
-    });
+    if (this.#host.isOver || this.#isIdle) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  // --- requests and messages ----------------------------------------------------------------------------------------
-
-  /** Takes a request or message: its handler starts, or it waits, or it is refused because the server stops. */
-  take(isCall: boolean, name: string, value: unknown, hi: number, lo: number, timeoutMs: number, bytes: number): void {
-    const link = this.#link;
-    const { runtimeContext } = link.owner;
-    if (this.#draining) {
-      if (isCall || link.correlatesReplies) this.#refuse(hi, lo, ErrorCode.SERVER_STOPPING, "The server is stopping");
-    } else if (!this.#canStart || (this.#queue !== null && this.#queue.length > 0)) {
-      const receivedAt = timeoutMs === 0 ? 0 : runtimeContext.wallClock();
-      this.#enqueue({ isCall, name, value, hi, lo, timeoutMs, receivedAt, bytes });
+  /** Starts the handler of a request, queues it, or refuses it because the server stops. */
+  submit(request: IncomingRequest<Peer>): void {
+    if (this.#isDraining) {
+      const error = new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping");
+      if (request.wantsReply) this.#host.sendError(request, error);
+    } else if (this.#canStart && this.#queue.length === 0) {
+      this.#host.dispatch(request);
     } else {
-      link.startHandler(isCall, name, value, hi, lo, timeoutMs, bytes);
+      this.#queue.push(request);
+      this.#checkFill();
     }
   }
 
-  /** Whether this frame is within the rate limit; one that is not is answered, counted and reported here. */
-  isWithinRate(frame: FrameDecoder, isCall: boolean): boolean {
-    if (this.#limiter === null) return true;
-    const link = this.#link;
-    const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
-    const retryAfter = this.#limiter.take(link.owner.runtimeContext.runtime.now(), bytes);
-    if (retryAfter === 0) return true;
-    link.countFault("rateLimited");
-    const details = { retry_after: retryAfter };
-    if (isCall || link.correlatesReplies) {
-      this.#refuse(frame.correlationHi, frame.correlationLo, ErrorCode.RATE_LIMITED, "Rate limit exceeded", details);
-    }
-    const what = isCall ? "call" : "message";
-    link.refused(new ConduitError(ErrorCode.RATE_LIMITED, `A ${what} exceeded the rate limit`, { details }));
-    return false;
-  }
-
-  /** The peer gave up the call or request with this id. */
-  cancel(hi: number, lo: number): void {
-    if (hi === 0 && lo === 0) return;
-    if (this.#queue?.cancel(hi, lo) === true) {
+  /** The peer gave up the request with this id. Does nothing if there is none. */
+  cancel(idHi: number, idLo: number): void {
+    if (idHi === 0 && idLo === 0) return;
+    const hasId = (request: IncomingRequest<Peer>): boolean => request.idHi === idHi && request.idLo === idLo;
+    for (const request of this.#queue) {
+      if (!hasId(request)) continue;
+      this.#queue.delete(request);
       this.startWaiting();
       this.#wakeIdle();
       return;
     }
-    if (this.#running === null) return;
-    for (const context of this.#running.keys()) {
-      if (context.hi === hi && context.lo === lo) {
-        context.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${context.method}'`));
-        return;
-      }
+    for (const request of this.#running) {
+      if (!hasId(request)) continue;
+      request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${request.method}'`));
+      return;
     }
   }
 
-  handlerStarted(context: CallContext<Peer>): void {
-    const link = this.#link;
-    link.canDispatchDirectly = false;
-    this.#running ??= new Map();
-    this.#running.set(context, link.requestBytes);
-    this.#runningBytes += link.requestBytes;
+  handlerStarted(request: IncomingRequest<Peer>): void {
+    this.#running.add(request);
+    this.#runningBytes += request.bytes;
   }
 
-  handlerSettled(context: CallContext<Peer>): void {
-    this.#runningBytes -= this.#running?.get(context) ?? 0;
-    this.#running?.delete(context);
+  handlerSettled(request: IncomingRequest<Peer>): void {
+    if (!this.#running.delete(request)) return;
+    this.#runningBytes -= request.bytes;
     this.startWaiting();
     this.#wakeIdle();
   }
 
-  /** Fires the signal of every handler that runs. */
+  /** Fires the signal of every running handler. */
   abortRunning(error: ConduitError): void {
-    if (this.#running === null) return;
-    for (const context of [...this.#running.keys()]) context.abort(error);
+    for (const request of [...this.#running]) request.abort(error);
   }
 
-  /** Forgets what waits: nobody would get the answers. */
+  /** Drops the queue: nobody would get the answers. */
   clear(): void {
-    this.#queue?.clear();
-    this.#noteCalm();
+    this.#queue.clear();
     this.#wakeIdle();
   }
 
-  /** The link is over. Whoever waits for idleness need not any more. */
+  /** Resolves pending `idle()` calls when the connection is over. */
   over(): void {
     this.#wakeIdle();
   }
 
-  /**
-   * Whether a handler may start now. Those that run hold their requests in memory, so these count against
-   * `receiveQueueBytes` as well; one always runs, however large its request.
-   */
+  /** Starts queued requests as far as the bounds allow, then lets the peer send and the stream flow. */
+  startWaiting(): void {
+    while (this.#queue.length > 0 && this.#canStart) {
+      this.#host.dispatch(this.#queue.shift() as IncomingRequest<Peer>);
+    }
+    if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
+    if (this.#isUnderPressure) {
+      this.#isUnderPressure = false;
+      this.#host.onReceivePressure?.(false);
+    }
+    this.#host.receiveQueueHasRoom();
+  }
+
+  get #isIdle(): boolean {
+    return this.#running.size === 0 && this.#queue.length === 0;
+  }
+
+  /** Running requests count against `receiveQueueBytes`, too; one always runs, however large. */
   get #canStart(): boolean {
-    const link = this.#link;
-    if (!this.#ready || (link.hasBacklog && link.sendQueue.isBackedUp)) return false;
-    if (this.#running === null || this.#running.size === 0) return true;
-    const { handlerConcurrency, receiveQueueBytes } = link.owner.settings;
+    if (!this.#isReady || this.#host.hasUnreadReplies) return false;
+    if (this.#running.size === 0) return true;
+    const { handlerConcurrency, receiveQueueBytes } = this.#host.settings;
     return this.#running.size < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
-  #noteCalm(): void {
-    const isEmpty = this.runningHandlers === 0 && this.queuedHandlers === 0;
-    this.#link.canDispatchDirectly = isEmpty && this.#ready && !this.#draining && this.#limiter === null;
+  get #fill(): number {
+    const { receiveQueueSize, receiveQueueBytes } = this.#host.settings;
+    return Math.max(this.#queue.length / receiveQueueSize, this.#queue.bytes / receiveQueueBytes);
   }
 
-  #enqueue(item: QueuedRequest): void {
-    const { owner, extensions, sendQueue } = this.#link;
-    this.#queue ??= new RequestQueue();
-    this.#queue.push(item);
-    this.#link.canDispatchDirectly = false;
-    const fill = this.#fill(this.#queue);
-    if (fill >= HIGH_WATER_RATIO && !this.#pausedPeer && extensions.flow && owner.settings.enableBackpressure) {
-      this.#pausedPeer = true;
-      owner.writer.control(FrameType.PAUSE, 0, 0);
-      sendQueue.push(owner.writer, "flow");
+  #checkFill(): void {
+    const fill = this.#fill;
+    if (fill >= HIGH_WATER_RATIO && !this.#isUnderPressure) {
+      this.#isUnderPressure = true;
+      this.#host.onReceivePressure?.(true);
     }
-    if (fill >= 1) this.stopReadingUnlessOwed();
-  }
-
-  #fill(inbox: RequestQueue): number {
-    const { receiveQueueSize, receiveQueueBytes } = this.#link.owner.settings;
-    return Math.max(inbox.length / receiveQueueSize, inbox.bytes / receiveQueueBytes);
-  }
-
-  /** Starts what waits, as far as the bounds allow, and lets the peer send and the stream flow when there is room. */
-  startWaiting(): void {
-    const link = this.#link;
-    const { writer } = link.owner;
-    const inbox = this.#queue;
-    if (inbox !== null) {
-      while (this.#canStart) {
-        const item = inbox.shift();
-        if (item === null) break;
-        const { isCall, name, value, hi, lo, bytes } = item;
-        link.startHandler(isCall, name, value, hi, lo, isCall ? this.#timeLeft(item) : 0, bytes);
-      }
-      if (this.#fill(inbox) > LOW_WATER_RATIO) return;
-      if (inbox.length === 0 && this.#queue === inbox) this.#queue = null;
-    }
-    this.#noteCalm();
-    if (link.isOver) return;
-    if (this.#pausedPeer) {
-      this.#pausedPeer = false;
-      writer.control(FrameType.RESUME, 0, 0);
-      link.sendQueue.push(writer, "flow");
-    }
-    if (!this.#link.isReading && !link.sendQueue.isOverwhelmed) {
-      this.startReading();
-      link.pump();
-    }
-  }
-
-  /** Of a call's deadline, after its time in the inbox. 0: it has none. */
-  #timeLeft(item: QueuedRequest): number {
-    if (item.timeoutMs === 0) return 0;
-    return Math.max(1, item.timeoutMs - (this.#link.owner.runtimeContext.wallClock() - item.receivedAt));
+    if (fill >= 1) this.#host.receiveQueueFull();
   }
 
   #wakeIdle(): void {
-    if (this.#idle === null || (!this.#link.isOver && (this.runningHandlers > 0 || this.queuedHandlers > 0))) return;
-    const waiters = this.#idle;
-    this.#idle = null;
+    if (!this.#isIdle && !this.#host.isOver) return;
+    const waiters = this.#idleWaiters;
+    if (waiters.length === 0) return;
+    this.#idleWaiters = [];
     for (const wake of waiters) wake();
   }
-
-  #refuse(hi: number, lo: number, code: number, message: string, details?: Record<string, unknown>): void {
-    if (hi !== 0 || lo !== 0) this.#link.sendError(hi, lo, message, code, details);
-  }
-
-  // --- reading ------------------------------------------------------------------------------------------------------
-
-  /**
-   * A peer that owes replies, or RESUME, is read on: the handlers that are to make room may be waiting for just that,
-   * and behind what it sent before it was told to pause, it comes. That much more is taken, and no further.
-   */
-  stopReadingUnlessOwed(): void {
-    const isOwed = this.#link.pendingCalls > 0 || this.isPausedByPeer;
-    if (!isOwed || !this.#mayOverrun) this.stopReading();
-  }
-
-  get #mayOverrun(): boolean {
-    const { owner, sendQueue } = this.#link;
-    const inbox = this.#queue;
-    const waitingBytes = inbox === null ? 0 : inbox.bytes + inbox.length * QUEUED_REQUEST_BYTES;
-    return waitingBytes < owner.settings.receiveQueueBytes + OVERRUN_BYTES && !sendQueue.isOverwhelmedBy(OVERRUN_BYTES);
-  }
-
-  stopReading(): void {
-    if (!this.#link.isReading) return;
-    this.#link.isReading = false;
-    this.#link.stream.pause();
-    this.judgeSilence(this.#link.owner.runtimeContext.runtime.now());
-    this.#notePaused(true);
-  }
-
-  startReading(): void {
-    this.#link.isReading = true;
-    this.#link.stream.resume();
-    this.#link.heartbeat?.resume(this.#link.owner.runtimeContext.runtime.now());
-    this.#notePaused(this.isPausedByPeer);
-  }
-
-  /** A call of this side begins: its reply must get through. */
-  readForReply(): void {
-    const link = this.#link;
-    if (link.isReading || link.isLoggingIn || !this.#mayOverrun) return;
-    this.startReading();
-    // Not within the application's call: handlers may start here.
-    link.owner.runtimeContext.runtime.defer(() => {
-      if (!link.isOver) link.pump();
-    });
-  }
-
-  /**
-   * While this side does not read, the peer's signs of life wait unread, so its silence proves nothing. Unless it is
-   * the peer that does not read what it asked for: then its reading is the only sign of life, and none of it is silence.
-   */
-  judgeSilence(now: number): void {
-    const { sendQueue, heartbeat, stream } = this.#link;
-    if (!sendQueue.isBackedUp) {
-      heartbeat?.suspend();
-      return;
-    }
-    heartbeat?.resume(now);
-    const takenBytes = sendQueue.bytesSent - stream.queuedBytes;
-    if (takenBytes !== this.#takenBytes) heartbeat?.activity(now);
-    this.#takenBytes = takenBytes;
-  }
-
-  /** The peer said PAUSE or RESUME. */
-  setPausedByPeer(paused: boolean): void {
-    if (this.isPausedByPeer === paused) return;
-    this.isPausedByPeer = paused;
-    this.#link.sendQueue.setPeerPaused(paused);
-    this.#notePaused(paused || !this.#link.isReading);
-  }
-
-  /** Two things can hold a connection back at once; the state changes with the first and the last. */
-  #notePaused(held: boolean): void {
-    const { machine } = this.#link;
-    if (held && machine.state === "active") {
-      const message = this.isPausedByPeer ? "The peer sent PAUSE" : "Handlers lag; reading stopped";
-      machine.transition("pause", { message });
-    } else if (!held && machine.state === "paused") {
-      machine.transition("resume", { message: "Flowing again" });
-    }
-  }
-}
-
-/** A rate that is not limited is Infinity in the configuration, and left out for the limiter. */
-function limitsOf(rates: NonNullable<ConnectionSettings["rateLimit"]>): RateLimits {
-  const { messagesPerSecond, bytesPerSecond } = rates;
-  return {
-    ...(messagesPerSecond === Number.POSITIVE_INFINITY ? {} : { messagesPerSecond }),
-    ...(bytesPerSecond === Number.POSITIVE_INFINITY ? {} : { bytesPerSecond }),
-  };
 }

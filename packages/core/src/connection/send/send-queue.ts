@@ -1,11 +1,11 @@
 /**
- * Everything that leaves one connection.
+ * Sends the frames of one connection.
  *
- * While the stream takes bytes, frames of one turn gather in a segment (a range of the writer's slab; adjacent frames
- * only move its end) that is written when it has grown large enough, or when the turn settles. Once the stream says
- * stop, frames are copied into a bounded backlog and go out as it drains. A frame with large binary data is written
- * piece by piece; what the stream does not take of it is copied, and goes before all else. PONGs overtake the backlog.
- * While the peer has sent PAUSE, messages and requests wait apart and replies go on.
+ * While the stream takes bytes, the frames of one turn gather in a segment: a range of the slab, whose end moves as
+ * adjacent frames follow. It is written when it has grown large enough, or when the turn ends. Once the stream says
+ * stop, frames are copied into a bounded backlog and leave as it drains. A frame with large binary data is written piece
+ * by piece; the part that the stream does not take is copied, and goes before all else. Control frames overtake the
+ * backlog. While the peer has asked for that, messages and requests are held back, and replies go on.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
@@ -13,90 +13,76 @@ import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
 import type { Flushable, RuntimeContext } from "../runtime-context.ts";
-import { SendLanes } from "./lanes.ts";
+import { WaitingFrames } from "./waiting-frames.ts";
 
 /**
- * How a frame travels: `flow` (PAUSE, RESUME, in turns) and `urgent` ahead of the backlog, `reply` in order, `message`
- * in order and stopped by the peer's PAUSE.
+ * How a frame travels: `control` (heartbeats, login, CANCEL, flow control) ahead of the backlog, `reply` in order,
+ * `message` (messages, requests) in order and held back when the peer asks.
  */
-export type Lane = "flow" | "urgent" | "reply" | "message";
+export type Lane = "control" | "reply" | "message";
 
 /** Bytes gathered in one turn before they are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;
 /**
- * The first write of a turn goes out at so many bytes, each further one at twice as many: the peer works on the first
- * replies while the others are made, and a thousand replies are still few writes.
+ * The first write of a turn leaves at this size, each further one at twice the size: the peer works on the first replies
+ * while the others are made. With 64 calls in flight that doubles the throughput of two cores.
  */
 const FIRST_SEGMENT_BYTES = 1024;
-
-/** Large frames are copied so many bytes at a time: they stay in the processor's caches from the copy to the write. */
+/** Large frames are copied in pieces that stay in the processor's caches from the copy to the write. */
 const PIECE_BYTES = 512 * 1024;
 
-/** What all outboxes of one server or client share. */
+/** The send queue's connection. */
 export interface SendQueueHost {
-  readonly runtimeContext: RuntimeContext;
+  readonly context: RuntimeContext;
+  readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
-}
-
-/** What an sendQueue tells its link. */
-export interface SendQueueOwner {
-  /** Kept by the sendQueue. False: nothing waits in it, and what asks about that need not be asked. */
-  hasBacklog: boolean;
-  /** Answers have left: handlers that waited for room may start. */
+  /** Replies have left: handlers that waited for room may start. */
   sendQueueDrained(): void;
 }
 
-/** Flags of an sendQueue. One field for all of them, as there are many outboxes. */
-/** It has something for the end of the turn. */
-const DIRTY = 1;
-/** The stream said stop. */
-const BLOCKED = 2;
-/** Its link holds it. */
-const HELD = 4;
-/** The peer said PAUSE. */
-const PEER_PAUSED = 8;
-/** Nothing more is accepted. */
-const ENDING = 16;
-/** Nothing more is written. */
-const OVER = 32;
-
-/** What the turn gathered before its present segment. */
-interface Earlier {
-  readonly parts: Uint8Array[];
-  bytes: number;
-}
-
 export class SendQueue implements Flushable {
+  readonly #host: SendQueueHost;
+  readonly #stream: ByteStream;
+  /** The segment: `#bytes[#start, #end)`; null: this turn has gathered nothing. */
   #bytes: Uint8Array | null = null;
   #start = 0;
   #end = 0;
-  #flags = 0;
-  #segmentBytes = FIRST_SEGMENT_BYTES;
-  /** Ranges of this turn that are not adjacent to the segment. */
-  #earlier: Earlier | null = null;
-  /** Bytes handed to the stream so far. */
-  bytesSent = 0;
-  readonly #stream: ByteStream;
-  readonly #owner: SendQueueOwner;
-  readonly #terms: SendQueueHost;
-  /** Null: nothing waits, which holds for most connections at most times. */
-  #waiting: SendLanes | null = null;
+  /** Ranges of this turn before the segment that are not adjacent to it, and their bytes. */
+  #earlier: Uint8Array[] = [];
+  #earlierBytes = 0;
+  #segmentLimit = FIRST_SEGMENT_BYTES;
+  #bytesSent = 0;
+  readonly #waiting: WaitingFrames = new WaitingFrames();
+  /** Will be flushed at the end of the turn. */
+  #isDirty = false;
+  /** The stream said stop. */
+  #isBlocked = false;
+  #isHeld = false;
+  #isHeldByPeer = false;
+  /** Accepts nothing more. */
+  #isEnding = false;
+  /** Writes nothing more. */
+  #isOver = false;
 
-  constructor(terms: SendQueueHost, stream: ByteStream, owner: SendQueueOwner) {
-    this.#terms = terms;
-    this.#stream = stream;
-    this.#owner = owner;
+  constructor(host: SendQueueHost) {
+    this.#host = host;
+    this.#stream = host.stream;
   }
 
-  /** Frames that wait because the peer does not read, or said PAUSE. */
+  /** Bytes handed to the stream so far. */
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  /** Frames that wait because the peer does not read, or holds data back. */
   get queuedFrames(): number {
-    return this.#waiting === null ? 0 : this.#waiting.frames;
+    return this.#waiting.frames;
   }
 
   /** Bytes accepted here that the operating system has not taken. */
   get bufferedBytes(): number {
-    const gathered = this.#bytes === null ? 0 : (this.#earlier?.bytes ?? 0) + this.#end - this.#start;
-    return (this.#waiting?.bytes ?? 0) + gathered + this.#stream.queuedBytes;
+    const gathered = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;
+    return this.#waiting.bytes + gathered + this.#stream.queuedBytes;
   }
 
   /** At or over the high-water mark: senders should wait. */
@@ -105,265 +91,239 @@ export class SendQueue implements Flushable {
   }
 
   /**
-   * The peer asks and does not read the answers: no new handlers start. What this side sends on its own account does
-   * not count: two peers that both send as fast as they can would otherwise wait for each other to read.
+   * The peer does not read the replies it asked for: no new handlers start. Frames that this side sends on its own
+   * account do not count, or two peers that both send as fast as they can would wait for each other to read.
    */
-  get isBackedUp(): boolean {
-    return this.#answerFill >= HIGH_WATER_RATIO;
+  get hasUnreadReplies(): boolean {
+    return this.#replyFill >= HIGH_WATER_RATIO;
   }
 
-  /** As many answers wait as may: what the peer asks further is not even read. */
+  /** Replies have reached their bound: further requests are not even read. */
   get isOverwhelmed(): boolean {
-    return this.#answerFill >= 1;
+    return this.#replyFill >= 1;
   }
 
-  /** Of messages and calls. Answers have a bound of their own, so that they take no room from whoever waits for it. */
+  /** Bytes of replies and control frames that wait. */
+  get replyBytes(): number {
+    return this.#waiting.replyBytes;
+  }
+
+  /** Keeps everything back until `release`. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  get isHeldByPeer(): boolean {
+    return this.#isHeldByPeer;
+  }
+
+  /** Of messages and calls. Replies have a bound of their own, so that they take no room from senders. */
   get #fill(): number {
-    if (this.#waiting === null) return 0;
-    const { sendQueueSize, sendQueueBytes } = this.#terms.settings;
+    const { sendQueueSize, sendQueueBytes } = this.#host.settings;
     return this.#waiting.fill(sendQueueSize, sendQueueBytes);
   }
 
-  /** PONGs and the like count: a peer that only sends PINGs and never reads must not fill the memory either. */
-  get #answerFill(): number {
-    if (this.#waiting === null) return 0;
-    const { sendQueueSize, sendQueueBytes } = this.#terms.settings;
-    return this.#waiting.answerFill(sendQueueSize, sendQueueBytes);
-  }
-
-  /** As many bytes of answers wait as may, and `spareBytes` more. */
-  isOverwhelmedBy(spareBytes: number): boolean {
-    const answerBytes = this.#waiting === null ? 0 : this.#waiting.answerBytes + this.#waiting.urgentBytes;
-    return answerBytes >= this.#terms.settings.sendQueueBytes + spareBytes;
+  /** Control frames count: a peer that only sends PINGs and never reads must not fill the memory either. */
+  get #replyFill(): number {
+    const { sendQueueSize, sendQueueBytes } = this.#host.settings;
+    return this.#waiting.replyFill(sendQueueSize, sendQueueBytes);
   }
 
   /**
-   * Whether one more message fits. While the bound is not reached a message of any size does, so that whoever waits
-   * for room is never refused; the queue may exceed its bytes by that one.
+   * Whether one more message fits. Below the bound a message of any size does, so that a sender that waits for room is
+   * never refused; the queue may exceed its bytes by that one.
    */
-  get accepts(): boolean {
+  get hasRoom(): boolean {
     return this.#fill < 1;
   }
 
-  /** Queues a frame. The caller has asked `accepts` where the lane is bounded. */
+  /** Queues a frame. The caller has asked `hasRoom` for a message or call. */
   push(frame: FrameBytes, lane: Lane): void {
-    if ((this.#flags & ENDING) !== 0) return;
+    if (this.#isEnding) return;
     if (frame.large !== null) {
       this.#pushLarge(frame, lane);
       return;
     }
     const { bytes, start, end } = frame;
     if (this.#mustWait(lane)) {
-      this.#park(bytes, start, end, lane);
+      this.#waiting.park(bytes, start, end, lane, this.#isHeldByPeer);
       return;
     }
     if (this.#bytes === bytes && this.#end === start) {
       this.#end = end;
     } else {
-      if (this.#bytes !== null) this.#setAside(this.#bytes.subarray(this.#start, this.#end));
+      if (this.#bytes !== null) {
+        this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
+        this.#earlierBytes += this.#end - this.#start;
+      }
       this.#bytes = bytes;
       this.#start = start;
       this.#end = end;
     }
-    const earlierBytes = this.#earlier === null ? 0 : this.#earlier.bytes;
-    if (earlierBytes + end - this.#start >= this.#segmentBytes) {
-      if (this.#segmentBytes < MAX_SEGMENT_BYTES) {
-        // The turn's end has to set it back.
-        this.#segmentBytes *= 2;
-        this.#markDirty();
-      }
-      this.#writeSegment();
-    } else {
-      this.#markDirty();
-    }
+    this.#markDirty();
+    if (this.#earlierBytes + end - this.#start < this.#segmentLimit) return;
+    this.#segmentLimit = Math.min(2 * this.#segmentLimit, MAX_SEGMENT_BYTES);
+    this.#writeSegment();
   }
 
-  #setAside(part: Uint8Array): void {
-    this.#earlier ??= { parts: [], bytes: 0 };
-    this.#earlier.parts.push(part);
-    this.#earlier.bytes += part.length;
-  }
-
-  #markDirty(): void {
-    if ((this.#flags & DIRTY) !== 0) return;
-    this.#flags |= DIRTY;
-    this.#terms.runtimeContext.markDirty(this);
-  }
-
-  /** Writes what the turn gathered. */
+  /** Writes the frames that the turn gathered. */
   flush(): void {
-    this.#flags &= ~DIRTY;
-    this.#segmentBytes = FIRST_SEGMENT_BYTES;
-    if (this.#bytes !== null) this.#writeSegment();
+    this.#isDirty = false;
+    this.#segmentLimit = FIRST_SEGMENT_BYTES;
+    this.#writeSegment();
   }
 
   /** The stream takes bytes again. */
   streamDrained(): void {
-    this.#flags &= ~BLOCKED;
-    this.#takeBack();
+    this.#isBlocked = false;
+    this.#takeBackLent();
     this.#drain();
   }
 
-  /** While held, nothing leaves; it is queued. */
+  /** Holds everything back until `release`; frames pushed before still leave. */
   hold(): void {
     this.flush();
-    this.#flags |= HELD;
+    this.#isHeld = true;
   }
 
   release(): void {
-    if ((this.#flags & HELD) === 0) return;
-    this.#flags &= ~HELD;
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
     this.#drain();
   }
 
-  /** The peer said PAUSE or RESUME. */
-  setPeerPaused(paused: boolean): void {
-    if (paused) this.#flags |= PEER_PAUSED;
-    else this.#flags &= ~PEER_PAUSED;
-    if (!paused) this.#unstop();
+  /** The peer asks to hold messages and requests back, or lets them go on. */
+  setHeldByPeer(isHeld: boolean): void {
+    this.#isHeldByPeer = isHeld;
+    if (!isHeld) this.#releaseHeldByPeer();
   }
 
   /** Resolves when there is room again; at once if there is. Rejects with CONNECTION_CLOSED. */
-  room(): Promise<void> {
-    if ((this.#flags & OVER) !== 0) return Promise.reject(closedError());
+  waitForRoom(): Promise<void> {
+    if (this.#isOver) return Promise.reject(closedError());
     if (!this.isCongested) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#wait().waiters.push({ resolve, reject }));
+    return new Promise((resolve, reject) => this.#waiting.waiters.push({ resolve, reject }));
   }
 
-  /** Accepts nothing more; flushes all, messages stopped by PAUSE included, then closes the stream. */
+  /** Accepts nothing more; flushes everything, messages held back by the peer included, then closes the stream. */
   end(): void {
-    if ((this.#flags & ENDING) !== 0) return;
-    this.#flags &= ~(HELD | PEER_PAUSED);
-    this.#unstop();
+    if (this.#isEnding) return;
+    this.#isHeld = false;
+    this.#isHeldByPeer = false;
+    this.#releaseHeldByPeer();
     this.flush();
-    this.#flags |= ENDING;
+    this.#isEnding = true;
     this.#drain();
   }
 
-  /** The stream is over: what waits is discarded. */
+  /** The stream is over: everything that waits is discarded. */
   over(): void {
-    this.#flags |= ENDING | OVER;
+    this.#isEnding = true;
+    this.#isOver = true;
     this.#bytes = null;
-    this.#earlier = null;
-    // Buffers lent to the stream do not go back: it may be discarding them at this moment.
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    this.#owner.hasBacklog = false;
-    if (waiting !== null) for (const waiter of waiting.waiters) waiter.reject(closedError());
+    this.#earlier = [];
+    // Buffers lent to the stream stay out of the pool: the stream may be discarding them at this moment.
+    this.#waiting.lent.length = 0;
+    for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
   }
 
   #mustWait(lane: Lane): boolean {
-    return (this.#flags & (lane === "message" ? BLOCKED | HELD | PEER_PAUSED : BLOCKED | HELD)) !== 0;
+    return this.#isBlocked || this.#isHeld || (lane === "message" && this.#isHeldByPeer);
   }
 
-  #wait(): SendLanes {
-    this.#waiting ??= new SendLanes();
-    return this.#waiting;
+  #markDirty(): void {
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    this.#host.context.markDirty(this);
   }
 
   /** Writes a frame at once, piece by piece. When this returns, the application may change its data. */
   #pushLarge(frame: FrameBytes, lane: Lane): void {
-    // What this turn gathered goes first.
-    if (!this.#mustWait(lane)) this.flush();
     const cursor = new FrameCursor(frame);
-    const { buffers } = this.#terms.runtimeContext;
+    const { buffers } = this.#host.context;
     if (this.#mustWait(lane)) {
       const whole = buffers.take(cursor.left);
-      this.#park(whole, 0, cursor.copyTo(whole), lane);
+      this.#waiting.park(whole, 0, cursor.copyTo(whole), lane, this.#isHeldByPeer);
       return;
     }
-    while (cursor.left > 0 && (this.#flags & BLOCKED) === 0) {
+    // Frames gathered in this turn go first.
+    this.flush();
+    while (cursor.left > 0 && !this.#isBlocked) {
       const piece = buffers.take(Math.min(cursor.left, PIECE_BYTES));
       this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
     }
     this.#forgetLent();
     if (cursor.left === 0) return;
-    this.#owner.hasBacklog = true;
     const rest = buffers.take(cursor.left);
-    this.#wait().setRest(rest.subarray(0, cursor.copyTo(rest)), lane !== "message");
+    this.#waiting.setRest(rest.subarray(0, cursor.copyTo(rest)), lane !== "message");
   }
 
-  #park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
-    this.#owner.hasBacklog = true;
-    this.#wait().park(bytes, start, end, lane, (this.#flags & PEER_PAUSED) !== 0);
-  }
-
-  #unstop(): void {
-    if (this.#waiting === null || !this.#waiting.hasStopped) return;
-    // What this turn gathered before the PAUSE goes first.
+  #releaseHeldByPeer(): void {
+    if (!this.#waiting.hasHeld) return;
+    // Frames gathered before the peer asked to hold back go first.
     this.flush();
-    this.#waiting.unstop();
+    this.#waiting.releaseHeld();
     this.#drain();
   }
 
   #writeSegment(): void {
-    let view = this.#terms.runtimeContext.view(this.#bytes as Uint8Array, this.#start, this.#end);
+    if (this.#bytes === null) return;
+    let bytes = this.#host.context.slab.viewOf(this.#bytes, this.#start, this.#end);
     this.#bytes = null;
-    if (this.#earlier !== null) {
-      view = concat([...this.#earlier.parts, view]);
-      this.#earlier = null;
+    if (this.#earlier.length > 0) {
+      bytes = concat([...this.#earlier, bytes]);
+      this.#earlier = [];
+      this.#earlierBytes = 0;
     }
-    this.#write(view);
+    this.#write(bytes);
   }
 
   #write(bytes: Uint8Array): void {
-    this.bytesSent += bytes.length;
-    if (!this.#stream.write(bytes)) this.#flags |= BLOCKED;
-    if (this.#stream.queuedBytes > 0) this.#terms.runtimeContext.keepWritten();
+    this.#bytesSent += bytes.length;
+    if (!this.#stream.write(bytes)) this.#isBlocked = true;
+    if (this.#stream.queuedBytes > 0) this.#host.context.slab.keep();
   }
 
   /** Writes memory of the pool, which gets it back when the stream no longer refers to it. */
   #writePooled(bytes: Uint8Array): void {
     this.#write(bytes);
-    this.#wait().lent.push(bytes);
-    this.#takeBack();
+    this.#waiting.lent.push(bytes);
+    this.#takeBackLent();
   }
 
-  /** Of a stream that said stop, and may be over, nothing is taken back before it has drained. */
-  #takeBack(): void {
-    const waiting = this.#waiting;
-    if (waiting === null || (this.#flags & BLOCKED) !== 0 || this.#stream.queuedBytes > 0) return;
-    for (const bytes of waiting.lent) this.#terms.runtimeContext.buffers.give(bytes);
-    waiting.lent.length = 0;
+  /** Gives lent buffers back to the pool, unless the stream said stop: then it may still refer to them. */
+  #takeBackLent(): void {
+    const { lent } = this.#waiting;
+    if (lent.length === 0 || this.#isBlocked || this.#stream.queuedBytes > 0) return;
+    for (const bytes of lent) this.#host.context.buffers.give(bytes);
+    lent.length = 0;
   }
 
-  /** What the stream still refers to, and will not say when it does no more, is left to the garbage collector. */
+  /** The stream may refer to lent buffers and will not say when it no longer does: the garbage collector gets them. */
   #forgetLent(): void {
-    const waiting = this.#waiting;
-    if (waiting === null || (this.#flags & BLOCKED) !== 0) return;
-    waiting.lent.length = 0;
-    if (waiting.isIdle) this.#waiting = null;
+    if (!this.#isBlocked) this.#waiting.lent.length = 0;
   }
 
   #drain(): void {
     const waiting = this.#waiting;
-    if (waiting !== null) this.#writeWaiting(waiting);
-    if ((this.#flags & OVER) !== 0) return;
-    const isEmpty = waiting === null || waiting.isEmpty;
-    this.#owner.hasBacklog = !isEmpty || waiting?.hasStopped === true;
-    if ((this.#flags & ENDING) !== 0 && isEmpty) {
-      this.#flags |= OVER;
-      // Flushes what the stream itself still holds; a stream that cannot is destroyed by its connection's timer.
-      void this.#stream.close();
-      return;
-    }
-    if (waiting !== null) {
-      if (waiting.waiters.length > 0 && this.#fill <= LOW_WATER_RATIO) {
-        for (const waiter of waiting.waiters.splice(0)) waiter.resolve();
-      }
-      if (waiting.isIdle) this.#waiting = null;
-    }
-    if (this.#answerFill <= LOW_WATER_RATIO) this.#owner.sendQueueDrained();
-  }
-
-  #writeWaiting(waiting: SendLanes): void {
-    while ((this.#flags & (BLOCKED | HELD | OVER)) === 0) {
+    while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
       const next = waiting.shift();
       if (next === null) break;
-      if (this.#terms.runtimeContext.buffers.owns(next)) this.#writePooled(next);
+      if (this.#host.context.buffers.owns(next)) this.#writePooled(next);
       else this.#write(next);
     }
     this.#forgetLent();
+    if (this.#isOver) return;
+    if (this.#isEnding && waiting.isEmpty) {
+      this.#isOver = true;
+      // Flushes the bytes that the stream itself still holds; the connection's timer ends a stream that cannot.
+      void this.#stream.close();
+      return;
+    }
+    if (waiting.waiters.length > 0 && this.#fill <= LOW_WATER_RATIO) {
+      for (const waiter of waiting.waiters.splice(0)) waiter.resolve();
+    }
+    if (this.#replyFill <= LOW_WATER_RATIO) this.#host.sendQueueDrained();
   }
 }
 

@@ -1,0 +1,126 @@
+import { isMap } from "../util/is-map.ts";
+import { baseFrameTypes, type FrameTypes } from "../wire/frame-types.ts";
+import type { CloseReason } from "./close-reason.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import type { AnyExtension, Extension, ExtensionHost, FrameSpec, ReceivedFrame } from "./extension.ts";
+
+/** Extensions that both sides speak: their parameters by name. Empty towards a plain netconduit peer. */
+export type Agreement = ReadonlyMap<string, unknown>;
+
+/** Towards a plain netconduit peer. */
+export const NO_AGREEMENT: Agreement = new Map();
+
+/** The extensions that one server or client speaks. */
+export class ExtensionRegistry implements FrameTypes {
+  readonly extensions: readonly AnyExtension[];
+  readonly #settings: ConnectionSettings;
+  readonly #byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
+
+  /** @throws Error if two extensions share a name or a frame type: a mistake in the program. */
+  constructor(extensions: readonly AnyExtension[], settings: ConnectionSettings) {
+    this.extensions = extensions;
+    this.#settings = settings;
+    const byType = new Map<number, { index: number; spec: FrameSpec }>();
+    const names = new Set<string>();
+    for (const [index, { name, frames }] of extensions.entries()) {
+      if (names.has(name)) throw new Error(`Two extensions are named '${name}'`);
+      names.add(name);
+      for (const spec of frames) {
+        if (byType.has(spec.type) || baseFrameTypes.maxPayloadBytes(spec.type, 0) >= 0) {
+          throw new Error(`Frame type ${spec.type} of extension '${name}' is taken`);
+        }
+        byType.set(spec.type, { index, spec });
+      }
+    }
+    this.#byType = byType;
+  }
+
+  /** The map `extensions` of AUTH_REQUEST: what this side speaks. */
+  offer(): Record<string, unknown> {
+    const offered: Record<string, unknown> = {};
+    for (const extension of this.extensions) {
+      const params: unknown = extension.offer(this.#settings);
+      if (params !== null) offered[extension.name] = params;
+    }
+    return offered;
+  }
+
+  /** What both sides speak, judged by the peer's map, be it an offer or an answer. */
+  accept(theirs: unknown): Agreement {
+    if (!isMap(theirs)) return NO_AGREEMENT;
+    const agreed = new Map<string, unknown>();
+    for (const extension of this.extensions) {
+      if (!Object.hasOwn(theirs, extension.name) || extension.offer(this.#settings) === null) continue;
+      const params: unknown = extension.accept(theirs[extension.name], this.#settings);
+      if (params !== null) agreed.set(extension.name, params);
+    }
+    return agreed;
+  }
+
+  /** The map `extensions` of AUTH_SUCCESS: this side's parameters of what was agreed on. */
+  answer(agreement: Agreement): Record<string, unknown> {
+    const offered = this.offer();
+    return Object.fromEntries(Object.entries(offered).filter(([name]) => agreement.has(name)));
+  }
+
+  /** As {@link FrameTypes}. */
+  maxPayloadBytes(type: number, limit: number): number {
+    const base = baseFrameTypes.maxPayloadBytes(type, limit);
+    if (base >= 0) return base;
+    const entry = this.#byType.get(type);
+    if (entry === undefined) return -1;
+    return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);
+  }
+
+  /** The name of the extension that a frame type belongs to; null: none. */
+  nameOfType(type: number): string | null {
+    return this.extensions[this.indexOfType(type)]?.name ?? null;
+  }
+
+  /** Which extension a frame type belongs to; -1: none. */
+  indexOfType(type: number): number {
+    return this.#byType.get(type)?.index ?? -1;
+  }
+}
+
+/** The extensions of one connection that has logged in, with their states. */
+export class AttachedExtensions {
+  readonly #registry: ExtensionRegistry;
+  /** By the extension's place in the registry; undefined: not attached. */
+  readonly #states: unknown[] = [];
+
+  constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
+    this.#registry = registry;
+    for (const [index, extension] of registry.extensions.entries()) {
+      const isAgreed = agreement.has(extension.name);
+      if (!isAgreed && extension.isBase !== true) continue;
+      this.#states[index] = extension.attach(connection, isAgreed ? agreement.get(extension.name) : null) ?? null;
+    }
+  }
+
+  /** What this connection keeps for an extension; undefined if that is not attached. */
+  state<State>(extension: Extension<unknown, State>): State | undefined {
+    return this.#states[this.#registry.extensions.indexOf(extension)] as State | undefined;
+  }
+
+  /** Hands a frame to its extension. @returns false: none that is attached has frames of this type */
+  receive(frame: ReceivedFrame): boolean {
+    const index = this.#registry.indexOfType(frame.type);
+    const extension = this.#registry.extensions[index];
+    if (extension?.receive === undefined || this.#states[index] === undefined) return false;
+    extension.receive(this.#states[index], frame);
+    return true;
+  }
+
+  closing(reason: CloseReason): void {
+    for (const [index, extension] of this.#registry.extensions.entries()) {
+      if (this.#states[index] !== undefined) extension.closing?.(this.#states[index], reason);
+    }
+  }
+
+  closed(reason: CloseReason): void {
+    for (const [index, extension] of this.#registry.extensions.entries()) {
+      if (this.#states[index] !== undefined) extension.closed?.(this.#states[index], reason);
+    }
+  }
+}

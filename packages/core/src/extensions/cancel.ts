@@ -1,0 +1,23 @@
+/** CANCEL: the caller gives up the call or request with this correlation id, and its handler's signal fires. */
+
+import type { Extension, ExtensionHost } from "../connection/extension.ts";
+
+/** No payload. */
+export const CANCEL_FRAME = 0x0102;
+
+export const cancel: Extension<true, ExtensionHost> = {
+  name: "cancel",
+  frames: [{ type: CANCEL_FRAME, maxPayloadBytes: 0 }],
+  offer: () => true,
+  accept: (theirs) => (theirs === true ? true : null),
+  attach(connection) {
+    connection.onCallAbandoned = (idHi, idLo) => {
+      if (!connection.isOpen) return;
+      // While requests are held back, the call may be held or running: the first CANCEL ends a running one at once.
+      if (connection.isHeldByPeer) connection.sendControl(CANCEL_FRAME, idHi, idLo, "reply");
+      connection.sendControl(CANCEL_FRAME, idHi, idLo, "message");
+    };
+    return connection;
+  },
+  receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
+};

@@ -1,0 +1,93 @@
+/** Heartbeats: PING and PONG, latency, and the end of a peer that gives no sign of life. */
+
+import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { TimerEntry } from "../util/timer-wheel.ts";
+import { FrameType } from "../wire/constants.ts";
+import { type Latency, Liveness, NO_LATENCY } from "./liveness.ts";
+
+/** The heartbeat of one connection, and the timer that checks it. */
+class ConnectionHeartbeat extends TimerEntry {
+  readonly #connection: ExtensionHost;
+  readonly #liveness: Liveness;
+  /** Bytes that the operating system had taken at the last check. */
+  #writtenBytes = 0;
+
+  constructor(connection: ExtensionHost) {
+    super();
+    this.#connection = connection;
+    const now = connection.context.runtime.now();
+    this.#liveness = new Liveness(connection.settings, now);
+    connection.context.wheel.schedule(this, connection.settings.heartbeatIntervalMs);
+  }
+
+  get latency(): Latency {
+    return this.#liveness.latency;
+  }
+
+  receive({ type, correlationHi, correlationLo }: ReceivedFrame): void {
+    if (type === FrameType.HEARTBEAT_PING) {
+      this.#connection.sendControl(FrameType.HEARTBEAT_PONG, correlationHi, correlationLo);
+      return;
+    }
+    this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.readingSinceMs);
+  }
+
+  stop(): void {
+    this.#connection.context.wheel.cancel(this);
+  }
+
+  override onTimer(): void {
+    const connection = this.#connection;
+    const { heartbeatTimeoutMs } = connection.settings;
+    const now = connection.context.runtime.now();
+    this.#noteActivity(now);
+    const verdict = this.#liveness.check(now);
+    if (verdict === "dead") {
+      const message = `No sign of life for ${heartbeatTimeoutMs} ms`;
+      connection.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
+      return;
+    }
+    if (verdict === "ping") {
+      connection.sendControl(FrameType.HEARTBEAT_PING, 0, 0);
+      this.#liveness.sent(now);
+    }
+    connection.context.wheel.schedule(this, this.#liveness.nextCheckMs(now));
+  }
+
+  /**
+   * While this side does not read, the peer's signs of life wait unread, so its silence proves nothing. If it is the
+   * peer that does not read its replies, its reading is the only sign of life.
+   */
+  #noteActivity(now: number): void {
+    const { isReading, hasUnreadReplies, receivedAtMs, readingSinceMs, writtenBytes } = this.#connection;
+    this.#liveness.activity(receivedAtMs);
+    if (!isReading && !hasUnreadReplies) {
+      this.#liveness.suspend();
+      return;
+    }
+    this.#liveness.resume(isReading ? readingSinceMs : now);
+    this.#liveness.activity(readingSinceMs);
+    if (!isReading && writtenBytes !== this.#writtenBytes) this.#liveness.activity(now);
+    this.#writtenBytes = writtenBytes;
+  }
+}
+
+export const heartbeat: Extension<true, ConnectionHeartbeat> = {
+  name: "heartbeat",
+  frames: [{ type: FrameType.HEARTBEAT_PING }, { type: FrameType.HEARTBEAT_PONG }],
+  isBase: true,
+  // Every peer speaks it, netconduit's included.
+  offer: () => null,
+  accept: () => null,
+  attach: (connection) => new ConnectionHeartbeat(connection),
+  receive: (state, frame) => state.receive(frame),
+  closing: (state) => state.stop(),
+  closed: (state) => state.stop(),
+};
+
+/** Round trips of a connection's heartbeats; all zero before the first. */
+export function latencyOf<Peer>(connection: ProtocolConnection<Peer>): Latency {
+  return connection.extension(heartbeat)?.latency ?? NO_LATENCY;
+}

@@ -1,0 +1,11 @@
+import type { AnyExtension } from "../connection/extension.ts";
+import { call } from "./call.ts";
+import { cancel } from "./cancel.ts";
+import { close } from "./close.ts";
+import { deadline } from "./deadline.ts";
+import { flow } from "./flow.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { reply } from "./reply.ts";
+
+/** The extensions that servers and clients speak. CLOSE is the last frame, so `close` stands last. */
+export const builtInExtensions: readonly AnyExtension[] = [heartbeat, reply, deadline, call, cancel, flow, close];

@@ -1,0 +1,13 @@
+import type { RuntimeCrypto } from "../runtime.ts";
+
+/** Counts from now on how often PBKDF2 is run. */
+export function countPbkdf2(crypto: RuntimeCrypto): { readonly runs: number } {
+  const count = { runs: 0 };
+  const { pbkdf2Sha256 } = crypto;
+  const counting: typeof pbkdf2Sha256 = (password, salt, iterations) => {
+    count.runs += 1;
+    return pbkdf2Sha256(password, salt, iterations);
+  };
+  Object.assign(crypto, { pbkdf2Sha256: counting });
+  return count;
+}

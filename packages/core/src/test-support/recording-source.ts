@@ -1,0 +1,59 @@
+import type { RpcError } from "../errors.ts";
+import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
+import type { FakeRuntime } from "./fake-runtime.ts";
+
+/** A connection that writes down what dispatching asks it to send. */
+export class RecordingSource implements RequestSource<string> {
+  readonly clock: { readonly wheel: TimerWheel; wallClock(): number };
+  readonly peer = "the peer";
+  isAuthenticated = true;
+  correlatesReplies = true;
+  readonly sent: unknown[] = [];
+  readonly running = new Set<IncomingRequest<string>>();
+  /** Thrown by `sendResult` and `sendUncorrelatedReply`. */
+  refuse: Error | null = null;
+
+  constructor(runtime: FakeRuntime) {
+    this.clock = { wheel: new TimerWheel(runtime), wallClock: () => runtime.wallClock() };
+  }
+
+  sendResult({ idHi, idLo }: IncomingRequest<string>, result: unknown): void {
+    if (this.refuse !== null) throw this.refuse;
+    this.sent.push({ hi: idHi, lo: idLo, result });
+  }
+
+  sendError({ idHi, idLo }: IncomingRequest<string>, { message, code, details }: RpcError): void {
+    this.sent.push({ hi: idHi, lo: idLo, message, code, details });
+  }
+
+  sendUncorrelatedReply(type: string, data: unknown): void {
+    if (this.refuse !== null) throw this.refuse;
+    this.sent.push({ type, data });
+  }
+
+  handlerStarted(request: IncomingRequest<string>): void {
+    this.running.add(request);
+  }
+
+  handlerSettled(request: IncomingRequest<string>): void {
+    this.running.delete(request);
+  }
+}
+
+/** What a test says of a request; the rest has defaults. */
+export interface RequestFacts {
+  readonly isCall?: boolean;
+  readonly method?: string;
+  readonly value?: unknown;
+  readonly idHi?: number;
+  readonly idLo?: number;
+  readonly timeoutMs?: number;
+  readonly bytes?: number;
+}
+
+/** A call of `m` without parameters and with id 0/1, unless `facts` say otherwise. */
+export function incomingRequest(source: RequestSource<string>, facts: RequestFacts = {}): IncomingRequest<string> {
+  const { isCall = true, method = "m", value = {}, idHi = 0, idLo = 1, timeoutMs = 0, bytes = 0 } = facts;
+  return new IncomingRequest(source, isCall, method, value, idHi, idLo, timeoutMs, bytes);
+}
