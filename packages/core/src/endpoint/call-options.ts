@@ -6,18 +6,21 @@ export interface CallOptions {
   /** Milliseconds until the call rejects with TIMEOUT. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /**
-   * Cancels the call: it rejects at once, with CANCELLED (TIMEOUT for a signal of `AbortSignal.timeout`), and the
+   * Cancels the call: it rejects immediately with CANCELLED (TIMEOUT for a signal from `AbortSignal.timeout`), and the
    * handler's signal fires.
    */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Call options with a schema that the result is checked with (or INVALID_RESULT), and that gives its type. */
+/** Call options with a schema that validates and types the result. An invalid result rejects with INVALID_RESULT. */
 export interface TypedCallOptions<R extends Schema> extends CallOptions {
   readonly result: R;
 }
 
-/** The validator of a call's result, if its options name a schema. Whether they are options, `checkOptions` says. */
+/**
+ * Returns a validator for a call's result if the options have a schema. `checkOptions` validates the options
+ * themselves.
+ */
 export function resultValidator(
   options: CallOptions | TypedCallOptions<Schema> | undefined,
 ): Validator<unknown> | null {

@@ -1,16 +1,16 @@
-/** Of all lists that hold none. */
+/** Shared by all empty lists. */
 const NONE: readonly never[] = [];
 
-/** A list of hooks of one kind. Each may be asynchronous; one that fails is reported and does not stop the others. */
+/** A list of hooks of one kind. Hooks may be asynchronous. A failing hook is reported and doesn't stop the others. */
 export class HookList<Args extends readonly unknown[]> {
-  /** Boxed, so that a function added twice is two hooks, each with its own remover. */
+  /** Wrapped in objects, so that a function added twice counts as two hooks. */
   #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = NONE;
 
   get isEmpty(): boolean {
     return this.#hooks.length === 0;
   }
 
-  /** @returns a function that removes the hook. */
+  /** Adds a hook. Returns a function that removes it. */
   add(hook: (...args: Args) => unknown): () => void {
     const entry = { hook };
     this.#hooks = [...this.#hooks, entry];
@@ -30,12 +30,12 @@ export class HookList<Args extends readonly unknown[]> {
     }
   }
 
-  /** Runs the hooks one after the other; the first that fails stops them. */
+  /** Runs the hooks one after the other. The first failure stops them. */
   async runStrict(...args: Args): Promise<void> {
     for (const { hook } of this.#hooks) await hook(...args);
   }
 
-  /** Starts every hook without waiting; what they return or throw is only looked at for errors. */
+  /** Starts every hook without waiting for it; only reports errors. */
   notify(onError: (error: unknown) => void, ...args: Args): void {
     for (const { hook } of this.#hooks) {
       try {

@@ -1,8 +1,8 @@
 import type { Connection } from "./connection.ts";
 import type { Server } from "./server.ts";
 
-// Types for functions that work with any server or connection, whatever its contract and data. Class types
-// with handlers inside are invariant in them, so only `any` admits them all.
+// Types for functions that accept any server or connection, with any contract and data. These classes are invariant in
+// both type parameters, so only `any` matches all of them.
 
 /** Any server. */
 // biome-ignore lint/suspicious/noExplicitAny: see above
