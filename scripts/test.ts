@@ -4,9 +4,11 @@
  * Each step is a script in package.json, so that a failed one can be rerun by name. The first failed step ends the run.
  * The last line always shows the counts from the JSON reports in reports/.
  */
+import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { addCounts, type Counts, countReport, formatCounts, NO_TESTS, type VitestReport } from "./lib/counts.ts";
+import { leftOverProcesses, RUN_VARIABLE } from "./lib/left-over.ts";
 import { ROOT } from "./lib/packages.ts";
 import { formatDuration, pnpm } from "./lib/run.ts";
 
@@ -45,6 +47,8 @@ async function check(name: string): Promise<boolean> {
 async function main(): Promise<void> {
   rmSync(REPORTS, { recursive: true, force: true });
   mkdirSync(REPORTS);
+  const id = randomUUID();
+  process.env[RUN_VARIABLE] = id;
 
   for (const name of CHECKS) {
     if (!(await check(name))) return finish({ ...NO_TESTS, failed: 1 }, false);
@@ -63,6 +67,11 @@ async function main(): Promise<void> {
     console.log(`${name.padEnd(16)}${run.code === 0 ? "ok" : "FAILED"}  ${formatDuration(run.durationMs)}`);
     if (run.code !== 0) console.log(`\n${run.output.trimEnd()}\n`);
     ok &&= run.code === 0;
+  }
+
+  for (const { pid, command } of await leftOverProcesses(id)) {
+    console.log(`The tests left a process behind: ${pid} ${command}`);
+    ok = false;
   }
 
   const counts = readCounts();
