@@ -23,22 +23,22 @@ import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
 
-/** A password, or a function that is asked for it at every connect. */
+/** A password, or a function that returns it, called at every connect. */
 export type Credentials = string | (() => string | Promise<string>);
 
-/** How a client comes back after it lost its connection. */
+/** Reconnect policy of a client. */
 export interface ReconnectOptions {
-  /** Reconnect at all. Default true. */
+  /** Whether to reconnect. Default true. */
   readonly enabled?: boolean | undefined;
-  /** Tries in a row before it gives up; 0: unlimited. Default 5. */
+  /** Consecutive attempts before giving up; 0 means unlimited. Default 5. */
   readonly attempts?: number | undefined;
-  /** Delay before the first try. Default 2,000 ms. */
+  /** Maximum delay before the first attempt. Default 2,000 ms. */
   readonly delayMs?: number | undefined;
-  /** The longest delay; at least `delayMs`. Default 60,000 ms. */
+  /** Upper limit of the maximum delay; at least `delayMs`. Default 60,000 ms. */
   readonly maxDelayMs?: number | undefined;
-  /** What each delay is multiplied by for the next; 1 to 100, fractions allowed. Default 2. */
+  /** Factor by which the maximum delay grows with each attempt; 1 to 100, fractions allowed. Default 2. */
   readonly multiplier?: number | undefined;
-  /** Wait a random part of the delay, so that clients do not come back all at once. Default true. */
+  /** Wait a random part of the maximum delay, so that clients don't all reconnect at once. Default true. */
   readonly jitter?: boolean | undefined;
 }
 
@@ -52,49 +52,48 @@ export interface TcpTarget {
 
 /** A server that listens on a Unix socket. */
 export interface UnixTarget {
-  /** Unix socket path. `host` and `port` are not used then. */
+  /** Unix socket path. `host` and `port` aren't used. */
   readonly path: string;
 }
 
-/** Options of a client: its settings, and `host` and `port` or `path` of the server. */
+/** Options of a client: its settings, and either `host` and `port` or `path` of the server. */
 export type ClientOptions = ClientSettings & (UnixTarget | TcpTarget);
 
-/** Options of a client, but for its server's address. All times are in whole milliseconds, 1 to 2^31-1. */
+/** Options of a client, except for the server's address. All times are in whole milliseconds, 1 to 2^31-1. */
 export interface ClientSettings extends PeerOptions {
-  /** The server's password, or a function that is asked for it at every connect. Required. */
+  /** The server's password, or a function that returns it, called at every connect. Required. */
   readonly password: Credentials;
-  /** Name of the client, told to the server; at most 256 characters. Default `"conduit_client"`. */
+  /** Name of the client, sent to the server; at most 256 characters. Default `"conduit_client"`. */
   readonly name?: string | undefined;
 
-  /** True: connect over IPv6 only. False: over whatever connects first. Default false. */
+  /** Connect over IPv6 only; if false, over whichever address family connects first. Default false. */
   readonly ipv6?: boolean | undefined;
-  /** Speak TLS; `true`: with all defaults. Default: plain TCP. */
+  /** Use TLS; `true` uses the defaults. Default: plain TCP. */
   readonly tls?: boolean | TlsClientOptions | undefined;
-  /** From the call of `connect()` to logged in. Default 10,000 ms. */
+  /** Time limit from `connect()` to the end of the login. Default 10,000 ms. */
   readonly connectTimeoutMs?: number | undefined;
-  /** How the client comes back after it lost its connection. Default: see {@link ReconnectOptions}. */
+  /** Reconnect policy. Default: see {@link ReconnectOptions}. */
   readonly reconnect?: ReconnectOptions | undefined;
   /**
-   * What becomes of messages sent while the connection is away: `"reject"` rejects them at once with
-   * CONNECTION_CLOSED; `"send"` queues up to `sendQueueSize` of them and sends them after reconnecting. Default
-   * `"reject"`.
+   * Messages and calls made while disconnected: `"reject"` rejects them immediately with CONNECTION_CLOSED; `"send"`
+   * queues up to `sendQueueSize` of them and sends them after reconnecting. Default `"reject"`.
    */
   readonly queueWhileDisconnected?: "send" | "reject" | undefined;
 }
 
 /**
- * The options with every default filled in, as `client.config` shows them: frozen, the password not enumerable (so that
- * a logged config does not print it).
+ * All options with defaults filled in, as in `client.config`. Frozen; the password isn't enumerable, so that logging
+ * the config doesn't print it.
  */
 export interface ClientConfig extends Filled<ClientSettings, "path" | "tls" | "reconnect">, TcpTarget {
-  /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 unless they were given. */
+  /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 by default. */
   readonly path: string | undefined;
-  /** `null`: plain TCP. */
+  /** `null` for plain TCP. */
   readonly tls: TlsClientOptions | null;
   readonly reconnect: Filled<ReconnectOptions, never>;
 }
 
-/** The netconduit client's defaults; the longest delay and the jitter are this library's. */
+/** Defaults of netconduit's client; the longest delay and the jitter are our own. */
 const DEFAULT_RECONNECT_ATTEMPTS = 5;
 const DEFAULT_RECONNECT_DELAY_MS = 2000;
 const DEFAULT_RECONNECT_MAX_DELAY_MS = 60_000;
@@ -129,7 +128,7 @@ const entries = {
   host: v.optional(text()),
   port: v.optional(wholeNumber(1, 65_535)),
   ipv6: v.optional(flag(), false),
-  // lazy, not a union: what is wrong inside the object is to be reported there
+  // lazy instead of a union, to report problems inside the object at their path
   tls: v.optional(
     v.lazy(
       (input): v.GenericSchema<unknown, boolean | v.InferOutput<typeof tlsGroup>> =>
@@ -156,15 +155,15 @@ const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWA
 /**
  * Checks a client's options and fills in the defaults.
  *
- * @throws ConduitError INVALID_CONFIG. The message names every wrong option with its rule and its value, and
- * `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
+ * @throws ConduitError INVALID_CONFIG. The message names every invalid option with its rule and value;
+ *   `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseClientOptions(options: unknown): ClientConfig {
   const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
-  // where an option is wrong its value here is too: rules about several options ask `problems` first
+  // invalid options keep their invalid values, so rules about several options check `problems` first
   const parsed = result.output as Parsed;
   const given = options as Readonly<Record<string, unknown>>;
   checkPeerOptions(problems, parsed, given);

@@ -16,18 +16,18 @@ import {
 import type { OptionProblems } from "./option-problems.ts";
 import { type EntriesOf, flag, milliseconds, optionalText, text, wholeNumber } from "./option-rules.ts";
 
-/** Options that `Server` and `Client` have in common. All times are in whole milliseconds, 1 to 2^31-1. */
+/** Options shared by `Server` and `Client`. All times are in whole milliseconds, 1 to 2^31-1. */
 export interface PeerOptions {
-  /** Version of this program, told to the other side; at most 256 characters. Default `"1.0.0"`. */
+  /** Version of your program, sent to the other side; at most 256 characters. Default `"1.0.0"`. */
   readonly version?: string | undefined;
-  /** What this program is; at most 1,024 characters. Default `""`. */
+  /** Description of your program, sent to the other side; at most 1,024 characters. Default `""`. */
   readonly description?: string | undefined;
-  /** Unix socket path. When given, `host` and `port` are not used and `ipv6` is refused. Default: none. */
+  /** Unix socket path. Replaces `host` and `port`; can't be combined with `ipv6`. Default: none. */
   readonly path?: string | undefined;
 
-  /** Largest message in bytes, sent or received, inflated if it was compressed; 1,024 to 100 MiB. Default 10 MiB. */
+  /** Largest message in bytes, sent or received, after decompression; 1,024 to 100 MiB. Default 10 MiB. */
   readonly maxMessageBytes?: number | undefined;
-  /** Socket buffer of a connection in bytes; 1,024 to 100 MiB. Default 65,536. */
+  /** Socket buffer size of a connection in bytes; 1,024 to 100 MiB. Default 65,536. */
   readonly bufferSize?: number | undefined;
   /** Messages that may wait to be sent on a connection. Default 1,000. */
   readonly sendQueueSize?: number | undefined;
@@ -39,44 +39,50 @@ export interface PeerOptions {
   /** Received messages of a connection that may wait for their handlers. Default 1,000. */
   readonly receiveQueueSize?: number | undefined;
   /**
-   * What those messages take in memory once decoded; the same bound holds for those being handled. At least
+   * Decoded size of the messages that may wait for their handlers, and again of those being handled. At least
    * `maxMessageBytes` + 1,024. Default 16 MiB, or that minimum if it is larger.
    */
   readonly receiveQueueBytes?: number | undefined;
   /** Asynchronous handlers of one connection that may run at the same time. Default 256. */
   readonly handlerConcurrency?: number | undefined;
 
-  /** How often a heartbeat is sent. Default 30,000 ms. */
+  /** Time between two heartbeats. Default 30,000 ms. */
   readonly heartbeatIntervalMs?: number | undefined;
-  /** Silence after which the other side counts as gone; more than `heartbeatIntervalMs`. Default 90,000 ms. */
+  /** Silence after which the other side counts as lost; must exceed `heartbeatIntervalMs`. Default 90,000 ms. */
   readonly heartbeatTimeoutMs?: number | undefined;
-  /** How long a call waits for its result unless it says otherwise. Default 30,000 ms. */
+  /** Default timeout of calls and requests. Default 30,000 ms. */
   readonly rpcTimeoutMs?: number | undefined;
-  /** How long a graceful close waits for the other side before the end is forced. Default 5,000 ms. */
+  /** How long a graceful close waits for the other side before aborting. Default 5,000 ms. */
   readonly closeTimeoutMs?: number | undefined;
 
-  /** Compress payloads over 1,024 bytes that get smaller by it (zlib). What arrives is inflated anyway. Default false. */
+  /**
+   * Compress payloads over 1,024 bytes with zlib when that makes them smaller. Received payloads are decompressed in
+   * any case. Default false.
+   */
   readonly enableCompression?: boolean | undefined;
-  /** Ask a peer that sends faster than handlers run to pause. Reading from its socket stops anyway. Default true. */
+  /**
+   * Ask a peer to pause when it sends faster than handlers run. Its socket isn't read beyond the queue's limit in any
+   * case. Default true.
+   */
   readonly enableBackpressure?: boolean | undefined;
   /**
-   * Allow netconduit's replayable password hash at login, for peers that know no SCRAM. Default false: such peers are
-   * refused with PASSWORD_HASH_REFUSED.
+   * Allow netconduit's replayable password hash at login, for peers without SCRAM. Default false: such peers are
+   * rejected with PASSWORD_HASH_REFUSED.
    */
   readonly allowPasswordHash?: boolean | undefined;
   /**
-   * Every method that the contract lists for this side must have a handler when `server.start()` listens, or
-   * `client.connect()` dials; else that fails with INVALID_STATE. Needs option `contract`. Default false.
+   * Require a handler for every method that the contract lists for this side: without one, `server.start()` or
+   * `client.connect()` fails with INVALID_STATE. Needs the option `contract`. Default false.
    */
   readonly complete?: boolean | undefined;
-  /** Development only: what a handler throws reaches the caller as text, not just as a code. Default false. */
+  /** Development only: send the message of an exception thrown by a handler to the caller. Default false. */
   readonly exposeErrors?: boolean | undefined;
 }
 
-/** Beside the message itself, its frame and control frames need room in a queue. */
+/** Room in a queue for a message's frame header and control frames. */
 const QUEUE_HEADROOM_BYTES = 1024;
 const MIN_MESSAGE_BYTES = 1024;
-/** Identity travels in the handshake, whose frames hold 16 KiB at most. */
+/** Names are sent in login frames, which hold at most 16 KiB. */
 export const MAX_NAME_CHARS = 256;
 const MAX_DESCRIPTION_CHARS = 1024;
 
@@ -103,7 +109,7 @@ export const peerEntries: EntriesOf<PeerOptions, "path" | "sendQueueBytes" | "re
   exposeErrors: v.optional(flag(), false),
 };
 
-/** What the rules about several options look at. */
+/** The options used by rules about several options. */
 export interface PeerFacts {
   readonly maxMessageBytes: number;
   readonly sendQueueBytes?: number | undefined;
@@ -114,7 +120,7 @@ export interface PeerFacts {
   readonly ipv6?: boolean | undefined;
 }
 
-/** Rules about several of the common options. `given` is what the user passed, to tell defaults apart. */
+/** Checks rules about several of the shared options. `given` is the user's input, to distinguish defaults. */
 export function checkPeerOptions(
   problems: OptionProblems,
   facts: PeerFacts,
@@ -146,7 +152,7 @@ function checkQueueBytes(
     problems.add(option, `must be at least maxMessageBytes + ${QUEUE_HEADROOM_BYTES} (${least})`, bytes);
 }
 
-/** The queues' sizes in bytes, filled in. */
+/** The queue sizes in bytes, with defaults filled in. */
 export function queueBytes(facts: PeerFacts): { sendQueueBytes: number; receiveQueueBytes: number } {
   const least = facts.maxMessageBytes + QUEUE_HEADROOM_BYTES;
   return {
@@ -156,8 +162,8 @@ export function queueBytes(facts: PeerFacts): { sendQueueBytes: number; receiveQ
 }
 
 /**
- * Freezes a configuration and hides its password from enumeration, so that logging or serialising `config` does not
- * print it. `config.password` reads as ever.
+ * Freezes a configuration and makes its password non-enumerable, so that logging or serializing `config` doesn't print
+ * it. `config.password` stays readable.
  */
 export function sealConfig<T extends { readonly password: unknown }>(config: T): T {
   Object.defineProperty(config, "password", { enumerable: false });
