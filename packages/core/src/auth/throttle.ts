@@ -1,5 +1,6 @@
 /** Slows down whoever guesses passwords, per address, without locking anybody out. */
 import type { Address } from "../bytes/byte-stream.ts";
+import { parseIpv6, unmapIpv4 } from "../util/ip-address.ts";
 
 /** People mistype. */
 const FREE_FAILURES = 3;
@@ -70,41 +71,9 @@ export class AuthThrottle {
 export function throttleKey(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   if (address.kind === "memory") return `memory:${address.name}`;
-  const host = address.host.replace(/%.*$/, "");
-  const groups = host.includes(":") ? parseIpv6(host) : null;
+  const host = unmapIpv4(address.host);
+  const groups = parseIpv6(host);
   if (groups === null) return host;
-  const [, , , , , mapped, high = 0, low = 0] = groups;
-  if (mapped === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
-    return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
-  }
   const network = groups.slice(0, 4).map((group) => group.toString(16));
   return `${network.join(":")}::/64`;
-}
-
-/** The eight groups of an IPv6 address in any of its spellings, or null if it is none. */
-function parseIpv6(host: string): number[] | null {
-  const halves = host.split("::");
-  if (halves.length > 2) return null;
-  const [head, tail] = halves.map(parseGroups);
-  if (head === undefined || head === null || tail === null) return null;
-  if (tail === undefined) return head.length === 8 ? head : null;
-  const gap = 8 - head.length - tail.length;
-  return gap < 1 ? null : [...head, ...new Array<number>(gap).fill(0), ...tail];
-}
-
-function parseGroups(text: string): number[] | null {
-  const groups: number[] = [];
-  if (text === "") return groups;
-  for (const part of text.split(":")) {
-    const quad = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(part);
-    if (quad !== null) {
-      const [a = 0, b = 0, c = 0, d = 0] = quad.slice(1).map(Number);
-      groups.push((a << 8) | b, (c << 8) | d);
-    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) {
-      groups.push(Number.parseInt(part, 16));
-    } else {
-      return null;
-    }
-  }
-  return groups;
 }
