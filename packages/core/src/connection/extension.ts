@@ -5,12 +5,12 @@
  * MESSAGE and the RPC frames belong to no extension: the connection handles them itself, for speed.
  */
 
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
-import type { Lane } from "./send/send-queue.ts";
+import type { Lane } from "./send/lane.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {

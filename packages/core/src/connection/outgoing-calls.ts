@@ -6,6 +6,7 @@
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
 import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
@@ -15,7 +16,6 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
 
 const MAX_GENERATION = 0x1fffff;
 

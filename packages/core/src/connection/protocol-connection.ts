@@ -11,6 +11,7 @@
 
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { NETCONDUIT_LINGER_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
@@ -33,8 +34,8 @@ import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
 import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
-import { type Lane, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
+import type { Lane } from "./send/lane.ts";
+import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {

@@ -11,7 +11,7 @@ import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { RuntimeContext } from "../connection/runtime-context.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { sleep } from "../util/time.ts";

@@ -4,12 +4,12 @@
  * Until the login is over, frames go to `handshakeFrame` one at a time: the next one waits until the promise settles.
  */
 
+import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
-import type { RuntimeContext } from "../runtime-context.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {

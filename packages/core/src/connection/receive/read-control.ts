@@ -6,8 +6,8 @@
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
+import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
-import type { RuntimeContext } from "../runtime-context.ts";
 
 /** The connection that is read. */
 export interface ReadHost {

@@ -1,3 +1,5 @@
+import { Fifo } from "../../util/fifo.ts";
+
 /** Bytes copied into a block at a time: small frames of a slow peer must not each keep a 64 KiB slab alive. */
 const FIRST_BLOCK_BYTES = 4096;
 const MAX_BLOCK_BYTES = 65_536;
@@ -10,13 +12,13 @@ interface Block {
   frames: number;
   answers: number;
   answerBytes: number;
-  readonly sealed: boolean;
 }
 
 /** Whole frames that wait until the stream takes bytes again: first in, first out, in few large blocks. */
 export class SendBacklog {
-  #blocks: Block[] = [];
-  #head = 0;
+  readonly #blocks: Fifo<Block> = new Fifo();
+  /** The last block, while frames are still copied into it. */
+  #open: Block | null = null;
   /** Frames waiting. */
   frames = 0;
   /** Bytes waiting. */
@@ -34,15 +36,17 @@ export class SendBacklog {
     this.answers += answers;
     this.answerBytes += answerBytes;
     if (length >= OWN_BLOCK_BYTES) {
-      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes, sealed: true });
+      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes });
+      this.#open = null;
       return;
     }
-    let block = this.#blocks[this.#blocks.length - 1];
-    if (block === undefined || block.sealed || block.bytes.length - block.length < length) {
-      const size = block === undefined ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
+    let block = this.#open;
+    if (block === null || block.bytes.length - block.length < length) {
+      const size = this.#blocks.length === 0 ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
       const whole = new Uint8Array(Math.max(size, length));
-      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0, sealed: false };
+      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0 };
       this.#blocks.push(block);
+      this.#open = block;
     }
     block.bytes.set(bytes.subarray(start, end), block.length);
     block.length += length;
@@ -53,16 +57,9 @@ export class SendBacklog {
 
   /** Removes and returns the next run of whole frames, or null. */
   shift(): Uint8Array | null {
-    const block = this.#blocks[this.#head];
+    const block = this.#blocks.shift();
     if (block === undefined) return null;
-    this.#head += 1;
-    if (this.#head === this.#blocks.length) {
-      this.#blocks = [];
-      this.#head = 0;
-    } else if (this.#head >= 64) {
-      this.#blocks = this.#blocks.slice(this.#head);
-      this.#head = 0;
-    }
+    if (block === this.#open) this.#open = null;
     this.frames -= block.frames;
     this.bytes -= block.length;
     this.answers -= block.answers;
@@ -72,10 +69,8 @@ export class SendBacklog {
 
   /** Appends everything that waits in `other`, and empties it. */
   take(other: SendBacklog): void {
-    for (let index = other.#head; index < other.#blocks.length; index += 1) {
-      const block = other.#blocks[index] as Block;
-      this.#blocks.push({ ...block, sealed: true });
-    }
+    for (const block of other.#blocks) this.#blocks.push(block);
+    this.#open = null;
     this.frames += other.frames;
     this.bytes += other.bytes;
     this.answers += other.answers;
@@ -84,8 +79,8 @@ export class SendBacklog {
   }
 
   clear(): void {
-    this.#blocks = [];
-    this.#head = 0;
+    this.#blocks.clear();
+    this.#open = null;
     this.frames = 0;
     this.bytes = 0;
     this.answers = 0;

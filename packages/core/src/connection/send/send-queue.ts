@@ -9,17 +9,12 @@
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
+import type { Flushable, RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
-import type { Flushable, RuntimeContext } from "../runtime-context.ts";
+import type { Lane } from "./lane.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
-
-/**
- * How a frame travels: `control` (heartbeats, login, CANCEL, flow control) ahead of the backlog, `reply` in order,
- * `message` (messages, requests) in order and held back when the peer asks.
- */
-export type Lane = "control" | "reply" | "message";
 
 /** Bytes gathered in one turn before they are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;

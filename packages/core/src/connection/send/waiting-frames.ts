@@ -1,5 +1,5 @@
+import type { Lane } from "./lane.ts";
 import { SendBacklog } from "./send-backlog.ts";
-import type { Lane } from "./send-queue.ts";
 
 /** A pending `drained()`. */
 export interface Waiter {
