@@ -233,7 +233,7 @@ describe("ClientHandshake", () => {
     },
   );
 
-  test("fails with NOT_NETCONDUIT for a frame type that nobody assigned", async () => {
+  test("fails with NOT_NETCONDUIT for an unassigned frame type", async () => {
     expect(await (await started(true)).receive(0x7777, success)).toEqual(failure(ErrorCode.NOT_NETCONDUIT));
   });
 

@@ -242,7 +242,7 @@ describe("ServerHandshake", () => {
     await expect(request(authenticator, { scram: scramClient().clientFirst })).rejects.toBe(failure);
   });
 
-  test("ends every payload in a step, and lets nobody in", async () => {
+  test("answers any payload with a step, and never with a login", async () => {
     const payload = fc.record(
       {
         password_hash: fc.oneof(fc.string(), fc.anything()),
@@ -259,7 +259,7 @@ describe("ServerHandshake", () => {
     );
   });
 
-  test("ends every answer to a challenge in a step, and lets nobody in", async () => {
+  test("answers any response to a challenge with a step, and never with a login", async () => {
     const garbage = fc.oneof(
       fc.anything(),
       fc.string(),

@@ -272,7 +272,7 @@ describe("jitter", () => {
   });
 });
 
-describe("what ends reconnecting", () => {
+describe("reconnecting ends with", () => {
   test("a wrong password: it would be wrong the next time too", async () => {
     const { runtime, cut, server, errors, delays, client } = await bench();
     await server.stop({ drainMs: 0 });

@@ -1,4 +1,4 @@
-/** What a peer, or an application at an odd moment, might do to make a connection misbehave. */
+/** Hostile peers, and calls of the application at odd moments. */
 
 import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -146,7 +146,7 @@ test("a request made from onDisconnect is queued with queueWhileDisconnected", a
   expect(thrown).toBe(null);
 });
 
-test("what is sent after the server's CLOSE, before the stream is over, is queued", async () => {
+test("a message sent after the server's CLOSE, before the stream is over, is queued", async () => {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
   const { client } = testClient(runtime, { queueWhileDisconnected: "send" });

@@ -315,7 +315,7 @@ describe("a request", () => {
       expect([early.error?.code, late.value]).toEqual([ErrorCode.TIMEOUT, "reply"]);
     });
 
-    test("whose reply comes when nobody waits any more is a message like any other", async () => {
+    test("whose reply comes when no request waits is a message like any other", async () => {
       const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
       const seen: unknown[] = [];
       client.on("ask_response", (data) => seen.push(data));

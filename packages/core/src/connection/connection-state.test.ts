@@ -73,7 +73,7 @@ describe("the transition table", () => {
 });
 
 describe("ConnectionStateMachine", () => {
-  test("takes a client from dialling to active and back", () => {
+  test("takes a client from connecting to active and back", () => {
     const client = driven("dial", "opened", "authenticated", "ready");
     expect(client.state).toBe("active");
     client.transition("close", { message: "done" });
@@ -105,7 +105,7 @@ describe("ConnectionStateMachine", () => {
     const connection = machine();
     connection.onChange((change) => seen.push(change));
     connection.transition("dial", { message: "connect()" });
-    connection.transition("fail", { code: ErrorCode.CONNECTION_REFUSED, message: "nobody there" });
+    connection.transition("fail", { code: ErrorCode.CONNECTION_REFUSED, message: "refused" });
     const atMs = 1_700_000_000_000;
     expect(seen).toEqual([
       { from: "disconnected", to: "connecting", event: "dial", reason: { message: "connect()" }, atMs },
@@ -113,7 +113,7 @@ describe("ConnectionStateMachine", () => {
         from: "connecting",
         to: "failed",
         event: "fail",
-        reason: { code: ErrorCode.CONNECTION_REFUSED, message: "nobody there" },
+        reason: { code: ErrorCode.CONNECTION_REFUSED, message: "refused" },
         atMs,
       },
     ]);

@@ -45,7 +45,7 @@ describe("before login", () => {
       "begins like a TLS handshake: the client uses TLS and this server does not",
     ],
     ["HTTP", new TextEncoder().encode("POST / HTTP/1.1\r\n"), "begins like HTTP"],
-  ])("what begins like %s is told to be that, to both hooks", async (_protocol, bytes, words) => {
+  ])("bytes that begin like %s are named as that, to both hooks", async (_protocol, bytes, words) => {
     const { runtime, port, errors, rejections } = await bench();
     (await rawDial(runtime, port)).write(bytes);
     await runtime.settle();

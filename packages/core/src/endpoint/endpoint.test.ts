@@ -113,7 +113,7 @@ describe("on", () => {
     await expect(connection.request("ask", 1)).rejects.toMatchObject({ code: ErrorCode.NO_HANDLER });
   });
 
-  test("messages nobody handles go to onUnknown, on both ends, until that is removed", async () => {
+  test("messages without a handler go to onUnknown, on both ends, until that is removed", async () => {
     const { runtime, server, client, connection } = await connected();
     const seen: unknown[] = [];
     const removers = [
@@ -205,7 +205,7 @@ describe("onError", () => {
     ]);
   });
 
-  test("that nobody set: an error of the application's own code becomes a warning", async () => {
+  test("without a hook: an error of the application's own code becomes a warning", async () => {
     const runtime = fakeRuntime();
     const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);
     await server.start();
@@ -233,7 +233,7 @@ describe("onError", () => {
     ]);
   });
 
-  test("that nobody set: the end of reconnecting becomes a warning", async () => {
+  test("without a hook: the end of reconnecting becomes a warning", async () => {
     const runtime = fakeRuntime();
     const reconnect = { attempts: 1, delayMs: 100, maxDelayMs: 100 };
     const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);

@@ -101,7 +101,7 @@ describe("Liveness", () => {
     expect(bench.check(1030)).toBe("dead");
   });
 
-  test("gives its latency as an object that nobody can change", () => {
+  test("gives its latency as a frozen object", () => {
     const bench = new Bench();
     const before = bench.liveness.latency;
     bench.liveness.sent(1000);
@@ -139,7 +139,7 @@ describe("Liveness", () => {
     expect(liveness.latency).toMatchObject({ lastMs: 2000, samples: 2 });
   });
 
-  test("takes no sample from a PONG that nobody asked for", () => {
+  test("takes no sample from an unrequested PONG", () => {
     const { liveness, at } = new Bench();
     liveness.pongReceived(at(1));
     expect(liveness.latency.samples).toBe(0);

@@ -362,7 +362,7 @@ describe("a call", () => {
 });
 
 describe("a message", () => {
-  test("whose type nobody handles goes to the hook, and a request for a reply is NO_HANDLER", async () => {
+  test("without a handler goes to the hook, and a request for a reply is NO_HANDLER", async () => {
     const { message, unknown } = bench();
     expect(await message("data", 0)).toEqual([]);
     expect(await message("data", 1)).toMatchObject([{ code: ErrorCode.NO_HANDLER }]);

@@ -300,7 +300,7 @@ describe("a validator of any other library", () => {
   });
 });
 
-describe("what was left out", () => {
+describe("missing fields", () => {
   const left = { data: null, result: null, params: {} } as const;
   const subjects = ["data", "result", "params"] as const;
 

@@ -228,7 +228,7 @@ describe("stop", () => {
     expect([stopping.state, (signal as AbortSignal | null)?.aborted]).toEqual(["resolved", true]);
   });
 
-  test("cuts off whoever does not close, after closeTimeoutMs", async () => {
+  test("cuts off clients that do not close, after closeTimeoutMs", async () => {
     const { runtime, server, peers } = await withClients(1, { drainMs: 100, closeTimeoutMs: 500 });
     peers[0]?.pause();
     const stopping = outcome(server.stop());

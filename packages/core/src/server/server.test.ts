@@ -195,7 +195,7 @@ describe("hooks of a connection", () => {
     expect(events).toEqual(["in", "out"]);
   });
 
-  test("that fail are reported with their name, and harm nobody", async () => {
+  test("that fail are reported with their name, and nothing else fails", async () => {
     const { runtime, server, port, errors } = await withClients(0);
     const fail = () => {
       throw new Error("hook");

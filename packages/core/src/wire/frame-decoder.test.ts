@@ -80,7 +80,7 @@ describe("FrameDecoder", () => {
   describe("says where the rest of a large frame belongs", () => {
     const frame = bytesOf({ payload: { text: "x".repeat(1_500 * KIB) } });
 
-    test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; nobody copies it then", (begun) => {
+    test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; it is not copied then", (begun) => {
       const decoder = new FrameDecoder(4 * MIB, baseFrameTypes);
       decoder.push(frame.slice(0, begun));
       expect(decoder.next()).toBe(false);
@@ -292,7 +292,7 @@ describe("FrameDecoder", () => {
       expect(released).toEqual([cut.length]);
     });
 
-    test("but not of one that is shared, or that nobody has read", () => {
+    test("but not of one that is shared, or unread", () => {
       const { decoder, released, push } = scene();
       for (let round = 0; round < 2; round++) {
         push(cut.subarray(0, 1000));
