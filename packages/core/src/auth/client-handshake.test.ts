@@ -140,7 +140,7 @@ describe("a server that does not prove itself", () => {
     },
   );
 
-  test("is not accepted after it failed once", async () => {
+  test("is not accepted once it has failed", async () => {
     const { client, scram } = await answered(false);
     await client.receive(FrameType.AUTH_SUCCESS, success);
     const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
@@ -179,7 +179,7 @@ describe("AUTH_FAILURE", () => {
     expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
   });
 
-  test("counts while a challenge is being worked on, and the answer is not sent any more", async () => {
+  test("counts while the answer to a challenge is computed, and the answer is not sent", async () => {
     const client = fresh(false);
     const { scram } = await client.start();
     const data = new ScramServer(keys, crypto).first(String(scram));
@@ -247,7 +247,7 @@ describe("ClientHandshake", () => {
     expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
   });
 
-  test("accepts no server for whatever it says before it proves itself", async () => {
+  test("accepts no server before it proves itself, whatever it sends", async () => {
     const payload = fc.oneof(
       fc.constant(null),
       fc.dictionary(fc.constantFrom("session_token", "scram", "data", "code", "reason", "extensions"), fc.anything()),

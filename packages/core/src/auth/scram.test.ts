@@ -111,7 +111,7 @@ describe("a login", () => {
     );
   });
 
-  test("takes the same password in another Unicode form", async () => {
+  test("accepts the same password in another Unicode form", async () => {
     await expect(login("p\u00e4ss\ufb01", "pa\u0308ssfi")).resolves.toBeUndefined();
   });
 
@@ -240,7 +240,7 @@ describe("ScramServer", () => {
     expect(() => server.first(clientFirst)).toThrow(badShape);
   });
 
-  test("refuses a message that was changed in any place, the proof in each position included", async () => {
+  test("refuses a message with any single character changed", async () => {
     for (let index = 0; index < rfc.clientFinal.length; index++) {
       const code = await refusalOf(await challenged(), flipped(rfc.clientFinal, index));
       expect({ index, code }).not.toEqual({ index, code: null });
@@ -350,7 +350,7 @@ describe("ScramServer", () => {
     await expect((await rfcServer()).final(rfc.clientFinal)).rejects.toEqual(refused);
   });
 
-  test("accepts nothing else that a peer answers, and throws no other error for it", async () => {
+  test("refuses any other answer, always with the same error", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), async (text) => {
         expect(await refusalOf(await challenged(), text)).not.toBeNull();
@@ -373,7 +373,7 @@ describe("deriveServerKeys", () => {
 });
 
 describe("the keys of clients on one runtime", () => {
-  test("spare the second login to the same server PBKDF2, with the same answer", async () => {
+  test("spare the second login to the same server the run of PBKDF2", async () => {
     const own = fakeRuntime().crypto;
     const count = countPbkdf2(own);
     for (let login = 0; login < 2; login++) {
@@ -411,7 +411,7 @@ describe("ScramKeyCache", () => {
     expect(count.runs).toBe(4);
   });
 
-  test("tells apart inputs that are the same bytes when written one after the other", async () => {
+  test("tells apart inputs whose concatenations are the same", async () => {
     const { cache, count } = counted();
     await cache.get("cd", bytes.encode("ab"), iterations);
     await cache.get("bcd", bytes.encode("a"), iterations);
@@ -439,7 +439,7 @@ describe("ScramKeyCache", () => {
     await expect(cache.get("password", salt, iterations)).resolves.toHaveProperty("clientKey");
   });
 
-  test("holds 16 keys and lets go of the one not used for longest", async () => {
+  test("holds 16 keys and drops the least recently used", async () => {
     const { cache, count } = counted();
     const salt = bytes.encode("salt");
     const derive = (name: string) => cache.get(name, salt, iterations);
@@ -456,7 +456,7 @@ describe("ScramKeyCache", () => {
 });
 
 describe("constantTimeEqual", () => {
-  test("compares like any comparison", () => {
+  test("compares as === does", () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => {
         expect(constantTimeEqual(a, b)).toBe(a.join() === b.join());

@@ -38,7 +38,7 @@ describe("connect", () => {
     expect([client.isAuthenticated, runtime.timers.keepingAlive]).toEqual([true, 0]);
   });
 
-  test("asked twice dials once; asked when connected it resolves at once", async () => {
+  test("called twice dials once; called when connected resolves at once", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -47,7 +47,7 @@ describe("connect", () => {
     expect(runtime.dials).toHaveLength(1);
   });
 
-  test("dials what the options say", async () => {
+  test("dials the address of the options", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { host: "::1", port: 99, ipv6: true, tls: true, bufferSize: 4096 });
     const error = await client.connect().catch((reason: ConduitError) => reason);
@@ -259,7 +259,7 @@ describe("a login that fails", () => {
     expect(connecting.error?.message).toMatch(/closed the connection during the login$/);
   });
 
-  test("has the code of the refusal also when FIN comes right behind it, while an answer is worked on", async () => {
+  test("has the code of the refusal also when FIN comes right behind it, while the answer is computed", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -287,7 +287,7 @@ describe("a login that fails", () => {
     expect(connecting.error?.code).toBe(ErrorCode.SERVER_FULL);
   });
 
-  test("because the connection breaks has the code of that", async () => {
+  test("because the connection breaks has that error's code", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -297,7 +297,7 @@ describe("a login that fails", () => {
     expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
   });
 
-  test("because the server proves nothing is SERVER_NOT_TRUSTED", async () => {
+  test("because the server does not prove itself is SERVER_NOT_TRUSTED", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);

@@ -37,7 +37,7 @@ describe("OfflineQueue", () => {
     expect(log).toEqual(["a: over", "b: over"]);
   });
 
-  test("gives an item up when its time is over, and no other", async () => {
+  test("drops an item when its time is up, and no other", async () => {
     const { runtime, queue, log, item } = bench();
     queue.add(item("a", 100));
     queue.add(item("b", 300));
@@ -57,7 +57,7 @@ describe("OfflineQueue", () => {
     expect(log).toEqual(["a: no", "b to connection"]);
   });
 
-  test("takes an item back, once", async () => {
+  test("removes an item, once", async () => {
     const { runtime, queue, log, item } = bench();
     const items = [item("a", 100), item("b", 100)] as const;
     for (const one of items) queue.add(one);
@@ -66,13 +66,13 @@ describe("OfflineQueue", () => {
     expect(log).toEqual([`a: ${ErrorCode.TIMEOUT}`]);
   });
 
-  test("is bounded, and says from 80 percent on that room is short", () => {
+  test("is bounded, and reports a shortage of room from 80 percent on", () => {
     const { queue, item } = bench(5);
     expect(["a", "b", "c", "d", "e"].map((name) => queue.add(item(name)))).toEqual([true, true, true, false, false]);
     expect(() => queue.add(item("f"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
   });
 
-  test("an item added while all are sent waits for the next time", () => {
+  test("an item added while all are being sent waits for the next time", () => {
     const { queue, log, item } = bench();
     queue.add({
       ...item("a"),

@@ -125,14 +125,14 @@ describe("with queueWhileDisconnected: send", () => {
     await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
   });
 
-  test("a call with a timeout that is none is refused", async () => {
+  test("a call with an invalid timeout is refused", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, { timeoutMs: Number.NaN })).rejects.toMatchObject({
       code: ErrorCode.INVALID_CONFIG,
     });
   });
 
-  test("a call with options that are none is refused", async () => {
+  test("a call with invalid options is refused", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, 2 as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });

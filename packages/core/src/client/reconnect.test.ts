@@ -170,7 +170,7 @@ describe("a client that loses its connection", () => {
     expect([call.error?.code, runtime.now()]).toEqual([ErrorCode.CONNECTION_CLOSED, 0]);
   });
 
-  test("has let go of the old stream before it dials", async () => {
+  test("has discarded the old stream before it dials", async () => {
     const { runtime, cut } = await bench();
     const old = runtime.pairs[0];
     let oldQueue: boolean | null = null;
@@ -240,7 +240,7 @@ describe("a client that loses its connection", () => {
 });
 
 describe("jitter", () => {
-  test("spreads the delay over all of it", async () => {
+  test("spreads the delay over the whole range", async () => {
     const random = vi.spyOn(Math, "random");
     for (const [drawn, expected] of [
       [0, [0, 0]],
@@ -354,7 +354,7 @@ describe("connect() during a reconnect series", () => {
     expect(events.filter((event) => event === "reconnect")).toEqual([]);
   });
 
-  test("that fails is the end of it: the client does not go on by itself", async () => {
+  test("that fails ends the series: the client does not go on by itself", async () => {
     const { runtime, client, cut, goAway, delays } = await bench({ delayMs: 1000 });
     await cut();
     await goAway();

@@ -151,7 +151,7 @@ describe("Reconnector", () => {
     expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
   });
 
-  test("calling off ends the wait of a series, and nothing comes back from then on", async () => {
+  test("calling off ends the wait of a series, and the client does not come back", async () => {
     const { runtime, subject, log } = dialling([], { delayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(50);

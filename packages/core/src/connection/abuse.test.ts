@@ -34,7 +34,7 @@ const later = (wait: Promise<unknown>, started?: () => void) =>
     },
   }) as never;
 
-test("a compressed message counts in the receive queue by what it takes", async () => {
+test("a compressed message counts in the receive queue with its inflated size", async () => {
   const runtime = fakeRuntime();
   const { port } = await testServer(runtime, {}, (s) => void s.onClientConnect(() => new Promise(() => {})));
   const peer = await rawClient(runtime, port);
@@ -263,7 +263,7 @@ test("connectionTimeoutMs runs from accept, as documented", async () => {
   expect(server.connections[0]?.isConnected ?? false).toBe(false);
 });
 
-test("a connectionData that throws is shown to somebody", async () => {
+test("a connectionData that throws becomes a warning", async () => {
   const runtime = fakeRuntime();
   const connectionData = (): never => {
     throw new Error("bug of the application");
@@ -296,7 +296,7 @@ test("no timer keeps the process alive after stop()", async () => {
   expect([stop.state, runtime.timers.keepingAlive]).toEqual(["resolved", 0]);
 });
 
-test("a payload of nothing but empty maps is refused, however small it was compressed", async () => {
+test("a payload of empty maps is refused, however well it is compressed", async () => {
   const runtime = fakeRuntime();
   const { server, port, errors } = await testServer(runtime);
   const peer = await rawClient(runtime, port);

@@ -110,7 +110,7 @@ describe("a call", () => {
     expect(requests.map((request) => request.payload?.["timeout_ms"])).toEqual([1234, undefined]);
   });
 
-  test("tells a netconduit server nothing of the kind", async () => {
+  test("tells a netconduit server nothing of its timeout", async () => {
     const { client, peer } = await toRawServer({ allowPasswordHash: true }, { extensions: null, passwordHash: true });
     client.call("m", {}).catch(() => undefined);
     expect((await peer.next(FrameType.RPC_REQUEST)).payload).toEqual({ method: "m", params: {} });
@@ -169,7 +169,7 @@ describe("a call", () => {
     expect(await peer.receivedTypes()).toEqual(["RPC_REQUEST", "CANCEL"]);
   });
 
-  test("that is given up tells a peer nothing that does not know CANCEL", async () => {
+  test("that is given up sends no CANCEL to a peer without that extension", async () => {
     const { runtime, client, peer } = await toRawServer({}, { extensions: ["reply"] });
     client.call("m", {}, { timeoutMs: 100 }).catch(() => undefined);
     await runtime.advance(200);
@@ -236,7 +236,7 @@ describe("a call", () => {
     expect([call.state, client.isConnected]).toEqual(["pending", true]);
   });
 
-  test("of a netconduit server is freed of the wrapper round its result", async () => {
+  test("of a netconduit server resolves without the wrapper around its result", async () => {
     const { runtime, client, peer } = await toRawServer(
       { allowPasswordHash: true },
       { extensions: null, passwordHash: true },
@@ -416,7 +416,7 @@ describe("a handler", () => {
     expect(deadlines).toEqual([null, EPOCH_MS + 500, EPOCH_MS + 100]);
   });
 
-  test.each([Number.POSITIVE_INFINITY, 1e300])("takes a deadline of %d ms for what it is", async (timeoutMs) => {
+  test.each([Number.POSITIVE_INFINITY, 1e300])("accepts a deadline of %d ms", async (timeoutMs) => {
     const { server, peer } = await fromRawClient();
     server.rpc("m", (_params, context) => context.signal.aborted);
     peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, { id: 1 });

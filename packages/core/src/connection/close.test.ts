@@ -92,7 +92,7 @@ describe("close by this side", () => {
     expect(peer.ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
   });
 
-  test("resolves for everybody who asked, and says CLOSE once", async () => {
+  test("resolves for each caller, and sends CLOSE once", async () => {
     const { peer, connection } = await bench();
     await Promise.all([connection.close("one"), connection.close("two")]);
     await connection.close("three");
@@ -124,7 +124,7 @@ describe("close by this side", () => {
     expect(signal).toMatchObject({ aborted: true, reason: { code: ErrorCode.CONNECTION_CLOSED } });
   });
 
-  test("starts none of the calls that still waited", async () => {
+  test("starts none of the queued calls", async () => {
     const started: unknown[] = [];
     const running = gate();
     const { runtime, peer, connection } = await bench({ handlerConcurrency: 1 }, (server) =>
@@ -141,7 +141,7 @@ describe("close by this side", () => {
     expect(started).toEqual([1]);
   });
 
-  test("reads on, so that the peer's FIN is seen, and ignores what it still says", async () => {
+  test("reads on, so that the peer's FIN is seen, and ignores late frames", async () => {
     const seen: unknown[] = [];
     const running = gate();
     const { runtime, peer, connection } = await bench({ handlerConcurrency: 1, receiveQueueSize: 2 }, (server) => {
@@ -212,7 +212,7 @@ describe("close by the peer", () => {
     expect(reasons).toMatchObject([{ code: ErrorCode.CONNECTION_ERROR, message: "cable cut" }]);
   });
 
-  test("lets every message that came before be handled, also those that waited", async () => {
+  test("lets every earlier message be handled, queued ones included", async () => {
     const seen: unknown[] = [];
     const { runtime, peer } = await bench({ handlerConcurrency: 1 }, (server) =>
       server.on("note", async (_client, data) => {
@@ -244,7 +244,7 @@ describe("close by the peer", () => {
     expect(order).toEqual([1, 2, 3, "disconnect"]);
   });
 
-  test("by a reset drops what waited", async () => {
+  test("by a reset drops queued messages", async () => {
     const seen: unknown[] = [];
     const running = gate();
     const { runtime, peer } = await bench({ handlerConcurrency: 1 }, (server) =>

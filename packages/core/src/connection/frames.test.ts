@@ -107,7 +107,7 @@ describe("a frame whose payload cannot be read", () => {
     ["CLOSE", FrameType.CLOSE],
     ["RPC_RESPONSE to no call", FrameType.RPC_RESPONSE],
     ["RPC_ERROR to no call", FrameType.RPC_ERROR],
-  ])("%s costs nothing but itself", async (_what, type) => {
+  ])("%s is dropped, and the connection lives", async (_what, type) => {
     const { peer, alive } = await bench();
     peer.write(rawFrame(type, GARBAGE));
     expect([await peer.receivedTypes(), await alive()]).toEqual([[], true]);

@@ -116,14 +116,14 @@ describe("before login", () => {
     expect([peer.ended === undefined, rejections.length, server.connectionCount]).toEqual([false, 1, 0]);
   });
 
-  test("byte by byte a login works like in one piece", async () => {
+  test("a login that arrives byte by byte succeeds", async () => {
     const runtime = fakeRuntime({ maxChunkBytes: 1 });
     const { server, port } = await testServer(runtime);
     await rawClient(runtime, port);
     expect(server.connectionCount).toBe(1);
   });
 
-  test("a peer that is gone before its login is answered costs nothing", async () => {
+  test("a peer that leaves before its login is answered leaves nothing behind", async () => {
     const { runtime, server, port } = await bench({ maxPendingLogins: 1 });
     const gone = await rawDial(runtime, port);
     gone.requestLogin({ password: PASSWORD });
@@ -221,7 +221,7 @@ describe("wrong passwords", () => {
     expect([server.connectionCount, server.stats.loggedIn]).toEqual([0, 0]);
   });
 
-  test("a right one clears the address", async () => {
+  test("are forgotten after a right one", async () => {
     const { runtime, port } = await bench();
     for (let count = 0; count < 3; count += 1) await tryLogin(runtime, port, "wrong");
     await rawClient(runtime, port);
@@ -317,7 +317,7 @@ describe("a client of ours", () => {
     expect(sizes).toEqual(Array(5).fill(100_000));
   });
 
-  test("reads no more than that before it has checked the login", async () => {
+  test("accepts messages behind AUTH_SUCCESS in the same chunk", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);

@@ -219,7 +219,7 @@ describe("FrameDecoder", () => {
     expect(decoder.next()).toBe(true);
   });
 
-  test("judges by the limit as it stands when a header arrives", () => {
+  test("applies the limit at the time of the header", () => {
     const decoder = new FrameDecoder(1000, baseFrameTypes);
     decoder.maxPayloadBytes = 2000;
     decoder.push(joined(header(1500), new Uint8Array(1500)));
@@ -314,7 +314,7 @@ describe("FrameDecoder", () => {
     });
   });
 
-  test("finds the same frames however the bytes are cut", () => {
+  test("finds the same frames however the bytes are split", () => {
     const payload = fc.oneof(fc.constant(null), fc.record({ text: fc.string(), list: fc.array(fc.nat()) }));
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });
     const property = fc.property(fc.array(payload, { maxLength: 20 }), sizes, fc.nat(3), (payloads, cuts, lag) => {
