@@ -1,4 +1,4 @@
-/** CLOSE and CLOSE_ACK: why a connection ends, and whether the peer may dial again. */
+/** CLOSE and CLOSE_ACK: the reason why a connection ends, and whether the client may reconnect. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
@@ -7,7 +7,7 @@ import { FrameType } from "../wire/constants.ts";
 
 interface State {
   readonly connection: ExtensionHost;
-  /** The peer reads CLOSE and answers CLOSE_ACK. A netconduit peer does neither. */
+  /** Whether the peer understands CLOSE and answers with CLOSE_ACK. A netconduit peer doesn't. */
   readonly isAgreed: boolean;
 }
 
@@ -38,7 +38,7 @@ function sendClose(connection: ExtensionHost, { code, message, reconnect }: Clos
   try {
     connection.sendPayload(FrameType.CLOSE, { reason: message, code, reconnect }, "reply");
   } catch (error) {
-    // A text that cannot be sent must not keep the connection from ending.
+    // A reason that can't be encoded must not prevent the connection from closing.
     connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect }, "reply");
     connection.report(asConduitError(error));
   }

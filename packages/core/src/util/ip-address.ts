@@ -9,13 +9,13 @@ export function ipFamily(host: string): 0 | 4 | 6 {
   return parseIpv6(host) === null ? 0 : 6;
 }
 
-/** The four octets of an address in dotted decimal, or null if it is none. Leading zeros are refused, as by inet_pton. */
+/** The four octets of an address in dotted decimal, or null if it is invalid. Rejects leading zeros, like inet_pton. */
 export function parseIpv4(host: string): number[] | null {
   const octets = host.split(".").map((octet) => (OCTET.test(octet) ? Number(octet) : Number.NaN));
   return octets.length === 4 && octets.every((octet) => octet <= 255) ? octets : null;
 }
 
-/** The eight 16-bit groups of an IPv6 address in any spelling, or null if it is none. A zone (`%eth0`) is ignored. */
+/** The eight 16-bit groups of an IPv6 address in any spelling, or null if it is invalid. Ignores a zone (`%eth0`). */
 export function parseIpv6(host: string): number[] | null {
   const halves = host.replace(/%.+$/, "").split("::");
   if (halves.length > 2) return null;

@@ -10,7 +10,7 @@ export class RateGate {
     this.#limiter = limiter;
   }
 
-  /** Charges a frame. @returns 0: it is within the rate; else the seconds after which it would be */
+  /** Charges a frame. Returns 0 if it is within the limit, else the seconds until it would be. */
   retryAfter(frame: FrameDecoder, nowMs: number): number {
     return this.#limiter.take(nowMs, HEADER_BYTES + frame.payloadEnd - frame.payloadStart);
   }
@@ -22,7 +22,7 @@ interface Rates {
   readonly bytesPerSecond?: number | undefined;
 }
 
-/** @returns null: there is no limit */
+/** Returns null if there is no limit. */
 export function rateGateOf(rates: Rates | null | undefined): RateGate | null {
   if (rates === null || rates === undefined) return null;
   const finite = (rate: number | undefined): number | undefined =>

@@ -1,9 +1,9 @@
 import { Fifo } from "../../util/fifo.ts";
 
-/** Bytes copied into a block at a time: small frames of a slow peer must not each keep a 64 KiB slab alive. */
+/** Block size. Small frames to a slow peer are copied into blocks, so that each doesn't retain a 64 KiB slab. */
 const FIRST_BLOCK_BYTES = 4096;
 const MAX_BLOCK_BYTES = 65_536;
-/** Frames of this size and more have an array of their own already, and are kept as they are. */
+/** Frames of at least this size already have their own array, and are kept without copying. */
 const OWN_BLOCK_BYTES = 16_384;
 
 interface Block {
@@ -14,16 +14,16 @@ interface Block {
   answerBytes: number;
 }
 
-/** Whole frames that wait until the stream takes bytes again: first in, first out, in few large blocks. */
+/** A FIFO of complete frames that wait until the stream accepts bytes again, in few large blocks. */
 export class SendBacklog {
   readonly #blocks: Fifo<Block> = new Fifo();
   /** The last block, while frames are still copied into it. */
   #open: Block | null = null;
-  /** Frames waiting. */
+  /** Number of frames. */
   frames = 0;
-  /** Bytes waiting. */
+  /** Number of bytes. */
   bytes = 0;
-  /** Those of the frames that the peer itself asked for, and their bytes. */
+  /** Number and bytes of frames that the peer requested (replies). */
   answers = 0;
   answerBytes = 0;
 
@@ -55,7 +55,7 @@ export class SendBacklog {
     block.answerBytes += answerBytes;
   }
 
-  /** Removes and returns the next run of whole frames, or null. */
+  /** Removes and returns the next block of complete frames, or null. */
   shift(): Uint8Array | null {
     const block = this.#blocks.shift();
     if (block === undefined) return null;
@@ -67,7 +67,7 @@ export class SendBacklog {
     return block.length === block.bytes.length ? block.bytes : block.bytes.subarray(0, block.length);
   }
 
-  /** Appends everything that waits in `other`, and empties it. */
+  /** Moves all frames of `other` to the end. */
   take(other: SendBacklog): void {
     for (const block of other.#blocks) this.#blocks.push(block);
     this.#open = null;
