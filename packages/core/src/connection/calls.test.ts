@@ -400,20 +400,43 @@ describe("a handler", () => {
   test("counts the time its call waited in the queue against the deadline", async () => {
     const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
     const deadlines: (number | null)[] = [];
-    const gates = [gate(), gate(), gate()];
+    const first = gate();
     server.rpc("wait", (_params, context) => {
       deadlines.push(context.deadline);
-      return gates[deadlines.length - 1]?.promise;
+      return deadlines.length === 1 ? first.promise : null;
     });
     peer.call("wait", {}, 1);
     peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, { id: 2 });
-    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, { id: 3 });
     await runtime.advance(300);
-    gates[0]?.open();
+    first.open();
     await runtime.settle();
-    gates[1]?.open();
-    await runtime.settle();
-    expect(deadlines).toEqual([null, EPOCH_MS + 500, EPOCH_MS + 100]);
+    expect(deadlines).toEqual([null, EPOCH_MS + 500]);
+  });
+
+  test("is not started for a call whose deadline passed in the queue: its caller gets TIMEOUT", async () => {
+    const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
+    const first = gate();
+    let started = 0;
+    server.rpc("wait", () => {
+      started += 1;
+      return first.promise;
+    });
+    peer.call("wait", {}, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, { id: 2 });
+    await runtime.advance(300);
+    first.open();
+    expect(await peer.received()).toMatchObject([
+      { type: FrameType.RPC_RESPONSE, id: 1n },
+      { type: FrameType.RPC_ERROR, id: 2n, payload: { code: ErrorCode.TIMEOUT } },
+    ]);
+    expect(started).toBe(1);
+  });
+
+  test("has no deadline where the extension was not agreed on", async () => {
+    const { server, peer } = await fromRawClient({}, { extensions: ["reply"] });
+    server.rpc("m", (_params, context) => context.deadline);
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: 100 }, { id: 1 });
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: null });
   });
 
   test.each([Number.POSITIVE_INFINITY, 1e300])("accepts a deadline of %d ms", async (timeoutMs) => {

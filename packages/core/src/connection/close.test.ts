@@ -170,6 +170,7 @@ describe("close by the peer", () => {
   test.each([
     ["nothing", undefined],
     ["a reason that is none", { reason: 7, code: "x", reconnect: "yes" }],
+    ["a code that is not an integer", { code: 3.6e306 * 10 }],
   ])("with %s has a reason all the same", async (_what, payload) => {
     const { peer, runtime, reasons } = await bench();
     peer.send(FrameType.CLOSE, payload);
@@ -183,6 +184,20 @@ describe("close by the peer", () => {
         reconnect: true,
       },
     ]);
+  });
+
+  test("keeps 256 characters of the peer's reason", async () => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(1000), code: ErrorCode.CONNECTION_CLOSED });
+    await runtime.settle();
+    expect(reasons[0]?.message).toBe(`${"x".repeat(255)}…`);
+  });
+
+  test("refuses a CLOSE of more than 4 KiB", async () => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(5000) });
+    await runtime.settle();
+    expect(reasons).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, byPeer: false }]);
   });
 
   test("without CLOSE, by FIN alone, is a clean end too", async () => {

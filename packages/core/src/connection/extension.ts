@@ -79,7 +79,7 @@ export interface ExtensionHost {
   /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
   correlatesReplies: boolean;
   /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
-  sendsDeadlines: boolean;
+  usesDeadlines: boolean;
   /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
   answersCalls: boolean;
 

@@ -26,7 +26,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     info: null as PeerInfo | null,
     isOpen: true,
     correlatesReplies: true,
-    sendsDeadlines: true,
+    usesDeadlines: true,
     onCallAbandoned: (hi, lo) => void abandoned.push(`${hi}/${lo}`),
     answersCalls: true,
     mustBeOpen: () => undefined,

@@ -12,6 +12,7 @@ import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
+import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -35,7 +36,7 @@ export interface CallsHost {
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
-  readonly sendsDeadlines: boolean;
+  readonly usesDeadlines: boolean;
   readonly onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
   readonly answersCalls: boolean;
   countError(): void;
@@ -105,7 +106,7 @@ export class OutgoingCalls {
   readonly #free: number[] = [];
   #size = 0;
   /** Requests to a netconduit server by reply type, oldest first, because its replies have no id. */
-  readonly #uncorrelated: Map<string, OutgoingCall[]> = new Map();
+  readonly #uncorrelated: Map<string, Fifo<OutgoingCall>> = new Map();
 
   /** @param maxGeneration default 2^21 - 1, so that an id fits exactly in a number. Set it in tests only. */
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
@@ -132,7 +133,7 @@ export class OutgoingCalls {
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.sendsDeadlines ? call.timeoutMs : 0);
+        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.usesDeadlines ? call.timeoutMs : 0);
         host.sendBounded(method);
       } catch (error) {
         this.#remove(call);
@@ -204,7 +205,7 @@ export class OutgoingCalls {
     if (this.#uncorrelated.size === 0) return false;
     const waiting = this.#uncorrelated.get(type);
     if (waiting === undefined) return false;
-    let call: OutgoingCall | undefined = waiting.shift();
+    let call = waiting.shift();
     while (call !== undefined && !call.isPending) call = waiting.shift();
     if (waiting.length === 0) this.#uncorrelated.delete(type);
     if (call === undefined) return false;
@@ -292,13 +293,10 @@ export class OutgoingCalls {
   }
 
   #awaitUncorrelated(replyType: string, call: OutgoingCall): void {
-    const waiting = this.#uncorrelated.get(replyType);
-    if (waiting === undefined) {
-      this.#uncorrelated.set(replyType, [call]);
-      return;
-    }
+    const waiting = this.#uncorrelated.get(replyType) ?? new Fifo();
+    this.#uncorrelated.set(replyType, waiting);
     // Remove abandoned calls, because their replies may never arrive.
-    while (waiting.length > 0 && !(waiting[0] as OutgoingCall).isPending) waiting.shift();
+    while (waiting.peek()?.isPending === false) waiting.shift();
     waiting.push(call);
   }
 

@@ -93,7 +93,7 @@ export class ProtocolConnection<Peer>
 
   // Set by extensions.
   correlatesReplies = false;
-  sendsDeadlines = false;
+  usesDeadlines = false;
   answersCalls: boolean;
   onReceivePressure: ((isHigh: boolean) => void) | null = null;
   onCallAbandoned: ((idHi: number, idLo: number) => void) | null = null;
@@ -589,7 +589,7 @@ export class ProtocolConnection<Peer>
       if (this.#calls.uncorrelatedReply(reader.name, reader.value)) return;
     }
     const { name, value, size } = reader;
-    const timeoutMs = isCall ? reader.timeoutMs : 0;
+    const timeoutMs = isCall && this.usesDeadlines ? reader.timeoutMs : 0;
     const { correlationHi, correlationLo } = frame;
     this.scheduler.submit(
       new IncomingRequest<Peer>(this, isCall, name, value, correlationHi, correlationLo, timeoutMs, size),

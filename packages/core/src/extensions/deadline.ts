@@ -8,7 +8,7 @@ export const deadline: Extension<true, true> = {
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
   attach(connection) {
-    connection.sendsDeadlines = true;
+    connection.usesDeadlines = true;
     return true;
   },
 };

@@ -96,6 +96,11 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return this.hasId && (this.isCall || this.#source.correlatesReplies);
   }
 
+  /** The caller has given up. */
+  get isExpired(): boolean {
+    return this.#deadlineMs > 0 && this.#source.clock.wallClock() >= this.#deadlineMs;
+  }
+
   get deadline(): number | null {
     return this.#deadlineMs === 0 ? null : this.#deadlineMs;
   }

@@ -141,7 +141,7 @@ export class RequestScheduler<Peer> {
   /** Starts queued requests as far as the limits allow, then resumes the peer and the stream. */
   startWaiting(): void {
     while (this.#queue.length > 0 && this.#canStart) {
-      this.#host.dispatch(this.#queue.shift() as IncomingRequest<Peer>);
+      this.#start(this.#queue.shift() as IncomingRequest<Peer>);
     }
     if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
     if (this.#isUnderPressure) {
@@ -149,6 +149,15 @@ export class RequestScheduler<Peer> {
       this.#host.onReceivePressure?.(false);
     }
     this.#host.receiveQueueHasRoom();
+  }
+
+  /** A request that expired while it waited is answered and not carried out. */
+  #start(request: IncomingRequest<Peer>): void {
+    if (!request.isExpired) this.#host.dispatch(request);
+    else if (request.wantsReply) {
+      const message = `The deadline of '${request.method}' passed before it started`;
+      this.#host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+    }
   }
 
   get #isIdle(): boolean {
