@@ -13,5 +13,7 @@ export function decodeBase64(text: string): Uint8Array | null {
   const binary = atob(text);
   // `atob` ignores bits that the padding cuts off.
   if (btoa(binary) !== text) return null;
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
+  return bytes;
 }

@@ -122,12 +122,16 @@ describe("a server that does not prove itself", () => {
     expect(await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram })).toEqual(untrusted);
   });
 
-  test("is not trusted when it asks for few iterations", async () => {
+  test.each([
+    ["asks for few iterations", (nonce: string) => `r=${nonce}more,s=AAAA,i=1`],
+    ["asks for very many iterations", (nonce: string) => `r=${nonce}more,s=AAAA,i=1000001`],
+    ["does not extend the nonce", (nonce: string) => `r=${nonce},s=AAAA,i=4096`],
+    ["has another nonce", () => "r=other,s=AAAA,i=4096"],
+  ])("is not trusted when it %s", async (_, challenge) => {
     const client = fresh(false);
     const { scram } = await client.start();
-    const nonce = String(scram).split("r=")[1];
-    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}more,s=AAAA,i=1` });
-    expect(step).toEqual(untrusted);
+    const data = challenge(String(scram).split("r=")[1] ?? "");
+    expect(await client.receive(FrameType.AUTH_CHALLENGE, { data })).toEqual(untrusted);
   });
 
   test.each([false, true])(
@@ -239,6 +243,16 @@ describe("ClientHandshake", () => {
 
   test.each(handshakeTypes)("fails with UNEXPECTED_FRAME for frame type %i before AUTH_REQUEST", async (type) => {
     expect(await fresh(true).receive(type, success)).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+
+  test("rejects when the runtime's cryptography does, and then accepts nothing", async () => {
+    const broken = { ...crypto, pbkdf2Sha256: () => Promise.reject(new Error("out of memory")) };
+    const info = { name: "probe", version: "1", description: "" };
+    const client = new ClientHandshake({ password, info, offer, allowPasswordHash: true, crypto: broken });
+    const { scram } = await client.start();
+    const data = new ScramServer(keys, crypto).first(String(scram));
+    await expect(client.receive(FrameType.AUTH_CHALLENGE, { data })).rejects.toThrow("out of memory");
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
   });
 
   test("refuses a second challenge", async () => {

@@ -93,9 +93,11 @@ function parseAttributes(what: string, message: string, expected: string): strin
   const values: string[] = [];
   const names = new Set<string>();
   for (const part of message.split(",")) {
-    const [, name = "", value = ""] = /^([A-Za-z])=(.+)$/su.exec(part) ?? [];
-    if (name === "" || value.includes("\0"))
+    const name = part.charAt(0);
+    const value = part.slice(2);
+    if (!/[A-Za-z]/.test(name) || part.charAt(1) !== "=" || value === "" || value.includes("\0")) {
       throw malformed(what, `attribute ${values.length + 1} is not "letter=value"`);
+    }
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
     if (names.has(name)) throw malformed(what, `attribute "${name}" stands twice`);
     names.add(name);

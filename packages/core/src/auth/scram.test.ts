@@ -128,8 +128,9 @@ describe("ScramClient", () => {
     expect(() => new ScramClient("", crypto)).toThrow(badConfig);
   });
 
-  test("begins with a fixed name and 144 random bits", () => {
-    expect(new ScramClient("p", crypto).clientFirst).toMatch(/^n,,n=netconduit,r=[A-Za-z0-9+/]{24}$/);
+  test("begins with a fixed name and a random UUID", () => {
+    const uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
+    expect(new ScramClient("p", crypto).clientFirst).toMatch(new RegExp(`^n,,n=netconduit,r=${uuid}$`));
   });
 
   const [nonce, salt] = [`${rfc.clientNonce}${rfc.serverNonce}`, rfc.salt];

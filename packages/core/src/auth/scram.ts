@@ -24,8 +24,6 @@ import {
 
 /** SCRAM requires a user name, but this protocol has a single password and no users. */
 const USERNAME = "netconduit";
-/** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
-const NONCE_BYTES = 18;
 
 /** The client's side of a login. Create a new one for each login. */
 export class ScramClient {
@@ -39,7 +37,7 @@ export class ScramClient {
   #serverSignature: Uint8Array | null = null;
 
   /**
-   * @param fixed default: user name `netconduit` and a nonce of 144 random bits. Set it in tests only.
+   * @param fixed default: user name `netconduit` and a random UUID as nonce. Set it in tests only.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   constructor(
@@ -49,7 +47,7 @@ export class ScramClient {
   ) {
     this.#password = normalizePassword(password);
     this.#crypto = crypto;
-    this.#nonce = fixed.nonce ?? randomNonce(crypto);
+    this.#nonce = fixed.nonce ?? randomNonce();
     this.#bare = `n=${fixed.username ?? USERNAME},r=${this.#nonce}`;
     this.clientFirst = GS2_HEADER + this.#bare;
   }
@@ -103,8 +101,8 @@ export class ScramServer {
   /** The pending challenge: its nonce, and the part of AuthMessage up to it. */
   #challenge: { readonly nonce: string; readonly signed: string } | null = null;
 
-  /** @param nonce the server's part; default: 144 random bits. Set it in tests only. */
-  constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce: string = randomNonce(crypto)) {
+  /** @param nonce the server's part; default: a random UUID. Set it in tests only. */
+  constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce: string = randomNonce()) {
     this.#keys = keys;
     this.#crypto = crypto;
     this.#ownNonce = nonce;
@@ -150,8 +148,9 @@ export class ScramServer {
   }
 }
 
-function randomNonce(crypto: RuntimeCrypto): string {
-  return encodeBase64(crypto.randomBytes(NONCE_BYTES));
+/** 122 random bits. */
+function randomNonce(): string {
+  return crypto.randomUUID();
 }
 
 /** XOR of two byte strings of equal length. */

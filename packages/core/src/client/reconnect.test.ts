@@ -7,6 +7,7 @@ import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, type SeenError, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
 import type { ClientOptions, ReconnectOptions } from "./client-options.ts";
 
@@ -292,6 +293,17 @@ describe("reconnecting ends with", () => {
     await runtime.advance(60_000);
     expect(errors.map((error) => error.code)).toEqual([ErrorCode.AUTH_FAILED]);
     expect(client.isConnected).toBe(true);
+  });
+
+  test("a server that does not prove that it knows the password", async () => {
+    const { runtime, goAway, errors, client } = await bench();
+    await goAway();
+    const impostor = await RawServer.start(runtime);
+    await runtime.advance(100);
+    (await impostor.accept()).send(FrameType.AUTH_SUCCESS, { session_token: "x", server_info: {}, extensions: {} });
+    await runtime.advance(60_000);
+    expect(errors.map((error) => error.code)).toEqual([ErrorCode.SERVER_NOT_TRUSTED, ErrorCode.RECONNECT_FAILED]);
+    expect([impostor.peers.length, client.state]).toEqual([1, "failed"]);
   });
 
   test("the server, if its close asks the client not to come back", async () => {

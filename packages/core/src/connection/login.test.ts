@@ -72,9 +72,6 @@ describe("before login", () => {
 
   test("more than 32 KiB, pipelined while the login is worked on, end the connection", async () => {
     const { runtime, port, errors, server } = await bench();
-    const { hmacSha256 } = runtime.crypto;
-    const byPromise: typeof hmacSha256 = async (key, data) => hmacSha256(key, data);
-    Object.assign(runtime.crypto, { hmacSha256: byPromise });
     const peer = await rawDial(runtime, port);
     const scram = peer.requestLogin({ password: PASSWORD });
     const { payload } = await peer.next(FrameType.AUTH_CHALLENGE);
@@ -358,5 +355,60 @@ describe("connectionData", () => {
     expect(errors).toMatchObject([{ stage: "hook", message: "no data today" }]);
     await rawClient(runtime, port);
     expect(server.connections.map((connection) => connection.data)).toEqual([{ count: 2 }]);
+  });
+});
+
+describe("logging in again", () => {
+  test("gets another nonce each time, also for the same one of the client", async () => {
+    const { runtime, port } = await bench();
+    const challenges: unknown[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      const peer = await rawDial(runtime, port);
+      peer.send(FrameType.AUTH_REQUEST, { scram: "n,,n=u,r=same", extensions: {} });
+      challenges.push((await peer.next(FrameType.AUTH_CHALLENGE)).payload?.["data"]);
+    }
+    expect(new Set(challenges).size).toBe(3);
+  });
+
+  test("runs PBKDF2 once for all clients of one server and password", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    let runs = 0;
+    const { pbkdf2Sha256 } = runtime.crypto;
+    Object.assign(runtime.crypto, {
+      pbkdf2Sha256: (...inputs: Parameters<typeof pbkdf2Sha256>) => {
+        runs += 1;
+        return pbkdf2Sha256(...inputs);
+      },
+    });
+    const clients = [1, 2, 3].map(() => testClient(runtime).client);
+    await Promise.all(clients.map((client) => client.connect()));
+    await clients[0]?.disconnect();
+    await clients[0]?.connect();
+    expect([runs, clients.every((client) => client.isConnected)]).toEqual([1, true]);
+  });
+
+  test("works when the server was stopped and another one took its place", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    await client.connect();
+    await server.stop();
+    const { server: other } = await testServer(runtime);
+    await client.connect();
+    expect(other.stats).toMatchObject({ loggedIn: 1, rejected: 0 });
+  });
+});
+
+describe("a session", () => {
+  test("has a token of 64 hex digits and an id that is a UUID, other ones for each login", async () => {
+    const { runtime, server, port } = await bench();
+    for (let count = 0; count < 2; count += 1) await rawClient(runtime, port);
+    const { connections } = server;
+    for (const { id, session } of connections) {
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      expect(session.token).toMatch(/^[0-9a-f]{64}$/);
+    }
+    expect(new Set(connections.flatMap(({ id, session }) => [id, session.token])).size).toBe(4);
   });
 });

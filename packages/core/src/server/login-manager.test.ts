@@ -78,8 +78,13 @@ class LoginBench {
     });
   }
 
+  /** Before its first start. */
+  static closed(options: Partial<ServerOptions> = {}): LoginBench {
+    return new LoginBench(options);
+  }
+
   static async open(options: Partial<ServerOptions> = {}): Promise<LoginBench> {
-    const bench = new LoginBench(options);
+    const bench = LoginBench.closed(options);
     await bench.logins.prepare();
     return bench;
   }
@@ -141,8 +146,7 @@ class LoginBench {
     const { crypto } = this.runtime;
     const { hmacSha256 } = crypto;
     Object.assign(crypto, {
-      hmacSha256: async (key: Uint8Array, given: Uint8Array) => {
-        const data = given.slice();
+      hmacSha256: async (key: Uint8Array, data: Uint8Array) => {
         await held.promise;
         return hmacSha256(key, data);
       },
@@ -548,6 +552,20 @@ describe("a login that was recorded", () => {
     await peer.next(FrameType.AUTH_CHALLENGE);
     peer.send(FrameType.AUTH_RESPONSE, response);
     expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    expect(bench.admitted.length).toBe(1);
+  });
+});
+
+describe("the keys that logins are judged by", () => {
+  test("are derived anew at the next start if that failed", async () => {
+    const bench = LoginBench.closed();
+    const { pbkdf2Sha256 } = bench.runtime.crypto;
+    Object.assign(bench.runtime.crypto, { pbkdf2Sha256: () => Promise.reject(new Error("out of memory")) });
+    await expect(bench.logins.prepare()).rejects.toThrow("out of memory");
+    Object.assign(bench.runtime.crypto, { pbkdf2Sha256 });
+    await bench.logins.prepare();
+    await bench.ask();
+    await bench.runtime.settle();
     expect(bench.admitted.length).toBe(1);
   });
 });

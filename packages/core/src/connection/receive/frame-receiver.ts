@@ -96,8 +96,8 @@ export class FrameReceiver {
 
   /** The stream ended normally. Returns whether that takes effect now; otherwise `streamEnded` follows. */
   end(): boolean {
-    // Process the peer's last frame first: if it rejects the login, it has the reason.
-    this.#hasEnded = this.#isHandshaking && this.#host.isReceiving;
+    // Process frames that are buffered first: if the last one rejects the login, it has the reason.
+    this.#hasEnded = this.#isHandshaking && this.#host.isReceiving && this.#decoder.bufferedBytes > 0;
     return !this.#hasEnded;
   }
 
