@@ -27,6 +27,7 @@ const MESSAGES = '"say" | "leave"';
 /** A mistake, and all that the compiler is to say of it. */
 const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['void client.call("history");', "Expected 2-3 arguments, but got 1."],
+  ['void client.call("histroy");', `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS}'.`],
   [
     'void client.call("histroy", { room: "a", last: 1 });',
     `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS}'.`,
@@ -40,6 +41,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['void client.call<string>("ping");', "Type 'string' does not satisfy the constraint 'never'."],
   ['client.callNoWait("history");', "Expected 2 arguments, but got 1."],
   ['client.send("say");', "Expected 2 arguments, but got 1."],
+  ['client.send("sya");', `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`],
   [
     'client.send("sya", { text: "a" });',
     `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`,
@@ -49,6 +51,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
     "Object literal may only specify known properties, but 'txt' does not exist in type '{ text: string; }'. Did you mean to write 'text'?",
   ],
   ['void client.request("say");', "Expected 2-3 arguments, but got 1."],
+  ['void client.request("sya");', `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`],
   [
     'void client.request("sya", { text: "a" });',
     `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`,
@@ -79,6 +82,22 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
     `Type '"histroy"' is not assignable to type '${METHODS}'. Did you mean '"history"'?`,
   ],
   ['server.rpc("history", () => [1]);', "Type 'number' is not assignable to type 'string'."],
+  [
+    'void client.api.histroy({ room: "a", last: 1 });',
+    `Property 'histroy' does not exist on type '{ readonly history: ApiMethod<{ room: string; last: number; }, string[]>; readonly ping: ApiMethod<Readonly<Record<string, unknown>> | undefined, unknown>; }'. Did you mean 'history'?`,
+  ],
+  ['void client.api.history({ room: "a", last: "ten" });', "Type 'string' is not assignable to type 'number'."],
+  ["void client.api.history();", "Expected 1-2 arguments, but got 0."],
+  [
+    'new Client({ password: "secret" });',
+    "Argument of type '{ password: string; }' is not assignable to parameter of type 'ClientInit<Contract>'.",
+    "  Type '{ password: string; }' is not assignable to type 'ClientSettings & TcpTarget & ContractOption<Contract>'.",
+    "    Type '{ password: string; }' is missing the following properties from type 'TcpTarget': host, port",
+  ],
+  [
+    'new Client({ host: "localhost", prot: 8080, password: "secret" });',
+    "Object literal may only specify known properties, and 'prot' does not exist in type 'ClientInit<Contract>'.",
+  ],
 ];
 
 describe("the compiler on mistakes with a contract", () => {

@@ -1,4 +1,5 @@
 import type { Subject } from "../support/subject.ts";
+import { describeApi } from "./api.suite.ts";
 import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
@@ -38,6 +39,7 @@ export function describeBehaviour(subject: Subject): void {
   describeMessages(subject);
   describeValues(subject);
   describeContract(subject);
+  describeApi(subject);
   describeReplies(subject);
   describeContext(subject);
   describeBroadcast(subject);

@@ -5,8 +5,11 @@ import {
   type AnyServer,
   Client,
   type Connection,
+  type ConnectionStats,
   type HandlerContext,
   type MethodHandlers,
+  type PeerInfo,
+  type RemotePeer,
   response,
   Server,
   type TypedCallOptions,
@@ -168,6 +171,40 @@ describe("connection data", () => {
 
   test("is an open map without connectionData", () => {
     expectTypeOf(server.connections[0]?.data).toEqualTypeOf<Record<string, unknown> | undefined>();
+  });
+});
+
+describe("a remote peer", () => {
+  async function ask(peer: RemotePeer): Promise<void> {
+    expectTypeOf(peer.call("add", { a: 1 })).toEqualTypeOf<Promise<unknown>>();
+    expectTypeOf(peer.call<number>("add")).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(peer.call("add", {}, { result: z.number() })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(peer.request<string>("ask", 1)).toEqualTypeOf<Promise<string>>();
+    expectTypeOf(peer.info).toEqualTypeOf<PeerInfo | null>();
+    expectTypeOf(peer.close("over")).toEqualTypeOf<Promise<void>>();
+    await peer.api.users.list({ limit: 1 });
+  }
+
+  test("is a connection or a client, whatever its contract", () => {
+    expectTypeOf<Client>().toExtend<RemotePeer>();
+    expectTypeOf<Connection>().toExtend<RemotePeer>();
+    expectTypeOf<Client<GameContract>>().toExtend<RemotePeer>();
+    expectTypeOf<Connection<GameContract, { score: number }>>().toExtend<RemotePeer>();
+    void ask(client);
+  });
+
+  test("of a contract is a client of it, or a connection if it is that of the client's side", () => {
+    expectTypeOf<Client<GameContract>>().toExtend<RemotePeer<GameContract, "server">>();
+    expectTypeOf<Connection<GameContract>>().toExtend<RemotePeer<GameContract, "client">>();
+    const whereIs = (peer: RemotePeer<GameContract, "client">) => peer.api.where();
+    expectTypeOf(whereIs).returns.toEqualTypeOf<Promise<{ a: number; b: number }>>();
+  });
+
+  test("has facts that only a client may lack", () => {
+    expectTypeOf<Connection["info"]>().toEqualTypeOf<PeerInfo>();
+    expectTypeOf<Client["info"]>().toEqualTypeOf<PeerInfo | null>();
+    expectTypeOf<Connection["stats"]>().toEqualTypeOf<ConnectionStats>();
+    expectTypeOf<Client["stats"]>().toEqualTypeOf<ConnectionStats | null>();
   });
 });
 
@@ -356,6 +393,40 @@ describe("a contract", () => {
     new Client<typeof game>({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
     // @ts-expect-error: a schema is no method
     new Server({ password: "secret", contract: { server: { methods: { add: 5 } } } });
+  });
+
+  test("types the peer's methods as functions, nested by the dots of their names", () => {
+    const nested = {
+      server: {
+        methods: {
+          "users.list": { params: v.object({ limit: v.optional(v.number(), 10) }), result: v.array(v.string()) },
+          users: { result: v.number() },
+          "users.admin.add": { params: v.object({ name: v.string() }) },
+          "list.then": {},
+        },
+      },
+      client: { methods: { mood: { result: v.picklist(["fine", "bad"]) } } },
+    };
+    const { api } = new Client({ host: "localhost", port: 8080, password: "secret", contract: nested });
+    expectTypeOf(api.users.list({ limit: 1 }, { timeoutMs: 5 })).toEqualTypeOf<Promise<string[]>>();
+    expectTypeOf(api.users.list({}, { result: v.number() })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(api.users()).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(api.users.admin.add({ name: "ada" })).toEqualTypeOf<Promise<unknown>>();
+    const nestedServer = new Server({ password: "secret", contract: nested });
+    expectTypeOf(nestedServer.connections[0]?.api.mood()).toEqualTypeOf<Promise<"fine" | "bad"> | undefined>();
+    // @ts-expect-error: the contract has no such method
+    void api.users.lits({});
+    // @ts-expect-error: limit is a number
+    void api.users.list({ limit: "1" });
+    // @ts-expect-error: its parameters are required
+    void api.users.admin.add();
+    // @ts-expect-error: a name that other names begin with is no method
+    void api.users.admin();
+    // @ts-expect-error: await would call it
+    void api.list.then();
+    expectTypeOf(client.api["users"]?.["list"]?.({ limit: 1 })).toEqualTypeOf<Promise<unknown> | undefined>();
+    expectTypeOf(client.api["count"]?.<number>()).toEqualTypeOf<Promise<number> | undefined>();
+    expectTypeOf(client.api["count"]?.({}, { result: z.number() })).toEqualTypeOf<Promise<number> | undefined>();
   });
 
   test("is implemented by a handler for each of its methods", () => {

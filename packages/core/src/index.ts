@@ -18,9 +18,11 @@ export type {
 } from "./client/client-options.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
+export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
-export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/endpoint.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
+export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/method-types.ts";
+export type { ConnectionStats, RemotePeer } from "./endpoint/remote-peer.ts";
 export {
   ConduitError,
   type ConduitErrorOptions,
@@ -39,7 +41,7 @@ export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
 export type { AnyConnection, AnyServer } from "./server/any.ts";
-export { Connection, type ConnectionStats, type Session } from "./server/connection.ts";
+export { Connection, type Session } from "./server/connection.ts";
 export type { Rejection } from "./server/login-manager.ts";
 export {
   type BroadcastOptions,

@@ -1,9 +1,9 @@
 /**
- * The server's side of the login, without I/O: payloads in, steps out.
+ * The server's side of the login, no I/O: payloads in, steps out.
  *
- * A client sends AUTH_REQUEST. If it offers `scram`, it receives a challenge and answers with AUTH_RESPONSE. If it only
- * has netconduit's password hash, the hash decides, provided the server allows it. Anything else ends the login,
- * including a frame that arrives while an earlier one is being processed.
+ * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE. If all it has is
+ * netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so does
+ * a frame that comes while an earlier one is still being worked on.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -15,23 +15,23 @@ import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 
-/** netconduit's wording. */
+/** netconduit's own words. */
 const INVALID_PASSWORD = "Invalid password";
 
-/** Next action of the server. */
+/** What a server does next. */
 export type ServerStep =
   /** Send AUTH_CHALLENGE. */
   | { readonly kind: "challenge"; readonly payload: { readonly data: string } }
-  /** The peer knows the password. Send AUTH_SUCCESS, including the keys of `payload`. */
+  /** The peer knows the password. Send AUTH_SUCCESS, with the keys of `payload` in it. */
   | {
       readonly kind: "accepted";
       readonly method: AuthMethod;
       readonly peer: PeerInfo;
-      /** `extensions` of AUTH_REQUEST, not validated. */
+      /** `extensions` of AUTH_REQUEST, as it came. */
       readonly offer: unknown;
       readonly payload: { readonly scram?: string };
     }
-  /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's logs. */
+  /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's log. */
   | {
       readonly kind: "refused";
       readonly code: number;
@@ -45,11 +45,11 @@ export interface ServerAuthenticatorOptions {
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 rounds. */
   readonly iterations: number;
-  /** Accept netconduit's password hash, which can be replayed. */
+  /** Let netconduit peers log in with their hash, which can be replayed. */
   readonly allowPasswordHash: boolean;
 }
 
-/** State shared by all logins of a server. Doesn't contain the password. */
+/** What all logins of one server share. Holds no password. */
 export class ServerAuthenticator {
   readonly keys: ScramServerKeys;
   readonly crypto: RuntimeCrypto;
@@ -62,7 +62,7 @@ export class ServerAuthenticator {
   }
 
   /**
-   * Derives the keys. Called once, when a server starts.
+   * Derives the keys, once, when a server starts.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
@@ -75,13 +75,13 @@ export class ServerAuthenticator {
     return this.#passwordHash !== null;
   }
 
-  /** Whether `hash` is netconduit's hash of the password, in constant time. False if hashes aren't allowed. */
+  /** Whether `hash` is netconduit's hash of the password, in constant time. False if hashes are not allowed. */
   matchesPasswordHash(hash: string): boolean {
     return this.#passwordHash !== null && constantTimeEqual(utf8(hash), utf8(this.#passwordHash));
   }
 }
 
-/** Data of an AUTH_REQUEST other than credentials. */
+/** What an AUTH_REQUEST says beside its credentials. */
 interface Introduction {
   readonly peer: PeerInfo;
   readonly offer: unknown;
@@ -90,7 +90,7 @@ interface Introduction {
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
-  /** The pending challenge. */
+  /** The challenge that is out. */
   #challenge: { readonly scram: ScramServer; readonly introduction: Introduction } | null = null;
   #expecting: "request" | "response" | "nothing" = "request";
 
@@ -99,8 +99,8 @@ export class ServerHandshake {
   }
 
   /**
-   * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
-   * @param payload the decoded payload; null if the frame has none, or if it isn't a map
+   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
+   * @param payload the decoded payload; null for a frame without one, or one that is not a map.
    */
   async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
     const expecting = this.#expecting;
@@ -169,7 +169,7 @@ function malformed(message: string): ServerStep {
   return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
 }
 
-/** Send netconduit's wording. Details, such as the problem with a proof, aren't for an unauthenticated peer. */
+/** The peer is told what netconduit tells it; the details (what was wrong with a proof) are not for a stranger. */
 function wrongPassword(reason: string): ServerStep {
   return refused(ErrorCode.AUTH_FAILED, reason, INVALID_PASSWORD);
 }

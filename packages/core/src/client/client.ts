@@ -14,33 +14,24 @@ import {
   StateListeners,
 } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
-import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
-import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
-import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
-import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
-import { EndpointCore } from "../endpoint/endpoint-core.ts";
+import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
-import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
-import { latencyOf } from "../extensions/heartbeat.ts";
+import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
+import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
-import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
-  CallArguments,
-  CallResult,
   Contract,
-  DataArguments,
-  MessageArguments,
   MessageOutput,
   MessageSchema,
   MessageType,
   MethodName,
   NameBound,
-  ParamsArguments,
-  StatedRequest,
-  StatedResult,
-  UnstatedReply,
+  ParamsSchema,
+  ResultSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
@@ -49,7 +40,8 @@ import { FrameType } from "../wire/constants.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import type { DialController } from "./dial-controller.ts";
 import { closedDuringLogin, notNetconduit } from "./login-failure.ts";
-import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
+import { OfflineQueue } from "./offline-queue.ts";
+import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
 
 /** How a client is doing. */
@@ -77,15 +69,24 @@ interface Login {
   reject(error: Error): void;
 }
 
+/** The last login. */
+interface LastLogin {
+  readonly connection: PeerConnection;
+  readonly token: string;
+  /** Unix milliseconds. */
+  readonly connectedAt: number;
+}
+
 type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
  * A client. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
  * `C` is the contract's type (default: open), which option `contract` gives. A type alone checks nothing that arrives.
  */
-export class Client<C extends Contract = Contract> extends Endpoint<C, "client", Client<C>> {
+export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "server", null> {
   /** All options with their defaults filled in. */
   readonly config: ClientConfig;
+  readonly #core: EndpointCore<Client<C>>;
   readonly #delegate: ConnectionDelegate<Client<C>>;
   readonly #runtime: Runtime;
   readonly #stateListeners: StateListeners;
@@ -94,20 +95,22 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   readonly #connectHooks = new HookList<[client: this]>();
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
-  readonly #offline: OfflineQueue;
+  readonly #offline: OfflineQueue<Outgoing>;
+  readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
   #link: ProtocolConnection<Client<C>> | null = null;
   #login: Login | null = null;
-  #serverInfo: PeerInfo | null = null;
-  #sessionToken: string | null = null;
+  #lastLogin: LastLogin | null = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
   constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { contract, config } = parseInit(options);
-    super(new EndpointCore(runtime, config, agreedResults(contract?.server), extensions), contract?.client);
+    super();
+    const sides = { own: contract?.client, peer: contract?.server };
+    this.#core = new EndpointCore(runtime, config, sides, extensions);
     this.config = config;
     this.#runtime = runtime;
-    this.#delegate = this.core.delegate({
+    this.#delegate = this.#core.delegate({
       role: "client",
       handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
       // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
@@ -116,10 +119,16 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       connectionClosing: ignore,
       connectionClosed: (link, reason) => this.#connectionClosed(link, reason),
     });
-    this.#stateListeners = new StateListeners(this.core);
-    this.#machine = new ConnectionStateMachine(this.core, "disconnected", this.#stateListeners);
-    this.#offline = new OfflineQueue(this.core.runtimeContext.wheel, config.sendQueueSize);
-    this.#reconnector = new Reconnector(this.core, config, {
+    this.#stateListeners = new StateListeners(this.#core);
+    this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
+    this.#offline = new OfflineQueue(this.#core.wheel, config.sendQueueSize);
+    this.#offlineSender = new OfflineSender(this.#offline, {
+      rpcTimeoutMs: config.rpcTimeoutMs,
+      now: () => runtime.now(),
+      mustQueue: (name) => this.#mustQueue(name),
+      sendFailed: (error, stage, name) => this.#core.reportError(error, stage, undefined, name),
+    });
+    this.#reconnector = new Reconnector(this.#core, config, {
       open: (abort) => this.#dial(abort),
       failed: (error, isLast) => this.#dialFailed(error, isLast),
       opened: (again) => this.#opened(again),
@@ -130,37 +139,30 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     return this.#machine.state;
   }
 
-  get isConnected(): boolean {
-    return this.#link?.isOpen ?? false;
+  /** @internal */
+  protected get connection(): PeerConnection | null {
+    return this.#lastLogin?.connection ?? null;
   }
 
-  get isAuthenticated(): boolean {
-    return this.#link?.isAuthenticated ?? false;
+  /** @internal */
+  protected get connectedAt(): number {
+    return this.#lastLogin?.connectedAt ?? 0;
   }
 
-  /** What the server says of itself; null before the first login. */
+  /** @internal */
+  protected get outgoing(): Outgoing {
+    const link = this.#link;
+    return link?.isOpen === true ? link : this.#offlineSender;
+  }
+
+  /** The same as `info`. */
   get serverInfo(): PeerInfo | null {
-    return this.#serverInfo;
+    return this.info;
   }
 
   /** The session token of the present or last login; null before the first. */
   get sessionToken(): string | null {
-    return this.#sessionToken;
-  }
-
-  /** Round trip of the last heartbeat in milliseconds; null before the first. */
-  get latencyMs(): number | null {
-    const latency = this.#latency;
-    return latency === null || latency.samples === 0 ? null : latency.lastMs;
-  }
-
-  get #latency(): Latency | null {
-    return this.#link?.isAuthenticated === true ? latencyOf(this.#link) : null;
-  }
-
-  /** Bytes accepted by `send` and the like that the operating system has not taken yet. */
-  get bufferedBytes(): number {
-    return this.#link?.bufferedBytes ?? 0;
+    return this.#lastLogin?.token ?? null;
   }
 
   health(): ClientHealth {
@@ -169,14 +171,54 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       state: this.state,
       authenticated: this.isAuthenticated,
       reconnectAttempts: this.isConnected ? 0 : this.#reconnector.attempts,
-      serverInfo: this.#serverInfo,
-      latency: this.#latency,
+      serverInfo: this.info,
+      latency: this.isAuthenticated ? this.latency : null,
       pendingCalls: this.#link?.pendingCalls ?? 0,
       bufferedBytes: this.bufferedBytes,
     };
   }
 
   // --- registration -------------------------------------------------------------------------------------------------
+
+  /**
+   * Registers a method that the server may call. Handlers, schemas and errors are those of `Server.rpc`.
+   *
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
+   */
+  rpc<
+    M extends NameBound<MethodName<C, "client">>,
+    P extends ParamsSchema<C, "client", M> | undefined = undefined,
+    R extends ResultSchema<C, "client", M> | undefined = undefined,
+  >(
+    method: (M & string) | MethodDefinition<P, R, M & string>,
+    handler: MethodHandler<C, "client", M, P, R, Client<C>>,
+  ): Disposer;
+  rpc<M extends NameBound<MethodName<C, "client">>, P extends ParamsSchema<C, "client", M>>(
+    name: M & string,
+    params: P,
+    handler: MethodHandler<C, "client", M, P, undefined, Client<C>>,
+  ): Disposer;
+  rpc(
+    method: string | MethodDefinition,
+    schemaOrHandler: Schema | ((params: never, context: HandlerContext<Client<C>>) => unknown),
+    maybeHandler?: (params: never, context: HandlerContext<Client<C>>) => unknown,
+  ): Disposer {
+    return this.#core.registration.addMethod(method, schemaOrHandler, maybeHandler);
+  }
+
+  /**
+   * Registers a handler for every method that the contract lists for clients, by name. It does not compile if one is
+   * missing. Where not all handlers are at hand, register them one at a time with `rpc`; option `complete` then checks
+   * later that none is missing.
+   *
+   * @returns a function that removes these methods.
+   * @throws ConduitError INVALID_STATE when a name is taken or, for a contract given as a value, a handler is missing.
+   * Nothing is registered then.
+   */
+  implement(handlers: MethodHandlers<C, "client", Client<C>>): Disposer {
+    return this.#core.registration.addMethods(handlers);
+  }
 
   /**
    * Handles messages of a type, or of several, from the server. What the handler returns goes back: as the reply to
@@ -198,8 +240,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     schemaOrHandler: Schema | OnHandler<never, Client<C>>,
     maybeHandler?: OnHandler<never, Client<C>>,
   ): Disposer {
-    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
-    return this.addHandler(type, schema, { takesPeer: false, handler });
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, false);
   }
 
   /** Runs after every login, the first and later ones. @returns a function that removes it. */
@@ -215,6 +256,16 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   /** Runs after `onConnect` when the login was one that the client made by itself. @returns a function that removes it. */
   onReconnect(hook: (client: this) => unknown): Disposer {
     return this.#reconnectHooks.add(hook);
+  }
+
+  /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
+  onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
+    return this.#core.errorHooks.add(hook);
+  }
+
+  /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
+  onUnknown(hook: (client: Client<C>, type: string, data: unknown) => unknown): Disposer {
+    return this.#core.unknownHooks.add(hook);
   }
 
   /** Hears of every change of `state`, with its reason. @returns a function that removes the listener. */
@@ -234,15 +285,20 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
    */
   async connect(): Promise<void> {
     if (this.isConnected) return;
-    if (this.config.complete) this.mustBeComplete("connect");
+    if (this.config.complete) this.#core.registration.mustBeComplete("connect");
     await this.#reconnector.connect();
+  }
+
+  /** The same as `close`. */
+  disconnect(reason?: string): Promise<void> {
+    return this.close(reason);
   }
 
   /**
    * Ends the connection, and any reconnecting: what was sent is flushed first, calls that wait for a reply reject with
-   * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
+   * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`. The client can `connect` again.
    */
-  async disconnect(reason = "Closed by the client"): Promise<void> {
+  async close(reason = "Closed by the client"): Promise<void> {
     const dialling = this.#reconnector.callOff(calledOff);
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
     const link = this.#link;
@@ -255,100 +311,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
 
   /** Disconnects at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.disconnect();
-  }
-
-  // --- sending ------------------------------------------------------------------------------------------------------
-
-  /**
-   * Sends a message to the server.
-   * @returns true while there is room for more; false: accepted, but wait for `drained()` before the next.
-   * @throws ConduitError CONNECTION_CLOSED (see option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was queued),
-   * UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE.
-   */
-  send<T extends NameBound<MessageType<C, "server">>>(
-    type: T & string,
-    ...data: DataArguments<C, "server", T>
-  ): boolean;
-  send(type: string, data?: unknown): boolean {
-    const link = this.#link;
-    if (link?.isOpen === true) return link.sendMessage(type, data);
-    this.#mustQueue(type);
-    return this.#offline.add({
-      name: type,
-      timeoutMs: 0,
-      send: (open) => void (open as ProtocolConnection<Client<C>>).sendMessage(type, data),
-      reject: (error) => this.core.reportError(error, "message", undefined, type),
-    });
-  }
-
-  /** Resolves when there is room to send; rejects with CONNECTION_CLOSED if there is no connection. */
-  drained(): Promise<void> {
-    const link = this.#link;
-    if (link === null) return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
-    return link.waitForRoom();
-  }
-
-  /**
-   * Calls a method of the server. Without a contract, `T` is what the caller says of the result, unchecked.
-   * Rejects with RpcError (the server's answer: code, message, details), TIMEOUT, CANCELLED, CONNECTION_CLOSED,
-   * SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE.
-   */
-  call<
-    T extends StatedResult<C, "server"> = StatedResult<C, "server">,
-    M extends NameBound<MethodName<C, "server">> = NameBound<MethodName<C, "server">>,
-    R extends Schema = never,
-  >(
-    method: M & string,
-    ...paramsAndOptions: CallArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
-  ): Promise<CallResult<C, "server", NoInfer<T>, M, R>>;
-  call(method: string, params?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
-    const link = this.#link;
-    const validator = resultValidator(options);
-    if (link?.isOpen === true) return link.call(method, params, options, validator);
-    return this.#later(method, options, (open, rest) => open.call(method, params, rest, validator));
-  }
-
-  /**
-   * Calls a method and wants no answer. Not even errors come back.
-   * @returns and throws as `send`.
-   */
-  callNoWait<M extends NameBound<MethodName<C, "server">>>(
-    method: M & string,
-    ...params: ParamsArguments<C, "server", M>
-  ): boolean;
-  callNoWait(method: string, params?: unknown): boolean {
-    const link = this.#link;
-    if (link?.isOpen === true) return link.callNoWait(method, params);
-    this.#mustQueue(method);
-    return this.#offline.add({
-      name: method,
-      timeoutMs: 0,
-      send: (open) => void (open as ProtocolConnection<Client<C>>).callNoWait(method, params),
-      reject: (error) => this.core.reportError(error, "rpc", undefined, method),
-    });
-  }
-
-  /**
-   * Sends a message and resolves with the reply of the server's handler (undefined replies arrive as null). `T` is what
-   * the caller says of the reply, unchecked. Rejects as `call`. On a netconduit server, whose replies carry no id, the
-   * next message of type `<type>_response` is taken.
-   */
-  request<T = UnstatedReply<C, "server">>(...args: StatedRequest<C, "server", T, CallOptions>): Promise<NoInfer<T>>;
-  request<M extends NameBound<MessageType<C, "server">>, R extends Schema>(
-    type: M & string,
-    ...dataAndOptions: MessageArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
-  ): Promise<InferOutput<R>>;
-  request(type: string, data?: unknown, options?: CallOptions | TypedCallOptions<Schema>): Promise<unknown> {
-    const link = this.#link;
-    const validator = resultValidator(options);
-    if (link?.isOpen === true) return link.request(type, data, options, validator);
-    return this.#later(type, options, (open, rest) => open.request(type, data, rest, validator));
-  }
-
-  /** Lists the methods that the server offers. Rejects like `call`. */
-  async discover(options?: CallOptions): Promise<MethodInfo[]> {
-    return parseDiscovery(await (this as AnyClient).call("listall", {}, options));
+    await this.close();
   }
 
   // --- dialling -----------------------------------------------------------------------------------------------------
@@ -361,7 +324,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       await abort.race(link.close(reason));
     }
     abort.throwIfAborted();
-    this.#machine = new ConnectionStateMachine(this.core, this.#machine.state, this.#stateListeners);
+    this.#machine = new ConnectionStateMachine(this.#core, this.#machine.state, this.#stateListeners);
     this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
     await this.#open(this.#target(), abort);
   }
@@ -381,8 +344,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   }
 
   async #runHooks(again: boolean): Promise<void> {
-    await this.#connectHooks.run((error) => this.core.hookFailed("onConnect", error), this);
-    if (again) await this.#reconnectHooks.run((error) => this.core.hookFailed("onReconnect", error), this);
+    await this.#connectHooks.run((error) => this.#core.hookFailed("onConnect", error), this);
+    if (again) await this.#reconnectHooks.run((error) => this.#core.hookFailed("onReconnect", error), this);
   }
 
   #target(): ConnectTarget {
@@ -390,20 +353,38 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
   }
 
-  /** Connects and logs in. */
   async #open(where: ConnectTarget, abort: DialController): Promise<void> {
     const { config } = this;
-    const { password: given, allowPasswordHash } = config;
-    const { crypto } = this.#runtime;
+    const { password: given } = config;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
-    const offer = this.core.extensions.offer();
-    const handshake = new ClientHandshake({ password, info: config, offer, allowPasswordHash, crypto });
-    const request = await handshake.start();
-    const stream = await this.#connect(where, abort);
+    const dialled = this.#runtime.connect(where, abort);
+    let stream: ByteStream;
+    try {
+      stream = await abort.race(dialled);
+    } catch (error) {
+      // A stream that opens after all is nobody's.
+      dialled.then(
+        (late) => late.destroy(null),
+        () => undefined,
+      );
+      throw error;
+    }
+    if (abort.aborted) {
+      stream.destroy(null);
+      abort.throwIfAborted();
+    }
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const link = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
     link.peer = this;
     this.#link = link;
+    const handshake = new ClientHandshake({
+      password,
+      info: config,
+      allowPasswordHash: config.allowPasswordHash,
+      offer: this.#core.extensions.offer(),
+      crypto: this.#runtime.crypto,
+    });
+    const request = await handshake.start();
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
@@ -413,21 +394,6 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
     } finally {
       this.#login = null;
     }
-  }
-
-  async #connect(where: ConnectTarget, abort: DialController): Promise<ByteStream> {
-    abort.throwIfAborted();
-    const dialled = this.#runtime.connect(where, abort);
-    try {
-      const stream = await abort.race(dialled);
-      if (!abort.aborted) return stream;
-      stream.destroy(null);
-    } catch (error) {
-      // Discard a stream that opens after the dial was given up.
-      dialled.then((late) => late.destroy(null), ignore);
-      throw error;
-    }
-    throw abort.reason;
   }
 
   async #handshakeFrame(
@@ -447,9 +413,8 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       link.destroy(step.error);
     } else {
       this.#login = null;
-      this.#serverInfo = step.server;
-      this.#sessionToken = step.sessionToken;
-      link.authenticated(step.server, this.core.extensions.accept(step.extensions));
+      this.#lastLogin = { connection: link, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
+      link.authenticated(step.server, this.#core.extensions.accept(step.extensions));
       this.#reconnector.loggedIn();
       this.#offline.sendAll(link);
       link.activate();
@@ -460,7 +425,7 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
   #frameRefused(link: ProtocolConnection<Client<C>>, error: ConduitError): void {
     const login = this.#login;
     if (login !== null) login.reject(notNetconduit(error, this.config));
-    else this.core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.peer);
+    else this.#core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.peer);
   }
 
   #connectionClosed(link: ProtocolConnection<Client<C>>, reason: CloseReason): void {
@@ -470,51 +435,15 @@ export class Client<C extends Contract = Contract> extends Endpoint<C, "client",
       return;
     }
     if (!link.isAuthenticated) return;
-    const onError = (error: unknown): void => this.core.hookFailed("onDisconnect", error);
+    const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
   }
 
-  // --- while there is no connection ---------------------------------------------------------------------------------
-
+  /** @throws ConduitError CONNECTION_CLOSED unless the client is coming back and keeps what is sent meanwhile */
   #mustQueue(name: string): void {
     const returning = this.#reconnector.isReturning(this.#link?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && returning) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
-  }
-
-  #later(
-    name: string,
-    options: CallOptions | undefined,
-    send: (link: ProtocolConnection<Client<C>>, options: CallOptions) => Promise<unknown>,
-  ): Promise<unknown> {
-    const { signal, timeoutMs = this.config.rpcTimeoutMs } = options ?? {};
-    return new Promise((resolve, reject) => {
-      checkOptions(name, options);
-      checkTimeout(name, timeoutMs);
-      if (signal?.aborted === true) throw cancelledError(name, signal.reason);
-      this.#mustQueue(name);
-      const queuedAt = this.#runtime.now();
-      const unlisten = (): void => signal?.removeEventListener("abort", onAbort);
-      const item: OfflineItem = {
-        name,
-        timeoutMs,
-        send: (open) => {
-          unlisten();
-          const left = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#runtime.now() - queuedAt));
-          resolve(send(open as ProtocolConnection<Client<C>>, { timeoutMs: left, signal }));
-        },
-        reject: (error) => {
-          unlisten();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => {
-        this.#offline.remove(item);
-        reject(cancelledError(name, signal?.reason));
-      };
-      this.#offline.add(item);
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
   }
 }
 

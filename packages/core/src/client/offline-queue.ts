@@ -3,21 +3,21 @@ import { HIGH_WATER_RATIO } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** A message or call to send once the client is connected again. */
-export interface OfflineItem {
+export interface OfflineItem<Link> {
   /** Method or message type. */
   readonly name: string;
   /** Milliseconds until it times out; 0 waits without limit. */
   readonly timeoutMs: number;
   /** Sends the item. May throw. */
-  send(link: unknown): void;
+  send(link: Link): void;
   reject(error: Error): void;
 }
 
-class Entry extends TimerEntry {
-  readonly item: OfflineItem;
-  readonly #queue: Set<Entry>;
+class Entry<Link> extends TimerEntry {
+  readonly item: OfflineItem<Link>;
+  readonly #queue: Set<Entry<Link>>;
 
-  constructor(item: OfflineItem, queue: Set<Entry>) {
+  constructor(item: OfflineItem<Link>, queue: Set<Entry<Link>>) {
     super();
     this.item = item;
     this.#queue = queue;
@@ -31,11 +31,11 @@ class Entry extends TimerEntry {
 }
 
 /** A bounded FIFO of messages and calls made while the client is disconnected. */
-export class OfflineQueue {
+export class OfflineQueue<Link> {
   readonly #wheel: TimerWheel;
   readonly #maxItems: number;
   /** Created on first use: most clients never need it. */
-  #entries: Set<Entry> | null = null;
+  #entries: Set<Entry<Link>> | null = null;
 
   constructor(wheel: TimerWheel, maxItems: number) {
     this.#wheel = wheel;
@@ -51,7 +51,7 @@ export class OfflineQueue {
    *
    * @throws ConduitError SEND_QUEUE_FULL
    */
-  add(item: OfflineItem): boolean {
+  add(item: OfflineItem<Link>): boolean {
     this.#entries ??= new Set();
     const entries = this.#entries;
     if (entries.size >= this.#maxItems) {
@@ -65,7 +65,7 @@ export class OfflineQueue {
   }
 
   /** Removes an item. Returns whether it was still queued. */
-  remove(item: OfflineItem): boolean {
+  remove(item: OfflineItem<Link>): boolean {
     for (const entry of this.#entries ?? []) {
       if (entry.item !== item) continue;
       this.#wheel.cancel(entry);
@@ -74,7 +74,7 @@ export class OfflineQueue {
     return false;
   }
 
-  sendAll(link: unknown): void {
+  sendAll(link: Link): void {
     this.#take((item) => {
       try {
         item.send(link);
@@ -88,7 +88,7 @@ export class OfflineQueue {
     this.#take((item) => item.reject(error));
   }
 
-  #take(each: (item: OfflineItem) => void): void {
+  #take(each: (item: OfflineItem<Link>) => void): void {
     if (this.#entries === null) return;
     const entries = [...this.#entries];
     this.#entries.clear();

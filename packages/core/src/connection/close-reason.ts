@@ -2,18 +2,18 @@ import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 
 /** Why a connection ended. */
 export interface CloseReason {
-  /** An `ErrorCode`; CONNECTION_CLOSED for a normal close. */
+  /** An `ErrorCode`; CONNECTION_CLOSED when nothing went wrong. */
   readonly code: number;
-  /** The code's name, for logs; the number as text if this library doesn't define the code. */
+  /** The code's name, for logs; the number as text for one that this library does not define. */
   readonly codeName: string;
   readonly message: string;
-  /** True if the peer sent CLOSE; false if this side closed the connection or the stream failed. */
+  /** True if the peer's CLOSE said so, false if this side ended it or the stream broke. */
   readonly byPeer: boolean;
-  /** False if the closing side asks the client not to reconnect. */
+  /** False: the peer asks not to be dialled again. */
   readonly reconnect: boolean;
 }
 
-/** Arguments for closing a connection. */
+/** Asks for a connection's end. */
 export interface CloseRequest {
   readonly code: number;
   readonly message: string;
@@ -26,12 +26,12 @@ export function closeReason({ code, message, reconnect, byPeer = false }: CloseR
   return { code, codeName: errorCodeName(code), message, byPeer, reconnect };
 }
 
-/** The error of calls that were pending when the connection ended. */
+/** Calls that the end cut short fail with this. */
 export function errorOf(reason: CloseReason): ConduitError {
   return new ConduitError(reason.code, reason.message);
 }
 
-/** The reason for a stream that this side didn't close. */
+/** The reason of a stream's end that this side did not ask for. */
 export function streamEndReason(error: Error | null): CloseReason {
   if (error === null) {
     const message = "Closed by the peer";

@@ -1,16 +1,16 @@
 /**
- * An extension of the protocol, in one place: name, frames, negotiation and behaviour.
+ * An extension of the protocol, in one place: its name, its frames, what it says at login, what it does.
  *
- * The registry derives from it which frames the decoder accepts, what is negotiated, and which frames are rejected.
- * MESSAGE and the RPC frames belong to no extension: the connection itself handles them, for speed.
+ * The registry derives from it which frames the decoder lets in, what is negotiated, and which frames are refused.
+ * MESSAGE and the RPC frames belong to no extension: the connection handles them itself, for speed.
  */
 
-import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import type { Lane } from "./send/lane.ts";
+import type { RuntimeContext } from "./runtime-context.ts";
+import type { Lane } from "./send/send-queue.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -26,33 +26,33 @@ export type ReceivedFrame = Pick<
 >;
 
 /**
- * @typeParam Params negotiated parameters
- * @typeParam State per-connection state
+ * @typeParam Params what both sides agreed on
+ * @typeParam State what a connection keeps for it
  */
 export interface Extension<Params = unknown, State = unknown> {
-  /** Name used in negotiation. */
+  /** As negotiated. */
   readonly name: string;
   readonly frames: readonly FrameSpec[];
   /**
-   * Whether it is attached to every connection, because its frames are part of netconduit's protocol. `params` is null
-   * if it wasn't negotiated. Default false.
+   * True: its frames are part of netconduit's protocol, so it is attached to every connection, with `params` null where
+   * it was not agreed on. Default false.
    */
   readonly isBase?: boolean | undefined;
-  /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
+  /** Said at login: `true` or a map of parameters. Null: not offered. */
   offer(settings: ConnectionSettings): Params | null;
-  /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */
+  /** Judges what the peer said. Null: not agreed on. Must not throw; ignores keys it does not know. */
   accept(theirs: unknown, settings: ConnectionSettings): Params | null;
-  /** Called after the login. Returns the connection's state of this extension. */
+  /** The login succeeded. @returns the connection's state of this extension */
   attach(connection: ExtensionHost, params: Params | null): State;
-  /** A frame of this extension arrived. An error thrown here is reported, and the connection continues. */
+  /** A frame of this extension arrived. An error thrown here costs this frame, not the connection. */
   receive?(state: State, frame: ReceivedFrame): void;
-  /** The connection starts to close. Frames sent here still leave. */
+  /** The connection begins to close; what is sent here still leaves. */
   closing?(state: State, reason: CloseReason): void;
-  /** The connection has ended. */
+  /** The connection is over. */
   closed?(state: State, reason: CloseReason): void;
 }
 
-/** An extension with any parameters and state. */
+/** Any extension, whatever its parameters and state. */
 // biome-ignore lint/suspicious/noExplicitAny: parameters and state are the extension's own affair
 export type AnyExtension = Extension<any, any>;
 
@@ -60,52 +60,49 @@ export type AnyExtension = Extension<any, any>;
 export interface ExtensionHost {
   readonly context: RuntimeContext;
   readonly settings: ConnectionSettings;
-  /** This end of the connection. */
+  /** Which end this is. */
   readonly role: "server" | "client";
-  /** Whether it is logged in and not closing. */
+  /** Logged in and not ending. */
   readonly isOpen: boolean;
-  /** Whether the stream is being read. */
+  /** The stream is being read. */
   readonly isReading: boolean;
-  /** Whether the peer asked this side to hold back messages and requests. */
+  /** The peer asked this side to hold messages and requests back. */
   readonly isHeldByPeer: boolean;
-  /** Times when bytes last arrived and when reading last resumed, in monotonic milliseconds. */
+  /** When bytes last arrived, and when reading last began again, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   readonly readingSinceMs: number;
-  /** Whether replies are waiting for a peer that doesn't read them. */
+  /** Unwritten replies wait for a peer that does not read them. */
   readonly hasUnreadReplies: boolean;
-  /** Bytes that the operating system has accepted so far. */
+  /** Bytes that the operating system has taken so far. */
   readonly writtenBytes: number;
 
-  /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
+  /** A MESSAGE with a correlation id asks for one reply. Extension `reply` sets it. */
   correlatesReplies: boolean;
-  /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
-  usesDeadlines: boolean;
-  /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
+  /** RPC_REQUEST carries `timeout_ms`. Extension `deadline` sets it. */
+  sendsDeadlines: boolean;
+  /** The peer answers calls although it is a client. Extension `call` sets it. */
   answersCalls: boolean;
 
-  /** Called with true when the request queue is filling up, and with false when it has room again. */
+  /** Called with true when queued requests near their bound, with false when they have gone down again. */
   onReceivePressure: ((isHigh: boolean) => void) | null;
-  /** Called when this side abandons a call before its reply arrives. */
+  /** Called when a call of this side is given up before its answer has come. */
   onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;
   /** Sends a frame with a map. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE. */
   sendPayload(type: number, payload: Readonly<Record<string, unknown>>, lane?: Lane): void;
-  /**
-   * Returns the map in a frame's payload, or null if it is empty.
-   * @throws ConduitError INVALID_PAYLOAD_SHAPE, or any decoding error
-   */
+  /** The map in a frame's payload; null: it is empty. @throws ConduitError INVALID_PAYLOAD_SHAPE and what decoding throws. */
   readMap(frame: ReceivedFrame): Record<string, unknown> | null;
 
-  /** Cancels the peer's request with this id, whether queued or running. */
+  /** Cancels the request of the peer with this id, queued or running. */
   cancelRequest(idHi: number, idLo: number): void;
-  /** Holds back messages and requests, or resumes them, as the peer asked. */
+  /** Holds data back, or lets it go on: the peer asked for that. */
   setHeldByPeer(isHeld: boolean): void;
-  /** Reports an invalid frame or a problem of this extension. The connection continues. */
+  /** Reports a frame that could not be used, or a problem of this extension; the connection lives. */
   report(error: ConduitError): void;
-  /** Closes the connection gracefully. */
+  /** Ends the connection in order. */
   close(request: CloseRequest): Promise<void>;
-  /** Aborts the connection. */
+  /** Ends the connection now. */
   destroy(error: ConduitError): void;
 }

@@ -3,15 +3,17 @@ import type { StateHost } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
-import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
+import { type RuntimeContext, runtimeContextOf } from "../connection/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import type { ResultValidators } from "./contract-option.ts";
+import { agreedResults, type ResultValidators } from "./contract-option.ts";
+import { HandlerRegistration } from "./handler-registration.ts";
 import { HookList } from "./hook-list.ts";
 
 /** Where an error was caught; given to `onError` hooks. */
@@ -36,10 +38,19 @@ export type ConnectionEvents<Peer> = Pick<
   "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "connectionClosing" | "connectionClosed"
 >;
 
+/** The contract from the point of view of a server or a client. */
+export interface EndpointContract {
+  /** Methods and messages that this side handles. */
+  readonly own?: SideContract | undefined;
+  /** Those that its peers handle. */
+  readonly peer?: SideContract | undefined;
+}
+
 /** The machinery that a `Server` or `Client` keeps from view. */
 export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly runtimeContext: RuntimeContext;
   readonly registry: Registry<Peer> = new Registry<Peer>();
+  readonly registration: HandlerRegistration<Peer>;
   readonly dispatcher: Dispatcher<Peer>;
   readonly writer: FrameWriter;
   readonly reader: PayloadReader;
@@ -50,15 +61,15 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
 
-  /** `results` check the results of calls to the peer. */
   constructor(
     runtime: Runtime,
     settings: ConnectionSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
-    results: ResultValidators | null,
+    contract: EndpointContract,
     extensions: readonly AnyExtension[],
   ) {
     this.#settings = settings;
-    this.#results = results;
+    this.#results = agreedResults(contract.peer);
+    this.registration = new HandlerRegistration(this.registry, contract.own);
     this.extensions = new ExtensionRegistry(extensions, settings);
     this.runtimeContext = runtimeContextOf(runtime);
     this.exposeErrors = settings.exposeErrors;

@@ -1,4 +1,4 @@
-/** The client answers RPC_REQUEST too. */
+/** A client answers RPC_REQUEST, too. */
 
 import type { Extension } from "../connection/extension.ts";
 

@@ -1,4 +1,4 @@
-/** RPC_REQUEST contains `timeout_ms`, so that a handler knows how long its caller waits. */
+/** RPC_REQUEST carries `timeout_ms`, so that a handler knows when its caller gives up. */
 
 import type { Extension } from "../connection/extension.ts";
 
@@ -8,7 +8,7 @@ export const deadline: Extension<true, true> = {
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
   attach(connection) {
-    connection.usesDeadlines = true;
+    connection.sendsDeadlines = true;
     return true;
   },
 };

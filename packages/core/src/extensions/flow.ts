@@ -1,6 +1,4 @@
-/**
- * PAUSE and RESUME: a receiver asks its peer to hold back messages and requests. Replies and control frames continue.
- */
+/** PAUSE and RESUME: a receiver asks its peer to hold messages and requests back. Replies and control frames go on. */
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -8,7 +6,7 @@ import { FrameType } from "../wire/constants.ts";
 export const flow: Extension<true, ExtensionHost> = {
   name: "flow",
   frames: [{ type: FrameType.PAUSE }, { type: FrameType.RESUME }],
-  // Obey both frames from a netconduit peer, but send it none.
+  // A netconduit peer may send both, and is obeyed. It gets none.
   isBase: true,
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
@@ -20,6 +18,6 @@ export const flow: Extension<true, ExtensionHost> = {
     return connection;
   },
   receive: (connection, frame) => connection.setHeldByPeer(frame.type === FrameType.PAUSE),
-  // The peer reads nothing after CLOSE, so frames held back by PAUSE go first.
+  // Behind CLOSE nothing is read, so frames that PAUSE holds back go first.
   closing: (connection) => connection.setHeldByPeer(false),
 };

@@ -95,24 +95,27 @@ export type MessageSchema<C extends Contract, S extends Side, T extends Name> = 
   ? Schema
   : Schema<unknown, MessageOutput<C, S, T>>;
 
-/** Arguments after a method's name. Parameters are optional only if the schema accepts undefined. */
+/** Parameters and options. Parameters are optional only if they may be undefined. */
+export type ParamsAndOptions<P, Options> = undefined extends P
+  ? [params?: P, options?: Options]
+  : [params: P, options?: Options];
+/** Data and options. Data is optional only if it may be undefined. */
+type DataAndOptions<D, Options> = undefined extends D ? [data?: D, options?: Options] : [data: D, options?: Options];
+
+/** Arguments after a method's name. */
 export type CallArguments<C extends Contract, S extends Side, M extends Name, Options> = Unlisted extends M
   ? [params?: unknown, options?: Options]
-  : undefined extends ParamsInput<C, S, M>
-    ? [params?: ParamsInput<C, S, M>, options?: Options]
-    : [params: ParamsInput<C, S, M>, options?: Options];
+  : ParamsAndOptions<ParamsInput<C, S, M>, Options>;
 /** The same without options. */
 export type ParamsArguments<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? [params?: unknown]
   : undefined extends ParamsInput<C, S, M>
     ? [params?: ParamsInput<C, S, M>]
     : [params: ParamsInput<C, S, M>];
-/** Arguments after a message's type. Data is optional only if the schema accepts undefined. */
+/** Arguments after a message's type. */
 export type MessageArguments<C extends Contract, S extends Side, T extends Name, Options> = Unlisted extends T
   ? [data?: unknown, options?: Options]
-  : undefined extends MessageInput<C, S, T>
-    ? [data?: MessageInput<C, S, T>, options?: Options]
-    : [data: MessageInput<C, S, T>, options?: Options];
+  : DataAndOptions<MessageInput<C, S, T>, Options>;
 /** The same without options. */
 export type DataArguments<C extends Contract, S extends Side, T extends Name> = Unlisted extends T
   ? [data?: unknown]

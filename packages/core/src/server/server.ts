@@ -9,10 +9,10 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
-import { agreedResults, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
-import { type Awaitable, type Disposer, Endpoint, splitHandler } from "../endpoint/endpoint.ts";
-import { EndpointCore } from "../endpoint/endpoint-core.ts";
+import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
+import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
@@ -22,7 +22,10 @@ import type {
   MessageOutput,
   MessageSchema,
   MessageType,
+  MethodName,
   NameBound,
+  ParamsSchema,
+  ResultSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
@@ -85,13 +88,10 @@ type OnHandler<D, Peer> = (client: Peer, data: D, context: HandlerContext<Peer>)
  * `C` is the contract's type (default: open), `D` the type of `connection.data`; options `contract` and `connectionData`
  * give both. A type alone checks nothing that arrives.
  */
-export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> extends Endpoint<
-  C,
-  "server",
-  Connection<C, D>
-> {
+export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> {
   /** All options with their defaults filled in. */
   readonly config: ServerConfig;
+  readonly #core: EndpointCore<Connection<C, D>>;
   readonly #delegate: ConnectionDelegate<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
@@ -122,10 +122,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
-    super(new EndpointCore(runtime, config, agreedResults(contract?.client), extensions), contract?.server);
+    const sides = { own: contract?.server, peer: contract?.client };
+    this.#core = new EndpointCore(runtime, config, sides, extensions);
     this.config = config;
     this.#runtime = runtime;
-    this.#delegate = this.core.delegate({
+    this.#delegate = this.#core.delegate({
       role: "server",
       handshakeFrame: (link, type, payload) => this.#logins.handshakeFrame(link, type, payload),
       phaseTimedOut: (link) => this.#phaseTimedOut(link),
@@ -135,26 +136,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     });
     this.#logins = new LoginManager({
       runtime,
-      runtimeContext: this.core.runtimeContext,
+      runtimeContext: this.#core.runtimeContext,
       config,
       refusal: () => this.#refusal(),
       admit: (link, step, acceptedAt) => this.#admit(link, step, acceptedAt),
       rejected: (rejection) =>
-        this.#rejected.notify((error) => this.core.hookFailed("onClientRejected", error), rejection),
+        this.#rejected.notify((error) => this.#core.hookFailed("onClientRejected", error), rejection),
     });
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,
       prepare: () => this.#prepare(),
       listen: () => this.#listen(),
-      listening: () => this.#listeningHooks.run((error) => this.core.hookFailed("onListening", error), this),
+      listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
       refuseLogins: () => this.#refuseLogins(),
-      shutdown: () => this.#shutdown.run((error) => this.core.hookFailed("onShutdown", error), this),
+      shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
       drain: () => this.#drain(),
       endAll: () => this.#endAll(),
       ended: () => Promise.all(this.#ending),
       stop: (options) => this.stop(options),
-      stopFailed: (error) => this.core.report(error, { stage: "hook" }),
+      stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
     });
     this.#connectionData = connectionData;
     this.#serverInfo = infoPayload(config);
@@ -200,6 +201,52 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- registration -------------------------------------------------------------------------------------------------
 
   /**
+   * Registers an RPC method.
+   *
+   * The handler gets the validated parameters and a context (caller, method, `AbortSignal`, deadline). What it
+   * returns, or resolves with, is the result; an `RpcError`, thrown or returned, reaches the caller with its code,
+   * message and details; any other error reaches it as INTERNAL and goes to `onError` here.
+   *
+   * Parameters and result are checked by the schemas given here, else by those of option `contract`.
+   *
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
+   */
+  rpc<
+    M extends NameBound<MethodName<C, "server">>,
+    P extends ParamsSchema<C, "server", M> | undefined = undefined,
+    R extends ResultSchema<C, "server", M> | undefined = undefined,
+  >(
+    method: (M & string) | MethodDefinition<P, R, M & string>,
+    handler: MethodHandler<C, "server", M, P, R, Connection<C, D>>,
+  ): Disposer;
+  rpc<M extends NameBound<MethodName<C, "server">>, P extends ParamsSchema<C, "server", M>>(
+    name: M & string,
+    params: P,
+    handler: MethodHandler<C, "server", M, P, undefined, Connection<C, D>>,
+  ): Disposer;
+  rpc(
+    method: string | MethodDefinition,
+    schemaOrHandler: Schema | ((params: never, context: HandlerContext<Connection<C, D>>) => unknown),
+    maybeHandler?: (params: never, context: HandlerContext<Connection<C, D>>) => unknown,
+  ): Disposer {
+    return this.#core.registration.addMethod(method, schemaOrHandler, maybeHandler);
+  }
+
+  /**
+   * Registers a handler for every method that the contract lists for servers, by name. It does not compile if one is
+   * missing. Where not all handlers are at hand, register them one at a time with `rpc`; option `complete` then checks
+   * later that none is missing.
+   *
+   * @returns a function that removes these methods.
+   * @throws ConduitError INVALID_STATE when a name is taken or, for a contract given as a value, a handler is missing.
+   * Nothing is registered then.
+   */
+  implement(handlers: MethodHandlers<C, "server", Connection<C, D>>): Disposer {
+    return this.#core.registration.addMethods(handlers);
+  }
+
+  /**
    * Handles messages of a type, or of several. What the handler returns goes back to the sender: as the reply to
    * `client.request`, or else as a message of type `<type>_response`. Data is checked by the schema given here, else by
    * that of option `contract`.
@@ -219,8 +266,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     schemaOrHandler: Schema | OnHandler<never, Connection<C, D>>,
     maybeHandler?: OnHandler<never, Connection<C, D>>,
   ): Disposer {
-    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
-    return this.addHandler(type, schema, { takesPeer: true, handler });
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, true);
   }
 
   /** Runs before the server listens; one that fails makes `start` reject. @returns a function that removes it. */
@@ -262,6 +308,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#slow.add(hook);
   }
 
+  /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
+  onError(hook: (error: Error, context: ErrorContext<Connection<C, D>>) => unknown): Disposer {
+    return this.#core.errorHooks.add(hook);
+  }
+
+  /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
+  onUnknown(hook: (client: Connection<C, D>, type: string, data: unknown) => unknown): Disposer {
+    return this.#core.unknownHooks.add(hook);
+  }
+
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
@@ -299,7 +355,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   async #prepare(): Promise<void> {
     await this.#logins.prepare();
     await this.#startupHooks.runStrict(this);
-    if (this.config.complete) this.mustBeComplete("start");
+    if (this.config.complete) this.#core.registration.mustBeComplete("start");
   }
 
   #listen(): Promise<Listener> {
@@ -316,7 +372,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       },
       {
         accepted: (stream) => this.#accept(stream),
-        failed: (error) => this.core.report(error, { stage: "accept" }),
+        failed: (error) => this.#core.report(error, { stage: "accept" }),
       },
     );
   }
@@ -357,7 +413,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     ...dataAndOptions: MessageArguments<C, "client", T, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
-    const { writer } = this.core;
+    const { writer } = this.#core;
     writer.message(0, 0, type, data);
     const exclude = idSet(options.exclude);
     const include = idSet(options.include);
@@ -386,7 +442,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
     }
     const action = disconnect ? "disconnected" : "dropped";
-    const onError = (error: unknown): void => this.core.hookFailed("onSlowConsumer", error, connection);
+    const onError = (error: unknown): void => this.#core.hookFailed("onSlowConsumer", error, connection);
     this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
   }
 
@@ -398,7 +454,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#logins.turnAway(stream);
       return;
     }
-    const machine = new ConnectionStateMachine(this.core);
+    const machine = new ConnectionStateMachine(this.#core);
     machine.transition("accepted", { message: "Accepted" });
     this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
   }
@@ -415,7 +471,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     try {
       data = this.#connectionData?.();
     } catch (error) {
-      this.core.hookFailed("connectionData", error);
+      this.#core.hookFailed("connectionData", error);
       this.#logins.refuse(link, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
@@ -428,7 +484,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#loggedIn += 1;
     this.#links.set(connection.id, link);
     link.peer = connection;
-    const { extensions } = this.core;
+    const { extensions } = this.#core;
     const agreement = extensions.accept(step.offer);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
     // A plain peer named no extensions, and is told of none.
@@ -447,7 +503,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   #holdWelcome(link: ProtocolConnection<Connection<C, D>>): void {
     link.hold();
-    void sleep(this.core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+    void sleep(this.#core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
   }
 
   #runConnectHooks(link: ProtocolConnection<Connection<C, D>>, connection: Connection<C, D>, acceptedAt: number): void {
@@ -455,7 +511,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     link.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect
       .run((error) => {
-        if (!(error instanceof RpcError)) this.core.hookFailed("onClientConnect", error, connection);
+        if (!(error instanceof RpcError)) this.#core.hookFailed("onClientConnect", error, connection);
         else void link.close({ code: error.code, message: error.message, reconnect: false });
       }, connection)
       .then(() => {
@@ -483,7 +539,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(link.stream.remote);
     if (!link.isAuthenticated) this.#logins.rejected(link.stream, error.code, error.message);
-    this.core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
+    this.#core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
   }
 
   /** A client that is leaving takes no slot, and nobody should send to it any more. */
@@ -501,7 +557,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#links.delete(connection.id);
     this.#leaving.delete(link);
     if (this.#disconnect.isEmpty) return;
-    const onError = (error: unknown): void => this.core.hookFailed("onClientDisconnect", error, connection);
+    const onError = (error: unknown): void => this.#core.hookFailed("onClientDisconnect", error, connection);
     const run = (): Promise<void> => this.#disconnect.run(onError, connection, reason);
     const before = this.#hooksRunning.get(connection);
     const done = before === undefined ? run() : before.then(run);

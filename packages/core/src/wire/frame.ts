@@ -13,7 +13,7 @@ export interface Frame {
   readonly version: number;
   /** See `FrameType`. */
   readonly type: number;
-  /** See `Flag`. The encoder sets COMPRESSED itself. */
+  /** See `Flag`. When encoding, COMPRESSED is set by what happens, not by this. */
   readonly flags: number;
   /** Default 0. */
   readonly reserved?: number | undefined;
@@ -21,13 +21,13 @@ export interface Frame {
   readonly correlationId: number | bigint;
   /** Unix milliseconds at the sender. */
   readonly timestampMs: number;
-  /** Null for none. */
+  /** Null: none. */
   readonly payload: unknown;
 }
 
 /** Options of {@link encodeFrame}. */
 export interface EncodeFrameOptions {
-  /** Creates a zlib stream. Default: payloads aren't compressed. */
+  /** Makes a zlib stream. Default: payloads are not compressed. */
   readonly compress?: ((bytes: Uint8Array) => Uint8Array) | undefined;
   /** Default: the protocol's 100 MiB. */
   readonly maxMessageBytes?: number | undefined;
@@ -37,12 +37,12 @@ export interface EncodeFrameOptions {
 export interface DecodeFramesOptions {
   /** As `Runtime.inflate`. Default: a compressed frame is an error, INFLATE_FAILED. */
   readonly inflate?: ((bytes: Uint8Array, maxBytes: number) => Uint8Array) | undefined;
-  /** Limit of a payload, before and after inflating. Default: the protocol's 100 MiB. */
+  /** Of a payload, before and after inflating. Default: the protocol's 100 MiB. */
   readonly maxPayloadBytes?: number | undefined;
 }
 
 /**
- * Encodes `frame`.
+ * The bytes of `frame`.
  * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE
  */
 export function encodeFrame(frame: Frame, options: EncodeFrameOptions = {}): Uint8Array {
@@ -65,9 +65,8 @@ export function encodeFrame(frame: Frame, options: EncodeFrameOptions = {}): Uin
 }
 
 /**
- * Decodes all frames in `bytes`.
- * @throws ConduitError the errors of `FrameDecoder` and `ValueReader`; TRUNCATED_PAYLOAD if the bytes end inside a
- *   frame
+ * The frames that `bytes` consists of.
+ * @throws ConduitError what `FrameDecoder` and `ValueReader` throw; TRUNCATED_PAYLOAD when the bytes end in a frame
  */
 export function decodeFrames(bytes: Uint8Array, options: DecodeFramesOptions = {}): Frame[] {
   const decoder = new FrameDecoder(options.maxPayloadBytes ?? PROTOCOL_MAX_MESSAGE_BYTES, anyFrameType);

@@ -1,34 +1,33 @@
 /**
- * Decides when the stream is read.
+ * When the stream is read.
  *
- * Reading stops when the queues are full. Exception: while the peer owes replies, or has asked this side to hold back
- * data, reading continues for a while, because the handlers that would make room may be waiting for its replies or
- * RESUME.
+ * Reading stops at the bounds of what waits. There is one exception: a peer that owes replies, or asked this side to hold
+ * its data back, is read on for a while, because the handlers that are to make room may be waiting for just that.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
-import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
+import type { RuntimeContext } from "../runtime-context.ts";
 
-/** The connection to read. */
+/** The connection that is read. */
 export interface ReadHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly receiveQueueBytes: number };
   readonly isOver: boolean;
-  /** Whether a login frame is being processed; later frames wait in any case. */
+  /** A handshake frame is being worked on: frames behind it wait in any case. */
   readonly isHandshaking: boolean;
   readonly pendingCalls: number;
-  /** Whether data is held back because the peer asked for that. */
+  /** Data is held back because the peer asked for that. */
   readonly isHeldByPeer: boolean;
   readonly queuedRequests: number;
   readonly queuedRequestBytes: number;
-  /** Bytes of replies that the peer hasn't read. */
+  /** Bytes of replies that wait for the peer to read. */
   readonly unreadReplyBytes: number;
   readonly maxUnreadReplyBytes: number;
-  /** Reading stopped or resumed. */
+  /** Reading stopped or began again. */
   readingChanged(): void;
-  /** Resumes decoding. */
+  /** Decodes on. */
   pump(): void;
 }
 
@@ -45,7 +44,7 @@ export class ReadControl {
     return this.#isReading;
   }
 
-  /** Time when reading last resumed, in monotonic milliseconds; 0 if it never stopped. */
+  /** When reading last began again, in monotonic milliseconds; 0: it never stopped. */
   get sinceMs(): number {
     return this.#sinceMs;
   }
@@ -65,18 +64,18 @@ export class ReadControl {
     this.#host.readingChanged();
   }
 
-  /** Stops reading, unless handlers may be waiting for the peer and there is room for its data. */
+  /** Stops, unless the peer owes something that handlers may wait for and there is room for it. */
   stopUnlessOwed(): void {
     const isOwed = this.#host.pendingCalls > 0 || this.#host.isHeldByPeer;
     if (!isOwed || !this.#mayOverrun) this.stop();
   }
 
-  /** This side sent a call, whose reply must be received. */
+  /** A call of this side begins: its reply must get through. */
   startForReply(): void {
     const host = this.#host;
     if (this.#isReading || host.isHandshaking || !this.#mayOverrun) return;
     this.start();
-    // Handlers may start here, so don't run them synchronously within the application's call.
+    // Handlers may start here, so not within the application's call.
     host.context.runtime.defer(() => {
       if (!host.isOver) host.pump();
     });

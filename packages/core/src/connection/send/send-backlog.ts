@@ -1,9 +1,7 @@
-import { Fifo } from "../../util/fifo.ts";
-
-/** Block size. Small frames to a slow peer are copied into blocks, so that each doesn't retain a 64 KiB slab. */
+/** Bytes copied into a block at a time: small frames of a slow peer must not each keep a 64 KiB slab alive. */
 const FIRST_BLOCK_BYTES = 4096;
 const MAX_BLOCK_BYTES = 65_536;
-/** Frames of at least this size already have their own array, and are kept without copying. */
+/** Frames of this size and more have an array of their own already, and are kept as they are. */
 const OWN_BLOCK_BYTES = 16_384;
 
 interface Block {
@@ -12,18 +10,18 @@ interface Block {
   frames: number;
   answers: number;
   answerBytes: number;
+  readonly sealed: boolean;
 }
 
-/** A FIFO of complete frames that wait until the stream accepts bytes again, in few large blocks. */
+/** Whole frames that wait until the stream takes bytes again: first in, first out, in few large blocks. */
 export class SendBacklog {
-  readonly #blocks: Fifo<Block> = new Fifo();
-  /** The last block, while frames are still copied into it. */
-  #open: Block | null = null;
-  /** Number of frames. */
+  #blocks: Block[] = [];
+  #head = 0;
+  /** Frames waiting. */
   frames = 0;
-  /** Number of bytes. */
+  /** Bytes waiting. */
   bytes = 0;
-  /** Number and bytes of frames that the peer requested (replies). */
+  /** Those of the frames that the peer itself asked for, and their bytes. */
   answers = 0;
   answerBytes = 0;
 
@@ -36,17 +34,15 @@ export class SendBacklog {
     this.answers += answers;
     this.answerBytes += answerBytes;
     if (length >= OWN_BLOCK_BYTES) {
-      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes });
-      this.#open = null;
+      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes, sealed: true });
       return;
     }
-    let block = this.#open;
-    if (block === null || block.bytes.length - block.length < length) {
-      const size = this.#blocks.length === 0 ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
+    let block = this.#blocks[this.#blocks.length - 1];
+    if (block === undefined || block.sealed || block.bytes.length - block.length < length) {
+      const size = block === undefined ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
       const whole = new Uint8Array(Math.max(size, length));
-      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0 };
+      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0, sealed: false };
       this.#blocks.push(block);
-      this.#open = block;
     }
     block.bytes.set(bytes.subarray(start, end), block.length);
     block.length += length;
@@ -55,11 +51,18 @@ export class SendBacklog {
     block.answerBytes += answerBytes;
   }
 
-  /** Removes and returns the next block of complete frames, or null. */
+  /** Removes and returns the next run of whole frames, or null. */
   shift(): Uint8Array | null {
-    const block = this.#blocks.shift();
+    const block = this.#blocks[this.#head];
     if (block === undefined) return null;
-    if (block === this.#open) this.#open = null;
+    this.#head += 1;
+    if (this.#head === this.#blocks.length) {
+      this.#blocks = [];
+      this.#head = 0;
+    } else if (this.#head >= 64) {
+      this.#blocks = this.#blocks.slice(this.#head);
+      this.#head = 0;
+    }
     this.frames -= block.frames;
     this.bytes -= block.length;
     this.answers -= block.answers;
@@ -67,10 +70,12 @@ export class SendBacklog {
     return block.length === block.bytes.length ? block.bytes : block.bytes.subarray(0, block.length);
   }
 
-  /** Moves all frames of `other` to the end. */
+  /** Appends everything that waits in `other`, and empties it. */
   take(other: SendBacklog): void {
-    for (const block of other.#blocks) this.#blocks.push(block);
-    this.#open = null;
+    for (let index = other.#head; index < other.#blocks.length; index += 1) {
+      const block = other.#blocks[index] as Block;
+      this.#blocks.push({ ...block, sealed: true });
+    }
     this.frames += other.frames;
     this.bytes += other.bytes;
     this.answers += other.answers;
@@ -79,8 +84,8 @@ export class SendBacklog {
   }
 
   clear(): void {
-    this.#blocks.clear();
-    this.#open = null;
+    this.#blocks = [];
+    this.#head = 0;
     this.frames = 0;
     this.bytes = 0;
     this.answers = 0;

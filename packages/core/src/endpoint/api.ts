@@ -1,0 +1,79 @@
+import type { Contract, MethodName, ParamsAndOptions, ParamsInput, ResultOutput, Side } from "../rpc/contract.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { CallOptions, TypedCallOptions } from "./call-options.ts";
+
+/**
+ * The methods of a side as functions, nested by the dots of their names: `api.users.list(params, options)` calls
+ * `users.list`. Names that JavaScript itself looks up (`then`, `toJSON`, `toString`, `valueOf`) aren't there; methods
+ * called so are reached by `call`.
+ */
+export type Api<C extends Contract, S extends Side> =
+  IsAny<C> extends true ? AnyApi : string extends MethodName<C, S> ? OpenApi : ApiBelow<C, S, "">;
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+/** The methods of a peer whose contract may be any, as `AnyClient` has them. */
+// biome-ignore lint/suspicious/noExplicitAny: no other type is compatible with the API of every contract
+type AnyApi = any;
+
+/** The methods of a peer without a contract: any name, any parameters. */
+export interface OpenApi {
+  readonly [name: string]: OpenApiMethod;
+}
+
+/** A method of a peer without a contract, and those whose names begin with its name and a dot. */
+export interface OpenApiMethod extends OpenApi {
+  /** `T` states the type of the result, which isn't validated; a schema `result` validates it and gives its type. */
+  <T = unknown, R extends Schema = never>(
+    params?: unknown,
+    options?: CallOptions | TypedCallOptions<R>,
+  ): Promise<[R] extends [never] ? NoInfer<T> : InferOutput<R>>;
+}
+
+/** A method of the contract. Options are those of `call`. */
+export type ApiMethod<P, Result> = <R extends Schema = never>(
+  ...paramsAndOptions: ParamsAndOptions<P, CallOptions | TypedCallOptions<R>>
+) => Promise<[R] extends [never] ? Result : InferOutput<R>>;
+
+/** First segments of the names that begin with `Prefix`, which is empty or ends with a dot. */
+type Segment<Names extends string, Prefix extends string> = Names extends `${Prefix}${infer Rest}`
+  ? Rest extends `${infer First}.${string}`
+    ? First
+    : Rest
+  : never;
+
+/** Conditional for the compiler to show the names, and not an alias with the whole contract. */
+type ApiBelow<C extends Contract, S extends Side, Prefix extends string> =
+  Exclude<Segment<MethodName<C, S>, Prefix>, Reserved> extends infer Names extends string
+    ? { readonly [K in Names]: ApiAt<C, S, `${Prefix}${K}`> }
+    : never;
+
+/** A name may be that of a method, the beginning of others' names, or both. */
+type ApiAt<C extends Contract, S extends Side, Name extends string> = [Segment<MethodName<C, S>, `${Name}.`>] extends [
+  never,
+]
+  ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>>
+  : Name extends MethodName<C, S>
+    ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>> & ApiBelow<C, S, `${Name}.`>
+    : ApiBelow<C, S, `${Name}.`>;
+
+type Reserved = "then" | "toJSON" | "toString" | "valueOf";
+const RESERVED: ReadonlySet<string> = new Set<Reserved>(["then", "toJSON", "toString", "valueOf"]);
+
+type Call = (method: string, params?: unknown, options?: CallOptions) => Promise<unknown>;
+
+/** The methods that `call` calls, as functions. */
+export function apiOf<C extends Contract, S extends Side>(call: Call): Api<C, S> {
+  return below(call, {}, "") as Api<C, S>;
+}
+
+/** `target`, with a function for every property. */
+function below(call: Call, target: object, prefix: string): object {
+  return new Proxy(target, {
+    get(_target, key) {
+      if (typeof key !== "string" || RESERVED.has(key)) return undefined;
+      const name = prefix + key;
+      return below(call, (params?: unknown, options?: CallOptions) => call(name, params, options), `${name}.`);
+    },
+    set: () => false,
+  });
+}

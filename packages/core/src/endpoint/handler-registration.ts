@@ -1,0 +1,117 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { SideContract } from "../rpc/contract.ts";
+import type { MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
+import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
+import { describeParams, describeResult } from "../rpc/type-names.ts";
+import { Validator } from "../rpc/validation.ts";
+import { agreedOn } from "./contract-option.ts";
+import type { Disposer, MethodDefinition } from "./method-types.ts";
+
+type Handler = (...args: never[]) => unknown;
+
+/**
+ * Registers methods and message handlers. Schemas given with a handler check what it gets and returns, else those of
+ * this side of the contract do.
+ */
+export class HandlerRegistration<Peer> {
+  readonly #registry: Registry<Peer>;
+  /** Undefined without a contract. */
+  readonly #contract: SideContract | undefined;
+
+  constructor(registry: Registry<Peer>, contract: SideContract | undefined) {
+    this.#registry = registry;
+    this.#contract = contract;
+  }
+
+  /** Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`. */
+  addMethod(
+    method: string | MethodDefinition,
+    schemaOrHandler: Schema | Handler,
+    maybeHandler: Handler | undefined,
+  ): Disposer {
+    const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
+    const { name } = definition;
+    const agreed = agreedOn(this.#contract?.methods, name);
+    const { schema, handler } = splitHandler(name, schemaOrHandler, maybeHandler);
+    const params = schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, name);
+    const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
+    return this.#registry.addMethod({
+      info: {
+        name,
+        description: definition.description ?? "",
+        parameters: describeParams(params),
+        return_type: describeResult(result),
+        requires_auth: definition.requiresAuth ?? true,
+      },
+      params: params === null ? null : new Validator(params, "params"),
+      result: result === null ? null : new Validator(result, "result"),
+      handler: handler as MethodEntry<Peer>["handler"],
+    });
+  }
+
+  /** Registers a handler for every method of the contract, or none of them. */
+  addMethods(handlers: Readonly<Record<string, Handler>>): Disposer {
+    this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
+    const disposers: Disposer[] = [];
+    try {
+      for (const [name, handler] of Object.entries(handlers)) disposers.push(this.addMethod(name, handler, undefined));
+    } catch (error) {
+      disposeAll(disposers);
+      throw error;
+    }
+    return () => disposeAll(disposers);
+  }
+
+  /** Registers `(handler)` or `(schema, handler)` for one or several types of messages. */
+  addMessageHandler(
+    type: string | readonly string[],
+    schemaOrHandler: Schema | Handler,
+    maybeHandler: Handler | undefined,
+    takesPeer: boolean,
+  ): Disposer {
+    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
+    const types = typeof type === "string" ? [type] : type;
+    const disposers = types.map((one) => {
+      const check = schema ?? checkedSchema(agreedOn(this.#contract?.messages, one), one);
+      const data = check === null ? null : new Validator(check, "data");
+      return this.#registry.addHandler({ type: one, data, takesPeer, handler } as MessageEntry<Peer>);
+    });
+    return () => disposeAll(disposers);
+  }
+
+  /** @throws ConduitError INVALID_STATE if a method of the contract has no handler */
+  mustBeComplete(action: string): void {
+    this.#mustHaveAll(action, (name) => this.#registry.method(name) !== undefined);
+  }
+
+  #mustHaveAll(action: string, has: (name: string) => boolean): void {
+    const missing = Object.keys(this.#contract?.methods ?? {}).filter((name) => !has(name));
+    if (missing.length === 0) return;
+    const message = `Cannot ${action}: no handler for ${missing.map((name) => `'${name}'`).join(", ")}`;
+    throw new ConduitError(ErrorCode.INVALID_STATE, message, { details: { missing } });
+  }
+}
+
+function disposeAll(disposers: readonly Disposer[]): void {
+  for (const dispose of disposers) dispose();
+}
+
+/** Splits `(handler)` and `(schema, handler)`. @throws ConduitError INVALID_CONFIG. */
+function splitHandler<H extends (...args: never[]) => unknown>(
+  name: string,
+  schemaOrHandler: Schema | H,
+  maybeHandler: H | undefined,
+): { schema: Schema | null; handler: H } {
+  const handler = maybeHandler ?? schemaOrHandler;
+  if (typeof handler !== "function") {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The handler of '${name}' must be a function`);
+  }
+  const schema = maybeHandler === undefined ? null : checkedSchema(schemaOrHandler as Schema, name);
+  return { schema, handler: handler as H };
+}
+
+function checkedSchema(schema: Schema | undefined, name: string): Schema | null {
+  if (schema === undefined) return null;
+  if (isSchema(schema)) return schema;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of '${name}' ${SCHEMA_RULE}`);
+}
