@@ -103,6 +103,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #lastLogin: LastLogin | null = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ClientInit<C>, runtime: Runtime);
+  /** @internal */
+  constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[]);
   constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { contract, config } = parseInit(options);
     super();

@@ -115,6 +115,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #loggedIn = 0;
 
   /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  constructor(options: ServerInit<C, D>, runtime: Runtime);
+  /** @internal */
+  constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[]);
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { connectionData, contract: given, ...rest } = options ?? {};
     const config = parseServerOptions(rest);
