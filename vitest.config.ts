@@ -21,6 +21,8 @@ export default defineConfig({
   test: {
     // Property tests take seconds, and machines are busy: no test is to fail for its time alone.
     testTimeout: 60_000,
+    // Programs that tests start run from the sources; compiled code that is kept halves the time they take.
+    env: { NODE_COMPILE_CACHE: source("node_modules/.cache/node-compile") },
     projects: [
       // Unit tests share a process: starting one and loading the library again takes longer than most of their files.
       {

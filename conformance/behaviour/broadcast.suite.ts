@@ -95,7 +95,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "a broadcast without clients reaches nobody",
+      "a broadcast without clients reaches none",
       staged(async (stage) => {
         const server = await stage.listen();
         expect(server.broadcast("news")).toBe(0);

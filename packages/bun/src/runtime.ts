@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
@@ -10,7 +10,7 @@ export const bunRuntime: Runtime = makeRuntime({
   globals: globalThis,
   nextTick: process.nextTick,
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
-  nodeCrypto: { createHash, createHmac },
+  nodeCrypto: { hash, createHmac, createSecretKey },
   // `Bun.inflateSync` can't limit its output, and `Bun.deflateSync` writes no zlib header.
   zlib,
   allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),

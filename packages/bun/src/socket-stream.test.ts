@@ -60,7 +60,7 @@ describe("SocketStream of Bun", () => {
   }
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-  test("what the socket takes at once is not queued", () => {
+  test("bytes that the socket takes at once are not queued", () => {
     const { stream, log } = scene(10);
     expect([stream.write(Uint8Array.of(1, 2, 3)), stream.queuedBytes, log]).toEqual([true, 0, [[1, 2, 3]]]);
   });
@@ -78,7 +78,7 @@ describe("SocketStream of Bun", () => {
     expect(log).toEqual([[1], [2], [3], [], []]);
   });
 
-  test("what a closed socket does not take stays queued until its end comes", async () => {
+  test("bytes that a closed socket does not take stay queued until its end comes", async () => {
     const { stream, heard } = scene(-1);
     stream.write(Uint8Array.of(1));
     expect(stream.queuedBytes).toBe(1);

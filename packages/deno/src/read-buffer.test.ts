@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ReadBuffer } from "./read-buffer.ts";
 
-test("what was read stands until the next read", () => {
+test("bytes stay in place until the next read", () => {
   const buffer = new ReadBuffer(65_536);
   buffer.room().fill(7, 0, 300);
   const chunk = buffer.take(300);

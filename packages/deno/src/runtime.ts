@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
@@ -11,7 +11,7 @@ export const denoRuntime: Runtime = makeRuntime({
   globals: globalThis,
   nextTick,
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
-  nodeCrypto: { createHash, createHmac },
+  nodeCrypto: { hash, createHmac, createSecretKey },
   zlib,
   // Windows has no SIGTERM, and Deno throws on listening for it.
   terminationSignals: Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"],

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
@@ -10,7 +10,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   globals: globalThis,
   nextTick: process.nextTick,
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
-  nodeCrypto: { createHash, createHmac },
+  nodeCrypto: { hash, createHmac, createSecretKey },
   zlib,
   allocate: Buffer.allocUnsafeSlow,
   // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.

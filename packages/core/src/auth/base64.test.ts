@@ -18,7 +18,7 @@ describe("base64", () => {
     expect(decodeBase64(encoded)).toEqual(utf8.encode(text));
   });
 
-  test("reads back whatever it wrote", () => {
+  test("reads back any bytes that it wrote", () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         expect(decodeBase64(encodeBase64(bytes))).toEqual(bytes);

@@ -122,12 +122,16 @@ describe("a server that does not prove itself", () => {
     expect(await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram })).toEqual(untrusted);
   });
 
-  test("is not trusted when it asks for few iterations", async () => {
+  test.each([
+    ["asks for few iterations", (nonce: string) => `r=${nonce}more,s=AAAA,i=1`],
+    ["asks for very many iterations", (nonce: string) => `r=${nonce}more,s=AAAA,i=1000001`],
+    ["does not extend the nonce", (nonce: string) => `r=${nonce},s=AAAA,i=4096`],
+    ["has another nonce", () => "r=other,s=AAAA,i=4096"],
+  ])("is not trusted when it %s", async (_, challenge) => {
     const client = fresh(false);
     const { scram } = await client.start();
-    const nonce = String(scram).split("r=")[1];
-    const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}more,s=AAAA,i=1` });
-    expect(step).toEqual(untrusted);
+    const data = challenge(String(scram).split("r=")[1] ?? "");
+    expect(await client.receive(FrameType.AUTH_CHALLENGE, { data })).toEqual(untrusted);
   });
 
   test.each([false, true])(
@@ -140,7 +144,7 @@ describe("a server that does not prove itself", () => {
     },
   );
 
-  test("is not accepted after it failed once", async () => {
+  test("is not accepted once it has failed", async () => {
     const { client, scram } = await answered(false);
     await client.receive(FrameType.AUTH_SUCCESS, success);
     const step = await client.receive(FrameType.AUTH_SUCCESS, { ...success, scram });
@@ -179,7 +183,7 @@ describe("AUTH_FAILURE", () => {
     expect(step).toEqual(failure(ErrorCode.AUTH_FAILED));
   });
 
-  test("counts while a challenge is being worked on, and the answer is not sent any more", async () => {
+  test("counts while the answer to a challenge is computed, and the answer is not sent", async () => {
     const client = fresh(false);
     const { scram } = await client.start();
     const data = new ScramServer(keys, crypto).first(String(scram));
@@ -233,12 +237,22 @@ describe("ClientHandshake", () => {
     },
   );
 
-  test("fails with NOT_NETCONDUIT for a frame type that nobody assigned", async () => {
+  test("fails with NOT_NETCONDUIT for an unassigned frame type", async () => {
     expect(await (await started(true)).receive(0x7777, success)).toEqual(failure(ErrorCode.NOT_NETCONDUIT));
   });
 
   test.each(handshakeTypes)("fails with UNEXPECTED_FRAME for frame type %i before AUTH_REQUEST", async (type) => {
     expect(await fresh(true).receive(type, success)).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
+  });
+
+  test("rejects when the runtime's cryptography does, and then accepts nothing", async () => {
+    const broken = { ...crypto, pbkdf2Sha256: () => Promise.reject(new Error("out of memory")) };
+    const info = { name: "probe", version: "1", description: "" };
+    const client = new ClientHandshake({ password, info, offer, allowPasswordHash: true, crypto: broken });
+    const { scram } = await client.start();
+    const data = new ScramServer(keys, crypto).first(String(scram));
+    await expect(client.receive(FrameType.AUTH_CHALLENGE, { data })).rejects.toThrow("out of memory");
+    expect(await client.receive(FrameType.AUTH_SUCCESS, success)).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
   });
 
   test("refuses a second challenge", async () => {
@@ -247,7 +261,7 @@ describe("ClientHandshake", () => {
     expect(step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
   });
 
-  test("accepts no server for whatever it says before it proves itself", async () => {
+  test("accepts no server before it proves itself, whatever it sends", async () => {
     const payload = fc.oneof(
       fc.constant(null),
       fc.dictionary(fc.constantFrom("session_token", "scram", "data", "code", "reason", "extensions"), fc.anything()),

@@ -1,9 +1,9 @@
 /**
- * The client's side of the login, no I/O: payloads in, steps out.
+ * The client's side of the login, without I/O: payloads in, steps out.
  *
- * AUTH_REQUEST offers SCRAM, and netconduit's password hash beside it where `allowPasswordHash` says so. A server of
- * ours challenges and, in AUTH_SUCCESS, proves that it knows the password too; a netconduit server ignores `scram` and
- * decides by the hash. Without `allowPasswordHash` a server that has not proved itself is never accepted.
+ * AUTH_REQUEST offers SCRAM and, with `allowPasswordHash`, netconduit's password hash as well. A server of this library
+ * sends a challenge and proves in AUTH_SUCCESS that it knows the password too. A netconduit server ignores `scram` and
+ * checks the hash. Without `allowPasswordHash`, the client never accepts a server without that proof.
  */
 
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
@@ -22,7 +22,7 @@ import { ScramClient } from "./scram.ts";
 
 const frameTypes: ReadonlySet<number> = new Set(Object.values(FrameType));
 
-/** Codes of AUTH_FAILURE that become the error's code; any other becomes AUTH_FAILED. */
+/** Codes of AUTH_FAILURE that become the error's code; all others become AUTH_FAILED. */
 export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.AUTH_FAILED,
   ErrorCode.SERVER_FULL,
@@ -32,7 +32,7 @@ export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.RATE_LIMITED,
 ]);
 
-/** What a client does next. */
+/** Next action of the client. */
 export type ClientStep =
   | {
       readonly kind: "send";
@@ -43,7 +43,7 @@ export type ClientStep =
       readonly kind: "accepted";
       readonly sessionToken: string;
       readonly server: PeerInfo;
-      /** `extensions` of AUTH_SUCCESS, as it came. */
+      /** `extensions` of AUTH_SUCCESS, not validated. */
       readonly extensions: unknown;
       readonly method: AuthMethod;
     }
@@ -64,7 +64,10 @@ export interface ClientHandshakeOptions {
 export class ClientHandshake {
   readonly #options: ClientHandshakeOptions;
   readonly #scram: ScramClient;
-  /** `requested`: AUTH_REQUEST is out. `answering`: a challenge is being worked on. `answered`: it is answered. */
+  /**
+   * `requested`: AUTH_REQUEST was sent. `answering`: a challenge is being processed. `answered`: AUTH_RESPONSE was
+   * sent.
+   */
   #stage: "new" | "requested" | "answering" | "answered" | "over" = "new";
 
   /** @throws ConduitError INVALID_CONFIG for an empty password. */
@@ -75,20 +78,20 @@ export class ClientHandshake {
 
   /**
    * The payload of AUTH_REQUEST. Call it once, before anything is received.
-   * @throws ConduitError INVALID_STATE the second time.
+   * @throws ConduitError INVALID_STATE if called twice
    */
   async start(): Promise<Record<string, unknown>> {
     if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
     this.#stage = "requested";
     const { password, info, offer, allowPasswordHash, crypto } = this.#options;
     const request = { client_info: infoPayload(info), scram: this.#scram.clientFirst, extensions: offer };
-    // netconduit's keys come first and in its order: its server sees the request that its own client sends.
+    // netconduit's keys come first and in its order, so that its server sees the same request as from its own client.
     return allowPasswordHash ? { password_hash: await passwordHash(password, crypto), ...request } : request;
   }
 
   /**
-   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
-   * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
+   * @param payload the decoded payload; null if the frame has none, or if it isn't a map
    */
   async receive(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
     try {
@@ -102,7 +105,8 @@ export class ClientHandshake {
 
   #next(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     const stage = this.#stage;
-    // A server may give up at any time, also while a challenge is being worked on: it is full, stops, or lost patience.
+    // A server may reject the login at any time, even while a challenge is being processed: it is full, stopping or
+    // timed out.
     if (type === FrameType.AUTH_FAILURE && stage !== "new" && stage !== "over") {
       this.#stage = "over";
       return { kind: "failed", error: this.#refusal(payload, stage === "requested") };
@@ -133,7 +137,7 @@ export class ClientHandshake {
     return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { data } };
   }
 
-  /** Asked through a method, as the compiler does not see that another frame may end the login during an `await`. */
+  /** A method, because the compiler doesn't consider that another frame may end the login during an `await`. */
   #isOver(): boolean {
     return this.#stage === "over";
   }
@@ -160,7 +164,7 @@ export class ClientHandshake {
     };
   }
 
-  /** @param isFirstAnswer the server has not challenged: it may be one of Python's netconduit */
+  /** @param isFirstAnswer whether the server sent no challenge, so it may be a netconduit server */
   #refusal(payload: Record<string, unknown> | null, isFirstAnswer: boolean): ConduitError {
     const code = payload?.code;
     const reason = clippedText(payload?.reason) || "no reason given";

@@ -55,7 +55,7 @@ async function login(options: {
 }
 
 describe("a login between two peers of this library", () => {
-  test("uses SCRAM, and brings each side the extensions and the introduction of the other", async () => {
+  test("uses SCRAM, and tells each side the other's extensions and info", async () => {
     const { server, client } = await login({});
     expect(server).toMatchObject({
       kind: "accepted",
@@ -163,7 +163,7 @@ describe("logging in again", () => {
     expect(one.response.data).not.toBe(two.response.data);
   });
 
-  test("with what was recorded of a login fails: another challenge is made, and the old answer is none to it", async () => {
+  test("with a recorded login fails: the old answer does not fit the new challenge", async () => {
     const world = new World();
     const { request, response } = await world.login();
     const replayed = await world.server();
@@ -175,7 +175,7 @@ describe("logging in again", () => {
     });
   });
 
-  test("with the answer of a login that is under way at the same time fails", async () => {
+  test("with the answer of a concurrent login fails", async () => {
     const world = new World();
     const client = world.client();
     const request = await client.start();

@@ -18,7 +18,7 @@ describe("parsePeerInfo", () => {
     expect(Object.isFrozen(parsePeerInfo({ name: "a" }, {}))).toBe(true);
   });
 
-  test("reads four fields out of anything", () => {
+  test("reads four fields from any value", () => {
     fc.assert(
       fc.property(fc.anything(), fc.anything(), (info, extensions) => {
         const { name, version, description, netconduit } = parsePeerInfo(info, extensions);
@@ -39,7 +39,7 @@ describe("clippedText", () => {
     expect(clippedText("x".repeat(257))).toHaveLength(256);
   });
 
-  test("never cuts inside a character", () => {
+  test("never splits a character", () => {
     expect(clippedText(`${"x".repeat(255)}🎈`)).toBe("x".repeat(255));
     expect(clippedText(`${"x".repeat(254)}🎈y`)).toBe(`${"x".repeat(254)}🎈`);
   });

@@ -1,23 +1,23 @@
-/** Who the other side says it is. */
+/** The peer's name, version and description. */
 import { isMap } from "../util/is-map.ts";
 
-/** UTF-16 units kept of each text that a peer says of itself. */
+/** Maximum length of each text in a peer's info, in UTF-16 units. */
 const MAX_TEXT = 256;
 
-/** What a peer said of itself at login. Claims, not facts: nothing of it is verified. */
+/** A peer's info, as sent at login. It isn't verified. */
 export interface PeerInfo {
-  /** At most 256 UTF-16 units, like the other two; empty if it said nothing. */
+  /** At most 256 UTF-16 units, like the other two; empty if the peer sent none. */
   readonly name: string;
   readonly version: string;
   readonly description: string;
-  /** A plain netconduit peer: it named no extensions. */
+  /** Whether it is a plain netconduit peer, which sends no `extensions`. */
   readonly netconduit: boolean;
 }
 
 /** How a peer proved that it knows the password. */
 export type AuthMethod = "scram" | "password-hash";
 
-/** What this side says of itself. */
+/** This side's info. */
 export interface LocalInfo {
   readonly name: string;
   readonly version: string;
@@ -25,7 +25,7 @@ export interface LocalInfo {
 }
 
 /**
- * Reads `client_info` or `server_info`. Never throws: what is missing or no string is empty.
+ * Reads `client_info` or `server_info`. Never throws: fields that are missing or not strings become empty.
  * @param extensions the `extensions` of the same payload.
  */
 export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
@@ -38,14 +38,14 @@ export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
   });
 }
 
-/** `info` as it is sent: netconduit's two keys in its order, the description only if there is one. */
+/** Encodes `info` for sending: netconduit's two keys in its order, and the description only if there is one. */
 export function infoPayload(info: LocalInfo): Record<string, string> {
   const payload: Record<string, string> = { name: info.name, version: info.version };
   if (info.description !== "") payload.description = info.description;
   return payload;
 }
 
-/** A peer's text, cut to 256 UTF-16 units but never inside a character; empty for anything but a string. */
+/** A peer's text, cut to 256 UTF-16 units without splitting a character; empty if it isn't a string. */
 export function clippedText(value: unknown): string {
   if (typeof value !== "string") return "";
   if (value.length <= MAX_TEXT) return value;

@@ -1,24 +1,24 @@
-/** What SCRAM-SHA-256 derives from a password (RFC 5802, section 3). */
+/** Keys that SCRAM-SHA-256 derives from a password (RFC 5802, section 3). */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { encodeBase64 } from "./base64.ts";
 
 const SALT_BYTES = 16;
-/** Servers that a process talks to, times the passwords they have; a 17th key pushes out the one not used for longest. */
+/** Number of cached keys, one per server and password. A 17th key evicts the least recently used one. */
 const CACHED_KEYS = 16;
 
 /** The keys of a password, for one salt and one number of iterations. */
 export interface ScramKeys {
-  /** Proves a client's knowledge of the password. */
+  /** Proves that a client knows the password. */
   readonly clientKey: Uint8Array;
-  /** SHA-256 of the client key: checks such a proof. */
+  /** SHA-256 of the client key; verifies that proof. */
   readonly storedKey: Uint8Array;
-  /** Proves a server's knowledge of the password. */
+  /** Proves that a server knows the password. */
   readonly serverKey: Uint8Array;
 }
 
-/** Whether two byte strings are equal, in a time that depends on their lengths alone. */
+/** Whether two byte strings are equal, in time that depends only on their lengths. */
 export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
@@ -27,9 +27,8 @@ export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * The password as SCRAM hashes it: Unicode form NFKC. That is the one step of SASLprep (RFC 4013) that decides whether
- * the same password typed on two systems is the same bytes. The others, which drop or prohibit some characters, are
- * left out.
+ * Normalizes a password to Unicode form NFKC. This is the step of SASLprep (RFC 4013) that makes the same password
+ * typed on two systems the same bytes. The other steps, which drop or prohibit some characters, are omitted.
  * @throws ConduitError INVALID_CONFIG for the empty password.
  */
 export function normalizePassword(password: string): string {
@@ -54,19 +53,19 @@ async function deriveKeys(
 }
 
 /**
- * Keys that clients have derived, so that a reconnect skips PBKDF2. Holds at most 16, by a SHA-256 of password, salt
- * and iterations: the password itself is not kept.
+ * Cache of keys derived by clients, so that a reconnect skips PBKDF2. Holds at most 16 keys, by a SHA-256 of password,
+ * salt and iterations, so it doesn't retain the password.
  */
 export class ScramKeyCache {
   readonly #crypto: RuntimeCrypto;
-  /** In the order of use, the one not used for longest first. */
+  /** Least recently used first. */
   readonly #derived = new Map<string, Promise<ScramKeys>>();
 
   constructor(crypto: RuntimeCrypto) {
     this.#crypto = crypto;
   }
 
-  /** The keys of a normalized password. Logins at the same time share one derivation; one that fails is forgotten. */
+  /** Returns the keys of a normalized password. Concurrent logins share one derivation; a failed one isn't cached. */
   async get(password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
     const inputs = utf8(`${iterations},${encodeBase64(salt)},${password}`);
     const id = encodeBase64(await this.#crypto.sha256(inputs));
@@ -86,7 +85,7 @@ export class ScramKeyCache {
 
 const caches = new WeakMap<RuntimeCrypto, ScramKeyCache>();
 
-/** The keys of all clients on one runtime: of a thousand clients of one server, one runs PBKDF2. */
+/** The cache of all clients on one runtime: for a thousand clients of one server, PBKDF2 runs once. */
 export function keyCacheOf(crypto: RuntimeCrypto): ScramKeyCache {
   let cache = caches.get(crypto);
   if (cache === undefined) {
@@ -96,7 +95,7 @@ export function keyCacheOf(crypto: RuntimeCrypto): ScramKeyCache {
   return cache;
 }
 
-/** What a server keeps of its password. Logins are checked against it; it cannot be used to log in elsewhere. */
+/** A server's stored form of its password. It verifies logins, and can't be used to log in elsewhere. */
 export interface ScramServerKeys {
   readonly salt: Uint8Array;
   readonly iterations: number;
@@ -105,8 +104,8 @@ export interface ScramServerKeys {
 }
 
 /**
- * Runs PBKDF2 once, when a server starts; no login runs it again.
- * @param salt default 16 random bytes. Give one in tests only.
+ * Runs PBKDF2 once, when a server starts. Logins don't run it again.
+ * @param salt default: 16 random bytes. Set it in tests only.
  * @throws ConduitError INVALID_CONFIG for an empty password.
  */
 export async function deriveServerKeys(

@@ -1,14 +1,14 @@
-/** The text of SCRAM messages (RFC 5802, section 7): attributes `a=value`, joined by commas. */
+/** Parses SCRAM messages (RFC 5802, section 7): attributes `a=value`, joined by commas. */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import { decodeBase64 } from "./base64.ts";
 
-/** No channel binding, no other identity: what a client-first-message begins with. */
+/** Start of a client-first-message: no channel binding, no authorization identity. */
 export const GS2_HEADER = "n,,";
 /** Base64 of the header, as a client-final-message repeats it. */
 export const CHANNEL_BINDING = "biws";
 
-/** Bytes of a proof and of a signature. */
+/** Length of a proof and of a signature in bytes. */
 const DIGEST_BYTES = 32;
 
 export interface ClientFirst {
@@ -25,7 +25,7 @@ export interface ServerFirst {
 
 export interface ClientFinal {
   readonly nonce: string;
-  /** All that stands before `,p=`, other attributes included. */
+  /** The message before `,p=`, including other attributes. */
   readonly withoutProof: string;
   readonly proof: Uint8Array;
 }
@@ -41,7 +41,7 @@ export function parseClientFirst(message: string): ClientFirst {
   return { bare, nonce };
 }
 
-/** @throws ConduitError INVALID_PAYLOAD_SHAPE; SERVER_NOT_TRUSTED for iterations out of bounds. */
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE; SERVER_NOT_TRUSTED if the iterations are out of range */
 export function parseServerFirst(message: string): ServerFirst {
   const what = "server-first-message";
   const [nonce = "", saltText = "", count = ""] = parseAttributes(what, message, "rsi");
@@ -86,16 +86,18 @@ export function parseServerFinal(message: string): Uint8Array {
 }
 
 /**
- * The values of a message's attributes. It must begin with those of `expected`, in that order; optional extensions may
- * follow. A mandatory one (`m=`) is refused, as RFC 5802 demands of peers that do not know it.
+ * Returns the values of a message's attributes. It must start with those of `expected`, in that order; optional
+ * extensions may follow. A mandatory extension (`m=`) is rejected, as RFC 5802 requires if it is unknown.
  */
 function parseAttributes(what: string, message: string, expected: string): string[] {
   const values: string[] = [];
   const names = new Set<string>();
   for (const part of message.split(",")) {
-    const [, name = "", value = ""] = /^([A-Za-z])=(.+)$/su.exec(part) ?? [];
-    if (name === "" || value.includes("\0"))
+    const name = part.charAt(0);
+    const value = part.slice(2);
+    if (!/[A-Za-z]/.test(name) || part.charAt(1) !== "=" || value === "" || value.includes("\0")) {
       throw malformed(what, `attribute ${values.length + 1} is not "letter=value"`);
+    }
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
     if (names.has(name)) throw malformed(what, `attribute "${name}" stands twice`);
     names.add(name);
@@ -110,7 +112,7 @@ function checkNonce(what: string, nonce: string): void {
   if (!/^[!-~]+$/.test(nonce)) throw malformed(what, "the nonce is not printable ASCII");
 }
 
-/** The error for a message that is not SCRAM, or not the SCRAM spoken here. */
+/** The error for an invalid or unsupported SCRAM message. */
 function malformed(what: string, why: string): ConduitError {
   return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, `SCRAM ${what} refused: ${why}`);
 }

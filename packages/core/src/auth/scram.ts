@@ -1,13 +1,12 @@
 /**
- * SCRAM-SHA-256 (RFC 5802, RFC 7677), both roles, no I/O: messages in, messages out.
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677), both roles, without I/O: messages in, messages out.
  *
- *   client-first   n,,n=user,r=<client nonce>
- *   server-first   r=<client nonce><server nonce>,s=<salt>,i=<iterations>
- *   client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password>
- *   server-final   v=<proof that the server does>
+ * client-first   n,,n=user,r=<client nonce> server-first   r=<client nonce><server nonce>,s=<salt>,i=<iterations>
+ * client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password> server-final   v=<proof that the
+ * server does>
  *
- * The password never crosses the wire, and what does is bound to both nonces, so no part of it works a second time.
- * Channel binding is not offered (gs2 header `n,,`): the runtimes do not all expose what it needs of TLS.
+ * The password never crosses the wire. The messages are bound to both nonces, so none of them works a second time.
+ * Channel binding isn't offered (gs2 header `n,,`), because not all runtimes expose the TLS data it needs.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
@@ -23,24 +22,22 @@ import {
   parseServerFirst,
 } from "./scram-messages.ts";
 
-/** SCRAM wants a user name, this protocol has none: there is one password. */
+/** SCRAM requires a user name, but this protocol has a single password and no users. */
 const USERNAME = "netconduit";
-/** 144 bits, a multiple of 3 bytes so that its base64 has no padding. */
-const NONCE_BYTES = 18;
 
-/** The client's side of one login. Use it for one login only. */
+/** The client's side of a login. Create a new one for each login. */
 export class ScramClient {
-  /** The message that begins the login. */
+  /** The first message of the login. */
   readonly clientFirst: string;
   readonly #bare: string;
   readonly #nonce: string;
   readonly #password: string;
   readonly #crypto: RuntimeCrypto;
-  /** What the server must answer, once its challenge is answered and until that is compared. */
+  /** Expected signature of the server; set after the challenge was answered, until it is compared. */
   #serverSignature: Uint8Array | null = null;
 
   /**
-   * @param fixed in tests only. Default: user name `netconduit`, a nonce of 144 random bits.
+   * @param fixed default: user name `netconduit` and a random UUID as nonce. Set it in tests only.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   constructor(
@@ -50,7 +47,7 @@ export class ScramClient {
   ) {
     this.#password = normalizePassword(password);
     this.#crypto = crypto;
-    this.#nonce = fixed.nonce ?? randomNonce(crypto);
+    this.#nonce = fixed.nonce ?? randomNonce();
     this.#bare = `n=${fixed.username ?? USERNAME},r=${this.#nonce}`;
     this.clientFirst = GS2_HEADER + this.#bare;
   }
@@ -59,7 +56,7 @@ export class ScramClient {
    * Answers the server-first-message.
    * @returns the client-final-message.
    * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message or an unknown mandatory extension;
-   *   SERVER_NOT_TRUSTED for a nonce that does not extend ours, and for iterations out of bounds.
+   *   SERVER_NOT_TRUSTED for a nonce that doesn't extend ours, or iterations out of range
    */
   async challenge(serverFirst: string): Promise<string> {
     const { nonce, salt, iterations } = parseServerFirst(serverFirst);
@@ -76,13 +73,13 @@ export class ScramClient {
   }
 
   /**
-   * Checks the server-final-message. Returns only if the server has proved that it knows the password.
+   * Verifies the server-final-message. Returns only if the server has proved that it knows the password.
    * @throws ConduitError SERVER_NOT_TRUSTED for a wrong signature or a message out of turn; AUTH_FAILED for the
    *   server's `e=`; INVALID_PAYLOAD_SHAPE for a malformed message.
    */
   verify(serverFinal: string): void {
     const expected = this.#serverSignature;
-    // Taken out before it is compared, so that one login cannot be finished twice.
+    // Clear it before the comparison, so that a login can't be finished twice.
     this.#serverSignature = null;
     const signature = parseServerFinal(serverFinal);
     if (expected === null || !constantTimeEqual(signature, expected)) {
@@ -94,16 +91,18 @@ export class ScramClient {
   }
 }
 
-/** The server's side of one login. Use it for one login only. There is one password, so user names are not compared. */
+/**
+ * The server's side of a login. Create a new one for each login. There is a single password, so user names are ignored.
+ */
 export class ScramServer {
   readonly #keys: ScramServerKeys;
   readonly #crypto: RuntimeCrypto;
   readonly #ownNonce: string;
-  /** The challenge that is out and not answered yet: its nonce, and the part of AuthMessage up to it. */
+  /** The pending challenge: its nonce, and the part of AuthMessage up to it. */
   #challenge: { readonly nonce: string; readonly signed: string } | null = null;
 
-  /** @param nonce the server's part; default 144 random bits. Give one in tests only. */
-  constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce: string = randomNonce(crypto)) {
+  /** @param nonce the server's part; default: a random UUID. Set it in tests only. */
+  constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, nonce: string = randomNonce()) {
     this.#keys = keys;
     this.#crypto = crypto;
     this.#ownNonce = nonce;
@@ -124,10 +123,10 @@ export class ScramServer {
   }
 
   /**
-   * Checks the client-final-message. A challenge can be answered once.
+   * Verifies the client-final-message. Each challenge can be answered once.
    * @returns the server-final-message.
    * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message; AUTH_FAILED for a wrong proof, another
-   *   challenge's nonce, and a message out of turn. What was wrong is for logs, not for the peer.
+   *   challenge's nonce, or an unexpected message. The error's message is for logs, not for the peer
    */
   async final(clientFinal: string): Promise<string> {
     const challenge = this.#challenge;
@@ -149,11 +148,12 @@ export class ScramServer {
   }
 }
 
-function randomNonce(crypto: RuntimeCrypto): string {
-  return encodeBase64(crypto.randomBytes(NONCE_BYTES));
+/** 122 random bits. */
+function randomNonce(): string {
+  return crypto.randomUUID();
 }
 
-/** Bytewise exclusive or of two byte strings of one length. */
+/** XOR of two byte strings of equal length. */
 function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
   return a.map((byte, index) => byte ^ (b[index] ?? 0));
 }

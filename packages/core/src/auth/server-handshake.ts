@@ -1,9 +1,9 @@
 /**
- * The server's side of the login, no I/O: payloads in, steps out.
+ * The server's side of the login, without I/O: payloads in, steps out.
  *
- * A client sends AUTH_REQUEST. If it offers `scram`, it is challenged and answers with AUTH_RESPONSE. If all it has is
- * netconduit's password hash, that decides at once, provided the server allows it. Anything else ends the login; so does
- * a frame that comes while an earlier one is still being worked on.
+ * A client sends AUTH_REQUEST. If it offers `scram`, it receives a challenge and answers with AUTH_RESPONSE. If it only
+ * has netconduit's password hash, the hash decides, provided the server allows it. Anything else ends the login,
+ * including a frame that arrives while an earlier one is being processed.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -15,23 +15,23 @@ import { type AuthMethod, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 
-/** netconduit's own words. */
+/** netconduit's wording. */
 const INVALID_PASSWORD = "Invalid password";
 
-/** What a server does next. */
+/** Next action of the server. */
 export type ServerStep =
   /** Send AUTH_CHALLENGE. */
   | { readonly kind: "challenge"; readonly payload: { readonly data: string } }
-  /** The peer knows the password. Send AUTH_SUCCESS, with the keys of `payload` in it. */
+  /** The peer knows the password. Send AUTH_SUCCESS, including the keys of `payload`. */
   | {
       readonly kind: "accepted";
       readonly method: AuthMethod;
       readonly peer: PeerInfo;
-      /** `extensions` of AUTH_REQUEST, as it came. */
+      /** `extensions` of AUTH_REQUEST, not validated. */
       readonly offer: unknown;
       readonly payload: { readonly scram?: string };
     }
-  /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's log. */
+  /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's logs. */
   | {
       readonly kind: "refused";
       readonly code: number;
@@ -45,11 +45,11 @@ export interface ServerAuthenticatorOptions {
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 rounds. */
   readonly iterations: number;
-  /** Let netconduit peers log in with their hash, which can be replayed. */
+  /** Accept netconduit's password hash, which can be replayed. */
   readonly allowPasswordHash: boolean;
 }
 
-/** What all logins of one server share. Holds no password. */
+/** State shared by all logins of a server. Doesn't contain the password. */
 export class ServerAuthenticator {
   readonly keys: ScramServerKeys;
   readonly crypto: RuntimeCrypto;
@@ -62,7 +62,7 @@ export class ServerAuthenticator {
   }
 
   /**
-   * Derives the keys, once, when a server starts.
+   * Derives the keys. Called once, when a server starts.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
@@ -75,13 +75,13 @@ export class ServerAuthenticator {
     return this.#passwordHash !== null;
   }
 
-  /** Whether `hash` is netconduit's hash of the password, in constant time. False if hashes are not allowed. */
+  /** Whether `hash` is netconduit's hash of the password, in constant time. False if hashes aren't allowed. */
   matchesPasswordHash(hash: string): boolean {
     return this.#passwordHash !== null && constantTimeEqual(utf8(hash), utf8(this.#passwordHash));
   }
 }
 
-/** What an AUTH_REQUEST says beside its credentials. */
+/** Data of an AUTH_REQUEST other than credentials. */
 interface Introduction {
   readonly peer: PeerInfo;
   readonly offer: unknown;
@@ -90,7 +90,7 @@ interface Introduction {
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
-  /** The challenge that is out. */
+  /** The pending challenge. */
   #challenge: { readonly scram: ScramServer; readonly introduction: Introduction } | null = null;
   #expecting: "request" | "response" | "nothing" = "request";
 
@@ -99,8 +99,8 @@ export class ServerHandshake {
   }
 
   /**
-   * Takes one frame. Rejects only if the runtime's cryptography does; whatever a peer sends ends in a step.
-   * @param payload the decoded payload; null for a frame without one, or one that is not a map.
+   * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
+   * @param payload the decoded payload; null if the frame has none, or if it isn't a map
    */
   async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
     const expecting = this.#expecting;
@@ -169,7 +169,7 @@ function malformed(message: string): ServerStep {
   return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
 }
 
-/** The peer is told what netconduit tells it; the details (what was wrong with a proof) are not for a stranger. */
+/** Send netconduit's wording. Details, such as the problem with a proof, aren't for an unauthenticated peer. */
 function wrongPassword(reason: string): ServerStep {
   return refused(ErrorCode.AUTH_FAILED, reason, INVALID_PASSWORD);
 }

@@ -54,14 +54,14 @@ describe("AuthThrottle", () => {
     expect(throttle.delayMs("a", 29 * MINUTE)).toBe(0);
   });
 
-  test("drops addresses whose time is over when another one fails", () => {
+  test("drops expired addresses when another one fails", () => {
     const throttle = failing(1);
     throttle.failed("b", 10 * MINUTE);
     throttle.failed("c", 16 * MINUTE);
     expect(throttle.size).toBe(2);
   });
 
-  test("remembers 10,000 addresses and lets go of the one whose last failure is longest ago", () => {
+  test("remembers 10,000 addresses and drops the one whose last failure is the oldest", () => {
     const throttle = failing(4, 0);
     for (let address = 0; address < 9_999; address++) throttle.failed(`other ${address}`, 0);
     throttle.failed("a", 0);

@@ -5,7 +5,7 @@ export function formatAddress(address: Address): string {
   return address.kind === "memory" ? `memory:${address.name}` : formatEndpoint(address);
 }
 
-/** Where to connect to or listen: the path of a Unix socket, or else a host (an address or a name) and a port. */
+/** An address to connect to or listen on: the path of a Unix socket, or a host (an address or a name) and a port. */
 export interface Endpoint {
   readonly path?: string | undefined;
   readonly host?: string;
@@ -18,7 +18,7 @@ export function formatEndpoint({ path, host = "", port = 0 }: Endpoint): string 
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Where a server listens. As text: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */
+/** The listening address of a server. As text: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/app.sock`. */
 export class ServerAddress {
   /** Empty for a Unix socket. */
   readonly host: string;

@@ -40,7 +40,7 @@ describe("WriteQueue", () => {
     expect([queue.peek(), queue.queuedBytes]).toEqual([null, 0]);
   });
 
-  test("loses and reorders nothing, whatever is pushed and consumed when", () => {
+  test("loses and reorders nothing, whatever the order of pushes and consumes", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.uint8Array({ maxLength: 20 }), fc.nat({ max: 25 }))), (steps) => {
         const queue = new WriteQueue(16);

@@ -68,7 +68,7 @@ describe("parseClientOptions", () => {
     expect(parseClientOptions(base).reconnect).not.toBe(parseClientOptions(base).reconnect);
   });
 
-  test("keeps the password readable but out of what is logged or serialised", () => {
+  test("keeps the password readable, and out of logs and serialised forms", () => {
     const config = parseClientOptions(base);
     expect(config.password).toBe("secret");
     expect(JSON.stringify(config)).not.toContain("secret");
@@ -141,11 +141,11 @@ describe("parseClientOptions", () => {
     );
   });
 
-  test("does not compare delays of which one is wrong by itself", () => {
+  test("does not compare delays if one is invalid by itself", () => {
     expect(problems({ ...base, reconnect: { delayMs: "x", maxDelayMs: 1 } })).toEqual(["reconnect.delayMs"]);
   });
 
-  test("suggests the nested name for netconduit's flat one", () => {
+  test("suggests the nested name for netconduit's flat name", () => {
     expect(() => parseClientOptions({ ...base, reconnect_attempts: 3 })).toThrow(
       "Unknown option reconnect_attempts; did you mean reconnect.attempts?",
     );
@@ -154,7 +154,7 @@ describe("parseClientOptions", () => {
   test.each([
     [{ tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
     [{ tls: true, rejectUnauthorized: false }, "rejectUnauthorized"],
-  ])("says what to do in place of switching verification off: %o", (options, option) => {
+  ])("names the alternative to switching verification off: %o", (options, option) => {
     expect(() => parseClientOptions({ ...base, ...options })).toThrow(
       `Unknown option ${option}; certificates are always verified; to trust the server's, give it, or its CA, as tls.ca`,
     );

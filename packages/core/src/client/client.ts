@@ -356,38 +356,20 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
   }
 
+  /** Connects and logs in. */
   async #open(where: ConnectTarget, abort: DialController): Promise<void> {
     const { config } = this;
-    const { password: given } = config;
+    const { password: given, allowPasswordHash } = config;
+    const { crypto } = this.#runtime;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
-    const dialled = this.#runtime.connect(where, abort);
-    let stream: ByteStream;
-    try {
-      stream = await abort.race(dialled);
-    } catch (error) {
-      // A stream that opens after all is nobody's.
-      dialled.then(
-        (late) => late.destroy(null),
-        () => undefined,
-      );
-      throw error;
-    }
-    if (abort.aborted) {
-      stream.destroy(null);
-      abort.throwIfAborted();
-    }
+    const offer = this.#core.extensions.offer();
+    const handshake = new ClientHandshake({ password, info: config, offer, allowPasswordHash, crypto });
+    const request = await handshake.start();
+    const stream = await this.#connect(where, abort);
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const link = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
     link.peer = this;
     this.#link = link;
-    const handshake = new ClientHandshake({
-      password,
-      info: config,
-      allowPasswordHash: config.allowPasswordHash,
-      offer: this.#core.extensions.offer(),
-      crypto: this.#runtime.crypto,
-    });
-    const request = await handshake.start();
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
@@ -397,6 +379,21 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     } finally {
       this.#login = null;
     }
+  }
+
+  async #connect(where: ConnectTarget, abort: DialController): Promise<ByteStream> {
+    abort.throwIfAborted();
+    const dialled = this.#runtime.connect(where, abort);
+    try {
+      const stream = await abort.race(dialled);
+      if (!abort.aborted) return stream;
+      stream.destroy(null);
+    } catch (error) {
+      // Discard a stream that opens after the dial was given up.
+      dialled.then((late) => late.destroy(null), ignore);
+      throw error;
+    }
+    throw abort.reason;
   }
 
   async #handshakeFrame(

@@ -38,7 +38,7 @@ describe("connect", () => {
     expect([client.isAuthenticated, runtime.timers.keepingAlive]).toEqual([true, 0]);
   });
 
-  test("asked twice dials once; asked when connected it resolves at once", async () => {
+  test("called twice dials once; called when connected resolves at once", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -47,7 +47,7 @@ describe("connect", () => {
     expect(runtime.dials).toHaveLength(1);
   });
 
-  test("dials what the options say", async () => {
+  test("dials the address of the options", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { host: "::1", port: 99, ipv6: true, tls: true, bufferSize: 4096 });
     const error = await client.connect().catch((reason: ConduitError) => reason);
@@ -259,7 +259,7 @@ describe("a login that fails", () => {
     expect(connecting.error?.message).toMatch(/closed the connection during the login$/);
   });
 
-  test("has the code of the refusal also when FIN comes right behind it, while an answer is worked on", async () => {
+  test("has the code of the refusal also when FIN comes right behind it, while the answer is computed", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -287,7 +287,42 @@ describe("a login that fails", () => {
     expect(connecting.error?.code).toBe(ErrorCode.SERVER_FULL);
   });
 
-  test("because the connection breaks has the code of that", async () => {
+  test.each([
+    ["hangs up", ErrorCode.CONNECTION_CLOSED, (stream: ByteStream): void => void stream.close()],
+    ["resets the connection", ErrorCode.CONNECTION_RESET, (stream: ByteStream): void => stream.destroy(null)],
+  ])("comes at once when the server %s while a key is derived", async (_, code, end) => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const slow = gate<Uint8Array>();
+    Object.assign(runtime.crypto, { pbkdf2Sha256: () => slow.promise });
+    const connecting = outcome(client.connect());
+    const peer = await raw.accept();
+    const request = await peer.next(FrameType.AUTH_REQUEST);
+    const nonce = String(request.payload?.["scram"]).split("r=")[1];
+    peer.send(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` });
+    await runtime.settle();
+    end(peer.stream);
+    await runtime.settle();
+    expect([connecting.state, connecting.error?.code]).toEqual(["rejected", code]);
+    slow.open(new Uint8Array(32));
+    await runtime.settle();
+    expect([connecting.settled, client.isConnected]).toEqual([1, false]);
+  });
+
+  test("because a key could not be derived is not remembered: the next connect derives it", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { pbkdf2Sha256 } = runtime.crypto;
+    Object.assign(runtime.crypto, { pbkdf2Sha256: () => Promise.reject(new Error("out of memory")) });
+    const { client } = testClient(runtime);
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.INTERNAL, message: "out of memory" });
+    Object.assign(runtime.crypto, { pbkdf2Sha256 });
+    await client.connect();
+    expect(client.isConnected).toBe(true);
+  });
+
+  test("because the connection breaks has that error's code", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -297,7 +332,7 @@ describe("a login that fails", () => {
     expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
   });
 
-  test("because the server proves nothing is SERVER_NOT_TRUSTED", async () => {
+  test("because the server does not prove itself is SERVER_NOT_TRUSTED", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -347,12 +382,11 @@ describe("credentials", () => {
     expect([runtime.dials.length, client.state]).toEqual([0, "failed"]);
   });
 
-  test("that are empty fail the connect; the stream is not left open", async () => {
+  test("that are empty fail the connect, before anything is dialled", async () => {
     const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { password: () => "" });
     await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
-    expect((await raw.accept()).ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+    expect(runtime.dials).toEqual([]);
   });
 
   test("are not printed with the config", () => {

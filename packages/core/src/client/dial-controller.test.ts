@@ -3,13 +3,13 @@ import { gate } from "../test-support/gate.ts";
 import { DialController } from "./dial-controller.ts";
 
 describe("DialController", () => {
-  test("lets what is waited for come through", async () => {
+  test("passes on the result of the work", async () => {
     const abort = new DialController();
     expect(await abort.race(Promise.resolve(5))).toBe(5);
     await expect(abort.race(Promise.reject(new Error("no")))).rejects.toThrow("no");
   });
 
-  test("ends the wait with its reason, whatever comes of the work", async () => {
+  test("ends the wait with its reason, whatever the work's result", async () => {
     const abort = new DialController();
     const work = gate<number>();
     const waiting = abort.race(work.promise);
@@ -30,7 +30,7 @@ describe("DialController", () => {
     await expect(abort.race(work())).rejects.toBe(reason);
   });
 
-  test("tells those who listen, and no others", () => {
+  test("tells its listeners until they are removed", () => {
     const abort = new DialController();
     const heard: string[] = [];
     const listener = (name: string) => (): void => void heard.push(name);

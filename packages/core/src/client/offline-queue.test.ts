@@ -11,9 +11,9 @@ function bench(maxItems = 10) {
   const item = (name: string, timeoutMs = 0, failure?: Error): OfflineItem<string> => ({
     name,
     timeoutMs,
-    send: (link) => {
+    send: (connection) => {
       if (failure !== undefined) throw failure;
-      log.push(`${name} to ${link}`);
+      log.push(`${name} to ${connection}`);
     },
     reject: (error) => log.push(`${name}: ${(error as { code?: number }).code ?? error.message}`),
   });
@@ -24,9 +24,9 @@ describe("OfflineQueue", () => {
   test("sends everything once, in order", () => {
     const { queue, log, item } = bench();
     for (const name of ["a", "b", "c"]) queue.add(item(name));
-    queue.sendAll("link");
+    queue.sendAll("connection");
     queue.sendAll("another");
-    expect(log).toEqual(["a to link", "b to link", "c to link"]);
+    expect(log).toEqual(["a to connection", "b to connection", "c to connection"]);
   });
 
   test("rejects everything once, in order", () => {
@@ -37,27 +37,27 @@ describe("OfflineQueue", () => {
     expect(log).toEqual(["a: over", "b: over"]);
   });
 
-  test("gives an item up when its time is over, and no other", async () => {
+  test("drops an item when its time is up, and no other", async () => {
     const { runtime, queue, log, item } = bench();
     queue.add(item("a", 100));
     queue.add(item("b", 300));
     queue.add(item("c"));
     await runtime.advance(150);
     expect(log).toEqual([`a: ${ErrorCode.TIMEOUT}`]);
-    queue.sendAll("link");
+    queue.sendAll("connection");
     await runtime.advance(1000);
-    expect(log.slice(1)).toEqual(["b to link", "c to link"]);
+    expect(log.slice(1)).toEqual(["b to connection", "c to connection"]);
   });
 
   test("an item that fails to be sent is rejected, and the next one is sent", () => {
     const { queue, log, item } = bench();
     queue.add(item("a", 0, new Error("no")));
     queue.add(item("b"));
-    queue.sendAll("link");
-    expect(log).toEqual(["a: no", "b to link"]);
+    queue.sendAll("connection");
+    expect(log).toEqual(["a: no", "b to connection"]);
   });
 
-  test("takes an item back, once", async () => {
+  test("removes an item, once", async () => {
     const { runtime, queue, log, item } = bench();
     const items = [item("a", 100), item("b", 100)] as const;
     for (const one of items) queue.add(one);
@@ -66,13 +66,13 @@ describe("OfflineQueue", () => {
     expect(log).toEqual([`a: ${ErrorCode.TIMEOUT}`]);
   });
 
-  test("is bounded, and says from 80 percent on that room is short", () => {
+  test("is bounded, and reports a shortage of room from 80 percent on", () => {
     const { queue, item } = bench(5);
     expect(["a", "b", "c", "d", "e"].map((name) => queue.add(item(name)))).toEqual([true, true, true, false, false]);
     expect(() => queue.add(item("f"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
   });
 
-  test("an item added while all are sent waits for the next time", () => {
+  test("an item added while all are being sent waits for the next time", () => {
     const { queue, log, item } = bench();
     queue.add({
       ...item("a"),
@@ -80,9 +80,9 @@ describe("OfflineQueue", () => {
         queue.add(item("late"));
       },
     });
-    queue.sendAll("link");
+    queue.sendAll("connection");
     expect(log).toEqual([]);
-    queue.sendAll("next link");
-    expect(log).toEqual(["late to next link"]);
+    queue.sendAll("next connection");
+    expect(log).toEqual(["late to next connection"]);
   });
 });

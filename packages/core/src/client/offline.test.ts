@@ -30,7 +30,7 @@ async function away(options: Partial<ClientInit> = {}) {
 }
 
 describe("with queueWhileDisconnected: send", () => {
-  test("what was sent while away is sent after reconnecting, in order, before onConnect", async () => {
+  test("messages and calls made while away are sent after reconnecting, in order, before onConnect", async () => {
     const { runtime, client, received } = await away();
     client.onConnect(() => client.send("note", "from the hook"));
     client.send("note", 1);
@@ -125,19 +125,19 @@ describe("with queueWhileDisconnected: send", () => {
     await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
   });
 
-  test("a call with a timeout that is none is refused", async () => {
+  test("a call with an invalid timeout is refused", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, { timeoutMs: Number.NaN })).rejects.toMatchObject({
       code: ErrorCode.INVALID_CONFIG,
     });
   });
 
-  test("a call with options that are none is refused", async () => {
+  test("a call with invalid options is refused", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, 2 as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 
-  test("what cannot be sent in the end is rejected or reported, and the rest is sent", async () => {
+  test("a message that turns out unsendable is rejected or reported, and the rest is sent", async () => {
     const { runtime, client, received, errors } = await away();
     client.send("note", () => "a function");
     const call = outcome(client.call("echo", { f: () => 1 }));
@@ -174,7 +174,7 @@ describe("with queueWhileDisconnected: send", () => {
     ]);
   });
 
-  test("what waits for a connect() is sent when it succeeds", async () => {
+  test("messages that wait for a connect() are sent when it succeeds", async () => {
     const { runtime, client, received } = await away();
     client.send("note", 1);
     const connecting = client.connect();
@@ -184,7 +184,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([1, 2]);
   });
 
-  test("what waits for a connect() is rejected when it fails: nothing would ever send it", async () => {
+  test("messages that wait for a connect() are rejected when it fails: nothing would ever send them", async () => {
     const { runtime, server, client, errors } = await away();
     await server.stop({ drainMs: 0 });
     const connecting = client.connect();

@@ -7,6 +7,7 @@ import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, type SeenError, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
 import type { ClientOptions, ReconnectOptions } from "./client-options.ts";
 
@@ -170,7 +171,7 @@ describe("a client that loses its connection", () => {
     expect([call.error?.code, runtime.now()]).toEqual([ErrorCode.CONNECTION_CLOSED, 0]);
   });
 
-  test("has let go of the old stream before it dials", async () => {
+  test("has discarded the old stream before it dials", async () => {
     const { runtime, cut } = await bench();
     const old = runtime.pairs[0];
     let oldQueue: boolean | null = null;
@@ -240,7 +241,7 @@ describe("a client that loses its connection", () => {
 });
 
 describe("jitter", () => {
-  test("spreads the delay over all of it", async () => {
+  test("spreads the delay over the whole range", async () => {
     const random = vi.spyOn(Math, "random");
     for (const [drawn, expected] of [
       [0, [0, 0]],
@@ -272,7 +273,7 @@ describe("jitter", () => {
   });
 });
 
-describe("what ends reconnecting", () => {
+describe("reconnecting ends with", () => {
   test("a wrong password: it would be wrong the next time too", async () => {
     const { runtime, cut, server, errors, delays, client } = await bench();
     await server.stop({ drainMs: 0 });
@@ -292,6 +293,17 @@ describe("what ends reconnecting", () => {
     await runtime.advance(60_000);
     expect(errors.map((error) => error.code)).toEqual([ErrorCode.AUTH_FAILED]);
     expect(client.isConnected).toBe(true);
+  });
+
+  test("a server that does not prove that it knows the password", async () => {
+    const { runtime, goAway, errors, client } = await bench();
+    await goAway();
+    const impostor = await RawServer.start(runtime);
+    await runtime.advance(100);
+    (await impostor.accept()).send(FrameType.AUTH_SUCCESS, { session_token: "x", server_info: {}, extensions: {} });
+    await runtime.advance(60_000);
+    expect(errors.map((error) => error.code)).toEqual([ErrorCode.SERVER_NOT_TRUSTED, ErrorCode.RECONNECT_FAILED]);
+    expect([impostor.peers.length, client.state]).toEqual([1, "failed"]);
   });
 
   test("the server, if its close asks the client not to come back", async () => {
@@ -354,7 +366,7 @@ describe("connect() during a reconnect series", () => {
     expect(events.filter((event) => event === "reconnect")).toEqual([]);
   });
 
-  test("that fails is the end of it: the client does not go on by itself", async () => {
+  test("that fails ends the series: the client does not go on by itself", async () => {
     const { runtime, client, cut, goAway, delays } = await bench({ delayMs: 1000 });
     await cut();
     await goAway();

@@ -15,7 +15,7 @@ const LOST = {
   byPeer: false,
   reconnect: true,
 };
-const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "nobody there");
+const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "refused");
 
 /** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */
 function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
@@ -52,7 +52,7 @@ const never = (): Promise<void> => new Promise(() => undefined);
 const failing = (): Promise<void> => Promise.reject(refused());
 
 describe("Reconnector", () => {
-  test("a dial that fails, and that nobody waits for, is an unhandled rejection", async () => {
+  test("a failed dial that no caller awaits is an unhandled rejection", async () => {
     const { subject } = dialling([failing]);
     // Vitest's own listener would make it a failure of this run.
     const others = process.listeners("unhandledRejection");
@@ -101,7 +101,7 @@ describe("Reconnector", () => {
     expect(dialling().subject.callOff(refused)).toBeNull();
   });
 
-  test("what is lost comes back by itself, after the hooks and a delay", async () => {
+  test("a lost connection comes back by itself, after the hooks and a delay", async () => {
     const { runtime, subject, log } = dialling([], { delayMs: 100 });
     const hooks = gate();
     subject.lost(LOST, () => hooks.promise);
@@ -127,7 +127,7 @@ describe("Reconnector", () => {
   });
 
   test.for([
-    ["the last attempt", [failing], "Gave up reconnecting to db:7 after 1 attempt: nobody there", refused()],
+    ["the last attempt", [failing], "Gave up reconnecting to db:7 after 1 attempt: refused", refused()],
     [
       "connections that were lost at once",
       [],
@@ -151,7 +151,7 @@ describe("Reconnector", () => {
     expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
   });
 
-  test("calling off ends the wait of a series, and nothing comes back from then on", async () => {
+  test("calling off ends the wait of a series, and the client does not come back", async () => {
     const { runtime, subject, log } = dialling([], { delayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(50);

@@ -1,4 +1,4 @@
-/** What a peer, or an application at an odd moment, might do to make a connection misbehave. */
+/** Hostile peers, and calls of the application at odd moments. */
 
 import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -34,7 +34,7 @@ const later = (wait: Promise<unknown>, started?: () => void) =>
     },
   }) as never;
 
-test("a compressed message counts in the receive queue by what it takes", async () => {
+test("a compressed message counts in the receive queue with its inflated size", async () => {
   const runtime = fakeRuntime();
   const { port } = await testServer(runtime, {}, (s) => void s.onClientConnect(() => new Promise(() => {})));
   const peer = await rawClient(runtime, port);
@@ -146,7 +146,7 @@ test("a request made from onDisconnect is queued with queueWhileDisconnected", a
   expect(thrown).toBe(null);
 });
 
-test("what is sent after the server's CLOSE, before the stream is over, is queued", async () => {
+test("a message sent after the server's CLOSE, before the stream is over, is queued", async () => {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
   const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
@@ -263,7 +263,7 @@ test("connectionTimeoutMs runs from accept, as documented", async () => {
   expect(server.connections[0]?.isConnected ?? false).toBe(false);
 });
 
-test("a connectionData that throws is shown to somebody", async () => {
+test("a connectionData that throws becomes a warning", async () => {
   const runtime = fakeRuntime();
   const connectionData = (): never => {
     throw new Error("bug of the application");
@@ -296,7 +296,7 @@ test("no timer keeps the process alive after stop()", async () => {
   expect([stop.state, runtime.timers.keepingAlive]).toEqual(["resolved", 0]);
 });
 
-test("a payload of nothing but empty maps is refused, however small it was compressed", async () => {
+test("a payload of empty maps is refused, however well it is compressed", async () => {
   const runtime = fakeRuntime();
   const { server, port, errors } = await testServer(runtime);
   const peer = await rawClient(runtime, port);

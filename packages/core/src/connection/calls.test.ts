@@ -110,7 +110,7 @@ describe("a call", () => {
     expect(requests.map((request) => request.payload?.["timeout_ms"])).toEqual([1234, undefined]);
   });
 
-  test("tells a netconduit server nothing of the kind", async () => {
+  test("tells a netconduit server nothing of its timeout", async () => {
     const { client, peer } = await toRawServer({ allowPasswordHash: true }, { extensions: null, passwordHash: true });
     client.call("m", {}).catch(() => undefined);
     expect((await peer.next(FrameType.RPC_REQUEST)).payload).toEqual({ method: "m", params: {} });
@@ -169,7 +169,7 @@ describe("a call", () => {
     expect(await peer.receivedTypes()).toEqual(["RPC_REQUEST", "CANCEL"]);
   });
 
-  test("that is given up tells a peer nothing that does not know CANCEL", async () => {
+  test("that is given up sends no CANCEL to a peer without that extension", async () => {
     const { runtime, client, peer } = await toRawServer({}, { extensions: ["reply"] });
     client.call("m", {}, { timeoutMs: 100 }).catch(() => undefined);
     await runtime.advance(200);
@@ -236,7 +236,7 @@ describe("a call", () => {
     expect([call.state, client.isConnected]).toEqual(["pending", true]);
   });
 
-  test("of a netconduit server is freed of the wrapper round its result", async () => {
+  test("of a netconduit server resolves without the wrapper around its result", async () => {
     const { runtime, client, peer } = await toRawServer(
       { allowPasswordHash: true },
       { extensions: null, passwordHash: true },
@@ -315,7 +315,7 @@ describe("a request", () => {
       expect([early.error?.code, late.value]).toEqual([ErrorCode.TIMEOUT, "reply"]);
     });
 
-    test("whose reply comes when nobody waits any more is a message like any other", async () => {
+    test("whose reply comes when no request waits is a message like any other", async () => {
       const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
       const seen: unknown[] = [];
       client.on("ask_response", (data) => seen.push(data));
@@ -400,23 +400,46 @@ describe("a handler", () => {
   test("counts the time its call waited in the queue against the deadline", async () => {
     const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
     const deadlines: (number | null)[] = [];
-    const gates = [gate(), gate(), gate()];
+    const first = gate();
     server.rpc("wait", (_params, context) => {
       deadlines.push(context.deadline);
-      return gates[deadlines.length - 1]?.promise;
+      return deadlines.length === 1 ? first.promise : null;
     });
     peer.call("wait", {}, 1);
     peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 500 }, { id: 2 });
-    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, { id: 3 });
     await runtime.advance(300);
-    gates[0]?.open();
+    first.open();
     await runtime.settle();
-    gates[1]?.open();
-    await runtime.settle();
-    expect(deadlines).toEqual([null, EPOCH_MS + 500, EPOCH_MS + 100]);
+    expect(deadlines).toEqual([null, EPOCH_MS + 500]);
   });
 
-  test.each([Number.POSITIVE_INFINITY, 1e300])("takes a deadline of %d ms for what it is", async (timeoutMs) => {
+  test("is not started for a call whose deadline passed in the queue: its caller gets TIMEOUT", async () => {
+    const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
+    const first = gate();
+    let started = 0;
+    server.rpc("wait", () => {
+      started += 1;
+      return first.promise;
+    });
+    peer.call("wait", {}, 1);
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 100 }, { id: 2 });
+    await runtime.advance(300);
+    first.open();
+    expect(await peer.received()).toMatchObject([
+      { type: FrameType.RPC_RESPONSE, id: 1n },
+      { type: FrameType.RPC_ERROR, id: 2n, payload: { code: ErrorCode.TIMEOUT } },
+    ]);
+    expect(started).toBe(1);
+  });
+
+  test("has no deadline where the extension was not agreed on", async () => {
+    const { server, peer } = await fromRawClient({}, { extensions: ["reply"] });
+    server.rpc("m", (_params, context) => context.deadline);
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: 100 }, { id: 1 });
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: null });
+  });
+
+  test.each([Number.POSITIVE_INFINITY, 1e300])("accepts a deadline of %d ms", async (timeoutMs) => {
     const { server, peer } = await fromRawClient();
     server.rpc("m", (_params, context) => context.signal.aborted);
     peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, { id: 1 });

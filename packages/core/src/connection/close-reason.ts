@@ -2,18 +2,18 @@ import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 
 /** Why a connection ended. */
 export interface CloseReason {
-  /** An `ErrorCode`; CONNECTION_CLOSED when nothing went wrong. */
+  /** An `ErrorCode`; CONNECTION_CLOSED for a normal close. */
   readonly code: number;
-  /** The code's name, for logs; the number as text for one that this library does not define. */
+  /** The code's name, for logs; the number as text if this library doesn't define the code. */
   readonly codeName: string;
   readonly message: string;
-  /** True if the peer's CLOSE said so, false if this side ended it or the stream broke. */
+  /** True if the peer sent CLOSE; false if this side closed the connection or the stream failed. */
   readonly byPeer: boolean;
-  /** False: the peer asks not to be dialled again. */
+  /** False if the closing side asks the client not to reconnect. */
   readonly reconnect: boolean;
 }
 
-/** Asks for a connection's end. */
+/** Arguments for closing a connection. */
 export interface CloseRequest {
   readonly code: number;
   readonly message: string;
@@ -26,12 +26,12 @@ export function closeReason({ code, message, reconnect, byPeer = false }: CloseR
   return { code, codeName: errorCodeName(code), message, byPeer, reconnect };
 }
 
-/** Calls that the end cut short fail with this. */
+/** The error of calls that were pending when the connection ended. */
 export function errorOf(reason: CloseReason): ConduitError {
   return new ConduitError(reason.code, reason.message);
 }
 
-/** The reason of a stream's end that this side did not ask for. */
+/** The reason for a stream that this side didn't close. */
 export function streamEndReason(error: Error | null): CloseReason {
   if (error === null) {
     const message = "Closed by the peer";

@@ -92,7 +92,7 @@ describe("close by this side", () => {
     expect(peer.ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
   });
 
-  test("resolves for everybody who asked, and says CLOSE once", async () => {
+  test("resolves for each caller, and sends CLOSE once", async () => {
     const { peer, connection } = await bench();
     await Promise.all([connection.close("one"), connection.close("two")]);
     await connection.close("three");
@@ -124,7 +124,7 @@ describe("close by this side", () => {
     expect(signal).toMatchObject({ aborted: true, reason: { code: ErrorCode.CONNECTION_CLOSED } });
   });
 
-  test("starts none of the calls that still waited", async () => {
+  test("starts none of the queued calls", async () => {
     const started: unknown[] = [];
     const running = gate();
     const { runtime, peer, connection } = await bench({ handlerConcurrency: 1 }, (server) =>
@@ -141,7 +141,7 @@ describe("close by this side", () => {
     expect(started).toEqual([1]);
   });
 
-  test("reads on, so that the peer's FIN is seen, and ignores what it still says", async () => {
+  test("reads on, so that the peer's FIN is seen, and ignores late frames", async () => {
     const seen: unknown[] = [];
     const running = gate();
     const { runtime, peer, connection } = await bench({ handlerConcurrency: 1, receiveQueueSize: 2 }, (server) => {
@@ -170,6 +170,7 @@ describe("close by the peer", () => {
   test.each([
     ["nothing", undefined],
     ["a reason that is none", { reason: 7, code: "x", reconnect: "yes" }],
+    ["a code that is not an integer", { code: 3.6e306 * 10 }],
   ])("with %s has a reason all the same", async (_what, payload) => {
     const { peer, runtime, reasons } = await bench();
     peer.send(FrameType.CLOSE, payload);
@@ -183,6 +184,20 @@ describe("close by the peer", () => {
         reconnect: true,
       },
     ]);
+  });
+
+  test("keeps 256 characters of the peer's reason", async () => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(1000), code: ErrorCode.CONNECTION_CLOSED });
+    await runtime.settle();
+    expect(reasons[0]?.message).toBe(`${"x".repeat(255)}…`);
+  });
+
+  test("refuses a CLOSE of more than 4 KiB", async () => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(5000) });
+    await runtime.settle();
+    expect(reasons).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, byPeer: false }]);
   });
 
   test("without CLOSE, by FIN alone, is a clean end too", async () => {
@@ -212,7 +227,7 @@ describe("close by the peer", () => {
     expect(reasons).toMatchObject([{ code: ErrorCode.CONNECTION_ERROR, message: "cable cut" }]);
   });
 
-  test("lets every message that came before be handled, also those that waited", async () => {
+  test("lets every earlier message be handled, queued ones included", async () => {
     const seen: unknown[] = [];
     const { runtime, peer } = await bench({ handlerConcurrency: 1 }, (server) =>
       server.on("note", async (_client, data) => {
@@ -244,7 +259,7 @@ describe("close by the peer", () => {
     expect(order).toEqual([1, 2, 3, "disconnect"]);
   });
 
-  test("by a reset drops what waited", async () => {
+  test("by a reset drops queued messages", async () => {
     const seen: unknown[] = [];
     const running = gate();
     const { runtime, peer } = await bench({ handlerConcurrency: 1 }, (server) =>

@@ -1,4 +1,4 @@
-/** Options of a connection; a server's and a client's configuration both fit. */
+/** Options of a connection; both a server's and a client's configuration have them. */
 export interface ConnectionSettings {
   readonly maxMessageBytes: number;
   readonly sendQueueSize: number;
@@ -11,19 +11,19 @@ export interface ConnectionSettings {
   readonly closeTimeoutMs: number;
   readonly rpcTimeoutMs: number;
   readonly enableBackpressure: boolean;
-  /** Null or absent: no limit. A rate that is not limited may be Infinity. */
+  /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
     | { readonly messagesPerSecond?: number | undefined; readonly bytesPerSecond?: number | undefined }
     | null
     | undefined;
 }
 
-/** What went wrong on one connection, in numbers. */
+/** Counters of failures on one connection. */
 export interface ConnectionFaults {
-  /** Frames that could not be used. */
+  /** Number of invalid frames. */
   errors: number;
-  /** Broadcasts not delivered because the peer read too slowly. */
+  /** Broadcasts dropped because the peer read too slowly. */
   dropped: number;
-  /** Messages and requests refused by the rate limit. */
+  /** Messages and requests rejected by the rate limit. */
   rateLimited: number;
 }

@@ -38,7 +38,7 @@ function driven(...path: ConnectionEvent[]): ConnectionStateMachine {
 }
 
 describe("the transition table", () => {
-  test("leads every state on to a state of the table", () => {
+  test("leads from every state to a state of the table", () => {
     for (const state of states) {
       for (const to of Object.values(transitions[state])) expect(states).toContain(to);
     }
@@ -57,13 +57,13 @@ describe("the transition table", () => {
     expect([...reached].sort()).toEqual([...states].sort());
   });
 
-  test("lets every state but the first come to an end by an event of its own", () => {
+  test("lets every state but the first end by an event of its own", () => {
     for (const state of states.filter((name) => !["disconnected", "closed", "failed"].includes(name))) {
       expect(transitions[state].fail).toBe("failed");
     }
   });
 
-  test("is drawn move by move", () => {
+  test("is drawn transition by transition", () => {
     const drawn = toMermaid().split("\n");
     const moves = states.flatMap((from) =>
       Object.entries(transitions[from]).map(([event, to]) => `  ${from} --> ${to}: ${event}`),
@@ -73,7 +73,7 @@ describe("the transition table", () => {
 });
 
 describe("ConnectionStateMachine", () => {
-  test("takes a client from dialling to active and back", () => {
+  test("takes a client from connecting to active and back", () => {
     const client = driven("dial", "opened", "authenticated", "ready");
     expect(client.state).toBe("active");
     client.transition("close", { message: "done" });
@@ -92,7 +92,7 @@ describe("ConnectionStateMachine", () => {
     expect(events.filter((event) => active.allows(event))).toEqual(["pause", "close", "closed", "fail"]);
   });
 
-  test("refuses a move that the table does not have", () => {
+  test("refuses a transition that the table does not have", () => {
     const fresh = machine();
     expect(() => fresh.transition("ready", { message: "too early" })).toThrow(
       expect.objectContaining({ code: ErrorCode.INVALID_STATE, details: { state: "disconnected", event: "ready" } }),
@@ -100,12 +100,12 @@ describe("ConnectionStateMachine", () => {
     expect(fresh.state).toBe("disconnected");
   });
 
-  test("tells listeners what changed, by what, why and when", () => {
+  test("tells listeners the states, event, reason and time of a change", () => {
     const seen: StateChange[] = [];
     const connection = machine();
     connection.onChange((change) => seen.push(change));
     connection.transition("dial", { message: "connect()" });
-    connection.transition("fail", { code: ErrorCode.CONNECTION_REFUSED, message: "nobody there" });
+    connection.transition("fail", { code: ErrorCode.CONNECTION_REFUSED, message: "refused" });
     const atMs = 1_700_000_000_000;
     expect(seen).toEqual([
       { from: "disconnected", to: "connecting", event: "dial", reason: { message: "connect()" }, atMs },
@@ -113,7 +113,7 @@ describe("ConnectionStateMachine", () => {
         from: "connecting",
         to: "failed",
         event: "fail",
-        reason: { code: ErrorCode.CONNECTION_REFUSED, message: "nobody there" },
+        reason: { code: ErrorCode.CONNECTION_REFUSED, message: "refused" },
         atMs,
       },
     ]);
@@ -143,7 +143,7 @@ describe("ConnectionStateMachine", () => {
     expect(errors).toEqual([broken]);
   });
 
-  test("tells everybody the changes in their order when a listener causes the next one", () => {
+  test("tells all listeners the changes in order when a listener causes the next one", () => {
     const connection = machine();
     const seen: string[] = [];
     connection.onChange((change) => {
@@ -154,7 +154,7 @@ describe("ConnectionStateMachine", () => {
     expect(seen).toEqual(["dial", "fail"]);
   });
 
-  test("does not tell a listener that was removed, even while the change is told", () => {
+  test("does not tell a removed listener, even if it was removed during the change", () => {
     const connection = machine();
     const seen: string[] = [];
     connection.onChange(() => remove());
@@ -175,7 +175,7 @@ describe("ConnectionStateMachine", () => {
     expect(told).toBe(1);
   });
 
-  test("follows the table, refuses the rest and tells every change, whatever the events", () => {
+  test("follows the table, refuses other events and tells every change, whatever the order of events", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...events), { maxLength: 60 }), (sequence) => {
         const connection = machine();

@@ -1,27 +1,25 @@
 /**
- * The life of one connection.
+ * The states of one connection.
  *
- * Theory of operation. A connection is in exactly one of nine states. It moves only by a named event, and only where
- * the table below has an entry for the pair of state and event; everything else throws INVALID_STATE, so a move that
- * nobody thought of is an error and never a silent overwrite. The table is data: the code looks moves up in it,
- * `toMermaid` draws the diagram in ARCHITECTURE.md from it, and the tests walk it.
+ * Theory of operation. A connection is in exactly one of nine states. It changes state only through a named event, and
+ * only if the table below has an entry for the pair of state and event; otherwise INVALID_STATE is thrown, so an
+ * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
+ * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
  *
- *   disconnected    nothing yet; a client that has not dialled, a server connection before it is accepted
- *   connecting      a client is dialling (name lookup, TCP, TLS); there is no stream
- *   authenticating  the stream is open and carries the handshake; a server's connection begins its work here
- *   connected       logged in; the connect hooks run; the application's frames wait
- *   active          in use
- *   paused          in use, but held back: the peer said PAUSE, or our own reading is stopped
- *   closing         this side ends it: the queue is flushed, the peer has until the deadline
- *   closed          over, cleanly
- *   failed          over, for the reason that the change carries
+ * disconnected    nothing yet; a client that has not dialled, a server connection before it is accepted connecting a
+ * client is dialling (name lookup, TCP, TLS); there is no stream authenticating  the stream is open and carries the
+ * handshake; a server's connection begins its work here connected       logged in; the connect hooks run; the
+ * application's frames wait active          in use paused          in use, but held back: the peer said PAUSE, or our
+ * own reading is stopped closing         this side ends it: the queue is flushed, the peer has until the deadline
+ * closed          over, cleanly failed          over, for the reason that the change carries
  *
- * Two things can hold a connection in `paused` at once. Its owner counts them: the first one sends `pause`, the end
- * of the last one sends `resume`. A PAUSE that arrives while the connect hooks still run is remembered by the owner
- * and sent after `ready`.
+ * Two causes can hold a connection in `paused` at the same time. Its owner tracks them: the first one sends `pause`,
+ * and the end of the last one sends `resume`. A PAUSE that arrives while the connect hooks run takes effect after
+ * `ready`.
  *
- * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while it waits to dial again. A
- * client has one machine for each dial, with the same listeners: the next one starts where the last one ended.
+ * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while waiting to reconnect. A
+ * client has one state machine per connection attempt, with shared listeners; each starts in the final state of the
+ * previous one.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 
@@ -37,7 +35,7 @@ export type ConnectionState =
   | "closed"
   | "failed";
 
-/** What moves a connection from one state to the next. */
+/** Event that changes a connection's state. */
 export type ConnectionEvent =
   /** A client starts to connect. */
   | "dial"
@@ -47,28 +45,28 @@ export type ConnectionEvent =
   | "opened"
   /** The handshake succeeded. */
   | "authenticated"
-  /** The connect hooks are done. */
+  /** The connect hooks have finished. */
   | "ready"
-  /** Held back: the peer said PAUSE, or our reading stopped. */
+  /** The peer sent PAUSE, or this side stopped reading. */
   | "pause"
-  /** No longer held back. */
+  /** The cause of the pause ended. */
   | "resume"
-  /** This side wants the end. */
+  /** This side closes the connection. */
   | "close"
   /** The stream has ended without an error. */
   | "closed"
-  /** The connection broke, was refused, or timed out. */
+  /** The connection failed, was refused or timed out. */
   | "fail";
 
-/** Why a connection changed its state. */
+/** Reason for a change of state. */
 export interface StateReason {
-  /** An `ErrorCode`, or a code the peer sent. Absent when nothing went wrong. */
+  /** An `ErrorCode`, or a code from the peer. Absent if there was no error. */
   readonly code?: number;
-  /** For people and logs. */
+  /** Human-readable explanation. */
   readonly message: string;
 }
 
-/** One change of state, as listeners see it. */
+/** A change of state, as passed to listeners. */
 export interface StateChange {
   readonly from: ConnectionState;
   readonly to: ConnectionState;
@@ -78,7 +76,7 @@ export interface StateChange {
   readonly atMs: number;
 }
 
-/** Every move there is: state, event, next state. */
+/** All transitions: state, event, next state. */
 export const transitions: Readonly<
   Record<ConnectionState, Readonly<Partial<Record<ConnectionEvent, ConnectionState>>>>
 > = {
@@ -106,19 +104,19 @@ export function toMermaid(): string {
 
 type Listener = (change: StateChange) => void;
 
-/** Gets what a listener throws. Must not throw itself. */
+/** Receives errors thrown by a listener. Must not throw. */
 export interface StateHost {
   /** Unix milliseconds. */
   wallClock(): number;
   listenerFailed(error: unknown, change: StateChange): void;
 }
 
-/** The listeners of one or several connections in turn. */
+/** Listeners of one connection, or of several consecutive ones. */
 export class StateListeners {
   readonly #host: StateHost;
-  /** Boxed, so that a function added twice is two registrations. */
+  /** Wrapped in objects, so that a function added twice counts as two registrations. */
   readonly #listeners: Set<{ readonly listener: Listener }> = new Set();
-  /** Changes that listeners caused while they were told of an earlier one. Null: no listener is being told. */
+  /** Changes caused by listeners while an earlier change is being delivered; null if none is. */
   #waiting: StateChange[] | null = null;
 
   constructor(host: StateHost) {
@@ -129,7 +127,7 @@ export class StateListeners {
     return this.#listeners.size === 0;
   }
 
-  /** @returns a function that removes the listener, at once and for good */
+  /** Adds a listener. Returns a function that removes it immediately. */
   add(listener: Listener): () => void {
     const entry = { listener };
     this.#listeners.add(entry);
@@ -138,7 +136,7 @@ export class StateListeners {
     };
   }
 
-  /** Tells the listeners, in the order of the changes even when a listener causes another one. */
+  /** Calls the listeners, in the order of the changes, even if a listener causes another change. */
   tell(change: StateChange): void {
     if (this.#waiting !== null) {
       this.#waiting.push(change);
@@ -155,7 +153,7 @@ export class StateListeners {
   }
 
   #tellAll(change: StateChange): void {
-    // A copy: a listener added meanwhile was not there when the change happened.
+    // Copy, because a listener added now was added after the change.
     for (const entry of [...this.#listeners]) {
       if (!this.#listeners.has(entry)) continue;
       try {
@@ -173,7 +171,10 @@ export class ConnectionStateMachine {
   #state: ConnectionState;
   #listeners: StateListeners | null;
 
-  /** @param from where it starts. Default `disconnected`. @param listeners default: its own */
+  /**
+   * @param from initial state. Default `disconnected`.
+   * @param listeners default: a new list
+   */
   constructor(host: StateHost, from: ConnectionState = "disconnected", listeners: StateListeners | null = null) {
     this.#host = host;
     this.#state = from;
@@ -189,14 +190,14 @@ export class ConnectionStateMachine {
     return this.#state === "closed" || this.#state === "failed";
   }
 
-  /** Whether `event` is possible now. For events that a peer can cause at any moment. */
+  /** Whether the table has a transition for `event` now. For events that a peer can cause at any time. */
   allows(event: ConnectionEvent): boolean {
     return transitions[this.#state][event] !== undefined;
   }
 
   /**
-   * Moves to the state that the table has for `event`, then tells the listeners.
-   * @throws ConduitError INVALID_STATE if the table has none; the state stays as it is and no listener is told.
+   * Changes to the table's next state for `event`, then calls the listeners.
+   * @throws ConduitError INVALID_STATE if the table has none; the state doesn't change and no listener is called
    */
   transition(event: ConnectionEvent, reason: StateReason): void {
     const from = this.#state;
@@ -215,8 +216,8 @@ export class ConnectionStateMachine {
   }
 
   /**
-   * Calls `listener` after every change, in the order of the changes even when a listener causes another one.
-   * @returns a function that removes it, at once and for good
+   * Calls `listener` after every change, in the order of the changes, even if a listener causes another change.
+   * @returns a function that removes it immediately
    */
   onChange(listener: Listener): () => void {
     this.#listeners ??= new StateListeners(this.#host);

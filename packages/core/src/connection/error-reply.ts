@@ -2,8 +2,8 @@ import { ErrorCode, type RpcError } from "../errors.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 
 /**
- * Writes RPC_ERROR. Details or a text that cannot be sent do not cost the caller its answer.
- * @returns the failure that made the writer leave something out; null: nothing was left out
+ * Writes RPC_ERROR. If the details or message can't be encoded, sends the error without them.
+ * @returns the encoding error if something was omitted, else null
  */
 export function writeErrorReply(writer: FrameWriter, idHi: number, idLo: number, error: RpcError): unknown {
   const { message, code, details } = error;

@@ -4,19 +4,19 @@ import type { CloseReason } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { AnyExtension, Extension, ExtensionHost, FrameSpec, ReceivedFrame } from "./extension.ts";
 
-/** Extensions that both sides speak: their parameters by name. Empty towards a plain netconduit peer. */
+/** Parameters of the negotiated extensions, by name. Empty with a plain netconduit peer. */
 export type Agreement = ReadonlyMap<string, unknown>;
 
-/** Towards a plain netconduit peer. */
+/** For a plain netconduit peer. */
 export const NO_AGREEMENT: Agreement = new Map();
 
-/** The extensions that one server or client speaks. */
+/** The extensions that a server or client supports. */
 export class ExtensionRegistry implements FrameTypes {
   readonly extensions: readonly AnyExtension[];
   readonly #settings: ConnectionSettings;
   readonly #byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
 
-  /** @throws Error if two extensions share a name or a frame type: a mistake in the program. */
+  /** @throws Error if two extensions share a name or a frame type */
   constructor(extensions: readonly AnyExtension[], settings: ConnectionSettings) {
     this.extensions = extensions;
     this.#settings = settings;
@@ -35,7 +35,7 @@ export class ExtensionRegistry implements FrameTypes {
     this.#byType = byType;
   }
 
-  /** The map `extensions` of AUTH_REQUEST: what this side speaks. */
+  /** The map `extensions` of AUTH_REQUEST, with the extensions that this side supports. */
   offer(): Record<string, unknown> {
     const offered: Record<string, unknown> = {};
     for (const extension of this.extensions) {
@@ -45,7 +45,7 @@ export class ExtensionRegistry implements FrameTypes {
     return offered;
   }
 
-  /** What both sides speak, judged by the peer's map, be it an offer or an answer. */
+  /** Negotiates with the peer's map, whether it is an offer or an answer. */
   accept(theirs: unknown): Agreement {
     if (!isMap(theirs)) return NO_AGREEMENT;
     const agreed = new Map<string, unknown>();
@@ -57,7 +57,7 @@ export class ExtensionRegistry implements FrameTypes {
     return agreed;
   }
 
-  /** The map `extensions` of AUTH_SUCCESS: this side's parameters of what was agreed on. */
+  /** The map `extensions` of AUTH_SUCCESS, with this side's parameters of the negotiated extensions. */
   answer(agreement: Agreement): Record<string, unknown> {
     const offered = this.offer();
     return Object.fromEntries(Object.entries(offered).filter(([name]) => agreement.has(name)));
@@ -72,21 +72,21 @@ export class ExtensionRegistry implements FrameTypes {
     return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);
   }
 
-  /** The name of the extension that a frame type belongs to; null: none. */
+  /** The name of the extension that a frame type belongs to, or null. */
   nameOfType(type: number): string | null {
     return this.extensions[this.indexOfType(type)]?.name ?? null;
   }
 
-  /** Which extension a frame type belongs to; -1: none. */
+  /** The index of the extension that a frame type belongs to, or -1. */
   indexOfType(type: number): number {
     return this.#byType.get(type)?.index ?? -1;
   }
 }
 
-/** The extensions of one connection that has logged in, with their states. */
+/** The extensions of one logged-in connection, with their state. */
 export class AttachedExtensions {
   readonly #registry: ExtensionRegistry;
-  /** By the extension's place in the registry; undefined: not attached. */
+  /** By the extension's index in the registry; undefined if not attached. */
   readonly #states: unknown[] = [];
 
   constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
@@ -98,12 +98,12 @@ export class AttachedExtensions {
     }
   }
 
-  /** What this connection keeps for an extension; undefined if that is not attached. */
+  /** The connection's state of an extension; undefined if it isn't attached. */
   state<State>(extension: Extension<unknown, State>): State | undefined {
     return this.#states[this.#registry.extensions.indexOf(extension)] as State | undefined;
   }
 
-  /** Hands a frame to its extension. @returns false: none that is attached has frames of this type */
+  /** Passes a frame to its extension. Returns false if no attached extension has frames of this type. */
   receive(frame: ReceivedFrame): boolean {
     const index = this.#registry.indexOfType(frame.type);
     const extension = this.#registry.extensions[index];

@@ -1,16 +1,16 @@
 /**
- * An extension of the protocol, in one place: its name, its frames, what it says at login, what it does.
+ * An extension of the protocol, in one place: name, frames, negotiation and behaviour.
  *
- * The registry derives from it which frames the decoder lets in, what is negotiated, and which frames are refused.
- * MESSAGE and the RPC frames belong to no extension: the connection handles them itself, for speed.
+ * The registry derives from it which frames the decoder accepts, what is negotiated, and which frames are rejected.
+ * MESSAGE and the RPC frames belong to no extension: the connection itself handles them, for speed.
  */
 
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
-import type { Lane } from "./send/send-queue.ts";
+import type { Lane } from "./send/lane.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -26,33 +26,33 @@ export type ReceivedFrame = Pick<
 >;
 
 /**
- * @typeParam Params what both sides agreed on
- * @typeParam State what a connection keeps for it
+ * @typeParam Params negotiated parameters
+ * @typeParam State per-connection state
  */
 export interface Extension<Params = unknown, State = unknown> {
-  /** As negotiated. */
+  /** Name used in negotiation. */
   readonly name: string;
   readonly frames: readonly FrameSpec[];
   /**
-   * True: its frames are part of netconduit's protocol, so it is attached to every connection, with `params` null where
-   * it was not agreed on. Default false.
+   * Whether it is attached to every connection, because its frames are part of netconduit's protocol. `params` is null
+   * if it wasn't negotiated. Default false.
    */
   readonly isBase?: boolean | undefined;
-  /** Said at login: `true` or a map of parameters. Null: not offered. */
+  /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
-  /** Judges what the peer said. Null: not agreed on. Must not throw; ignores keys it does not know. */
+  /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */
   accept(theirs: unknown, settings: ConnectionSettings): Params | null;
-  /** The login succeeded. @returns the connection's state of this extension */
+  /** Called after the login. Returns the connection's state of this extension. */
   attach(connection: ExtensionHost, params: Params | null): State;
-  /** A frame of this extension arrived. An error thrown here costs this frame, not the connection. */
+  /** A frame of this extension arrived. An error thrown here is reported, and the connection continues. */
   receive?(state: State, frame: ReceivedFrame): void;
-  /** The connection begins to close; what is sent here still leaves. */
+  /** The connection starts to close. Frames sent here still leave. */
   closing?(state: State, reason: CloseReason): void;
-  /** The connection is over. */
+  /** The connection has ended. */
   closed?(state: State, reason: CloseReason): void;
 }
 
-/** Any extension, whatever its parameters and state. */
+/** An extension with any parameters and state. */
 // biome-ignore lint/suspicious/noExplicitAny: parameters and state are the extension's own affair
 export type AnyExtension = Extension<any, any>;
 
@@ -60,49 +60,52 @@ export type AnyExtension = Extension<any, any>;
 export interface ExtensionHost {
   readonly context: RuntimeContext;
   readonly settings: ConnectionSettings;
-  /** Which end this is. */
+  /** This end of the connection. */
   readonly role: "server" | "client";
-  /** Logged in and not ending. */
+  /** Whether it is logged in and not closing. */
   readonly isOpen: boolean;
-  /** The stream is being read. */
+  /** Whether the stream is being read. */
   readonly isReading: boolean;
-  /** The peer asked this side to hold messages and requests back. */
+  /** Whether the peer asked this side to hold back messages and requests. */
   readonly isHeldByPeer: boolean;
-  /** When bytes last arrived, and when reading last began again, in monotonic milliseconds. */
+  /** Times when bytes last arrived and when reading last resumed, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   readonly readingSinceMs: number;
-  /** Unwritten replies wait for a peer that does not read them. */
+  /** Whether replies are waiting for a peer that doesn't read them. */
   readonly hasUnreadReplies: boolean;
-  /** Bytes that the operating system has taken so far. */
+  /** Bytes that the operating system has accepted so far. */
   readonly writtenBytes: number;
 
-  /** A MESSAGE with a correlation id asks for one reply. Extension `reply` sets it. */
+  /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
   correlatesReplies: boolean;
-  /** RPC_REQUEST carries `timeout_ms`. Extension `deadline` sets it. */
-  sendsDeadlines: boolean;
-  /** The peer answers calls although it is a client. Extension `call` sets it. */
+  /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
+  usesDeadlines: boolean;
+  /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
   answersCalls: boolean;
 
-  /** Called with true when queued requests near their bound, with false when they have gone down again. */
+  /** Called with true when the request queue is filling up, and with false when it has room again. */
   onReceivePressure: ((isHigh: boolean) => void) | null;
-  /** Called when a call of this side is given up before its answer has come. */
+  /** Called when this side abandons a call before its reply arrives. */
   onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;
   /** Sends a frame with a map. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE. */
   sendPayload(type: number, payload: Readonly<Record<string, unknown>>, lane?: Lane): void;
-  /** The map in a frame's payload; null: it is empty. @throws ConduitError INVALID_PAYLOAD_SHAPE and what decoding throws. */
+  /**
+   * Returns the map in a frame's payload, or null if it is empty.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE, or any decoding error
+   */
   readMap(frame: ReceivedFrame): Record<string, unknown> | null;
 
-  /** Cancels the request of the peer with this id, queued or running. */
+  /** Cancels the peer's request with this id, whether queued or running. */
   cancelRequest(idHi: number, idLo: number): void;
-  /** Holds data back, or lets it go on: the peer asked for that. */
+  /** Holds back messages and requests, or resumes them, as the peer asked. */
   setHeldByPeer(isHeld: boolean): void;
-  /** Reports a frame that could not be used, or a problem of this extension; the connection lives. */
+  /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
-  /** Ends the connection in order. */
+  /** Closes the connection gracefully. */
   close(request: CloseRequest): Promise<void>;
-  /** Ends the connection now. */
+  /** Aborts the connection. */
   destroy(error: ConduitError): void;
 }

@@ -297,7 +297,7 @@ describe("a peer that asks and never reads", () => {
     expect(answers.map(({ id }) => Number(id))).toEqual(Array.from({ length: 2000 }, (_, index) => index + 1));
   });
 
-  test("is given up after heartbeatTimeoutMs", async () => {
+  test("is dropped after heartbeatTimeoutMs", async () => {
     const { runtime, server, peer } = await deaf();
     const reasons: number[] = [];
     server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
@@ -306,7 +306,7 @@ describe("a peer that asks and never reads", () => {
     expect(reasons).toEqual([ErrorCode.HEARTBEAT_TIMEOUT]);
   });
 
-  test("and then reads a little now and then is not given up", async () => {
+  test("and then reads a little now and then is not dropped", async () => {
     const { runtime, server, peer } = await deaf();
     for (let id = 1; id <= 2000; id += 1) peer.call("big", {}, id);
     for (let minute = 0; minute < 4; minute += 1) {
@@ -426,7 +426,7 @@ describe("a peer that owes a reply", () => {
     expect((await peer.receivedTypes()).includes("MESSAGE")).toBe(true);
   });
 
-  test("is read so much further and no more, however often it is asked", async () => {
+  test("is read further by a bounded amount, however often it is asked", async () => {
     const { runtime, server, peer } = await lagging({
       handlerConcurrency: 1,
       maxMessageBytes: 100_000,
@@ -449,7 +449,7 @@ describe("a peer that owes a reply", () => {
 });
 
 describe("two peers that both send as fast as they can", () => {
-  test("do not wait for each other for ever", async () => {
+  test("do not deadlock", async () => {
     const runtime = fakeRuntime();
     const got = { server: 0, client: 0 };
     const { server } = await testServer(runtime, { sendQueueSize: 200, receiveQueueSize: 10 }, (fresh) => {

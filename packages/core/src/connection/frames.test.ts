@@ -29,7 +29,7 @@ async function bench(options: Record<string, unknown> = {}, login: Parameters<ty
   return { runtime, server, errors, peer, connection, reasons, alive };
 }
 
-describe("what breaks the framing after login", () => {
+describe("broken framing after login", () => {
   const broken: readonly (readonly [string, number, Uint8Array])[] = [
     ["wrong magic", ErrorCode.BAD_MAGIC, new TextEncoder().encode("garbage!")],
     ["another version", ErrorCode.UNSUPPORTED_VERSION, frame(FrameType.MESSAGE, undefined, { version: 0x0900 })],
@@ -59,7 +59,7 @@ describe("what breaks the framing after login", () => {
     expect(errors[0]?.message).toMatch(words);
   });
 
-  test("what came before in the same chunk is still handled, what comes behind is not", async () => {
+  test("frames ahead of it in the same chunk are still handled, frames behind it are not", async () => {
     const { peer, server } = await bench();
     const seen: unknown[] = [];
     server.on("note", (_client, data) => seen.push(data));
@@ -107,7 +107,7 @@ describe("a frame whose payload cannot be read", () => {
     ["CLOSE", FrameType.CLOSE],
     ["RPC_RESPONSE to no call", FrameType.RPC_RESPONSE],
     ["RPC_ERROR to no call", FrameType.RPC_ERROR],
-  ])("%s costs nothing but itself", async (_what, type) => {
+  ])("%s is dropped, and the connection lives", async (_what, type) => {
     const { peer, alive } = await bench();
     peer.write(rawFrame(type, GARBAGE));
     expect([await peer.receivedTypes(), await alive()]).toEqual([[], true]);
@@ -150,7 +150,7 @@ describe("frames that ask for nothing", () => {
     expect([await peer.receivedTypes(), errors, await alive()]).toEqual([[], [], true]);
   });
 
-  test("a list of methods that nobody asked for is ignored", async () => {
+  test("an unrequested list of methods is ignored", async () => {
     const { peer, errors } = await bench();
     peer.send(FrameType.RPC_LIST, { methods: [] }, { id: 1 });
     expect([await peer.receivedTypes(), errors]).toEqual([[], []]);

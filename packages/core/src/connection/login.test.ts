@@ -45,7 +45,7 @@ describe("before login", () => {
       "begins like a TLS handshake: the client uses TLS and this server does not",
     ],
     ["HTTP", new TextEncoder().encode("POST / HTTP/1.1\r\n"), "begins like HTTP"],
-  ])("what begins like %s is told to be that, to both hooks", async (_protocol, bytes, words) => {
+  ])("bytes that begin like %s are named as that, to both hooks", async (_protocol, bytes, words) => {
     const { runtime, port, errors, rejections } = await bench();
     (await rawDial(runtime, port)).write(bytes);
     await runtime.settle();
@@ -72,9 +72,6 @@ describe("before login", () => {
 
   test("more than 32 KiB, pipelined while the login is worked on, end the connection", async () => {
     const { runtime, port, errors, server } = await bench();
-    const { hmacSha256 } = runtime.crypto;
-    const byPromise: typeof hmacSha256 = async (key, data) => hmacSha256(key, data);
-    Object.assign(runtime.crypto, { hmacSha256: byPromise });
     const peer = await rawDial(runtime, port);
     const scram = peer.requestLogin({ password: PASSWORD });
     const { payload } = await peer.next(FrameType.AUTH_CHALLENGE);
@@ -116,14 +113,14 @@ describe("before login", () => {
     expect([peer.ended === undefined, rejections.length, server.connectionCount]).toEqual([false, 1, 0]);
   });
 
-  test("byte by byte a login works like in one piece", async () => {
+  test("a login that arrives byte by byte succeeds", async () => {
     const runtime = fakeRuntime({ maxChunkBytes: 1 });
     const { server, port } = await testServer(runtime);
     await rawClient(runtime, port);
     expect(server.connectionCount).toBe(1);
   });
 
-  test("a peer that is gone before its login is answered costs nothing", async () => {
+  test("a peer that leaves before its login is answered leaves nothing behind", async () => {
     const { runtime, server, port } = await bench({ maxPendingLogins: 1 });
     const gone = await rawDial(runtime, port);
     gone.requestLogin({ password: PASSWORD });
@@ -221,7 +218,7 @@ describe("wrong passwords", () => {
     expect([server.connectionCount, server.stats.loggedIn]).toEqual([0, 0]);
   });
 
-  test("a right one clears the address", async () => {
+  test("are forgotten after a right one", async () => {
     const { runtime, port } = await bench();
     for (let count = 0; count < 3; count += 1) await tryLogin(runtime, port, "wrong");
     await rawClient(runtime, port);
@@ -317,7 +314,7 @@ describe("a client of ours", () => {
     expect(sizes).toEqual(Array(5).fill(100_000));
   });
 
-  test("reads no more than that before it has checked the login", async () => {
+  test("accepts messages behind AUTH_SUCCESS in the same chunk", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -358,5 +355,60 @@ describe("connectionData", () => {
     expect(errors).toMatchObject([{ stage: "hook", message: "no data today" }]);
     await rawClient(runtime, port);
     expect(server.connections.map((connection) => connection.data)).toEqual([{ count: 2 }]);
+  });
+});
+
+describe("logging in again", () => {
+  test("gets another nonce each time, also for the same one of the client", async () => {
+    const { runtime, port } = await bench();
+    const challenges: unknown[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      const peer = await rawDial(runtime, port);
+      peer.send(FrameType.AUTH_REQUEST, { scram: "n,,n=u,r=same", extensions: {} });
+      challenges.push((await peer.next(FrameType.AUTH_CHALLENGE)).payload?.["data"]);
+    }
+    expect(new Set(challenges).size).toBe(3);
+  });
+
+  test("runs PBKDF2 once for all clients of one server and password", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    let runs = 0;
+    const { pbkdf2Sha256 } = runtime.crypto;
+    Object.assign(runtime.crypto, {
+      pbkdf2Sha256: (...inputs: Parameters<typeof pbkdf2Sha256>) => {
+        runs += 1;
+        return pbkdf2Sha256(...inputs);
+      },
+    });
+    const clients = [1, 2, 3].map(() => testClient(runtime).client);
+    await Promise.all(clients.map((client) => client.connect()));
+    await clients[0]?.disconnect();
+    await clients[0]?.connect();
+    expect([runs, clients.every((client) => client.isConnected)]).toEqual([1, true]);
+  });
+
+  test("works when the server was stopped and another one took its place", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    await client.connect();
+    await server.stop();
+    const { server: other } = await testServer(runtime);
+    await client.connect();
+    expect(other.stats).toMatchObject({ loggedIn: 1, rejected: 0 });
+  });
+});
+
+describe("a session", () => {
+  test("has a token of 64 hex digits and an id that is a UUID, other ones for each login", async () => {
+    const { runtime, server, port } = await bench();
+    for (let count = 0; count < 2; count += 1) await rawClient(runtime, port);
+    const { connections } = server;
+    for (const { id, session } of connections) {
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      expect(session.token).toMatch(/^[0-9a-f]{64}$/);
+    }
+    expect(new Set(connections.flatMap(({ id, session }) => [id, session.token])).size).toBe(4);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { PeerInfo } from "../auth/peer-info.ts";
+import { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome } from "../test-support/peers.ts";
@@ -8,7 +9,6 @@ import { encodeFrame } from "../wire/frame.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { anyFrameType } from "../wire/frame-types.ts";
 import { type CallsHost, type OutgoingCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
-import { RuntimeContext } from "./runtime-context.ts";
 
 function bench(refuse: Error | null = null, maxGeneration?: number) {
   const queue = { refuse };
@@ -26,7 +26,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     info: null as PeerInfo | null,
     isOpen: true,
     correlatesReplies: true,
-    sendsDeadlines: true,
+    usesDeadlines: true,
     onCallAbandoned: (hi, lo) => void abandoned.push(`${hi}/${lo}`),
     answersCalls: true,
     mustBeOpen: () => undefined,

@@ -1,21 +1,22 @@
 /**
- * Calls and requests that this side makes of its peer, from their frame to their reply.
+ * Calls and requests from this side to the peer, from sending to the reply.
  *
- * A slot table with generations: the low half of a correlation id is the slot, the high half the slot's generation. So
- * a late or forged reply finds nothing, and finding a call costs two array reads.
+ * They are kept in a slot table with generations: the low half of a correlation id is the slot, the high half the
+ * slot's generation. A late or forged reply therefore matches no call, and a lookup takes two array reads.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
 import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
+import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
 
 const MAX_GENERATION = 0x1fffff;
 
@@ -25,7 +26,7 @@ export interface OutgoingCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The connection that calls are made on. */
+/** The connection that calls are sent on. */
 export interface CallsHost {
   readonly context: RuntimeContext;
   readonly writer: FrameWriter;
@@ -35,21 +36,24 @@ export interface CallsHost {
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
-  readonly sendsDeadlines: boolean;
+  readonly usesDeadlines: boolean;
   readonly onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
   readonly answersCalls: boolean;
   countError(): void;
   /** @throws ConduitError CONNECTION_CLOSED */
   mustBeOpen(): void;
-  /** Queues what the writer holds. @throws ConduitError SEND_QUEUE_FULL. */
+  /**
+   * Queues the writer's frame.
+   * @throws ConduitError SEND_QUEUE_FULL
+   */
   sendBounded(name: string): void;
-  /** A call begins: its reply must get through even if reading has stopped. */
+  /** A call was sent. Its reply must be received even if reading has stopped. */
   readForReply(): void;
 }
 
-/** One call under way. Its timer is the call's deadline. */
+/** A pending call. Its timer is the call's deadline. */
 export class OutgoingCall extends TimerEntry {
-  /** Method or message type, for messages and validation errors. */
+  /** Method or message type, for error messages. */
   readonly name: string;
   readonly timeoutMs: number;
   readonly validator: Validator<unknown> | null;
@@ -58,7 +62,7 @@ export class OutgoingCall extends TimerEntry {
   /** Halves of the correlation id: generation and slot. */
   idHi = 0;
   idLo = 0;
-  /** False once it has been settled, given up or taken back. */
+  /** False once it was settled or removed. */
   isPending = false;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
@@ -101,21 +105,21 @@ export class OutgoingCalls {
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
   #size = 0;
-  /** Requests to a netconduit server wait here, by reply type, oldest first: its replies carry no id. */
-  readonly #uncorrelated: Map<string, OutgoingCall[]> = new Map();
+  /** Requests to a netconduit server by reply type, oldest first, because its replies have no id. */
+  readonly #uncorrelated: Map<string, Fifo<OutgoingCall>> = new Map();
 
-  /** @param maxGeneration in tests only: 2^21 - 1, so that an id as one number stays an exact integer */
+  /** @param maxGeneration default 2^21 - 1, so that an id fits exactly in a number. Set it in tests only. */
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
     this.#host = host;
     this.#maxGeneration = maxGeneration;
   }
 
-  /** Calls that wait for their reply. */
+  /** Number of pending calls. */
   get size(): number {
     return this.#size;
   }
 
-  /** Sends RPC_REQUEST. Rejects with what keeps it from being sent, with RpcError, TIMEOUT, CANCELLED, CONNECTION_CLOSED. */
+  /** Sends RPC_REQUEST. Rejects if it can't be sent, and with RpcError, TIMEOUT, CANCELLED or CONNECTION_CLOSED. */
   call(
     method: string,
     params: unknown,
@@ -129,7 +133,7 @@ export class OutgoingCalls {
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.sendsDeadlines ? call.timeoutMs : 0);
+        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.usesDeadlines ? call.timeoutMs : 0);
         host.sendBounded(method);
       } catch (error) {
         this.#remove(call);
@@ -138,7 +142,7 @@ export class OutgoingCalls {
     });
   }
 
-  /** Sends MESSAGE and waits for its reply. Rejects as `call`. */
+  /** Sends MESSAGE and waits for its reply. Rejects like `call`. */
   request(
     type: string,
     data: unknown,
@@ -166,7 +170,7 @@ export class OutgoingCalls {
     });
   }
 
-  /** RPC_RESPONSE arrived. A reply that no call waits for any more is ignored. */
+  /** RPC_RESPONSE arrived. A reply that matches no pending call is ignored. */
   response(frame: FrameDecoder): void {
     const call = this.#take(frame.correlationHi, frame.correlationLo);
     if (call === null) return;
@@ -196,12 +200,12 @@ export class OutgoingCalls {
     call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: call.name }));
   }
 
-  /** A message arrived. @returns whether it was the uncorrelated reply that a request waits for */
+  /** A message arrived. Returns whether it was the uncorrelated reply to a request. */
   uncorrelatedReply(type: string, value: unknown): boolean {
     if (this.#uncorrelated.size === 0) return false;
     const waiting = this.#uncorrelated.get(type);
     if (waiting === undefined) return false;
-    let call: OutgoingCall | undefined = waiting.shift();
+    let call = waiting.shift();
     while (call !== undefined && !call.isPending) call = waiting.shift();
     if (waiting.length === 0) this.#uncorrelated.delete(type);
     if (call === undefined) return false;
@@ -210,7 +214,7 @@ export class OutgoingCalls {
     return true;
   }
 
-  /** The caller gave the call up, by deadline or signal. */
+  /** The caller abandoned the call, by deadline or signal. */
   abandon(call: OutgoingCall, error: Error): void {
     if (!call.isPending) return;
     this.#remove(call);
@@ -218,7 +222,7 @@ export class OutgoingCalls {
     call.reject(error);
   }
 
-  /** The connection ends: no call will be answered any more. */
+  /** The connection has ended; rejects all pending calls. */
   rejectAll(message: string, cause: ConduitError): void {
     this.#uncorrelated.clear();
     for (const call of [...this.#calls]) {
@@ -228,7 +232,9 @@ export class OutgoingCalls {
     }
   }
 
-  /** Gives a call its id and starts its deadline. @returns null: its signal had fired, and it is rejected */
+  /**
+   * Assigns an id to a call and starts its deadline. Returns null if its signal had fired and the call was rejected.
+   */
   #begin(
     name: string,
     options: OutgoingCallOptions | undefined,
@@ -269,7 +275,7 @@ export class OutgoingCalls {
     if (call.timeoutMs > 0) this.#host.context.wheel.schedule(call, call.timeoutMs);
   }
 
-  /** Removes and returns the call that a reply names; null: it is no longer, or never was, waited for. */
+  /** Removes and returns the call that a reply belongs to, or null. */
   #take(idHi: number, idLo: number): OutgoingCall | null {
     const call = this.#calls[idLo];
     if (call === undefined || call === null || call.idHi !== idHi) return null;
@@ -287,13 +293,10 @@ export class OutgoingCalls {
   }
 
   #awaitUncorrelated(replyType: string, call: OutgoingCall): void {
-    const waiting = this.#uncorrelated.get(replyType);
-    if (waiting === undefined) {
-      this.#uncorrelated.set(replyType, [call]);
-      return;
-    }
-    // Calls that were given up must not pile up where no reply ever comes.
-    while (waiting.length > 0 && !(waiting[0] as OutgoingCall).isPending) waiting.shift();
+    const waiting = this.#uncorrelated.get(replyType) ?? new Fifo();
+    this.#uncorrelated.set(replyType, waiting);
+    // Remove abandoned calls, because their replies may never arrive.
+    while (waiting.peek()?.isPending === false) waiting.shift();
     waiting.push(call);
   }
 
@@ -310,14 +313,14 @@ export class OutgoingCalls {
   }
 }
 
-/** @throws ConduitError PEER_UNSUPPORTED for a peer that does not answer calls */
+/** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */
 export function mustAnswerCalls(host: { readonly answersCalls: boolean }, method: string): void {
   if (host.answersCalls) return;
   const message = `Cannot call '${method}': a client of Python's netconduit does not answer calls`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
-/** @throws ConduitError INVALID_CONFIG for options that are not an object: `call("add", 1, 2)` passes by position. */
+/** @throws ConduitError INVALID_CONFIG if the options aren't an object, as in `call("add", 1, 2)` */
 export function checkOptions(name: string, options: unknown): void {
   if (options === undefined) return;
   if (typeof options !== "object" || options === null) {
@@ -332,7 +335,7 @@ export function checkOptions(name: string, options: unknown): void {
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
-/** @throws ConduitError INVALID_CONFIG for a timeout that no timer can keep. */
+/** @throws ConduitError INVALID_CONFIG if the timeout is out of range */
 export function checkTimeout(name: string, timeoutMs: number): void {
   if (typeof timeoutMs === "number" && timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
   const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;

@@ -25,7 +25,7 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("connect" as const) }) },
 );
 
-test("every call settles exactly once, whatever happens to the connection, and nothing is left behind", async () => {
+test("every call settles exactly once, whatever happens to the connection, and leaves nothing behind", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 60 }), fc.boolean(), async (actions, byBytes) => {
       const runtime = fakeRuntime(byBytes ? { maxChunkBytes: 7 } : {});
@@ -164,7 +164,7 @@ function bytesOf(one: Hostile): Uint8Array {
   return frame(one.type, one.payload, { id: one.id });
 }
 
-test("a server takes whatever a logged-in client sends: nothing throws, other clients are served", async () => {
+test("any frames of a client that is logged in throw nothing, and other clients are served", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(hostile, { maxLength: 30 }), async (sequence) => {
       const runtime = fakeRuntime();
@@ -189,7 +189,7 @@ test("a server takes whatever a logged-in client sends: nothing throws, other cl
   );
 });
 
-test("a server takes whatever a stranger sends: nothing throws, and nothing stays", async () => {
+test("any frames of a client that is not logged in throw nothing, and leave nothing behind", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(hostile, { maxLength: 8 }), async (sequence) => {
       const runtime = fakeRuntime();
@@ -211,7 +211,7 @@ test("a server takes whatever a stranger sends: nothing throws, and nothing stay
   );
 });
 
-test("a client takes whatever its server sends: nothing throws, its calls settle, and it comes back", async () => {
+test("any frames of a server throw nothing, the client's calls settle, and it comes back", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(hostile, { maxLength: 30 }), async (sequence) => {
       const runtime = fakeRuntime();

@@ -1,16 +1,17 @@
 /**
- * One connection, either end: stream, login, messages and RPC meet here.
+ * One end of a connection. Connects the stream, login, messages and RPC.
  *
- * The stream pushes chunks into `data`; the decoder cuts them into frames; each frame is acted on at once. Replies settle
- * their call, messages and requests go to the scheduler, all other frames to the extension they belong to. Frames leave
- * through the send queue. Nothing that a peer sends throws out of `data`: a broken framing ends the connection with a
- * code; a malformed payload inside a whole frame is answered or reported, and the connection lives.
+ * The stream passes chunks to `data`, the decoder splits them into frames, and each frame is processed immediately:
+ * replies settle their call, messages and requests go to the scheduler, and all other frames to their extension. Frames
+ * leave through the send queue. `data` never throws, whatever a peer sends: invalid framing ends the connection with a
+ * code; an invalid payload in a complete frame is answered or reported, and the connection continues.
  *
  * The delegate (a server or a client) supplies the login, the handlers and the hooks.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { NETCONDUIT_LINGER_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
@@ -33,12 +34,12 @@ import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
 import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
-import type { RuntimeContext } from "./runtime-context.ts";
-import { type Lane, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
+import type { Lane } from "./send/lane.ts";
+import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
-  /** Which end this is. */
+  /** This end of the connection. */
   readonly role: "server" | "client";
   readonly context: RuntimeContext;
   readonly writer: FrameWriter;
@@ -46,23 +47,23 @@ export interface ConnectionDelegate<Peer> {
   readonly dispatcher: Dispatcher<Peer>;
   readonly settings: ConnectionSettings;
   readonly extensions: ExtensionRegistry;
-  /** Check the results of calls that name no schema of their own; null: none does. */
+  /** Validators for the results of calls without their own schema; null if there are none. */
   readonly results: { get(method: string): Validator<unknown> | undefined } | null;
-  /** A frame of the login. Frames behind it wait until the promise settles. */
+  /** A login frame arrived. Later frames wait until the promise settles. */
   handshakeFrame(
     connection: ProtocolConnection<Peer>,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<void>;
-  /** The phase timer passed: login, or becoming usable, took too long. */
+  /** The phase timer fired: the login or the connect hooks took too long. */
   phaseTimedOut(connection: ProtocolConnection<Peer>): void;
-  /** The answer to RPC_LIST. */
+  /** The reply to RPC_LIST. */
   discovery(): Record<string, unknown>;
-  /** A frame of the peer could not be used, or went over the rate limit; the connection lives. */
+  /** A frame was invalid or over the rate limit. The connection continues. */
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError): void;
-  /** The connection begins to close. Not called for one that ends without closing first. */
+  /** The connection starts to close. Not called if it ends without closing first. */
   connectionClosing(connection: ProtocolConnection<Peer>): void;
-  /** The connection is over. Called once. */
+  /** The connection has ended. Called once. */
   connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
 }
 
@@ -82,7 +83,7 @@ export class ProtocolConnection<Peer>
   readonly #reading: ReadControl;
   readonly #calls: OutgoingCalls;
   readonly #phaseTimer: CallbackTimer;
-  /** Set by the delegate before anything can reach a handler. */
+  /** Set by the delegate before any handler can run. */
   peer!: Peer;
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
@@ -92,7 +93,7 @@ export class ProtocolConnection<Peer>
 
   // Set by extensions.
   correlatesReplies = false;
-  sendsDeadlines = false;
+  usesDeadlines = false;
   answersCalls: boolean;
   onReceivePressure: ((isHigh: boolean) => void) | null = null;
   onCallAbandoned: ((idHi: number, idLo: number) => void) | null = null;
@@ -105,7 +106,7 @@ export class ProtocolConnection<Peer>
 
   #closeReason: CloseReason | null = null;
   #closeDeadlineMs = 0;
-  /** Returned by `close`, once that was called. */
+  /** The promise returned by `close`, once called. */
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
   constructor(delegate: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
@@ -140,7 +141,7 @@ export class ProtocolConnection<Peer>
     return this.machine.state;
   }
 
-  /** The peer has logged in. Stays true after the end. */
+  /** Whether the peer has logged in. Stays true after the connection has ended. */
   get isAuthenticated(): boolean {
     return this.info !== null;
   }
@@ -149,7 +150,7 @@ export class ProtocolConnection<Peer>
     return this.machine.isOver;
   }
 
-  /** Logged in and not ending. */
+  /** Whether it is logged in and not closing. */
   get isOpen(): boolean {
     return this.info !== null && this.#closeReason === null;
   }
@@ -158,7 +159,7 @@ export class ProtocolConnection<Peer>
     return this.#receiver.isHandshaking;
   }
 
-  /** Frames still matter. */
+  /** Whether frames are still processed. */
   get isReceiving(): boolean {
     return this.#closeReason === null;
   }
@@ -171,7 +172,7 @@ export class ProtocolConnection<Peer>
     return this.#reading.sinceMs;
   }
 
-  /** Why the connection is ending or has ended; null while it is not. */
+  /** Why the connection is closing or has ended; otherwise null. */
   get closeReason(): CloseReason | null {
     return this.#closeReason;
   }
@@ -220,31 +221,31 @@ export class ProtocolConnection<Peer>
     return this.sendQueue.bytesSent - this.stream.queuedBytes;
   }
 
-  /** Calls `listener` on every change of `state`. @returns a function that removes it */
+  /** Calls `listener` on every change of `state`. Returns a function that removes it. */
   onStateChange(listener: (change: StateChange) => void): () => void {
     return this.machine.onChange(listener);
   }
 
-  /** The connection's state of an extension; undefined where that is not attached. */
+  /** The connection's state of an extension; undefined if it isn't attached. */
   extension<State>(extension: Extension<unknown, State>): State | undefined {
     return this.#extensions?.state(extension);
   }
 
   // --- login --------------------------------------------------------------------------------------------------------
 
-  /** Starts reading. `phaseTimeoutMs` bounds the login; 0: the delegate bounds it itself. */
+  /** Starts reading. `phaseTimeoutMs` limits the login; with 0 the delegate limits it itself. */
   start(phaseTimeoutMs: number): void {
     this.setPhaseTimer(phaseTimeoutMs);
     this.stream.open(this);
   }
 
-  /** (Re)starts the timer of the present phase; 0 stops it. */
+  /** (Re)starts the timer of the current phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
     if (delayMs === 0) this.context.wheel.cancel(this.#phaseTimer);
     else this.context.wheel.schedule(this.#phaseTimer, delayMs);
   }
 
-  /** The login succeeded: full-sized frames, extensions, and from now on sends. */
+  /** The login succeeded: allows full-sized frames and sending, and attaches the extensions. */
   authenticated(info: PeerInfo, agreement: Agreement): void {
     this.info = info;
     this.agreement = agreement;
@@ -254,7 +255,7 @@ export class ProtocolConnection<Peer>
     this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
   }
 
-  /** Holds everything back until `release`, or until the peer speaks; frames pushed before still leave. */
+  /** Holds back all new frames until `release` or until the peer sends something; earlier frames still leave. */
   hold(): void {
     this.sendQueue.hold();
   }
@@ -263,7 +264,7 @@ export class ProtocolConnection<Peer>
     this.sendQueue.release();
   }
 
-  /** The connect hooks are done: handlers may start. */
+  /** The connect hooks have finished; handlers may start. */
   activate(): void {
     if (this.isOpen) {
       this.machine.transition("ready", { message: "Ready" });
@@ -277,7 +278,7 @@ export class ProtocolConnection<Peer>
 
   /**
    * Sends a message.
-   * @returns whether there is room for more
+   * @returns false if the send queue is filling up
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
    */
   sendMessage(type: string, data: unknown): boolean {
@@ -287,7 +288,7 @@ export class ProtocolConnection<Peer>
     return !this.sendQueue.isCongested;
   }
 
-  /** Sends a frame that was encoded once for many connections. @returns false if it does not fit */
+  /** Sends a frame that was encoded once for many connections. Returns false if it doesn't fit. */
   sendShared(frame: FrameBytes): boolean {
     if (!this.sendQueue.hasRoom) return false;
     this.messagesSent += 1;
@@ -295,13 +296,13 @@ export class ProtocolConnection<Peer>
     return true;
   }
 
-  /** Resolves when there is room; rejects with CONNECTION_CLOSED when the connection ends first. */
+  /** Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection ends first. */
   waitForRoom(): Promise<void> {
     return this.sendQueue.waitForRoom();
   }
 
   /**
-   * Calls a method of the peer. `validator` is the caller's own. Rejects with RpcError, TIMEOUT, CANCELLED,
+   * Calls a method of the peer. `validator` is from the call's own options. Rejects with RpcError, TIMEOUT, CANCELLED,
    * CONNECTION_CLOSED, SEND_QUEUE_FULL, PEER_UNSUPPORTED, …
    */
   call(
@@ -313,7 +314,7 @@ export class ProtocolConnection<Peer>
     return this.#calls.call(method, params, options, validator ?? this.delegate.results?.get(method) ?? null);
   }
 
-  /** Sends a call that wants no answer. @returns whether there is room for more */
+  /** Sends a call without a reply. Returns false if the send queue is filling up. */
   callNoWait(method: string, params: unknown): boolean {
     this.mustBeOpen();
     mustAnswerCalls(this, method);
@@ -322,7 +323,7 @@ export class ProtocolConnection<Peer>
     return !this.sendQueue.isCongested;
   }
 
-  /** Sends a message and resolves with the handler's reply. Rejects as `call`. */
+  /** Sends a message and resolves with the handler's reply. Rejects like `call`. */
   request(
     type: string,
     data: unknown,
@@ -396,8 +397,8 @@ export class ProtocolConnection<Peer>
   // --- closing ------------------------------------------------------------------------------------------------------
 
   /**
-   * Ends the connection in order: everything that was sent is flushed, the peer is told why, then FIN. Forced after
-   * `closeTimeoutMs`. Resolves when it is over; repeated calls return the same promise.
+   * Closes the connection gracefully: flushes the send queue, sends the reason, then FIN. Aborts after
+   * `closeTimeoutMs`. Resolves when the connection has ended; repeated calls return the same promise.
    */
   close(request: CloseRequest): Promise<void> {
     if (this.isOver) return this.#closed?.promise ?? Promise.resolve();
@@ -417,16 +418,16 @@ export class ProtocolConnection<Peer>
     return promise;
   }
 
-  /** Ends the connection now: both directions are discarded. */
+  /** Aborts the connection and discards both directions. */
   destroy(error: ConduitError): void {
     if (this.isOver) return;
     this.#closeReason ??= closeReason({ code: error.code, message: error.message, reconnect: true });
     this.stream.destroy(error);
-    // The slot is free and calls reject now, whenever the stream gets round to saying so.
+    // Free the slot and reject calls now, without waiting for the stream's `closed`.
     this.closed(error);
   }
 
-  /** Broken framing, or a peer that is not netconduit: say why, then end. */
+  /** Invalid framing, or a peer that isn't netconduit: sends the reason, then ends the connection. */
   fail(failure: ConduitError): void {
     if (this.isOver || this.#closeReason !== null) return;
     const error = this.#withOption(failure);
@@ -436,14 +437,14 @@ export class ProtocolConnection<Peer>
     else this.destroy(error);
   }
 
-  /** Both sides read this about a frame that is too large, and only one of them has the option. */
+  /** Both sides see this message about an oversized frame, so say whose option it is. */
   #withOption(error: ConduitError): ConduitError {
     if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.isAuthenticated) return error;
     const message = `${error.message} (option maxMessageBytes of the ${this.role}, which received it)`;
     return new ConduitError(error.code, message, { details: error.details, cause: error });
   }
 
-  /** A netconduit peer leaves its end of the connection open, so its FIN is not waited for. */
+  /** Don't wait for the FIN of a netconduit peer, because it leaves its end open. */
   #startCloseTimer(): void {
     const { closeTimeoutMs } = this.settings;
     this.#closeDeadlineMs = this.context.runtime.now() + closeTimeoutMs;
@@ -467,7 +468,7 @@ export class ProtocolConnection<Peer>
     this.closed(null);
   }
 
-  /** Calls of both sides: pending ones reject, running handlers are told. */
+  /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason): void {
     this.#calls.rejectAll(reason.message, errorOf(reason));
     this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
@@ -502,7 +503,7 @@ export class ProtocolConnection<Peer>
     this.setPhaseTimer(0);
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason);
-    // A peer that sent and left is served in full; one that was thrown out is not.
+    // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
     if (error !== null || !reason.byPeer) this.scheduler.clear();
     else this.scheduler.startWaiting();
     this.scheduler.over();
@@ -516,7 +517,7 @@ export class ProtocolConnection<Peer>
     if (this.isOver) return;
     this.bytesReceived += count;
     this.receivedAtMs = this.context.runtime.now();
-    // A peer that speaks after its login has read the answer, and reads on.
+    // A peer that sends after its login has read AUTH_SUCCESS, so later frames can leave.
     if (this.sendQueue.isHeld) this.release();
   }
 
@@ -555,7 +556,7 @@ export class ProtocolConnection<Peer>
         case FrameType.RPC_LIST:
           this.#list(frame);
           return;
-        // netconduit defines these two and gives them no meaning.
+        // netconduit defines these two without a meaning.
         case FrameType.ACK:
         case FrameType.NACK:
           return;
@@ -563,7 +564,7 @@ export class ProtocolConnection<Peer>
           if (this.#extensions?.receive(frame) === true) return;
       }
     } catch (error) {
-      // The frame was whole, its payload was not as it should be: that costs this frame, not the connection.
+      // A complete frame has an invalid payload: answers or reports it, and the connection continues.
       this.#payloadRefused(frame, asConduitError(error));
       return;
     }
@@ -588,7 +589,7 @@ export class ProtocolConnection<Peer>
       if (this.#calls.uncorrelatedReply(reader.name, reader.value)) return;
     }
     const { name, value, size } = reader;
-    const timeoutMs = isCall ? reader.timeoutMs : 0;
+    const timeoutMs = isCall && this.usesDeadlines ? reader.timeoutMs : 0;
     const { correlationHi, correlationLo } = frame;
     this.scheduler.submit(
       new IncomingRequest<Peer>(this, isCall, name, value, correlationHi, correlationLo, timeoutMs, size),
@@ -599,7 +600,7 @@ export class ProtocolConnection<Peer>
     this.delegate.dispatcher.dispatch(this, request);
   }
 
-  /** RPC_LIST arrived. One with a payload is an answer, and this side never asks. */
+  /** RPC_LIST arrived. With a payload it is a reply, which this side never requests. */
   #list(frame: FrameDecoder): void {
     if (frame.payloadStart !== frame.payloadEnd) return;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, true)) return;
@@ -653,7 +654,7 @@ export class ProtocolConnection<Peer>
     this.scheduler.startWaiting();
   }
 
-  /** The state is `paused` while reading has stopped or the peer holds data back. */
+  /** The state is `paused` while this side doesn't read, or the peer asked it to hold back data. */
   readingChanged(): void {
     const isHeld = !this.isReading || this.isHeldByPeer;
     if (isHeld && this.state === "active") {

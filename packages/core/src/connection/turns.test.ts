@@ -26,21 +26,21 @@ async function arrived(peer: MemoryPeer): Promise<{ readonly chunks: number; rea
   return { chunks: peer.chunks.splice(0).length, frames };
 }
 
-test("what is answered at once leaves in one piece", async () => {
+test("answers of synchronous handlers to one chunk leave in one piece", async () => {
   const { peer, sendChunk } = await scene();
   await arrived(peer);
   sendChunk("now", "now", "now");
   expect(await arrived(peer)).toEqual({ chunks: 1, frames: 3 });
 });
 
-test("what promises answer leaves at the end of the turn, in one piece", async () => {
+test("answers of asynchronous handlers leave at the end of the turn, in one piece", async () => {
   const { peer, sendChunk } = await scene();
   await arrived(peer);
   sendChunk("later", "now", "later");
   expect(await arrived(peer)).toEqual({ chunks: 2, frames: 3 });
 });
 
-test("what the application sends in one turn leaves in one piece, in order, broadcasts included", async () => {
+test("messages and broadcasts of one turn leave in one piece, in order", async () => {
   const { server, connection, peer } = await scene();
   await arrived(peer);
   connection.send("one");
@@ -51,7 +51,7 @@ test("what the application sends in one turn leaves in one piece, in order, broa
   expect(peer.chunks).toHaveLength(1);
 });
 
-test("what a handler sends leaves in one piece with its answer, and ahead of it", async () => {
+test("a handler's messages leave in one piece with its answer, and ahead of it", async () => {
   const { server, peer, sendChunk } = await scene();
   server.on("news", (client) => {
     client.send("first");
@@ -76,7 +76,7 @@ test("a large turn begins to leave before its end, in few pieces, and so does th
   }
 });
 
-test("what one connection leaves unread is not overwritten by what others are answered", async () => {
+test("frames that one peer has not read are not overwritten by answers to another", async () => {
   const { runtime, server, peers } = await withClients(2);
   const [reads, sleeps] = peers as [MemoryPeer, MemoryPeer];
   server.on("echo", (_client, data) => data);

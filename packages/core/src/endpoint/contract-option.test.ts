@@ -31,7 +31,7 @@ describe("parseContract", () => {
     expect(parseContract(contract as never, false)).toBe(contract);
   });
 
-  test("takes undefined for none", () => {
+  test("takes undefined as no contract", () => {
     expect(parseContract(undefined, false)).toBeNull();
   });
 
@@ -66,7 +66,7 @@ describe("parseContract", () => {
     expect(refusal(contract)).toMatchObject({ code: ErrorCode.INVALID_CONFIG, message });
   });
 
-  test("names all that is wrong at once", () => {
+  test("names all problems at once", () => {
     const { message, details } = refusal({ server: { messages: { a: 1, b: 2 } }, clients: {} });
     expect(message).toMatch(/^3 problems in the contract:\n- /);
     expect(details?.["problems"]).toHaveLength(3);
@@ -81,13 +81,13 @@ describe("agreedResults", () => {
     expect(() => results?.get("a")?.run(5, "a")).toThrow("Validation error in the result of a");
   });
 
-  test.each([[undefined], [{}], [{ methods: { a: {} } }]])("is null where nothing is promised: %o", (side) => {
+  test.each([[undefined], [{}], [{ methods: { a: {} } }]])("is null without result schemas: %o", (side) => {
     expect(agreedResults(side)).toBeNull();
   });
 });
 
 describe("agreedOn", () => {
-  test("knows the names that are listed, and none that objects inherit", () => {
+  test("knows the listed names, and none that objects inherit", () => {
     expect(agreedOn({ a: text }, "a")).toBe(text);
     expect(agreedOn({ a: text }, "b")).toBeUndefined();
     expect(agreedOn({ a: text }, "toString")).toBeUndefined();

@@ -3,7 +3,7 @@ import type { StateHost } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
-import { type RuntimeContext, runtimeContextOf } from "../connection/runtime-context.ts";
+import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";

@@ -113,7 +113,7 @@ describe("on", () => {
     await expect(connection.request("ask", 1)).rejects.toMatchObject({ code: ErrorCode.NO_HANDLER });
   });
 
-  test("messages nobody handles go to onUnknown, on both ends, until that is removed", async () => {
+  test("messages without a handler go to onUnknown, on both ends, until that is removed", async () => {
     const { runtime, server, client, connection } = await connected();
     const seen: unknown[] = [];
     const removers = [
@@ -177,7 +177,7 @@ describe("an error that cannot be sent as it is", () => {
 });
 
 describe("onError", () => {
-  test("hears what handlers throw, with the connection and the name; each hook can be removed", async () => {
+  test("hears exceptions of handlers, with the connection and the name; each hook can be removed", async () => {
     const { server, client, connection } = await connected();
     const seen: unknown[] = [];
     const remove = server.onError((error, context) => seen.push([error.message, context]));
@@ -205,7 +205,7 @@ describe("onError", () => {
     ]);
   });
 
-  test("that nobody set: an error of the application's own code becomes a warning", async () => {
+  test("without a hook: an error of the application's own code becomes a warning", async () => {
     const runtime = fakeRuntime();
     const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);
     await server.start();
@@ -233,7 +233,7 @@ describe("onError", () => {
     ]);
   });
 
-  test("that nobody set: the end of reconnecting becomes a warning", async () => {
+  test("without a hook: the end of reconnecting becomes a warning", async () => {
     const runtime = fakeRuntime();
     const reconnect = { attempts: 1, delayMs: 100, maxDelayMs: 100 };
     const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);
@@ -270,7 +270,7 @@ describe("a client", () => {
     expect([seen, client.health().pendingCalls]).toEqual([[{ n: 1 }], 0]);
   });
 
-  test("tells how it is doing", async () => {
+  test("reports its health", async () => {
     const { client, runtime } = await connected();
     expect(client.health()).toMatchObject({
       connected: true,
@@ -304,7 +304,7 @@ describe("a client", () => {
     await expect(discovering).rejects.toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
   });
 
-  test("reports what its server sends amiss, and stays connected", async () => {
+  test("reports malformed frames of its server, and stays connected", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client, errors } = testClient(runtime);
@@ -319,7 +319,7 @@ describe("a client", () => {
     ]);
   });
 
-  test("sends compressed what gets smaller by it, where that is asked for", async () => {
+  test("compresses payloads that shrink, if enabled", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { enableCompression: true });
     const { client } = testClient(runtime, { enableCompression: true });

@@ -32,7 +32,7 @@ describe("HookList", () => {
     expect([errors, log]).toMatchObject([[{ message: "one" }, { message: "two" }], ["three"]]);
   });
 
-  test("strictly run, the first that fails stops the others", async () => {
+  test("run strictly, the first hook that fails stops the others", async () => {
     const { hooks, log } = bench();
     hooks.add(() => Promise.reject(new Error("one")));
     hooks.add(() => log.push("two"));
@@ -40,7 +40,7 @@ describe("HookList", () => {
     expect(log).toEqual([]);
   });
 
-  test("notified, all start at once; errors are reported whenever they come", async () => {
+  test("notified, all start at once, and late errors are reported too", async () => {
     const { hooks, log, errors, onError } = bench();
     const slow = gate();
     hooks.add(() => slow.promise);

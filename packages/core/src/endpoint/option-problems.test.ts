@@ -15,7 +15,7 @@ function failure(run: () => unknown): ConduitError {
 
 const failed = (options: unknown): ConduitError => failure(() => parseServerOptions(options));
 
-describe("what is wrong with options", () => {
+describe("problems of options", () => {
   test("is an error INVALID_CONFIG that names the option, the rule and the value", () => {
     const error = failed({ password: "p", port: 70_000 });
     expect(error.code).toBe(ErrorCode.INVALID_CONFIG);

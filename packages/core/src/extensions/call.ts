@@ -1,4 +1,4 @@
-/** A client answers RPC_REQUEST, too. */
+/** The client answers RPC_REQUEST too. */
 
 import type { Extension } from "../connection/extension.ts";
 

@@ -1,4 +1,4 @@
-/** CANCEL: the caller gives up the call or request with this correlation id, and its handler's signal fires. */
+/** CANCEL: the caller abandons the call or request with this correlation id, and its handler's signal fires. */
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 
@@ -13,7 +13,8 @@ export const cancel: Extension<true, ExtensionHost> = {
   attach(connection) {
     connection.onCallAbandoned = (idHi, idLo) => {
       if (!connection.isOpen) return;
-      // While requests are held back, the call may be held or running: the first CANCEL ends a running one at once.
+      // While requests are held back, the call itself may be held back or running, so send one CANCEL now for a running
+      // call.
       if (connection.isHeldByPeer) connection.sendControl(CANCEL_FRAME, idHi, idLo, "reply");
       connection.sendControl(CANCEL_FRAME, idHi, idLo, "message");
     };

@@ -1,19 +1,28 @@
-/** CLOSE and CLOSE_ACK: why a connection ends, and whether the peer may dial again. */
+/** CLOSE and CLOSE_ACK: the reason why a connection ends, and whether the client may reconnect. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
+import { clip } from "../util/describe-value.ts";
 import { FrameType } from "../wire/constants.ts";
+
+/** A reason is cut to so many characters, sent and received. */
+const MAX_REASON_CHARS = 256;
+/** Room for a reason in any script, a code and a flag. */
+const MAX_CLOSE_BYTES = 4096;
 
 interface State {
   readonly connection: ExtensionHost;
-  /** The peer reads CLOSE and answers CLOSE_ACK. A netconduit peer does neither. */
+  /** Whether the peer understands CLOSE and answers with CLOSE_ACK. A netconduit peer doesn't. */
   readonly isAgreed: boolean;
 }
 
 export const close: Extension<true, State> = {
   name: "close",
-  frames: [{ type: FrameType.CLOSE }, { type: FrameType.CLOSE_ACK }],
+  frames: [
+    { type: FrameType.CLOSE, maxPayloadBytes: MAX_CLOSE_BYTES },
+    { type: FrameType.CLOSE_ACK, maxPayloadBytes: 0 },
+  ],
   isBase: true,
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
@@ -28,17 +37,19 @@ export const close: Extension<true, State> = {
 
 function receiveClose({ connection, isAgreed }: State, frame: ReceivedFrame): void {
   const payload = connection.readMap(frame);
-  const message = typeof payload?.["reason"] === "string" ? payload["reason"] : "Closed by the peer";
-  const code = typeof payload?.["code"] === "number" ? payload["code"] : ErrorCode.CONNECTION_CLOSED;
+  const { reason, code: given } = payload ?? {};
+  const message = typeof reason === "string" ? clip(reason, MAX_REASON_CHARS) : "Closed by the peer";
+  const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.CONNECTION_CLOSED;
   if (isAgreed) connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");
   void connection.close({ code, message, reconnect: payload?.["reconnect"] !== false, byPeer: true });
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
   try {
-    connection.sendPayload(FrameType.CLOSE, { reason: message, code, reconnect }, "reply");
+    const reason = clip(message, MAX_REASON_CHARS);
+    connection.sendPayload(FrameType.CLOSE, { reason, code, reconnect }, "reply");
   } catch (error) {
-    // A text that cannot be sent must not keep the connection from ending.
+    // A reason that can't be encoded must not prevent the connection from closing.
     connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect }, "reply");
     connection.report(asConduitError(error));
   }

@@ -1,4 +1,4 @@
-/** RPC_REQUEST carries `timeout_ms`, so that a handler knows when its caller gives up. */
+/** RPC_REQUEST contains `timeout_ms`, so that a handler knows how long its caller waits. */
 
 import type { Extension } from "../connection/extension.ts";
 
@@ -8,7 +8,7 @@ export const deadline: Extension<true, true> = {
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
   attach(connection) {
-    connection.sendsDeadlines = true;
+    connection.usesDeadlines = true;
     return true;
   },
 };

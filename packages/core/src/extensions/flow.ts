@@ -1,4 +1,6 @@
-/** PAUSE and RESUME: a receiver asks its peer to hold messages and requests back. Replies and control frames go on. */
+/**
+ * PAUSE and RESUME: a receiver asks its peer to hold back messages and requests. Replies and control frames continue.
+ */
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -6,7 +8,7 @@ import { FrameType } from "../wire/constants.ts";
 export const flow: Extension<true, ExtensionHost> = {
   name: "flow",
   frames: [{ type: FrameType.PAUSE }, { type: FrameType.RESUME }],
-  // A netconduit peer may send both, and is obeyed. It gets none.
+  // Obey both frames from a netconduit peer, but send it none.
   isBase: true,
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
@@ -18,6 +20,6 @@ export const flow: Extension<true, ExtensionHost> = {
     return connection;
   },
   receive: (connection, frame) => connection.setHeldByPeer(frame.type === FrameType.PAUSE),
-  // Behind CLOSE nothing is read, so frames that PAUSE holds back go first.
+  // The peer reads nothing after CLOSE, so frames held back by PAUSE go first.
   closing: (connection) => connection.setHeldByPeer(false),
 };

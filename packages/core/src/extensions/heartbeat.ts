@@ -1,4 +1,4 @@
-/** Heartbeats: PING and PONG, latency, and the end of a peer that gives no sign of life. */
+/** Heartbeats: PING and PONG, latency, and the timeout of a silent peer. */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -11,7 +11,7 @@ import { type Latency, Liveness, NO_LATENCY } from "./liveness.ts";
 class ConnectionHeartbeat extends TimerEntry {
   readonly #connection: ExtensionHost;
   readonly #liveness: Liveness;
-  /** Bytes that the operating system had taken at the last check. */
+  /** Bytes that the operating system had accepted at the last check. */
   #writtenBytes = 0;
 
   constructor(connection: ExtensionHost) {
@@ -57,8 +57,8 @@ class ConnectionHeartbeat extends TimerEntry {
   }
 
   /**
-   * While this side does not read, the peer's signs of life wait unread, so its silence proves nothing. If it is the
-   * peer that does not read its replies, its reading is the only sign of life.
+   * While this side doesn't read, the peer's silence proves nothing. If that is because the peer doesn't read its
+   * replies, then its reading is the only sign of life.
    */
   #noteActivity(now: number): void {
     const { isReading, hasUnreadReplies, receivedAtMs, readingSinceMs, writtenBytes } = this.#connection;
@@ -78,7 +78,7 @@ export const heartbeat: Extension<true, ConnectionHeartbeat> = {
   name: "heartbeat",
   frames: [{ type: FrameType.HEARTBEAT_PING }, { type: FrameType.HEARTBEAT_PONG }],
   isBase: true,
-  // Every peer speaks it, netconduit's included.
+  // All peers support it, including netconduit's.
   offer: () => null,
   accept: () => null,
   attach: (connection) => new ConnectionHeartbeat(connection),

@@ -7,5 +7,5 @@ import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { reply } from "./reply.ts";
 
-/** The extensions that servers and clients speak. CLOSE is the last frame, so `close` stands last. */
+/** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
 export const builtInExtensions: readonly AnyExtension[] = [heartbeat, reply, deadline, call, cancel, flow, close];

@@ -38,7 +38,7 @@ describe("Liveness", () => {
     expect(pings).toEqual([30, 60, 90]);
   });
 
-  test("gives the peer up when nothing comes for the timeout", () => {
+  test("gives up a peer that is silent for the timeout", () => {
     const bench = new Bench();
     expect([30, 60, 89.9].map((second) => bench.check(second))).toEqual(["ping", "ping", "ok"]);
     expect(bench.check(90)).toBe("dead");
@@ -60,7 +60,7 @@ describe("Liveness", () => {
     }
   });
 
-  test("says when to check next: the next PING or the end of patience, whichever is sooner", () => {
+  test("says when to check next: at the next PING or the timeout, whichever is sooner", () => {
     const { liveness, at } = new Bench();
     expect(liveness.nextCheckMs(at(0))).toBe(30_000);
     liveness.sent(at(30));
@@ -70,7 +70,7 @@ describe("Liveness", () => {
     expect(liveness.nextCheckMs(at(500))).toBe(0);
   });
 
-  test("cannot find a peer dead that it does not read from, and goes on with PINGs", () => {
+  test("does not give up a peer that it does not read from, and goes on with PINGs", () => {
     const bench = new Bench();
     bench.liveness.suspend();
     expect([30, 60, 90, 120].map((second) => bench.check(second))).toEqual(["ping", "ping", "ping", "ping"]);
@@ -101,7 +101,7 @@ describe("Liveness", () => {
     expect(bench.check(1030)).toBe("dead");
   });
 
-  test("gives its latency as an object that nobody can change", () => {
+  test("gives its latency as a frozen object", () => {
     const bench = new Bench();
     const before = bench.liveness.latency;
     bench.liveness.sent(1000);
@@ -139,7 +139,7 @@ describe("Liveness", () => {
     expect(liveness.latency).toMatchObject({ lastMs: 2000, samples: 2 });
   });
 
-  test("takes no sample from a PONG that nobody asked for", () => {
+  test("takes no sample from an unrequested PONG", () => {
     const { liveness, at } = new Bench();
     liveness.pongReceived(at(1));
     expect(liveness.latency.samples).toBe(0);
@@ -148,7 +148,7 @@ describe("Liveness", () => {
     expect(liveness.latency).toMatchObject({ lastMs: 500, samples: 1 });
   });
 
-  test("does not count as latency what waited unread", () => {
+  test("does not count time unread as latency", () => {
     const { liveness, at } = new Bench();
     liveness.sent(at(30));
     liveness.suspend();

@@ -1,20 +1,19 @@
 /**
- * When to send a PING, and when to give up on the peer: timekeeping alone, driven by times that are handed in.
+ * Decides when to send a PING and when to give up on the peer, from times passed in.
  *
- * Every byte from the peer is a sign of life, a PONG no more than any other. While this side does not read, the peer's
- * signs of life wait in the socket, so its silence proves nothing: `suspend` stops that clock and `resume` starts it
- * anew. The same holds while the whole process stood still (a debugger, a blocked event loop): a check that comes long
- * after the one before it grants the peer one more interval.
+ * Any byte from the peer counts as a sign of life. While this side doesn't read, the peer's silence proves nothing:
+ * `suspend` stops the timeout and `resume` restarts it. The same applies if the process itself was stopped (a debugger,
+ * a blocked event loop): a check that comes much later than expected grants the peer one more interval.
  *
- * A PONG says nothing about which PING it answers, but a stream keeps their order. So one PING is measured at a time,
- * and the PONGs of those sent before it are counted past.
+ * A PONG doesn't say which PING it answers, but the stream preserves their order. One PING is measured at a time,
+ * skipping the PONGs of earlier ones.
  *
  * All times are `Runtime.now` milliseconds.
  */
 
-/** Weight of a new sample in the average, as netconduit has it. */
+/** Weight of a new sample in the average, as in netconduit. */
 const AVERAGE_WEIGHT = 0.3;
-/** How much later than expected a check may come before it counts as a standstill of this process. */
+/** Delay of a check from which this process counts as having been stopped. */
 const STANDSTILL_SLACK_MS = 1000;
 
 /** Round-trip times. All zero before the first sample. */
@@ -27,21 +26,21 @@ export interface Latency {
   readonly samples: number;
 }
 
-/** One for all connections that have not measured any. */
+/** Shared by all connections without samples. */
 export const NO_LATENCY: Latency = Object.freeze({ lastMs: 0, averageMs: 0, minMs: 0, maxMs: 0, samples: 0 });
 
-/** {@link Liveness.check} asks for nothing, a PING (then call `sent`), or the end of the connection. */
+/** Result of {@link Liveness.check}: do nothing, send a PING (then call `sent`), or end the connection. */
 export type LivenessVerdict = "ok" | "ping" | "dead";
 
-/** How often, and how long: of all connections of one server or client. */
+/** Interval and timeout, shared by all connections of a server or client. */
 export interface HeartbeatSettings {
-  /** From one PING to the next. */
+  /** Milliseconds between two PINGs. */
   readonly heartbeatIntervalMs: number;
-  /** Silence after which the peer is given up. */
+  /** Milliseconds of silence after which the peer counts as lost. */
   readonly heartbeatTimeoutMs: number;
 }
 
-/** The timekeeping of one connection's heartbeat. */
+/** Heartbeat timing of one connection. */
 export class Liveness {
   readonly #settings: HeartbeatSettings;
   #sentAt: number;
@@ -68,39 +67,38 @@ export class Liveness {
   sent(now: number): void {
     this.#sentAt = Math.ceil(now);
     this.#roundTrips ??= new RoundTrips();
-    // What waits unread in the socket is not the peer's latency.
+    // Time that a PONG waits unread in the socket isn't latency.
     this.#roundTrips.pingSent(now, !this.#suspended);
   }
 
   /**
-   * A PONG arrived. One that no PING asked for is a sign of life and no more.
-   * @param readingSinceMs when reading last began again: a PING sent before that may have waited unread, and its round
-   *   trip says nothing
+   * A PONG arrived. Without a pending PING, it is only a sign of life.
+   * @param readingSinceMs when reading last resumed; the round trip of a PING sent before that is discarded
    */
   pongReceived(now: number, readingSinceMs: number = 0): void {
     this.activity(now);
     this.#roundTrips?.pongReceived(now, readingSinceMs);
   }
 
-  /** Bytes arrived, at that time. */
+  /** Bytes arrived at this time. */
   activity(atMs: number): void {
     if (atMs > this.#seenAt) this.#seenAt = Math.ceil(atMs);
   }
 
-  /** This side stops reading: until `resume` the peer cannot be found dead. PINGs go on. */
+  /** This side stops reading: the timeout doesn't run until `resume`. PINGs continue. */
   suspend(): void {
     this.#suspended = true;
     this.#roundTrips?.interrupt();
   }
 
-  /** This side reads again; the peer's silence counts from `sinceMs`. Does nothing if it was not suspended. */
+  /** This side reads again: the timeout runs from `sinceMs`. Does nothing if it wasn't suspended. */
   resume(sinceMs: number): void {
     if (!this.#suspended) return;
     this.#suspended = false;
     this.activity(sinceMs);
   }
 
-  /** What is to be done at `now`. */
+  /** Returns the action to take at `now`. */
   check(now: number): LivenessVerdict {
     const { heartbeatIntervalMs: intervalMs, heartbeatTimeoutMs: timeoutMs } = this.#settings;
     if (now - this.#checkedAt > 2 * intervalMs + STANDSTILL_SLACK_MS) this.activity(now - timeoutMs + intervalMs);
@@ -109,7 +107,7 @@ export class Liveness {
     return now - this.#sentAt >= intervalMs ? "ping" : "ok";
   }
 
-  /** Milliseconds from `now` to the next check that can have another answer than "ok". Not negative. */
+  /** Milliseconds from `now` to the next check whose result may differ from "ok". Not negative. */
   nextCheckMs(now: number): number {
     const pingIn = this.#sentAt + this.#settings.heartbeatIntervalMs - now;
     const deadIn = this.#suspended ? pingIn : this.#seenAt + this.#settings.heartbeatTimeoutMs - now;
@@ -117,11 +115,11 @@ export class Liveness {
   }
 }
 
-/** What a connection's PINGs and PONGs took. */
+/** Round-trip measurement of a connection. */
 class RoundTrips {
   /** PINGs not answered yet. */
   #unanswered = 0;
-  /** When the PING that is being measured was sent, and how many PONGs come before its own. */
+  /** Time of the PING being measured, and number of PONGs before its own. */
   #measuredAt = 0;
   #measuredBehind = 0;
   #measuring = false;
@@ -148,7 +146,7 @@ class RoundTrips {
     if (readingSinceMs <= this.#measuredAt) this.#sample(now - this.#measuredAt);
   }
 
-  /** What is being measured will say nothing. */
+  /** Discards the current measurement. */
   interrupt(): void {
     this.#measuring = false;
   }

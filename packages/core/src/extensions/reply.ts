@@ -1,4 +1,4 @@
-/** A MESSAGE with a correlation id asks for one reply: RPC_RESPONSE or RPC_ERROR with that id. */
+/** A MESSAGE with a correlation id requests one reply: RPC_RESPONSE or RPC_ERROR with that id. */
 
 import type { Extension } from "../connection/extension.ts";
 

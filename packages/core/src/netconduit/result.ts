@@ -2,12 +2,12 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 
 /**
- * Takes a result out of the wrapper that a netconduit server puts around every result: `{success: true, data}` becomes
- * `data`. A wrapper with more in it (`response.ok(message)`, pagination, metadata), and anything that is no wrapper, is
- * returned as it is.
+ * Removes the wrapper that a netconduit server puts around every result: `{success: true, data}` becomes `data`. A
+ * wrapper with other keys (`response.ok(message)`, pagination, metadata), and a value without a wrapper, are returned
+ * unchanged.
  *
- * @throws RpcError when the wrapper says `{success: false, error}`, with netconduit's code (UNKNOWN if it gave none)
- * and details. netconduit's numbers are passed on; a few mean something else there (its `TIMEOUT` is 1002).
+ * @throws RpcError for `{success: false, error}`, with netconduit's code (UNKNOWN if there is none) and details. A few
+ *   of its numbers differ from ours (its `TIMEOUT` is 1002).
  */
 export function unwrapNetconduitResult(result: unknown): unknown {
   if (!isMap(result)) return result;

@@ -22,7 +22,7 @@ describe("describeValue", () => {
     expect(describeValue("x".repeat(1_000_000)).length).toBeLessThan(60);
   });
 
-  test("does not run code of the value", () => {
+  test("runs no code of the value", () => {
     const trap = new Proxy(
       {},
       {

@@ -120,7 +120,7 @@ describe("a call", () => {
     expect(await open.call()).toMatchObject([{ result: 1 }]);
   });
 
-  test("gets what the schema makes of its parameters", async () => {
+  test("gets the schema's output as parameters", async () => {
     const { method, call } = bench();
     method((params) => params, { params: v.object({ n: v.optional(v.number(), 5) }) });
     expect(await call({})).toMatchObject([{ result: { n: 5 } }]);
@@ -248,7 +248,7 @@ describe("a call", () => {
     }
   });
 
-  test("that wants no answer gets none, whatever happens", async () => {
+  test("that wants no answer gets none, not even an error", async () => {
     const handlers: (() => unknown)[] = [
       () => 1,
       async () => 1,
@@ -279,7 +279,7 @@ describe("a call", () => {
     expect(reports).toEqual([[message, "rpc", "the peer", "m"]]);
   });
 
-  test("is answered with what the schema makes of the result, also an asynchronous one", async () => {
+  test("is answered with the schema's output, also that of an asynchronous schema", async () => {
     const sync = bench();
     sync.method(() => 5, {
       result: v.pipe(
@@ -362,7 +362,7 @@ describe("a call", () => {
 });
 
 describe("a message", () => {
-  test("whose type nobody handles goes to the hook, and a request for a reply is NO_HANDLER", async () => {
+  test("without a handler goes to the hook, and a request for a reply is NO_HANDLER", async () => {
     const { message, unknown } = bench();
     expect(await message("data", 0)).toEqual([]);
     expect(await message("data", 1)).toMatchObject([{ code: ErrorCode.NO_HANDLER }]);
@@ -481,7 +481,7 @@ describe("a message", () => {
     expect(peer.sent).toMatchObject([{ lo: 1, code: ErrorCode.CANCELLED, message: "given up" }]);
   });
 
-  test("goes to the handlers that there are by then, whichever the last message of its type went to", async () => {
+  test("goes to the handlers of its time, whatever handled the message before", async () => {
     const { on, message } = bench();
     const removeFirst = on(() => "first");
     expect(await message()).toMatchObject([{ result: "first" }]);
@@ -494,7 +494,7 @@ describe("a message", () => {
   });
 
   describe("with several handlers", () => {
-    test("runs them all; the reply is the last one's that gave any", async () => {
+    test("runs them all; the last one that returns something gives the reply", async () => {
       const { message, on } = bench();
       const ran: number[] = [];
       for (const [n, reply] of [

@@ -1,6 +1,4 @@
-/**
- * Runs handlers: validate, call, reply. Valid parameters and a handler that returns a plain value make no promise.
- */
+/** Runs handlers: validates, calls, replies. Creates no promise for a synchronous schema and handler. */
 
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
@@ -18,7 +16,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Calls the handler with no `this`: its entry is internal. */
+/** Calls the handler without `this`, because its entry is internal. */
 function invoke<Peer>(entry: MessageEntry<Peer>, data: unknown, request: IncomingRequest<Peer>): unknown {
   if (entry.takesPeer) {
     const { handler } = entry;
@@ -77,7 +75,7 @@ export class Dispatcher<Peer> {
     }
   }
 
-  /** An asynchronous schema checks the parameters first. */
+  /** Awaits the validation of an asynchronous schema first. */
   async #callLater(
     source: RequestSource<Peer>,
     entry: MethodEntry<Peer>,
@@ -132,7 +130,9 @@ export class Dispatcher<Peer> {
     this.#replyError(source, request, this.#outward(error));
   }
 
-  /** Checks a method's result and sends it. @returns null: it is sent; a promise if its schema is asynchronous */
+  /**
+   * Validates a method's result and sends it. Returns null if it was sent, or a promise if the schema is asynchronous.
+   */
   #checkedReply(
     source: RequestSource<Peer>,
     entry: MethodEntry<Peer>,
@@ -227,7 +227,7 @@ export class Dispatcher<Peer> {
     return invoke(entry, data, request);
   }
 
-  /** All handlers start in order; the reply is the last one's that gave any. One that fails doesn't stop the others. */
+  /** Starts all handlers in order. The reply is the last return value. A failing handler doesn't stop the others. */
   async #runAll(entries: readonly MessageEntry<Peer>[], request: IncomingRequest<Peer>): Promise<unknown> {
     const results = await Promise.allSettled(entries.map(async (entry) => await this.#runOne(entry, request)));
     let reply: unknown;
@@ -262,7 +262,7 @@ export class Dispatcher<Peer> {
     }
     this.#host.reportError(error, "message", request.client, request.method);
     if (!(error instanceof RpcError)) return;
-    // The form of netconduit's own error reply to a message, as its error helper returns it.
+    // The same form as netconduit's error reply to a message.
     const { message, code, details } = error;
     const body = { success: false, error: message, code, ...(details === undefined ? {} : { details }) };
     this.#uncorrelatedReply(source, request, body);
@@ -291,7 +291,7 @@ export class Dispatcher<Peer> {
     }
   }
 
-  /** The handler's result cannot be sent. That is this side's fault, so the peer learns a code and no more. */
+  /** The handler's result can't be sent, which is this side's fault, so the peer only receives a code. */
   #badResult(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
     this.#host.reportError(error, "rpc", request.client, request.method);
     const isTooLarge = error instanceof ConduitError && error.code === ErrorCode.MESSAGE_TOO_LARGE;

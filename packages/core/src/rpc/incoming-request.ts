@@ -12,57 +12,57 @@ export interface HandlerContext<Peer> {
    * CANCELLED, TIMEOUT or CONNECTION_CLOSED.
    */
   readonly signal: AbortSignal;
-  /** When the caller gives up, as a Unix time in milliseconds; null if it did not say (netconduit peers never do). */
+  /** When the caller stops waiting, in Unix milliseconds; null if it sent no deadline (netconduit peers never do). */
   readonly deadline: number | null;
 }
 
-/** The time that deadlines are measured by. */
+/** The clock for deadlines. */
 export interface CallClock {
   readonly wheel: TimerWheel;
-  /** Unix milliseconds; may be the time the current turn began. */
+  /** Unix milliseconds; may be the start of the current turn. */
   wallClock(): number;
 }
 
-/** The connection that a request came on. */
+/** The connection that a request arrived on. */
 export interface RequestSource<Peer> {
   readonly clock: CallClock;
-  /** The peer as handlers see it: the connection on a server, the client itself on a client. */
+  /** The peer, as passed to handlers: the connection on a server, the client itself on a client. */
   readonly peer: Peer;
   readonly isAuthenticated: boolean;
-  /** A MESSAGE with a correlation id asks for one reply with that id. */
+  /** Whether a MESSAGE with a correlation id requests a reply with that id. */
   readonly correlatesReplies: boolean;
-  /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent then. */
+  /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent */
   sendResult(request: IncomingRequest<Peer>, result: unknown): void;
   sendError(request: IncomingRequest<Peer>, error: RpcError): void;
-  /** The reply to a message that carries no correlation id. Throws as `sendResult`. */
+  /** Sends the reply to a message without a correlation id. Throws like `sendResult`. */
   sendUncorrelatedReply(type: string, data: unknown): void;
-  /** An asynchronous handler started, or settled; between the two it counts against the connection's concurrency. */
+  /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;
 }
 
 /**
- * One call or message of the peer, from the decoder to the reply. It waits in the queue, and is the context that its
- * handler gets. Its signal, and the timer of its deadline, exist only once the handler asks for them.
+ * A call or message from the peer, from the decoder to the reply. It is queued, and it is the context passed to its
+ * handler. Its signal and deadline timer are created when the handler first reads them.
  */
 export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer> {
   readonly client: Peer;
   readonly method: string;
-  /** True: RPC_REQUEST; false: MESSAGE. */
+  /** True for RPC_REQUEST, false for MESSAGE. */
   readonly isCall: boolean;
   /** Parameters or data, as decoded. */
   readonly value: unknown;
-  /** Halves of the correlation id; 0/0: no id. */
+  /** Halves of the correlation id; 0/0 for none. */
   readonly idHi: number;
   readonly idLo: number;
-  /** Memory it takes, for the bounds on what waits and runs. */
+  /** Memory it uses, for the limits on queued and running requests. */
   readonly bytes: number;
   readonly #source: RequestSource<Peer>;
   readonly #deadlineMs: number;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
-  /** @param timeoutMs what the caller waits; 0: it did not say */
+  /** @param timeoutMs how long the caller waits; 0 if it sent no deadline */
   constructor(
     source: RequestSource<Peer>,
     isCall: boolean,
@@ -82,18 +82,23 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.idLo = idLo;
     this.bytes = bytes;
     this.#source = source;
-    // A peer may send any number; without an end is without a deadline.
+    // A peer may send any number; an infinite one means no deadline.
     this.#deadlineMs = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY ? source.clock.wallClock() + timeoutMs : 0;
   }
 
-  /** Carries a correlation id, so the peer can be answered. */
+  /** Whether it has a correlation id, so that a reply can be sent. */
   get hasId(): boolean {
     return this.idHi !== 0 || this.idLo !== 0;
   }
 
-  /** The peer waits for an answer to this id. */
+  /** Whether the peer expects a reply to this id. */
   get wantsReply(): boolean {
     return this.hasId && (this.isCall || this.#source.correlatesReplies);
+  }
+
+  /** The caller has given up. */
+  get isExpired(): boolean {
+    return this.#deadlineMs > 0 && this.#source.clock.wallClock() >= this.#deadlineMs;
   }
 
   get deadline(): number | null {
@@ -116,7 +121,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.abort(new ConduitError(ErrorCode.TIMEOUT, `The deadline of '${this.method}' passed`));
   }
 
-  /** Fires the signal. Later calls change nothing. */
+  /** Fires the signal. Later calls have no effect. */
   abort(reason: ConduitError): void {
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
@@ -124,12 +129,12 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.#controller?.abort(reason);
   }
 
-  /** Throws the reason of the signal if it has fired: a handler that has not begun is not started then. */
+  /** Throws the signal's reason if it has fired, so that a handler that hasn't started doesn't start. */
   throwIfAborted(): void {
     if (this.#abortReason !== null) throw this.#abortReason;
   }
 
-  /** Whether a handler that threw `error` only gave up because its signal fired. */
+  /** Whether a handler threw `error` only because its signal fired. */
   explains(error: unknown): boolean {
     const reason = this.#abortReason;
     if (reason === null) return false;
@@ -137,13 +142,13 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return error instanceof Error && (error.cause === reason || error.name === "AbortError");
   }
 
-  /** The failure of a handler that threw `error`: the reason of its signal if `error` says no more, else `error`. */
+  /** The failure of a handler that threw `error`: the signal's reason if `error` only reports that, else `error`. */
   outcome(error: unknown): unknown {
     const reason = this.#abortReason;
     return reason !== null && this.explains(error) ? new RpcError(reason.code, reason.message) : error;
   }
 
-  /** The handler settled: its deadline no longer matters. */
+  /** The handler settled; cancels its deadline. */
   finish(): void {
     if (this.isScheduled) this.#source.clock.wheel.cancel(this);
   }

@@ -43,7 +43,7 @@ describe("methods", () => {
     expect(registry.method("m")).toBe(second);
   });
 
-  test.each(["__proto__", "constructor", "toString", "hasOwnProperty"])("nothing answers to %s unasked", (name) => {
+  test.each(["__proto__", "constructor", "toString", "hasOwnProperty"])("no method is called %s by itself", (name) => {
     const registry = new Registry();
     expect([registry.method(name), registry.handlers(name)]).toEqual([undefined, undefined]);
     registry.addMethod(method(name));

@@ -78,7 +78,7 @@ describe("describeParams of a valibot schema", () => {
     expect(describeParams(schema)).toEqual({ a: "str", b: "bool" });
   });
 
-  test("has no fields for what is no object", () => {
+  test("has no fields for anything but objects", () => {
     expect(describeParams(v.string())).toEqual({});
   });
 });

@@ -196,7 +196,7 @@ describe("the message of a validation error", () => {
     expect(message(failing({ message: "no ".repeat(1000), path }), {}).length).toBeLessThan(350);
   });
 
-  test("says no more where the issues are none", () => {
+  test("is short where there are no issues", () => {
     const schema = { "~standard": { version: 1, vendor: "test", validate: () => ({ issues: [] }) } };
     expect(message(schema as unknown as Schema, 1)).toBe("Validation error in add");
   });
@@ -245,7 +245,7 @@ describe("a validator of any other library", () => {
     await expect(new Validator(schema, "params").run(1, "add")).resolves.toBe(7);
   });
 
-  test("lets what a schema's own code throws pass through", () => {
+  test("passes on exceptions of a schema's own code", () => {
     const schema = v.pipe(
       v.number(),
       v.check(() => {
@@ -300,7 +300,7 @@ describe("a validator of any other library", () => {
   });
 });
 
-describe("what was left out", () => {
+describe("missing fields", () => {
   const left = { data: null, result: null, params: {} } as const;
   const subjects = ["data", "result", "params"] as const;
 

@@ -1,9 +1,9 @@
 /**
- * Accepts or rejects logins: everything between an accepted stream and a client that is logged in.
+ * Accepts or rejects logins: handles connections from the accept to the login.
  *
- * Theory of operation. A connection is pending from `begin` until it leaves: it has logged in, or it is over. Each frame
- * of its login becomes a step of its handshake. Steps of one address are judged one after the other, after the wait that
- * its failed logins have earned, so that many connections guess no faster than one.
+ * Theory of operation. A connection is pending from `begin` until it has logged in or ended. Each of its login frames
+ * becomes a step of the handshake. Steps from one address run one at a time, each after the delay caused by failed
+ * logins, so that many connections can't guess faster than one.
  */
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
@@ -11,7 +11,7 @@ import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { RuntimeContext } from "../connection/runtime-context.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { sleep } from "../util/time.ts";
@@ -29,18 +29,18 @@ export interface Rejection {
   readonly message: string;
 }
 
-/** The last step of a login that succeeds. */
+/** The last step of a successful login. */
 export type AcceptedStep = ServerStep & { readonly kind: "accepted" };
 
-/** What {@link LoginManager} asks of its server. */
+/** Callbacks of {@link LoginManager} to its server. */
 export interface LoginManagerHost<Peer> {
   readonly runtime: Runtime;
   readonly runtimeContext: RuntimeContext;
   readonly config: ServerConfig;
-  /** Why no more clients are admitted at present; null: one more is. */
+  /** The reason why no more clients are accepted now; null if another one is. */
   refusal(): { readonly code: number; readonly message: string } | null;
   /**
-   * The client knows the password. The host takes the connection over by {@link LoginManager.leave}, or refuses it.
+   * The client knows the password. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
    */
   admit(link: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
@@ -53,13 +53,13 @@ interface PendingLogin {
   readonly acceptedAt: number;
 }
 
-/** The connections of a server that have not logged in. */
+/** A server's connections that haven't logged in. */
 export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
   /** Oldest first. */
   readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
   readonly #throttle = new AuthThrottle();
-  /** By address: settles when the last step that is being judged, or waits for its turn, has been judged. */
+  /** By address: settles when the last current or waiting step has finished. */
   readonly #turns = new Map<string, Promise<void>>();
   #authenticator: ServerAuthenticator | null = null;
   #authFailures = 0;
@@ -69,22 +69,22 @@ export class LoginManager<Peer> {
     this.#host = host;
   }
 
-  /** Logins refused for a wrong password. */
+  /** Logins rejected because of a wrong password. */
   get authFailures(): number {
     return this.#authFailures;
   }
 
-  /** Connections rejected for any reason, wrong passwords included. */
+  /** Connections rejected for any reason, including wrong passwords. */
   get rejections(): number {
     return this.#rejections;
   }
 
-  /** The connections that log in, oldest first. */
+  /** Pending connections, oldest first. */
   get links(): ProtocolConnection<Peer>[] {
     return [...this.#pending.keys()];
   }
 
-  /** Derives the keys that logins are judged by. Before each start, and before any connection. */
+  /** Derives the keys for verifying logins. Call it before each start, before any connection. */
   async prepare(): Promise<void> {
     const { config, runtime } = this.#host;
     const { password, allowPasswordHash, scramIterations: iterations } = config;
@@ -92,7 +92,7 @@ export class LoginManager<Peer> {
     this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
   }
 
-  /** Rejects a stream that is accepted while the server is not running. */
+  /** Rejects a stream that was accepted while the server isn't running. */
   turnAway(stream: ByteStream): void {
     const code = ErrorCode.SERVER_STOPPING;
     const message = "The server is stopping";
@@ -100,7 +100,7 @@ export class LoginManager<Peer> {
     this.rejected(stream, code, message);
   }
 
-  /** Begins a connection's login. If too many are pending, the oldest one makes room. */
+  /** Starts a connection's login. If too many are pending, the oldest one is closed. */
   begin(link: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
     if (this.#pending.size >= config.maxPendingLogins) this.#dropOldest();
@@ -110,12 +110,12 @@ export class LoginManager<Peer> {
     link.start(config.authTimeoutMs);
   }
 
-  /** The connection has logged in, or is over. */
+  /** The connection has logged in or ended. */
   leave(link: ProtocolConnection<Peer>): void {
     this.#pending.delete(link);
   }
 
-  /** Takes a frame of a connection that logs in. Rejects only if the runtime's cryptography does. */
+  /** Processes a login frame. Rejects only if the runtime's cryptography fails. */
   async handshakeFrame(
     link: ProtocolConnection<Peer>,
     type: number,
@@ -131,13 +131,13 @@ export class LoginManager<Peer> {
     } else if (step.kind === "refused") {
       this.refuse(link, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(link)) {
-      // Nothing is awaited since: of several logins that end in one turn, no more are admitted than there is room for.
+      // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
       this.#throttle.succeeded(throttleKey(link.stream.remote));
       this.#host.admit(link, step, login.acceptedAt);
     }
   }
 
-  /** Tells the peer why, and ends the connection. */
+  /** Sends the reason to the peer, and closes the connection. */
   refuse(
     link: ProtocolConnection<Peer>,
     code: number,
@@ -147,7 +147,7 @@ export class LoginManager<Peer> {
     if (!isPending(link)) return;
     link.sendPayload(FrameType.AUTH_FAILURE, payload);
     this.rejected(link.stream, code, message);
-    // Not awaited by the handshake: the peer may take its time to close.
+    // The handshake doesn't await this, because the peer may close slowly.
     void link.close({ code, message, reconnect: true });
   }
 
@@ -162,7 +162,7 @@ export class LoginManager<Peer> {
     const [link] = this.#pending.keys();
     if (link === undefined) return;
     const message = `${this.#pending.size} newer logins are under way`;
-    // A login that was refused has been reported, and is only being closed.
+    // A rejected login was already reported, and is only closing.
     if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
     link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
   }
@@ -174,9 +174,9 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * Judges one step of a login, after the wait that its address has earned. While one login waits, others of its address
-   * may go ahead.
-   * @returns null if the connection is over, or was refused because the wait takes more than half of `authTimeoutMs`.
+   * Runs one step of a login, after the delay for its address. While one login waits, others from its address may go
+   * first.
+   * @returns null if the connection has ended, or was rejected because the delay exceeds half of `authTimeoutMs`
    */
   async #judgeInTurn(link: ProtocolConnection<Peer>, judge: () => Promise<ServerStep>): Promise<ServerStep | null> {
     const { runtime, runtimeContext, config } = this.#host;
@@ -200,7 +200,7 @@ export class LoginManager<Peer> {
     }
   }
 
-  /** Waits for the turns of an address that were asked for before. @returns what ends this one. */
+  /** Waits for earlier steps from an address. Returns a function that ends this step. */
   async #turn(address: string): Promise<() => void> {
     const before = this.#turns.get(address);
     let end: () => void = () => undefined;

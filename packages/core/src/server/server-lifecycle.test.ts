@@ -79,7 +79,7 @@ describe("start", () => {
     expect(startups).toBe(1);
   });
 
-  test("rejects with what a startup hook throws, and can be tried again", async () => {
+  test("rejects with the error of a startup hook, and can be tried again", async () => {
     const { server } = idle();
     const remove = server.onStartup(() => {
       throw new Error("no database");
@@ -228,7 +228,7 @@ describe("stop", () => {
     expect([stopping.state, (signal as AbortSignal | null)?.aborted]).toEqual(["resolved", true]);
   });
 
-  test("cuts off whoever does not close, after closeTimeoutMs", async () => {
+  test("cuts off clients that do not close, after closeTimeoutMs", async () => {
     const { runtime, server, peers } = await withClients(1, { drainMs: 100, closeTimeoutMs: 500 });
     peers[0]?.pause();
     const stopping = outcome(server.stop());
@@ -291,7 +291,7 @@ describe("stop", () => {
     expect(stopping.state).toBe("resolved");
   });
 
-  test("tells those that are logging in, too", async () => {
+  test("refuses clients that are logging in, too", async () => {
     const { runtime, server, port } = await withClients(0);
     const peer = await rawDial(runtime, port);
     await runtime.settle();
@@ -299,7 +299,7 @@ describe("stop", () => {
     expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.SERVER_STOPPING });
   });
 
-  test("from a handler does not wait for that handler for ever", async () => {
+  test("from a handler does not wait forever for that handler", async () => {
     const { runtime, server, peers } = await withClients(1, { drainMs: 1000 });
     server.rpc("shutdown", () => server.stop());
     peers[0]?.call("shutdown");
@@ -344,7 +344,7 @@ describe("run", () => {
     expect(running.state).toBe("resolved");
   });
 
-  test("stops by the stop of a subclass, and reports what that throws", async () => {
+  test("calls the stop of a subclass, and reports its error", async () => {
     const runtime = fakeRuntime();
     class Cautious extends Server {
       override async stop(): Promise<void> {
@@ -383,7 +383,7 @@ describe("run", () => {
     }
   });
 
-  test("listens to its AbortSignal no longer than it runs", async () => {
+  test("removes its listener from its AbortSignal", async () => {
     const { runtime, server } = idle();
     const abort = new AbortController();
     const running = outcome(server.run({ signal: abort.signal }));
@@ -397,7 +397,7 @@ describe("run", () => {
     expect(server.isRunning).toBe(true);
   });
 
-  test("rejects when the start fails, and takes its listeners back", async () => {
+  test("rejects when the start fails, and removes its listeners", async () => {
     const { runtime, server } = idle();
     server.onStartup(() => {
       throw new Error("no");

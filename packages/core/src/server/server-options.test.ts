@@ -92,7 +92,7 @@ describe("parseServerOptions", () => {
     expect([config, config.tls, config.rateLimit].every(Object.isFrozen)).toBe(true);
   });
 
-  test("keeps the password readable but out of what is logged or serialised", () => {
+  test("keeps the password readable, and out of logs and serialised forms", () => {
     const config = parseServerOptions({ password });
     expect(config.password).toBe(password);
     expect(JSON.stringify(config)).not.toContain(password);
@@ -226,11 +226,11 @@ describe("parseServerOptions", () => {
     ]);
   });
 
-  test("says that the value in the way is a default", () => {
+  test("says that the conflicting value is a default", () => {
     expect(problem({ heartbeatIntervalMs: 90_000 })[2]).toBe("90000 (the default)");
   });
 
-  test("does not apply a rule about two options while one of them is wrong by itself", () => {
+  test("does not apply a rule about two options while one of them is invalid by itself", () => {
     expect(problem({ heartbeatIntervalMs: "5", heartbeatTimeoutMs: 1 })[0]).toBe("heartbeatIntervalMs");
     expect(problem({ maxMessageBytes: 5, sendQueueBytes: 1 })[0]).toBe("maxMessageBytes");
   });

@@ -105,7 +105,7 @@ describe("broadcast", () => {
       return { ...bench, reports, reached };
     }
 
-    test("drop: it misses what does not fit, the others get all, and the hook tells the depth", async () => {
+    test("drop: it misses messages, the others get all, and the hook tells the queue's depth", async () => {
       const { server, peers, reports, reached } = await slow("drop");
       expect(reached).toEqual([3, 3, 3, 3, 3, 3, 2, 2, 2, 2]);
       expect(reports).toHaveLength(4);
@@ -195,7 +195,7 @@ describe("hooks of a connection", () => {
     expect(events).toEqual(["in", "out"]);
   });
 
-  test("that fail are reported with their name, and harm nobody", async () => {
+  test("that fail are reported with their name, and nothing else fails", async () => {
     const { runtime, server, port, errors } = await withClients(0);
     const fail = () => {
       throw new Error("hook");
@@ -266,7 +266,7 @@ describe("a connection", () => {
     expect(connection.data).toEqual({ score: 1 });
   });
 
-  test("is not made for a client while whose login connectionData stops the server", async () => {
+  test("is not made if connectionData stops the server", async () => {
     const runtime = fakeRuntime();
     const stopping: Promise<void>[] = [];
     const { server } = await testServer(runtime, {
@@ -281,7 +281,7 @@ describe("a connection", () => {
     expect([server.state, server.connectionCount, server.stats.loggedIn]).toEqual(["stopped", 0, 0]);
   });
 
-  test("is told that drained() cannot be once it is over", async () => {
+  test("rejects drained() once it is over", async () => {
     const { runtime, server, peers } = await withClients(1);
     const connection = server.connections[0] as Connection;
     await connection.drained();
@@ -294,7 +294,7 @@ describe("a connection", () => {
 });
 
 describe("two servers on one runtime", () => {
-  test("do not get in each other's way", async () => {
+  test("do not disturb each other", async () => {
     const runtime = fakeRuntime();
     const one = await testServer(runtime, { port: 1001, name: "one" }, (server) => server.rpc("who", () => "one"));
     const two = await testServer(runtime, { port: 1002, name: "two" }, (server) => server.rpc("who", () => "two"));

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { makeRuntime, type RuntimePrimitives } from "./make-runtime.ts";
@@ -19,7 +19,7 @@ function primitives(given: Partial<RuntimePrimitives> = {}) {
     },
     nextTick: process.nextTick,
     unrefTimer: (timer) => void log.push(["unref", timer]),
-    nodeCrypto: { createHash, createHmac },
+    nodeCrypto: { hash, createHmac, createSecretKey },
     zlib,
     terminationSignals: ["SIGINT", "SIGTERM"],
     onSignal: (signal) => void log.push(["on", signal]),

@@ -21,6 +21,7 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
   nextTick(task: () => void): void;
   /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
+  /** `node:crypto`, which all runtimes have. */
   readonly nodeCrypto: NodeCrypto;
   /** `node:zlib`, which all runtimes have. The web's `DecompressionStream` cannot limit its output. */
   readonly zlib: {

@@ -115,7 +115,7 @@ describe("SocketErrors", () => {
     expect(errors.clientHandshake(coded(name), db, facts).message).toContain(words);
   });
 
-  test("what has nothing to do with TLS has no TLS code", () => {
+  test("an error that has nothing to do with TLS has no TLS code", () => {
     expect(tlsErrorCode("ECONNRESET", "client")).toBeNull();
   });
 

@@ -106,7 +106,7 @@ describe("SocketStreamBase", () => {
     expect([heard.calls, stream.log.at(-1)]).toEqual([[1, 2], "read"]);
   });
 
-  test("what was held is forgotten by destroy, and nothing is delivered after it", async () => {
+  test("destroy discards what was held, and nothing is delivered after it", async () => {
     const stream = new LoggedStream();
     const heard = new Heard();
     stream.received(byte(1));

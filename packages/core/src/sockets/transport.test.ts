@@ -191,7 +191,7 @@ describe("listen", () => {
       return { seen, listening: makeTransport(sockets).listen({ ...listenTarget, path }, events) };
     }
 
-    test("replaces it when nobody answers there", async () => {
+    test("replaces it when no server answers there", async () => {
       const { seen, listening } = occupied(() => {
         throw coded("ECONNREFUSED");
       });

@@ -33,7 +33,7 @@ describe("bindUnixSocket", () => {
     return { seen, bound: bindUnixSocket("/x.sock", bind, { files, errors, probe }) };
   }
 
-  test("a file that nobody answers at is removed", async () => {
+  test("a file without a server is removed", async () => {
     const { seen, bound } = inTheWay({ isSocket: true, answer: "ECONNREFUSED" });
     expect([await bound, seen]).toEqual(["bound", { binds: 2, removed: 1 }]);
   });

@@ -1,4 +1,4 @@
-/** Longest delay that every runtime's timer takes, some 24.8 days; a longer one would fire at once. */
+/** Longest delay that all runtimes' timers support, about 24.8 days; a longer one would fire immediately. */
 export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 /** A timer of the runtime. */

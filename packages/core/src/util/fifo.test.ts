@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Fifo } from "./fifo.ts";
 
-test("a queue gives back what it got, in order, however it is mixed", () => {
+test("a queue returns its items in order, however pushes and shifts are mixed", () => {
   const queue = new Fifo<number>();
   let pushed = 0;
   let shifted = 0;

@@ -1,4 +1,4 @@
-/** First in, first out. `shift` costs the same however long the queue is. */
+/** A FIFO queue with constant-time `shift`. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -35,7 +35,7 @@ export class Fifo<T> {
     this.#head = 0;
   }
 
-  /** The items that wait, first to last. */
+  /** The items, first to last. */
   *[Symbol.iterator](): IterableIterator<T> {
     for (let index = this.#head; index < this.#items.length; index += 1) yield this.#items[index] as T;
   }

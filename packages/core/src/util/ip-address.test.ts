@@ -54,5 +54,5 @@ test("an address is read into its octets or groups", () => {
 
 test("an IPv4 address mapped into IPv6 is taken out, and others stay as they are", () => {
   const hosts = ["::ffff:10.0.0.1", "::FFFF:10.0.0.1", "10.0.0.1", "::1", "::ffff:a00:1"];
-  expect(hosts.map(unmapIpv4)).toEqual(["10.0.0.1", "10.0.0.1", "10.0.0.1", "::1", "::ffff:a00:1"]);
+  expect(hosts.map(unmapIpv4)).toEqual(["10.0.0.1", "10.0.0.1", "10.0.0.1", "::1", "10.0.0.1"]);
 });

@@ -2,7 +2,6 @@
 
 const OCTET = /^(?:0|[1-9]\d{0,2})$/;
 const GROUP = /^[0-9a-f]{1,4}$/i;
-const MAPPED_PREFIX = /^::ffff:(?=[\d.]+$)/i;
 
 /** 4 or 6 if `host` is an IP address of that family; 0 if it is a name. */
 export function ipFamily(host: string): 0 | 4 | 6 {
@@ -10,13 +9,13 @@ export function ipFamily(host: string): 0 | 4 | 6 {
   return parseIpv6(host) === null ? 0 : 6;
 }
 
-/** The four octets of an address in dotted decimal, or null if it is none. Leading zeros are refused, as by inet_pton. */
+/** The four octets of an address in dotted decimal, or null if it is invalid. Rejects leading zeros, like inet_pton. */
 export function parseIpv4(host: string): number[] | null {
   const octets = host.split(".").map((octet) => (OCTET.test(octet) ? Number(octet) : Number.NaN));
   return octets.length === 4 && octets.every((octet) => octet <= 255) ? octets : null;
 }
 
-/** The eight 16-bit groups of an IPv6 address in any spelling, or null if it is none. A zone (`%eth0`) is ignored. */
+/** The eight 16-bit groups of an IPv6 address in any spelling, or null if it is invalid. Ignores a zone (`%eth0`). */
 export function parseIpv6(host: string): number[] | null {
   const halves = host.replace(/%.+$/, "").split("::");
   if (halves.length > 2) return null;
@@ -30,7 +29,10 @@ export function parseIpv6(host: string): number[] | null {
 
 /** The IPv4 address in an IPv4-mapped IPv6 one (`::ffff:192.0.2.1`), else `host` itself. */
 export function unmapIpv4(host: string): string {
-  return host.replace(MAPPED_PREFIX, "");
+  const groups = host.includes(":") ? parseIpv6(host) : null;
+  if (groups === null || groups[5] !== 0xffff || groups.slice(0, 5).some((group) => group !== 0)) return host;
+  const [high, low] = groups.slice(6) as [number, number];
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
 /** @param mayEndInIpv4 the last two groups may be an IPv4 address in dotted decimal */

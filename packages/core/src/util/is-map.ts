@@ -1,4 +1,4 @@
-/** Whether a decoded value is a MessagePack map: the decoder makes plain objects of maps, and of nothing else. */
+/** Whether a decoded value is a MessagePack map. The decoder creates plain objects only for maps. */
 export function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

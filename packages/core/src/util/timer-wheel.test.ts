@@ -8,8 +8,8 @@ interface Timer {
   readonly atMs: number;
 }
 
-/** A clock that stands still until told, and timers on it. */
-class FakeRuntime {
+/** A clock that stands still until the test moves it; its timers may fire early, or late. */
+class FakeClock {
   nowMs = 12_345.678;
   /** How early, by the clock, timers fire. */
   earlyMs = 0;
@@ -54,10 +54,10 @@ class FakeRuntime {
 
 class Entry extends TimerEntry {
   readonly firedAt: number[] = [];
-  readonly #runtime: FakeRuntime;
+  readonly #runtime: FakeClock;
   readonly #then: (entry: Entry) => void;
 
-  constructor(runtime: FakeRuntime, then: (entry: Entry) => void = () => {}) {
+  constructor(runtime: FakeClock, then: (entry: Entry) => void = () => {}) {
     super();
     this.#runtime = runtime;
     this.#then = then;
@@ -69,8 +69,8 @@ class Entry extends TimerEntry {
   }
 }
 
-function setup(options?: TimerWheelOptions): { runtime: FakeRuntime; wheel: TimerWheel } {
-  const runtime = new FakeRuntime();
+function setup(options?: TimerWheelOptions): { runtime: FakeClock; wheel: TimerWheel } {
+  const runtime = new FakeClock();
   return { runtime, wheel: new TimerWheel(runtime, options) };
 }
 

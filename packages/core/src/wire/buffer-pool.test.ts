@@ -19,23 +19,23 @@ function scene(use: PoolUse = SENDING): { runtime: FakeRuntime; pool: BufferPool
 describe("BufferPool", () => {
   test("lends a buffer again once it came back, also by a view of its beginning", () => {
     const { pool, allocated } = scene();
-    const first = pool.take(MIB + 60);
-    pool.give(first.subarray(0, MIB + 60));
-    expect(pool.take(MIB).buffer).toBe(first.buffer);
-    expect(allocated).toEqual([MIB + 128 * KIB]);
+    pool.give(pool.take(MIB + 60).subarray(0, MIB + 60));
+    pool.take(MIB);
+    expect(allocated).toHaveLength(1);
   });
 
   test("lends no buffer twice at a time", () => {
     const { pool } = scene();
     pool.give(pool.take(100));
-    expect(pool.take(100).buffer).not.toBe(pool.take(100).buffer);
+    const [one, other] = [pool.take(100).fill(1), pool.take(100).fill(2)];
+    expect([one[0], other[0]]).toEqual([1, 2]);
   });
 
-  test("lends none that is too small, or twice as large as need be", () => {
-    const { pool, allocated } = scene();
+  test("lends none that is too small, or twice as large as needed", () => {
+    const { pool } = scene();
     for (const bytes of [64 * KIB, 512 * KIB]) pool.give(pool.take(bytes));
-    pool.take(200 * KIB);
-    expect(allocated).toEqual([64 * KIB, 512 * KIB, 208 * KIB]);
+    const { length } = pool.take(200 * KIB);
+    expect([length >= 200 * KIB, length < 400 * KIB]).toEqual([true, true]);
   });
 
   test.each([17 * KIB, 65_596, 100_000, MIB + 1])("takes little more memory than the %i bytes asked for", (bytes) => {
@@ -56,25 +56,11 @@ describe("BufferPool", () => {
     expect(pool.spareBytes).toBe(MIB);
   });
 
-  test("for what arrives, takes just the memory asked for", () => {
-    const { pool, allocated } = scene(RECEIVING);
-    pool.take(MIB + 61);
-    expect(allocated).toEqual([MIB + 61]);
-  });
-
   test("for what arrives, lends a buffer again without what it held behind the bytes asked for", () => {
     const { pool } = scene(RECEIVING);
     pool.give(pool.take(MIB).fill(7));
     const { buffer } = pool.take(MIB - 100);
     expect(new Uint8Array(buffer, MIB - 101)).toEqual(new Uint8Array([7, ...new Array(100).fill(0)]));
-  });
-
-  test("for what arrives, lends a buffer to what fills four fifths of it", () => {
-    const { pool, allocated } = scene(RECEIVING);
-    pool.give(pool.take(MIB));
-    pool.take(0.79 * MIB);
-    pool.take(0.8 * MIB);
-    expect(allocated).toEqual([MIB, 0.79 * MIB]);
   });
 
   test("knows its own", () => {
@@ -101,7 +87,7 @@ describe("BufferPool", () => {
     expect(pool.spareBytes).toBe(MIB);
   });
 
-  test("is not kept from that by requests that it cannot serve", async () => {
+  test("lets go of it despite requests that it cannot serve", async () => {
     const { runtime, pool } = scene();
     pool.give(pool.take(MIB));
     for (let round = 0; round < 4; round++) {

@@ -1,11 +1,13 @@
-/** The numbers of netconduit's wire format, see PROTOCOL.md. */
+/** Constants of netconduit's wire format, see PROTOCOL.md. */
 
 /** `CNDT`, big-endian. */
 export const MAGIC = 0x434e4454;
 /** Protocol version 1.0. */
 export const VERSION = 0x0100;
 
-/** Frame types. 0x0001–0x0010 are netconduit's; 0x0100 and above are ours and go only to peers that accepted them. */
+/**
+ * Frame types. 0x0001–0x0010 are netconduit's. Those from 0x0100 up are ours, and only sent to peers that support them.
+ */
 export const FrameType = {
   MESSAGE: 0x0001,
   RPC_REQUEST: 0x0002,

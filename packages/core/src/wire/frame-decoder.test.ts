@@ -80,7 +80,7 @@ describe("FrameDecoder", () => {
   describe("says where the rest of a large frame belongs", () => {
     const frame = bytesOf({ payload: { text: "x".repeat(1_500 * KIB) } });
 
-    test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; nobody copies it then", (begun) => {
+    test.each([33, 100, 70_000, 1_200_000])("after %i bytes, until it is whole; it is not copied then", (begun) => {
       const decoder = new FrameDecoder(4 * MIB, baseFrameTypes);
       decoder.push(frame.slice(0, begun));
       expect(decoder.next()).toBe(false);
@@ -219,7 +219,7 @@ describe("FrameDecoder", () => {
     expect(decoder.next()).toBe(true);
   });
 
-  test("judges by the limit as it stands when a header arrives", () => {
+  test("applies the limit at the time of the header", () => {
     const decoder = new FrameDecoder(1000, baseFrameTypes);
     decoder.maxPayloadBytes = 2000;
     decoder.push(joined(header(1500), new Uint8Array(1500)));
@@ -292,7 +292,7 @@ describe("FrameDecoder", () => {
       expect(released).toEqual([cut.length]);
     });
 
-    test("but not of one that is shared, or that nobody has read", () => {
+    test("but not of one that is shared, or unread", () => {
       const { decoder, released, push } = scene();
       for (let round = 0; round < 2; round++) {
         push(cut.subarray(0, 1000));
@@ -314,7 +314,7 @@ describe("FrameDecoder", () => {
     });
   });
 
-  test("finds the same frames however the bytes are cut", () => {
+  test("finds the same frames however the bytes are split", () => {
     const payload = fc.oneof(fc.constant(null), fc.record({ text: fc.string(), list: fc.array(fc.nat()) }));
     const sizes = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 });
     const property = fc.property(fc.array(payload, { maxLength: 20 }), sizes, fc.nat(3), (payloads, cuts, lag) => {

@@ -1,15 +1,15 @@
 /**
- * Cuts a stream of chunks into frames.
+ * Splits a stream of chunks into frames.
  *
- * Theory of operation. A frame that lies whole in a chunk is described in place: `bytes` is the chunk. Only a frame cut
- * by a chunk's end is copied, into `partial`, which has room for the header at first and, once the header has been
- * judged, for the frame; beyond 1040 KiB it grows in steps of four up to the frame's exact size. So each byte is copied a
- * bounded number of times however small the chunks are, and what a header claims beyond the first mebibyte takes no
- * memory until it is received. Memory goes back where it came from when the frame has outgrown it, or was read and
- * nothing refers to it. Everything that can be refused is refused on the header alone, before a payload is stored.
+ * Theory of operation. A frame that is complete in a chunk is read in place: `bytes` is the chunk. Only a frame cut by
+ * a chunk's end is copied, into `partial`, which first has room for the header and, once the header is checked, for the
+ * frame; beyond 1040 KiB it grows by factors of four up to the frame's exact size. So each byte is copied a bounded
+ * number of times even for small chunks, and beyond the first mebibyte no memory is allocated for bytes that a header
+ * only declares. Memory is released when the frame has outgrown it, or when it was read and nothing refers to it. All
+ * checks use the header, before a payload is stored.
  *
- * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are still undecoded is
- * appended to them in a buffer that doubles; `keepRest` copies what is left of a chunk whose memory is needed again.
+ * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are undecoded is appended
+ * to them in a doubling buffer; `keepRest` copies the rest of a chunk whose memory will be reused.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
@@ -19,22 +19,27 @@ import type { FrameTypes } from "./frame-types.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
-/** First allocation for a cut frame: what a peer costs that claims much and sends little. Holds 1 MiB and its envelope. */
+/**
+ * First allocation for a cut frame, which limits the cost of a peer that declares much and sends little. Holds 1 MiB
+ * and its envelope.
+ */
 const FIRST_PARTIAL_BYTES = 1040 * 1024;
 const PARTIAL_GROWTH = 4;
-/** For less than this no memory is asked for: with the next read come the frames behind it. */
+/** `readTarget` isn't used for less than this, because the next read also brings the following frames. */
 const MIN_LANDING_BYTES = 32 * 1024;
 /** Below this, a loop copies faster than `set` does. */
 const LOOP_COPY_BYTES = 32;
-/** Flags that change what the payload bytes mean, and that nobody agreed on. */
+/** Flags that change the meaning of the payload and can't be negotiated. */
 const REFUSED_FLAGS = Flag.ENCRYPTED | Flag.FRAGMENT | Flag.LAST_FRAGMENT;
 
-/** Turns pushed chunks into frames; see the fields for the current frame. */
+/** Splits pushed chunks into frames. The fields describe the current frame. */
 export class FrameDecoder {
-  /** Largest payload accepted, in bytes, judged when a header is complete. May be changed at any time. */
+  /** Largest payload accepted, in bytes, checked when a header is complete. May be changed at any time. */
   maxPayloadBytes: number;
 
-  /** Type of the current frame. The fields of a frame hold from `next()` returning true to the next `next()` or `push()`. */
+  /**
+   * Type of the current frame. The fields are valid from `next()` returning true until the next `next()` or `push()`.
+   */
   type = 0;
   /** Flags of the current frame. */
   flags = 0;
@@ -42,19 +47,22 @@ export class FrameDecoder {
   correlationHi = 0;
   /** Lower half of the correlation id, unsigned 32 bits. */
   correlationLo = 0;
-  /** Holds the current frame: its header stands in the 32 bytes before `payloadStart`. */
+  /** Contains the current frame; its header is in the 32 bytes before `payloadStart`. */
   bytes: Uint8Array = EMPTY;
   payloadStart = 0;
   payloadEnd = 0;
-  /** True: `bytes` was allocated for this frame alone, so what is decoded may refer to it instead of copying. */
+  /** Whether `bytes` was allocated for this frame only, so that decoded values may refer to it instead of copying. */
   exclusive = false;
-  /** What was decoded may refer to `bytes`. Whoever has read an exclusive frame and kept nothing of it sets it to false. */
+  /**
+   * Whether decoded values may refer to `bytes`. Set it to false after reading an exclusive frame without keeping
+   * references.
+   */
   isShared = true;
 
   private input: Uint8Array = EMPTY;
   private position = 0;
   private inputEnd = 0;
-  /** `input` is a buffer of our own with room behind `inputEnd`. */
+  /** Whether `input` is our own buffer, with room after `inputEnd`. */
   private inputOwned = false;
   private partial: Uint8Array | null = null;
   private partialLength = 0;
@@ -76,7 +84,7 @@ export class FrameDecoder {
     return at < HEADER_BYTES ? 0 : readUint32(this.bytes, at - 8) * 0x1_0000_0000 + readUint32(this.bytes, at - 4);
   }
 
-  /** Bytes received that `next()` has not turned into frames yet. */
+  /** Bytes received that `next()` hasn't turned into frames yet. */
   get bufferedBytes(): number {
     return this.inputEnd - this.position + this.partialLength;
   }
@@ -87,7 +95,7 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes a chunk, which the caller must not touch until everything is decoded, or `keepRest` was called. Never throws;
+   * Adds a chunk. The caller must not change it until everything is decoded or `keepRest` was called. Never throws;
    * after a failure the chunk is ignored.
    */
   push(chunk: Uint8Array): void {
@@ -96,7 +104,7 @@ export class FrameDecoder {
       this.append(chunk);
       return;
     }
-    // Subclasses (Node's Buffer) become what they wrap: one kind of object keeps the reading code monomorphic.
+    // Convert subclasses (Node's Buffer) to plain Uint8Arrays, to keep the reading code monomorphic.
     this.input =
       chunk.constructor === Uint8Array ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     this.position = 0;
@@ -105,9 +113,9 @@ export class FrameDecoder {
   }
 
   /**
-   * Moves to the next frame. False: more bytes are needed.
-   * @throws ConduitError BAD_MAGIC, UNSUPPORTED_VERSION, UNKNOWN_FRAME_TYPE, UNSUPPORTED_FLAG, MESSAGE_TOO_LARGE.
-   * The stream cannot be read on after that: every later call throws the same error.
+   * Moves to the next frame. Returns false if more bytes are needed.
+   * @throws ConduitError BAD_MAGIC, UNSUPPORTED_VERSION, UNKNOWN_FRAME_TYPE, UNSUPPORTED_FLAG, MESSAGE_TOO_LARGE. The
+   *   stream can't be read after that: every later call throws the same error.
    */
   next(): boolean {
     if (this.failure !== null) throw this.failure;
@@ -135,7 +143,10 @@ export class FrameDecoder {
     return true;
   }
 
-  /** Where the next bytes of a large frame that has begun belong, so that nobody need copy them; null: push them. */
+  /**
+   * Returns memory for the next bytes of a large partial frame, so that they needn't be copied; null if they must be
+   * pushed.
+   */
   readTarget(): Uint8Array | null {
     const { partial, partialLength, partialTotal } = this;
     if (partial === null || partialTotal - partialLength < MIN_LANDING_BYTES || this.position < this.inputEnd)
@@ -144,12 +155,12 @@ export class FrameDecoder {
     return buffer.subarray(partialLength, partialTotal);
   }
 
-  /** `count` bytes were stored where {@link readTarget} said. */
+  /** `count` bytes were stored in the memory from {@link readTarget}. */
   bytesRead(count: number): void {
     this.partialLength += count;
   }
 
-  /** Copies what is not decoded yet: the memory of the chunk is about to be used for something else. */
+  /** Copies the undecoded bytes, because the chunk's memory is about to be reused. */
   keepRest(): void {
     if (this.position === this.inputEnd || this.inputOwned) return;
     this.input = this.input.slice(this.position, this.inputEnd);
@@ -158,13 +169,13 @@ export class FrameDecoder {
     this.inputOwned = true;
   }
 
-  /** Forgets the current frame, whose fields no longer hold. */
+  /** Clears the current frame; its fields are no longer valid. */
   leaveFrame(): void {
     if (this.exclusive) this.leaveMemory();
     this.wait();
   }
 
-  /** The current frame lies in memory of its own, and is no longer needed. */
+  /** The current frame has its own memory, which is no longer needed. */
   private leaveMemory(): void {
     this.exclusive = false;
     if (!this.isShared) this.memory.release(this.bytes);
@@ -178,7 +189,7 @@ export class FrameDecoder {
     return partial;
   }
 
-  /** Copies what the input has for the cut frame. True: the frame is complete, and is now the current one. */
+  /** Copies the input's bytes of the cut frame. Returns true if the frame is complete, and makes it the current one. */
   private continuePartial(partial: Uint8Array): boolean {
     let buffer = partial;
     if (this.partialTotal === 0) {
@@ -261,7 +272,7 @@ export class FrameDecoder {
     this.inputEnd += chunk.length;
   }
 
-  /** Reads and judges the header at `at`, sets the frame's fields and returns the size of the whole frame. */
+  /** Reads and checks the header at `at`, sets the frame's fields and returns the size of the whole frame. */
   private readHeader(bytes: Uint8Array, at: number): number {
     this.checkMagic(bytes, at, 4);
     const version = readUint16(bytes, at + 4);
@@ -288,7 +299,10 @@ export class FrameDecoder {
     return HEADER_BYTES + length;
   }
 
-  /** Judges the first `count` (at most 4) bytes at once, so that another protocol's client is refused without a wait. */
+  /**
+   * Checks the first `count` (at most 4) bytes immediately, so that a client of another protocol is rejected without
+   * waiting.
+   */
   private checkMagic(bytes: Uint8Array, at: number, count: number): void {
     for (let i = 0; i < count; i++) {
       if (bytes[at + i] !== ((MAGIC >>> (24 - 8 * i)) & 0xff)) throw this.badMagic(bytes, at, count);
@@ -303,7 +317,7 @@ export class FrameDecoder {
     return this.fail(ErrorCode.BAD_MAGIC, problem, protocol === null ? { received } : { received, protocol });
   }
 
-  /** Remembers the failure and lets go of all bytes. */
+  /** Stores the failure and releases all bytes. */
   private fail(code: number, problem: string, details?: Readonly<Record<string, unknown>>): ConduitError {
     const failure = new ConduitError(code, `Cannot decode frame: ${problem}`, { details });
     this.failure = failure;

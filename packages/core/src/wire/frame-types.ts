@@ -1,12 +1,12 @@
 import { FrameType } from "./constants.ts";
 
-/** Which frame types a decoder lets in. */
+/** The frame types that a decoder accepts. */
 export interface FrameTypes {
-  /** Bytes that a payload of this type may have, `limit` at most; -1: the type is not known. */
+  /** Maximum payload size of this type, `limit` at most; -1 if the type is unknown. */
   maxPayloadBytes(type: number, limit: number): number;
 }
 
-/** Types that every connection knows: messages, RPC, login. */
+/** Types known to every connection: messages, RPC, login. */
 export const baseFrameTypes: FrameTypes = {
   maxPayloadBytes(type, limit) {
     if (type >= FrameType.MESSAGE && type <= FrameType.RPC_ERROR) return limit;

@@ -1,9 +1,8 @@
 /**
- * Builds whole frames in the turn's slab.
+ * Builds frames in the turn's slab.
  *
- * Consecutive frames are adjacent, so a connection can hand several of them to its socket as one piece. A value is
- * encoded before its place in the slab is taken: a value that cannot be encoded, or whose getters send frames
- * themselves, harms nothing.
+ * Consecutive frames are adjacent, so a connection can write several of them to its socket at once. A value is encoded
+ * before its place in the slab is reserved, so an encoding error, or a getter that sends frames itself, does no harm.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
@@ -26,10 +25,10 @@ import { ValueWriter } from "./value-writer.ts";
 
 const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 const NO_PARAMS: Readonly<Record<string, never>> = {};
-/** Names come from code, so these bounds are never met except by mistake or by names made up at run time. */
+/** Limits of the cache of names. Names come from code, so they are only reached by mistake or with generated names. */
 const MAX_CACHED_NAMES = 1024;
 const MAX_CACHED_NAME_CHARACTERS = 256;
-/** Up to here a loop copies faster than `set` does. */
+/** Up to this size, a loop copies faster than `set`. */
 const LOOP_COPY_BYTES = 64;
 const TIMEOUT_VALUE_BYTES = 5;
 const MAX_TIMEOUT_MS = 0xffff_ffff;
@@ -37,27 +36,27 @@ const TWO_TO_32 = 0x1_0000_0000;
 
 /** Options of {@link FrameWriter}. */
 export interface FrameWriterOptions {
-  /** Unix milliseconds; called for each frame, so it may be the time at which the turn began. */
+  /** Unix milliseconds. Called for each frame, and may return the start of the turn. */
   readonly wallClock: () => number;
   /** Largest payload sent, in bytes before compression. */
   readonly maxMessageBytes: number;
-  /** zlib stream of a payload. Null: nothing is compressed. */
+  /** Compresses a payload to a zlib stream. Null for no compression. */
   readonly compress: ((bytes: Uint8Array) => Uint8Array) | null;
-  /** Leave large binary data where it is, and name it in `large`. Default false: frames are whole. */
+  /** Leave large binary data in place, and list it in `large`. Default false: frames are complete. */
   readonly scatter?: boolean | undefined;
   /** As `Runtime.allocate`. Default: zeroed memory. */
   readonly allocate?: ((bytes: number) => Uint8Array) | undefined;
-  /** Where small frames are written. Default: one of its own, whose turns never end. */
+  /** Slab for small frames. Default: a new one, whose turns never end. */
   readonly slab?: Slab | undefined;
 }
 
 /**
- * Writes frames; reuse it, also for several connections. Each method leaves the frame in `bytes` from `start` to `end`;
- * the fields are valid until the next call, the bytes for ever. What `large` names is the application's, and valid only
- * until that goes on.
+ * Writes frames; reusable, also for several connections. Each method puts the frame in `bytes` from `start` to `end`.
+ * The fields are valid until the next call; the bytes stay valid. The data in `large` is the application's, and only
+ * valid until the application continues.
  *
- * All methods that take a value throw ConduitError UNSERIALIZABLE (with the value's path) or MESSAGE_TOO_LARGE, and
- * then have written nothing. Correlation ids are two unsigned 32-bit halves, 0/0 for none.
+ * All methods that take a value throw ConduitError UNSERIALIZABLE (with the value's path) or MESSAGE_TOO_LARGE, without
+ * writing anything. Correlation ids are two unsigned 32-bit halves, 0/0 for none.
  */
 export class FrameWriter implements FrameBytes {
   bytes: Uint8Array = EMPTY;
@@ -71,7 +70,7 @@ export class FrameWriter implements FrameBytes {
   private readonly scatter: boolean;
   private readonly allocate: (bytes: number) => Uint8Array;
   private readonly values: ValueWriter = new ValueWriter();
-  /** `{type: <name>, data:` by name, and the same of requests. */
+  /** `{type: <name>, data:` by name, and the same for requests. */
   private readonly messageHeads: Map<string, Uint8Array> = new Map();
   private readonly requestHeads: Map<string, Uint8Array> = new Map();
   private readonly slab: Slab;
@@ -91,7 +90,7 @@ export class FrameWriter implements FrameBytes {
     this.write(FrameType.MESSAGE, hi, lo, head, this.values.encode(data, "data"), 0);
   }
 
-  /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, 0 ms (no timeout) is left out. */
+  /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
   rpcRequest(hi: number, lo: number, method: string, params: unknown, timeoutMs: number): void {
     const head =
       this.requestHeads.get(method) ?? nameHead(this.requestHeads, REQUEST_HEAD, method, KEY_PARAMS, "method");
@@ -104,7 +103,7 @@ export class FrameWriter implements FrameBytes {
     this.write(FrameType.RPC_RESPONSE, hi, lo, RESPONSE_HEAD, this.values.encode(result, "result"), 0);
   }
 
-  /** RPC_ERROR `{success: false, error, code, details?}`; undefined details are left out. */
+  /** RPC_ERROR `{success: false, error, code, details?}`; undefined details are omitted. */
   rpcError(
     hi: number,
     lo: number,
@@ -144,7 +143,7 @@ export class FrameWriter implements FrameBytes {
       return;
     }
     if (large !== null && this.scatter) {
-      // The place is taken for all but the large pieces, and the header says the length of the whole.
+      // Reserve space without the large pieces; the header has the total length.
       this.begin(type, 0, hi, lo, length, length - totalLength(large));
       const at = this.start + HEADER_BYTES;
       writePayload(this.bytes, at, head, value, null, timeoutMs);
@@ -156,7 +155,7 @@ export class FrameWriter implements FrameBytes {
     writePayload(this.bytes, this.start + HEADER_BYTES, head, value, large, timeoutMs);
   }
 
-  /** Makes the last frame whole, so that its large data may change before it is written. */
+  /** Completes the last frame, so that its large data may change before it is written. */
   gather(): void {
     if (this.large === null) return;
     const cursor = new FrameCursor(this);
@@ -167,7 +166,7 @@ export class FrameWriter implements FrameBytes {
     this.large = null;
   }
 
-  /** Takes the place of a frame, `stored` bytes behind its header, and writes the header. */
+  /** Reserves space for a frame with `stored` bytes after its header, and writes the header. */
   private begin(type: number, flags: number, hi: number, lo: number, length: number, stored: number): void {
     const total = HEADER_BYTES + stored;
     this.large = null;
@@ -222,7 +221,7 @@ function writePayload(
   }
 }
 
-/** `value` with the large binary data that it leaves out. @returns where it ends. */
+/** Writes `value` with the large binary data that it omits. Returns where it ends. */
 function writeInterleaved(target: Uint8Array, at: number, value: Uint8Array, large: readonly LargeBinary[]): number {
   let end = at;
   let done = 0;
@@ -252,7 +251,7 @@ function copy(source: Uint8Array, target: Uint8Array, at: number): void {
   for (let i = 0; i < length; i++) target[at + i] = source[i] as number;
 }
 
-/** Makes, and within bounds keeps, what stands before the value in the payload of `name`. */
+/** Creates, and caches within limits, the bytes before the value in the payload of `name`. */
 function nameHead(
   heads: Map<string, Uint8Array>,
   before: Uint8Array,

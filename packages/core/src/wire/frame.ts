@@ -13,7 +13,7 @@ export interface Frame {
   readonly version: number;
   /** See `FrameType`. */
   readonly type: number;
-  /** See `Flag`. When encoding, COMPRESSED is set by what happens, not by this. */
+  /** See `Flag`. The encoder sets COMPRESSED itself. */
   readonly flags: number;
   /** Default 0. */
   readonly reserved?: number | undefined;
@@ -21,13 +21,13 @@ export interface Frame {
   readonly correlationId: number | bigint;
   /** Unix milliseconds at the sender. */
   readonly timestampMs: number;
-  /** Null: none. */
+  /** Null for none. */
   readonly payload: unknown;
 }
 
 /** Options of {@link encodeFrame}. */
 export interface EncodeFrameOptions {
-  /** Makes a zlib stream. Default: payloads are not compressed. */
+  /** Creates a zlib stream. Default: payloads aren't compressed. */
   readonly compress?: ((bytes: Uint8Array) => Uint8Array) | undefined;
   /** Default: the protocol's 100 MiB. */
   readonly maxMessageBytes?: number | undefined;
@@ -37,12 +37,12 @@ export interface EncodeFrameOptions {
 export interface DecodeFramesOptions {
   /** As `Runtime.inflate`. Default: a compressed frame is an error, INFLATE_FAILED. */
   readonly inflate?: ((bytes: Uint8Array, maxBytes: number) => Uint8Array) | undefined;
-  /** Of a payload, before and after inflating. Default: the protocol's 100 MiB. */
+  /** Limit of a payload, before and after inflating. Default: the protocol's 100 MiB. */
   readonly maxPayloadBytes?: number | undefined;
 }
 
 /**
- * The bytes of `frame`.
+ * Encodes `frame`.
  * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE
  */
 export function encodeFrame(frame: Frame, options: EncodeFrameOptions = {}): Uint8Array {
@@ -65,8 +65,9 @@ export function encodeFrame(frame: Frame, options: EncodeFrameOptions = {}): Uin
 }
 
 /**
- * The frames that `bytes` consists of.
- * @throws ConduitError what `FrameDecoder` and `ValueReader` throw; TRUNCATED_PAYLOAD when the bytes end in a frame
+ * Decodes all frames in `bytes`.
+ * @throws ConduitError the errors of `FrameDecoder` and `ValueReader`; TRUNCATED_PAYLOAD if the bytes end inside a
+ *   frame
  */
 export function decodeFrames(bytes: Uint8Array, options: DecodeFramesOptions = {}): Frame[] {
   const decoder = new FrameDecoder(options.maxPayloadBytes ?? PROTOCOL_MAX_MESSAGE_BYTES, anyFrameType);

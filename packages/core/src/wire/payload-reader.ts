@@ -1,9 +1,9 @@
 /**
  * Reads the payloads of frames into fields.
  *
- * Theory of operation. Nearly every payload has its keys in the order in which they are documented. Such an envelope is
- * matched byte by byte in place, and only the value inside is decoded. Whatever does not match (another order, more
- * keys) is decoded as a map, and the keys are looked up: netconduit ignores keys it does not know, and so does this.
+ * Theory of operation. Nearly every payload has its keys in the documented order. Such an envelope is matched byte by
+ * byte, and only the value inside is decoded. Any other payload (another order, more keys) is decoded as a map. Unknown
+ * keys are ignored, as in netconduit.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { BYTES_PER_CONTAINER, CONTAINER_COST_BYTES, MIN_CONTAINERS } from "../limits.ts";
@@ -21,14 +21,14 @@ import {
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import { ValueReader } from "./value-reader.ts";
 
-/** The part of a frame that holds its payload; a `FrameDecoder` is one. */
+/** A frame's payload; a `FrameDecoder` is one. */
 export interface PayloadSource {
   readonly bytes: Uint8Array;
   readonly payloadStart: number;
   readonly payloadEnd: number;
   readonly flags: number;
   readonly exclusive: boolean;
-  /** Set to whether what was read refers to an exclusive frame's bytes, once it has been read. */
+  /** Set after reading: whether the decoded value refers to an exclusive frame's bytes. */
   isShared: boolean;
 }
 
@@ -38,26 +38,26 @@ type PayloadMap = Readonly<Record<string, unknown>>;
 const INSIDE_ENVELOPE = 1;
 
 /**
- * Reads one payload at a time; reuse it. Each method leaves what it read in the fields it names.
+ * Reads one payload at a time; reusable. Each method stores its result in the fields it names.
  *
- * All methods throw the ConduitErrors of `ValueReader`, INVALID_PAYLOAD_SHAPE, and for compressed payloads what
- * `inflate` throws. `name` is set even then, if the payload was readable that far; otherwise it is `""`.
+ * All methods throw the ConduitErrors of `ValueReader`, INVALID_PAYLOAD_SHAPE, and the errors of `inflate`. `name` is
+ * set even then if it could be read; otherwise it is `""`.
  */
 export class PayloadReader {
   /** Message type or method. */
   name = "";
   /** Data, params or result. */
   value: unknown = null;
-  /** Milliseconds the caller waits; 0 when it did not say. */
+  /** Milliseconds that the caller waits; 0 if it sent no deadline. */
   timeoutMs = 0;
-  /** Text of an error. */
+  /** Message of an error. */
   message = "";
-  /** Code of an error; UNKNOWN when there was none. */
+  /** Code of an error; UNKNOWN if there is none. */
   code: number = ErrorCode.UNKNOWN;
   /** Details of an error. */
   details: Record<string, unknown> | undefined = undefined;
   private payloadBytes = 0;
-  /** Bytes a compressed payload may inflate to. */
+  /** Maximum size of an inflated payload. */
   maxBytes: number;
 
   private readonly inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array;
@@ -78,7 +78,7 @@ export class PayloadReader {
     this.reader.maxContainers = Math.max(MIN_CONTAINERS, Math.floor(maxBytes / BYTES_PER_CONTAINER));
   }
 
-  /** MESSAGE: `name`, and its data in `value` (null when absent). */
+  /** MESSAGE: `name`, and its data in `value` (null if absent). */
   readMessage(source: PayloadSource): void {
     this.name = "";
     this.value = null;
@@ -99,7 +99,7 @@ export class PayloadReader {
 
   /**
    * RPC_REQUEST: `name`, its params in `value`, and `timeoutMs`.
-   * @throws ConduitError INVALID_PARAMS when params is not a map (absent and nil count as an empty one)
+   * @throws ConduitError INVALID_PARAMS if params isn't a map (absent and nil count as an empty one)
    */
   readRpcRequest(source: PayloadSource): void {
     this.name = "";
@@ -127,7 +127,7 @@ export class PayloadReader {
     this.timeoutMs = milliseconds(map["timeout_ms"]);
   }
 
-  /** RPC_RESPONSE: the result in `value` (null when absent). */
+  /** RPC_RESPONSE: the result in `value` (null if absent). */
   readRpcResponse(source: PayloadSource): void {
     this.value = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
@@ -157,8 +157,8 @@ export class PayloadReader {
   }
 
   /**
-   * The payload of any other frame, or null when there is none. It must be a map.
-   * @param maxBytes bytes a compressed payload may inflate to, where that differs from the reader's
+   * Returns the payload of any other frame, or null if there is none. It must be a map.
+   * @param maxBytes maximum size of an inflated payload, if different from the reader's
    */
   readMap(source: PayloadSource, maxBytes: number = this.maxBytes): Record<string, unknown> | null {
     if (source.payloadStart === source.payloadEnd) return null;
@@ -166,7 +166,7 @@ export class PayloadReader {
     return this.readWhole(source, "frame");
   }
 
-  /** About the memory that the last payload takes: its bytes, inflated, and a share for each map and array. */
+  /** Approximate memory of the last payload: its inflated bytes, and a share for each map and array. */
   get size(): number {
     return this.payloadBytes + this.reader.containers * CONTAINER_COST_BYTES;
   }

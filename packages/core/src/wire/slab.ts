@@ -1,30 +1,30 @@
 /**
- * A block of memory in which the frames of one turn stand one behind the other.
+ * A block of memory for the frames of one turn, one after the other.
  *
- * Sockets hold views of it. When a turn ends and no stream refers to its bytes any more, which is nearly always, the next
- * turn's frames take the same place: it is in the processor's caches already. Otherwise they go behind it, and a full
- * block is left to the sockets.
+ * Sockets hold views of it. If no stream refers to a turn's bytes at its end, which is nearly always, the next turn
+ * reuses the same memory, which is already in the CPU's caches. Otherwise it continues after them, and a full block is
+ * left to the sockets.
  */
 
-/** One allocation per thousand small frames. */
+/** Room for about a thousand small frames. */
 const BLOCK_BYTES = 64 * 1024;
-/** Larger frames get an array of their own: at a block's end they would waste too much. */
+/** Larger frames get their own array, because they would waste too much at a block's end. */
 export const MAX_SLAB_FRAME_BYTES: number = 16 * 1024;
-/** Views from the block's beginning are kept up to this length: most turns write one small frame, there. */
+/** Views from the block's start are cached up to this length, because most turns write one small frame there. */
 const MAX_KEPT_VIEW_BYTES = 1024;
 
 export class Slab {
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-  /** Over all of `bytes`. */
+  /** View of all `bytes`. */
   view: DataView = new DataView(this.bytes.buffer);
   readonly #makeView: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
   #used = 0;
   /** Streams may refer to bytes before this. */
   #kept = 0;
   #isReferenced = false;
-  /** Views from the beginning of the block, by length. */
+  /** Views from the start of the block, by length. */
   #firstViews: (Uint8Array | undefined)[] = [];
-  /** The last view; a broadcast writes the same range to many connections. */
+  /** The last view, because a broadcast writes the same range to many connections. */
   #last: {
     readonly bytes: Uint8Array;
     readonly start: number;
@@ -37,7 +37,7 @@ export class Slab {
     this.#makeView = makeView;
   }
 
-  /** Takes the place of a frame of at most {@link MAX_SLAB_FRAME_BYTES}. @returns where in `bytes` it starts */
+  /** Reserves space for a frame of at most {@link MAX_SLAB_FRAME_BYTES}. Returns its start in `bytes`. */
   reserve(length: number): number {
     if (this.bytes.length - this.#used < length) {
       this.bytes = new Uint8Array(BLOCK_BYTES);
@@ -51,7 +51,7 @@ export class Slab {
     return start;
   }
 
-  /** `bytes[start, end)` as an array that a stream takes. */
+  /** Returns `bytes[start, end)` as an array for a stream. */
   viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
     const last = this.#last;
     if (last !== null && last.bytes === bytes && last.start === start && last.end === end) return last.view;
@@ -71,7 +71,7 @@ export class Slab {
     this.#isReferenced = true;
   }
 
-  /** @param isPending frames of this turn still wait to be written */
+  /** @param isPending whether frames of this turn still wait to be written */
   endTurn(isPending: boolean): void {
     if (this.#isReferenced || isPending) this.#kept = this.#used;
     else this.#used = this.#kept;

@@ -1,15 +1,14 @@
 /**
- * Decodes MessagePack, bounded.
+ * Decodes MessagePack from untrusted peers.
  *
- * Theory of operation. Input is a stranger's. What has to be bounded is known only inside the bytes: nesting, element
- * counts that headers claim, the kind and spelling of map keys, UTF-8, integers that a double cannot hold. Checking all
- * that takes a full pass over the payload with every header understood, and once it is understood the value is one
- * assignment away. So this is one pass that checks and decodes, instead of a check, then `@msgpack/msgpack`'s Decoder,
- * then a repair of what it does otherwise (it replaces invalid UTF-8 and rounds 64-bit integers). Extension types
- * still go through that library, and tests hold the two decoders against each other.
+ * Theory of operation. The limits concern the content of the bytes: nesting, declared element counts, kind and spelling
+ * of map keys, UTF-8, integers that a double can't hold. Checking them requires a full pass that parses every header,
+ * and at that point decoding is only one assignment more. So this is a single pass that checks and decodes, instead of
+ * a check, then `@msgpack/msgpack`'s Decoder, then corrections (it replaces invalid UTF-8 and rounds 64-bit integers).
+ * Extension types still go through that library, and tests compare the two decoders.
  *
- * No memory is taken on the word of a header: arrays grow by their elements, strings and binaries are checked against
- * the bytes that remain. Recursion is bounded by MAX_DEPTH.
+ * Headers alone cause no allocations: arrays grow with their elements, and the lengths of strings and binaries are
+ * checked against the remaining bytes. MAX_DEPTH bounds the recursion.
  */
 import { decodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -19,7 +18,7 @@ import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
 
 const EMPTY: Uint8Array = new Uint8Array(0);
-/** Binaries below this are always copied: they would keep too much alive for too little saved. */
+/** Smaller binaries are always copied: a reference would retain too much memory. */
 const MIN_ALIASED_BYTES = 4096;
 
 const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -27,24 +26,24 @@ const float64 = new Float64Array(1);
 const float64Bytes = new Uint8Array(float64.buffer);
 const float32 = new Float32Array(1);
 const float32Bytes = new Uint8Array(float32.buffer);
-/** The machine's byte order: index of the most significant byte is 0 on a big-endian one. */
+/** Index of the most significant byte: 0 on big-endian machines. */
 const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /**
- * Reads one value at a time; reuse it. Maps become plain objects, binaries plain `Uint8Array`s, timestamps `Date`s,
- * other extension types `ExtData`. Integers a double holds exactly become numbers, others bigints.
+ * Reads one value at a time; reusable. Maps become plain objects, binaries plain `Uint8Array`s, timestamps `Date`s,
+ * other extension types `ExtData`. Integers that a double holds exactly become numbers, others bigints.
  */
 export class ValueReader {
   private bytes: Uint8Array = EMPTY;
   private position = 0;
   private end = 0;
   private exclusive = false;
-  /** Something that was read since `open` refers to the bytes. */
+  /** Whether a value read since `open` refers to the bytes. */
   aliased = false;
   private readonly memory: ReceiveMemory;
-  /** Maps and arrays read since `open`. */
+  /** Number of maps and arrays read since `open`. */
   containers = 0;
-  /** Maps and arrays one payload may hold. */
+  /** Maximum number of maps and arrays in a payload. */
   maxContainers: number = Number.MAX_SAFE_INTEGER;
   private readonly keys: KeyCache = new KeyCache();
 
@@ -54,10 +53,11 @@ export class ValueReader {
   }
 
   /**
-   * Decodes the value that fills `bytes` from `start` to `end` exactly.
-   * @param exclusive nobody else uses `bytes`: large binary values may refer to it instead of being copied
+   * Decodes the value that occupies exactly `bytes[start, end)`.
+   * @param exclusive whether `bytes` has no other user, so that large binary values may refer to it instead of being
+   *   copied
    * @throws ConduitError TRAILING_BYTES, TRUNCATED_PAYLOAD, COUNT_EXCEEDS_PAYLOAD, TOO_DEEP, FORBIDDEN_KEY,
-   * INVALID_UTF8, MALFORMED_PAYLOAD
+   *   INVALID_UTF8, MALFORMED_PAYLOAD
    */
   decode(bytes: Uint8Array, start: number, end: number, exclusive: boolean): unknown {
     this.open(bytes, start, end, exclusive);
@@ -66,7 +66,7 @@ export class ValueReader {
     return value;
   }
 
-  /** Starts reading piece by piece. Follow with reads and {@link close}. */
+  /** Starts reading in pieces. Follow with reads and {@link close}. */
   open(bytes: Uint8Array, start: number, end: number, exclusive: boolean): void {
     this.bytes = bytes;
     this.position = start;
@@ -77,8 +77,8 @@ export class ValueReader {
   }
 
   /**
-   * Ends reading, and lets go of the bytes.
-   * @throws ConduitError TRAILING_BYTES when the end was not reached
+   * Ends reading, and releases the bytes.
+   * @throws ConduitError TRAILING_BYTES if the end wasn't reached
    */
   close(): void {
     this.bytes = EMPTY;
@@ -87,12 +87,12 @@ export class ValueReader {
     }
   }
 
-  /** Whether nothing is left to read. */
+  /** Whether all bytes were read. */
   get atEnd(): boolean {
     return this.position === this.end;
   }
 
-  /** Moves past `expected` if exactly these bytes stand here. False: nothing was read. */
+  /** Skips `expected` if exactly these bytes come next. Returns false if nothing was read. */
   skip(expected: Uint8Array): boolean {
     const length = expected.length;
     const at = this.position;
@@ -105,7 +105,10 @@ export class ValueReader {
     return true;
   }
 
-  /** Reads a string that is likely to come again, such as a method's name. Null: no string stands here, nothing was read. */
+  /**
+   * Reads a string that is likely to repeat, such as a method's name. Returns null without reading if no string comes
+   * next.
+   */
   readName(): string | null {
     const length = this.readStringLength();
     return length < 0 ? null : this.readRepeated(length, false);
@@ -212,7 +215,7 @@ export class ValueReader {
     return this.fail(ErrorCode.TOO_MANY_CONTAINERS, `it holds more than ${this.maxContainers} maps and arrays`);
   }
 
-  /** Elements take a byte each at least: more than bytes remain is a lie, told before memory is taken. */
+  /** Elements take at least a byte each, so reject a count above the remaining bytes before allocating. */
   private claim(count: number, bytesEach: number): number {
     const remaining = this.end - this.position;
     if (count * bytesEach > remaining) {
@@ -234,7 +237,7 @@ export class ValueReader {
     return this.readRepeated(length, true);
   }
 
-  /** Length of the string whose header stands here, which is passed; -1 if it is none, and nothing was read. */
+  /** Reads a string's header and returns its length; -1 without reading if it isn't a string. */
   private readStringLength(): number {
     const at = this.position;
     const head = at < this.end ? (this.bytes[at] as number) : 0;
@@ -247,7 +250,7 @@ export class ValueReader {
     return head === 0xd9 ? this.readUint8() : head === 0xda ? this.readUint16() : this.readUint32();
   }
 
-  /** Reads the `length` bytes of a string by way of the cache. Forbidden keys never get into it. */
+  /** Reads the `length` bytes of a string through the cache, which never contains forbidden keys. */
   private readRepeated(length: number, isKey: boolean): string {
     if (length === 0 || length > MAX_CACHED_KEY_BYTES) return this.readString(length);
     const at = this.position;
@@ -262,7 +265,7 @@ export class ValueReader {
       if (!isKey) return text;
       throw this.fail(ErrorCode.FORBIDDEN_KEY, `the map key ${text} is not allowed`);
     }
-    // As many characters as bytes: ASCII.
+    // As many characters as bytes means ASCII.
     if (text.length === length) this.keys.store(text, this.bytes, at);
     return text;
   }
@@ -282,7 +285,7 @@ export class ValueReader {
     if (this.end - start < length) throw this.truncated();
     this.position = start + length;
     const bytes = this.bytes;
-    // A kept binary never keeps more than four times its size alive.
+    // A referenced binary never retains more than four times its size.
     if (this.exclusive && length >= MIN_ALIASED_BYTES && length * 4 >= bytes.length) {
       this.aliased = true;
       return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
@@ -340,7 +343,7 @@ export class ValueReader {
   private readInt64(): number | bigint {
     const high = this.readUint32() | 0;
     const low = this.readUint32();
-    // Rounding never turns an unsafe integer into a safe one, so this test is exact.
+    // Rounding never turns an unsafe integer into a safe one, so this check is exact.
     const value = high * 0x1_0000_0000 + low;
     return Number.isSafeInteger(value) ? value : (BigInt(high) << 32n) | BigInt(low);
   }
@@ -383,7 +386,7 @@ export class ValueReader {
   }
 }
 
-/** Whether `key` names part of every object, which makes it a vehicle for prototype pollution. */
+/** Whether `key` is a property of every object, which would allow prototype pollution. */
 export function isForbiddenKey(key: string): boolean {
   return key === "__proto__" || key === "constructor" || key === "prototype";
 }

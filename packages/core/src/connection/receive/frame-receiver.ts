@@ -1,15 +1,16 @@
 /**
- * Turns the chunks of one connection into frames, and hands them on.
+ * Splits the chunks of one connection into frames and dispatches them.
  *
- * Until the login is over, frames go to `handshakeFrame` one at a time: the next one waits until the promise settles.
+ * Until the login is complete, frames go to `handshakeFrame` one at a time: each waits until the previous promise
+ * settles.
  */
 
+import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
-import type { RuntimeContext } from "../runtime-context.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -18,19 +19,19 @@ export interface ReceiverHost {
   readonly reader: PayloadReader;
   readonly isAuthenticated: boolean;
   readonly isOver: boolean;
-  /** Frames still matter: the connection is not ending. */
+  /** Whether frames are still processed, because the connection isn't closing. */
   readonly isReceiving: boolean;
   readonly isReading: boolean;
   /** Bytes arrived. */
   recordReceive(count: number): void;
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
-  /** A frame after login. Throws what ends the connection. */
+  /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
   stopReading(): void;
   startReading(): void;
-  /** Ends the connection for this reason. */
+  /** Ends the connection with this error. */
   fail(error: ConduitError): void;
-  /** The stream ended in order, and its last frame has been worked on. */
+  /** The stream ended normally, and its last frame was processed. */
   streamEnded(): void;
 }
 
@@ -39,7 +40,7 @@ export class FrameReceiver {
   readonly #decoder: FrameDecoder;
   #isHandshaking = false;
   #isPumping = false;
-  /** The stream ended in order while a handshake frame was being worked on. */
+  /** Whether the stream ended normally while a login frame was being processed. */
   #hasEnded = false;
 
   constructor(host: ReceiverHost, types: FrameTypes) {
@@ -47,12 +48,12 @@ export class FrameReceiver {
     this.#decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, types, host.context.receiveMemory);
   }
 
-  /** A handshake frame is being worked on. */
+  /** Whether a login frame is being processed. */
   get isHandshaking(): boolean {
     return this.#isHandshaking;
   }
 
-  /** From now on frames may be of this size. */
+  /** Sets the maximum payload size from now on. */
   set maxPayloadBytes(bytes: number) {
     this.#decoder.maxPayloadBytes = bytes;
   }
@@ -79,11 +80,11 @@ export class FrameReceiver {
     context.beginReceive();
     try {
       this.#host.recordReceive(chunk.length);
-      // While closing, data is read only so that FIN can be seen.
+      // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder.push(chunk);
       this.pump();
-      // The chunk's memory goes back to the stream.
+      // The stream reuses the chunk's memory.
       this.#decoder.keepRest();
       if (!this.#host.isAuthenticated && this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) {
         this.#rejectPreLoginOverflow();
@@ -93,14 +94,14 @@ export class FrameReceiver {
     }
   }
 
-  /** The stream ended in order. @returns whether that takes effect now; else `streamEnded` follows */
+  /** The stream ended normally. Returns whether that takes effect now; otherwise `streamEnded` follows. */
   end(): boolean {
-    // The peer's last frame, a refusal perhaps, says more than the end of the stream.
-    this.#hasEnded = this.#isHandshaking && this.#host.isReceiving;
+    // Process frames that are buffered first: if the last one rejects the login, it has the reason.
+    this.#hasEnded = this.#isHandshaking && this.#host.isReceiving && this.#decoder.bufferedBytes > 0;
     return !this.#hasEnded;
   }
 
-  /** Decodes as far as reading, the login and the connection's state allow. */
+  /** Decodes frames as far as reading, the login and the connection's state allow. */
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -136,7 +137,7 @@ export class FrameReceiver {
 
   #rejectPreLoginOverflow(): void {
     if (this.#host.role === "client" && this.#isHandshaking) {
-      // A server may send right behind its AUTH_SUCCESS; that waits until the login has been checked.
+      // Frames right after the server's AUTH_SUCCESS wait until the login is verified.
       this.#host.stopReading();
       return;
     }

@@ -1,33 +1,34 @@
 /**
- * When the stream is read.
+ * Decides when the stream is read.
  *
- * Reading stops at the bounds of what waits. There is one exception: a peer that owes replies, or asked this side to hold
- * its data back, is read on for a while, because the handlers that are to make room may be waiting for just that.
+ * Reading stops when the queues are full. Exception: while the peer owes replies, or has asked this side to hold back
+ * data, reading continues for a while, because the handlers that would make room may be waiting for its replies or
+ * RESUME.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
+import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
-import type { RuntimeContext } from "../runtime-context.ts";
 
-/** The connection that is read. */
+/** The connection to read. */
 export interface ReadHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly receiveQueueBytes: number };
   readonly isOver: boolean;
-  /** A handshake frame is being worked on: frames behind it wait in any case. */
+  /** Whether a login frame is being processed; later frames wait in any case. */
   readonly isHandshaking: boolean;
   readonly pendingCalls: number;
-  /** Data is held back because the peer asked for that. */
+  /** Whether data is held back because the peer asked for that. */
   readonly isHeldByPeer: boolean;
   readonly queuedRequests: number;
   readonly queuedRequestBytes: number;
-  /** Bytes of replies that wait for the peer to read. */
+  /** Bytes of replies that the peer hasn't read. */
   readonly unreadReplyBytes: number;
   readonly maxUnreadReplyBytes: number;
-  /** Reading stopped or began again. */
+  /** Reading stopped or resumed. */
   readingChanged(): void;
-  /** Decodes on. */
+  /** Resumes decoding. */
   pump(): void;
 }
 
@@ -44,7 +45,7 @@ export class ReadControl {
     return this.#isReading;
   }
 
-  /** When reading last began again, in monotonic milliseconds; 0: it never stopped. */
+  /** Time when reading last resumed, in monotonic milliseconds; 0 if it never stopped. */
   get sinceMs(): number {
     return this.#sinceMs;
   }
@@ -64,18 +65,18 @@ export class ReadControl {
     this.#host.readingChanged();
   }
 
-  /** Stops, unless the peer owes something that handlers may wait for and there is room for it. */
+  /** Stops reading, unless handlers may be waiting for the peer and there is room for its data. */
   stopUnlessOwed(): void {
     const isOwed = this.#host.pendingCalls > 0 || this.#host.isHeldByPeer;
     if (!isOwed || !this.#mayOverrun) this.stop();
   }
 
-  /** A call of this side begins: its reply must get through. */
+  /** This side sent a call, whose reply must be received. */
   startForReply(): void {
     const host = this.#host;
     if (this.#isReading || host.isHandshaking || !this.#mayOverrun) return;
     this.start();
-    // Handlers may start here, so not within the application's call.
+    // Handlers may start here, so don't run them synchronously within the application's call.
     host.context.runtime.defer(() => {
       if (!host.isOver) host.pump();
     });

@@ -1,10 +1,10 @@
 import type { IncomingRequest } from "../../rpc/incoming-request.ts";
 import { Fifo } from "../../util/fifo.ts";
 
-/** Requests and messages whose handlers have not started: first in, first out, and each can be taken out. */
+/** A FIFO of requests and messages whose handlers haven't started; each can be removed. */
 export class RequestQueue<Peer> {
   readonly #requests: Fifo<IncomingRequest<Peer>> = new Fifo();
-  /** The requests of {@link #requests} that were not taken out. */
+  /** The requests in {@link #requests} that weren't removed. */
   readonly #waiting: Set<IncomingRequest<Peer>> = new Set();
   #bytes = 0;
 
@@ -12,7 +12,7 @@ export class RequestQueue<Peer> {
     return this.#waiting.size;
   }
 
-  /** Memory that the requests take. */
+  /** Memory used by the requests, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -31,7 +31,7 @@ export class RequestQueue<Peer> {
     }
   }
 
-  /** Takes a request out. @returns false: it does not wait here */
+  /** Removes a request. Returns false if it isn't queued. */
   delete(request: IncomingRequest<Peer>): boolean {
     if (!this.#waiting.delete(request)) return false;
     this.#bytes -= request.bytes;

@@ -1,9 +1,9 @@
 /**
- * Which handler of one connection starts when.
+ * Decides when the handlers of one connection start.
  *
- * A request or message starts its handler at once while the bounds on running handlers allow it and the peer reads the
- * replies it has asked for. Otherwise it waits in the queue. A queue that fills calls `onReceivePressure`, so that the
- * peer can be told; at its bound the stream is not read any more.
+ * A handler starts immediately if the limits on running handlers allow it and the peer reads its replies. Otherwise the
+ * request or message waits in the queue. When the queue is filling up, `onReceivePressure` is called, so that the peer
+ * can be asked to pause; when it is full, the stream is no longer read.
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
@@ -18,7 +18,7 @@ export interface SchedulerHost<Peer> extends RequestSource<Peer> {
     readonly receiveQueueBytes: number;
     readonly handlerConcurrency: number;
   };
-  /** Replies pile up that the peer does not read. */
+  /** Whether replies accumulate because the peer doesn't read them. */
   readonly hasUnreadReplies: boolean;
   readonly isOver: boolean;
   readonly onReceivePressure: ((isHigh: boolean) => void) | null;
@@ -26,19 +26,19 @@ export interface SchedulerHost<Peer> extends RequestSource<Peer> {
   dispatch(request: IncomingRequest<Peer>): void;
   /** The queue is full. */
   receiveQueueFull(): void;
-  /** The queue has room again, so reading may go on. */
+  /** The queue has room again; reading may resume. */
   receiveQueueHasRoom(): void;
 }
 
 export class RequestScheduler<Peer> {
   readonly #host: SchedulerHost<Peer>;
-  /** The connect hooks are done. */
+  /** Whether the connect hooks have finished. */
   #isReady = false;
   #isDraining = false;
-  /** The peer was told that the queue fills. */
+  /** Whether the peer was asked to pause. */
   #isUnderPressure = false;
   readonly #queue: RequestQueue<Peer> = new RequestQueue();
-  /** Requests whose asynchronous handlers run. */
+  /** Requests with running asynchronous handlers. */
   readonly #running: Set<IncomingRequest<Peer>> = new Set();
   #runningBytes = 0;
   #idleWaiters: (() => void)[] = [];
@@ -47,39 +47,39 @@ export class RequestScheduler<Peer> {
     this.#host = host;
   }
 
-  /** Asynchronous handlers running now. */
+  /** Number of running asynchronous handlers. */
   get runningHandlers(): number {
     return this.#running.size;
   }
 
-  /** Requests and messages that wait for their handler. */
+  /** Number of queued requests and messages. */
   get queuedHandlers(): number {
     return this.#queue.length;
   }
 
-  /** Memory of those that wait. */
+  /** Memory of the queued requests and messages. */
   get queuedBytes(): number {
     return this.#queue.bytes;
   }
 
-  /** Handlers may start. Requests of a peer that has left meanwhile are served all the same. */
+  /** Allows handlers to start. Requests of a peer that has disconnected in the meantime are still handled. */
   activate(): void {
     this.#isReady = true;
     this.startWaiting();
   }
 
-  /** From now on requests are refused with SERVER_STOPPING; running handlers go on. */
+  /** From now on, requests are answered with SERVER_STOPPING; running handlers continue. */
   drain(): void {
     this.#isDraining = true;
   }
 
-  /** Resolves once no handler runs or waits, or the connection is over. */
+  /** Resolves when no handlers are running or queued, or when the connection ends. */
   idle(): Promise<void> {
     if (this.#host.isOver || this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  /** Starts the handler of a request, queues it, or refuses it because the server stops. */
+  /** Starts the handler of a request, queues the request, or rejects it if the server is stopping. */
   submit(request: IncomingRequest<Peer>): void {
     if (this.#isDraining) {
       const error = new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping");
@@ -92,7 +92,7 @@ export class RequestScheduler<Peer> {
     }
   }
 
-  /** The peer gave up the request with this id. Does nothing if there is none. */
+  /** The peer cancelled the request with this id, if there is one. */
   cancel(idHi: number, idLo: number): void {
     if (idHi === 0 && idLo === 0) return;
     const hasId = (request: IncomingRequest<Peer>): boolean => request.idHi === idHi && request.idLo === idLo;
@@ -127,7 +127,7 @@ export class RequestScheduler<Peer> {
     for (const request of [...this.#running]) request.abort(error);
   }
 
-  /** Drops the queue: nobody would get the answers. */
+  /** Drops the queue, because replies can no longer be sent. */
   clear(): void {
     this.#queue.clear();
     this.#wakeIdle();
@@ -138,10 +138,10 @@ export class RequestScheduler<Peer> {
     this.#wakeIdle();
   }
 
-  /** Starts queued requests as far as the bounds allow, then lets the peer send and the stream flow. */
+  /** Starts queued requests as far as the limits allow, then resumes the peer and the stream. */
   startWaiting(): void {
     while (this.#queue.length > 0 && this.#canStart) {
-      this.#host.dispatch(this.#queue.shift() as IncomingRequest<Peer>);
+      this.#start(this.#queue.shift() as IncomingRequest<Peer>);
     }
     if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
     if (this.#isUnderPressure) {
@@ -151,11 +151,20 @@ export class RequestScheduler<Peer> {
     this.#host.receiveQueueHasRoom();
   }
 
+  /** A request that expired while it waited is answered and not carried out. */
+  #start(request: IncomingRequest<Peer>): void {
+    if (!request.isExpired) this.#host.dispatch(request);
+    else if (request.wantsReply) {
+      const message = `The deadline of '${request.method}' passed before it started`;
+      this.#host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+    }
+  }
+
   get #isIdle(): boolean {
     return this.#running.size === 0 && this.#queue.length === 0;
   }
 
-  /** Running requests count against `receiveQueueBytes`, too; one always runs, however large. */
+  /** Running requests also count against `receiveQueueBytes`; one may always run, whatever its size. */
   get #canStart(): boolean {
     if (!this.#isReady || this.#host.hasUnreadReplies) return false;
     if (this.#running.size === 0) return true;

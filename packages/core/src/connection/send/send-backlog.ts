@@ -1,7 +1,9 @@
-/** Bytes copied into a block at a time: small frames of a slow peer must not each keep a 64 KiB slab alive. */
+import { Fifo } from "../../util/fifo.ts";
+
+/** Block size. Small frames to a slow peer are copied into blocks, so that each doesn't retain a 64 KiB slab. */
 const FIRST_BLOCK_BYTES = 4096;
 const MAX_BLOCK_BYTES = 65_536;
-/** Frames of this size and more have an array of their own already, and are kept as they are. */
+/** Frames of at least this size already have their own array, and are kept without copying. */
 const OWN_BLOCK_BYTES = 16_384;
 
 interface Block {
@@ -10,18 +12,18 @@ interface Block {
   frames: number;
   answers: number;
   answerBytes: number;
-  readonly sealed: boolean;
 }
 
-/** Whole frames that wait until the stream takes bytes again: first in, first out, in few large blocks. */
+/** A FIFO of complete frames that wait until the stream accepts bytes again, in few large blocks. */
 export class SendBacklog {
-  #blocks: Block[] = [];
-  #head = 0;
-  /** Frames waiting. */
+  readonly #blocks: Fifo<Block> = new Fifo();
+  /** The last block, while frames are still copied into it. */
+  #open: Block | null = null;
+  /** Number of frames. */
   frames = 0;
-  /** Bytes waiting. */
+  /** Number of bytes. */
   bytes = 0;
-  /** Those of the frames that the peer itself asked for, and their bytes. */
+  /** Number and bytes of frames that the peer requested (replies). */
   answers = 0;
   answerBytes = 0;
 
@@ -34,15 +36,17 @@ export class SendBacklog {
     this.answers += answers;
     this.answerBytes += answerBytes;
     if (length >= OWN_BLOCK_BYTES) {
-      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes, sealed: true });
+      this.#blocks.push({ bytes: bytes.subarray(start, end), length, frames: 1, answers, answerBytes });
+      this.#open = null;
       return;
     }
-    let block = this.#blocks[this.#blocks.length - 1];
-    if (block === undefined || block.sealed || block.bytes.length - block.length < length) {
-      const size = block === undefined ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
+    let block = this.#open;
+    if (block === null || block.bytes.length - block.length < length) {
+      const size = this.#blocks.length === 0 ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
       const whole = new Uint8Array(Math.max(size, length));
-      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0, sealed: false };
+      block = { bytes: whole, length: 0, frames: 0, answers: 0, answerBytes: 0 };
       this.#blocks.push(block);
+      this.#open = block;
     }
     block.bytes.set(bytes.subarray(start, end), block.length);
     block.length += length;
@@ -51,18 +55,11 @@ export class SendBacklog {
     block.answerBytes += answerBytes;
   }
 
-  /** Removes and returns the next run of whole frames, or null. */
+  /** Removes and returns the next block of complete frames, or null. */
   shift(): Uint8Array | null {
-    const block = this.#blocks[this.#head];
+    const block = this.#blocks.shift();
     if (block === undefined) return null;
-    this.#head += 1;
-    if (this.#head === this.#blocks.length) {
-      this.#blocks = [];
-      this.#head = 0;
-    } else if (this.#head >= 64) {
-      this.#blocks = this.#blocks.slice(this.#head);
-      this.#head = 0;
-    }
+    if (block === this.#open) this.#open = null;
     this.frames -= block.frames;
     this.bytes -= block.length;
     this.answers -= block.answers;
@@ -70,12 +67,10 @@ export class SendBacklog {
     return block.length === block.bytes.length ? block.bytes : block.bytes.subarray(0, block.length);
   }
 
-  /** Appends everything that waits in `other`, and empties it. */
+  /** Moves all frames of `other` to the end. */
   take(other: SendBacklog): void {
-    for (let index = other.#head; index < other.#blocks.length; index += 1) {
-      const block = other.#blocks[index] as Block;
-      this.#blocks.push({ ...block, sealed: true });
-    }
+    for (const block of other.#blocks) this.#blocks.push(block);
+    this.#open = null;
     this.frames += other.frames;
     this.bytes += other.bytes;
     this.answers += other.answers;
@@ -84,8 +79,8 @@ export class SendBacklog {
   }
 
   clear(): void {
-    this.#blocks = [];
-    this.#head = 0;
+    this.#blocks.clear();
+    this.#open = null;
     this.frames = 0;
     this.bytes = 0;
     this.answers = 0;

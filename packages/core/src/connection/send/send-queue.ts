@@ -1,34 +1,29 @@
 /**
  * Sends the frames of one connection.
  *
- * While the stream takes bytes, the frames of one turn gather in a segment: a range of the slab, whose end moves as
- * adjacent frames follow. It is written when it has grown large enough, or when the turn ends. Once the stream says
- * stop, frames are copied into a bounded backlog and leave as it drains. A frame with large binary data is written piece
- * by piece; the part that the stream does not take is copied, and goes before all else. Control frames overtake the
- * backlog. While the peer has asked for that, messages and requests are held back, and replies go on.
+ * While the stream accepts bytes, the frames of one turn are collected in a segment: a range of the slab that grows
+ * with each adjacent frame. It is written when it is large enough, or at the end of the turn. When the stream is full,
+ * frames are copied into a bounded backlog and leave as it drains. A frame with large binary data is written in pieces;
+ * the part that the stream doesn't accept is copied and goes before everything else. Control frames overtake the
+ * backlog. If the peer asks for that, messages and requests are held back while replies continue.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
+import type { Flushable, RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
-import type { Flushable, RuntimeContext } from "../runtime-context.ts";
+import type { Lane } from "./lane.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
 
-/**
- * How a frame travels: `control` (heartbeats, login, CANCEL, flow control) ahead of the backlog, `reply` in order,
- * `message` (messages, requests) in order and held back when the peer asks.
- */
-export type Lane = "control" | "reply" | "message";
-
-/** Bytes gathered in one turn before they are written without waiting for its end. */
+/** Bytes collected in one turn that are written without waiting for its end. */
 const MAX_SEGMENT_BYTES = 65_536;
 /**
- * The first write of a turn leaves at this size, each further one at twice the size: the peer works on the first replies
- * while the others are made. With 64 calls in flight that doubles the throughput of two cores.
+ * Size of the first write in a turn; each further one is twice as large. The peer processes the first replies while the
+ * others are created. With 64 calls in flight this doubles the throughput on two cores.
  */
 const FIRST_SEGMENT_BYTES = 1024;
-/** Large frames are copied in pieces that stay in the processor's caches from the copy to the write. */
+/** Large frames are copied in pieces small enough to stay in the CPU's caches until they are written. */
 const PIECE_BYTES = 512 * 1024;
 
 /** The send queue's connection. */
@@ -36,32 +31,32 @@ export interface SendQueueHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
-  /** Replies have left: handlers that waited for room may start. */
+  /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
 }
 
 export class SendQueue implements Flushable {
   readonly #host: SendQueueHost;
   readonly #stream: ByteStream;
-  /** The segment: `#bytes[#start, #end)`; null: this turn has gathered nothing. */
+  /** The segment is `#bytes[#start, #end)`; null if this turn has collected nothing. */
   #bytes: Uint8Array | null = null;
   #start = 0;
   #end = 0;
-  /** Ranges of this turn before the segment that are not adjacent to it, and their bytes. */
+  /** Earlier ranges of this turn that aren't adjacent to the segment, and their total bytes. */
   #earlier: Uint8Array[] = [];
   #earlierBytes = 0;
   #segmentLimit = FIRST_SEGMENT_BYTES;
   #bytesSent = 0;
   readonly #waiting: WaitingFrames = new WaitingFrames();
-  /** Will be flushed at the end of the turn. */
+  /** Whether a flush is scheduled for the end of the turn. */
   #isDirty = false;
-  /** The stream said stop. */
+  /** Whether the stream is full. */
   #isBlocked = false;
   #isHeld = false;
   #isHeldByPeer = false;
-  /** Accepts nothing more. */
+  /** Whether new frames are ignored. */
   #isEnding = false;
-  /** Writes nothing more. */
+  /** Whether the stream has ended. */
   #isOver = false;
 
   constructor(host: SendQueueHost) {
@@ -69,46 +64,46 @@ export class SendQueue implements Flushable {
     this.#stream = host.stream;
   }
 
-  /** Bytes handed to the stream so far. */
+  /** Bytes written to the stream so far. */
   get bytesSent(): number {
     return this.#bytesSent;
   }
 
-  /** Frames that wait because the peer does not read, or holds data back. */
+  /** Frames that wait because the peer doesn't read, or asked this side to hold back data. */
   get queuedFrames(): number {
     return this.#waiting.frames;
   }
 
-  /** Bytes accepted here that the operating system has not taken. */
+  /** Bytes accepted here that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
     const gathered = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;
     return this.#waiting.bytes + gathered + this.#stream.queuedBytes;
   }
 
-  /** At or over the high-water mark: senders should wait. */
+  /** Whether the queue is at its high-water mark, so senders should wait. */
   get isCongested(): boolean {
     return this.#fill >= HIGH_WATER_RATIO;
   }
 
   /**
-   * The peer does not read the replies it asked for: no new handlers start. Frames that this side sends on its own
-   * account do not count, or two peers that both send as fast as they can would wait for each other to read.
+   * Whether the peer doesn't read its replies, so that no new handlers start. Messages and requests don't count;
+   * otherwise two peers that both send at full speed would wait for each other to read.
    */
   get hasUnreadReplies(): boolean {
     return this.#replyFill >= HIGH_WATER_RATIO;
   }
 
-  /** Replies have reached their bound: further requests are not even read. */
+  /** Whether replies have reached their limit, so that no further requests are read. */
   get isOverwhelmed(): boolean {
     return this.#replyFill >= 1;
   }
 
-  /** Bytes of replies and control frames that wait. */
+  /** Bytes of queued replies and control frames. */
   get replyBytes(): number {
     return this.#waiting.replyBytes;
   }
 
-  /** Keeps everything back until `release`. */
+  /** Whether all frames are held back until `release`. */
   get isHeld(): boolean {
     return this.#isHeld;
   }
@@ -117,27 +112,27 @@ export class SendQueue implements Flushable {
     return this.#isHeldByPeer;
   }
 
-  /** Of messages and calls. Replies have a bound of their own, so that they take no room from senders. */
+  /** Limits for messages and calls. Replies have their own limit, so that they take no room from senders. */
   get #fill(): number {
     const { sendQueueSize, sendQueueBytes } = this.#host.settings;
     return this.#waiting.fill(sendQueueSize, sendQueueBytes);
   }
 
-  /** Control frames count: a peer that only sends PINGs and never reads must not fill the memory either. */
+  /** Control frames count too, because a peer could send PINGs without reading the replies. */
   get #replyFill(): number {
     const { sendQueueSize, sendQueueBytes } = this.#host.settings;
     return this.#waiting.replyFill(sendQueueSize, sendQueueBytes);
   }
 
   /**
-   * Whether one more message fits. Below the bound a message of any size does, so that a sender that waits for room is
-   * never refused; the queue may exceed its bytes by that one.
+   * Whether another message fits. Below the limit a message of any size fits, so that a sender that waited for room is
+   * never refused; the queue may exceed its byte limit by that message.
    */
   get hasRoom(): boolean {
     return this.#fill < 1;
   }
 
-  /** Queues a frame. The caller has asked `hasRoom` for a message or call. */
+  /** Queues a frame. For messages and calls, the caller must check `hasRoom` first. */
   push(frame: FrameBytes, lane: Lane): void {
     if (this.#isEnding) return;
     if (frame.large !== null) {
@@ -166,21 +161,21 @@ export class SendQueue implements Flushable {
     this.#writeSegment();
   }
 
-  /** Writes the frames that the turn gathered. */
+  /** Writes the frames collected in this turn. */
   flush(): void {
     this.#isDirty = false;
     this.#segmentLimit = FIRST_SEGMENT_BYTES;
     this.#writeSegment();
   }
 
-  /** The stream takes bytes again. */
+  /** The stream accepts bytes again. */
   streamDrained(): void {
     this.#isBlocked = false;
     this.#takeBackLent();
     this.#drain();
   }
 
-  /** Holds everything back until `release`; frames pushed before still leave. */
+  /** Holds back all new frames until `release`; earlier frames still leave. */
   hold(): void {
     this.flush();
     this.#isHeld = true;
@@ -192,20 +187,20 @@ export class SendQueue implements Flushable {
     this.#drain();
   }
 
-  /** The peer asks to hold messages and requests back, or lets them go on. */
+  /** Holds back messages and requests, or resumes them, as the peer asked. */
   setHeldByPeer(isHeld: boolean): void {
     this.#isHeldByPeer = isHeld;
     if (!isHeld) this.#releaseHeldByPeer();
   }
 
-  /** Resolves when there is room again; at once if there is. Rejects with CONNECTION_CLOSED. */
+  /** Resolves when the queue has room, immediately if it has. Rejects with CONNECTION_CLOSED. */
   waitForRoom(): Promise<void> {
     if (this.#isOver) return Promise.reject(closedError());
     if (!this.isCongested) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiting.waiters.push({ resolve, reject }));
   }
 
-  /** Accepts nothing more; flushes everything, messages held back by the peer included, then closes the stream. */
+  /** Ignores new frames, flushes everything, including held-back messages, and closes the stream. */
   end(): void {
     if (this.#isEnding) return;
     this.#isHeld = false;
@@ -216,13 +211,13 @@ export class SendQueue implements Flushable {
     this.#drain();
   }
 
-  /** The stream is over: everything that waits is discarded. */
+  /** The stream has ended; discards everything. */
   over(): void {
     this.#isEnding = true;
     this.#isOver = true;
     this.#bytes = null;
     this.#earlier = [];
-    // Buffers lent to the stream stay out of the pool: the stream may be discarding them at this moment.
+    // Don't return lent buffers to the pool, because the stream may still be using them.
     this.#waiting.lent.length = 0;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
   }
@@ -237,7 +232,7 @@ export class SendQueue implements Flushable {
     this.#host.context.markDirty(this);
   }
 
-  /** Writes a frame at once, piece by piece. When this returns, the application may change its data. */
+  /** Writes a frame immediately, in pieces. After this, the application may change its data. */
   #pushLarge(frame: FrameBytes, lane: Lane): void {
     const cursor = new FrameCursor(frame);
     const { buffers } = this.#host.context;
@@ -246,7 +241,7 @@ export class SendQueue implements Flushable {
       this.#waiting.park(whole, 0, cursor.copyTo(whole), lane, this.#isHeldByPeer);
       return;
     }
-    // Frames gathered in this turn go first.
+    // Frames collected in this turn go first.
     this.flush();
     while (cursor.left > 0 && !this.#isBlocked) {
       const piece = buffers.take(Math.min(cursor.left, PIECE_BYTES));
@@ -260,7 +255,7 @@ export class SendQueue implements Flushable {
 
   #releaseHeldByPeer(): void {
     if (!this.#waiting.hasHeld) return;
-    // Frames gathered before the peer asked to hold back go first.
+    // Frames collected before the peer's request go first.
     this.flush();
     this.#waiting.releaseHeld();
     this.#drain();
@@ -284,14 +279,14 @@ export class SendQueue implements Flushable {
     if (this.#stream.queuedBytes > 0) this.#host.context.slab.keep();
   }
 
-  /** Writes memory of the pool, which gets it back when the stream no longer refers to it. */
+  /** Writes a buffer of the pool, and returns it to the pool when the stream no longer refers to it. */
   #writePooled(bytes: Uint8Array): void {
     this.#write(bytes);
     this.#waiting.lent.push(bytes);
     this.#takeBackLent();
   }
 
-  /** Gives lent buffers back to the pool, unless the stream said stop: then it may still refer to them. */
+  /** Returns lent buffers to the pool, unless the stream is full and may still refer to them. */
   #takeBackLent(): void {
     const { lent } = this.#waiting;
     if (lent.length === 0 || this.#isBlocked || this.#stream.queuedBytes > 0) return;
@@ -299,7 +294,7 @@ export class SendQueue implements Flushable {
     lent.length = 0;
   }
 
-  /** The stream may refer to lent buffers and will not say when it no longer does: the garbage collector gets them. */
+  /** Leaves lent buffers to the garbage collector, because the stream may still refer to them. */
   #forgetLent(): void {
     if (!this.#isBlocked) this.#waiting.lent.length = 0;
   }
@@ -316,7 +311,7 @@ export class SendQueue implements Flushable {
     if (this.#isOver) return;
     if (this.#isEnding && waiting.isEmpty) {
       this.#isOver = true;
-      // Flushes the bytes that the stream itself still holds; the connection's timer ends a stream that cannot.
+      // Flushes the stream's own bytes and closes it. The connection's timer aborts a stream that can't flush.
       void this.#stream.close();
       return;
     }

@@ -1,5 +1,5 @@
+import type { Lane } from "./lane.ts";
 import { SendBacklog } from "./send-backlog.ts";
-import type { Lane } from "./send-queue.ts";
 
 /** A pending `drained()`. */
 export interface Waiter {
@@ -7,20 +7,20 @@ export interface Waiter {
   reject(error: Error): void;
 }
 
-/** Frames of one connection that wait for the stream, or for the peer to let data go on. */
+/** Frames of one connection that wait for the stream, or for the peer's permission to send. */
 export class WaitingFrames {
   readonly #backlog: SendBacklog = new SendBacklog();
   readonly #control: SendBacklog = new SendBacklog();
-  /** Messages and requests that the peer asked this side to hold back. */
+  /** Messages and requests held back at the peer's request. */
   readonly #held: SendBacklog = new SendBacklog();
-  /** The rest of a frame that the stream took in part. */
+  /** The rest of a frame that the stream accepted in part. */
   #rest: Uint8Array | null = null;
   #restIsReply = false;
-  /** Buffers of the pool that the stream may still refer to. */
+  /** Pool buffers that the stream may still refer to. */
   readonly lent: Uint8Array[] = [];
   readonly waiters: Waiter[] = [];
 
-  /** Frames of the bounded queue; control frames are not in it. */
+  /** Number of frames in the bounded queue, without control frames. */
   get frames(): number {
     return this.#backlog.frames + this.#held.frames + (this.#rest === null ? 0 : 1);
   }
@@ -30,7 +30,7 @@ export class WaitingFrames {
     return this.#backlog.bytes + this.#held.bytes + (this.#rest?.length ?? 0);
   }
 
-  /** Bytes of replies and control frames, which the peer itself has caused. */
+  /** Bytes of replies and control frames, which the peer causes. */
   get replyBytes(): number {
     return this.#queuedReplyBytes + this.#control.bytes;
   }
@@ -43,19 +43,19 @@ export class WaitingFrames {
     return this.#backlog.answers + (this.#rest !== null && this.#restIsReply ? 1 : 0);
   }
 
-  /** Messages and calls that wait, as a part of the bounds. */
+  /** Fill ratio of messages and calls, relative to their limits. */
   fill(maxFrames: number, maxBytes: number): number {
     const frames = this.frames - this.#queuedReplies;
     return Math.max(frames / maxFrames, (this.bytes - this.#queuedReplyBytes) / maxBytes);
   }
 
-  /** Replies and control frames that wait, as a part of the bounds. */
+  /** Fill ratio of replies and control frames, relative to their limits. */
   replyFill(maxFrames: number, maxBytes: number): number {
     const frames = this.#queuedReplies + this.#control.frames;
     return Math.max(frames / maxFrames, this.replyBytes / maxBytes);
   }
 
-  /** Nothing waits for the stream. */
+  /** Whether no frames wait for the stream. */
   get isEmpty(): boolean {
     return this.#rest === null && this.#control.frames === 0 && this.#backlog.frames === 0;
   }
@@ -64,20 +64,20 @@ export class WaitingFrames {
     return this.#held.frames > 0;
   }
 
-  /** Copies a frame to the end of its queue. */
+  /** Appends a copy of a frame to its queue. */
   park(bytes: Uint8Array, start: number, end: number, lane: Lane, isHeldByPeer: boolean): void {
     if (lane === "control") this.#control.append(bytes, start, end, true);
     else if (lane === "message" && isHeldByPeer) this.#held.append(bytes, start, end, false);
     else this.#backlog.append(bytes, start, end, lane === "reply");
   }
 
-  /** The rest of a frame goes before all else. */
+  /** Sets the rest of a frame, which goes before everything else. */
   setRest(rest: Uint8Array, isReply: boolean): void {
     this.#rest = rest;
     this.#restIsReply = isReply;
   }
 
-  /** The peer lets data go on: held frames go behind the backlog. */
+  /** The peer allows data again: moves held frames to the end of the backlog. */
   releaseHeld(): void {
     this.#backlog.take(this.#held);
   }

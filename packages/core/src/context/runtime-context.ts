@@ -1,10 +1,10 @@
 /**
- * Everything that servers and clients on one runtime share: the turn of the event loop with its clock and slab, the timer
- * wheel, and the frame writers and payload readers. A process with ten thousand clients has one slab, not ten thousand.
+ * State shared by all servers and clients on one runtime: the turn of the event loop with its clock and slab, the timer
+ * wheel, frame writers and payload readers. A process with ten thousand clients has one slab, not ten thousand.
  *
- * Frames of one turn leave in few writes per connection. A turn that receives a chunk ends when the chunk has been worked
- * on, so replies that are there by then leave with it; this saves a hop of half a microsecond and half a kilobyte. Any
- * other turn ends where `Runtime.defer` says.
+ * The frames of one turn leave in few writes per connection. A turn that receives a chunk ends when the chunk is
+ * processed, so replies that are ready by then leave immediately; this saves a hop of half a microsecond and half a
+ * kilobyte. Any other turn ends with `Runtime.defer`.
  */
 
 import { asError } from "../errors.ts";
@@ -17,7 +17,7 @@ import { PayloadReader } from "../wire/payload-reader.ts";
 import type { ReceiveMemory } from "../wire/receive-memory.ts";
 import { Slab } from "../wire/slab.ts";
 
-/** Smaller frames are received in memory of their own: keeping account of it would take longer. */
+/** Smaller frames are received in new memory, because pooling it would take longer. */
 const MIN_POOLED_BYTES = 32 * 1024;
 
 /** Something with bytes to write at the end of the turn. */
@@ -29,20 +29,20 @@ export class RuntimeContext implements CallClock {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
   readonly slab: Slab;
-  /** Memory for large frames that leave. */
+  /** Memory for large outgoing frames. */
   readonly buffers: BufferPool;
-  /** Memory for frames that arrive. */
+  /** Memory for incoming frames. */
   readonly receiveMemory: ReceiveMemory;
-  /** By their settings. */
+  /** By settings. */
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<number, PayloadReader>();
   #dirty: Flushable[] = [];
-  /** The end of the turn has been asked for. */
+  /** Whether the end of the turn is scheduled. */
   #isTurnEnding = false;
-  /** Chunks being worked on, one within the other. */
+  /** Number of chunks being processed, nested. */
   #receiving = 0;
   #endsWithChunk = false;
-  /** 0: this turn has not asked yet. */
+  /** 0 until first read in this turn. */
   #wallClockMs = 0;
 
   constructor(runtime: Runtime) {
@@ -60,7 +60,7 @@ export class RuntimeContext implements CallClock {
     };
   }
 
-  /** Unix milliseconds at which the present turn first asked: one system call a turn, not one a frame. */
+  /** Unix milliseconds when this turn first read it: one system call per turn instead of one per frame. */
   wallClock(): number {
     if (this.#wallClockMs === 0) {
       this.#wallClockMs = this.runtime.wallClock();
@@ -69,7 +69,7 @@ export class RuntimeContext implements CallClock {
     return this.#wallClockMs;
   }
 
-  /** The writer for these settings. Its frame is valid until the next call, whoever makes it. */
+  /** The writer for these settings. Its frame is valid until the next call by any user. */
   writer(maxMessageBytes: number, compress: boolean): FrameWriter {
     const key = `${maxMessageBytes}/${compress}`;
     let writer = this.#writers.get(key);
@@ -88,7 +88,7 @@ export class RuntimeContext implements CallClock {
     return writer;
   }
 
-  /** The reader for this limit. Its fields are valid until the next call, whoever makes it. */
+  /** The reader for this limit. Its fields are valid until the next call by any user. */
   reader(maxMessageBytes: number): PayloadReader {
     let reader = this.#readers.get(maxMessageBytes);
     if (reader === undefined) {
@@ -100,13 +100,13 @@ export class RuntimeContext implements CallClock {
     return reader;
   }
 
-  /** Has `item` flushed at the end of the turn. */
+  /** Schedules `item` to be flushed at the end of the turn. */
   markDirty(item: Flushable): void {
     this.#dirty.push(item);
     this.#endTurnLater();
   }
 
-  /** A chunk is being worked on; `endReceive` follows. */
+  /** Processing of a chunk starts; `endReceive` follows. */
   beginReceive(): void {
     this.#receiving += 1;
   }
@@ -137,7 +137,7 @@ export class RuntimeContext implements CallClock {
 
 const contexts = new WeakMap<Runtime, RuntimeContext>();
 
-/** The context of `runtime`; made on first use. */
+/** The context of `runtime`, created on first use. */
 export function runtimeContextOf(runtime: Runtime): RuntimeContext {
   let context = contexts.get(runtime);
   if (context === undefined) {
