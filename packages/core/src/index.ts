@@ -22,7 +22,7 @@ export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/method-types.ts";
-export type { ConnectionStats, RemotePeer } from "./endpoint/remote-peer.ts";
+export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
 export {
   ConduitError,
   type ConduitErrorOptions,
