@@ -362,7 +362,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const { password: given, allowPasswordHash } = config;
     const { crypto } = this.#runtime;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
-    const offer = this.#core.extensions.offer();
+    const offer = this.#core.extensions.offer;
     const handshake = new ClientHandshake({ password, info: config, offer, allowPasswordHash, crypto });
     const request = await handshake.start();
     const stream = await this.#connect(where, abort);

@@ -14,6 +14,7 @@ export const NO_AGREEMENT: Agreement = new Map();
 export class ExtensionRegistry implements FrameTypes {
   readonly extensions: readonly AnyExtension[];
   readonly #settings: ConnectionSettings;
+  readonly #offer: Readonly<Record<string, unknown>>;
   readonly #byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
 
   /** @throws Error if two extensions share a name or a frame type */
@@ -33,16 +34,13 @@ export class ExtensionRegistry implements FrameTypes {
       }
     }
     this.#byType = byType;
+    const offered = extensions.map((extension) => [extension.name, extension.offer(settings)] as const);
+    this.#offer = Object.fromEntries(offered.filter(([, params]) => params !== null));
   }
 
   /** The map `extensions` of AUTH_REQUEST, with the extensions that this side supports. */
-  offer(): Record<string, unknown> {
-    const offered: Record<string, unknown> = {};
-    for (const extension of this.extensions) {
-      const params: unknown = extension.offer(this.#settings);
-      if (params !== null) offered[extension.name] = params;
-    }
-    return offered;
+  get offer(): Readonly<Record<string, unknown>> {
+    return this.#offer;
   }
 
   /** Negotiates with the peer's map, whether it is an offer or an answer. */
@@ -50,7 +48,7 @@ export class ExtensionRegistry implements FrameTypes {
     if (!isMap(theirs)) return NO_AGREEMENT;
     const agreed = new Map<string, unknown>();
     for (const extension of this.extensions) {
-      if (!Object.hasOwn(theirs, extension.name) || extension.offer(this.#settings) === null) continue;
+      if (!Object.hasOwn(theirs, extension.name) || !Object.hasOwn(this.#offer, extension.name)) continue;
       const params: unknown = extension.accept(theirs[extension.name], this.#settings);
       if (params !== null) agreed.set(extension.name, params);
     }
@@ -59,8 +57,7 @@ export class ExtensionRegistry implements FrameTypes {
 
   /** The map `extensions` of AUTH_SUCCESS, with this side's parameters of the negotiated extensions. */
   answer(agreement: Agreement): Record<string, unknown> {
-    const offered = this.offer();
-    return Object.fromEntries(Object.entries(offered).filter(([name]) => agreement.has(name)));
+    return Object.fromEntries(Object.entries(this.#offer).filter(([name]) => agreement.has(name)));
   }
 
   /** As {@link FrameTypes}. */

@@ -470,8 +470,10 @@ export class ProtocolConnection<Peer>
 
   /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason): void {
-    this.#calls.rejectAll(reason.message, errorOf(reason));
-    this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
+    if (this.#calls.size > 0) this.#calls.rejectAll(reason.message, errorOf(reason));
+    if (this.scheduler.runningHandlers > 0) {
+      this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
+    }
   }
 
   // --- ByteSink -----------------------------------------------------------------------------------------------------
