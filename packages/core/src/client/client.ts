@@ -1,6 +1,4 @@
-/**
- * The client: dials, logs in, and dials again when the connection is lost.
- */
+/** The client: connects, logs in, and reconnects when the connection is lost. */
 
 import { ClientHandshake } from "../auth/client-handshake.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
@@ -44,19 +42,19 @@ import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
 
-/** How a client is doing. */
+/** A snapshot of a client's state. */
 export interface ClientHealth {
   readonly connected: boolean;
   readonly state: ConnectionState;
   readonly authenticated: boolean;
-  /** Attempts of the present series; 0 while connected. */
+  /** Attempts in the current series; 0 while connected. */
   readonly reconnectAttempts: number;
   readonly serverInfo: PeerInfo | null;
-  /** Heartbeat round trips in milliseconds; null while there is no connection. */
+  /** Heartbeat round trips in milliseconds; null while disconnected. */
   readonly latency: Latency | null;
-  /** Calls and requests that wait for their reply. */
+  /** Number of calls and requests waiting for a reply. */
   readonly pendingCalls: number;
-  /** Bytes accepted and not yet taken by the operating system. */
+  /** Bytes waiting to be accepted by the operating system. */
   readonly bufferedBytes: number;
 }
 
@@ -80,17 +78,18 @@ interface LastLogin {
 type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
- * A client. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
- * `C` is the contract's type (default: open), which option `contract` gives. A type alone checks nothing that arrives.
+ * A client. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
+ * `C` is the contract's type, inferred from the option `contract`; by default everything is allowed. A type without the
+ * option validates nothing.
  */
 export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "server", null> {
-  /** All options with their defaults filled in. */
+  /** All options, with defaults filled in. */
   readonly config: ClientConfig;
   readonly #core: EndpointCore<Client<C>>;
   readonly #delegate: ConnectionDelegate<Client<C>>;
   readonly #runtime: Runtime;
   readonly #stateListeners: StateListeners;
-  /** Of the present dial, and of its connection. */
+  /** State machine of the current connection attempt and its connection. */
   #machine: ConnectionStateMachine;
   readonly #connectHooks = new HookList<[client: this]>();
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
@@ -102,7 +101,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #login: Login | null = null;
   #lastLogin: LastLogin | null = null;
 
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ClientInit<C>, runtime: Runtime);
   /** @internal */
   constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[]);
@@ -116,7 +115,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#delegate = this.#core.delegate({
       role: "client",
       handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
-      // A client's login is bounded by its dial's own timer, which covers the name lookup and TLS as well.
+      // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
       frameRefused: (link, error) => this.#frameRefused(link, error),
       connectionClosing: ignore,
@@ -163,7 +162,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.info;
   }
 
-  /** The session token of the present or last login; null before the first. */
+  /** The session token of the current or last login; null before the first. */
   get sessionToken(): string | null {
     return this.#lastLogin?.token ?? null;
   }
@@ -187,7 +186,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * Registers a method that the server may call. Handlers, schemas and errors are those of `Server.rpc`.
    *
    * @returns a function that removes the method.
-   * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
+   * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
    */
   rpc<
     M extends NameBound<MethodName<C, "client">>,
@@ -211,22 +210,22 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Registers a handler for every method that the contract lists for clients, by name. It does not compile if one is
-   * missing. Where not all handlers are at hand, register them one at a time with `rpc`; option `complete` then checks
-   * later that none is missing.
+   * Registers a handler for every method that the contract lists for clients, by name. It doesn't compile if one is
+   * missing. To register handlers one at a time, use `rpc` and the option `complete`, which checks later that none is
+   * missing.
    *
    * @returns a function that removes these methods.
-   * @throws ConduitError INVALID_STATE when a name is taken or, for a contract given as a value, a handler is missing.
-   * Nothing is registered then.
+   * @throws ConduitError INVALID_STATE if a name is taken or, with the option `contract`, a handler is missing; nothing
+   *   is registered
    */
   implement(handlers: MethodHandlers<C, "client", Client<C>>): Disposer {
     return this.#core.registration.addMethods(handlers);
   }
 
   /**
-   * Handles messages of a type, or of several, from the server. What the handler returns goes back: as the reply to
-   * `connection.request`, or else as a message of type `<type>_response`. Data is checked by the schema given here, else
-   * by that of option `contract`.
+   * Registers a handler for one or more types of messages from the server. The handler's return value is sent back: as
+   * the reply to `connection.request`, or else as a message of type `<type>_response`. Data is validated with the given
+   * schema, or else with that of the option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "client">>>(
@@ -246,32 +245,32 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, false);
   }
 
-  /** Runs after every login, the first and later ones. @returns a function that removes it. */
+  /** Runs after every login, including reconnects. Returns a function that removes the hook. */
   onConnect(hook: (client: this) => unknown): Disposer {
     return this.#connectHooks.add(hook);
   }
 
-  /** Runs once each time a logged-in connection ends, with the reason. @returns a function that removes it. */
+  /** Runs once each time a logged-in connection ends, with the reason. Returns a function that removes the hook. */
   onDisconnect(hook: (client: this, reason: CloseReason) => unknown): Disposer {
     return this.#disconnectHooks.add(hook);
   }
 
-  /** Runs after `onConnect` when the login was one that the client made by itself. @returns a function that removes it. */
+  /** Runs after `onConnect` if the client reconnected automatically. Returns a function that removes the hook. */
   onReconnect(hook: (client: this) => unknown): Disposer {
     return this.#reconnectHooks.add(hook);
   }
 
-  /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
+  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
     return this.#core.errorHooks.add(hook);
   }
 
-  /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
+  /** Runs on messages whose type has no handler. Returns a function that removes the hook. */
   onUnknown(hook: (client: Client<C>, type: string, data: unknown) => unknown): Disposer {
     return this.#core.unknownHooks.add(hook);
   }
 
-  /** Hears of every change of `state`, with its reason. @returns a function that removes the listener. */
+  /** Runs on every change of `state`, with its reason. Returns a function that removes the listener. */
   onStateChange(listener: (change: StateChange) => void): Disposer {
     return this.#stateListeners.add(listener);
   }
@@ -279,12 +278,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Connects and logs in. Resolves once the connection is usable and the `onConnect` hooks are done; at once if it is
-   * already. While the client reconnects by itself, this tries again at once.
+   * Connects and logs in. Resolves when the client is logged in and the `onConnect` hooks have finished, immediately if
+   * it is already connected. While the client waits to reconnect, this tries immediately.
    * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, SERVER_FULL,
-   * SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED, SERVER_NOT_TRUSTED,
-   * CONNECTION_CLOSED and CONNECTION_RESET (the server hung up), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the
-   * other TLS codes; whatever a credentials callback throws.
+   *   SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED,
+   *   SERVER_NOT_TRUSTED, CONNECTION_CLOSED and CONNECTION_RESET (the server closed the connection), NOT_NETCONDUIT,
+   *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
    */
   async connect(): Promise<void> {
     if (this.isConnected) return;
@@ -298,8 +297,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Ends the connection, and any reconnecting: what was sent is flushed first, calls that wait for a reply reject with
-   * CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`. The client can `connect` again.
+   * Flushes the send queue, closes the connection and stops reconnecting. Pending calls reject with CONNECTION_CLOSED.
+   * Resolves when the connection has closed; it is aborted after `closeTimeoutMs`. The client can `connect` again.
    */
   async close(reason = "Closed by the client"): Promise<void> {
     const dialling = this.#reconnector.callOff(calledOff);
@@ -321,7 +320,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   async #dial(abort: DialController): Promise<void> {
     const link = this.#link;
-    // A connection that is being closed is not dialled over.
+    // Wait until a closing connection has closed.
     if (link !== null) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
       await abort.race(link.close(reason));
@@ -338,7 +337,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#link = null;
     const { code, message } = error;
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    // Nothing will try again by itself, so nothing that waits will ever be sent.
+    // No automatic attempt follows, so the queued items will never be sent.
     if (isLast) this.#offline.rejectAll(error);
   }
 
@@ -389,7 +388,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       if (!abort.aborted) return stream;
       stream.destroy(null);
     } catch (error) {
-      // Discard a stream that opens after the dial was given up.
+      // Discard a stream that opens after the attempt was aborted.
       dialled.then((late) => late.destroy(null), ignore);
       throw error;
     }
@@ -409,7 +408,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       link.sendPayload(step.type, step.payload);
     } else if (step.kind === "failed") {
       login.reject(step.error);
-      // At once and for this reason: the server hangs up right behind its refusal, and that must not come first.
+      // Destroy it immediately with this reason, before the server's close arrives as the reason.
       link.destroy(step.error);
     } else {
       this.#login = null;
@@ -439,7 +438,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
   }
 
-  /** @throws ConduitError CONNECTION_CLOSED unless the client is coming back and keeps what is sent meanwhile */
+  /** @throws ConduitError CONNECTION_CLOSED unless the client is reconnecting and queues messages and calls */
   #mustQueue(name: string): void {
     const returning = this.#reconnector.isReturning(this.#link?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && returning) return;
@@ -457,12 +456,12 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
   return { contract: parseContract(contract, config.complete), config };
 }
 
-/** One for all clients. */
+/** Shared by all clients. */
 const ignore = (): void => undefined;
 function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
 
-/** Any client, whatever its contract; `any` because a class type with handlers inside is invariant in it. */
+/** Any client, with any contract. `any`, because the class is invariant in its type parameter. */
 // biome-ignore lint/suspicious/noExplicitAny: see above
 export type AnyClient = Client<any>;

@@ -10,13 +10,13 @@ export interface OfflineHost {
   readonly rpcTimeoutMs: number;
   /** Monotonic milliseconds. */
   now(): number;
-  /** @throws ConduitError CONNECTION_CLOSED if nothing may wait for a connection now */
+  /** @throws ConduitError CONNECTION_CLOSED if messages and calls can't be queued now */
   mustQueue(name: string): void;
-  /** A message or call that wants no answer could not be sent. */
+  /** A message, or a call without a reply, couldn't be sent. */
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
 
-/** Takes messages and calls while a client has no connection, and sends them once it has one. */
+/** Queues messages and calls while a client is disconnected, and sends them once it is connected. */
 export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #host: OfflineHost;

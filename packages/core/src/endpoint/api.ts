@@ -4,14 +4,14 @@ import type { CallOptions, TypedCallOptions } from "./call-options.ts";
 
 /**
  * The methods of a side as functions, nested by the dots of their names: `api.users.list(params, options)` calls
- * `users.list`. Names that JavaScript itself looks up (`then`, `toJSON`, `toString`, `valueOf`) aren't there; methods
- * called so are reached by `call`.
+ * `users.list`. Names that JavaScript itself looks up (`then`, `toJSON`, `toString`, `valueOf`) aren't available; use
+ * `call` for such methods.
  */
 export type Api<C extends Contract, S extends Side> =
   IsAny<C> extends true ? AnyApi : string extends MethodName<C, S> ? OpenApi : ApiBelow<C, S, "">;
 
 type IsAny<T> = 0 extends 1 & T ? true : false;
-/** The methods of a peer whose contract may be any, as `AnyClient` has them. */
+/** The methods of a peer with any contract, as in `AnyClient`. */
 // biome-ignore lint/suspicious/noExplicitAny: no other type is compatible with the API of every contract
 type AnyApi = any;
 
@@ -20,9 +20,9 @@ export interface OpenApi {
   readonly [name: string]: OpenApiMethod;
 }
 
-/** A method of a peer without a contract, and those whose names begin with its name and a dot. */
+/** A method of a peer without a contract, and the methods whose names start with its name and a dot. */
 export interface OpenApiMethod extends OpenApi {
-  /** `T` states the type of the result, which isn't validated; a schema `result` validates it and gives its type. */
+  /** `T` states the type of the result, which isn't validated; a schema `result` validates and types it. */
   <T = unknown, R extends Schema = never>(
     params?: unknown,
     options?: CallOptions | TypedCallOptions<R>,
@@ -34,20 +34,20 @@ export type ApiMethod<P, Result> = <R extends Schema = never>(
   ...paramsAndOptions: ParamsAndOptions<P, CallOptions | TypedCallOptions<R>>
 ) => Promise<[R] extends [never] ? Result : InferOutput<R>>;
 
-/** First segments of the names that begin with `Prefix`, which is empty or ends with a dot. */
+/** First segments of the names that start with `Prefix`, which is empty or ends with a dot. */
 type Segment<Names extends string, Prefix extends string> = Names extends `${Prefix}${infer Rest}`
   ? Rest extends `${infer First}.${string}`
     ? First
     : Rest
   : never;
 
-/** Conditional for the compiler to show the names, and not an alias with the whole contract. */
+/** Conditional, so that the compiler shows the names instead of an alias with the whole contract. */
 type ApiBelow<C extends Contract, S extends Side, Prefix extends string> =
   Exclude<Segment<MethodName<C, S>, Prefix>, Reserved> extends infer Names extends string
     ? { readonly [K in Names]: ApiAt<C, S, `${Prefix}${K}`> }
     : never;
 
-/** A name may be that of a method, the beginning of others' names, or both. */
+/** A name may be a method, a prefix of other names, or both. */
 type ApiAt<C extends Contract, S extends Side, Name extends string> = [Segment<MethodName<C, S>, `${Name}.`>] extends [
   never,
 ]
@@ -61,12 +61,12 @@ const RESERVED: ReadonlySet<string> = new Set<Reserved>(["then", "toJSON", "toSt
 
 type Call = (method: string, params?: unknown, options?: CallOptions) => Promise<unknown>;
 
-/** The methods that `call` calls, as functions. */
+/** Creates functions for the methods that `call` can call. */
 export function apiOf<C extends Contract, S extends Side>(call: Call): Api<C, S> {
   return below(call, {}, "") as Api<C, S>;
 }
 
-/** `target`, with a function for every property. */
+/** Wraps `target` so that every property is a function. */
 function below(call: Call, target: object, prefix: string): object {
   return new Proxy(target, {
     get(_target, key) {

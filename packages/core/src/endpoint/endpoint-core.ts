@@ -19,16 +19,16 @@ import { HookList } from "./hook-list.ts";
 /** Where an error was caught; given to `onError` hooks. */
 export interface ErrorContext<Peer> {
   /**
-   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: a peer sent what cannot be used.
-   * `login`: a login failed. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt failed.
-   * `rate-limit`: a peer went over its rate.
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame.
+   * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
+   * failed. `rate-limit`: the peer exceeded its rate limit.
    */
   readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
-  /** The connection concerned, if there is one that is logged in. */
+  /** The logged-in connection, if there is one. */
   readonly client?: Peer;
-  /** Method, message type or hook concerned. */
+  /** The method, message type or hook. */
   readonly name?: string;
-  /** Address of the peer, `host:port`, where no connection stands for it yet. */
+  /** Address of the peer, `host:port`, if it hasn't logged in. */
   readonly remoteAddress?: string;
 }
 
@@ -46,7 +46,7 @@ export interface EndpointContract {
   readonly peer?: SideContract | undefined;
 }
 
-/** The machinery that a `Server` or `Client` keeps from view. */
+/** The internals of a `Server` or `Client`. */
 export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly runtimeContext: RuntimeContext;
   readonly registry: Registry<Peer> = new Registry<Peer>();
@@ -114,8 +114,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   /**
-   * Tells the `onError` hooks. What nobody listens for and an application should not miss, errors of its own code and
-   * the end of reconnecting, becomes a warning.
+   * Runs the `onError` hooks. Without hooks, errors of the application's own code and the end of reconnecting become
+   * warnings.
    */
   report(error: unknown, context: ErrorContext<Peer>): void {
     const known = asError(error);
@@ -143,7 +143,7 @@ function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): b
   return error instanceof ConduitError && error.code === ErrorCode.RECONNECT_FAILED;
 }
 
-/** The error with what was being done; its stack stands in the text, because runtimes show no more than that. */
+/** Describes the error and the operation. Includes the stack in the message, because runtimes show only that. */
 function warningOf(error: Error, { stage, name }: ErrorContext<unknown>): Error {
   if (stage === "reconnect") return error;
   const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";

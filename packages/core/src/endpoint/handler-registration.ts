@@ -10,8 +10,8 @@ import type { Disposer, MethodDefinition } from "./method-types.ts";
 type Handler = (...args: never[]) => unknown;
 
 /**
- * Registers methods and message handlers. Schemas given with a handler check what it gets and returns, else those of
- * this side of the contract do.
+ * Registers methods and message handlers. Input and results are validated with the schemas given with the handler, or
+ * else with those of the contract.
  */
 export class HandlerRegistration<Peer> {
   readonly #registry: Registry<Peer>;
@@ -96,7 +96,10 @@ function disposeAll(disposers: readonly Disposer[]): void {
   for (const dispose of disposers) dispose();
 }
 
-/** Splits `(handler)` and `(schema, handler)`. @throws ConduitError INVALID_CONFIG. */
+/**
+ * Distinguishes `(handler)` from `(schema, handler)`.
+ * @throws ConduitError INVALID_CONFIG
+ */
 function splitHandler<H extends (...args: never[]) => unknown>(
   name: string,
   schemaOrHandler: Schema | H,

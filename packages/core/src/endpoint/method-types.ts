@@ -5,31 +5,31 @@ import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | PromiseLike<T>;
-/** Removes what was added. Calling it again changes nothing. */
+/** Removes a handler, method or hook. Calling it again has no effect. */
 export type Disposer = () => void;
 
-/** Describes an RPC method; the long form of `rpc`. */
+/** Definition of an RPC method, for `rpc`. */
 export interface MethodDefinition<
   P extends Schema | undefined = Schema | undefined,
   R extends Schema | undefined = Schema | undefined,
   N extends string = string,
 > {
   readonly name: N;
-  /** What discovery tells of it. Default `""`. */
+  /** Shown by discovery. Default `""`. */
   readonly description?: string;
-  /** Validates the parameters. Default: any map. */
+  /** Validates the parameters. Default: any object. */
   readonly params?: P;
-  /** Validates what the handler returns, before it is sent. Default: anything MessagePack can carry. */
+  /** Validates the return value before it is sent. Default: any serializable value. */
   readonly result?: R;
-  /** As discovery reports it. Default true; before login no method can be called in any case. */
+  /** Shown by discovery. Default true. Changes nothing else: no method can be called before login. */
   readonly requiresAuth?: boolean;
 }
 
 type RpcHandler<P, R, Peer> = (params: P, context: HandlerContext<Peer>) => Awaitable<R | RpcError>;
 /**
- * The handler of a method with schemas `P` and `R`, else those of the contract. Conditional, because of such a type the
- * compiler puts in what it has inferred before it looks at a function; of a function type with type parameters in it, it
- * would take a returned `"fine"` for any string and `[1, 2]` for no tuple.
+ * The handler of a method with the schemas `P` and `R`, or else those of the contract. Conditional, because the
+ * compiler then substitutes the inferred types before it checks the function. With type parameters in a function type,
+ * it would widen a returned `"fine"` to string and `[1, 2]` to an array.
  */
 export type MethodHandler<
   C extends Contract,

@@ -28,30 +28,30 @@ import type { Disposer } from "./method-types.ts";
 
 /** Counters of a connection since login. */
 export interface ConnectionStats {
-  /** When the login was, in Unix milliseconds. */
+  /** Time of the login, in Unix milliseconds. */
   readonly connectedAt: number;
-  /** Messages, calls and uncorrelated replies handed to the send queue. */
+  /** Messages, calls and uncorrelated replies added to the send queue. */
   readonly messagesSent: number;
   /** Messages and calls received. */
   readonly messagesReceived: number;
   /** Bytes of frames, headers included, as written and read. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Frames that could not be used. */
+  /** Number of invalid frames. */
   readonly errors: number;
-  /** Broadcasts not delivered here because the client read too slowly; 0 on a client. */
+  /** Broadcasts dropped because the client read too slowly; 0 on a client. */
   readonly dropped: number;
-  /** Messages and calls refused by the rate limit; 0 on a client. */
+  /** Messages and calls rejected by the rate limit; 0 on a client. */
   readonly rateLimited: number;
 }
 
-/** Where messages and calls go: into a connection, or a client's queue while there is none. */
+/** Accepts messages and calls: a connection, or a client's queue while disconnected. */
 export type Outgoing = Pick<
   ProtocolConnection<unknown>,
   "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"
 >;
 
-/** A connection after login, as far as the peer shows it. */
+/** The parts of a logged-in connection that a peer exposes. */
 export type PeerConnection = Pick<
   ProtocolConnection<unknown>,
   | "bufferedBytes"
@@ -68,49 +68,49 @@ export type PeerConnection = Pick<
 >;
 
 /**
- * The peer at the other end of a connection. A `Connection` is a client as its server sees it; a `Client` is its server
- * as the client sees it. A function that takes a `RemotePeer` takes either.
+ * The peer at the other end of a connection. On a server, a `Connection` is the peer; on a client, the `Client` itself.
+ * A function that takes a `RemotePeer` accepts both.
  *
- * `C` is the contract, `S` the side of it that the peer answers; without them, a peer with any contract fits. Facts that may be null are null on a `Client` before its
- * first login, when there is no connection to tell of; from then on they are those of the present connection, or of the
- * last. A `Connection` always has them, also after its end.
+ * `C` is the contract, and `S` the peer's side of it; without them, a peer with any contract is accepted. Nullable
+ * properties are null on a `Client` before its first login. After that they describe the current or last connection. A
+ * `Connection` always has them, even after it has ended.
  */
 // biome-ignore lint/suspicious/noExplicitAny: every contract is to fit
 export interface RemotePeer<C extends Contract = any, S extends Side = any>
   extends Pick<RemotePeerBase<C, S, null>, keyof RemotePeerBase<C, S, null>> {}
 
-/** What `Connection` and `Client` share. `Absent` is null where there may be no connection yet, and never elsewhere. */
+/** The common base of `Connection` and `Client`. `Absent` is null if there may be no connection yet, else never. */
 export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent extends null> {
-  /** @internal The present connection, or the last. */
+  /** @internal The current or last connection. */
   protected abstract get connection(): PeerConnection | Absent;
-  /** @internal When its login was, in Unix milliseconds. */
+  /** @internal Time of its login, in Unix milliseconds. */
   protected abstract get connectedAt(): number;
   /** @internal */
   protected abstract get outgoing(): Outgoing;
 
-  /** Where the connection is in its life. */
+  /** The state of the connection. */
   abstract get state(): ConnectionState;
 
-  /** Hears of every change of `state`, with its reason. @returns a function that removes the listener */
+  /** Calls `listener` on every change of `state`, with its reason. Returns a function that removes the listener. */
   abstract onStateChange(listener: (change: StateChange) => void): Disposer;
 
   /**
-   * Ends the connection in order: everything that was sent is flushed, the peer is told the reason, and calls that wait
-   * reject with CONNECTION_CLOSED. Resolves when it is over; forced after `closeTimeoutMs`.
+   * Flushes the send queue, sends the reason to the peer and closes the connection. Pending calls reject with
+   * CONNECTION_CLOSED. Resolves when the connection has closed; it is aborted after `closeTimeoutMs`.
    */
   abstract close(reason?: string): Promise<void>;
 
-  /** Logged in, and neither ended nor ending. */
+  /** Whether it is logged in, and neither closing nor closed. */
   get isConnected(): boolean {
     return this.connection?.isOpen === true;
   }
 
-  /** Logged in, and not ended. */
+  /** Whether it is logged in and hasn't ended. */
   get isAuthenticated(): boolean {
     return this.connection?.isOver === false;
   }
 
-  /** What the peer says of itself: name, version, description; and whether it is a netconduit peer. */
+  /** The peer's name, version and description, as it sent them, and whether it is a netconduit peer. */
   get info(): PeerInfo | Absent {
     return this.#fact(({ info }) => info as PeerInfo);
   }
@@ -120,17 +120,17 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     return this.#fact(({ stream }) => formatAddress(stream.remote));
   }
 
-  /** The peer's address in parts. */
+  /** The peer's address as an object. */
   get remote(): Address | Absent {
     return this.#fact(({ stream }) => stream.remote);
   }
 
-  /** This side's address in parts. */
+  /** This side's address as an object. */
   get local(): Address | Absent {
     return this.#fact(({ stream }) => stream.local);
   }
 
-  /** Facts about TLS; null for a plaintext connection. */
+  /** The TLS session; null for a plaintext connection. */
   get tls(): TlsInfo | null {
     return this.connection?.stream.tls ?? null;
   }
@@ -157,14 +157,14 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     }));
   }
 
-  /** Bytes accepted by `send` and the like that the operating system hasn't taken yet. */
+  /** Bytes accepted by `send` and the like that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
     return this.connection?.bufferedBytes ?? 0;
   }
 
   /**
-   * The peer's methods as functions: `peer.api.users.list(params, options)` is `peer.call("users.list", params, options)`.
-   * Without a contract, every name is that of a method.
+   * The peer's methods as functions: `peer.api.users.list(params, options)` is `peer.call("users.list", params,
+   * options)`. Without a contract, every name is a method.
    */
   get api(): Api<C, S> {
     return apiOf((method, params, options) => this.#call(method, params, options));
@@ -173,25 +173,27 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   /**
    * Sends a message.
    *
-   * @returns true while there is room for more; false: accepted, but wait for `drained()` before the next
-   * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing was
-   * queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
+   * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
+   * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
+   *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
    */
   send<T extends NameBound<MessageType<C, S>>>(type: T & string, ...data: DataArguments<C, S, T>): boolean;
   send(type: string, data?: unknown): boolean {
     return this.outgoing.sendMessage(type, data);
   }
 
-  /** Resolves when there is room to send. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first. */
+  /**
+   * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first.
+   */
   drained(): Promise<void> {
     return this.outgoing.waitForRoom();
   }
 
   /**
    * Calls a method that the peer registered with `rpc`. Without a contract, `T` states the type of the result, which
-   * isn't validated. Rejects with RpcError (the peer's answer: code, message, details), TIMEOUT, CANCELLED,
+   * isn't validated. Rejects with RpcError (from the peer, with code, message and details), TIMEOUT, CANCELLED,
    * CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_RESULT, and PEER_UNSUPPORTED for a
-   * client of Python's netconduit, which answers no calls.
+   * netconduit client, which answers no calls.
    */
   call<
     T extends StatedResult<C, S> = StatedResult<C, S>,
@@ -206,9 +208,9 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   /**
-   * Calls a method and wants no answer. Not even errors come back.
+   * Calls a method without waiting. Its result and errors are discarded.
    *
-   * @returns and throws as `send`; PEER_UNSUPPORTED as `call`
+   * @returns and throws like `send`; PEER_UNSUPPORTED like `call`
    */
   callNoWait<M extends NameBound<MethodName<C, S>>>(method: M & string, ...params: ParamsArguments<C, S, M>): boolean;
   callNoWait(method: string, params?: unknown): boolean {
@@ -216,9 +218,9 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   /**
-   * Sends a message and resolves with the reply of the peer's handler, null if that returns undefined. `T` states the
-   * type of the reply, which isn't validated. Rejects as `call`. A server of Python's netconduit gives its replies no id,
-   * so the next message of type `<type>_response` is taken for one.
+   * Sends a message and resolves with the return value of the peer's handler (null for undefined). `T` states the type
+   * of the reply, which isn't validated. Rejects like `call`. Replies from a netconduit server have no id, so the next
+   * message of type `<type>_response` is the reply.
    */
   request<T = UnstatedReply<C, S>>(...args: StatedRequest<C, S, T, CallOptions>): Promise<NoInfer<T>>;
   request<M extends NameBound<MessageType<C, S>>, R extends Schema>(
@@ -229,7 +231,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     return this.outgoing.request(type, data, options, resultValidator(options));
   }
 
-  /** Lists the methods that the peer offers. Rejects as `call`. */
+  /** Lists the methods that the peer offers. Rejects like `call`. */
   async discover(options?: CallOptions): Promise<MethodInfo[]> {
     return parseDiscovery(await this.#call("listall", {}, options));
   }

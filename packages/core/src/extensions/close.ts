@@ -6,7 +6,7 @@ import { asConduitError, ErrorCode } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** A reason is cut to so many characters, sent and received. */
+/** A reason is cut to this many characters, when sent and received. */
 const MAX_REASON_CHARS = 256;
 /** Room for a reason in any script, a code and a flag. */
 const MAX_CLOSE_BYTES = 4096;

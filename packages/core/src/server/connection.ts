@@ -6,9 +6,9 @@ import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/
 import { ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
 
-/** One login. It ends with its connection. */
+/** A login. It ends with its connection. */
 export interface Session {
-  /** 256 random bits in hex, as given to the client at login. */
+  /** 256 random bits in hex, sent to the client at login. */
   readonly token: string;
   /** Unix milliseconds. */
   readonly createdAt: number;
@@ -16,7 +16,7 @@ export interface Session {
   readonly method: AuthMethod;
 }
 
-/** A client, as its server sees it. */
+/** A server's view of a connected client. */
 export class Connection<
   C extends Contract = Contract,
   D extends object = Record<string, unknown>,
@@ -37,9 +37,9 @@ export class Connection<
     this.#data = data;
   }
 
-  /** The application's own data of this connection; option `connectionData` makes its first value. */
+  /** The application's data for this connection, initially created by the option `connectionData`. */
   get data(): D {
-    // Most applications keep none, and of ten thousand empty objects none is missed.
+    // Created on first use, because most applications keep no data.
     if (this.#data === undefined) this.#data = {} as D;
     return this.#data;
   }
@@ -72,10 +72,10 @@ export class Connection<
   }
 
   /**
-   * Ends the connection: what was sent is flushed, the client is told the reason, then FIN. Resolves when it is over;
-   * forced after `closeTimeoutMs`.
+   * Flushes the send queue, sends the reason to the client and closes the connection. Resolves when it has closed; it
+   * is aborted after `closeTimeoutMs`.
    * @param reason for the client's `onDisconnect` and this server's. Default `"Closed by the server"`.
-   * @param options.reconnect whether the client may dial again by itself. Default false.
+   * @param options.reconnect whether the client may reconnect automatically. Default false.
    */
   close(reason = "Closed by the server", options: { readonly reconnect?: boolean } = {}): Promise<void> {
     const reconnect = options.reconnect ?? false;

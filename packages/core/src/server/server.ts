@@ -1,6 +1,4 @@
-/**
- * The server: accepts streams, logs clients in, owns their connections.
- */
+/** The server: accepts connections, logs clients in and owns their connections. */
 
 import { infoPayload } from "../auth/peer-info.ts";
 import { formatAddress, ServerAddress } from "../bytes/address.ts";
@@ -41,64 +39,64 @@ import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
 
-/** Who gets a broadcast. */
+/** Recipients of a broadcast. */
 export interface BroadcastOptions<C extends Contract, D extends object> {
-  /** Connection ids left out: one, or any collection of them. */
+  /** Connection id, or ids, to leave out. */
   readonly exclude?: string | Iterable<string> | undefined;
-  /** If given, only these connection ids: one, or any collection of them. */
+  /** Connection id, or ids; if given, only these receive the message. */
   readonly include?: string | Iterable<string> | undefined;
-  /** If given, only connections it returns true for. */
+  /** Predicate; if given, only connections it returns true for receive the message. */
   readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
 }
 
-/** A client that does not read as fast as it is sent to. */
+/** Report about a client that reads too slowly. */
 export interface SlowConsumer {
-  /** What was done: the message was dropped for this client, or the client was disconnected. */
+  /** Whether the message was dropped for this client, or the client was disconnected. */
   readonly action: "dropped" | "disconnected";
-  /** The send queue's depth. */
+  /** Number of messages in the send queue. */
   readonly queuedMessages: number;
   readonly bufferedBytes: number;
 }
 
-/** Counters of a server since it was made. */
+/** Counters of a server since its creation. */
 export interface ServerStats {
-  /** Streams accepted. */
+  /** Connections accepted. */
   readonly accepted: number;
   /** Clients logged in. */
   readonly loggedIn: number;
-  /** Logins refused for a wrong password. */
+  /** Logins rejected because of a wrong password. */
   readonly authFailures: number;
-  /** Connections not let in for any reason, wrong passwords included. */
+  /** Connections rejected for any reason, including wrong passwords. */
   readonly rejected: number;
 }
 
-/** Options of a server, its contract, and what makes the `data` of its connections. */
+/** Options of a server, including its contract and `connectionData`. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
   extends ServerOptions,
     ContractOption<C> {
-  /** Makes the first value of `connection.data`, and gives it its type. Default: an empty object. */
+  /** Creates the initial `connection.data` and determines its type. Default: an empty object. */
   readonly connectionData?: (() => D) | undefined;
 }
 
 type OnHandler<D, Peer> = (client: Peer, data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
- * A server. The adapter packages export it bound to their runtime; this one takes the runtime as its second argument.
+ * A server. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
  *
- * `C` is the contract's type (default: open), `D` the type of `connection.data`; options `contract` and `connectionData`
- * give both. A type alone checks nothing that arrives.
+ * `C` is the contract's type, and `D` the type of `connection.data`; both are inferred from the options `contract` and
+ * `connectionData`. By default everything is allowed. A contract type without the option validates nothing.
  */
 export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> {
-  /** All options with their defaults filled in. */
+  /** All options, with defaults filled in. */
   readonly config: ServerConfig;
   readonly #core: EndpointCore<Connection<C, D>>;
   readonly #delegate: ConnectionDelegate<Connection<C, D>>;
   readonly #runtime: Runtime;
   readonly #connectionData: (() => D) | undefined;
   readonly #serverInfo: Readonly<Record<string, string>>;
-  /** By the connection's id: the clients that are logged in. */
+  /** Logged-in clients by connection id. */
   readonly #links = new Map<string, ProtocolConnection<Connection<C, D>>>();
-  /** Those that are leaving. */
+  /** Connections that are closing. */
   readonly #leaving = new Set<ProtocolConnection<Connection<C, D>>>();
   readonly #logins: LoginManager<Connection<C, D>>;
   readonly #startupHooks = new HookList<[server: this]>();
@@ -114,7 +112,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #accepted = 0;
   #loggedIn = 0;
 
-  /** @throws ConduitError INVALID_CONFIG, naming each wrong option, its rule and the value. */
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ServerInit<C, D>, runtime: Runtime);
   /** @internal */
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[]);
@@ -172,13 +170,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#lifecycle.state === "running";
   }
 
-  /** Where the server listens; before `start`, where it will. `port` is the real one even if 0 was asked. */
+  /** The listening address, with the actual port. Before `start`, the configured one. */
   get address(): ServerAddress {
     const { host, port, path } = this.#lifecycle.address ?? this.config;
     return path === undefined ? new ServerAddress(host, port, null) : new ServerAddress("", 0, path);
   }
 
-  /** The clients that are logged in. */
+  /** The connections of all logged-in clients. */
   get connections(): Connection<C, D>[] {
     return Array.from(this.#links.values(), (link) => link.peer);
   }
@@ -187,7 +185,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#links.size;
   }
 
-  /** The connection with this id, if it is logged in. */
+  /** The logged-in connection with this id. */
   connection(id: string): Connection<C, D> | undefined {
     return this.#links.get(id)?.peer;
   }
@@ -206,14 +204,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /**
    * Registers an RPC method.
    *
-   * The handler gets the validated parameters and a context (caller, method, `AbortSignal`, deadline). What it
-   * returns, or resolves with, is the result; an `RpcError`, thrown or returned, reaches the caller with its code,
-   * message and details; any other error reaches it as INTERNAL and goes to `onError` here.
+   * The handler receives the validated parameters and a context (caller, method, `AbortSignal`, deadline). Its return
+   * value, or what the promise resolves with, is the result. An `RpcError`, thrown or returned, reaches the caller with
+   * its code, message and details. Any other error reaches the caller as INTERNAL and goes to this side's `onError`.
    *
-   * Parameters and result are checked by the schemas given here, else by those of option `contract`.
+   * Parameters and result are validated with the given schemas, or else with those of the option `contract`.
    *
    * @returns a function that removes the method.
-   * @throws ConduitError INVALID_STATE when the name is taken; INVALID_CONFIG for a schema that is none.
+   * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
    */
   rpc<
     M extends NameBound<MethodName<C, "server">>,
@@ -237,22 +235,22 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Registers a handler for every method that the contract lists for servers, by name. It does not compile if one is
-   * missing. Where not all handlers are at hand, register them one at a time with `rpc`; option `complete` then checks
-   * later that none is missing.
+   * Registers a handler for every method that the contract lists for servers, by name. It doesn't compile if one is
+   * missing. To register handlers one at a time, use `rpc` and the option `complete`, which checks later that none is
+   * missing.
    *
    * @returns a function that removes these methods.
-   * @throws ConduitError INVALID_STATE when a name is taken or, for a contract given as a value, a handler is missing.
-   * Nothing is registered then.
+   * @throws ConduitError INVALID_STATE if a name is taken or, with the option `contract`, a handler is missing; nothing
+   *   is registered
    */
   implement(handlers: MethodHandlers<C, "server", Connection<C, D>>): Disposer {
     return this.#core.registration.addMethods(handlers);
   }
 
   /**
-   * Handles messages of a type, or of several. What the handler returns goes back to the sender: as the reply to
-   * `client.request`, or else as a message of type `<type>_response`. Data is checked by the schema given here, else by
-   * that of option `contract`.
+   * Registers a handler for one or more types of messages. The handler's return value is sent back: as the reply to
+   * `client.request`, or else as a message of type `<type>_response`. Data is validated with the given schema, or else
+   * with that of the option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "server">>>(
@@ -272,51 +270,53 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, true);
   }
 
-  /** Runs before the server listens; one that fails makes `start` reject. @returns a function that removes it. */
+  /** Runs before the server listens; if it fails, `start` rejects. Returns a function that removes the hook. */
   onStartup(hook: (server: this) => unknown): Disposer {
     return this.#startupHooks.add(hook);
   }
 
-  /** Runs once the server listens, when `address` is the real one. @returns a function that removes it. */
+  /** Runs once the server is listening and `address` has the actual port. Returns a function that removes the hook. */
   onListening(hook: (server: this) => unknown): Disposer {
     return this.#listeningHooks.add(hook);
   }
 
-  /** Runs when the server stops, while its connections still work. @returns a function that removes it. */
+  /** Runs when the server stops, while connections still work. Returns a function that removes the hook. */
   onShutdown(hook: (server: this) => unknown): Disposer {
     return this.#shutdown.add(hook);
   }
 
   /**
-   * Runs when a client has logged in. Its messages and calls wait until all these hooks are done; other clients don't.
-   * One that throws an `RpcError` turns the client away with its code and message.
-   * @returns a function that removes it.
+   * Runs after a client has logged in. The client's messages and calls wait until all these hooks have finished. A hook
+   * that throws an `RpcError` rejects the client with that code and message. Returns a function that removes the hook.
    */
   onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
     return this.#connect.add(hook);
   }
 
-  /** Runs once when a logged-in client is gone, with the reason. @returns a function that removes it. */
+  /**
+   * Runs once when the connection of a logged-in client has ended, with the reason. Returns a function that removes the
+   * hook.
+   */
   onClientDisconnect(hook: (connection: Connection<C, D>, reason: CloseReason) => unknown): Disposer {
     return this.#disconnect.add(hook);
   }
 
-  /** Runs when a connection was not let in. @returns a function that removes it. */
+  /** Runs when a login was rejected. Returns a function that removes the hook. */
   onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
     return this.#rejected.add(hook);
   }
 
-  /** Runs when a broadcast met a client whose send queue was full. @returns a function that removes it. */
+  /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
   onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
     return this.#slow.add(hook);
   }
 
-  /** Hears of everything that went wrong and was not thrown to a caller. @returns a function that removes the hook. */
+  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Connection<C, D>>) => unknown): Disposer {
     return this.#core.errorHooks.add(hook);
   }
 
-  /** Hears of messages whose type no handler is registered for. @returns a function that removes the hook. */
+  /** Runs on messages whose type has no handler. Returns a function that removes the hook. */
   onUnknown(hook: (client: Connection<C, D>, type: string, data: unknown) => unknown): Disposer {
     return this.#core.unknownHooks.add(hook);
   }
@@ -324,27 +324,28 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Runs the startup hooks and listens. Does nothing when running already; joins a start that is under way.
-   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while it
-   * started); whatever a startup hook throws.
+   * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
+   * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while
+   *   starting); any error thrown by a startup hook
    */
   start(): Promise<void> {
     return this.#lifecycle.start();
   }
 
   /**
-   * Starts, and resolves when the server has stopped, be it while it starts. SIGINT and SIGTERM stop it (a second one
-   * without waiting), unless option `handleSignals` is false; so does `options.signal`.
-   * @throws as `start`.
+   * Starts, and resolves when the server has stopped. SIGINT and SIGTERM stop it (a second signal skips the drain)
+   * unless the option `handleSignals` is false; so does `options.signal`.
+   * @throws like `start`
    */
   run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     return this.#lifecycle.run(options);
   }
 
   /**
-   * Stops: no new connections, shutdown hooks, then every connection ends in order (running handlers finish, what was
-   * sent is flushed, clients are told SERVER_STOPPING). Always settles: what isn't done after `drainMs` is aborted,
-   * what isn't closed after `closeTimeoutMs` more is cut off. Calling it again shortens the drain if it asks for less.
+   * Stops accepting connections, runs the shutdown hooks, lets running handlers finish, then closes every connection
+   * gracefully (send queues are flushed, clients are told SERVER_STOPPING). Always settles: handlers are aborted after
+   * `drainMs`, and connections after another `closeTimeoutMs`. Another call with a shorter `drainMs` shortens the
+   * drain.
    */
   stop(options: StopOptions = {}): Promise<void> {
     return this.#lifecycle.stop(options);
@@ -405,11 +406,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- sending ------------------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message to all logged-in clients, or those `options` select. It is encoded once. A client whose send queue
-   * is full costs the others nothing: option `slowConsumer` says whether it misses this message or is disconnected, and
-   * `onSlowConsumer` hears of it.
-   * @returns to how many clients the message is on its way.
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then.
+   * Sends a message to all logged-in clients, or to those that `options` select. The message is encoded once. If a
+   * client's send queue is full, the option `slowConsumer` decides whether the client misses the message or is
+   * disconnected, and `onSlowConsumer` runs. Other clients aren't affected.
+   * @returns the number of clients that the message was queued for
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent
    */
   broadcast<T extends NameBound<MessageType<C, "client">>>(
     type: T & string,
@@ -421,7 +422,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const exclude = idSet(options.exclude);
     const include = idSet(options.include);
     const { where } = options;
-    // A hook or filter may send in between and reuse the writer, so the frame is noted here.
+    // A hook or filter may send in between and reuse the writer, so keep the frame here.
     writer.gather();
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
@@ -478,7 +479,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#logins.refuse(link, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
-    // It may have stopped this server.
+    // The hook may have stopped this server.
     if (link.state !== "authenticating") return;
     const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
     const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
@@ -490,7 +491,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const { extensions } = this.#core;
     const agreement = extensions.accept(step.offer);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
-    // A plain peer named no extensions, and is told of none.
+    // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
     link.sendPayload(FrameType.AUTH_SUCCESS, answer);
@@ -520,7 +521,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       .then(() => {
         this.#hooksRunning.delete(connection);
         if (link.isOpen) link.setPhaseTimer(0);
-        // Also if the client has left: what it sent before is still served.
+        // Even if the client has disconnected: its earlier messages are still handled.
         link.activate();
       });
     this.#hooksRunning.set(connection, hooks);
@@ -545,7 +546,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
   }
 
-  /** A client that is leaving takes no slot, and nobody should send to it any more. */
+  /** A closing connection frees its slot and receives no more messages. */
   #connectionClosing(link: ProtocolConnection<Connection<C, D>>): void {
     const connection = peerOf(link);
     if (connection === undefined) return;
@@ -569,7 +570,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 }
 
-/** The connection of a client that has logged in. */
+/** The connection of a logged-in client. */
 function peerOf<Peer>(link: ProtocolConnection<Peer>): Peer | undefined {
   return link.peer;
 }
