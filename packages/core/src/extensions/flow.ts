@@ -15,7 +15,7 @@ export const flow: Extension<true, ExtensionHost> = {
   attach(connection, params) {
     if (params !== null && connection.settings.enableBackpressure) {
       connection.onReceivePressure = (isHigh) =>
-        connection.sendControl(isHigh ? FrameType.PAUSE : FrameType.RESUME, 0, 0);
+        connection.sendControl(isHigh ? FrameType.PAUSE : FrameType.RESUME, 0, 0, "flow");
     }
     return connection;
   },

@@ -93,7 +93,7 @@ describe("a peer that does not read", () => {
     expect(read(await peer.received())).toEqual(["x".repeat(100_000), "last"]);
   });
 
-  test("finds PAUSE or RESUME last, as this side decided last", async () => {
+  test("finds one PAUSE or none, however often this side changed its mind", async () => {
     for (const isPausedAtLast of [true, false]) {
       const { runtime, server, peer, block } = await scene({
         server: { handlerConcurrency: 1, receiveQueueSize: 10 },
@@ -115,7 +115,7 @@ describe("a peer that does not read", () => {
       }
       if (isPausedAtLast) await fill();
       peer.resume();
-      expect(read(await peer.received()).at(-1)).toBe(isPausedAtLast ? "PAUSE" : "RESUME");
+      expect(read(await peer.received())).toEqual(isPausedAtLast ? ["PAUSE"] : []);
     }
   });
 

@@ -11,6 +11,8 @@ export interface Waiter {
 export class WaitingFrames {
   readonly #backlog: SendBacklog = new SendBacklog();
   readonly #control: SendBacklog = new SendBacklog();
+  /** PAUSE or RESUME. */
+  #flow: Uint8Array | null = null;
   /** Messages and requests held back at the peer's request. */
   readonly #held: SendBacklog = new SendBacklog();
   /** The rest of a frame that the stream accepted in part. */
@@ -57,7 +59,7 @@ export class WaitingFrames {
 
   /** Whether no frames wait for the stream. */
   get isEmpty(): boolean {
-    return this.#rest === null && this.#control.frames === 0 && this.#backlog.frames === 0;
+    return this.#rest === null && this.#flow === null && this.#control.frames === 0 && this.#backlog.frames === 0;
   }
 
   get hasHeld(): boolean {
@@ -67,8 +69,17 @@ export class WaitingFrames {
   /** Appends a copy of a frame to its queue. */
   park(bytes: Uint8Array, start: number, end: number, lane: Lane, isHeldByPeer: boolean): void {
     if (lane === "control") this.#control.append(bytes, start, end, true);
+    else if (lane === "flow") this.#parkFlow(bytes.slice(start, end));
     else if (lane === "message" && isHeldByPeer) this.#held.append(bytes, start, end, false);
     else this.#backlog.append(bytes, start, end, lane === "reply");
+  }
+
+  /**
+   * PAUSE and RESUME cancel each other out, since the peer hasn't seen the first. So at most one waits, and it doesn't
+   * count as a reply: two peers that flood each other would stop starting handlers, and then stop reading, for good.
+   */
+  #parkFlow(frame: Uint8Array): void {
+    this.#flow = this.#flow === null ? frame : null;
   }
 
   /** Sets the rest of a frame, which goes before everything else. */
@@ -82,10 +93,12 @@ export class WaitingFrames {
     this.#backlog.take(this.#held);
   }
 
-  /** Removes and returns the bytes to write next: the rest of a frame, control frames, the backlog. */
+  /** Removes and returns the bytes to write next: the rest of a frame, PAUSE or RESUME, control frames, the backlog. */
   shift(): Uint8Array | null {
-    const rest = this.#rest;
-    this.#rest = null;
-    return rest ?? this.#control.shift() ?? this.#backlog.shift();
+    const first = this.#rest ?? this.#flow;
+    if (first === null) return this.#control.shift() ?? this.#backlog.shift();
+    if (this.#rest !== null) this.#rest = null;
+    else this.#flow = null;
+    return first;
   }
 }
