@@ -6,7 +6,7 @@ export interface SocketAdapter {
   listen(target: ListenTarget, events: ListenEvents, handshakeTimeoutMs?: number): Promise<Listener>;
 }
 
-/** What the suites of this folder run on. */
+/** The adapter under test. */
 export interface AdapterSubject extends SocketAdapter {
   readonly name: string;
   readonly capabilities: AdapterCapabilities;

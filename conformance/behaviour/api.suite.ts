@@ -44,7 +44,7 @@ async function bothEnds(stage: Stage) {
   return { server, client, connection, arrivals };
 }
 
-/** What a server's view of a client and a client's view of its server have in common. */
+/** The common interface of a server's `Connection` and a `Client`. */
 export function describeApi(subject: Subject): void {
   const staged = stagedOn(subject);
   const views: readonly (readonly [string, (ends: { client: Client; connection: Connection }) => RemotePeer])[] = [

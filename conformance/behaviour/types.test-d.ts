@@ -1,4 +1,4 @@
-/** What the compiler knows of handlers, calls and connections. Never run: it is enough that it compiles. */
+/** Types of handlers, calls and connections. This file is only compiled, never run. */
 import {
   type AnyClient,
   type AnyConnection,
@@ -208,7 +208,7 @@ describe("a remote peer", () => {
   });
 });
 
-/** What a contract's value will have as its type; written by hand, it types both ends without generated code. */
+/** The type of a contract, written by hand. */
 interface GameContract {
   readonly server: {
     readonly methods: {

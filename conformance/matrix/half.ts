@@ -23,7 +23,7 @@ export interface MatrixSubject extends Subject {
   };
 }
 
-/** What both halves of a scenario have in common. */
+/** The common part of both halves of a scenario. */
 export class Half extends Cleanups {
   readonly subject: MatrixSubject;
   readonly #tellOther: Tell;

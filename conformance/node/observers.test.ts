@@ -1,4 +1,4 @@
-/** What observers of `node:net` see of connections: sockets like any other. */
+/** Observers of `node:net` see connections as regular sockets. */
 import { channel } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 import { Client, Server } from "@netconduit/node";

@@ -41,7 +41,7 @@ import { api } from "./contract.ts";
 const server = new Server({ password: "secret", contract: api });
 `;
 
-/** Typed functions that somebody could write over the same schemas; ours is compared to these. */
+/** Hand-written typed functions over the same schemas, for comparison. */
 export const handWrittenCall = `${HAND_WRITTEN}
 declare function call<M extends keyof Methods>(
   method: M,

@@ -95,7 +95,7 @@ export function limitsFor(sizes: Sizes): Sizes {
   );
 }
 
-/** What is limited, and in which unit. */
+/** The limited quantities and their units. */
 const KINDS = { own: "bytes", withDependencies: "bytes", declarationLines: "lines" } as const;
 
 /** Problems: entries above their limit, entries without a limit, and limits without an entry. */

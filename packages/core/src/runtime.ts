@@ -25,7 +25,7 @@ export interface TlsClientOptions {
   readonly serverName?: string | undefined;
 }
 
-/** What to connect to. */
+/** Target of a connection. */
 export interface ConnectTarget {
   /** Unix socket path; when given, host and port are ignored. */
   readonly path?: string | undefined;

@@ -20,7 +20,7 @@ interface Bench {
   readonly server: Server;
   readonly client: Client;
   readonly errors: SeenError[];
-  /** What hooks and listeners saw, in order. */
+  /** Calls of hooks and listeners, in order. */
   readonly events: string[];
   /** The connection breaks. */
   cut(): Promise<void>;

@@ -6,7 +6,7 @@ import { clip, describeKind, describeValue } from "../util/describe-value.ts";
 export interface OptionProblem {
   /** Path of the option, for example `"reconnect.delayMs"`; `""` for the options as a whole. */
   readonly option: string;
-  /** What the option must be, for example `"must be an integer from 0 to 65535"`. */
+  /** The rule that the option violates, for example `"must be an integer from 0 to 65535"`. */
   readonly rule: string;
   /** The value in short form; for secrets and unknown options, only its kind. */
   readonly received: string;

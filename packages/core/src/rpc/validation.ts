@@ -2,7 +2,7 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
-/** What a {@link Validator} validates: parameters of a method, data of a message, or the result of a method. */
+/** Subject of a {@link Validator}: parameters of a method, data of a message, or the result of a method. */
 export type ValidationSubject = "params" | "data" | "result";
 
 /** An invalid field, as sent in `details.errors`. */

@@ -1,4 +1,4 @@
-/** What has happened so far, in order, and a way to wait for more. */
+/** Records events in order, with promises for the next ones. */
 export class EventLog<T> {
   readonly all: T[] = [];
   #taken = 0;

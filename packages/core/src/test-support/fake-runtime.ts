@@ -1,6 +1,6 @@
 /**
- * A runtime for tests: streams in memory, a clock that stands still until it is told to move, and everything else
- * (crypto, zlib) from Node, synchronously. Bytes are delivered one chunk per turn of the event loop, as by a socket.
+ * A runtime for tests: in-memory streams, a manual clock, and everything else (crypto, zlib) from Node, synchronously.
+ * Delivers one chunk per turn of the event loop, like a socket.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
@@ -12,31 +12,31 @@ import type { ConnectTarget, DialSignal, ListenEvents, Listener, ListenTarget, R
 import type { TimerHandle } from "../util/clock.ts";
 import { ManualTimers } from "./manual-timers.ts";
 
-/** One `connect` call as the runtime saw it. */
+/** A call of `connect`. */
 export interface Dial {
   readonly target: ConnectTarget;
   readonly signal: DialSignal;
-  /** The clock when it was made. */
+  /** Time of the call. */
   readonly atMs: number;
 }
 
-/** What `connect` does for one dial instead of linking to a listener. */
+/** Replaces the connection to a listener for one `connect` call. */
 export type DialBehaviour = (dial: Dial) => Promise<ByteStream>;
 
-/** Milliseconds since 1970 when the fake clock stands at 0. */
+/** Unix milliseconds at time 0 of the fake clock. */
 export const EPOCH_MS = 1_750_000_000_000;
 
 export class FakeRuntime implements Runtime {
   readonly name = "fake";
-  /** What `warn` was called with. */
+  /** Arguments of `warn`. */
   readonly warnings: Error[] = [];
-  /** Every dial, oldest first. */
+  /** All `connect` calls, oldest first. */
   readonly dials: Dial[] = [];
   /** Both ends of every connection made, oldest first. */
   readonly pairs: { readonly dialled: ByteStream; readonly accepted: ByteStream }[] = [];
-  /** Taken one per dial, before listeners are looked for. */
+  /** Used by the next `connect` calls, one each, before listeners. */
   readonly dialBehaviours: DialBehaviour[] = [];
-  /** Of streams made from now on. */
+  /** Options of new streams. */
   streamOptions: MemoryPairOptions = {};
   readonly #listeners = new Map<string, ListenEvents>();
   readonly #clock = new ManualTimers();
@@ -61,7 +61,7 @@ export class FakeRuntime implements Runtime {
     return EPOCH_MS + Math.floor(this.now());
   }
 
-  /** Timers that are set, and how many of them keep the process running. */
+  /** Number of timers, and of those that keep the process running. */
   get timers(): { readonly count: number; readonly keepingAlive: number } {
     return this.#clock.counts;
   }
@@ -84,7 +84,7 @@ export class FakeRuntime implements Runtime {
     return new Uint8Array(deflateSync(bytes, { level: 6 }));
   }
 
-  /** Never zero, so that a test notices what is not overwritten. */
+  /** Never zeroed, so that tests detect bytes that aren't overwritten. */
   allocate(bytes: number): Uint8Array {
     return new Uint8Array(bytes).fill(0xa5);
   }
@@ -143,17 +143,17 @@ export class FakeRuntime implements Runtime {
 
   // --- for tests ----------------------------------------------------------------------------------------------------
 
-  /** Two joined streams that deliver in this runtime's turns. */
+  /** Creates two connected streams that deliver in this runtime's turns. */
   pair(): [ByteStream, ByteStream] {
     return memoryPair({ schedule: (task) => this.#later(task), ...this.streamOptions });
   }
 
-  /** As if the listener on this port (or path) met an error while accepting. */
+  /** Simulates an accept error of the listener on this port or path. */
   failAccept(at: { readonly port?: number; readonly path?: string }, error: Error): void {
     this.#listeners.get(nameOf({ path: at.path, port: at.port ?? 0 }))?.failed(error);
   }
 
-  /** As if the process got this signal. */
+  /** Simulates a signal to the process. */
   terminate(signal: string): void {
     for (const task of [...this.#terminators]) task(signal);
   }
@@ -162,16 +162,16 @@ export class FakeRuntime implements Runtime {
     return this.#terminators.size;
   }
 
-  /** Resolves when nothing is under way any more: all bytes delivered, all turns ended. The clock stands still. */
+  /** Resolves when all bytes are delivered and all turns have ended. The clock doesn't move. */
   async settle(): Promise<void> {
     do await turn();
     while (this.#underWay > 0);
-    // What the last turn's promises led to.
+    // Let the last turn's promises settle.
     await turn();
     if (this.#underWay > 0) await this.settle();
   }
 
-  /** Moves the clock on, timer by timer; everything a timer sets off is over before the next one fires. */
+  /** Advances the clock timer by timer; all effects of a timer settle before the next one fires. */
   async advance(ms: number): Promise<void> {
     await this.settle();
     for (const fire of this.#clock.advance(ms)) {
@@ -204,7 +204,7 @@ export function fakeRuntime(streamOptions: MemoryPairOptions = {}): FakeRuntime 
   return runtime;
 }
 
-/** Listeners are told apart by path or port; every host is this one. */
+/** Listeners are identified by path or port; all hosts are this machine. */
 function nameOf(at: { readonly path?: string | undefined; readonly port: number }): string {
   return at.path ?? `port ${at.port}`;
 }

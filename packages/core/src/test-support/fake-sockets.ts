@@ -9,16 +9,16 @@ import type { StreamFacts } from "../sockets/stream-facts.ts";
 import type { TlsSession } from "../sockets/tls-settings.ts";
 import { StubStream } from "./stub-stream.ts";
 
-/** A socket that is nothing but what is known of it. */
+/** A socket that only has properties. */
 export class FakeSocket {
-  /** Null: the peer is gone. */
+  /** Null if the peer has disconnected. */
   remote: string | null = "192.0.2.7";
   session: TlsSession = { protocol: "TLSv1.3", verified: true, certificate: { subject: { CN: "somebody" } } };
-  /** How it was discarded; null: it was not. */
+  /** How it was discarded, or null. */
   discarded: "flushed" | "at once" | null = null;
 }
 
-/** A stream that knows what it was made of. */
+/** A stream that keeps its socket and facts. */
 export class FakeSocketStream extends StubStream {
   readonly socket: FakeSocket;
   readonly facts: StreamFacts;
@@ -30,7 +30,7 @@ export class FakeSocketStream extends StubStream {
   }
 }
 
-/** The sockets of no runtime. A test says what `open` and `bind` do. */
+/** Sockets without a runtime. Tests set `open` and `bind`. */
 export class FakeSockets implements Sockets<FakeSocket> {
   readonly errors: SocketErrors = new SocketErrors((cause) => (cause as { code?: string } | null)?.code ?? "");
   readonly files = {
@@ -38,7 +38,7 @@ export class FakeSockets implements Sockets<FakeSocket> {
     isSocket: async (): Promise<boolean> => true,
     remove: async (): Promise<void> => undefined,
   };
-  /** Timers that are set: fire one by calling it. */
+  /** Pending timers; call one to fire it. */
   readonly pendingTimers = new Map<object, () => void>();
   readonly timers = {
     setTimeout: (task: () => void): object => {
@@ -74,7 +74,7 @@ export class FakeSockets implements Sockets<FakeSocket> {
 export const connectTarget: ConnectTarget = { host: "db", port: 7, family: 0, tls: null, bufferSize: 1 };
 export const listenTarget: ListenTarget = { host: "192.0.2.1", port: 7, ipv6: false, tls: null, bufferSize: 1 };
 
-/** What a promise rejects with. */
+/** Resolves with the error that a promise rejects with. */
 export function rejection(promise: Promise<unknown>): Promise<Error> {
   return promise.then(
     () => new Error("it resolved"),

@@ -1,23 +1,23 @@
 import type { Runtime } from "../runtime.ts";
 
-/** A timer that is set. */
+/** A pending timer. */
 interface ManualTimer {
   readonly task: () => void;
   readonly dueMs: number;
   readonly keepAlive: boolean;
 }
 
-/** A clock that stands still until the test moves it, and the timers on it. */
+/** A manual clock and its timers. */
 export class ManualTimers {
   readonly #timers = new Set<ManualTimer>();
   #nowMs = 0;
 
-  /** Milliseconds by which the clock was moved. */
+  /** Milliseconds by which the clock was advanced. */
   get nowMs(): number {
     return this.#nowMs;
   }
 
-  /** Timers that are set, and how many of them keep the process running. */
+  /** Number of timers, and of those that keep the process running. */
   get counts(): { readonly count: number; readonly keepingAlive: number } {
     return { count: this.#timers.size, keepingAlive: [...this.#timers].filter((timer) => timer.keepAlive).length };
   }
@@ -32,7 +32,7 @@ export class ManualTimers {
     this.#timers.delete(timer as ManualTimer);
   };
 
-  /** Moves the clock by `ms`, stopping at each timer that comes due on the way; iterate to fire them one by one. */
+  /** Advances the clock by `ms` and yields each due timer; iterate to fire them one by one. */
   *advance(ms: number): Generator<() => void, void> {
     const endMs = this.#nowMs + ms;
     for (let next = this.#next(endMs); next !== null; next = this.#next(endMs)) {

@@ -1,4 +1,4 @@
-/** Lets the microtasks run that are queued now, and those that they queue. */
+/** Runs the queued microtasks, and those that they queue. */
 export async function microtasks(): Promise<void> {
   for (let hop = 0; hop < 5; hop++) await null;
 }

@@ -1,4 +1,4 @@
-/** A server and clients on one fake runtime, with options that suit tests. */
+/** Servers and clients on a fake runtime, with options for tests. */
 
 import { Client, type ClientInit } from "../client/client.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
@@ -7,10 +7,10 @@ import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
 import { type MemoryPeer, PASSWORD, rawClient } from "./raw-memory.ts";
 
-/** The fewest PBKDF2 rounds allowed: logins in tests are many. */
+/** The minimum number of PBKDF2 rounds, because tests log in often. */
 export const FEW_ITERATIONS = 4096;
 
-/** An error as an `onError` hook saw it. */
+/** An error passed to an `onError` hook. */
 export interface SeenError {
   readonly code: number;
   readonly message: string;
@@ -21,11 +21,11 @@ export interface SeenError {
 export interface TestServer {
   readonly server: Server;
   readonly port: number;
-  /** What `onError` heard. */
+  /** Errors passed to `onError`. */
   readonly errors: SeenError[];
 }
 
-/** A server on this runtime, running. */
+/** Starts a server on this runtime. */
 export async function testServer(
   runtime: FakeRuntime,
   options: Partial<ServerInit> = {},
@@ -40,7 +40,7 @@ export async function testServer(
   return { server, port: server.address.port, errors };
 }
 
-/** A server and so many raw clients of it, logged in. */
+/** Starts a server, and logs in `count` raw clients. */
 export async function withClients(
   count: number,
   options: Partial<ServerInit> = {},
@@ -57,7 +57,7 @@ export interface TestClient {
   readonly errors: SeenError[];
 }
 
-/** A client of the server at port 8080; not connected. */
+/** Creates a client of the server at port 8080, without connecting it. */
 export function testClient(runtime: FakeRuntime, options: Partial<ClientInit> = {}): TestClient {
   const client = new Client({ host: "test", port: 8080, password: PASSWORD, ...options }, runtime);
   const errors: SeenError[] = [];
@@ -70,12 +70,12 @@ function seen(error: Error, context: ErrorContext<unknown>): SeenError {
   return { code, message: error.message, stage: context.stage, name: context.name };
 }
 
-/** What a promise came to, without waiting for one that is still open when asked. */
+/** The state of a promise, without waiting for it. */
 export interface Outcome<T> {
   state: "pending" | "resolved" | "rejected";
   value?: T;
   error?: ConduitError;
-  /** How often it settled; more than once would be a bug. */
+  /** Number of times it settled; more than one is a bug. */
   settled: number;
 }
 

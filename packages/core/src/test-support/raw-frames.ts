@@ -1,4 +1,6 @@
-/** Frames built and parsed by hand, from PROTOCOL.md. Uses none of the library's wire code, so the two check each other. */
+/**
+ * Builds and parses frames according to PROTOCOL.md, without the library's wire code, so that they check each other.
+ */
 import { decode, encode } from "@msgpack/msgpack";
 
 export const Type = {
@@ -26,12 +28,12 @@ export const Type = {
 export const COMPRESSED = 0x0001;
 export const HEADER_BYTES = 32;
 
-/** Header fields that differ from those of an ordinary frame. */
+/** Header fields that differ from the defaults. */
 export interface HeaderFields {
   /** Correlation id. Default 0. */
   readonly id?: number | bigint;
   readonly flags?: number;
-  /** The length that the header claims. Default: the payload's. */
+  /** The declared length. Default: the payload's. */
   readonly length?: number;
   readonly magic?: number;
   readonly version?: number;

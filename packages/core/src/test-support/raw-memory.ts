@@ -1,16 +1,16 @@
-/** Raw peers over streams in memory: clients of a server, and a server for a client. */
+/** Raw peers over in-memory streams: clients of a server, and a server for a client. */
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 import { frame, Type } from "./raw-frames.ts";
 import { extensionsOf, type RawLogin, RawPeer } from "./raw-peer.ts";
 import { ScramServer } from "./scram-by-rfc.ts";
 
-/** The password of every server in memory. */
+/** The password of all in-memory servers. */
 export const PASSWORD = "correct horse";
 
 export type MemoryPeer = RawPeer<ByteStream>;
 
-/** A raw peer at one end of a stream in memory. */
+/** Creates a raw peer on an in-memory stream. */
 export function memoryPeer(runtime: FakeRuntime, stream: ByteStream): MemoryPeer {
   return new RawPeer(stream, () => runtime.settle());
 }
@@ -39,7 +39,7 @@ type RawAnswer = Pick<RawLogin, "extensions" | "passwordHash">;
 /** A server made of raw peers. */
 export class RawServer {
   readonly port: number;
-  /** Peers that were dialled, in order, none of them logged in. */
+  /** Peers of incoming connections, in order, not logged in. */
   readonly peers: MemoryPeer[] = [];
   readonly #runtime: FakeRuntime;
 
@@ -62,7 +62,7 @@ export class RawServer {
     return server;
   }
 
-  /** The peer that was dialled last, once one has been. */
+  /** Resolves with the peer of the last incoming connection. */
   async accept(): Promise<MemoryPeer> {
     await this.#runtime.settle();
     const peer = this.peers.at(-1);
@@ -70,7 +70,7 @@ export class RawServer {
     return peer;
   }
 
-  /** Plays the last login up to its AUTH_SUCCESS, which it returns and does not send. */
+  /** Performs the last login up to AUTH_SUCCESS, which it returns without sending it. */
   async answer(login: RawAnswer = {}): Promise<{ readonly peer: MemoryPeer; readonly success: Uint8Array }> {
     const peer = await this.accept();
     const request = (await peer.next(Type.AUTH_REQUEST)).payload ?? {};
@@ -86,7 +86,7 @@ export class RawServer {
     };
   }
 
-  /** Lets the last client in. */
+  /** Completes the login of the last client. */
   async admit(login: RawAnswer = {}): Promise<MemoryPeer> {
     const { peer, success } = await this.answer(login);
     peer.write(success);

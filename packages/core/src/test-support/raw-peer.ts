@@ -1,6 +1,6 @@
 /**
- * A peer that sends whatever bytes the test says, over a stream in memory or over a socket. It can do what no client or
- * server of ours would.
+ * A peer that sends arbitrary bytes, over an in-memory stream or a socket. It can misbehave in ways that our clients
+ * and servers can't.
  */
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { EventLog } from "./event-log.ts";
@@ -17,7 +17,7 @@ import {
 } from "./raw-frames.ts";
 import { passwordHash, ScramClient } from "./scram-by-rfc.ts";
 
-/** What a raw peer needs of its stream. Data may be delivered to the sink only after `open`. */
+/** The stream of a raw peer. It must not deliver data before `open`. */
 export type RawStream = Pick<ByteStream, "open" | "write" | "pause" | "resume" | "close" | "destroy">;
 
 /** How a raw peer logs in. */
@@ -30,7 +30,7 @@ export interface RawLogin {
   readonly info?: Readonly<Record<string, unknown>>;
 }
 
-/** All extensions that there are. */
+/** All extensions. */
 export const EXTENSIONS: readonly string[] = ["reply", "flow", "close", "cancel", "deadline", "call"];
 
 export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
@@ -43,17 +43,17 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
   readonly sent: Buffer[] = [];
   /** Undefined while the stream is open; then `null` for a clean end, or its error. */
   ended: Error | null | undefined = undefined;
-  /** Resolves when the stream is over: with `"end"` after a clean end, or with the code of its error. */
+  /** Resolves when the stream has ended: with `"end"` after a clean end, or with the code of its error. */
   readonly over: Promise<string>;
   readonly #over = gate<string>();
   readonly #parser = new FrameParser();
   readonly #settle: (() => Promise<void>) | null;
-  /** Frames that `next` has not returned yet. */
+  /** Frames that `next` hasn't returned yet. */
   readonly #pending: ReceivedFrame[] = [];
 
   /**
-   * @param settle resolves when nothing is under way any more. With it, `next` rejects if no frame has arrived by then;
-   * without it, `next` waits.
+   * @param settle resolves when all activity has settled. With it, `next` rejects if no frame has arrived by then;
+   *   without it, `next` waits.
    */
   constructor(stream: S, settle: (() => Promise<void>) | null = null) {
     this.stream = stream;
@@ -73,7 +73,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
   }
 
   drained(): void {
-    // A raw peer writes whatever the test says.
+    // A raw peer ignores back-pressure.
   }
 
   closed(error: Error | null): void {
@@ -83,7 +83,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
 
   // --- sending ------------------------------------------------------------------------------------------------------
 
-  /** Sends in one write. */
+  /** Sends all parts in one write. */
   write(...parts: readonly Uint8Array[]): void {
     const bytes = Buffer.concat(parts);
     this.sent.push(bytes);
@@ -102,7 +102,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
     this.write(message(type, data, id));
   }
 
-  /** Stops reading: what the other end sends piles up. */
+  /** Stops reading. */
   pause(): void {
     this.stream.pause();
   }
@@ -111,7 +111,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
     this.stream.resume();
   }
 
-  /** FIN, behind all that was sent. */
+  /** Sends FIN after all written data. */
   end(): void {
     void this.stream.close();
   }
@@ -121,7 +121,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
     this.stream.destroy(null);
   }
 
-  /** Ends the connection if it is open. */
+  /** Closes the connection if it is open. */
   async dispose(): Promise<void> {
     if (this.ended === undefined) this.reset();
     await this.over;
@@ -129,7 +129,7 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
 
   // --- receiving ----------------------------------------------------------------------------------------------------
 
-  /** Skips to the next frame of a type; without a type, to the next one that is no HEARTBEAT_PING. */
+  /** Skips to the next frame of a type; without a type, to the next one other than HEARTBEAT_PING. */
   async next(type?: number): Promise<ReceivedFrame> {
     const isWanted = (one: ReceivedFrame): boolean =>
       type === undefined ? one.type !== Type.HEARTBEAT_PING : one.type === type;
@@ -146,20 +146,20 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
     throw new Error(`No ${wanted} arrived, but ${instead} (ended: ${String(this.ended)})`);
   }
 
-  /** All frames that `next` has not returned. With `settle`, once nothing is under way. */
+  /** All frames that `next` hasn't returned. With `settle`, waits until all activity has settled. */
   async received(): Promise<ReceivedFrame[]> {
     await this.#settle?.();
     return this.#pending.splice(0);
   }
 
-  /** The names of the types of `received`. */
+  /** The type names of `received`. */
   async receivedTypes(): Promise<string[]> {
     return (await this.received()).map(typeName);
   }
 
   // --- login --------------------------------------------------------------------------------------------------------
 
-  /** Sends AUTH_REQUEST. @returns this side of SCRAM. */
+  /** Sends AUTH_REQUEST. Returns this side of SCRAM. */
   requestLogin(login: RawLogin): ScramClient {
     const { password, info = { name: "raw", version: "1.0.0" } } = login;
     const scram = new ScramClient(password);
@@ -169,13 +169,13 @@ export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
     return scram;
   }
 
-  /** Takes AUTH_CHALLENGE and sends AUTH_RESPONSE. */
+  /** Waits for AUTH_CHALLENGE and sends AUTH_RESPONSE. */
   async answerChallenge(scram: ScramClient): Promise<void> {
     const { data } = payloadOf(await this.next(), Type.AUTH_CHALLENGE);
     this.send(Type.AUTH_RESPONSE, { data: scram.answer(data as string) });
   }
 
-  /** Logs in. @returns the payload of AUTH_SUCCESS. */
+  /** Logs in. Returns the payload of AUTH_SUCCESS. */
   async login(login: RawLogin): Promise<Readonly<Record<string, unknown>>> {
     const scram = this.requestLogin(login);
     if (login.passwordHash !== true) await this.answerChallenge(scram);

@@ -1,4 +1,4 @@
-/** Raw peers over sockets of `node:net`, which Node.js, Bun and Deno all have. */
+/** Raw peers over `node:net` sockets, available on Node.js, Bun and Deno. */
 import { connect, type Socket } from "node:net";
 import type { ByteSink } from "../bytes/byte-stream.ts";
 import { RawPeer, type RawStream } from "./raw-peer.ts";
@@ -42,7 +42,7 @@ class RawSocket implements RawStream {
   }
 }
 
-/** Connects to a port of 127.0.0.1. A peer that is cut off meanwhile resolves too, and is over. */
+/** Connects to a port of 127.0.0.1. Also resolves if the peer is disconnected meanwhile. */
 export async function socketPeer(port: number): Promise<RawPeer> {
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
   const peer = new RawPeer(new RawSocket(socket));

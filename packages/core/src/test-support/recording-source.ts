@@ -3,7 +3,7 @@ import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts"
 import { TimerWheel } from "../util/timer-wheel.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 
-/** A connection that writes down what dispatching asks it to send. */
+/** A connection that records what the dispatcher sends. */
 export class RecordingSource implements RequestSource<string> {
   readonly clock: { readonly wheel: TimerWheel; wallClock(): number };
   readonly peer = "the peer";
@@ -41,7 +41,7 @@ export class RecordingSource implements RequestSource<string> {
   }
 }
 
-/** What a test says of a request; the rest has defaults. */
+/** Properties of a test request; all have defaults. */
 export interface RequestFacts {
   readonly isCall?: boolean;
   readonly method?: string;

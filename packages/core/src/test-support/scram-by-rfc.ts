@@ -1,4 +1,4 @@
-/** Both sides of SCRAM-SHA-256, written from RFC 5802 and RFC 7677. Uses none of the library's own code. */
+/** Both sides of SCRAM-SHA-256, from RFC 5802 and RFC 7677, without the library's code. */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 
 const GS2_HEADER = "n,,";
@@ -27,7 +27,7 @@ export function passwordHash(password: string): string {
   return sha256(Buffer.from(password)).toString("hex");
 }
 
-/** Derived keys by what they were derived from: a test logs in to one server many times. */
+/** Cache of derived keys, because tests log in to one server many times. */
 const saltedPasswords = new Map<string, Buffer>();
 
 function saltPassword(password: string, salt: string, iterations: number): Buffer {
@@ -84,7 +84,7 @@ export class ScramServer {
     this.serverFirst = `r=${nonce},s=${salt},i=${iterations}`;
   }
 
-  /** @returns server-final-message. @throws Error if the client does not know the password. */
+  /** Returns the server-final-message. Throws if the client doesn't know the password. */
   answer(clientFinal: string): string {
     const withoutProof = clientFinal.slice(0, clientFinal.lastIndexOf(",p="));
     const signed = `${this.#clientFirstBare},${this.serverFirst},${withoutProof}`;

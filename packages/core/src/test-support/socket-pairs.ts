@@ -1,6 +1,6 @@
 import type { SocketOwner } from "../sockets/socket-owner.ts";
 
-/** Bytes that one direction holds, as an operating system does. */
+/** Capacity of one direction, as in an operating system. */
 export const PIPE_BYTES = 65_536;
 
 export function coded(code: string): Error {
@@ -22,7 +22,7 @@ class Pipe {
     return this.#isEnded && this.#held.length === 0;
   }
 
-  /** @returns how many bytes it took */
+  /** @returns the number of bytes accepted */
   write(bytes: Uint8Array): number {
     if (this.#isBroken || this.#isEnded) throw coded("EPIPE");
     const taken = bytes.subarray(0, PIPE_BYTES - this.#held.length);
@@ -34,7 +34,7 @@ class Pipe {
     return taken.length;
   }
 
-  /** @returns how many bytes it gave; null: it has ended */
+  /** @returns the number of bytes read, or null at the end */
   read(into: Uint8Array): number | null {
     const given = this.#held.subarray(0, into.length);
     if (given.length === 0) return this.#isEnded ? null : 0;
@@ -49,13 +49,13 @@ class Pipe {
     this.#changed();
   }
 
-  /** Nobody reads any more. */
+  /** The reader has closed. */
   break(): void {
     this.#isBroken = true;
     this.#changed();
   }
 
-  /** Resolves when something has happened to it. */
+  /** Resolves on the next change. */
   change(): Promise<void> {
     return new Promise((resolve) => this.#watchers.push(resolve));
   }
@@ -107,7 +107,7 @@ export class FakeAwaitedSocket {
   }
 }
 
-/** A socket that takes what it can of a write, and whose events go to its owner, like Bun's. */
+/** A socket that accepts writes in part and sends events to its owner, like Bun's. */
 export class FakePartialSocket {
   owner: SocketOwner = {};
   readonly #incoming: Pipe;
@@ -150,12 +150,12 @@ export class FakePartialSocket {
     this.#outgoing.end();
   }
 
-  /** An orderly end. */
+  /** Closes normally. */
   close(): void {
     this.#close(true);
   }
 
-  /** The peer sees a reset. */
+  /** Closes with a reset. */
   terminate(): void {
     this.#close(false);
   }

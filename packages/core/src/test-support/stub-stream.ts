@@ -1,14 +1,14 @@
 import type { Address, ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 
-/** A stream that keeps what is written, and takes bytes or not as the test says. */
+/** A stream that records writes. Tests set whether it accepts bytes. */
 export class StubStream implements ByteStream {
   readonly local: Address = { kind: "memory", name: "stub" };
   readonly remote: Address = { kind: "memory", name: "nobody" };
   readonly tls = null;
-  /** What `write` answers from now on. */
+  /** Result of `write` from now on. */
   takes = true;
   queuedBytes = 0;
-  /** Every array handed to `write`, the same objects. */
+  /** All arrays passed to `write`, the same objects. */
   readonly writes: Uint8Array[] = [];
   sink: ByteSink | null = null;
   paused = false;
@@ -40,7 +40,7 @@ export class StubStream implements ByteStream {
     this.destroyedWith = reason;
   }
 
-  /** All bytes written so far as text, for tests that write letters. */
+  /** All bytes written so far, as text. */
   get text(): string {
     return this.writes.map((bytes) => String.fromCharCode(...bytes)).join("");
   }

@@ -1,4 +1,4 @@
-/** What leaves a connection, in which order, and what waits: seen from its two ends. */
+/** Order of outgoing frames, and queued ones, as seen from both ends of a connection. */
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
