@@ -1,9 +1,10 @@
 /**
  * SCRAM-SHA-256 (RFC 5802, RFC 7677), both roles, without I/O: messages in, messages out.
  *
- * client-first   n,,n=user,r=<client nonce> server-first   r=<client nonce><server nonce>,s=<salt>,i=<iterations>
- * client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password> server-final   v=<proof that the
- * server does>
+ *   client-first   n,,n=user,r=<client nonce>
+ *   server-first   r=<client nonce><server nonce>,s=<salt>,i=<iterations>
+ *   client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password>
+ *   server-final   v=<proof that the server does>
  *
  * The password never crosses the wire. The messages are bound to both nonces, so none of them works a second time.
  * Channel binding isn't offered (gs2 header `n,,`), because not all runtimes expose the TLS data it needs.

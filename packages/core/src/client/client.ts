@@ -97,7 +97,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
-  #link: ProtocolConnection<Client<C>> | null = null;
+  #connection: ProtocolConnection<Client<C>> | null = null;
   #login: Login | null = null;
   #lastLogin: LastLogin | null = null;
 
@@ -114,12 +114,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#runtime = runtime;
     this.#delegate = this.#core.delegate({
       role: "client",
-      handshakeFrame: (link, type, payload) => this.#handshakeFrame(link, type, payload),
+      handshakeFrame: (connection, type, payload) => this.#handshakeFrame(connection, type, payload),
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
-      frameRefused: (link, error) => this.#frameRefused(link, error),
+      frameRefused: (connection, error) => this.#frameRefused(connection, error),
       connectionClosing: ignore,
-      connectionClosed: (link, reason) => this.#connectionClosed(link, reason),
+      connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
     });
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
@@ -153,8 +153,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal */
   protected get outgoing(): Outgoing {
-    const link = this.#link;
-    return link?.isOpen === true ? link : this.#offlineSender;
+    const connection = this.#connection;
+    return connection?.isOpen === true ? connection : this.#offlineSender;
   }
 
   /** The same as `info`. */
@@ -175,7 +175,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       reconnectAttempts: this.isConnected ? 0 : this.#reconnector.attempts,
       serverInfo: this.info,
       latency: this.isAuthenticated ? this.latency : null,
-      pendingCalls: this.#link?.pendingCalls ?? 0,
+      pendingCalls: this.#connection?.pendingCalls ?? 0,
       bufferedBytes: this.bufferedBytes,
     };
   }
@@ -301,13 +301,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * Resolves when the connection has closed; it is aborted after `closeTimeoutMs`. The client can `connect` again.
    */
   async close(reason = "Closed by the client"): Promise<void> {
-    const dialling = this.#reconnector.callOff(calledOff);
+    const dial = this.#reconnector.callOff(calledOff);
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
-    const link = this.#link;
-    if (link !== null) {
-      await link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
+    const connection = this.#connection;
+    if (connection !== null) {
+      await connection.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     }
-    if (dialling !== null) await dialling.catch(ignore);
+    if (dial !== null) await dial.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
   }
 
@@ -316,14 +316,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     await this.close();
   }
 
-  // --- dialling -----------------------------------------------------------------------------------------------------
+  // --- dialing ------------------------------------------------------------------------------------------------------
 
   async #dial(abort: DialController): Promise<void> {
-    const link = this.#link;
+    const connection = this.#connection;
     // Wait until a closing connection has closed.
-    if (link !== null) {
+    if (connection !== null) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
-      await abort.race(link.close(reason));
+      await abort.race(connection.close(reason));
     }
     abort.throwIfAborted();
     this.#machine = new ConnectionStateMachine(this.#core, this.#machine.state, this.#stateListeners);
@@ -332,9 +332,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #dialFailed(error: ConduitError, isLast: boolean): void {
-    const link = this.#link;
-    if (link !== null && !link.isOver) link.destroy(error);
-    this.#link = null;
+    const connection = this.#connection;
+    if (connection !== null && !connection.isOver) connection.destroy(error);
+    this.#connection = null;
     const { code, message } = error;
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
     // No automatic attempt follows, so the queued items will never be sent.
@@ -366,14 +366,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const request = await handshake.start();
     const stream = await this.#connect(where, abort);
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
-    const link = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
-    link.peer = this;
-    this.#link = link;
+    const connection = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
+    connection.peer = this;
+    this.#connection = connection;
     try {
       await abort.wait<void>((resolve, reject) => {
         this.#login = { handshake, resolve, reject };
-        link.start(0);
-        if (!link.isOver) link.sendPayload(FrameType.AUTH_REQUEST, request);
+        connection.start(0);
+        if (!connection.isOver) connection.sendPayload(FrameType.AUTH_REQUEST, request);
       });
     } finally {
       this.#login = null;
@@ -396,51 +396,52 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   async #handshakeFrame(
-    link: ProtocolConnection<Client<C>>,
+    connection: ProtocolConnection<Client<C>>,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<void> {
     const login = this.#login;
     if (login === null) return;
     const step = await login.handshake.receive(type, payload);
-    if (link.isOver || this.#login !== login) return;
+    if (connection.isOver || this.#login !== login) return;
     if (step.kind === "send") {
-      link.sendPayload(step.type, step.payload);
+      connection.sendPayload(step.type, step.payload);
     } else if (step.kind === "failed") {
       login.reject(step.error);
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
-      link.destroy(step.error);
+      connection.destroy(step.error);
     } else {
       this.#login = null;
-      this.#lastLogin = { connection: link, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
-      link.authenticated(step.server, this.#core.extensions.accept(step.extensions));
+      this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
+      connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
       this.#reconnector.loggedIn();
-      this.#offline.sendAll(link);
-      link.activate();
+      this.#offline.sendAll(connection);
+      connection.activate();
       login.resolve();
     }
   }
 
-  #frameRefused(link: ProtocolConnection<Client<C>>, error: ConduitError): void {
+  #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError): void {
     const login = this.#login;
     if (login !== null) login.reject(notNetconduit(error, this.config));
-    else this.#core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", link.peer);
+    else
+      this.#core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", connection.peer);
   }
 
-  #connectionClosed(link: ProtocolConnection<Client<C>>, reason: CloseReason): void {
-    if (this.#link === link) this.#link = null;
+  #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
+    if (this.#connection === connection) this.#connection = null;
     if (this.#login !== null) {
-      this.#login.reject(closedDuringLogin(reason, link.bytesReceived === 0, this.config));
+      this.#login.reject(closedDuringLogin(reason, connection.bytesReceived === 0, this.config));
       return;
     }
-    if (!link.isAuthenticated) return;
+    if (!connection.isAuthenticated) return;
     const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
   }
 
   /** @throws ConduitError CONNECTION_CLOSED unless the client is reconnecting and queues messages and calls */
   #mustQueue(name: string): void {
-    const returning = this.#reconnector.isReturning(this.#link?.closeReason ?? null);
+    const returning = this.#reconnector.isReturning(this.#connection?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && returning) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
   }

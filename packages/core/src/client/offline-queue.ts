@@ -3,21 +3,21 @@ import { HIGH_WATER_RATIO } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** A message or call to send once the client is connected again. */
-export interface OfflineItem<Link> {
+export interface OfflineItem<Connection> {
   /** Method or message type. */
   readonly name: string;
   /** Milliseconds until it times out; 0 waits without limit. */
   readonly timeoutMs: number;
   /** Sends the item. May throw. */
-  send(link: Link): void;
+  send(connection: Connection): void;
   reject(error: Error): void;
 }
 
-class Entry<Link> extends TimerEntry {
-  readonly item: OfflineItem<Link>;
-  readonly #queue: Set<Entry<Link>>;
+class Entry<Connection> extends TimerEntry {
+  readonly item: OfflineItem<Connection>;
+  readonly #queue: Set<Entry<Connection>>;
 
-  constructor(item: OfflineItem<Link>, queue: Set<Entry<Link>>) {
+  constructor(item: OfflineItem<Connection>, queue: Set<Entry<Connection>>) {
     super();
     this.item = item;
     this.#queue = queue;
@@ -31,11 +31,11 @@ class Entry<Link> extends TimerEntry {
 }
 
 /** A bounded FIFO of messages and calls made while the client is disconnected. */
-export class OfflineQueue<Link> {
+export class OfflineQueue<Connection> {
   readonly #wheel: TimerWheel;
   readonly #maxItems: number;
   /** Created on first use: most clients never need it. */
-  #entries: Set<Entry<Link>> | null = null;
+  #entries: Set<Entry<Connection>> | null = null;
 
   constructor(wheel: TimerWheel, maxItems: number) {
     this.#wheel = wheel;
@@ -51,7 +51,7 @@ export class OfflineQueue<Link> {
    *
    * @throws ConduitError SEND_QUEUE_FULL
    */
-  add(item: OfflineItem<Link>): boolean {
+  add(item: OfflineItem<Connection>): boolean {
     this.#entries ??= new Set();
     const entries = this.#entries;
     if (entries.size >= this.#maxItems) {
@@ -65,7 +65,7 @@ export class OfflineQueue<Link> {
   }
 
   /** Removes an item. Returns whether it was still queued. */
-  remove(item: OfflineItem<Link>): boolean {
+  remove(item: OfflineItem<Connection>): boolean {
     for (const entry of this.#entries ?? []) {
       if (entry.item !== item) continue;
       this.#wheel.cancel(entry);
@@ -74,10 +74,10 @@ export class OfflineQueue<Link> {
     return false;
   }
 
-  sendAll(link: Link): void {
+  sendAll(connection: Connection): void {
     this.#take((item) => {
       try {
-        item.send(link);
+        item.send(connection);
       } catch (error) {
         item.reject(error as Error);
       }
@@ -88,7 +88,7 @@ export class OfflineQueue<Link> {
     this.#take((item) => item.reject(error));
   }
 
-  #take(each: (item: OfflineItem<Link>) => void): void {
+  #take(each: (item: OfflineItem<Connection>) => void): void {
     if (this.#entries === null) return;
     const entries = [...this.#entries];
     this.#entries.clear();

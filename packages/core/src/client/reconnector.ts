@@ -10,7 +10,7 @@ import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
 
 /** Callbacks of {@link Reconnector} to its client. */
-export interface DiallingOwner {
+export interface ReconnectorHost {
   /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
   open(abort: DialController): Promise<void>;
   /**
@@ -36,7 +36,7 @@ interface Series {
 export class Reconnector<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
-  readonly #owner: DiallingOwner;
+  readonly #owner: ReconnectorHost;
   /** The current attempt, including the hooks after it. */
   #connecting: Promise<void> | null = null;
   /** Aborts the current attempt; null once it has logged in. */
@@ -48,7 +48,7 @@ export class Reconnector<Peer> {
   /** `callOff` ran after the last `connect`, so the client doesn't reconnect. */
   #leaving = false;
 
-  constructor(core: EndpointCore<Peer>, config: ClientConfig, owner: DiallingOwner) {
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, owner: ReconnectorHost) {
     this.#core = core;
     this.#config = config;
     this.#owner = owner;
@@ -83,9 +83,9 @@ export class Reconnector<Peer> {
   callOff(reason: () => ConduitError): Promise<void> | null {
     this.#leaving = true;
     this.#stopSeries();
-    const dialling = this.#abort === null ? null : this.#connecting;
+    const dial = this.#abort === null ? null : this.#connecting;
     this.#abort?.abort(reason());
-    return dialling;
+    return dial;
   }
 
   /** The current attempt has logged in. From now on, a lost connection starts a new series. */

@@ -6,12 +6,15 @@
  * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
  * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
  *
- * disconnected    nothing yet; a client that has not dialled, a server connection before it is accepted connecting a
- * client is dialling (name lookup, TCP, TLS); there is no stream authenticating  the stream is open and carries the
- * handshake; a server's connection begins its work here connected       logged in; the connect hooks run; the
- * application's frames wait active          in use paused          in use, but held back: the peer said PAUSE, or our
- * own reading is stopped closing         this side ends it: the queue is flushed, the peer has until the deadline
- * closed          over, cleanly failed          over, for the reason that the change carries
+ *   disconnected    a client that has not dialed, or a server's connection before it is accepted
+ *   connecting      a client dials (name lookup, TCP, TLS); there is no stream
+ *   authenticating  the stream is open and carries the login; a server's connection begins here
+ *   connected       logged in; the connect hooks run, and the application's frames wait
+ *   active          in use
+ *   paused          in use but held back: the peer sent PAUSE, or this side has stopped reading
+ *   closing         this side ends it: the queue is flushed, and the peer has until the deadline
+ *   closed          over, cleanly
+ *   failed          over, for the reason in the state change
  *
  * Two causes can hold a connection in `paused` at the same time. Its owner tracks them: the first one sends `pause`,
  * and the end of the last one sends `resume`. A PAUSE that arrives while the connect hooks run takes effect after

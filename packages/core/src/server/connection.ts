@@ -23,15 +23,15 @@ export class Connection<
 > extends RemotePeerBase<C, "client", never> {
   /** A UUID. */
   readonly id: string;
-  readonly #link: ProtocolConnection<Connection<C, D>>;
+  readonly #protocol: ProtocolConnection<Connection<C, D>>;
   /** The login. */
   readonly session: Session;
   #data: D | undefined;
 
   /** @internal */
-  constructor(link: ProtocolConnection<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
+  constructor(protocol: ProtocolConnection<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
     super();
-    this.#link = link;
+    this.#protocol = protocol;
     this.id = id;
     this.session = session;
     this.#data = data;
@@ -50,7 +50,7 @@ export class Connection<
 
   /** @internal */
   protected get connection(): PeerConnection {
-    return this.#link;
+    return this.#protocol;
   }
 
   /** @internal */
@@ -60,15 +60,15 @@ export class Connection<
 
   /** @internal */
   protected get outgoing(): Outgoing {
-    return this.#link;
+    return this.#protocol;
   }
 
   get state(): ConnectionState {
-    return this.#link.state;
+    return this.#protocol.state;
   }
 
   onStateChange(listener: (change: StateChange) => void): Disposer {
-    return this.#link.onStateChange(listener);
+    return this.#protocol.onStateChange(listener);
   }
 
   /**
@@ -79,6 +79,6 @@ export class Connection<
    */
   close(reason = "Closed by the server", options: { readonly reconnect?: boolean } = {}): Promise<void> {
     const reconnect = options.reconnect ?? false;
-    return this.#link.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
+    return this.#protocol.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
   }
 }

@@ -192,7 +192,7 @@ describe("a login", () => {
     expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code });
     expect(bench.rejections).toMatchObject([{ code, remoteAddress: `${SOMEWHERE}:50000` }]);
     expect([peer.ended, bench.closed]).toMatchObject([null, [{ code, reconnect: true, byPeer: false }]]);
-    expect([bench.logins.links, bench.admitted]).toEqual([[], []]);
+    expect([bench.logins.pending, bench.admitted]).toEqual([[], []]);
   });
 
   test("by password hash is refused with PASSWORD_HASH_REFUSED where that is not allowed", async () => {
@@ -282,7 +282,7 @@ describe("the number of logins at the same time", () => {
     const bench = await LoginBench.open({ maxPendingLogins: 2 });
     const [first, second, third] = [bench.begin(), bench.begin(ELSEWHERE), bench.begin()];
     await bench.runtime.settle();
-    expect(bench.logins.links).toEqual([second.connection, third.connection]);
+    expect(bench.logins.pending).toEqual([second.connection, third.connection]);
     expect([first.peer.ended, second.peer.ended]).toMatchObject([{ code: ErrorCode.CONNECTION_RESET }, undefined]);
     expect(bench.rejections).toEqual([
       {
@@ -371,14 +371,15 @@ describe("a server that stops", () => {
     const bench = await LoginBench.open();
     const attempts = [bench.begin(), bench.begin(), bench.begin()];
     await bench.challenged(attempts[1] as Attempt);
-    expect(bench.logins.links).toEqual(attempts.map(({ connection }) => connection));
-    for (const connection of bench.logins.links) bench.logins.refuse(connection, ErrorCode.SERVER_STOPPING, "stopping");
+    expect(bench.logins.pending).toEqual(attempts.map(({ connection }) => connection));
+    for (const connection of bench.logins.pending)
+      bench.logins.refuse(connection, ErrorCode.SERVER_STOPPING, "stopping");
     for (const { peer } of attempts) {
       const { payload } = await peer.next(FrameType.AUTH_FAILURE);
       expect(payload).toEqual({ reason: "stopping", code: ErrorCode.SERVER_STOPPING });
     }
     expect(bench.codes).toEqual(Array(3).fill(ErrorCode.SERVER_STOPPING));
-    expect(bench.logins.links).toEqual([]);
+    expect(bench.logins.pending).toEqual([]);
   });
 
   test("refuses each once", async () => {
@@ -501,7 +502,7 @@ describe("failed logins of one address", () => {
     await bench.runtime.settle();
     peer.reset();
     await bench.runtime.advance(270);
-    expect([bench.logins.authFailures, bench.logins.links]).toEqual([4, []]);
+    expect([bench.logins.authFailures, bench.logins.pending]).toEqual([4, []]);
   });
 });
 

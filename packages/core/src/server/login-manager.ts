@@ -43,7 +43,7 @@ export interface LoginManagerHost<Peer> {
    * The client knows the password. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
    */
-  admit(link: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
+  admit(connection: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
   rejected(rejection: Rejection): void;
 }
 
@@ -80,7 +80,7 @@ export class LoginManager<Peer> {
   }
 
   /** Pending connections, oldest first. */
-  get links(): ProtocolConnection<Peer>[] {
+  get pending(): ProtocolConnection<Peer>[] {
     return [...this.#pending.keys()];
   }
 
@@ -101,54 +101,54 @@ export class LoginManager<Peer> {
   }
 
   /** Starts a connection's login. If too many are pending, the oldest one is closed. */
-  begin(link: ProtocolConnection<Peer>): void {
+  begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
     if (this.#pending.size >= config.maxPendingLogins) this.#dropOldest();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     const acceptedAt = runtime.now();
-    this.#pending.set(link, { handshake, acceptedAt });
-    link.start(config.authTimeoutMs);
+    this.#pending.set(connection, { handshake, acceptedAt });
+    connection.start(config.authTimeoutMs);
   }
 
   /** The connection has logged in or ended. */
-  leave(link: ProtocolConnection<Peer>): void {
-    this.#pending.delete(link);
+  leave(connection: ProtocolConnection<Peer>): void {
+    this.#pending.delete(connection);
   }
 
   /** Processes a login frame. Rejects only if the runtime's cryptography fails. */
   async handshakeFrame(
-    link: ProtocolConnection<Peer>,
+    connection: ProtocolConnection<Peer>,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<void> {
-    const login = this.#pending.get(link);
+    const login = this.#pending.get(connection);
     if (login === undefined) return;
-    if (type === FrameType.AUTH_REQUEST && this.#isRefused(link)) return;
-    const step = await this.#judgeInTurn(link, () => login.handshake.receive(type, payload));
-    if (step === null || !isPending(link)) return;
+    if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection)) return;
+    const step = await this.#judgeInTurn(connection, () => login.handshake.receive(type, payload));
+    if (step === null || !isPending(connection)) return;
     if (step.kind === "challenge") {
-      link.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
+      connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
-      this.refuse(link, step.code, step.reason, step.payload);
-    } else if (!this.#isRefused(link)) {
+      this.refuse(connection, step.code, step.reason, step.payload);
+    } else if (!this.#isRefused(connection)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
-      this.#throttle.succeeded(throttleKey(link.stream.remote));
-      this.#host.admit(link, step, login.acceptedAt);
+      this.#throttle.succeeded(throttleKey(connection.stream.remote));
+      this.#host.admit(connection, step, login.acceptedAt);
     }
   }
 
   /** Sends the reason to the peer, and closes the connection. */
   refuse(
-    link: ProtocolConnection<Peer>,
+    connection: ProtocolConnection<Peer>,
     code: number,
     message: string,
     payload: Record<string, unknown> = { reason: message, code },
   ): void {
-    if (!isPending(link)) return;
-    link.sendPayload(FrameType.AUTH_FAILURE, payload);
-    this.rejected(link.stream, code, message);
+    if (!isPending(connection)) return;
+    connection.sendPayload(FrameType.AUTH_FAILURE, payload);
+    this.rejected(connection.stream, code, message);
     // The handshake doesn't await this, because the peer may close slowly.
-    void link.close({ code, message, reconnect: true });
+    void connection.close({ code, message, reconnect: true });
   }
 
   /** Counts and reports a rejected connection. */
@@ -159,17 +159,17 @@ export class LoginManager<Peer> {
   }
 
   #dropOldest(): void {
-    const [link] = this.#pending.keys();
-    if (link === undefined) return;
+    const [connection] = this.#pending.keys();
+    if (connection === undefined) return;
     const message = `${this.#pending.size} newer logins are under way`;
     // A rejected login was already reported, and is only closing.
-    if (link.state === "authenticating") this.rejected(link.stream, ErrorCode.SERVER_FULL, message);
-    link.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
+    if (connection.state === "authenticating") this.rejected(connection.stream, ErrorCode.SERVER_FULL, message);
+    connection.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
   }
 
-  #isRefused(link: ProtocolConnection<Peer>): boolean {
+  #isRefused(connection: ProtocolConnection<Peer>): boolean {
     const refusal = this.#host.refusal();
-    if (refusal !== null) this.refuse(link, refusal.code, refusal.message);
+    if (refusal !== null) this.refuse(connection, refusal.code, refusal.message);
     return refusal !== null;
   }
 
@@ -178,22 +178,25 @@ export class LoginManager<Peer> {
    * first.
    * @returns null if the connection has ended, or was rejected because the delay exceeds half of `authTimeoutMs`
    */
-  async #judgeInTurn(link: ProtocolConnection<Peer>, judge: () => Promise<ServerStep>): Promise<ServerStep | null> {
+  async #judgeInTurn(
+    connection: ProtocolConnection<Peer>,
+    judge: () => Promise<ServerStep>,
+  ): Promise<ServerStep | null> {
     const { runtime, runtimeContext, config } = this.#host;
-    const address = throttleKey(link.stream.remote);
+    const address = throttleKey(connection.stream.remote);
     const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
     for (;;) {
       const endTurn = await this.#turn(address);
       let waitMs: number;
       try {
-        if (!isPending(link)) return null;
+        if (!isPending(connection)) return null;
         waitMs = this.#throttle.delayMs(address, runtime.now());
         if (waitMs === 0) return this.#recordResult(address, await judge());
       } finally {
         endTurn();
       }
       if (runtime.now() + waitMs > patienceEndsAt) {
-        this.refuse(link, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
+        this.refuse(connection, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
         return null;
       }
       await sleep(runtimeContext.wheel, waitMs);
@@ -226,6 +229,6 @@ export class LoginManager<Peer> {
 }
 
 /** Whether the connection is neither logged in nor ending. */
-function isPending<Peer>(link: ProtocolConnection<Peer>): boolean {
-  return !link.isOver && link.state === "authenticating";
+function isPending<Peer>(connection: ProtocolConnection<Peer>): boolean {
+  return !connection.isOver && connection.state === "authenticating";
 }

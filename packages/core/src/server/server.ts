@@ -95,7 +95,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #connectionData: (() => D) | undefined;
   readonly #serverInfo: Readonly<Record<string, string>>;
   /** Logged-in clients by connection id. */
-  readonly #links = new Map<string, ProtocolConnection<Connection<C, D>>>();
+  readonly #protocols = new Map<string, ProtocolConnection<Connection<C, D>>>();
   /** Connections that are closing. */
   readonly #leaving = new Set<ProtocolConnection<Connection<C, D>>>();
   readonly #logins: LoginManager<Connection<C, D>>;
@@ -129,18 +129,18 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#runtime = runtime;
     this.#delegate = this.#core.delegate({
       role: "server",
-      handshakeFrame: (link, type, payload) => this.#logins.handshakeFrame(link, type, payload),
-      phaseTimedOut: (link) => this.#phaseTimedOut(link),
-      frameRefused: (link, error) => this.#frameRefused(link, error),
-      connectionClosing: (link) => this.#connectionClosing(link),
-      connectionClosed: (link, reason) => this.#connectionClosed(link, reason),
+      handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
+      phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
+      frameRefused: (protocol, error) => this.#frameRefused(protocol, error),
+      connectionClosing: (protocol) => this.#connectionClosing(protocol),
+      connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
     });
     this.#logins = new LoginManager({
       runtime,
       runtimeContext: this.#core.runtimeContext,
       config,
       refusal: () => this.#refusal(),
-      admit: (link, step, acceptedAt) => this.#admit(link, step, acceptedAt),
+      admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
       rejected: (rejection) =>
         this.#rejected.notify((error) => this.#core.hookFailed("onClientRejected", error), rejection),
     });
@@ -178,16 +178,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The connections of all logged-in clients. */
   get connections(): Connection<C, D>[] {
-    return Array.from(this.#links.values(), (link) => link.peer);
+    return Array.from(this.#protocols.values(), (protocol) => protocol.peer);
   }
 
   get connectionCount(): number {
-    return this.#links.size;
+    return this.#protocols.size;
   }
 
   /** The logged-in connection with this id. */
   connection(id: string): Connection<C, D> | undefined {
-    return this.#links.get(id)?.peer;
+    return this.#protocols.get(id)?.peer;
   }
 
   get stats(): ServerStats {
@@ -382,25 +382,25 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #drain(): Promise<unknown> {
-    const links = this.#allLinks();
-    for (const link of links) link.scheduler.drain();
-    return Promise.all(links.map((link) => link.scheduler.idle()));
+    const protocols = this.#allProtocols();
+    for (const protocol of protocols) protocol.scheduler.drain();
+    return Promise.all(protocols.map((protocol) => protocol.scheduler.idle()));
   }
 
   async #endAll(): Promise<void> {
     this.#refuseLogins();
     const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
-    await Promise.all(this.#allLinks().map((link) => link.close(reason)));
+    await Promise.all(this.#allProtocols().map((protocol) => protocol.close(reason)));
   }
 
   #refuseLogins(): void {
-    for (const link of this.#logins.links) {
-      this.#logins.refuse(link, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    for (const protocol of this.#logins.pending) {
+      this.#logins.refuse(protocol, ErrorCode.SERVER_STOPPING, "The server is stopping");
     }
   }
 
-  #allLinks(): ProtocolConnection<Connection<C, D>>[] {
-    return [...this.#logins.links, ...this.#links.values(), ...this.#leaving];
+  #allProtocols(): ProtocolConnection<Connection<C, D>>[] {
+    return [...this.#logins.pending, ...this.#protocols.values(), ...this.#leaving];
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -426,24 +426,24 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     writer.gather();
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
     let reached = 0;
-    for (const [id, link] of this.#links) {
-      if (!link.isOpen) continue;
+    for (const [id, protocol] of this.#protocols) {
+      if (!protocol.isOpen) continue;
       if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
-      if (where !== undefined && !where(link.peer)) continue;
-      if (link.sendShared(frame)) reached += 1;
-      else this.#slowConsumer(link, link.peer);
+      if (where !== undefined && !where(protocol.peer)) continue;
+      if (protocol.sendShared(frame)) reached += 1;
+      else this.#slowConsumer(protocol, protocol.peer);
     }
     return reached;
   }
 
-  #slowConsumer(link: ProtocolConnection<Connection<C, D>>, connection: Connection<C, D>): void {
+  #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>, connection: Connection<C, D>): void {
     const disconnect = this.config.slowConsumer === "disconnect";
-    const queuedMessages = link.queuedFrames;
-    const bufferedBytes = link.bufferedBytes;
-    link.faults.dropped += 1;
+    const queuedMessages = protocol.queuedFrames;
+    const bufferedBytes = protocol.bufferedBytes;
+    protocol.faults.dropped += 1;
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
-      link.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
+      protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
     }
     const action = disconnect ? "disconnected" : "dropped";
     const onError = (error: unknown): void => this.#core.hookFailed("onSlowConsumer", error, connection);
@@ -466,100 +466,105 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #refusal(): { code: number; message: string } | null {
     if (!this.#lifecycle.isOpen) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.config;
-    if (this.#links.size < maxConnections) return null;
+    if (this.#protocols.size < maxConnections) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
-  #admit(link: ProtocolConnection<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
+  #admit(protocol: ProtocolConnection<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
     let data: D | undefined;
     try {
       data = this.#connectionData?.();
     } catch (error) {
       this.#core.hookFailed("connectionData", error);
-      this.#logins.refuse(link, ErrorCode.INTERNAL, "Internal server error");
+      this.#logins.refuse(protocol, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
     // The hook may have stopped this server.
-    if (link.state !== "authenticating") return;
+    if (protocol.state !== "authenticating") return;
     const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
     const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
-    const connection = new Connection<C, D>(link, crypto.randomUUID(), session, data);
-    this.#logins.leave(link);
+    const connection = new Connection<C, D>(protocol, crypto.randomUUID(), session, data);
+    this.#logins.leave(protocol);
     this.#loggedIn += 1;
-    this.#links.set(connection.id, link);
-    link.peer = connection;
+    this.#protocols.set(connection.id, protocol);
+    protocol.peer = connection;
     const { extensions } = this.#core;
     const agreement = extensions.accept(step.offer);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
-    link.sendPayload(FrameType.AUTH_SUCCESS, answer);
-    if (isPlain) this.#holdWelcome(link);
-    link.authenticated(step.peer, agreement);
+    protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
+    if (isPlain) this.#holdWelcome(protocol);
+    protocol.authenticated(step.peer, agreement);
     if (this.#connect.isEmpty) {
-      link.setPhaseTimer(0);
-      link.activate();
+      protocol.setPhaseTimer(0);
+      protocol.activate();
       return;
     }
-    this.#runConnectHooks(link, connection, acceptedAt);
+    this.#runConnectHooks(protocol, connection, acceptedAt);
   }
 
-  #holdWelcome(link: ProtocolConnection<Connection<C, D>>): void {
-    link.hold();
-    void sleep(this.#core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => link.release());
+  #holdWelcome(protocol: ProtocolConnection<Connection<C, D>>): void {
+    protocol.hold();
+    void sleep(this.#core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => protocol.release());
   }
 
-  #runConnectHooks(link: ProtocolConnection<Connection<C, D>>, connection: Connection<C, D>, acceptedAt: number): void {
+  #runConnectHooks(
+    protocol: ProtocolConnection<Connection<C, D>>,
+    connection: Connection<C, D>,
+    acceptedAt: number,
+  ): void {
     const elapsedMs = this.#runtime.now() - acceptedAt;
-    link.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
+    protocol.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect
       .run((error) => {
         if (!(error instanceof RpcError)) this.#core.hookFailed("onClientConnect", error, connection);
-        else void link.close({ code: error.code, message: error.message, reconnect: false });
+        else void protocol.close({ code: error.code, message: error.message, reconnect: false });
       }, connection)
       .then(() => {
         this.#hooksRunning.delete(connection);
-        if (link.isOpen) link.setPhaseTimer(0);
+        if (protocol.isOpen) protocol.setPhaseTimer(0);
         // Even if the client has disconnected: its earlier messages are still handled.
-        link.activate();
+        protocol.activate();
       });
     this.#hooksRunning.set(connection, hooks);
   }
 
-  #phaseTimedOut(link: ProtocolConnection<Connection<C, D>>): void {
-    if (link.isAuthenticated) {
+  #phaseTimedOut(protocol: ProtocolConnection<Connection<C, D>>): void {
+    if (protocol.isAuthenticated) {
       const message = `The connection was not usable within connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
-      void link.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
+      void protocol.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
     } else {
       const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
-      this.#logins.refuse(link, ErrorCode.AUTH_TIMEOUT, message);
+      this.#logins.refuse(protocol, ErrorCode.AUTH_TIMEOUT, message);
     }
   }
 
-  #frameRefused(link: ProtocolConnection<Connection<C, D>>, refusal: ConduitError): void {
-    const error = link.isAuthenticated ? refusal : strangerError(refusal);
-    const client = peerOf(link);
-    const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : link.isAuthenticated ? "protocol" : "login";
-    const remoteAddress = formatAddress(link.stream.remote);
-    if (!link.isAuthenticated) this.#logins.rejected(link.stream, error.code, error.message);
+  #frameRefused(protocol: ProtocolConnection<Connection<C, D>>, refusal: ConduitError): void {
+    const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
+    const client = peerOf(protocol);
+    const stage =
+      error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : protocol.isAuthenticated ? "protocol" : "login";
+    const remoteAddress = formatAddress(protocol.stream.remote);
+    if (!protocol.isAuthenticated) this.#logins.rejected(protocol.stream, error.code, error.message);
     this.#core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
   }
 
   /** A closing connection frees its slot and receives no more messages. */
-  #connectionClosing(link: ProtocolConnection<Connection<C, D>>): void {
-    const connection = peerOf(link);
+  #connectionClosing(protocol: ProtocolConnection<Connection<C, D>>): void {
+    const connection = peerOf(protocol);
     if (connection === undefined) return;
-    this.#links.delete(connection.id);
-    this.#leaving.add(link);
+    this.#protocols.delete(connection.id);
+    this.#leaving.add(protocol);
   }
 
-  #connectionClosed(link: ProtocolConnection<Connection<C, D>>, reason: CloseReason): void {
-    this.#logins.leave(link);
-    const connection = peerOf(link);
+  #connectionClosed(protocol: ProtocolConnection<Connection<C, D>>, reason: CloseReason): void {
+    this.#logins.leave(protocol);
+    const connection = peerOf(protocol);
     if (connection === undefined) return;
-    this.#links.delete(connection.id);
-    this.#leaving.delete(link);
+    this.#protocols.delete(connection.id);
+    this.#leaving.delete(protocol);
     if (this.#disconnect.isEmpty) return;
     const onError = (error: unknown): void => this.#core.hookFailed("onClientDisconnect", error, connection);
     const run = (): Promise<void> => this.#disconnect.run(onError, connection, reason);
@@ -571,8 +576,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 }
 
 /** The connection of a logged-in client. */
-function peerOf<Peer>(link: ProtocolConnection<Peer>): Peer | undefined {
-  return link.peer;
+function peerOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
+  return protocol.peer;
 }
 
 function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
