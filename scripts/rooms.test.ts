@@ -30,6 +30,8 @@ const TYPE = (specifier: string): string => `import type { B } from "${specifier
 const REFUSED = [
   ["packages/core/src/util/a.ts", "../wire/b.ts", "packages/core/src/wire/b.ts"],
   ["packages/core/src/client/a.ts", "../server/b.ts", "packages/core/src/server/b.ts"],
+  ["packages/core/src/connection/send/a.ts", "../b.ts", "packages/core/src/connection/b.ts"],
+  ["packages/core/src/connection/receive/a.ts", "../send/b.ts", "packages/core/src/connection/send/b.ts"],
   ["packages/core/src/errors.ts", "./rpc/b.ts", "packages/core/src/rpc/b.ts"],
   ["packages/core/src/rpc/a.ts", "../misc/b.ts", "packages/core/src/misc/b.ts"],
   ["packages/core/src/wire/a.ts", "../test-support/b.ts", "packages/core/src/test-support/b.ts"],
@@ -39,6 +41,7 @@ const REFUSED = [
 /** Imports that are allowed. */
 const ALLOWED = [
   ["packages/core/src/wire/c.ts", "../util/b.ts", "packages/core/src/util/b.ts"],
+  ["packages/core/src/connection/c.ts", "./send/b.ts", "packages/core/src/connection/send/b.ts"],
   ["packages/core/src/server/c.ts", "./b.ts", "packages/core/src/server/b.ts"],
   ["packages/core/src/util/c.test.ts", "../wire/b.ts", "packages/core/src/wire/b.ts"],
 ] as const;
@@ -46,6 +49,9 @@ const ALLOWED = [
 /** Folders in which there is a circle. */
 const CIRCLES = [
   "packages/core/src/util",
+  "packages/core/src/connection",
+  "packages/core/src/test-support",
+  "packages/bun/conformance",
   "packages/node/src",
   "conformance",
   "bench",
