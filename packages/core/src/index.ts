@@ -41,15 +41,10 @@ export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
 export type { AnyConnection, AnyServer } from "./server/any.ts";
+export type { BroadcastOptions, SlowConsumer } from "./server/broadcast.ts";
 export { Connection, type Session } from "./server/connection.ts";
 export type { Rejection } from "./server/login-manager.ts";
-export {
-  type BroadcastOptions,
-  Server,
-  type ServerInit,
-  type ServerStats,
-  type SlowConsumer,
-} from "./server/server.ts";
+export { Server, type ServerInit, type ServerStats } from "./server/server.ts";
 export type { ServerState, StopOptions } from "./server/server-lifecycle.ts";
 export type { RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
 export { Float64, float64 } from "./wire/float64.ts";

@@ -4,8 +4,9 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer, withClients } from "../test-support/peers.ts";
 import { rawClient, rawDial } from "../test-support/raw-memory.ts";
+import type { SlowConsumer } from "./broadcast.ts";
 import type { Connection } from "./connection.ts";
-import { Server, type SlowConsumer } from "./server.ts";
+import { Server } from "./server.ts";
 
 describe("connections", () => {
   test("no longer list a connection that is closing, before it has closed", async () => {

@@ -31,6 +31,7 @@ import type { Listener, Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
 import { sleep } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
+import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
 import { Connection } from "./connection.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
@@ -38,25 +39,6 @@ import { parseServerOptions, type ServerConfig, type ServerOptions } from "./ser
 import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
-
-/** Recipients of a broadcast. */
-export interface BroadcastOptions<C extends Contract, D extends object> {
-  /** Connection id, or ids, to leave out. */
-  readonly exclude?: string | Iterable<string> | undefined;
-  /** Connection id, or ids; if given, only these receive the message. */
-  readonly include?: string | Iterable<string> | undefined;
-  /** Predicate; if given, only connections it returns true for receive the message. */
-  readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
-}
-
-/** Report about a client that reads too slowly. */
-export interface SlowConsumer {
-  /** Whether the message was dropped for this client, or the client was disconnected. */
-  readonly action: "dropped" | "disconnected";
-  /** Number of messages in the send queue. */
-  readonly queuedMessages: number;
-  readonly bufferedBytes: number;
-}
 
 /** Counters of a server since its creation. */
 export interface ServerStats {
@@ -419,24 +401,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
     const { writer } = this.#core;
     writer.message(0, 0, type, data);
-    const exclude = idSet(options.exclude);
-    const include = idSet(options.include);
-    const { where } = options;
     // A hook or filter may send in between and reuse the writer, so keep the frame here.
     writer.gather();
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
-    let reached = 0;
-    for (const [id, protocol] of this.#protocols) {
-      if (!protocol.isOpen) continue;
-      if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
-      if (where !== undefined && !where(protocol.peer)) continue;
-      if (protocol.sendShared(frame)) reached += 1;
-      else this.#slowConsumer(protocol, protocol.peer);
-    }
-    return reached;
+    return sendToSelected(this.#protocols, frame, options, (protocol) => this.#slowConsumer(protocol));
   }
 
-  #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>, connection: Connection<C, D>): void {
+  #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>): void {
+    const connection = protocol.peer;
     const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = protocol.queuedFrames;
     const bufferedBytes = protocol.bufferedBytes;
@@ -578,10 +550,4 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 /** The connection of a logged-in client. */
 function peerOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
   return protocol.peer;
-}
-
-function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
-  if (ids === undefined) return null;
-  if (typeof ids === "string") return new Set([ids]);
-  return ids instanceof Set ? ids : new Set(ids);
 }

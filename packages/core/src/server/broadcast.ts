@@ -1,0 +1,56 @@
+/** Which connections a broadcast goes to. */
+
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
+import type { Connection } from "./connection.ts";
+
+/** Recipients of a broadcast. */
+export interface BroadcastOptions<C extends Contract, D extends object> {
+  /** Connection id, or ids, to leave out. */
+  readonly exclude?: string | Iterable<string> | undefined;
+  /** Connection id, or ids; if given, only these receive the message. */
+  readonly include?: string | Iterable<string> | undefined;
+  /** Predicate; if given, only connections it returns true for receive the message. */
+  readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
+}
+
+/** Report about a client that reads too slowly. */
+export interface SlowConsumer {
+  /** Whether the message was dropped for this client, or the client was disconnected. */
+  readonly action: "dropped" | "disconnected";
+  /** Number of messages in the send queue. */
+  readonly queuedMessages: number;
+  readonly bufferedBytes: number;
+}
+
+/**
+ * Sends an encoded message to the connections that `options` select. `onFull` is called for those whose send queue is
+ * full.
+ * @returns the number of connections that the message was queued for
+ */
+export function sendToSelected<C extends Contract, D extends object>(
+  connections: ReadonlyMap<string, ProtocolConnection<Connection<C, D>>>,
+  frame: FrameBytes,
+  options: BroadcastOptions<C, D>,
+  onFull: (connection: ProtocolConnection<Connection<C, D>>) => void,
+): number {
+  const exclude = idSet(options.exclude);
+  const include = idSet(options.include);
+  const { where } = options;
+  let reached = 0;
+  for (const [id, connection] of connections) {
+    if (!connection.isOpen) continue;
+    if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
+    if (where !== undefined && !where(connection.peer)) continue;
+    if (connection.sendShared(frame)) reached += 1;
+    else onFull(connection);
+  }
+  return reached;
+}
+
+function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
+  if (ids === undefined) return null;
+  if (typeof ids === "string") return new Set([ids]);
+  return ids instanceof Set ? ids : new Set(ids);
+}
