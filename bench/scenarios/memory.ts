@@ -12,7 +12,7 @@ export const memory: Scenario = {
   name: "memory",
   title: "Memory per idle connection",
   description:
-    "What 1,000 and 10,000 idle connections add to the server's process, for each connection: resident memory, and " +
+    "Memory that 1,000 and 10,000 idle connections add to the server's process, for each connection: resident memory, and " +
     "heap after a collection. Each is logged in and has made one call.",
   needs: ["memory"],
   pairs: "node",

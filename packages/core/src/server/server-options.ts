@@ -72,7 +72,7 @@ export interface ServerOptions extends PeerOptions {
   /** Rate limit per client. Default: no limit. */
   readonly rateLimit?: RateLimitOptions | undefined;
   /**
-   * What a broadcast does when a client's send queue is full: skip or disconnect the client. Default `"disconnect"`.
+   * How a broadcast treats a client whose send queue is full: skip or disconnect it. Default `"disconnect"`.
    */
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
   /** How long `stop()` lets running handlers finish; 0 means not at all. Default 5,000 ms. */
