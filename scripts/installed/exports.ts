@@ -2,7 +2,16 @@
  * A module whose exports all have inferred types, as applications have it. install.test.ts writes declarations of it:
  * each type must have a name that the program can reach, even where it sees only the packages that it depends on.
  */
-import { Client, ConduitError, type Contract, error, fieldErrors, response, Server } from "@netconduit/node";
+import {
+  Client,
+  ConduitError,
+  type Contract,
+  error,
+  fieldErrors,
+  type RemotePeer,
+  response,
+  Server,
+} from "@netconduit/node";
 import * as v from "valibot";
 
 export const contract = {
@@ -36,9 +45,13 @@ export class ChatServer extends Server<typeof contract> {}
 
 export const add = (a: number, b: number) => client.call("add", { a, b });
 export const list = (limit: number) => client.call("users.list", { limit });
+export const listByApi = (limit: number) => client.api.users.list({ limit });
+export const { api } = client;
 export const mood = () => server.connections[0]?.call("mood");
 export const visitors = () => server.connections.map(({ data }) => data);
+export const moodByApi = () => server.connections[0]?.api.mood();
 export const connection = () => server.connections[0];
+export const latencyOf = (peer: RemotePeer) => peer.latency;
 export const methods = () => client.discover();
 export const facts = () => ({ client: client.health, info: client.serverInfo, server: server.stats });
 export const settings = { client: client.config, server: server.config };

@@ -142,17 +142,17 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** @internal */
-  protected get connection(): PeerConnection | null {
+  protected get _connection(): PeerConnection | null {
     return this.#lastLogin?.connection ?? null;
   }
 
   /** @internal */
-  protected get connectedAt(): number {
+  protected get _connectedAt(): number {
     return this.#lastLogin?.connectedAt ?? 0;
   }
 
   /** @internal */
-  protected get outgoing(): Outgoing {
+  protected get _outgoing(): Outgoing {
     const connection = this.#connection;
     return connection?.isOpen === true ? connection : this.#offlineSender;
   }

@@ -18,6 +18,24 @@ async function connected(options: Partial<ServerInit> = {}) {
   return { runtime, server, client, connection, errors, clientErrors };
 }
 
+test("a subclass of Client may have fields of its own", async () => {
+  const runtime = fakeRuntime();
+  const { server } = await testServer(runtime);
+  server.rpc("plain", (params) => params);
+  class Chat extends Client {
+    connection = "mine";
+    connectedAt = "mine";
+    outgoing = ["mine"];
+    core = "mine";
+    owner = "mine";
+  }
+  const { host, port } = server.address;
+  const chat = new Chat({ host, port, password: PASSWORD }, runtime);
+  await chat.connect();
+  expect(await chat.call("plain", { a: 1 })).toEqual({ a: 1 });
+  expect(chat.stats?.connectedAt).toBeGreaterThan(0);
+});
+
 describe("rpc", () => {
   test("takes a name and a handler, a name, a schema and a handler, or a definition and a handler", async () => {
     const { server, client } = await connected();

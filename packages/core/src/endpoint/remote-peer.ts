@@ -81,12 +81,13 @@ export interface RemotePeer<C extends Contract = any, S extends Side = any>
 
 /** The common base of `Connection` and `Client`. `Absent` is null if there may be no connection yet, else never. */
 export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent extends null> {
+  // These aren't in the published declarations. The underscores keep them apart from fields of applications' subclasses.
   /** @internal The current or last connection. */
-  protected abstract get connection(): PeerConnection | Absent;
+  protected abstract get _connection(): PeerConnection | Absent;
   /** @internal Time of its login, in Unix milliseconds. */
-  protected abstract get connectedAt(): number;
+  protected abstract get _connectedAt(): number;
   /** @internal */
-  protected abstract get outgoing(): Outgoing;
+  protected abstract get _outgoing(): Outgoing;
 
   /** The state of the connection. */
   abstract get state(): ConnectionState;
@@ -102,12 +103,12 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** Whether it is logged in, and neither closing nor closed. */
   get isConnected(): boolean {
-    return this.connection?.isOpen === true;
+    return this._connection?.isOpen === true;
   }
 
   /** Whether it is logged in and hasn't ended. */
   get isAuthenticated(): boolean {
-    return this.connection?.isOver === false;
+    return this._connection?.isOver === false;
   }
 
   /** The peer's name, version and description, as it sent them, and whether it is a netconduit peer. */
@@ -132,7 +133,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** The TLS session; null for a plaintext connection. */
   get tls(): TlsInfo | null {
-    return this.connection?.stream.tls ?? null;
+    return this._connection?.stream.tls ?? null;
   }
 
   /** Round trips of the connection's heartbeats. */
@@ -148,7 +149,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   get stats(): ConnectionStats | Absent {
     return this.#fact(({ messagesSent, messagesReceived, bytesSent, bytesReceived, faults }) => ({
-      connectedAt: this.connectedAt,
+      connectedAt: this._connectedAt,
       messagesSent,
       messagesReceived,
       bytesSent,
@@ -159,7 +160,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** Bytes accepted by `send` and the like that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
-    return this.connection?.bufferedBytes ?? 0;
+    return this._connection?.bufferedBytes ?? 0;
   }
 
   /**
@@ -179,14 +180,14 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
    */
   send<T extends NameBound<MessageType<C, S>>>(type: T & string, ...data: DataArguments<C, S, T>): boolean;
   send(type: string, data?: unknown): boolean {
-    return this.outgoing.sendMessage(type, data);
+    return this._outgoing.sendMessage(type, data);
   }
 
   /**
    * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first.
    */
   drained(): Promise<void> {
-    return this.outgoing.waitForRoom();
+    return this._outgoing.waitForRoom();
   }
 
   /**
@@ -214,7 +215,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
    */
   callNoWait<M extends NameBound<MethodName<C, S>>>(method: M & string, ...params: ParamsArguments<C, S, M>): boolean;
   callNoWait(method: string, params?: unknown): boolean {
-    return this.outgoing.callNoWait(method, params);
+    return this._outgoing.callNoWait(method, params);
   }
 
   /**
@@ -228,7 +229,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     ...dataAndOptions: MessageArguments<C, S, M, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
-    return this.outgoing.request(type, data, options, resultValidator(options));
+    return this._outgoing.request(type, data, options, resultValidator(options));
   }
 
   /** Lists the methods that the peer offers. Rejects like `call`. */
@@ -237,11 +238,11 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
-    return this.outgoing.call(method, params, options, resultValidator(options));
+    return this._outgoing.call(method, params, options, resultValidator(options));
   }
 
   #fact<T>(read: (connection: PeerConnection) => T): T | Absent {
-    const { connection } = this;
+    const connection = this._connection;
     return connection === null ? connection : read(connection);
   }
 }

@@ -49,17 +49,17 @@ export class Connection<
   }
 
   /** @internal */
-  protected get connection(): PeerConnection {
+  protected get _connection(): PeerConnection {
     return this.#protocol;
   }
 
   /** @internal */
-  protected get connectedAt(): number {
+  protected get _connectedAt(): number {
     return this.session.createdAt;
   }
 
   /** @internal */
-  protected get outgoing(): Outgoing {
+  protected get _outgoing(): Outgoing {
     return this.#protocol;
   }
 
