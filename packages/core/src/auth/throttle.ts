@@ -71,6 +71,7 @@ export class AuthThrottle {
 export function throttleKey(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   if (address.kind === "memory") return `memory:${address.name}`;
+  if (!address.host.includes(":")) return address.host;
   const host = unmapIpv4(address.host);
   const groups = parseIpv6(host);
   if (groups === null) return host;

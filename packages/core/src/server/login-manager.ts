@@ -49,6 +49,8 @@ export interface LoginManagerHost<Peer> {
 
 interface PendingLogin {
   readonly handshake: ServerHandshake;
+  /** The throttle's key of the client's address. */
+  readonly address: string;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
 }
@@ -106,7 +108,7 @@ export class LoginManager<Peer> {
     if (this.#pending.size >= config.maxPendingLogins) this.#dropOldest();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     const acceptedAt = runtime.now();
-    this.#pending.set(connection, { handshake, acceptedAt });
+    this.#pending.set(connection, { handshake, address: throttleKey(connection.stream.remote), acceptedAt });
     connection.start(config.authTimeoutMs);
   }
 
@@ -124,7 +126,7 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection)) return;
-    const step = await this.#judgeInTurn(connection, () => login.handshake.receive(type, payload));
+    const step = await this.#judgeInTurn(connection, login.address, () => login.handshake.receive(type, payload));
     if (step === null || !isPending(connection)) return;
     if (step.kind === "challenge") {
       connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
@@ -132,7 +134,7 @@ export class LoginManager<Peer> {
       this.refuse(connection, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(connection)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
-      this.#throttle.succeeded(throttleKey(connection.stream.remote));
+      this.#throttle.succeeded(login.address);
       this.#host.admit(connection, step, login.acceptedAt);
     }
   }
@@ -180,10 +182,10 @@ export class LoginManager<Peer> {
    */
   async #judgeInTurn(
     connection: ProtocolConnection<Peer>,
+    address: string,
     judge: () => Promise<ServerStep>,
   ): Promise<ServerStep | null> {
     const { runtime, runtimeContext, config } = this.#host;
-    const address = throttleKey(connection.stream.remote);
     const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
     for (;;) {
       const endTurn = await this.#turn(address);
