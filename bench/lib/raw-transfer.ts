@@ -1,6 +1,6 @@
 /** Bytes over a bare socket: `[kind, length]`, then the bytes. The receiver looks at three of them and keeps none. */
 import type { Socket } from "node:net";
-import { Fifo } from "./fifo.ts";
+import { Fifo } from "../../packages/core/src/util/fifo.ts";
 import { closePlain } from "./plain-server.ts";
 import { servedBytes } from "./workload.ts";
 

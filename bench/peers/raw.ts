@@ -5,8 +5,8 @@
  */
 import type { Socket } from "node:net";
 import process from "node:process";
+import { Fifo } from "../../packages/core/src/util/fifo.ts";
 import { BatchWriter } from "../lib/batch-writer.ts";
-import { Fifo } from "../lib/fifo.ts";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
 import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";

@@ -1,11 +1,12 @@
+import { Fifo } from "../util/fifo.ts";
+
 /**
  * A FIFO of bytes that a runtime's socket hasn't accepted yet, for runtimes whose sockets accept writes in part (Bun)
  * or one at a time (Deno).
  */
 export class WriteQueue {
   readonly #highWaterMark: number;
-  #chunks: Uint8Array[] = [];
-  #head = 0;
+  readonly #chunks: Fifo<Uint8Array> = new Fifo();
   /** Bytes of the first chunk that were already written. */
   #offset = 0;
   #bytes = 0;
@@ -38,7 +39,7 @@ export class WriteQueue {
 
   /** Returns the next bytes to write, up to the end of a chunk, without removing them; null if the queue is empty. */
   peek(): Uint8Array | null {
-    const chunk = this.#chunks[this.#head];
+    const chunk = this.#chunks.peek();
     if (chunk === undefined) return null;
     return this.#offset === 0 ? chunk : chunk.subarray(this.#offset);
   }
@@ -48,29 +49,20 @@ export class WriteQueue {
     let left = Math.min(count, this.#bytes);
     this.#bytes -= left;
     while (left > 0) {
-      const chunk = this.#chunks[this.#head] as Uint8Array;
-      const rest = chunk.length - this.#offset;
+      const rest = (this.#chunks.peek() as Uint8Array).length - this.#offset;
       if (left < rest) {
         this.#offset += left;
         return;
       }
       left -= rest;
       this.#offset = 0;
-      this.#head += 1;
-    }
-    if (this.#head === this.#chunks.length) {
-      this.#chunks = [];
-      this.#head = 0;
-    } else if (this.#head >= 64) {
-      this.#chunks = this.#chunks.slice(this.#head);
-      this.#head = 0;
+      this.#chunks.shift();
     }
   }
 
   /** Discards everything. */
   clear(): void {
-    this.#chunks = [];
-    this.#head = 0;
+    this.#chunks.clear();
     this.#offset = 0;
     this.#bytes = 0;
   }
