@@ -3,7 +3,17 @@ import { dirname, join } from "node:path";
 import ts from "typescript";
 
 /** Rooms of the core that an application doesn't see, but for what an entry exports. */
-const INTERNAL_ROOMS = ["auth", "bytes", "connection", "extensions", "netconduit", "sockets", "util", "wire"];
+export const INTERNAL_ROOMS: readonly string[] = [
+  "auth",
+  "bytes",
+  "connection",
+  "context",
+  "extensions",
+  "netconduit",
+  "sockets",
+  "util",
+  "wire",
+];
 
 /** The declarations behind an entry of a package: its `.d.ts` file, and files that it shares with other entries. */
 export interface Declarations {
@@ -97,9 +107,6 @@ function internalNames(sources: string): Set<string> {
   return names;
 }
 
-/** The base of Server and Client. */
-const VISIBLE_CLASSES = new Set(["Endpoint"]);
-
 /**
  * Names of the core's insides that the declarations of its main entry show, sorted: any of {@link INTERNAL_ROOMS}, and
  * classes of other rooms.
@@ -110,7 +117,6 @@ const VISIBLE_CLASSES = new Set(["Endpoint"]);
 export function exposedInsides(sources: string, main: Declarations, all: readonly Declarations[]): string[] {
   const internal = internalNames(sources);
   const isExported = (name: string): boolean => all.some(({ exported }) => exported.has(name));
-  const isInside = (name: string): boolean =>
-    internal.has(name) || (main.classes.has(name) && !VISIBLE_CLASSES.has(name));
+  const isInside = (name: string): boolean => internal.has(name) || main.classes.has(name);
   return [...main.declared].filter((name) => isInside(name) && !isExported(name)).sort();
 }
