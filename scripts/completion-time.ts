@@ -1,10 +1,17 @@
 /**
  * `pnpm completion-time`: how long an editor takes to offer the names of methods, with a contract of 500, at
- * `client.call("` and `server.rpc("`, and at hand-written functions over the same schemas. Each answer is that of a cold
+ * `client.call("` and the like, and at hand-written functions over the same schemas. Each answer is that of a cold
  * checker; a figure is the median of three rounds. `--methods` and `--rounds` set other numbers.
  */
 import { parseArgs } from "node:util";
-import { clientCall, contractOf, handWrittenCall, handWrittenRpc, serverRpc } from "./lib/completion-programs.ts";
+import {
+  clientApi,
+  clientCall,
+  contractOf,
+  handWrittenCall,
+  handWrittenRpc,
+  serverRpc,
+} from "./lib/completion-programs.ts";
 import { completionsAt } from "./lib/completions.ts";
 
 const { values } = parseArgs({
@@ -13,6 +20,7 @@ const { values } = parseArgs({
 const contract = contractOf(Number(values.methods));
 const pairs = [
   { name: 'client.call("', ours: clientCall, handWritten: handWrittenCall },
+  { name: "client.api.area0.", ours: clientApi, handWritten: handWrittenCall },
   { name: 'server.rpc("', ours: serverRpc, handWritten: handWrittenRpc },
 ];
 
@@ -32,6 +40,6 @@ for (const { name, ours, handWritten } of pairs) {
   }
   const [own, other] = [median(times.ours), median(times.handWritten)];
   console.log(
-    `${name.padEnd(14)} ${own.toFixed(0)} ms, hand-written ${other.toFixed(0)} ms: ${(own / other).toFixed(2)} ×`,
+    `${name.padEnd(17)} ${own.toFixed(0)} ms, hand-written ${other.toFixed(0)} ms: ${(own / other).toFixed(2)} ×`,
   );
 }

@@ -11,7 +11,16 @@ import { serveTarballs, type TarballRegistry } from "./lib/tarball-registry.ts";
 /** Time limit for packing four packages, or installing and compiling against them, on a busy machine. */
 const SLOW_MS = 180_000;
 
-const PRINTED = ["add: 3", "heard: hello", "mood: fine", "refused: INVALID_TYPE", "function", "done", ""].join("\n");
+const PRINTED = [
+  "add: 3",
+  "multiply: 42",
+  "heard: hello",
+  "mood: fine",
+  "refused: INVALID_TYPE",
+  "function",
+  "done",
+  "",
+].join("\n");
 
 const version = libraryPackages()[0]!.manifest.version;
 

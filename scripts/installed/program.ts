@@ -9,6 +9,7 @@ const contract = {
   server: {
     methods: {
       add: { params: v.object({ a: v.number(), b: v.number() }), result: v.number() },
+      "numbers.multiply": { params: v.object({ a: v.number(), b: v.number() }), result: v.number() },
     },
     messages: { say: v.object({ text: v.string() }) },
   },
@@ -20,6 +21,7 @@ const contract = {
 
 const server = new Server({ password: "secret123", host: "127.0.0.1", port: 0, contract });
 server.rpc("add", ({ a, b }) => a + b);
+server.rpc("numbers.multiply", ({ a, b }) => a * b);
 server.on("say", (_connection, { text }) => {
   server.broadcast("said", { text });
 });
@@ -35,6 +37,8 @@ await client.connect();
 
 const sum: number = await client.call("add", { a: 1, b: 2 });
 console.log("add:", sum);
+const product: number = await client.api.numbers.multiply({ a: 6, b: 7 });
+console.log("multiply:", product);
 
 client.send("say", { text: "hello" });
 console.log("heard:", await heard);

@@ -57,4 +57,5 @@ declare function rpc<M extends keyof Methods>(
 rpc("${CURSOR}");
 `;
 export const clientCall = `${CLIENT}client.call("${CURSOR}");`;
+export const clientApi = `${CLIENT}client.api.area0.${CURSOR}`;
 export const serverRpc = `${SERVER}server.rpc("${CURSOR}");`;

@@ -3,7 +3,7 @@ import type { Contract, MethodName, Params, ParamsOutput, ResultInput, Side, Unl
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 
-/** A value, or a promise of it. */
+/** A value or a promise of one. */
 export type Awaitable<T> = T | PromiseLike<T>;
 /** Removes a handler, method or hook. Calling it again has no effect. */
 export type Disposer = () => void;

@@ -74,8 +74,12 @@ export type PeerConnection = Pick<
  * `C` is the contract, and `S` the peer's side of it; without them, a peer with any contract is accepted. Nullable
  * properties are null on a `Client` before its first login. After that they describe the current or last connection. A
  * `Connection` always has them, even after it has ended.
+ *
+ * Differences that follow from their roles: only a client dials, so it alone has `connect`, options and connect hooks, and
+ * its `close` also ends reconnecting. A server has many peers, so a `Connection` has `id`, `session` and `data`, and its
+ * `close` says whether the client may reconnect.
  */
-// biome-ignore lint/suspicious/noExplicitAny: every contract is to fit
+// biome-ignore lint/suspicious/noExplicitAny: a peer with any contract fits
 export interface RemotePeer<C extends Contract = any, S extends Side = any>
   extends Pick<RemotePeerBase<C, S, null>, keyof RemotePeerBase<C, S, null>> {}
 
@@ -147,6 +151,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     return latency === null || latency.samples === 0 ? null : latency.lastMs;
   }
 
+  /** Counters since login. */
   get stats(): ConnectionStats | Absent {
     return this.#fact(({ messagesSent, messagesReceived, bytesSent, bytesReceived, faults }) => ({
       connectedAt: this._connectedAt,
