@@ -84,10 +84,11 @@ export class ExtensionRegistry implements FrameTypes {
 export class AttachedExtensions {
   readonly #registry: ExtensionRegistry;
   /** By the extension's index in the registry; undefined if not attached. */
-  readonly #states: unknown[] = [];
+  readonly #states: unknown[];
 
   constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
     this.#registry = registry;
+    this.#states = new Array(registry.extensions.length);
     for (const [index, extension] of registry.extensions.entries()) {
       const isAgreed = agreement.has(extension.name);
       if (!isAgreed && extension.isBase !== true) continue;

@@ -28,7 +28,7 @@ import type { ConnectionFaults, ConnectionSettings } from "./connection-settings
 import type { ConnectionState, ConnectionStateMachine, StateChange } from "./connection-state.ts";
 import { writeErrorReply } from "./error-reply.ts";
 import type { Extension, ExtensionHost } from "./extension.ts";
-import { type Agreement, AttachedExtensions, type ExtensionRegistry, NO_AGREEMENT } from "./extension-registry.ts";
+import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import { type CallsHost, mustAnswerCalls, type OutgoingCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
 import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
 import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
@@ -81,13 +81,13 @@ export class ProtocolConnection<Peer>
   readonly scheduler: RequestScheduler<Peer>;
   readonly #receiver: FrameReceiver;
   readonly #reading: ReadControl;
-  readonly #calls: OutgoingCalls;
+  /** Made with the first call. */
+  #calls: OutgoingCalls | null = null;
   readonly #phaseTimer: CallbackTimer;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
-  agreement: Agreement = NO_AGREEMENT;
   #extensions: AttachedExtensions | null = null;
   #rateGate: RateGate | null = null;
 
@@ -123,7 +123,6 @@ export class ProtocolConnection<Peer>
     this.scheduler = new RequestScheduler<Peer>(this);
     this.#receiver = new FrameReceiver(this, extensions);
     this.#reading = new ReadControl(this);
-    this.#calls = new OutgoingCalls(this);
     this.#phaseTimer = new CallbackTimer(() => this.#phaseTimedOut());
   }
 
@@ -178,7 +177,7 @@ export class ProtocolConnection<Peer>
   }
 
   get pendingCalls(): number {
-    return this.#calls.size;
+    return this.#calls?.size ?? 0;
   }
 
   get isHeldByPeer(): boolean {
@@ -248,7 +247,6 @@ export class ProtocolConnection<Peer>
   /** The login succeeded: allows full-sized frames and sending, and attaches the extensions. */
   authenticated(info: PeerInfo, agreement: Agreement): void {
     this.info = info;
-    this.agreement = agreement;
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
     this.#rateGate = rateGateOf(this.settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
@@ -311,6 +309,7 @@ export class ProtocolConnection<Peer>
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
+    this.#calls ??= new OutgoingCalls(this);
     return this.#calls.call(method, params, options, validator ?? this.delegate.results?.get(method) ?? null);
   }
 
@@ -330,6 +329,7 @@ export class ProtocolConnection<Peer>
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
+    this.#calls ??= new OutgoingCalls(this);
     return this.#calls.request(type, data, options, validator);
   }
 
@@ -470,7 +470,7 @@ export class ProtocolConnection<Peer>
 
   /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason): void {
-    if (this.#calls.size > 0) this.#calls.rejectAll(reason.message, errorOf(reason));
+    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason));
     if (this.scheduler.runningHandlers > 0) {
       this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
@@ -550,10 +550,10 @@ export class ProtocolConnection<Peer>
           this.#request(frame, false);
           return;
         case FrameType.RPC_RESPONSE:
-          this.#calls.response(frame);
+          this.#calls?.response(frame);
           return;
         case FrameType.RPC_ERROR:
-          this.#calls.errorResponse(frame);
+          this.#calls?.errorResponse(frame);
           return;
         case FrameType.RPC_LIST:
           this.#list(frame);
@@ -588,7 +588,7 @@ export class ProtocolConnection<Peer>
       reader.readRpcRequest(frame);
     } else {
       reader.readMessage(frame);
-      if (this.#calls.uncorrelatedReply(reader.name, reader.value)) return;
+      if (this.#calls?.uncorrelatedReply(reader.name, reader.value) === true) return;
     }
     const { name, value, size } = reader;
     const timeoutMs = isCall && this.usesDeadlines ? reader.timeoutMs : 0;

@@ -455,7 +455,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (protocol.state !== "authenticating") return;
     const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
     const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
-    const connection = new Connection<C, D>(protocol, crypto.randomUUID(), session, data);
+    const connection = new Connection<C, D>(protocol, newConnectionId(), session, data);
     this.#logins.leave(protocol);
     this.#loggedIn += 1;
     this.#protocols.set(connection.id, protocol);
@@ -550,4 +550,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 /** The connection of a logged-in client. */
 function peerOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
   return protocol.peer;
+}
+
+/** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
+function newConnectionId(): string {
+  return Array.from(crypto.randomUUID()).join("");
 }

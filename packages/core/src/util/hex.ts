@@ -1,6 +1,5 @@
-/** Lower-case hexadecimal, two digits a byte. */
+/** Encodes bytes in lower-case hexadecimal, two digits per byte. */
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
-  return text;
+  // Joined: a string that was added up keeps its parts, which took 1.5 KiB for each session token.
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -37,9 +37,10 @@ export class RequestScheduler<Peer> {
   #isDraining = false;
   /** Whether the peer was asked to pause. */
   #isUnderPressure = false;
-  readonly #queue: RequestQueue<Peer> = new RequestQueue();
+  /** Made when first needed, like the next one: idle connections have neither. */
+  #queue: RequestQueue<Peer> | null = null;
   /** Requests with running asynchronous handlers. */
-  readonly #running: Set<IncomingRequest<Peer>> = new Set();
+  #running: Set<IncomingRequest<Peer>> | null = null;
   #runningBytes = 0;
   #idleWaiters: (() => void)[] = [];
 
@@ -49,17 +50,17 @@ export class RequestScheduler<Peer> {
 
   /** Number of running asynchronous handlers. */
   get runningHandlers(): number {
-    return this.#running.size;
+    return this.#running?.size ?? 0;
   }
 
   /** Number of queued requests and messages. */
   get queuedHandlers(): number {
-    return this.#queue.length;
+    return this.#queue?.length ?? 0;
   }
 
   /** Memory of the queued requests and messages. */
   get queuedBytes(): number {
-    return this.#queue.bytes;
+    return this.#queue?.bytes ?? 0;
   }
 
   /** Allows handlers to start. Requests of a peer that has disconnected in the meantime are still handled. */
@@ -84,9 +85,10 @@ export class RequestScheduler<Peer> {
     if (this.#isDraining) {
       const error = new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping");
       if (request.wantsReply) this.#host.sendError(request, error);
-    } else if (this.#canStart && this.#queue.length === 0) {
+    } else if (this.#canStart && this.queuedHandlers === 0) {
       this.#host.dispatch(request);
     } else {
+      this.#queue ??= new RequestQueue();
       this.#queue.push(request);
       this.#checkFill();
     }
@@ -96,14 +98,14 @@ export class RequestScheduler<Peer> {
   cancel(idHi: number, idLo: number): void {
     if (idHi === 0 && idLo === 0) return;
     const hasId = (request: IncomingRequest<Peer>): boolean => request.idHi === idHi && request.idLo === idLo;
-    for (const request of this.#queue) {
+    for (const request of this.#queue ?? []) {
       if (!hasId(request)) continue;
-      this.#queue.delete(request);
+      this.#queue?.delete(request);
       this.startWaiting();
       this.#wakeIdle();
       return;
     }
-    for (const request of this.#running) {
+    for (const request of this.#running ?? []) {
       if (!hasId(request)) continue;
       request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${request.method}'`));
       return;
@@ -111,12 +113,13 @@ export class RequestScheduler<Peer> {
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
+    this.#running ??= new Set();
     this.#running.add(request);
     this.#runningBytes += request.bytes;
   }
 
   handlerSettled(request: IncomingRequest<Peer>): void {
-    if (!this.#running.delete(request)) return;
+    if (this.#running?.delete(request) !== true) return;
     this.#runningBytes -= request.bytes;
     this.startWaiting();
     this.#wakeIdle();
@@ -124,12 +127,12 @@ export class RequestScheduler<Peer> {
 
   /** Fires the signal of every running handler. */
   abortRunning(error: ConduitError): void {
-    for (const request of [...this.#running]) request.abort(error);
+    for (const request of [...(this.#running ?? [])]) request.abort(error);
   }
 
   /** Drops the queue, because replies can no longer be sent. */
   clear(): void {
-    this.#queue.clear();
+    this.#queue?.clear();
     this.#wakeIdle();
   }
 
@@ -140,8 +143,8 @@ export class RequestScheduler<Peer> {
 
   /** Starts queued requests as far as the limits allow, then resumes the peer and the stream. */
   startWaiting(): void {
-    while (this.#queue.length > 0 && this.#canStart) {
-      this.#start(this.#queue.shift() as IncomingRequest<Peer>);
+    while (this.queuedHandlers > 0 && this.#canStart) {
+      this.#start(this.#queue?.shift() as IncomingRequest<Peer>);
     }
     if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
     if (this.#isUnderPressure) {
@@ -161,20 +164,20 @@ export class RequestScheduler<Peer> {
   }
 
   get #isIdle(): boolean {
-    return this.#running.size === 0 && this.#queue.length === 0;
+    return this.runningHandlers === 0 && this.queuedHandlers === 0;
   }
 
   /** Running requests also count against `receiveQueueBytes`; one may always run, whatever its size. */
   get #canStart(): boolean {
     if (!this.#isReady || this.#host.hasUnreadReplies) return false;
-    if (this.#running.size === 0) return true;
+    if (this.runningHandlers === 0) return true;
     const { handlerConcurrency, receiveQueueBytes } = this.#host.settings;
-    return this.#running.size < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
+    return this.runningHandlers < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
   get #fill(): number {
     const { receiveQueueSize, receiveQueueBytes } = this.#host.settings;
-    return Math.max(this.#queue.length / receiveQueueSize, this.#queue.bytes / receiveQueueBytes);
+    return Math.max(this.queuedHandlers / receiveQueueSize, this.queuedBytes / receiveQueueBytes);
   }
 
   #checkFill(): void {

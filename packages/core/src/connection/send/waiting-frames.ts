@@ -62,6 +62,11 @@ export class WaitingFrames {
     return this.#rest === null && this.#flow === null && this.#control.frames === 0 && this.#backlog.frames === 0;
   }
 
+  /** Whether nothing waits, and nothing is lent. */
+  get isUnused(): boolean {
+    return this.isEmpty && !this.hasHeld && this.lent.length === 0 && this.waiters.length === 0;
+  }
+
   get hasHeld(): boolean {
     return this.#held.frames > 0;
   }
