@@ -1,6 +1,7 @@
 import { createHmac, createSecretKey, hash } from "node:crypto";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { keepingLargeMemory } from "./large-memory.ts";
 import { transport } from "./transport.ts";
 
 /** Node.js as the core sees it. */
@@ -12,7 +13,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
   nodeCrypto: { hash, createHmac, createSecretKey },
   zlib,
-  allocate: Buffer.allocUnsafeSlow,
+  allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
   // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.
   view: (bytes, start, end) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start),
   terminationSignals: ["SIGINT", "SIGTERM"],
