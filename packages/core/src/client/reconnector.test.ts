@@ -18,7 +18,7 @@ const LOST = {
 const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "refused");
 
 /** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */
-function dialling(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
+function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
   const runtime = fakeRuntime();
   const config = parseClientOptions({
     host: "db",
@@ -53,7 +53,7 @@ const failing = (): Promise<void> => Promise.reject(refused());
 
 describe("Reconnector", () => {
   test("a failed dial that no caller awaits is an unhandled rejection", async () => {
-    const { subject } = dialling([failing]);
+    const { subject } = newReconnector([failing]);
     // Vitest's own listener would make it a failure of this run.
     const others = process.listeners("unhandledRejection");
     process.removeAllListeners("unhandledRejection");
@@ -67,7 +67,7 @@ describe("Reconnector", () => {
   });
 
   test("a dial that is under way is joined", async () => {
-    const { subject, log } = dialling();
+    const { subject, log } = newReconnector();
     const first = subject.connect();
     expect(subject.connect()).toBe(first);
     await first;
@@ -75,7 +75,7 @@ describe("Reconnector", () => {
   });
 
   test("a dial that takes too long ends with CONNECT_TIMEOUT, which names what was dialled", async () => {
-    const { runtime, subject, log } = dialling([never]);
+    const { runtime, subject, log } = newReconnector([never]);
     const result = outcome(subject.connect());
     await runtime.advance(60_000);
     expect(result.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, message: expect.stringContaining("db:7") });
@@ -85,7 +85,7 @@ describe("Reconnector", () => {
 
   test("a dial that is called off rejects with the reason, and the next waits for its end", async () => {
     const open = gate();
-    const { runtime, subject, log } = dialling([() => open.promise]);
+    const { runtime, subject, log } = newReconnector([() => open.promise]);
     const first = outcome(subject.connect());
     const reason = refused();
     const ended = subject.callOff(() => reason);
@@ -98,11 +98,11 @@ describe("Reconnector", () => {
   });
 
   test("with nothing to call off there is nothing to wait for", () => {
-    expect(dialling().subject.callOff(refused)).toBeNull();
+    expect(newReconnector().subject.callOff(refused)).toBeNull();
   });
 
   test("a lost connection comes back by itself, after the hooks and a delay", async () => {
-    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    const { runtime, subject, log } = newReconnector([], { delayMs: 100 });
     const hooks = gate();
     subject.lost(LOST, () => hooks.promise);
     expect(subject.isReturning(null)).toBe(true);
@@ -116,7 +116,7 @@ describe("Reconnector", () => {
   });
 
   test("attempts that fail are reported, and the last of them ends the series", async () => {
-    const { runtime, subject, log, reported } = dialling([failing, failing], { attempts: 2, delayMs: 1 });
+    const { runtime, subject, log, reported } = newReconnector([failing, failing], { attempts: 2, delayMs: 1 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
     const { CONNECTION_REFUSED, RECONNECT_FAILED } = ErrorCode;
@@ -135,7 +135,7 @@ describe("Reconnector", () => {
       { code: LOST.code },
     ],
   ] as const)("giving up names the place, the number of attempts and why: %s", async ([, opens, message, cause]) => {
-    const { runtime, subject, errors } = dialling([...opens], { attempts: 1, delayMs: 1 });
+    const { runtime, subject, errors } = newReconnector([...opens], { attempts: 1, delayMs: 1 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
     subject.lost(LOST, async () => undefined);
@@ -145,14 +145,14 @@ describe("Reconnector", () => {
 
   test("a wrong password is not tried again", async () => {
     const wrong = (): Promise<void> => Promise.reject(new ConduitError(ErrorCode.AUTH_FAILED, "wrong"));
-    const { runtime, subject, reported } = dialling([wrong], { delayMs: 1 });
+    const { runtime, subject, reported } = newReconnector([wrong], { delayMs: 1 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
     expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
   });
 
   test("calling off ends the wait of a series, and the client does not come back", async () => {
-    const { runtime, subject, log } = dialling([], { delayMs: 100 });
+    const { runtime, subject, log } = newReconnector([], { delayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(50);
     void subject.callOff(refused);
@@ -162,7 +162,7 @@ describe("Reconnector", () => {
   });
 
   test("a connection that ends soon after its login goes on with the same series", async () => {
-    const { runtime, subject } = dialling([], { delayMs: 1 });
+    const { runtime, subject } = newReconnector([], { delayMs: 1 });
     for (const lastedMs of [0, 0, 60_000]) {
       await runtime.advance(lastedMs);
       subject.lost(LOST, async () => undefined);
@@ -175,7 +175,7 @@ describe("Reconnector", () => {
     ["the peer asks not to be dialled again", { ...LOST, reconnect: false }, {}],
     ["reconnecting is off", LOST, { enabled: false }],
   ] as const)("nothing comes back when %s", async ([, reason, options]) => {
-    const { runtime, subject, log } = dialling([], options);
+    const { runtime, subject, log } = newReconnector([], options);
     expect(subject.isReturning(reason)).toBe(false);
     subject.lost(reason, async () => undefined);
     await runtime.advance(100_000);

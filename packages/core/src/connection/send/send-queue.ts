@@ -35,7 +35,7 @@ export interface SendQueueHost {
   sendQueueDrained(): void;
 }
 
-/** Of all send queues in which nothing waits. Never changed. */
+/** Shared by all send queues in which nothing waits, and never changed. */
 const NOTHING: WaitingFrames = new WaitingFrames();
 
 export class SendQueue implements Flushable {
