@@ -38,6 +38,12 @@ export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
   });
 }
 
+export function isSamePeer(a: PeerInfo, b: PeerInfo): boolean {
+  return (
+    a.name === b.name && a.version === b.version && a.description === b.description && a.netconduit === b.netconduit
+  );
+}
+
 /** Encodes `info` for sending: netconduit's two keys in its order, and the description only if there is one. */
 export function infoPayload(info: LocalInfo): Record<string, string> {
   const payload: Record<string, string> = { name: info.name, version: info.version };

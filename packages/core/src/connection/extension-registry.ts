@@ -89,11 +89,11 @@ export class AttachedExtensions {
   constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
     this.#registry = registry;
     this.#states = new Array(registry.extensions.length);
-    for (const [index, extension] of registry.extensions.entries()) {
+    registry.extensions.forEach((extension, index) => {
       const isAgreed = agreement.has(extension.name);
-      if (!isAgreed && extension.isBase !== true) continue;
+      if (!isAgreed && extension.isBase !== true) return;
       this.#states[index] = extension.attach(connection, isAgreed ? agreement.get(extension.name) : null) ?? null;
-    }
+    });
   }
 
   /** The connection's state of an extension; undefined if it isn't attached. */
@@ -110,15 +110,24 @@ export class AttachedExtensions {
     return true;
   }
 
+  callAbandoned(idHi: number, idLo: number): void {
+    this.#forEach((extension, state) => extension.callAbandoned?.(state, idHi, idLo));
+  }
+
+  receivePressure(isHigh: boolean): void {
+    this.#forEach((extension, state) => extension.receivePressure?.(state, isHigh));
+  }
+
   closing(reason: CloseReason): void {
-    for (const [index, extension] of this.#registry.extensions.entries()) {
-      if (this.#states[index] !== undefined) extension.closing?.(this.#states[index], reason);
-    }
+    this.#forEach((extension, state) => extension.closing?.(state, reason));
   }
 
   closed(reason: CloseReason): void {
-    for (const [index, extension] of this.#registry.extensions.entries()) {
-      if (this.#states[index] !== undefined) extension.closed?.(this.#states[index], reason);
-    }
+    this.#forEach((extension, state) => extension.closed?.(state, reason));
+  }
+  #forEach(visit: (extension: AnyExtension, state: unknown) => void): void {
+    this.#registry.extensions.forEach((extension, index) => {
+      if (this.#states[index] !== undefined) visit(extension, this.#states[index]);
+    });
   }
 }

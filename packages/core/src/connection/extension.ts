@@ -46,6 +46,10 @@ export interface Extension<Params = unknown, State = unknown> {
   attach(connection: ExtensionHost, params: Params | null): State;
   /** A frame of this extension arrived. An error thrown here is reported, and the connection continues. */
   receive?(state: State, frame: ReceivedFrame): void;
+  /** This side abandoned a call before its reply arrived. */
+  callAbandoned?(state: State, idHi: number, idLo: number): void;
+  /** The request queue is filling up (true), or has room again (false). */
+  receivePressure?(state: State, isHigh: boolean): void;
   /** The connection starts to close. Frames sent here still leave. */
   closing?(state: State, reason: CloseReason): void;
   /** The connection has ended. */
@@ -82,11 +86,6 @@ export interface ExtensionHost {
   usesDeadlines: boolean;
   /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
   answersCalls: boolean;
-
-  /** Called with true when the request queue is filling up, and with false when it has room again. */
-  onReceivePressure: ((isHigh: boolean) => void) | null;
-  /** Called when this side abandons a call before its reply arrives. */
-  onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;

@@ -27,7 +27,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     isOpen: true,
     correlatesReplies: true,
     usesDeadlines: true,
-    onCallAbandoned: (hi, lo) => void abandoned.push(`${hi}/${lo}`),
+    callAbandoned: (hi, lo) => void abandoned.push(`${hi}/${lo}`),
     answersCalls: true,
     mustBeOpen: () => undefined,
     countError: () => undefined,

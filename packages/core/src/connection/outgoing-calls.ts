@@ -37,7 +37,7 @@ export interface CallsHost {
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
   readonly usesDeadlines: boolean;
-  readonly onCallAbandoned: ((idHi: number, idLo: number) => void) | null;
+  callAbandoned(idHi: number, idLo: number): void;
   readonly answersCalls: boolean;
   countError(): void;
   /** @throws ConduitError CONNECTION_CLOSED */
@@ -218,7 +218,7 @@ export class OutgoingCalls {
   abandon(call: OutgoingCall, error: Error): void {
     if (!call.isPending) return;
     this.#remove(call);
-    this.#host.onCallAbandoned?.(call.idHi, call.idLo);
+    this.#host.callAbandoned(call.idHi, call.idLo);
     call.reject(error);
   }
 

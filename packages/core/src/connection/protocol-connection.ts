@@ -68,7 +68,15 @@ export interface ConnectionDelegate<Peer> {
 }
 
 export class ProtocolConnection<Peer>
-  implements ByteSink, ExtensionHost, SchedulerHost<Peer>, CallsHost, ReadHost, ReceiverHost, SendQueueHost
+  implements
+    ByteSink,
+    ConnectionFaults,
+    ExtensionHost,
+    SchedulerHost<Peer>,
+    CallsHost,
+    ReadHost,
+    ReceiverHost,
+    SendQueueHost
 {
   readonly delegate: ConnectionDelegate<Peer>;
   readonly context: RuntimeContext;
@@ -83,7 +91,8 @@ export class ProtocolConnection<Peer>
   readonly #reading: ReadControl;
   /** Made with the first call. */
   #calls: OutgoingCalls | null = null;
-  readonly #phaseTimer: CallbackTimer;
+  /** Made for each phase with a limit. */
+  #phaseTimer: CallbackTimer | null = null;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
   /** Null until the peer has logged in. */
@@ -95,14 +104,14 @@ export class ProtocolConnection<Peer>
   correlatesReplies = false;
   usesDeadlines = false;
   answersCalls: boolean;
-  onReceivePressure: ((isHigh: boolean) => void) | null = null;
-  onCallAbandoned: ((idHi: number, idLo: number) => void) | null = null;
 
   messagesSent = 0;
   messagesReceived = 0;
   bytesReceived = 0;
   receivedAtMs = 0;
-  readonly faults: ConnectionFaults = { errors: 0, dropped: 0, rateLimited: 0 };
+  errors = 0;
+  dropped = 0;
+  rateLimited = 0;
 
   #closeReason: CloseReason | null = null;
   #closeDeadlineMs = 0;
@@ -123,7 +132,6 @@ export class ProtocolConnection<Peer>
     this.scheduler = new RequestScheduler<Peer>(this);
     this.#receiver = new FrameReceiver(this, extensions);
     this.#reading = new ReadControl(this);
-    this.#phaseTimer = new CallbackTimer(() => this.#phaseTimedOut());
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -240,8 +248,10 @@ export class ProtocolConnection<Peer>
 
   /** (Re)starts the timer of the current phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
-    if (delayMs === 0) this.context.wheel.cancel(this.#phaseTimer);
-    else this.context.wheel.schedule(this.#phaseTimer, delayMs);
+    const { wheel } = this.context;
+    if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
+    this.#phaseTimer = delayMs === 0 ? null : new CallbackTimer(() => this.#phaseTimedOut());
+    if (this.#phaseTimer !== null) wheel.schedule(this.#phaseTimer, delayMs);
   }
 
   /** The login succeeded: allows full-sized frames and sending, and attaches the extensions. */
@@ -614,7 +624,7 @@ export class ProtocolConnection<Peer>
   #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
     const retryAfter = gate.retryAfter(frame, this.context.runtime.now());
     if (retryAfter === 0) return true;
-    this.faults.rateLimited += 1;
+    this.rateLimited += 1;
     const details = { retry_after: retryAfter };
     const { correlationHi: idHi, correlationLo: idLo } = frame;
     if ((isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
@@ -652,6 +662,14 @@ export class ProtocolConnection<Peer>
     this.pump();
   }
 
+  receivePressure(isHigh: boolean): void {
+    this.#extensions?.receivePressure(isHigh);
+  }
+
+  callAbandoned(idHi: number, idLo: number): void {
+    this.#extensions?.callAbandoned(idHi, idLo);
+  }
+
   sendQueueDrained(): void {
     this.scheduler.startWaiting();
   }
@@ -676,7 +694,7 @@ export class ProtocolConnection<Peer>
   }
 
   countError(): void {
-    this.faults.errors += 1;
+    this.errors += 1;
   }
 
   report(error: ConduitError): void {

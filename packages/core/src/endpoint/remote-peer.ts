@@ -58,7 +58,9 @@ export type PeerConnection = Pick<
   | "bytesReceived"
   | "bytesSent"
   | "extension"
-  | "faults"
+  | "errors"
+  | "dropped"
+  | "rateLimited"
   | "info"
   | "isOpen"
   | "isOver"
@@ -153,13 +155,15 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** Counters since login. */
   get stats(): ConnectionStats | Absent {
-    return this.#fact(({ messagesSent, messagesReceived, bytesSent, bytesReceived, faults }) => ({
+    return this.#fact(({ messagesSent, messagesReceived, bytesSent, bytesReceived, errors, dropped, rateLimited }) => ({
       connectedAt: this._connectedAt,
       messagesSent,
       messagesReceived,
       bytesSent,
       bytesReceived,
-      ...faults,
+      errors,
+      dropped,
+      rateLimited,
     }));
   }
 

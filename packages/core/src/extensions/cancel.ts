@@ -10,15 +10,13 @@ export const cancel: Extension<true, ExtensionHost> = {
   frames: [{ type: CANCEL_FRAME, maxPayloadBytes: 0 }],
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
-  attach(connection) {
-    connection.onCallAbandoned = (idHi, idLo) => {
-      if (!connection.isOpen) return;
-      // While requests are held back, the call itself may be held back or running, so send one CANCEL now for a running
-      // call.
-      if (connection.isHeldByPeer) connection.sendControl(CANCEL_FRAME, idHi, idLo, "reply");
-      connection.sendControl(CANCEL_FRAME, idHi, idLo, "message");
-    };
-    return connection;
-  },
+  attach: (connection) => connection,
   receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
+  callAbandoned(connection, idHi, idLo) {
+    if (!connection.isOpen) return;
+    // While requests are held back, the call itself may be held back or running, so send one CANCEL now for a running
+    // call.
+    if (connection.isHeldByPeer) connection.sendControl(CANCEL_FRAME, idHi, idLo, "reply");
+    connection.sendControl(CANCEL_FRAME, idHi, idLo, "message");
+  },
 };

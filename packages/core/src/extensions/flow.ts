@@ -5,21 +5,26 @@
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { FrameType } from "../wire/constants.ts";
 
-export const flow: Extension<true, ExtensionHost> = {
+interface State {
+  readonly connection: ExtensionHost;
+  readonly asksPeer: boolean;
+}
+
+export const flow: Extension<true, State> = {
   name: "flow",
   frames: [{ type: FrameType.PAUSE }, { type: FrameType.RESUME }],
   // Obey both frames from a netconduit peer, but send it none.
   isBase: true,
   offer: () => true,
   accept: (theirs) => (theirs === true ? true : null),
-  attach(connection, params) {
-    if (params !== null && connection.settings.enableBackpressure) {
-      connection.onReceivePressure = (isHigh) =>
-        connection.sendControl(isHigh ? FrameType.PAUSE : FrameType.RESUME, 0, 0, "flow");
-    }
-    return connection;
+  attach: (connection, params) => ({
+    connection,
+    asksPeer: params !== null && connection.settings.enableBackpressure,
+  }),
+  receive: ({ connection }, frame) => connection.setHeldByPeer(frame.type === FrameType.PAUSE),
+  receivePressure({ connection, asksPeer }, isHigh) {
+    if (asksPeer) connection.sendControl(isHigh ? FrameType.PAUSE : FrameType.RESUME, 0, 0, "flow");
   },
-  receive: (connection, frame) => connection.setHeldByPeer(frame.type === FrameType.PAUSE),
   // The peer reads nothing after CLOSE, so frames held back by PAUSE go first.
-  closing: (connection) => connection.setHeldByPeer(false),
+  closing: ({ connection }) => connection.setHeldByPeer(false),
 };

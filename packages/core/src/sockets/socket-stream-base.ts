@@ -35,7 +35,7 @@ export abstract class SocketStreamBase implements ByteStream {
   #isOver = false;
   #isSinkTold = false;
   #closing: Promise<void> | null = null;
-  #resolveClosing: () => void = () => undefined;
+  #resolveClosing: (() => void) | null = null;
 
   constructor(facts: StreamFacts, errors: SocketErrors) {
     this.local = facts.local;
@@ -219,6 +219,6 @@ export abstract class SocketStreamBase implements ByteStream {
       this.#isSinkTold = true;
       this.#sink.closed(this.#error);
     }
-    this.#resolveClosing();
+    this.#resolveClosing?.();
   }
 }

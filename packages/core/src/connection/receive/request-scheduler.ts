@@ -2,7 +2,7 @@
  * Decides when the handlers of one connection start.
  *
  * A handler starts immediately if the limits on running handlers allow it and the peer reads its replies. Otherwise the
- * request or message waits in the queue. When the queue is filling up, `onReceivePressure` is called, so that the peer
+ * request or message waits in the queue. When the queue is filling up, `receivePressure` is called, so that the peer
  * can be asked to pause; when it is full, the stream is no longer read.
  */
 
@@ -21,7 +21,8 @@ export interface SchedulerHost<Peer> extends RequestSource<Peer> {
   /** Whether replies accumulate because the peer doesn't read them. */
   readonly hasUnreadReplies: boolean;
   readonly isOver: boolean;
-  readonly onReceivePressure: ((isHigh: boolean) => void) | null;
+  /** The queue is filling up, or has room again. */
+  receivePressure(isHigh: boolean): void;
   /** Starts the handler. */
   dispatch(request: IncomingRequest<Peer>): void;
   /** The queue is full. */
@@ -42,7 +43,7 @@ export class RequestScheduler<Peer> {
   /** Requests with running asynchronous handlers. */
   #running: Set<IncomingRequest<Peer>> | null = null;
   #runningBytes = 0;
-  #idleWaiters: (() => void)[] = [];
+  #idleWaiters: (() => void)[] | null = null;
 
   constructor(host: SchedulerHost<Peer>) {
     this.#host = host;
@@ -77,7 +78,10 @@ export class RequestScheduler<Peer> {
   /** Resolves when no handlers are running or queued, or when the connection ends. */
   idle(): Promise<void> {
     if (this.#host.isOver || this.#isIdle) return Promise.resolve();
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+    return new Promise((resolve) => {
+      this.#idleWaiters ??= [];
+      this.#idleWaiters.push(resolve);
+    });
   }
 
   /** Starts the handler of a request, queues the request, or rejects it if the server is stopping. */
@@ -149,7 +153,7 @@ export class RequestScheduler<Peer> {
     if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
     if (this.#isUnderPressure) {
       this.#isUnderPressure = false;
-      this.#host.onReceivePressure?.(false);
+      this.#host.receivePressure(false);
     }
     this.#host.receiveQueueHasRoom();
   }
@@ -184,16 +188,15 @@ export class RequestScheduler<Peer> {
     const fill = this.#fill;
     if (fill >= HIGH_WATER_RATIO && !this.#isUnderPressure) {
       this.#isUnderPressure = true;
-      this.#host.onReceivePressure?.(true);
+      this.#host.receivePressure(true);
     }
     if (fill >= 1) this.#host.receiveQueueFull();
   }
 
   #wakeIdle(): void {
     if (!this.#isIdle && !this.#host.isOver) return;
-    const waiters = this.#idleWaiters;
-    if (waiters.length === 0) return;
-    this.#idleWaiters = [];
+    const waiters = this.#idleWaiters ?? [];
+    this.#idleWaiters = null;
     for (const wake of waiters) wake();
   }
 }

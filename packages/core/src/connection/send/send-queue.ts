@@ -46,7 +46,7 @@ export class SendQueue implements Flushable {
   #start = 0;
   #end = 0;
   /** Earlier ranges of this turn that aren't adjacent to the segment, and their total bytes. */
-  #earlier: Uint8Array[] = [];
+  #earlier: Uint8Array[] | null = null;
   #earlierBytes = 0;
   #segmentLimit = FIRST_SEGMENT_BYTES;
   #bytesSent = 0;
@@ -154,6 +154,7 @@ export class SendQueue implements Flushable {
       this.#end = end;
     } else {
       if (this.#bytes !== null) {
+        this.#earlier ??= [];
         this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
         this.#earlierBytes += this.#end - this.#start;
       }
@@ -222,7 +223,7 @@ export class SendQueue implements Flushable {
     this.#isEnding = true;
     this.#isOver = true;
     this.#bytes = null;
-    this.#earlier = [];
+    this.#earlier = null;
     // Don't return lent buffers to the pool, because the stream may still be using them.
     this.#waiting.lent.length = 0;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
@@ -271,9 +272,9 @@ export class SendQueue implements Flushable {
     if (this.#bytes === null) return;
     let bytes = this.#host.context.slab.viewOf(this.#bytes, this.#start, this.#end);
     this.#bytes = null;
-    if (this.#earlier.length > 0) {
+    if (this.#earlier !== null) {
       bytes = concat([...this.#earlier, bytes]);
-      this.#earlier = [];
+      this.#earlier = null;
       this.#earlierBytes = 0;
     }
     this.#write(bytes);
