@@ -176,7 +176,9 @@ export class ClientHandshake {
       );
     }
     if (typeof code === "number" && failureCodes.has(code)) {
-      return new ConduitError(code, `The server refused the login with ${errorCodeName(code)}: ${reason}`);
+      const message = `The server refused the login with ${errorCodeName(code)}: ${reason}`;
+      const { retry_after } = payload ?? {};
+      return new ConduitError(code, message, typeof retry_after === "number" ? { details: { retry_after } } : {});
     }
     return new ConduitError(
       ErrorCode.AUTH_FAILED,

@@ -36,7 +36,7 @@ export type ServerStep =
       readonly kind: "refused";
       readonly code: number;
       readonly reason: string;
-      readonly payload: { readonly reason: string; readonly code: number };
+      readonly payload: { readonly reason: string; readonly code: number; readonly retry_after?: number };
     };
 
 /** Inputs of {@link ServerAuthenticator.create}. */
@@ -103,6 +103,12 @@ export class ServerHandshake {
 
   constructor(authenticator: ServerAuthenticator) {
     this.#authenticator = authenticator;
+  }
+
+  /** Whether the answer to this frame tells the client if its password is right. */
+  isGuess(frameType: number, payload: Record<string, unknown> | null): boolean {
+    if (this.#expecting === "response") return frameType === FrameType.AUTH_RESPONSE;
+    return this.#expecting === "request" && payload?.scram === undefined && payload?.password_hash !== undefined;
   }
 
   /**

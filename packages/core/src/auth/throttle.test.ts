@@ -2,72 +2,61 @@ import { describe, expect, test } from "vitest";
 import type { Address } from "../bytes/byte-stream.ts";
 import { AuthThrottle, throttleKey } from "./throttle.ts";
 
-const MINUTE = 60_000;
-
-function failing(times: number, now = 0): AuthThrottle {
+/** A throttle from which `times` guesses of the address "a" were taken at once. */
+function guessed(times: number, now = 0): AuthThrottle {
   const throttle = new AuthThrottle();
-  for (let failure = 0; failure < times; failure++) throttle.failed("a", now);
+  for (let guess = 0; guess < times; guess++) throttle.take("a", now);
   return throttle;
 }
 
 describe("AuthThrottle", () => {
-  test("does not delay an address it does not know", () => {
-    expect(new AuthThrottle().delayMs("a", 0)).toBe(0);
+  test("allows twenty guesses at once, and names the time until the next", () => {
+    const throttle = new AuthThrottle();
+    const waits = Array.from({ length: 22 }, () => throttle.take("a", 0));
+    expect(waits).toEqual([...Array(20).fill(0), 100, 100]);
   });
 
-  test.each([
-    [1, 0],
-    [3, 0],
-    [4, 250],
-    [5, 500],
-    [6, 1000],
-    [7, 2000],
-    [9, 8000],
-    [10, 10_000],
-    [5000, 10_000],
-  ])("after %i failures delays by %i ms", (failures, delayMs) => {
-    expect(failing(failures).delayMs("a", 0)).toBe(delayMs);
+  test("allows ten guesses per second after that", () => {
+    const throttle = guessed(20);
+    let allowed = 0;
+    for (let now = 1; now <= 10_000; now++) if (throttle.take("a", now) === 0) allowed++;
+    expect(allowed).toBe(100);
   });
 
-  test("counts the delay from the last failure", () => {
-    const throttle = failing(6, 1000);
-    expect(throttle.delayMs("a", 1400)).toBe(600);
-    expect(throttle.delayMs("a", 5000)).toBe(0);
+  test("allows twenty at once again after two quiet seconds", () => {
+    const throttle = guessed(20);
+    const waits = Array.from({ length: 21 }, () => throttle.take("a", 2000));
+    expect(waits).toEqual([...Array(20).fill(0), 100]);
   });
 
-  test("delays only the address that failed", () => {
-    expect(failing(10).delayMs("b", 0)).toBe(0);
+  test("takes a guess back", () => {
+    const throttle = guessed(20);
+    throttle.giveBack("a", 0);
+    expect([throttle.take("a", 0), throttle.take("a", 0)]).toEqual([0, 100]);
   });
 
-  test("forgets an address that logs in", () => {
-    const throttle = failing(10);
-    throttle.succeeded("a");
-    expect(throttle.delayMs("a", 0)).toBe(0);
+  test("limits each address by itself", () => {
+    expect(guessed(20).take("b", 0)).toBe(0);
+  });
+
+  test("does not store an address whose guess was given back", () => {
+    const throttle = guessed(1);
+    throttle.giveBack("a", 0);
     expect(throttle.size).toBe(0);
   });
 
-  test("starts over after 15 minutes without a failure", () => {
-    const throttle = failing(10);
-    throttle.failed("a", 14 * MINUTE);
-    expect(throttle.delayMs("a", 14 * MINUTE)).toBe(10_000);
-    throttle.failed("a", 29 * MINUTE);
-    expect(throttle.delayMs("a", 29 * MINUTE)).toBe(0);
+  test("forgets an address whose budget is full again when another one guesses", () => {
+    const throttle = guessed(1);
+    throttle.take("b", 100);
+    expect(throttle.size).toBe(1);
   });
 
-  test("drops expired addresses when another one fails", () => {
-    const throttle = failing(1);
-    throttle.failed("b", 10 * MINUTE);
-    throttle.failed("c", 16 * MINUTE);
-    expect(throttle.size).toBe(2);
-  });
-
-  test("remembers 10,000 addresses and drops the one whose last failure is the oldest", () => {
-    const throttle = failing(4, 0);
-    for (let address = 0; address < 9_999; address++) throttle.failed(`other ${address}`, 0);
-    throttle.failed("a", 0);
-    throttle.failed("one more", 0);
-    expect(throttle.size).toBe(10_000);
-    expect(throttle.delayMs("a", 0)).toBe(500);
+  test("stores 10,000 addresses; the one that was used least recently goes first", () => {
+    const throttle = guessed(20);
+    for (let address = 0; address < 9_999; address++) throttle.take(`other ${address}`, 0);
+    expect([throttle.size, throttle.take("a", 0)]).toEqual([10_000, 100]);
+    throttle.take("one more", 0);
+    expect([throttle.size, throttle.take("a", 0)]).toEqual([10_000, 0]);
   });
 });
 
@@ -107,7 +96,7 @@ describe("throttleKey", () => {
   });
 
   test("tells the kinds of address apart", () => {
-    expect(throttleKey({ kind: "unix", path: "/run/a" })).toBe("unix:/run/a");
+    expect(throttleKey({ kind: "unix", path: "/run/a" })).toBe(null);
     expect(throttleKey({ kind: "memory", name: "a" })).toBe("memory:a");
   });
 });

@@ -1,75 +1,68 @@
-/** Slows down password guessing per address, without locking anyone out. */
+/** Limits password guessing per address, without locking anyone out. */
 import type { Address } from "../bytes/byte-stream.ts";
 import { parseIpv6, unmapIpv4 } from "../util/ip-address.ts";
 
-/** Failures without a delay, for typing errors. */
-const FREE_FAILURES = 3;
-const FIRST_DELAY_MS = 250;
-/** Long enough to stop guessing, short enough for other users at the same address. */
-const MAX_DELAY_MS = 10_000;
-const FORGET_AFTER_MS = 15 * 60 * 1000;
+/**
+ * Wrong passwords per second and address that are judged in the long run. Fewer would lock out honest clients beside an
+ * attacker at the same address; a random password of 40 bits holds for 3,000 years against this many.
+ */
+const GUESSES_PER_SECOND = 10;
+/** How many may come at once after a quiet time. */
+const GUESS_BURST = 20;
 /** Bounds the memory to about 2 MB. */
 const MAX_ADDRESSES = 10_000;
 
-interface Failures {
-  count: number;
-  lastMs: number;
-}
+const GUESS_MS = 1000 / GUESSES_PER_SECOND;
 
 /**
- * Failed logins by address. The first three have no effect. After the fourth, the next login waits 250 ms from the
- * failure, then 500 ms, and so on up to 10 s. A success, or fifteen minutes without a failure, clears an address. At
- * most 10,000 addresses are stored; the one with the oldest last failure is evicted first.
+ * A budget of wrong passwords for each address: 20 at once, then 10 per second. Each login takes one from the budget
+ * before its password is judged, so that many connections can't guess faster than one; a right password gives it back
+ * and changes nothing else. At most 10,000 addresses are stored; the one that was used least recently goes first.
  *
  * Times are `Runtime.now` milliseconds. Keys come from {@link throttleKey}.
  */
 export class AuthThrottle {
-  /** Ordered by the last failure, oldest first. */
-  readonly #records: Map<string, Failures> = new Map();
+  /** When the budget of an address will be full again. Ordered by the last use. */
+  readonly #fullAt: Map<string, number> = new Map();
 
   /** Number of stored addresses. */
   get size(): number {
-    return this.#records.size;
+    return this.#fullAt.size;
   }
 
-  /** A login from `key` failed. */
-  failed(key: string, now: number): void {
-    const record = this.#recall(key, now) ?? { count: 0, lastMs: now };
-    record.count++;
-    record.lastMs = now;
-    this.#records.delete(key);
-    this.#records.set(key, record);
-    for (const [oldest, { lastMs }] of this.#records) {
-      if (this.#records.size <= MAX_ADDRESSES && now - lastMs < FORGET_AFTER_MS) break;
-      this.#records.delete(oldest);
+  /** Takes one guess. Returns 0, or the milliseconds until there is one; then none was taken. */
+  take(key: string, now: number): number {
+    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + GUESS_MS;
+    const waitMs = fullAt - now - GUESS_BURST * GUESS_MS;
+    if (waitMs > 0) return Math.ceil(waitMs);
+    this.#set(key, fullAt, now);
+    return 0;
+  }
+
+  /** The password was right, or wasn't judged. */
+  giveBack(key: string, now: number): void {
+    const fullAt = this.#fullAt.get(key);
+    if (fullAt !== undefined) this.#set(key, fullAt - GUESS_MS, now);
+  }
+
+  #set(key: string, fullAt: number, now: number): void {
+    this.#fullAt.delete(key);
+    if (fullAt > now) this.#fullAt.set(key, fullAt);
+    for (const [oldest, at] of this.#fullAt) {
+      if (this.#fullAt.size <= MAX_ADDRESSES && at > now) break;
+      this.#fullAt.delete(oldest);
     }
-  }
-
-  /** A login from `key` succeeded. */
-  succeeded(key: string): void {
-    this.#records.delete(key);
-  }
-
-  /** Milliseconds that a login from `key` must wait if it arrives now; 0 for none. */
-  delayMs(key: string, now: number): number {
-    const record = this.#recall(key, now);
-    if (record === undefined || record.count <= FREE_FAILURES) return 0;
-    const delay = Math.min(FIRST_DELAY_MS * 2 ** (record.count - FREE_FAILURES - 1), MAX_DELAY_MS);
-    return Math.max(0, record.lastMs + delay - now);
-  }
-
-  #recall(key: string, now: number): Failures | undefined {
-    const record = this.#records.get(key);
-    return record !== undefined && now - record.lastMs < FORGET_AFTER_MS ? record : undefined;
   }
 }
 
 /**
  * The key of an address: an IPv4 address, or the /64 network of an IPv6 one, because a client usually has all addresses
  * of its /64. IPv4 clients of a dual-stack listener (`::ffff:1.2.3.4`) count as IPv4.
+ * Null for a Unix socket.
  */
-export function throttleKey(address: Address): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
+export function throttleKey(address: Address): string | null {
+  // All users of a Unix socket share its path, and no runtime tells them apart.
+  if (address.kind === "unix") return null;
   if (address.kind === "memory") return `memory:${address.name}`;
   if (!address.host.includes(":")) return address.host;
   const host = unmapIpv4(address.host);

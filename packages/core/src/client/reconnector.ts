@@ -6,6 +6,8 @@ import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
+import { isMap } from "../util/is-map.ts";
+import { sleep } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
 
@@ -24,6 +26,9 @@ export interface ReconnectorHost {
    */
   opened(again: boolean): Promise<void> | null;
 }
+
+/** Spreads clients that compete for the budget of one address. */
+const RETRY_JITTER_MS = 250;
 
 /** A series of attempts to reconnect, until one succeeds or the series is cancelled. */
 interface Series {
@@ -147,7 +152,7 @@ export class Reconnector<Peer> {
         await calledOff.then(noResult, noResult);
         abort.throwIfAborted();
       }
-      await this.#owner.open(abort);
+      await this.#open(abort);
       abort.throwIfAborted();
     } catch (error) {
       const failure: unknown = abort.aborted ? abort.reason : error;
@@ -159,6 +164,22 @@ export class Reconnector<Peer> {
     }
     const hooks = this.#owner.opened(again);
     if (hooks !== null) await hooks;
+  }
+
+  /** Opens a connection. If wrong passwords from this address have used up the server's budget, it asks again later. */
+  async #open(abort: DialController): Promise<void> {
+    const endsAt = this.#runtime.now() + this.#config.connectTimeoutMs;
+    for (;;) {
+      try {
+        await this.#owner.open(abort);
+        return;
+      } catch (error) {
+        const waitMs = retryAfterMs(error);
+        if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
+        this.#owner.failed(toConduitError(error), false);
+        await abort.race(sleep(this.#core.wheel, waitMs));
+      }
+    }
   }
 
   /**
@@ -230,6 +251,14 @@ const noResult = (): void => undefined;
 function toConduitError(error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
   return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
+}
+
+/** When to ask a server again that judges no more passwords from this address for now; null if that isn't the error. */
+function retryAfterMs(error: unknown): number | null {
+  if (!(error instanceof ConduitError) || error.code !== ErrorCode.RATE_LIMITED) return null;
+  const seconds = isMap(error.details) ? error.details["retry_after"] : undefined;
+  if (typeof seconds !== "number" || !(seconds >= 0)) return null;
+  return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;
 }
 
 /** Whether further attempts would fail the same way. */

@@ -159,7 +159,9 @@ describe("the time a login takes", () => {
     await runtime.settle();
     expect(oldest.ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
     expect([second.ended, third.ended]).toEqual([undefined, undefined]);
-    expect(rejections).toMatchObject([{ code: ErrorCode.SERVER_FULL, message: "2 newer logins are under way" }]);
+    expect(rejections).toMatchObject([
+      { code: ErrorCode.SERVER_FULL, message: expect.stringContaining("2 logins are under way") },
+    ]);
   });
 
   test("connect hooks are bounded by connectionTimeoutMs", async () => {
@@ -190,40 +192,14 @@ describe("wrong passwords", () => {
     expect(server.stats).toMatchObject({ authFailures: 1, rejected: 1, loggedIn: 0 });
   });
 
-  test("from one address are slowed down after the third; a wait over half of authTimeoutMs is a refusal", async () => {
-    const { runtime, port } = await bench({ authTimeoutMs: 600 });
-    for (let count = 0; count < 4; count += 1) await tryLogin(runtime, port, "wrong");
-    const slowed = await rawDial(runtime, port);
-    slowed.requestLogin({ password: PASSWORD });
-    expect(await slowed.receivedTypes()).toEqual([]);
-    await runtime.advance(230);
-    expect(await slowed.receivedTypes()).toEqual([]);
-    await runtime.advance(40);
-    expect(await slowed.receivedTypes()).toEqual(["AUTH_CHALLENGE"]);
-    await tryLogin(runtime, port, "wrong");
-    const refused = await rawDial(runtime, port);
-    refused.requestLogin({ password: PASSWORD });
-    await runtime.settle();
-    expect((await refused.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
-  });
-
-  test("a peer that leaves while it is slowed down is forgotten", async () => {
+  test("from one address use up its budget, and the right one gets in when there is some again", async () => {
     const { runtime, server, port } = await bench();
-    for (let count = 0; count < 4; count += 1) await tryLogin(runtime, port, "wrong");
-    const slowed = await rawDial(runtime, port);
-    slowed.requestLogin({ password: PASSWORD });
-    await runtime.settle();
-    slowed.reset();
-    await runtime.advance(1000);
-    expect([server.connectionCount, server.stats.loggedIn]).toEqual([0, 0]);
-  });
-
-  test("are forgotten after a right one", async () => {
-    const { runtime, port } = await bench();
-    for (let count = 0; count < 3; count += 1) await tryLogin(runtime, port, "wrong");
+    for (let count = 0; count < 20; count += 1) await tryLogin(runtime, port, "wrong");
+    const refused = await tryLogin(runtime, port, PASSWORD);
+    expect((await refused.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
+    await runtime.advance(200);
     await rawClient(runtime, port);
-    for (let count = 0; count < 3; count += 1) await tryLogin(runtime, port, "wrong");
-    await rawClient(runtime, port);
+    expect(server.stats).toMatchObject({ authFailures: 20, loggedIn: 1 });
   });
 });
 

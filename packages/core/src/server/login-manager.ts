@@ -2,8 +2,7 @@
  * Accepts or rejects logins: handles connections from the accept to the login.
  *
  * Theory of operation. A connection is pending from `begin` until it has logged in or ended. Each of its login frames
- * becomes a step of the handshake. Steps from one address run one at a time, each after the delay caused by failed
- * logins, so that many connections can't guess faster than one.
+ * becomes a step of the handshake. Each address has a budget of wrong passwords, and a share of the pending logins.
  */
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
@@ -14,7 +13,7 @@ import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
-import { sleep } from "../util/time.ts";
+import { PendingByAddress } from "../util/pending-by-address.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { ServerConfig } from "./server-options.ts";
 
@@ -49,8 +48,8 @@ export interface LoginManagerHost<Peer> {
 
 interface PendingLogin {
   readonly handshake: ServerHandshake;
-  /** The throttle's key of the client's address. */
-  readonly address: string;
+  /** The throttle's key of the client's address; null if it isn't throttled. */
+  readonly guesser: string | null;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
 }
@@ -58,11 +57,9 @@ interface PendingLogin {
 /** A server's connections that haven't logged in. */
 export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
-  /** Oldest first. */
   readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
+  readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
   readonly #throttle = new AuthThrottle();
-  /** By address: settles when the last current or waiting step has finished. */
-  readonly #turns = new Map<string, Promise<void>>();
   #authenticator: ServerAuthenticator | null = null;
   #authFailures = 0;
   #rejections = 0;
@@ -102,19 +99,22 @@ export class LoginManager<Peer> {
     this.rejected(stream, code, message);
   }
 
-  /** Starts a connection's login. If too many are pending, the oldest one is closed. */
+  /** Starts a connection's login. If too many are pending, the oldest one of the address that has most is closed. */
   begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
-    if (this.#pending.size >= config.maxPendingLogins) this.#dropOldest();
+    if (this.#pending.size >= config.maxPendingLogins) this.#dropOne();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     const acceptedAt = runtime.now();
-    this.#pending.set(connection, { handshake, address: throttleKey(connection.stream.remote), acceptedAt });
+    const guesser = throttleKey(connection.stream.remote);
+    this.#pending.set(connection, { handshake, guesser, acceptedAt });
+    this.#addresses.add(connection, guesser ?? "");
     connection.start(config.authTimeoutMs);
   }
 
   /** The connection has logged in or ended. */
   leave(connection: ProtocolConnection<Peer>): void {
     this.#pending.delete(connection);
+    this.#addresses.delete(connection);
   }
 
   /** Processes a login frame. Rejects only if the runtime's cryptography fails. */
@@ -126,15 +126,15 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection)) return;
-    const step = await this.#judgeInTurn(connection, login.address, () => login.handshake.receive(type, payload));
-    if (step === null || !isPending(connection)) return;
+    const step = await this.#judge(login, type, payload);
+    if (isWrongPassword(step)) this.#authFailures += 1;
+    if (!isPending(connection)) return;
     if (step.kind === "challenge") {
       connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
       this.refuse(connection, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(connection)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
-      this.#throttle.succeeded(login.address);
       this.#host.admit(connection, step, login.acceptedAt);
     }
   }
@@ -160,10 +160,10 @@ export class LoginManager<Peer> {
     this.#host.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
-  #dropOldest(): void {
-    const [connection] = this.#pending.keys();
+  #dropOne(): void {
+    const connection = this.#addresses.oldestOfLargest();
     if (connection === undefined) return;
-    const message = `${this.#pending.size} newer logins are under way`;
+    const message = `${this.#pending.size} logins are under way, most of them from this address`;
     // A rejected login was already reported, and is only closing.
     if (connection.state === "authenticating") this.rejected(connection.stream, ErrorCode.SERVER_FULL, message);
     connection.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
@@ -175,59 +175,27 @@ export class LoginManager<Peer> {
     return refusal !== null;
   }
 
-  /**
-   * Runs one step of a login, after the delay for its address. While one login waits, others from its address may go
-   * first.
-   * @returns null if the connection has ended, or was rejected because the delay exceeds half of `authTimeoutMs`
-   */
-  async #judgeInTurn(
-    connection: ProtocolConnection<Peer>,
-    address: string,
-    judge: () => Promise<ServerStep>,
-  ): Promise<ServerStep | null> {
-    const { runtime, runtimeContext, config } = this.#host;
-    const patienceEndsAt = runtime.now() + config.authTimeoutMs / 2;
-    for (;;) {
-      const endTurn = await this.#turn(address);
-      let waitMs: number;
-      try {
-        if (!isPending(connection)) return null;
-        waitMs = this.#throttle.delayMs(address, runtime.now());
-        if (waitMs === 0) return this.#recordResult(address, await judge());
-      } finally {
-        endTurn();
-      }
-      if (runtime.now() + waitMs > patienceEndsAt) {
-        this.refuse(connection, ErrorCode.RATE_LIMITED, "Too many failed logins from this address; try again later");
-        return null;
-      }
-      await sleep(runtimeContext.wheel, waitMs);
-    }
-  }
-
-  /** Waits for earlier steps from an address. Returns a function that ends this step. */
-  async #turn(address: string): Promise<() => void> {
-    const before = this.#turns.get(address);
-    let end: () => void = () => undefined;
-    const turn = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    this.#turns.set(address, turn);
-    await before;
-    return () => {
-      if (this.#turns.get(address) === turn) this.#turns.delete(address);
-      end();
-    };
-  }
-
-  /** Counts a wrong password against the address. */
-  #recordResult(address: string, step: ServerStep): ServerStep {
-    if (step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED) {
-      this.#authFailures += 1;
-      this.#throttle.failed(address, this.#host.runtime.now());
-    }
+  /** Processes one frame of a login. A proof of the password takes a guess from the budget of its address. */
+  async #judge(login: PendingLogin, type: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
+    const { runtime } = this.#host;
+    const { handshake, guesser } = login;
+    if (guesser === null || !handshake.isGuess(type, payload)) return handshake.receive(type, payload);
+    const waitMs = this.#throttle.take(guesser, runtime.now());
+    if (waitMs > 0) return tooManyGuesses(waitMs);
+    const step = await handshake.receive(type, payload);
+    if (!isWrongPassword(step)) this.#throttle.giveBack(guesser, runtime.now());
     return step;
   }
+}
+
+function isWrongPassword(step: ServerStep): boolean {
+  return step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED;
+}
+
+function tooManyGuesses(waitMs: number): ServerStep {
+  const code = ErrorCode.RATE_LIMITED;
+  const reason = "Too many wrong passwords from this address; try again later";
+  return { kind: "refused", code, reason, payload: { reason, code, retry_after: waitMs / 1000 } };
 }
 
 /** Whether the connection is neither logged in nor ending. */
