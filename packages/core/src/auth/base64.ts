@@ -4,7 +4,8 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 
 /** Encodes short byte strings (digests, nonces, salts), with padding and without line breaks. */
 export function encodeBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
+  // `apply`, because spreading makes an object per byte, 2 KiB for each login.
+  return btoa(String.fromCharCode.apply(null, bytes as unknown as number[]));
 }
 
 /** Decodes strictly. Returns null for text that {@link encodeBase64} can't produce. */
