@@ -111,7 +111,7 @@ export function describeLimits(subject: Subject): void {
           await until(() => connection.stats.messagesReceived === 5);
           expect(heard.all).toEqual([0, 1, 2]);
           expect(connection.stats.rateLimited).toBe(2);
-          expect(errors.all).toHaveLength(2);
+          expect(errors.all).toHaveLength(1);
           expect(errors.all[0]).toMatchObject({
             error: { code: ErrorCode.RATE_LIMITED, message: "A message exceeded the rate limit" },
             context: { stage: "rate-limit", client: connection },

@@ -65,6 +65,11 @@ export const LOW_WATER_RATIO = 0.5;
 export const DEFAULT_BUFFER_SIZE = 65_536;
 export const DEFAULT_MAX_CONNECTIONS = 100;
 
+/** Similar errors of one connection, and similar warnings, are reported once in this time, with their number. */
+export const REPORT_WINDOW_MS = 1000;
+/** A warning's text is cut to this length, because a handler's error may quote what a peer sent. */
+export const MAX_WARNING_CHARS = 4000;
+
 /**
  * RFC 7677 requires at least 4096. More iterations slow down attackers, and only a client's first login (keys are
  * cached).

@@ -117,7 +117,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       handshakeFrame: (connection, type, payload) => this.#handshakeFrame(connection, type, payload),
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
-      frameRefused: (connection, error) => this.#frameRefused(connection, error),
+      frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
     });
@@ -421,11 +421,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
   }
 
-  #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError): void {
+  #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
     const login = this.#login;
-    if (login !== null) login.reject(notNetconduit(error, this.config));
-    else
-      this.#core.reportError(error, error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol", connection.peer);
+    if (login !== null) {
+      login.reject(notNetconduit(error, this.config));
+      return;
+    }
+    const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol";
+    this.#core.report(error, { stage, client: connection.peer, count });
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {

@@ -157,7 +157,45 @@ describe("frames that ask for nothing", () => {
   });
 });
 
+describe("invalid payloads", () => {
+  test("that come again and again are reported once per second and code, with their number", async () => {
+    const { runtime, peer, server, connection } = await bench();
+    const reports: (number | undefined)[] = [];
+    server.onError((_error, context) => reports.push(context.count));
+    for (let n = 0; n < 100; n += 1) peer.write(rawFrame(FrameType.MESSAGE, GARBAGE));
+    await runtime.advance(1000);
+    peer.write(rawFrame(FrameType.MESSAGE, GARBAGE));
+    await runtime.settle();
+    expect([reports, connection.stats.errors]).toEqual([[1, 100], 101]);
+  });
+
+  test("that were not reported yet are when the connection ends, before its disconnect hooks", async () => {
+    const { runtime, peer, server } = await bench();
+    const heard: unknown[] = [];
+    server.onError((_error, context) => heard.push(context.count));
+    server.onClientDisconnect(() => heard.push("disconnected"));
+    for (let n = 0; n < 10; n += 1) peer.write(rawFrame(FrameType.MESSAGE, GARBAGE));
+    peer.end();
+    await runtime.settle();
+    expect(heard).toEqual([1, 9, "disconnected"]);
+  });
+});
+
 describe("RPC_LIST", () => {
+  test("shows a method that was registered or removed since the last one", async () => {
+    const { peer, server } = await bench();
+    const names = async (): Promise<unknown> => {
+      peer.send(FrameType.RPC_LIST, undefined, { id: 1 });
+      const { methods } = (await peer.next(FrameType.RPC_LIST)).payload as { methods: { name: string }[] };
+      return methods.map(({ name }) => name);
+    };
+    const before = await names();
+    const remove = server.rpc("later", () => 1);
+    const during = await names();
+    remove();
+    expect([before, during, await names()]).toEqual([["ping"], ["ping", "later"], ["ping"]]);
+  });
+
   test("is answered with the methods, under its id", async () => {
     const { peer } = await bench();
     peer.send(FrameType.RPC_LIST, undefined, { id: 0x500000006 });
@@ -216,7 +254,7 @@ describe("the rate limit", () => {
     server.on("note", (_client, data) => seen.push(data));
     for (const n of [1, 2, 3]) peer.message("note", n);
     await runtime.settle();
-    expect([seen, errors.length, connection.stats.rateLimited]).toEqual([[1], 2, 2]);
+    expect([seen, errors.length, connection.stats.rateLimited]).toEqual([[1], 1, 2]);
   });
 
   test("refuses a message that asks for a reply with RATE_LIMITED", async () => {

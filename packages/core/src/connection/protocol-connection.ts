@@ -13,10 +13,11 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { NETCONDUIT_LINGER_MS } from "../limits.ts";
+import { NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
@@ -57,10 +58,13 @@ export interface ConnectionDelegate<Peer> {
   ): Promise<void>;
   /** The phase timer fired: the login or the connect hooks took too long. */
   phaseTimedOut(connection: ProtocolConnection<Peer>): void;
-  /** The reply to RPC_LIST. */
-  discovery(): Record<string, unknown>;
-  /** A frame was invalid or over the rate limit. The connection continues. */
-  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError): void;
+  /** The encoded payload of the reply to RPC_LIST. */
+  discovery(): Uint8Array;
+  /**
+   * Frames were invalid or over the rate limit. The connection continues.
+   * @param count how many frames this report stands for
+   */
+  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The connection starts to close. Not called if it ends without closing first. */
   connectionClosing(connection: ProtocolConnection<Peer>): void;
   /** The connection has ended. Called once. */
@@ -112,6 +116,9 @@ export class ProtocolConnection<Peer>
   errors = 0;
   dropped = 0;
   rateLimited = 0;
+
+  /** Made with the first error. */
+  #reports: ReportWindows<ConduitError> | null = null;
 
   #closeReason: CloseReason | null = null;
   #closeDeadlineMs = 0;
@@ -401,7 +408,8 @@ export class ProtocolConnection<Peer>
     if (this.isOver) return;
     const failure = writeErrorReply(this.writer, idHi, idLo, error);
     this.sendQueue.push(this.writer, "reply");
-    if (failure !== null) this.report(asConduitError(failure));
+    // This side's own fault, so each one is reported.
+    if (failure !== null) this.delegate.frameRefused(this, asConduitError(failure), 1);
   }
 
   // --- closing ------------------------------------------------------------------------------------------------------
@@ -519,6 +527,7 @@ export class ProtocolConnection<Peer>
     if (error !== null || !reason.byPeer) this.scheduler.clear();
     else this.scheduler.startWaiting();
     this.scheduler.over();
+    for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
     this.#closed?.resolve();
     this.delegate.connectionClosed(this, reason);
   }
@@ -616,7 +625,7 @@ export class ProtocolConnection<Peer>
   #list(frame: FrameDecoder): void {
     if (frame.payloadStart !== frame.payloadEnd) return;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, true)) return;
-    this.writer.payload(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.delegate.discovery());
+    this.writer.encoded(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.delegate.discovery());
     this.sendQueue.push(this.writer, "reply");
   }
 
@@ -697,8 +706,11 @@ export class ProtocolConnection<Peer>
     this.errors += 1;
   }
 
+  /** Errors with one code are reported once per window, with their number; the rest when the connection has ended. */
   report(error: ConduitError): void {
-    this.delegate.frameRefused(this, error);
+    this.#reports ??= new ReportWindows(REPORT_WINDOW_MS);
+    const count = this.#reports.add(error.code, error, this.context.runtime.now());
+    if (count > 0) this.delegate.frameRefused(this, error, count);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------

@@ -251,6 +251,25 @@ describe("onError", () => {
     ]);
   });
 
+  test("without a hook: a method that fails again and again becomes one warning per second, with its number", async () => {
+    const runtime = fakeRuntime();
+    const server = new Server({ password: PASSWORD, host: "test", port: 8080, scramIterations: 4096 }, runtime);
+    await server.start();
+    server.rpc("fail", () => {
+      throw new Error("broken".repeat(10_000));
+    });
+    const peer = await rawClient(runtime, 8080);
+    for (let n = 0; n < 5; n += 1) peer.call("fail");
+    await runtime.advance(1000);
+    peer.call("fail");
+    await runtime.settle();
+    expect(runtime.warnings.map((warning) => warning.message)).toEqual([
+      expect.stringMatching(/^RPC method 'fail' failed \(add/),
+      expect.stringMatching(/^RPC method 'fail' failed 5 times since the last warning; the last time \(add/),
+    ]);
+    expect(Math.max(...runtime.warnings.map((warning) => warning.message.length))).toBeLessThan(5000);
+  });
+
   test("without a hook: the end of reconnecting becomes a warning", async () => {
     const runtime = fakeRuntime();
     const reconnect = { attempts: 1, delayMs: 100, maxDelayMs: 100 };
@@ -273,7 +292,9 @@ describe("onError", () => {
       throw new Error("broken");
     });
     await client.call("fail").catch(() => undefined);
-    expect(runtime.warnings.map((warning) => warning.message)).toEqual(["the hook failed"]);
+    expect(runtime.warnings.map((warning) => warning.message)).toEqual([
+      expect.stringMatching(/^A hook of 'onError' failed: Error: the hook failed/),
+    ]);
   });
 });
 

@@ -5,10 +5,12 @@ import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { MAX_WARNING_CHARS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
-import { Registry } from "../rpc/registry.ts";
+import { type Discovery, Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
+import { ReportWindows } from "../util/report-windows.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
@@ -30,6 +32,11 @@ export interface ErrorContext<Peer> {
   readonly name?: string;
   /** Address of the peer, `host:port`, if it hasn't logged in. */
   readonly remoteAddress?: string;
+  /**
+   * Number of frames that a report with the stage `protocol` or `rate-limit` stands for. Errors of one connection with
+   * the same code are reported once per second, the rest when the connection has ended.
+   */
+  readonly count?: number;
 }
 
 /** The part of a `ConnectionDelegate` in which servers and clients differ. */
@@ -60,6 +67,9 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly extensions: ExtensionRegistry;
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
+  readonly #warnings = new ReportWindows<null>(REPORT_WINDOW_MS);
+  /** The encoded reply to RPC_LIST, and what it was encoded from. */
+  #list: { readonly of: Discovery; readonly payload: Uint8Array } | null = null;
 
   constructor(
     runtime: Runtime,
@@ -89,7 +99,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       settings: this.#settings,
       extensions: this.extensions,
       results: this.#results,
-      discovery: () => ({ methods: this.registry.discovery().methods }),
+      discovery: () => this.#encodedList(),
     };
   }
 
@@ -119,12 +129,29 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
    */
   report(error: unknown, context: ErrorContext<Peer>): void {
     const known = asError(error);
-    const { runtime } = this.runtimeContext;
     if (!this.errorHooks.isEmpty) {
-      this.errorHooks.notify((failure) => runtime.warn(asError(failure)), known, context);
+      const failed = (failure: unknown): void =>
+        this.#warn("onError", asError(failure), { stage: "hook", name: "onError" });
+      this.errorHooks.notify(failed, known, context);
     } else if (isWorthAWarning(known, context.stage)) {
-      runtime.warn(warningOf(known, context));
+      this.#warn(`${context.stage} ${context.name}`, known, context);
     }
+  }
+
+  /** Encoded once until a method is added or removed, so that asking for it again and again costs little. */
+  #encodedList(): Uint8Array {
+    const discovery = this.registry.discovery();
+    if (this.#list?.of !== discovery) {
+      this.#list = { of: discovery, payload: this.writer.encodePayload({ methods: discovery.methods }) };
+    }
+    return this.#list.payload;
+  }
+
+  /** Failures of one kind become one warning per second, with their number. */
+  #warn(kind: string, error: Error, context: ErrorContext<Peer>): void {
+    const { runtime } = this.runtimeContext;
+    const count = this.#warnings.add(kind, null, runtime.now());
+    if (count > 0) runtime.warn(warningOf(error, context, count));
   }
 
   /** A listener of `onStateChange` failed. */
@@ -144,16 +171,15 @@ function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): b
 }
 
 /** Describes the error and the operation. Includes the stack in the message, because runtimes show only that. */
-function warningOf(error: Error, { stage, name }: ErrorContext<unknown>): Error {
+function warningOf(error: Error, { stage, name }: ErrorContext<unknown>, count: number): Error {
   if (stage === "reconnect") return error;
   const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
   const subject = name === undefined ? "" : ` '${name}'`;
-  const warning = new Error(
-    `${what}${subject} failed (add an onError hook to handle this): ${error.stack ?? error.message}`,
-    {
-      cause: error,
-    },
-  );
+  const times = count === 1 ? "" : ` ${count} times since the last warning; the last time`;
+  const advice = name === "onError" ? "" : " (add an onError hook to handle this)";
+  const text = `${what}${subject} failed${times}${advice}: ${error.stack ?? error.message}`;
+  const isLong = text.length > MAX_WARNING_CHARS;
+  const warning = new Error(isLong ? `${text.slice(0, MAX_WARNING_CHARS)}…` : text, { cause: error });
   warning.name = "NetconduitWarning";
   return warning;
 }

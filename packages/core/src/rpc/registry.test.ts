@@ -54,6 +54,7 @@ describe("methods", () => {
     const registry = new Registry();
     for (const name of ["b", "a"]) registry.addMethod(method(name));
     expect(registry.discovery()).toEqual({ methods: [method("b").info, method("a").info], count: 2 });
+    expect(registry.discovery()).toBe(registry.discovery());
   });
 });
 

@@ -3,6 +3,12 @@ import type { MethodDescription } from "../netconduit/discovery.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 import type { Validator } from "./validation.ts";
 
+/** The result of `listall`. */
+export interface Discovery {
+  readonly methods: readonly MethodDescription[];
+  readonly count: number;
+}
+
 /** A registered RPC method. */
 export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
@@ -29,6 +35,8 @@ export class Registry<Peer> {
   /** Created on first use, like the other: many clients have none. */
   #methods: Map<string, MethodEntry<Peer>> | null = null;
   #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
+  /** The result of `listall` until a method is added or removed. */
+  #discovery: Discovery | null = null;
   /** Called when the handlers of a type change. */
   onHandlersChange: () => void = () => undefined;
 
@@ -50,8 +58,11 @@ export class Registry<Peer> {
       throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is already registered`);
     }
     methods.set(name, entry);
+    this.#discovery = null;
     return () => {
-      if (methods.get(name) === entry) methods.delete(name);
+      if (methods.get(name) !== entry) return;
+      methods.delete(name);
+      this.#discovery = null;
     };
   }
 
@@ -77,9 +88,12 @@ export class Registry<Peer> {
     return this.#handlers?.get(type);
   }
 
-  /** The result of `listall`. */
-  discovery(): { methods: MethodDescription[]; count: number } {
-    const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
-    return { methods, count: methods.length };
+  /** The result of `listall`; the same object until a method is added or removed. */
+  discovery(): Discovery {
+    if (this.#discovery === null) {
+      const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
+      this.#discovery = { methods, count: methods.length };
+    }
+    return this.#discovery;
   }
 }

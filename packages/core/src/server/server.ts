@@ -113,7 +113,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       role: "server",
       handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
       phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
-      frameRefused: (protocol, error) => this.#frameRefused(protocol, error),
+      frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
     });
@@ -513,14 +513,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     }
   }
 
-  #frameRefused(protocol: ProtocolConnection<Connection<C, D>>, refusal: ConduitError): void {
+  #frameRefused(protocol: ProtocolConnection<Connection<C, D>>, refusal: ConduitError, count: number): void {
     const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
     const client = peerOf(protocol);
     const stage =
       error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : protocol.isAuthenticated ? "protocol" : "login";
     const remoteAddress = formatAddress(protocol.stream.remote);
     if (!protocol.isAuthenticated) this.#logins.rejected(protocol.stream, error.code, error.message);
-    this.#core.report(error, { stage, remoteAddress, ...(client === undefined ? {} : { client }) });
+    this.#core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });
   }
 
   /** A closing connection frees its slot and receives no more messages. */

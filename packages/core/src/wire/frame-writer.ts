@@ -125,6 +125,22 @@ export class FrameWriter implements FrameBytes {
     this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
   }
 
+  /** The encoded form of `value`, for any number of frames by {@link encoded}. */
+  encodePayload(value: Readonly<Record<string, unknown>>): Uint8Array {
+    const encoded = this.values.encode(value, "payload");
+    const { large } = this.values;
+    const payload = new Uint8Array(encoded.length + (large === null ? 0 : totalLength(large)));
+    if (payload.length > this.maxMessageBytes) throw tooLarge(payload.length, this.maxMessageBytes);
+    writePayload(payload, 0, EMPTY, encoded, large, 0);
+    return payload;
+  }
+
+  /** A frame whose payload was encoded before. It isn't compressed. */
+  encoded(type: number, hi: number, lo: number, payload: Uint8Array): void {
+    this.begin(type, 0, hi, lo, payload.length, payload.length);
+    copy(payload, this.bytes, this.start + HEADER_BYTES);
+  }
+
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
     const headLength = head.length;
     const large = value === EMPTY ? null : this.values.large;
