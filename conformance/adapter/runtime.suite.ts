@@ -40,6 +40,17 @@ export function describeRuntime(runtime: Runtime): void {
   const { crypto } = runtime;
 
   describe(`defer of ${runtime.name}`, () => {
+    test("runs although fake timers replace queueMicrotask and process.nextTick", async () => {
+      const originals = [globalThis.queueMicrotask, process.nextTick] as const;
+      globalThis.queueMicrotask = () => {};
+      process.nextTick = () => {};
+      try {
+        await new Promise<void>((resolve) => runtime.defer(resolve));
+      } finally {
+        [globalThis.queueMicrotask, process.nextTick] = originals;
+      }
+    });
+
     test("runs after every microtask when called by a callback of the event loop", async () => {
       const entries = await order((log) => {
         runtime.defer(() => log("deferred"));

@@ -65,6 +65,23 @@ export function describeHeartbeats(subject: Subject): void {
     );
 
     test(
+      "a peer whose bytes wait in the socket while this process is busy stays",
+      staged(async (stage) => {
+        const server = await stage.listen({ heartbeatIntervalMs: 100, heartbeatTimeoutMs: 300 });
+        const peer = await stage.rawLoggedIn(server);
+        const connection = server.connections[0]!;
+        for (let n = 0; n < 3; n++) {
+          const before = connection.stats.bytesReceived;
+          peer.write(message("anything", n));
+          const busyUntil = performance.now() + 450;
+          while (performance.now() < busyUntil);
+          await until(() => connection.stats.bytesReceived > before || server.connectionCount === 0);
+        }
+        expect(server.connectionCount).toBe(1);
+      }),
+    );
+
+    test(
       "any byte counts as a sign of life, not only a PONG",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);

@@ -1,5 +1,6 @@
 import type { Subject } from "../support/subject.ts";
 import { describeApi } from "./api.suite.ts";
+import { describeAsyncContext } from "./async-context.suite.ts";
 import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
@@ -42,6 +43,7 @@ export function describeBehaviour(subject: Subject): void {
   describeApi(subject);
   describeReplies(subject);
   describeContext(subject);
+  describeAsyncContext(subject);
   describeBroadcast(subject);
   describeFlow(subject);
   describeHeartbeats(subject);

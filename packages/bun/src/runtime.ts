@@ -1,4 +1,6 @@
+import { AsyncResource } from "node:async_hooks";
 import { createHmac, createSecretKey, hash } from "node:crypto";
+import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
@@ -8,8 +10,9 @@ export const bunRuntime: Runtime = makeRuntime({
   ...transport,
   name: "bun",
   globals: globalThis,
-  nextTick: process.nextTick,
+  nextTick,
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
+  AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
   // `Bun.inflateSync` can't limit its output, and `Bun.deflateSync` writes no zlib header.
   zlib,

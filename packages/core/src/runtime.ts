@@ -102,6 +102,11 @@ export interface Runtime extends Clock {
    * The core uses it to combine a turn's frames into few writes.
    */
   defer(task: () => void): void;
+  /**
+   * Calls `task(a, b)` in the async context (`AsyncLocalStorage`) in which the runtime package was loaded. The context
+   * of the caller is as before when it returns, even if `task` used `enterWith`.
+   */
+  inOwnContext<A, B>(task: (a: A, b: B) => void, a: A, b: B): void;
   readonly crypto: RuntimeCrypto;
   /** Memory with arbitrary content, which the caller overwrites. */
   allocate(bytes: number): Uint8Array;

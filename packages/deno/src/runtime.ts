@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { createHmac, createSecretKey, hash } from "node:crypto";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
@@ -11,6 +12,7 @@ export const denoRuntime: Runtime = makeRuntime({
   globals: globalThis,
   nextTick,
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
+  AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
   zlib,
   // Windows has no SIGTERM, and Deno throws on listening for it.

@@ -1,4 +1,6 @@
+import { AsyncResource } from "node:async_hooks";
 import { createHmac, createSecretKey, hash } from "node:crypto";
+import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
 import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
 import { keepingLargeMemory } from "./large-memory.ts";
@@ -9,8 +11,9 @@ export const nodeRuntime: Runtime = makeRuntime({
   ...transport,
   name: "node",
   globals: globalThis,
-  nextTick: process.nextTick,
+  nextTick,
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
+  AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
   zlib,
   allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,

@@ -302,7 +302,7 @@ describe("a peer that asks and never reads", () => {
     const reasons: number[] = [];
     server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
     for (let id = 1; id <= 2000; id += 1) peer.call("big", {}, id);
-    await runtime.advance(120_000);
+    await runtime.advance(120_100);
     expect(reasons).toEqual([ErrorCode.HEARTBEAT_TIMEOUT]);
   });
 

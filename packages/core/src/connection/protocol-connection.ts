@@ -618,7 +618,8 @@ export class ProtocolConnection<Peer>
   }
 
   dispatch(request: IncomingRequest<Peer>): void {
-    this.delegate.dispatcher.dispatch(this, request);
+    // The current async context may be that of an earlier handler.
+    this.context.runtime.inOwnContext(startHandler<Peer>, this, request);
   }
 
   /** RPC_LIST arrived. With a payload it is a reply, which this side never requests. */
@@ -737,4 +738,8 @@ function promiseWithResolve(): { readonly promise: Promise<void>; readonly resol
     resolve = settle;
   });
   return { promise, resolve };
+}
+
+function startHandler<Peer>(connection: ProtocolConnection<Peer>, request: IncomingRequest<Peer>): void {
+  connection.delegate.dispatcher.dispatch(connection, request);
 }

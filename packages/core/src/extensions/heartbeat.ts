@@ -13,6 +13,8 @@ class ConnectionHeartbeat extends TimerEntry {
   readonly #liveness: Liveness;
   /** Bytes that the operating system had accepted at the last check. */
   #writtenBytes = 0;
+  /** Time of the last sign of life before the silence that is being verified. */
+  #doubtedSinceMs = 0;
 
   constructor(connection: ExtensionHost) {
     super();
@@ -44,6 +46,12 @@ class ConnectionHeartbeat extends TimerEntry {
     const now = connection.context.runtime.now();
     this.#noteActivity(now);
     const verdict = this.#liveness.check(now);
+    // If this process was busy, the peer's bytes may be waiting in the socket: read once more before judging.
+    if (verdict === "dead" && this.#doubtedSinceMs !== this.#liveness.seenAtMs) {
+      this.#doubtedSinceMs = this.#liveness.seenAtMs;
+      connection.context.wheel.schedule(this, 0);
+      return;
+    }
     if (verdict === "dead") {
       const message = `No sign of life for ${heartbeatTimeoutMs} ms`;
       connection.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));

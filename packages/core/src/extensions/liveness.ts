@@ -63,6 +63,11 @@ export class Liveness {
     return this.#roundTrips === null ? NO_LATENCY : this.#roundTrips.latency;
   }
 
+  /** Time of the last sign of life. */
+  get seenAtMs(): number {
+    return this.#seenAt;
+  }
+
   /** A PING was sent. */
   sent(now: number): void {
     this.#sentAt = Math.ceil(now);

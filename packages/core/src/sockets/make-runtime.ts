@@ -9,7 +9,11 @@ export interface PlatformGlobals {
   readonly performance: { now(): number };
   setTimeout(task: () => void, delayMs: number): unknown;
   clearTimeout(timer: unknown): void;
-  queueMicrotask(task: () => void): void;
+}
+
+/** The part of `node:async_hooks`' `AsyncResource` that a runtime uses. */
+export interface AsyncContext {
+  runInAsyncScope<Args extends readonly unknown[], R>(task: (...args: Args) => R, self: undefined, ...args: Args): R;
 }
 
 export type TerminationSignal = "SIGINT" | "SIGTERM";
@@ -21,6 +25,10 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
   nextTick(task: () => void): void;
   /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
+  /** `AsyncResource` of `node:async_hooks`, which all runtimes have. */
+  readonly AsyncResource: new (
+    type: string,
+  ) => AsyncContext;
   /** `node:crypto`, which all runtimes have. */
   readonly nodeCrypto: NodeCrypto;
   /** `node:zlib`, which all runtimes have. The web's `DecompressionStream` cannot limit its output. */
@@ -41,17 +49,22 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
 /** Makes a runtime from its primitives. */
 export function makeRuntime(primitives: RuntimePrimitives): Runtime {
   const { globals, zlib, allocate, terminationSignals } = primitives;
+  // Its methods run in the context of this call. They take 10 ns on Node.js and Bun, 230 on Deno.
+  const ownContext = new primitives.AsyncResource("netconduit");
   // A tick set from the callback of a socket or timer runs before the microtasks, so the replies of `async` handlers
   // would miss this turn's write. A tick set from a microtask runs once no microtask is left. `setImmediate` would wait
-  // for the reads of other sockets.
-  const turnEnd = new TurnEnd((run) => globals.queueMicrotask(() => primitives.nextTick(run)));
+  // for the reads of other sockets. A promise's job cannot be replaced by fake timers, as `queueMicrotask` is by Jest's.
+  const settled = Promise.resolve();
+  const turnEnd = new TurnEnd((run) => void settled.then(() => primitives.nextTick(run)));
   return {
     name: primitives.name,
     now: () => globals.performance.now(),
     wallClock: () => Date.now(),
     defer: (task) => turnEnd.defer(task),
+    inOwnContext: (task, a, b) => ownContext.runInAsyncScope(task, undefined, a, b),
     setTimer(task, delayMs, keepAlive) {
-      const timer = globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
+      const set = (): unknown => globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
+      const timer = ownContext.runInAsyncScope(set, undefined);
       if (!keepAlive) primitives.unrefTimer(timer);
       return timer;
     },
@@ -61,8 +74,8 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
     view: primitives.view ?? ((bytes, start, end) => bytes.subarray(start, end)),
     deflate: (bytes) => plainBytes(zlib.deflateSync(bytes, { level: 6 })),
     inflate: (bytes, maxBytes) => boundedInflate(zlib.inflateSync as InflateSync, bytes, maxBytes),
-    connect: primitives.connect,
-    listen: primitives.listen,
+    connect: (target, signal) => ownContext.runInAsyncScope(primitives.connect, undefined, target, signal),
+    listen: (target, events) => ownContext.runInAsyncScope(primitives.listen, undefined, target, events),
     warn: primitives.warn,
     onTerminate(task) {
       const listeners = terminationSignals.map((signal) => [signal, (): void => task(signal)] as const);

@@ -72,6 +72,10 @@ export class FakeRuntime implements Runtime {
     queueMicrotask(() => process.nextTick(() => this.#runDeferred()));
   }
 
+  inOwnContext<A, B>(task: (a: A, b: B) => void, a: A, b: B): void {
+    task(a, b);
+  }
+
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle {
     return this.#clock.set(task, delayMs, keepAlive);
   }
