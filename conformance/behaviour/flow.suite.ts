@@ -203,10 +203,10 @@ export function describeFlow(subject: Subject): void {
     );
 
     for (const [what, request, answerBytes] of [
-      ["PINGs", frame(Type.HEARTBEAT_PING), 32],
-      ["requests for the list of methods", frame(Type.RPC_LIST, undefined, { id: 1n }), 2000],
-      ["calls of unknown methods", call(1n, "nope"), 110],
-      ["malformed calls", frame(Type.RPC_REQUEST, ["nope"], { id: 1n }), 140],
+      ["PINGs", () => frame(Type.HEARTBEAT_PING), 32],
+      ["requests for the list of methods", (id: bigint) => frame(Type.RPC_LIST, undefined, { id }), 2000],
+      ["calls of unknown methods", (id: bigint) => call(id, "nope"), 110],
+      ["malformed calls", (id: bigint) => frame(Type.RPC_REQUEST, ["nope"], { id }), 140],
     ] as const) {
       test(
         `a peer that sends ${what} and never reads is read no further: memory stays bounded`,
@@ -222,13 +222,14 @@ export function describeFlow(subject: Subject): void {
           peer.pause();
           // Answers of 24 MiB are more than kernels buffer for a connection.
           const most = Math.ceil((24 * 1024 * 1024) / answerBytes);
-          const batch = Buffer.concat(Array.from({ length: 1000 }, () => request));
+          const batchFrom = (first: number): Buffer =>
+            Buffer.concat(Array.from({ length: 1000 }, (_, index) => request(BigInt(first + index))));
           const { bytesReceived } = connection.stats;
           let sent = 0;
           while (connection.state !== "paused" && sent < most) {
-            peer.write(batch);
+            peer.write(batchFrom(sent + 1));
             sent += 1000;
-            const received = bytesReceived + sent * request.length;
+            const received = bytesReceived + sent * request(1n).length;
             await until(() => connection.state === "paused" || connection.stats.bytesReceived >= received);
           }
           expect(connection.state).toBe("paused");

@@ -130,6 +130,8 @@ export const ErrorCode = {
   UNSUPPORTED_FLAG: 7016,
   /** The payload holds more maps and arrays than the message size limit allows. */
   TOO_MANY_CONTAINERS: 7017,
+  /** A request has the correlation id of another one that hasn't been answered yet. */
+  DUPLICATE_ID: 7018,
 
   // 8xxx: TLS
   /** TLS failed for a reason without a code of its own. */

@@ -432,18 +432,46 @@ describe("a handler", () => {
     expect(started).toBe(1);
   });
 
-  test("has no deadline where the extension was not agreed on", async () => {
+  test("is not started for a deadline whose extension was not agreed on", async () => {
     const { server, peer } = await fromRawClient({}, { extensions: ["reply"] });
-    server.rpc("m", (_params, context) => context.deadline);
+    server.rpc("m", () => null);
     peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: 100 }, { id: 1 });
-    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: null });
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
   });
 
-  test.each([Number.POSITIVE_INFINITY, 1e300])("accepts a deadline of %d ms", async (timeoutMs) => {
+  test.each([1.5, -1, 2 ** 32, "9"])("is not started for a timeout_ms of %j", async (timeoutMs) => {
+    const { server, peer } = await fromRawClient();
+    server.rpc("m", () => null);
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, { id: 1 });
+    expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+  });
+
+  test("accepts the longest deadline", async () => {
     const { server, peer } = await fromRawClient();
     server.rpc("m", (_params, context) => context.signal.aborted);
-    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: timeoutMs }, { id: 1 });
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: 2 ** 32 - 1 }, { id: 1 });
     expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toEqual({ success: true, result: false });
+  });
+
+  test("of a message has the deadline of its request", async () => {
+    const { server, peer } = await fromRawClient();
+    server.on("m", (_connection, _data, context) => context.deadline !== null);
+    peer.send(FrameType.MESSAGE, { type: "m", data: 1, timeout_ms: 100 }, { id: 1 });
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toEqual({ success: true, result: true });
+  });
+
+  test("does not start once its deadline has passed during an asynchronous validation", async () => {
+    const { runtime, server, peer } = await fromRawClient();
+    const checked = gate<{ value: Record<string, unknown> }>();
+    const schema = { "~standard": { version: 1, vendor: "test", validate: () => checked.promise } } as const;
+    let started = 0;
+    server.rpc("m", schema, () => {
+      started += 1;
+    });
+    peer.send(FrameType.RPC_REQUEST, { method: "m", params: {}, timeout_ms: 100 }, { id: 1 });
+    await runtime.advance(200);
+    checked.open({ value: {} });
+    expect([(await peer.next(FrameType.RPC_ERROR)).payload?.["code"], started]).toEqual([ErrorCode.TIMEOUT, 0]);
   });
 
   test("learns by its signal that the connection ended", async () => {

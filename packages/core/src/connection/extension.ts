@@ -86,6 +86,8 @@ export interface ExtensionHost {
   usesDeadlines: boolean;
   /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
   answersCalls: boolean;
+  /** Whether the peer may call this side even though this is a client. Set by the extension `call`. */
+  acceptsCalls: boolean;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;

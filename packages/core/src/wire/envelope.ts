@@ -43,6 +43,8 @@ export const KEY_TIMEOUT: Uint8Array = encodeText("timeout_ms");
 
 /** `{type:` */
 export const MESSAGE_HEAD: Uint8Array = concat([[MAP_2], KEY_TYPE]);
+/** `{type:` of a message with a timeout. */
+export const TIMED_MESSAGE_HEAD: Uint8Array = concat([[MAP_3], KEY_TYPE]);
 /** `{method:` of a request without a timeout. */
 export const REQUEST_HEAD: Uint8Array = concat([[MAP_2], KEY_METHOD]);
 /** `{method:` of a request with a timeout. */

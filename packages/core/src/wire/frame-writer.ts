@@ -84,10 +84,10 @@ export class FrameWriter implements FrameBytes {
     this.slab = options.slab ?? new Slab((bytes, start, end) => bytes.subarray(start, end));
   }
 
-  /** MESSAGE `{type, data}`; undefined data is nil. */
-  message(hi: number, lo: number, type: string, data: unknown): void {
+  /** MESSAGE `{type, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
+  message(hi: number, lo: number, type: string, data: unknown, timeoutMs: number = 0): void {
     const head = this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "type");
-    this.write(FrameType.MESSAGE, hi, lo, head, this.values.encode(data, "data"), 0);
+    this.write(FrameType.MESSAGE, hi, lo, head, this.values.encode(data, "data"), timeoutMs);
   }
 
   /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */

@@ -16,6 +16,7 @@ import {
   MESSAGE_HEAD,
   REQUEST_HEAD,
   RESPONSE_HEAD,
+  TIMED_MESSAGE_HEAD,
   TIMED_REQUEST_HEAD,
 } from "./envelope.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
@@ -34,6 +35,8 @@ export interface PayloadSource {
 
 type PayloadMap = Readonly<Record<string, unknown>>;
 
+/** Largest `timeout_ms`. */
+const MAX_TIMEOUT_MS = 0xffff_ffff;
 /** Depth of a value inside its envelope. */
 const INSIDE_ENVELOPE = 1;
 
@@ -78,23 +81,31 @@ export class PayloadReader {
     this.reader.maxContainers = Math.max(MIN_CONTAINERS, Math.floor(maxBytes / BYTES_PER_CONTAINER));
   }
 
-  /** MESSAGE: `name`, and its data in `value` (null if absent). */
+  /** MESSAGE: `name`, its data in `value` (null if absent), and `timeoutMs`. */
   readMessage(source: PayloadSource): void {
     this.name = "";
     this.value = null;
+    this.timeoutMs = 0;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
       this.readMessage(this.inflated(source));
       return;
     }
     const reader = this.open(source);
-    if (reader.skip(MESSAGE_HEAD) && this.readName() && reader.skip(KEY_DATA)) {
-      this.value = reader.readValue(INSIDE_ENVELOPE);
-      this.close(source);
-      return;
+    const plain = reader.skip(MESSAGE_HEAD);
+    if ((plain || reader.skip(TIMED_MESSAGE_HEAD)) && this.readName() && reader.skip(KEY_DATA)) {
+      const data = reader.readValue(INSIDE_ENVELOPE);
+      if (plain || reader.skip(KEY_TIMEOUT)) {
+        const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
+        this.close(source);
+        this.value = data;
+        this.timeoutMs = milliseconds(timeout, "MESSAGE");
+        return;
+      }
     }
     const map = this.readWhole(source, "MESSAGE");
     this.name = text(map, "type", "MESSAGE");
     this.value = map["data"] ?? null;
+    this.timeoutMs = milliseconds(map["timeout_ms"], "MESSAGE");
   }
 
   /**
@@ -117,14 +128,14 @@ export class PayloadReader {
         const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
         this.close(source);
         this.value = paramsMap(params);
-        this.timeoutMs = milliseconds(timeout);
+        this.timeoutMs = milliseconds(timeout, "RPC_REQUEST");
         return;
       }
     }
     const map = this.readWhole(source, "RPC_REQUEST");
     this.name = text(map, "method", "RPC_REQUEST");
     this.value = paramsMap(map["params"]);
-    this.timeoutMs = milliseconds(map["timeout_ms"]);
+    this.timeoutMs = milliseconds(map["timeout_ms"], "RPC_REQUEST");
   }
 
   /** RPC_RESPONSE: the result in `value` (null if absent). */
@@ -211,10 +222,10 @@ function text(map: PayloadMap, key: string, frame: string): string {
   return value;
 }
 
-function milliseconds(value: unknown): number {
+function milliseconds(value: unknown, frame: string): number {
   if (value === undefined || value === null) return 0;
-  if (typeof value === "number" && value >= 0) return value;
-  throw invalidShape("RPC_REQUEST", `timeout_ms is ${kind(value)} and not a number of at least 0`);
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TIMEOUT_MS) return value as number;
+  throw invalidShape(frame, `timeout_ms is ${kind(value)} and not an integer from 0 to ${MAX_TIMEOUT_MS}`);
 }
 
 function paramsMap(value: unknown): Record<string, unknown> {

@@ -9,6 +9,7 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
 import type { IncomingRequest, RequestSource } from "../../rpc/incoming-request.ts";
+import { RequestIds } from "./request-ids.ts";
 import { RequestQueue } from "./request-queue.ts";
 
 /** The scheduler's connection. */
@@ -40,6 +41,8 @@ export class RequestScheduler<Peer> {
   #isUnderPressure = false;
   /** Made when first needed, like the next one: idle connections have neither. */
   #queue: RequestQueue<Peer> | null = null;
+  /** Queued and running requests that expect a reply. */
+  #ids: RequestIds<Peer> | null = null;
   /** Requests with running asynchronous handlers. */
   #running: Set<IncomingRequest<Peer>> | null = null;
   #runningBytes = 0;
@@ -94,37 +97,42 @@ export class RequestScheduler<Peer> {
     } else {
       this.#queue ??= new RequestQueue();
       this.#queue.push(request);
+      this.#addId(request);
       this.#checkFill();
     }
   }
 
-  /** The peer cancelled the request with this id, if there is one. */
+  /** Whether a request with this id is queued or running. */
+  isIdInUse(idHi: number, idLo: number): boolean {
+    return this.#ids !== null && this.#ids.size > 0 && this.#ids.get(idHi, idLo) !== undefined;
+  }
+
+  /** The peer cancelled the request with this id, if there is one. A request that hasn't started is answered here. */
   cancel(idHi: number, idLo: number): void {
-    if (idHi === 0 && idLo === 0) return;
-    const hasId = (request: IncomingRequest<Peer>): boolean => request.idHi === idHi && request.idLo === idLo;
-    for (const request of this.#queue ?? []) {
-      if (!hasId(request)) continue;
-      this.#queue?.delete(request);
-      this.startWaiting();
-      this.#wakeIdle();
+    const request = this.#ids?.get(idHi, idLo);
+    if (request === undefined) return;
+    const message = `The caller cancelled '${request.method}'`;
+    if (this.#queue?.delete(request) !== true) {
+      request.abort(new ConduitError(ErrorCode.CANCELLED, message));
       return;
     }
-    for (const request of this.#running ?? []) {
-      if (!hasId(request)) continue;
-      request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${request.method}'`));
-      return;
-    }
+    this.#ids?.delete(request);
+    this.#host.sendError(request, new RpcError(ErrorCode.CANCELLED, message));
+    this.startWaiting();
+    this.#wakeIdle();
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
     this.#running ??= new Set();
     this.#running.add(request);
     this.#runningBytes += request.bytes;
+    this.#addId(request);
   }
 
   handlerSettled(request: IncomingRequest<Peer>): void {
     if (this.#running?.delete(request) !== true) return;
     this.#runningBytes -= request.bytes;
+    this.#ids?.delete(request);
     this.startWaiting();
     this.#wakeIdle();
   }
@@ -136,6 +144,7 @@ export class RequestScheduler<Peer> {
 
   /** Drops the queue, because replies can no longer be sent. */
   clear(): void {
+    for (const request of this.#queue ?? []) this.#ids?.delete(request);
     this.#queue?.clear();
     this.#wakeIdle();
   }
@@ -160,11 +169,17 @@ export class RequestScheduler<Peer> {
 
   /** A request that expired while it waited is answered and not carried out. */
   #start(request: IncomingRequest<Peer>): void {
+    this.#ids?.delete(request);
     if (!request.isExpired) this.#host.dispatch(request);
     else if (request.wantsReply) {
       const message = `The deadline of '${request.method}' passed before it started`;
       this.#host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
     }
+  }
+
+  #addId(request: IncomingRequest<Peer>): void {
+    this.#ids ??= new RequestIds();
+    this.#ids.add(request);
   }
 
   get #isIdle(): boolean {

@@ -1,0 +1,113 @@
+/** Correlation ids of requests, as a server sees them. */
+
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../../errors.ts";
+import { CANCEL_FRAME } from "../../extensions/cancel.ts";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { gate } from "../../test-support/gate.ts";
+import { testClient, testServer } from "../../test-support/peers.ts";
+import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import type { RawLogin } from "../../test-support/raw-peer.ts";
+import { FrameType } from "../../wire/constants.ts";
+
+/** A server with a method and a message that wait for a gate, and a raw client. */
+async function scene(options: Record<string, unknown> = {}, login: Partial<RawLogin> = {}) {
+  const runtime = fakeRuntime();
+  const held = gate<string>();
+  const { server, port } = await testServer(runtime, options, (fresh) => {
+    fresh.rpc("wait", () => held.promise);
+    fresh.on("wait", () => held.promise);
+  });
+  const peer = await rawClient(runtime, port, login);
+  const call = async (id: number | bigint): Promise<void> => {
+    peer.send(FrameType.RPC_REQUEST, { method: "wait", params: {} }, { id });
+    await runtime.settle();
+  };
+  const request = async (id: number | bigint): Promise<void> => {
+    peer.send(FrameType.MESSAGE, { type: "wait", data: null }, { id });
+    await runtime.settle();
+  };
+  return { runtime, server, peer, held, call, request };
+}
+
+const refusal = { reason: expect.stringContaining("Correlation id"), code: ErrorCode.DUPLICATE_ID };
+
+describe("a request with the id of another one", () => {
+  test.each(["call", "request"] as const)("that is running ends the connection of a %s", async (kind) => {
+    const bench = await scene();
+    await bench.call(7);
+    await bench[kind](7);
+    expect((await bench.peer.next(FrameType.CLOSE)).payload).toMatchObject(refusal);
+  });
+
+  test("that is queued ends the connection", async () => {
+    const { peer, call } = await scene({ handlerConcurrency: 1 });
+    for (const id of [1, 2, 2]) await call(id);
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject(refusal);
+  });
+
+  test("of 64 bits ends the connection", async () => {
+    const { peer, call } = await scene();
+    for (const id of [2n ** 64n - 1n, 2n ** 64n - 2n, 2n ** 64n - 1n]) await call(id);
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject(refusal);
+  });
+
+  test("that asks for the list of methods ends the connection", async () => {
+    const { peer, call } = await scene();
+    await call(7);
+    peer.send(FrameType.RPC_LIST, undefined, { id: 7 });
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject(refusal);
+  });
+
+  test("that has been answered is answered, too", async () => {
+    const { peer, call, held } = await scene();
+    await call(7);
+    held.open("done");
+    await peer.next(FrameType.RPC_RESPONSE);
+    await call(7);
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: "done" });
+  });
+
+  test("of a plain peer is answered as well as the other", async () => {
+    const { peer, call, held } = await scene({ allowPasswordHash: true }, { passwordHash: true, extensions: null });
+    await call(7);
+    await call(7);
+    held.open("done");
+    await peer.next(FrameType.RPC_RESPONSE);
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: "done" });
+  });
+
+  test("0 asks for no reply, and may come any number of times", async () => {
+    const { server, call } = await scene();
+    for (let count = 0; count < 3; count += 1) await call(0);
+    expect(server.connectionCount).toBe(1);
+  });
+});
+
+test("a cancelled request that waits is answered with CANCELLED, so that its id is free again", async () => {
+  const { runtime, peer, call, held } = await scene({ handlerConcurrency: 1 });
+  await call(1);
+  await call(2);
+  peer.send(CANCEL_FRAME, undefined, { id: 2 });
+  const answer = await peer.next(FrameType.RPC_ERROR);
+  expect([Number(answer.id), answer.payload?.["code"]]).toEqual([2, ErrorCode.CANCELLED]);
+  await call(2);
+  held.open("done");
+  await runtime.settle();
+  const answers = (await peer.received()).map(({ type, id }) => [type, Number(id)]);
+  expect(answers).toEqual([
+    [FrameType.RPC_RESPONSE, 1],
+    [FrameType.RPC_RESPONSE, 2],
+  ]);
+});
+
+test("a call that a client did not agree to answer ends the connection", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime);
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: ["close"] });
+  await connecting;
+  peer.send(FrameType.RPC_REQUEST, { method: "m", params: {} }, { id: 1 });
+  expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.UNEXPECTED_FRAME });
+});
