@@ -145,6 +145,32 @@ export function describeTlsClient(subject: AdapterSubject): void {
     });
   });
 
+  describe(`${subject.name} TLS client's material`, () => {
+    const undecodable = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const mismatched = { ca, cert: testFile("client.crt"), key: testFile("server.key") };
+    for (const { what, tls, names } of [
+      { what: "a CA that cannot be decoded", tls: { ca: undecodable }, names: "tls.ca" },
+      { what: "a key of another certificate", tls: mismatched, names: "tls.key" },
+      { what: "an encrypted key", tls: { ...mismatched, key: testFile("encrypted.key") }, names: "encrypted" },
+      { what: "a name that is none", tls: { ca, serverName: "two words" }, names: "tls.serverName" },
+      { what: "a name with an empty label", tls: { ca, serverName: "a..b" }, names: "tls.serverName" },
+    ]) {
+      test(`${what} is INVALID_CONFIG, and the message names the option`, async () => {
+        const error = await refusal(subject, 1, tls);
+        expect(error).toMatchObject({ code: ErrorCode.INVALID_CONFIG, message: expect.stringContaining(names) });
+      });
+    }
+
+    test("the server's own certificate vouches for nothing if a CA signed it: TLS_UNTRUSTED, and why", () =>
+      withListener(subject, serverTls(), async ({ port }) => {
+        const error = await refusal(subject, port, { ca: testFile("server.crt") });
+        expect(error).toMatchObject({
+          code: ErrorCode.TLS_UNTRUSTED,
+          message: expect.stringContaining("none of the CAs given as tls.ca signed the server's certificate"),
+        });
+      }));
+  });
+
   describe(`${subject.name} TLS client, before a server that demands a certificate`, () => {
     const demanding = async (): Promise<number> =>
       bareTlsServer({ ca: await pem("ca.crt"), requestCert: true, rejectUnauthorized: true });

@@ -1,6 +1,8 @@
 /** An adapter's `listen` with TLS, and what it must refuse and report. */
 
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect as netConnect, type Socket } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { ErrorCode, type TlsServerOptions } from "@netconduit/core/adapter";
@@ -115,12 +117,21 @@ export function describeTlsServer(subject: AdapterSubject): void {
   });
 
   describe(`${subject.name} TLS server's material`, () => {
+    const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const rsaKey = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const undecodable = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const chain = readFileSync(testFile("server.crt"), "utf8") + undecodable;
     const unusable: { what: string; tls: TlsServerOptions; names: string }[] = [
       { what: "a file that does not exist", tls: { ...serverTls(), cert: testFile("absent.crt") }, names: "tls.cert" },
       { what: "a certificate where a key belongs", tls: { ...serverTls(), key: testFile("ca.crt") }, names: "tls.key" },
       { what: "a key of another certificate", tls: { ...serverTls(), key: testFile("client.key") }, names: "tls.key" },
+      { what: "an RSA key beside an EC certificate", tls: { ...serverTls(), key: rsaKey }, names: "tls.key" },
+      { what: "an encrypted key", tls: { ...serverTls(), key: testFile("encrypted.key") }, names: "encrypted" },
+      { what: "a certificate that cannot be decoded", tls: { ...serverTls(), cert: undecodable }, names: "tls.cert" },
+      { what: "a chain with a broken certificate", tls: { ...serverTls(), cert: chain }, names: "certificate 2 of 2" },
       ...(capabilities.clientCertificates
         ? [
+            { what: "a CA that cannot be decoded", tls: { ...serverTls(), ca: undecodable }, names: "tls.ca" },
             { what: "a key where a CA belongs", tls: { ...serverTls(), ca: testFile("server.key") }, names: "tls.ca" },
             { what: "a file without PEM as CA", tls: { ...serverTls(), ca: testFile("files.ts") }, names: "tls.ca" },
             { what: "a demand without a CA", tls: { ...serverTls(), requireClientCertificate: true }, names: "tls.ca" },

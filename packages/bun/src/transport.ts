@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import * as fs from "node:fs/promises";
 import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
@@ -10,6 +11,7 @@ import { type EventSocket, session } from "./tls.ts";
 export const transport: Transport = makeTransport<EventSocket>({
   errors,
   files: filesOf(fs),
+  pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
   resolve: async (host, family) => (await Bun.dns.lookup(host, { family })).map(({ address }) => address),
   open,

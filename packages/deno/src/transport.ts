@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ACCESS_DENIED, makeTransport, messageOf, type Transport, tcpAddress } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { errors } from "./errors.ts";
@@ -12,6 +13,7 @@ export const transport: Transport = makeTransport<Deno.Conn>({
     isSocket: async (path) => (await Deno.lstat(path)).isSocket,
     remove: (path) => Deno.remove(path),
   },
+  pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
   resolve,
   open,

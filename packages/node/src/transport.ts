@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import * as fs from "node:fs/promises";
 import type { Socket } from "node:net";
@@ -12,6 +13,7 @@ import { nobody, SocketStream, setOwner } from "./socket-stream.ts";
 export const transport: Transport = makeTransport<Socket>({
   errors,
   files: filesOf(fs),
+  pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
   resolve: async (host, family) => [(await lookup(host, { family })).address],
   opensFamily: true,

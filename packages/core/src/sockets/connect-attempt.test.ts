@@ -83,7 +83,7 @@ describe("ConnectAttempt", () => {
   test("an untrusted certificate is told by whether there was a CA to trust", async () => {
     for (const [material, words] of [
       [{}, "give the certificate, or its CA, as tls.ca"],
-      [{ ca: "PEM" }, "neither the one given as tls.ca nor signed by it"],
+      [{ ca: "PEM" }, "none of the CAs given as tls.ca signed"],
     ] as const) {
       const { attempt } = attempting({ ...secure, material });
       const failure = rejection(attempt.start(nothing));

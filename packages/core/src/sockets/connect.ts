@@ -4,7 +4,7 @@ import type { ConnectTarget, DialSignal } from "../runtime.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
 import { hostAddresses } from "./host-addresses.ts";
 import { abortError, longPath } from "./socket-errors.ts";
-import type { Sockets } from "./sockets.ts";
+import { type Sockets, tlsTools } from "./sockets.ts";
 import { clientTls } from "./tls-settings.ts";
 
 /** Failures of one address after which the host's next address is tried. */
@@ -15,7 +15,7 @@ export async function connect<S>(sockets: Sockets<S>, target: ConnectTarget, sig
   const { path, host } = target;
   const tooLong = path === undefined ? null : longPath(path, `Cannot connect to ${formatEndpoint(target)}`);
   if (tooLong !== null) throw tooLong;
-  const tls = target.tls === null ? null : await clientTls(target.tls, host, sockets.files.readText);
+  const tls = target.tls === null ? null : await clientTls(target.tls, host, tlsTools(sockets));
   const needsAddress = path === undefined && target.family !== 0 && sockets.opensFamily !== true;
   const hosts = needsAddress ? await unlessAborted(addressesOf(sockets, target), signal, target) : [host];
   let failure: unknown;

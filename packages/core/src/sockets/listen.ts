@@ -7,7 +7,7 @@ import { ConnectAttempt } from "./connect-attempt.ts";
 import { ACCESS_DENIED } from "./error-codes.ts";
 import { hostAddresses } from "./host-addresses.ts";
 import { longPath, type SocketErrors } from "./socket-errors.ts";
-import type { BindAddress, BoundSocket, Sockets } from "./sockets.ts";
+import { type BindAddress, type BoundSocket, type Sockets, tlsTools } from "./sockets.ts";
 import { unusableMaterialError } from "./tls-material.ts";
 import { serverTls } from "./tls-settings.ts";
 import { bindUnixSocket } from "./unix-socket.ts";
@@ -19,7 +19,7 @@ export async function listen<S>(
   events: ListenEvents,
   handshakeTimeoutMs: number,
 ): Promise<Listener> {
-  const tls = target.tls === null ? null : await serverTls(target.tls, sockets.files.readText);
+  const tls = target.tls === null ? null : await serverTls(target.tls, tlsTools(sockets));
   const acceptor = new Acceptor(sockets, target, events, { tls, handshakeTimeoutMs });
   const bind = (at: BindAddress): Promise<BoundSocket> =>
     sockets.bind(at, acceptor).catch((cause: unknown) => {

@@ -109,7 +109,7 @@ describe("SocketErrors", () => {
     ["ECONNRESET", {}, "the server reset the connection; does it speak TLS (option tls)?"],
     ["ERR_TLS_CUT_OFF", {}, "the server closed the connection; does it speak TLS (option tls)?"],
     ["CERT_UNTRUSTED", {}, "give the certificate, or its CA, as tls.ca"],
-    ["CERT_UNTRUSTED", { hasCa: true }, "is neither the one given as tls.ca nor signed by it"],
+    ["CERT_UNTRUSTED", { hasCa: true }, "none of the CAs given as tls.ca signed the server's certificate"],
     ["ERR_TLS_CA_AS_SERVER", { hasCa: true }, "make it with basicConstraints=CA:FALSE"],
   ] as const)("clientHandshake with %s, %o, says what to do", ([name, facts, words]) => {
     expect(errors.clientHandshake(coded(name), db, facts).message).toContain(words);

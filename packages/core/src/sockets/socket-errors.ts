@@ -221,7 +221,7 @@ function clientReason(code: number, hasCa: boolean): string {
   switch (code) {
     case TLS_UNTRUSTED:
       return hasCa
-        ? "the server's certificate is neither the one given as tls.ca nor signed by it"
+        ? "none of the CAs given as tls.ca signed the server's certificate, and it is not a self-signed one given there"
         : "the server's certificate is not signed by a trusted CA; give the certificate, or its CA, as tls.ca";
     case TLS_WRONG_NAME:
       return "the server's certificate is for another name";

@@ -2,11 +2,14 @@ import type { Acceptor } from "./acceptor.ts";
 import type { ConnectAttempt } from "./connect-attempt.ts";
 import type { ResolveHost } from "./host-addresses.ts";
 import type { SocketOperations } from "./socket-operations.ts";
+import type { PemCrypto, TlsTools } from "./tls-material.ts";
 import type { SocketFiles } from "./unix-socket.ts";
 
 /** A runtime's sockets, of type `S`, as needed by {@link makeTransport} to connect and listen. */
 export interface Sockets<S> extends SocketOperations<S> {
   readonly files: SocketFiles;
+  /** `node:crypto`, which every runtime has. */
+  readonly pemCrypto: PemCrypto;
   readonly resolve: ResolveHost;
   /** Whether `open` respects the target's address family. If not, it receives an address of that family. */
   readonly opensFamily?: boolean;
@@ -31,4 +34,8 @@ export interface BoundSocket {
   readonly port?: number | undefined;
   /** Stops accepting. Resolves when the port is free or the socket's file is removed. Called once. */
   close(): Promise<void>;
+}
+
+export function tlsTools<S>({ files, pemCrypto }: Sockets<S>): TlsTools {
+  return { readText: files.readText, pemCrypto };
 }

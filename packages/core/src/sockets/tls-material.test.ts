@@ -1,19 +1,26 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { FakeSockets } from "../test-support/fake-sockets.ts";
 import { clientFacts, serverFacts } from "./stream-facts.ts";
-import { demandsClientCertificate, loadTlsMaterial, refusesClientCertificate } from "./tls-material.ts";
+import { demandsClientCertificate, loadTlsMaterial, refusesClientCertificate, type TlsTools } from "./tls-material.ts";
 
-const CERT = "-----BEGIN CERTIFICATE-----\n";
-const KEY = "-----BEGIN EC PRIVATE KEY-----\n";
-const noFiles = (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`));
+const block = (label: string, text: string): string => `-----BEGIN ${label}-----\n${text}\n-----END ${label}-----\n`;
+const CERT = block("CERTIFICATE", "AAAA");
+const OTHER_CERT = block("CERTIFICATE", "other");
+const KEY = block("EC PRIVATE KEY", "AAAA");
+const noFiles = tools((path) => Promise.reject(new Error(`no file ${path}`)));
+
+function tools(readText: TlsTools["readText"]): TlsTools {
+  return { readText, pemCrypto: new FakeSockets().pemCrypto };
+}
 
 describe("loadTlsMaterial", () => {
   test("PEM text is taken as it is, anything else is read", async () => {
-    const read = async (path: string): Promise<string> => `${path}: ${KEY}`;
-    expect(await loadTlsMaterial({ ca: CERT, cert: CERT, key: "key.pem" }, read)).toEqual({
+    const reading = tools(async (path) => `\uFEFF${path}: ${KEY} and so on`);
+    expect(await loadTlsMaterial({ ca: CERT, cert: `notes ${CERT}${OTHER_CERT}`, key: "key.pem" }, reading)).toEqual({
       ca: CERT,
-      cert: CERT,
-      key: `key.pem: ${KEY}`,
+      cert: `${CERT}\n${OTHER_CERT}`,
+      key: KEY,
     });
     expect(await loadTlsMaterial({}, noFiles)).toEqual({});
   });
@@ -23,6 +30,19 @@ describe("loadTlsMaterial", () => {
     [{ key: KEY }, "tls.key is given without tls.cert"],
     [{ ca: "ca.pem" }, 'Cannot read tls.ca from file "ca.pem": no file ca.pem'],
     [{ ca: KEY }, "tls.ca: there is no certificate (-----BEGIN CERTIFICATE-----) in the given text"],
+    [{ ca: CERT + block("CERTIFICATE", "broken") }, "tls.ca: certificate 2 of 2 in the given text cannot be decoded"],
+    [{ ca: "-----BEGIN CERTIFICATE-----\nAAAA" }, "-----END CERTIFICATE----- is missing"],
+    [
+      { cert: CERT, key: block("PRIVATE KEY", "broken") },
+      "tls.key: the private key in the given text cannot be decoded",
+    ],
+    [
+      { cert: CERT, key: block("ENCRYPTED PRIVATE KEY", "AAAA") },
+      "tls.key: the private key in the given text is encrypted",
+    ],
+    [{ cert: CERT, key: block("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nAAAA") }, "is encrypted with a passphrase"],
+    [{ cert: OTHER_CERT, key: KEY }, "tls.key is the key of another certificate than tls.cert"],
+    [{ cert: OTHER_CERT + CERT, key: KEY }, "must be the first of the chain, and is number 2"],
     [{ cert: CERT, key: CERT }, "tls.key: there is no private key (-----BEGIN PRIVATE KEY-----) in the given text"],
   ] as const)("%o is INVALID_CONFIG: %s", async ([options, message]) => {
     await expect(loadTlsMaterial(options, noFiles)).rejects.toMatchObject({

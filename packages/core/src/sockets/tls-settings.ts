@@ -1,7 +1,13 @@
 import type { TlsInfo } from "../bytes/byte-stream.ts";
 import type { TlsClientOptions, TlsServerOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
-import { demandsClientCertificate, loadTlsMaterial, type TlsMaterial } from "./tls-material.ts";
+import {
+  demandsClientCertificate,
+  loadTlsMaterial,
+  type TlsMaterial,
+  type TlsTools,
+  tlsConfigError,
+} from "./tls-material.ts";
 
 /** Older protocols are insecure. */
 export const MIN_TLS_VERSION = "TLSv1.2";
@@ -37,12 +43,9 @@ export interface TlsSession {
 }
 
 /** @throws ConduitError INVALID_CONFIG */
-export async function serverTls(
-  options: TlsServerOptions,
-  readText: (path: string) => Promise<string>,
-): Promise<ServerTls> {
+export async function serverTls(options: TlsServerOptions, tools: TlsTools): Promise<ServerTls> {
   const rejectUnauthorized = demandsClientCertificate(options);
-  const material = await loadTlsMaterial(options, readText);
+  const material = await loadTlsMaterial(options, tools);
   return { ...material, requestCert: options.ca !== undefined, rejectUnauthorized };
 }
 
@@ -50,14 +53,20 @@ export async function serverTls(
  * @param host the name to verify, unless the options have another
  * @throws ConduitError INVALID_CONFIG
  */
-export async function clientTls(
-  options: TlsClientOptions,
-  host: string,
-  readText: (path: string) => Promise<string>,
-): Promise<ClientTls> {
+export async function clientTls(options: TlsClientOptions, host: string, tools: TlsTools): Promise<ClientTls> {
   const name = options.serverName ?? host;
-  const material = await loadTlsMaterial(options, readText);
+  mustBeServerName(name, options.serverName === undefined ? "host" : "tls.serverName");
+  const material = await loadTlsMaterial(options, tools);
   return { material, name, serverName: ipFamily(name) === 0 ? name : "" };
+}
+
+/** A DNS name as certificates have them: labels of up to 63 letters, digits, `-` and `_`; the last isn't a number. */
+const DNS_NAME = /^(?=.{1,253}$)(?:(?!-)[\w-]{1,63}(?<!-)\.)*(?!-)(?!\d+\.?$)[\w-]{1,63}(?<!-)\.?$/;
+
+function mustBeServerName(name: string, option: string): void {
+  if (DNS_NAME.test(name) || ipFamily(name) !== 0) return;
+  const message = `${option}: "${name}" is neither a DNS name (in ASCII, xn--… for others) nor an IP address, so no certificate can match it`;
+  throw tlsConfigError(message);
 }
 
 /** Converts a session to the byte stream's {@link TlsInfo}. */

@@ -7,7 +7,10 @@ import type { ConnectAttempt } from "./connect-attempt.ts";
 import type { BindAddress } from "./sockets.ts";
 import { makeTransport } from "./transport.ts";
 
-const PEM = { cert: "-----BEGIN CERTIFICATE-----", key: "-----BEGIN PRIVATE KEY-----" };
+const PEM = {
+  cert: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+  key: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+};
 const events = { accepted: () => {}, failed: () => {} };
 const { signal } = new AbortController();
 

@@ -6,6 +6,7 @@ import type { ConnectAttempt } from "../sockets/connect-attempt.ts";
 import { SocketErrors } from "../sockets/socket-errors.ts";
 import type { BindAddress, BoundSocket, Sockets } from "../sockets/sockets.ts";
 import type { StreamFacts } from "../sockets/stream-facts.ts";
+import type { PemCrypto } from "../sockets/tls-material.ts";
 import type { TlsSession } from "../sockets/tls-settings.ts";
 import { StubStream } from "./stub-stream.ts";
 
@@ -37,6 +38,22 @@ export class FakeSockets implements Sockets<FakeSocket> {
     readText: (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`)),
     isSocket: async (): Promise<boolean> => true,
     remove: async (): Promise<void> => undefined,
+  };
+  readonly pemCrypto: PemCrypto = {
+    X509Certificate: class {
+      readonly #pem: string;
+      constructor(pem: string) {
+        if (pem.includes("broken")) throw new Error("bad base64");
+        this.#pem = pem;
+      }
+      checkPrivateKey(key: string): boolean {
+        return this.#pem.includes("other") === key.includes("other");
+      }
+    },
+    createPrivateKey(pem) {
+      if (pem.includes("broken")) throw new Error("bad base64");
+      return pem;
+    },
   };
   /** Pending timers; call one to fire it. */
   readonly pendingTimers = new Map<object, () => void>();
