@@ -59,7 +59,10 @@ export interface ListenTarget {
   readonly tls: TlsServerOptions | null;
   /** Bytes read from a socket at a time, and its write high-water mark. */
   readonly bufferSize: number;
-  /** Concurrent TLS handshakes; further connections are dropped and reported. Default: no limit. */
+  /**
+   * Concurrent TLS handshakes. For a further one, the oldest of the address that has most is dropped and reported.
+   * Default: no limit.
+   */
   readonly maxPendingHandshakes?: number | undefined;
 }
 

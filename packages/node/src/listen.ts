@@ -2,7 +2,13 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
-import { type Acceptor, type BindAddress, type BoundSocket, MIN_TLS_VERSION } from "@netconduit/core/adapter";
+import {
+  type Acceptor,
+  type BindAddress,
+  type BoundSocket,
+  type Handshake,
+  MIN_TLS_VERSION,
+} from "@netconduit/core/adapter";
 
 /** Room for thousands of clients that reconnect at once. Linux caps it at `net.core.somaxconn`. */
 const BACKLOG = 4096;
@@ -29,19 +35,48 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
   };
 }
 
-/** Performs the TLS handshakes of accepted sockets. Node limits their time, and reports exactly one outcome of each. */
+/** Performs the TLS handshakes of accepted sockets. */
 function handshakes(acceptor: Acceptor<Socket>): (socket: Socket) => void {
-  const server = createTlsServer({
-    ...acceptor.tls,
-    minVersion: MIN_TLS_VERSION,
-    handshakeTimeout: acceptor.handshakeTimeoutMs,
-  });
-  server.on("secureConnection", (socket) => acceptor.secured(socket.ref(), socket.authorizationError));
-  // Node itself closes a connection with an unacceptable certificate, and only reports that it closed.
-  server.on("tlsClientError", (cause, socket) => acceptor.handshakeFailed(socket, cause, socket.authorizationError));
-  return (socket) => {
-    // A handshake must not keep the process running once the listener has closed.
-    if (acceptor.beginHandshake()) server.emit("connection", socket.unref());
+  const { tls, handshakeTimeoutMs: handshakeTimeout } = acceptor;
+  const server = createTlsServer({ ...tls, minVersion: MIN_TLS_VERSION, handshakeTimeout });
+  const pending = new Map<string, Handshake<Socket>>();
+  /** The failure of a socket that is closed already and has no address any more. */
+  let failure: { readonly cause: unknown; readonly refusal: unknown } | null = null;
+  server.on("secureConnection", (socket) => {
+    const handshake = pending.get(nameOf(socket));
+    if (handshake !== undefined) handshake.ready(socket.authorizationError, socket.ref());
+    else if (acceptor.target.path !== undefined) acceptor.secured(socket.ref(), socket.authorizationError);
     else socket.destroy();
+  });
+  // Node itself closes a connection with an unacceptable certificate, and only reports that it closed.
+  server.on("tlsClientError", (cause, socket) => {
+    const handshake = pending.get(nameOf(socket));
+    if (handshake !== undefined) handshake.refused(cause, socket.authorizationError, socket);
+    else if (acceptor.target.path === undefined) failure = { cause, refusal: socket.authorizationError };
+    else acceptor.handshakeFailed(socket, cause, socket.authorizationError);
+  });
+  return (socket) => {
+    // Clients of a Unix socket have no address to tell them apart by, so only Node's own timeout bounds them.
+    if (acceptor.target.path === undefined) {
+      const handshake = acceptor.handshake(socket);
+      if (handshake === null) return;
+      const name = nameOf(socket);
+      pending.set(name, handshake);
+      socket.once("close", async () => {
+        pending.delete(name);
+        // The TLS socket's failure is reported in the same turn, before or after this event.
+        await setImmediate();
+        if (failure === null) handshake.gone();
+        else handshake.refused(failure.cause, failure.refusal, socket);
+        failure = null;
+      });
+    }
+    // A handshake must not keep the process running once the listener has closed.
+    server.emit("connection", socket.unref());
   };
+}
+
+/** Node doesn't tell which socket a TLS socket is on, but both know the client's address. */
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
 }

@@ -1,6 +1,6 @@
 /** Limits password guessing per address, without locking anyone out. */
 import type { Address } from "../bytes/byte-stream.ts";
-import { parseIpv6, unmapIpv4 } from "../util/ip-address.ts";
+import { networkOf } from "../util/ip-address.ts";
 
 /**
  * Wrong passwords per second and address that are judged in the long run. Fewer would lock out honest clients beside an
@@ -55,19 +55,10 @@ export class AuthThrottle {
   }
 }
 
-/**
- * The key of an address: an IPv4 address, or the /64 network of an IPv6 one, because a client usually has all addresses
- * of its /64. IPv4 clients of a dual-stack listener (`::ffff:1.2.3.4`) count as IPv4.
- * Null for a Unix socket.
- */
+/** The key of an address: its network ({@link networkOf}); null for a Unix socket. */
 export function throttleKey(address: Address): string | null {
   // All users of a Unix socket share its path, and no runtime tells them apart.
   if (address.kind === "unix") return null;
   if (address.kind === "memory") return `memory:${address.name}`;
-  if (!address.host.includes(":")) return address.host;
-  const host = unmapIpv4(address.host);
-  const groups = parseIpv6(host);
-  if (groups === null) return host;
-  const network = groups.slice(0, 4).map((group) => group.toString(16));
-  return `${network.join(":")}::/64`;
+  return networkOf(address.host);
 }

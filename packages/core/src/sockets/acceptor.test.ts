@@ -73,15 +73,17 @@ describe("Acceptor", () => {
       expect(sockets.pendingTimers.size).toBe(0);
     });
 
-    test("has no more of them at a time than the limit, and reports each that finds no room once", () => {
-      const { acceptor, streams, socket, codes } = accepting({ tls, maxPendingHandshakes: 2 });
-      const first = acceptor.handshake(new FakeSocket());
-      acceptor.handshake(new FakeSocket());
-      expect([acceptor.handshake(socket), socket.discarded]).toEqual([null, "at once"]);
-      expect(codes()).toEqual([ErrorCode.SERVER_FULL]);
-      first?.ready();
-      expect(acceptor.handshake(new FakeSocket())).not.toBeNull();
-      expect([streams.length, acceptor.beginHandshake()]).toEqual([1, false]);
+    test("at the limit drops the oldest of the address that has most, and reports it once", () => {
+      const { acceptor, streams, codes } = accepting({ tls, maxPendingHandshakes: 3 });
+      const from = (remote: string): FakeSocket => Object.assign(new FakeSocket(), { remote });
+      const flood = [from("2001:db8::1"), from("2001:db8::2"), from("2001:db8::3")];
+      const honest = acceptor.handshake(from("192.0.2.8"));
+      for (const socket of flood) acceptor.handshake(socket);
+      expect(flood.map(({ discarded }) => discarded)).toEqual(["at once", null, null]);
+      const other = acceptor.handshake(from("192.0.2.9"));
+      expect(flood.map(({ discarded }) => discarded)).toEqual(["at once", "at once", null]);
+      for (const handshake of [honest, other]) handshake?.ready();
+      expect([streams.length, codes()]).toEqual([2, [ErrorCode.SERVER_FULL, ErrorCode.SERVER_FULL]]);
     });
 
     test("drops one that is not finished in time as CONNECT_TIMEOUT", () => {
@@ -152,14 +154,12 @@ describe("Acceptor", () => {
     test("refuses a client without one where one is required, and says so", () => {
       const { acceptor, socket, failures } = accepting({ tls: { ...tls, ca: "", requireClientCertificate: true } });
       socket.session = { protocol: null, verified: false, certificate: undefined };
-      acceptor.beginHandshake();
       acceptor.secured(socket);
       expect(failures).toMatchObject([{ message: expect.stringContaining("none was presented") }]);
     });
 
     test("takes a failure with a reason against the certificate for a refusal of it", () => {
       const { acceptor, socket, codes } = accepting({ tls });
-      acceptor.beginHandshake();
       acceptor.handshakeFailed(socket, coded("ECONNRESET"), "CERT_HAS_EXPIRED");
       expect([codes(), socket.discarded]).toEqual([[ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED], "flushed"]);
     });

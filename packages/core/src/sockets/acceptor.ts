@@ -1,6 +1,8 @@
 import { formatAddress, formatEndpoint } from "../bytes/address.ts";
 import type { ConduitError } from "../errors.ts";
 import type { ListenEvents, ListenTarget } from "../runtime.ts";
+import { networkOf } from "../util/ip-address.ts";
+import { PendingByAddress } from "../util/pending-by-address.ts";
 import { TLS_HANDSHAKE_TIMEOUT } from "./error-codes.ts";
 import { clientCertificateError, codedError, goneError, handshakesFullError } from "./socket-errors.ts";
 import type { SocketOperations } from "./socket-operations.ts";
@@ -11,8 +13,6 @@ import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 
 /**
  * Turns accepted sockets into streams, or drops them. A runtime calls `accept` for plaintext and `handshake` for TLS.
- * If the runtime's own handshakes have a timeout and exactly one outcome, it calls `beginHandshake` instead, followed
- * by `secured` or `handshakeFailed`.
  */
 export class Acceptor<S> implements SocketOwner {
   readonly target: ListenTarget;
@@ -21,8 +21,7 @@ export class Acceptor<S> implements SocketOwner {
   readonly handshakeTimeoutMs: number;
   readonly #operations: SocketOperations<S>;
   readonly #events: ListenEvents;
-  #handshakes = 0;
-  readonly #pending = new Set<Handshake<S>>();
+  readonly #handshakes = new PendingByAddress<Handshake<S>>();
   #isClosed = false;
 
   constructor(
@@ -48,33 +47,31 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   /**
-   * Starts tracking a client's TLS handshake. It is dropped on timeout, and when the listener closes.
-   * @returns the owner to report the outcome to; null if the socket was discarded, at the limit or after `close`
+   * Starts tracking a client's TLS handshake. It is dropped on timeout, and when the listener closes. At the limit, the
+   * oldest one of the address that has most is dropped for it.
+   * @returns the owner to report the outcome to; null after `close`, when the socket was discarded
    */
   handshake(socket: S): Handshake<S> | null {
-    if (this.#isClosed || !this.beginHandshake()) {
+    if (this.#isClosed) {
       this.#operations.discard(socket, false);
       return null;
     }
+    const limit = this.target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
+    if (this.#handshakes.size >= limit) this.#handshakes.oldestOfLargest()?.evicted(limit);
     const { timers } = this.#operations;
     const handshake: Handshake<S> = new Handshake(socket, this, () => {
       timers.clearTimeout(timer);
-      this.#pending.delete(handshake);
+      this.#handshakes.delete(handshake);
     });
     const timer = timers.setTimeout(() => handshake.timedOut(), this.handshakeTimeoutMs);
-    this.#pending.add(handshake);
+    const remote = this.#operations.ends(socket)?.remote;
+    this.#handshakes.add(handshake, remote?.kind === "tcp" ? networkOf(remote.host) : "");
     return handshake;
   }
 
-  /** @returns false if the limit is reached. That is reported; the caller must discard the socket */
-  beginHandshake(): boolean {
-    const limit = this.target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
-    if (this.#handshakes < limit) {
-      this.#handshakes += 1;
-      return true;
-    }
-    this.#report(handshakesFullError(limit));
-    return false;
+  /** A handshake was dropped for a newer one. */
+  evicted(socket: S, limit: number): void {
+    this.#drop(socket, handshakesFullError(this.#nameOf(socket), limit), false);
   }
 
   /**
@@ -82,7 +79,6 @@ export class Acceptor<S> implements SocketOwner {
    * @param refusal the problem with the client's certificate, which the runtime accepted nevertheless
    */
   secured(socket: S, refusal?: unknown): void {
-    this.#handshakes -= 1;
     const session = this.#operations.session(socket, "server");
     const certificate = { presented: session.certificate !== undefined, verified: session.verified && !refusal };
     if (this.target.tls !== null && refusesClientCertificate(this.target.tls, certificate)) {
@@ -98,7 +94,6 @@ export class Acceptor<S> implements SocketOwner {
    * @param refusal the problem with the client's certificate, if the runtime reports one
    */
   handshakeFailed(socket: S, cause: unknown, refusal?: unknown): void {
-    this.#handshakes -= 1;
     const error = refusal
       ? this.#certificateError(socket, refusal, cause)
       : this.#operations.errors.serverHandshake(cause, this.#nameOf(socket));
@@ -113,7 +108,7 @@ export class Acceptor<S> implements SocketOwner {
   /** Stops reporting connections, and drops those that aren't ready. */
   close(): void {
     this.#isClosed = true;
-    for (const handshake of this.#pending) handshake.gone();
+    for (const handshake of this.#handshakes.entries) handshake.gone();
   }
 
   #accept(socket: S, session: TlsSession | null): void {
@@ -157,12 +152,23 @@ export class Handshake<S> implements SocketOwner {
     this.#onSettled = onSettled;
   }
 
-  ready(refusal?: unknown): void {
-    if (this.#settle()) this.#acceptor.secured(this.#socket, refusal);
+  /** @param socket the socket to use from now on; default: the one that began the handshake */
+  ready(refusal?: unknown, socket: S = this.#socket): void {
+    if (this.#settle()) this.#acceptor.secured(socket, refusal);
   }
 
   failed(cause: unknown): void {
     if (this.#settle()) this.#acceptor.handshakeFailed(this.#socket, cause);
+  }
+
+  /** The handshake failed, perhaps because of the client's certificate (`refusal`). */
+  refused(cause: unknown, refusal: unknown, socket: S): void {
+    if (this.#settle()) this.#acceptor.handshakeFailed(socket, cause, refusal);
+  }
+
+  /** Newer handshakes need its place. */
+  evicted(limit: number): void {
+    if (this.#settle()) this.#acceptor.evicted(this.#socket, limit);
   }
 
   gone(cause?: unknown): void {

@@ -168,9 +168,10 @@ export function refusedCertificateError(where: string, cause?: unknown): Conduit
   );
 }
 
-/** The limit of concurrent TLS handshakes is reached. */
-export function handshakesFullError(limit: number): ConduitError {
-  return new ConduitError(ErrorCode.SERVER_FULL, `${limit} TLS handshakes are under way`);
+/** The limit of concurrent TLS handshakes is reached, and the client at `where` was dropped for a newer one. */
+export function handshakesFullError(where: string, limit: number): ConduitError {
+  const message = `TLS handshake with client ${where} was dropped: ${limit} others are under way, and its address has most`;
+  return new ConduitError(ErrorCode.SERVER_FULL, message);
 }
 
 /** Connecting was aborted: the signal's reason if it is a ConduitError, else CANCELLED. */

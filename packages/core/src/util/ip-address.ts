@@ -35,6 +35,19 @@ export function unmapIpv4(host: string): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
+/**
+ * An IPv4 address, or the /64 network of an IPv6 one, because a client usually has all addresses of its /64. IPv4 clients
+ * of a dual-stack listener (`::ffff:1.2.3.4`) count as IPv4.
+ */
+export function networkOf(host: string): string {
+  if (!host.includes(":")) return host;
+  const unmapped = unmapIpv4(host);
+  const groups = parseIpv6(unmapped);
+  if (groups === null) return unmapped;
+  const network = groups.slice(0, 4).map((group) => group.toString(16));
+  return `${network.join(":")}::/64`;
+}
+
 /** @param mayEndInIpv4 the last two groups may be an IPv4 address in dotted decimal */
 function parseGroups(text: string, mayEndInIpv4: boolean): number[] | null {
   if (text === "") return [];
