@@ -1,11 +1,14 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import {
+  ACCESS_DENIED,
   type Acceptor,
   type BindAddress,
   type BoundSocket,
+  codedError,
   type Handshake,
   MIN_TLS_VERSION,
 } from "@netconduit/core/adapter";
@@ -16,6 +19,7 @@ const BACKLOG = 4096;
 /** Binds a server's socket, and passes its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise<BoundSocket> {
   const { tls, target } = acceptor;
+  if (isNetForbidden()) throw codedError(ACCESS_DENIED, "Access to the network is not permitted; add --allow-net");
   const server = createServer({ noDelay: true, highWaterMark: target.bufferSize });
   // Added before `listen`, because a cluster worker may receive connections before the "listening" event.
   server.on("connection", tls === null ? (socket) => acceptor.accept(socket) : handshakes(acceptor));
@@ -33,6 +37,11 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Socket>): Promise
       await setImmediate();
     },
   };
+}
+
+/** With `--permission`, Node.js from 25 on throws where no caller can catch it if `--allow-net` is missing. */
+function isNetForbidden(): boolean {
+  return process.permission?.has("net") === false && process.allowedNodeEnvironmentFlags.has("--allow-net");
 }
 
 /** Performs the TLS handshakes of accepted sockets. */
