@@ -3,7 +3,7 @@
  * of clients that fail to connect.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { link, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server as NetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -237,6 +237,89 @@ export function describeTransports(subject: TransportSubject): void {
       await client.disconnect();
       await server.stop();
       expect(existsSync(path)).toBe(false);
+    });
+  });
+
+  describe(`${subject.name}: the file of a Unix socket`, () => {
+    async function folder(): Promise<string> {
+      const directory = await mkdtemp(join(tmpdir(), "netconduit-"));
+      cleanups.push(() => rm(directory, { recursive: true }));
+      return directory;
+    }
+
+    function unixServer(path: string): Server {
+      const server = subject.server({ password: "secret", path });
+      cleanups.push(() => server.stop({ drainMs: 0 }));
+      return server;
+    }
+
+    /** A socket file on which nobody listens. */
+    async function staleSocket(directory: string): Promise<string> {
+      const path = join(directory, "stale.sock");
+      const server = unixServer(join(directory, "first.sock"));
+      await server.start();
+      await link(join(directory, "first.sock"), path);
+      await server.stop();
+      return path;
+    }
+
+    test("of several servers that find a stale one and start together, one starts", async () => {
+      const directory = await folder();
+      const path = await staleSocket(directory);
+      const servers = Array.from({ length: 5 }, () => unixServer(path));
+      const results = await Promise.allSettled(servers.map((server) => server.start()));
+      const codes = results.map((result) => (result.status === "fulfilled" ? 0 : (result.reason as ConduitError).code));
+      expect(codes.sort()).toEqual([0, ...new Array(4).fill(ErrorCode.ADDRESS_IN_USE)]);
+      const client = subject.client({ password: "secret", path });
+      cleanups.push(() => client.disconnect());
+      await client.connect();
+      expect(await readdir(directory)).toEqual(["stale.sock"]);
+    });
+
+    test("stays if it is not the server's own any more", async () => {
+      const directory = await folder();
+      const path = join(directory, "server.sock");
+      const first = unixServer(path);
+      await first.start();
+      await rm(path);
+      const second = unixServer(path);
+      await second.start();
+      await first.stop();
+      const client = subject.client({ password: "secret", path });
+      cleanups.push(() => client.disconnect());
+      await client.connect();
+      await client.disconnect();
+      await rm(path);
+      await writeFile(path, "not a socket");
+      await second.stop();
+      expect([await readFile(path, "utf8"), await readdir(directory)]).toEqual(["not a socket", ["server.sock"]]);
+    });
+
+    test("is not taken from a server that listens, or from a plain file: ADDRESS_IN_USE", async () => {
+      const directory = await folder();
+      const path = join(directory, "server.sock");
+      await unixServer(path).start();
+      expect((await failureOf(unixServer(path).start())).code).toBe(ErrorCode.ADDRESS_IN_USE);
+      const plain = join(directory, "plain");
+      await writeFile(plain, "not a socket");
+      expect((await failureOf(unixServer(plain).start())).code).toBe(ErrorCode.ADDRESS_IN_USE);
+    });
+
+    test("has no NUL in its name: INVALID_CONFIG", async () => {
+      const path = join(await folder(), "a\0b");
+      expect((await failureOf(unixServer(path).start())).code).toBe(ErrorCode.INVALID_CONFIG);
+      const client = subject.client({ password: "secret", path });
+      expect((await failureOf(client.connect())).code).toBe(ErrorCode.INVALID_CONFIG);
+    });
+
+    test.skipIf(process.platform !== "linux")("is not made for an abstract socket of Linux", async () => {
+      const path = `\0netconduit-${subject.name}-${process.pid}`;
+      const server = unixServer(path);
+      await server.start();
+      const client = subject.client({ password: "secret", path });
+      cleanups.push(() => client.disconnect());
+      await client.connect();
+      expect((await failureOf(unixServer(path).start())).code).toBe(ErrorCode.ADDRESS_IN_USE);
     });
   });
 

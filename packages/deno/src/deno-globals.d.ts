@@ -74,7 +74,9 @@ declare namespace Deno {
   function resolveDns(host: string, type: "A" | "AAAA"): Promise<string[]>;
 
   function readTextFile(path: string): Promise<string>;
-  function lstat(path: string): Promise<{ readonly isSocket: boolean | null }>;
+  function lstat(path: string): Promise<{ readonly isSocket: boolean | null; readonly ino: number | null }>;
+  function link(path: string, name: string): Promise<void>;
+  function writeTextFile(path: string, text: string, options: { readonly createNew: boolean }): Promise<void>;
   function remove(path: string): Promise<void>;
 
   function addSignalListener(signal: "SIGINT" | "SIGTERM", listener: () => void): void;

@@ -10,8 +10,13 @@ export const transport: Transport = makeTransport<Deno.Conn>({
   errors,
   files: {
     readText,
-    isSocket: async (path) => (await Deno.lstat(path)).isSocket,
+    async stat(path) {
+      const { isSocket, ino } = await Deno.lstat(path);
+      return { isSocket, inode: ino };
+    },
     remove: (path) => Deno.remove(path),
+    link: (path, name) => Deno.link(path, name),
+    create: (path) => Deno.writeTextFile(path, "", { createNew: true }),
   },
   pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,

@@ -3,7 +3,7 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ConnectTarget, DialSignal } from "../runtime.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
 import { hostAddresses } from "./host-addresses.ts";
-import { abortError, longPath } from "./socket-errors.ts";
+import { abortError, badPath } from "./socket-errors.ts";
 import { type Sockets, tlsTools } from "./sockets.ts";
 import { clientTls } from "./tls-settings.ts";
 
@@ -13,8 +13,8 @@ const TRY_NEXT = /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAI
 /** See {@link Runtime.connect}. */
 export async function connect<S>(sockets: Sockets<S>, target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {
   const { path, host } = target;
-  const tooLong = path === undefined ? null : longPath(path, `Cannot connect to ${formatEndpoint(target)}`);
-  if (tooLong !== null) throw tooLong;
+  const bad = path === undefined ? null : badPath(path, `Cannot connect to ${formatEndpoint(target)}`);
+  if (bad !== null) throw bad;
   const tls = target.tls === null ? null : await clientTls(target.tls, host, tlsTools(sockets));
   const needsAddress = path === undefined && target.family !== 0 && sockets.opensFamily !== true;
   const hosts = needsAddress ? await unlessAborted(addressesOf(sockets, target), signal, target) : [host];

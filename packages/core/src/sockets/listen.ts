@@ -6,11 +6,11 @@ import { Acceptor } from "./acceptor.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
 import { ACCESS_DENIED } from "./error-codes.ts";
 import { hostAddresses } from "./host-addresses.ts";
-import { longPath, type SocketErrors } from "./socket-errors.ts";
+import { badPath, type SocketErrors } from "./socket-errors.ts";
 import { type BindAddress, type BoundSocket, type Sockets, tlsTools } from "./sockets.ts";
 import { unusableMaterialError } from "./tls-material.ts";
 import { serverTls } from "./tls-settings.ts";
-import { bindUnixSocket } from "./unix-socket.ts";
+import { bindUnixSocket, closeUnixSocket, inodeOf, isSocketFile } from "./unix-socket.ts";
 
 /** See {@link Runtime.listen}. */
 export async function listen<S>(
@@ -58,15 +58,27 @@ async function listenUnix<S>(
   bind: (at: BindAddress) => Promise<BoundSocket>,
   acceptor: Acceptor<S>,
 ): Promise<Listener> {
-  const tooLong = longPath(path, `Cannot listen on ${formatEndpoint({ path })}`);
-  if (tooLong !== null) throw tooLong;
-  const { files, errors } = sockets;
-  const bound = await bindUnixSocket(path, () => bind({ path }), {
+  const bad = badPath(path, `Cannot listen on ${formatEndpoint({ path })}`);
+  if (bad !== null) throw bad;
+  const { files, errors, timers } = sockets;
+  const address = { host: "", port: 0, path };
+  if (!isSocketFile(path)) {
+    try {
+      return listenerOf(address, await bind({ path }), acceptor);
+    } catch (cause) {
+      throw cause instanceof ConduitError ? cause : errors.listen(cause, { path });
+    }
+  }
+  const tools = {
     files,
     errors,
     probe: () => probe(sockets, path),
-  });
-  return listenerOf({ host: "", port: 0, path }, bound, acceptor);
+    sleep: (ms: number) => new Promise<void>((resolve) => void timers.setTimeout(resolve, ms)),
+  };
+  const bound = await bindUnixSocket(path, () => bind({ path }), tools);
+  const inode = await inodeOf(path, files, errors);
+  const close = (): Promise<void> => closeUnixSocket(path, inode, () => bound.close(), tools);
+  return listenerOf(address, { ...bound, close }, acceptor);
 }
 
 function listenerOf<S>(address: Listener["address"], bound: BoundSocket, acceptor: Acceptor<S>): Listener {

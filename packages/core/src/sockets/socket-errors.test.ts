@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { tlsErrorCode } from "./error-codes.ts";
-import { longPath, messageOf, refusedCertificateError, SocketErrors } from "./socket-errors.ts";
+import { badPath, messageOf, refusedCertificateError, SocketErrors } from "./socket-errors.ts";
 
 const errors = new SocketErrors((cause) => (cause as { code?: string }).code ?? "");
 const coded = (code: string): Error => Object.assign(new Error(`it says ${code}`), { code });
@@ -44,12 +44,12 @@ describe("SocketErrors", () => {
 
   test("a path that no system has room for is refused without asking, a pipe of Windows is not", () => {
     const tail = "x".repeat(107);
-    expect(longPath(`/${tail}`, "Cannot listen")).toMatchObject({
+    expect(badPath(`/${tail}`, "Cannot listen")).toMatchObject({
       code: ErrorCode.INVALID_CONFIG,
       message: expect.stringContaining("Cannot listen: the path has 108 bytes"),
     });
-    expect(longPath(tail, "Cannot listen")).toBeNull();
-    expect(longPath(String.raw`\\.\pipe\${tail}`, "Cannot listen")).toBeNull();
+    expect(badPath(tail, "Cannot listen")).toBeNull();
+    expect(badPath(String.raw`\\.\pipe\${tail}`, "Cannot listen")).toBeNull();
   });
 
   test.for([

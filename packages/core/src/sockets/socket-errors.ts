@@ -119,10 +119,14 @@ const MAX_PATH_BYTES = 107;
 const LEAST_MAX_PATH_BYTES = 103;
 
 /**
- * Returns an error if `path` is too long for a Unix socket, else null. Not all runtimes check this: Node 22.12
+ * Returns an error if `path` is too long for a Unix socket or contains NUL (other than that of an abstract socket), else
+ * null. Not all runtimes check this: Node 22.12
  * truncates the path and binds the result. Windows has other names and limits.
  */
-export function longPath(path: string, failed: string): ConduitError | null {
+export function badPath(path: string, failed: string): ConduitError | null {
+  if (path.lastIndexOf("\0") > 0) {
+    return new ConduitError(ErrorCode.INVALID_CONFIG, `${failed}: the path contains a NUL character`);
+  }
   if (path.startsWith("\\\\") || bytesOf(path) <= MAX_PATH_BYTES) return null;
   return longPathError(failed, path, undefined);
 }

@@ -184,6 +184,8 @@ describe("listen", () => {
     /** Binding fails the first time. `open` answers the probe. */
     function occupied(open: (attempt: ConnectAttempt<FakeSocket>, sockets: FakeSockets) => void) {
       const sockets = new FakeSockets();
+      const timers = { setTimeout: (task: () => void) => queueMicrotask(task), clearTimeout: () => {} };
+      Object.assign(sockets, { timers });
       const seen = { binds: 0 };
       sockets.bind = async () => {
         seen.binds += 1;

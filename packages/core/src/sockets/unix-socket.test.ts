@@ -7,7 +7,8 @@ const errors = new SocketErrors((cause) => (cause as { code?: string }).code ?? 
 const coded = (code: string): Error => Object.assign(new Error(code), { code });
 
 const fail = (): Promise<never> => Promise.reject(new Error("not asked for"));
-const noFiles: SocketFiles = { readText: fail, isSocket: fail, remove: fail };
+const noFiles: SocketFiles = { readText: fail, stat: fail, remove: fail, link: fail, create: fail };
+const sleep = async (): Promise<void> => {};
 const probe = fail;
 
 describe("bindUnixSocket", () => {
@@ -19,8 +20,10 @@ describe("bindUnixSocket", () => {
     };
     const files: SocketFiles = {
       ...noFiles,
-      isSocket: async () => facts.isSocket ?? null,
-      remove: async () => {
+      stat: async () => ({ isSocket: facts.isSocket ?? null, inode: 1 }),
+      create: async () => {},
+      remove: async (path) => {
+        if (path === "/x.sock.lock") return;
         seen.removed += 1;
         if (facts.removal !== undefined) throw coded(facts.removal);
       },
@@ -30,7 +33,7 @@ describe("bindUnixSocket", () => {
       if (seen.binds === 1) throw coded("EADDRINUSE");
       return "bound";
     };
-    return { seen, bound: bindUnixSocket("/x.sock", bind, { files, errors, probe }) };
+    return { seen, bound: bindUnixSocket("/x.sock", bind, { files, errors, probe, sleep }) };
   }
 
   test("a file without a server is removed", async () => {
@@ -62,7 +65,12 @@ describe("bindUnixSocket", () => {
   });
 
   test("a failure other than a file in the way is reported at once", async () => {
-    const bound = bindUnixSocket("/x.sock", () => Promise.reject(coded("EIO")), { files: noFiles, errors, probe });
+    const bound = bindUnixSocket("/x.sock", () => Promise.reject(coded("EIO")), {
+      files: noFiles,
+      errors,
+      probe,
+      sleep,
+    });
     await expect(bound).rejects.toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
   });
 
@@ -75,7 +83,7 @@ describe("bindUnixSocket", () => {
     ["ENOENT", undefined, "x.sock", "there is no folder ."],
   ] as const)("%s, and whether the folder exists is %s: of %s it says %s", async ([code, exists, path, words]) => {
     const files = exists === undefined ? noFiles : { ...noFiles, exists: async () => exists };
-    const bound = bindUnixSocket(path, () => Promise.reject(coded(code)), { files, errors, probe });
+    const bound = bindUnixSocket(path, () => Promise.reject(coded(code)), { files, errors, probe, sleep });
     await expect(bound).rejects.toMatchObject({
       code: ErrorCode.ADDRESS_UNAVAILABLE,
       message: expect.stringMatching(new RegExp(`^Cannot listen on unix:${path}: .*${words.replace(": ", "")}$`)),

@@ -2,33 +2,49 @@ import { formatEndpoint } from "../bytes/address.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { SocketErrors } from "./socket-errors.ts";
 
-/** A runtime's file operations for Unix sockets. */
+/** A runtime's file operations for Unix sockets and TLS material. */
 export interface SocketFiles {
   readText(path: string): Promise<string>;
-  /** Whether the file is a socket; null if the system can't tell. */
-  isSocket(path: string): Promise<boolean | null>;
+  /** Facts about the file, links not followed. `isSocket` and `inode` are null if the system can't tell. */
+  stat(path: string): Promise<FileFacts>;
   remove(path: string): Promise<void>;
+  /** Makes a second name for a file. Rejects with EEXIST if `name` exists. */
+  link(path: string, name: string): Promise<void>;
+  /** Makes an empty file. Rejects with EEXIST if there is one. */
+  create(path: string): Promise<void>;
   /** Whether the path exists. Omitted if the check needs an extra permission. */
   exists?(path: string): Promise<boolean>;
+}
+
+export interface FileFacts {
+  readonly isSocket: boolean | null;
+  readonly inode: number | null;
 }
 
 /** The part of `node:fs/promises` that {@link SocketFiles} needs, on Node and Bun. */
 export interface FileSystem {
   readFile(path: string, encoding: "utf8"): Promise<string>;
-  lstat(path: string): Promise<{ isSocket(): boolean }>;
+  writeFile(path: string, data: string, options: { readonly flag: "wx" }): Promise<void>;
+  lstat(path: string): Promise<{ readonly ino: number; isSocket(): boolean }>;
+  link(path: string, name: string): Promise<void>;
   unlink(path: string): Promise<void>;
 }
 
-export function filesOf({ readFile, lstat, unlink }: FileSystem): SocketFiles {
+export function filesOf({ readFile, writeFile, lstat, link, unlink }: FileSystem): SocketFiles {
   return {
     readText: (path) => readFile(path, "utf8"),
-    isSocket: async (path) => (await lstat(path)).isSocket(),
+    async stat(path) {
+      const facts = await lstat(path);
+      return { isSocket: facts.isSocket(), inode: facts.ino };
+    },
     exists: (path) =>
       lstat(path).then(
         () => true,
         (cause: { code?: unknown }) => cause.code !== "ENOENT",
       ),
     remove: unlink,
+    link,
+    create: (path) => writeFile(path, "", { flag: "wx" }),
   };
 }
 
@@ -38,24 +54,104 @@ export interface UnixSocketTools {
   readonly errors: SocketErrors;
   /** Connects and disconnects. Rejects with the runtime's error if no process is listening. */
   probe(path: string): Promise<void>;
+  sleep(ms: number): Promise<void>;
+}
+
+/** A process that holds the lock needs a few file operations and {@link SETTLE_MS}; a longer one has crashed. */
+const LOCK_MS = 2000;
+const POLL_MS = 20;
+/** A server that is starting has bound its socket and doesn't listen yet, for less than this. */
+const SETTLE_MS = 50;
+
+/** Whether the path names a file: not a pipe of Windows, nor an abstract socket of Linux, which begins with NUL. */
+export function isSocketFile(path: string): boolean {
+  return !path.startsWith("\\\\") && !path.startsWith("\0");
 }
 
 /**
- * Binds a Unix socket. Replaces a socket file left behind by a process that ended without closing it.
- * @throws ConduitError ADDRESS_IN_USE if a server is listening there or the file isn't a socket; ADDRESS_UNAVAILABLE if
- *   the folder doesn't exist; else the error from {@link SocketErrors.listen}
+ * Binds a Unix socket. Replaces a socket file left behind by a process that ended without closing it. Of several
+ * processes that find such a file, the one that makes the file `<path>.lock` replaces it.
+ * @throws ConduitError ADDRESS_IN_USE if a server is listening there, the file isn't a socket, or it is another user's;
+ *   ADDRESS_UNAVAILABLE if the folder doesn't exist; else the error from {@link SocketErrors.listen}
  */
 export async function bindUnixSocket<T>(path: string, bind: () => Promise<T>, tools: UnixSocketTools): Promise<T> {
+  const { files, errors, sleep } = tools;
+  const lock = `${path}.lock`;
+  let waitedMs = 0;
   try {
-    return await bind();
-  } catch (cause) {
-    if (tools.errors.codeOf(cause) !== "EADDRINUSE") throw await listenError(cause, path, tools);
-  }
-  try {
-    await removeStaleSocket(path, tools);
-    return await bind();
+    for (;;) {
+      const bound = await unlessInUse(bind, errors);
+      if (bound !== null) return bound;
+      await mustBeStale(path, tools);
+      if (await isCreated(lock, files, errors)) break;
+      await sleep(POLL_MS);
+      waitedMs += POLL_MS;
+      if (waitedMs % LOCK_MS === 0) await removeIfThere(lock, files, errors);
+    }
+    try {
+      await sleep(SETTLE_MS);
+      await mustBeStale(path, tools);
+      await removeIfThere(path, files, errors);
+      return await bind();
+    } finally {
+      await removeIfThere(lock, files, errors);
+    }
   } catch (cause) {
     throw await listenError(cause, path, tools);
+  }
+}
+
+/** Closes a Unix socket, and removes its file unless another one is in its place: runtimes remove any. */
+export async function closeUnixSocket(
+  path: string,
+  inode: number | null,
+  close: () => Promise<void>,
+  { files, errors }: Pick<UnixSocketTools, "files" | "errors">,
+): Promise<void> {
+  const present = await inodeOf(path, files, errors);
+  if (present === null || inode === null || present === inode) return await close();
+  const aside = `${path}.lock`;
+  await files.link(path, aside);
+  await close();
+  await files.link(aside, path);
+  await files.remove(aside);
+}
+
+/** The file's inode; null if there is no file or the system doesn't tell. */
+export async function inodeOf(path: string, files: SocketFiles, errors: SocketErrors): Promise<number | null> {
+  try {
+    return (await files.stat(path)).inode;
+  } catch (cause) {
+    if (errors.codeOf(cause) === "ENOENT") return null;
+    throw cause;
+  }
+}
+
+async function unlessInUse<T>(bind: () => Promise<T>, errors: SocketErrors): Promise<T | null> {
+  try {
+    return await bind();
+  } catch (cause) {
+    if (errors.codeOf(cause) === "EADDRINUSE") return null;
+    throw cause;
+  }
+}
+
+async function isCreated(path: string, files: SocketFiles, errors: SocketErrors): Promise<boolean> {
+  try {
+    await files.create(path);
+    return true;
+  } catch (cause) {
+    if (errors.codeOf(cause) === "EEXIST") return false;
+    throw cause;
+  }
+}
+
+async function removeIfThere(path: string, files: SocketFiles, errors: SocketErrors): Promise<void> {
+  try {
+    await files.remove(path);
+  } catch (cause) {
+    // Another process removed it in the meantime.
+    if (errors.codeOf(cause) !== "ENOENT") throw cause;
   }
 }
 
@@ -79,16 +175,18 @@ function folderOf(path: string): string {
   return end === -1 ? "." : path.slice(0, Math.max(1, end));
 }
 
-async function removeStaleSocket(path: string, { files, errors, probe }: UnixSocketTools): Promise<void> {
+/** Returns if the file is a socket on which no process listens, or is gone. */
+async function mustBeStale(path: string, { files, errors, probe }: UnixSocketTools): Promise<void> {
   const inUse = (why: string): ConduitError =>
     new ConduitError(ErrorCode.ADDRESS_IN_USE, `Cannot listen on ${formatEndpoint({ path })}: ${why}`);
   try {
-    if ((await files.isSocket(path)) === false) throw inUse("the file exists and is not a socket");
-    const refusal = await probe(path).then(() => "", errors.codeOf);
-    if (refusal !== "ECONNREFUSED" && refusal !== "ENOENT") throw inUse("another server is listening there");
-    await files.remove(path);
+    if ((await files.stat(path)).isSocket === false) throw inUse("the file exists and is not a socket");
   } catch (cause) {
-    // Another process removed it in the meantime.
-    if (errors.codeOf(cause) !== "ENOENT") throw cause;
+    if (errors.codeOf(cause) === "ENOENT") return;
+    throw cause;
   }
+  const refusal = await probe(path).then(() => "", errors.codeOf);
+  if (refusal === "ECONNREFUSED" || refusal === "ENOENT") return;
+  if (refusal !== "EACCES" && refusal !== "EPERM") throw inUse("another server is listening there");
+  throw inUse(`a socket of another user is there, to which this process may not connect (${refusal}); remove the file`);
 }
