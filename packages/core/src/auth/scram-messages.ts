@@ -8,6 +8,10 @@ export const GS2_HEADER = "n,,";
 /** Base64 of the header, as a client-final-message repeats it. */
 export const CHANNEL_BINDING = "biws";
 
+/** Bounds of each side's part of the nonce, in characters. 120 random bits take 20 characters of base64. */
+const MIN_NONCE_CHARS = 16;
+const MAX_NONCE_CHARS = 256;
+
 /** Length of a proof and of a signature in bytes. */
 const DIGEST_BYTES = 32;
 
@@ -35,10 +39,18 @@ export function parseClientFirst(message: string): ClientFirst {
   const what = "client-first-message";
   if (!message.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
   const bare = message.slice(GS2_HEADER.length);
-  const [name = "", nonce = ""] = parseAttributes(what, bare, "nr");
-  if (/=(?!2C|3D)/.test(name)) throw malformed(what, "the user name is not escaped");
+  const [, nonce = ""] = parseAttributes(what, bare, "nr");
   checkNonce(what, nonce);
+  if (!isNoncePart(nonce)) {
+    const bounds = `${MIN_NONCE_CHARS} to ${MAX_NONCE_CHARS}`;
+    throw malformed(what, `its nonce has ${nonce.length} characters, allowed are ${bounds}`);
+  }
   return { bare, nonce };
+}
+
+/** Whether the length of one side's part of the nonce is allowed. */
+export function isNoncePart(nonce: string): boolean {
+  return nonce.length >= MIN_NONCE_CHARS && nonce.length <= MAX_NONCE_CHARS;
 }
 
 /** @throws ConduitError INVALID_PAYLOAD_SHAPE; SERVER_NOT_TRUSTED if the iterations are out of range */
@@ -87,7 +99,7 @@ export function parseServerFinal(message: string): Uint8Array {
 
 /**
  * Returns the values of a message's attributes. It must start with those of `expected`, in that order; optional
- * extensions may follow. A mandatory extension (`m=`) is rejected, as RFC 5802 requires if it is unknown.
+ * extensions may follow. The name (`n`) may be anything, because there are no users. A mandatory extension (`m=`) is rejected, as RFC 5802 requires if it is unknown.
  */
 function parseAttributes(what: string, message: string, expected: string): string[] {
   const values: string[] = [];
@@ -95,7 +107,8 @@ function parseAttributes(what: string, message: string, expected: string): strin
   for (const part of message.split(",")) {
     const name = part.charAt(0);
     const value = part.slice(2);
-    if (!/[A-Za-z]/.test(name) || part.charAt(1) !== "=" || value === "" || value.includes("\0")) {
+    const isEmpty = value === "" && name !== "n";
+    if (!/[A-Za-z]/.test(name) || part.charAt(1) !== "=" || isEmpty || value.includes("\0")) {
       throw malformed(what, `attribute ${values.length + 1} is not "letter=value"`);
     }
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");

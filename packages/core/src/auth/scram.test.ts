@@ -155,6 +155,16 @@ describe("ScramClient", () => {
     expect(count.runs).toBe(0);
   });
 
+  test.each([16, 256])("takes a server's part of the nonce of %i characters", async (chars) => {
+    const whole = rfc.clientNonce + "x".repeat(chars);
+    await expect(rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).resolves.toMatch(/^c=biws,r=/);
+  });
+
+  test.each([15, 257])("does not trust a server's part of the nonce of %i characters", async (chars) => {
+    const whole = rfc.clientNonce + "x".repeat(chars);
+    await expect(rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).rejects.toEqual(untrusted);
+  });
+
   test.each([4096, 4097])("takes %i iterations", async (asked) => {
     await expect(rfcClient().challenge(`r=${nonce},s=${salt},i=${asked}`)).resolves.toMatch(/^c=biws,r=/);
   });
@@ -227,18 +237,33 @@ describe("ScramClient", () => {
 describe("ScramServer", () => {
   test.each([
     ["nothing", ""],
-    ["channel binding", "p=tls-unique,,n=user,r=abc"],
-    ["another identity to act as", "n,a=admin,n=user,r=abc"],
+    ["channel binding", "p=tls-unique,,n=user,r=abcdefghijklmnop"],
+    ["another identity to act as", "n,a=admin,n=user,r=abcdefghijklmnop"],
     ["no nonce", "n,,n=user"],
     ["an empty nonce", "n,,n=user,r="],
-    ["an empty user name", "n,,n=,r=abc"],
-    ["no user name", "n,,r=abc"],
-    ["a user name that is not escaped", "n,,n=a=b,r=abc"],
-    ["a mandatory extension", "n,,m=x,n=user,r=abc"],
-    ["a nonce with a control character", "n,,n=user,r=a\u0001b"],
+    ["no user name", "n,,r=abcdefghijklmnop"],
+    ["a mandatory extension", "n,,m=x,n=user,r=abcdefghijklmnop"],
+    ["a nonce with a control character", "n,,n=user,r=abcdefgh\u0001ijklmnop"],
   ])("refuses a beginning with %s", async (_, clientFirst) => {
     const server = await rfcServer();
     expect(() => server.first(clientFirst)).toThrow(badShape);
+  });
+
+  test.each([
+    ["is empty", ""],
+    ["is not escaped", "a=b"],
+    ["has any characters", "=2C \u00e4\u{1f600}"],
+  ])("takes a user name that %s, because it ignores it", async (_, name) => {
+    expect((await rfcServer()).first(`n,,n=${name},r=${rfc.clientNonce}`)).toBe(rfc.serverFirst);
+  });
+
+  test.each([16, 256])("takes a nonce of %i characters", async (chars) => {
+    expect((await rfcServer()).first(`n,,n=u,r=${"x".repeat(chars)}`)).toMatch(/^r=x/);
+  });
+
+  test.each([15, 257])("refuses a nonce of %i characters", async (chars) => {
+    const server = await rfcServer();
+    expect(() => server.first(`n,,n=u,r=${"x".repeat(chars)}`)).toThrow(badShape);
   });
 
   test("refuses a message with any single character changed", async () => {

@@ -17,6 +17,7 @@ import { constantTimeEqual, keyCacheOf, normalizePassword, type ScramServerKeys 
 import {
   CHANNEL_BINDING,
   GS2_HEADER,
+  isNoncePart,
   parseClientFinal,
   parseClientFirst,
   parseServerFinal,
@@ -61,8 +62,9 @@ export class ScramClient {
    */
   async challenge(serverFirst: string): Promise<string> {
     const { nonce, salt, iterations } = parseServerFirst(serverFirst);
-    if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length) {
-      throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, "SCRAM: the server's nonce does not extend the client's");
+    if (!nonce.startsWith(this.#nonce) || !isNoncePart(nonce.slice(this.#nonce.length))) {
+      const message = "SCRAM: the server's nonce does not extend the client's by an allowed number of characters";
+      throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, message);
     }
     const crypto = this.#crypto;
     const { clientKey, storedKey, serverKey } = await keyCacheOf(crypto).get(this.#password, salt, iterations);

@@ -108,12 +108,14 @@ export class ServerHandshake {
   /** Whether the answer to this frame tells the client if its password is right. */
   isGuess(frameType: number, payload: Record<string, unknown> | null): boolean {
     if (this.#expecting === "response") return frameType === FrameType.AUTH_RESPONSE;
-    return this.#expecting === "request" && payload?.scram === undefined && payload?.password_hash !== undefined;
+    return (
+      this.#expecting === "request" && (payload?.scram ?? null) === null && (payload?.password_hash ?? null) !== null
+    );
   }
 
   /**
    * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
-   * @param payload the decoded payload; null if the frame has none, or if it isn't a map
+   * @param payload the decoded payload; null if it isn't a valid map
    */
   async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
     const expecting = this.#expecting;
@@ -126,8 +128,10 @@ export class ServerHandshake {
   }
 
   #request(payload: Record<string, unknown> | null): ServerStep {
-    if (payload === null) return malformed("AUTH_REQUEST must be a map");
-    const { scram, password_hash, client_info, extensions: offer } = payload;
+    if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
+    const { client_info, extensions: offer } = payload;
+    const scram = payload.scram ?? undefined;
+    const password_hash = payload.password_hash ?? undefined;
     if (scram !== undefined && typeof scram !== "string") return malformed("scram of AUTH_REQUEST must be a string");
     if (password_hash !== undefined && typeof password_hash !== "string") {
       return malformed("password_hash of AUTH_REQUEST must be a string");
@@ -167,7 +171,7 @@ export class ServerHandshake {
     const challenge = this.#challenge;
     const data = payload?.data;
     if (challenge === null || typeof data !== "string") {
-      return malformed("AUTH_RESPONSE must be a map with a string data");
+      return malformed("The payload of AUTH_RESPONSE must be a MessagePack map with a string data");
     }
     try {
       const scram = await challenge.scram.final(data);

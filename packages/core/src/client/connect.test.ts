@@ -252,7 +252,7 @@ describe("a login that fails", () => {
     const peer = await raw.accept();
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const nonce = String(request.payload?.["scram"]).split("r=")[1];
-    peer.write(frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }));
+    peer.write(frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}0123456789abcdef,s=c2FsdA==,i=4096` }));
     await peer.next(FrameType.AUTH_RESPONSE);
     peer.end();
     await runtime.settle();
@@ -276,7 +276,7 @@ describe("a login that fails", () => {
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const nonce = String(request.payload?.["scram"]).split("r=")[1];
     peer.write(
-      frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` }),
+      frame(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}0123456789abcdef,s=c2FsdA==,i=4096` }),
       frame(FrameType.AUTH_FAILURE, { reason: "full", code: ErrorCode.SERVER_FULL }),
     );
     peer.end();
@@ -300,7 +300,7 @@ describe("a login that fails", () => {
     const peer = await raw.accept();
     const request = await peer.next(FrameType.AUTH_REQUEST);
     const nonce = String(request.payload?.["scram"]).split("r=")[1];
-    peer.send(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}abc,s=c2FsdA==,i=4096` });
+    peer.send(FrameType.AUTH_CHALLENGE, { data: `r=${nonce}0123456789abcdef,s=c2FsdA==,i=4096` });
     await runtime.settle();
     end(peer.stream);
     await runtime.settle();

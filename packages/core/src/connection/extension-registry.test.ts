@@ -135,7 +135,7 @@ describe("the registry", () => {
 
   test("agrees on what both sides offer, and answers it", () => {
     const registry = new ExtensionRegistry(builtInExtensions, settings);
-    const agreed = registry.accept({ reply: true, cancel: true, unknown: true });
+    const agreed = registry.accept({ reply: true, cancel: { unknown: 1 }, unknown: true });
     expect(registry.answer(agreed)).toEqual({ reply: true, cancel: true });
   });
 });

@@ -1,5 +1,5 @@
 import { isMap } from "../util/is-map.ts";
-import { baseFrameTypes, type FrameTypes } from "../wire/frame-types.ts";
+import { baseFrameTypes, type FrameTypes, isOptionalFrameType } from "../wire/frame-types.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { AnyExtension, Extension, ExtensionHost, FrameSpec, ReceivedFrame } from "./extension.ts";
@@ -65,7 +65,7 @@ export class ExtensionRegistry implements FrameTypes {
     const base = baseFrameTypes.maxPayloadBytes(type, limit);
     if (base >= 0) return base;
     const entry = this.#byType.get(type);
-    if (entry === undefined) return -1;
+    if (entry === undefined) return isOptionalFrameType(type) ? limit : -1;
     return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);
   }
 

@@ -7,6 +7,7 @@
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -54,6 +55,11 @@ export interface Extension<Params = unknown, State = unknown> {
   closing?(state: State, reason: CloseReason): void;
   /** The connection has ended. */
   closed?(state: State, reason: CloseReason): void;
+}
+
+/** `accept` of an extension without parameters: `true`, or a map, in which every key is unknown and ignored. */
+export function acceptWithoutParams(theirs: unknown): true | null {
+  return theirs === true || isMap(theirs) ? true : null;
 }
 
 /** An extension with any parameters and state. */

@@ -70,6 +70,13 @@ describe("broken framing after login", () => {
   });
 });
 
+test.each([0x8000, 0xffff])("a frame of the unknown optional type %i is skipped and counted", async (type) => {
+  const { peer, errors, connection, alive } = await bench();
+  peer.write(rawFrame(type, GARBAGE, { id: 5 }), rawFrame(type, GARBAGE));
+  expect(await alive()).toBe(true);
+  expect([connection.stats.skippedFrames, connection.stats.errors, errors]).toEqual([2, 0, []]);
+});
+
 describe("a frame whose payload cannot be read", () => {
   test("a call gets the code as its reply, and the connection lives", async () => {
     const { peer, errors, connection, alive } = await bench();

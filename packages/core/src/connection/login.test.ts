@@ -62,12 +62,26 @@ describe("before login", () => {
     expect(errors).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE }]);
   });
 
+  test.each([
+    ["nil", Uint8Array.of(0xc0)],
+    ["an array", Uint8Array.of(0x90)],
+    ["not MessagePack", Uint8Array.of(0xc1)],
+    ["empty", new Uint8Array()],
+  ])("an AUTH_REQUEST whose payload is %s is answered with INVALID_PAYLOAD_SHAPE", async (_what, payload) => {
+    const { runtime, port } = await bench();
+    const peer = await rawDial(runtime, port);
+    peer.write(rawFrame(FrameType.AUTH_REQUEST, payload));
+    const failure = await peer.next(FrameType.AUTH_FAILURE);
+    expect(failure.payload).toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+    expect(peer.ended).toBeNull();
+  });
+
   test("a compressed frame that inflates beyond 16 KiB is refused", async () => {
-    const { runtime, port, errors } = await bench();
+    const { runtime, port, rejections } = await bench();
     const peer = await rawDial(runtime, port);
     peer.write(rawFrame(FrameType.AUTH_REQUEST, runtime.deflate(new Uint8Array(1_000_000)), { flags: COMPRESSED }));
     await runtime.settle();
-    expect(errors).toMatchObject([{ code: ErrorCode.INFLATED_TOO_LARGE }]);
+    expect(rejections).toMatchObject([{ code: ErrorCode.INVALID_PAYLOAD_SHAPE }]);
   });
 
   test("more than 32 KiB, pipelined while the login is worked on, end the connection", async () => {
@@ -340,7 +354,7 @@ describe("logging in again", () => {
     const challenges: unknown[] = [];
     for (let count = 0; count < 3; count += 1) {
       const peer = await rawDial(runtime, port);
-      peer.send(FrameType.AUTH_REQUEST, { scram: "n,,n=u,r=same", extensions: {} });
+      peer.send(FrameType.AUTH_REQUEST, { scram: "n,,n=u,r=the-same-nonce-as-before", extensions: {} });
       challenges.push((await peer.next(FrameType.AUTH_CHALLENGE)).payload?.["data"]);
     }
     expect(new Set(challenges).size).toBe(3);

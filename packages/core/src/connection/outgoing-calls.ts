@@ -154,7 +154,7 @@ export class OutgoingCalls {
       const host = this.#host;
       host.mustBeOpen();
       if (!host.correlatesReplies && host.role === "server") {
-        const message = `Cannot request '${type}': a client of Python's netconduit does not answer messages`;
+        const message = `Cannot request '${type}': the client doesn't answer messages (it didn't offer the extension 'reply')`;
         throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
       }
       const call = this.#begin(type, options, validator, resolve, reject);
@@ -321,7 +321,7 @@ function timeoutOnWire(host: { readonly usesDeadlines: boolean }, call: Outgoing
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */
 export function mustAnswerCalls(host: { readonly answersCalls: boolean }, method: string): void {
   if (host.answersCalls) return;
-  const message = `Cannot call '${method}': a client of Python's netconduit does not answer calls`;
+  const message = `Cannot call '${method}': the client doesn't answer calls (it didn't offer the extension 'call')`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 

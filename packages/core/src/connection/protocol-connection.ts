@@ -21,6 +21,7 @@ import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import { isOptionalFrameType } from "../wire/frame-types.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
@@ -117,6 +118,7 @@ export class ProtocolConnection<Peer>
   errors = 0;
   dropped = 0;
   rateLimited = 0;
+  skippedFrames = 0;
 
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
@@ -587,6 +589,10 @@ export class ProtocolConnection<Peer>
           return;
         default:
           if (this.#extensions?.receive(frame) === true) return;
+          if (isOptionalFrameType(frame.type)) {
+            this.skippedFrames += 1;
+            return;
+          }
       }
     } catch (error) {
       // A complete frame has an invalid payload: answers or reports it, and the connection continues.

@@ -43,6 +43,8 @@ export interface ConnectionStats {
   readonly dropped: number;
   /** Messages and calls rejected by the rate limit; 0 on a client. */
   readonly rateLimited: number;
+  /** Frames of unknown optional types, which were skipped. */
+  readonly skippedFrames: number;
 }
 
 /** Accepts messages and calls: a connection, or a client's queue while disconnected. */
@@ -61,6 +63,7 @@ export type PeerConnection = Pick<
   | "errors"
   | "dropped"
   | "rateLimited"
+  | "skippedFrames"
   | "info"
   | "isOpen"
   | "isOver"
@@ -155,15 +158,16 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** Counters since login. */
   get stats(): ConnectionStats | Absent {
-    return this.#fact(({ messagesSent, messagesReceived, bytesSent, bytesReceived, errors, dropped, rateLimited }) => ({
+    return this.#fact((connection) => ({
       connectedAt: this._connectedAt,
-      messagesSent,
-      messagesReceived,
-      bytesSent,
-      bytesReceived,
-      errors,
-      dropped,
-      rateLimited,
+      messagesSent: connection.messagesSent,
+      messagesReceived: connection.messagesReceived,
+      bytesSent: connection.bytesSent,
+      bytesReceived: connection.bytesReceived,
+      errors: connection.errors,
+      dropped: connection.dropped,
+      rateLimited: connection.rateLimited,
+      skippedFrames: connection.skippedFrames,
     }));
   }
 

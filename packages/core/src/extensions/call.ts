@@ -1,12 +1,12 @@
 /** The client answers RPC_REQUEST too. */
 
-import type { Extension } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension } from "../connection/extension.ts";
 
 export const call: Extension<true, true> = {
   name: "call",
   frames: [],
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach(connection) {
     connection.answersCalls = true;
     connection.acceptsCalls = true;

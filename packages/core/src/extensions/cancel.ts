@@ -1,6 +1,6 @@
 /** CANCEL: the caller abandons the call or request with this correlation id, and its handler's signal fires. */
 
-import type { Extension, ExtensionHost } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 
 /** No payload. */
 export const CANCEL_FRAME = 0x0102;
@@ -9,7 +9,7 @@ export const cancel: Extension<true, ExtensionHost> = {
   name: "cancel",
   frames: [{ type: CANCEL_FRAME, maxPayloadBytes: 0 }],
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach: (connection) => connection,
   receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
   callAbandoned(connection, idHi, idLo) {

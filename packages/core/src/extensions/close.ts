@@ -1,7 +1,12 @@
 /** CLOSE and CLOSE_ACK: the reason why a connection ends, and whether the client may reconnect. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
-import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
+import {
+  acceptWithoutParams,
+  type Extension,
+  type ExtensionHost,
+  type ReceivedFrame,
+} from "../connection/extension.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -25,7 +30,7 @@ export const close: Extension<true, State> = {
   ],
   isBase: true,
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach: (connection, params) => ({ connection, isAgreed: params !== null }),
   receive(state, frame) {
     if (frame.type === FrameType.CLOSE) receiveClose(state, frame);

@@ -1,12 +1,12 @@
 /** RPC_REQUEST contains `timeout_ms`, so that a handler knows how long its caller waits. */
 
-import type { Extension } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension } from "../connection/extension.ts";
 
 export const deadline: Extension<true, true> = {
   name: "deadline",
   frames: [],
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach(connection) {
     connection.usesDeadlines = true;
     return true;

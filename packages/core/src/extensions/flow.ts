@@ -2,7 +2,7 @@
  * PAUSE and RESUME: a receiver asks its peer to hold back messages and requests. Replies and control frames continue.
  */
 
-import type { Extension, ExtensionHost } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 import { FrameType } from "../wire/constants.ts";
 
 interface State {
@@ -16,7 +16,7 @@ export const flow: Extension<true, State> = {
   // Obey both frames from a netconduit peer, but send it none.
   isBase: true,
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach: (connection, params) => ({
     connection,
     asksPeer: params !== null && connection.settings.enableBackpressure,

@@ -1,12 +1,12 @@
 /** A MESSAGE with a correlation id requests one reply: RPC_RESPONSE or RPC_ERROR with that id. */
 
-import type { Extension } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension } from "../connection/extension.ts";
 
 export const reply: Extension<true, true> = {
   name: "reply",
   frames: [],
   offer: () => true,
-  accept: (theirs) => (theirs === true ? true : null),
+  accept: acceptWithoutParams,
   attach(connection) {
     connection.correlatesReplies = true;
     return true;

@@ -165,10 +165,10 @@ describe("FrameDecoder", () => {
     expect(decoder.bytes.constructor).toBe(Uint8Array);
   });
 
-  test("tolerates flags it does not know and a reserved field that is not zero", () => {
+  test("tolerates the hints among flags it does not know, and a reserved field that is not zero", () => {
     const decoder = new FrameDecoder(MIB, baseFrameTypes);
-    decoder.push(bytesOf({ flags: 0x8000 | Flag.PRIORITY, reserved: 7 }));
-    expect([decoder.next(), decoder.flags]).toEqual([true, 0x8008]);
+    decoder.push(bytesOf({ flags: 0xf000 | Flag.PRIORITY, reserved: 7 }));
+    expect([decoder.next(), decoder.flags]).toEqual([true, 0xf008]);
   });
 
   test.each([0x0001, 0x0010, 0x0100])("knows frame type %i", (type) => {
@@ -183,7 +183,7 @@ describe("FrameDecoder", () => {
     expect(codeOf(decoder)).toBe(ErrorCode.UNKNOWN_FRAME_TYPE);
   });
 
-  test.each([Flag.ENCRYPTED, Flag.FRAGMENT, Flag.LAST_FRAGMENT])(
+  test.each([Flag.ENCRYPTED, Flag.FRAGMENT, Flag.LAST_FRAGMENT, 0x0080, 0x0100, 0x0800])(
     "refuses flag %i, which was not agreed on",
     (flags) => {
       const decoder = new FrameDecoder(MIB, baseFrameTypes);

@@ -29,8 +29,10 @@ const PARTIAL_GROWTH = 4;
 const MIN_LANDING_BYTES = 32 * 1024;
 /** Below this, a loop copies faster than `set` does. */
 const LOOP_COPY_BYTES = 32;
+/** Unknown flags that may change the meaning of a payload. Unknown flags above them are hints, and ignored. */
+const UNKNOWN_FLAGS = 0x0f80;
 /** Flags that change the meaning of the payload and can't be negotiated. */
-const REFUSED_FLAGS = Flag.ENCRYPTED | Flag.FRAGMENT | Flag.LAST_FRAGMENT;
+const REFUSED_FLAGS = Flag.ENCRYPTED | Flag.FRAGMENT | Flag.LAST_FRAGMENT | UNKNOWN_FLAGS;
 
 /** Splits pushed chunks into frames. The fields describe the current frame. */
 export class FrameDecoder {
@@ -289,7 +291,7 @@ export class FrameDecoder {
     const limit = this.types.maxPayloadBytes(type, this.maxPayloadBytes);
     if (limit < 0) throw this.fail(ErrorCode.UNKNOWN_FRAME_TYPE, `type ${hex(type)} is not known`);
     if ((flags & REFUSED_FLAGS) !== 0) {
-      const problem = `flags ${hex(flags)} say that it is encrypted or a fragment, which was not agreed on`;
+      const problem = `flags ${hex(flags)} mean encryption, fragments or something unknown, which was not agreed on`;
       throw this.fail(ErrorCode.UNSUPPORTED_FLAG, problem);
     }
     if (length > limit) {

@@ -1,8 +1,15 @@
 import { FrameType } from "./constants.ts";
 
+/** Types from here up are optional: a receiver that doesn't know one skips the frame. */
+const FIRST_OPTIONAL_TYPE = 0x8000;
+
+export function isOptionalFrameType(type: number): boolean {
+  return type >= FIRST_OPTIONAL_TYPE;
+}
+
 /** The frame types that a decoder accepts. */
 export interface FrameTypes {
-  /** Maximum payload size of this type, `limit` at most; -1 if the type is unknown. */
+  /** Maximum payload size of this type, `limit` at most; -1 if frames of the type are refused. */
   maxPayloadBytes(type: number, limit: number): number;
 }
 

@@ -110,13 +110,23 @@ export class FrameReceiver {
     try {
       while (host.isReading && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
-        else void this.#handshake(decoder.type, host.reader.readMap(decoder, MAX_HANDSHAKE_BYTES));
+        else void this.#handshake(decoder.type, this.#loginPayload(decoder));
       }
     } catch (error) {
       host.fail(asConduitError(error));
     } finally {
       this.#isPumping = false;
       decoder.leaveFrame();
+    }
+  }
+
+  /** Null if there is none, or, at a server, if it isn't a valid map: the client is told by AUTH_FAILURE. */
+  #loginPayload(decoder: FrameDecoder): Record<string, unknown> | null {
+    try {
+      return this.#host.reader.readMap(decoder, MAX_HANDSHAKE_BYTES);
+    } catch (error) {
+      if (this.#host.role === "client") throw error;
+      return null;
     }
   }
 
