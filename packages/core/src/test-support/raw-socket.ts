@@ -1,5 +1,5 @@
 /** Raw peers over `node:net` sockets, available on Node.js, Bun and Deno. */
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { ByteSink } from "../bytes/byte-stream.ts";
 import { RawPeer, type RawStream } from "./raw-peer.ts";
 
@@ -42,10 +42,25 @@ class RawSocket implements RawStream {
   }
 }
 
-/** Connects to a port of 127.0.0.1. Also resolves if the peer is disconnected meanwhile. */
-export async function socketPeer(port: number): Promise<RawPeer> {
-  const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+/** Connects to a port. Also resolves if the peer is disconnected meanwhile. */
+export async function socketPeer(port: number, host = "127.0.0.1"): Promise<RawPeer> {
+  const socket = connect({ host, port, noDelay: true });
   const peer = new RawPeer(new RawSocket(socket));
   await new Promise<void>((resolve) => socket.once("connect", resolve).once("close", () => resolve()));
   return peer;
+}
+
+/** A listener on 127.0.0.1 whose connections are raw peers. */
+export interface SocketListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export async function socketListener(accepted: (peer: RawPeer) => void): Promise<SocketListener> {
+  const server = createServer({ noDelay: true }, (socket) => accepted(new RawPeer(new RawSocket(socket))));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
 }

@@ -47,9 +47,9 @@ export class ScramClient {
   readonly #password: string;
   #serverSignature = "";
 
-  constructor(password: string, nonce: string = randomBytes(18).toString("base64")) {
+  constructor(password: string, nonce: string = randomBytes(18).toString("base64"), name = "netconduit") {
     this.#password = password;
-    this.#bare = `n=netconduit,r=${nonce}`;
+    this.#bare = `n=${name},r=${nonce}`;
     this.clientFirst = GS2_HEADER + this.#bare;
   }
 

@@ -1,0 +1,54 @@
+/** A sentence of PROTOCOL.md, and how to check it on a peer. */
+import assert from "node:assert/strict";
+import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+
+export interface Check<Target> {
+  /** The heading in PROTOCOL.md that the sentence stands under. */
+  readonly section: string;
+  /** As in PROTOCOL.md, in one line and with the text of its links alone. A row of a table is a sentence. */
+  readonly sentence: string;
+  /** Throws if the peer breaks the sentence, or {@link Skipped}. */
+  run(target: Target): Promise<void>;
+}
+
+/** The peer lacks something that the check needs. */
+export class Skipped extends Error {}
+
+/** The next frame of a type, or of any type but HEARTBEAT_PING. Fails if the connection ends first. */
+export async function frameOf(peer: RawPeer, type?: number): Promise<ReceivedFrame> {
+  const wanted = type === undefined ? "a frame" : typeName({ type });
+  const ended = peer.over.then(async (how) => {
+    // A frame that came together with the end is found first.
+    await new Promise((resolve) => setImmediate(resolve));
+    const came = peer.frames.all.map(typeName).join(", ") || "nothing";
+    throw new Error(`The connection ended (${how}) without ${wanted}; received: ${came}`);
+  });
+  return Promise.race([peer.next(type), ended]);
+}
+
+/** The peer still answers a HEARTBEAT_PING. Returns the frames before the answer. */
+export async function isAlive(peer: RawPeer): Promise<ReceivedFrame[]> {
+  const id = 0x7fff_0000_0000_0001n + BigInt(peer.sent.length);
+  peer.send(Type.HEARTBEAT_PING, undefined, { id });
+  const before: ReceivedFrame[] = [];
+  for (;;) {
+    const frame = await frameOf(peer);
+    if (frame.type === Type.HEARTBEAT_PONG && frame.id === id) return before;
+    before.push(frame);
+  }
+}
+
+/** The peer says this code in CLOSE, and ends the connection. */
+export async function isClosedWith(peer: RawPeer, code: number): Promise<void> {
+  const { payload } = await frameOf(peer, Type.CLOSE);
+  assert.equal(payload?.["code"], code, `The code in CLOSE is ${String(payload?.["code"])}, not ${code}`);
+  peer.send(Type.CLOSE_ACK);
+  await peer.over;
+}
+
+/** The connection ends, and no frame comes before. */
+export async function endsSilently(peer: RawPeer): Promise<void> {
+  await peer.over;
+  assert.deepEqual(peer.frames.all.map(typeName), [], "Frames came before the end");
+}

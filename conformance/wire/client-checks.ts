@@ -1,0 +1,238 @@
+import assert from "node:assert/strict";
+import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
+import { type ClientLogin, type ClientUnderTest, SUCCESS } from "./client-under-test.ts";
+
+const SCRAM = "SCRAM step by step";
+
+/** The client ends the connection without sending anything more. */
+async function givesUp(peer: RawPeer): Promise<void> {
+  const before = peer.frames.all.length;
+  await peer.over;
+  assert.deepEqual(peer.frames.all.slice(before).map(typeName), [], "Frames came before the end");
+}
+
+/** A check that the client gives up at a challenge, and sends no proof. */
+function refusesChallenge(
+  sentence: string,
+  ...challenges: readonly ((login: ClientLogin) => string)[]
+): Check<ClientUnderTest> {
+  return {
+    section: SCRAM,
+    sentence,
+    async run(client) {
+      for (const challenge of challenges) {
+        const login = await client.request();
+        login.peer.send(Type.AUTH_CHALLENGE, { data: challenge(login) });
+        await givesUp(login.peer);
+      }
+    },
+  };
+}
+
+function nonceOf({ request }: ClientLogin): string {
+  return /,r=([^,]*)/.exec(String(request["scram"]))?.[1] ?? "";
+}
+
+/** The data of the client's next MESSAGE of this type. */
+async function messageOf(peer: RawPeer, type: string): Promise<unknown> {
+  for (;;) {
+    const { payload } = await frameOf(peer, Type.MESSAGE);
+    if (payload?.["type"] === type) return payload["data"];
+  }
+}
+
+const SALT = "W22ZaJ0SNY7soEsUEjb6gQ==";
+
+/** Everything that is checked on a client. */
+export const clientChecks: readonly Check<ClientUnderTest>[] = [
+  {
+    section: "Transport",
+    sentence: "The client speaks first.",
+    run: async (client) => void (await client.request()),
+  },
+  {
+    section: SCRAM,
+    sentence:
+      "Each login uses a new nonce of printable ASCII without commas, with at least 120 random bits (this library: a random UUID, for either side's part).",
+    async run(client) {
+      const nonces = [nonceOf(await client.request()), nonceOf(await client.request())];
+      for (const nonce of nonces) assert.match(nonce, /^[!-+\--~]{20,256}$/);
+      assert.notEqual(nonces[0], nonces[1]);
+    },
+  },
+  refusesChallenge(
+    "The nonce is the client's followed by the server's own; the client rejects any other.",
+    () => `r=0123456789abcdef0123456789abcdef,s=${SALT},i=4096`,
+    (login) => `r=${nonceOf(login)},s=${SALT},i=4096`,
+  ),
+  refusesChallenge(
+    "Each side's part has 16 to 256 characters, or else the other side rejects it.",
+    (login) => `r=${nonceOf(login)}${"x".repeat(15)},s=${SALT},i=4096`,
+    (login) => `r=${nonceOf(login)}${"x".repeat(257)},s=${SALT},i=4096`,
+  ),
+  refusesChallenge(
+    "The client rejects iterations below 4,096 (a downgrade) and above 1,000,000 (an attack on its CPU).",
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=4095"),
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=1"),
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=1000001"),
+  ),
+  refusesChallenge(
+    "A message with a duplicate attribute, or with `m=` (a mandatory extension), is rejected.",
+    ({ scram }) => `${scram.serverFirst},i=4096`,
+    ({ scram }) => `m=x,${scram.serverFirst}`,
+  ),
+  {
+    section: SCRAM,
+    sentence: "**client-final-message**, in `data` of `AUTH_RESPONSE`: `c=biws,r=<nonce>,p=<proof>`.",
+    run: async (client) => void (await client.answer()),
+  },
+  {
+    section: SCRAM,
+    sentence: "If it differs or is missing, the server doesn't know the password, and the client disconnects.",
+    async run(client) {
+      for (const scram of [{}, { scram: `v=${"A".repeat(43)}=` }]) {
+        const { peer } = await client.answer();
+        peer.send(Type.AUTH_SUCCESS, { ...SUCCESS, ...scram, extensions: {} });
+        await givesUp(peer);
+      }
+    },
+  },
+  {
+    section: "AUTH_FAILURE",
+    sentence: "A client treats a code that isn't in this table, or a missing one, as 3001.",
+    async run(client) {
+      for (const code of [{}, { code: 3001 }, { code: 123_456 }, { code: "9" }]) {
+        const { peer } = await client.request();
+        peer.send(Type.AUTH_FAILURE, { reason: "no", ...code });
+        await givesUp(peer);
+      }
+    },
+  },
+  {
+    section: "RPC_REQUEST",
+    sentence: "The reply is `RPC_RESPONSE` or `RPC_ERROR` with the same id.",
+    async run(client) {
+      const { peer, call: request } = await client.call();
+      assert.notEqual(request.id, 0n);
+      assert.equal(request.payload?.["method"], "echo");
+      assert.deepEqual(request.payload?.["params"], { text: "hello" });
+      peer.send(Type.RPC_RESPONSE, { success: true, result: { text: "hello" } }, { id: request.id });
+      assert.deepEqual(await messageOf(peer, "result"), { text: "hello" });
+    },
+  },
+  {
+    section: "RPC_ERROR",
+    sentence:
+      "`error` is a human-readable message, `code` is one of the error codes or an application's own number, and `details` is a map.",
+    async run(client) {
+      for (const code of [4000, 9123, 123_456]) {
+        const { peer, call: request } = await client.call();
+        peer.send(Type.RPC_ERROR, { success: false, error: "no", code, details: {} }, { id: request.id });
+        assert.deepEqual(await messageOf(peer, "error"), { code });
+      }
+    },
+  },
+  {
+    section: "RPC_ERROR",
+    sentence: "A missing code counts as 1000.",
+    async run(client) {
+      const { peer, call: request } = await client.call();
+      peer.send(Type.RPC_ERROR, { success: false, error: "no" }, { id: request.id });
+      assert.deepEqual(await messageOf(peer, "error"), { code: 1000 });
+    },
+  },
+  {
+    section: "Correlation ids",
+    sentence: "An answer whose id matches no pending request is ignored.",
+    async run(client) {
+      const { peer, call: request } = await client.call();
+      for (const id of [0n, request.id + 1n, request.id + 0x1_0000_0000n]) {
+        peer.send(Type.RPC_RESPONSE, { success: true, result: "forged" }, { id });
+      }
+      peer.send(Type.RPC_RESPONSE, { success: true, result: "right" }, { id: request.id });
+      peer.send(Type.RPC_RESPONSE, { success: true, result: "twice" }, { id: request.id });
+      assert.equal(await messageOf(peer, "result"), "right");
+      await isAlive(peer);
+    },
+  },
+  {
+    section: "Extensions",
+    sentence: "An extension is in force, in both directions, if it is in both maps.",
+    async run(client) {
+      const { peer, call: request } = await client.call({});
+      assert.deepEqual(Object.keys(request.payload ?? {}).sort(), ["method", "params"]);
+      peer.send(Type.RPC_RESPONSE, { success: true, result: null }, { id: request.id });
+      assert.equal(await messageOf(peer, "result"), null);
+    },
+  },
+  {
+    section: "Extensions",
+    sentence:
+      "| `call` | the client answers `RPC_REQUEST`; without it, the server sends none, and one that arrives ends the connection with `UNEXPECTED_FRAME` |",
+    async run(client) {
+      await client.needsExtension("call");
+      const { peer } = await client.call();
+      peer.write(call(21n, "echo", { text: "from the server" }));
+      const reply = await frameOf(peer, Type.RPC_RESPONSE);
+      assert.deepEqual([reply.id, reply.payload?.["result"]], [21n, { text: "from the server" }]);
+      const other = (await client.call({ close: true })).peer;
+      other.write(call(22n, "echo"));
+      await isClosedWith(other, 7014);
+    },
+  },
+  {
+    section: "Frame types",
+    sentence: "A frame of an unknown type below `0x8000` ends it with `UNKNOWN_FRAME_TYPE`.",
+    async run(client) {
+      const { peer } = await client.call();
+      peer.send(0x7fff);
+      await isClosedWith(peer, 7002);
+    },
+  },
+  {
+    section: "Frame types",
+    sentence:
+      "Types from `0x8000` up are optional: after the login, a receiver skips a frame of an unknown optional type, whatever its payload, and counts it.",
+    async run(client) {
+      const { peer } = await client.call();
+      peer.write(frame(0x8000), rawFrame(0xffff, Uint8Array.of(0xc1), { id: 3n }));
+      await isAlive(peer);
+    },
+  },
+  {
+    section: "Heartbeats",
+    sentence:
+      "The other side answers immediately with `HEARTBEAT_PONG` and the same correlation id, ahead of everything queued, and in the order of the pings.",
+    async run(client) {
+      // The first PING is in the same write as AUTH_SUCCESS.
+      const { peer, success } = await client.answer();
+      const pings = [3n, 1n, 2n].map((id) => frame(Type.HEARTBEAT_PING, undefined, { id }));
+      peer.write(success, ...pings);
+      const ids: bigint[] = [];
+      for (let count = 0; count < 3; count++) ids.push((await frameOf(peer, Type.HEARTBEAT_PONG)).id);
+      assert.deepEqual(ids, [3n, 1n, 2n]);
+    },
+  },
+  {
+    section: "Closing",
+    sentence:
+      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue, and ends its direction too.",
+    async run(client) {
+      const { peer } = await client.call();
+      peer.send(Type.CLOSE, { reason: "done", code: 5010, reconnect: false }, { id: 78n });
+      assert.equal((await frameOf(peer, Type.CLOSE_ACK)).id, 78n);
+      assert.equal(await peer.over, "end");
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "There are no half-closed connections: each side answers the peer's FIN with its own.",
+    async run(client) {
+      const { peer } = await client.call();
+      peer.end();
+      assert.equal(await peer.over, "end");
+    },
+  },
+];

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
+import { ScramServer } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { Cleanups } from "../support/cleanups.ts";
+import { frameOf, Skipped } from "./check.ts";
+
+/** The password of the raw server. */
+export const PASSWORD = "secret";
+
+/** Starts a client that acts as README.md says, and returns a function that ends it. */
+export type StartClient = (port: number) => Promise<() => Promise<void>>;
+
+/** An AUTH_REQUEST, and what the server makes of it. */
+export interface ClientLogin {
+  readonly peer: RawPeer;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly scram: ScramServer;
+}
+
+/** The client that one check is run on, connected to a raw server. */
+export class ClientUnderTest extends Cleanups {
+  readonly #start: StartClient;
+
+  constructor(start: StartClient) {
+    super();
+    this.#start = start;
+  }
+
+  /** Starts a client. Resolves when it has connected. */
+  async connect(): Promise<RawPeer> {
+    let accepted: (peer: RawPeer) => void = () => undefined;
+    const connected = new Promise<RawPeer>((resolve) => {
+      accepted = resolve;
+    });
+    const peers: RawPeer[] = [];
+    const listener = await socketListener((peer) => {
+      peers.push(peer);
+      accepted(peer);
+    });
+    this.defer(() => listener.close());
+    this.defer(async () => {
+      for (const peer of peers) await peer.dispose();
+    });
+    this.defer(await this.#start(listener.port));
+    return connected;
+  }
+
+  /** Starts a client. Resolves with its AUTH_REQUEST. */
+  async request(iterations?: number): Promise<ClientLogin> {
+    const peer = await this.connect();
+    const first = await frameOf(peer);
+    assert.equal(first.type, Type.AUTH_REQUEST);
+    const request = first.payload ?? {};
+    if (typeof request["scram"] !== "string") throw new Error("AUTH_REQUEST has no scram");
+    return { peer, request, scram: new ScramServer(PASSWORD, request["scram"], iterations) };
+  }
+
+  /** Starts a client, and answers its login up to AUTH_SUCCESS, which is returned and not sent. */
+  async answer(extensions?: Readonly<Record<string, unknown>>): Promise<{ peer: RawPeer; success: Buffer }> {
+    const { peer, request, scram } = await this.request();
+    peer.send(Type.AUTH_CHALLENGE, { data: scram.serverFirst });
+    const response = await frameOf(peer);
+    assert.equal(response.type, Type.AUTH_RESPONSE);
+    const proof = scram.answer(String(response.payload?.["data"]));
+    const offer = (request["extensions"] ?? {}) as Record<string, unknown>;
+    const agreed =
+      extensions ??
+      Object.fromEntries(
+        Object.keys(offer)
+          .filter(isPlainExtension)
+          .map((name) => [name, true]),
+      );
+    return { peer, success: frame(Type.AUTH_SUCCESS, { ...SUCCESS, scram: proof, extensions: agreed }) };
+  }
+
+  /** Starts a client, and lets it log in. */
+  async login(extensions?: Readonly<Record<string, unknown>>): Promise<RawPeer> {
+    const { peer, success } = await this.answer(extensions);
+    peer.write(success);
+    return peer;
+  }
+
+  /** Starts a client, lets it log in and waits for its call. */
+  async call(extensions?: Readonly<Record<string, unknown>>): Promise<{ peer: RawPeer; call: ReceivedFrame }> {
+    const peer = await this.login(extensions);
+    return { peer, call: await frameOf(peer, Type.RPC_REQUEST) };
+  }
+
+  /** Skips the check unless the client offers this extension. */
+  async needsExtension(name: string): Promise<void> {
+    const { request } = await this.request();
+    const isOffered = Object.hasOwn((request["extensions"] ?? {}) as object, name);
+    if (!isOffered) throw new Skipped(`the client has no extension '${name}'`);
+  }
+}
+
+export const SUCCESS = { session_token: "f".repeat(64), server_info: { name: "raw", version: "1.0.0" } };
+
+/** Whether the extension has no parameters that the raw server would have to honour. */
+function isPlainExtension(name: string): boolean {
+  return ["reply", "close", "cancel", "deadline", "call"].includes(name);
+}

@@ -1,0 +1,17 @@
+/** `node … client.ts PORT`: the client program that README.md describes, with this library. */
+import process from "node:process";
+import { Client, ConduitError } from "@netconduit/node";
+
+const client = new Client({
+  host: "127.0.0.1",
+  port: Number(process.argv[2]),
+  password: process.env["NETCONDUIT_PASSWORD"] ?? "",
+  reconnect: { enabled: false },
+});
+client.rpc("echo", (params) => params);
+try {
+  await client.connect();
+  client.send("result", await client.call("echo", { text: "hello" }));
+} catch (error) {
+  if (client.isConnected && error instanceof ConduitError) client.send("error", { code: error.code });
+}

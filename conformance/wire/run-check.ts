@@ -1,0 +1,40 @@
+import { type Check, Skipped } from "./check.ts";
+
+/** The longest that a check may take. Peers answer at once, so this is only reached when one doesn't answer. */
+export const CHECK_TIMEOUT_MS = 10_000;
+
+export interface Outcome {
+  readonly section: string;
+  readonly sentence: string;
+  readonly result: "pass" | "fail" | "skipped";
+  /** Why it failed or was skipped; otherwise "". */
+  readonly reason: string;
+}
+
+/** What a check is run on. */
+export interface Disposable {
+  dispose(): Promise<void>;
+}
+
+/** Runs a check on a target of its own. */
+export async function runCheck<Target extends Disposable>(
+  { section, sentence, run }: Check<Target>,
+  target: Target,
+  timeoutMs: number = CHECK_TIMEOUT_MS,
+): Promise<Outcome> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`Nothing more came within ${timeoutMs} ms`)), timeoutMs);
+  });
+  const outcome = (result: Outcome["result"], reason: string): Outcome => ({ section, sentence, result, reason });
+  try {
+    await Promise.race([run(target), late]);
+    return outcome("pass", "");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return outcome(error instanceof Skipped ? "skipped" : "fail", reason);
+  } finally {
+    clearTimeout(timer);
+    await target.dispose();
+  }
+}

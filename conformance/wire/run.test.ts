@@ -1,0 +1,77 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import process from "node:process";
+import { Server } from "@netconduit/node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const FLAGS = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
+const PASSWORD = "secret";
+
+function run(...args: string[]): Promise<{ code: number; lines: string[]; errors: string }> {
+  const all = [...FLAGS, "conformance/wire/run.ts", ...args];
+  return new Promise((resolve) => {
+    const env = { ...process.env, NETCONDUIT_PASSWORD: PASSWORD };
+    const child = execFile(process.execPath, all, { cwd: ROOT, env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, lines: stdout.trimEnd().split("\n"), errors: stderr }),
+    );
+  });
+}
+
+describe("conformance:wire on a server", () => {
+  const server = new Server({ password: PASSWORD, host: "127.0.0.1", port: 0, handleSignals: false });
+  server.rpc("echo", (params) => params);
+  server.onError(() => {});
+  beforeAll(() => server.start());
+  afterAll(() => server.stop({ drainMs: 0 }));
+
+  test("prints a line for each sentence, skips what the server lacks, and ends with 0", async () => {
+    const { code, lines } = await run("--server", `127.0.0.1:${server.address.port}`, "--only", "Correlation ids");
+    expect(code).toBe(0);
+    expect(lines).toContain("pass     Correlation ids: An answer whose id matches no pending request is ignored.");
+    expect(lines).toContain("         the server has no method 'wait'");
+    expect(lines.at(-1)).toBe("1 passed, 0 failed, 2 skipped");
+  });
+});
+
+test("a server that answers everything by AUTH_FAILURE fails sentences by name, and the exit code is 1", async () => {
+  const listener = await socketListener((peer) => {
+    peer.send(Type.AUTH_FAILURE, { reason: "no", code: 3001 });
+    peer.end();
+  });
+  const { code, lines } = await run("--server", `127.0.0.1:${listener.port}`, "--only", "AUTH_FAILURE: ");
+  await listener.close();
+  expect(code).toBe(1);
+  expect(lines).toContain("fail     AUTH_FAILURE: | 7014 | `UNEXPECTED_FRAME` | a frame other than the expected one |");
+});
+
+test("a server that is silent fails sentences for that", async () => {
+  const listener = await socketListener((peer) => peer.write(frame(Type.ACK)));
+  const { code, lines } = await run(
+    ...[
+      "--server",
+      `127.0.0.1:${listener.port}`,
+      "--only",
+      "7014 | `UNEXPECTED_FRAME` | a frame",
+      "--timeout-ms",
+      "200",
+    ],
+  );
+  await listener.close();
+  expect([code, lines.at(-1)]).toEqual([1, "0 passed, 1 failed, 0 skipped"]);
+});
+
+test("conformance:wire on a client program starts it for each sentence, and ends with 0", async () => {
+  const command = `"${process.execPath}" ${FLAGS.join(" ")} conformance/wire/client.ts {port}`;
+  const { code, lines } = await run("--client", command, "--only", "RPC_ERROR");
+  expect([code, lines.at(-1)]).toEqual([0, "3 passed, 0 failed, 0 skipped"]);
+});
+
+test("arguments that make no sense end with 2 and the usage", async () => {
+  for (const args of [[], ["--server", "nowhere"], ["--client", "no port"], ["--colour"]]) {
+    const { code, errors } = await run(...args);
+    expect([code, errors]).toEqual([2, expect.stringContaining("usage:")]);
+  }
+});

@@ -1,0 +1,92 @@
+/**
+ * `pnpm conformance:wire --server HOST:PORT` or `--client "COMMAND with {port}"`: checks the sentences of PROTOCOL.md on
+ * a server or a client of any library. README.md says what it must offer. Prints one line for each sentence. Exit code
+ * 0: none failed; 1: some did; 2: invalid arguments.
+ */
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import type { Check } from "./check.ts";
+import { clientChecks } from "./client-checks.ts";
+import { ClientUnderTest, PASSWORD, type StartClient } from "./client-under-test.ts";
+import { CHECK_TIMEOUT_MS, type Disposable, type Outcome, runCheck } from "./run-check.ts";
+import { serverChecks } from "./server-checks.ts";
+import { type ServerAddress, ServerUnderTest } from "./server-under-test.ts";
+
+const USAGE = `usage:
+  conformance:wire --server HOST:PORT [--password PASSWORD] [--only TEXT] [--timeout-ms MS]
+  conformance:wire --client "COMMAND with {port}" [--only TEXT] [--timeout-ms MS]
+The password is that of --password, else that of the environment variable NETCONDUIT_PASSWORD.`;
+
+/** Runs the checks one after the other, and prints each outcome. */
+async function runAll<Target extends Disposable>(
+  checks: readonly Check<Target>[],
+  makeTarget: () => Target,
+  only: string,
+  timeoutMs: number,
+): Promise<void> {
+  const counts: Record<Outcome["result"], number> = { pass: 0, fail: 0, skipped: 0 };
+  for (const check of checks) {
+    if (!`${check.section}: ${check.sentence}`.includes(only)) continue;
+    const { section, sentence, result, reason } = await runCheck(check, makeTarget(), timeoutMs);
+    counts[result] += 1;
+    console.log(`${result.padEnd(7)}  ${section}: ${sentence}`);
+    if (reason !== "") console.log(`         ${reason.split("\n").join("\n         ")}`);
+  }
+  console.log(`${counts.pass} passed, ${counts.fail} failed, ${counts.skipped} skipped`);
+  process.exitCode = counts.fail > 0 ? 1 : 0;
+}
+
+function addressOf(server: string, password: string | undefined): ServerAddress | null {
+  const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(server) ?? [];
+  if (host === undefined || password === undefined || password === "") return null;
+  return { host, port: Number(port), password };
+}
+
+/** Starts the client as a command of the shell, in a process group of its own. */
+function startOf(command: string): StartClient {
+  return async (port) => {
+    const client = spawn(command.replaceAll("{port}", String(port)), {
+      shell: true,
+      detached: true,
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD },
+    });
+    const exited = new Promise<void>((resolve) => client.once("exit", () => resolve()));
+    return async () => {
+      if (client.exitCode === null && client.signalCode === null && client.pid !== undefined) {
+        process.kill(-client.pid, "SIGKILL");
+      }
+      await exited;
+    };
+  };
+}
+
+function refuse(problem: string): void {
+  console.error(`${problem}\n${USAGE}`);
+  process.exitCode = 2;
+}
+
+async function main(): Promise<void> {
+  const text = { type: "string" } as const;
+  const options = { server: text, client: text, password: text, only: text, "timeout-ms": text };
+  const { values } = parseArgs({ options });
+  const { server, client, only = "" } = values;
+  const timeoutMs = Number(values["timeout-ms"] ?? CHECK_TIMEOUT_MS);
+  if (!(timeoutMs > 0)) return refuse("--timeout-ms must be a number above 0");
+  if (server !== undefined && client === undefined) {
+    const address = addressOf(server, values.password ?? process.env["NETCONDUIT_PASSWORD"]);
+    if (address === null) return refuse("--server needs HOST:PORT and a password");
+    return runAll(serverChecks, () => new ServerUnderTest(address), only, timeoutMs);
+  }
+  if (client?.includes("{port}") === true && server === undefined) {
+    return runAll(clientChecks, () => new ClientUnderTest(startOf(client)), only, timeoutMs);
+  }
+  return refuse("Give either --server or --client, and {port} in the latter's command");
+}
+
+try {
+  await main();
+} catch (error) {
+  refuse(error instanceof Error ? error.message : String(error));
+}

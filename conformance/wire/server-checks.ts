@@ -1,0 +1,14 @@
+import type { Check } from "./check.ts";
+import { connectionChecks } from "./server/connection.ts";
+import { frameChecks } from "./server/frames.ts";
+import { loginChecks } from "./server/login.ts";
+import { rpcChecks } from "./server/rpc.ts";
+import type { ServerUnderTest } from "./server-under-test.ts";
+
+/** Everything that is checked on a server. */
+export const serverChecks: readonly Check<ServerUnderTest>[] = [
+  ...frameChecks,
+  ...loginChecks,
+  ...rpcChecks,
+  ...connectionChecks,
+];

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { extensionsOf, type RawLogin, type RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
+import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { Cleanups } from "../support/cleanups.ts";
+import { frameOf, Skipped } from "./check.ts";
+
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly password: string;
+}
+
+/** Extensions that the checks offer unless they say otherwise. */
+const OFFER = ["reply", "close", "cancel", "deadline", "call"];
+/** The id of a call that no check uses itself. */
+const LIST_ID = 0x00ff_0000_0000_0000n;
+
+/** The server that one check is run on. */
+export class ServerUnderTest extends Cleanups {
+  readonly address: ServerAddress;
+
+  constructor(address: ServerAddress) {
+    super();
+    this.address = address;
+  }
+
+  get password(): string {
+    return this.address.password;
+  }
+
+  /** A raw client that hasn't sent anything. */
+  async dial(): Promise<RawPeer> {
+    const peer = await socketPeer(this.address.port, this.address.host);
+    this.defer(() => peer.dispose());
+    return peer;
+  }
+
+  /** A raw client that has logged in. */
+  async login(extensions: RawLogin["extensions"] = OFFER): Promise<RawPeer> {
+    const peer = await this.dial();
+    await this.logInAs(peer, new ScramClient(this.password), extensionsOf(extensions));
+    return peer;
+  }
+
+  /** Logs in by SCRAM with these further keys of AUTH_REQUEST. Returns the payload of AUTH_SUCCESS. */
+  async logInAs(
+    peer: RawPeer,
+    scram: ScramClient,
+    keys: Readonly<Record<string, unknown>> = { extensions: {} },
+  ): Promise<Readonly<Record<string, unknown>>> {
+    peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, ...keys });
+    peer.write(await this.answered(peer, scram));
+    const success = await frameOf(peer);
+    assert.equal(success.type, Type.AUTH_SUCCESS, `The login was refused: ${JSON.stringify(success.payload)}`);
+    return success.payload ?? {};
+  }
+
+  /** The AUTH_RESPONSE to the server's challenge. */
+  async answered(peer: RawPeer, scram: ScramClient): Promise<Buffer> {
+    const challenge = await frameOf(peer);
+    assert.equal(challenge.type, Type.AUTH_CHALLENGE, `No challenge came: ${JSON.stringify(challenge.payload)}`);
+    return frame(Type.AUTH_RESPONSE, { data: scram.answer(String(challenge.payload?.["data"])) });
+  }
+
+  /** The peer, logged in, of a server that has this method. */
+  async loginFor(method: string, extensions?: RawLogin["extensions"]): Promise<RawPeer> {
+    const peer = await this.login(extensions);
+    const { payload } = await this.callOn(peer, "listall", {}, LIST_ID);
+    const result = (payload?.["result"] ?? {}) as Record<string, unknown>;
+    const methods = (result["methods"] ?? []) as readonly { readonly name: string }[];
+    if (!methods.some(({ name }) => name === method)) throw new Skipped(`the server has no method '${method}'`);
+    return peer;
+  }
+
+  /** Skips the check unless the server accepts this extension. */
+  async needsExtension(name: string): Promise<void> {
+    const peer = await this.dial();
+    const scram = new ScramClient(this.password);
+    const { extensions } = await this.logInAs(peer, scram, extensionsOf([name]));
+    if (!Object.hasOwn((extensions ?? {}) as object, name)) throw new Skipped(`the server has no extension '${name}'`);
+  }
+
+  /** Calls a method, and waits for the answer with the id. */
+  async callOn(peer: RawPeer, method: string, params: unknown, id: bigint): Promise<ReceivedFrame> {
+    peer.call(method, params, id);
+    return answerTo(peer, id);
+  }
+}
+
+/** The next frame with this id. */
+export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame> {
+  for (;;) {
+    const answer = await frameOf(peer);
+    if (answer.id === id) return answer;
+  }
+}
+
+/** The login is refused with this code, and the server ends the connection. */
+export async function isRefused(peer: RawPeer, code: number): Promise<void> {
+  const failure = await frameOf(peer);
+  assert.equal(failure.type, Type.AUTH_FAILURE);
+  assert.equal(
+    failure.payload?.["code"],
+    code,
+    `AUTH_FAILURE has ${JSON.stringify(failure.payload)}, not code ${code}`,
+  );
+  await peer.over;
+}

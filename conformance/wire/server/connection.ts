@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { call, frame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { type Check, endsSilently, frameOf, isAlive, isClosedWith } from "../check.ts";
+import type { ServerUnderTest } from "../server-under-test.ts";
+
+export const connectionChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: "Heartbeats",
+    sentence:
+      "The other side answers immediately with `HEARTBEAT_PONG` and the same correlation id, ahead of everything queued, and in the order of the pings.",
+    async run(server) {
+      const peer = await server.login();
+      const pings = [3n, 1n, 2n].map((id) => frame(Type.HEARTBEAT_PING, undefined, { id }));
+      peer.write(...pings);
+      const ids: bigint[] = [];
+      for (let count = 0; count < 3; count++) ids.push((await frameOf(peer, Type.HEARTBEAT_PONG)).id);
+      assert.deepEqual(ids, [3n, 1n, 2n]);
+    },
+  },
+  {
+    section: "Closing",
+    sentence:
+      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue, and ends its direction too.",
+    async run(server) {
+      const peer = await server.login();
+      peer.write(call(1n, "listall"), frame(Type.CLOSE, { reason: "done", code: 5010 }, { id: 77n }));
+      const first = await frameOf(peer);
+      const second = await frameOf(peer);
+      const names = [first, second].map(typeName).sort();
+      assert.deepEqual(names, ["CLOSE_ACK", "RPC_RESPONSE"]);
+      assert.equal([first, second].find(({ type }) => type === Type.CLOSE_ACK)?.id, 77n);
+      assert.equal(await peer.over, "end");
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "A `CLOSE` payload of more than 4 KiB is rejected with `MESSAGE_TOO_LARGE`.",
+    async run(server) {
+      const peer = await server.login();
+      peer.send(Type.CLOSE, undefined, { length: 4097 });
+      await isClosedWith(peer, 7003);
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "A side that receives `CLOSE` nevertheless obeys it and doesn't answer.",
+    async run(server) {
+      const peer = await server.login([]);
+      await isAlive(peer);
+      const before = peer.frames.all.length;
+      peer.send(Type.CLOSE, { reason: "done" });
+      await peer.over;
+      assert.deepEqual(peer.frames.all.slice(before).map(typeName), []);
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "There are no half-closed connections: each side answers the peer's FIN with its own.",
+    async run(server) {
+      const peer = await server.login();
+      peer.end();
+      assert.equal(await peer.over, "end");
+      const stranger = await server.dial();
+      stranger.end();
+      await endsSilently(stranger);
+    },
+  },
+];

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "vitest";
+import type { Subject } from "../support/subject.ts";
+import { clientChecks } from "./client-checks.ts";
+import { ClientUnderTest, PASSWORD, type StartClient } from "./client-under-test.ts";
+import { runCheck } from "./run-check.ts";
+import { serverChecks } from "./server-checks.ts";
+import { ServerUnderTest } from "./server-under-test.ts";
+
+/** Longer than a check may take, which says more about what is missing. */
+const PATIENT = { timeout: 60_000 };
+
+/** The sentences of PROTOCOL.md, checked on a runtime's server and client over TCP. None may be skipped. */
+export function describeWire(subject: Subject): void {
+  describe(`PROTOCOL.md on a server of ${subject.name}`, PATIENT, () => {
+    for (const check of serverChecks) {
+      test(`${check.section}: ${check.sentence}`, async () => {
+        const server = new subject.Server({ password: PASSWORD, host: "127.0.0.1", port: 0, scramIterations: 4096 });
+        server.onError(() => {});
+        server.rpc("echo", (params) => params);
+        server.rpc(
+          "wait",
+          (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)),
+        );
+        await server.start();
+        const target = new ServerUnderTest({ host: "127.0.0.1", port: server.address.port, password: PASSWORD });
+        const outcome = await runCheck(check, target);
+        await server.stop({ drainMs: 0 });
+        expect(outcome).toMatchObject({ result: "pass", reason: "" });
+      });
+    }
+  });
+
+  describe(`PROTOCOL.md on a client of ${subject.name}`, PATIENT, () => {
+    for (const check of clientChecks) {
+      test(`${check.section}: ${check.sentence}`, async () => {
+        const outcome = await runCheck(check, new ClientUnderTest(starter(subject)));
+        expect(outcome).toMatchObject({ result: "pass", reason: "" });
+      });
+    }
+  });
+}
+
+/** A client that acts as README.md says. */
+function starter({ Client }: Subject): StartClient {
+  return async (port) => {
+    const client = new Client({ password: PASSWORD, host: "127.0.0.1", port, reconnect: { enabled: false } });
+    client.onError(() => {});
+    client.rpc("echo", (params) => params);
+    const run = async (): Promise<void> => {
+      await client.connect();
+      try {
+        client.send("result", await client.call("echo", { text: "hello" }));
+      } catch (error) {
+        if (client.isConnected) client.send("error", { code: (error as { readonly code: number }).code });
+      }
+    };
+    // Many checks refuse the login.
+    const done = run().catch(() => {});
+    return async () => {
+      await client.disconnect();
+      await done;
+    };
+  };
+}

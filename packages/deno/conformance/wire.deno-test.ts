@@ -1,0 +1,4 @@
+import { Client, denoRuntime, Server } from "@netconduit/deno";
+import { describeWire } from "../../../conformance/wire/wire.suite.ts";
+
+describeWire({ name: "Deno", Server, Client, runtime: denoRuntime, capabilities: { destroyResets: false } });
