@@ -36,9 +36,11 @@ class RawSocket implements RawStream {
     this.#socket.end();
   }
 
-  /** RST. */
+  /** RST; a plain close while the FIN is being sent, because Node then fails to reset the socket and never closes it. */
   destroy(): void {
-    this.#socket.resetAndDestroy();
+    const isEnding = this.#socket.writableEnded && !this.#socket.writableFinished;
+    if (isEnding) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 }
 
