@@ -39,6 +39,25 @@ function thrownBy(action: () => unknown): unknown {
 export function describeRuntime(runtime: Runtime): void {
   const { crypto } = runtime;
 
+  describe(`nextTurn of ${runtime.name}`, () => {
+    test("runs tasks in later turns, after microtasks and deferred tasks", async () => {
+      const entries: string[] = [];
+      await new Promise<void>((resolve) => {
+        runtime.nextTurn(() => {
+          entries.push("turn");
+          queueMicrotask(() => entries.push("microtask"));
+          runtime.nextTurn(() => {
+            entries.push("next turn");
+            resolve();
+          });
+          runtime.defer(() => entries.push("deferred"));
+        });
+        entries.push("now");
+      });
+      expect(entries).toEqual(["now", "turn", "microtask", "deferred", "next turn"]);
+    });
+  });
+
   describe(`defer of ${runtime.name}`, () => {
     test("runs although fake timers replace queueMicrotask and process.nextTick", async () => {
       const originals = [globalThis.queueMicrotask, process.nextTick] as const;

@@ -65,6 +65,16 @@ export const LOW_WATER_RATIO = 0.5;
 export const DEFAULT_BUFFER_SIZE = 65_536;
 export const DEFAULT_MAX_CONNECTIONS = 100;
 
+/**
+ * How long a connection works in one turn of the event loop while it has more to do. Short, because everybody else waits
+ * for it; at 2 µs a call it is a hundred calls, so that passing the turn on costs nothing by comparison.
+ */
+export const TURN_PIECE_MS = 0.25;
+/** A client over its `rateLimit` is told so once in this time. */
+export const RATE_WINDOW_MS = 1000;
+/** A client that is over its rate in more windows than this, one right after the other, is disconnected. */
+export const MAX_RATE_VIOLATIONS = 10;
+
 /** Similar errors of one connection, and similar warnings, are reported once in this time, with their number. */
 export const REPORT_WINDOW_MS = 1000;
 /** A warning's text is cut to this length, because a handler's error may quote what a peer sent. */

@@ -110,6 +110,11 @@ export interface Runtime extends Clock {
    * of the caller is as before when it returns, even if `task` used `enterWith`.
    */
   inOwnContext<A, B>(task: (a: A, b: B) => void, a: A, b: B): void;
+  /**
+   * Runs `task` in a later turn of the event loop, after the pending I/O of all sockets (`setImmediate`). The core uses
+   * it to share the loop between connections.
+   */
+  nextTurn(task: () => void): void;
   readonly crypto: RuntimeCrypto;
   /** Memory with arbitrary content, which the caller overwrites. */
   allocate(bytes: number): Uint8Array;

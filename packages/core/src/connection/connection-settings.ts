@@ -24,6 +24,6 @@ export interface ConnectionFaults {
   errors: number;
   /** Broadcasts dropped because the peer read too slowly. */
   dropped: number;
-  /** Messages and requests rejected by the rate limit. */
+  /** Messages and requests over the rate limit. */
   rateLimited: number;
 }

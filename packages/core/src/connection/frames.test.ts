@@ -4,7 +4,7 @@ import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testServer } from "../test-support/peers.ts";
-import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
+import { COMPRESSED, frame, message, rawFrame } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { CloseReason } from "./close-reason.ts";
@@ -251,7 +251,7 @@ describe("the rate limit", () => {
     });
     expect(errors).toMatchObject([{ code: ErrorCode.RATE_LIMITED, stage: "rate-limit" }]);
     expect(connection.stats.rateLimited).toBe(1);
-    await runtime.advance(500);
+    await runtime.advance(600);
     expect(await alive()).toBe(true);
   });
 
@@ -261,7 +261,44 @@ describe("the rate limit", () => {
     server.on("note", (_client, data) => seen.push(data));
     for (const n of [1, 2, 3]) peer.message("note", n);
     await runtime.settle();
-    expect([seen, errors.length, connection.stats.rateLimited]).toEqual([[1], 1, 2]);
+    expect([seen, errors.length, connection.stats.rateLimited]).toEqual([[1], 1, 1]);
+  });
+
+  test("pauses reading: of a burst, one frame per second is refused and all others are handled at the rate", async () => {
+    const { runtime, server, peer, connection } = await bench({ rateLimit: { messagesPerSecond: 10 } });
+    const seen: unknown[] = [];
+    server.on("note", (_client, data) => seen.push(data));
+    const numbers = Array.from({ length: 40 }, (_, n) => n);
+    for (const n of numbers) peer.message("note", n);
+    await runtime.settle();
+    expect([seen.length, connection.state, peer.stream.queuedBytes > 0]).toEqual([10, "paused", true]);
+    await runtime.advance(1000);
+    expect(seen.length).toBeLessThanOrEqual(20);
+    await runtime.advance(4000);
+    expect([seen, connection.state]).toEqual([numbers.filter((n) => seen.includes(n)), "active"]);
+    expect(seen.length).toBeGreaterThanOrEqual(36);
+  });
+
+  test("ends the connection of a peer that exceeds it for more than ten seconds in a row", async () => {
+    const { runtime, server, peer, reasons, errors } = await bench({ rateLimit: { messagesPerSecond: 5 } });
+    server.on("note", () => undefined);
+    for (let n = 0; n < 200; n += 1) peer.message("note", n);
+    await runtime.advance(9000);
+    expect(reasons).toEqual([]);
+    await runtime.advance(4000);
+    expect(reasons).toMatchObject([{ code: ErrorCode.RATE_LIMITED, byPeer: false }]);
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
+    expect(errors.length).toBeLessThanOrEqual(12);
+  });
+
+  test("handles what a peer within it sent before it hung up", async () => {
+    const { runtime, server, peer } = await bench({ rateLimit: { messagesPerSecond: 10 } });
+    const seen: unknown[] = [];
+    server.on("note", (_client, data) => seen.push(data));
+    peer.write(...Array.from({ length: 15 }, (_, n) => message("note", n)));
+    peer.end();
+    await runtime.advance(2000);
+    expect([seen.length, server.connectionCount]).toEqual([14, 0]);
   });
 
   test("refuses a message that asks for a reply with RATE_LIMITED", async () => {
@@ -287,7 +324,7 @@ describe("the rate limit", () => {
   test("does not answer a message of a peer that expects no answer", async () => {
     const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["flow"] });
     for (const lo of [1, 2, 3]) peer.message("note", null, lo);
-    expect([await peer.receivedTypes(), connection.stats.rateLimited]).toEqual([[], 2]);
+    expect([await peer.receivedTypes(), connection.stats.rateLimited]).toEqual([[], 1]);
   });
 
   test("lets heartbeats through", async () => {

@@ -13,7 +13,7 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
+import { MAX_RATE_VIOLATIONS, NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -184,6 +184,10 @@ export class ProtocolConnection<Peer>
 
   get isReading(): boolean {
     return this.#reading.isReading;
+  }
+
+  get isThrottled(): boolean {
+    return this.#reading.isThrottled;
   }
 
   get readingSinceMs(): number {
@@ -436,6 +440,7 @@ export class ProtocolConnection<Peer>
     if (!reason.byPeer) this.scheduler.clear();
     this.#extensions?.closing(reason);
     this.#startCloseTimer();
+    this.#reading.unthrottle();
     this.#reading.start();
     this.sendQueue.end();
     return promise;
@@ -525,6 +530,7 @@ export class ProtocolConnection<Peer>
     const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing";
     this.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
     this.sendQueue.over();
+    this.#reading.unthrottle();
     this.setPhaseTimer(0);
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason);
@@ -662,19 +668,25 @@ export class ProtocolConnection<Peer>
     this.sendQueue.push(this.writer, "reply");
   }
 
-  /** A frame over the rate limit is answered, counted and reported here. */
+  /** Whether to process a frame. Over the rate, reading pauses; the first frame of a window is answered and refused. */
   #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
-    const retryAfter = gate.retryAfter(frame, this.context.runtime.now());
-    if (retryAfter === 0) return true;
+    const verdict = gate.charge(frame, this.context.runtime.now());
+    if (verdict === "pass") return true;
     this.rateLimited += 1;
-    const details = { retry_after: retryAfter };
+    if (verdict === "end") {
+      const message = `The peer exceeded its rate limit for more than ${MAX_RATE_VIOLATIONS} seconds in a row`;
+      this.fail(new ConduitError(ErrorCode.RATE_LIMITED, message));
+      return false;
+    }
+    this.#reading.throttle(gate.pauseMs);
+    const details = { retry_after: gate.retryAfter };
     const { correlationHi: idHi, correlationLo: idLo } = frame;
-    if ((isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
+    if (verdict === "refuse" && (isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
       this.#sendError(idHi, idLo, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
     }
     const kind = isCall ? "call" : "message";
     this.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
-    return false;
+    return verdict === "take";
   }
 
   #payloadRefused({ type, correlationHi: idHi, correlationLo: idLo }: FrameDecoder, error: ConduitError): void {
@@ -720,7 +732,8 @@ export class ProtocolConnection<Peer>
   readingChanged(): void {
     const isHeld = !this.isReading || this.isHeldByPeer;
     if (isHeld && this.state === "active") {
-      const message = this.isHeldByPeer ? "The peer sent PAUSE" : "Handlers lag; reading stopped";
+      const ours = this.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
+      const message = this.isHeldByPeer ? "The peer sent PAUSE" : ours;
       this.machine.transition("pause", { message });
     } else if (!isHeld && this.state === "paused") {
       this.machine.transition("resume", { message: "Flowing again" });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer, withClients } from "../test-support/peers.ts";
 import { frame } from "../test-support/raw-frames.ts";
@@ -91,4 +91,42 @@ test("frames that one peer has not read are not overwritten by answers to anothe
     frames.map(({ payload }) => payload?.["result"]);
   expect(results(await sleeps.received())).toEqual(Array.from({ length: 50 }, (_, n) => n));
   expect(results(await reads.received())).toEqual(Array.from({ length: 50 }, (_, n) => 1000 + n));
+});
+
+describe("a connection with much to do", () => {
+  /** Every look at the clock finds it a tenth of a millisecond later. */
+  async function busyScene() {
+    const { runtime, server, port, peers } = await withClients(1);
+    const handled: string[] = [];
+    server.on("work", (client) => void handled.push(client.id));
+    const honest = await rawClient(runtime, port);
+    const [floodId, honestId] = server.connections.map(({ id }) => id) as [string, string];
+    let ms = runtime.now();
+    runtime.now = () => {
+      ms += 0.1;
+      return ms;
+    };
+    return { runtime, server, flooder: peers[0] as MemoryPeer, honest, handled, floodId, honestId };
+  }
+  const work = frame(FrameType.MESSAGE, { type: "work", data: null });
+
+  test("lets others go first after a piece of a turn, and loses nothing", async () => {
+    const { runtime, flooder, honest, handled, floodId, honestId } = await busyScene();
+    flooder.write(...Array.from({ length: 500 }, () => work));
+    honest.write(work);
+    await runtime.settle();
+    expect(handled.indexOf(honestId)).toBeLessThan(50);
+    expect(handled.filter((id) => id === floodId)).toHaveLength(500);
+  });
+
+  test("has all its frames handled, in order, when it hangs up meanwhile", async () => {
+    const { runtime, server, flooder } = await busyScene();
+    const seen: unknown[] = [];
+    server.on("numbered", (_client, data) => void seen.push(data));
+    const numbers = Array.from({ length: 300 }, (_, n) => n);
+    flooder.write(...numbers.map((n) => frame(FrameType.MESSAGE, { type: "numbered", data: n })));
+    flooder.end();
+    await runtime.settle();
+    expect([seen, server.connectionCount]).toEqual([numbers, 1]);
+  });
 });

@@ -16,6 +16,7 @@ import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
 import type { ReceiveMemory } from "../wire/receive-memory.ts";
 import { Slab } from "../wire/slab.ts";
+import { TurnQueue } from "./turn-queue.ts";
 
 /** Smaller frames are received in new memory, because pooling it would take longer. */
 const MIN_POOLED_BYTES = 32 * 1024;
@@ -29,6 +30,8 @@ export class RuntimeContext implements CallClock {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
   readonly slab: Slab;
+  /** Connections that continue in a later turn. */
+  readonly turns: TurnQueue;
   /** Memory for large outgoing frames. */
   readonly buffers: BufferPool;
   /** Memory for incoming frames. */
@@ -48,6 +51,7 @@ export class RuntimeContext implements CallClock {
   constructor(runtime: Runtime) {
     this.runtime = runtime;
     this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
+    this.turns = new TurnQueue(runtime);
     this.slab = new Slab((bytes, start, end) => runtime.view(bytes, start, end));
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);

@@ -41,7 +41,7 @@ export interface ConnectionStats {
   readonly errors: number;
   /** Broadcasts dropped because the client read too slowly; 0 on a client. */
   readonly dropped: number;
-  /** Messages and calls rejected by the rate limit; 0 on a client. */
+  /** Messages and calls over the rate limit; 0 on a client. */
   readonly rateLimited: number;
   /** Frames of unknown optional types, which were skipped. */
   readonly skippedFrames: number;

@@ -32,8 +32,9 @@ import type { TlsServerOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
 
 /**
- * Rate limit per client. A call over the limit is answered with RATE_LIMITED; a message over it is dropped and
- * reported.
+ * Rate limit per client. Over it, reading pauses until the rate allows the next frame. The first frame over it in each
+ * second is refused: a call is answered with RATE_LIMITED, a message is dropped and reported. A client that exceeds it
+ * for more than ten seconds in a row is disconnected with RATE_LIMITED.
  */
 export interface RateLimitOptions {
   /** Messages and calls per second, fractions allowed. Default: no limit. */

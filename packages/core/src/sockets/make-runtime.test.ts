@@ -11,6 +11,7 @@ function primitives(given: Partial<RuntimePrimitives> = {}) {
     name: "fake",
     globals: {
       performance,
+      setImmediate,
       setTimeout: (_task: () => void, delayMs: number) => {
         log.push(["set", delayMs]);
         return "timer";

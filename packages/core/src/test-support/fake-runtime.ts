@@ -76,6 +76,10 @@ export class FakeRuntime implements Runtime {
     task(a, b);
   }
 
+  nextTurn(task: () => void): void {
+    this.#later(task);
+  }
+
   setTimer(task: () => void, delayMs: number, keepAlive: boolean): TimerHandle {
     return this.#clock.set(task, delayMs, keepAlive);
   }

@@ -71,10 +71,24 @@ export class RateLimiter {
       messagesLeft?.refill(seconds);
       bytesLeft?.refill(seconds);
     }
-    const wait = Math.max(messagesLeft?.wait(1) ?? 0, bytesLeft?.wait(bytes) ?? 0);
-    if (wait > 0) return Math.ceil((wait - ROUNDING / 10) * 1000) / 1000;
-    if (messagesLeft !== null) messagesLeft.tokens -= 1;
-    if (bytesLeft !== null) bytesLeft.tokens -= bytes;
-    return 0;
+    const wait = this.#wait(bytes);
+    if (wait === 0) this.#pay(bytes);
+    return wait;
+  }
+
+  /** Takes the tokens for one message whether they are there or not. Returns as `take` does for the next message. */
+  overdraw(bytes: number): number {
+    this.#pay(bytes);
+    return this.#wait(bytes);
+  }
+
+  #wait(bytes: number): number {
+    const wait = Math.max(this.#messages?.wait(1) ?? 0, this.#bytes?.wait(bytes) ?? 0);
+    return wait === 0 ? 0 : Math.ceil((wait - ROUNDING / 10) * 1000) / 1000;
+  }
+
+  #pay(bytes: number): void {
+    if (this.#messages !== null) this.#messages.tokens -= 1;
+    if (this.#bytes !== null) this.#bytes.tokens -= bytes;
   }
 }

@@ -3,25 +3,36 @@
  *
  * Until the login is complete, frames go to `handshakeFrame` one at a time: each waits until the previous promise
  * settles.
+ *
+ * A connection with much to do works for a piece of a turn of the event loop. Then its stream pauses and it waits in the
+ * `TurnQueue`, so that other connections are served in between.
  */
 
+import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../../context/runtime-context.ts";
+import type { Continuable } from "../../context/turn-queue.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
+import { Piece } from "./piece.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
   readonly context: RuntimeContext;
   readonly role: "server" | "client";
   readonly reader: PayloadReader;
+  readonly stream: Pick<ByteStream, "pause" | "resume">;
   readonly isAuthenticated: boolean;
   readonly isOver: boolean;
   /** Whether frames are still processed, because the connection isn't closing. */
   readonly isReceiving: boolean;
   readonly isReading: boolean;
+  /** Whether the peer waits because it is over its rate. */
+  readonly isThrottled: boolean;
+  /** When bytes last arrived, in monotonic milliseconds. */
+  readonly receivedAtMs: number;
   /** Bytes arrived. */
   recordReceive(count: number): void;
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
@@ -35,16 +46,20 @@ export interface ReceiverHost {
   streamEnded(): void;
 }
 
-export class FrameReceiver {
+export class FrameReceiver implements Continuable {
   readonly #host: ReceiverHost;
   readonly #decoder: FrameDecoder;
   #isHandshaking = false;
   #isPumping = false;
-  /** Whether the stream ended normally while a login frame was being processed. */
+  readonly #piece: Piece;
+  /** Whether it waits for its next piece of a turn. */
+  #isWaiting = false;
+  /** Whether the stream ended normally before all frames were processed. */
   #hasEnded = false;
 
   constructor(host: ReceiverHost, types: FrameTypes) {
     this.#host = host;
+    this.#piece = new Piece(host.context.runtime);
     this.#decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, types, host.context.receiveMemory);
   }
 
@@ -67,9 +82,12 @@ export class FrameReceiver {
     context.beginReceive();
     try {
       this.#host.recordReceive(count);
-      if (!this.#host.isReceiving) return;
-      this.#decoder.bytesRead(count);
-      this.pump();
+      const isOver = this.#piece.chunkArrived(this.#host.receivedAtMs);
+      if (this.#host.isReceiving) {
+        this.#decoder.bytesRead(count);
+        this.pump();
+      }
+      if (isOver) this.#passTurn();
     } finally {
       context.endReceive();
     }
@@ -80,6 +98,7 @@ export class FrameReceiver {
     context.beginReceive();
     try {
       this.#host.recordReceive(chunk.length);
+      if (this.#piece.chunkArrived(this.#host.receivedAtMs)) this.#passTurn();
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder.push(chunk);
@@ -97,20 +116,23 @@ export class FrameReceiver {
   /** The stream ended normally. Returns whether that takes effect now; otherwise `streamEnded` follows. */
   end(): boolean {
     // Process frames that are buffered first: if the last one rejects the login, it has the reason.
-    this.#hasEnded = this.#isHandshaking && this.#host.isReceiving && this.#decoder.bufferedBytes > 0;
+    const host = this.#host;
+    const isLeft = this.#isHandshaking || this.#isWaiting || host.isThrottled;
+    this.#hasEnded = isLeft && host.isReceiving && this.#decoder.bufferedBytes > 0;
     return !this.#hasEnded;
   }
 
   /** Decodes frames as far as reading, the login and the connection's state allow. */
   pump(): void {
-    if (this.#isPumping) return;
+    if (this.#isPumping || this.#isWaiting) return;
     this.#isPumping = true;
     const host = this.#host;
     const decoder = this.#decoder;
     try {
-      while (host.isReading && !this.#isHandshaking && host.isReceiving && decoder.next()) {
+      while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
+        if (this.#piece.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
       }
     } catch (error) {
       host.fail(asConduitError(error));
@@ -118,6 +140,36 @@ export class FrameReceiver {
       this.#isPumping = false;
       decoder.leaveFrame();
     }
+    if (this.#hasEnded) this.#finishIfDone();
+  }
+
+  /** The next piece. */
+  continueTurn(): void {
+    const { context } = this.#host;
+    this.#isWaiting = false;
+    this.#piece.restart();
+    context.beginReceive();
+    try {
+      this.pump();
+    } finally {
+      context.endReceive();
+    }
+    if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
+  }
+
+  /** The piece is over; the next one comes in a later turn. */
+  #passTurn(): void {
+    if (this.#isWaiting || this.#host.isOver) return;
+    this.#isWaiting = true;
+    this.#host.stream.pause();
+    this.#host.context.turns.add(this);
+  }
+
+  /** The stream has ended, and its frames are processed as far as they came. */
+  #finishIfDone(): void {
+    if (this.#isHandshaking || this.#isWaiting || this.#host.isThrottled) return;
+    this.#hasEnded = false;
+    this.#host.streamEnded();
   }
 
   /** Null if there is none, or, at a server, if it isn't a valid map: the client is told by AUTH_FAILURE. */
@@ -142,7 +194,6 @@ export class FrameReceiver {
     this.#isHandshaking = false;
     if (!host.isOver) host.startReading();
     this.pump();
-    if (this.#hasEnded && !this.#isHandshaking) host.streamEnded();
   }
 
   #rejectPreLoginOverflow(): void {

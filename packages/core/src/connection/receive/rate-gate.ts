@@ -1,18 +1,51 @@
-import { HEADER_BYTES } from "../../limits.ts";
+/**
+ * The rate limit of one connection.
+ *
+ * Over the rate, reading pauses until the rate allows the next frame, so frames wait in the peer's send queue and none
+ * is lost. The first frame over it in each window is refused, to tell the peer; the others are taken, and the pause
+ * makes up for them. Each window with a refusal right after another one is a further violation; after too many the
+ * connection ends.
+ */
+
+import { HEADER_BYTES, MAX_RATE_VIOLATIONS, RATE_WINDOW_MS } from "../../limits.ts";
 import { RateLimiter } from "../../util/token-bucket.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 
-/** The rate limit of one connection. */
+/**
+ * `pass`: within the rate. `refuse`: the first one over it in this window. `take`: a further one. `end`: one too many
+ * windows in a row.
+ */
+export type RateVerdict = "pass" | "refuse" | "take" | "end";
+
 export class RateGate {
   readonly #limiter: RateLimiter;
+  #windowStartMs = Number.NEGATIVE_INFINITY;
+  #violations = 0;
+  /** Seconds until the last frame that was over the rate would be within it. */
+  retryAfter = 0;
 
   constructor(limiter: RateLimiter) {
     this.#limiter = limiter;
   }
 
-  /** Charges a frame. Returns 0 if it is within the limit, else the seconds until it would be. */
-  retryAfter(frame: FrameDecoder, nowMs: number): number {
-    return this.#limiter.take(nowMs, HEADER_BYTES + frame.payloadEnd - frame.payloadStart);
+  /** Charges a frame. */
+  charge(frame: FrameDecoder, nowMs: number): RateVerdict {
+    const bytes = HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
+    this.retryAfter = this.#limiter.take(nowMs, bytes);
+    if (this.retryAfter === 0) return "pass";
+    const sinceMs = nowMs - this.#windowStartMs;
+    if (sinceMs < RATE_WINDOW_MS) {
+      this.retryAfter = this.#limiter.overdraw(bytes);
+      return "take";
+    }
+    this.#violations = sinceMs < 2 * RATE_WINDOW_MS ? this.#violations + 1 : 1;
+    this.#windowStartMs = nowMs;
+    return this.#violations > MAX_RATE_VIOLATIONS ? "end" : "refuse";
+  }
+
+  /** How long reading pauses after a frame over the rate. At most a window, so that a peer's heartbeats are read. */
+  get pauseMs(): number {
+    return Math.min(RATE_WINDOW_MS, this.retryAfter * 1000);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Decides when the stream is read.
  *
- * Reading stops when the queues are full. Exception: while the peer owes replies, or has asked this side to hold back
+ * Reading stops when the queues are full, and for a while when the peer is over its rate limit. Exception: while the peer owes replies, or has asked this side to hold back
  * data, reading continues for a while, because the handlers that would make room may be waiting for its replies or
  * RESUME.
  */
@@ -9,6 +9,7 @@
 import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
+import { CallbackTimer } from "../../util/time.ts";
 
 /** The connection to read. */
 export interface ReadHost {
@@ -34,7 +35,10 @@ export interface ReadHost {
 
 export class ReadControl {
   readonly #host: ReadHost;
-  #isReading = true;
+  /** Whether queues are full or the login is under way. */
+  #isStopped = false;
+  /** Set while the peer waits because it is over its rate. */
+  #throttle: CallbackTimer | null = null;
   #sinceMs = 0;
 
   constructor(host: ReadHost) {
@@ -42,7 +46,11 @@ export class ReadControl {
   }
 
   get isReading(): boolean {
-    return this.#isReading;
+    return !this.#isStopped && this.#throttle === null;
+  }
+
+  get isThrottled(): boolean {
+    return this.#throttle !== null;
   }
 
   /** Time when reading last resumed, in monotonic milliseconds; 0 if it never stopped. */
@@ -51,15 +59,42 @@ export class ReadControl {
   }
 
   stop(): void {
-    if (!this.#isReading) return;
-    this.#isReading = false;
+    const wasReading = this.isReading;
+    this.#isStopped = true;
+    if (wasReading) this.#paused();
+  }
+
+  start(): void {
+    if (!this.#isStopped) return;
+    this.#isStopped = false;
+    if (this.isReading) this.#resumed();
+  }
+
+  /** Doesn't read for this time. */
+  throttle(delayMs: number): void {
+    if (this.#throttle !== null) return;
+    const wasReading = this.isReading;
+    this.#throttle = new CallbackTimer(() => {
+      this.unthrottle();
+      this.#host.pump();
+    });
+    this.#host.context.wheel.schedule(this.#throttle, delayMs);
+    if (wasReading) this.#paused();
+  }
+
+  unthrottle(): void {
+    if (this.#throttle === null) return;
+    this.#host.context.wheel.cancel(this.#throttle);
+    this.#throttle = null;
+    if (this.isReading) this.#resumed();
+  }
+
+  #paused(): void {
     this.#host.stream.pause();
     this.#host.readingChanged();
   }
 
-  start(): void {
-    if (this.#isReading) return;
-    this.#isReading = true;
+  #resumed(): void {
     this.#sinceMs = this.#host.context.runtime.now();
     this.#host.stream.resume();
     this.#host.readingChanged();
@@ -74,7 +109,7 @@ export class ReadControl {
   /** This side sent a call, whose reply must be received. */
   startForReply(): void {
     const host = this.#host;
-    if (this.#isReading || host.isHandshaking || !this.#mayOverrun) return;
+    if (this.isReading || host.isHandshaking || !this.#mayOverrun) return;
     this.start();
     // Handlers may start here, so don't run them synchronously within the application's call.
     host.context.runtime.defer(() => {

@@ -1,0 +1,41 @@
+import type { Runtime } from "../runtime.ts";
+import { Fifo } from "../util/fifo.ts";
+
+/** Work that has used up its share of a turn of the event loop. */
+export interface Continuable {
+  /** Does the next piece. Must not throw. */
+  continueTurn(): void;
+}
+
+/**
+ * Shares the event loop between connections that have more work than fits into a piece. One of them continues per turn,
+ * in order, so what they take from the others doesn't grow with their number.
+ */
+export class TurnQueue {
+  readonly #runtime: Runtime;
+  readonly #waiting: Fifo<Continuable> = new Fifo();
+  #isScheduled = false;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** `work` continues in a later turn. */
+  add(work: Continuable): void {
+    this.#waiting.push(work);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#runtime.nextTurn(this.#continueOne);
+  }
+
+  readonly #continueOne = (): void => {
+    this.#isScheduled = false;
+    const work = this.#waiting.shift();
+    if (this.#waiting.length > 0) this.#schedule();
+    work?.continueTurn();
+  };
+}
