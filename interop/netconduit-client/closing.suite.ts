@@ -38,7 +38,7 @@ export function describeClosing(staged: Staged<ClientScene>): void {
           }),
         );
         const { client, connection } = await scene.logIn(server, {}, ["blob"]);
-        const call = scene.driver.run("call", { client, method: "slow", params: {} });
+        const call = scene.callData(client, "slow", {});
         await started.next();
         server.onShutdown(() => {
           for (let n = 0; n < 8; n += 1) connection.send("blob", mebibyte());
@@ -100,7 +100,7 @@ export function describeClosing(staged: Staged<ClientScene>): void {
         await server.stop();
         await scene.listen({ port }, withMethods);
         await scene.driver.next({ event: "reconnect", client });
-        expect(await scene.driver.run("call", { client, method: "add", params: { a: 1, b: 1 } })).toBe(2);
+        expect(await scene.callData(client, "add", { a: 1, b: 1 })).toBe(2);
       }),
     );
   });

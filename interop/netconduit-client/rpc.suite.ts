@@ -8,30 +8,30 @@ import type { ClientScene } from "./scene.ts";
 export function describeRpc(staged: Staged<ClientScene>): void {
   describe("RPC", () => {
     test(
-      "a call gets its result",
+      "a call gets its result in netconduit's wrapper",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { client } = await scene.logIn(server);
-        expect(await scene.driver.run("call", { client, method: "add", params: { a: 2, b: 3 } })).toBe(5);
+        expect(await scene.call(client, "add", { a: 2, b: 3 })).toEqual({ success: true, data: 5 });
       }),
     );
 
     test(
-      "an error of a handler reaches the caller with its code, message and details",
+      "an error of a handler is a result with netconduit's code, message and details",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { client } = await scene.logIn(server);
-        await expect(scene.driver.run("call", { client, method: "refuse", params: {} })).rejects.toMatchObject({
-          type: "RPCError",
-          message: "Not today",
-          code: ErrorCode.PERMISSION_DENIED,
+        expect(await scene.call(client, "refuse")).toEqual({
+          success: false,
+          error: "Not today",
+          code: 3003,
           details: { weekday: "Monday" },
         });
       }),
     );
 
     test(
-      "an unexpected error reaches the caller as INTERNAL without its message, and onError with it",
+      "an unexpected error is INTERNAL without its message to the caller, and onError gets it",
       staged(async (scene) => {
         const errors = new EventLog<unknown>();
         const server = await scene.listen({}, (made) => {
@@ -39,42 +39,20 @@ export function describeRpc(staged: Staged<ClientScene>): void {
           made.onError((failure, context) => errors.add([failure.message, context.stage, context.name]));
         });
         const { client } = await scene.logIn(server);
-        await expect(scene.driver.run("call", { client, method: "fail", params: {} })).rejects.toMatchObject({
-          type: "RPCError",
-          message: "Internal server error",
-          code: ErrorCode.INTERNAL,
-        });
+        const failure = { success: false, error: "Internal server error", code: ErrorCode.INTERNAL };
+        expect(await scene.call(client, "fail")).toEqual(failure);
         expect(errors.all).toEqual([["the disk is full", "rpc", "fail"]]);
       }),
     );
 
     test(
-      "an unknown method is METHOD_NOT_FOUND",
+      "a payload that is refused is a result, too",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { client } = await scene.logIn(server);
-        await expect(scene.driver.run("call", { client, method: "nothing", params: {} })).rejects.toMatchObject({
-          type: "RPCError",
-          code: ErrorCode.METHOD_NOT_FOUND,
-        });
-      }),
-    );
-
-    test(
-      "invalid parameters are rejected with every invalid field",
-      staged(async (scene) => {
-        const server = await scene.listen({}, withMethods);
-        const { client } = await scene.logIn(server);
-        await expect(scene.driver.run("call", { client, method: "add", params: { a: "two" } })).rejects.toMatchObject({
-          type: "RPCError",
-          message: 'Validation error in add: a: Invalid type: Expected number but received "two" (and 1 more)',
-          code: ErrorCode.VALIDATION,
-          details: {
-            errors: [
-              { field: "a", path: ["a"], code: ErrorCode.INVALID_TYPE },
-              { field: "b", path: ["b"], code: ErrorCode.MISSING_FIELD },
-            ],
-          },
+        expect(await scene.call(client, "echo", { constructor: 1 })).toMatchObject({
+          success: false,
+          code: ErrorCode.FORBIDDEN_KEY,
         });
       }),
     );
@@ -91,11 +69,12 @@ export function describeRpc(staged: Staged<ClientScene>): void {
     );
 
     test(
-      "discovery lists the methods",
+      "discovery lists the methods in the wrapper",
       staged(async (scene) => {
         const server = await scene.listen({}, withMethods);
         const { client } = await scene.logIn(server);
-        const methods = await scene.driver.run<{ name: string }[]>("discover", { client });
+        const answer = await scene.driver.run<{ data: { methods: { name: string }[] } }>("discover", { client });
+        const { methods } = answer.data;
         expect(methods.map(({ name }) => name)).toEqual(["add", "echo", "refuse", "fail"]);
         expect(methods[0]).toEqual({
           name: "add",
@@ -104,10 +83,7 @@ export function describeRpc(staged: Staged<ClientScene>): void {
           return_type: "float",
           requires_auth: true,
         });
-        expect(await scene.driver.run("call", { client, method: "listall", params: {} })).toEqual({
-          methods,
-          count: 4,
-        });
+        expect(answer).toEqual({ success: true, data: { methods, count: 4 } });
       }),
     );
 

@@ -66,6 +66,19 @@ export class ClientScene extends Scene {
     return { client, connection };
   }
 
+  /** What netconduit's `rpc.call` returns: the wrapper of its own server. */
+  call(client: string, method: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+    return this.driver.run("call", { client, method, params });
+  }
+
+  /** The data in the wrapper of a call that succeeds. */
+  async callData<T = unknown>(client: string, method: string, params: Readonly<Record<string, unknown>>): Promise<T> {
+    const { success, data, ...rest } = (await this.call(client, method, params)) as Record<string, unknown>;
+    if (success !== true || Object.keys(rest).length > 0)
+      throw new Error(`'${method}' failed: ${JSON.stringify(rest)}`);
+    return data as T;
+  }
+
   /** Resolves with the next message of `type` to `client`. */
   async message(client: string, type: string): Promise<unknown> {
     return (await this.driver.next({ event: "message", client, type })).data;

@@ -20,7 +20,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
             }),
           );
           const { client } = await scene.logIn(server);
-          expect(await scene.driver.run("call", { client, method: "echo", params: { value } })).toStrictEqual(value);
+          expect(await scene.callData(client, "echo", { value })).toStrictEqual(value);
           expect(received.all).toStrictEqual([value]);
         }),
       );
@@ -37,7 +37,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
           }),
         );
         const { client } = await scene.logIn(server);
-        const halves = await scene.driver.run("call", { client, method: "half", params: { value: float64(2) } });
+        const halves = await scene.callData(client, "half", { value: float64(2) });
         expect(received.all).toEqual([2]);
         expect(halves).toEqual({ plain: 2, marked: float64(2) });
       }),
@@ -55,7 +55,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
           });
         });
         const { client, connection } = await scene.logIn(server, {}, ["blob"]);
-        const echoed = await scene.driver.run<Uint8Array>("call", { client, method: "echo", params: { value: bytes } });
+        const echoed = await scene.callData<Uint8Array>(client, "echo", { value: bytes });
         expect(Buffer.compare(echoed, bytes)).toBe(0);
         expect(Buffer.compare((await received.next()) as Uint8Array, bytes)).toBe(0);
         connection.send("blob", bytes);
@@ -74,9 +74,7 @@ export function describeValues(staged: Staged<ClientScene>): void {
         staged(async (scene) => {
           const server = await scene.listen({ enableCompression: ours }, withMethods);
           const { client, connection } = await scene.logIn(server, { enable_compression: theirs });
-          expect(await scene.driver.run("call", { client, method: "echo", params: { value: longText } })).toBe(
-            longText,
-          );
+          expect(await scene.callData(client, "echo", { value: longText })).toBe(longText);
           const { bytesReceived, bytesSent } = connection.stats;
           expect(bytesSent < longText.length).toBe(ours);
           expect(bytesReceived < longText.length).toBe(theirs);

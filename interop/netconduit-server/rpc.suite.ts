@@ -14,12 +14,16 @@ export function describeRpc(staged: Staged<ServerScene>): void {
     );
 
     test(
-      "an error of a handler rejects with its code, message and details",
+      "an error of a handler rejects with our code for netconduit's, message and details",
       staged(async (scene) => {
         const ours = await scene.logIn(await scene.listen());
         const failure = await ours.call("refuse").catch((error: unknown) => error);
         expect(failure).toBeInstanceOf(RpcError);
-        expect(failure).toMatchObject({ message: "Not today", code: 3003, details: { weekday: "Monday" } });
+        expect(failure).toMatchObject({
+          message: "Not today",
+          code: ErrorCode.PERMISSION_DENIED,
+          details: { weekday: "Monday" },
+        });
       }),
     );
 

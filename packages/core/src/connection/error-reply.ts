@@ -1,26 +1,40 @@
-import { ErrorCode, type RpcError } from "../errors.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { wrapError } from "../netconduit/reply.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 
+/** The call that failed, and whether a netconduit client made it. */
+export interface FailedCall {
+  readonly idHi: number;
+  readonly idLo: number;
+  readonly method: string;
+  readonly byNetconduit: boolean;
+}
+
 /**
- * Writes RPC_ERROR. If the details or message can't be encoded, sends the error without them.
+ * Writes RPC_ERROR, or netconduit's form of it. If the details or message can't be encoded, sends the error without
+ * them.
  * @returns the encoding error if something was omitted, else null
  */
-export function writeErrorReply(writer: FrameWriter, idHi: number, idLo: number, error: RpcError): unknown {
-  const { message, code, details } = error;
+export function writeErrorReply(writer: FrameWriter, call: FailedCall, error: RpcError): unknown {
   try {
-    writer.rpcError(idHi, idLo, message, code, details);
+    writeError(writer, call, error);
     return null;
   } catch (failure) {
-    writeBareError(writer, idHi, idLo, message, code);
+    writeBareError(writer, call, error);
     return failure;
   }
 }
 
-function writeBareError(writer: FrameWriter, idHi: number, idLo: number, message: string, code: number): void {
+function writeBareError(writer: FrameWriter, call: FailedCall, { message, code }: RpcError): void {
   try {
-    writer.rpcError(idHi, idLo, message, code, undefined);
+    writeError(writer, call, new RpcError(code, message));
   } catch {
     const known = typeof code === "number" ? code : ErrorCode.INTERNAL;
-    writer.rpcError(idHi, idLo, "The error cannot be sent", known, undefined);
+    writeError(writer, call, new RpcError(known, "The error cannot be sent"));
   }
+}
+
+function writeError(writer: FrameWriter, { idHi, idLo, method, byNetconduit }: FailedCall, error: RpcError): void {
+  if (byNetconduit) writer.rpcResponse(idHi, idLo, wrapError(error, method));
+  else writer.rpcError(idHi, idLo, error.message, error.code, error.details);
 }

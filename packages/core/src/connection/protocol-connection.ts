@@ -14,6 +14,7 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { MAX_RATE_VIOLATIONS, NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
+import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -166,6 +167,11 @@ export class ProtocolConnection<Peer>
 
   get isOver(): boolean {
     return this.machine.isOver;
+  }
+
+  /** Whether the peer is the Python package netconduit. False until it has logged in. */
+  get hasNetconduitPeer(): boolean {
+    return this.info?.netconduit === true;
   }
 
   /** Whether it is logged in and not closing. */
@@ -389,12 +395,12 @@ export class ProtocolConnection<Peer>
 
   sendResult(request: IncomingRequest<Peer>, result: unknown): void {
     if (this.isOver) return;
-    this.writer.rpcResponse(request.idHi, request.idLo, result);
+    this.writer.rpcResponse(request.idHi, request.idLo, this.hasNetconduitPeer ? wrapResult(result) : result);
     this.sendQueue.push(this.writer, "reply");
   }
 
   sendError(request: IncomingRequest<Peer>, error: RpcError): void {
-    this.#sendError(request.idHi, request.idLo, error);
+    this.#sendError(request.idHi, request.idLo, request.method, error);
   }
 
   sendUncorrelatedReply(type: string, data: unknown): void {
@@ -402,6 +408,14 @@ export class ProtocolConnection<Peer>
     this.writer.message(0, 0, type, data);
     this.messagesSent += 1;
     this.sendQueue.push(this.writer, "reply");
+  }
+
+  sendUncorrelatedError(request: IncomingRequest<Peer>, error: RpcError): void {
+    const { message, code, details } = error;
+    const data = this.hasNetconduitPeer
+      ? wrapError(error, request.method)
+      : { success: false, error: message, code, details };
+    this.sendUncorrelatedReply(`${request.method}_response`, data);
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
@@ -413,9 +427,9 @@ export class ProtocolConnection<Peer>
     this.scheduler.handlerSettled(request);
   }
 
-  #sendError(idHi: number, idLo: number, error: RpcError): void {
+  #sendError(idHi: number, idLo: number, method: string, error: RpcError): void {
     if (this.isOver) return;
-    const failure = writeErrorReply(this.writer, idHi, idLo, error);
+    const failure = writeErrorReply(this.writer, { idHi, idLo, method, byNetconduit: this.hasNetconduitPeer }, error);
     this.sendQueue.push(this.writer, "reply");
     // This side's own fault, so each one is reported.
     if (failure !== null) this.delegate.frameRefused(this, asConduitError(failure), 1);
@@ -476,9 +490,7 @@ export class ProtocolConnection<Peer>
   #startCloseTimer(): void {
     const { closeTimeoutMs } = this.settings;
     this.#closeDeadlineMs = this.context.runtime.now() + closeTimeoutMs;
-    this.setPhaseTimer(
-      this.info?.netconduit === true ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs,
-    );
+    this.setPhaseTimer(this.hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
   }
 
   #phaseTimedOut(): void {
@@ -682,7 +694,7 @@ export class ProtocolConnection<Peer>
     const details = { retry_after: gate.retryAfter };
     const { correlationHi: idHi, correlationLo: idLo } = frame;
     if (verdict === "refuse" && (isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
-      this.#sendError(idHi, idLo, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
+      this.#sendError(idHi, idLo, "", new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
     }
     const kind = isCall ? "call" : "message";
     this.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
@@ -692,7 +704,9 @@ export class ProtocolConnection<Peer>
   #payloadRefused({ type, correlationHi: idHi, correlationLo: idLo }: FrameDecoder, error: ConduitError): void {
     this.countError();
     const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.correlatesReplies);
-    if (isAnswered && (idHi !== 0 || idLo !== 0)) this.#sendError(idHi, idLo, new RpcError(error.code, error.message));
+    if (isAnswered && (idHi !== 0 || idLo !== 0)) {
+      this.#sendError(idHi, idLo, "", new RpcError(error.code, error.message));
+    }
     this.report(error);
   }
 

@@ -43,6 +43,7 @@ export class HandlerRegistration<Peer> {
         return_type: describeResult(result),
         requires_auth: definition.requiresAuth ?? true,
       },
+      describeToNetconduit: () => describeParams(params, "netconduit"),
       params: params === null ? null : new Validator(params, "params"),
       result: result === null ? null : new Validator(result, "result"),
       handler: handler as MethodEntry<Peer>["handler"],

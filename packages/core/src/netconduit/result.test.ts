@@ -41,6 +41,10 @@ describe("unwrapNetconduitResult", () => {
     expect([error.code, error.message, error.details]).toEqual([4000, "User not found", { id: 7 }]);
   });
 
+  test("throws with our code for netconduit's", () => {
+    expect(failure({ success: false, error: "Permission denied", code: 3003 }).code).toBe(ErrorCode.PERMISSION_DENIED);
+  });
+
   test("throws with UNKNOWN and without details when netconduit gave neither", () => {
     const error = failure({ success: false, error: "Division by zero" });
     expect([error.code, error.details]).toEqual([ErrorCode.UNKNOWN, undefined]);

@@ -1,13 +1,13 @@
 import { ErrorCode, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
+import { fromNetconduitCode } from "./error-codes.ts";
 
 /**
  * Removes the wrapper that a netconduit server puts around every result: `{success: true, data}` becomes `data`. A
  * wrapper with other keys (`response.ok(message)`, pagination, metadata), and a value without a wrapper, are returned
  * unchanged.
  *
- * @throws RpcError for `{success: false, error}`, with netconduit's code (UNKNOWN if there is none) and details. A few
- *   of its numbers differ from ours (its `TIMEOUT` is 1002).
+ * @throws RpcError for `{success: false, error}`, with details and our code for netconduit's (UNKNOWN if there is none)
  */
 export function unwrapNetconduitResult(result: unknown): unknown {
   if (!isMap(result)) return result;
@@ -21,7 +21,8 @@ export function unwrapNetconduitResult(result: unknown): unknown {
 function errorFromWrapper(wrapper: Record<string, unknown>): RpcError {
   const { success, error, code, details, ...rest } = wrapper;
   const facts = { ...rest, ...(isMap(details) ? details : {}) };
-  return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, error as string, {
+  const known = Number.isSafeInteger(code) ? fromNetconduitCode(code as number) : ErrorCode.UNKNOWN;
+  return new RpcError(known, error as string, {
     details: Object.keys(facts).length === 0 ? undefined : facts,
   });
 }

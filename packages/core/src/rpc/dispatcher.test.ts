@@ -33,7 +33,8 @@ function bench(exposeErrors = false) {
   ): void => {
     const { params, result, requiresAuth: requires_auth = true } = schemas;
     registry.addMethod({
-      info: { name: "m", description: "", parameters: {}, return_type: "any", requires_auth },
+      info: { name: "m", description: "", parameters: { a: "int | None" }, return_type: "any", requires_auth },
+      describeToNetconduit: () => ({ a: "int" }),
       params: params === undefined ? null : new Validator(params, "params"),
       result: result === undefined ? null : new Validator(result, "result"),
       handler: handler as never,
@@ -107,6 +108,17 @@ describe("a call", () => {
     method(() => null);
     dispatcher.dispatch(peer, incomingRequest(peer, { method: "listall", value: {}, idHi: 0, idLo: 1, timeoutMs: 0 }));
     expect(peer.sent).toMatchObject([{ result: { methods: [{ name: "m" }], count: 1 } }]);
+  });
+
+  test("of listall describes defaulted parameters to a netconduit client as Python declares them", () => {
+    const { dispatcher, peer, method } = bench();
+    method(() => null);
+    const list = (): void => dispatcher.dispatch(peer, incomingRequest(peer, { method: "listall" }));
+    list();
+    peer.hasNetconduitPeer = true;
+    list();
+    const parameters = (a: string) => ({ result: { methods: [{ name: "m", parameters: { a } }], count: 1 } });
+    expect(peer.sent).toMatchObject([parameters("int | None"), parameters("int")]);
   });
 
   test("before login is AUTH_REQUIRED, unless the method is open to all", async () => {

@@ -2,7 +2,7 @@
 
 import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
-import type { MessageEntry, MethodEntry, Registry } from "./registry.ts";
+import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** A dispatcher's server or client. */
 export interface DispatchHost<Peer> {
@@ -46,7 +46,7 @@ export class Dispatcher<Peer> {
     const { method } = request;
     const entry = this.#registry.method(method);
     if (entry === undefined) {
-      if (method === "listall") this.#reply(source, request, this.#registry.discovery());
+      if (method === "listall") this.#reply(source, request, this.#discovery(source));
       else {
         this.#replyError(source, request, new RpcError(ErrorCode.METHOD_NOT_FOUND, `RPC method not found: ${method}`));
       }
@@ -73,6 +73,10 @@ export class Dispatcher<Peer> {
     } catch (error) {
       this.#callFailed(source, request, error);
     }
+  }
+
+  #discovery(source: RequestSource<Peer>): Discovery {
+    return source.hasNetconduitPeer ? this.#registry.netconduitDiscovery() : this.#registry.discovery();
   }
 
   /** Awaits the validation of an asynchronous schema first. */
@@ -261,16 +265,13 @@ export class Dispatcher<Peer> {
       return;
     }
     this.#host.reportError(error, "message", request.client, request.method);
-    if (!(error instanceof RpcError)) return;
-    // The same form as netconduit's error reply to a message.
-    const { message, code, details } = error;
-    const body = { success: false, error: message, code, ...(details === undefined ? {} : { details }) };
-    this.#uncorrelatedReply(source, request, body);
+    if (error instanceof RpcError) this.#uncorrelatedReply(source, request, error);
   }
 
-  #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, data: unknown): void {
+  #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {
     try {
-      source.sendUncorrelatedReply(`${request.method}_response`, data);
+      if (reply instanceof RpcError) source.sendUncorrelatedError(request, reply);
+      else source.sendUncorrelatedReply(`${request.method}_response`, reply);
     } catch (error) {
       this.#host.reportError(error, "message", request.client, request.method);
     }

@@ -31,11 +31,15 @@ export interface RequestSource<Peer> {
   readonly isAuthenticated: boolean;
   /** Whether a MESSAGE with a correlation id requests a reply with that id. */
   readonly correlatesReplies: boolean;
+  /** Whether the peer is the Python package netconduit. */
+  readonly hasNetconduitPeer: boolean;
   /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent */
   sendResult(request: IncomingRequest<Peer>, result: unknown): void;
   sendError(request: IncomingRequest<Peer>, error: RpcError): void;
   /** Sends the reply to a message without a correlation id. Throws like `sendResult`. */
   sendUncorrelatedReply(type: string, data: unknown): void;
+  /** Sends the error of a message without a correlation id. Throws like `sendResult`. */
+  sendUncorrelatedError(request: IncomingRequest<Peer>, error: RpcError): void;
   /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;

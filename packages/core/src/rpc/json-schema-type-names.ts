@@ -1,4 +1,11 @@
-import { type FieldNames, mergeAlternatives, mergeParts, type TypeNames, typeNameOf } from "./type-name-lists.ts";
+import {
+  type FieldNames,
+  HAS_DEFAULT,
+  mergeAlternatives,
+  mergeParts,
+  type TypeNames,
+  typeNameOf,
+} from "./type-name-lists.ts";
 
 /** The keywords of JSON Schema (draft 2020-12) that determine a type. */
 interface JsonSchemaNode {
@@ -42,7 +49,8 @@ export function fieldsOfJsonSchema(schema: unknown): FieldNames {
     return new Map(
       Object.entries(node.properties).map(([name, property]) => {
         const names = namesOfJsonSchema(property);
-        return [name, required.has(name) ? names : [...names, "None"]];
+        if (required.has(name)) return [name, names];
+        return [name, [...names, "default" in property ? HAS_DEFAULT : "None"]];
       }),
     );
   }

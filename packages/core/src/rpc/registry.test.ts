@@ -4,7 +4,7 @@ import { type MessageEntry, type MethodEntry, Registry } from "./registry.ts";
 
 function method(name: string): MethodEntry<unknown> {
   const info = { name, description: "", parameters: {}, return_type: "any", requires_auth: true };
-  return { info, params: null, result: null, handler: () => null };
+  return { info, describeToNetconduit: () => ({ a: "int" }), params: null, result: null, handler: () => null };
 }
 
 function handler(type: string): MessageEntry<unknown> {
@@ -55,6 +55,16 @@ describe("methods", () => {
     for (const name of ["b", "a"]) registry.addMethod(method(name));
     expect(registry.discovery()).toEqual({ methods: [method("b").info, method("a").info], count: 2 });
     expect(registry.discovery()).toBe(registry.discovery());
+  });
+
+  test("are listed for netconduit with their own description of parameters, until the next change", () => {
+    const registry = new Registry();
+    const remove = registry.addMethod(method("a"));
+    const methods = [{ ...method("a").info, parameters: { a: "int" } }];
+    expect(registry.netconduitDiscovery()).toEqual({ methods, count: 1 });
+    expect(registry.netconduitDiscovery()).toBe(registry.netconduitDiscovery());
+    remove();
+    expect(registry.netconduitDiscovery()).toEqual({ methods: [], count: 0 });
   });
 });
 

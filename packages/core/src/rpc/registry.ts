@@ -12,6 +12,8 @@ export interface Discovery {
 /** A registered RPC method. */
 export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
+  /** The parameters as netconduit's own server describes them. Called when a netconduit client first asks. */
+  readonly describeToNetconduit: () => Readonly<Record<string, string>>;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
   readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
@@ -37,6 +39,7 @@ export class Registry<Peer> {
   #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
   /** The result of `listall` until a method is added or removed. */
   #discovery: Discovery | null = null;
+  #netconduitDiscovery: Discovery | null = null;
   /** Called when the handlers of a type change. */
   onHandlersChange: () => void = () => undefined;
 
@@ -58,12 +61,17 @@ export class Registry<Peer> {
       throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is already registered`);
     }
     methods.set(name, entry);
-    this.#discovery = null;
+    this.#methodsChanged();
     return () => {
       if (methods.get(name) !== entry) return;
       methods.delete(name);
-      this.#discovery = null;
+      this.#methodsChanged();
     };
+  }
+
+  #methodsChanged(): void {
+    this.#discovery = null;
+    this.#netconduitDiscovery = null;
   }
 
   /** Adds a handler. All handlers of a type run, in registration order. Returns a function that removes this one. */
@@ -90,10 +98,21 @@ export class Registry<Peer> {
 
   /** The result of `listall`; the same object until a method is added or removed. */
   discovery(): Discovery {
-    if (this.#discovery === null) {
-      const methods = Array.from(this.#methods?.values() ?? [], (entry) => entry.info);
-      this.#discovery = { methods, count: methods.length };
-    }
+    this.#discovery ??= this.#listed((entry) => entry.info);
     return this.#discovery;
+  }
+
+  /** The result of `listall` for a netconduit client. */
+  netconduitDiscovery(): Discovery {
+    this.#netconduitDiscovery ??= this.#listed((entry) => ({
+      ...entry.info,
+      parameters: entry.describeToNetconduit(),
+    }));
+    return this.#netconduitDiscovery;
+  }
+
+  #listed(describe: (entry: MethodEntry<Peer>) => MethodDescription): Discovery {
+    const methods = Array.from(this.#methods?.values() ?? [], describe);
+    return { methods, count: methods.length };
   }
 }

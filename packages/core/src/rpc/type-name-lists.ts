@@ -1,3 +1,5 @@
+/** Stands among the names of a parameter that has a default, so that it may be left out but not be null. */
+export const HAS_DEFAULT = "(default)";
 /** The type names of a field, in the schema's order, possibly with duplicates. */
 export type TypeNames = readonly string[];
 /** Fields of an object schema. */

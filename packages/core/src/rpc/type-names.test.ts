@@ -83,6 +83,26 @@ describe("describeParams of a valibot schema", () => {
   });
 });
 
+describe("describeParams for netconduit", () => {
+  const whole = v.pipe(v.number(), v.integer());
+
+  test.each([
+    ["an integer", whole, "int"],
+    ["an optional", v.optional(whole), "int | None"],
+    ["an optional with a default", v.optional(whole, 10), "int"],
+    ["an optional with a default that is null", v.optional(v.nullable(whole), null), "int | None"],
+    ["a nullable with a default", v.nullable(whole, 10), "int | None"],
+    ["a nullish with a default", v.nullish(whole, 10), "int | None"],
+    ["a non-optional of an optional with a default", v.nonOptional(v.optional(whole, 10)), "int"],
+    ["a zod optional", z.int().optional(), "int | None"],
+    ["a zod default", z.int().default(10), "int"],
+    ["a zod nullable with a default", z.int().nullable().default(10), "int | None"],
+  ])("declares %s", (_name, field, type) => {
+    const schema = "_zod" in field ? z.object({ field }) : v.object({ field });
+    expect(describeParams(schema, "netconduit")).toEqual({ field: type });
+  });
+});
+
 describe("describeParams of other schemas", () => {
   test("reads a zod schema", () => {
     const schema = z.object({

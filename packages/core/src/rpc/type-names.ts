@@ -7,7 +7,7 @@
 
 import { fieldsOfJsonSchema, namesOfJsonSchema } from "./json-schema-type-names.ts";
 import type { Schema, SchemaProps } from "./schema.ts";
-import type { TypeNames } from "./type-name-lists.ts";
+import { HAS_DEFAULT, type TypeNames } from "./type-name-lists.ts";
 import { fieldsOfValibot, isValibotNode, namesOfValibot } from "./valibot-type-names.ts";
 
 /** Standard JSON Schema, which zod from 4.2 and ArkType implement beside Standard Schema. */
@@ -18,12 +18,19 @@ interface JsonSchemaProps extends SchemaProps {
 /**
  * Parameter names and types of a method: `{a: "int", note: "str | None"}`, as a caller is to pass them. Reads valibot
  * schemas, and those of any library with Standard JSON Schema; for others, and for what is no object schema, `{}`.
- * Never throws.
+ * A parameter with a default is `"int | None"` for our own peers, and `"int"` for netconduit's, which read the type as
+ * Python declares it. Never throws.
  */
-export function describeParams(schema: Schema | null | undefined): Record<string, string> {
+export function describeParams(
+  schema: Schema | null | undefined,
+  reader: "own" | "netconduit" = "own",
+): Record<string, string> {
   const described: Record<string, string> = {};
   for (const [name, types] of read(schema, "input", fieldsOfValibot, fieldsOfJsonSchema) ?? []) {
-    if (name !== "__proto__") described[name] = joinTypeNames(types);
+    if (name === "__proto__") continue;
+    const declared = types.filter((type) => type !== HAS_DEFAULT);
+    const isOmissible = reader === "own" && declared.length < types.length;
+    described[name] = joinTypeNames(isOmissible ? [...declared, "None"] : declared);
   }
   return described;
 }

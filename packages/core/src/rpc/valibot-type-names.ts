@@ -1,4 +1,11 @@
-import { type FieldNames, mergeAlternatives, mergeParts, type TypeNames, typeNameOf } from "./type-name-lists.ts";
+import {
+  type FieldNames,
+  HAS_DEFAULT,
+  mergeAlternatives,
+  mergeParts,
+  type TypeNames,
+  typeNameOf,
+} from "./type-name-lists.ts";
 
 /** The properties of valibot's schemas and pipe items that determine a type; `type` decides which exist. */
 interface ValibotNode {
@@ -40,6 +47,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 const OPTIONAL: ReadonlySet<string> = new Set(["optional", "exact_optional", "nullable", "nullish", "undefinedable"]);
+const TAKES_NULL: ReadonlySet<string> = new Set(["nullable", "nullish"]);
 const NON_OPTIONAL: ReadonlySet<string> = new Set(["non_optional", "non_nullable", "non_nullish"]);
 
 /** Output types of transformations. Those not listed keep the type (`trim`, `to_lower_case`, `readonly` …). */
@@ -90,9 +98,13 @@ export function namesOfValibot(schema: unknown, side: Side): TypeNames {
 
 function namesOfWrapped(node: ValibotNode, wrapped: ValibotNode, side: Side): TypeNames {
   const names = namesOfValibot(wrapped, side);
-  if (NON_OPTIONAL.has(node.type)) return names.filter((name) => name !== "None");
-  const filledIn = side === "output" && node.default !== undefined;
-  return OPTIONAL.has(node.type) && !filledIn ? [...names, "None"] : names;
+  if (NON_OPTIONAL.has(node.type)) {
+    return names.filter((name) => name !== "None" && name !== HAS_DEFAULT);
+  }
+  if (!OPTIONAL.has(node.type)) return names;
+  if (node.default === undefined) return [...names, "None"];
+  if (side === "output") return names;
+  return TAKES_NULL.has(node.type) ? [...names, "None", HAS_DEFAULT] : [...names, HAS_DEFAULT];
 }
 
 function namesOfPipe(pipe: readonly ValibotNode[], side: Side): TypeNames {

@@ -9,6 +9,7 @@ export class RecordingSource implements RequestSource<string> {
   readonly peer = "the peer";
   isAuthenticated = true;
   correlatesReplies = true;
+  hasNetconduitPeer = false;
   readonly sent: unknown[] = [];
   readonly running = new Set<IncomingRequest<string>>();
   /** Thrown by `sendResult` and `sendUncorrelatedReply`. */
@@ -30,6 +31,12 @@ export class RecordingSource implements RequestSource<string> {
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.refuse !== null) throw this.refuse;
     this.sent.push({ type, data });
+  }
+
+  sendUncorrelatedError({ method }: IncomingRequest<string>, error: RpcError): void {
+    const { message, code, details } = error;
+    const facts = details === undefined ? {} : { details };
+    this.sendUncorrelatedReply(`${method}_response`, { success: false, error: message, code, ...facts });
   }
 
   handlerStarted(request: IncomingRequest<string>): void {

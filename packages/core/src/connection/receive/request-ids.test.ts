@@ -74,7 +74,7 @@ describe("a request with the id of another one", () => {
     await call(7);
     held.open("done");
     await peer.next(FrameType.RPC_RESPONSE);
-    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: "done" });
+    expect((await peer.next(FrameType.RPC_RESPONSE)).payload).toMatchObject({ result: { data: "done" } });
   });
 
   test("0 asks for no reply, and may come any number of times", async () => {
