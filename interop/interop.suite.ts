@@ -3,6 +3,7 @@ import { describeHeartbeats, HeartbeatPairs } from "./heartbeats.suite.ts";
 import { describeNetconduitClient } from "./netconduit-client/suites.ts";
 import { describeNetconduitServer } from "./netconduit-server/suites.ts";
 import { pythonEnvironment } from "./python-environment.ts";
+import { describeSameProgram } from "./same-program/suites.ts";
 import { type InteropSubject, PATIENCE_MS } from "./scene.ts";
 
 /**
@@ -22,6 +23,7 @@ export async function describeInterop(subject: InteropSubject): Promise<void> {
 
     describeNetconduitClient(subject, python, on);
     describeNetconduitServer(subject, python, on);
+    describeSameProgram(subject, python, on);
     describeHeartbeats(pairs, on);
   });
 }

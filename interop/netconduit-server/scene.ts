@@ -14,11 +14,12 @@ let names = 0;
 
 /** netconduit servers, run by python/server_driver.py, and clients of this library. */
 export class ServerScene extends Scene {
-  /** Starts a netconduit server with the methods and handlers in python/server_driver.py. */
-  async listen(options: Record<string, unknown> = {}): Promise<Target> {
+  /** Starts a netconduit server with the handlers in python/server_driver.py, or those in python/shop.py. */
+  async listen(options: Record<string, unknown> = {}, handlers: "driver" | "shop" = "driver"): Promise<Target> {
     names += 1;
     const server = `server-${names}`;
-    const port = await this.driver.run<number>("start", { server, options: { password: PASSWORD, ...options } });
+    const described = { password: PASSWORD, ...options };
+    const port = await this.driver.run<number>("start", { server, options: described, handlers });
     return { server, port };
   }
 

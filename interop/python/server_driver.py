@@ -1,4 +1,4 @@
-"""Runs netconduit servers for a test. Each server has a name; all have the same methods and handlers."""
+"""Runs netconduit servers for a test. Each server has a name, and the handlers below or those of shop.py."""
 
 import asyncio
 import socket
@@ -6,6 +6,7 @@ import socket
 from conduit import Server, ServerDescriptor
 from pydantic import BaseModel
 
+import shop
 from driver import Driver
 
 driver = Driver()
@@ -83,12 +84,15 @@ def free_port():
 
 
 @driver.command
-async def start(server, options):
+async def start(server, options, handlers="driver"):
     """Starts a server and returns its port. netconduit rejects port 0, so this picks a free port, which may be taken by then."""
     for _ in range(20):
         port = free_port()
         made = Server(ServerDescriptor(**{"host": "127.0.0.1", "port": port, **options}))
-        register(made, server)
+        if handlers == "shop":
+            shop.register(made)
+        else:
+            register(made, server)
         try:
             await made.start()
         except OSError:
