@@ -91,6 +91,16 @@ describe("rpc", () => {
       (server: Server) => server.rpc({ name: "m", result: 5 as unknown as v.AnySchema }, () => 1),
       /schema of 'm' must implement/,
     ],
+    [
+      "a type alone, as before a Python function,",
+      (server: Server) => (server.on as (type: string) => unknown).call(server, "chat"),
+      /not a decorator\): on\("chat", \(connection, data\) => …\)$/,
+    ],
+    [
+      "a method's name alone, as before a Python function,",
+      (server: Server) => (server.rpc as (name: string) => unknown).call(server, "users.list"),
+      /not a decorator\): rpc\("users.list", \(params\) => …\)$/,
+    ],
     ["a message handler that is none", (server: Server) => server.on("m", 5 as never), /handler of 'm' must be/],
     [
       "a message schema that is none",

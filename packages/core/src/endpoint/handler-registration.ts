@@ -32,7 +32,8 @@ export class HandlerRegistration<Peer> {
     const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
     const { name } = definition;
     const agreed = agreedOn(this.#contract?.methods, name);
-    const { schema, handler } = splitHandler(name, schemaOrHandler, maybeHandler);
+    const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
+    const { schema, handler } = splitHandler(name, form, schemaOrHandler, maybeHandler);
     const params = schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, name);
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
     return this.#registry.addMethod({
@@ -70,7 +71,8 @@ export class HandlerRegistration<Peer> {
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
   ): Disposer {
-    const { schema, handler } = splitHandler(String(type), schemaOrHandler, maybeHandler);
+    const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
+    const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
     const disposers = types.map((one) => {
       const check = schema ?? checkedSchema(agreedOn(this.#contract?.messages, one), one);
@@ -98,17 +100,20 @@ function disposeAll(disposers: readonly Disposer[]): void {
 }
 
 /**
- * Distinguishes `(handler)` from `(schema, handler)`.
+ * Distinguishes `(handler)` from `(schema, handler)`. `form` is the call as it is meant, for the error message.
  * @throws ConduitError INVALID_CONFIG
  */
 function splitHandler<H extends (...args: never[]) => unknown>(
   name: string,
+  form: string,
   schemaOrHandler: Schema | H,
   maybeHandler: H | undefined,
 ): { schema: Schema | null; handler: H } {
   const handler = maybeHandler ?? schemaOrHandler;
   if (typeof handler !== "function") {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The handler of '${name}' must be a function`);
+    const mistake = schemaOrHandler === undefined ? ", passed in the same call (this is not a decorator)" : "";
+    const message = `The handler of '${name}' must be a function${mistake}: ${form}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   const schema = maybeHandler === undefined ? null : checkedSchema(schemaOrHandler as Schema, name);
   return { schema, handler: handler as H };
