@@ -45,21 +45,23 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "a plain send is replied to by a message of type <type>_response, on either end",
+      "a plain send is not answered, whatever its handler returns, on either end",
       staged(async (stage) => {
         const server = await stage.listen();
-        server.on("ping", (_client, data) => ({ pong: data }));
         const client = await stage.join(server);
-        const heard = new EventLog<unknown>();
-        client.on("ping_response", heard.add);
-        client.send("ping", 7);
-        expect(await heard.next()).toEqual({ pong: 7 });
-
-        client.on("pong", (data) => ({ ping: data }));
-        const heardByServer = new EventLog<unknown>();
-        server.on("pong_response", (_client, data) => void heardByServer.add(data));
-        connectionOf(server, client).send("pong", 8);
-        expect(await heardByServer.next()).toEqual({ ping: 8 });
+        const connection = connectionOf(server, client);
+        const data: unknown[] = [];
+        server.on("note", (_client, value) => data.push(value));
+        client.on("note", (value) => data.push(value));
+        const unasked: string[] = [];
+        server.onUnknown((_client, type) => void unasked.push(type));
+        client.onUnknown((_client, type) => void unasked.push(type));
+        client.send("note", 1);
+        // A reply to it would have come before this one.
+        expect(await client.request("note", 2)).toBe(2);
+        connection.send("note", 3);
+        expect(await connection.request("note", 4)).toBe(4);
+        expect([data, unasked]).toEqual([[1, 2, 3, 4], []]);
       }),
     );
 
@@ -110,15 +112,31 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "an error of a handler answers a plain send in netconduit's form",
+      "an error of a handler isn't an answer to a plain send; onError hears of it",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new EventLog<string>();
+        server.onError(({ message: text }) => errors.add(text));
+        server.on("chat", () => error("No", { code: 403 }));
+        server.on("last", () => "last");
+        const client = await stage.join(server);
+        const unasked: string[] = [];
+        client.onUnknown((_client, type) => void unasked.push(type));
+        client.send("chat");
+        expect([await client.request("last"), await errors.next(), unasked]).toEqual(["last", "No", []]);
+      }),
+    );
+
+    test(
+      "an error of a handler answers a plain send of a plain peer in netconduit's form",
       staged(async (stage) => {
         const server = await stage.listen();
         server.on("chat", () => error("No", { code: 403, details: { why: "because" } }));
-        const client = await stage.join(server);
-        const heard = new EventLog<unknown>();
-        client.on("chat_response", heard.add);
-        client.send("chat");
-        expect(await heard.next()).toEqual({ success: false, error: "No", code: 403, details: { why: "because" } });
+        const peer = await stage.raw(server);
+        await peer.login({ password: PASSWORD, extensions: {} });
+        peer.write(message("chat"));
+        const data = { success: false, error: "No", code: 403, details: { why: "because" } };
+        expect(await peer.next()).toMatchObject({ type: Type.MESSAGE, payload: { type: "chat_response", data } });
       }),
     );
 
@@ -223,17 +241,14 @@ export function describeReplies(subject: Subject): void {
       );
 
       test(
-        "wrong data of a plain send is reported to onError and answered in netconduit's form",
+        "wrong data of a plain send is reported to onError",
         staged(async (stage) => {
           const server = await stage.listen();
           const errors = new EventLog<{ code: unknown; stage: string }>();
           server.onError((error, { stage }) => errors.add({ code: (error as RpcError).code, stage }));
           server.on("move", v.object({ x: v.number() }), () => "moved");
           const client = await stage.join(server);
-          const heard = new EventLog<unknown>();
-          client.on("move_response", heard.add);
           client.send("move", {});
-          expect(await heard.next()).toMatchObject({ success: false, code: ErrorCode.MISSING_FIELD });
           expect(await errors.next()).toEqual({ code: ErrorCode.MISSING_FIELD, stage: "message" });
         }),
       );

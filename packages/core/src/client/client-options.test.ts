@@ -29,7 +29,7 @@ describe("parseClientOptions", () => {
       connectTimeoutMs: 10_000,
       rpcTimeoutMs: 30_000,
       closeTimeoutMs: 5000,
-      reconnect: { enabled: true, attempts: 5, delayMs: 2000, maxDelayMs: 60_000, multiplier: 2, jitter: true },
+      reconnect: { enabled: true, attempts: 0, delayMs: 2000, maxDelayMs: 30_000, multiplier: 2, jitter: true },
       queueWhileDisconnected: "reject",
       maxMessageBytes: 10 * MIB,
       bufferSize: 65_536,
@@ -53,7 +53,7 @@ describe("parseClientOptions", () => {
       enabled: true,
       attempts: 0,
       delayMs: 2000,
-      maxDelayMs: 60_000,
+      maxDelayMs: 30_000,
       multiplier: 2,
       jitter: true,
     });
@@ -137,7 +137,7 @@ describe("parseClientOptions", () => {
 
   test("gives both numbers when the delays contradict each other", () => {
     expect(() => parseClientOptions({ ...base, reconnect: { delayMs: 90_000 } })).toThrow(
-      "Invalid option reconnect.maxDelayMs: must be at least reconnect.delayMs (90000), got 60000 (the default)",
+      "Invalid option reconnect.maxDelayMs: must be at least reconnect.delayMs (90000), got 30000 (the default)",
     );
   });
 

@@ -30,11 +30,11 @@ export type Credentials = string | (() => string | Promise<string>);
 export interface ReconnectOptions {
   /** Whether to reconnect. Default true. */
   readonly enabled?: boolean | undefined;
-  /** Consecutive attempts before giving up; 0 means unlimited. Default 5. */
+  /** Consecutive attempts before giving up; 0 means unlimited. Default 0. */
   readonly attempts?: number | undefined;
   /** Maximum delay before the first attempt. Default 2,000 ms. */
   readonly delayMs?: number | undefined;
-  /** Upper limit of the maximum delay; at least `delayMs`. Default 60,000 ms. */
+  /** Upper limit of the maximum delay; at least `delayMs`. Default 30,000 ms. */
   readonly maxDelayMs?: number | undefined;
   /** Factor by which the maximum delay grows with each attempt; 1 to 100, fractions allowed. Default 2. */
   readonly multiplier?: number | undefined;
@@ -75,8 +75,8 @@ export interface ClientSettings extends PeerOptions {
   /** Reconnect policy. Default: see {@link ReconnectOptions}. */
   readonly reconnect?: ReconnectOptions | undefined;
   /**
-   * Messages and calls made while disconnected: `"reject"` rejects them immediately with CONNECTION_CLOSED; `"send"`
-   * queues up to `sendQueueSize` of them and sends them after reconnecting. Default `"reject"`.
+   * Messages and calls made while disconnected: `"reject"` rejects them with CONNECTION_CLOSED; `"send"` encodes them,
+   * queues them up to `sendQueueSize` and `sendQueueBytes`, and sends them once connected. Default `"reject"`.
    */
   readonly queueWhileDisconnected?: "send" | "reject" | undefined;
 }
@@ -93,10 +93,11 @@ export interface ClientConfig extends Filled<ClientSettings, "path" | "tls" | "r
   readonly reconnect: Filled<ReconnectOptions, never>;
 }
 
-/** Defaults of netconduit's client; the longest delay and the jitter are our own. */
-const DEFAULT_RECONNECT_ATTEMPTS = 5;
+/** Unlimited: a client that gives up after a minute stays away for good when its server is down for two. */
+const DEFAULT_RECONNECT_ATTEMPTS = 0;
+/** Delay and multiplier of netconduit's client; the longest delay is our own. */
 const DEFAULT_RECONNECT_DELAY_MS = 2000;
-const DEFAULT_RECONNECT_MAX_DELAY_MS = 60_000;
+const DEFAULT_RECONNECT_MAX_DELAY_MS = 30_000;
 const DEFAULT_RECONNECT_MULTIPLIER = 2;
 
 const tlsEntries = {

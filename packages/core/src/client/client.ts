@@ -123,9 +123,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     });
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
-    this.#offline = new OfflineQueue(this.#core.wheel, config.sendQueueSize);
+    this.#offline = new OfflineQueue(this.#core.wheel, config);
     this.#offlineSender = new OfflineSender(this.#offline, {
       rpcTimeoutMs: config.rpcTimeoutMs,
+      writer: this.#core.writer,
       now: () => runtime.now(),
       mustQueue: (name) => this.#mustQueue(name),
       sendFailed: (error, stage, name) => this.#core.reportError(error, stage, undefined, name),
@@ -223,9 +224,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Registers a handler for one or more types of messages from the server. The handler's return value is sent back: as
-   * the reply to `connection.request`, or else as a message of type `<type>_response`. Data is validated with the given
-   * schema, or else with that of the option `contract`.
+   * Registers a handler for one or more types of messages from the server. The handler's return value is the reply to
+   * `connection.request`; after `connection.send` it is dropped, except that a netconduit server receives it as a message
+   * of type `<type>_response`. Data is validated with the given schema, or else with that of the option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "client">>>(
@@ -337,7 +338,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#connection = null;
     const { code, message } = error;
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    // No automatic attempt follows, so the queued items will never be sent.
     if (isLast) this.#offline.rejectAll(error);
   }
 
@@ -442,10 +442,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
   }
 
-  /** @throws ConduitError CONNECTION_CLOSED unless the client is reconnecting and queues messages and calls */
+  /** @throws ConduitError CONNECTION_CLOSED unless messages and calls are queued and may still be sent */
   #mustQueue(name: string): void {
-    const returning = this.#reconnector.isReturning(this.#connection?.closeReason ?? null);
-    if (this.config.queueWhileDisconnected === "send" && returning) return;
+    const mayConnect = this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
+    if (this.config.queueWhileDisconnected === "send" && mayConnect) return;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
   }
 }

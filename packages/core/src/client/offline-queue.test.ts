@@ -6,11 +6,12 @@ import { type OfflineItem, OfflineQueue } from "./offline-queue.ts";
 
 function bench(maxItems = 10) {
   const runtime = fakeRuntime();
-  const queue = new OfflineQueue<string>(new TimerWheel(runtime), maxItems);
+  const queue = new OfflineQueue<string>(new TimerWheel(runtime), { sendQueueSize: maxItems, sendQueueBytes: 1000 });
   const log: string[] = [];
   const item = (name: string, timeoutMs = 0, failure?: Error): OfflineItem<string> => ({
     name,
     timeoutMs,
+    bytes: 10,
     send: (connection) => {
       if (failure !== undefined) throw failure;
       log.push(`${name} to ${connection}`);
@@ -70,6 +71,15 @@ describe("OfflineQueue", () => {
     const { queue, item } = bench(5);
     expect(["a", "b", "c", "d", "e"].map((name) => queue.add(item(name)))).toEqual([true, true, true, false, false]);
     expect(() => queue.add(item("f"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
+  });
+
+  test("is bounded in bytes, too; what leaves makes room", () => {
+    const { queue, item } = bench();
+    const large = { ...item("large"), bytes: 1000 };
+    expect(queue.add(large)).toBe(false);
+    expect(() => queue.add(item("b"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
+    queue.remove(large);
+    expect(queue.add(item("c"))).toBe(true);
   });
 
   test("an item added while all are being sent waits for the next time", () => {

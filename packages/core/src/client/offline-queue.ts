@@ -8,6 +8,8 @@ export interface OfflineItem<Connection> {
   readonly name: string;
   /** Milliseconds until it times out; 0 waits without limit. */
   readonly timeoutMs: number;
+  /** Size of its encoded data or params. */
+  readonly bytes: number;
   /** Sends the item. May throw. */
   send(connection: Connection): void;
   reject(error: Error): void;
@@ -15,31 +17,38 @@ export interface OfflineItem<Connection> {
 
 class Entry<Connection> extends TimerEntry {
   readonly item: OfflineItem<Connection>;
-  readonly #queue: Set<Entry<Connection>>;
+  readonly #queue: OfflineQueue<Connection>;
 
-  constructor(item: OfflineItem<Connection>, queue: Set<Entry<Connection>>) {
+  constructor(item: OfflineItem<Connection>, queue: OfflineQueue<Connection>) {
     super();
     this.item = item;
     this.#queue = queue;
   }
 
   override onTimer(): void {
-    this.#queue.delete(this);
+    this.#queue.remove(this.item);
     const { name, timeoutMs, reject } = this.item;
     reject(new ConduitError(ErrorCode.TIMEOUT, `'${name}' timed out after ${timeoutMs} ms without a connection`));
   }
 }
 
+/** Limits of an {@link OfflineQueue}: those of the send queue. */
+interface OfflineLimits {
+  readonly sendQueueSize: number;
+  readonly sendQueueBytes: number;
+}
+
 /** A bounded FIFO of messages and calls made while the client is disconnected. */
 export class OfflineQueue<Connection> {
   readonly #wheel: TimerWheel;
-  readonly #maxItems: number;
+  readonly #limits: OfflineLimits;
   /** Created on first use: most clients never need it. */
-  #entries: Set<Entry<Connection>> | null = null;
+  #entries: Map<OfflineItem<Connection>, Entry<Connection>> | null = null;
+  #bytes = 0;
 
-  constructor(wheel: TimerWheel, maxItems: number) {
+  constructor(wheel: TimerWheel, limits: OfflineLimits) {
     this.#wheel = wheel;
-    this.#maxItems = maxItems;
+    this.#limits = limits;
   }
 
   get size(): number {
@@ -52,26 +61,29 @@ export class OfflineQueue<Connection> {
    * @throws ConduitError SEND_QUEUE_FULL
    */
   add(item: OfflineItem<Connection>): boolean {
-    this.#entries ??= new Set();
-    const entries = this.#entries;
-    if (entries.size >= this.#maxItems) {
-      const message = `Cannot send '${item.name}': ${entries.size} items are waiting for a connection (sendQueueSize ${this.#maxItems})`;
+    if (this.#fill >= 1) {
+      const { sendQueueSize, sendQueueBytes } = this.#limits;
+      const message =
+        `Cannot send '${item.name}': ${this.size} items, ${this.#bytes} bytes are waiting for a connection ` +
+        `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
-    const entry = new Entry(item, entries);
-    entries.add(entry);
+    const entry = new Entry(item, this);
+    this.#entries ??= new Map();
+    this.#entries.set(item, entry);
+    this.#bytes += item.bytes;
     if (item.timeoutMs > 0) this.#wheel.schedule(entry, item.timeoutMs);
-    return entries.size < this.#maxItems * HIGH_WATER_RATIO;
+    return this.#fill < HIGH_WATER_RATIO;
   }
 
   /** Removes an item. Returns whether it was still queued. */
   remove(item: OfflineItem<Connection>): boolean {
-    for (const entry of this.#entries ?? []) {
-      if (entry.item !== item) continue;
-      this.#wheel.cancel(entry);
-      return this.#entries?.delete(entry) === true;
-    }
-    return false;
+    const entry = this.#entries?.get(item);
+    if (entry === undefined) return false;
+    this.#wheel.cancel(entry);
+    this.#entries?.delete(item);
+    this.#bytes -= item.bytes;
+    return true;
   }
 
   sendAll(connection: Connection): void {
@@ -90,11 +102,17 @@ export class OfflineQueue<Connection> {
 
   #take(each: (item: OfflineItem<Connection>) => void): void {
     if (this.#entries === null) return;
-    const entries = [...this.#entries];
+    const entries = [...this.#entries.values()];
     this.#entries.clear();
+    this.#bytes = 0;
     for (const entry of entries) {
       this.#wheel.cancel(entry);
       each(entry.item);
     }
+  }
+
+  get #fill(): number {
+    const { sendQueueSize, sendQueueBytes } = this.#limits;
+    return Math.max(this.size / sendQueueSize, this.#bytes / sendQueueBytes);
   }
 }

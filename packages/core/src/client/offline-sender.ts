@@ -3,11 +3,14 @@ import type { CallOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-peer.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { OfflineItem, OfflineQueue } from "./offline-queue.ts";
 
 /** The client of an {@link OfflineSender}. */
 export interface OfflineHost {
   readonly rpcTimeoutMs: number;
+  readonly writer: FrameWriter;
   /** Monotonic milliseconds. */
   now(): number;
   /** @throws ConduitError CONNECTION_CLOSED if messages and calls can't be queued now */
@@ -16,7 +19,10 @@ export interface OfflineHost {
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
 
-/** Queues messages and calls while a client is disconnected, and sends them once it is connected. */
+/**
+ * Queues messages and calls while a client is disconnected, and sends them once it is connected. They are encoded when
+ * they are queued: invalid data throws then, and later changes of the data aren't sent.
+ */
 export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #host: OfflineHost;
@@ -27,56 +33,70 @@ export class OfflineSender implements Outgoing {
   }
 
   sendMessage(type: string, data: unknown): boolean {
-    return this.#send(type, "message", (connection) => connection.sendMessage(type, data));
+    this.#host.mustQueue(type);
+    const value = this.#host.writer.encodeData(type, data);
+    return this.#send(type, "message", value, (connection) => connection.sendMessage(type, value));
   }
 
   callNoWait(method: string, params: unknown): boolean {
-    return this.#send(method, "rpc", (connection) => connection.callNoWait(method, params));
+    this.#host.mustQueue(method);
+    const value = this.#host.writer.encodeParams(method, params);
+    return this.#send(method, "rpc", value, (connection) => connection.callNoWait(method, value));
   }
 
-  call(
+  async call(
     method: string,
     params: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    return this.#call(method, options, (connection, rest) => connection.call(method, params, rest, validator));
+    this.#check(method, options);
+    const value = this.#host.writer.encodeParams(method, params);
+    return this.#call(method, options, value, (connection, rest) => connection.call(method, value, rest, validator));
   }
 
-  request(
+  async request(
     type: string,
     data: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    return this.#call(type, options, (connection, rest) => connection.request(type, data, rest, validator));
+    this.#check(type, options);
+    const value = this.#host.writer.encodeData(type, data);
+    return this.#call(type, options, value, (connection, rest) => connection.request(type, value, rest, validator));
   }
 
   waitForRoom(): Promise<void> {
     return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
   }
 
-  #send(name: string, stage: "message" | "rpc", send: (connection: Outgoing) => boolean): boolean {
-    this.#host.mustQueue(name);
+  #send(name: string, stage: "message" | "rpc", value: EncodedValue, send: (connection: Outgoing) => boolean): boolean {
     const reject = (error: Error): void => this.#host.sendFailed(error, stage, name);
-    return this.#queue.add({ name, timeoutMs: 0, send, reject });
+    return this.#queue.add({ name, timeoutMs: 0, bytes: value.bytes.length, send, reject });
+  }
+
+  /** @throws ConduitError INVALID_CONFIG, CANCELLED, CONNECTION_CLOSED */
+  #check(name: string, options: CallOptions | undefined): void {
+    checkOptions(name, options);
+    checkTimeout(name, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
+    const signal = options?.signal;
+    if (signal?.aborted === true) throw cancelledError(name, signal.reason);
+    this.#host.mustQueue(name);
   }
 
   #call(
     name: string,
     options: CallOptions | undefined,
+    value: EncodedValue,
     send: (connection: Outgoing, options: CallOptions) => Promise<unknown>,
   ): Promise<unknown> {
+    const { signal, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
-      checkOptions(name, options);
-      const { signal, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
-      checkTimeout(name, timeoutMs);
-      if (signal?.aborted === true) throw cancelledError(name, signal.reason);
-      this.#host.mustQueue(name);
       const queuedAt = this.#host.now();
       const item: OfflineItem<Outgoing> = {
         name,
         timeoutMs,
+        bytes: value.bytes.length,
         send: (connection) => {
           signal?.removeEventListener("abort", onAbort);
           const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.now() - queuedAt));

@@ -79,7 +79,7 @@ describe("Reconnector", () => {
     const result = outcome(subject.connect());
     await runtime.advance(60_000);
     expect(result.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, message: expect.stringContaining("db:7") });
-    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, true]]);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, false]]);
     expect(runtime.timers.count).toBe(0);
   });
 
@@ -94,7 +94,7 @@ describe("Reconnector", () => {
     await second;
     await runtime.settle();
     expect(first.error).toBe(reason);
-    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, true], "open", "opened"]);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, false], "open", "opened"]);
   });
 
   test("with nothing to call off there is nothing to wait for", () => {
@@ -105,14 +105,14 @@ describe("Reconnector", () => {
     const { runtime, subject, log } = newReconnector([], { delayMs: 100 });
     const hooks = gate();
     subject.lost(LOST, () => hooks.promise);
-    expect(subject.isReturning(null)).toBe(true);
+    expect(subject.mayConnect(null)).toBe(true);
     await runtime.advance(1000);
     expect(log).toEqual([]);
     hooks.open();
     await runtime.advance(99);
     expect(log).toEqual([]);
     await runtime.advance(1);
-    expect([log, subject.isReturning(null)]).toEqual([["open", "opened again"], false]);
+    expect([log, subject.mayConnect(null)]).toEqual([["open", "opened again"], true]);
   });
 
   test("attempts that fail are reported, and the last of them ends the series", async () => {
@@ -123,7 +123,7 @@ describe("Reconnector", () => {
     expect(reported).toEqual([CONNECTION_REFUSED, CONNECTION_REFUSED, RECONNECT_FAILED]);
     const attempt = ["open", ["failed", CONNECTION_REFUSED, false]];
     expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, true]]);
-    expect([subject.attempts, subject.isReturning(null)]).toEqual([2, false]);
+    expect([subject.attempts, subject.mayConnect(null)]).toEqual([2, false]);
   });
 
   test.for([
@@ -158,7 +158,7 @@ describe("Reconnector", () => {
     void subject.callOff(refused);
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
-    expect([log, subject.isReturning(LOST), runtime.timers.count]).toEqual([[], false, 0]);
+    expect([log, subject.mayConnect(LOST), runtime.timers.count]).toEqual([[], false, 0]);
   });
 
   test("a connection that ends soon after its login goes on with the same series", async () => {
@@ -176,7 +176,7 @@ describe("Reconnector", () => {
     ["reconnecting is off", LOST, { enabled: false }],
   ] as const)("nothing comes back when %s", async ([, reason, options]) => {
     const { runtime, subject, log } = newReconnector([], options);
-    expect(subject.isReturning(reason)).toBe(false);
+    expect(subject.mayConnect(reason)).toBe(false);
     subject.lost(reason, async () => undefined);
     await runtime.advance(100_000);
     expect(log).toEqual([]);

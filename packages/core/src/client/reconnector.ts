@@ -17,7 +17,7 @@ export interface ReconnectorHost {
   open(abort: DialController): Promise<void>;
   /**
    * A connection attempt, or the last one of a series, has failed.
-   * @param isLast no automatic attempt follows
+   * @param isLast the client gives up: another attempt would fail the same way, or the series has ended
    */
   failed(error: ConduitError, isLast: boolean): void;
   /**
@@ -52,6 +52,8 @@ export class Reconnector<Peer> {
   #loggedInAt = 0;
   /** `callOff` ran after the last `connect`, so the client doesn't reconnect. */
   #leaving = false;
+  /** No attempt is expected unless the application calls `connect` again. */
+  #hasGivenUp = false;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, owner: ReconnectorHost) {
     this.#core = core;
@@ -70,6 +72,7 @@ export class Reconnector<Peer> {
   /** Connects immediately, or joins the current attempt. */
   connect(): Promise<void> {
     this.#leaving = false;
+    this.#hasGivenUp = false;
     this.#attempts = 0;
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
@@ -107,6 +110,7 @@ export class Reconnector<Peer> {
   lost(reason: CloseReason, hooks: () => Promise<void>): void {
     const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null } : null;
     if (series !== null) this.#series = series;
+    else if (this.#abort === null && this.#series === null) this.#hasGivenUp = true;
     const done = hooks();
     if (series === null) return;
     // A connection that ends soon after its login counts as another failed attempt.
@@ -115,11 +119,14 @@ export class Reconnector<Peer> {
   }
 
   /**
-   * Whether the client is connecting, or will after the current connection closes.
+   * Whether the client may be connected again: it is connecting, it reconnects, or the application may yet call
+   * `connect`. False after `callOff`, and after it has given up.
    * @param closing why the current connection is closing, or null
    */
-  isReturning(closing: CloseReason | null): boolean {
-    return this.#series !== null || this.#abort !== null || (closing !== null && this.#comesBack(closing));
+  mayConnect(closing: CloseReason | null): boolean {
+    if (this.#series !== null || this.#abort !== null) return true;
+    if (this.#leaving || this.#hasGivenUp) return false;
+    return closing === null || this.#comesBack(closing);
   }
 
   /** Whether the client reconnects after a connection ended for this reason. */
@@ -156,7 +163,9 @@ export class Reconnector<Peer> {
       abort.throwIfAborted();
     } catch (error) {
       const failure: unknown = abort.aborted ? abort.reason : error;
-      this.#owner.failed(toConduitError(failure), this.#series === null);
+      const isLast = this.#series === null && this.#endsReconnecting(failure);
+      if (isLast) this.#hasGivenUp = true;
+      this.#owner.failed(toConduitError(failure), isLast);
       throw failure;
     } finally {
       runtime.clearTimer(timer);
@@ -203,13 +212,14 @@ export class Reconnector<Peer> {
       } catch (error) {
         lastError = error;
         this.#core.report(error, { stage: "reconnect" });
-        if (endsReconnecting(error) && typeof this.#config.password !== "function") break;
+        if (this.#endsReconnecting(error)) break;
       } finally {
         if (this.#connecting === dial) this.#connecting = null;
       }
     }
     if (series.cancelled) return;
     if (this.#series === series) this.#series = null;
+    this.#hasGivenUp = true;
     // Without a failed attempt, every connection came up and was lost again.
     const cause = lastError ?? errorOf(lost);
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
@@ -230,6 +240,11 @@ export class Reconnector<Peer> {
         resolve();
       };
     });
+  }
+
+  /** Whether further attempts would fail the same way. A password function may return another one. */
+  #endsReconnecting(error: unknown): boolean {
+    return isPasswordProblem(error) && typeof this.#config.password !== "function";
   }
 
   #stopSeries(): void {
@@ -261,8 +276,7 @@ function retryAfterMs(error: unknown): number | null {
   return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;
 }
 
-/** Whether further attempts would fail the same way. */
-function endsReconnecting(error: unknown): boolean {
+function isPasswordProblem(error: unknown): boolean {
   if (!(error instanceof ConduitError)) return false;
   return (
     error.code === ErrorCode.AUTH_FAILED ||

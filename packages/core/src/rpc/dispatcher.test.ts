@@ -390,8 +390,15 @@ describe("a message", () => {
     expect(await message()).toEqual([{ hi: 0, lo: 1, result: undefined }]);
   });
 
-  test("without an id is answered by a message of type <type>_response, if there is anything to say", async () => {
+  test("without an id is not answered: its sender did not ask", async () => {
     const { message, on } = bench();
+    on(() => "text");
+    expect(await message({}, 0)).toEqual([]);
+  });
+
+  test("without an id is answered to a plain peer by <type>_response, if there is anything to say", async () => {
+    const { message, on, peer } = bench();
+    peer.correlatesReplies = false;
     const replies = ["text", undefined, null, 0];
     on(() => replies.shift());
     const sent = [await message({}, 0), await message({}, 0), await message({}, 0), await message({}, 0)];
@@ -434,7 +441,7 @@ describe("a message", () => {
   });
 
   test.each(["thrown", "returned"])("whose handler has an RpcError %s is answered with it", async (how) => {
-    const { message, on, reports } = bench();
+    const { message, on, reports, peer } = bench();
     const error = new RpcError(4010, "No", { details: { id: 1 } });
     on(() => {
       if (how === "thrown") throw error;
@@ -442,13 +449,22 @@ describe("a message", () => {
     });
     expect(await message()).toEqual([{ hi: 0, lo: 1, message: "No", code: 4010, details: { id: 1 } }]);
     expect(reports).toEqual([]);
+    peer.correlatesReplies = false;
     expect(await message({}, 0)).toEqual([
       { type: "t_response", data: { success: false, error: "No", code: 4010, details: { id: 1 } } },
     ]);
   });
 
+  test("without an id whose handler has an RpcError is reported, and not answered", async () => {
+    const { message, on, reports } = bench();
+    on(() => new RpcError(4010, "No"));
+    expect(await message({}, 0)).toEqual([]);
+    expect(reports).toEqual([["No", "message", "the peer", "t"]]);
+  });
+
   test("whose RpcError has no details sends none", async () => {
-    const { message, on } = bench();
+    const { message, on, peer } = bench();
+    peer.correlatesReplies = false;
     on(() => new RpcError(4010, "No"));
     expect(await message({}, 0)).toEqual([{ type: "t_response", data: { success: false, error: "No", code: 4010 } }]);
   });
@@ -456,6 +472,7 @@ describe("a message", () => {
   test("whose reply cannot be sent is reported", async () => {
     for (const reply of ["text", new RpcError(4010, "No")]) {
       const { message, on, peer, reports } = bench();
+      peer.correlatesReplies = false;
       peer.refuse = new ConduitError(ErrorCode.UNSERIALIZABLE, "cannot");
       on(() => reply);
       expect(await message({}, 0)).toEqual([]);
@@ -464,9 +481,10 @@ describe("a message", () => {
   });
 
   test("that does not fit its schema is refused with every field", async () => {
-    const { message, on, reports } = bench();
+    const { message, on, reports, peer } = bench();
     on(() => expect.unreachable(), v.object({ n: v.number() }));
     expect(await message({})).toMatchObject([{ code: ErrorCode.MISSING_FIELD }]);
+    peer.correlatesReplies = false;
     expect(await message({}, 0)).toMatchObject([{ type: "t_response", data: { code: ErrorCode.MISSING_FIELD } }]);
     const refusal = expect.stringMatching(/^Validation error in message t: n: /);
     expect(reports).toEqual([[refusal, "message", "the peer", "t"]]);

@@ -253,7 +253,7 @@ export class Dispatcher<Peer> {
       this.#messageFailed(source, request, reply);
     } else if (request.wantsReply) {
       this.#reply(source, request, reply);
-    } else if (reply !== undefined && reply !== null) {
+    } else if (!source.correlatesReplies && reply !== undefined && reply !== null) {
       this.#uncorrelatedReply(source, request, reply);
     }
   }
@@ -265,7 +265,8 @@ export class Dispatcher<Peer> {
       return;
     }
     this.#host.reportError(error, "message", request.client, request.method);
-    if (error instanceof RpcError) this.#uncorrelatedReply(source, request, error);
+    if (source.correlatesReplies || !(error instanceof RpcError)) return;
+    this.#uncorrelatedReply(source, request, error);
   }
 
   #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {

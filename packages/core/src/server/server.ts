@@ -230,9 +230,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Registers a handler for one or more types of messages. The handler's return value is sent back: as the reply to
-   * `client.request`, or else as a message of type `<type>_response`. Data is validated with the given schema, or else
-   * with that of the option `contract`.
+   * Registers a handler for one or more types of messages. The handler's return value is the reply to `client.request`;
+   * after `client.send` it is dropped, except that a netconduit client receives it as a message of type
+   * `<type>_response`. Data is validated with the given schema, or else with that of the option `contract`.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "server">>>(

@@ -7,6 +7,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
+import { EncodedValue } from "./encoded-value.ts";
 import {
   concat,
   encodeText,
@@ -86,16 +87,24 @@ export class FrameWriter implements FrameBytes {
 
   /** MESSAGE `{type, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
   message(hi: number, lo: number, type: string, data: unknown, timeoutMs: number = 0): void {
-    const head = this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "type");
-    this.write(FrameType.MESSAGE, hi, lo, head, this.values.encode(data, "data"), timeoutMs);
+    this.write(FrameType.MESSAGE, hi, lo, this.messageHead(type), this.encode(data, "data"), timeoutMs);
   }
 
   /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
   rpcRequest(hi: number, lo: number, method: string, params: unknown, timeoutMs: number): void {
-    const head =
-      this.requestHeads.get(method) ?? nameHead(this.requestHeads, REQUEST_HEAD, method, KEY_PARAMS, "method");
-    const value = this.values.encode(params === undefined ? NO_PARAMS : params, "params");
+    const head = this.requestHead(method);
+    const value = this.encode(params === undefined ? NO_PARAMS : params, "params");
     this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs);
+  }
+
+  /** Encodes the data of a message that is sent later, by `message`. */
+  encodeData(type: string, data: unknown): EncodedValue {
+    return this.encodeLater(this.messageHead(type), data, "data");
+  }
+
+  /** Encodes the params of a call that is sent later, by `rpcRequest`. */
+  encodeParams(method: string, params: unknown): EncodedValue {
+    return this.encodeLater(this.requestHead(method), params === undefined ? NO_PARAMS : params, "params");
   }
 
   /** RPC_RESPONSE `{success: true, result}`; an undefined result is nil. */
@@ -139,6 +148,33 @@ export class FrameWriter implements FrameBytes {
   encoded(type: number, hi: number, lo: number, payload: Uint8Array): void {
     this.begin(type, 0, hi, lo, payload.length, payload.length);
     copy(payload, this.bytes, this.start + HEADER_BYTES);
+  }
+
+  private messageHead(type: string): Uint8Array {
+    return this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "type");
+  }
+
+  private requestHead(method: string): Uint8Array {
+    return this.requestHeads.get(method) ?? nameHead(this.requestHeads, REQUEST_HEAD, method, KEY_PARAMS, "method");
+  }
+
+  private encode(value: unknown, rootName: string): Uint8Array {
+    if (!(value instanceof EncodedValue)) return this.values.encode(value, rootName);
+    // Forgets the large data of the value before.
+    this.values.encode(null, rootName);
+    return value.bytes;
+  }
+
+  private encodeLater(head: Uint8Array, value: unknown, rootName: string): EncodedValue {
+    const encoded = this.values.encode(value, rootName);
+    const { large } = this.values;
+    const valueLength = large === null ? encoded.length : encoded.length + totalLength(large);
+    const length = head.length + valueLength + KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES;
+    if (length > this.maxMessageBytes) throw tooLarge(length, this.maxMessageBytes);
+    const bytes = this.allocate(valueLength);
+    if (large === null) bytes.set(encoded);
+    else writeInterleaved(bytes, 0, encoded, large);
+    return new EncodedValue(bytes);
   }
 
   private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
