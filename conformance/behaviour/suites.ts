@@ -14,6 +14,7 @@ import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
 import { describeHooks } from "./hooks.suite.ts";
 import { describeHostile } from "./hostile.suite.ts";
+import { describeHostileValues } from "./hostile-values.suite.ts";
 import { describeLifecycle } from "./lifecycle.suite.ts";
 import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
@@ -51,5 +52,6 @@ export function describeBehaviour(subject: Subject): void {
   describeReconnect(subject);
   describeLimits(subject);
   describeHostile(subject);
+  describeHostileValues(subject);
   describeChaos(subject);
 }

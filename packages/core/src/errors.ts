@@ -230,22 +230,66 @@ export class RpcError extends ConduitError {
  * signal's reason is the cause.
  */
 export function cancelledError(name: string, reason: unknown): ConduitError {
-  const timedOut = reason instanceof Error && reason.name === "TimeoutError";
+  const timedOut = isInstance(reason, Error) && textOf(() => reason.name) === "TimeoutError";
   const code = timedOut ? ErrorCode.TIMEOUT : ErrorCode.CANCELLED;
   return new ConduitError(code, `'${name}' ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
 }
 
-/** Converts a thrown value to an Error. Never throws. */
-export function asError(thrown: unknown): Error {
+// Programs throw any value, and return or reject with it: a revoked Proxy throws at `instanceof`, and an Error's message
+// may be a Symbol or a getter that throws. The functions below never throw.
+
+/** `value instanceof type`; false if that throws. */
+export function isInstance<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
   try {
-    return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+    return value instanceof type;
   } catch {
-    return new Error("The thrown value can't be converted to text", { cause: thrown });
+    return false;
+  }
+}
+
+/** Converts a thrown value to an Error. Its fields may still be hostile, see {@link messageOf}. */
+export function asError(thrown: unknown): Error {
+  if (isInstance(thrown, Error)) return thrown;
+  return new Error(textOf(() => thrown) ?? "The thrown value can't be converted to text", { cause: thrown });
+}
+
+/** The message of a thrown value. */
+export function messageOf(thrown: unknown): string {
+  const error = asError(thrown);
+  return textOf(() => error.message) ?? "The error's message can't be converted to text";
+}
+
+/** The code of an error of this library; INTERNAL if it isn't a number. */
+export function codeOf(error: ConduitError): number {
+  try {
+    const code: unknown = error.code;
+    return typeof code === "number" ? code : ErrorCode.INTERNAL;
+  } catch {
+    return ErrorCode.INTERNAL;
   }
 }
 
 /** The thrown value as an error of this library; INTERNAL if it is none, with the value as its cause. */
 export function asConduitError(thrown: unknown): ConduitError {
-  if (thrown instanceof ConduitError) return thrown;
-  return new ConduitError(ErrorCode.INTERNAL, asError(thrown).message, { cause: thrown });
+  if (isInstance(thrown, ConduitError)) return thrown;
+  return new ConduitError(ErrorCode.INTERNAL, messageOf(thrown), { cause: thrown });
+}
+
+/** A copy of a thrown value that is safe to print: only its name, message and stack, as text. */
+export function printableError(thrown: unknown): Error {
+  const error = asError(thrown);
+  const printable = new Error(messageOf(error));
+  printable.name = textOf(() => error.name) ?? "Error";
+  const stack = textOf(() => error.stack);
+  if (stack !== null && stack !== "undefined") printable.stack = stack;
+  return printable;
+}
+
+/** What `read` returns, as text; null if that throws. */
+function textOf(read: () => unknown): string | null {
+  try {
+    return String(read());
+  } catch {
+    return null;
+  }
 }

@@ -3,7 +3,7 @@
 import type { CloseReason } from "../connection/close-reason.ts";
 import { errorOf } from "../connection/close-reason.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import { isMap } from "../util/is-map.ts";
@@ -223,7 +223,7 @@ export class Reconnector<Peer> {
     // Without a failed attempt, every connection came up and was lost again.
     const cause = lastError ?? errorOf(lost);
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
-    const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${asError(cause).message}`;
+    const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${messageOf(cause)}`;
     const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause });
     this.#owner.failed(error, true);
     this.#core.report(error, { stage: "reconnect" });
@@ -264,8 +264,8 @@ export function endpointOf({ host, port, path }: ClientConfig): string {
 const noResult = (): void => undefined;
 
 function toConduitError(error: unknown): ConduitError {
-  if (error instanceof ConduitError) return error;
-  return new ConduitError(ErrorCode.CONNECTION_ERROR, asError(error).message, { cause: error });
+  if (isInstance(error, ConduitError)) return error;
+  return new ConduitError(ErrorCode.CONNECTION_ERROR, messageOf(error), { cause: error });
 }
 
 /** When to ask a server again that judges no more passwords from this address for now; null if that isn't the error. */
@@ -277,7 +277,7 @@ function retryAfterMs(error: unknown): number | null {
 }
 
 function isPasswordProblem(error: unknown): boolean {
-  if (!(error instanceof ConduitError)) return false;
+  if (!isInstance(error, ConduitError)) return false;
   return (
     error.code === ErrorCode.AUTH_FAILED ||
     error.code === ErrorCode.PASSWORD_HASH_REFUSED ||

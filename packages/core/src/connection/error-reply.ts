@@ -1,4 +1,4 @@
-import { ErrorCode, RpcError } from "../errors.ts";
+import { codeOf, messageOf, RpcError } from "../errors.ts";
 import { wrapError } from "../netconduit/reply.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 
@@ -25,12 +25,12 @@ export function writeErrorReply(writer: FrameWriter, call: FailedCall, error: Rp
   }
 }
 
-function writeBareError(writer: FrameWriter, call: FailedCall, { message, code }: RpcError): void {
+function writeBareError(writer: FrameWriter, call: FailedCall, error: RpcError): void {
+  const code = codeOf(error);
   try {
-    writeError(writer, call, new RpcError(code, message));
+    writeError(writer, call, new RpcError(code, messageOf(error)));
   } catch {
-    const known = typeof code === "number" ? code : ErrorCode.INTERNAL;
-    writeError(writer, call, new RpcError(known, "The error cannot be sent"));
+    writeError(writer, call, new RpcError(code, "The error cannot be sent"));
   }
 }
 

@@ -7,7 +7,7 @@
  * kilobyte. Any other turn ends with `Runtime.defer`.
  */
 
-import { asError } from "../errors.ts";
+import { printableError } from "../errors.ts";
 import type { CallClock } from "../rpc/incoming-request.ts";
 import type { Runtime } from "../runtime.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
@@ -50,7 +50,7 @@ export class RuntimeContext implements CallClock {
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
-    this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(asError(error)) });
+    this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(printableError(error)) });
     this.turns = new TurnQueue(runtime);
     this.slab = new Slab((bytes, start, end) => runtime.view(bytes, start, end));
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);

@@ -4,7 +4,7 @@ import type { AnyExtension } from "../connection/extension.ts";
 import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
-import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { asError, ConduitError, ErrorCode, isInstance, printableError, RpcError } from "../errors.ts";
 import { MAX_WARNING_CHARS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
@@ -166,20 +166,21 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
 }
 
 function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): boolean {
-  if (stage === "rpc" || stage === "message" || stage === "hook") return !(error instanceof RpcError);
-  return error instanceof ConduitError && error.code === ErrorCode.RECONNECT_FAILED;
+  if (stage === "rpc" || stage === "message" || stage === "hook") return !isInstance(error, RpcError);
+  return isInstance(error, ConduitError) && error.code === ErrorCode.RECONNECT_FAILED;
 }
 
 /** Describes the error and the operation. Includes the stack in the message, because runtimes show only that. */
 function warningOf(error: Error, { stage, name }: ErrorContext<unknown>, count: number): Error {
   if (stage === "reconnect") return error;
+  const printable = printableError(error);
   const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
   const subject = name === undefined ? "" : ` '${name}'`;
   const times = count === 1 ? "" : ` ${count} times since the last warning; the last time`;
   const advice = name === "onError" ? "" : " (add an onError hook to handle this)";
-  const text = `${what}${subject} failed${times}${advice}: ${error.stack ?? error.message}`;
+  const text = `${what}${subject} failed${times}${advice}: ${printable.stack ?? printable.message}`;
   const isLong = text.length > MAX_WARNING_CHARS;
-  const warning = new Error(isLong ? `${text.slice(0, MAX_WARNING_CHARS)}…` : text, { cause: error });
+  const warning = new Error(isLong ? `${text.slice(0, MAX_WARNING_CHARS)}…` : text);
   warning.name = "NetconduitWarning";
   return warning;
 }

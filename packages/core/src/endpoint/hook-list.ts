@@ -40,7 +40,8 @@ export class HookList<Args extends readonly unknown[]> {
     for (const { hook } of this.#hooks) {
       try {
         const result = hook(...args);
-        if (result instanceof Promise) result.catch(onError);
+        // A promise of another realm is no instance of this one's Promise.
+        if (typeof result === "object" && result !== null) Promise.resolve(result).catch(onError);
       } catch (error) {
         onError(error);
       }

@@ -1,6 +1,6 @@
 /** Runs handlers: validates, calls, replies. Creates no promise for a synchronous schema and handler. */
 
-import { asError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
@@ -124,13 +124,25 @@ export class Dispatcher<Peer> {
     const checking = this.#checkedReply(source, entry, request, result);
     if (checking === null) return;
     source.handlerStarted(request);
-    void checking.finally(() => source.handlerSettled(request));
+    void this.#freeSlotAfter(checking, source, request);
+  }
+
+  async #freeSlotAfter(
+    reply: Promise<void>,
+    source: RequestSource<Peer>,
+    request: IncomingRequest<Peer>,
+  ): Promise<void> {
+    try {
+      await reply;
+    } finally {
+      source.handlerSettled(request);
+    }
   }
 
   #callFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, thrown: unknown): void {
     request.finish();
     const error = request.outcome(thrown);
-    if (!(error instanceof RpcError)) this.#host.reportError(error, "rpc", request.client, request.method);
+    if (!isInstance(error, RpcError)) this.#host.reportError(error, "rpc", request.client, request.method);
     this.#replyError(source, request, this.#outward(error));
   }
 
@@ -260,18 +272,18 @@ export class Dispatcher<Peer> {
 
   #messageFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
     if (request.wantsReply) {
-      if (!(error instanceof RpcError)) this.#host.reportError(error, "message", request.client, request.method);
+      if (!isInstance(error, RpcError)) this.#host.reportError(error, "message", request.client, request.method);
       this.#replyError(source, request, this.#outward(error));
       return;
     }
     this.#host.reportError(error, "message", request.client, request.method);
-    if (source.correlatesReplies || !(error instanceof RpcError)) return;
+    if (source.correlatesReplies || !isInstance(error, RpcError)) return;
     this.#uncorrelatedReply(source, request, error);
   }
 
   #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {
     try {
-      if (reply instanceof RpcError) source.sendUncorrelatedError(request, reply);
+      if (isInstance(reply, RpcError)) source.sendUncorrelatedError(request, reply);
       else source.sendUncorrelatedReply(`${request.method}_response`, reply);
     } catch (error) {
       this.#host.reportError(error, "message", request.client, request.method);
@@ -296,7 +308,7 @@ export class Dispatcher<Peer> {
   /** The handler's result can't be sent, which is this side's fault, so the peer only receives a code. */
   #badResult(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
     this.#host.reportError(error, "rpc", request.client, request.method);
-    const isTooLarge = error instanceof ConduitError && error.code === ErrorCode.MESSAGE_TOO_LARGE;
+    const isTooLarge = isInstance(error, ConduitError) && error.code === ErrorCode.MESSAGE_TOO_LARGE;
     this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message) : this.#hidden(error));
   }
 
@@ -305,10 +317,10 @@ export class Dispatcher<Peer> {
   }
 
   #outward(error: unknown): RpcError {
-    return error instanceof RpcError ? error : this.#hidden(error);
+    return isInstance(error, RpcError) ? error : this.#hidden(error);
   }
 
   #hidden(error: unknown): RpcError {
-    return new RpcError(ErrorCode.INTERNAL, this.#host.exposeErrors ? asError(error).message : "Internal server error");
+    return new RpcError(ErrorCode.INTERNAL, this.#host.exposeErrors ? messageOf(error) : "Internal server error");
   }
 }

@@ -144,7 +144,12 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     const reason = this.#abortReason;
     if (reason === null) return false;
     if (error === reason) return true;
-    return error instanceof Error && (error.cause === reason || error.name === "AbortError");
+    try {
+      return error instanceof Error && (error.cause === reason || error.name === "AbortError");
+    } catch {
+      // A Proxy, or a getter, that throws.
+      return false;
+    }
   }
 
   /** The failure of a handler that threw `error`: the signal's reason if `error` only reports that, else `error`. */

@@ -11,7 +11,7 @@ import { type ContractOption, parseContract } from "../endpoint/contract-option.
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type {
@@ -491,8 +491,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     protocol.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
     const hooks = this.#connect
       .run((error) => {
-        if (!(error instanceof RpcError)) this.#core.hookFailed("onClientConnect", error, connection);
-        else void protocol.close({ code: error.code, message: error.message, reconnect: false });
+        if (!isInstance(error, RpcError)) this.#core.hookFailed("onClientConnect", error, connection);
+        else void protocol.close({ code: codeOf(error), message: messageOf(error), reconnect: false });
       }, connection)
       .then(() => {
         this.#hooksRunning.delete(connection);
