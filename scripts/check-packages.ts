@@ -99,12 +99,16 @@ async function compile(work: string, name: string, specifiers: readonly string[]
   if (code !== 0) report(specifiers.join(", "), `a program that uses it does not compile (${name})\n${output}`);
 }
 
-/** Loads every entry in a new process and checks that shared exports exist only once. */
+/** Loads every entry in a new process and checks that shared exports exist only once, and that classes have their names. */
 async function load(work: string, specifiers: readonly string[]): Promise<void> {
   const script = `
     const seen = new Map();
     for (const specifier of ${JSON.stringify(specifiers)}) {
       const entry = await import(specifier);
+      for (const [name, value] of Object.entries(entry)) {
+        const isClass = typeof value === "function" && String(value).startsWith("class");
+        if (isClass && value.name !== name) throw new Error(specifier + " has " + name + " as the class " + value.name);
+      }
       for (const name of ${JSON.stringify(SHARED)}) {
         if (!(name in entry)) continue;
         if (seen.has(name) && seen.get(name) !== entry[name]) throw new Error(specifier + " has a " + name + " of its own");

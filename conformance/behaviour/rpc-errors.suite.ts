@@ -10,6 +10,34 @@ export function describeRpcErrors(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`errors of RPC on ${subject.name}`, PATIENT, () => {
+    test(
+      "name in their stack the function that awaited the call, request or connect()",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("fail", () => error("no"));
+        const client = await stage.join(server);
+        const stranger = stage.client(server, { password: "wrong" });
+        const awaiting = {
+          call: async function awaitsCall() {
+            await client.call("fail");
+          },
+          api: async function awaitsApi() {
+            await client.api.fail?.();
+          },
+          request: async function awaitsRequest() {
+            await client.request("unknown");
+          },
+          connect: async function awaitsConnect() {
+            await stranger.connect();
+          },
+        };
+        const stacks = [];
+        for (const run of Object.values(awaiting)) stacks.push((await failureOf(run())).stack);
+        const expected = ["awaitsCall", "awaitsApi", "awaitsRequest", "awaitsConnect"];
+        expect(stacks).toEqual(expected.map((name) => expect.stringMatching(new RegExp(`at (async )?${name} `))));
+      }),
+    );
+
     const cases = [
       ["error", () => error("Division by zero", { code: 400 }), 400, "Division by zero", undefined],
       ["error without a code", () => error("Something"), ErrorCode.UNKNOWN, "Something", undefined],

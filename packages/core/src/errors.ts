@@ -180,7 +180,8 @@ export interface ConduitErrorOptions {
 /** The class of all errors raised by this library. Branch on `code`; the message is for people. */
 export class ConduitError extends Error {
   static {
-    inherit(ConduitError.prototype, { name: "ConduitError", details: undefined });
+    // biome-ignore lint/complexity/noThisInStatic: for its own name, esbuild renames the class to _ConduitError
+    inherit(this.prototype, { name: "ConduitError", details: undefined });
   }
 
   /**
@@ -213,7 +214,8 @@ export class ConduitError extends Error {
  */
 export class RpcError extends ConduitError {
   static {
-    inherit(RpcError.prototype, { name: "RpcError", method: undefined });
+    // biome-ignore lint/complexity/noThisInStatic: for its own name, esbuild renames the class to _RpcError
+    inherit(this.prototype, { name: "RpcError", method: undefined });
   }
 
   /** On the calling side: the method or message type that was called. */
@@ -292,4 +294,13 @@ function textOf(read: () => unknown): string | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * Gives an error of this library the stack of the async function that calls this, which names the functions that await
+ * it. The stack it was created with leads to a socket's event.
+ */
+export function withCallerStack(error: unknown): unknown {
+  if (error instanceof ConduitError) Error.captureStackTrace(error, withCallerStack);
+  return error;
 }

@@ -18,6 +18,10 @@ interface AbortController {
 }
 declare const AbortController: { new (): AbortController };
 
+interface ErrorConstructor {
+  captureStackTrace(error: Error, above: (...parameters: never[]) => unknown): void;
+}
+
 interface TextDecoder {
   decode(input: Uint8Array): string;
 }

@@ -18,7 +18,7 @@ import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
 import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import type {
@@ -37,7 +37,7 @@ import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import type { DialController } from "./dial-controller.ts";
-import { closedDuringLogin, notNetconduit } from "./login-failure.ts";
+import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
@@ -289,7 +289,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   async connect(): Promise<void> {
     if (this.isConnected) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
-    await this.#reconnector.connect();
+    try {
+      await this.#reconnector.connect();
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /** The same as `close`. */
@@ -407,9 +411,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (step.kind === "send") {
       connection.sendPayload(step.type, step.payload);
     } else if (step.kind === "failed") {
-      login.reject(step.error);
+      const error = refusedLogin(step.error, this.config);
+      login.reject(error);
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
-      connection.destroy(step.error);
+      connection.destroy(error);
     } else {
       this.#login = null;
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
@@ -446,7 +451,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #mustQueue(name: string): void {
     const mayConnect = this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && mayConnect) return;
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${this.state})`);
+    const remedy = this.#reconnector.isConnecting
+      ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
+      : "call connect() first";
+    throw new ConduitError(
+      ErrorCode.CONNECTION_CLOSED,
+      `Cannot send '${name}': not connected (${this.state}); ${remedy}`,
+    );
   }
 }
 

@@ -118,13 +118,18 @@ export class Reconnector<Peer> {
     void done.then(() => this.#reconnect(series, reason));
   }
 
+  /** Whether an attempt is under way or follows. */
+  get isConnecting(): boolean {
+    return this.#series !== null || this.#abort !== null;
+  }
+
   /**
    * Whether the client may be connected again: it is connecting, it reconnects, or the application may yet call
    * `connect`. False after `callOff`, and after it has given up.
    * @param closing why the current connection is closing, or null
    */
   mayConnect(closing: CloseReason | null): boolean {
-    if (this.#series !== null || this.#abort !== null) return true;
+    if (this.isConnecting) return true;
     if (this.#leaving || this.#hasGivenUp) return false;
     return closing === null || this.#comesBack(closing);
   }

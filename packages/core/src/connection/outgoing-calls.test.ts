@@ -22,6 +22,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     writer,
     reader: context.reader(1_000_000),
     role: "client",
+    stream: { remote: { kind: "tcp", host: "127.0.0.1", port: 7, family: "IPv4" } },
     settings: { rpcTimeoutMs: 1000 },
     info: null as PeerInfo | null,
     isOpen: true,
@@ -106,7 +107,10 @@ describe("outgoing calls", () => {
     const { begin, runtime, abandoned, calls } = bench();
     const call = begin("slow", { timeoutMs: 250 });
     await runtime.advance(300);
-    expect(call.error).toMatchObject({ code: ErrorCode.TIMEOUT, message: "'slow' timed out after 250 ms" });
+    expect(call.error).toMatchObject({
+      code: ErrorCode.TIMEOUT,
+      message: "'slow' timed out after 250 ms: the server 127.0.0.1:7 has not replied",
+    });
     expect([abandoned, calls.size]).toEqual([["1/0"], 0]);
   });
 

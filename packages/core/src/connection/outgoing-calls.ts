@@ -7,6 +7,8 @@
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
+import { formatAddress } from "../bytes/address.ts";
+import type { Address } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
 import { unwrapNetconduitResult } from "../netconduit/result.ts";
@@ -34,6 +36,7 @@ export interface CallsHost {
   readonly reader: PayloadReader;
   readonly role: "server" | "client";
   readonly settings: { readonly rpcTimeoutMs: number };
+  readonly stream: { readonly remote: Address };
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
@@ -87,8 +90,7 @@ export class OutgoingCall extends TimerEntry {
   }
 
   override onTimer(): void {
-    const message = `'${this.name}' timed out after ${this.timeoutMs} ms`;
-    this.#calls.abandon(this, new ConduitError(ErrorCode.TIMEOUT, message));
+    this.#calls.timedOut(this);
   }
 
   /** Stops listening to the signal. */
@@ -113,6 +115,14 @@ export class OutgoingCalls {
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
     this.#host = host;
     this.#maxGeneration = maxGeneration;
+  }
+
+  /** A call's deadline has passed. */
+  timedOut(call: OutgoingCall): void {
+    const peer = this.#host.role === "client" ? "server" : "client";
+    const where = `the ${peer} ${formatAddress(this.#host.stream.remote)} has not replied`;
+    const message = `'${call.name}' timed out after ${call.timeoutMs} ms: ${where}`;
+    this.abandon(call, new ConduitError(ErrorCode.TIMEOUT, message));
   }
 
   /** Number of pending calls. */

@@ -3,6 +3,7 @@ import { formatAddress } from "../bytes/address.ts";
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { withCallerStack } from "../errors.ts";
 import { latencyOf } from "../extensions/heartbeat.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
@@ -241,8 +242,12 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     type: M & string,
     ...dataAndOptions: MessageArguments<C, S, M, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
-  request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
-    return this._outgoing.request(type, data, options, resultValidator(options));
+  async request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
+    try {
+      return await this._outgoing.request(type, data, options, resultValidator(options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /** Lists the methods that the peer offers. Rejects like `call`. */
@@ -250,8 +255,12 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     return parseDiscovery(await this.#call("listall", {}, options));
   }
 
-  #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
-    return this._outgoing.call(method, params, options, resultValidator(options));
+  async #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
+    try {
+      return await this._outgoing.call(method, params, options, resultValidator(options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   #fact<T>(read: (connection: PeerConnection) => T): T | Absent {
