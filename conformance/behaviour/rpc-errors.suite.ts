@@ -31,7 +31,7 @@ export function describeRpcErrors(subject: Subject): void {
             await stranger.connect();
           },
         };
-        const stacks = [];
+        const stacks: (string | undefined)[] = [];
         for (const run of Object.values(awaiting)) stacks.push((await failureOf(run())).stack);
         const expected = ["awaitsCall", "awaitsApi", "awaitsRequest", "awaitsConnect"];
         expect(stacks).toEqual(expected.map((name) => expect.stringMatching(new RegExp(`at (async )?${name} `))));
