@@ -14,8 +14,6 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["PROTOCOL.md", "uses 15,000 unless", limits.SCRAM_ITERATIONS],
   ["PROTOCOL.md", "this library waits 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
   ["PROTOCOL.md", "closes 500 ms after", limits.NETCONDUIT_LINGER_MS],
-  ["PROTOCOL.md", "queue is 80 % full", limits.HIGH_WATER_RATIO * 100],
-  ["PROTOCOL.md", "`RESUME` at 50 %", limits.LOW_WATER_RATIO * 100],
   ["docs/guide.md", "frames of 16 KiB", limits.MAX_HANDSHAKE_BYTES / 1024],
   ["docs/guide.md", "128 levels", limits.MAX_DEPTH],
   ["docs/guide.md", "is 80 % full", limits.HIGH_WATER_RATIO * 100],

@@ -6,6 +6,7 @@ import { deriveServerKeys } from "../packages/core/src/auth/scram-keys.ts";
 import type { ConnectionSettings } from "../packages/core/src/connection/connection-settings.ts";
 import { ExtensionRegistry } from "../packages/core/src/connection/extension-registry.ts";
 import { CANCEL_FRAME } from "../packages/core/src/extensions/cancel.ts";
+import { CREDIT_FRAME } from "../packages/core/src/extensions/credit.ts";
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
@@ -44,7 +45,7 @@ function inHex(numbers: Readonly<Record<string, number>>): string[] {
 
 describe("frames in PROTOCOL.md", () => {
   test("the table of types matches the code", () => {
-    expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, CANCEL: CANCEL_FRAME }));
+    expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, CANCEL: CANCEL_FRAME, CREDIT: CREDIT_FRAME }));
   });
 
   test("the table of flags matches the code", () => {
@@ -130,7 +131,7 @@ describe("SCRAM in PROTOCOL.md", () => {
 describe("extensions in PROTOCOL.md", () => {
   test("the table matches the code", () => {
     const described = tableRows(text, "Extensions", "Extension").map((row) => codeIn(row["Extension"] ?? ""));
-    const offered = new ExtensionRegistry(builtInExtensions, {} as ConnectionSettings).offer;
+    const offered = new ExtensionRegistry(builtInExtensions, { enableBackpressure: true } as ConnectionSettings).offer;
     expect(described.toSorted()).toEqual(Object.keys(offered).toSorted());
   });
 });

@@ -9,7 +9,12 @@ import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Flow control: bounded queues in both directions, PAUSE and RESUME. */
+function abortable(): { readonly signal: AbortSignal; abort(): void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}
+
+/** Flow control: bounded queues in both directions, credit, PAUSE and RESUME. */
 export function describeFlow(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -99,22 +104,73 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "a server whose handlers lag says PAUSE, and RESUME when they have caught up",
+      "a server whose handlers lag reads on, and returns credit when they have caught up",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
         const go = gate();
         server.on("work", () => go.promise);
-        const peer = await stage.rawLoggedIn(server);
-        // One runs, seven wait; the eighth that waits is at 80 %.
-        for (let n = 0; n < 9; n++) peer.write(message("work", n));
-        expect((await peer.next()).type).toBe(Type.PAUSE);
+        server.rpc("last", () => "last");
+        const credit = { frames: 1000, bytes: 16 * 1024 * 1024 };
+        const peer = await stage.rawLoggedIn(server, { extensions: { close: true, credit } });
+        for (let n = 0; n < 10; n++) peer.write(message("work", n));
+        peer.write(frame(Type.HEARTBEAT_PING));
+        expect((await peer.next()).type).toBe(Type.HEARTBEAT_PONG);
+        expect(server.connections[0]?.state).toBe("active");
         go.open();
-        expect((await peer.next()).type).toBe(Type.RESUME);
+        const returned = await peer.next();
+        expect([returned.type, returned.payload]).toMatchObject([Type.CREDIT, { frames: 5 }]);
       }),
     );
 
     test(
-      "enableBackpressure: false sends no PAUSE, and stops reading all the same",
+      "a peer that sends more than its credit is cut",
+      staged(async (stage) => {
+        const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
+        server.on("work", () => gate().promise);
+        const credit = { frames: 1000, bytes: 16 * 1024 * 1024 };
+        const peer = await stage.rawLoggedIn(server, { extensions: { close: true, credit } });
+        for (let n = 0; n < 20; n++) peer.write(message("work", n));
+        expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
+      }),
+    );
+
+    for (const [options, count] of [
+      [{}, 2000],
+      [{ handlerConcurrency: 2, receiveQueueSize: 5 }, 20],
+    ] as const) {
+      test(
+        `${count} calls at once that are all cancelled end their handlers, and leave nothing paused`,
+        staged(async (stage) => {
+          const server = await stage.listen(options);
+          const heard = { started: 0, aborted: 0 };
+          server.rpc("wait", (_params, { signal }) => {
+            heard.started++;
+            return new Promise((_resolve, reject) => {
+              signal.addEventListener("abort", () => {
+                heard.aborted++;
+                reject(signal.reason);
+              });
+            });
+          });
+          server.rpc("ping", () => "pong");
+          const client = await stage.join(server);
+          const connection = connectionOf(server, client);
+          const { signal, abort } = abortable();
+          const calls = Array.from({ length: count }, () => failureOf(client.call("wait", {}, { signal })));
+          await until(() => heard.started > 0 && client.state === "paused");
+          abort();
+          for (const failure of await Promise.all(calls)) expect(failure.code).toBe(ErrorCode.CANCELLED);
+          expect(await client.call("ping")).toBe("pong");
+          await until(() => heard.aborted === heard.started);
+          expect([client.state, connection.state]).toEqual(["active", "active"]);
+          await client.disconnect();
+          await server.stop();
+        }),
+      );
+    }
+
+    test(
+      "enableBackpressure: false grants no credit, and stops reading",
       staged(async (stage) => {
         const server = await stage.listen({
           handlerConcurrency: 1,
@@ -323,7 +379,7 @@ export function describeFlow(subject: Subject): void {
     });
 
     test(
-      "a server waits with messages while its client says PAUSE, and loses none",
+      "a server waits with messages while its client gives no credit, and loses none",
       staged(async (stage) => {
         const server = await stage.listen({ sendQueueSize: 10 });
         const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 10 });
@@ -349,7 +405,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "a client waits with messages while its server says PAUSE, and loses none",
+      "a client waits with messages while its server gives no credit, and loses none",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
         const heard = new EventLog<unknown>();

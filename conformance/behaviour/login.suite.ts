@@ -33,7 +33,7 @@ export function describeLogin(subject: Subject): void {
         expect(success).toMatchObject({
           session_token: server.connections[0]?.session.token,
           server_info: { name: "conduit_server", version: "1.0.0" },
-          extensions: { reply: true, flow: true, close: true, cancel: true, deadline: true, call: true },
+          extensions: { reply: true, close: true, cancel: true, deadline: true, call: true },
         });
       }),
     );

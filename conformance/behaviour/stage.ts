@@ -8,7 +8,7 @@ import {
   type ServerInit,
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import type { RawLogin, RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
@@ -94,9 +94,9 @@ export class Stage extends Cleanups {
   }
 
   /** A raw peer that has logged in and offered all extensions. */
-  async rawLoggedIn(server: Port): Promise<RawPeer> {
+  async rawLoggedIn(server: Port, login: Partial<RawLogin> = {}): Promise<RawPeer> {
     const peer = await this.raw(server);
-    await peer.login({ password: PASSWORD });
+    await peer.login({ password: PASSWORD, ...login });
     return peer;
   }
 }

@@ -132,6 +132,8 @@ export const ErrorCode = {
   TOO_MANY_CONTAINERS: 7017,
   /** A request has the correlation id of another one that hasn't been answered yet. */
   DUPLICATE_ID: 7018,
+  /** The peer sent more than it was granted: messages beyond its credit, or PINGs whose answers it doesn't read. */
+  FLOW_CONTROL_ERROR: 7019,
 
   // 8xxx: TLS
   /** TLS failed for a reason without a code of its own. */

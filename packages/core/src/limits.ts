@@ -50,7 +50,7 @@ export const DEFAULT_SEND_QUEUE_BYTES: number = 16 * 1024 * 1024;
 /** Memory for one peer's requests and messages that wait for their handler, and again for those being handled. */
 export const DEFAULT_RECEIVE_QUEUE_BYTES: number = 16 * 1024 * 1024;
 /**
- * Extra memory for a peer that was told to pause but still owes a reply, which arrives behind its queued data: 16 MiB
+ * Extra memory for a peer without credit that isn't read but still owes a reply, which arrives behind its queued data: 16 MiB
  * for its own queue and kernel buffers.
  */
 export const OVERRUN_BYTES: number = 16 * 1024 * 1024;
@@ -58,7 +58,7 @@ export const OVERRUN_BYTES: number = 16 * 1024 * 1024;
 export const QUEUED_REQUEST_BYTES = 256;
 /** Asynchronous handlers of one connection that may run at the same time. */
 export const DEFAULT_HANDLER_CONCURRENCY = 256;
-/** Fill ratios at which flow control sends PAUSE and RESUME; netconduit's values. */
+/** Fill ratios at which a full queue asks its users to wait, and to continue. */
 export const HIGH_WATER_RATIO = 0.8;
 export const LOW_WATER_RATIO = 0.5;
 /** Socket buffer of netconduit's guide, 64 KiB. */

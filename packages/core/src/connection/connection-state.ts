@@ -11,13 +11,13 @@
  *   authenticating  the stream is open and carries the login; a server's connection begins here
  *   connected       logged in; the connect hooks run, and the application's frames wait
  *   active          in use
- *   paused          in use but held back: the peer sent PAUSE, or this side has stopped reading
+ *   paused          in use but held back: messages wait for the peer's permission, or this side has stopped reading
  *   closing         this side ends it: the queue is flushed, and the peer has until the deadline
  *   closed          over, cleanly
  *   failed          over, for the reason in the state change
  *
  * Two causes can hold a connection in `paused` at the same time. Its owner tracks them: the first one sends `pause`,
- * and the end of the last one sends `resume`. A PAUSE that arrives while the connect hooks run takes effect after
+ * and the end of the last one sends `resume`. A cause that arises while the connect hooks run takes effect after
  * `ready`.
  *
  * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while waiting to reconnect. A
@@ -50,7 +50,7 @@ export type ConnectionEvent =
   | "authenticated"
   /** The connect hooks have finished. */
   | "ready"
-  /** The peer sent PAUSE, or this side stopped reading. */
+  /** Messages wait for the peer's permission, or this side stopped reading. */
   | "pause"
   /** The cause of the pause ended. */
   | "resume"

@@ -114,10 +114,6 @@ export class AttachedExtensions {
     this.#forEach((extension, state) => extension.callAbandoned?.(state, idHi, idLo));
   }
 
-  receivePressure(isHigh: boolean): void {
-    this.#forEach((extension, state) => extension.receivePressure?.(state, isHigh));
-  }
-
   closing(reason: CloseReason): void {
     this.#forEach((extension, state) => extension.closing?.(state, reason));
   }

@@ -49,8 +49,6 @@ export interface Extension<Params = unknown, State = unknown> {
   receive?(state: State, frame: ReceivedFrame): void;
   /** This side abandoned a call before its reply arrived. */
   callAbandoned?(state: State, idHi: number, idLo: number): void;
-  /** The request queue is filling up (true), or has room again (false). */
-  receivePressure?(state: State, isHigh: boolean): void;
   /** The connection starts to close. Frames sent here still leave. */
   closing?(state: State, reason: CloseReason): void;
   /** The connection has ended. */
@@ -76,8 +74,12 @@ export interface ExtensionHost {
   readonly isOpen: boolean;
   /** Whether the stream is being read. */
   readonly isReading: boolean;
-  /** Whether the peer asked this side to hold back messages and requests. */
-  readonly isHeldByPeer: boolean;
+  /** Whether the peer is netconduit's own. */
+  readonly hasNetconduitPeer: boolean;
+  /** Whether messages and requests need credit. Such a peer is always read. */
+  readonly hasCredit: boolean;
+  /** Whether control frames wait because the peer doesn't read. */
+  readonly hasWaitingControl: boolean;
   /** Times when bytes last arrived and when reading last resumed, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   readonly readingSinceMs: number;
@@ -108,11 +110,21 @@ export interface ExtensionHost {
   /** Cancels the peer's request with this id, whether queued or running. */
   cancelRequest(idHi: number, idLo: number): void;
   /** Holds back messages and requests, or resumes them, as the peer asked. */
-  setHeldByPeer(isHeld: boolean): void;
+  setPausedByPeer(isPaused: boolean): void;
+  /**
+   * Messages and requests of either side need credit from now on.
+   * @param theirs what the peer grants; this side grants its receive queue
+   * @param frameType of the frames that return credit: `{frames, bytes}`
+   */
+  useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void;
+  /** The peer returned credit. */
+  addCredit(frames: number, bytes: number): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */
   close(request: CloseRequest): Promise<void>;
+  /** The peer broke the protocol: sends it the reason, then ends the connection. */
+  fail(error: ConduitError): void;
   /** Aborts the connection. */
   destroy(error: ConduitError): void;
 }

@@ -10,7 +10,8 @@ import { call, frame, rawFrame, typeName } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
-const FLOW = ["reply", "flow", "close", "cancel", "deadline", "call"];
+/** Without `credit`. */
+const FLOW = ["reply", "close", "cancel", "deadline", "call"];
 
 /** A server whose method `wait` never ends by itself, and a raw client of it. */
 async function lagging(options: Record<string, unknown> = {}, extensions: readonly string[] | null = FLOW) {
@@ -143,29 +144,8 @@ describe("after an interval in which nothing happened", () => {
   });
 });
 
-describe("a receive queue that fills", () => {
+describe("a receive queue that is filled by a peer without credit", () => {
   const options = { handlerConcurrency: 1, receiveQueueSize: 10 };
-
-  test("says PAUSE once, at 80 percent", async () => {
-    const { peer, call } = await lagging(options);
-    call(1, 8);
-    expect(await peer.receivedTypes()).toEqual([]);
-    call(9, 10);
-    expect(await peer.receivedTypes()).toEqual(["PAUSE"]);
-  });
-
-  test("says RESUME at 50 percent", async () => {
-    const { runtime, peer, call, gates } = await lagging(options);
-    call(1, 9);
-    await peer.received();
-    for (let index = 0; index < 2; index += 1) {
-      gates[index]?.open("done");
-      await runtime.settle();
-    }
-    expect(await peer.receivedTypes()).toEqual(["RPC_RESPONSE", "RPC_RESPONSE"]);
-    gates[2]?.open("done");
-    expect((await peer.receivedTypes()).sort()).toEqual(["RESUME", "RPC_RESPONSE"]);
-  });
 
   test("is not exceeded: from its size on nothing is read", async () => {
     const { runtime, peer, call, gates, started } = await lagging(options);
@@ -204,7 +184,6 @@ describe("a receive queue that fills", () => {
     for (let id = 1; id <= 10; id += 1) peer.call("wait", { id, filler: "x".repeat(900) }, id);
     await runtime.settle();
     expect(peer.stream.queuedBytes).toBeGreaterThan(0);
-    expect((await peer.receivedTypes()).filter((type) => type === "PAUSE")).toHaveLength(1);
     expect(started).toEqual([1]);
   });
 
@@ -213,21 +192,6 @@ describe("a receive queue that fills", () => {
     call(1, 50);
     expect(await peer.receivedTypes()).toEqual([]);
     expect(peer.stream.queuedBytes).toBeGreaterThan(0);
-  });
-
-  test("never says PAUSE with enableBackpressure off, but stops reading all the same", async () => {
-    const { peer, call } = await lagging({ ...options, enableBackpressure: false });
-    call(1, 50);
-    expect(await peer.receivedTypes()).toEqual([]);
-    expect(peer.stream.queuedBytes).toBeGreaterThan(0);
-  });
-
-  test("says RESUME when the calls that filled it are cancelled", async () => {
-    const { peer, call } = await lagging(options);
-    call(1, 9);
-    expect(await peer.receivedTypes()).toEqual(["PAUSE"]);
-    for (let id = 4; id <= 9; id += 1) peer.send(CANCEL_FRAME, undefined, { id: id });
-    expect(await peer.receivedTypes()).toContain("RESUME");
   });
 
   test("loses nothing when RESUME from the peer empties it in the middle of being drained", async () => {
@@ -250,7 +214,7 @@ describe("a receive queue that fills", () => {
   });
 });
 
-describe("a peer that asks and never reads", () => {
+describe("a peer without credit that asks and never reads", () => {
   /** Memory streams hold 64 KiB; beyond that the server's writes wait. */
   async function deaf(options: Record<string, unknown> = {}) {
     const bench = await lagging({ sendQueueSize: 50, ...options });
@@ -400,7 +364,7 @@ describe("a peer that owes a reply", () => {
     const { client } = testClient(runtime);
     client.rpc("confirm", () => true);
     await client.connect();
-    for (let count = 0; count < 2000; count += 1) client.send("note", count);
+    for (let count = 0; count < 2000; count += 1) if (!client.send("note", count)) await client.drained();
     await runtime.settle();
     expect([handled, runtime.now()]).toEqual([2000, 0]);
   });

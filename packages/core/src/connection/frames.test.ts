@@ -121,7 +121,7 @@ describe("a frame whose payload cannot be read", () => {
   });
 
   test("a message to a peer without the reply extension is reported and not answered", async () => {
-    const { peer, errors, alive } = await bench({}, { extensions: ["flow"] });
+    const { peer, errors, alive } = await bench({}, { extensions: ["cancel"] });
     peer.write(rawFrame(FrameType.MESSAGE, GARBAGE, { id: 9 }));
     expect([await peer.receivedTypes(), errors.length, await alive()]).toEqual([[], 1, true]);
   });
@@ -322,7 +322,7 @@ describe("the rate limit", () => {
   });
 
   test("does not answer a message of a peer that expects no answer", async () => {
-    const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["flow"] });
+    const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["cancel"] });
     for (const lo of [1, 2, 3]) peer.message("note", null, lo);
     expect([await peer.receivedTypes(), connection.stats.rateLimited]).toEqual([[], 1]);
   });
@@ -336,7 +336,7 @@ describe("the rate limit", () => {
 
 describe("a connection that is drained", () => {
   test("drops the messages of a peer that expects no answer", async () => {
-    const { runtime, server, peer } = await bench({}, { extensions: ["flow"] });
+    const { runtime, server, peer } = await bench({}, { extensions: ["cancel"] });
     const running = gate();
     const seen: unknown[] = [];
     server.rpc("wait", () => running.promise);

@@ -20,6 +20,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
   const host: CallsHost = {
     context,
     writer,
+    requestWriter: writer,
     reader: context.reader(1_000_000),
     role: "client",
     stream: { remote: { kind: "tcp", host: "127.0.0.1", port: 7, family: "IPv4" } },
@@ -28,7 +29,8 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     isOpen: true,
     correlatesReplies: true,
     usesDeadlines: true,
-    callAbandoned: (hi, lo) => void abandoned.push(`${hi}/${lo}`),
+    callAbandoned: ({ idHi, idLo }) => void abandoned.push(`${idHi}/${idLo}`),
+    withdraw: () => undefined,
     answersCalls: true,
     mustBeOpen: () => undefined,
     countError: () => undefined,

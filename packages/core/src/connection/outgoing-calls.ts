@@ -20,6 +20,9 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
+import type { UnsentRequest } from "./send/send-backlog.ts";
+import type { RequestOwner } from "./send/send-queue.ts";
 
 const MAX_GENERATION = 0x1fffff;
 
@@ -33,6 +36,8 @@ export interface OutgoingCallOptions {
 export interface CallsHost {
   readonly context: RuntimeContext;
   readonly writer: FrameWriter;
+  /** Writer of requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they leave. */
+  readonly requestWriter: FrameWriter;
   readonly reader: PayloadReader;
   readonly role: "server" | "client";
   readonly settings: { readonly rpcTimeoutMs: number };
@@ -41,22 +46,25 @@ export interface CallsHost {
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
   readonly usesDeadlines: boolean;
-  callAbandoned(idHi: number, idLo: number): void;
+  /** The caller no longer waits: its request is withdrawn, or cancelled if it has been sent. */
+  callAbandoned(call: OutgoingCall): void;
+  /** Removes a request that hasn't been sent. */
+  withdraw(call: OutgoingCall): void;
   readonly answersCalls: boolean;
   countError(): void;
   /** @throws ConduitError CONNECTION_CLOSED */
   mustBeOpen(): void;
   /**
-   * Queues the writer's frame.
+   * Queues a message or request.
    * @throws ConduitError SEND_QUEUE_FULL
    */
-  sendBounded(name: string): void;
+  sendBounded(name: string, frame: FrameBytes, owner: RequestOwner): void;
   /** A call was sent. Its reply must be received even if reading has stopped. */
   readForReply(): void;
 }
 
 /** A pending call. Its timer is the call's deadline. */
-export class OutgoingCall extends TimerEntry {
+export class OutgoingCall extends TimerEntry implements RequestOwner {
   /** Method or message type, for error messages. */
   readonly name: string;
   readonly timeoutMs: number;
@@ -68,6 +76,7 @@ export class OutgoingCall extends TimerEntry {
   idLo = 0;
   /** False once it was settled or removed. */
   isPending = false;
+  unsent: UnsentRequest | null = null;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
   readonly #calls: OutgoingCalls;
@@ -144,8 +153,9 @@ export class OutgoingCalls {
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        host.writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call));
-        host.sendBounded(method);
+        const writer = host.requestWriter;
+        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call));
+        host.sendBounded(method, writer, call);
       } catch (error) {
         this.#remove(call);
         throw error;
@@ -170,9 +180,10 @@ export class OutgoingCalls {
       const call = this.#begin(type, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        if (host.correlatesReplies) host.writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
-        else host.writer.message(0, 0, type, data);
-        host.sendBounded(type);
+        const writer = host.requestWriter;
+        if (host.correlatesReplies) writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
+        else writer.message(0, 0, type, data);
+        host.sendBounded(type, writer, call);
       } catch (error) {
         this.#remove(call);
         throw error;
@@ -211,6 +222,11 @@ export class OutgoingCalls {
     call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: call.name }));
   }
 
+  /** Whether an uncorrelated reply may arrive. */
+  get awaitsUncorrelated(): boolean {
+    return this.#uncorrelated.size > 0;
+  }
+
   /** A message arrived. Returns whether it was the uncorrelated reply to a request. */
   uncorrelatedReply(type: string, value: unknown): boolean {
     if (this.#uncorrelated.size === 0) return false;
@@ -229,7 +245,7 @@ export class OutgoingCalls {
   abandon(call: OutgoingCall, error: Error): void {
     if (!call.isPending) return;
     this.#remove(call);
-    this.#host.callAbandoned(call.idHi, call.idLo);
+    this.#host.callAbandoned(call);
     call.reject(error);
   }
 
@@ -239,6 +255,7 @@ export class OutgoingCalls {
     for (const call of [...this.#calls]) {
       if (call === null) continue;
       this.#remove(call);
+      this.#host.withdraw(call);
       call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, `'${call.name}' got no reply: ${message}`, { cause }));
     }
   }

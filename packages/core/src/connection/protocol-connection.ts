@@ -16,7 +16,7 @@ import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts"
 import { MAX_RATE_VIOLATIONS, NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
-import { IncomingRequest } from "../rpc/incoming-request.ts";
+import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
@@ -32,13 +32,22 @@ import type { ConnectionState, ConnectionStateMachine, StateChange } from "./con
 import { writeErrorReply } from "./error-reply.ts";
 import type { Extension, ExtensionHost } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
-import { type CallsHost, mustAnswerCalls, type OutgoingCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
+import {
+  type CallsHost,
+  mustAnswerCalls,
+  type OutgoingCall,
+  type OutgoingCallOptions,
+  OutgoingCalls,
+} from "./outgoing-calls.ts";
 import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
+import { type RequestFrame, wireBytes } from "./receive/queued-frame.ts";
 import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
+import { type CreditHost, ReceiveCredit } from "./receive/receive-credit.ts";
 import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
-import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
+import { SendCredit } from "./send/send-credit.ts";
+import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -78,7 +87,9 @@ export class ProtocolConnection<Peer>
     ByteSink,
     ConnectionFaults,
     ExtensionHost,
-    SchedulerHost<Peer>,
+    SchedulerHost,
+    RequestSource<Peer>,
+    CreditHost,
     CallsHost,
     ReadHost,
     ReceiverHost,
@@ -105,6 +116,9 @@ export class ProtocolConnection<Peer>
   info: PeerInfo | null = null;
   #extensions: AttachedExtensions | null = null;
   #rateGate: RateGate | null = null;
+  /** Null for a peer without the extension `credit`, which is not read while queues are full. */
+  #receiveCredit: ReceiveCredit | null = null;
+  #creditFrameType = 0;
 
   // Set by extensions.
   correlatesReplies = false;
@@ -126,6 +140,8 @@ export class ProtocolConnection<Peer>
 
   #closeReason: CloseReason | null = null;
   #closeDeadlineMs = 0;
+  /** Whether it closes as soon as the peer's credit has let its messages leave. */
+  #isFlushing = false;
   /** The promise returned by `close`, once called. */
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
@@ -183,9 +199,9 @@ export class ProtocolConnection<Peer>
     return this.#receiver.isHandshaking;
   }
 
-  /** Whether frames are still processed. */
+  /** Whether frames are still processed. While it closes, only those that let the rest of its messages leave. */
   get isReceiving(): boolean {
-    return this.#closeReason === null;
+    return this.#closeReason === null || this.#isFlushing;
   }
 
   get isReading(): boolean {
@@ -211,6 +227,14 @@ export class ProtocolConnection<Peer>
 
   get isHeldByPeer(): boolean {
     return this.sendQueue.isHeldByPeer;
+  }
+
+  get hasCredit(): boolean {
+    return this.#receiveCredit !== null;
+  }
+
+  get hasWaitingControl(): boolean {
+    return this.sendQueue.hasWaitingControl;
   }
 
   get queuedRequests(): number {
@@ -314,7 +338,7 @@ export class ProtocolConnection<Peer>
   sendMessage(type: string, data: unknown): boolean {
     this.mustBeOpen();
     this.writer.message(0, 0, type, data);
-    this.sendBounded(type);
+    this.sendBounded(type, this.writer);
     return !this.sendQueue.isCongested;
   }
 
@@ -350,7 +374,7 @@ export class ProtocolConnection<Peer>
     this.mustBeOpen();
     mustAnswerCalls(this, method);
     this.writer.rpcRequest(0, 0, method, params, 0);
-    this.sendBounded(method);
+    this.sendBounded(method, this.writer);
     return !this.sendQueue.isCongested;
   }
 
@@ -375,20 +399,49 @@ export class ProtocolConnection<Peer>
     this.sendQueue.push(this.writer, lane);
   }
 
-  sendBounded(name: string): void {
+  get requestWriter(): FrameWriter {
+    const { writer } = this;
+    if (!writer.compresses || !this.sendQueue.delaysRequests) return writer;
+    return this.context.writer(this.settings.maxMessageBytes, false);
+  }
+
+  sendBounded(name: string, frame: FrameBytes, owner: RequestOwner | null = null): void {
     if (!this.sendQueue.hasRoom) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
-    this.sendQueue.push(this.writer, "message");
+    this.sendQueue.push(frame, "message", owner);
   }
 
   readForReply(): void {
     if (!this.isReading) this.#reading.startForReply();
   }
 
-  setHeldByPeer(isHeld: boolean): void {
-    if (this.sendQueue.isHeldByPeer === isHeld) return;
-    this.sendQueue.setHeldByPeer(isHeld);
+  setPausedByPeer(isPaused: boolean): void {
+    this.sendQueue.setPausedByPeer(isPaused);
     this.readingChanged();
+  }
+
+  useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void {
+    const { receiveQueueSize, receiveQueueBytes } = this.settings;
+    this.sendQueue.useCredit(new SendCredit(theirs.frames, theirs.bytes));
+    this.#receiveCredit = new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    this.#creditFrameType = frameType;
+  }
+
+  addCredit(frames: number, bytes: number): void {
+    this.sendQueue.addCredit(frames, bytes);
+  }
+
+  returnCredit(frames: number, bytes: number): void {
+    if (!this.isOver) this.sendPayload(this.#creditFrameType, { frames, bytes });
+  }
+
+  heldChanged(): void {
+    this.readingChanged();
+    if (this.#isFlushing && !this.sendQueue.hasHeld) this.#finishClosing();
+  }
+
+  withdraw(call: OutgoingCall): void {
+    this.sendQueue.withdraw(call);
   }
 
   // --- replies: RequestSource ---------------------------------------------------------------------------------------
@@ -406,6 +459,10 @@ export class ProtocolConnection<Peer>
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.isOver) return;
     this.writer.message(0, 0, type, data);
+    if (this.#receiveCredit !== null) {
+      this.sendBounded(type, this.writer);
+      return;
+    }
     this.messagesSent += 1;
     this.sendQueue.push(this.writer, "reply");
   }
@@ -452,12 +509,25 @@ export class ProtocolConnection<Peer>
     this.delegate.connectionClosing(this);
     this.#giveUpCalls(reason);
     if (!reason.byPeer) this.scheduler.clear();
-    this.#extensions?.closing(reason);
     this.#startCloseTimer();
     this.#reading.unthrottle();
     this.#reading.start();
-    this.sendQueue.end();
+    // The peer reads nothing after its own CLOSE; otherwise its credit first lets everything leave.
+    if (reason.byPeer) this.sendQueue.dropHeld();
+    if (this.#waitsForCredit) this.#isFlushing = true;
+    else this.#finishClosing();
     return promise;
+  }
+
+  get #waitsForCredit(): boolean {
+    return this.#receiveCredit !== null && this.sendQueue.hasHeld;
+  }
+
+  /** Everything has left the queue or may leave: sends the reason, and FIN. */
+  #finishClosing(): void {
+    this.#isFlushing = false;
+    if (this.#closeReason !== null) this.#extensions?.closing(this.#closeReason);
+    this.sendQueue.end();
   }
 
   /** Aborts the connection and discards both directions. */
@@ -541,6 +611,7 @@ export class ProtocolConnection<Peer>
     this.#closeReason = reason;
     const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing";
     this.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
+    this.#isFlushing = false;
     this.sendQueue.over();
     this.#reading.unthrottle();
     this.setPhaseTimer(0);
@@ -578,29 +649,34 @@ export class ProtocolConnection<Peer>
   }
 
   frame(frame: FrameDecoder): void {
-    this.#frame(frame);
-    if (this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
+    const isRequest = this.#isRequest(frame);
+    if (isRequest && this.#receiveCredit?.charge(wireBytes(frame)) === false) {
+      const message = "The peer sent a message or request without credit for it";
+      throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
+    }
+    if (isRequest) this.#request(frame);
+    else this.#frame(frame);
+    // A peer with credit is always read: what its requests cause is bounded by its credit.
+    if (this.#receiveCredit === null && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
+  }
+
+  /** Whether a frame requests something, so that it needs credit. RPC_LIST with a payload is a reply. */
+  #isRequest({ type, payloadStart, payloadEnd }: FrameDecoder): boolean {
+    if (type === FrameType.RPC_REQUEST) return this.acceptsCalls;
+    return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && payloadStart === payloadEnd);
   }
 
   #frame(frame: FrameDecoder): void {
     try {
       switch (frame.type) {
-        case FrameType.RPC_REQUEST:
-          if (!this.acceptsCalls) break;
-          this.#request(frame, true);
-          return;
-        case FrameType.MESSAGE:
-          this.#request(frame, false);
-          return;
         case FrameType.RPC_RESPONSE:
           this.#calls?.response(frame);
           return;
         case FrameType.RPC_ERROR:
           this.#calls?.errorResponse(frame);
           return;
+        // A reply, which this side never requests.
         case FrameType.RPC_LIST:
-          this.#list(frame);
-          return;
         // netconduit defines these two without a meaning.
         case FrameType.ACK:
         case FrameType.NACK:
@@ -613,7 +689,7 @@ export class ProtocolConnection<Peer>
           }
       }
     } catch (error) {
-      // A complete frame has an invalid payload: answers or reports it, and the connection continues.
+      // A complete frame has an invalid payload: reports it, and the connection continues.
       this.#payloadRefused(frame, asConduitError(error));
       return;
     }
@@ -627,23 +703,58 @@ export class ProtocolConnection<Peer>
     return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 
-  #request(frame: FrameDecoder, isCall: boolean): void {
+  /** RPC_REQUEST, MESSAGE or RPC_LIST arrived. */
+  #request(frame: FrameDecoder): void {
+    if (this.#closeReason !== null) return;
+    const { type } = frame;
+    if (type !== FrameType.RPC_LIST) this.messagesReceived += 1;
+    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) {
+      this.requestTaken(wireBytes(frame));
+      return;
+    }
+    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return;
+    if (this.#calls?.awaitsUncorrelated === true && this.#isUncorrelatedReply(this.#calls, frame)) return;
+    this.scheduler.submit(frame);
+  }
+
+  #isUncorrelatedReply(calls: OutgoingCalls, frame: FrameDecoder): boolean {
+    if (frame.type !== FrameType.MESSAGE) return false;
+    try {
+      this.reader.readMessage(frame);
+    } catch {
+      // Read again, and refused, when it is handled.
+      return false;
+    }
+    return calls.uncorrelatedReply(this.reader.name, this.reader.value);
+  }
+
+  startRequest(frame: RequestFrame, receivedAtMs: number): void {
     const { reader } = this;
-    this.messagesReceived += 1;
-    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, isCall)) return;
-    if (isCall) {
-      reader.readRpcRequest(frame);
-    } else {
-      reader.readMessage(frame);
-      if (this.#calls?.uncorrelatedReply(reader.name, reader.value) === true) return;
+    const { correlationHi: idHi, correlationLo: idLo, type } = frame;
+    const isCall = type === FrameType.RPC_REQUEST;
+    let timeoutMs = 0;
+    try {
+      if (type === FrameType.RPC_LIST) {
+        this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, this.delegate.discovery());
+        this.sendQueue.push(this.writer, "reply");
+        return;
+      }
+      if (isCall) reader.readRpcRequest(frame);
+      else reader.readMessage(frame);
+      timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
+    } catch (error) {
+      this.#payloadRefused(frame, asConduitError(error));
+      return;
     }
     const { name, value, size } = reader;
-    const timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
-    const { correlationHi, correlationLo } = frame;
-    if (this.scheduler.isIdInUse(correlationHi, correlationLo) && this.#refusesId(frame)) return;
-    this.scheduler.submit(
-      new IncomingRequest<Peer>(this, isCall, name, value, correlationHi, correlationLo, timeoutMs, size),
-    );
+    const request = new IncomingRequest<Peer>(this, isCall, name, value, idHi, idLo, timeoutMs, size, receivedAtMs);
+    if (receivedAtMs > 0 && request.isExpired) {
+      const message = `The deadline of '${name}' passed before it started`;
+      if (request.wantsReply) this.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+      return;
+    }
+    // The current async context may be that of an earlier handler.
+    this.context.runtime.inOwnContext(startHandler<Peer>, this, request);
   }
 
   /**
@@ -652,32 +763,31 @@ export class ProtocolConnection<Peer>
    */
   #agreedTimeout(timeoutMs: number): number {
     if (this.usesDeadlines) return timeoutMs;
-    if (this.info?.netconduit === true) return 0;
+    if (this.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 
   /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
   #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
-    if (this.info?.netconduit === true) return false;
+    if (this.hasNetconduitPeer) return false;
     const id = (BigInt(correlationHi) << 32n) | BigInt(correlationLo);
     const message = `Correlation id ${id} is in use by another request that has not been answered`;
     this.fail(new ConduitError(ErrorCode.DUPLICATE_ID, message));
     return true;
   }
 
-  dispatch(request: IncomingRequest<Peer>): void {
-    // The current async context may be that of an earlier handler.
-    this.context.runtime.inOwnContext(startHandler<Peer>, this, request);
+  wantsReply({ type, correlationHi, correlationLo }: RequestFrame): boolean {
+    const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.correlatesReplies);
+    return isAnswered && (correlationHi !== 0 || correlationLo !== 0);
   }
 
-  /** RPC_LIST arrived. With a payload it is a reply, which this side never requests. */
-  #list(frame: FrameDecoder): void {
-    if (frame.payloadStart !== frame.payloadEnd) return;
-    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return;
-    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, true)) return;
-    this.writer.encoded(FrameType.RPC_LIST, frame.correlationHi, frame.correlationLo, this.delegate.discovery());
-    this.sendQueue.push(this.writer, "reply");
+  refuseRequest(frame: RequestFrame, error: RpcError): void {
+    if (this.wantsReply(frame)) this.#sendError(frame.correlationHi, frame.correlationLo, "", error);
+  }
+
+  requestTaken(bytes: number): void {
+    this.#receiveCredit?.release(bytes);
   }
 
   /** Whether to process a frame. Over the rate, reading pauses; the first frame of a window is answered and refused. */
@@ -701,12 +811,9 @@ export class ProtocolConnection<Peer>
     return verdict === "take";
   }
 
-  #payloadRefused({ type, correlationHi: idHi, correlationLo: idLo }: FrameDecoder, error: ConduitError): void {
+  #payloadRefused(frame: RequestFrame, error: ConduitError): void {
     this.countError();
-    const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.correlatesReplies);
-    if (isAnswered && (idHi !== 0 || idLo !== 0)) {
-      this.#sendError(idHi, idLo, "", new RpcError(error.code, error.message));
-    }
+    this.refuseRequest(frame, new RpcError(error.code, error.message));
     this.report(error);
   }
 
@@ -721,7 +828,7 @@ export class ProtocolConnection<Peer>
   }
 
   receiveQueueFull(): void {
-    this.#reading.stopUnlessOwed();
+    if (this.#receiveCredit === null) this.#reading.stopUnlessOwed();
   }
 
   receiveQueueHasRoom(): void {
@@ -730,24 +837,21 @@ export class ProtocolConnection<Peer>
     this.pump();
   }
 
-  receivePressure(isHigh: boolean): void {
-    this.#extensions?.receivePressure(isHigh);
-  }
-
-  callAbandoned(idHi: number, idLo: number): void {
-    this.#extensions?.callAbandoned(idHi, idLo);
+  callAbandoned(call: OutgoingCall): void {
+    if (!this.sendQueue.withdraw(call)) this.#extensions?.callAbandoned(call.idHi, call.idLo);
   }
 
   sendQueueDrained(): void {
+    this.#receiveCredit?.returnDue();
     this.scheduler.startWaiting();
   }
 
-  /** The state is `paused` while this side doesn't read, or the peer asked it to hold back data. */
+  /** The state is `paused` while this side doesn't read, or the peer makes its messages wait. */
   readingChanged(): void {
     const isHeld = !this.isReading || this.isHeldByPeer;
     if (isHeld && this.state === "active") {
       const ours = this.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
-      const message = this.isHeldByPeer ? "The peer sent PAUSE" : ours;
+      const message = this.isHeldByPeer ? "The peer's handlers lag; messages for it wait" : ours;
       this.machine.transition("pause", { message });
     } else if (!isHeld && this.state === "paused") {
       this.machine.transition("resume", { message: "Flowing again" });

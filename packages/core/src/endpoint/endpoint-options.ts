@@ -61,8 +61,8 @@ export interface PeerOptions {
    */
   readonly enableCompression?: boolean | undefined;
   /**
-   * Ask a peer to pause when it sends faster than handlers run. Its socket isn't read beyond the queue's limit in any
-   * case. Default true.
+   * Grant a peer credit for what may wait in the receive queue, so that its connection is always read. Without it, and
+   * for netconduit peers, the socket isn't read while the queue is full. Default true.
    */
   readonly enableBackpressure?: boolean | undefined;
   /**

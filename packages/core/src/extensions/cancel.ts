@@ -13,10 +13,6 @@ export const cancel: Extension<true, ExtensionHost> = {
   attach: (connection) => connection,
   receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
   callAbandoned(connection, idHi, idLo) {
-    if (!connection.isOpen) return;
-    // While requests are held back, the call itself may be held back or running, so send one CANCEL now for a running
-    // call.
-    if (connection.isHeldByPeer) connection.sendControl(CANCEL_FRAME, idHi, idLo, "reply");
-    connection.sendControl(CANCEL_FRAME, idHi, idLo, "message");
+    if (connection.isOpen) connection.sendControl(CANCEL_FRAME, idHi, idLo);
   },
 };

@@ -7,6 +7,9 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type Latency, Liveness, NO_LATENCY } from "./liveness.ts";
 
+/** Answers to PINGs that may wait for a peer with credit, which is always read. An honest peer has a few under way. */
+const MAX_UNREAD_PONGS = 1000;
+
 /** The heartbeat of one connection, and the timer that checks it. */
 class ConnectionHeartbeat extends TimerEntry {
   readonly #connection: ExtensionHost;
@@ -15,6 +18,8 @@ class ConnectionHeartbeat extends TimerEntry {
   #writtenBytes = 0;
   /** Time of the last sign of life before the silence that is being verified. */
   #doubtedSinceMs = 0;
+  /** PINGs answered since control frames last had to wait for the peer to read. */
+  #unreadPongs = 0;
 
   constructor(connection: ExtensionHost) {
     super();
@@ -30,10 +35,21 @@ class ConnectionHeartbeat extends TimerEntry {
 
   receive({ type, correlationHi, correlationLo }: ReceivedFrame): void {
     if (type === FrameType.HEARTBEAT_PING) {
-      this.#connection.sendControl(FrameType.HEARTBEAT_PONG, correlationHi, correlationLo);
+      this.#answerPing(correlationHi, correlationLo);
       return;
     }
     this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.readingSinceMs);
+  }
+
+  /** A peer that doesn't read while it sends PINGs would fill this side's memory with their answers. */
+  #answerPing(idHi: number, idLo: number): void {
+    this.#unreadPongs = this.#connection.hasWaitingControl ? this.#unreadPongs + 1 : 0;
+    if (this.#unreadPongs > MAX_UNREAD_PONGS && this.#connection.hasCredit) {
+      const message = `The peer sent ${this.#unreadPongs} PINGs without reading their answers`;
+      this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
+      return;
+    }
+    this.#connection.sendControl(FrameType.HEARTBEAT_PONG, idHi, idLo);
   }
 
   stop(): void {
@@ -66,18 +82,20 @@ class ConnectionHeartbeat extends TimerEntry {
 
   /**
    * While this side doesn't read, the peer's silence proves nothing. If that is because the peer doesn't read its
-   * replies, then its reading is the only sign of life.
+   * replies, then its reading is the only sign of life. A netconduit peer gives up by itself when its PINGs aren't read
+   * for its timeout, so this side doesn't wait longer for one either: its path may be dead.
    */
   #noteActivity(now: number): void {
-    const { isReading, hasUnreadReplies, receivedAtMs, readingSinceMs, writtenBytes } = this.#connection;
+    const { isReading, hasUnreadReplies, hasNetconduitPeer, receivedAtMs, readingSinceMs, writtenBytes } =
+      this.#connection;
     this.#liveness.activity(receivedAtMs);
-    if (!isReading && !hasUnreadReplies) {
+    if (!isReading && !hasUnreadReplies && !hasNetconduitPeer) {
       this.#liveness.suspend();
       return;
     }
     this.#liveness.resume(isReading ? readingSinceMs : now);
     this.#liveness.activity(readingSinceMs);
-    if (!isReading && writtenBytes !== this.#writtenBytes) this.#liveness.activity(now);
+    if (!isReading && hasUnreadReplies && writtenBytes !== this.#writtenBytes) this.#liveness.activity(now);
     this.#writtenBytes = writtenBytes;
   }
 }

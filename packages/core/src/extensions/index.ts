@@ -2,10 +2,20 @@ import type { AnyExtension } from "../connection/extension.ts";
 import { call } from "./call.ts";
 import { cancel } from "./cancel.ts";
 import { close } from "./close.ts";
+import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { reply } from "./reply.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
-export const builtInExtensions: readonly AnyExtension[] = [heartbeat, reply, deadline, call, cancel, flow, close];
+export const builtInExtensions: readonly AnyExtension[] = [
+  heartbeat,
+  reply,
+  deadline,
+  call,
+  cancel,
+  credit,
+  flow,
+  close,
+];

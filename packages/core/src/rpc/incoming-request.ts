@@ -76,6 +76,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     idLo: number,
     timeoutMs: number,
     bytes: number,
+    receivedAtMs: number = 0,
   ) {
     super();
     this.client = source.peer;
@@ -87,7 +88,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.bytes = bytes;
     this.#source = source;
     // A peer may send any number; an infinite one means no deadline.
-    this.#deadlineMs = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY ? source.clock.wallClock() + timeoutMs : 0;
+    const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;
+    this.#deadlineMs = hasDeadline ? (receivedAtMs || source.clock.wallClock()) + timeoutMs : 0;
   }
 
   /** Whether it has a correlation id, so that a reply can be sent. */

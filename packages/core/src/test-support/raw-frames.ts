@@ -23,6 +23,7 @@ export const Type = {
   AUTH_CHALLENGE: 0x0100,
   AUTH_RESPONSE: 0x0101,
   CANCEL: 0x0102,
+  CREDIT: 0x0103,
 } as const;
 
 export const COMPRESSED = 0x0001;

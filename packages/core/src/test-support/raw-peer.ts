@@ -23,15 +23,15 @@ export type RawStream = Pick<ByteStream, "open" | "write" | "pause" | "resume" |
 /** How a raw peer logs in. */
 export interface RawLogin {
   readonly password: string;
-  /** Extensions to offer, or their names. Default: all. Null: none, as netconduit's own peers. */
+  /** Extensions to offer, or their names. Default: all without parameters. Null: none, as netconduit's own peers. */
   readonly extensions?: readonly string[] | Readonly<Record<string, unknown>> | null;
   /** Log in by netconduit's hash of the password. Default false. */
   readonly passwordHash?: boolean;
   readonly info?: Readonly<Record<string, unknown>>;
 }
 
-/** All extensions. */
-export const EXTENSIONS: readonly string[] = ["reply", "flow", "close", "cancel", "deadline", "call"];
+/** All extensions without parameters. A raw peer without `credit` may send and receive as much as it likes. */
+export const EXTENSIONS: readonly string[] = ["reply", "close", "cancel", "deadline", "call"];
 
 export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
   readonly stream: S;

@@ -85,6 +85,11 @@ export class FrameWriter implements FrameBytes {
     this.slab = options.slab ?? new Slab((bytes, start, end) => bytes.subarray(start, end));
   }
 
+  /** Whether it compresses large payloads. */
+  get compresses(): boolean {
+    return this.compress !== null;
+  }
+
   /** MESSAGE `{type, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
   message(hi: number, lo: number, type: string, data: unknown, timeoutMs: number = 0): void {
     this.write(FrameType.MESSAGE, hi, lo, this.messageHead(type), this.encode(data, "data"), timeoutMs);
@@ -263,14 +268,19 @@ function writePayload(
   if (timeoutMs > 0) {
     target[at] = MAP_3;
     copy(KEY_TIMEOUT, target, tailAt);
-    const number = Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS);
     const numberAt = tailAt + KEY_TIMEOUT.length;
     target[numberAt] = 0xce;
-    target[numberAt + 1] = number >>> 24;
-    target[numberAt + 2] = number >>> 16;
-    target[numberAt + 3] = number >>> 8;
-    target[numberAt + 4] = number;
+    setTimeoutField(target, numberAt + TIMEOUT_VALUE_BYTES, timeoutMs);
   }
+}
+
+/** Sets `timeout_ms` of an RPC_REQUEST that ends at `end`; it is the last value of the payload. At least 1 ms. */
+export function setTimeoutField(bytes: Uint8Array, end: number, timeoutMs: number): void {
+  const number = Math.max(1, Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS));
+  bytes[end - 4] = number >>> 24;
+  bytes[end - 3] = number >>> 16;
+  bytes[end - 2] = number >>> 8;
+  bytes[end - 1] = number;
 }
 
 /** Writes `value` with the large binary data that it omits. Returns where it ends. */

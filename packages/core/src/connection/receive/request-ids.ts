@@ -1,27 +1,32 @@
-import type { IncomingRequest } from "../../rpc/incoming-request.ts";
-
 const TWO_TO_32 = 0x1_0000_0000;
 /** Up to this high half, an id fits exactly in a number. */
 const MAX_EXACT_HI = 0x1f_ffff;
 
+/** A request with an id. */
+interface Identified {
+  readonly idHi: number;
+  readonly idLo: number;
+  readonly wantsReply: boolean;
+}
+
 /** The peer's calls and requests that are queued or running, by correlation id. */
-export class RequestIds<Peer> {
-  readonly #requests: Map<number | string, IncomingRequest<Peer>> = new Map();
+export class RequestIds<Request extends Identified> {
+  readonly #requests: Map<number | string, Request> = new Map();
 
   get size(): number {
     return this.#requests.size;
   }
 
-  get(idHi: number, idLo: number): IncomingRequest<Peer> | undefined {
+  get(idHi: number, idLo: number): Request | undefined {
     return this.#requests.get(keyOf(idHi, idLo));
   }
 
   /** Adds a request. Ignored if the peer expects no reply, because its id then means nothing. */
-  add(request: IncomingRequest<Peer>): void {
+  add(request: Request): void {
     if (request.wantsReply) this.#requests.set(keyOf(request.idHi, request.idLo), request);
   }
 
-  delete(request: IncomingRequest<Peer>): void {
+  delete(request: Request): void {
     const key = keyOf(request.idHi, request.idLo);
     // A plain peer may have used the id for another request in the meantime.
     if (this.#requests.get(key) === request) this.#requests.delete(key);

@@ -1,42 +1,42 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { IncomingRequest } from "../../rpc/incoming-request.ts";
-import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { incomingRequest, RecordingSource } from "../../test-support/recording-source.ts";
+import { FrameType } from "../../wire/constants.ts";
+import { QueuedFrame, wireBytes } from "./queued-frame.ts";
 import { RequestQueue } from "./request-queue.ts";
 
-const source = new RecordingSource(fakeRuntime());
-
-function item(idLo: number, bytes = 10): IncomingRequest<string> {
-  return incomingRequest(source, { idLo, bytes });
+/** A frame with `payloadBytes` bytes behind its header of 32. */
+function item(correlationLo: number, payloadBytes = 10): QueuedFrame {
+  const place = { bytes: new Uint8Array(payloadBytes), payloadStart: 0, payloadEnd: payloadBytes };
+  const header = { type: FrameType.MESSAGE, flags: 0, correlationHi: 0, correlationLo };
+  return new QueuedFrame({ ...header, ...place, exclusive: true, isShared: true }, false, 0);
 }
 
-function drain(queue: RequestQueue<string>): number[] {
+function drain(queue: RequestQueue): number[] {
   const ids: number[] = [];
-  for (let next = queue.shift(); next !== null; next = queue.shift()) ids.push(next.idLo);
+  for (let next = queue.shift(); next !== null; next = queue.shift()) ids.push(next.correlationLo);
   return ids;
 }
 
 describe("RequestQueue", () => {
   test("gives items in the order in which they came, and counts what waits", () => {
-    const queue = new RequestQueue<string>();
+    const queue = new RequestQueue();
     for (const lo of [1, 2, 3]) queue.push(item(lo));
-    expect([queue.length, queue.bytes]).toEqual([3, 30]);
+    expect([queue.length, queue.bytes]).toEqual([3, 126]);
     expect(drain(queue)).toEqual([1, 2, 3]);
     expect([queue.length, queue.bytes, queue.shift()]).toEqual([0, 0, null]);
   });
 
   test("forgets a request that is taken out", () => {
-    const queue = new RequestQueue<string>();
+    const queue = new RequestQueue();
     const items = [1, 2, 3].map((lo) => item(lo));
     for (const one of items) queue.push(one);
-    const second = items[1] as IncomingRequest<string>;
+    const second = items[1] as QueuedFrame;
     expect([queue.delete(second), queue.delete(second), queue.delete(item(1))]).toEqual([true, false, false]);
-    expect([queue.length, queue.bytes, [...queue].length, drain(queue)]).toEqual([2, 20, 2, [1, 3]]);
+    expect([queue.length, queue.bytes, [...queue].length, drain(queue)]).toEqual([2, 84, 2, [1, 3]]);
   });
 
   test("is empty after clear", () => {
-    const queue = new RequestQueue<string>();
+    const queue = new RequestQueue();
     queue.push(item(1));
     queue.shift();
     queue.push(item(2));
@@ -45,11 +45,11 @@ describe("RequestQueue", () => {
   });
 
   test("keeps its order over thousands of items, half taken while others come", () => {
-    const queue = new RequestQueue<string>();
+    const queue = new RequestQueue();
     const taken: number[] = [];
     for (let lo = 0; lo < 5000; lo += 1) {
       queue.push(item(lo));
-      if (lo % 2 === 0) taken.push(queue.shift()?.idLo ?? -1);
+      if (lo % 2 === 0) taken.push(queue.shift()?.correlationLo ?? -1);
     }
     expect([...taken, ...drain(queue)]).toEqual(Array.from({ length: 5000 }, (_, index) => index));
   });
@@ -62,8 +62,8 @@ describe("RequestQueue", () => {
     );
     fc.assert(
       fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
-        const queue = new RequestQueue<string>();
-        const model: IncomingRequest<string>[] = [];
+        const queue = new RequestQueue();
+        const model: QueuedFrame[] = [];
         let next = 0;
         for (const step of actions) {
           if ("bytes" in step) {
@@ -77,7 +77,7 @@ describe("RequestQueue", () => {
             expect(queue.shift()).toBe(model.shift() ?? null);
           }
           expect(queue.length).toBe(model.length);
-          expect(queue.bytes).toBe(model.reduce((sum, one) => sum + one.bytes, 0));
+          expect(queue.bytes).toBe(model.reduce((sum, one) => sum + wireBytes(one), 0));
         }
       }),
     );

@@ -1,51 +1,51 @@
-import type { IncomingRequest } from "../../rpc/incoming-request.ts";
 import { Fifo } from "../../util/fifo.ts";
+import { type QueuedFrame, wireBytes } from "./queued-frame.ts";
 
 /** A FIFO of requests and messages whose handlers haven't started; each can be removed. */
-export class RequestQueue<Peer> {
-  readonly #requests: Fifo<IncomingRequest<Peer>> = new Fifo();
-  /** The requests in {@link #requests} that weren't removed. */
-  readonly #waiting: Set<IncomingRequest<Peer>> = new Set();
+export class RequestQueue {
+  readonly #frames: Fifo<QueuedFrame> = new Fifo();
+  /** The frames in {@link #frames} that weren't removed. */
+  readonly #waiting: Set<QueuedFrame> = new Set();
   #bytes = 0;
 
   get length(): number {
     return this.#waiting.size;
   }
 
-  /** Memory used by the requests, in bytes. */
+  /** Bytes of the frames, as they came. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  push(request: IncomingRequest<Peer>): void {
-    this.#requests.push(request);
-    this.#waiting.add(request);
-    this.#bytes += request.bytes;
+  push(frame: QueuedFrame): void {
+    this.#frames.push(frame);
+    this.#waiting.add(frame);
+    this.#bytes += wireBytes(frame);
   }
 
-  shift(): IncomingRequest<Peer> | null {
+  shift(): QueuedFrame | null {
     for (;;) {
-      const request = this.#requests.shift();
-      if (request === undefined) return null;
-      if (this.delete(request)) return request;
+      const frame = this.#frames.shift();
+      if (frame === undefined) return null;
+      if (this.delete(frame)) return frame;
     }
   }
 
-  /** Removes a request. Returns false if it isn't queued. */
-  delete(request: IncomingRequest<Peer>): boolean {
-    if (!this.#waiting.delete(request)) return false;
-    this.#bytes -= request.bytes;
-    if (this.#waiting.size === 0) this.#requests.clear();
+  /** Removes a frame. Returns false if it isn't queued. */
+  delete(frame: QueuedFrame): boolean {
+    if (!this.#waiting.delete(frame)) return false;
+    this.#bytes -= wireBytes(frame);
+    if (this.#waiting.size === 0) this.#frames.clear();
     return true;
   }
 
   clear(): void {
-    this.#requests.clear();
+    this.#frames.clear();
     this.#waiting.clear();
     this.#bytes = 0;
   }
 
-  [Symbol.iterator](): IterableIterator<IncomingRequest<Peer>> {
+  [Symbol.iterator](): IterableIterator<QueuedFrame> {
     return this.#waiting.values();
   }
 }

@@ -2,18 +2,19 @@
  * Decides when the handlers of one connection start.
  *
  * A handler starts immediately if the limits on running handlers allow it and the peer reads its replies. Otherwise the
- * request or message waits in the queue. When the queue is filling up, `receivePressure` is called, so that the peer
- * can be asked to pause; when it is full, the stream is no longer read.
+ * request or message waits in the queue, which is bounded by the credit of the peer. A peer without credit is no longer
+ * read when the queue is full.
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
-import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
-import type { IncomingRequest, RequestSource } from "../../rpc/incoming-request.ts";
+import { LOW_WATER_RATIO } from "../../limits.ts";
+import type { IncomingRequest } from "../../rpc/incoming-request.ts";
+import { QueuedFrame, type RequestFrame, wireBytes } from "./queued-frame.ts";
 import { RequestIds } from "./request-ids.ts";
 import { RequestQueue } from "./request-queue.ts";
 
 /** The scheduler's connection. */
-export interface SchedulerHost<Peer> extends RequestSource<Peer> {
+export interface SchedulerHost {
   readonly settings: {
     readonly receiveQueueSize: number;
     readonly receiveQueueBytes: number;
@@ -22,10 +23,18 @@ export interface SchedulerHost<Peer> extends RequestSource<Peer> {
   /** Whether replies accumulate because the peer doesn't read them. */
   readonly hasUnreadReplies: boolean;
   readonly isOver: boolean;
-  /** The queue is filling up, or has room again. */
-  receivePressure(isHigh: boolean): void;
-  /** Starts the handler. */
-  dispatch(request: IncomingRequest<Peer>): void;
+  readonly clock: { wallClock(): number };
+  /**
+   * Decodes the request and starts its handler. Answers a request that is invalid or has expired.
+   * @param receivedAtMs when it arrived, in Unix milliseconds; 0 if that is now
+   */
+  startRequest(frame: RequestFrame, receivedAtMs: number): void;
+  /** Whether the peer expects a reply to this request. */
+  wantsReply(frame: RequestFrame): boolean;
+  /** Answers a request whose handler won't start. */
+  refuseRequest(frame: RequestFrame, error: RpcError): void;
+  /** A request of this many bytes on the wire has been started, refused or dropped. */
+  requestTaken(bytes: number): void;
   /** The queue is full. */
   receiveQueueFull(): void;
   /** The queue has room again; reading may resume. */
@@ -33,22 +42,20 @@ export interface SchedulerHost<Peer> extends RequestSource<Peer> {
 }
 
 export class RequestScheduler<Peer> {
-  readonly #host: SchedulerHost<Peer>;
+  readonly #host: SchedulerHost;
   /** Whether the connect hooks have finished. */
   #isReady = false;
   #isDraining = false;
-  /** Whether the peer was asked to pause. */
-  #isUnderPressure = false;
   /** Made when first needed, like the next one: idle connections have neither. */
-  #queue: RequestQueue<Peer> | null = null;
+  #queue: RequestQueue | null = null;
   /** Queued and running requests that expect a reply. */
-  #ids: RequestIds<Peer> | null = null;
+  #ids: RequestIds<QueuedFrame | IncomingRequest<Peer>> | null = null;
   /** Requests with running asynchronous handlers. */
   #running: Set<IncomingRequest<Peer>> | null = null;
   #runningBytes = 0;
   #idleWaiters: (() => void)[] | null = null;
 
-  constructor(host: SchedulerHost<Peer>) {
+  constructor(host: SchedulerHost) {
     this.#host = host;
   }
 
@@ -62,7 +69,7 @@ export class RequestScheduler<Peer> {
     return this.#queue?.length ?? 0;
   }
 
-  /** Memory of the queued requests and messages. */
+  /** Bytes of the queued requests and messages, as they came. */
   get queuedBytes(): number {
     return this.#queue?.bytes ?? 0;
   }
@@ -88,17 +95,19 @@ export class RequestScheduler<Peer> {
   }
 
   /** Starts the handler of a request, queues the request, or rejects it if the server is stopping. */
-  submit(request: IncomingRequest<Peer>): void {
+  submit(frame: RequestFrame): void {
     if (this.#isDraining) {
-      const error = new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping");
-      if (request.wantsReply) this.#host.sendError(request, error);
+      this.#host.refuseRequest(frame, new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping"));
+      this.#host.requestTaken(wireBytes(frame));
     } else if (this.#canStart && this.queuedHandlers === 0) {
-      this.#host.dispatch(request);
+      this.#host.requestTaken(wireBytes(frame));
+      this.#host.startRequest(frame, 0);
     } else {
       this.#queue ??= new RequestQueue();
-      this.#queue.push(request);
-      this.#addId(request);
-      this.#checkFill();
+      const queued = new QueuedFrame(frame, this.#host.wantsReply(frame), this.#host.clock.wallClock());
+      this.#queue.push(queued);
+      this.#addId(queued);
+      if (this.#fill >= 1) this.#host.receiveQueueFull();
     }
   }
 
@@ -111,13 +120,14 @@ export class RequestScheduler<Peer> {
   cancel(idHi: number, idLo: number): void {
     const request = this.#ids?.get(idHi, idLo);
     if (request === undefined) return;
-    const message = `The caller cancelled '${request.method}'`;
-    if (this.#queue?.delete(request) !== true) {
-      request.abort(new ConduitError(ErrorCode.CANCELLED, message));
+    if (!(request instanceof QueuedFrame)) {
+      request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${request.method}'`));
       return;
     }
     this.#ids?.delete(request);
-    this.#host.sendError(request, new RpcError(ErrorCode.CANCELLED, message));
+    this.#queue?.delete(request);
+    this.#host.requestTaken(wireBytes(request));
+    this.#host.refuseRequest(request, new RpcError(ErrorCode.CANCELLED, "The caller cancelled it before it started"));
     this.startWaiting();
     this.#wakeIdle();
   }
@@ -154,30 +164,18 @@ export class RequestScheduler<Peer> {
     this.#wakeIdle();
   }
 
-  /** Starts queued requests as far as the limits allow, then resumes the peer and the stream. */
+  /** Starts queued requests as far as the limits allow, then resumes the stream. */
   startWaiting(): void {
     while (this.queuedHandlers > 0 && this.#canStart) {
-      this.#start(this.#queue?.shift() as IncomingRequest<Peer>);
+      const frame = this.#queue?.shift() as QueuedFrame;
+      this.#ids?.delete(frame);
+      this.#host.requestTaken(wireBytes(frame));
+      this.#host.startRequest(frame, frame.receivedAtMs);
     }
-    if (this.#fill > LOW_WATER_RATIO || this.#host.isOver) return;
-    if (this.#isUnderPressure) {
-      this.#isUnderPressure = false;
-      this.#host.receivePressure(false);
-    }
-    this.#host.receiveQueueHasRoom();
+    if (this.#fill <= LOW_WATER_RATIO && !this.#host.isOver) this.#host.receiveQueueHasRoom();
   }
 
-  /** A request that expired while it waited is answered and not carried out. */
-  #start(request: IncomingRequest<Peer>): void {
-    this.#ids?.delete(request);
-    if (!request.isExpired) this.#host.dispatch(request);
-    else if (request.wantsReply) {
-      const message = `The deadline of '${request.method}' passed before it started`;
-      this.#host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
-    }
-  }
-
-  #addId(request: IncomingRequest<Peer>): void {
+  #addId(request: QueuedFrame | IncomingRequest<Peer>): void {
     this.#ids ??= new RequestIds();
     this.#ids.add(request);
   }
@@ -197,15 +195,6 @@ export class RequestScheduler<Peer> {
   get #fill(): number {
     const { receiveQueueSize, receiveQueueBytes } = this.#host.settings;
     return Math.max(this.queuedHandlers / receiveQueueSize, this.queuedBytes / receiveQueueBytes);
-  }
-
-  #checkFill(): void {
-    const fill = this.#fill;
-    if (fill >= HIGH_WATER_RATIO && !this.#isUnderPressure) {
-      this.#isUnderPressure = true;
-      this.#host.receivePressure(true);
-    }
-    if (fill >= 1) this.#host.receiveQueueFull();
   }
 
   #wakeIdle(): void {

@@ -1,5 +1,5 @@
 /**
- * How a frame is queued: `control` (heartbeats, login, CANCEL) and `flow` (PAUSE and RESUME in turns) ahead of the
- * backlog, `reply` in order, `message` (messages, requests) in order and held back if the peer asks.
+ * How a frame is queued: `control` (heartbeats, login, CANCEL, CREDIT) ahead of the backlog, `reply` in order, `message`
+ * (messages, requests) in order and held back without the peer's permission.
  */
-export type Lane = "control" | "flow" | "reply" | "message";
+export type Lane = "control" | "reply" | "message";

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { MemoryPairOptions } from "../../bytes/memory-pair.ts";
-import { CANCEL_FRAME } from "../../extensions/cancel.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../../test-support/peers.ts";
 import { frame, type ReceivedFrame, typeName } from "../../test-support/raw-frames.ts";
@@ -91,33 +90,6 @@ describe("a peer that does not read", () => {
     peer.resume();
     connection.send("n", "last");
     expect(read(await peer.received())).toEqual(["x".repeat(100_000), "last"]);
-  });
-
-  test("finds one PAUSE or none, however often this side changed its mind", async () => {
-    for (const isPausedAtLast of [true, false]) {
-      const { runtime, server, peer, block } = await scene({
-        server: { handlerConcurrency: 1, receiveQueueSize: 10 },
-      });
-      server.rpc("wait", () => new Promise(() => {}));
-      peer.call("wait", {}, 1);
-      await block();
-      const fill = async (): Promise<void> => {
-        for (let id = 2; id <= 9; id += 1) peer.call("wait", {}, id);
-        await runtime.settle();
-      };
-      const empty = async (): Promise<void> => {
-        for (let id = 2; id <= 9; id += 1) peer.send(CANCEL_FRAME, undefined, { id: id });
-        await runtime.settle();
-      };
-      for (let turns = 0; turns < 20; turns += 1) {
-        await fill();
-        await empty();
-      }
-      if (isPausedAtLast) await fill();
-      peer.resume();
-      const controls = read(await peer.received()).filter((name) => name !== "RPC_ERROR");
-      expect(controls).toEqual(isPausedAtLast ? ["PAUSE"] : []);
-    }
   });
 
   test("makes bufferedBytes grow by what waits; it is 0 once all has left", async () => {

@@ -5,15 +5,21 @@
  * with each adjacent frame. It is written when it is large enough, or at the end of the turn. When the stream is full,
  * frames are copied into a bounded backlog and leave as it drains. A frame with large binary data is written in pieces;
  * the part that the stream doesn't accept is copied and goes before everything else. Control frames overtake the
- * backlog. If the peer asks for that, messages and requests are held back while replies continue.
+ * backlog. Messages and requests are held back while the peer's credit is used up, or after its PAUSE; replies continue.
+ *
+ * A request that waits can be withdrawn. Credit is spent when a frame enters the backlog, and given back when it is
+ * withdrawn from there.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { Flushable, RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
+import { Flag } from "../../wire/constants.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
 import type { Lane } from "./lane.ts";
+import type { UnsentRequest } from "./send-backlog.ts";
+import type { SendCredit } from "./send-credit.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
 
 /** Bytes collected in one turn that are written without waiting for its end. */
@@ -26,13 +32,28 @@ const FIRST_SEGMENT_BYTES = 1024;
 /** Large frames are copied in pieces small enough to stay in the CPU's caches until they are written. */
 const PIECE_BYTES = 512 * 1024;
 
+/** Offset of the flags, two bytes, in a frame's header. */
+const FLAGS_OFFSET = 8;
+
 /** The send queue's connection. */
 export interface SendQueueHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
+  /** Whether requests contain `timeout_ms`. */
+  readonly usesDeadlines: boolean;
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
+  /** Messages and requests wait for the peer's permission, or no longer do. */
+  heldChanged(): void;
+}
+
+/** The caller of a request, which may withdraw it while it waits. */
+export interface RequestOwner {
+  /** Set while the request waits in the queue. */
+  unsent: UnsentRequest | null;
+  /** 0 for none. Its frame contains it if the connection uses deadlines. */
+  readonly timeoutMs: number;
 }
 
 /** Shared by all send queues in which nothing waits, and never changed. */
@@ -57,7 +78,10 @@ export class SendQueue implements Flushable {
   /** Whether the stream is full. */
   #isBlocked = false;
   #isHeld = false;
-  #isHeldByPeer = false;
+  /** Whether the peer sent PAUSE. */
+  #isPausedByPeer = false;
+  /** Null if the peer grants no credit: messages and requests need none. */
+  #credit: SendCredit | null = null;
   /** Whether new frames are ignored. */
   #isEnding = false;
   /** Whether the stream has ended. */
@@ -112,8 +136,24 @@ export class SendQueue implements Flushable {
     return this.#isHeld;
   }
 
+  /** Whether the peer sent PAUSE, or messages and requests wait for its credit. */
   get isHeldByPeer(): boolean {
-    return this.#isHeldByPeer;
+    return this.#isPausedByPeer || this.#waiting.hasHeld;
+  }
+
+  /** Whether messages and requests wait for the peer's permission. */
+  get hasHeld(): boolean {
+    return this.#waiting.hasHeld;
+  }
+
+  /** Whether control frames wait for the stream. */
+  get hasWaitingControl(): boolean {
+    return this.#waiting.hasControl;
+  }
+
+  /** Whether a request sent now would wait. */
+  get delaysRequests(): boolean {
+    return this.#isBlocked || this.#isHeld || !this.#mayPass;
   }
 
   /** Limits for messages and calls. Replies have their own limit, so that they take no room from senders. */
@@ -138,18 +178,22 @@ export class SendQueue implements Flushable {
     return this.#fill < 1;
   }
 
-  /** Queues a frame. For messages and calls, the caller must check `hasRoom` first. */
-  push(frame: FrameBytes, lane: Lane): void {
+  /**
+   * Queues a frame. For messages and calls, the caller must check `hasRoom` first.
+   * @param owner of a request, which may withdraw it
+   */
+  push(frame: FrameBytes, lane: Lane, owner: RequestOwner | null = null): void {
     if (this.#isEnding) return;
     if (frame.large !== null) {
-      this.#pushLarge(frame, lane);
+      this.#pushLarge(frame, lane, owner);
       return;
     }
     const { bytes, start, end } = frame;
     if (this.#mustWait(lane)) {
-      this.#wait().park(bytes, start, end, lane, this.#isHeldByPeer);
+      this.#park(bytes, start, end, lane, owner);
       return;
     }
+    if (lane === "message") this.#credit?.spend(end - start);
     if (this.#bytes === bytes && this.#end === start) {
       this.#end = end;
     } else {
@@ -194,10 +238,44 @@ export class SendQueue implements Flushable {
     this.#drain();
   }
 
-  /** Holds back messages and requests, or resumes them, as the peer asked. */
-  setHeldByPeer(isHeld: boolean): void {
-    this.#isHeldByPeer = isHeld;
-    if (!isHeld) this.#releaseHeldByPeer();
+  /** Messages and requests need the peer's credit from now on. */
+  useCredit(credit: SendCredit): void {
+    this.#credit = credit;
+  }
+
+  /** The peer returned credit. */
+  addCredit(frames: number, bytes: number): void {
+    this.#credit?.add(frames, bytes);
+    this.#releaseHeld();
+  }
+
+  /** The peer sent PAUSE or RESUME. */
+  setPausedByPeer(isPaused: boolean): void {
+    this.#isPausedByPeer = isPaused;
+    if (!isPaused) this.#releaseHeld();
+  }
+
+  /** Removes a request that waits. Returns false if it has left. */
+  withdraw(owner: RequestOwner): boolean {
+    const request = owner.unsent;
+    owner.unsent = null;
+    if (request === null || request.block === null) return false;
+    const wasHeld = this.#waiting.hasHeld;
+    const { length } = request;
+    if (this.#waiting.withdraw(request)) {
+      this.#credit?.add(1, length);
+      this.#releaseHeld();
+    }
+    this.#drain();
+    if (wasHeld && !this.#waiting.hasHeld) this.#host.heldChanged();
+    return true;
+  }
+
+  /** Drops messages and requests that wait for permission, because the peer reads no more of them. */
+  dropHeld(): void {
+    if (!this.#waiting.hasHeld) return;
+    this.#waiting.dropHeld();
+    this.#host.heldChanged();
   }
 
   /** Resolves when the queue has room, immediately if it has. Rejects with CONNECTION_CLOSED. */
@@ -207,12 +285,10 @@ export class SendQueue implements Flushable {
     return new Promise((resolve, reject) => this.#wait().waiters.push({ resolve, reject }));
   }
 
-  /** Ignores new frames, flushes everything, including held-back messages, and closes the stream. */
+  /** Ignores new frames, flushes everything and closes the stream. */
   end(): void {
     if (this.#isEnding) return;
     this.#isHeld = false;
-    this.#isHeldByPeer = false;
-    this.#releaseHeldByPeer();
     this.flush();
     this.#isEnding = true;
     this.#drain();
@@ -230,7 +306,34 @@ export class SendQueue implements Flushable {
   }
 
   #mustWait(lane: Lane): boolean {
-    return this.#isBlocked || this.#isHeld || (lane === "message" && this.#isHeldByPeer);
+    return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass);
+  }
+
+  /** Whether the peer permits messages and requests now, and none wait for that. */
+  get #mayPass(): boolean {
+    if (this.#isPausedByPeer || this.#credit?.isOpen === false) return false;
+    return this.#waiting === NOTHING || !this.#waiting.hasHeld;
+  }
+
+  #park(bytes: Uint8Array, start: number, end: number, lane: Lane, owner: RequestOwner | null): void {
+    const waiting = this.#wait();
+    if (lane !== "message") {
+      waiting.park(bytes, start, end, lane);
+      return;
+    }
+    const isHeld = !this.#mayPass;
+    if (!isHeld) this.#credit?.spend(end - start);
+    if (owner !== null) {
+      const { context, usesDeadlines } = this.#host;
+      const hasTimeout = owner.timeoutMs > 0 && usesDeadlines && !isCompressed(bytes, start);
+      const expiresAtMs = hasTimeout ? context.runtime.now() + owner.timeoutMs : 0;
+      owner.unsent = waiting.addRequest(bytes, start, end, expiresAtMs, isHeld);
+    } else if (isHeld) {
+      waiting.hold(bytes, start, end);
+    } else {
+      waiting.park(bytes, start, end, lane);
+    }
+    if (isHeld) this.#host.heldChanged();
   }
 
   #markDirty(): void {
@@ -240,14 +343,15 @@ export class SendQueue implements Flushable {
   }
 
   /** Writes a frame immediately, in pieces. After this, the application may change its data. */
-  #pushLarge(frame: FrameBytes, lane: Lane): void {
+  #pushLarge(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
     const cursor = new FrameCursor(frame);
     const { buffers } = this.#host.context;
     if (this.#mustWait(lane)) {
       const whole = buffers.take(cursor.left);
-      this.#wait().park(whole, 0, cursor.copyTo(whole), lane, this.#isHeldByPeer);
+      this.#park(whole, 0, cursor.copyTo(whole), lane, owner);
       return;
     }
+    if (lane === "message") this.#credit?.spend(cursor.left);
     // Frames collected in this turn go first.
     this.flush();
     while (cursor.left > 0 && !this.#isBlocked) {
@@ -260,12 +364,14 @@ export class SendQueue implements Flushable {
     this.#wait().setRest(rest.subarray(0, cursor.copyTo(rest)), lane !== "message");
   }
 
-  #releaseHeldByPeer(): void {
-    if (!this.#waiting.hasHeld) return;
-    // Frames collected before the peer's request go first.
+  #releaseHeld(): void {
+    if (!this.#waiting.hasHeld || this.#isPausedByPeer) return;
+    // Frames collected before the peer's permission go first.
     this.flush();
-    this.#waiting.releaseHeld();
+    this.#waiting.releaseHeld(this.#credit);
+    const hasHeld = this.#waiting.hasHeld;
     this.#drain();
+    if (!hasHeld) this.#host.heldChanged();
   }
 
   #writeSegment(): void {
@@ -308,8 +414,9 @@ export class SendQueue implements Flushable {
 
   #drain(): void {
     const waiting = this.#waiting;
+    const now = waiting.isEmpty ? 0 : this.#host.context.runtime.now();
     while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
-      const next = waiting.shift();
+      const next = waiting.shift(now);
       if (next === null) break;
       if (this.#host.context.buffers.owns(next)) this.#writePooled(next);
       else this.#write(next);
@@ -334,6 +441,11 @@ export class SendQueue implements Flushable {
     if (this.#waiting === NOTHING) this.#waiting = new WaitingFrames();
     return this.#waiting;
   }
+}
+
+/** Whether the payload of the frame at `start` is compressed. */
+function isCompressed(bytes: Uint8Array, start: number): boolean {
+  return ((bytes[start + FLAGS_OFFSET + 1] as number) & Flag.COMPRESSED) !== 0;
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

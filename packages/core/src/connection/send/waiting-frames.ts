@@ -1,5 +1,6 @@
 import type { Lane } from "./lane.ts";
-import { SendBacklog } from "./send-backlog.ts";
+import { SendBacklog, type UnsentRequest } from "./send-backlog.ts";
+import type { SendCredit } from "./send-credit.ts";
 
 /** A pending `drained()`. */
 export interface Waiter {
@@ -11,9 +12,7 @@ export interface Waiter {
 export class WaitingFrames {
   readonly #backlog: SendBacklog = new SendBacklog();
   readonly #control: SendBacklog = new SendBacklog();
-  /** PAUSE or RESUME. */
-  #flow: Uint8Array | null = null;
-  /** Messages and requests held back at the peer's request. */
+  /** Messages and requests without the peer's permission. */
   readonly #held: SendBacklog = new SendBacklog();
   /** The rest of a frame that the stream accepted in part. */
   #rest: Uint8Array | null = null;
@@ -59,7 +58,7 @@ export class WaitingFrames {
 
   /** Whether no frames wait for the stream. */
   get isEmpty(): boolean {
-    return this.#rest === null && this.#flow === null && this.#control.frames === 0 && this.#backlog.frames === 0;
+    return this.#rest === null && this.#control.frames === 0 && this.#backlog.frames === 0;
   }
 
   /** Whether nothing waits, and nothing is lent. */
@@ -71,20 +70,31 @@ export class WaitingFrames {
     return this.#held.frames > 0;
   }
 
-  /** Appends a copy of a frame to its queue. */
-  park(bytes: Uint8Array, start: number, end: number, lane: Lane, isHeldByPeer: boolean): void {
+  get hasControl(): boolean {
+    return this.#control.frames > 0;
+  }
+
+  /** Appends a copy of a frame that may be sent to its queue. */
+  park(bytes: Uint8Array, start: number, end: number, lane: Lane): void {
     if (lane === "control") this.#control.append(bytes, start, end, true);
-    else if (lane === "flow") this.#parkFlow(bytes.slice(start, end));
-    else if (lane === "message" && isHeldByPeer) this.#held.append(bytes, start, end, false);
     else this.#backlog.append(bytes, start, end, lane === "reply");
   }
 
-  /**
-   * PAUSE and RESUME cancel each other out, since the peer hasn't seen the first. So at most one waits, and it doesn't
-   * count as a reply: two peers that flood each other would stop starting handlers, and then stop reading, for good.
-   */
-  #parkFlow(frame: Uint8Array): void {
-    this.#flow = this.#flow === null ? frame : null;
+  /** Appends a copy of a message without permission. */
+  hold(bytes: Uint8Array, start: number, end: number): void {
+    this.#held.append(bytes, start, end, false);
+  }
+
+  /** Appends a copy of a request, with or without permission. Parameters as of `SendBacklog.appendRequest`. */
+  addRequest(bytes: Uint8Array, start: number, end: number, expiresAtMs: number, isHeld: boolean): UnsentRequest {
+    return (isHeld ? this.#held : this.#backlog).appendRequest(bytes, start, end, expiresAtMs);
+  }
+
+  /** Removes a request that has not left. Returns whether it had permission. */
+  withdraw(request: UnsentRequest): boolean {
+    const backlog = request.block?.backlog;
+    backlog?.withdraw(request);
+    return backlog === this.#backlog;
   }
 
   /** Sets the rest of a frame, which goes before everything else. */
@@ -93,17 +103,20 @@ export class WaitingFrames {
     this.#restIsReply = isReply;
   }
 
-  /** The peer allows data again: moves held frames to the end of the backlog. */
-  releaseHeld(): void {
-    this.#backlog.take(this.#held);
+  /** The peer permits data: moves held frames to the end of the backlog, as far as the credit allows. */
+  releaseHeld(credit: SendCredit | null): void {
+    this.#held.moveTo(this.#backlog, credit);
   }
 
-  /** Removes and returns the bytes to write next: the rest of a frame, PAUSE or RESUME, control frames, the backlog. */
-  shift(): Uint8Array | null {
-    const first = this.#rest ?? this.#flow;
-    if (first === null) return this.#control.shift() ?? this.#backlog.shift();
-    if (this.#rest !== null) this.#rest = null;
-    else this.#flow = null;
-    return first;
+  /** Drops held frames: the peer will never permit them. */
+  dropHeld(): void {
+    this.#held.clear();
+  }
+
+  /** Removes and returns the bytes to write next: the rest of a frame, control frames, the backlog. */
+  shift(nowMs: number): Uint8Array | null {
+    const rest = this.#rest;
+    this.#rest = null;
+    return rest ?? this.#control.shift(nowMs) ?? this.#backlog.shift(nowMs);
   }
 }

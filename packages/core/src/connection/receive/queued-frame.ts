@@ -1,0 +1,57 @@
+import { HEADER_BYTES } from "../../limits.ts";
+import type { PayloadSource } from "../../wire/payload-reader.ts";
+
+/** A frame that requests something: RPC_REQUEST, MESSAGE or RPC_LIST. */
+export interface RequestFrame extends PayloadSource {
+  readonly type: number;
+  readonly correlationHi: number;
+  readonly correlationLo: number;
+}
+
+/** Bytes of a frame on the wire, header included. */
+export function wireBytes({ payloadStart, payloadEnd }: Pick<PayloadSource, "payloadStart" | "payloadEnd">): number {
+  return HEADER_BYTES + payloadEnd - payloadStart;
+}
+
+/**
+ * A request that waits for its handler, as it came: it is decoded when the handler starts. So what waits takes the
+ * memory that the peer was granted, whatever it decodes to.
+ */
+export class QueuedFrame implements RequestFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly correlationHi: number;
+  readonly correlationLo: number;
+  readonly bytes: Uint8Array;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+  readonly exclusive = true;
+  isShared = true;
+  /** Whether the peer expects a reply. */
+  readonly wantsReply: boolean;
+  /** Wall clock, Unix milliseconds. */
+  readonly receivedAtMs: number;
+
+  /** Keeps the frame's own memory, or copies the frame from a chunk. */
+  constructor(frame: RequestFrame, wantsReply: boolean, receivedAtMs: number) {
+    this.type = frame.type;
+    this.flags = frame.flags;
+    this.correlationHi = frame.correlationHi;
+    this.correlationLo = frame.correlationLo;
+    const { bytes, payloadStart, payloadEnd } = frame;
+    this.bytes = frame.exclusive ? bytes : bytes.slice(payloadStart, payloadEnd);
+    this.payloadStart = frame.exclusive ? payloadStart : 0;
+    this.payloadEnd = this.payloadStart + payloadEnd - payloadStart;
+    frame.isShared = true;
+    this.wantsReply = wantsReply;
+    this.receivedAtMs = receivedAtMs;
+  }
+
+  get idHi(): number {
+    return this.correlationHi;
+  }
+
+  get idLo(): number {
+    return this.correlationLo;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * What this side has granted its peer: frames and bytes of messages and requests.
+ *
+ * Both ends count alike. A frame is charged when it arrives and released when the application has taken it. Released
+ * credit goes back in batches of half a window, so that a call costs no frame of its own.
+ */
+
+/** How credit is returned. */
+export interface CreditHost {
+  /** Whether replies accumulate because the peer doesn't read them. Until it does, it gets no more credit. */
+  readonly hasUnreadReplies: boolean;
+  returnCredit(frames: number, bytes: number): void;
+}
+
+export class ReceiveCredit {
+  readonly #host: CreditHost;
+  readonly #frameBatch: number;
+  readonly #byteBatch: number;
+  /** What the peer may still send. */
+  #frames: number;
+  #bytes: number;
+  /** What was released and not returned. */
+  #dueFrames = 0;
+  #dueBytes = 0;
+
+  constructor(host: CreditHost, frames: number, bytes: number) {
+    this.#host = host;
+    this.#frames = frames;
+    this.#bytes = bytes;
+    this.#frameBatch = Math.ceil(frames / 2);
+    this.#byteBatch = Math.ceil(bytes / 2);
+  }
+
+  /** A frame arrived. Returns false if the peer had no credit for it. */
+  charge(bytes: number): boolean {
+    if (this.#frames <= 0 || this.#bytes <= 0) return false;
+    this.#frames -= 1;
+    this.#bytes -= bytes;
+    return true;
+  }
+
+  /** A frame that was charged has left the receive queue. */
+  release(bytes: number): void {
+    this.#dueFrames += 1;
+    this.#dueBytes += bytes;
+    if (this.#dueFrames >= this.#frameBatch || this.#dueBytes >= this.#byteBatch) this.returnDue();
+  }
+
+  /** Returns what is due, if that is enough and the peer reads its replies. */
+  returnDue(): void {
+    if (this.#dueFrames < this.#frameBatch && this.#dueBytes < this.#byteBatch) return;
+    if (this.#host.hasUnreadReplies) return;
+    const frames = this.#dueFrames;
+    const bytes = this.#dueBytes;
+    this.#dueFrames = 0;
+    this.#dueBytes = 0;
+    this.#frames += frames;
+    this.#bytes += bytes;
+    this.#host.returnCredit(frames, bytes);
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * CREDIT: a receiver grants its peer frames and bytes of messages and requests, and returns the grant as its
+ * application takes them. Replies and all other frames need no credit.
+ */
+
+import type { Extension, ExtensionHost } from "../connection/extension.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+
+/** `{frames, bytes}`. */
+export const CREDIT_FRAME = 0x0103;
+/** Room for two integers and their keys. */
+const MAX_CREDIT_BYTES = 64;
+
+/** What a receiver grants. */
+export interface Grant {
+  readonly frames: number;
+  readonly bytes: number;
+}
+
+export const credit: Extension<Grant, ExtensionHost> = {
+  name: "credit",
+  frames: [{ type: CREDIT_FRAME, maxPayloadBytes: MAX_CREDIT_BYTES }],
+  offer: ({ enableBackpressure, receiveQueueSize, receiveQueueBytes }) =>
+    enableBackpressure ? { frames: receiveQueueSize, bytes: receiveQueueBytes } : null,
+  accept: (theirs) => grantIn(theirs, 1),
+  attach(connection, theirs) {
+    if (theirs !== null) connection.useCredit(theirs, CREDIT_FRAME);
+    return connection;
+  },
+  receive(connection, frame) {
+    const grant = grantIn(connection.readMap(frame), 0);
+    if (grant === null) {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "CREDIT needs frames and bytes, integers of at least 0");
+    }
+    connection.addCredit(grant.frames, grant.bytes);
+  },
+};
+
+/** The grant in a map from the peer; null if it isn't one. */
+function grantIn(map: unknown, least: number): Grant | null {
+  if (!isMap(map)) return null;
+  const { frames, bytes } = map;
+  return isCount(frames, least) && isCount(bytes, least) ? { frames, bytes } : null;
+}
+
+function isCount(value: unknown, least: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least;
+}
