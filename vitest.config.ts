@@ -33,7 +33,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "programs",
-          include: ["{bench,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
+          include: ["{attacks,bench,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
         },
       },
     ],

@@ -24,6 +24,8 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
   readonly globals: PlatformGlobals;
   /** Called from a microtask: runs `task` after all microtasks, before more I/O. */
   nextTick(task: () => void): void;
+  /** See {@link Runtime.nextTurn}. Default: `setImmediate`. */
+  nextTurn?(task: () => void): void;
   /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
   /** `AsyncResource` of `node:async_hooks`, which all runtimes have. */
@@ -52,6 +54,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
   const { globals, zlib, allocate, terminationSignals } = primitives;
   // Kept, because fake timers replace the global one.
   const { setImmediate } = globals;
+  const nextTurn = primitives.nextTurn ?? setImmediate;
   // Its methods run in the context of this call. They take 10 ns on Node.js and Bun, 230 on Deno.
   const ownContext = new primitives.AsyncResource("netconduit");
   // A tick set from the callback of a socket or timer runs before the microtasks, so the replies of `async` handlers
@@ -65,7 +68,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
     wallClock: () => Date.now(),
     defer: (task) => turnEnd.defer(task),
     inOwnContext: (task, a, b) => ownContext.runInAsyncScope(task, undefined, a, b),
-    nextTurn: (task) => void ownContext.runInAsyncScope(setImmediate, undefined, task),
+    nextTurn: (task) => void ownContext.runInAsyncScope(nextTurn, undefined, task),
     setTimer(task, delayMs, keepAlive) {
       const set = (): unknown => globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
       const timer = ownContext.runInAsyncScope(set, undefined);

@@ -1,0 +1,129 @@
+import { connect, type Socket } from "node:net";
+import { ErrorCode } from "@netconduit/core";
+import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EXTENSIONS, extensionsOf } from "../../packages/core/src/test-support/raw-peer.ts";
+import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { HOST, PASSWORD } from "./subject.ts";
+
+const MAGIC = Buffer.from("434e4454", "hex");
+/** Enough for a CLOSE at the end of what was received. */
+const TAIL_BYTES = 2048;
+
+/** The name of a code, for the table. */
+export function codeNameOf(code: unknown): string {
+  return Object.entries(ErrorCode).find(([, number]) => number === code)?.[0] ?? String(code);
+}
+
+/** A socket that sends whatever bytes it is told to. After the login it keeps nothing of what it receives. */
+export class AttackSocket {
+  readonly socket: Socket;
+  /** How the socket ended: the code of the server's CLOSE or AUTH_FAILURE, `reset` or `hung up`. */
+  readonly ended: Promise<string>;
+  #parser: FrameParser | null = new FrameParser();
+  #frames: ReceivedFrame[] = [];
+  #wake: (() => void) | null = null;
+  #tail: Buffer = Buffer.alloc(0);
+  #isEnded = false;
+  #isLost = false;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on("data", (chunk: Buffer) => this.#received(chunk));
+    socket.on("error", () => {
+      this.#isLost = true;
+    });
+    this.ended = new Promise((resolve) =>
+      socket.once("close", () => {
+        this.#isEnded = true;
+        this.#wake?.();
+        resolve(this.#howItEnded());
+      }),
+    );
+  }
+
+  static async open(port: number, localAddress?: string): Promise<AttackSocket> {
+    const socket = connect({
+      host: HOST,
+      port,
+      noDelay: true,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
+    const opened = new AttackSocket(socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("close", () => reject(new Error("refused")));
+    });
+    return opened;
+  }
+
+  get sentBytes(): number {
+    return this.socket.bytesWritten;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Logs in, and forgets all frames from then on. */
+  async logIn(password = PASSWORD): Promise<void> {
+    const scram = new ScramClient(password);
+    const info = { name: "attacker", version: "1.0.0" };
+    await this.write(
+      frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst, ...extensionsOf(EXTENSIONS) }),
+    );
+    const challenge = await this.next(Type.AUTH_CHALLENGE);
+    await this.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) }));
+    await this.next(Type.AUTH_SUCCESS);
+    this.#parser = null;
+    this.#frames = [];
+  }
+
+  /** The next frame, which must be of this type. */
+  async next(type: number): Promise<ReceivedFrame> {
+    for (;;) {
+      const received = this.#frames.shift();
+      if (received?.type === type) return received;
+      if (received !== undefined) throw new Error(`Got a frame of type ${received.type} instead`);
+      if (this.#isEnded) throw new Error("The socket has ended");
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Writes, and waits while the server doesn't read. Rejects when the socket has ended. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#isEnded) throw new Error("The socket has ended");
+    if (this.socket.write(bytes)) return;
+    await new Promise<void>((resolve, reject) => {
+      this.socket.once("drain", resolve);
+      this.socket.once("close", () => reject(new Error("The socket has ended")));
+    });
+  }
+
+  /** Stops reading. */
+  pause(): void {
+    this.socket.pause();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  #received(chunk: Buffer): void {
+    this.#tail = chunk.length >= TAIL_BYTES ? chunk.subarray(-TAIL_BYTES) : Buffer.concat([this.#tail, chunk]);
+    if (this.#tail.length > TAIL_BYTES) this.#tail = this.#tail.subarray(-TAIL_BYTES);
+    if (this.#parser === null) return;
+    this.#frames.push(...this.#parser.push(chunk));
+    this.#wake?.();
+  }
+
+  #howItEnded(): string {
+    const at = this.#tail.lastIndexOf(MAGIC);
+    const [last] = at < 0 ? [] : new FrameParser().push(this.#tail.subarray(at));
+    if (last !== undefined && (last.type === Type.CLOSE || last.type === Type.AUTH_FAILURE)) {
+      return codeNameOf(last.payload?.["code"]);
+    }
+    return this.#isLost ? "reset" : "hung up";
+  }
+}

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import type { ServerReport } from "../server.ts";
+import type { Attack, AttackOutcome } from "./attack.ts";
+import type { Latencies } from "./latencies.ts";
+import { RoleProcess } from "./role-process.ts";
+
+/** One attack on one runtime's server. */
+export interface AttackResult {
+  readonly name: string;
+  readonly runtime: RuntimeName;
+  /** Honest calls or logins before the attack, and beside it. */
+  readonly before: Latencies;
+  readonly beside: Latencies;
+  /** Memory of the server before the attack, and the most it has used. */
+  readonly memoryMiB: number;
+  readonly peakMiB: number;
+  readonly errorBytes: number;
+  /** Null if the server was gone. */
+  readonly server: ServerReport | null;
+  readonly outcome: AttackOutcome;
+  /** How the server ended, if it did. */
+  readonly exit: string | null;
+}
+
+export interface AttackTimes {
+  readonly beforeMs: number;
+  readonly attackMs: number;
+}
+
+/** Runs an attack: the server, honest clients and the attacker are a process each. */
+export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
+  const server = await RoleProcess.start("server.ts", { runtime, descriptors: attack.descriptors });
+  const honest = await RoleProcess.start("honest.ts");
+  const attacker = await RoleProcess.start("attacker.ts");
+  try {
+    const port = await server.ask<number>("start", attack.server ?? {});
+    await honest.ask("start", { port, does: attack.honest ?? "calls" });
+    // The first calls compile the code.
+    await sleep(times.beforeMs / 2);
+    await honest.ask("take");
+    await sleep(times.beforeMs);
+    const before = await honest.ask<Latencies>("take");
+    const { memoryMiB, errorBytes } = server;
+    await attacker.ask("start", { name: attack.name, target: { port } });
+    await sleep(attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
+    const beside = await honest.ask<Latencies>("take");
+    const { peakMiB } = server;
+    const outcome = await attacker.ask<AttackOutcome>("stop");
+    const report = server.exit === null ? await withTimeout(server.ask<ServerReport>("report"), 10_000) : null;
+    return {
+      name: attack.name,
+      runtime,
+      before,
+      beside,
+      memoryMiB,
+      peakMiB,
+      errorBytes: server.errorBytes - errorBytes,
+      server: report,
+      outcome,
+      exit: server.exit,
+    };
+  } finally {
+    await Promise.all([server.stop(), honest.stop(), attacker.stop()]);
+  }
+}
+
+async function withTimeout<T>(work: Promise<T>, ms: number): Promise<T | null> {
+  return Promise.race([work, sleep(ms, null)]);
+}

@@ -1,0 +1,135 @@
+/** Attacks before the login is complete. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { frame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { ScramClient } from "../packages/core/src/test-support/scram-by-rfc.ts";
+import type { Attack, AttackContext } from "./lib/attack.ts";
+import { PASSWORD } from "./lib/subject.ts";
+
+/** An address of this machine that honest clients don't use. */
+const ELSEWHERE = "127.0.0.2";
+
+const info = { name: "attacker", version: "1.0.0" };
+const request = (scram: ScramClient): Buffer =>
+  frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst });
+
+/** Begins something `perSecond` times a second, without waiting for it. */
+async function atRate(context: AttackContext, perSecond: number, work: () => Promise<void>): Promise<void> {
+  const startedAt = performance.now();
+  for (let begun = 0; !context.isStopped; ) {
+    const due = ((performance.now() - startedAt) / 1000) * perSecond;
+    for (; begun < due; begun += 1) work().catch(() => context.count("attempts that failed"));
+    await sleep(1);
+  }
+}
+
+/** One login with a wrong password. */
+async function guess(context: AttackContext, localAddress?: string): Promise<void> {
+  const socket = await context.open(localAddress);
+  const scram = new ScramClient("wrong");
+  await socket.write(request(scram));
+  const challenge = await socket.next(Type.AUTH_CHALLENGE);
+  await socket.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) }));
+  await socket.ended;
+}
+
+export const loginAttacks: readonly Attack[] = [
+  {
+    name: "1,000 silent sockets",
+    honest: "logins",
+    run: async (context) => {
+      await Promise.all(
+        Array.from({ length: 1000 }, () =>
+          context.again(async () => {
+            await (await context.open(ELSEWHERE)).ended;
+          }),
+        ),
+      );
+    },
+  },
+  {
+    name: "15,000 connects a second",
+    honest: "logins",
+    run: (context) =>
+      atRate(context, 15_000, async () => {
+        const socket = await context.open(ELSEWHERE);
+        await socket.ended;
+      }),
+  },
+  {
+    name: "logins byte by byte, 500 sockets",
+    honest: "logins",
+    run: async (context) => {
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.open(ELSEWHERE);
+          for (const byte of request(new ScramClient(PASSWORD))) {
+            await socket.write(Uint8Array.of(byte));
+            await sleep(100);
+          }
+          await socket.ended;
+        });
+      await Promise.all(Array.from({ length: 500 }, one));
+    },
+  },
+  {
+    name: "wrong passwords, 20/s, from the honest clients' address",
+    honest: "logins",
+    seconds: 10,
+    run: (context) => atRate(context, 20, () => guess(context)),
+  },
+  {
+    name: "wrong passwords, 500/s, from another address",
+    honest: "logins",
+    run: (context) => atRate(context, 500, () => guess(context, ELSEWHERE)),
+  },
+  {
+    name: "replayed proofs, and proofs sent on other sockets",
+    honest: "logins",
+    run: (context) =>
+      context.again(async () => {
+        const scram = new ScramClient(PASSWORD);
+        const [first, second] = [await context.open(ELSEWHERE), await context.open(ELSEWHERE)];
+        await first.write(request(scram));
+        await second.write(request(scram));
+        const challenge = await first.next(Type.AUTH_CHALLENGE);
+        const proof = frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) });
+        await second.next(Type.AUTH_CHALLENGE);
+        await second.write(Buffer.concat([proof, proof]));
+        await second.next(Type.AUTH_SUCCESS).then(
+          () => context.count("REPLAY ACCEPTED"),
+          () => context.count("replay refused"),
+        );
+        first.destroy();
+        second.destroy();
+      }, 50),
+  },
+  {
+    name: "correct logins at the same time, 50 sockets, again and again",
+    honest: "logins",
+    run: async (context) => {
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.logIn(ELSEWHERE);
+          context.count("logged in");
+          socket.destroy();
+        });
+      await Promise.all(Array.from({ length: 50 }, one));
+    },
+  },
+  {
+    name: "900 sockets at a server with 400 file descriptors",
+    honest: "logins",
+    descriptors: 400,
+    seconds: 12,
+    server: { options: { authTimeoutMs: 3000 } },
+    run: async (context) => {
+      await Promise.all(
+        Array.from({ length: 900 }, () =>
+          context.again(async () => {
+            await (await context.open(ELSEWHERE)).ended;
+          }, 100),
+        ),
+      );
+    },
+  },
+];

@@ -1,0 +1,115 @@
+/** Attacks that make the server hold memory. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { call, frame, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import type { Attack } from "./lib/attack.ts";
+
+const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
+
+export const memoryAttacks: readonly Attack[] = [
+  {
+    name: "100 frames of 10 MiB less one byte, then a byte a second",
+    seconds: 45,
+    run: async (context) => {
+      const one = async (): Promise<void> => {
+        const socket = await context.logIn();
+        await socket.write(rawFrame(Type.MESSAGE, new Uint8Array(1024), { length: MAX_MESSAGE_BYTES }));
+        const chunk = new Uint8Array(65_536);
+        for (let left = MAX_MESSAGE_BYTES - 4096; left > 0; left -= chunk.length)
+          await socket.write(chunk.subarray(0, left));
+        while (!context.isStopped) {
+          await socket.write(new Uint8Array(1));
+          await sleep(1000);
+        }
+      };
+      await Promise.allSettled(Array.from({ length: 100 }, one));
+      await context.hold();
+    },
+  },
+  {
+    name: "1 MiB replies asked for and never read, 50 connections",
+    run: async (context) => {
+      const one = async (): Promise<void> => {
+        const socket = await context.logIn();
+        socket.pause();
+        for (let id = 1; !context.isStopped; id += 1) await socket.write(call(id, "big"));
+      };
+      await Promise.allSettled(Array.from({ length: 50 }, one));
+      await context.hold();
+    },
+  },
+  {
+    name: "PINGs without reading, 20 connections",
+    run: async (context) => {
+      const chunk = Buffer.concat(Array.from({ length: 2000 }, () => frame(Type.HEARTBEAT_PING)));
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.logIn();
+          socket.pause();
+          while (!context.isStopped) await socket.write(chunk);
+        });
+      await Promise.all(Array.from({ length: 20 }, one));
+    },
+  },
+  {
+    name: "broadcasts never read, with PAUSE, 50 connections",
+    server: { broadcasts: true },
+    run: async (context) => {
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.logIn();
+          await socket.write(frame(Type.PAUSE));
+          socket.pause();
+          await socket.ended;
+        });
+      await Promise.all(Array.from({ length: 50 }, one));
+    },
+  },
+  {
+    name: "broadcasts never acknowledged by credit, but read, 50 connections",
+    server: { broadcasts: true },
+    run: async (context) => {
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.logIn();
+          await socket.ended;
+        });
+      await Promise.all(Array.from({ length: 50 }, one));
+    },
+  },
+  {
+    name: "10 MiB of replies unread, then CLOSE and linger, again and again, 100 places",
+    server: { options: { maxConnections: 110 } },
+    run: async (context) => {
+      const one = (): Promise<void> =>
+        context.again(async () => {
+          const socket = await context.logIn();
+          socket.pause();
+          for (let id = 1; id <= 12; id += 1) await socket.write(call(id, "big"));
+          await sleep(100);
+          await socket.write(frame(Type.CLOSE, { reason: "bye", code: 5010, reconnect: false }));
+          context.count("CLOSE sent");
+        });
+      await Promise.all(Array.from({ length: 20 }, one));
+    },
+  },
+  {
+    name: "10 MiB messages to handlers that never end, 100 connections",
+    run: async (context) => {
+      const payload = frame(
+        Type.RPC_REQUEST,
+        { method: "forever", params: { data: new Uint8Array(9 * 1024 * 1024) } },
+        { id: 1 },
+      );
+      const one = async (): Promise<void> => {
+        const socket = await context.logIn();
+        for (let id = 1; !context.isStopped; id += 1) {
+          const copy = Buffer.from(payload);
+          copy.writeUInt32BE(id, 20);
+          await socket.write(copy);
+        }
+      };
+      await Promise.allSettled(Array.from({ length: 100 }, one));
+      await context.hold();
+    },
+  },
+];

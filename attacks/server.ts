@@ -1,0 +1,77 @@
+/** The server under attack, on any runtime. */
+import process from "node:process";
+import type { ServerOptions } from "@netconduit/core";
+import { serveCommands } from "./lib/role.ts";
+import { HOST, loadPackage, PASSWORD } from "./lib/subject.ts";
+
+/** How the server of an attack differs from a default one. */
+export interface ServerSetup {
+  readonly options?: Partial<ServerOptions>;
+  /** Methods beyond the usual ones. Default 0. */
+  readonly extraMethods?: number;
+  /** Sends 64 KiB to everybody every 20 ms. */
+  readonly broadcasts?: boolean;
+  /** Without an `onError` hook, errors become warnings. */
+  readonly withoutErrorHook?: boolean;
+}
+
+/** What the server has seen. */
+export interface ServerReport {
+  /** Calls of `onError` by stage and code, and the sum of their counts. */
+  readonly errors: Readonly<Record<string, { readonly calls: number; readonly sum: number }>>;
+  /** Disconnected clients by code. */
+  readonly disconnects: Readonly<Record<string, number>>;
+  /** Rejected logins by code. */
+  readonly rejections: Readonly<Record<string, number>>;
+  readonly authFailures: number;
+  readonly connections: number;
+}
+
+const { Server } = await loadPackage();
+const errors: Record<string, { calls: number; sum: number }> = {};
+const disconnects: Record<string, number> = {};
+const rejections: Record<string, number> = {};
+let server: InstanceType<typeof Server> | null = null;
+
+const count = (counts: Record<string, number>, key: string): void => {
+  counts[key] = (counts[key] ?? 0) + 1;
+};
+
+async function start(setup: ServerSetup): Promise<number> {
+  const fresh = new Server({ password: PASSWORD, host: HOST, port: 0, maxConnections: 1000, ...setup.options });
+  server = fresh;
+  fresh.rpc("echo", (params) => params);
+  fresh.rpc("big", () => new Uint8Array(1024 * 1024));
+  fresh.rpc("forever", (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)));
+  fresh.rpc("fail", (params) => {
+    throw new Error(`Cannot handle ${JSON.stringify(params)}`);
+  });
+  for (let n = 0; n < (setup.extraMethods ?? 0); n += 1) {
+    fresh.rpc({ name: `method_${n}`, description: `Does the thing number ${n} to whatever it is given` }, () => n);
+  }
+  fresh.on("chat", () => undefined);
+  if (setup.withoutErrorHook !== true) {
+    fresh.onError((error, { stage, count: frames = 1 }) => {
+      const key = `${stage} ${(error as { codeName?: string }).codeName ?? error.name}`;
+      errors[key] ??= { calls: 0, sum: 0 };
+      errors[key].calls += 1;
+      errors[key].sum += frames;
+    });
+  }
+  fresh.onClientDisconnect((_client, { codeName }) => count(disconnects, codeName));
+  fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
+  await fresh.start();
+  if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
+  return fresh.address.port;
+}
+
+function report(): ServerReport {
+  const { authFailures } = server?.stats ?? { authFailures: 0 };
+  return { errors, disconnects, rejections, authFailures, connections: server?.connectionCount ?? 0 };
+}
+
+process.on("uncaughtException", (error) => {
+  process.stderr.write(`uncaught: ${error.stack}\n`);
+  process.exit(70);
+});
+serveCommands({ start, report });
