@@ -53,6 +53,7 @@ const CIRCLES = [
   "packages/core/src/test-support",
   "packages/bun/conformance",
   "packages/node/src",
+  "attacks",
   "conformance",
   "bench",
   "scripts",
