@@ -36,7 +36,7 @@ describe.each(RUNTIMES)("the game example on %s", { timeout: 30_000 }, (runtime)
     const { server, env } = await startServer("game/server.ts");
     const spectator = startProgram("game/impatient.ts", { env });
     const [, refused] = await spectator.line(/^(\d+) of 500 looks were rate limited; retry after 0\.\d+ s$/);
-    expect(Number(refused)).toBeGreaterThan(300);
+    expect(Number(refused)).toBeGreaterThan(0);
     await spectator.line(/^Retried: waiting, tick 0$/);
     await server.line(/^Impatient spectator exceeds the rate limit$/);
     expect(await spectator.ended).toEqual({ code: 0, signal: null });

@@ -106,6 +106,19 @@ describe("SocketStreamBase", () => {
     expect([heard.calls, stream.log.at(-1)]).toEqual([[1, 2], "read"]);
   });
 
+  test("data that is held is a copy, also of a Buffer whose memory the socket reuses", async () => {
+    const [stream, sink] = [new LoggedStream(), new Heard()];
+    stream.open(sink);
+    stream.pause();
+    const memory = Buffer.from([1, 2]);
+    stream.received(memory);
+    memory.fill(9);
+    stream.received(memory);
+    stream.resume();
+    await microtasks();
+    expect(sink.calls).toEqual([1, 2, 9, 9]);
+  });
+
   test("destroy discards what was held, and nothing is delivered after it", async () => {
     const stream = new LoggedStream();
     const heard = new Heard();

@@ -121,7 +121,8 @@ export abstract class SocketStreamBase implements ByteStream {
       return;
     }
     this.#held ??= [];
-    this.#held.push(chunk.slice());
+    // Not `slice`: that of a `Buffer` is a view, and Node reads the next chunk into the same memory.
+    this.#held.push(new Uint8Array(chunk));
     // Limits the held data to chunks already in transit.
     this.stopReading();
   }
