@@ -56,6 +56,24 @@ export function describeHostileValues(subject: Subject): void {
   const staged = stagedOn(subject);
 
   describe(`hostile values of handlers on ${subject.name}`, PATIENT, () => {
+    for (const [name, make] of HOSTILE) {
+      test(
+        `${name} that a password function throws rejects connect() unchanged`,
+        staged(async (stage) => {
+          const thrown = make();
+          const password = (): string => {
+            throw thrown;
+          };
+          const client = stage.client(await stage.listen(), { password });
+          const outcome = await client.connect().then(
+            () => "connected",
+            (error: unknown) => (Object.is(error, thrown) ? "unchanged" : "another error"),
+          );
+          expect(outcome).toBe("unchanged");
+        }),
+      );
+    }
+
     for (const exposeErrors of [false, true]) {
       for (const [name, make] of HOSTILE) {
         const ways: readonly (readonly [string, () => unknown])[] = [

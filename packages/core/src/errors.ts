@@ -289,7 +289,7 @@ export function printableError(thrown: unknown): Error {
   return printable;
 }
 
-/** What `read` returns, as text; null if that throws. */
+/** The result of `read` as text; null if it throws. */
 function textOf(read: () => unknown): string | null {
   try {
     return String(read());
@@ -303,6 +303,10 @@ function textOf(read: () => unknown): string | null {
  * it. The stack it was created with leads to a socket's event.
  */
 export function withCallerStack(error: unknown): unknown {
-  if (error instanceof ConduitError) Error.captureStackTrace(error, withCallerStack);
+  try {
+    if (error instanceof ConduitError) Error.captureStackTrace(error, withCallerStack);
+  } catch {
+    // A program's own error, whose fields throw, keeps its stack.
+  }
   return error;
 }

@@ -18,7 +18,7 @@ import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
 import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import type {
@@ -340,7 +340,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const connection = this.#connection;
     if (connection !== null && !connection.isOver) connection.destroy(error);
     this.#connection = null;
-    const { code, message } = error;
+    // A password function may have thrown it.
+    const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
     if (isLast) this.#offline.rejectAll(error);
   }

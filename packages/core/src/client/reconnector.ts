@@ -3,7 +3,7 @@
 import type { CloseReason } from "../connection/close-reason.ts";
 import { errorOf } from "../connection/close-reason.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import { isMap } from "../util/is-map.ts";
@@ -275,7 +275,7 @@ function toConduitError(error: unknown): ConduitError {
 
 /** When to ask a server again that judges no more passwords from this address for now; null if that isn't the error. */
 function retryAfterMs(error: unknown): number | null {
-  if (!(error instanceof ConduitError) || error.code !== ErrorCode.RATE_LIMITED) return null;
+  if (!isInstance(error, ConduitError) || codeOf(error) !== ErrorCode.RATE_LIMITED) return null;
   const seconds = isMap(error.details) ? error.details["retry_after"] : undefined;
   if (typeof seconds !== "number" || !(seconds >= 0)) return null;
   return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;
@@ -283,9 +283,8 @@ function retryAfterMs(error: unknown): number | null {
 
 function isPasswordProblem(error: unknown): boolean {
   if (!isInstance(error, ConduitError)) return false;
+  const code = codeOf(error);
   return (
-    error.code === ErrorCode.AUTH_FAILED ||
-    error.code === ErrorCode.PASSWORD_HASH_REFUSED ||
-    error.code === ErrorCode.SERVER_NOT_TRUSTED
+    code === ErrorCode.AUTH_FAILED || code === ErrorCode.PASSWORD_HASH_REFUSED || code === ErrorCode.SERVER_NOT_TRUSTED
   );
 }
