@@ -69,7 +69,7 @@ export const DEFAULT_MAX_CONNECTIONS = 100;
  * How long a connection works in one turn of the event loop while it has more to do. Short, because everybody else waits
  * for it; at 2 µs a call it is a hundred calls, so that passing the turn on costs nothing by comparison.
  */
-export const TURN_PIECE_MS = 0.25;
+export const TIME_SLICE_MS = 0.25;
 /** A client over its `rateLimit` is told so once in this time. */
 export const RATE_WINDOW_MS = 1000;
 /** A client that is over its rate in more windows than this, one right after the other, is disconnected. */

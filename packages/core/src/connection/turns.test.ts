@@ -110,7 +110,7 @@ describe("a connection with much to do", () => {
   }
   const work = frame(FrameType.MESSAGE, { type: "work", data: null });
 
-  test("lets others go first after a piece of a turn, and loses nothing", async () => {
+  test("lets others go first after a time slice, and loses nothing", async () => {
     const { runtime, flooder, honest, handled, floodId, honestId } = await busyScene();
     flooder.write(...Array.from({ length: 500 }, () => work));
     honest.write(work);

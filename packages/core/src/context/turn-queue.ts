@@ -3,12 +3,12 @@ import { Fifo } from "../util/fifo.ts";
 
 /** Work that has used up its share of a turn of the event loop. */
 export interface Continuable {
-  /** Does the next piece. Must not throw. */
+  /** Works for the next time slice. Must not throw. */
   continueTurn(): void;
 }
 
 /**
- * Shares the event loop between connections that have more work than fits into a piece. One of them continues per turn,
+ * Shares the event loop between connections that have more work than fits into a time slice. One of them continues per turn,
  * in order, so what they take from the others doesn't grow with their number.
  */
 export class TurnQueue {

@@ -4,7 +4,7 @@
  * Until the login is complete, frames go to `handshakeFrame` one at a time: each waits until the previous promise
  * settles.
  *
- * A connection with much to do works for a piece of a turn of the event loop. Then its stream pauses and it waits in the
+ * A connection with much to do works for a slice of a turn of the event loop. Then its stream pauses and it waits in the
  * `TurnQueue`, so that other connections are served in between.
  */
 
@@ -16,7 +16,7 @@ import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
-import { Piece } from "./piece.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -51,15 +51,15 @@ export class FrameReceiver implements Continuable {
   readonly #decoder: FrameDecoder;
   #isHandshaking = false;
   #isPumping = false;
-  readonly #piece: Piece;
-  /** Whether it waits for its next piece of a turn. */
+  readonly #slice: TimeSlice;
+  /** Whether it waits for its next slice of a turn. */
   #isWaiting = false;
   /** Whether the stream ended normally before all frames were processed. */
   #hasEnded = false;
 
   constructor(host: ReceiverHost, types: FrameTypes) {
     this.#host = host;
-    this.#piece = new Piece(host.context.runtime);
+    this.#slice = new TimeSlice(host.context.runtime);
     this.#decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, types, host.context.receiveMemory);
   }
 
@@ -82,7 +82,7 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(count);
-      const isOver = this.#piece.chunkArrived(this.#host.receivedAtMs);
+      const isOver = this.#slice.chunkArrived(this.#host.receivedAtMs);
       if (this.#host.isReceiving) {
         this.#decoder.bytesRead(count);
         this.pump();
@@ -98,7 +98,7 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(chunk.length);
-      if (this.#piece.chunkArrived(this.#host.receivedAtMs)) this.#passTurn();
+      if (this.#slice.chunkArrived(this.#host.receivedAtMs)) this.#passTurn();
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder.push(chunk);
@@ -132,7 +132,7 @@ export class FrameReceiver implements Continuable {
       while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
-        if (this.#piece.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
+        if (this.#slice.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
       }
     } catch (error) {
       host.fail(asConduitError(error));
@@ -143,11 +143,11 @@ export class FrameReceiver implements Continuable {
     if (this.#hasEnded) this.#finishIfDone();
   }
 
-  /** The next piece. */
+  /** The next slice. */
   continueTurn(): void {
     const { context } = this.#host;
     this.#isWaiting = false;
-    this.#piece.restart();
+    this.#slice.restart();
     context.beginReceive();
     try {
       this.pump();
@@ -157,7 +157,7 @@ export class FrameReceiver implements Continuable {
     if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
   }
 
-  /** The piece is over; the next one comes in a later turn. */
+  /** The slice is over; the next one comes in a later turn. */
   #passTurn(): void {
     if (this.#isWaiting || this.#host.isOver) return;
     this.#isWaiting = true;

@@ -1,9 +1,9 @@
 /**
  * Decides when the stream is read.
  *
- * Reading stops when the queues are full, and for a while when the peer is over its rate limit. Exception: while the peer owes replies, or has asked this side to hold back
- * data, reading continues for a while, because the handlers that would make room may be waiting for its replies or
- * RESUME.
+ * Reading stops for a while when the peer is over its rate limit, and, for a peer without credit, when the queues are
+ * full. Exception: while a peer without credit owes replies, or has sent PAUSE, reading continues for a while, because
+ * the handlers that would make room may be waiting for its replies or its RESUME.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";

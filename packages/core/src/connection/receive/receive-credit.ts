@@ -1,5 +1,5 @@
 /**
- * What this side has granted its peer: frames and bytes of messages and requests.
+ * The credit that this side grants its peer: frames and bytes of messages and requests.
  *
  * Both ends count alike. A frame is charged when it arrives and released when the application has taken it. Released
  * credit goes back in batches of half a window, so that a call costs no frame of its own.
@@ -16,10 +16,10 @@ export class ReceiveCredit {
   readonly #host: CreditHost;
   readonly #frameBatch: number;
   readonly #byteBatch: number;
-  /** What the peer may still send. */
+  /** Credit that the peer has left. */
   #frames: number;
   #bytes: number;
-  /** What was released and not returned. */
+  /** Credit that was released and not returned yet. */
   #dueFrames = 0;
   #dueBytes = 0;
 

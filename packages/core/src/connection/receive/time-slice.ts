@@ -2,10 +2,10 @@
  * Measures how long one connection has been working in a turn of the event loop.
  *
  * Reading the clock for every frame would cost 1 to 2 % of the throughput, so it is read after four small frames or one
- * larger one. Chunks that follow each other without a gap belong to the same piece: a runtime may deliver many of one
+ * larger one. Chunks that follow each other without a gap belong to the same slice: a runtime may deliver many of one
  * socket before it turns to the next.
  */
-import { TURN_PIECE_MS } from "../../limits.ts";
+import { TIME_SLICE_MS } from "../../limits.ts";
 
 /** A pause this short between two chunks leaves no time for others. */
 const GAP_MS = 0.1;
@@ -14,7 +14,7 @@ const FRAMES_PER_CHECK = 4;
 /** A payload counts as one more small frame for each of this many bytes. */
 const BYTES_PER_UNIT = 1024;
 
-export class Piece {
+export class TimeSlice {
   readonly #clock: { now(): number };
   #startedAtMs = 0;
   #seenAtMs = 0;
@@ -24,26 +24,26 @@ export class Piece {
     this.#clock = clock;
   }
 
-  /** A chunk arrived at this time. Returns whether the piece that it belongs to is over. */
+  /** A chunk arrived at this time. Returns whether the slice that it belongs to is over. */
   chunkArrived(nowMs: number): boolean {
     if (nowMs - this.#seenAtMs > GAP_MS) this.#startedAtMs = nowMs;
     this.#seenAtMs = nowMs;
-    return nowMs - this.#startedAtMs >= TURN_PIECE_MS;
+    return nowMs - this.#startedAtMs >= TIME_SLICE_MS;
   }
 
-  /** A new piece begins, whatever came before. */
+  /** A new slice begins, whatever came before. */
   restart(): void {
     this.#startedAtMs = this.#clock.now();
     this.#seenAtMs = this.#startedAtMs;
     this.#units = 0;
   }
 
-  /** A frame was processed. Returns whether the piece is over. */
+  /** A frame was processed. Returns whether the slice is over. */
   frameDone(payloadBytes: number): boolean {
     this.#units += payloadBytes < BYTES_PER_UNIT ? 1 : 1 + payloadBytes / BYTES_PER_UNIT;
     if (this.#units < FRAMES_PER_CHECK) return false;
     this.#units = 0;
     this.#seenAtMs = this.#clock.now();
-    return this.#seenAtMs - this.#startedAtMs >= TURN_PIECE_MS;
+    return this.#seenAtMs - this.#startedAtMs >= TIME_SLICE_MS;
   }
 }

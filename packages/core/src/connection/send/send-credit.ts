@@ -1,4 +1,4 @@
-/** What the peer's grant still allows this side to send. */
+/** The credit that this side has left of its peer's grant. */
 export class SendCredit {
   #frames: number;
   #bytes: number;
