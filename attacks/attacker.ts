@@ -1,7 +1,8 @@
 /** The attacker, on Node.js: raw sockets, none of the library. */
+
+import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { attacks } from "./index.ts";
 import { AttackContext, type AttackTarget } from "./lib/attack.ts";
-import { serveCommands } from "./lib/role.ts";
 
 let context: AttackContext | null = null;
 let failure: unknown = null;

@@ -15,12 +15,10 @@ function chunkOf(bytes: Uint8Array): Buffer {
 /** Logs in and sends the same bytes as fast as the server takes them; again whenever it is cut. */
 async function flood(context: AttackContext, bytes: Uint8Array, connections = 1): Promise<void> {
   const chunk = chunkOf(bytes);
-  const one = (): Promise<void> =>
-    context.again(async () => {
-      const socket = await context.logIn();
-      while (!context.isStopped) await socket.write(chunk);
-    });
-  await Promise.all(Array.from({ length: connections }, one));
+  await context.againInParallel(connections, async () => {
+    const socket = await context.logIn();
+    while (!context.isStopped) await socket.write(chunk);
+  });
 }
 
 const JUNK = rawFrame(Type.MESSAGE, Uint8Array.of(0xc1));

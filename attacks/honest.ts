@@ -1,8 +1,8 @@
 /** Honest clients of the server under attack, on Node.js. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@netconduit/node";
+import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { type Latencies, latenciesOf } from "./lib/latencies.ts";
-import { serveCommands } from "./lib/role.ts";
 import { HOST, PASSWORD } from "./lib/subject.ts";
 
 /** A call or login that takes longer has failed. */

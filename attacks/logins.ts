@@ -59,16 +59,14 @@ export const loginAttacks: readonly Attack[] = [
     name: "logins byte by byte, 500 sockets",
     honest: "logins",
     run: async (context) => {
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.open(ELSEWHERE);
-          for (const byte of request(new ScramClient(PASSWORD))) {
-            await socket.write(Uint8Array.of(byte));
-            await sleep(100);
-          }
-          await socket.ended;
-        });
-      await Promise.all(Array.from({ length: 500 }, one));
+      await context.againInParallel(500, async () => {
+        const socket = await context.open(ELSEWHERE);
+        for (const byte of request(new ScramClient(PASSWORD))) {
+          await socket.write(Uint8Array.of(byte));
+          await sleep(100);
+        }
+        await socket.ended;
+      });
     },
   },
   {
@@ -107,13 +105,11 @@ export const loginAttacks: readonly Attack[] = [
     name: "correct logins at the same time, 50 sockets, again and again",
     honest: "logins",
     run: async (context) => {
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn(ELSEWHERE);
-          context.count("logged in");
-          socket.destroy();
-        });
-      await Promise.all(Array.from({ length: 50 }, one));
+      await context.againInParallel(50, async () => {
+        const socket = await context.logIn(ELSEWHERE);
+        context.count("logged in");
+        socket.destroy();
+      });
     },
   },
   {

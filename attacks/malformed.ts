@@ -36,18 +36,16 @@ export const malformedAttacks: readonly Attack[] = [
     name: "mutated streams",
     run: async (context) => {
       const next = numbers(7);
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn();
-          for (let n = 0; n < 200 && !context.isStopped; n += 1) {
-            const bytes = Buffer.concat(Array.from({ length: 5 }, () => SOUND[next(SOUND.length)] as Buffer));
-            // Mostly in payloads, because one wrong byte of a header ends the connection.
-            for (let flips = next(4); flips > 0; flips -= 1) bytes[next(bytes.length)] = next(256);
-            await socket.write(bytes);
-          }
-          socket.destroy();
-        });
-      await Promise.all(Array.from({ length: 8 }, one));
+      await context.againInParallel(8, async () => {
+        const socket = await context.logIn();
+        for (let n = 0; n < 200 && !context.isStopped; n += 1) {
+          const bytes = Buffer.concat(Array.from({ length: 5 }, () => SOUND[next(SOUND.length)] as Buffer));
+          // Mostly in payloads, because one wrong byte of a header ends the connection.
+          for (let flips = next(4); flips > 0; flips -= 1) bytes[next(bytes.length)] = next(256);
+          await socket.write(bytes);
+        }
+        socket.destroy();
+      });
     },
   },
   {

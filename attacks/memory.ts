@@ -41,55 +41,47 @@ export const memoryAttacks: readonly Attack[] = [
     name: "PINGs without reading, 20 connections",
     run: async (context) => {
       const chunk = Buffer.concat(Array.from({ length: 2000 }, () => frame(Type.HEARTBEAT_PING)));
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn();
-          socket.pause();
-          while (!context.isStopped) await socket.write(chunk);
-        });
-      await Promise.all(Array.from({ length: 20 }, one));
+      await context.againInParallel(20, async () => {
+        const socket = await context.logIn();
+        socket.pause();
+        while (!context.isStopped) await socket.write(chunk);
+      });
     },
   },
   {
     name: "broadcasts never read, with PAUSE, 50 connections",
     server: { broadcasts: true },
     run: async (context) => {
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn();
-          await socket.write(frame(Type.PAUSE));
-          socket.pause();
-          await socket.ended;
-        });
-      await Promise.all(Array.from({ length: 50 }, one));
+      await context.againInParallel(50, async () => {
+        const socket = await context.logIn();
+        await socket.write(frame(Type.PAUSE));
+        socket.pause();
+        await socket.ended;
+      });
     },
   },
   {
     name: "broadcasts never acknowledged by credit, but read, 50 connections",
     server: { broadcasts: true },
     run: async (context) => {
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn();
-          await socket.ended;
-        });
-      await Promise.all(Array.from({ length: 50 }, one));
+      await context.againInParallel(50, async () => {
+        const socket = await context.logIn();
+        await socket.ended;
+      });
     },
   },
   {
     name: "10 MiB of replies unread, then CLOSE and linger, again and again, 100 places",
     server: { options: { maxConnections: 110 } },
     run: async (context) => {
-      const one = (): Promise<void> =>
-        context.again(async () => {
-          const socket = await context.logIn();
-          socket.pause();
-          for (let id = 1; id <= 12; id += 1) await socket.write(call(id, "big"));
-          await sleep(100);
-          await socket.write(frame(Type.CLOSE, { reason: "bye", code: 5010, reconnect: false }));
-          context.count("CLOSE sent");
-        });
-      await Promise.all(Array.from({ length: 20 }, one));
+      await context.againInParallel(20, async () => {
+        const socket = await context.logIn();
+        socket.pause();
+        for (let id = 1; id <= 12; id += 1) await socket.write(call(id, "big"));
+        await sleep(100);
+        await socket.write(frame(Type.CLOSE, { reason: "bye", code: 5010, reconnect: false }));
+        context.count("CLOSE sent");
+      });
     },
   },
   {

@@ -1,7 +1,7 @@
 /** The server under attack, on any runtime. */
 import process from "node:process";
 import type { ServerOptions } from "@netconduit/core";
-import { serveCommands } from "./lib/role.ts";
+import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { HOST, loadPackage, PASSWORD } from "./lib/subject.ts";
 
 /** How the server of an attack differs from a default one. */
@@ -15,7 +15,7 @@ export interface ServerSetup {
   readonly withoutErrorHook?: boolean;
 }
 
-/** What the server has seen. */
+/** Counters of the server's hooks. */
 export interface ServerReport {
   /** Calls of `onError` by stage and code, and the sum of their counts. */
   readonly errors: Readonly<Record<string, { readonly calls: number; readonly sum: number }>>;

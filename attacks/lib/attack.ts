@@ -11,7 +11,7 @@ export interface AttackTarget {
 export interface Attack {
   readonly name: string;
   readonly server?: ServerSetup;
-  /** What honest clients do meanwhile. Default: calls. */
+  /** The work of the honest clients meanwhile. Default: calls. */
   readonly honest?: "calls" | "logins";
   /** Default: the run's. */
   readonly seconds?: number;
@@ -21,7 +21,7 @@ export interface Attack {
   run(context: AttackContext): Promise<void>;
 }
 
-/** What became of an attack, as the attacker sees it. */
+/** The end of an attack, as the attacker sees it. */
 export interface AttackOutcome {
   readonly sentMiB: number;
   /** Events by name, with their number. */
@@ -74,6 +74,11 @@ export class AttackContext {
       }
       if (pauseMs > 0) await sleep(pauseMs);
     }
+  }
+
+  /** Runs `work` this many times side by side, each again and again. */
+  async againInParallel(count: number, work: () => Promise<void>): Promise<void> {
+    await Promise.all(Array.from({ length: count }, () => this.again(work)));
   }
 
   /** Waits until the attack stops. */
