@@ -1,6 +1,6 @@
 /** A sentence of PROTOCOL.md, and how to check it on a peer. */
 import assert from "node:assert/strict";
-import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
+import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 
 export interface Check<Target> {
@@ -33,10 +33,19 @@ export async function isAlive(peer: RawPeer): Promise<ReceivedFrame[]> {
   peer.send(Type.HEARTBEAT_PING, undefined, { id });
   const before: ReceivedFrame[] = [];
   for (;;) {
-    const frame = await frameOf(peer);
-    if (frame.type === Type.HEARTBEAT_PONG && frame.id === id) return before;
-    before.push(frame);
+    const received = await frameOf(peer);
+    if (received.type === Type.HEARTBEAT_PONG && received.id === id) return before;
+    before.push(received);
   }
+}
+
+/** The peer answers PINGs in their order, also when they come in one write with earlier frames. */
+export async function answersPingsInOrder(peer: RawPeer, ...earlier: Uint8Array[]): Promise<void> {
+  const sent = [3n, 1n, 2n];
+  peer.write(...earlier, ...sent.map((id) => frame(Type.HEARTBEAT_PING, undefined, { id })));
+  const answered: bigint[] = [];
+  for (const _ of sent) answered.push((await frameOf(peer, Type.HEARTBEAT_PONG)).id);
+  assert.deepEqual(answered, sent);
 }
 
 /** The peer says this code in CLOSE, and ends the connection. */

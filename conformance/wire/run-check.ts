@@ -11,7 +11,7 @@ export interface Outcome {
   readonly reason: string;
 }
 
-/** What a check is run on. */
+/** The target of a check, of its own. */
 export interface Disposable {
   dispose(): Promise<void>;
 }

@@ -66,7 +66,7 @@ export class ClientScene extends Scene {
     return { client, connection };
   }
 
-  /** What netconduit's `rpc.call` returns: the wrapper of its own server. */
+  /** Calls a method. Resolves with the result of netconduit's `rpc.call`: the wrapper of its own server. */
   call(client: string, method: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     return this.driver.run("call", { client, method, params });
   }

@@ -12,7 +12,7 @@ export const CREDIT_FRAME = 0x0103;
 /** Room for two integers and their keys. */
 const MAX_CREDIT_BYTES = 64;
 
-/** What a receiver grants. */
+/** Frames and bytes that a receiver grants its peer. */
 export interface Grant {
   readonly frames: number;
   readonly bytes: number;

@@ -22,7 +22,7 @@ export interface PemCrypto {
   createPrivateKey(pem: string): unknown;
 }
 
-/** What is needed to load TLS material. */
+/** The tools that loading TLS material needs. */
 export interface TlsTools {
   /** Reads a text file; its exception becomes the cause of the error. */
   readText(path: string): Promise<string>;
