@@ -13,20 +13,20 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_RATE_VIOLATIONS, NETCONDUIT_LINGER_MS, REPORT_WINDOW_MS } from "../limits.ts";
+import { MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
-import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
-import { type CloseReason, type CloseRequest, closeReason, errorOf, streamEndReason } from "./close-reason.ts";
+import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
+import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
 import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine, StateChange } from "./connection-state.ts";
 import { writeErrorReply } from "./error-reply.ts";
@@ -85,6 +85,7 @@ export interface ConnectionDelegate<Peer> {
 export class ProtocolConnection<Peer>
   implements
     ByteSink,
+    ClosingHost,
     ConnectionFaults,
     ExtensionHost,
     SchedulerHost,
@@ -108,8 +109,6 @@ export class ProtocolConnection<Peer>
   readonly #reading: ReadControl;
   /** Made with the first call. */
   #calls: OutgoingCalls | null = null;
-  /** Made for each phase with a limit. */
-  #phaseTimer: CallbackTimer | null = null;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
   /** Null until the peer has logged in. */
@@ -138,12 +137,7 @@ export class ProtocolConnection<Peer>
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
 
-  #closeReason: CloseReason | null = null;
-  #closeDeadlineMs = 0;
-  /** Whether it closes as soon as the peer's credit has let its messages leave. */
-  #isFlushing = false;
-  /** The promise returned by `close`, once called. */
-  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
+  readonly #closing: ConnectionClosing;
 
   constructor(delegate: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
     const { context, settings, writer, reader, extensions } = delegate;
@@ -160,6 +154,7 @@ export class ProtocolConnection<Peer>
     this.scheduler = new RequestScheduler<Peer>(this);
     this.#receiver = new FrameReceiver(this, extensions);
     this.#reading = new ReadControl(this);
+    this.#closing = new ConnectionClosing(this);
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -192,7 +187,7 @@ export class ProtocolConnection<Peer>
 
   /** Whether it is logged in and not closing. */
   get isOpen(): boolean {
-    return this.info !== null && this.#closeReason === null;
+    return this.info !== null && this.closeReason === null;
   }
 
   get isHandshaking(): boolean {
@@ -201,7 +196,7 @@ export class ProtocolConnection<Peer>
 
   /** Whether frames are still processed. While it closes, only those that let the rest of its messages leave. */
   get isReceiving(): boolean {
-    return this.#closeReason === null || this.#isFlushing;
+    return this.closeReason === null || this.#closing.isFlushing;
   }
 
   get isReading(): boolean {
@@ -218,7 +213,7 @@ export class ProtocolConnection<Peer>
 
   /** Why the connection is closing or has ended; otherwise null. */
   get closeReason(): CloseReason | null {
-    return this.#closeReason;
+    return this.#closing.reason;
   }
 
   get pendingCalls(): number {
@@ -293,10 +288,7 @@ export class ProtocolConnection<Peer>
 
   /** (Re)starts the timer of the current phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
-    const { wheel } = this.context;
-    if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
-    this.#phaseTimer = delayMs === 0 ? null : new CallbackTimer(() => this.#phaseTimedOut());
-    if (this.#phaseTimer !== null) wheel.schedule(this.#phaseTimer, delayMs);
+    this.#closing.setPhaseTimer(delayMs);
   }
 
   /** The login succeeded: allows full-sized frames and sending, and attaches the extensions. */
@@ -437,7 +429,7 @@ export class ProtocolConnection<Peer>
 
   heldChanged(): void {
     this.readingChanged();
-    if (this.#isFlushing && !this.sendQueue.hasHeld) this.#finishClosing();
+    if (!this.sendQueue.hasHeld) this.#closing.flushed();
   }
 
   withdraw(call: OutgoingCall): void {
@@ -477,7 +469,7 @@ export class ProtocolConnection<Peer>
 
   handlerStarted(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerStarted(request);
-    if (this.#closeReason !== null) request.abort(errorOf(this.#closeReason));
+    if (this.closeReason !== null) request.abort(errorOf(this.closeReason));
   }
 
   handlerSettled(request: IncomingRequest<Peer>): void {
@@ -499,83 +491,52 @@ export class ProtocolConnection<Peer>
    * `closeTimeoutMs`. Resolves when the connection has ended; repeated calls return the same promise.
    */
   close(request: CloseRequest): Promise<void> {
-    if (this.isOver) return this.#closed?.promise ?? Promise.resolve();
-    this.#closed ??= promiseWithResolve();
-    const { promise } = this.#closed;
-    if (this.#closeReason !== null) return promise;
-    const reason = closeReason(request);
-    this.#closeReason = reason;
-    this.machine.transition("close", { code: reason.code, message: reason.message });
-    this.delegate.connectionClosing(this);
-    this.#giveUpCalls(reason);
-    if (!reason.byPeer) this.scheduler.clear();
-    this.#startCloseTimer();
-    this.#reading.unthrottle();
-    this.#reading.start();
-    // The peer reads nothing after its own CLOSE; otherwise its credit first lets everything leave.
-    if (reason.byPeer) this.sendQueue.dropHeld();
-    if (this.#waitsForCredit) this.#isFlushing = true;
-    else this.#finishClosing();
-    return promise;
-  }
-
-  get #waitsForCredit(): boolean {
-    return this.#receiveCredit !== null && this.sendQueue.hasHeld;
-  }
-
-  /** Everything has left the queue or may leave: sends the reason, and FIN. */
-  #finishClosing(): void {
-    this.#isFlushing = false;
-    if (this.#closeReason !== null) this.#extensions?.closing(this.#closeReason);
-    this.sendQueue.end();
+    return this.#closing.close(request);
   }
 
   /** Aborts the connection and discards both directions. */
   destroy(error: ConduitError): void {
-    if (this.isOver) return;
-    this.#closeReason ??= closeReason({ code: error.code, message: error.message, reconnect: true });
-    this.stream.destroy(error);
-    // Free the slot and reject calls now, without waiting for the stream's `closed`.
-    this.closed(error);
+    this.#closing.destroy(error);
   }
 
   /** Invalid framing, or a peer that isn't netconduit: sends the reason, then ends the connection. */
-  fail(failure: ConduitError): void {
-    if (this.isOver || this.#closeReason !== null) return;
-    const error = this.#withOption(failure);
-    this.countError();
-    this.report(error);
-    if (this.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
-    else this.destroy(error);
+  fail(error: ConduitError): void {
+    this.#closing.fail(error);
   }
 
-  /** Both sides see this message about an oversized frame, so say whose option it is. */
-  #withOption(error: ConduitError): ConduitError {
-    if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.isAuthenticated) return error;
-    const message = `${error.message} (option maxMessageBytes of the ${this.role}, which received it)`;
-    return new ConduitError(error.code, message, { details: error.details, cause: error });
+  phaseTimedOut(): void {
+    this.delegate.phaseTimedOut(this);
   }
 
-  /** Don't wait for the FIN of a netconduit peer, because it leaves its end open. */
-  #startCloseTimer(): void {
-    const { closeTimeoutMs } = this.settings;
-    this.#closeDeadlineMs = this.context.runtime.now() + closeTimeoutMs;
-    this.setPhaseTimer(this.hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
+  closingStarted(reason: CloseReason): void {
+    this.delegate.connectionClosing(this);
+    this.#giveUpCalls(reason);
+    if (!reason.byPeer) this.scheduler.clear();
+    this.#reading.unthrottle();
+    this.#reading.start();
+    // The peer reads nothing after its own CLOSE.
+    if (reason.byPeer) this.sendQueue.dropHeld();
   }
 
-  #phaseTimedOut(): void {
-    if (this.isOver) return;
-    if (this.#closeReason === null) {
-      this.delegate.phaseTimedOut(this);
-      return;
-    }
-    const leftMs = this.#closeDeadlineMs - this.context.runtime.now();
-    if (this.bufferedBytes > 0 && leftMs > 0) {
-      this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
-      return;
-    }
-    this.stream.destroy(null);
-    this.closed(null);
+  finishClosing(reason: CloseReason): void {
+    this.#extensions?.closing(reason);
+    this.sendQueue.end();
+  }
+
+  hasEnded(reason: CloseReason, error: Error | null): void {
+    this.sendQueue.over();
+    this.#reading.unthrottle();
+    this.#extensions?.closed(reason);
+    this.#giveUpCalls(reason);
+    // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
+    if (error !== null || !reason.byPeer) this.scheduler.clear();
+    else this.scheduler.startWaiting();
+    this.scheduler.over();
+    for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
+  }
+
+  notifyClosed(reason: CloseReason): void {
+    this.delegate.connectionClosed(this, reason);
   }
 
   /** Rejects pending calls, and fires the signals of running handlers. */
@@ -607,23 +568,7 @@ export class ProtocolConnection<Peer>
   closed(error: Error | null): void {
     if (this.isOver) return;
     if (error === null && !this.#receiver.end()) return;
-    const reason = this.#closeReason ?? streamEndReason(error);
-    this.#closeReason = reason;
-    const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || this.state === "closing";
-    this.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
-    this.#isFlushing = false;
-    this.sendQueue.over();
-    this.#reading.unthrottle();
-    this.setPhaseTimer(0);
-    this.#extensions?.closed(reason);
-    this.#giveUpCalls(reason);
-    // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
-    if (error !== null || !reason.byPeer) this.scheduler.clear();
-    else this.scheduler.startWaiting();
-    this.scheduler.over();
-    for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
-    this.#closed?.resolve();
-    this.delegate.connectionClosed(this, reason);
+    this.#closing.ended(error);
   }
 
   // --- frames -------------------------------------------------------------------------------------------------------
@@ -705,7 +650,7 @@ export class ProtocolConnection<Peer>
 
   /** RPC_REQUEST, MESSAGE or RPC_LIST arrived. */
   #request(frame: FrameDecoder): void {
-    if (this.#closeReason !== null) return;
+    if (this.closeReason !== null) return;
     const { type } = frame;
     if (type !== FrameType.RPC_LIST) this.messagesReceived += 1;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) {
@@ -882,7 +827,7 @@ export class ProtocolConnection<Peer>
   /** @throws ConduitError CONNECTION_CLOSED */
   mustBeOpen(): void {
     if (this.isOpen) return;
-    const why = this.#closeReason === null ? "the connection is not logged in" : this.#closeReason.message;
+    const why = this.closeReason?.message ?? "the connection is not logged in";
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
   }
 
@@ -893,14 +838,6 @@ export class ProtocolConnection<Peer>
       `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
     return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }
-}
-
-function promiseWithResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }
 
 function startHandler<Peer>(connection: ProtocolConnection<Peer>, request: IncomingRequest<Peer>): void {

@@ -1,0 +1,176 @@
+/**
+ * The end of one connection.
+ *
+ * Theory of operation. `close` ends it gracefully: what waits for the peer's credit leaves first (*flushing*), then the
+ * reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `destroy` aborts, and a stream that
+ * ends by itself skips to the last step, `ended`, which runs once in any case.
+ */
+
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { NETCONDUIT_LINGER_MS } from "../limits.ts";
+import { CallbackTimer } from "../util/time.ts";
+import { type CloseReason, type CloseRequest, closeReason, streamEndReason } from "./close-reason.ts";
+import type { ConnectionStateMachine } from "./connection-state.ts";
+
+/** The connection that ends. */
+export interface ClosingHost {
+  readonly context: RuntimeContext;
+  readonly settings: { readonly closeTimeoutMs: number };
+  readonly role: "server" | "client";
+  readonly stream: ByteStream;
+  readonly machine: ConnectionStateMachine;
+  readonly sendQueue: { readonly hasHeld: boolean };
+  readonly isOver: boolean;
+  readonly isAuthenticated: boolean;
+  readonly hasNetconduitPeer: boolean;
+  readonly hasCredit: boolean;
+  readonly bufferedBytes: number;
+  countError(): void;
+  report(error: ConduitError): void;
+  /** The login or the connect hooks took too long. */
+  phaseTimedOut(): void;
+  /** Calls are given up, and no more requests start. */
+  closingStarted(reason: CloseReason): void;
+  /** Sends the reason; the stream closes when everything has been flushed. */
+  finishClosing(reason: CloseReason): void;
+  /**
+   * Releases everything.
+   * @param error of the stream, or null
+   */
+  hasEnded(reason: CloseReason, error: Error | null): void;
+  /** Tells the connection's server or client. The last call. */
+  notifyClosed(reason: CloseReason): void;
+}
+
+export class ConnectionClosing {
+  readonly #host: ClosingHost;
+  #reason: CloseReason | null = null;
+  #deadlineMs = 0;
+  #isFlushing = false;
+  /** Made for each phase with a limit. */
+  #phaseTimer: CallbackTimer | null = null;
+  /** The promise returned by `close`, once called. */
+  #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
+
+  constructor(host: ClosingHost) {
+    this.#host = host;
+  }
+
+  /** Why the connection is closing or has ended; otherwise null. */
+  get reason(): CloseReason | null {
+    return this.#reason;
+  }
+
+  /** Whether it closes as soon as the peer's credit has let its messages leave. */
+  get isFlushing(): boolean {
+    return this.#isFlushing;
+  }
+
+  /** As `ProtocolConnection.setPhaseTimer`. */
+  setPhaseTimer(delayMs: number): void {
+    const { wheel } = this.#host.context;
+    if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
+    this.#phaseTimer = delayMs === 0 ? null : new CallbackTimer(() => this.#phaseTimedOut());
+    if (this.#phaseTimer !== null) wheel.schedule(this.#phaseTimer, delayMs);
+  }
+
+  /** As `ProtocolConnection.close`. */
+  close(request: CloseRequest): Promise<void> {
+    const host = this.#host;
+    if (host.isOver) return this.#closed?.promise ?? Promise.resolve();
+    this.#closed ??= promiseWithResolve();
+    const { promise } = this.#closed;
+    if (this.#reason !== null) return promise;
+    const reason = closeReason(request);
+    this.#reason = reason;
+    host.machine.transition("close", { code: reason.code, message: reason.message });
+    this.#startTimer();
+    host.closingStarted(reason);
+    if (host.hasCredit && host.sendQueue.hasHeld) this.#isFlushing = true;
+    else host.finishClosing(reason);
+    return promise;
+  }
+
+  /** No messages wait for the peer's permission any more. */
+  flushed(): void {
+    if (!this.#isFlushing || this.#reason === null) return;
+    this.#isFlushing = false;
+    this.#host.finishClosing(this.#reason);
+  }
+
+  /** As `ProtocolConnection.destroy`. */
+  destroy(error: ConduitError): void {
+    if (this.#host.isOver) return;
+    this.#reason ??= closeReason({ code: error.code, message: error.message, reconnect: true });
+    this.#host.stream.destroy(error);
+    // Free the slot and reject calls now, without waiting for the stream's `closed`.
+    this.ended(error);
+  }
+
+  /** As `ProtocolConnection.fail`. */
+  fail(failure: ConduitError): void {
+    const host = this.#host;
+    if (host.isOver || this.#reason !== null) return;
+    const error = this.#withOption(failure);
+    host.countError();
+    host.report(error);
+    if (host.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
+    else this.destroy(error);
+  }
+
+  /** The stream has ended. */
+  ended(error: Error | null): void {
+    const host = this.#host;
+    if (host.isOver) return;
+    const reason = this.#reason ?? streamEndReason(error);
+    this.#reason = reason;
+    const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || host.machine.state === "closing";
+    host.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
+    this.#isFlushing = false;
+    this.setPhaseTimer(0);
+    host.hasEnded(reason, error);
+    this.#closed?.resolve();
+    host.notifyClosed(reason);
+  }
+
+  /** Both sides see this message about an oversized frame, so say whose option it is. */
+  #withOption(error: ConduitError): ConduitError {
+    if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.#host.isAuthenticated) return error;
+    const message = `${error.message} (option maxMessageBytes of the ${this.#host.role}, which received it)`;
+    return new ConduitError(error.code, message, { details: error.details, cause: error });
+  }
+
+  /** Don't wait for the FIN of a netconduit peer, because it leaves its end open. */
+  #startTimer(): void {
+    const { context, settings, hasNetconduitPeer } = this.#host;
+    const { closeTimeoutMs } = settings;
+    this.#deadlineMs = context.runtime.now() + closeTimeoutMs;
+    this.setPhaseTimer(hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
+  }
+
+  #phaseTimedOut(): void {
+    const host = this.#host;
+    if (host.isOver) return;
+    if (this.#reason === null) {
+      host.phaseTimedOut();
+      return;
+    }
+    const leftMs = this.#deadlineMs - host.context.runtime.now();
+    if (host.bufferedBytes > 0 && leftMs > 0) {
+      this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
+      return;
+    }
+    host.stream.destroy(null);
+    this.ended(null);
+  }
+}
+
+function promiseWithResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
