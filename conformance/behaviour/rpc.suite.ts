@@ -268,6 +268,19 @@ export function describeRpc(subject: Subject): void {
       );
 
       test(
+        "what is over the other side's maxMessageBytes is refused where it is sent, and the connection lives",
+        staged(async (stage) => {
+          const server = await stage.listen({ maxMessageBytes: 2048 });
+          server.rpc("length", ({ text }: { text?: string }) => text?.length ?? 0);
+          const client = await stage.join(server, { maxMessageBytes: 1_000_000 });
+          const failure = await failureOf(client.call("length", { text: "x".repeat(4096) }));
+          expect(failure).toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE, details: { limit: 2048 } });
+          expect(failure.message).toContain("Cannot send 'length'");
+          expect(await client.call("length", { text: "xyz" })).toBe(3);
+        }),
+      );
+
+      test(
         "callNoWait runs the handler and brings no answer, not even an error",
         staged(async (stage) => {
           const server = await stage.listen();

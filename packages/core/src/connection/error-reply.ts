@@ -1,6 +1,6 @@
 import { codeOf, messageOf, RpcError } from "../errors.ts";
 import { wrapError } from "../netconduit/reply.ts";
-import type { FrameWriter } from "../wire/frame-writer.ts";
+import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 
 /** The call that failed, and whether a netconduit client made it. */
 export interface FailedCall {
@@ -8,12 +8,14 @@ export interface FailedCall {
   readonly idLo: number;
   readonly method: string;
   readonly byNetconduit: boolean;
+  /** Largest payload that the peer accepts. */
+  readonly maxPayloadBytes: number;
 }
 
 /**
- * Writes RPC_ERROR, or netconduit's form of it. If the details or message can't be encoded, sends the error without
- * them.
- * @returns the encoding error if something was omitted, else null
+ * Writes RPC_ERROR, or netconduit's form of it. If the details or message can't be encoded, or are too large for the
+ * peer, sends the error without them.
+ * @returns that failure if something was omitted, else null
  */
 export function writeErrorReply(writer: FrameWriter, call: FailedCall, error: RpcError): unknown {
   try {
@@ -34,7 +36,10 @@ function writeBareError(writer: FrameWriter, call: FailedCall, error: RpcError):
   }
 }
 
-function writeError(writer: FrameWriter, { idHi, idLo, method, byNetconduit }: FailedCall, error: RpcError): void {
+function writeError(writer: FrameWriter, call: FailedCall, error: RpcError): void {
+  const { idHi, idLo, method, byNetconduit, maxPayloadBytes } = call;
   if (byNetconduit) writer.rpcResponse(idHi, idLo, wrapError(error, method));
   else writer.rpcError(idHi, idLo, error.message, error.code, error.details);
+  const { payloadBytes } = writer;
+  if (payloadBytes > maxPayloadBytes) throw messageTooLarge("the error", payloadBytes, maxPayloadBytes, "peer");
 }

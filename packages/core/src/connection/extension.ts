@@ -111,6 +111,8 @@ export interface ExtensionHost {
   cancelRequest(idHi: number, idLo: number): void;
   /** Holds back messages and requests, or resumes them, as the peer asked. */
   setPausedByPeer(isPaused: boolean): void;
+  /** The peer accepts no messages, requests and replies with a larger payload than this. */
+  limitMessages(maxBytes: number): void;
   /**
    * Messages and requests of either side need credit from now on.
    * @param theirs what the peer grants; this side grants its receive queue

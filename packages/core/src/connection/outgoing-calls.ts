@@ -20,7 +20,6 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { UnsentRequest } from "./send/send-backlog.ts";
 import type { RequestOwner } from "./send/send-queue.ts";
 
@@ -58,7 +57,7 @@ export interface CallsHost {
    * Queues a message or request.
    * @throws ConduitError SEND_QUEUE_FULL
    */
-  sendBounded(name: string, frame: FrameBytes, owner: RequestOwner): void;
+  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner): void;
   /** A call was sent. Its reply must be received even if reading has stopped. */
   readForReply(): void;
 }

@@ -22,7 +22,7 @@ import { ReportWindows } from "../util/report-windows.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
-import type { FrameWriter } from "../wire/frame-writer.ts";
+import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
@@ -118,6 +118,8 @@ export class ProtocolConnection<Peer>
   /** Null for a peer without the extension `credit`, which is not read while queues are full. */
   #receiveCredit: ReceiveCredit | null = null;
   #creditFrameType = 0;
+  /** Largest payload that the peer accepts, as far as it said so. */
+  #maxPayloadBytes = Number.POSITIVE_INFINITY;
 
   // Set by extensions.
   correlatesReplies = false;
@@ -334,6 +336,14 @@ export class ProtocolConnection<Peer>
     return !this.sendQueue.isCongested;
   }
 
+  /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
+  refusesSize(type: string, payloadBytes: number): boolean {
+    if (payloadBytes <= this.#maxPayloadBytes) return false;
+    this.dropped += 1;
+    this.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
+    return true;
+  }
+
   /** Sends a frame that was encoded once for many connections. Returns false if it doesn't fit. */
   sendShared(frame: FrameBytes): boolean {
     if (!this.sendQueue.hasRoom) return false;
@@ -397,7 +407,8 @@ export class ProtocolConnection<Peer>
     return this.context.writer(this.settings.maxMessageBytes, false);
   }
 
-  sendBounded(name: string, frame: FrameBytes, owner: RequestOwner | null = null): void {
+  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
+    if (frame.payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
     if (!this.sendQueue.hasRoom) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
     this.sendQueue.push(frame, "message", owner);
@@ -410,6 +421,10 @@ export class ProtocolConnection<Peer>
   setPausedByPeer(isPaused: boolean): void {
     this.sendQueue.setPausedByPeer(isPaused);
     this.readingChanged();
+  }
+
+  limitMessages(maxBytes: number): void {
+    this.#maxPayloadBytes = maxBytes;
   }
 
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void {
@@ -441,6 +456,8 @@ export class ProtocolConnection<Peer>
   sendResult(request: IncomingRequest<Peer>, result: unknown): void {
     if (this.isOver) return;
     this.writer.rpcResponse(request.idHi, request.idLo, this.hasNetconduitPeer ? wrapResult(result) : result);
+    const { payloadBytes } = this.writer;
+    if (payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the reply", payloadBytes);
     this.sendQueue.push(this.writer, "reply");
   }
 
@@ -478,7 +495,14 @@ export class ProtocolConnection<Peer>
 
   #sendError(idHi: number, idLo: number, method: string, error: RpcError): void {
     if (this.isOver) return;
-    const failure = writeErrorReply(this.writer, { idHi, idLo, method, byNetconduit: this.hasNetconduitPeer }, error);
+    const call = {
+      idHi,
+      idLo,
+      method,
+      byNetconduit: this.hasNetconduitPeer,
+      maxPayloadBytes: this.#maxPayloadBytes,
+    };
+    const failure = writeErrorReply(this.writer, call, error);
     this.sendQueue.push(this.writer, "reply");
     // This side's own fault, so each one is reported.
     if (failure !== null) this.delegate.frameRefused(this, asConduitError(failure), 1);
@@ -680,7 +704,9 @@ export class ProtocolConnection<Peer>
     let timeoutMs = 0;
     try {
       if (type === FrameType.RPC_LIST) {
-        this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, this.delegate.discovery());
+        const list = this.delegate.discovery();
+        if (list.length > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the list of methods", list.length);
+        this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
         this.sendQueue.push(this.writer, "reply");
         return;
       }
@@ -829,6 +855,10 @@ export class ProtocolConnection<Peer>
     if (this.isOpen) return;
     const why = this.closeReason?.message ?? "the connection is not logged in";
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
+  }
+
+  #tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
+    return messageTooLarge(what, payloadBytes, this.#maxPayloadBytes, this.role === "server" ? "client" : "server");
   }
 
   #sendQueueFull(name: string): ConduitError {

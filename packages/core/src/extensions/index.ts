@@ -6,11 +6,13 @@ import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
+import { limits } from "./limits.ts";
 import { reply } from "./reply.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
 export const builtInExtensions: readonly AnyExtension[] = [
   heartbeat,
+  limits,
   reply,
   deadline,
   call,

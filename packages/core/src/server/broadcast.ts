@@ -24,14 +24,22 @@ export interface SlowConsumer {
   readonly bufferedBytes: number;
 }
 
+/** A message that was encoded once for many connections. */
+export interface EncodedMessage {
+  readonly type: string;
+  readonly frame: FrameBytes;
+  /** Before compression. */
+  readonly payloadBytes: number;
+}
+
 /**
  * Sends an encoded message to the connections that `options` select. `onFull` is called for those whose send queue is
- * full.
+ * full. A connection whose peer accepts no frame of this size is skipped, and reported.
  * @returns the number of connections that the message was queued for
  */
 export function sendToSelected<C extends Contract, D extends object>(
   connections: ReadonlyMap<string, ProtocolConnection<Connection<C, D>>>,
-  frame: FrameBytes,
+  { type, frame, payloadBytes }: EncodedMessage,
   options: BroadcastOptions<C, D>,
   onFull: (connection: ProtocolConnection<Connection<C, D>>) => void,
 ): number {
@@ -43,6 +51,7 @@ export function sendToSelected<C extends Contract, D extends object>(
     if (!connection.isOpen) continue;
     if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
     if (where !== undefined && !where(connection.peer)) continue;
+    if (connection.refusesSize(type, payloadBytes)) continue;
     if (connection.sendShared(frame)) reached += 1;
     else onFull(connection);
   }

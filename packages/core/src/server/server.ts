@@ -403,8 +403,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     writer.message(0, 0, type, data);
     // A hook or filter may send in between and reuse the writer, so keep the frame here.
     writer.gather();
+    const { payloadBytes } = writer;
     const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
-    return sendToSelected(this.#protocols, frame, options, (protocol) => this.#slowConsumer(protocol));
+    return sendToSelected(this.#protocols, { type, frame, payloadBytes }, options, (protocol) =>
+      this.#slowConsumer(protocol),
+    );
   }
 
   #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>): void {

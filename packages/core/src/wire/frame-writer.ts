@@ -64,6 +64,8 @@ export class FrameWriter implements FrameBytes {
   start = 0;
   end = 0;
   large: readonly LargeBinary[] | null = null;
+  /** Payload of the last message, call or reply, before compression. */
+  payloadBytes = 0;
 
   private readonly wallClock: () => number;
   private readonly maxMessageBytes: number;
@@ -92,24 +94,24 @@ export class FrameWriter implements FrameBytes {
 
   /** MESSAGE `{type, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
   message(hi: number, lo: number, type: string, data: unknown, timeoutMs: number = 0): void {
-    this.write(FrameType.MESSAGE, hi, lo, this.messageHead(type), this.encode(data, "data"), timeoutMs);
+    this.write(FrameType.MESSAGE, hi, lo, this.messageHead(type), this.encode(data, "data"), timeoutMs, type);
   }
 
   /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
   rpcRequest(hi: number, lo: number, method: string, params: unknown, timeoutMs: number): void {
     const head = this.requestHead(method);
     const value = this.encode(params === undefined ? NO_PARAMS : params, "params");
-    this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs);
+    this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs, method);
   }
 
   /** Encodes the data of a message that is sent later, by `message`. */
   encodeData(type: string, data: unknown): EncodedValue {
-    return this.encodeLater(this.messageHead(type), data, "data");
+    return this.encodeLater(type, this.messageHead(type), data, "data");
   }
 
   /** Encodes the params of a call that is sent later, by `rpcRequest`. */
   encodeParams(method: string, params: unknown): EncodedValue {
-    return this.encodeLater(this.requestHead(method), params === undefined ? NO_PARAMS : params, "params");
+    return this.encodeLater(method, this.requestHead(method), params === undefined ? NO_PARAMS : params, "params");
   }
 
   /** RPC_RESPONSE `{success: true, result}`; an undefined result is nil. */
@@ -144,7 +146,7 @@ export class FrameWriter implements FrameBytes {
     const encoded = this.values.encode(value, "payload");
     const { large } = this.values;
     const payload = new Uint8Array(encoded.length + (large === null ? 0 : totalLength(large)));
-    if (payload.length > this.maxMessageBytes) throw tooLarge(payload.length, this.maxMessageBytes);
+    if (payload.length > this.maxMessageBytes) throw tooLarge("", payload.length, this.maxMessageBytes);
     writePayload(payload, 0, EMPTY, encoded, large, 0);
     return payload;
   }
@@ -170,25 +172,35 @@ export class FrameWriter implements FrameBytes {
     return value.bytes;
   }
 
-  private encodeLater(head: Uint8Array, value: unknown, rootName: string): EncodedValue {
+  private encodeLater(name: string, head: Uint8Array, value: unknown, rootName: string): EncodedValue {
     const encoded = this.values.encode(value, rootName);
     const { large } = this.values;
     const valueLength = large === null ? encoded.length : encoded.length + totalLength(large);
     const length = head.length + valueLength + KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES;
-    if (length > this.maxMessageBytes) throw tooLarge(length, this.maxMessageBytes);
+    if (length > this.maxMessageBytes) throw tooLarge(name, length, this.maxMessageBytes);
     const bytes = this.allocate(valueLength);
     if (large === null) bytes.set(encoded);
     else writeInterleaved(bytes, 0, encoded, large);
     return new EncodedValue(bytes);
   }
 
-  private write(type: number, hi: number, lo: number, head: Uint8Array, value: Uint8Array, timeoutMs: number): void {
+  /** @param name of the message or method, for errors; empty if there is none */
+  private write(
+    type: number,
+    hi: number,
+    lo: number,
+    head: Uint8Array,
+    value: Uint8Array,
+    timeoutMs: number,
+    name: string = "",
+  ): void {
     const headLength = head.length;
     const large = value === EMPTY ? null : this.values.large;
     const valueLength = large === null ? value.length : value.length + totalLength(large);
     const tailLength = timeoutMs > 0 ? KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES : 0;
     const length = headLength + valueLength + tailLength;
-    if (length > this.maxMessageBytes) throw tooLarge(length, this.maxMessageBytes);
+    if (length > this.maxMessageBytes) throw tooLarge(name, length, this.maxMessageBytes);
+    this.payloadBytes = length;
     if (this.compress !== null && length > COMPRESSION_THRESHOLD_BYTES) {
       const plain = this.allocate(length);
       writePayload(plain, 0, head, value, large, timeoutMs);
@@ -332,10 +344,22 @@ function nameHead(
   return head;
 }
 
-function tooLarge(length: number, limit: number): ConduitError {
-  return new ConduitError(
-    ErrorCode.MESSAGE_TOO_LARGE,
-    `Cannot send message: ${length} bytes exceed maxMessageBytes ${limit}`,
-    { details: { bytes: length, limit } },
-  );
+function tooLarge(name: string, length: number, limit: number): ConduitError {
+  return messageTooLarge(name === "" ? "the reply" : `'${name}'`, length, limit, null);
+}
+
+/**
+ * A message, call or reply is larger than one side accepts.
+ * @param what e.g. `'upload'` or `the reply`
+ * @param receiver the other side, if the limit is its
+ */
+export function messageTooLarge(
+  what: string,
+  bytes: number,
+  limit: number,
+  receiver: "server" | "client" | "peer" | null,
+): ConduitError {
+  const option = receiver === null ? "maxMessageBytes" : `maxMessageBytes of the ${receiver},`;
+  const message = `Cannot send ${what}: ${bytes} bytes exceed ${option} ${limit}; send it in parts, or raise the option`;
+  return new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message, { details: { bytes, limit } });
 }

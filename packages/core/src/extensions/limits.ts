@@ -1,0 +1,28 @@
+/** The largest message that each side accepts, said at login, so that the other side sends none that is larger. */
+
+import type { Extension } from "../connection/extension.ts";
+import { isMap } from "../util/is-map.ts";
+
+/** Room for envelopes and errors; the smallest `maxMessageBytes`. */
+const MIN_MESSAGE_BYTES = 1024;
+
+export interface Limits {
+  /** Largest payload of a message, call or reply, as inflated: the option `maxMessageBytes`. */
+  readonly message_bytes: number;
+}
+
+export const limits: Extension<Limits, true> = {
+  name: "limits",
+  frames: [],
+  offer: ({ maxMessageBytes }) => ({ message_bytes: maxMessageBytes }),
+  accept(theirs) {
+    const bytes = isMap(theirs) ? theirs["message_bytes"] : undefined;
+    return Number.isSafeInteger(bytes) && (bytes as number) >= MIN_MESSAGE_BYTES
+      ? { message_bytes: bytes as number }
+      : null;
+  },
+  attach(connection, theirs) {
+    if (theirs !== null) connection.limitMessages(theirs.message_bytes);
+    return true;
+  },
+};
