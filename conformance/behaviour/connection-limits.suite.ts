@@ -100,6 +100,28 @@ export function describeConnectionLimits(subject: Subject): void {
     );
 
     test(
+      "a peer that says CLOSE and lingers is aborted when a new client needs its place",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxConnections: 2, closeTimeoutMs: 300_000 });
+        server.rpc("large", () => new Uint8Array(4 * 1024 * 1024));
+        const left = new EventLog<Connection>();
+        server.onClientDisconnect(left.add);
+        const first = await stage.join(server);
+        const lingering = await stage.rawLoggedIn(server);
+        lingering.pause();
+        lingering.call("large");
+        lingering.send(Type.CLOSE, { reason: "bye" });
+        await until(() => server.connectionCount === 1);
+        expect(left.all).toEqual([]);
+        const second = await stage.join(server);
+        await left.next();
+        expect([first.isConnected, second.isConnected]).toEqual([true, true]);
+        lingering.resume();
+        await lingering.over;
+      }),
+    );
+
+    test(
       "a rejected client is let in once there is room",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 1 });

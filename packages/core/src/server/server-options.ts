@@ -59,7 +59,10 @@ export interface ServerOptions extends PeerOptions {
   /** Certificate and key for TLS. Default: plain TCP. */
   readonly tls?: TlsServerOptions | undefined;
 
-  /** Maximum number of logged-in clients; further logins fail with SERVER_FULL. Default 100. */
+  /**
+   * Maximum number of logged-in clients; further logins fail with SERVER_FULL. Clients that are closing count until they
+   * are gone; a login that needs their place aborts the oldest. Default 100.
+   */
   readonly maxConnections?: number | undefined;
   /** Maximum number of connections that haven't logged in yet; a new one closes the oldest. Default 1,000. */
   readonly maxPendingLogins?: number | undefined;

@@ -78,7 +78,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #serverInfo: Readonly<Record<string, string>>;
   /** Logged-in clients by connection id. */
   readonly #protocols = new Map<string, ProtocolConnection<Connection<C, D>>>();
-  /** Connections that are closing. */
+  /** Connections that are closing, oldest first. They count against `maxConnections` until their streams have ended. */
   readonly #leaving = new Set<ProtocolConnection<Connection<C, D>>>();
   readonly #logins: LoginManager<Connection<C, D>>;
   readonly #startupHooks = new HookList<[server: this]>();
@@ -454,7 +454,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#logins.refuse(protocol, ErrorCode.INTERNAL, "Internal server error");
       return;
     }
-    // The hook may have stopped this server.
+    this.#endLeaving();
+    // The hooks may have stopped this server.
     if (protocol.state !== "authenticating") return;
     const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
     const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
@@ -478,6 +479,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       return;
     }
     this.#runConnectHooks(protocol, connection, acceptedAt);
+  }
+
+  /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
+  #endLeaving(): void {
+    for (const protocol of this.#leaving) {
+      if (this.#protocols.size + this.#leaving.size < this.config.maxConnections) return;
+      protocol.destroy(new ConduitError(ErrorCode.CONNECTION_CLOSED, "A new client needed the place"));
+    }
   }
 
   #holdWelcome(protocol: ProtocolConnection<Connection<C, D>>): void {
@@ -526,7 +535,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });
   }
 
-  /** A closing connection frees its slot and receives no more messages. */
+  /** A closing connection receives no more messages, and gives up its place when a new client needs it. */
   #connectionClosing(protocol: ProtocolConnection<Connection<C, D>>): void {
     const connection = peerOf(protocol);
     if (connection === undefined) return;
