@@ -8,6 +8,7 @@ import { ExtensionRegistry } from "../packages/core/src/connection/extension-reg
 import { CANCEL_FRAME } from "../packages/core/src/extensions/cancel.ts";
 import { CREDIT_FRAME } from "../packages/core/src/extensions/credit.ts";
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
+import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { anyFrameType } from "../packages/core/src/wire/frame-types.ts";
@@ -45,7 +46,9 @@ function inHex(numbers: Readonly<Record<string, number>>): string[] {
 
 describe("frames in PROTOCOL.md", () => {
   test("the table of types matches the code", () => {
-    expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, CANCEL: CANCEL_FRAME, CREDIT: CREDIT_FRAME }));
+    expect(tableOf("Frame types", "Type")).toEqual(
+      inHex({ ...FrameType, CANCEL: CANCEL_FRAME, CREDIT: CREDIT_FRAME, REFUSED: REFUSED_FRAME }),
+    );
   });
 
   test("the table of flags matches the code", () => {

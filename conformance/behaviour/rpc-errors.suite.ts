@@ -195,7 +195,8 @@ export function describeRpcErrors(subject: Subject): void {
           server.rpc("fail", handler);
           const client = await stage.join(server);
           const failure = await failureOf(client.call("fail"));
-          expect(failure).toMatchObject({ code: 1001, message: "Internal server error", details: undefined });
+          expect(failure).toMatchObject({ code: 1001, message: "Internal server error" });
+          expect(Object.keys(failure.details ?? {})).toEqual(["failure_id"]);
           const reported = await errors.next();
           expect(reported.error.message).toBe("password of db is hunter2");
           expect(reported).toMatchObject({ stage: "rpc", name: "fail", clientId: server.connections[0]?.id });

@@ -144,7 +144,7 @@ export function describeRpcSchemas(subject: Subject): void {
           const client = await stage.join(server);
           const failure = await failureOf(client.call("user"));
           expect(failure).toMatchObject({ code: ErrorCode.INTERNAL, message: "Internal server error" });
-          expect(failure.details).toBeUndefined();
+          expect(Object.keys(failure.details ?? {})).toEqual(["failure_id"]);
           const reported = await errors.next();
           expect(reported).toMatchObject({ stage: "rpc", name: "user", error: { code: ErrorCode.INVALID_RESULT } });
           expect(reported.error.message).toMatch(/^Validation error in the result of user: id: /);

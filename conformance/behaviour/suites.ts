@@ -10,6 +10,7 @@ import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
 import { describeContract } from "./contract.suite.ts";
 import { describeDrain } from "./drain.suite.ts";
+import { describeFailures } from "./failures.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
 import { describeHooks } from "./hooks.suite.ts";
@@ -38,6 +39,7 @@ export function describeBehaviour(subject: Subject): void {
   describeRpc(subject);
   describeRpcSchemas(subject);
   describeRpcErrors(subject);
+  describeFailures(subject);
   describeMessages(subject);
   describeValues(subject);
   describeContract(subject);

@@ -44,6 +44,13 @@ test("an RpcError knows the method that it answers, or has none", () => {
   expect(new RpcError(1000, "one").method).toBeUndefined();
 });
 
+test("an RpcError has the id of the other side's failure, or none", () => {
+  const failed = new RpcError(ErrorCode.INTERNAL, "Internal server error", { details: { failure_id: "3f" } });
+  expect(failed.failureId).toBe("3f");
+  expect(new RpcError(1000, "one", { details: { failure_id: 7 } }).failureId).toBeUndefined();
+  expect(new RpcError(1000, "one").failureId).toBeUndefined();
+});
+
 test("a class of an application's that has a name of its own keeps it", () => {
   class Own extends RpcError {
     override readonly name: string = "Own";

@@ -227,6 +227,12 @@ export class RpcError extends ConduitError {
     super(code, message, options);
     if (options.method !== undefined) this.method = options.method;
   }
+
+  /** Id of a failure inside the other side's handler. That side's `onError` got the error with the same id. */
+  get failureId(): string | undefined {
+    const id = this.details?.["failure_id"];
+    return typeof id === "string" ? id : undefined;
+  }
 }
 
 /**
@@ -270,6 +276,15 @@ export function codeOf(error: ConduitError): number {
     return typeof code === "number" ? code : ErrorCode.INTERNAL;
   } catch {
     return ErrorCode.INTERNAL;
+  }
+}
+
+/** The `failureId` of an error; undefined if reading it throws. */
+export function failureIdOf(error: RpcError): string | undefined {
+  try {
+    return error.failureId;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { baseFrameTypes, type FrameTypes, isOptionalFrameType } from "../wire/frame-types.ts";
 import type { CloseReason } from "./close-reason.ts";
@@ -112,6 +113,10 @@ export class AttachedExtensions {
 
   callAbandoned(idHi: number, idLo: number): void {
     this.#forEach((extension, state) => extension.callAbandoned?.(state, idHi, idLo));
+  }
+
+  requestRefused(name: string, error: RpcError): void {
+    this.#forEach((extension, state) => extension.requestRefused?.(state, name, error));
   }
 
   closing(reason: CloseReason): void {

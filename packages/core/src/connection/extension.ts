@@ -6,7 +6,7 @@
  */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import type { ConduitError } from "../errors.ts";
+import type { ConduitError, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
@@ -49,6 +49,8 @@ export interface Extension<Params = unknown, State = unknown> {
   receive?(state: State, frame: ReceivedFrame): void;
   /** This side abandoned a call before its reply arrived. */
   callAbandoned?(state: State, idHi: number, idLo: number): void;
+  /** A message or call without a reply failed, and its sender wants to hear of it. `name` is `""` if it wasn't read. */
+  requestRefused?(state: State, name: string, error: RpcError): void;
   /** The connection starts to close. Frames sent here still leave. */
   closing?(state: State, reason: CloseReason): void;
   /** The connection has ended. */
@@ -90,6 +92,8 @@ export interface ExtensionHost {
 
   /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
   correlatesReplies: boolean;
+  /** Whether messages and calls without a reply may ask to hear of their failure. Set by the extension `refusal`. */
+  reportsRefusals: boolean;
   /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
   usesDeadlines: boolean;
   /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
@@ -121,6 +125,8 @@ export interface ExtensionHost {
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void;
   /** The peer returned credit. */
   addCredit(frames: number, bytes: number): void;
+  /** The peer refused messages or calls of this side that expect no reply. `count` is how many the report stands for. */
+  sendRefused(error: RpcError, count: number): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

@@ -19,7 +19,9 @@ import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
-import { FrameType } from "../wire/constants.ts";
+
+import { Flag, FrameType } from "../wire/constants.ts";
+
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
@@ -76,6 +78,8 @@ export interface ConnectionDelegate<Peer> {
    * @param count how many frames this report stands for
    */
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
+  /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
+  sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
   /** The connection starts to close. Not called if it ends without closing first. */
   connectionClosing(connection: ProtocolConnection<Peer>): void;
   /** The connection has ended. Called once. */
@@ -123,6 +127,7 @@ export class ProtocolConnection<Peer>
 
   // Set by extensions.
   correlatesReplies = false;
+  reportsRefusals = false;
   usesDeadlines = false;
   answersCalls: boolean;
   acceptsCalls: boolean;
@@ -332,6 +337,7 @@ export class ProtocolConnection<Peer>
   sendMessage(type: string, data: unknown): boolean {
     this.mustBeOpen();
     this.writer.message(0, 0, type, data);
+    if (this.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
     this.sendBounded(type, this.writer);
     return !this.sendQueue.isCongested;
   }
@@ -376,6 +382,7 @@ export class ProtocolConnection<Peer>
     this.mustBeOpen();
     mustAnswerCalls(this, method);
     this.writer.rpcRequest(0, 0, method, params, 0);
+    if (this.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
     this.sendBounded(method, this.writer);
     return !this.sendQueue.isCongested;
   }
@@ -463,6 +470,10 @@ export class ProtocolConnection<Peer>
 
   sendError(request: IncomingRequest<Peer>, error: RpcError): void {
     this.#sendError(request.idHi, request.idLo, request.method, error);
+  }
+
+  sendRefusal(request: IncomingRequest<Peer>, error: RpcError): void {
+    if (!this.isOver) this.#extensions?.requestRefused(request.method, error);
   }
 
   sendUncorrelatedReply(type: string, data: unknown): void {
@@ -718,7 +729,19 @@ export class ProtocolConnection<Peer>
       return;
     }
     const { name, value, size } = reader;
-    const request = new IncomingRequest<Peer>(this, isCall, name, value, idHi, idLo, timeoutMs, size, receivedAtMs);
+    const isReported = this.#reportsRefusal(frame);
+    const request = new IncomingRequest<Peer>(
+      this,
+      isCall,
+      name,
+      value,
+      idHi,
+      idLo,
+      timeoutMs,
+      size,
+      receivedAtMs,
+      isReported,
+    );
     if (receivedAtMs > 0 && request.isExpired) {
       const message = `The deadline of '${name}' passed before it started`;
       if (request.wantsReply) this.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
@@ -755,6 +778,16 @@ export class ProtocolConnection<Peer>
 
   refuseRequest(frame: RequestFrame, error: RpcError): void {
     if (this.wantsReply(frame)) this.#sendError(frame.correlationHi, frame.correlationLo, "", error);
+    else if (this.#reportsRefusal(frame)) this.#extensions?.requestRefused("", error);
+  }
+
+  /** Whether the sender of a message or call without a reply wants to hear of its failure. */
+  #reportsRefusal(frame: RequestFrame): boolean {
+    return this.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
+  }
+
+  sendRefused(error: RpcError, count: number): void {
+    this.delegate.sendRefused(this, error, count);
   }
 
   requestTaken(bytes: number): void {
@@ -773,9 +806,8 @@ export class ProtocolConnection<Peer>
     }
     this.#reading.throttle(gate.pauseMs);
     const details = { retry_after: gate.retryAfter };
-    const { correlationHi: idHi, correlationLo: idLo } = frame;
-    if (verdict === "refuse" && (isCall || this.correlatesReplies) && (idHi !== 0 || idLo !== 0)) {
-      this.#sendError(idHi, idLo, "", new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
+    if (verdict === "refuse") {
+      this.refuseRequest(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
     }
     const kind = isCall ? "call" : "message";
     this.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));

@@ -213,7 +213,8 @@ describe("onError", () => {
       throw new Error("one");
     });
     await client.call("fail").catch(() => undefined);
-    expect(seen).toEqual([["one", { stage: "rpc", client: connection, name: "fail" }]]);
+    const failureId = expect.stringMatching(/^[0-9a-f]{16}$/);
+    expect(seen).toEqual([["one", { stage: "rpc", client: connection, name: "fail", failureId }]]);
     remove();
     await client.call("fail").catch(() => undefined);
     expect(seen).toHaveLength(1);
@@ -257,7 +258,7 @@ describe("onError", () => {
     await runtime.settle();
     expect(runtime.warnings.map((warning) => warning.message).sort()).toEqual([
       expect.stringMatching(/^A hook of 'onClientConnect' failed \(add an onError hook.*hook/),
-      expect.stringMatching(/^RPC method 'fail' failed \(add an onError hook.*broken/),
+      expect.stringMatching(/^RPC method 'fail' failed \[failure [0-9a-f]{16}\] \(add an onError hook.*broken/),
     ]);
   });
 
@@ -274,8 +275,10 @@ describe("onError", () => {
     peer.call("fail");
     await runtime.settle();
     expect(runtime.warnings.map((warning) => warning.message)).toEqual([
-      expect.stringMatching(/^RPC method 'fail' failed \(add/),
-      expect.stringMatching(/^RPC method 'fail' failed 5 times since the last warning; the last time \(add/),
+      expect.stringMatching(/^RPC method 'fail' failed \[failure \w+\] \(add/),
+      expect.stringMatching(
+        /^RPC method 'fail' failed 5 times since the last warning; the last time \[failure \w+\] \(add/,
+      ),
     ]);
     expect(Math.max(...runtime.warnings.map((warning) => warning.message.length))).toBeLessThan(5000);
   });

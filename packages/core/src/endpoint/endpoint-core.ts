@@ -10,6 +10,7 @@ import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { type Discovery, Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
+import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -18,22 +19,28 @@ import { agreedResults, type ResultValidators } from "./contract-option.ts";
 import { HandlerRegistration } from "./handler-registration.ts";
 import { HookList } from "./hook-list.ts";
 
+/** Long enough to be unique in a log. */
+const FAILURE_ID_BYTES = 8;
+
 /** Where an error was caught; given to `onError` hooks. */
 export interface ErrorContext<Peer> {
   /**
    * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame.
    * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
-   * failed. `rate-limit`: the peer exceeded its rate limit.
+   * failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages of `send`, or calls of
+   * `callNoWait`.
    */
-  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit";
+  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit" | "send";
   /** The logged-in connection, if there is one. */
   readonly client?: Peer;
   /** The method, message type or hook. */
   readonly name?: string;
   /** Address of the peer, `host:port`, if it hasn't logged in. */
   readonly remoteAddress?: string;
+  /** Id of a handler's failure. The caller's RpcError has the same `failureId`. */
+  readonly failureId?: string;
   /**
-   * Number of frames that a report with the stage `protocol` or `rate-limit` stands for. Errors of one connection with
+   * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for. Errors of one connection with
    * the same code are reported once per second, the rest when the connection has ended.
    */
   readonly count?: number;
@@ -92,6 +99,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   delegate(events: ConnectionEvents<Peer>): ConnectionDelegate<Peer> {
     return {
       ...events,
+      sendRefused: (connection, error, count) =>
+        this.report(error, { stage: "send", client: connection.peer, name: error.method ?? "", count }),
       context: this.runtimeContext,
       reader: this.reader,
       dispatcher: this.dispatcher,
@@ -111,16 +120,29 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     return this.runtimeContext.wallClock();
   }
 
-  reportError(error: unknown, stage: ErrorContext<Peer>["stage"], client?: Peer, name?: string): void {
+  reportError(
+    error: unknown,
+    stage: ErrorContext<Peer>["stage"],
+    client?: Peer,
+    name?: string,
+    failureId?: string,
+  ): void {
     this.report(error, {
       stage,
       ...(client === undefined ? {} : { client }),
       ...(name === undefined ? {} : { name }),
+      ...(failureId === undefined ? {} : { failureId }),
     });
   }
 
-  unknownMessage(client: Peer, type: string, data: unknown): void {
+  newFailureId(): string {
+    return toHex(this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES));
+  }
+
+  unknownMessage(client: Peer, type: string, data: unknown): boolean {
+    if (this.unknownHooks.isEmpty) return false;
     this.unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
+    return true;
   }
 
   /**
@@ -171,14 +193,15 @@ function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): b
 }
 
 /** Describes the error and the operation. Includes the stack in the message, because runtimes show only that. */
-function warningOf(error: Error, { stage, name }: ErrorContext<unknown>, count: number): Error {
+function warningOf(error: Error, { stage, name, failureId }: ErrorContext<unknown>, count: number): Error {
   if (stage === "reconnect") return error;
   const printable = printableError(error);
   const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
   const subject = name === undefined ? "" : ` '${name}'`;
   const times = count === 1 ? "" : ` ${count} times since the last warning; the last time`;
+  const id = failureId === undefined ? "" : ` [failure ${failureId}]`;
   const advice = name === "onError" ? "" : " (add an onError hook to handle this)";
-  const text = `${what}${subject} failed${times}${advice}: ${printable.stack ?? printable.message}`;
+  const text = `${what}${subject} failed${times}${id}${advice}: ${printable.stack ?? printable.message}`;
   const isLong = text.length > MAX_WARNING_CHARS;
   const warning = new Error(isLong ? `${text.slice(0, MAX_WARNING_CHARS)}…` : text);
   warning.name = "NetconduitWarning";

@@ -186,7 +186,8 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   /**
-   * Sends a message.
+   * Sends a message. If the peer refuses it, or its handler fails, the error goes to `onError`, stage `send`, unless the
+   * peer is netconduit's.
    *
    * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
@@ -223,7 +224,8 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   /**
-   * Calls a method without waiting. Its result and errors are discarded.
+   * Calls a method without waiting. Its result is discarded; an error goes to `onError`, stage `send`, unless the peer is
+   * netconduit's.
    *
    * @returns and throws like `send`; PEER_UNSUPPORTED like `call`
    */

@@ -6,7 +6,10 @@ import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
+
 import { limits } from "./limits.ts";
+import { refusal } from "./refusal.ts";
+
 import { reply } from "./reply.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
@@ -14,6 +17,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   heartbeat,
   limits,
   reply,
+  refusal,
   deadline,
   call,
   cancel,

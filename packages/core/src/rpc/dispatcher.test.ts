@@ -19,7 +19,8 @@ function bench(exposeErrors = false) {
     exposeErrors,
     reportError: (error, stage, from, name) =>
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
-    unknownMessage: (from, type, data) => unknown.push([from, type, data]),
+    newFailureId: () => "f1",
+    unknownMessage: (from, type, data) => unknown.push([from, type, data]) > 99,
   };
   const dispatcher = new Dispatcher<string>(host);
   const peer = new RecordingSource(runtime);
@@ -75,7 +76,7 @@ function slowNumber(least: number): v.GenericSchema {
   return schema as unknown as v.GenericSchema;
 }
 
-const INTERNAL = { code: ErrorCode.INTERNAL, message: "Internal server error", details: undefined };
+const INTERNAL = { code: ErrorCode.INTERNAL, message: "Internal server error", details: { failure_id: "f1" } };
 
 describe("a call", () => {
   test("of a synchronous handler is answered in the same turn, without a promise", () => {

@@ -2,14 +2,18 @@
 
 import { ConduitError, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
+import { didYouMean } from "./nearest-name.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** A dispatcher's server or client. */
 export interface DispatchHost<Peer> {
   readonly registry: Registry<Peer>;
   readonly exposeErrors: boolean;
-  reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string): void;
-  unknownMessage(from: Peer, type: string, data: unknown): void;
+  /** @param failureId the id that the caller receives instead of the error */
+  reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string, failureId?: string): void;
+  newFailureId(): string;
+  /** Runs the `onUnknown` hooks. Returns whether there are any. */
+  unknownMessage(from: Peer, type: string, data: unknown): boolean;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -48,7 +52,9 @@ export class Dispatcher<Peer> {
     if (entry === undefined) {
       if (method === "listall") this.#reply(source, request, this.#discovery(source));
       else {
-        this.#replyError(source, request, new RpcError(ErrorCode.METHOD_NOT_FOUND, `RPC method not found: ${method}`));
+        const hint = source.hasNetconduitPeer ? "" : didYouMean(method, this.#registry.methodNames());
+        const message = `RPC method not found: ${method}${hint}`;
+        this.#replyError(source, request, new RpcError(ErrorCode.METHOD_NOT_FOUND, message));
       }
       return;
     }
@@ -141,9 +147,7 @@ export class Dispatcher<Peer> {
 
   #callFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, thrown: unknown): void {
     request.finish();
-    const error = request.outcome(thrown);
-    if (!isInstance(error, RpcError)) this.#host.reportError(error, "rpc", request.client, request.method);
-    this.#replyError(source, request, this.#outward(error));
+    this.#replyError(source, request, this.#outward(source, request, request.outcome(thrown), "rpc"));
   }
 
   /**
@@ -186,9 +190,11 @@ export class Dispatcher<Peer> {
   #message(source: RequestSource<Peer>, request: IncomingRequest<Peer>): void {
     const entries = this.#registry.handlers(request.method);
     if (entries === undefined) {
-      this.#host.unknownMessage(request.client, request.method, request.value);
-      const message = `No handler for message type '${request.method}'`;
-      if (request.wantsReply) this.#replyError(source, request, new RpcError(ErrorCode.NO_HANDLER, message));
+      const hasHooks = this.#host.unknownMessage(request.client, request.method, request.value);
+      if (hasHooks && !request.wantsReply) return;
+      const hint = source.hasNetconduitPeer ? "" : didYouMean(request.method, this.#registry.messageTypes());
+      const message = `No handler for message type '${request.method}'${hint}`;
+      this.#replyError(source, request, new RpcError(ErrorCode.NO_HANDLER, message));
       return;
     }
     try {
@@ -271,14 +277,12 @@ export class Dispatcher<Peer> {
   }
 
   #messageFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
-    if (request.wantsReply) {
-      if (!isInstance(error, RpcError)) this.#host.reportError(error, "message", request.client, request.method);
-      this.#replyError(source, request, this.#outward(error));
-      return;
+    if (!request.wantsReply && isInstance(error, RpcError)) {
+      this.#host.reportError(error, "message", request.client, request.method);
     }
-    this.#host.reportError(error, "message", request.client, request.method);
-    if (source.correlatesReplies || !isInstance(error, RpcError)) return;
-    this.#uncorrelatedReply(source, request, error);
+    const outward = this.#outward(source, request, error, "message");
+    if (request.wantsReply || source.correlatesReplies) this.#replyError(source, request, outward);
+    else if (outward === error) this.#uncorrelatedReply(source, request, outward);
   }
 
   #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {
@@ -305,22 +309,40 @@ export class Dispatcher<Peer> {
     }
   }
 
-  /** The handler's result can't be sent, which is this side's fault, so the peer only receives a code. */
+  /** The handler's result can't be sent, which is this side's fault. */
   #badResult(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
-    this.#host.reportError(error, "rpc", request.client, request.method);
+    const hidden = this.#hidden(source, request, error, "rpc");
     const isTooLarge = isInstance(error, ConduitError) && error.code === ErrorCode.MESSAGE_TOO_LARGE;
-    this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message) : this.#hidden(error));
+    this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message, hidden) : hidden);
   }
 
+  /** Answers a request. The error of one without a reply is sent if the sender wants to hear of it. */
   #replyError(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: RpcError): void {
-    if (request.hasId) source.sendError(request, error);
+    if (request.wantsReply) source.sendError(request, error);
+    else if (request.reportsRefusal) source.sendRefusal(request, error);
   }
 
-  #outward(error: unknown): RpcError {
-    return isInstance(error, RpcError) ? error : this.#hidden(error);
+  /** The error for the caller: an RpcError as it is; of any other, which is reported here, a code and an id. */
+  #outward(
+    source: RequestSource<Peer>,
+    request: IncomingRequest<Peer>,
+    error: unknown,
+    stage: "rpc" | "message",
+  ): RpcError {
+    return isInstance(error, RpcError) ? error : this.#hidden(source, request, error, stage);
   }
 
-  #hidden(error: unknown): RpcError {
-    return new RpcError(ErrorCode.INTERNAL, this.#host.exposeErrors ? messageOf(error) : "Internal server error");
+  #hidden(
+    source: RequestSource<Peer>,
+    request: IncomingRequest<Peer>,
+    error: unknown,
+    stage: "rpc" | "message",
+  ): RpcError {
+    const failureId = this.#host.newFailureId();
+    this.#host.reportError(error, stage, request.client, request.method, failureId);
+    const message = this.#host.exposeErrors ? messageOf(error) : "Internal server error";
+    // netconduit's own server sends no details.
+    const details = source.hasNetconduitPeer ? undefined : { failure_id: failureId };
+    return new RpcError(ErrorCode.INTERNAL, message, { details });
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { error } from "./error-helpers.ts";
 
 describe("error", () => {
@@ -47,6 +47,29 @@ describe("error.validation", () => {
 
   test("leaves out a received null, as netconduit does", () => {
     expect(error.validation("Bad", { received: null }).details).toBeUndefined();
+  });
+});
+
+describe("error.forward", () => {
+  test("passes on an RpcError's code, message and details, and keeps it as the cause", () => {
+    const failure = new RpcError(402, "Pay first", { details: { price: 7 }, method: "buy" });
+    const made = error.forward(failure);
+    expect(made).toBeInstanceOf(RpcError);
+    expect(made).toMatchObject({ code: 402, message: "Pay first", details: { price: 7 }, cause: failure });
+    expect((made as RpcError).method).toBeUndefined();
+  });
+
+  test("passes on the code of an error raised on this side, and not its message", () => {
+    const failure = new ConduitError(ErrorCode.TIMEOUT, "the server 10.0.0.7:8080 has not replied");
+    const made = error.forward(failure);
+    expect(made).toBeInstanceOf(RpcError);
+    expect(made).toMatchObject({ code: ErrorCode.TIMEOUT, message: "A call to another peer failed: TIMEOUT" });
+  });
+
+  test("returns any other error as it is, which is INTERNAL to the caller", () => {
+    const failure = new TypeError("x is not a function");
+    expect(error.forward(failure)).toBe(failure);
+    expect(error.forward("text")).toMatchObject({ message: "text" });
   });
 });
 

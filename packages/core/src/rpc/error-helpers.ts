@@ -1,4 +1,4 @@
-import { ErrorCode, RpcError } from "../errors.ts";
+import { asError, ConduitError, codeOf, ErrorCode, errorCodeName, isInstance, messageOf, RpcError } from "../errors.ts";
 import { clip, describeValue } from "../util/describe-value.ts";
 
 /** An error's details, which are sent to the caller, and its local cause. */
@@ -41,6 +41,13 @@ export interface ErrorHelper {
 
   /** RATE_LIMITED (6000). `retryAfterSeconds` is sent as `details.retry_after`. */
   rateLimited(options?: { readonly retryAfterSeconds?: number | undefined }): RpcError;
+
+  /**
+   * Passes on the error of a call that the handler made itself. An `RpcError` keeps its code, message and details. An
+   * error of this library raised on this side (`TIMEOUT`, `CONNECTION_CLOSED`) keeps its code; its message stays here,
+   * because it names addresses. Anything else is returned as it is: thrown, it reaches the caller as INTERNAL.
+   */
+  forward(failure: unknown): Error;
 }
 
 function create(message: string, options: ErrorHelperOptions & { readonly code?: number | undefined } = {}): RpcError {
@@ -80,6 +87,15 @@ const helpers: Omit<ErrorHelper, never> = {
 
   timeout(operation) {
     return create(operation ? `Operation timed out: ${operation}` : "Operation timed out", { code: ErrorCode.TIMEOUT });
+  },
+
+  forward(failure) {
+    if (!isInstance(failure, ConduitError)) return asError(failure);
+    const code = codeOf(failure);
+    if (!isInstance(failure, RpcError)) {
+      return create(`A call to another peer failed: ${errorCodeName(code)}`, { code, cause: failure });
+    }
+    return create(messageOf(failure), { code, details: failure.details, cause: failure });
   },
 
   rateLimited({ retryAfterSeconds } = {}) {

@@ -36,6 +36,8 @@ export interface RequestSource<Peer> {
   /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent */
   sendResult(request: IncomingRequest<Peer>, result: unknown): void;
   sendError(request: IncomingRequest<Peer>, error: RpcError): void;
+  /** Tells the sender of a message, or of a call without a reply, that it failed. */
+  sendRefusal(request: IncomingRequest<Peer>, error: RpcError): void;
   /** Sends the reply to a message without a correlation id. Throws like `sendResult`. */
   sendUncorrelatedReply(type: string, data: unknown): void;
   /** Sends the error of a message without a correlation id. Throws like `sendResult`. */
@@ -61,6 +63,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   readonly idLo: number;
   /** Memory it uses, for the limits on queued and running requests. */
   readonly bytes: number;
+  /** Whether the sender, which expects no reply, wants to hear of a failure. */
+  readonly reportsRefusal: boolean;
   readonly #source: RequestSource<Peer>;
   readonly #deadlineMs: number;
   #controller: AbortController | null = null;
@@ -77,6 +81,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     timeoutMs: number,
     bytes: number,
     receivedAtMs: number = 0,
+    reportsRefusal: boolean = false,
   ) {
     super();
     this.client = source.peer;
@@ -86,6 +91,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.idHi = idHi;
     this.idLo = idLo;
     this.bytes = bytes;
+    this.reportsRefusal = reportsRefusal;
     this.#source = source;
     // A peer may send any number; an infinite one means no deadline.
     const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;

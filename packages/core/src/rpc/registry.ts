@@ -96,6 +96,14 @@ export class Registry<Peer> {
     return this.#handlers?.get(type);
   }
 
+  methodNames(): Iterable<string> {
+    return this.#methods?.keys() ?? [];
+  }
+
+  messageTypes(): Iterable<string> {
+    return this.#handlers?.keys() ?? [];
+  }
+
   /** The result of `listall`; the same object until a method is added or removed. */
   discovery(): Discovery {
     this.#discovery ??= this.#listed((entry) => entry.info);

@@ -28,6 +28,10 @@ export class RecordingSource implements RequestSource<string> {
     this.sent.push({ hi: idHi, lo: idLo, message, code, details });
   }
 
+  sendRefusal({ method }: IncomingRequest<string>, { message, code, details }: RpcError): void {
+    this.sent.push({ refused: method, message, code, details });
+  }
+
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.refuse !== null) throw this.refuse;
     this.sent.push({ type, data });
@@ -57,10 +61,12 @@ export interface RequestFacts {
   readonly idLo?: number;
   readonly timeoutMs?: number;
   readonly bytes?: number;
+  readonly reportsRefusal?: boolean;
 }
 
 /** A call of `m` without parameters and with id 0/1, unless `facts` say otherwise. */
 export function incomingRequest(source: RequestSource<string>, facts: RequestFacts = {}): IncomingRequest<string> {
   const { isCall = true, method = "m", value = {}, idHi = 0, idLo = 1, timeoutMs = 0, bytes = 0 } = facts;
-  return new IncomingRequest(source, isCall, method, value, idHi, idLo, timeoutMs, bytes);
+  const { reportsRefusal } = facts;
+  return new IncomingRequest(source, isCall, method, value, idHi, idLo, timeoutMs, bytes, 0, reportsRefusal);
 }

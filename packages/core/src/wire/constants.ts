@@ -41,4 +41,6 @@ export const Flag = {
   FRAGMENT: 0x0010,
   LAST_FRAGMENT: 0x0020,
   BINARY: 0x0040,
+  /** The sender expects no reply, but wants to hear of a failure (extension `refusal`). A hint that others ignore. */
+  REPORT_REFUSAL: 0x1000,
 } as const;

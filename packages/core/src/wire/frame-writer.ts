@@ -31,6 +31,8 @@ const MAX_CACHED_NAMES = 1024;
 const MAX_CACHED_NAME_CHARACTERS = 256;
 /** Up to this size, a loop copies faster than `set`. */
 const LOOP_COPY_BYTES = 64;
+/** Offset of the flags, two bytes, in the header. */
+const FLAGS_OFFSET = 8;
 const TIMEOUT_VALUE_BYTES = 5;
 const MAX_TIMEOUT_MS = 0xffff_ffff;
 const TWO_TO_32 = 0x1_0000_0000;
@@ -233,6 +235,13 @@ export class FrameWriter implements FrameBytes {
     this.end = cursor.copyTo(whole);
     this.bytes = whole;
     this.large = null;
+  }
+
+  /** Sets a flag of the last frame. */
+  setFlag(flag: number): void {
+    const at = this.start + FLAGS_OFFSET;
+    this.bytes[at] = (this.bytes[at] as number) | (flag >>> 8);
+    this.bytes[at + 1] = (this.bytes[at + 1] as number) | (flag & 0xff);
   }
 
   /** Reserves space for a frame with `stored` bytes after its header, and writes the header. */

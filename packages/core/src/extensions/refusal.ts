@@ -1,0 +1,83 @@
+/**
+ * REFUSED: a message or call that expects no reply failed on the other side. Its sender asks for that by a flag; a
+ * broadcast doesn't ask.
+ */
+
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
+import { asConduitError, codeOf, ErrorCode, failureIdOf, messageOf, RpcError } from "../errors.ts";
+import { REPORT_WINDOW_MS } from "../limits.ts";
+import { clip } from "../util/describe-value.ts";
+import { ReportWindows } from "../util/report-windows.ts";
+
+/** `{name: str, code: int, error: str, failure_id?: str, count: int}`. */
+export const REFUSED_FRAME = 0x0110;
+/** A name and a message are cut to this many characters, when sent and received. */
+const MAX_TEXT_CHARS = 1000;
+const MAX_REFUSED_BYTES = 16 * 1024;
+
+interface Refusal {
+  readonly name: string;
+  readonly error: RpcError;
+}
+
+interface State {
+  readonly connection: ExtensionHost;
+  /** Failures with one code are told once per window, with their number; the rest when the connection closes. */
+  sent: ReportWindows<Refusal> | null;
+  received: ReportWindows<RpcError> | null;
+}
+
+export const refusal: Extension<true, State> = {
+  name: "refusal",
+  frames: [{ type: REFUSED_FRAME, maxPayloadBytes: MAX_REFUSED_BYTES }],
+  offer: () => true,
+  accept: acceptWithoutParams,
+  attach(connection) {
+    connection.reportsRefusals = true;
+    return { connection, sent: null, received: null };
+  },
+  requestRefused(state, name, error) {
+    const { connection } = state;
+    state.sent ??= new ReportWindows(REPORT_WINDOW_MS);
+    const refused = { name, error };
+    const count = state.sent.add(codeOf(error), refused, connection.context.runtime.now());
+    if (count > 0) sendRefused(connection, refused, count);
+  },
+  receive(state, frame) {
+    const { connection } = state;
+    const { name, code: given, error, failure_id, count: many } = connection.readMap(frame) ?? {};
+    const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.UNKNOWN;
+    const method = typeof name === "string" ? clip(name, MAX_TEXT_CHARS) : "";
+    const text = typeof error === "string" ? clip(error, MAX_TEXT_CHARS) : "";
+    const details = typeof failure_id === "string" ? { failure_id: clip(failure_id, MAX_TEXT_CHARS) } : undefined;
+    const refused = new RpcError(code, text, { method, details });
+    const stands = Number.isSafeInteger(many) && (many as number) > 0 ? (many as number) : 1;
+    state.received ??= new ReportWindows(REPORT_WINDOW_MS);
+    const count = state.received.add(code, refused, connection.context.runtime.now(), stands);
+    if (count > 0) connection.sendRefused(refused, count);
+  },
+  closing({ connection, sent }, reason) {
+    if (reason.byPeer) return;
+    for (const { report, count } of sent?.end() ?? []) sendRefused(connection, report, count);
+  },
+  closed({ connection, received }) {
+    for (const { report, count } of received?.end() ?? []) connection.sendRefused(report, count);
+  },
+};
+
+function sendRefused(connection: ExtensionHost, { name, error }: Refusal, count: number): void {
+  const code = codeOf(error);
+  const failureId = failureIdOf(error);
+  const id = failureId === undefined ? {} : { failure_id: failureId };
+  const facts = { name: clip(name, MAX_TEXT_CHARS), code, ...id, count };
+  try {
+    connection.sendPayload(REFUSED_FRAME, { ...facts, error: clip(messageOf(error), MAX_TEXT_CHARS) }, "reply");
+  } catch (failure) {
+    connection.sendPayload(
+      REFUSED_FRAME,
+      { name: facts.name, code, count, error: "The error cannot be sent" },
+      "reply",
+    );
+    connection.report(asConduitError(failure));
+  }
+}
