@@ -8,6 +8,8 @@ import {
   type ServerInit,
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
+import { expect } from "vitest";
+import { leftovers, watchFromNow } from "../../packages/core/src/test-support/leftovers.ts";
 import type { RawLogin, RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { Cleanups } from "../support/cleanups.ts";
@@ -105,11 +107,13 @@ export class Stage extends Cleanups {
 export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<void>) => () => Promise<void> {
   return (body) => async () => {
     const stage = new Stage(subject);
+    watchFromNow();
     try {
       await body(stage);
     } finally {
       await stage.dispose();
     }
+    expect(leftovers()).toEqual([]);
   };
 }
 

@@ -4,6 +4,7 @@ import { type ConduitError, ErrorCode } from "../errors.ts";
 import type { DialSignal } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
+import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { frame, rawFrame } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
@@ -427,6 +428,22 @@ describe("disconnect", () => {
     await runtime.settle();
     expect([connecting.state, connecting.error?.code]).toEqual(["rejected", ErrorCode.CONNECTION_CLOSED]);
     expect([leaving.state, client.state, runtime.timers.keepingAlive]).toEqual(["resolved", "closed", 0]);
+  });
+
+  test("while it waits to ask a server that judges no password now leaves no timer", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    (await raw.accept()).send(FrameType.AUTH_FAILURE, {
+      reason: "later",
+      code: ErrorCode.RATE_LIMITED,
+      retry_after: 5,
+    });
+    await runtime.settle();
+    expect(connecting.state).toBe("pending");
+    await client.disconnect();
+    expect([connecting.error?.code, leftovers()]).toEqual([ErrorCode.CONNECTION_CLOSED, []]);
   });
 
   test("while it logs in rejects the connect, and leaves the client closed and the stream gone", async () => {

@@ -7,7 +7,7 @@ import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../error
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import { isMap } from "../util/is-map.ts";
-import { sleep } from "../util/time.ts";
+import { CallbackTimer } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
 
@@ -191,8 +191,23 @@ export class Reconnector<Peer> {
         const waitMs = retryAfterMs(error);
         if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
         this.#owner.failed(toConduitError(error), false);
-        await abort.race(sleep(this.#core.wheel, waitMs));
+        await this.#sleep(abort, waitMs);
       }
+    }
+  }
+
+  /** Resolves after this time. Rejects if the attempt is aborted first. */
+  async #sleep(abort: DialController, delayMs: number): Promise<void> {
+    const { wheel } = this.#core;
+    let wake = noResult;
+    const timer = new CallbackTimer(() => wake());
+    wheel.schedule(timer, delayMs);
+    try {
+      await abort.wait<void>((resolve) => {
+        wake = resolve;
+      });
+    } finally {
+      wheel.cancel(timer);
     }
   }
 

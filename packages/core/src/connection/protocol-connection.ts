@@ -19,9 +19,8 @@ import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
-
+import { CallbackTimer } from "../util/time.ts";
 import { Flag, FrameType } from "../wire/constants.ts";
-
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
@@ -113,6 +112,8 @@ export class ProtocolConnection<Peer>
   readonly #reading: ReadControl;
   /** Made with the first call. */
   #calls: OutgoingCalls | null = null;
+  /** Set while new frames are held back. */
+  #holdTimer: CallbackTimer | null = null;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
   /** Null until the peer has logged in. */
@@ -308,12 +309,16 @@ export class ProtocolConnection<Peer>
     this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
   }
 
-  /** Holds back all new frames until `release` or until the peer sends something; earlier frames still leave. */
-  hold(): void {
+  /** Holds back all new frames for this time, or until the peer sends something; earlier frames still leave. */
+  hold(forMs: number): void {
     this.sendQueue.hold();
+    this.#holdTimer = new CallbackTimer(() => this.release());
+    this.context.wheel.schedule(this.#holdTimer, forMs);
   }
 
   release(): void {
+    if (this.#holdTimer !== null) this.context.wheel.cancel(this.#holdTimer);
+    this.#holdTimer = null;
     this.sendQueue.release();
   }
 
@@ -560,6 +565,7 @@ export class ProtocolConnection<Peer>
 
   hasEnded(reason: CloseReason, error: Error | null): void {
     this.sendQueue.over();
+    this.release();
     this.#reading.unthrottle();
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason);

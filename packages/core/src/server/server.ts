@@ -29,7 +29,6 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
-import { sleep } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
 import { Connection } from "./connection.ts";
@@ -471,7 +470,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
-    if (isPlain) this.#holdWelcome(protocol);
+    if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
     if (this.#connect.isEmpty) {
       protocol.setPhaseTimer(0);
@@ -487,11 +486,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       if (this.#protocols.size + this.#leaving.size < this.config.maxConnections) return;
       protocol.destroy(new ConduitError(ErrorCode.CONNECTION_CLOSED, "A new client needed the place"));
     }
-  }
-
-  #holdWelcome(protocol: ProtocolConnection<Connection<C, D>>): void {
-    protocol.hold();
-    void sleep(this.#core.wheel, NETCONDUIT_WELCOME_HOLD_MS).then(() => protocol.release());
   }
 
   #runConnectHooks(

@@ -1,10 +1,12 @@
 /** Servers and clients on a fake runtime, with options for tests. */
 
+import { expect, onTestFinished } from "vitest";
 import { Client, type ClientInit } from "../client/client.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import { ConduitError } from "../errors.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
+import { leftovers, watchFromNow } from "./leftovers.ts";
 import { type MemoryPeer, PASSWORD, rawClient } from "./raw-memory.ts";
 
 /** The minimum number of PBKDF2 rounds, because tests log in often. */
@@ -33,6 +35,7 @@ export async function testServer(
 ): Promise<TestServer> {
   const all = { password: PASSWORD, host: "test", port: 8080, scramIterations: FEW_ITERATIONS, ...options };
   const server = new Server(all, runtime);
+  endWithTest(runtime, () => server.stop({ drainMs: 0 }));
   const errors: SeenError[] = [];
   server.onError((error, context) => errors.push(seen(error, context)));
   prepare?.(server);
@@ -60,9 +63,38 @@ export interface TestClient {
 /** Creates a client of the server at port 8080, without connecting it. */
 export function testClient(runtime: FakeRuntime, options: Partial<ClientInit> = {}): TestClient {
   const client = new Client({ host: "test", port: 8080, password: PASSWORD, ...options }, runtime);
+  endWithTest(runtime, () => client.close());
   const errors: SeenError[] = [];
   client.onError((error, context) => errors.push(seen(error, context)));
   return { client, errors };
+}
+
+/** How long servers and clients of a test may take to end. */
+const MAX_END_MS = 120_000;
+
+/** Ends a server or client when the test has finished. Then nothing may be left of any of its runtime. */
+const ends = new WeakMap<FakeRuntime, (() => Promise<void>)[]>();
+
+function endWithTest(runtime: FakeRuntime, end: () => Promise<void>): void {
+  const known = ends.get(runtime);
+  if (known !== undefined) {
+    known.push(end);
+    return;
+  }
+  const all = [end];
+  ends.set(runtime, all);
+  watchFromNow();
+  onTestFinished(async () => {
+    let isOver = false;
+    // Clients first: they don't dial again then.
+    const ending = Promise.all(all.reverse().map((endOne) => endOne())).finally(() => {
+      isOver = true;
+    });
+    for (let passedMs = 0; !isOver && passedMs < MAX_END_MS; passedMs += 100) await runtime.advance(100);
+    await ending;
+    await runtime.settle();
+    expect(leftovers()).toEqual([]);
+  });
 }
 
 function seen(error: Error, context: ErrorContext<unknown>): SeenError {

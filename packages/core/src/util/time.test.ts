@@ -2,20 +2,7 @@ import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome } from "../test-support/peers.ts";
-import { sleep, withDeadline } from "./time.ts";
-import { TimerWheel } from "./timer-wheel.ts";
-
-describe("sleep", () => {
-  test("resolves after the delay and does not keep the process running", async () => {
-    const runtime = fakeRuntime();
-    const slept = outcome(sleep(new TimerWheel(runtime), 100));
-    expect(runtime.timers).toEqual({ count: 1, keepingAlive: 0 });
-    await runtime.advance(99);
-    expect(slept.state).toBe("pending");
-    await runtime.advance(20);
-    expect(slept.state).toBe("resolved");
-  });
-});
+import { withDeadline } from "./time.ts";
 
 describe("a deadline", () => {
   test("ends a wait when the work is done, whether it resolves or rejects", async () => {

@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import { TimerEntry, type TimerWheel } from "./timer-wheel.ts";
+import { TimerEntry } from "./timer-wheel.ts";
 
 /** A timer of the wheel that calls a function. */
 export class CallbackTimer extends TimerEntry {
@@ -13,11 +13,6 @@ export class CallbackTimer extends TimerEntry {
   override onTimer(): void {
     this.#callback();
   }
-}
-
-/** Resolves after `delayMs`, using the wheel. Doesn't keep the process running. */
-export function sleep(wheel: TimerWheel, delayMs: number): Promise<void> {
-  return new Promise((resolve) => wheel.schedule(new CallbackTimer(resolve), delayMs));
 }
 
 /** A deadline shared by several waits. Its timer keeps the process running. */

@@ -74,6 +74,11 @@ export class RequestScheduler<Peer> {
     return this.#queue?.bytes ?? 0;
   }
 
+  /** Bytes of the requests whose handlers run. */
+  get runningBytes(): number {
+    return this.#runningBytes;
+  }
+
   /** Allows handlers to start. Requests of a peer that has disconnected in the meantime are still handled. */
   activate(): void {
     this.#isReady = true;

@@ -105,6 +105,17 @@ describe("a peer that does not read", () => {
     expect(connection.bufferedBytes).toBe(0);
   });
 
+  test("costs nothing once the connection has ended, although the application keeps it", async () => {
+    const { runtime, peer, connection, block } = await scene();
+    await block();
+    connection.send("n", "x".repeat(100_000));
+    connection.send("n", binary(1024 * 1024, 1));
+    const drained = outcome(connection.drained());
+    peer.reset();
+    await runtime.settle();
+    expect([connection.isConnected, connection.bufferedBytes, drained.state]).toEqual([false, 0, "resolved"]);
+  });
+
   test("makes send return false from 80 percent of the queue on, and drained() wait for half of it", async () => {
     const { runtime, peer, connection, block } = await scene({ server: { sendQueueSize: 10 } });
     await block();

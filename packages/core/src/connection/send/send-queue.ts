@@ -92,6 +92,11 @@ export class SendQueue implements Flushable {
     this.#stream = host.stream;
   }
 
+  /** Pool buffers that the stream may still refer to. */
+  get lentBuffers(): number {
+    return this.#waiting.lent.length;
+  }
+
   /** Bytes written to the stream so far. */
   get bytesSent(): number {
     return this.#bytesSent;
@@ -303,6 +308,8 @@ export class SendQueue implements Flushable {
     // Don't return lent buffers to the pool, because the stream may still be using them.
     this.#waiting.lent.length = 0;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
+    // The application may keep the connection: what waited is garbage now.
+    if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
   }
 
   #mustWait(lane: Lane): boolean {

@@ -1,0 +1,163 @@
+/**
+ * Finds what servers and clients leave behind when they have ended: timers, listeners, requests, queued frames, lent
+ * memory. Everything must be back at zero then.
+ *
+ * It watches the classes that own such things through their prototypes, so the library needs no code for it. It also
+ * overwrites memory that is given back, so that a second owner, such as a stream that still queues it, shows.
+ */
+
+import { DialController } from "../client/dial-controller.ts";
+import { OfflineQueue } from "../client/offline-queue.ts";
+import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
+import { RequestIds } from "../connection/receive/request-ids.ts";
+import { type Continuable, TurnQueue } from "../context/turn-queue.ts";
+import { PendingByAddress } from "../util/pending-by-address.ts";
+import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
+import { BufferPool } from "../wire/buffer-pool.ts";
+import { Slab } from "../wire/slab.ts";
+
+/** So many timers are watched at least before those that have fired or were cancelled are forgotten. */
+const MIN_TIMERS = 100;
+/** Written over memory that has no owner. */
+const POISON = 0xdd;
+
+/** Seen since the last {@link watchFromNow}. */
+const timers = new Set<TimerEntry>();
+let maxTimers = MIN_TIMERS;
+const connections = new Set<ProtocolConnection<unknown>>();
+const ids = new Set<RequestIds<never>>();
+const pending = new Set<PendingByAddress<unknown>>();
+const offline = new Set<OfflineQueue<unknown>>();
+const waiting = new Set<Continuable>();
+const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
+const wrongs: string[] = [];
+/** Memory lent by pools, by its buffer. */
+const lent = new WeakSet<ArrayBufferLike>();
+/** The range of each slab that the current turn uses. */
+const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number; isKept: boolean }>();
+
+/** Forgets everything seen so far: the next {@link leftovers} are those of what starts now. */
+export function watchFromNow(): void {
+  for (const seen of [timers, connections, ids, pending, offline, waiting, listeners]) seen.clear();
+  wrongs.length = 0;
+}
+
+/** What is left of all servers and clients since {@link watchFromNow}; empty if they have ended without a trace. */
+export function leftovers(): string[] {
+  const found = [...wrongs];
+  const count = (number: number, what: string): void => {
+    if (number > 0) found.push(`${number} ${what}`);
+  };
+  for (const timer of timers) {
+    // A pool drops its spare memory by a timer that no connection owns.
+    if (timer.isScheduled && !(timer instanceof BufferPool)) found.push(`timer of ${timer.constructor.name}`);
+  }
+  let runningHandlers = 0;
+  for (const connection of connections) {
+    const { sendQueue, scheduler } = connection;
+    if (!connection.isOver) found.push(`connection that is ${connection.state}`);
+    count(connection.pendingCalls, "pending calls");
+    count(sendQueue.queuedFrames, "frames in a send queue");
+    count(sendQueue.bufferedBytes, "bytes in a send queue");
+    count(sendQueue.replyBytes, "bytes of replies");
+    count(sendQueue.lentBuffers, "lent buffers");
+    count(scheduler.queuedHandlers, "queued requests");
+    count(scheduler.queuedBytes, "bytes of queued requests");
+    // Handlers that never settle are the test's own.
+    if (scheduler.runningHandlers === 0) count(scheduler.runningBytes, "bytes of running requests");
+    runningHandlers += scheduler.runningHandlers;
+  }
+  let requests = 0;
+  for (const set of ids) requests += set.size;
+  count(requests - runningHandlers, "ids of requests that aren't running");
+  for (const set of pending) count(set.size + set.addresses, "pending logins or handshakes, and their addresses");
+  for (const queue of offline) count(queue.size, "messages queued offline");
+  count(waiting.size, "connections that wait for their turn");
+  for (const [signal, set] of listeners) {
+    // One that has fired keeps none.
+    if (!signal.aborted) count(set.size, `abort listeners on a ${signal.constructor.name}`);
+  }
+  return found;
+}
+
+/** Replaces a method by one that calls `seen` with its arguments, and its result if `when` is "after". */
+function watch<T extends object, K extends keyof T>(
+  type: { readonly prototype: T },
+  name: K,
+  when: "before" | "after",
+  seen: (self: T, args: readonly unknown[], result: unknown) => void,
+): void {
+  const original = type.prototype[name] as (...args: unknown[]) => unknown;
+  const watched = function (this: T, ...args: unknown[]): unknown {
+    if (when === "before") seen(this, args, undefined);
+    const result = original.apply(this, args);
+    if (when === "after") seen(this, args, result);
+    return result;
+  };
+  Object.defineProperty(type.prototype, name, { value: watched, configurable: true, writable: true });
+}
+
+watch(TimerWheel, "schedule", "before", (_wheel, [entry]) => {
+  timers.add(entry as TimerEntry);
+  if (timers.size < maxTimers) return;
+  for (const timer of timers) if (!timer.isScheduled) timers.delete(timer);
+  maxTimers = Math.max(MIN_TIMERS, 2 * timers.size);
+});
+watch(ProtocolConnection, "start", "before", (connection) => connections.add(connection));
+watch(RequestIds, "add", "before", (set) => ids.add(set as RequestIds<never>));
+watch(PendingByAddress, "add", "before", (set) => pending.add(set));
+watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
+watch(TurnQueue, "add", "before", (_queue, [work]) => waiting.add(work as Continuable));
+watch(FrameReceiver, "continueTurn", "before", (receiver) => waiting.delete(receiver));
+
+watch(BufferPool, "take", "after", (_pool, _args, result) => {
+  const { buffer } = result as Uint8Array;
+  if (lent.has(buffer)) wrongs.push("a pool lent a buffer twice");
+  lent.add(buffer);
+});
+watch(BufferPool, "give", "before", (_pool, [bytes]) => {
+  const { buffer } = bytes as Uint8Array;
+  if (!lent.delete(buffer)) wrongs.push("a pool was given a buffer twice");
+  new Uint8Array(buffer).fill(POISON);
+});
+
+watch(Slab, "reserve", "after", (slab, [length], result) => {
+  const start = result as number;
+  const turn = turns.get(slab);
+  if (turn?.bytes === slab.bytes) turn.end = start + (length as number);
+  else turns.set(slab, { bytes: slab.bytes, start, end: start + (length as number), isKept: turn?.isKept ?? false });
+});
+watch(Slab, "keep", "before", (slab) => {
+  const turn = turns.get(slab);
+  if (turn !== undefined) turn.isKept = true;
+});
+watch(Slab, "endTurn", "after", (slab, [isPending]) => {
+  const turn = turns.get(slab);
+  turns.delete(slab);
+  // The next turn's frames take this place.
+  if (turn !== undefined && !turn.isKept && isPending !== true) turn.bytes.fill(POISON, turn.start, turn.end);
+});
+
+for (const type of [AbortSignal, DialController]) {
+  watch(type as { prototype: AbortSignal }, "addEventListener", "before", (signal, [, listener]) => {
+    // Handlers and tests listen as well, and needn't stop.
+    if (!isLibrary(new Error().stack)) return;
+    const set = listeners.get(signal) ?? new Set();
+    listeners.set(signal, set.add(listener));
+  });
+  watch(type as { prototype: AbortSignal }, "removeEventListener", "before", (signal, [, listener]) => {
+    const set = listeners.get(signal);
+    set?.delete(listener);
+    if (set?.size === 0) listeners.delete(signal);
+  });
+}
+
+/** Whether the caller of a watched method is a source of this library: the third frame, behind this file's two. */
+function isLibrary(stack: string | undefined): boolean {
+  const frames = (stack ?? "")
+    .split("\n")
+    .filter((line) => line.includes("/") && !line.includes("test-support/leftovers"));
+  const caller = frames[0] ?? "";
+  return /packages\/\w+\/src\//.test(caller) && !/\.test\.ts|test-support/.test(caller);
+}
