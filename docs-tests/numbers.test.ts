@@ -1,6 +1,21 @@
 import { describe, expect, test } from "vitest";
 import * as limits from "../packages/core/src/limits.ts";
+import { parseServerOptions } from "../packages/core/src/server/server-options.ts";
 import { readText } from "./lib/markdown.ts";
+
+/** The sum under "The worst case" with the default options, without the decoded message. */
+function worstCaseMiB(): number {
+  const { maxBufferedBytes, maxConnections, maxPendingLogins, bufferSize, sendQueueBytes } = parseServerOptions({
+    password: "secret123",
+  });
+  const bytes =
+    maxBufferedBytes +
+    maxConnections * (limits.UNCOUNTED_BYTES + bufferSize) +
+    maxPendingLogins * 2 * limits.MAX_HANDSHAKE_BYTES +
+    sendQueueBytes +
+    2 * limits.MAX_SPARE_BYTES;
+  return Math.round(bytes / 1024 ** 2);
+}
 
 /** Phrases in the documents, and the number in the code. */
 const numbers: readonly (readonly [file: string, phrase: string, value: number])[] = [
@@ -19,6 +34,12 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "is 80 % full", limits.HIGH_WATER_RATIO * 100],
   ["docs/guide.md", "within 5 seconds of its login", limits.STABLE_CONNECTION_MS / 1000],
   ["docs/guide.md", "held back for up to 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
+  ["docs/guide.md", "1 KiB per second", limits.MIN_FRAME_BYTES_PER_SECOND / 1024],
+  ["PROTOCOL.md", "at least 1,024 bytes per second", limits.MIN_FRAME_BYTES_PER_SECOND],
+  ["docs/guide.md", "(16 KiB + bufferSize)", limits.UNCOUNTED_BYTES / 1024],
+  ["docs/guide.md", "× 32 KiB", (2 * limits.MAX_HANDSHAKE_BYTES) / 1024],
+  ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
+  ["docs/guide.md", "327 MiB and one decoded message", worstCaseMiB()],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 

@@ -88,10 +88,15 @@ export const ErrorCode = {
   CONNECT_TIMEOUT: 5020,
   /** The client gave up reconnecting, for example after `reconnect.attempts` attempts. */
   RECONNECT_FAILED: 5021,
+  /** A frame arrived too slowly: less than 1 KiB per second, averaged over `heartbeatTimeoutMs`. */
+  FRAME_TIMEOUT: 5022,
 
   // 6xxx: limits
   /** Rate limit exceeded; `details.retry_after` is in seconds. */
   RATE_LIMITED: 6000,
+
+  /** The server's connections held more than `maxBufferedBytes` together, and this one most. */
+  BUFFER_LIMIT: 6010,
 
   // 7xxx: protocol
   /** The first bytes are not netconduit's magic number. */

@@ -25,6 +25,8 @@ export const COMPRESSION_THRESHOLD_BYTES = 1024;
 /** Heartbeat defaults of netconduit's guide, 30 s and 90 s. */
 export const DEFAULT_HEARTBEAT_INTERVAL_MS = 30_000;
 export const DEFAULT_HEARTBEAT_TIMEOUT_MS = 90_000;
+/** While a frame is incomplete, so much of it must arrive, averaged over the heartbeat's timeout. Slow modems do. */
+export const MIN_FRAME_BYTES_PER_SECOND = 1024;
 /** Time limit for the login; 10 s as in netconduit's guide. */
 export const DEFAULT_AUTH_TIMEOUT_MS = 10_000;
 /** Time limit from accept to ready, connect hooks included; 30 s as in netconduit's guide. */
@@ -49,6 +51,10 @@ export const DEFAULT_RECEIVE_QUEUE_SIZE = 1000;
 export const DEFAULT_SEND_QUEUE_BYTES: number = 16 * 1024 * 1024;
 /** Memory for one peer's requests and messages that wait for their handler, and again for those being handled. */
 export const DEFAULT_RECEIVE_QUEUE_BYTES: number = 16 * 1024 * 1024;
+/** Memory that all connections of a server may hold together. Ten clients with full queues of 10 MiB, both ways. */
+export const DEFAULT_MAX_BUFFERED_BYTES: number = 256 * 1024 * 1024;
+/** A connection that holds less than this counts as nothing against `maxBufferedBytes`. */
+export const UNCOUNTED_BYTES: number = 16 * 1024;
 /**
  * Extra memory for a peer without credit that isn't read but still owes a reply, which arrives behind its queued data: 16 MiB
  * for its own queue and kernel buffers.

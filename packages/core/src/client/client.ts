@@ -120,6 +120,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
+      buffers: null,
     });
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);

@@ -3,6 +3,7 @@ import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
+import { frame } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -68,6 +69,31 @@ describe("the heartbeat", () => {
     await runtime.advance(10 + 2 * TICK_MS);
     expect(reasons).toEqual([{ code: ErrorCode.HEARTBEAT_TIMEOUT, message: "No sign of life for 3000 ms" }]);
     expect([server.connectionCount, peer.ended]).toMatchObject([0, { code: ErrorCode.CONNECTION_RESET }]);
+  });
+
+  test("ends a frame that arrives a byte a second with FRAME_TIMEOUT, though each byte is a sign of life", async () => {
+    const { runtime, peer, reasons } = await bench();
+    const bytes = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(100_000) });
+    peer.write(bytes.subarray(0, 50_000));
+    for (let at = 50_000; at < 50_010 && reasons.length === 0; at += 1) {
+      await runtime.advance(900);
+      peer.write(bytes.subarray(at, at + 1));
+    }
+    const message = "A frame arrived at less than 1024 bytes a second for 3000 ms";
+    await runtime.advance(10_000);
+    expect(reasons).toEqual([{ code: ErrorCode.FRAME_TIMEOUT, message }]);
+    expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.FRAME_TIMEOUT });
+  });
+
+  test("waits for a frame that arrives at 2 KiB a second", async () => {
+    const { runtime, peer, reasons } = await bench();
+    const bytes = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(30_000) });
+    for (let at = 0; at < bytes.length; at += 1024) {
+      await runtime.advance(500);
+      peer.write(bytes.subarray(at, at + 1024));
+    }
+    await runtime.settle();
+    expect(reasons).toEqual([]);
   });
 
   test("counts the silence from the last byte, whenever that came", async () => {

@@ -85,6 +85,9 @@ export interface ExtensionHost {
   /** Times when bytes last arrived and when reading last resumed, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   readonly readingSinceMs: number;
+  /** Number of the frame that has arrived in part; 0 if there is none. */
+  readonly incompleteFrame: number;
+  readonly bytesReceived: number;
   /** Whether replies are waiting for a peer that doesn't read them. */
   readonly hasUnreadReplies: boolean;
   /** Bytes that the operating system has accepted so far. */

@@ -13,7 +13,7 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS } from "../limits.ts";
+import { MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
@@ -49,6 +49,7 @@ import { RequestScheduler, type SchedulerHost } from "./receive/request-schedule
 import type { Lane } from "./send/lane.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
+import { SharedBytes } from "./send/shared-bytes.ts";
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -70,6 +71,8 @@ export interface ConnectionDelegate<Peer> {
   ): Promise<void>;
   /** The phase timer fired: the login or the connect hooks took too long. */
   phaseTimedOut(connection: ProtocolConnection<Peer>): void;
+  /** Counts the memory of connections; null if it isn't limited. */
+  readonly buffers: { count(connection: ProtocolConnection<Peer>): void } | null;
   /** The encoded payload of the reply to RPC_LIST. */
   discovery(): Uint8Array;
   /**
@@ -142,6 +145,11 @@ export class ProtocolConnection<Peer>
   rateLimited = 0;
   skippedFrames = 0;
 
+  /** {@link heldBytes} as its server last counted them. */
+  countedBytes = 0;
+  /** Made with the first large broadcast. */
+  #shared: SharedBytes | null = null;
+
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
 
@@ -207,6 +215,10 @@ export class ProtocolConnection<Peer>
     return this.closeReason === null || this.#closing.isFlushing;
   }
 
+  get incompleteFrame(): number {
+    return this.#receiver.incompleteFrame;
+  }
+
   get isReading(): boolean {
     return this.#reading.isReading;
   }
@@ -262,6 +274,20 @@ export class ProtocolConnection<Peer>
 
   get bufferedBytes(): number {
     return this.sendQueue.bufferedBytes;
+  }
+
+  /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
+  get heldBytes(): number {
+    if (this.isOver) return 0;
+    const { scheduler, sendQueue } = this;
+    const received = this.#receiver.heldBytes + scheduler.queuedBytes + scheduler.runningBytes;
+    const shared = this.#shared?.queued(this.writtenBytes) ?? 0;
+    return received + Math.max(0, sendQueue.bufferedBytes - shared);
+  }
+
+  /** What it holds has changed. */
+  countHeldBytes(): void {
+    this.delegate.buffers?.count(this);
   }
 
   get queuedFrames(): number {
@@ -359,7 +385,13 @@ export class ProtocolConnection<Peer>
   sendShared(frame: FrameBytes): boolean {
     if (!this.sendQueue.hasRoom) return false;
     this.messagesSent += 1;
+    const bytes = frame.end - frame.start;
+    if (bytes >= UNCOUNTED_BYTES) {
+      this.#shared ??= new SharedBytes();
+      this.#shared.add(bytes, this.writtenBytes);
+    }
     this.sendQueue.push(frame, "message");
+    this.countHeldBytes();
     return true;
   }
 
@@ -424,6 +456,7 @@ export class ProtocolConnection<Peer>
     if (!this.sendQueue.hasRoom) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
     this.sendQueue.push(frame, "message", owner);
+    this.countHeldBytes();
   }
 
   readForReply(): void {
@@ -507,6 +540,7 @@ export class ProtocolConnection<Peer>
 
   handlerSettled(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerSettled(request);
+    this.countHeldBytes();
   }
 
   #sendError(idHi: number, idLo: number, method: string, error: RpcError): void {
@@ -596,14 +630,17 @@ export class ProtocolConnection<Peer>
 
   bytesRead(count: number): void {
     this.#receiver.bytesRead(count);
+    this.countHeldBytes();
   }
 
   data(chunk: Uint8Array): void {
     this.#receiver.data(chunk);
+    this.countHeldBytes();
   }
 
   drained(): void {
     this.sendQueue.streamDrained();
+    this.countHeldBytes();
   }
 
   closed(error: Error | null): void {
@@ -624,6 +661,7 @@ export class ProtocolConnection<Peer>
 
   pump(): void {
     this.#receiver.pump();
+    this.countHeldBytes();
   }
 
   streamEnded(): void {

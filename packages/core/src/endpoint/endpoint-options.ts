@@ -140,10 +140,11 @@ export function checkPeerOptions(
   }
 }
 
-function checkQueueBytes(
+/** Checks that a message of the largest size fits. */
+export function checkQueueBytes<Option extends string>(
   problems: OptionProblems,
-  option: "sendQueueBytes" | "receiveQueueBytes",
-  facts: PeerFacts,
+  option: Option,
+  facts: Pick<PeerFacts, "maxMessageBytes"> & { readonly [key in Option]?: number | undefined },
 ): void {
   const bytes = facts[option];
   if (bytes === undefined || problems.has(option) || problems.has("maxMessageBytes")) return;

@@ -1,10 +1,12 @@
-/** Heartbeats: PING and PONG, latency, and the timeout of a silent peer. */
+/** Heartbeats: PING and PONG, latency, and the timeouts of a silent peer and of a frame that arrives too slowly. */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { MIN_FRAME_BYTES_PER_SECOND } from "../limits.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 import { FrameType } from "../wire/constants.ts";
+import { FrameProgress } from "./frame-progress.ts";
 import { type Latency, Liveness, NO_LATENCY } from "./liveness.ts";
 
 /** Answers to PINGs that may wait for a peer with credit, which is always read. An honest peer has a few under way. */
@@ -20,6 +22,8 @@ class ConnectionHeartbeat extends TimerEntry {
   #doubtedSinceMs = 0;
   /** PINGs answered since control frames last had to wait for the peer to read. */
   #unreadPongs = 0;
+  /** Null while no frame is incomplete. */
+  #progress: FrameProgress | null = null;
 
   constructor(connection: ExtensionHost) {
     super();
@@ -73,11 +77,26 @@ class ConnectionHeartbeat extends TimerEntry {
       connection.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
       return;
     }
+    if (this.#isFrameTooSlow(now)) {
+      const message = `A frame arrived at less than ${MIN_FRAME_BYTES_PER_SECOND} bytes a second for ${heartbeatTimeoutMs} ms`;
+      connection.fail(new ConduitError(ErrorCode.FRAME_TIMEOUT, message));
+      return;
+    }
     if (verdict === "ping") {
       connection.sendControl(FrameType.HEARTBEAT_PING, 0, 0);
       this.#liveness.sent(now);
     }
     connection.context.wheel.schedule(this, this.#liveness.nextCheckMs(now));
+  }
+
+  #isFrameTooSlow(now: number): boolean {
+    const connection = this.#connection;
+    if (connection.incompleteFrame === 0) {
+      this.#progress = null;
+      return false;
+    }
+    this.#progress ??= new FrameProgress();
+    return this.#progress.check(connection, connection.settings.heartbeatTimeoutMs, now);
   }
 
   /**

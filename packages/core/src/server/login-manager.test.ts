@@ -75,6 +75,7 @@ class LoginBench {
         this.logins.leave(connection);
         this.closed.push(reason);
       },
+      buffers: null,
     });
   }
 

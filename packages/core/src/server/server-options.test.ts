@@ -43,6 +43,7 @@ describe("parseServerOptions", () => {
       enableCompression: false,
       enableBackpressure: true,
       maxMessageBytes: 10 * MIB,
+      maxBufferedBytes: 256 * MIB,
       rateLimit: null,
       allowPasswordHash: false,
       slowConsumer: "disconnect",

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import {
   checkPeerOptions,
+  checkQueueBytes,
   MAX_NAME_CHARS,
   type PeerOptions,
   peerEntries,
@@ -23,6 +24,7 @@ import {
   DEFAULT_AUTH_TIMEOUT_MS,
   DEFAULT_CONNECTION_TIMEOUT_MS,
   DEFAULT_DRAIN_MS,
+  DEFAULT_MAX_BUFFERED_BYTES,
   DEFAULT_MAX_CONNECTIONS,
   SCRAM_ITERATIONS,
   SCRAM_MAX_ITERATIONS,
@@ -73,6 +75,12 @@ export interface ServerOptions extends PeerOptions {
   /** PBKDF2 iterations of SCRAM-SHA-256; 4,096 to 1,000,000. Default 15,000. */
   readonly scramIterations?: number | undefined;
 
+  /**
+   * Memory that all connections may hold together, in bytes: incomplete messages, those that wait or are handled, and
+   * what clients haven't read. Over it, the connection that holds most is aborted with BUFFER_LIMIT, of the address that
+   * holds most. At least `maxMessageBytes` + 1,024. Default 256 MiB, or four times `maxMessageBytes` if that is larger.
+   */
+  readonly maxBufferedBytes?: number | undefined;
   /** Rate limit per client. Default: no limit. */
   readonly rateLimit?: RateLimitOptions | undefined;
   /**
@@ -126,6 +134,7 @@ const entries = {
   connectionTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECTION_TIMEOUT_MS),
   authTimeoutMs: v.optional(milliseconds(), DEFAULT_AUTH_TIMEOUT_MS),
   scramIterations: v.optional(wholeNumber(SCRAM_MIN_ITERATIONS, SCRAM_MAX_ITERATIONS), SCRAM_ITERATIONS),
+  maxBufferedBytes: v.optional(wholeNumber(1)),
   rateLimit: v.optional(group(rateLimitEntries)),
   slowConsumer: v.optional(oneOf(["drop", "disconnect"]), "disconnect"),
   drainMs: v.optional(milliseconds(0), DEFAULT_DRAIN_MS),
@@ -159,6 +168,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
   // invalid options keep their invalid values, so rules about several options check `problems` first
   const parsed = result.output as v.InferOutput<typeof schema>;
   checkPeerOptions(problems, parsed, options as Readonly<Record<string, unknown>>);
+  checkQueueBytes(problems, "maxBufferedBytes", parsed);
   checkHost(problems, parsed.host, parsed.ipv6);
   if (!problems.has("tls") && parsed.tls?.requireClientCertificate === true && parsed.tls.ca === undefined) {
     problems.add("tls.requireClientCertificate", "must not be true without tls.ca", true);
@@ -169,6 +179,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
   return sealConfig({
     ...parsed,
     ...queueBytes(parsed),
+    maxBufferedBytes: parsed.maxBufferedBytes ?? Math.max(DEFAULT_MAX_BUFFERED_BYTES, 4 * parsed.maxMessageBytes),
     host: parsed.host ?? (ipv6 ? "::" : "0.0.0.0"),
     path: parsed.path,
     ipv6,

@@ -31,6 +31,7 @@ import type { Listener, Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
+import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
@@ -90,6 +91,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #ending = new Set<Promise<void>>();
   readonly #lifecycle: ServerLifecycle;
+  readonly #buffers: BufferBudget;
   #accepted = 0;
   #loggedIn = 0;
 
@@ -108,6 +110,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#core = new EndpointCore(runtime, config, sides, extensions);
     this.config = config;
     this.#runtime = runtime;
+    this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = this.#core.delegate({
       role: "server",
       handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
@@ -115,6 +118,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
+      buffers: this.#buffers,
     });
     this.#logins = new LoginManager({
       runtime,
@@ -538,6 +542,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   #connectionClosed(protocol: ProtocolConnection<Connection<C, D>>, reason: CloseReason): void {
+    this.#buffers.count(protocol);
     this.#logins.leave(protocol);
     const connection = peerOf(protocol);
     if (connection === undefined) return;

@@ -70,6 +70,7 @@ export class FrameDecoder {
   private partialLength = 0;
   /** Size of the cut frame; 0 while its header is incomplete. */
   private partialTotal = 0;
+  private cutFrames = 0;
   private failure: ConduitError | null = null;
   private readonly memory: ReceiveMemory;
   private readonly types: FrameTypes;
@@ -89,6 +90,11 @@ export class FrameDecoder {
   /** Bytes received that `next()` hasn't turned into frames yet. */
   get bufferedBytes(): number {
     return this.inputEnd - this.position + this.partialLength;
+  }
+
+  /** Number of the frame that has arrived in part; 0 if there is none. */
+  get incompleteFrame(): number {
+    return this.partial === null ? 0 : this.cutFrames;
   }
 
   /** Bytes of memory held for {@link bufferedBytes}. */
@@ -188,6 +194,7 @@ export class FrameDecoder {
     this.partial = partial;
     this.partialLength = 0;
     this.partialTotal = total;
+    this.cutFrames += 1;
     return partial;
   }
 

@@ -38,6 +38,8 @@ export interface ReceiverHost {
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
   /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
+  /** What it holds has changed. */
+  countHeldBytes(): void;
   stopReading(): void;
   startReading(): void;
   /** Ends the connection with this error. */
@@ -66,6 +68,16 @@ export class FrameReceiver implements Continuable {
   /** Whether a login frame is being processed. */
   get isHandshaking(): boolean {
     return this.#isHandshaking;
+  }
+
+  /** Bytes of memory held for incomplete frames. */
+  get heldBytes(): number {
+    return this.#decoder.heldBytes;
+  }
+
+  /** Number of the frame that has arrived in part; 0 if there is none. */
+  get incompleteFrame(): number {
+    return this.#decoder.incompleteFrame;
   }
 
   /** Sets the maximum payload size from now on. */
@@ -155,6 +167,7 @@ export class FrameReceiver implements Continuable {
       context.endReceive();
     }
     if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
+    this.#host.countHeldBytes();
   }
 
   /** The slice is over; the next one comes in a later turn. */

@@ -1,0 +1,40 @@
+import { MIN_FRAME_BYTES_PER_SECOND } from "../limits.ts";
+
+/** A connection, and how far it has received its current frame. */
+export interface ProgressSource {
+  /** Number of the frame that has arrived in part; 0 if there is none. */
+  readonly incompleteFrame: number;
+  readonly bytesReceived: number;
+  readonly isReading: boolean;
+  /** When reading last resumed, in monotonic milliseconds. */
+  readonly readingSinceMs: number;
+}
+
+/**
+ * Finds frames that arrive too slowly. While a frame is incomplete, `MIN_FRAME_BYTES_PER_SECOND` must arrive on average
+ * over each period of the heartbeat's timeout, so that nobody holds the memory of a large frame for a byte now and then.
+ */
+export class FrameProgress {
+  #frame = 0;
+  #bytes = 0;
+  #sinceMs = 0;
+  #checkedAtMs = 0;
+
+  /** Whether the current frame is too slow. To be called more often than once per `periodMs`. */
+  check(source: ProgressSource, periodMs: number, nowMs: number): boolean {
+    const { incompleteFrame, bytesReceived, isReading, readingSinceMs } = source;
+    // After a longer gap this process has slept, and so has its reading.
+    const hasSlept = nowMs - this.#checkedAtMs > periodMs;
+    this.#checkedAtMs = nowMs;
+    const isSame = incompleteFrame !== 0 && incompleteFrame === this.#frame;
+    if (isSame && isReading && readingSinceMs <= this.#sinceMs && !hasSlept) {
+      const elapsedMs = nowMs - this.#sinceMs;
+      if (elapsedMs < periodMs) return false;
+      if (bytesReceived - this.#bytes < (elapsedMs / 1000) * MIN_FRAME_BYTES_PER_SECOND) return true;
+    }
+    this.#frame = incompleteFrame;
+    this.#bytes = bytesReceived;
+    this.#sinceMs = nowMs;
+    return false;
+  }
+}

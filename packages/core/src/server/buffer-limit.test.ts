@@ -1,0 +1,94 @@
+/** What a server's connections hold together, against `maxBufferedBytes`. */
+
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { testServer } from "../test-support/peers.ts";
+import { call, frame, message } from "../test-support/raw-frames.ts";
+import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { Server } from "./server.ts";
+
+const MIB = 1024 * 1024;
+
+/** A server whose connections may hold 4 MiB, and its clients. */
+async function bench(count: number, prepare: (server: Server) => void = () => undefined) {
+  const runtime = fakeRuntime();
+  const left: number[] = [];
+  const options = { maxMessageBytes: MIB, maxBufferedBytes: 4 * MIB };
+  const { server, port, errors } = await testServer(runtime, options, (fresh) => {
+    fresh.onClientDisconnect((_connection, { code }) => left.push(code));
+    prepare(fresh);
+  });
+  const peers: MemoryPeer[] = [];
+  for (let n = 0; n < count; n += 1) peers.push(await rawClient(runtime, port));
+  return { runtime, server, peers, left, errors };
+}
+
+const LARGE = new Uint8Array(MIB - 1000);
+
+describe("maxBufferedBytes", () => {
+  test("bounds incomplete frames; onError hears of it", async () => {
+    const { runtime, peers, left, errors } = await bench(6);
+    for (const peer of peers) peer.write(message("note", LARGE).subarray(0, -1));
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+    expect(errors).toMatchObject([{ code: ErrorCode.BUFFER_LIMIT }, { code: ErrorCode.BUFFER_LIMIT }]);
+  });
+
+  test("bounds requests whose handlers run, and counts nothing when they have ended", async () => {
+    const ends: (() => void)[] = [];
+    const wait = (): Promise<void> => new Promise((resolve) => ends.push(resolve));
+    const { runtime, peers, left } = await bench(8, (server) => void server.rpc("wait", wait));
+    for (const peer of peers.slice(0, 4)) peer.write(call(1, "wait", { LARGE }));
+    await runtime.settle();
+    for (const end of ends.splice(0)) end();
+    await runtime.settle();
+    for (const peer of peers.slice(4)) peer.write(call(1, "wait", { LARGE }));
+    await runtime.settle();
+    expect(left).toEqual([]);
+    for (const peer of peers.slice(0, 2)) peer.write(call(2, "wait", { LARGE }));
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds requests that wait for a connect hook", async () => {
+    const never = (): Promise<void> => new Promise(() => undefined);
+    const { runtime, peers, left } = await bench(6, (server) => void server.onClientConnect(never));
+    for (const peer of peers) peer.write(message("note", LARGE));
+    await runtime.settle();
+    expect(peers.filter(({ ended }) => ended !== undefined)).toHaveLength(2);
+    expect(left).toEqual([]);
+  });
+
+  test("bounds replies that nobody reads", async () => {
+    const { runtime, peers, left } = await bench(6, (server) => void server.rpc("large", () => LARGE));
+    for (const peer of peers) {
+      peer.pause();
+      peer.write(call(1, "large"));
+    }
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("doesn't count a large broadcast, whose memory all clients share", async () => {
+    const { runtime, server, peers, left } = await bench(10);
+    for (const peer of peers) peer.pause();
+    for (let n = 0; n < 3; n += 1) server.broadcast("news", LARGE);
+    await runtime.settle();
+    expect(left).toEqual([]);
+  });
+
+  test("lets a client send any amount, one after the other", async () => {
+    const { runtime, server, peers, left } = await bench(1);
+    let received = 0;
+    server.on("note", () => {
+      received += 1;
+    });
+    for (let n = 0; n < 12; n += 1) peers[0]?.write(message("note", LARGE));
+    await runtime.settle();
+    peers[0]?.write(frame(FrameType.HEARTBEAT_PING));
+    await runtime.settle();
+    expect([received, left]).toEqual([12, []]);
+  });
+});
