@@ -16,6 +16,7 @@ import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
 import type { ReceiveMemory } from "../wire/receive-memory.ts";
 import { Slab } from "../wire/slab.ts";
+import { TimeSlice } from "./time-slice.ts";
 import { TurnQueue } from "./turn-queue.ts";
 
 /** Smaller frames are received in new memory, because pooling it would take longer. */
@@ -30,6 +31,8 @@ export class RuntimeContext implements CallClock {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
   readonly slab: Slab;
+  /** The time that the connection at work has taken of this turn. */
+  readonly slice: TimeSlice;
   /** Connections that continue in a later turn. */
   readonly turns: TurnQueue;
   /** Memory for large outgoing frames. */
@@ -51,6 +54,7 @@ export class RuntimeContext implements CallClock {
   constructor(runtime: Runtime) {
     this.runtime = runtime;
     this.wheel = new TimerWheel(runtime, { onError: (error) => runtime.warn(printableError(error)) });
+    this.slice = new TimeSlice(runtime);
     this.turns = new TurnQueue(runtime);
     this.slab = new Slab((bytes, start, end) => runtime.view(bytes, start, end));
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);

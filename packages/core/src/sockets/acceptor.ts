@@ -1,8 +1,10 @@
 import { formatAddress, formatEndpoint } from "../bytes/address.ts";
+import type { Address } from "../bytes/byte-stream.ts";
 import type { ConduitError } from "../errors.ts";
 import type { ListenEvents, ListenTarget } from "../runtime.ts";
 import { networkOf } from "../util/ip-address.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
+import { listenerEnd } from "./addresses.ts";
 import { TLS_HANDSHAKE_TIMEOUT } from "./error-codes.ts";
 import { clientCertificateError, codedError, goneError, handshakesFullError } from "./socket-errors.ts";
 import type { SocketOperations } from "./socket-operations.ts";
@@ -22,6 +24,8 @@ export class Acceptor<S> implements SocketOwner {
   readonly #operations: SocketOperations<S>;
   readonly #events: ListenEvents;
   readonly #handshakes = new PendingByAddress<Handshake<S>>();
+  /** The server's end of all connections, if they have it in common. */
+  #local: Address | null = null;
   #isClosed = false;
 
   constructor(
@@ -39,6 +43,11 @@ export class Acceptor<S> implements SocketOwner {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** The listener is bound to this address. */
+  bound(host: string, port: number): void {
+    this.#local = listenerEnd(host, port);
   }
 
   /** A plaintext client has connected. */
@@ -64,7 +73,7 @@ export class Acceptor<S> implements SocketOwner {
       this.#handshakes.delete(handshake);
     });
     const timer = timers.setTimeout(() => handshake.timedOut(), this.handshakeTimeoutMs);
-    const remote = this.#operations.ends(socket)?.remote;
+    const remote = this.#operations.ends(socket, this.#local)?.remote;
     this.#handshakes.add(handshake, remote?.kind === "tcp" ? networkOf(remote.host) : "");
     return handshake;
   }
@@ -113,7 +122,7 @@ export class Acceptor<S> implements SocketOwner {
 
   #accept(socket: S, session: TlsSession | null): void {
     const tls = session === null ? null : tlsInfo(session);
-    const facts = this.#isClosed ? null : serverFacts(this.target, this.#operations.ends(socket), tls);
+    const facts = this.#isClosed ? null : serverFacts(this.target, this.#operations.ends(socket, this.#local), tls);
     if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"), false);
     else this.#events.accepted(this.#operations.stream(socket, facts));
   }
@@ -133,7 +142,7 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   #nameOf(socket: S): string {
-    const ends = this.#operations.ends(socket);
+    const ends = this.#operations.ends(socket, this.#local);
     if (ends !== null) return formatAddress(ends.remote);
     return this.target.path === undefined ? "(gone)" : formatEndpoint(this.target);
   }

@@ -46,7 +46,9 @@ async function listenTcp<S>(
     // Runtimes themselves would use the first address of any family.
     const [host = ""] = await hostAddresses(target.host, family, sockets.resolve);
     const bound = await bind({ host, port: target.port });
-    return listenerOf({ host: bound.host ?? host, port: bound.port ?? target.port }, bound, acceptor);
+    const address = { host: bound.host ?? host, port: bound.port ?? target.port };
+    acceptor.bound(address.host, address.port);
+    return listenerOf(address, bound, acceptor);
   } catch (cause) {
     throw cause instanceof ConduitError ? cause : sockets.errors.listen(cause, target);
   }

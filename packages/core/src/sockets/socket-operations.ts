@@ -1,4 +1,4 @@
-import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { Address, ByteStream } from "../bytes/byte-stream.ts";
 import type { Ends, Role } from "./addresses.ts";
 import type { PlatformGlobals } from "./make-runtime.ts";
 import type { SocketErrors } from "./socket-errors.ts";
@@ -11,8 +11,11 @@ export interface SocketOperations<S> {
   readonly timers: Pick<PlatformGlobals, "setTimeout" | "clearTimeout">;
   /** Creates the stream of a connected socket. The stream then owns the socket. */
   stream(socket: S, facts: StreamFacts): ByteStream;
-  /** Both ends of a TCP connection; null for a Unix socket, or if the peer has disconnected. */
-  ends(socket: S): Ends | null;
+  /**
+   * Both ends of a TCP connection; null for a Unix socket, or if the peer has disconnected.
+   * @param local this end, if known
+   */
+  ends(socket: S, local?: Address | null): Ends | null;
   /** The TLS session of a socket after its handshake. */
   session(socket: S, role: Role): TlsSession;
   /**

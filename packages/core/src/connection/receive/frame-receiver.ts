@@ -16,7 +16,6 @@ import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
-import { TimeSlice } from "./time-slice.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -53,7 +52,6 @@ export class FrameReceiver implements Continuable {
   readonly #decoder: FrameDecoder;
   #isHandshaking = false;
   #isPumping = false;
-  readonly #slice: TimeSlice;
   /** Whether it waits for its next slice of a turn. */
   #isWaiting = false;
   /** Whether the stream ended normally before all frames were processed. */
@@ -61,7 +59,6 @@ export class FrameReceiver implements Continuable {
 
   constructor(host: ReceiverHost, types: FrameTypes) {
     this.#host = host;
-    this.#slice = new TimeSlice(host.context.runtime);
     this.#decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, types, host.context.receiveMemory);
   }
 
@@ -94,7 +91,7 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(count);
-      const isOver = this.#slice.chunkArrived(this.#host.receivedAtMs);
+      const isOver = context.slice.chunkArrived(this, this.#host.receivedAtMs);
       if (this.#host.isReceiving) {
         this.#decoder.bytesRead(count);
         this.pump();
@@ -110,7 +107,7 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(chunk.length);
-      if (this.#slice.chunkArrived(this.#host.receivedAtMs)) this.#passTurn();
+      if (context.slice.chunkArrived(this, this.#host.receivedAtMs)) this.#passTurn();
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder.push(chunk);
@@ -144,7 +141,7 @@ export class FrameReceiver implements Continuable {
       while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
-        if (this.#slice.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
+        if (host.context.slice.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
       }
     } catch (error) {
       host.fail(asConduitError(error));
@@ -159,7 +156,7 @@ export class FrameReceiver implements Continuable {
   continueTurn(): void {
     const { context } = this.#host;
     this.#isWaiting = false;
-    this.#slice.restart();
+    context.slice.start(this);
     context.beginReceive();
     try {
       this.pump();

@@ -2,10 +2,10 @@
  * Measures how long one connection has been working in a turn of the event loop.
  *
  * Reading the clock for every frame would cost 1 to 2 % of the throughput, so it is read after four small frames or one
- * larger one. Chunks that follow each other without a gap belong to the same slice: a runtime may deliver many of one
- * socket before it turns to the next.
+ * larger one. Chunks of one connection that follow each other without a gap belong to the same slice: a runtime may
+ * deliver many of one socket before it turns to the next.
  */
-import { TIME_SLICE_MS } from "../../limits.ts";
+import { TIME_SLICE_MS } from "../limits.ts";
 
 /** A pause this short between two chunks leaves no time for others. */
 const GAP_MS = 0.1;
@@ -16,6 +16,8 @@ const BYTES_PER_UNIT = 1024;
 
 export class TimeSlice {
   readonly #clock: { now(): number };
+  /** The connection at work. */
+  #worker: object | null = null;
   #startedAtMs = 0;
   #seenAtMs = 0;
   #units = 0;
@@ -24,17 +26,16 @@ export class TimeSlice {
     this.#clock = clock;
   }
 
-  /** A chunk arrived at this time. Returns whether the slice that it belongs to is over. */
-  chunkArrived(nowMs: number): boolean {
-    if (nowMs - this.#seenAtMs > GAP_MS) this.#startedAtMs = nowMs;
+  /** A chunk of this connection arrived. Returns whether the slice that it belongs to is over. */
+  chunkArrived(worker: object, nowMs: number): boolean {
+    if (worker !== this.#worker || nowMs - this.#seenAtMs > GAP_MS) this.#begin(worker, nowMs);
     this.#seenAtMs = nowMs;
     return nowMs - this.#startedAtMs >= TIME_SLICE_MS;
   }
 
   /** A new slice begins, whatever came before. */
-  restart(): void {
-    this.#startedAtMs = this.#clock.now();
-    this.#seenAtMs = this.#startedAtMs;
+  start(worker: object): void {
+    this.#begin(worker, this.#clock.now());
     this.#units = 0;
   }
 
@@ -45,5 +46,11 @@ export class TimeSlice {
     this.#units = 0;
     this.#seenAtMs = this.#clock.now();
     return this.#seenAtMs - this.#startedAtMs >= TIME_SLICE_MS;
+  }
+
+  #begin(worker: object, nowMs: number): void {
+    this.#worker = worker;
+    this.#startedAtMs = nowMs;
+    this.#seenAtMs = nowMs;
   }
 }
