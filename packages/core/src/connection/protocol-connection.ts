@@ -123,8 +123,10 @@ export class ProtocolConnection<Peer>
   info: PeerInfo | null = null;
   #extensions: AttachedExtensions | null = null;
   #rateGate: RateGate | null = null;
-  /** Null for a peer without the extension `credit`, which is not read while queues are full. */
+  /** Made with the first frame that needs credit. */
   #receiveCredit: ReceiveCredit | null = null;
+  /** Whether the peer has the extension `credit`. One without it is not read while queues are full. */
+  hasCredit = false;
   #creditFrameType = 0;
   /** Largest payload that the peer accepts, as far as it said so. */
   #maxPayloadBytes = Number.POSITIVE_INFINITY;
@@ -242,10 +244,6 @@ export class ProtocolConnection<Peer>
 
   get isHeldByPeer(): boolean {
     return this.sendQueue.isHeldByPeer;
-  }
-
-  get hasCredit(): boolean {
-    return this.#receiveCredit !== null;
   }
 
   get hasWaitingControl(): boolean {
@@ -473,9 +471,8 @@ export class ProtocolConnection<Peer>
   }
 
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void {
-    const { receiveQueueSize, receiveQueueBytes } = this.settings;
     this.sendQueue.useCredit(new SendCredit(theirs.frames, theirs.bytes));
-    this.#receiveCredit = new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    this.hasCredit = true;
     this.#creditFrameType = frameType;
   }
 
@@ -517,7 +514,7 @@ export class ProtocolConnection<Peer>
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.isOver) return;
     this.writer.message(0, 0, type, data);
-    if (this.#receiveCredit !== null) {
+    if (this.hasCredit) {
       this.sendBounded(type, this.writer);
       return;
     }
@@ -674,14 +671,21 @@ export class ProtocolConnection<Peer>
 
   frame(frame: FrameDecoder): void {
     const isRequest = this.#isRequest(frame);
-    if (isRequest && this.#receiveCredit?.charge(wireBytes(frame)) === false) {
+    if (isRequest && this.hasCredit && !this.#chargeCredit(wireBytes(frame))) {
       const message = "The peer sent a message or request without credit for it";
       throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
     }
     if (isRequest) this.#request(frame);
     else this.#frame(frame);
     // A peer with credit is always read: what its requests cause is bounded by its credit.
-    if (this.#receiveCredit === null && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
+    if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
+  }
+
+  /** Returns false if the peer had no credit for a frame of this size. */
+  #chargeCredit(bytes: number): boolean {
+    const { receiveQueueSize, receiveQueueBytes } = this.settings;
+    this.#receiveCredit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    return this.#receiveCredit.charge(bytes);
   }
 
   /** Whether a frame requests something, so that it needs credit. RPC_LIST with a payload is a reply. */
@@ -875,7 +879,7 @@ export class ProtocolConnection<Peer>
   }
 
   receiveQueueFull(): void {
-    if (this.#receiveCredit === null) this.#reading.stopUnlessOwed();
+    if (!this.hasCredit) this.#reading.stopUnlessOwed();
   }
 
   receiveQueueHasRoom(): void {

@@ -1,14 +1,14 @@
 /**
- * Measures how long one connection has been working in a turn of the event loop.
+ * Measures how long one connection has kept the event loop from others.
+ *
+ * Chunks of one connection that follow each other closely belong to the same slice, because a runtime may deliver many
+ * of one socket before it turns to the next. Time between two chunks is subtracted, since others can use it.
  *
  * Reading the clock for every frame would cost 1 to 2 % of the throughput, so it is read after four small frames or one
- * larger one. Chunks of one connection that follow each other without a gap belong to the same slice: a runtime may
- * deliver many of one socket before it turns to the next.
+ * larger one.
  */
 import { TIME_SLICE_MS } from "../limits.ts";
 
-/** A pause this short between two chunks leaves no time for others. */
-const GAP_MS = 0.1;
 /** Small frames between two readings of the clock. */
 const FRAMES_PER_CHECK = 4;
 /** A payload counts as one more small frame for each of this many bytes. */
@@ -16,26 +16,31 @@ const BYTES_PER_UNIT = 1024;
 
 export class TimeSlice {
   readonly #clock: { now(): number };
-  /** The connection at work. */
+  /** The connection at work, or the last one. */
   #worker: object | null = null;
   #startedAtMs = 0;
-  #seenAtMs = 0;
+  #endedAtMs = 0;
+  /** Time taken before `#startedAtMs`. */
+  #usedMs = 0;
   #units = 0;
 
   constructor(clock: { now(): number }) {
     this.#clock = clock;
   }
 
-  /** A chunk of this connection arrived. Returns whether the slice that it belongs to is over. */
-  chunkArrived(worker: object, nowMs: number): boolean {
-    if (worker !== this.#worker || nowMs - this.#seenAtMs > GAP_MS) this.#begin(worker, nowMs);
-    this.#seenAtMs = nowMs;
-    return nowMs - this.#startedAtMs >= TIME_SLICE_MS;
+  /** A connection begins to work on a chunk that arrived at this time. */
+  begin(worker: object, nowMs: number): void {
+    const freeMs = nowMs - this.#endedAtMs;
+    this.#usedMs = worker === this.#worker && freeMs < this.#usedMs ? this.#usedMs - freeMs : 0;
+    this.#worker = worker;
+    this.#startedAtMs = nowMs;
   }
 
-  /** A new slice begins, whatever came before. */
-  start(worker: object): void {
-    this.#begin(worker, this.#clock.now());
+  /** A connection begins to work in a turn of its own. */
+  beginTurn(worker: object): void {
+    this.#worker = worker;
+    this.#startedAtMs = this.#clock.now();
+    this.#usedMs = 0;
     this.#units = 0;
   }
 
@@ -44,13 +49,13 @@ export class TimeSlice {
     this.#units += payloadBytes < BYTES_PER_UNIT ? 1 : 1 + payloadBytes / BYTES_PER_UNIT;
     if (this.#units < FRAMES_PER_CHECK) return false;
     this.#units = 0;
-    this.#seenAtMs = this.#clock.now();
-    return this.#seenAtMs - this.#startedAtMs >= TIME_SLICE_MS;
+    return this.#usedMs + this.#clock.now() - this.#startedAtMs >= TIME_SLICE_MS;
   }
 
-  #begin(worker: object, nowMs: number): void {
-    this.#worker = worker;
-    this.#startedAtMs = nowMs;
-    this.#seenAtMs = nowMs;
+  /** The connection stops working for now. Returns whether the slice is over. */
+  end(): boolean {
+    this.#endedAtMs = this.#clock.now();
+    this.#usedMs += this.#endedAtMs - this.#startedAtMs;
+    return this.#usedMs >= TIME_SLICE_MS;
   }
 }

@@ -91,14 +91,14 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(count);
-      const isOver = context.slice.chunkArrived(this, this.#host.receivedAtMs);
+      context.slice.begin(this, this.#host.receivedAtMs);
       if (this.#host.isReceiving) {
         this.#decoder.bytesRead(count);
         this.pump();
       }
-      if (isOver) this.#passTurn();
     } finally {
       context.endReceive();
+      if (context.slice.end()) this.#passTurn();
     }
   }
 
@@ -107,7 +107,7 @@ export class FrameReceiver implements Continuable {
     context.beginReceive();
     try {
       this.#host.recordReceive(chunk.length);
-      if (context.slice.chunkArrived(this, this.#host.receivedAtMs)) this.#passTurn();
+      context.slice.begin(this, this.#host.receivedAtMs);
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder.push(chunk);
@@ -119,6 +119,7 @@ export class FrameReceiver implements Continuable {
       }
     } finally {
       context.endReceive();
+      if (context.slice.end()) this.#passTurn();
     }
   }
 
@@ -156,12 +157,13 @@ export class FrameReceiver implements Continuable {
   continueTurn(): void {
     const { context } = this.#host;
     this.#isWaiting = false;
-    context.slice.start(this);
+    context.slice.beginTurn(this);
     context.beginReceive();
     try {
       this.pump();
     } finally {
       context.endReceive();
+      context.slice.end();
     }
     if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
     this.#host.countHeldBytes();
