@@ -43,6 +43,10 @@ describe("AuthThrottle", () => {
     const throttle = guessed(1);
     throttle.giveBack("a", 0);
     expect(throttle.size).toBe(0);
+    throttle.take("busy", 0);
+    throttle.take("a", 0);
+    throttle.giveBack("a", 0);
+    expect(throttle.size).toBe(1);
   });
 
   test("forgets an address whose budget is full again when another one guesses", () => {

@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
+import { call, frame, Type } from "../test-support/raw-frames.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 
 const CALLS_AT_A_TIME = 500;
 const MIB = 1024 * 1024;
@@ -13,6 +15,33 @@ function collector(): () => void {
   setFlagsFromString("--expose-gc");
   return runInNewContext("gc") as () => void;
 }
+
+test("requests that were cancelled while they waited take no memory, although others wait before them", async () => {
+  const collect = collector();
+  const runtime = fakeRuntime();
+  const options = { handlerConcurrency: 1, receiveQueueSize: 10 };
+  const { port } = await testServer(runtime, options, (server) => server.rpc("wait", () => gate().promise));
+  const peer = await rawClient(runtime, port);
+  peer.call("wait", {}, 1);
+  peer.call("wait", {}, 2);
+  await runtime.settle();
+  const used = async (): Promise<number> => {
+    peer.sent.length = 0;
+    // The memory of an ArrayBuffer is freed after the collection that found it.
+    for (let round = 0; round < 3; round += 1) {
+      await runtime.settle();
+      collect();
+    }
+    return process.memoryUsage().arrayBuffers;
+  };
+  const before = await used();
+  for (let id = 3; id < 3000; id += 1) {
+    peer.write(call(id, "wait", { pad: "x".repeat(10_000) }), frame(Type.CANCEL, undefined, { id }));
+    if (id % 100 === 0) await runtime.settle();
+  }
+  // 30 MB were sent.
+  expect((await used()) - before).toBeLessThan(4 * MIB);
+});
 
 test("the heap stays flat over 200,000 calls, cancelled ones among them", async () => {
   const collect = collector();

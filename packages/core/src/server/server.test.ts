@@ -46,6 +46,20 @@ describe("broadcast", () => {
     expect(encoded - once).toBe(2 * perEncoding);
   });
 
+  test("with 16 KiB of binary data reaches everybody whole, also if a filter changes the data meanwhile", async () => {
+    const { server, peers } = await withClients(3);
+    const file = new Uint8Array(20_000).fill(7);
+    const where = (): boolean => {
+      file.fill(0);
+      return true;
+    };
+    expect(server.broadcast("news", { file, rest: "text" }, { where })).toBe(3);
+    for (const peer of peers) {
+      const data = { file: new Uint8Array(20_000).fill(7), rest: "text" };
+      expect((await peer.next()).payload).toEqual({ type: "news", data });
+    }
+  });
+
   test("can be narrowed by exclude, include and where", async () => {
     const { server } = await withClients(3);
     const [a, b, c] = server.connections.map((connection) => connection.id) as [string, string, string];

@@ -9,9 +9,7 @@
 import { DialController } from "../client/dial-controller.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
 import { RequestIds } from "../connection/receive/request-ids.ts";
-import { type Continuable, TurnQueue } from "../context/turn-queue.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
 import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
@@ -29,7 +27,6 @@ const connections = new Set<ProtocolConnection<unknown>>();
 const ids = new Set<RequestIds<never>>();
 const pending = new Set<PendingByAddress<unknown>>();
 const offline = new Set<OfflineQueue<unknown>>();
-const waiting = new Set<Continuable>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
 /** Memory lent by pools, by its buffer. */
@@ -39,7 +36,7 @@ const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number;
 
 /** Forgets everything seen so far: the next {@link leftovers} are those of what starts now. */
 export function watchFromNow(): void {
-  for (const seen of [timers, connections, ids, pending, offline, waiting, listeners]) seen.clear();
+  for (const seen of [timers, connections, ids, pending, offline, listeners]) seen.clear();
   wrongs.length = 0;
 }
 
@@ -73,7 +70,6 @@ export function leftovers(): string[] {
   count(requests - runningHandlers, "ids of requests that aren't running");
   for (const set of pending) count(set.size + set.addresses, "pending logins or handshakes, and their addresses");
   for (const queue of offline) count(queue.size, "messages queued offline");
-  count(waiting.size, "connections that wait for their turn");
   for (const [signal, set] of listeners) {
     // One that has fired keeps none.
     if (!signal.aborted) count(set.size, `abort listeners on a ${signal.constructor.name}`);
@@ -108,8 +104,6 @@ watch(ProtocolConnection, "start", "before", (connection) => connections.add(con
 watch(RequestIds, "add", "before", (set) => ids.add(set as RequestIds<never>));
 watch(PendingByAddress, "add", "before", (set) => pending.add(set));
 watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
-watch(TurnQueue, "add", "before", (_queue, [work]) => waiting.add(work as Continuable));
-watch(FrameReceiver, "continueTurn", "before", (receiver) => waiting.delete(receiver));
 
 watch(BufferPool, "take", "after", (_pool, _args, result) => {
   const { buffer } = result as Uint8Array;

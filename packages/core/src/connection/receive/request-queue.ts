@@ -1,11 +1,19 @@
 import { Fifo } from "../../util/fifo.ts";
 import { type QueuedFrame, wireBytes } from "./queued-frame.ts";
 
+/** So many places of removed frames are kept until they come up, because dropping them costs time. */
+const MIN_EMPTY_PLACES = 16;
+
+/** A frame's place in the queue; empty once it was removed. */
+interface Place {
+  frame: QueuedFrame | null;
+}
+
 /** A FIFO of requests and messages whose handlers haven't started; each can be removed. */
 export class RequestQueue {
-  readonly #frames: Fifo<QueuedFrame> = new Fifo();
-  /** The frames in {@link #frames} that weren't removed. */
-  readonly #waiting: Set<QueuedFrame> = new Set();
+  readonly #places: Fifo<Place> = new Fifo();
+  /** The frames that weren't removed. */
+  readonly #waiting: Map<QueuedFrame, Place> = new Map();
   #bytes = 0;
 
   get length(): number {
@@ -18,34 +26,45 @@ export class RequestQueue {
   }
 
   push(frame: QueuedFrame): void {
-    this.#frames.push(frame);
-    this.#waiting.add(frame);
+    const place = { frame };
+    this.#places.push(place);
+    this.#waiting.set(frame, place);
     this.#bytes += wireBytes(frame);
   }
 
   shift(): QueuedFrame | null {
     for (;;) {
-      const frame = this.#frames.shift();
-      if (frame === undefined) return null;
-      if (this.delete(frame)) return frame;
+      const place = this.#places.shift();
+      if (place === undefined) return null;
+      const { frame } = place;
+      if (frame !== null && this.delete(frame)) return frame;
     }
   }
 
   /** Removes a frame. Returns false if it isn't queued. */
   delete(frame: QueuedFrame): boolean {
-    if (!this.#waiting.delete(frame)) return false;
+    const place = this.#waiting.get(frame);
+    if (place === undefined) return false;
+    place.frame = null;
+    this.#waiting.delete(frame);
     this.#bytes -= wireBytes(frame);
-    if (this.#waiting.size === 0) this.#frames.clear();
+    if (this.#places.length >= 2 * this.#waiting.size + MIN_EMPTY_PLACES) this.#dropEmptyPlaces();
     return true;
   }
 
   clear(): void {
-    this.#frames.clear();
+    this.#places.clear();
     this.#waiting.clear();
     this.#bytes = 0;
   }
 
+  /** A peer that cancels one request after another, behind one that waits, would otherwise fill the memory. */
+  #dropEmptyPlaces(): void {
+    this.#places.clear();
+    for (const place of this.#waiting.values()) this.#places.push(place);
+  }
+
   [Symbol.iterator](): IterableIterator<QueuedFrame> {
-    return this.#waiting.values();
+    return this.#waiting.keys();
   }
 }

@@ -1,0 +1,122 @@
+/** What a connection counts and holds must be that of what is there now, and not of what was. */
+
+import { describe, expect, test } from "vitest";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { type Gate, gate } from "../test-support/gate.ts";
+import { outcome, testServer } from "../test-support/peers.ts";
+import { call, frame, message } from "../test-support/raw-frames.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
+
+const CREDIT = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
+const KIB = 1024;
+
+/** A server whose method `wait` ends when the test says so, and a raw client. */
+async function scene(options: Record<string, unknown> = {}, extensions: Record<string, unknown> = CREDIT) {
+  const runtime = fakeRuntime();
+  const gates: Gate[] = [];
+  const { server, port, errors } = await testServer(runtime, options, (fresh) => {
+    fresh.rpc("wait", () => {
+      const own = gate();
+      gates.push(own);
+      return own.promise;
+    });
+  });
+  const peer = await rawClient(runtime, port, { extensions });
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  return { runtime, server, errors, peer, gates, connection };
+}
+
+describe("the memory of running requests", () => {
+  const options = { maxMessageBytes: 64 * KIB, receiveQueueBytes: 128 * KIB };
+
+  test("is free again when they have ended: the next ones run side by side", async () => {
+    const { runtime, peer, gates } = await scene(options);
+    const pad = "x".repeat(50 * KIB);
+    for (let id = 1; id <= 6; id += 2) {
+      peer.write(call(id, "wait", { pad }));
+      peer.write(call(id + 1, "wait", { pad }));
+      await runtime.settle();
+      expect(gates).toHaveLength(id + 1);
+      for (const one of gates) one.open();
+      await runtime.settle();
+    }
+  });
+
+  test("isn't that of their bytes alone: a request of many small maps waits for another one", async () => {
+    const { runtime, peer, gates } = await scene(options);
+    const params = { maps: new Array(10 * KIB).fill({}) };
+    peer.write(call(1, "wait", params));
+    peer.write(call(2, "wait", params));
+    await runtime.settle();
+    expect(gates).toHaveLength(1);
+    gates[0]?.open();
+    await runtime.settle();
+    expect(gates).toHaveLength(2);
+  });
+});
+
+test("a small binary value doesn't keep the large frame that it came in", async () => {
+  const { runtime, server, peer } = await scene();
+  const received: Uint8Array[] = [];
+  server.on("note", (_connection, data) => {
+    received.push((data as { small: Uint8Array }).small);
+  });
+  const bytes = message("note", { small: new Uint8Array(5000).fill(1), large: "x".repeat(KIB * KIB) });
+  // In two chunks, so that the frame gets memory of its own.
+  peer.write(bytes.subarray(0, 100_000));
+  peer.write(bytes.subarray(100_000));
+  await runtime.settle();
+  expect(received).toEqual([new Uint8Array(5000).fill(1)]);
+  expect(received[0]?.buffer.byteLength).toBeLessThan(4 * 5000);
+});
+
+describe("PONGs", () => {
+  test("count with their bytes: a peer without credit that reads none of them is not read any further", async () => {
+    const { runtime, peer } = await scene(
+      { sendQueueSize: 1_000_000, sendQueueBytes: 64 * KIB, maxMessageBytes: 32 * KIB },
+      { reply: true },
+    );
+    peer.pause();
+    const ping = frame(FrameType.HEARTBEAT_PING);
+    for (let count = 0; count < 20_000; count += 1) peer.write(ping);
+    await runtime.settle();
+    expect(peer.stream.queuedBytes).toBeGreaterThan(10_000 * ping.length);
+  });
+
+  test("that a peer with credit reads may be as many as it likes", async () => {
+    const { runtime, peer, connection } = await scene();
+    for (let count = 0; count < 1500; count += 1) peer.send(FrameType.HEARTBEAT_PING);
+    const pongs = (await peer.received()).filter(({ type }) => type === FrameType.HEARTBEAT_PONG);
+    await runtime.settle();
+    expect([pongs.length, connection.isConnected]).toEqual([1500, true]);
+  });
+});
+
+describe("a connection that closes", () => {
+  test("has closeTimeoutMs for that, whatever its heartbeat's timeout is", async () => {
+    const { runtime, peer, connection } = await scene({
+      heartbeatIntervalMs: 500,
+      heartbeatTimeoutMs: 1000,
+      closeTimeoutMs: 5000,
+    });
+    peer.pause();
+    const closing = outcome(connection.close());
+    await runtime.advance(4900);
+    expect([closing.state, connection.state]).toEqual(["pending", "closing"]);
+    await runtime.advance(200);
+    expect([closing.state, connection.state]).toEqual(["resolved", "closed"]);
+  });
+
+  test("is waited for by stop()", async () => {
+    const { runtime, server, peer, connection } = await scene({ closeTimeoutMs: 5000 });
+    peer.pause();
+    void connection.close();
+    await runtime.advance(1000);
+    const stopping = outcome(server.stop());
+    await runtime.settle();
+    expect([stopping.state, connection.state]).toEqual(["pending", "closing"]);
+    await runtime.advance(4100);
+    expect([stopping.state, connection.state]).toEqual(["resolved", "closed"]);
+  });
+});

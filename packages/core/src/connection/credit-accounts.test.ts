@@ -1,0 +1,151 @@
+/** Credit must add up: what a peer was granted, used and got back. */
+
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { CANCEL_FRAME } from "../extensions/cancel.ts";
+import { CREDIT_FRAME } from "../extensions/credit.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { type Gate, gate } from "../test-support/gate.ts";
+import { testServer } from "../test-support/peers.ts";
+import { call, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
+
+const EXTENSIONS = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
+
+/** A server whose method `wait` ends when the test says so, and a raw client with credit. */
+async function scene(options: Record<string, unknown>) {
+  const runtime = fakeRuntime();
+  const gates: Gate[] = [];
+  const all = { maxMessageBytes: 8192, ...options };
+  const { server, port, errors } = await testServer(runtime, all, (fresh) => {
+    fresh.rpc("wait", () => {
+      const own = gate();
+      gates.push(own);
+      return own.promise;
+    });
+    fresh.rpc("big", () => "x".repeat(1000));
+    fresh.on("note", () => undefined);
+  });
+  const reasons: number[] = [];
+  server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
+  const peer = await rawClient(runtime, port, { extensions: EXTENSIONS });
+  return { runtime, server, errors, peer, gates, reasons };
+}
+
+/** The sum of all credit in these frames. */
+function returned(frames: readonly ReceivedFrame[]): { frames: number; bytes: number } {
+  const sum = { frames: 0, bytes: 0 };
+  for (const { type, payload } of frames) {
+    if (type !== CREDIT_FRAME) continue;
+    sum.frames += payload?.["frames"] as number;
+    sum.bytes += payload?.["bytes"] as number;
+  }
+  return sum;
+}
+
+describe("a grant", () => {
+  test("of frames can be used up, and not one frame more", async () => {
+    const { runtime, peer, reasons } = await scene({ handlerConcurrency: 1, receiveQueueSize: 4 });
+    for (let id = 1; id <= 4; id += 1) peer.call("wait", {}, id);
+    await runtime.settle();
+    expect([returned(await peer.received()).frames, reasons]).toEqual([0, []]);
+    peer.call("wait", {}, 5);
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
+  });
+
+  test("of bytes can be used up to the last byte, and nothing after it", async () => {
+    const receiveQueueBytes = 10_000;
+    const { runtime, peer, reasons } = await scene({ handlerConcurrency: 1, receiveQueueBytes });
+    const first = call(1, "wait", { pad: "x".repeat(4000) });
+    const bare = call(2, "wait", { pad: "x".repeat(5000) }).length - 5000;
+    peer.write(first, call(2, "wait", { pad: "x".repeat(receiveQueueBytes - first.length - bare) }));
+    await runtime.settle();
+    expect([returned(await peer.received()).bytes, reasons]).toEqual([0, []]);
+    peer.message("note");
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
+  });
+
+  test("comes back as it was used: a peer that keeps to it sends for ever", async () => {
+    const { runtime, peer, reasons } = await scene({ receiveQueueSize: 100, receiveQueueBytes: 10_000 });
+    const used = { frames: 0, bytes: 0 };
+    const back = { frames: 0, bytes: 0 };
+    for (let n = 0; n < 200; n += 1) {
+      const bytes = message("note", "x".repeat(n % 7 === 0 ? 3000 : 10));
+      peer.write(bytes);
+      used.frames += 1;
+      used.bytes += bytes.length;
+      await runtime.settle();
+      const credit = returned(await peer.received());
+      back.frames += credit.frames;
+      back.bytes += credit.bytes;
+      expect(back.frames).toBeLessThanOrEqual(used.frames);
+      expect(back.bytes).toBeLessThanOrEqual(used.bytes);
+      // At most half of the grant is on its way back.
+      expect(used.frames - back.frames).toBeLessThan(50);
+      expect(used.bytes - back.bytes).toBeLessThan(5000);
+    }
+    expect(reasons).toEqual([]);
+  });
+
+  test("comes back for requests that are cancelled before they start, refused by the rate, or refused by a drain", async () => {
+    const { runtime, peer, gates, server, reasons } = await scene({
+      handlerConcurrency: 1,
+      receiveQueueSize: 10,
+      rateLimit: { messagesPerSecond: 100 },
+    });
+    let back = 0;
+    let used = 1;
+    peer.call("wait", {}, 1);
+    const collect = async (): Promise<void> => {
+      await runtime.settle();
+      back += returned(await peer.received()).frames;
+      // The whole grant is ten.
+      expect(used - back).toBeLessThan(10);
+    };
+    for (let id = 2; id < 40; id += 1) {
+      peer.write(call(id, "wait"), frame(CANCEL_FRAME, undefined, { id }));
+      used += 1;
+      await collect();
+    }
+    for (let id = 40; id < 200; id += 4) {
+      // Over the rate, it is read a second later.
+      for (let n = 0; n < 4; n += 1) peer.write(message("note"));
+      used += 4;
+      await runtime.advance(1000);
+      if (id === 40) gates[0]?.open();
+      await collect();
+    }
+    for (let id = 200; id < 204; id += 1) peer.call("wait", {}, id);
+    used += 4;
+    await runtime.advance(1000);
+    await collect();
+    const stopping = server.stop({ drainMs: 60_000 });
+    for (let id = 300; id < 340; id += 1) {
+      peer.call("big", {}, id);
+      used += 1;
+      await runtime.advance(1000);
+      await collect();
+    }
+    expect(reasons).toEqual([]);
+    for (const one of gates) one.open();
+    await runtime.advance(60_000);
+    await stopping;
+  });
+
+  test("doesn't come back while a peer doesn't read its replies, whatever it cancels", async () => {
+    const { runtime, peer, errors } = await scene({
+      handlerConcurrency: 1,
+      receiveQueueSize: 50,
+      sendQueueSize: 50,
+      sendQueueBytes: 65_536,
+    });
+    peer.pause();
+    for (let id = 1; id <= 5000 && errors.length === 0; id += 1) {
+      peer.write(call(2 * id, "big"), call(2 * id + 1, "wait"), frame(CANCEL_FRAME, undefined, { id: 2 * id + 1 }));
+      await runtime.settle();
+    }
+    expect(errors.map(({ code }) => code)).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
+  });
+});
