@@ -2,13 +2,15 @@
 
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as netConnect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
 import { ErrorCode, type TlsServerOptions } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
-import { listenFailure, listening, socketClosed } from "./endpoints.ts";
+import { listenFailure, listening, socketClosed, target } from "./endpoints.ts";
 import type { AdapterSubject } from "./subject.ts";
 import { ca, dial, pem, serverTls, withListener } from "./tls-peers.ts";
 
@@ -88,6 +90,31 @@ export function describeTlsServer(subject: AdapterSubject): void {
         },
         { maxPendingHandshakes: 2 },
       ));
+
+    test.skipIf(!capabilities.tlsOverUnix)(
+      "the oldest handshake as SERVER_FULL when there is one too many on a Unix socket, too, and lets others in",
+      async () => {
+        const directory = mkdtempSync(join(tmpdir(), "netconduit-"));
+        const path = join(directory, "tls.sock");
+        const server = await listening(subject, { path, serverTls: serverTls(), maxPendingHandshakes: 2 });
+        const silent = [netConnect(path).resume(), netConnect(path).resume()];
+        await Promise.all(silent.map((socket) => once(socket, "connect")));
+        for (let client = 0; client < 3; client++) {
+          const stream = await subject.connect(
+            target({ path, clientTls: { ca, serverName: "localhost" } }),
+            new AbortController().signal,
+          );
+          (await server.accepted()).destroy(null);
+          stream.destroy(null);
+        }
+        expect(await server.failed()).toMatchObject({ code: ErrorCode.SERVER_FULL });
+        await hungUp(silent[0] as Socket);
+        silent[1]?.destroy();
+        expect(await server.failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+        await server.listener.close();
+        rmSync(directory, { recursive: true });
+      },
+    );
 
     test("a client that hangs up during the handshake as CONNECTION_RESET", () =>
       withListener(subject, serverTls(), async ({ port, failed }) => {

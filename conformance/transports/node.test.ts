@@ -5,5 +5,5 @@ describeTransports({
   name: "Node",
   server: (options) => new Server(options),
   client: (options) => new Client(options),
-  capabilities: { tlsProtocol: true, clientCertificates: true },
+  capabilities: { tlsProtocol: true, clientCertificates: true, setTls: true },
 });

@@ -34,6 +34,8 @@ export interface TransportCapabilities {
   readonly tlsProtocol: boolean;
   /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
   readonly clientCertificates: boolean;
+  /** `setTls` replaces a listening server's certificate; elsewhere it is INVALID_CONFIG. */
+  readonly setTls: boolean;
 }
 
 const ca = testFile("ca.crt");
@@ -155,6 +157,70 @@ export function describeTransports(subject: TransportSubject): void {
         }
       },
     );
+
+    const other = { cert: testFile("other.crt"), key: testFile("other.key") };
+    const trustsOther = { ca: testFile("other-ca.crt"), serverName: "localhost" };
+
+    test.skipIf(!capabilities.setTls)(
+      "setTls replaces the certificate for new connections, and keeps those that are open",
+      async () => {
+        const server = await serve({ tls: serverTls });
+        const { port } = server.address;
+        const before = dialler({ port, tls: { ca } });
+        await before.connect();
+        await server.setTls(other);
+        expect((await failureOf(dialler({ port, tls: { ca } }).connect())).code).toBe(ErrorCode.TLS_UNTRUSTED);
+        const after = dialler({ port, tls: trustsOther });
+        await after.connect();
+        expect([await before.call("echo", { n: 1 }), await after.call("echo", { n: 2 })]).toEqual([{ n: 1 }, { n: 2 }]);
+        await server.stop();
+        await server.start();
+        const again = dialler({ port: server.address.port, tls: trustsOther });
+        await again.connect();
+      },
+    );
+
+    test.skipIf(!capabilities.setTls)("setTls asks for client certificates from then on, if told to", async () => {
+      const server = await serve({ tls: serverTls });
+      const { port } = server.address;
+      await server.setTls({ ...serverTls, ca, requireClientCertificate: true });
+      const code = ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED;
+      expect((await failureOf(dialler({ port, tls: { ca } }).connect())).code).toBe(code);
+      await dialler({ port, tls: clientTls }).connect();
+    });
+
+    test.skipIf(!capabilities.setTls)("unusable material leaves the former certificate in use", async () => {
+      const server = await serve({ tls: serverTls });
+      const unusable = [
+        { cert: testFile("server.crt"), key: testFile("other.key") },
+        { cert: join(tmpdir(), "no-such-file.pem"), key: testFile("server.key") },
+        { cert: "" } as never,
+        undefined as never,
+      ];
+      for (const tls of unusable) {
+        expect((await failureOf(server.setTls(tls))).code).toBe(ErrorCode.INVALID_CONFIG);
+      }
+      await dialler({ port: server.address.port, tls: { ca } }).connect();
+    });
+
+    test.skipIf(capabilities.setTls)(
+      "setTls is refused with INVALID_CONFIG; a restart has the same effect",
+      async () => {
+        const server = await serve({ tls: serverTls });
+        const error = await failureOf(server.setTls(other));
+        expect([error.code, error.message]).toEqual([ErrorCode.INVALID_CONFIG, expect.stringContaining("stop()")]);
+        await dialler({ port: server.address.port, tls: { ca } }).connect();
+        await server.stop({ drainMs: 0 });
+        await server.setTls(other);
+        await server.start();
+        await dialler({ port: server.address.port, tls: trustsOther }).connect();
+      },
+    );
+
+    test("setTls of a server without TLS is INVALID_STATE", async () => {
+      const server = await serve();
+      expect((await failureOf(server.setTls(serverTls))).code).toBe(ErrorCode.INVALID_STATE);
+    });
 
     test("a plaintext client of a TLS server fails with a code, and the server lives", async () => {
       const server = await serve({ tls: serverTls });

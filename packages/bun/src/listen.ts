@@ -25,5 +25,7 @@ export async function bind(at: BindAddress, acceptor: Acceptor<EventSocket>): Pr
       listener.stop();
       await setImmediate();
     },
+    ref: () => listener.ref(),
+    unref: () => listener.unref(),
   };
 }

@@ -13,6 +13,8 @@ export interface StreamSocket {
   close(): void;
   /** Closes immediately, with a reset where possible. */
   terminate(): void;
+  ref?(): void;
+  unref?(): void;
 }
 
 /**
@@ -65,6 +67,14 @@ export class SocketStream extends SocketStreamBase {
     this.#isSocketClosed = true;
     if (cause !== undefined) this.failed(cause);
     else if (this.state !== "destroyed") this.#closed();
+  }
+
+  ref(): void {
+    this.#socket.ref?.();
+  }
+
+  unref(): void {
+    this.#socket.unref?.();
   }
 
   protected startReading(): void {

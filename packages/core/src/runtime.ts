@@ -75,6 +75,14 @@ export interface Listener {
    * removed).
    */
   close(): Promise<void>;
+  /** Whether it keeps the process running. It does at first. Optional: without them, it always does. */
+  ref?(): void;
+  unref?(): void;
+  /**
+   * Replaces the certificate of new connections. Optional.
+   * @throws ConduitError INVALID_CONFIG if the material is unusable (the former stays), or if the runtime can't do it
+   */
+  setTls?(tls: TlsServerOptions): Promise<void>;
 }
 
 /** Callbacks of a listener. Must not throw. */

@@ -5,5 +5,5 @@ describeTransports({
   name: "Deno",
   server: (options) => new Server(options),
   client: (options) => new Client(options),
-  capabilities: { tlsProtocol: false, clientCertificates: false },
+  capabilities: { tlsProtocol: false, clientCertificates: false, setTls: false },
 });

@@ -31,6 +31,8 @@ declare namespace Deno {
     write(bytes: Uint8Array): Promise<number>;
     closeWrite(): Promise<void>;
     close(): void;
+    ref(): void;
+    unref(): void;
   }
 
   interface TcpConn extends Conn {
@@ -45,6 +47,8 @@ declare namespace Deno {
     readonly addr: Addr;
     accept(): Promise<Conn>;
     close(): void;
+    ref(): void;
+    unref(): void;
   }
 
   interface TcpOptions {

@@ -25,6 +25,8 @@ export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Prom
       // Deno frees the port, and removes a Unix socket's file, once the pending `accept` is cancelled.
       return accepting;
     },
+    ref: () => listener.ref(),
+    unref: () => listener.unref(),
   };
 }
 

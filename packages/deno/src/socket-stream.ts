@@ -11,6 +11,8 @@ export interface StreamSocket {
   /** Sends FIN. */
   closeWrite(): Promise<void>;
   close(): void;
+  ref?(): void;
+  unref?(): void;
 }
 
 /**
@@ -42,6 +44,14 @@ export class SocketStream extends SocketStreamBase {
     this.#queue.push(bytes);
     if (!this.#isWriting) void this.#writeAll();
     return this.#queue.isFull ? this.mustWait() : true;
+  }
+
+  ref(): void {
+    this.#socket.ref?.();
+  }
+
+  unref(): void {
+    this.#socket.unref?.();
   }
 
   protected startReading(): void {

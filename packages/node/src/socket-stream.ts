@@ -70,6 +70,14 @@ export class SocketStream extends SocketStreamBase {
     return socket.writableLength === 0 || !socket.writableNeedDrain || this.mustWait();
   }
 
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
   protected startReading(): void {
     this.#socket.resume();
   }

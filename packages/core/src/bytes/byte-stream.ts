@@ -67,4 +67,7 @@ export interface ByteStream {
   close(): Promise<void>;
   /** Discards both directions immediately. Idempotent, never throws. `closed(reason)` follows asynchronously. */
   destroy(reason: Error | null): void;
+  /** Whether it keeps the process running. It does at first. Optional. */
+  ref?(): void;
+  unref?(): void;
 }

@@ -317,6 +317,23 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
   }
 
+  /**
+   * The process may end while the client is connected or waits to reconnect. A login under way still keeps it running.
+   * Undone by `ref`.
+   */
+  unref(): this {
+    this.#reconnector.keepsRunning = false;
+    if (this.isConnected) this.#connection?.stream.unref?.();
+    return this;
+  }
+
+  /** The client keeps the process running, as it does at first. */
+  ref(): this {
+    this.#reconnector.keepsRunning = true;
+    this.#connection?.stream.ref?.();
+    return this;
+  }
+
   /** Disconnects at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
@@ -419,6 +436,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       connection.destroy(error);
     } else {
       this.#login = null;
+      if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
       this.#reconnector.loggedIn();

@@ -6,6 +6,7 @@ import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
+import type { TimerHandle } from "../util/clock.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
@@ -35,6 +36,8 @@ interface Series {
   cancelled: boolean;
   /** Ends the delay before the next attempt. */
   wake: (() => void) | null;
+  /** Sets the timer of the delay anew. */
+  rearm: (() => void) | null;
 }
 
 /** Manages the connection attempts of a client. */
@@ -42,6 +45,7 @@ export class Reconnector<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
   readonly #owner: ReconnectorHost;
+  #keepsRunning = true;
   /** The current attempt, including the hooks after it. */
   #connecting: Promise<void> | null = null;
   /** Aborts the current attempt; null once it has logged in. */
@@ -63,6 +67,16 @@ export class Reconnector<Peer> {
 
   get #runtime(): Runtime {
     return this.#core.runtimeContext.runtime;
+  }
+
+  /** Whether waiting to reconnect keeps the process running. */
+  get keepsRunning(): boolean {
+    return this.#keepsRunning;
+  }
+
+  set keepsRunning(keepsRunning: boolean) {
+    this.#keepsRunning = keepsRunning;
+    this.#series?.rearm?.();
   }
 
   get attempts(): number {
@@ -108,7 +122,7 @@ export class Reconnector<Peer> {
    * @param hooks runs the disconnect hooks; messages they send are queued for the new connection
    */
   lost(reason: CloseReason, hooks: () => Promise<void>): void {
-    const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null } : null;
+    const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null, rearm: null } : null;
     if (series !== null) this.#series = series;
     else if (this.#abort === null && this.#series === null) this.#hasGivenUp = true;
     const done = hooks();
@@ -251,12 +265,19 @@ export class Reconnector<Peer> {
 
   #pause(series: Series, delayMs: number): Promise<void> {
     const runtime = this.#runtime;
+    const endsAt = runtime.now() + delayMs;
     return new Promise((resolve) => {
-      // Keeps the process running while the client waits to reconnect.
-      const timer = runtime.setTimer(() => series.wake?.(), delayMs, true);
+      const arm = (): TimerHandle =>
+        runtime.setTimer(() => series.wake?.(), Math.max(0, endsAt - runtime.now()), this.#keepsRunning);
+      let timer = arm();
+      series.rearm = () => {
+        runtime.clearTimer(timer);
+        timer = arm();
+      };
       series.wake = () => {
         runtime.clearTimer(timer);
         series.wake = null;
+        series.rearm = null;
         resolve();
       };
     });

@@ -64,6 +64,11 @@ export class ServerLifecycle {
     return this.#state === "running" || this.#starting !== null;
   }
 
+  /** The listener while the server is running. */
+  get listener(): Listener | null {
+    return this.#listener;
+  }
+
   /** The listening address; null if the server isn't listening. */
   get address(): Listener["address"] | null {
     return this.#listener?.address ?? null;

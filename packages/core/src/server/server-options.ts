@@ -20,6 +20,7 @@ import {
   text,
   wholeNumber,
 } from "../endpoint/option-rules.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import {
   DEFAULT_AUTH_TIMEOUT_MS,
   DEFAULT_CONNECTION_TIMEOUT_MS,
@@ -186,6 +187,13 @@ export function parseServerOptions(options: unknown): ServerConfig {
     tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
     rateLimit: rateLimitOf(parsed.rateLimit),
   });
+}
+
+/** Checks the option `tls` alone. @throws ConduitError INVALID_CONFIG */
+export function parseServerTls(tls: unknown): TlsServerOptions {
+  const parsed = parseServerOptions({ password: "any", tls }).tls;
+  if (parsed === null) throw new ConduitError(ErrorCode.INVALID_CONFIG, "tls must be an object with cert and key");
+  return parsed;
 }
 
 function checkHost(problems: OptionProblems, host: string | undefined, ipv6: boolean | undefined): void {

@@ -27,7 +27,7 @@ import type {
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import type { Listener, Runtime } from "../runtime.ts";
+import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
@@ -35,7 +35,7 @@ import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
-import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
@@ -94,6 +94,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #buffers: BufferBudget;
   #accepted = 0;
   #loggedIn = 0;
+  /** As in the options, until `setTls`. */
+  #tls: TlsServerOptions | null;
+  #keepsRunning = true;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ServerInit<C, D>, runtime: Runtime);
@@ -109,6 +112,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const sides = { own: contract?.server, peer: contract?.client };
     this.#core = new EndpointCore(runtime, config, sides, extensions);
     this.config = config;
+    this.#tls = config.tls;
     this.#runtime = runtime;
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = this.#core.delegate({
@@ -336,6 +340,45 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#lifecycle.stop(options);
   }
 
+  /**
+   * Replaces the certificate, the key and the CA of clients for new connections; those that are open continue. The
+   * server uses them also when it starts again. Only on Node.js; elsewhere, stop and start the server.
+   * @throws ConduitError INVALID_CONFIG if the material is unusable, and then the former stays in use, or if the runtime
+   *   can't replace it; INVALID_STATE if the server has no TLS, or is starting or stopping
+   */
+  async setTls(tls: TlsServerOptions): Promise<void> {
+    const next = parseServerTls(tls);
+    if (this.#tls === null) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, "Cannot set tls: the server was made without the option tls");
+    }
+    const { state } = this;
+    if (state === "starting" || state === "stopping") {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot set tls: the server is ${state}`);
+    }
+    const { listener } = this.#lifecycle;
+    if (listener !== null) {
+      if (listener.setTls === undefined) throw new ConduitError(ErrorCode.INVALID_CONFIG, "The runtime has no setTls");
+      await listener.setTls(next);
+    }
+    this.#tls = next;
+  }
+
+  /** The process may end while the server is running. Undone by `ref`. */
+  unref(): this {
+    this.#keepsRunning = false;
+    this.#lifecycle.listener?.unref?.();
+    for (const { stream } of this.#allProtocols()) stream.unref?.();
+    return this;
+  }
+
+  /** The server and its connections keep the process running, as they do at first. */
+  ref(): this {
+    this.#keepsRunning = true;
+    this.#lifecycle.listener?.ref?.();
+    for (const { stream } of this.#allProtocols()) stream.ref?.();
+    return this;
+  }
+
   /** Stops the server at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
@@ -347,14 +390,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (this.config.complete) this.#core.registration.mustBeComplete("start");
   }
 
-  #listen(): Promise<Listener> {
-    const { host, port, path, ipv6, tls, bufferSize } = this.config;
-    return this.#runtime.listen(
+  async #listen(): Promise<Listener> {
+    const { host, port, path, ipv6, bufferSize } = this.config;
+    const listener = await this.#runtime.listen(
       {
         host,
         port,
         ipv6,
-        tls: tls ?? null,
+        tls: this.#tls,
         bufferSize,
         maxPendingHandshakes: this.config.maxPendingLogins,
         ...(path === undefined ? {} : { path }),
@@ -364,6 +407,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         failed: (error) => this.#core.report(error, { stage: "accept" }),
       },
     );
+    if (!this.#keepsRunning) listener.unref?.();
+    return listener;
   }
 
   #drain(): Promise<unknown> {
@@ -436,6 +481,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#logins.turnAway(stream);
       return;
     }
+    if (!this.#keepsRunning) stream.unref?.();
     const machine = new ConnectionStateMachine(this.#core);
     machine.transition("accepted", { message: "Accepted" });
     this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));

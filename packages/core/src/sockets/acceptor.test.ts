@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
-import type { ListenTarget } from "../runtime.ts";
+import type { ListenTarget, TlsServerOptions } from "../runtime.ts";
 import { FakeSocket, type FakeSocketStream, FakeSockets, listenTarget } from "../test-support/fake-sockets.ts";
 import { coded } from "../test-support/socket-pairs.ts";
 import { Acceptor } from "./acceptor.ts";
+import type { ServerTls } from "./tls-settings.ts";
 
 function accepting(given: Partial<ListenTarget> = {}) {
   const sockets = new FakeSockets();
@@ -19,7 +20,7 @@ function accepting(given: Partial<ListenTarget> = {}) {
       failed: (error) => void failures.push(error),
     },
     {
-      tls: target.tls === null ? null : { requestCert: false, rejectUnauthorized: false },
+      tls: target.tls === null ? null : tlsOf(target.tls),
       handshakeTimeoutMs: 1000,
     },
   );
@@ -34,6 +35,10 @@ function accepting(given: Partial<ListenTarget> = {}) {
 }
 
 const tls = { cert: "", key: "" };
+
+function tlsOf({ ca, requireClientCertificate = false }: TlsServerOptions): ServerTls {
+  return { requestCert: ca !== undefined, rejectUnauthorized: requireClientCertificate };
+}
 
 describe("Acceptor", () => {
   test("makes a socket that is ready a stream", () => {

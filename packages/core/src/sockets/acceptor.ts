@@ -18,11 +18,10 @@ import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
  */
 export class Acceptor<S> implements SocketOwner {
   readonly target: ListenTarget;
-  /** Null for plaintext. */
-  readonly tls: ServerTls | null;
   readonly handshakeTimeoutMs: number;
   readonly #operations: SocketOperations<S>;
   readonly #events: ListenEvents;
+  #tls: ServerTls | null;
   readonly #handshakes = new PendingByAddress<Handshake<S>>();
   /** The server's end of all connections, if they have it in common. */
   #local: Address | null = null;
@@ -37,8 +36,18 @@ export class Acceptor<S> implements SocketOwner {
     this.#operations = operations;
     this.target = target;
     this.#events = events;
-    this.tls = facts.tls;
+    this.#tls = facts.tls;
     this.handshakeTimeoutMs = facts.handshakeTimeoutMs;
+  }
+
+  /** Null for plaintext. */
+  get tls(): ServerTls | null {
+    return this.#tls;
+  }
+
+  /** Replaces the TLS material of new handshakes. */
+  useTls(tls: ServerTls): void {
+    this.#tls = tls;
   }
 
   get isClosed(): boolean {
@@ -90,7 +99,7 @@ export class Acceptor<S> implements SocketOwner {
   secured(socket: S, refusal?: unknown): void {
     const session = this.#operations.session(socket, "server");
     const certificate = { presented: session.certificate !== undefined, verified: session.verified && !refusal };
-    if (this.target.tls !== null && refusesClientCertificate(this.target.tls, certificate)) {
+    if (this.#tls !== null && refusesClientCertificate(this.#tls, certificate)) {
       const cause = refusal instanceof Error ? refusal : undefined;
       this.#drop(socket, this.#certificateError(socket, refusal ?? "none was presented", cause), true);
     } else {

@@ -1,6 +1,6 @@
 import { formatEndpoint } from "../bytes/address.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { ListenEvents, Listener, ListenTarget } from "../runtime.ts";
+import type { ListenEvents, Listener, ListenTarget, TlsServerOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
 import { Acceptor } from "./acceptor.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
@@ -8,7 +8,7 @@ import { ACCESS_DENIED } from "./error-codes.ts";
 import { hostAddresses } from "./host-addresses.ts";
 import { badPath, type SocketErrors } from "./socket-errors.ts";
 import { type BindAddress, type BoundSocket, type Sockets, tlsTools } from "./sockets.ts";
-import { unusableMaterialError } from "./tls-material.ts";
+import { tlsConfigError, unusableMaterialError } from "./tls-material.ts";
 import { serverTls } from "./tls-settings.ts";
 import { bindUnixSocket, closeUnixSocket, inodeOf, isSocketFile } from "./unix-socket.ts";
 
@@ -30,6 +30,27 @@ export async function listen<S>(
     : await listenUnix(sockets, target.path, bind, acceptor);
 }
 
+/** @throws ConduitError INVALID_CONFIG; the former material stays in use */
+async function replaceTls<S>(
+  sockets: Sockets<S>,
+  acceptor: Acceptor<S>,
+  bound: BoundSocket,
+  options: TlsServerOptions,
+): Promise<void> {
+  if (bound.tlsChanged === undefined) {
+    throw tlsConfigError("This runtime can't replace the certificate of a server that listens; stop() and start() it");
+  }
+  const former = acceptor.tls;
+  const tls = await serverTls(options, tlsTools(sockets));
+  acceptor.useTls(tls);
+  try {
+    bound.tlsChanged();
+  } catch (cause) {
+    if (former !== null) acceptor.useTls(former);
+    throw unusableMaterialError(cause);
+  }
+}
+
 async function listenTcp<S>(
   sockets: Sockets<S>,
   target: ListenTarget,
@@ -48,7 +69,7 @@ async function listenTcp<S>(
     const bound = await bind({ host, port: target.port });
     const address = { host: bound.host ?? host, port: bound.port ?? target.port };
     acceptor.bound(address.host, address.port);
-    return listenerOf(address, bound, acceptor);
+    return listenerOf(sockets, address, bound, acceptor);
   } catch (cause) {
     throw cause instanceof ConduitError ? cause : sockets.errors.listen(cause, target);
   }
@@ -66,7 +87,7 @@ async function listenUnix<S>(
   const address = { host: "", port: 0, path };
   if (!isSocketFile(path)) {
     try {
-      return listenerOf(address, await bind({ path }), acceptor);
+      return listenerOf(sockets, address, await bind({ path }), acceptor);
     } catch (cause) {
       throw cause instanceof ConduitError ? cause : errors.listen(cause, { path });
     }
@@ -80,10 +101,15 @@ async function listenUnix<S>(
   const bound = await bindUnixSocket(path, () => bind({ path }), tools);
   const inode = await inodeOf(path, files, errors);
   const close = (): Promise<void> => closeUnixSocket(path, inode, () => bound.close(), tools);
-  return listenerOf(address, { ...bound, close }, acceptor);
+  return listenerOf(sockets, address, { ...bound, close }, acceptor);
 }
 
-function listenerOf<S>(address: Listener["address"], bound: BoundSocket, acceptor: Acceptor<S>): Listener {
+function listenerOf<S>(
+  sockets: Sockets<S>,
+  address: Listener["address"],
+  bound: BoundSocket,
+  acceptor: Acceptor<S>,
+): Listener {
   let closing: Promise<void> | null = null;
   return {
     address,
@@ -92,6 +118,9 @@ function listenerOf<S>(address: Listener["address"], bound: BoundSocket, accepto
       closing ??= bound.close();
       return closing;
     },
+    ref: () => bound.ref?.(),
+    unref: () => bound.unref?.(),
+    setTls: (options) => replaceTls(sockets, acceptor, bound, options),
   };
 }
 

@@ -32,6 +32,11 @@ export interface BoundSocket {
   /** The bound address, except for a Unix socket. Default: the requested one. */
   readonly host?: string | undefined;
   readonly port?: number | undefined;
+  /** Whether it keeps the process running. It does at first. */
+  ref?(): void;
+  unref?(): void;
+  /** The acceptor has other TLS material, for new handshakes. Throws if it is unusable. Absent if that can't be. */
+  tlsChanged?(): void;
   /** Stops accepting. Resolves when the port is free or the socket's file is removed. Called once. */
   close(): Promise<void>;
 }

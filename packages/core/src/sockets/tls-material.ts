@@ -157,9 +157,9 @@ export function unusableMaterialError(cause: unknown): ConduitError {
  * certificate is rejected like a missing required one.
  */
 export function refusesClientCertificate(
-  options: TlsServerOptions,
+  tls: { readonly requestCert: boolean; readonly rejectUnauthorized: boolean },
   certificate: { readonly presented: boolean; readonly verified: boolean },
 ): boolean {
-  if (options.ca === undefined || (certificate.presented && certificate.verified)) return false;
-  return certificate.presented || options.requireClientCertificate === true;
+  if (!tls.requestCert || (certificate.presented && certificate.verified)) return false;
+  return certificate.presented || tls.rejectUnauthorized;
 }

@@ -1,0 +1,53 @@
+/** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
+import process from "node:process";
+import { subjectOf } from "../matrix/subject-of.ts";
+import type { Subject } from "../support/subject.ts";
+
+const password = "secret123";
+const host = "127.0.0.1";
+
+type Role = (subject: Subject, ...args: string[]) => Promise<void>;
+
+function print(value: unknown): void {
+  console.log(JSON.stringify(value));
+}
+
+const roles: Readonly<Record<string, Role>> = {
+  /** A server and a client that are connected, and neither of which keeps the process running. */
+  async unref({ Server, Client }, isReferencedAgain) {
+    const server = new Server({ host, port: 0, password, handleSignals: false }).unref();
+    await server.start();
+    const client = new Client({ host, port: server.address.port, password }).unref();
+    await client.connect();
+    print(client.isConnected && server.connectionCount === 1);
+    if (isReferencedAgain === undefined) return;
+    server.ref();
+    client.ref();
+    // Only the connection keeps the process running until this.
+    const timer = setTimeout(() => void stop(), 200);
+    (timer as { unref?(): void }).unref?.();
+    const stop = async (): Promise<void> => {
+      print("still running");
+      await client.disconnect();
+      await server.stop();
+    };
+  },
+
+  /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
+  async unrefReconnecting({ Server, Client }) {
+    const server = new Server({ host, port: 0, password, handleSignals: false });
+    await server.start();
+    const reconnect = { delayMs: 600_000, maxDelayMs: 600_000, jitter: false };
+    const client = new Client({ host, port: server.address.port, password, reconnect });
+    await client.connect();
+    const lost = new Promise<void>((resolve) => client.onDisconnect(() => resolve()));
+    await server.stop();
+    await lost;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    client.unref();
+    print(client.state);
+  },
+};
+
+const [runtime = "", role = "", ...args] = process.argv.slice(2);
+await roles[role]?.(await subjectOf(runtime), ...args);

@@ -1,0 +1,61 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { executable, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PROGRAM = "conformance/processes/program.ts";
+
+/** Arguments that run a program in the repository's root, with the packages' names resolving to their sources. */
+const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
+  node: ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts", PROGRAM],
+  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json", PROGRAM],
+  deno: ["run", "--allow-all", "--no-check", PROGRAM],
+};
+
+/** A program.ts in a process of its own. */
+export class RunningProgram {
+  readonly child: ChildProcess;
+  /** What it printed, when it has ended. Rejects if it failed. */
+  readonly output: Promise<unknown[]>;
+  readonly #lines: unknown[] = [];
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param before a command that runs the program, for example `prlimit --nofile=64` */
+  constructor(runtime: RuntimeName, args: readonly string[], before: readonly string[] = []) {
+    const [command = "", ...rest] = [...before, executable(runtime), ...ARGUMENTS[runtime], runtime, ...args];
+    const child = spawn(command, rest, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
+    this.child = child;
+    let text = "";
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      errors += chunk;
+    });
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      const lines = (text + chunk).split("\n");
+      text = lines.pop() ?? "";
+      for (const line of lines) this.#lines.push(JSON.parse(line));
+      for (const wake of this.#waiting.splice(0)) wake();
+    });
+    this.output = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) => {
+        for (const wake of this.#waiting.splice(0)) wake();
+        if (code === 0) resolve(this.#lines);
+        else reject(new Error(`The program on ${runtime} ended with ${signal ?? code}: ${errors}`));
+      });
+    });
+    this.output.catch(() => {});
+  }
+
+  /** The next line that it prints; undefined once it has ended. */
+  async next(): Promise<unknown> {
+    while (this.#lines.length === 0 && this.child.exitCode === null && this.child.signalCode === null) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    return this.#lines.shift();
+  }
+
+  kill(): void {
+    if (this.child.exitCode === null) this.child.kill("SIGKILL");
+  }
+}
