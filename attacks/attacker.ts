@@ -8,14 +8,17 @@ let context: AttackContext | null = null;
 let failure: unknown = null;
 
 serveCommands({
-  start({ name, target }: { name: string; target: AttackTarget }) {
+  /** Begins. Returns the port of an attacker that is a server. */
+  async start({ name, target }: { name: string; target: AttackTarget }): Promise<number> {
     const attack = attacks.find((one) => one.name === name);
     if (attack === undefined) throw new Error(`No attack is called '${name}'`);
     const fresh = new AttackContext(target);
     context = fresh;
+    if (attack.isServer === true) return (await attack.run(fresh)) as number;
     attack.run(fresh).catch((error: unknown) => {
       if (!fresh.isStopped) failure = error;
     });
+    return 0;
   },
   /** Ends the attack. Returns what happened to the attacker. */
   stop() {

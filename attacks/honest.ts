@@ -1,9 +1,11 @@
 /** Honest clients of the server under attack, on Node.js. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@netconduit/node";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { type Latencies, latenciesOf } from "./lib/latencies.ts";
-import { HOST, PASSWORD } from "./lib/subject.ts";
+import { CLIENT_TLS, HOST, PASSWORD } from "./lib/subject.ts";
 
 /** A call or login that takes longer has failed. */
 const TIMEOUT_MS = 5000;
@@ -11,10 +13,8 @@ const CALLERS = 4;
 const BETWEEN_CALLS_MS = 4;
 const BETWEEN_LOGINS_MS = 100;
 
-const callers: Client[] = [];
 let samples: number[] = [];
 let reasons: Record<string, number> = {};
-let isRunning = false;
 
 async function timed(work: () => Promise<unknown>): Promise<void> {
   const startedAt = performance.now();
@@ -27,7 +27,15 @@ async function timed(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-function newClient(port: number, tls: object | undefined): Client {
+/** What honest clients do, and where. */
+export interface HonestWork {
+  readonly port: number;
+  readonly does: "calls" | "logins";
+  readonly tls: boolean;
+  readonly roundTripMs: number;
+}
+
+function newClient({ port, tls }: HonestWork): Client {
   return new Client({
     host: HOST,
     port,
@@ -35,22 +43,39 @@ function newClient(port: number, tls: object | undefined): Client {
     rpcTimeoutMs: TIMEOUT_MS,
     connectTimeoutMs: TIMEOUT_MS,
     reconnect: { enabled: false },
-    ...(tls === undefined ? {} : { tls }),
+    ...(tls ? { tls: CLIENT_TLS } : {}),
   });
+}
+
+/** Forwards connections to `port`, each byte half a round trip later. */
+async function delayed(port: number, roundTripMs: number): Promise<number> {
+  const forward = (from: Socket, to: Socket): void => {
+    const later = (work: () => void): void => void setTimeout(work, roundTripMs / 2);
+    from.on("data", (bytes) => later(() => to.write(bytes)));
+    from.on("error", () => later(() => to.destroy()));
+    from.on("close", () => later(() => to.end()));
+  };
+  const forwarder = createServer({ noDelay: true }, (near) => {
+    const far = connect({ host: HOST, port, noDelay: true });
+    forward(near, far);
+    forward(far, near);
+  });
+  forwarder.listen(0, HOST);
+  await once(forwarder, "listening");
+  return (forwarder.address() as AddressInfo).port;
 }
 
 async function callAgain(client: Client): Promise<void> {
   for (;;) {
     await sleep(BETWEEN_CALLS_MS);
-    if (!isRunning) return;
     await timed(() => client.call("echo", { text: "honest" }));
   }
 }
 
-async function logInAgain(port: number, tls: object | undefined): Promise<void> {
-  while (isRunning) {
+async function logInAgain(work: HonestWork): Promise<void> {
+  for (;;) {
     await timed(async () => {
-      const client = newClient(port, tls);
+      const client = newClient(work);
       try {
         await client.connect();
         await client.call("echo", {});
@@ -63,17 +88,14 @@ async function logInAgain(port: number, tls: object | undefined): Promise<void> 
 }
 
 /** Connects clients that call, or begins to log in again and again. */
-async function start(args: { port: number; does: "calls" | "logins"; tls?: object }): Promise<void> {
-  isRunning = true;
-  if (args.does === "logins") {
-    void logInAgain(args.port, args.tls);
-    return;
-  }
-  for (let n = 0; n < CALLERS; n += 1) {
-    const client = newClient(args.port, args.tls);
+async function start(given: HonestWork): Promise<void> {
+  const { does, roundTripMs } = given;
+  const work = roundTripMs === 0 ? given : { ...given, port: await delayed(given.port, roundTripMs) };
+  for (let n = 0; does === "logins" && n < (roundTripMs === 0 ? 1 : CALLERS); n += 1) void logInAgain(work);
+  for (let n = 0; does === "calls" && n < CALLERS; n += 1) {
+    const client = newClient(work);
     client.on("news", () => undefined);
     await client.connect();
-    callers.push(client);
     void callAgain(client);
   }
 }

@@ -1,8 +1,15 @@
 import { floods } from "./floods.ts";
+import { hostileServers } from "./hostile-servers.ts";
 import type { Attack } from "./lib/attack.ts";
 import { loginAttacks } from "./logins.ts";
 import { malformedAttacks } from "./malformed.ts";
 import { memoryAttacks } from "./memory.ts";
 
-/** All attacks on servers, in the order of the table. */
-export const attacks: readonly Attack[] = [...floods, ...memoryAttacks, ...loginAttacks, ...malformedAttacks];
+/** All attacks, in the order of the table. */
+export const attacks: readonly Attack[] = [
+  ...floods,
+  ...memoryAttacks,
+  ...loginAttacks,
+  ...malformedAttacks,
+  ...hostileServers,
+];

@@ -32,28 +32,51 @@ async function guess(context: AttackContext, localAddress?: string): Promise<voi
   await socket.ended;
 }
 
+/** Opens 1,000 sockets that send nothing; another whenever one is cut. */
+async function silent(context: AttackContext): Promise<void> {
+  await context.againInParallel(1000, async () => {
+    await (await context.open(ELSEWHERE)).ended;
+  });
+}
+
+async function connects(context: AttackContext, perSecond: number): Promise<void> {
+  await atRate(context, perSecond, async () => {
+    await (await context.open(ELSEWHERE)).ended;
+  });
+}
+
 export const loginAttacks: readonly Attack[] = [
   {
     name: "1,000 silent sockets",
     honest: "logins",
-    run: async (context) => {
-      await Promise.all(
-        Array.from({ length: 1000 }, () =>
-          context.again(async () => {
-            await (await context.open(ELSEWHERE)).ended;
-          }),
-        ),
-      );
-    },
+    run: silent,
   },
   {
     name: "15,000 connects a second",
     honest: "logins",
-    run: (context) =>
-      atRate(context, 15_000, async () => {
-        const socket = await context.open(ELSEWHERE);
-        await socket.ended;
-      }),
+    run: (context) => connects(context, 15_000),
+  },
+  ...[100, 300].map(
+    (roundTripMs): Attack => ({
+      name: `15,000 connects a second; honest round trip ${roundTripMs} ms`,
+      honest: "logins",
+      roundTripMs,
+      seconds: 6,
+      run: (context) => connects(context, 15_000),
+    }),
+  ),
+  {
+    name: "2,500 connects a second; honest round trip 300 ms",
+    honest: "logins",
+    roundTripMs: 300,
+    seconds: 6,
+    run: (context) => connects(context, 2500),
+  },
+  {
+    name: "1,000 silent sockets, TLS",
+    honest: "logins",
+    server: { tls: true },
+    run: silent,
   },
   {
     name: "logins byte by byte, 500 sockets",

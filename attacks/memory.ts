@@ -8,7 +8,8 @@ const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
 export const memoryAttacks: readonly Attack[] = [
   {
     name: "100 frames of 10 MiB less one byte, then a byte a second",
-    seconds: 45,
+    server: { options: { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 2000 } },
+    seconds: 8,
     run: async (context) => {
       const one = async (): Promise<void> => {
         const socket = await context.logIn();
@@ -23,6 +24,33 @@ export const memoryAttacks: readonly Attack[] = [
       };
       await Promise.allSettled(Array.from({ length: 100 }, one));
       await context.hold();
+    },
+  },
+  {
+    name: "a frame that arrives a byte a second, 100 connections",
+    server: { options: { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
+    seconds: 6,
+    run: async (context) => {
+      await context.againInParallel(100, async () => {
+        const socket = await context.logIn();
+        await socket.write(rawFrame(Type.MESSAGE, new Uint8Array(1024), { length: MAX_MESSAGE_BYTES }));
+        for (;;) {
+          await sleep(1000);
+          await socket.write(new Uint8Array(1));
+        }
+      });
+    },
+  },
+  {
+    name: "dead after the login, without a FIN: 100 of 104 places",
+    server: { options: { maxConnections: 104, heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
+    run: async (context) => {
+      await context.againInParallel(100, async () => {
+        const socket = await context.logIn();
+        socket.pause();
+        await sleep(2500);
+        socket.destroy();
+      });
     },
   },
   {

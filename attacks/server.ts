@@ -2,7 +2,7 @@
 import process from "node:process";
 import type { ServerOptions } from "@netconduit/core";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
-import { HOST, loadPackage, PASSWORD } from "./lib/subject.ts";
+import { HOST, loadPackage, PASSWORD, SERVER_TLS } from "./lib/subject.ts";
 
 /** How the server of an attack differs from a default one. */
 export interface ServerSetup {
@@ -11,6 +11,8 @@ export interface ServerSetup {
   readonly extraMethods?: number;
   /** Sends 64 KiB to everybody every 20 ms. */
   readonly broadcasts?: boolean;
+  /** Listens with TLS. */
+  readonly tls?: boolean;
   /** Without an `onError` hook, errors become warnings. */
   readonly withoutErrorHook?: boolean;
 }
@@ -25,12 +27,18 @@ export interface ServerReport {
   readonly rejections: Readonly<Record<string, number>>;
   readonly authFailures: number;
   readonly connections: number;
+  /** What clients in this process that dialled a hostile server saw, by code. */
+  readonly dials: Readonly<Record<string, number>>;
 }
 
-const { Server } = await loadPackage();
+/** Clients that dial a hostile server at the same time. */
+const DIALLERS = 8;
+
+const { Server, Client } = await loadPackage();
 const errors: Record<string, { calls: number; sum: number }> = {};
 const disconnects: Record<string, number> = {};
 const rejections: Record<string, number> = {};
+const dials: Record<string, number> = {};
 let server: InstanceType<typeof Server> | null = null;
 
 const count = (counts: Record<string, number>, key: string): void => {
@@ -38,7 +46,8 @@ const count = (counts: Record<string, number>, key: string): void => {
 };
 
 async function start(setup: ServerSetup): Promise<number> {
-  const fresh = new Server({ password: PASSWORD, host: HOST, port: 0, maxConnections: 1000, ...setup.options });
+  const tls = setup.tls === true ? { tls: SERVER_TLS } : {};
+  const fresh = new Server({ password: PASSWORD, host: HOST, port: 0, maxConnections: 1000, ...tls, ...setup.options });
   server = fresh;
   fresh.rpc("echo", (params) => params);
   fresh.rpc("big", () => new Uint8Array(1024 * 1024));
@@ -67,11 +76,43 @@ async function start(setup: ServerSetup): Promise<number> {
 
 function report(): ServerReport {
   const { authFailures } = server?.stats ?? { authFailures: 0 };
-  return { errors, disconnects, rejections, authFailures, connections: server?.connectionCount ?? 0 };
+  return { errors, disconnects, rejections, authFailures, connections: server?.connectionCount ?? 0, dials };
+}
+
+/** Connects to a hostile server, calls it, and leaves. */
+async function dialOnce(port: number): Promise<void> {
+  const client = new Client({
+    host: HOST,
+    port,
+    password: PASSWORD,
+    connectTimeoutMs: 1000,
+    rpcTimeoutMs: 300,
+    closeTimeoutMs: 300,
+    reconnect: { enabled: false },
+  });
+  client.rpc("echo", (params) => params);
+  client.on("chat", () => undefined);
+  client.onError(() => undefined);
+  try {
+    await client.connect();
+    await client.call("echo", { text: "honest" });
+    count(dials, "answered");
+  } catch (error) {
+    count(dials, (error as { codeName?: string }).codeName ?? String(error));
+  } finally {
+    await client.disconnect();
+  }
+}
+
+function dial(port: number): void {
+  const again = async (): Promise<void> => {
+    for (;;) await dialOnce(port);
+  };
+  for (let n = 0; n < DIALLERS; n += 1) void again();
 }
 
 process.on("uncaughtException", (error) => {
   process.stderr.write(`uncaught: ${error.stack}\n`);
   process.exit(70);
 });
-serveCommands({ start, report });
+serveCommands({ start, report, dial });

@@ -56,6 +56,11 @@ export class AttackSocket {
     return opened;
   }
 
+  /** The server's end of a connection. */
+  static accepted(socket: Socket): AttackSocket {
+    return new AttackSocket(socket);
+  }
+
   get sentBytes(): number {
     return this.socket.bytesWritten;
   }

@@ -1,6 +1,9 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerSetup } from "../server.ts";
 import { AttackSocket } from "./attack-socket.ts";
+import { HOST } from "./subject.ts";
 
 /** Where an attacker attacks. */
 export interface AttackTarget {
@@ -13,12 +16,16 @@ export interface Attack {
   readonly server?: ServerSetup;
   /** The work of the honest clients meanwhile. Default: calls. */
   readonly honest?: "calls" | "logins";
+  /** The honest clients' round trip. Default: the loopback's. */
+  readonly roundTripMs?: number;
+  /** The attacker is a server; clients in the process of the honest server dial it again and again. */
+  readonly isServer?: boolean;
   /** Default: the run's. */
   readonly seconds?: number;
   /** Largest number of file descriptors of the server. */
   readonly descriptors?: number;
-  /** Attacks until the context is stopped. */
-  run(context: AttackContext): Promise<void>;
+  /** Attacks until the context is stopped. Of a server: returns its port at once. */
+  run(context: AttackContext): Promise<unknown>;
 }
 
 /** The end of an attack, as the attacker sees it. */
@@ -47,13 +54,17 @@ export class AttackContext {
   /** Opens a socket; how it ends is counted. */
   async open(localAddress?: string): Promise<AttackSocket> {
     const socket = await AttackSocket.open(this.target.port, localAddress);
+    this.#add(socket);
+    return socket;
+  }
+
+  #add(socket: AttackSocket): void {
     this.#sockets.add(socket);
     void socket.ended.then((how) => {
       this.#sentBytes += socket.sentBytes;
       this.#sockets.delete(socket);
       this.count(`cut: ${how}`);
     });
-    return socket;
   }
 
   /** Opens a socket and logs in. */
@@ -61,6 +72,18 @@ export class AttackContext {
     const socket = await this.open(localAddress);
     await socket.logIn();
     return socket;
+  }
+
+  /** Listens. Each connection is handled by `serve`; how it ends is counted. */
+  async listen(serve: (socket: AttackSocket) => Promise<void>): Promise<number> {
+    const server = createServer((raw) => {
+      const socket = AttackSocket.accepted(raw);
+      this.#add(socket);
+      serve(socket).catch(() => socket.destroy());
+    });
+    server.listen(0, HOST);
+    await once(server, "listening");
+    return (server.address() as AddressInfo).port;
   }
 
   /** Runs `work` again and again until the attack stops. An error, such as the end of a socket, starts it again. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import type { HonestWork } from "../honest.ts";
 import type { ServerReport } from "../server.ts";
 import type { Attack, AttackOutcome } from "./attack.ts";
 import type { Latencies } from "./latencies.ts";
@@ -9,6 +10,8 @@ import { RoleProcess } from "./role-process.ts";
 export interface AttackResult {
   readonly name: string;
   readonly runtime: RuntimeName;
+  /** What the honest clients did. */
+  readonly does: "calls" | "logins";
   /** Honest calls or logins before the attack, and beside it. */
   readonly before: Latencies;
   readonly beside: Latencies;
@@ -24,25 +27,31 @@ export interface AttackResult {
 }
 
 export interface AttackTimes {
+  /** Honest clients work so long before they are measured. */
+  readonly warmUpMs: number;
   readonly beforeMs: number;
   readonly attackMs: number;
 }
 
 /** Runs an attack: the server, honest clients and the attacker are a process each. */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
-  const server = await RoleProcess.start("server.ts", { runtime, descriptors: attack.descriptors });
-  const honest = await RoleProcess.start("honest.ts");
-  const attacker = await RoleProcess.start("attacker.ts");
+  const [server, honest, attacker] = await Promise.all([
+    RoleProcess.start("server.ts", { runtime, descriptors: attack.descriptors }),
+    RoleProcess.start("honest.ts"),
+    RoleProcess.start("attacker.ts"),
+  ]);
   try {
     const port = await server.ask<number>("start", attack.server ?? {});
-    await honest.ask("start", { port, does: attack.honest ?? "calls" });
+    const { honest: does = "calls", roundTripMs = 0, server: { tls = false } = {} } = attack;
+    await honest.ask("start", { port, does, tls, roundTripMs } satisfies HonestWork);
     // The first calls compile the code.
-    await sleep(times.beforeMs / 2);
+    await sleep(times.warmUpMs);
     await honest.ask("take");
     await sleep(times.beforeMs);
     const before = await honest.ask<Latencies>("take");
     const { memoryMiB, errorBytes } = server;
-    await attacker.ask("start", { name: attack.name, target: { port } });
+    const hostilePort = await attacker.ask<number>("start", { name: attack.name, target: { port } });
+    if (hostilePort > 0) await server.ask("dial", hostilePort);
     await sleep(attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
     const beside = await honest.ask<Latencies>("take");
     const { peakMiB } = server;
@@ -51,6 +60,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     return {
       name: attack.name,
       runtime,
+      does,
       before,
       beside,
       memoryMiB,

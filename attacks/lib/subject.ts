@@ -1,9 +1,14 @@
 import process from "node:process";
 import type { Subject } from "../../conformance/support/subject.ts";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
 
 export const PASSWORD = "correct horse battery staple";
 export const HOST = "127.0.0.1";
+
+/** Names of files, because every process reads them for itself. */
+export const SERVER_TLS = { cert: testFile("server.crt"), key: testFile("server.key") };
+export const CLIENT_TLS = { ca: testFile("ca.crt") };
 
 /** The package of the runtime that this process runs on, from its sources. */
 export async function loadPackage(): Promise<Pick<Subject, "Server" | "Client">> {

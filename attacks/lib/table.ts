@@ -1,31 +1,55 @@
+/** The table of attacks in SECURITY.md. */
 import type { AttackResult } from "./run-attack.ts";
 
-export const HEADING = `| Attack | Server | p50 before → beside, ms | p99 before → beside, ms | Failed | Memory before → peak, MiB | The attacker |
+export const HEADING = `| Attack | Server | p50 before → beside, ms | p99 before → beside, ms | Failed | RSS before → peak, MiB | What happened |
 | --- | --- | --- | --- | --- | --- | --- |`;
+
+export const BEGIN = "<!-- attacks:begin -->";
+export const END = "<!-- attacks:end -->";
+
+/** Honest calls beside an attack take at most so many times as long as before, and less than so many milliseconds. */
+const MAX_P50_RATIO = 3;
+const MAX_P99_MS = 50;
+/** Logins are one at a time, so that 29 of 30 is the most that may fail. */
+const MAX_FAILED_SHARE = 1 / 30;
+
+/** Codes of clients that left by themselves. */
+const LEFT = "CONNECTION_CLOSED";
+const MAX_COUNTS = 6;
 
 function ms(value: number | null): string {
   return value === null || Number.isNaN(value) ? "–" : value.toFixed(value < 10 ? 2 : 0);
 }
 
 function counts(events: Readonly<Record<string, number>>): string {
-  return Object.entries(events)
-    .sort(([, a], [, b]) => b - a)
-    .map(([event, count]) => (count === 1 ? event : `${event} × ${count}`))
-    .join(", ");
+  const sorted = Object.entries(events).sort(([, a], [, b]) => b - a);
+  const shown = sorted.slice(0, MAX_COUNTS).map(([event, count]) => (count === 1 ? event : `${event} × ${count}`));
+  return [...shown, ...(sorted.length > MAX_COUNTS ? ["…"] : [])].join(", ");
+}
+
+/** The last column. */
+function fate({ outcome, exit, errorBytes, server }: AttackResult): string {
+  if (exit !== null) return `SERVER ENDED: ${exit.split("\n")[0]}`;
+  const { [LEFT]: _, ...ended } = server?.disconnects ?? {};
+  const dials = server?.dials ?? {};
+  return [
+    `attacker sent ${outcome.sentMiB.toFixed(1)} MiB`,
+    counts(outcome.events) || "nothing happened to it",
+    ...(Object.keys(ended).length > 0 ? [`the server ended ${counts(ended)}`] : []),
+    ...(Object.keys(dials).length > 0 ? [`its clients saw ${counts(dials)}`] : []),
+    ...((server?.authFailures ?? 0) > 0 ? [`${server?.authFailures} guesses judged`] : []),
+    ...(server === null ? ["the server did not answer afterwards"] : []),
+    ...(errorBytes > 0 ? [`${(errorBytes / 1024).toFixed(1)} KiB on stderr`] : []),
+  ].join("; ");
 }
 
 /** One row of the table. */
 export function rowOf(result: AttackResult): string {
-  const { name, runtime, before, beside, memoryMiB, peakMiB, outcome, exit, errorBytes } = result;
+  const { name, runtime, before, beside, memoryMiB, peakMiB } = result;
   const failed =
     beside.failures === 0
       ? `0 of ${beside.count}`
       : `${beside.failures} of ${beside.count + beside.failures} (${counts(beside.reasons)})`;
-  const sent = `sent ${outcome.sentMiB.toFixed(1)} MiB`;
-  const warned = errorBytes > 0 ? `; ${(errorBytes / 1024).toFixed(1)} KiB on stderr` : "";
-  const guesses = (result.server?.authFailures ?? 0) > 0 ? `; ${result.server?.authFailures} guesses judged` : "";
-  const happened = counts(outcome.events) || "nothing";
-  const fate = exit === null ? `${sent}; ${happened}${guesses}${warned}` : `SERVER ENDED: ${exit.split("\n")[0]}`;
   const cells = [
     name,
     runtime,
@@ -33,7 +57,45 @@ export function rowOf(result: AttackResult): string {
     `${ms(before.p99)} → ${ms(beside.p99)}`,
     failed,
     `${memoryMiB} → ${peakMiB}`,
-    fate,
+    fate(result),
   ];
   return `| ${cells.join(" | ")} |`;
+}
+
+/** What a result misses of the goals; empty if it meets them. */
+export function missesOf({ does, before, beside, exit, server }: AttackResult): string[] {
+  if (exit !== null || server === null) return ["the server ended or hung"];
+  const misses: string[] = [];
+  const all = beside.count + beside.failures;
+  if (does === "calls" && beside.p50 > MAX_P50_RATIO * before.p50) {
+    misses.push(`p50 ${(beside.p50 / before.p50).toFixed(1)} ×`);
+  }
+  if (does === "calls" && beside.p99 >= MAX_P99_MS) misses.push(`p99 ${ms(beside.p99)} ms`);
+  if (beside.failures > Math.max(does === "logins" ? 1 : 0, all * MAX_FAILED_SHARE)) {
+    misses.push(`${beside.failures} of ${all} failed`);
+  }
+  return misses;
+}
+
+/**
+ * A document with these rows between its markers. Rows of other attacks and runtimes stay; `order` lists all rows that
+ * may stand there, by attack and runtime.
+ */
+export function withTable(
+  document: string,
+  about: string,
+  results: readonly AttackResult[],
+  order: readonly (readonly [name: string, runtime: string])[],
+): string {
+  const start = document.indexOf(BEGIN) + BEGIN.length;
+  const end = document.indexOf(END);
+  if (start < BEGIN.length || end < start) throw new Error(`There is no '${BEGIN}' with '${END}' behind it`);
+  const key = (name: string, runtime: string): string => `| ${name} | ${runtime} |`;
+  const lines = document.slice(start, end).split("\n");
+  const rows = order.flatMap(([name, runtime]) => {
+    const fresh = results.find((one) => one.name === name && one.runtime === runtime);
+    const old = lines.find((line) => line.startsWith(key(name, runtime)));
+    return fresh === undefined ? (old ?? []) : rowOf(fresh);
+  });
+  return `${document.slice(0, start)}\n\n${about}\n\n${HEADING}\n${rows.join("\n")}\n\n${document.slice(end)}`;
 }
