@@ -6,6 +6,7 @@ import { deriveServerKeys } from "../packages/core/src/auth/scram-keys.ts";
 import type { ConnectionSettings } from "../packages/core/src/connection/connection-settings.ts";
 import { ExtensionRegistry } from "../packages/core/src/connection/extension-registry.ts";
 import { CANCEL_FRAME } from "../packages/core/src/extensions/cancel.ts";
+import { CHUNK_ACK_FRAME } from "../packages/core/src/extensions/chunk.ts";
 import { CREDIT_FRAME } from "../packages/core/src/extensions/credit.ts";
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
@@ -46,9 +47,13 @@ function inHex(numbers: Readonly<Record<string, number>>): string[] {
 
 describe("frames in PROTOCOL.md", () => {
   test("the table of types matches the code", () => {
-    expect(tableOf("Frame types", "Type")).toEqual(
-      inHex({ ...FrameType, CANCEL: CANCEL_FRAME, CREDIT: CREDIT_FRAME, REFUSED: REFUSED_FRAME }),
-    );
+    const ofExtensions = {
+      CANCEL: CANCEL_FRAME,
+      CREDIT: CREDIT_FRAME,
+      CHUNK_ACK: CHUNK_ACK_FRAME,
+      REFUSED: REFUSED_FRAME,
+    };
+    expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, ...ofExtensions }).sort());
   });
 
   test("the table of flags matches the code", () => {

@@ -3,6 +3,7 @@ import { describeApi } from "./api.suite.ts";
 import { describeAsyncContext } from "./async-context.suite.ts";
 import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
+import { describeChunks } from "./chunks.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
 import { describeCompression } from "./compression.suite.ts";
 import { describeConnectionLimits } from "./connection-limits.suite.ts";
@@ -49,6 +50,7 @@ export function describeBehaviour(subject: Subject): void {
   describeAsyncContext(subject);
   describeBroadcast(subject);
   describeFlow(subject);
+  describeChunks(subject);
   describeHeartbeats(subject);
   describeCompression(subject);
   describeReconnect(subject);

@@ -214,7 +214,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "Closing",
     sentence:
-      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue except for what waits for credit, and ends its direction too.",
+      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue except for what waits for credit or leaves in chunks, and ends its direction too.",
     async run(client) {
       const { peer } = await client.call();
       peer.send(Type.CLOSE, { reason: "done", code: 5010, reconnect: false }, { id: 78n });

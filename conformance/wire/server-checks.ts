@@ -1,6 +1,9 @@
 import type { Check } from "./check.ts";
+import { chunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
+import { creditChecks } from "./server/credit.ts";
 import { frameChecks } from "./server/frames.ts";
+import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { rpcChecks } from "./server/rpc.ts";
 import type { ServerUnderTest } from "./server-under-test.ts";
@@ -11,4 +14,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...loginChecks,
   ...rpcChecks,
   ...connectionChecks,
+  ...creditChecks,
+  ...chunkChecks,
+  ...limitChecks,
 ];

@@ -57,6 +57,13 @@ export class ServerUnderTest extends Cleanups {
     return success.payload ?? {};
   }
 
+  /** A raw client that has logged in with these extensions, and the server's parameters of one of them. */
+  async loginAs<Params>(extensions: Readonly<Record<string, unknown>>, name: string): Promise<[RawPeer, Params]> {
+    const peer = await this.dial();
+    const success = await this.logInAs(peer, new ScramClient(this.password), { extensions });
+    return [peer, (success["extensions"] as Record<string, Params>)[name] as Params];
+  }
+
   /** The AUTH_RESPONSE to the server's challenge. */
   async answered(peer: RawPeer, scram: ScramClient): Promise<Buffer> {
     const challenge = await frameOf(peer);
@@ -75,10 +82,10 @@ export class ServerUnderTest extends Cleanups {
   }
 
   /** Skips the check unless the server accepts this extension. */
-  async needsExtension(name: string): Promise<void> {
+  async needsExtension(name: string, params: unknown = true): Promise<void> {
     const peer = await this.dial();
     const scram = new ScramClient(this.password);
-    const { extensions } = await this.logInAs(peer, scram, extensionsOf([name]));
+    const { extensions } = await this.logInAs(peer, scram, { extensions: { [name]: params } });
     if (!Object.hasOwn((extensions ?? {}) as object, name)) throw new Skipped(`the server has no extension '${name}'`);
   }
 

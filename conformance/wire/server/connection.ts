@@ -15,7 +15,7 @@ export const connectionChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Closing",
     sentence:
-      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue except for what waits for credit, and ends its direction too.",
+      "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue except for what waits for credit or leaves in chunks, and ends its direction too.",
     async run(server) {
       const peer = await server.login();
       peer.write(call(1n, "listall"), frame(Type.CLOSE, { reason: "done", code: 5010 }, { id: 77n }));

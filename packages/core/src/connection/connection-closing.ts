@@ -1,9 +1,9 @@
 /**
  * The end of one connection.
  *
- * Theory of operation. `close` ends it gracefully: what waits for the peer's credit leaves first (*flushing*), then the
- * reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `destroy` aborts, and a stream that
- * ends by itself skips to the last step, `ended`, which runs once in any case.
+ * Theory of operation. `close` ends it gracefully: what waits for the peer's credit, or leaves in chunks, goes first
+ * (*flushing*), then the reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `destroy` aborts,
+ * and a stream that ends by itself skips to the last step, `ended`, which runs once in any case.
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -21,11 +21,11 @@ export interface ClosingHost {
   readonly role: "server" | "client";
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
-  readonly sendQueue: { readonly hasHeld: boolean };
   readonly isOver: boolean;
   readonly isAuthenticated: boolean;
   readonly hasNetconduitPeer: boolean;
-  readonly hasCredit: boolean;
+  /** Whether messages leave only as the peer returns credit or acknowledges chunks. */
+  readonly mustFlush: boolean;
   readonly bufferedBytes: number;
   countError(): void;
   report(error: ConduitError): void;
@@ -63,7 +63,7 @@ export class ConnectionClosing {
     return this.#reason;
   }
 
-  /** Whether it closes as soon as the peer's credit has let its messages leave. */
+  /** Whether it closes as soon as the peer has let its messages leave. */
   get isFlushing(): boolean {
     return this.#isFlushing;
   }
@@ -88,7 +88,7 @@ export class ConnectionClosing {
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
     host.closingStarted(reason);
-    if (host.hasCredit && host.sendQueue.hasHeld) this.#isFlushing = true;
+    if (!reason.byPeer && host.mustFlush) this.#isFlushing = true;
     else host.finishClosing(reason);
     return promise;
   }

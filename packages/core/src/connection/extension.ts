@@ -12,6 +12,7 @@ import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Lane } from "./send/lane.ts";
+import type { ChunkLimits } from "./send/large-frames.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -23,7 +24,7 @@ export interface FrameSpec {
 /** A frame as an extension receives it: valid until `receive` returns. */
 export type ReceivedFrame = Pick<
   FrameDecoder,
-  "type" | "correlationHi" | "correlationLo" | "payloadStart" | "payloadEnd"
+  "type" | "correlationHi" | "correlationLo" | "bytes" | "payloadStart" | "payloadEnd"
 >;
 
 /**
@@ -103,6 +104,8 @@ export interface ExtensionHost {
   answersCalls: boolean;
   /** Whether the peer may call this side even though this is a client. Set by the extension `call`. */
   acceptsCalls: boolean;
+  /** Bytes of memory held for unfinished frames in chunks. Set by the extension `chunk`. */
+  unfinishedBytes: number;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;
@@ -130,6 +133,22 @@ export interface ExtensionHost {
   addCredit(frames: number, bytes: number): void;
   /** The peer refused messages or calls of this side that expect no reply. `count` is how many the report stands for. */
   sendRefused(error: RpcError, count: number): void;
+  /**
+   * Frames of more than 64 KiB are sent in chunks from now on, and larger ones are refused when received.
+   * @param theirs what the peer accepts at the same time
+   */
+  useChunks(theirs: ChunkLimits): void;
+  /** The peer has received this many more bytes of chunks. */
+  chunksAcknowledged(bytes: number): void;
+  /**
+   * A frame of this type and length begins to arrive in chunks.
+   * @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for it
+   */
+  frameBegun(type: number, length: number): void;
+  /** The peer gave it up. */
+  frameAborted(type: number, length: number): void;
+  /** It is complete, and the decoder's current frame. */
+  frameAssembled(frame: FrameDecoder): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

@@ -13,7 +13,7 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
+import { MAX_CHUNK_BYTES, MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
@@ -47,6 +47,7 @@ import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { type CreditHost, ReceiveCredit } from "./receive/receive-credit.ts";
 import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
+import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
@@ -137,6 +138,7 @@ export class ProtocolConnection<Peer>
   usesDeadlines = false;
   answersCalls: boolean;
   acceptsCalls: boolean;
+  unfinishedBytes = 0;
 
   messagesSent = 0;
   messagesReceived = 0;
@@ -246,6 +248,11 @@ export class ProtocolConnection<Peer>
     return this.sendQueue.isHeldByPeer;
   }
 
+  /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
+  get mustFlush(): boolean {
+    return (this.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
+  }
+
   get hasWaitingControl(): boolean {
     return this.sendQueue.hasWaitingControl;
   }
@@ -278,7 +285,7 @@ export class ProtocolConnection<Peer>
   get heldBytes(): number {
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
-    const received = this.#receiver.heldBytes + scheduler.queuedBytes + scheduler.runningBytes;
+    const received = this.#receiver.heldBytes + this.unfinishedBytes + scheduler.queuedBytes + scheduler.runningBytes;
     const shared = this.#shared?.queued(this.writtenBytes) ?? 0;
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
   }
@@ -381,7 +388,7 @@ export class ProtocolConnection<Peer>
 
   /** Sends a frame that was encoded once for many connections. Returns false if it doesn't fit. */
   sendShared(frame: FrameBytes): boolean {
-    if (!this.sendQueue.hasRoom) return false;
+    if (!this.sendQueue.hasRoomFor(frame)) return false;
     this.messagesSent += 1;
     const bytes = frame.end - frame.start;
     if (bytes >= UNCOUNTED_BYTES) {
@@ -451,7 +458,7 @@ export class ProtocolConnection<Peer>
 
   sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
     if (frame.payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
-    if (!this.sendQueue.hasRoom) throw this.#sendQueueFull(name);
+    if (!this.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
     this.sendQueue.push(frame, "message", owner);
     this.countHeldBytes();
@@ -480,13 +487,35 @@ export class ProtocolConnection<Peer>
     this.sendQueue.addCredit(frames, bytes);
   }
 
+  useChunks(theirs: ChunkLimits): void {
+    this.sendQueue.useChunks(theirs);
+    this.#receiver.maxPayloadBytes = Math.min(MAX_CHUNK_BYTES, this.settings.maxMessageBytes);
+  }
+
+  chunksAcknowledged(bytes: number): void {
+    this.sendQueue.chunksAcknowledged(bytes);
+  }
+
+  frameBegun(type: number, length: number): void {
+    if (this.hasCredit && this.#needsCredit(type)) this.#chargeCredit(length);
+  }
+
+  frameAborted(type: number, length: number): void {
+    if (this.#needsCredit(type)) this.requestTaken(length);
+  }
+
+  frameAssembled(frame: FrameDecoder): void {
+    if (this.#isRequest(frame)) this.#request(frame);
+    else this.#frame(frame);
+  }
+
   returnCredit(frames: number, bytes: number): void {
     if (!this.isOver) this.sendPayload(this.#creditFrameType, { frames, bytes });
   }
 
   heldChanged(): void {
     this.readingChanged();
-    if (!this.sendQueue.hasHeld) this.#closing.flushed();
+    if (!this.mustFlush) this.#closing.flushed();
   }
 
   withdraw(call: OutgoingCall): void {
@@ -670,22 +699,27 @@ export class ProtocolConnection<Peer>
   }
 
   frame(frame: FrameDecoder): void {
-    const isRequest = this.#isRequest(frame);
-    if (isRequest && this.hasCredit && !this.#chargeCredit(wireBytes(frame))) {
-      const message = "The peer sent a message or request without credit for it";
-      throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
+    if (this.#isRequest(frame)) {
+      if (this.hasCredit) this.#chargeCredit(wireBytes(frame));
+      this.#request(frame);
+    } else {
+      this.#frame(frame);
     }
-    if (isRequest) this.#request(frame);
-    else this.#frame(frame);
     // A peer with credit is always read: what its requests cause is bounded by its credit.
     if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
   }
 
-  /** Returns false if the peer had no credit for a frame of this size. */
-  #chargeCredit(bytes: number): boolean {
+  /** @throws ConduitError FLOW_CONTROL_ERROR if the peer had no credit for a frame of this size */
+  #chargeCredit(bytes: number): void {
     const { receiveQueueSize, receiveQueueBytes } = this.settings;
     this.#receiveCredit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
-    return this.#receiveCredit.charge(bytes);
+    if (this.#receiveCredit.charge(bytes)) return;
+    throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, "The peer sent a message or request without credit for it");
+  }
+
+  /** Whether a frame with a payload needs credit. */
+  #needsCredit(type: number): boolean {
+    return type === FrameType.MESSAGE || (type === FrameType.RPC_REQUEST && this.acceptsCalls);
   }
 
   /** Whether a frame requests something, so that it needs credit. RPC_LIST with a payload is a reply. */

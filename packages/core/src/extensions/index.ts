@@ -1,6 +1,7 @@
 import type { AnyExtension } from "../connection/extension.ts";
 import { call } from "./call.ts";
 import { cancel } from "./cancel.ts";
+import { chunk } from "./chunk.ts";
 import { close } from "./close.ts";
 import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
@@ -22,6 +23,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   call,
   cancel,
   credit,
+  chunk,
   flow,
   close,
 ];

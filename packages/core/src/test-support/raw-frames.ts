@@ -24,6 +24,8 @@ export const Type = {
   AUTH_RESPONSE: 0x0101,
   CANCEL: 0x0102,
   CREDIT: 0x0103,
+  CHUNK: 0x0104,
+  CHUNK_ACK: 0x0105,
 } as const;
 
 export const COMPRESSED = 0x0001;
@@ -93,6 +95,15 @@ export function call(id: number | bigint, method: string, params: unknown = {}):
 /** MESSAGE. */
 export function message(type: string, data: unknown = null, id: number | bigint = 0): Buffer {
   return frame(Type.MESSAGE, { type, data }, { id });
+}
+
+/** The CHUNK frames of a frame, with up to `size` bytes of it each. */
+export function chunksOf(bytes: Uint8Array, id: number | bigint, size = 65_536): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += size) {
+    chunks.push(rawFrame(Type.CHUNK, bytes.subarray(at, at + size), { id }));
+  }
+  return chunks;
 }
 
 /** The name of a frame's type. */

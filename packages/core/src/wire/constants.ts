@@ -29,6 +29,8 @@ export const FrameType = {
   AUTH_CHALLENGE: 0x0100,
   /** SCRAM client-final-message: `{data: str}`. */
   AUTH_RESPONSE: 0x0101,
+  /** A part of a frame, with the extension `chunk`. */
+  CHUNK: 0x0104,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 

@@ -183,6 +183,14 @@ export class FrameDecoder {
     this.wait();
   }
 
+  /** Drops what has arrived of a cut frame. */
+  drop(): void {
+    if (this.partial !== null && this.partial.length > HEADER_BYTES) this.memory.release(this.partial);
+    this.partial = null;
+    this.partialLength = 0;
+    this.partialTotal = 0;
+  }
+
   /** The current frame has its own memory, which is no longer needed. */
   private leaveMemory(): void {
     this.exclusive = false;

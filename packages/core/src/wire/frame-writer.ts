@@ -295,6 +295,26 @@ function writePayload(
   }
 }
 
+/** Writes the header of a frame with this correlation id, which fits in 32 bits. */
+export function writeHeader(
+  target: Uint8Array,
+  at: number,
+  type: number,
+  length: number,
+  id: number,
+  nowMs: number,
+): void {
+  const view = new DataView(target.buffer, target.byteOffset + at, HEADER_BYTES);
+  view.setUint32(0, MAGIC);
+  view.setUint32(4, (VERSION << 16) | type);
+  view.setUint32(8, 0);
+  view.setUint32(12, length);
+  view.setUint32(16, 0);
+  view.setUint32(20, id);
+  view.setUint32(24, Math.floor(nowMs / TWO_TO_32));
+  view.setUint32(28, nowMs | 0);
+}
+
 /** Sets `timeout_ms` of an RPC_REQUEST that ends at `end`; it is the last value of the payload. At least 1 ms. */
 export function setTimeoutField(bytes: Uint8Array, end: number, timeoutMs: number): void {
   const number = Math.max(1, Math.min(Math.ceil(timeoutMs), MAX_TIMEOUT_MS));

@@ -1,6 +1,7 @@
 import { HEADER_BYTES } from "../../limits.ts";
 import { Fifo } from "../../util/fifo.ts";
 import { setTimeoutField } from "../../wire/frame-writer.ts";
+import { isOrdered, type LargeFrame, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
 import type { SendCredit } from "./send-credit.ts";
 
 /** Block size. Small frames to a slow peer are copied into blocks, so that each doesn't retain a 64 KiB slab. */
@@ -14,14 +15,16 @@ const LENGTH_OFFSET = 12;
 /** A request in a backlog, which can be withdrawn until it leaves. */
 export class UnsentRequest {
   /** Null once it has left or was withdrawn. */
-  block: Block | null;
+  block: SendBlock | null;
   /** Where its frame starts in the block's bytes. */
   at: number;
   readonly length: number;
+  /** Its frame once it leaves in chunks, until it has left. */
+  large: LargeFrame | null = null;
   /** When its caller gives up, in monotonic milliseconds; 0 if the frame has no `timeout_ms`. */
   readonly expiresAtMs: number;
 
-  constructor(block: Block, at: number, length: number, expiresAtMs: number) {
+  constructor(block: SendBlock | null, at: number, length: number, expiresAtMs: number) {
     this.block = block;
     this.at = at;
     this.length = length;
@@ -30,7 +33,7 @@ export class UnsentRequest {
 }
 
 /** Complete frames in `bytes[start, end)`, with gaps where requests were withdrawn. */
-interface Block {
+export interface SendBlock {
   backlog: SendBacklog;
   readonly bytes: Uint8Array;
   start: number;
@@ -46,9 +49,9 @@ interface Block {
 
 /** A FIFO of complete frames that wait until they may be sent and the stream accepts bytes, in few large blocks. */
 export class SendBacklog {
-  readonly #blocks: Fifo<Block> = new Fifo();
+  readonly #blocks: Fifo<SendBlock> = new Fifo();
   /** The last block, while frames are still copied into it. */
-  #open: Block | null = null;
+  #open: SendBlock | null = null;
   /** Number of frames. */
   frames = 0;
   /** Number of bytes. */
@@ -56,6 +59,9 @@ export class SendBacklog {
   /** Number and bytes of frames that the peer requested (replies). */
   answers = 0;
   answerBytes = 0;
+  /** Number of frames that leave in chunks if the peer takes chunks, and bytes of those that aren't answers. */
+  large = 0;
+  largeBytes = 0;
 
   append(bytes: Uint8Array, start: number, end: number, isAnswer: boolean): void {
     this.#append(bytes, start, end, isAnswer);
@@ -74,9 +80,10 @@ export class SendBacklog {
     return request;
   }
 
-  #append(bytes: Uint8Array, start: number, end: number, isAnswer: boolean): Block {
+  #append(bytes: Uint8Array, start: number, end: number, isAnswer: boolean): SendBlock {
     const length = end - start;
     this.#count(1, length, isAnswer ? 1 : 0, isAnswer ? length : 0);
+    if (length > MAX_WHOLE_FRAME_BYTES) this.#countLarge(1, isAnswer ? 0 : length);
     const block = length >= OWN_BLOCK_BYTES ? this.#add(bytes, start, end) : this.#blockFor(length);
     if (length < OWN_BLOCK_BYTES) {
       block.bytes.set(bytes.subarray(start, end), block.end);
@@ -91,7 +98,7 @@ export class SendBacklog {
   }
 
   /** The open block, if it has room, or a new one. */
-  #blockFor(length: number): Block {
+  #blockFor(length: number): SendBlock {
     const open = this.#open;
     if (open !== null && open.bytes.length - open.end >= length) return open;
     const size = this.#blocks.length === 0 ? FIRST_BLOCK_BYTES : MAX_BLOCK_BYTES;
@@ -100,9 +107,9 @@ export class SendBacklog {
     return block;
   }
 
-  #add(bytes: Uint8Array, start: number, end: number): Block {
+  #add(bytes: Uint8Array, start: number, end: number): SendBlock {
     const empty = { frames: 0, answers: 0, answerBytes: 0, requests: null, withdrawnBytes: 0 };
-    const block: Block = { backlog: this, bytes, start, end, ...empty };
+    const block: SendBlock = { backlog: this, bytes, start, end, ...empty };
     this.#blocks.push(block);
     this.#open = null;
     return block;
@@ -110,11 +117,12 @@ export class SendBacklog {
 
   /** Removes a request. It must be in this backlog. */
   withdraw(request: UnsentRequest): void {
-    const block = request.block as Block;
+    const block = request.block as SendBlock;
     request.block = null;
     block.frames -= 1;
     block.withdrawnBytes += request.length;
     this.#count(-1, -request.length, 0, 0);
+    if (request.length > MAX_WHOLE_FRAME_BYTES) this.#countLarge(-1, -request.length);
     if (this.frames === 0) this.clear();
     // At most half of a block is wasted, whatever is withdrawn; copying is amortized.
     else if (2 * block.withdrawnBytes > block.end - block.start) closeGaps(block);
@@ -122,15 +130,19 @@ export class SendBacklog {
 
   /** Removes and returns the next block of complete frames, with `timeout_ms` as it is at `nowMs`; null if empty. */
   shift(nowMs: number): Uint8Array | null {
+    const block = this.shiftBlock();
+    return block === null ? null : leave(block, nowMs);
+  }
+
+  /** As `shift`; `leave` must follow when the block is written. */
+  shiftBlock(): SendBlock | null {
     for (;;) {
       const block = this.#blocks.shift();
       if (block === undefined) return null;
       if (block === this.#open) this.#open = null;
       closeGaps(block);
-      const { bytes, start, end, frames, requests } = block;
-      this.#count(-frames, start - end, -block.answers, -block.answerBytes);
-      for (const request of requests ?? []) leave(request, bytes, nowMs);
-      if (frames > 0) return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+      this.#countBlock(block, -1);
+      if (block.frames > 0) return block;
     }
   }
 
@@ -143,16 +155,54 @@ export class SendBacklog {
       const moved = credit === null ? block : frontWithin(block, credit);
       if (moved === block) this.#blocks.shift();
       if (moved === this.#open) this.#open = null;
-      this.#count(-moved.frames, moved.start - moved.end, -moved.answers, -moved.answerBytes);
-      target.#take(moved);
+      this.#countBlock(moved, -1);
+      target.take(moved);
     }
   }
 
-  #take(block: Block): void {
+  /** Appends a block of another backlog. */
+  take(block: SendBlock): void {
     block.backlog = this;
     this.#blocks.push(block);
     this.#open = null;
-    this.#count(block.frames, block.end - block.start, block.answers, block.answerBytes);
+    this.#countBlock(block, 1);
+  }
+
+  /**
+   * Appends the ordered frames of a block that was shifted elsewhere, and removes them from it.
+   * @returns whether others are left in the block
+   */
+  takeOrdered(block: SendBlock): boolean {
+    const { bytes, start, end } = block;
+    const requests = new Map(block.requests?.map((request) => [request.at, request]));
+    const kept: UnsentRequest[] = [];
+    let to = start;
+    for (let at = start; at < end; ) {
+      const length = frameLengthAt(bytes, at);
+      const request = requests.get(at);
+      if (isOrdered(bytes, at)) {
+        block.frames -= 1;
+        this.#move(bytes, at, length, request);
+      } else {
+        if (to < at) bytes.copyWithin(to, at, at + length);
+        if (request !== undefined) kept.push(request);
+        if (request !== undefined) request.at = to;
+        to += length;
+      }
+      at += length;
+    }
+    block.end = to;
+    block.requests = kept;
+    return block.frames > 0;
+  }
+
+  #move(bytes: Uint8Array, at: number, length: number, request: UnsentRequest | undefined): void {
+    const block = this.#append(bytes, at, at + length, false);
+    if (request === undefined) return;
+    request.block = block;
+    request.at = block.end - length;
+    block.requests ??= [];
+    block.requests.push(request);
   }
 
   /** Removes all frames. */
@@ -162,7 +212,18 @@ export class SendBacklog {
     }
     this.#blocks.clear();
     this.#open = null;
-    this.#count(-this.frames, -this.bytes, -this.answers, -this.answerBytes);
+    this.frames = this.bytes = this.answers = this.answerBytes = this.large = this.largeBytes = 0;
+  }
+
+  #countBlock(block: SendBlock, sign: 1 | -1): void {
+    const { start, end, frames, answers, answerBytes } = block;
+    this.#count(sign * frames, sign * (end - start), sign * answers, sign * answerBytes);
+    if (isLarge(block)) this.#countLarge(sign, sign * (end - start - answerBytes));
+  }
+
+  #countLarge(frames: number, bytes: number): void {
+    this.large += frames;
+    this.largeBytes += bytes;
   }
 
   #count(frames: number, bytes: number, answers: number, answerBytes: number): void {
@@ -173,14 +234,22 @@ export class SendBacklog {
   }
 }
 
-/** A request leaves: its caller's remaining time is written into its frame. */
-function leave(request: UnsentRequest, bytes: Uint8Array, nowMs: number): void {
-  request.block = null;
-  if (request.expiresAtMs > 0) setTimeoutField(bytes, request.at + request.length, request.expiresAtMs - nowMs);
+/** Whether it is one frame that leaves in chunks. A withdrawn one no longer counts. */
+export function isLarge({ start, end, frames }: SendBlock): boolean {
+  return frames === 1 && end - start > MAX_WHOLE_FRAME_BYTES;
+}
+
+/** Returns a block's bytes to write, with `timeout_ms` as it is at `nowMs`. */
+export function leave({ bytes, start, end, requests }: SendBlock, nowMs: number): Uint8Array {
+  for (const request of requests ?? []) {
+    request.block = null;
+    if (request.expiresAtMs > 0) setTimeoutField(bytes, request.at + request.length, request.expiresAtMs - nowMs);
+  }
+  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
 /** Moves the frames behind withdrawn requests forward. */
-function closeGaps(block: Block): void {
+function closeGaps(block: SendBlock): void {
   if (block.withdrawnBytes === 0) return;
   const { bytes } = block;
   const kept: UnsentRequest[] = [];
@@ -204,7 +273,7 @@ function closeGaps(block: Block): void {
 }
 
 /** Spends the credit on a block's frames. Returns the block, or if that isn't enough, its front as a block. */
-function frontWithin(block: Block, credit: SendCredit): Block {
+function frontWithin(block: SendBlock, credit: SendCredit): SendBlock {
   const { bytes, end } = block;
   let at = block.start;
   let frames = 0;
@@ -216,7 +285,12 @@ function frontWithin(block: Block, credit: SendCredit): Block {
   }
   if (at >= end) return block;
   const { requests } = block;
-  const front: Block = { ...block, end: at, frames, requests: requests?.filter((request) => request.at < at) ?? null };
+  const front: SendBlock = {
+    ...block,
+    end: at,
+    frames,
+    requests: requests?.filter((request) => request.at < at) ?? null,
+  };
   for (const request of front.requests ?? []) request.block = front;
   block.start = at;
   block.frames -= frames;

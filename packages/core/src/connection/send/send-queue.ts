@@ -7,6 +7,8 @@
  * the part that the stream doesn't accept is copied and goes before everything else. Control frames overtake the
  * backlog. Messages and requests are held back while the peer's credit is used up, or after its PAUSE; replies continue.
  *
+ * For a peer that takes chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the backlog.
+ *
  * A request that waits can be withdrawn. Credit is spent when a frame enters the backlog, and given back when it is
  * withdrawn from there.
  */
@@ -14,11 +16,14 @@
 import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { Flushable, RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
-import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
-import { Flag } from "../../wire/constants.ts";
-import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
+import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
+import { Flag, FrameType } from "../../wire/constants.ts";
+import { writeHeader } from "../../wire/frame-writer.ts";
+import { type FrameBytes, FrameCursor, frameLength } from "../../wire/scattered-frame.ts";
 import type { Lane } from "./lane.ts";
-import type { UnsentRequest } from "./send-backlog.ts";
+import { isOrdered, LargeFrame, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
+import { type ChunkLimits, LargeFrames } from "./large-frames.ts";
+import { UnsentRequest } from "./send-backlog.ts";
 import type { SendCredit } from "./send-credit.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
 
@@ -44,7 +49,7 @@ export interface SendQueueHost {
   readonly usesDeadlines: boolean;
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
-  /** Messages and requests wait for the peer's permission, or no longer do. */
+  /** Messages and requests wait for the peer's permission, or no longer do; or all large frames have left. */
   heldChanged(): void;
 }
 
@@ -57,7 +62,7 @@ export interface RequestOwner {
 }
 
 /** Shared by all send queues in which nothing waits, and never changed. */
-const NOTHING: WaitingFrames = new WaitingFrames();
+const NOTHING: WaitingFrames = new WaitingFrames(null);
 
 export class SendQueue implements Flushable {
   readonly #host: SendQueueHost;
@@ -82,6 +87,10 @@ export class SendQueue implements Flushable {
   #isPausedByPeer = false;
   /** Null if the peer grants no credit: messages and requests need none. */
   #credit: SendCredit | null = null;
+  /** Null if the peer takes no chunks. */
+  #chunkLimits: ChunkLimits | null = null;
+  /** Made with the first frame that leaves in chunks. */
+  #large: LargeFrames | null = null;
   /** Whether new frames are ignored. */
   #isEnding = false;
   /** Whether the stream has ended. */
@@ -151,6 +160,11 @@ export class SendQueue implements Flushable {
     return this.#waiting.hasHeld;
   }
 
+  /** Whether frames leave in chunks, or wait behind such a frame. The peer must acknowledge what it receives. */
+  get hasLarge(): boolean {
+    return this.#waiting.hasLarge;
+  }
+
   /** Whether control frames wait for the stream. */
   get hasWaitingControl(): boolean {
     return this.#waiting.hasControl;
@@ -176,26 +190,40 @@ export class SendQueue implements Flushable {
   }
 
   /**
-   * Whether another message fits. Below the limit a message of any size fits, so that a sender that waited for room is
+   * Whether a message fits. Below the limit a message of any size fits, so that a sender that waited for room is
    * never refused; the queue may exceed its byte limit by that message.
    */
-  get hasRoom(): boolean {
-    return this.#fill < 1;
+  hasRoomFor(frame: FrameBytes): boolean {
+    if (this.#waiting === NOTHING) return true;
+    if (this.#isLarge(frame)) return this.#fill < 1;
+    const { sendQueueSize, sendQueueBytes } = this.#host.settings;
+    return this.#waiting.smallFill(sendQueueSize, sendQueueBytes) < 1;
   }
 
   /**
-   * Queues a frame. For messages and calls, the caller must check `hasRoom` first.
+   * Queues a frame. For messages and calls, the caller must check `hasRoomFor` first.
    * @param owner of a request, which may withdraw it
    */
   push(frame: FrameBytes, lane: Lane, owner: RequestOwner | null = null): void {
     if (this.#isEnding) return;
-    if (frame.large !== null) {
-      this.#pushLarge(frame, lane, owner);
-      return;
-    }
     const { bytes, start, end } = frame;
+    if (frame.large !== null || end - start > MAX_WHOLE_FRAME_BYTES) {
+      if (this.#isLarge(frame)) {
+        this.#pushInChunks(frame, lane, owner);
+        return;
+      }
+      if (frame.large !== null) {
+        this.#pushScattered(frame, lane, owner);
+        return;
+      }
+    }
     if (this.#mustWait(lane)) {
       this.#park(bytes, start, end, lane, owner);
+      return;
+    }
+    if (this.#large !== null && lane === "message" && this.#large.hasOrdered && isOrdered(bytes, start)) {
+      this.#park(bytes, start, end, lane, owner);
+      this.#drain();
       return;
     }
     if (lane === "message") this.#credit?.spend(end - start);
@@ -248,6 +276,20 @@ export class SendQueue implements Flushable {
     this.#credit = credit;
   }
 
+  /** Large frames leave in chunks from now on. */
+  useChunks(limits: ChunkLimits): void {
+    this.#chunkLimits = limits;
+  }
+
+  /** The peer has received this many more bytes of chunks. */
+  chunksAcknowledged(bytes: number): void {
+    if (this.#large === null) return;
+    this.#large.acknowledged(bytes);
+    // Frames collected in this turn go first.
+    this.flush();
+    this.#drain();
+  }
+
   /** The peer returned credit. */
   addCredit(frames: number, bytes: number): void {
     this.#credit?.add(frames, bytes);
@@ -264,7 +306,12 @@ export class SendQueue implements Flushable {
   withdraw(owner: RequestOwner): boolean {
     const request = owner.unsent;
     owner.unsent = null;
-    if (request === null || request.block === null) return false;
+    if (request === null) return false;
+    if (request.large !== null) {
+      this.#withdrawLarge(request.large);
+      return true;
+    }
+    if (request.block === null) return false;
     const wasHeld = this.#waiting.hasHeld;
     const { length } = request;
     if (this.#waiting.withdraw(request)) {
@@ -276,11 +323,28 @@ export class SendQueue implements Flushable {
     return true;
   }
 
-  /** Drops messages and requests that wait for permission, because the peer reads no more of them. */
+  /** The peer reads no more messages and requests: drops those that wait for its permission, and all in chunks. */
   dropHeld(): void {
-    if (!this.#waiting.hasHeld) return;
-    this.#waiting.dropHeld();
-    this.#host.heldChanged();
+    const hadHeld = this.#waiting.hasHeld;
+    this.#large?.close();
+    if (this.#waiting !== NOTHING) this.#waiting.dropHeld();
+    if (hadHeld) this.#host.heldChanged();
+  }
+
+  #withdrawLarge(frame: LargeFrame): void {
+    const large = this.#large as LargeFrames;
+    const { length } = frame;
+    const id = large.remove(frame);
+    if (id === 0) {
+      this.#credit?.add(1, length);
+      this.#releaseHeld();
+    } else {
+      const abort = new Uint8Array(HEADER_BYTES);
+      writeHeader(abort, 0, FrameType.CHUNK, 0, id, this.#host.context.wallClock());
+      this.push({ bytes: abort, start: 0, end: HEADER_BYTES, large: null }, "control");
+    }
+    this.#drain();
+    if (!this.hasLarge) this.#host.heldChanged();
   }
 
   /** Resolves when the queue has room, immediately if it has. Rejects with CONNECTION_CLOSED. */
@@ -307,6 +371,7 @@ export class SendQueue implements Flushable {
     this.#earlier = null;
     // Don't return lent buffers to the pool, because the stream may still be using them.
     this.#waiting.lent.length = 0;
+    this.#large?.close();
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
     // The application may keep the connection: what waited is garbage now.
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
@@ -331,16 +396,73 @@ export class SendQueue implements Flushable {
     const isHeld = !this.#mayPass;
     if (!isHeld) this.#credit?.spend(end - start);
     if (owner !== null) {
-      const { context, usesDeadlines } = this.#host;
-      const hasTimeout = owner.timeoutMs > 0 && usesDeadlines && !isCompressed(bytes, start);
-      const expiresAtMs = hasTimeout ? context.runtime.now() + owner.timeoutMs : 0;
-      owner.unsent = waiting.addRequest(bytes, start, end, expiresAtMs, isHeld);
+      owner.unsent = waiting.addRequest(bytes, start, end, this.#expiryOf(owner, bytes, start), isHeld);
     } else if (isHeld) {
       waiting.hold(bytes, start, end);
     } else {
       waiting.park(bytes, start, end, lane);
     }
     if (isHeld) this.#host.heldChanged();
+  }
+
+  /** When the caller of a request gives up; 0 if its frame has no `timeout_ms` that can be set. */
+  #expiryOf({ timeoutMs }: RequestOwner, bytes: Uint8Array, start: number): number {
+    const { context, usesDeadlines } = this.#host;
+    const hasTimeout = timeoutMs > 0 && usesDeadlines && !isCompressed(bytes, start);
+    return hasTimeout ? context.runtime.now() + timeoutMs : 0;
+  }
+
+  /** Whether a frame leaves in chunks. */
+  #isLarge(frame: FrameBytes): boolean {
+    return this.#chunkLimits !== null && frameLength(frame) > MAX_WHOLE_FRAME_BYTES;
+  }
+
+  /** Starts to send a frame in chunks. After this, the application may change its data. */
+  #pushInChunks(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
+    const { context } = this.#host;
+    if (this.#large === null) {
+      this.#large = new LargeFrames(context, this.#chunkLimits as ChunkLimits);
+      if (this.#waiting !== NOTHING) this.#waiting.large = this.#large;
+    }
+    const isBehind = this.#large.hasOrdered && lane === "message" && isOrdered(frame.bytes, frame.start);
+    if (this.#mustWait(lane) || isBehind) {
+      this.#parkWhole(frame, lane, owner);
+      if (isBehind) this.#drain();
+      return;
+    }
+    const length = frameLength(frame);
+    if (lane === "message") this.#credit?.spend(length);
+    let request: UnsentRequest | null = null;
+    if (owner !== null) {
+      request = new UnsentRequest(null, 0, length, this.#expiryOf(owner, frame.bytes, frame.start));
+      owner.unsent = request;
+    }
+    const large = new LargeFrame(frame, lane !== "message", request);
+    const isScattered = frame.large !== null;
+    // Frames collected in this turn go first.
+    this.flush();
+    this.#wait();
+    this.#large.add(large);
+    const now = context.runtime.now();
+    while (!this.#isBlocked) {
+      const chunks = this.#large.shift(now, true);
+      if (chunks === null) break;
+      this.#writePooled(chunks);
+    }
+    if (isScattered) this.#large.detach(large);
+    this.#forgetLent();
+    if (this.#waiting.isUnused) this.#waiting = NOTHING;
+  }
+
+  /** Copies a frame with large data. */
+  #parkWhole(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
+    if (frame.large === null) {
+      this.#park(frame.bytes, frame.start, frame.end, lane, owner);
+      return;
+    }
+    const cursor = new FrameCursor(frame);
+    const whole = this.#host.context.buffers.take(cursor.left);
+    this.#park(whole, 0, cursor.copyTo(whole), lane, owner);
   }
 
   #markDirty(): void {
@@ -350,14 +472,18 @@ export class SendQueue implements Flushable {
   }
 
   /** Writes a frame immediately, in pieces. After this, the application may change its data. */
-  #pushLarge(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
-    const cursor = new FrameCursor(frame);
+  #pushScattered(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
     const { buffers } = this.#host.context;
     if (this.#mustWait(lane)) {
-      const whole = buffers.take(cursor.left);
-      this.#park(whole, 0, cursor.copyTo(whole), lane, owner);
+      this.#parkWhole(frame, lane, owner);
       return;
     }
+    if (this.#large?.hasOrdered === true && lane === "message" && isOrdered(frame.bytes, frame.start)) {
+      this.#parkWhole(frame, lane, owner);
+      this.#drain();
+      return;
+    }
+    const cursor = new FrameCursor(frame);
     if (lane === "message") this.#credit?.spend(cursor.left);
     // Frames collected in this turn go first.
     this.flush();
@@ -421,6 +547,7 @@ export class SendQueue implements Flushable {
 
   #drain(): void {
     const waiting = this.#waiting;
+    const hadLarge = waiting.hasLarge;
     const now = waiting.isEmpty ? 0 : this.#host.context.runtime.now();
     while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
       const next = waiting.shift(now);
@@ -440,12 +567,13 @@ export class SendQueue implements Flushable {
       for (const waiter of waiting.waiters.splice(0)) waiter.resolve();
     }
     if (waiting.isUnused) this.#waiting = NOTHING;
+    if (hadLarge && !waiting.hasLarge) this.#host.heldChanged();
     if (this.#replyFill <= LOW_WATER_RATIO) this.#host.sendQueueDrained();
   }
 
   /** For what is about to wait. */
   #wait(): WaitingFrames {
-    if (this.#waiting === NOTHING) this.#waiting = new WaitingFrames();
+    if (this.#waiting === NOTHING) this.#waiting = new WaitingFrames(this.#large);
     return this.#waiting;
   }
 }

@@ -1,5 +1,7 @@
 import type { Lane } from "./lane.ts";
-import { SendBacklog, type UnsentRequest } from "./send-backlog.ts";
+import { LargeFrame } from "./large-frame.ts";
+import type { LargeFrames } from "./large-frames.ts";
+import { isLarge, leave, SendBacklog, type SendBlock, type UnsentRequest } from "./send-backlog.ts";
 import type { SendCredit } from "./send-credit.ts";
 
 /** A pending `drained()`. */
@@ -14,21 +16,46 @@ export class WaitingFrames {
   readonly #control: SendBacklog = new SendBacklog();
   /** Messages and requests without the peer's permission. */
   readonly #held: SendBacklog = new SendBacklog();
+  /** Messages that wait until an earlier one has left in chunks. */
+  readonly #behind: SendBacklog = new SendBacklog();
+  /** Whether chunks come before small frames next time. */
+  #isLargeNext = false;
   /** The rest of a frame that the stream accepted in part. */
   #rest: Uint8Array | null = null;
   #restIsReply = false;
   /** Pool buffers that the stream may still refer to. */
   readonly lent: Uint8Array[] = [];
   readonly waiters: Waiter[] = [];
+  large: LargeFrames | null;
+
+  /** @param large null if nothing has been sent in chunks yet */
+  constructor(large: LargeFrames | null) {
+    this.large = large;
+  }
 
   /** Number of frames in the bounded queue, without control frames. */
   get frames(): number {
-    return this.#backlog.frames + this.#held.frames + (this.#rest === null ? 0 : 1);
+    const parked = this.#backlog.frames + this.#held.frames + this.#behind.frames;
+    return parked + (this.large?.frames ?? 0) + (this.#rest === null ? 0 : 1);
   }
 
   /** Their bytes. */
   get bytes(): number {
-    return this.#backlog.bytes + this.#held.bytes + (this.#rest?.length ?? 0);
+    const parked = this.#backlog.bytes + this.#held.bytes + this.#behind.bytes;
+    return parked + (this.large?.bytes ?? 0) + (this.#rest?.length ?? 0);
+  }
+
+  /** Bytes of messages and requests that leave in chunks. */
+  get #largeBytes(): number {
+    if (this.large === null) return 0;
+    const parked = this.#backlog.largeBytes + this.#held.largeBytes + this.#behind.largeBytes;
+    return parked + this.large.bytes - this.large.answerBytes;
+  }
+
+  /** Whether frames wait that leave in chunks, or behind such a frame. */
+  get hasLarge(): boolean {
+    if (this.large === null) return false;
+    return this.large.frames > 0 || this.#backlog.large > 0 || this.#behind.frames > 0;
   }
 
   /** Bytes of replies and control frames, which the peer causes. */
@@ -37,17 +64,33 @@ export class WaitingFrames {
   }
 
   get #queuedReplyBytes(): number {
-    return this.#backlog.answerBytes + (this.#rest !== null && this.#restIsReply ? this.#rest.length : 0);
+    const rest = this.#rest !== null && this.#restIsReply ? this.#rest.length : 0;
+    return this.#backlog.answerBytes + (this.large?.answerBytes ?? 0) + rest;
   }
 
   get #queuedReplies(): number {
-    return this.#backlog.answers + (this.#rest !== null && this.#restIsReply ? 1 : 0);
+    const rest = this.#rest !== null && this.#restIsReply ? 1 : 0;
+    return this.#backlog.answers + (this.large?.answers ?? 0) + rest;
   }
 
-  /** Fill ratio of messages and calls, relative to their limits. */
+  /**
+   * Fill ratio of messages and calls, relative to their limits. The limit of bytes holds for those that leave in chunks
+   * and for the others separately, so that a large one leaves room for small ones.
+   */
   fill(maxFrames: number, maxBytes: number): number {
-    const frames = this.frames - this.#queuedReplies;
-    return Math.max(frames / maxFrames, (this.bytes - this.#queuedReplyBytes) / maxBytes);
+    const { frames, bytes } = this.#unrequested;
+    const largeBytes = this.#largeBytes;
+    return Math.max(frames / maxFrames, largeBytes / maxBytes, (bytes - largeBytes) / maxBytes);
+  }
+
+  /** As `fill`, without those that leave in chunks. */
+  smallFill(maxFrames: number, maxBytes: number): number {
+    const { frames, bytes } = this.#unrequested;
+    return Math.max(frames / maxFrames, (bytes - this.#largeBytes) / maxBytes);
+  }
+
+  get #unrequested(): { readonly frames: number; readonly bytes: number } {
+    return { frames: this.frames - this.#queuedReplies, bytes: this.bytes - this.#queuedReplyBytes };
   }
 
   /** Fill ratio of replies and control frames, relative to their limits. */
@@ -58,7 +101,9 @@ export class WaitingFrames {
 
   /** Whether no frames wait for the stream. */
   get isEmpty(): boolean {
-    return this.#rest === null && this.#control.frames === 0 && this.#backlog.frames === 0;
+    const { frames = 0 } = this.large ?? {};
+    const parked = this.#control.frames + this.#backlog.frames + this.#behind.frames;
+    return this.#rest === null && parked === 0 && frames === 0;
   }
 
   /** Whether nothing waits, and nothing is lent. */
@@ -94,7 +139,7 @@ export class WaitingFrames {
   withdraw(request: UnsentRequest): boolean {
     const backlog = request.block?.backlog;
     backlog?.withdraw(request);
-    return backlog === this.#backlog;
+    return backlog === this.#backlog || backlog === this.#behind;
   }
 
   /** Sets the rest of a frame, which goes before everything else. */
@@ -108,15 +153,52 @@ export class WaitingFrames {
     this.#held.moveTo(this.#backlog, credit);
   }
 
-  /** Drops held frames: the peer will never permit them. */
+  /** Drops held frames, and those that leave in chunks: the peer will never permit or acknowledge them. */
   dropHeld(): void {
     this.#held.clear();
+    this.#behind.clear();
+    this.large?.close();
   }
 
-  /** Removes and returns the bytes to write next: the rest of a frame, control frames, the backlog. */
+  /**
+   * Removes and returns the bytes to write next: the rest of a frame, control frames; then a block of the backlog and
+   * chunks in turns. Null if nothing is left, or if only the peer's acknowledgement lets more chunks leave.
+   */
   shift(nowMs: number): Uint8Array | null {
     const rest = this.#rest;
     this.#rest = null;
-    return rest ?? this.#control.shift(nowMs) ?? this.#backlog.shift(nowMs);
+    const first = rest ?? this.#control.shift(nowMs);
+    if (first !== null || this.large === null) return first ?? this.#backlog.shift(nowMs);
+    this.#isLargeNext = !this.#isLargeNext;
+    const chunks = this.#isLargeNext ? this.#shiftChunks(this.large, nowMs) : null;
+    return chunks ?? this.#shiftSmall(this.large, nowMs) ?? this.#shiftChunks(this.large, nowMs);
+  }
+
+  #shiftChunks(large: LargeFrames, nowMs: number): Uint8Array | null {
+    return large.shift(nowMs, this.#backlog.frames === 0);
+  }
+
+  /** Returns a block of small frames. Large ones on the way begin, and messages behind one are set aside. */
+  #shiftSmall(large: LargeFrames, nowMs: number): Uint8Array | null {
+    for (;;) {
+      const isBehind = this.#behind.frames > 0 && !large.hasOrdered;
+      const block = (isBehind ? this.#behind : this.#backlog).shiftBlock();
+      if (block === null) return null;
+      if (isLarge(block)) this.#begin(large, block);
+      else if (!large.hasOrdered || this.#behind.takeOrdered(block)) return leave(block, nowMs);
+    }
+  }
+
+  #begin(large: LargeFrames, block: SendBlock): void {
+    const { bytes, start, end } = block;
+    const [request = null] = block.requests ?? [];
+    const frame = new LargeFrame({ bytes, start, end, large: null }, block.answers > 0, request);
+    if (frame.isOrdered && large.hasOrdered) {
+      if (request !== null) request.large = null;
+      this.#behind.take(block);
+      return;
+    }
+    if (request !== null) request.block = null;
+    large.add(frame);
   }
 }

@@ -1,0 +1,382 @@
+/** Frames of more than 64 KiB in chunks, as seen by raw peers and by servers and clients of this library. */
+
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { CHUNK_ACK_FRAME } from "../extensions/chunk.ts";
+import { CREDIT_FRAME } from "../extensions/credit.ts";
+import { MAX_CHUNK_BYTES } from "../limits.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { call, chunksOf, FrameParser, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
+import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
+
+const MIB = 1024 * 1024;
+const CHUNKS = { messages: 3, bytes: 16 * MIB };
+const BASE = { reply: true, close: true, cancel: true, deadline: true, call: true };
+
+/** The frames that arrived, with chunks put together; those of unfinished frames by their id. */
+function assembled(frames: readonly ReceivedFrame[]): { whole: ReceivedFrame[]; unfinished: bigint[] } {
+  const parts = new Map<bigint, { parser: FrameParser; left: number }>();
+  const whole: ReceivedFrame[] = [];
+  for (const received of frames) {
+    if (received.type !== FrameType.CHUNK) {
+      whole.push(received);
+      continue;
+    }
+    const part = parts.get(received.id) ?? { parser: new FrameParser(), left: 0 };
+    parts.set(received.id, part);
+    if (received.payloadBytes.length === 0) parts.delete(received.id);
+    for (const one of part.parser.push(received.payloadBytes)) {
+      whole.push(one);
+      parts.delete(received.id);
+    }
+  }
+  return { whole, unfinished: [...parts.keys()] };
+}
+
+/** A server, and a raw client that takes and sends chunks. */
+async function toServer(options: Record<string, unknown> = {}, chunk: unknown = CHUNKS, others = {}) {
+  const runtime = fakeRuntime();
+  const heard: unknown[] = [];
+  const { server, port, errors } = await testServer(runtime, options, (fresh) => {
+    fresh.rpc("length", (params) => String(params["text"]).length);
+    fresh.rpc("repeat", ({ count }) => "x".repeat(count as number));
+    fresh.on("note", (_client, data) => void heard.push(typeof data === "string" ? data.length : data));
+  });
+  const reasons: number[] = [];
+  server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
+  const peer = await rawClient(runtime, port, { extensions: { ...BASE, chunk, ...others } });
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  const acknowledge = (bytes: number): void => peer.send(CHUNK_ACK_FRAME, { bytes });
+  return { runtime, server, port, errors, heard, reasons, peer, connection, acknowledge };
+}
+
+/** A client, and a raw server that takes and sends chunks. */
+async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record<string, unknown> = {}) {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client, errors } = testClient(runtime, options);
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: { ...BASE, chunk, ...others } });
+  await connecting;
+  const acknowledge = (bytes: number): void => peer.send(CHUNK_ACK_FRAME, { bytes });
+  return { runtime, client, errors, peer, acknowledge };
+}
+
+const text = (count: number): string => "x".repeat(count);
+
+describe("frames in chunks", () => {
+  test("go both ways between a server and a client, with values and order intact", async () => {
+    const runtime = fakeRuntime();
+    const sizes: number[] = [];
+    await testServer(runtime, {}, (server) => {
+      server.rpc("echo", (params) => params);
+      server.on("note", (_client, data) => void sizes.push((data as string).length));
+    });
+    const { client } = testClient(runtime);
+    await client.connect();
+    const bytes = new Uint8Array(3 * MIB).map((_, index) => index % 251);
+    for (const size of [200_000, 10, 65_600, 65_500, 5]) client.send("note", text(size));
+    const answers = await Promise.all([
+      client.call("echo", { bytes }),
+      client.call("echo", { text: text(MIB) }),
+      client.call("echo", { small: 1 }),
+    ]);
+    expect(answers).toEqual([{ bytes }, { text: text(MIB) }, { small: 1 }]);
+    await runtime.settle();
+    expect(sizes).toEqual([200_000, 10, 65_600, 65_500, 5]);
+  });
+
+  test.each([65_530, 65_537, 65_600, 131_072 + 40, 131_072 - 20])(
+    "keep a request of about %i bytes whole, its deadline included",
+    async (size) => {
+      const runtime = fakeRuntime();
+      await testServer(runtime, {}, (server) => {
+        server.rpc("length", (params, context) => [String(params["text"]).length, context.deadline !== null]);
+      });
+      const { client } = testClient(runtime);
+      await client.connect();
+      expect(await client.call("length", { text: text(size) }, { timeoutMs: 5000 })).toEqual([size, true]);
+    },
+  );
+
+  test("are not used with a peer that doesn't take them", async () => {
+    const { runtime, peer, connection } = await toServer({}, {});
+    connection.send("note", text(MIB));
+    await runtime.settle();
+    expect((await peer.received()).map(({ type }) => type)).toEqual([FrameType.MESSAGE]);
+  });
+});
+
+describe("a sender", () => {
+  test("sends at most 128 KiB beyond the acknowledgement, and small calls and replies pass", async () => {
+    const { runtime, peer, connection, acknowledge } = await toServer();
+    connection.send("note", text(MIB));
+    const called = outcome(connection.call("small"));
+    peer.call("length", { text: "abc" }, 5);
+    await runtime.settle();
+    const frames = await peer.received();
+    const types = frames.map(({ type }) => type);
+    expect(types).toEqual([FrameType.CHUNK, FrameType.CHUNK, FrameType.RPC_REQUEST, FrameType.RPC_RESPONSE]);
+    acknowledge(MAX_CHUNK_BYTES);
+    await runtime.settle();
+    // The first round trip was the shortest so far, so the window has grown.
+    expect((await peer.received()).map(({ type }) => type)).toEqual(Array(3).fill(FrameType.CHUNK));
+    expect(called.state).toBe("pending");
+  });
+
+  test("interleaves calls fairly, and keeps messages in their order", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer();
+    client.send("note", text(300_000));
+    client.send("note", "second");
+    void client.call("large", { text: text(300_000) }).catch(() => undefined);
+    client.send("note", text(100_000));
+    client.send("note", "fourth");
+    client.callNoWait("fifth");
+    const frames: ReceivedFrame[] = [];
+    for (let turn = 0; turn < 30; turn += 1) {
+      await runtime.settle();
+      frames.push(...(await peer.received()));
+      acknowledge(MAX_CHUNK_BYTES);
+    }
+    const { whole, unfinished } = assembled(frames);
+    expect(unfinished).toEqual([]);
+    const names = whole.map(({ payload }) => payload?.["method"] ?? (payload?.["data"] as string | undefined)?.length);
+    expect(names.filter((name) => name !== "large")).toEqual([300_000, 6, 100_000, 6, "fifth"]);
+    const ids = frames.filter(({ type }) => type === FrameType.CHUNK).map(({ id }) => id);
+    expect(ids).toEqual([1n, 1n, 1n, 2n, 1n, 2n, 1n, 2n, 2n, 2n, 3n, 3n]);
+  });
+
+  test("has no more messages and bytes unfinished than the peer takes", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer({ messages: 2, bytes: 500_000 });
+    for (let count = 0; count < 4; count += 1) {
+      void client.call("large", { text: text(200_000) }).catch(() => undefined);
+    }
+    const frames: ReceivedFrame[] = [];
+    let most = 0;
+    for (let turn = 0; turn < 30; turn += 1) {
+      await runtime.settle();
+      frames.push(...(await peer.received()));
+      most = Math.max(most, assembled(frames).unfinished.length);
+      acknowledge(MAX_CHUNK_BYTES);
+    }
+    expect(most).toBe(2);
+    expect(assembled(frames).whole.length).toBe(4);
+  });
+
+  test("aborts a call that its caller gives up when it is partly sent, and withdraws it before that", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer({ messages: 1, bytes: MIB });
+    const aborts = [new AbortController(), new AbortController()];
+    const calls = aborts.map(({ signal }) => outcome(client.call("large", { text: text(300_000) }, { signal })));
+    const third = outcome(client.call("third", { text: text(200_000) }));
+    await runtime.settle();
+    await peer.received();
+    for (const abort of aborts) abort.abort();
+    acknowledge(2 * MAX_CHUNK_BYTES);
+    await runtime.settle();
+    expect(calls.map(({ error }) => error?.code)).toEqual([ErrorCode.CANCELLED, ErrorCode.CANCELLED]);
+    const [abort, ...others] = await peer.received();
+    expect([abort?.type, abort?.id, abort?.payloadBytes.length]).toEqual([FrameType.CHUNK, 1n, 0]);
+    expect(assembled(others).whole.map(({ payload }) => payload?.["method"])).toEqual(["third"]);
+    expect(third.state).toBe("pending");
+    client.send("note", "still there");
+    await runtime.settle();
+    expect((await peer.received()).map(({ type }) => type)).toContain(FrameType.MESSAGE);
+  });
+
+  test("writes the time that remains when the last chunk leaves", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer();
+    void client.call("large", { text: text(200_000) }, { timeoutMs: 1000 }).catch(() => undefined);
+    await runtime.advance(400);
+    acknowledge(2 * MAX_CHUNK_BYTES);
+    await runtime.settle();
+    const [request] = assembled(await peer.received()).whole;
+    expect(request?.payload?.["timeout_ms"]).toBe(600);
+  });
+
+  test("is as full as its option says for messages in chunks, and takes small ones besides", async () => {
+    const { connection } = await toServer({ maxMessageBytes: MIB, sendQueueBytes: MIB + 1024 });
+    expect(connection.send("note", new Uint8Array(MIB - 100))).toBe(false);
+    expect(connection.send("note", new Uint8Array(MIB - 100))).toBe(false);
+    expect(() => connection.send("note", new Uint8Array(MIB - 100))).toThrow(
+      expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }),
+    );
+    expect(() => connection.send("note", "small")).not.toThrow();
+  });
+
+  test("sends everything before CLOSE, as the acknowledgements come", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer();
+    client.send("note", text(300_000));
+    client.send("note", "last");
+    const closed = outcome(client.disconnect());
+    const frames: ReceivedFrame[] = [];
+    for (let turn = 0; turn < 8; turn += 1) {
+      await runtime.settle();
+      frames.push(...(await peer.received()));
+      acknowledge(MAX_CHUNK_BYTES);
+    }
+    expect(assembled(frames).whole.map(({ type }) => type)).toEqual([
+      FrameType.MESSAGE,
+      FrameType.MESSAGE,
+      FrameType.CLOSE,
+    ]);
+    peer.end();
+    await runtime.settle();
+    expect(closed.state).toBe("resolved");
+  });
+
+  test("drops what is in chunks when the peer closes", async () => {
+    const { runtime, peer, connection } = await toServer();
+    connection.send("note", text(MIB));
+    peer.send(FrameType.CLOSE, { reason: "done", code: 5010 });
+    await runtime.settle();
+    expect(peer.ended).toBe(null);
+    expect(connection.bufferedBytes).toBe(0);
+  });
+
+  test("needs credit for the whole message before its first chunk", async () => {
+    const { runtime, client, peer } = await toRawServer(CHUNKS, { credit: { frames: 1, bytes: 16 * MIB } });
+    client.send("note", text(70_000));
+    client.send("note", text(80_000));
+    await runtime.settle();
+    expect(assembled(await peer.received()).whole.length).toBe(1);
+    peer.send(CREDIT_FRAME, { frames: 1, bytes: 0 });
+    await runtime.settle();
+    peer.send(CHUNK_ACK_FRAME, { bytes: 200_000 });
+    await runtime.settle();
+    expect(assembled(await peer.received()).whole.length).toBe(1);
+  });
+});
+
+describe("a receiver", () => {
+  test("says how many unfinished messages and bytes it takes", async () => {
+    const { peer } = await toServer({ maxMessageBytes: MIB, receiveQueueBytes: 2 * MIB });
+    const success = peer.frames.all.find(({ type }) => type === FrameType.AUTH_SUCCESS);
+    expect(success?.payload?.["extensions"]).toMatchObject({ chunk: { messages: 8, bytes: 2 * MIB } });
+  });
+
+  test("puts interleaved messages together, and acknowledges each 64 KiB", async () => {
+    const { runtime, peer, heard } = await toServer();
+    const first = chunksOf(message("note", text(200_000)), 1);
+    const second = chunksOf(call(9n, "length", { text: text(150_000) }), 2);
+    for (let index = 0; index < 4; index += 1) {
+      peer.write(...[first[index], second[index]].filter((part) => part !== undefined));
+    }
+    await runtime.settle();
+    expect(heard).toEqual([200_000]);
+    const frames = await peer.received();
+    expect(frames.find(({ type }) => type === FrameType.RPC_RESPONSE)?.payload?.["result"]).toBe(150_000);
+    const acknowledged = frames.filter(({ type }) => type === CHUNK_ACK_FRAME).map(({ payload }) => payload?.["bytes"]);
+    expect(acknowledged.reduce<number>((sum, bytes) => sum + (bytes as number), 0)).toBe(5 * MAX_CHUNK_BYTES);
+  });
+
+  test("takes chunks of any size, and messages that fit in one", async () => {
+    const { runtime, peer, heard } = await toServer();
+    peer.write(...chunksOf(message("note", text(1000)), 1, 64), ...chunksOf(message("note", "short"), 1));
+    await runtime.settle();
+    expect(heard).toEqual([1000, 5]);
+  });
+
+  test("refuses a larger frame that isn't in chunks", async () => {
+    const { runtime, peer, reasons } = await toServer();
+    peer.write(message("note", text(MAX_CHUNK_BYTES)));
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.MESSAGE_TOO_LARGE]);
+  });
+
+  test("frees a message that is aborted, and gives its credit back", async () => {
+    const credit = { credit: { frames: 10, bytes: MIB } };
+    const { runtime, peer, heard } = await toServer({ receiveQueueSize: 2, maxMessageBytes: MIB }, CHUNKS, credit);
+    for (let id = 1; id <= 10; id += 1) {
+      peer.write(chunksOf(message("note", text(200_000)), id)[0] as Buffer);
+      peer.send(FrameType.CHUNK, undefined, { id });
+      await runtime.settle();
+    }
+    // An id that is unknown, or was aborted, is ignored.
+    peer.send(FrameType.CHUNK, undefined, { id: 10 });
+    peer.write(...chunksOf(message("note", text(200_000)), 10));
+    await runtime.settle();
+    expect(heard).toEqual([200_000]);
+    expect(peer.ended).toBe(undefined);
+    const credits = (await peer.received()).filter(({ type }) => type === CREDIT_FRAME);
+    expect(credits.length).toBe(11);
+  });
+
+  test.each([
+    ["more messages than it takes", ErrorCode.FLOW_CONTROL_ERROR, 9, message("note", text(100_000))],
+    ["more bytes than it takes", ErrorCode.FLOW_CONTROL_ERROR, 3, message("note", text(900_000))],
+  ])("ends the connection of a peer that has unfinished %s", async (_what, code, count, large) => {
+    const { runtime, peer, reasons } = await toServer({ maxMessageBytes: MIB, receiveQueueBytes: 2 * MIB });
+    for (let id = 1; id < count; id += 1) peer.write(chunksOf(large, id)[0] as Buffer);
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+    peer.write(chunksOf(large, count)[0] as Buffer);
+    await runtime.settle();
+    expect(reasons).toEqual([code]);
+  });
+
+  const large = message("note", text(200_000));
+  test.each<[string, number, Buffer[]]>([
+    ["a first chunk without a whole header", ErrorCode.INVALID_PAYLOAD_SHAPE, chunksOf(large, 1, 31)],
+    ["id 0", ErrorCode.INVALID_PAYLOAD_SHAPE, chunksOf(large, 0)],
+    [
+      "more bytes than the message has",
+      ErrorCode.INVALID_PAYLOAD_SHAPE,
+      chunksOf(Buffer.concat([large, Buffer.alloc(1)]), 1),
+    ],
+    ["a message over the limit", ErrorCode.MESSAGE_TOO_LARGE, chunksOf(message("note", text(2 * MIB)), 1)],
+    ["a wrong magic number", ErrorCode.BAD_MAGIC, chunksOf(Buffer.concat([Buffer.alloc(4), large.subarray(4)]), 1)],
+    ["a frame that may not be in chunks", ErrorCode.UNKNOWN_FRAME_TYPE, chunksOf(frame(FrameType.CLOSE, {}), 1)],
+    ["chunks in chunks", ErrorCode.UNKNOWN_FRAME_TYPE, chunksOf(Buffer.concat(chunksOf(large, 2)), 1)],
+  ])("ends the connection at %s", async (_what, code, chunks) => {
+    const { runtime, peer, reasons, heard } = await toServer({ maxMessageBytes: MIB });
+    peer.write(...chunks);
+    await runtime.settle();
+    expect([reasons, heard]).toEqual([[code], []]);
+  });
+
+  test("ends the connection at a chunk that was not agreed on", async () => {
+    const { runtime, peer, reasons } = await toServer({}, {});
+    peer.write(...chunksOf(large, 1));
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.UNEXPECTED_FRAME]);
+  });
+
+  test("ends the connection at a first chunk without credit for the message", async () => {
+    const credit = { credit: { frames: 10, bytes: MIB } };
+    const { runtime, peer, reasons, server } = await toServer({ receiveQueueSize: 1 }, CHUNKS, credit);
+    const busy = gate();
+    server.on("busy", () => busy.promise);
+    peer.write(chunksOf(large, 1)[0] as Buffer);
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+    peer.write(chunksOf(large, 2)[0] as Buffer);
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
+  });
+
+  test("answers heartbeats between chunks, and a call by the id of a half call", async () => {
+    const { runtime, peer } = await toServer();
+    const [first, ...rest] = chunksOf(call(7n, "length", { text: text(100_000) }), 1);
+    peer.write(first as Buffer);
+    peer.send(FrameType.HEARTBEAT_PING, undefined, { id: 3n });
+    peer.send(0x0102, undefined, { id: 7n });
+    await runtime.settle();
+    expect((await peer.received()).map(({ type }) => type)).toContain(FrameType.HEARTBEAT_PONG);
+    peer.write(...rest);
+    await runtime.settle();
+    const answer = (await peer.received()).find(({ type }) => type === FrameType.RPC_RESPONSE);
+    expect([answer?.id, answer?.payload?.["result"]]).toEqual([7n, 100_000]);
+  });
+
+  test("takes an acknowledgement of more than was sent as one of all", async () => {
+    const { runtime, peer, connection, acknowledge } = await toServer();
+    acknowledge(Number.MAX_SAFE_INTEGER);
+    connection.send("note", text(MIB));
+    await runtime.settle();
+    // Two chunks, then four, as the window has grown.
+    expect((await peer.received()).length).toBe(6);
+  });
+});

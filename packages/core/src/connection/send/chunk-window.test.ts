@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { MAX_CHUNK_BYTES } from "../../limits.ts";
+import { ChunkWindow } from "./chunk-window.ts";
+
+/** Fills the window, and acknowledges all of it after this time. */
+function roundTrip(window: ChunkWindow, fromMs: number, ms: number): void {
+  let sent = 0;
+  while (window.hasRoom) {
+    window.sent(MAX_CHUNK_BYTES, fromMs);
+    sent += MAX_CHUNK_BYTES;
+  }
+  window.acknowledged(sent, fromMs + ms);
+}
+
+describe("the window of chunks", () => {
+  test("begins with two chunks", () => {
+    expect(new ChunkWindow().size).toBe(2 * MAX_CHUNK_BYTES);
+  });
+
+  test("grows up to 16 MiB while round trips stay as short as the shortest", () => {
+    const window = new ChunkWindow();
+    for (let round = 0; round < 10; round += 1) roundTrip(window, round * 100, 100);
+    expect(window.size).toBe(16 * 1024 * 1024);
+  });
+
+  test("keeps its size while round trips are somewhat longer, and shrinks when they are twice as long", () => {
+    const window = new ChunkWindow();
+    for (let round = 0; round < 3; round += 1) roundTrip(window, round * 100, 10);
+    const { size } = window;
+    expect(size).toBe(16 * MAX_CHUNK_BYTES);
+    roundTrip(window, 1000, 15);
+    expect(window.size).toBe(size);
+    roundTrip(window, 2000, 40);
+    expect(window.size).toBe(size / 2);
+    for (let round = 0; round < 9; round += 1) roundTrip(window, 3000 + 100 * round, 40);
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+  });
+
+  test("doesn't grow while it isn't full", () => {
+    const window = new ChunkWindow();
+    for (let round = 0; round < 5; round += 1) {
+      window.sent(1000, round * 100);
+      window.acknowledged(1000, round * 100 + 10);
+    }
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+  });
+});

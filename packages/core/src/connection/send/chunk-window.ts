@@ -1,0 +1,57 @@
+import { MAX_CHUNK_BYTES } from "../../limits.ts";
+
+/** One chunk is on its way while the other is acknowledged. A small frame waits for both, about 0.1 ms. */
+const MIN_WINDOW_BYTES = 2 * MAX_CHUNK_BYTES;
+/** Fills 1 Gbit/s over a round trip of 130 ms. */
+const MAX_WINDOW_BYTES = 256 * MAX_CHUNK_BYTES;
+/** Round trips up to this many times the shortest one mean that nothing queues on the way, so the window may grow. */
+const GROW_RATIO = 1.25;
+/** Longer ones mean that a queue has built up, so the window shrinks. */
+const SHRINK_RATIO = 2;
+
+/** How many bytes of chunks may be on their way without an acknowledgement. */
+export class ChunkWindow {
+  #size = MIN_WINDOW_BYTES;
+  #sent = 0;
+  #acknowledged = 0;
+  #shortestMs = Number.POSITIVE_INFINITY;
+  /** The round trip being measured: it ends when this many bytes are acknowledged. 0: none. */
+  #probe = 0;
+  #probeSentMs = 0;
+  /** Whether the window was full since the round trip began. */
+  #wasFull = false;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether another chunk may be sent. */
+  get hasRoom(): boolean {
+    if (this.#sent - this.#acknowledged + MAX_CHUNK_BYTES <= this.#size) return true;
+    this.#wasFull = true;
+    return false;
+  }
+
+  sent(bytes: number, nowMs: number): void {
+    this.#sent += bytes;
+    if (this.#probe > 0) return;
+    this.#probe = this.#sent;
+    this.#probeSentMs = nowMs;
+    this.#wasFull = false;
+  }
+
+  /** More than was sent counts as all of it. */
+  acknowledged(bytes: number, nowMs: number): void {
+    this.#acknowledged = Math.min(this.#sent, this.#acknowledged + bytes);
+    if (this.#probe === 0 || this.#acknowledged < this.#probe) return;
+    this.#probe = 0;
+    this.#measured(nowMs - this.#probeSentMs);
+  }
+
+  #measured(roundTripMs: number): void {
+    this.#shortestMs = Math.min(this.#shortestMs, roundTripMs);
+    if (!this.#wasFull) return;
+    if (roundTripMs <= GROW_RATIO * this.#shortestMs) this.#size = Math.min(2 * this.#size, MAX_WINDOW_BYTES);
+    else if (roundTripMs > SHRINK_RATIO * this.#shortestMs) this.#size = Math.max(this.#size / 2, MIN_WINDOW_BYTES);
+  }
+}

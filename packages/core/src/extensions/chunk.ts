@@ -1,0 +1,102 @@
+/**
+ * CHUNK: frames of more than 64 KiB are sent in parts, in turns with all others, so that nothing large delays what is
+ * small. CHUNK_ACK says how many of their bytes have arrived.
+ */
+
+import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
+import { ChunkAssembler } from "../connection/receive/chunk-assembler.ts";
+import type { ChunkLimits } from "../connection/send/large-frames.ts";
+import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
+import { MAX_CHUNK_BYTES, MAX_CHUNKED_FRAMES } from "../limits.ts";
+import { isMap } from "../util/is-map.ts";
+import { FrameType } from "../wire/constants.ts";
+
+/** `{bytes}`. */
+export const CHUNK_ACK_FRAME = 0x0105;
+const MAX_ACK_BYTES = 32;
+/** Bytes that are acknowledged together: half of the smallest window. */
+const BYTES_PER_ACK = MAX_CHUNK_BYTES;
+
+/** The receiving side of a connection. */
+class Chunks {
+  readonly connection: ExtensionHost;
+  /** Made with the first chunk. */
+  #assembler: ChunkAssembler | null = null;
+  #unacknowledged = 0;
+
+  constructor(connection: ExtensionHost) {
+    this.connection = connection;
+  }
+
+  receive(frame: ReceivedFrame): void {
+    const { connection } = this;
+    try {
+      this.#assembler ??= makeAssembler(connection);
+      const whole = this.#assembler.receive(frame);
+      connection.unfinishedBytes = this.#assembler.heldBytes;
+      this.#acknowledge(frame.payloadEnd - frame.payloadStart);
+      if (whole === null) return;
+      connection.frameAssembled(whole);
+      whole.leaveFrame();
+    } catch (error) {
+      connection.fail(asConduitError(error));
+    }
+  }
+
+  closed(): void {
+    this.#assembler?.clear();
+  }
+
+  #acknowledge(bytes: number): void {
+    this.#unacknowledged += bytes;
+    if (this.#unacknowledged < BYTES_PER_ACK) return;
+    this.connection.sendPayload(CHUNK_ACK_FRAME, { bytes: this.#unacknowledged });
+    this.#unacknowledged = 0;
+  }
+}
+
+export const chunk: Extension<ChunkLimits, Chunks> = {
+  name: "chunk",
+  frames: [
+    { type: FrameType.CHUNK, maxPayloadBytes: MAX_CHUNK_BYTES },
+    { type: CHUNK_ACK_FRAME, maxPayloadBytes: MAX_ACK_BYTES },
+  ],
+  offer: ({ receiveQueueBytes }) => ({ messages: MAX_CHUNKED_FRAMES, bytes: receiveQueueBytes }),
+  accept(theirs) {
+    if (!isMap(theirs)) return null;
+    const { messages, bytes } = theirs;
+    return isCount(messages, 1) && isCount(bytes, 1) ? { messages, bytes } : null;
+  },
+  attach(connection, theirs) {
+    if (theirs !== null) connection.useChunks(theirs);
+    return new Chunks(connection);
+  },
+  receive(state, frame) {
+    if (frame.type === FrameType.CHUNK) {
+      state.receive(frame);
+      return;
+    }
+    const bytes = state.connection.readMap(frame)?.["bytes"];
+    if (!isCount(bytes, 0)) {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "CHUNK_ACK needs bytes, an integer of at least 0");
+    }
+    state.connection.chunksAcknowledged(bytes);
+  },
+  closed: (state) => state.closed(),
+};
+
+function makeAssembler(connection: ExtensionHost): ChunkAssembler {
+  const { maxMessageBytes, receiveQueueBytes } = connection.settings;
+  return new ChunkAssembler({
+    memory: connection.context.receiveMemory,
+    maxMessageBytes,
+    maxFrames: MAX_CHUNKED_FRAMES,
+    maxBytes: receiveQueueBytes,
+    begun: (type, length) => connection.frameBegun(type, length),
+    aborted: (type, length) => connection.frameAborted(type, length),
+  });
+}
+
+function isCount(value: unknown, least: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least;
+}
