@@ -133,12 +133,14 @@ export const ErrorCode = {
   NOT_NETCONDUIT: 7015,
   /** The frame uses encryption or fragments, which weren't negotiated. */
   UNSUPPORTED_FLAG: 7016,
-  /** The payload holds more maps and arrays than the message size limit allows. */
-  TOO_MANY_CONTAINERS: 7017,
+  /** The values of the payload would take more memory than the message size limit allows. */
+  DECODED_TOO_LARGE: 7017,
   /** A request has the correlation id of another one that hasn't been answered yet. */
   DUPLICATE_ID: 7018,
   /** The peer sent more than it was granted: messages beyond its credit, or PINGs whose answers it doesn't read. */
   FLOW_CONTROL_ERROR: 7019,
+  /** A timestamp of the payload is not a whole number of milliseconds, or is past what a `Date` holds. */
+  UNREPRESENTABLE_VALUE: 7021,
 
   // 8xxx: TLS
   /** TLS failed for a reason without a code of its own. */

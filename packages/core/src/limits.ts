@@ -9,14 +9,12 @@ export const PROTOCOL_MAX_MESSAGE_BYTES: number = 100 * 1024 * 1024;
 /** Largest frame before login. Login frames are far smaller, and an unauthenticated peer gets no more memory. */
 export const MAX_HANDSHAKE_BYTES: number = 16 * 1024;
 /**
- * A payload may hold one map or array per this many bytes of `maxMessageBytes`, 262,144 by default. A map costs far
- * more memory and time than its one byte on the wire.
+ * The values of a payload may take this many times `maxMessageBytes` of memory, as `decoded-cost.ts` counts it. Records
+ * with the same keys take about 7 times their bytes.
  */
-export const BYTES_PER_CONTAINER = 40;
-/** Maps and arrays that a payload may hold even if `maxMessageBytes` is small. */
-export const MIN_CONTAINERS: number = 16 * 1024;
-/** Approximate memory of a decoded map or array; counted in the receive queue on top of its payload bytes. */
-export const CONTAINER_COST_BYTES = 64;
+export const DECODED_FACTOR = 16;
+/** Memory that the values of a payload may take even if `maxMessageBytes` is small. */
+export const MIN_DECODED_BYTES: number = 1024 * 1024;
 /**
  * Frames with a larger payload are sent in chunks of at most this size. Others wait for one chunk, which takes 0.05 ms
  * to send or receive, at a cost of one header.

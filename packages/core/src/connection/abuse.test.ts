@@ -310,7 +310,7 @@ test("a payload of empty maps is refused, however well it is compressed", async 
   plain.set(head);
   peer.write(rawFrame(FrameType.MESSAGE, deflateSync(plain), { flags: COMPRESSED }));
   await runtime.settle();
-  expect(errors).toMatchObject([{ code: ErrorCode.TOO_MANY_CONTAINERS }]);
+  expect(errors).toMatchObject([{ code: ErrorCode.DECODED_TOO_LARGE }]);
   expect(server.connectionCount).toBe(1);
 });
 
@@ -326,5 +326,5 @@ test("requests whose handlers run count against receiveQueueBytes", async () => 
   const peer = await rawClient(runtime, port);
   for (let count = 0; count < 20; count += 1) peer.message("hold", "x".repeat(1000));
   await runtime.settle();
-  expect(running).toBe(9);
+  expect(running).toBe(8);
 });

@@ -45,7 +45,7 @@ describe("the memory of running requests", () => {
 
   test("isn't that of their bytes alone: a request of many small maps waits for another one", async () => {
     const { runtime, peer, gates } = await scene(options);
-    const params = { maps: new Array(10 * KIB).fill({}) };
+    const params = { maps: new Array(5 * KIB).fill({}) };
     peer.write(call(1, "wait", params));
     peer.write(call(2, "wait", params));
     await runtime.settle();

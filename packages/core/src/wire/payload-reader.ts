@@ -6,9 +6,10 @@
  * keys are ignored, as in netconduit.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { BYTES_PER_CONTAINER, CONTAINER_COST_BYTES, MIN_CONTAINERS } from "../limits.ts";
+import { DECODED_FACTOR, MIN_DECODED_BYTES } from "../limits.ts";
 import { isMap } from "../util/is-map.ts";
 import { Flag } from "./constants.ts";
+import { BYTE_COST } from "./decoded-cost.ts";
 import {
   KEY_DATA,
   KEY_PARAMS,
@@ -78,7 +79,6 @@ export class PayloadReader {
     this.inflate = inflate;
     this.maxBytes = maxBytes;
     this.reader = new ValueReader(memory);
-    this.reader.maxContainers = Math.max(MIN_CONTAINERS, Math.floor(maxBytes / BYTES_PER_CONTAINER));
   }
 
   /** MESSAGE: `name`, its data in `value` (null if absent), and `timeoutMs`. */
@@ -173,19 +173,19 @@ export class PayloadReader {
    */
   readMap(source: PayloadSource, maxBytes: number = this.maxBytes): Record<string, unknown> | null {
     if (source.payloadStart === source.payloadEnd) return null;
-    if ((source.flags & Flag.COMPRESSED) !== 0) return this.readMap(this.inflated(source, maxBytes));
-    return this.readWhole(source, "frame");
+    if ((source.flags & Flag.COMPRESSED) !== 0) return this.readMap(this.inflated(source, maxBytes), maxBytes);
+    return this.readWhole(source, "frame", maxBytes);
   }
 
-  /** Approximate memory of the last payload: its inflated bytes, and a share for each map and array. */
+  /** Approximate memory that the last payload's values keep: without copies of its bytes made on the way. */
   get size(): number {
-    return this.payloadBytes + this.reader.containers * CONTAINER_COST_BYTES;
+    return Math.max(this.payloadBytes, this.reader.cost - (BYTE_COST - 1) * this.payloadBytes);
   }
 
   private open(source: PayloadSource): ValueReader {
     const reader = this.reader;
     this.payloadBytes = source.payloadEnd - source.payloadStart;
-    reader.open(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
+    reader.open(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive, maxDecodedBytes(this.maxBytes));
     return reader;
   }
 
@@ -201,9 +201,10 @@ export class PayloadReader {
     return true;
   }
 
-  private readWhole(source: PayloadSource, frame: string): Record<string, unknown> {
-    if (source.payloadStart === source.payloadEnd) throw invalidShape(frame, "it is empty");
-    const value = this.reader.decode(source.bytes, source.payloadStart, source.payloadEnd, source.exclusive);
+  private readWhole(source: PayloadSource, frame: string, maxBytes: number = this.maxBytes): Record<string, unknown> {
+    const { bytes, payloadStart, payloadEnd, exclusive } = source;
+    if (payloadStart === payloadEnd) throw invalidShape(frame, "it is empty");
+    const value = this.reader.decode(bytes, payloadStart, payloadEnd, exclusive, maxDecodedBytes(maxBytes));
     source.isShared = this.reader.aliased;
     if (!isMap(value)) throw invalidShape(frame, `it is ${kind(value)} and not a map`);
     return value;
@@ -214,6 +215,11 @@ export class PayloadReader {
     source.isShared = false;
     return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true, isShared: true };
   }
+}
+
+/** Memory that the values of a payload may take where its bytes are limited to this. */
+export function maxDecodedBytes(maxPayloadBytes: number): number {
+  return Math.max(MIN_DECODED_BYTES, DECODED_FACTOR * maxPayloadBytes);
 }
 
 function text(map: PayloadMap, key: string, frame: string): string {

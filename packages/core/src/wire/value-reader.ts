@@ -7,12 +7,34 @@
  * a check, then `@msgpack/msgpack`'s Decoder, then corrections (it replaces invalid UTF-8 and rounds 64-bit integers).
  * Extension types still go through that library, and tests compare the two decoders.
  *
- * Headers alone cause no allocations: arrays grow with their elements, and the lengths of strings and binaries are
- * checked against the remaining bytes. MAX_DEPTH bounds the recursion.
+ * Counts and lengths in headers are checked against the remaining bytes, and each value is charged to a budget before it
+ * is made. MAX_DEPTH bounds the recursion.
  */
-import { decodeTimestampExtension, EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
+import { EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_DEPTH } from "../limits.ts";
+import {
+  ARRAY_COST,
+  BIGINT_COST,
+  BINARY_COST,
+  BYTE_COST,
+  DATE_COST,
+  EXTENSION_COST,
+  HASH_TABLE_COST,
+  INDEX_COST,
+  INDEX_SLACK,
+  KNOWN_KEY_COST,
+  LATER_KEY_COST,
+  MAP_COST,
+  MAX_INDEX_GAP,
+  MAX_SHAPE_KEYS,
+  NEW_KEY_COST,
+  NUMBER_COST,
+  SLOT_COST,
+  SPARSE_INDEX_COST,
+  STRING_COST,
+  UTF8_COST,
+} from "./decoded-cost.ts";
 import { KeyCache, MAX_CACHED_KEY_BYTES } from "./key-cache.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
@@ -20,6 +42,9 @@ import { asciiString, MAX_SHORT_STRING_BYTES } from "./short-string.ts";
 const EMPTY: Uint8Array = new Uint8Array(0);
 /** Smaller binaries are always copied: a reference would retain too much memory. */
 const MIN_ALIASED_BYTES = 4096;
+
+/** A key that engines keep like the index of an array. */
+const ARRAY_INDEX = /^\d{1,10}$/;
 
 const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const float64 = new Float64Array(1);
@@ -41,10 +66,14 @@ export class ValueReader {
   /** Whether a value read since `open` refers to the bytes. */
   aliased = false;
   private readonly memory: ReceiveMemory;
-  /** Number of maps and arrays read since `open`. */
-  containers = 0;
-  /** Maximum number of maps and arrays in a payload. */
-  maxContainers: number = Number.MAX_SAFE_INTEGER;
+  /** Memory that the values of a payload may take. */
+  private maxCost: number = Number.MAX_SAFE_INTEGER;
+  /** Memory that the values read since `open` take. */
+  cost = 0;
+  /** By depth: the first keys of the map that was read last. */
+  private readonly shapes: readonly string[][] = Array.from({ length: MAX_DEPTH }, () =>
+    new Array<string>(MAX_SHAPE_KEYS).fill(""),
+  );
   private readonly keys: KeyCache = new KeyCache();
 
   /** @param memory for large binaries that are copied */
@@ -56,24 +85,32 @@ export class ValueReader {
    * Decodes the value that occupies exactly `bytes[start, end)`.
    * @param exclusive whether `bytes` has no other user, so that large binary values may refer to it instead of being
    *   copied
+   * @param maxCost memory in bytes that the value may take
    * @throws ConduitError TRAILING_BYTES, TRUNCATED_PAYLOAD, COUNT_EXCEEDS_PAYLOAD, TOO_DEEP, FORBIDDEN_KEY,
-   *   INVALID_UTF8, MALFORMED_PAYLOAD
+   *   INVALID_UTF8, MALFORMED_PAYLOAD, DECODED_TOO_LARGE
    */
-  decode(bytes: Uint8Array, start: number, end: number, exclusive: boolean): unknown {
-    this.open(bytes, start, end, exclusive);
+  decode(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    exclusive: boolean,
+    maxCost: number = Number.MAX_SAFE_INTEGER,
+  ): unknown {
+    this.open(bytes, start, end, exclusive, maxCost);
     const value = this.readValue(0);
     this.close();
     return value;
   }
 
   /** Starts reading in pieces. Follow with reads and {@link close}. */
-  open(bytes: Uint8Array, start: number, end: number, exclusive: boolean): void {
+  open(bytes: Uint8Array, start: number, end: number, exclusive: boolean, maxCost: number): void {
     this.bytes = bytes;
     this.position = start;
     this.end = end;
     this.exclusive = exclusive;
     this.aliased = false;
-    this.containers = 0;
+    this.maxCost = maxCost;
+    this.cost = 0;
   }
 
   /**
@@ -145,16 +182,20 @@ export class ValueReader {
       case 0xc9:
         return this.readExtension(this.readUint32());
       case 0xca:
+        this.charge(NUMBER_COST);
         return this.readFloat32();
       case 0xcb:
+        this.charge(NUMBER_COST);
         return this.readFloat64();
       case 0xcc:
         return this.readUint8();
       case 0xcd:
         return this.readUint16();
       case 0xce:
+        this.charge(NUMBER_COST);
         return this.readUint32();
       case 0xcf:
+        this.charge(BIGINT_COST);
         return this.readUint64();
       case 0xd0:
         return (this.readUint8() << 24) >> 24;
@@ -163,6 +204,7 @@ export class ValueReader {
       case 0xd2:
         return this.readUint32() | 0;
       case 0xd3:
+        this.charge(BIGINT_COST);
         return this.readInt64();
       case 0xd4:
         return this.readExtension(1);
@@ -194,10 +236,21 @@ export class ValueReader {
 
   private readMap(count: number, depth: number): Record<string, unknown> {
     if (depth >= MAX_DEPTH) throw this.tooDeep();
-    if (++this.containers > this.maxContainers) throw this.tooMany();
+    this.charge(MAP_COST + count * KNOWN_KEY_COST);
+    if (count > MAX_SHAPE_KEYS) this.charge(HASH_TABLE_COST);
     const map: Record<string, unknown> = {};
+    const shape = this.shapes[depth] as string[];
+    let isKnown = true;
+    let room = 0;
     for (let i = 0; i < count; i++) {
       const key = this.readKey();
+      if (!isKnown || i >= MAX_SHAPE_KEYS || key !== shape[i]) {
+        isKnown = false;
+        this.charge((i < MAX_SHAPE_KEYS ? NEW_KEY_COST : LATER_KEY_COST) + key.length * BYTE_COST);
+        const isIndex = ARRAY_INDEX.test(key);
+        if (isIndex) room = this.chargeIndex(Number(key), room);
+        if (i < MAX_SHAPE_KEYS) shape[i] = isIndex || key.length > MAX_CACHED_KEY_BYTES ? "" : key;
+      }
       map[key] = this.readValue(depth + 1);
     }
     return map;
@@ -205,14 +258,35 @@ export class ValueReader {
 
   private readArray(count: number, depth: number): unknown[] {
     if (depth >= MAX_DEPTH) throw this.tooDeep();
-    if (++this.containers > this.maxContainers) throw this.tooMany();
-    const array: unknown[] = [];
-    for (let i = 0; i < count; i++) array.push(this.readValue(depth + 1));
+    this.charge(ARRAY_COST + count * SLOT_COST);
+    if (count === 0) return [];
+    const array = new Array<unknown>(count);
+    for (let i = 0; i < count; i++) array[i] = this.readValue(depth + 1);
     return array;
   }
 
-  private tooMany(): ConduitError {
-    return this.fail(ErrorCode.TOO_MANY_CONTAINERS, `it holds more than ${this.maxContainers} maps and arrays`);
+  /** Throws before a value is made for which the budget has no room. */
+  private charge(cost: number): void {
+    this.cost += cost;
+    if (this.cost > this.maxCost) {
+      throw this.fail(ErrorCode.DECODED_TOO_LARGE, `its values take more than ${this.maxCost} bytes of memory`);
+    }
+  }
+
+  /**
+   * Charges an integer key.
+   * @param room how many integers from 0 the map has room for
+   * @returns that with this key
+   */
+  private chargeIndex(index: number, room: number): number {
+    if (index < room) return room;
+    if (index >= room + MAX_INDEX_GAP) {
+      this.charge(SPARSE_INDEX_COST);
+      return room;
+    }
+    const grown = index + (index >> 1) + INDEX_SLACK;
+    this.charge((grown - room) * INDEX_COST);
+    return grown;
   }
 
   /** Elements take at least a byte each, so reject a count above the remaining bytes before allocating. */
@@ -274,6 +348,7 @@ export class ValueReader {
     const start = this.position;
     const end = start + length;
     if (end > this.end) throw this.truncated();
+    this.charge(STRING_COST + length * BYTE_COST);
     this.position = end;
     const bytes = this.bytes;
     const ascii = length <= MAX_SHORT_STRING_BYTES ? asciiString(bytes, start, length) : null;
@@ -283,6 +358,7 @@ export class ValueReader {
   private readBinary(length: number): Uint8Array {
     const start = this.position;
     if (this.end - start < length) throw this.truncated();
+    this.charge(BINARY_COST + length * BYTE_COST);
     this.position = start + length;
     const bytes = this.bytes;
     // A referenced binary never retains more than four times its size.
@@ -297,13 +373,37 @@ export class ValueReader {
 
   private readExtension(length: number): unknown {
     const type = (this.readUint8() << 24) >> 24;
-    const data = this.readBinary(length);
-    if (type !== EXT_TIMESTAMP) return new ExtData(type, data);
-    if (length === 4 || length === 8 || length === 12) {
-      const date = decodeTimestampExtension(data);
-      if (!Number.isNaN(date.getTime())) return date;
+    if (type === EXT_TIMESTAMP) return this.readTimestamp(length);
+    this.charge(EXTENSION_COST);
+    return new ExtData(type, this.readBinary(length));
+  }
+
+  /** Seconds, or nanoseconds (30 bits) and seconds (34 bits), or nanoseconds (32 bits) and seconds (signed, 64 bits). */
+  private readTimestamp(length: number): Date {
+    if (length !== 4 && length !== 8 && length !== 12) {
+      throw this.fail(ErrorCode.MALFORMED_PAYLOAD, `a timestamp takes 4, 8 or 12 bytes, not ${length}`);
     }
-    throw this.fail(ErrorCode.MALFORMED_PAYLOAD, `a timestamp of ${length} bytes is not a valid date`);
+    this.charge(DATE_COST);
+    let nanoseconds = 0;
+    let seconds = 0;
+    if (length === 4) {
+      seconds = this.readUint32();
+    } else if (length === 8) {
+      const high = this.readUint32();
+      nanoseconds = high >>> 2;
+      seconds = (high & 3) * 0x1_0000_0000 + this.readUint32();
+    } else {
+      nanoseconds = this.readUint32();
+      seconds = (this.readUint32() | 0) * 0x1_0000_0000 + this.readUint32();
+    }
+    if (nanoseconds > 999_999_999) {
+      throw this.fail(ErrorCode.MALFORMED_PAYLOAD, `a timestamp has ${nanoseconds} nanoseconds`);
+    }
+    const date = new Date(seconds * 1000 + nanoseconds / 1_000_000);
+    if (nanoseconds % 1_000_000 === 0 && !Number.isNaN(date.getTime())) return date;
+    const held = "a Date holds milliseconds, up to 100,000,000 days from 1970";
+    const problem = `a timestamp of ${seconds} s and ${nanoseconds} ns has no exact Date: ${held}`;
+    throw this.fail(ErrorCode.UNREPRESENTABLE_VALUE, problem);
   }
 
   private readUint8(): number {
@@ -365,6 +465,7 @@ export class ValueReader {
   }
 
   private decodeUtf8(start: number, end: number): string {
+    this.charge(UTF8_COST);
     try {
       return utf8.decode(this.bytes.subarray(start, end));
     } catch (cause) {
