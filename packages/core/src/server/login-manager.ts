@@ -182,9 +182,14 @@ export class LoginManager<Peer> {
     if (guesser === null || !handshake.isGuess(type, payload)) return handshake.receive(type, payload);
     const waitMs = this.#throttle.take(guesser, runtime.now());
     if (waitMs > 0) return tooManyGuesses(waitMs);
-    const step = await handshake.receive(type, payload);
-    if (!isWrongPassword(step)) this.#throttle.giveBack(guesser, runtime.now());
-    return step;
+    let isWrong = false;
+    try {
+      const step = await handshake.receive(type, payload);
+      isWrong = isWrongPassword(step);
+      return step;
+    } finally {
+      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
+    }
   }
 }
 
