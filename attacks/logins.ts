@@ -95,7 +95,7 @@ export const loginAttacks: readonly Attack[] = [
   {
     name: "wrong passwords, 20/s, from the honest clients' address",
     honest: "logins",
-    seconds: 10,
+    seconds: 6,
     run: (context) => atRate(context, 20, () => guess(context)),
   },
   {
@@ -139,7 +139,7 @@ export const loginAttacks: readonly Attack[] = [
     name: "900 sockets at a server with 400 file descriptors",
     honest: "logins",
     descriptors: 400,
-    seconds: 12,
+    seconds: 8,
     server: { options: { authTimeoutMs: 3000 } },
     run: async (context) => {
       await Promise.all(

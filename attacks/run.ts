@@ -1,5 +1,5 @@
 /**
- * `pnpm attacks [--runtime node,bun,deno] [--only TEXT] [--seconds 2.5] [--write] [--verbose]`: attacks servers of each
+ * `pnpm attacks [--runtime node,bun,deno] [--only TEXT] [--seconds 1.5] [--write] [--verbose]`: attacks servers of each
  * runtime and prints a table in Markdown, then the rows that miss a goal. With `--write` the table in SECURITY.md is
  * brought up to date. Exit code 1 if a server ended or hung.
  */
@@ -19,14 +19,14 @@ const { values } = parseArgs({
   options: {
     runtime: { type: "string", default: RUNTIMES.join(",") },
     only: { type: "string", default: "" },
-    seconds: { type: "string", default: "2.5" },
+    seconds: { type: "string", default: "1.5" },
     write: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
   },
 });
 
 const runtimes = values.runtime.split(",") as RuntimeName[];
-const times = { warmUpMs: 400, beforeMs: 800, attackMs: Number(values.seconds) * 1000 };
+const times = { warmUpMs: 300, beforeMs: 600, attackMs: Number(values.seconds) * 1000 };
 const results: AttackResult[] = [];
 console.log(HEADING);
 for (const attack of attacks.filter(({ name }) => name.includes(values.only))) {

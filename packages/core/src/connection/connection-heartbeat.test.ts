@@ -3,7 +3,7 @@ import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { frame } from "../test-support/raw-frames.ts";
+import { frame, rawFrame } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -83,6 +83,24 @@ describe("the heartbeat", () => {
     await runtime.advance(10_000);
     expect(reasons).toEqual([{ code: ErrorCode.FRAME_TIMEOUT, message }]);
     expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.FRAME_TIMEOUT });
+  });
+
+  test("ends a frame whose chunks stop, though PINGs arrive, with FRAME_TIMEOUT", async () => {
+    const runtime = fakeRuntime();
+    const left: number[] = [];
+    const options = { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000 };
+    const { port } = await testServer(runtime, options, (server) =>
+      server.onClientDisconnect((_connection, { code }) => left.push(code)),
+    );
+    const peer = await rawClient(runtime, port, { extensions: { close: true, chunk: { messages: 4, bytes: 1e7 } } });
+    const begun = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(100_000) }).subarray(0, 50_000);
+    peer.write(rawFrame(FrameType.CHUNK, begun, { id: 1 }));
+    for (let n = 0; n < 10 && left.length === 0; n += 1) {
+      await runtime.advance(900);
+      peer.send(FrameType.HEARTBEAT_PING);
+    }
+    await runtime.advance(10_000);
+    expect(left).toEqual([ErrorCode.FRAME_TIMEOUT]);
   });
 
   test("waits for a frame that arrives at 2 KiB a second", async () => {

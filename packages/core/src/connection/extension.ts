@@ -106,6 +106,8 @@ export interface ExtensionHost {
   acceptsCalls: boolean;
   /** Bytes of memory held for unfinished frames in chunks. Set by the extension `chunk`. */
   unfinishedBytes: number;
+  /** Number of the oldest frame whose chunks haven't all come; 0 if there is none. Set by the extension `chunk`. */
+  unfinishedFrame: number;
 
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;

@@ -52,6 +52,9 @@ import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
 
+/** A reply of this size counts in the time slice, like a received frame. */
+const LARGE_REPLY_BYTES = 1024;
+
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
   /** This end of the connection. */
@@ -139,6 +142,7 @@ export class ProtocolConnection<Peer>
   answersCalls: boolean;
   acceptsCalls: boolean;
   unfinishedBytes = 0;
+  unfinishedFrame = 0;
 
   messagesSent = 0;
   messagesReceived = 0;
@@ -220,7 +224,8 @@ export class ProtocolConnection<Peer>
   }
 
   get incompleteFrame(): number {
-    return this.#receiver.incompleteFrame;
+    // Negative, because frames that a chunk's end cuts have numbers of their own.
+    return this.unfinishedFrame > 0 ? -this.unfinishedFrame : this.#receiver.incompleteFrame;
   }
 
   get isReading(): boolean {
@@ -529,6 +534,7 @@ export class ProtocolConnection<Peer>
     this.writer.rpcResponse(request.idHi, request.idLo, this.hasNetconduitPeer ? wrapResult(result) : result);
     const { payloadBytes } = this.writer;
     if (payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the reply", payloadBytes);
+    if (payloadBytes >= LARGE_REPLY_BYTES) this.context.slice.add(payloadBytes);
     this.sendQueue.push(this.writer, "reply");
   }
 
@@ -800,6 +806,7 @@ export class ProtocolConnection<Peer>
         const list = this.delegate.discovery();
         if (list.length > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the list of methods", list.length);
         this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
+        this.context.slice.add(list.length);
         this.sendQueue.push(this.writer, "reply");
         return;
       }

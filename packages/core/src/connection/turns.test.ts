@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer, withClients } from "../test-support/peers.ts";
@@ -117,6 +118,22 @@ describe("a connection with much to do", () => {
     await runtime.settle();
     expect(handled.indexOf(honestId)).toBeLessThan(50);
     expect(handled.filter((id) => id === floodId)).toHaveLength(500);
+  });
+
+  test("starts the requests that waited for its reading of replies in several turns", async () => {
+    const { runtime, server, flooder, honest, handled, floodId, honestId } = await busyScene();
+    server.rpc("large", () => new Uint8Array(500_000));
+    flooder.pause();
+    for (let id = 1; id <= 40; id += 1) flooder.call("large", {}, id);
+    flooder.write(...Array.from({ length: 500 }, () => work));
+    await runtime.settle();
+    expect(handled).toEqual([]);
+    flooder.resume();
+    while (handled.length === 0) await turn();
+    honest.write(work);
+    await runtime.settle();
+    expect(handled.filter((id) => id === floodId)).toHaveLength(500);
+    expect(handled.indexOf(honestId)).toBeLessThan(50);
   });
 
   test("has all its frames handled, in order, when it hangs up meanwhile", async () => {

@@ -44,6 +44,11 @@ export class TimeSlice {
     this.#units = 0;
   }
 
+  /** A frame caused a reply of this size. */
+  add(replyBytes: number): void {
+    this.#units += replyBytes / BYTES_PER_UNIT;
+  }
+
   /** A frame was processed. Returns whether the slice is over. */
   frameDone(payloadBytes: number): boolean {
     this.#units += payloadBytes < BYTES_PER_UNIT ? 1 : 1 + payloadBytes / BYTES_PER_UNIT;

@@ -34,6 +34,7 @@ class Chunks {
       this.#assembler ??= makeAssembler(connection);
       const whole = this.#assembler.receive(frame);
       connection.unfinishedBytes = this.#assembler.heldBytes;
+      connection.unfinishedFrame = this.#assembler.oldestFrame;
       this.#acknowledge(frame.payloadEnd - frame.payloadStart);
       if (whole === null) return;
       connection.frameAssembled(whole);

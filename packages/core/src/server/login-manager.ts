@@ -78,11 +78,6 @@ export class LoginManager<Peer> {
     return this.#rejections;
   }
 
-  /** Number of pending connections. */
-  get size(): number {
-    return this.#pending.size;
-  }
-
   /** Pending connections, oldest first. */
   get pending(): ProtocolConnection<Peer>[] {
     return [...this.#pending.keys()];
@@ -107,7 +102,7 @@ export class LoginManager<Peer> {
   /** Starts a connection's login. If too many are pending, the oldest one of the address that has most is closed. */
   begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
-    if (this.#pending.size >= config.maxPendingLogins) this.dropOldest();
+    if (this.#pending.size >= config.maxPendingLogins) this.#dropOne();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
@@ -165,15 +160,13 @@ export class LoginManager<Peer> {
     this.#host.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
-  /** Closes the oldest login of the address that has most. Returns false if there is none. */
-  dropOldest(): boolean {
+  #dropOne(): void {
     const connection = this.#addresses.oldestOfLargest();
-    if (connection === undefined) return false;
+    if (connection === undefined) return;
     const message = `${this.#pending.size} logins are under way, most of them from this address`;
     // A rejected login was already reported, and is only closing.
     if (connection.state === "authenticating") this.rejected(connection.stream, ErrorCode.SERVER_FULL, message);
     connection.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
-    return true;
   }
 
   #isRefused(connection: ProtocolConnection<Peer>): boolean {
@@ -189,14 +182,9 @@ export class LoginManager<Peer> {
     if (guesser === null || !handshake.isGuess(type, payload)) return handshake.receive(type, payload);
     const waitMs = this.#throttle.take(guesser, runtime.now());
     if (waitMs > 0) return tooManyGuesses(waitMs);
-    let isWrong = false;
-    try {
-      const step = await handshake.receive(type, payload);
-      isWrong = isWrongPassword(step);
-      return step;
-    } finally {
-      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
-    }
+    const step = await handshake.receive(type, payload);
+    if (!isWrongPassword(step)) this.#throttle.giveBack(guesser, runtime.now());
+    return step;
   }
 }
 

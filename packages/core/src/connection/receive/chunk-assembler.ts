@@ -22,6 +22,8 @@ type Chunk = Pick<FrameDecoder, "correlationHi" | "correlationLo" | "bytes" | "p
 
 /** A frame of which not all chunks have come. */
 interface HalfFrame {
+  /** How many frames had begun before it, and itself. */
+  readonly number: number;
   readonly idHi: number;
   readonly idLo: number;
   readonly type: number;
@@ -51,6 +53,7 @@ export class ChunkAssembler {
   readonly #host: AssemblerHost;
   readonly #halves: HalfFrame[] = [];
   #bytes = 0;
+  #begunFrames = 0;
 
   constructor(host: AssemblerHost) {
     this.#host = host;
@@ -64,6 +67,11 @@ export class ChunkAssembler {
   /** The sum of their lengths. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Number of the oldest one; 0 if there is none. */
+  get oldestFrame(): number {
+    return this.#halves[0]?.number ?? 0;
   }
 
   /** Bytes of memory held for them. */
@@ -114,7 +122,8 @@ export class ChunkAssembler {
       throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
     }
     const decoder = new FrameDecoder(maxMessageBytes, chunkedTypes, memory);
-    const half: HalfFrame = { idHi, idLo, type, length, left: length, decoder };
+    this.#begunFrames += 1;
+    const half: HalfFrame = { number: this.#begunFrames, idHi, idLo, type, length, left: length, decoder };
     // Checks the header before memory is taken. The decoder refuses what is larger than a message may be.
     this.#host.begun(type, length);
     this.#halves.push(half);

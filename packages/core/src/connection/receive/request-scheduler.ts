@@ -6,6 +6,8 @@
  * read when the queue is full.
  */
 
+import type { RuntimeContext } from "../../context/runtime-context.ts";
+import type { Continuable } from "../../context/turn-queue.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { LOW_WATER_RATIO } from "../../limits.ts";
 import type { IncomingRequest } from "../../rpc/incoming-request.ts";
@@ -15,6 +17,7 @@ import { RequestQueue } from "./request-queue.ts";
 
 /** The scheduler's connection. */
 export interface SchedulerHost {
+  readonly context: Pick<RuntimeContext, "slice" | "turns">;
   readonly settings: {
     readonly receiveQueueSize: number;
     readonly receiveQueueBytes: number;
@@ -41,11 +44,13 @@ export interface SchedulerHost {
   receiveQueueHasRoom(): void;
 }
 
-export class RequestScheduler<Peer> {
+export class RequestScheduler<Peer> implements Continuable {
   readonly #host: SchedulerHost;
   /** Whether the connect hooks have finished. */
   #isReady = false;
   #isDraining = false;
+  /** Whether queued requests start in a later turn. */
+  #isWaitingForTurn = false;
   /** Made when first needed, like the next one: idle connections have neither. */
   #queue: RequestQueue | null = null;
   /** Queued and running requests that expect a reply. */
@@ -169,15 +174,30 @@ export class RequestScheduler<Peer> {
     this.#wakeIdle();
   }
 
-  /** Starts queued requests as far as the limits allow, then resumes the stream. */
+  /**
+   * Starts queued requests as far as the limits allow, then resumes the stream. A peer that reads its replies at last may
+   * have a thousand requests waiting, so this takes part in fair turns.
+   */
   startWaiting(): void {
-    while (this.queuedHandlers > 0 && this.#canStart) {
+    const { slice, turns } = this.#host.context;
+    for (let started = 0; this.queuedHandlers > 0 && this.#canStart && !this.#isWaitingForTurn; started += 1) {
+      if (started === 1) slice.beginTurn(this);
       const frame = this.#queue?.shift() as QueuedFrame;
       this.#ids?.delete(frame);
       this.#host.requestTaken(wireBytes(frame));
       this.#host.startRequest(frame, frame.receivedAtMs);
+      if (started === 0 || !slice.frameDone(wireBytes(frame)) || this.queuedHandlers === 0) continue;
+      this.#isWaitingForTurn = true;
+      turns.add(this);
     }
     if (this.#fill <= LOW_WATER_RATIO && !this.#host.isOver) this.#host.receiveQueueHasRoom();
+  }
+
+  /** The next slice. */
+  continueTurn(): void {
+    this.#isWaitingForTurn = false;
+    this.startWaiting();
+    this.#wakeIdle();
   }
 
   #addId(request: QueuedFrame | IncomingRequest<Peer>): void {
@@ -203,8 +223,8 @@ export class RequestScheduler<Peer> {
   }
 
   #wakeIdle(): void {
-    if (!this.#isIdle && !this.#host.isOver) return;
-    const waiters = this.#idleWaiters ?? [];
+    if (this.#idleWaiters === null || (!this.#isIdle && !this.#host.isOver)) return;
+    const waiters = this.#idleWaiters;
     this.#idleWaiters = null;
     for (const wake of waiters) wake();
   }
