@@ -1,5 +1,6 @@
 /** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
 import process from "node:process";
+import type { ConduitError } from "@netconduit/core";
 import { subjectOf } from "../matrix/subject-of.ts";
 import type { Subject } from "../support/subject.ts";
 
@@ -31,6 +32,19 @@ const roles: Readonly<Record<string, Role>> = {
       await client.disconnect();
       await server.stop();
     };
+  },
+
+  /** A server that prints its port and each error of `onError`, until its input ends. */
+  async serve({ Server }) {
+    const server = new Server({ host, port: 0, password, handleSignals: false, maxConnections: 1000 });
+    server.rpc("ping", () => "pong");
+    server.onError((failure, { stage: where, count = 1 }) => {
+      print({ stage: where, code: (failure as Partial<ConduitError>).codeName, message: failure.message, count });
+    });
+    await server.start();
+    print(server.address.port);
+    await new Promise((resolve) => process.stdin.resume().on("end", resolve));
+    await server.stop({ drainMs: 0 });
   },
 
   /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */

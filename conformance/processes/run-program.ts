@@ -9,7 +9,7 @@ const PROGRAM = "conformance/processes/program.ts";
 const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
   node: ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts", PROGRAM],
   bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json", PROGRAM],
-  deno: ["run", "--allow-all", "--no-check", PROGRAM],
+  deno: ["run", "--no-check", PROGRAM],
 };
 
 /** A program.ts in a process of its own. */
@@ -20,9 +20,19 @@ export class RunningProgram {
   readonly #lines: unknown[] = [];
   readonly #waiting: (() => void)[] = [];
 
-  /** @param before a command that runs the program, for example `prlimit --nofile=64` */
-  constructor(runtime: RuntimeName, args: readonly string[], before: readonly string[] = []) {
-    const [command = "", ...rest] = [...before, executable(runtime), ...ARGUMENTS[runtime], runtime, ...args];
+  /**
+   * @param before a command that runs the program, for example `prlimit --nofile=64`
+   * @param permissions of a program on Deno
+   */
+  constructor(
+    runtime: RuntimeName,
+    args: readonly string[],
+    before: readonly string[] = [],
+    permissions: readonly string[] = ["--allow-all"],
+  ) {
+    const [first = "", ...others] = ARGUMENTS[runtime];
+    const flags = runtime === "deno" ? [first, ...permissions, ...others] : [first, ...others];
+    const [command = "", ...rest] = [...before, executable(runtime), ...flags, runtime, ...args];
     const child = spawn(command, rest, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
     this.child = child;
     let text = "";

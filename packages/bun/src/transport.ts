@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import * as fs from "node:fs/promises";
-import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import { descriptorLimit, filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
@@ -14,6 +14,7 @@ export const transport: Transport = makeTransport<EventSocket>({
   pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
   resolve: async (host, family) => (await Bun.dns.lookup(host, { family })).map(({ address }) => address),
+  descriptorLimit: () => descriptorLimit(filesOf(fs).readText, process.report),
   open,
   bind,
   stream(socket, facts) {

@@ -29,6 +29,7 @@ export type {
 export type { Acceptor, Handshake } from "./sockets/acceptor.ts";
 export { type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.ts";
 export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
+export { descriptorLimit } from "./sockets/descriptor-limit.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";

@@ -1,4 +1,5 @@
 import type { ByteStream } from "./bytes/byte-stream.ts";
+import type { ConduitError } from "./errors.ts";
 import type { Clock } from "./util/clock.ts";
 
 /** TLS material: PEM text, or a path that the adapter reads. PEM is recognised by `-----BEGIN`. */
@@ -75,6 +76,8 @@ export interface Listener {
    * removed).
    */
   close(): Promise<void>;
+  /** How many connections the process has file descriptors for; undefined if unknown. */
+  readonly maxSockets?: number | undefined;
   /** Whether it keeps the process running. It does at first. Optional: without them, it always does. */
   ref?(): void;
   unref?(): void;
@@ -91,6 +94,8 @@ export interface ListenEvents {
   accepted(stream: ByteStream): void;
   /** A connection failed before it was ready (in its TLS handshake), or accepting failed. */
   failed(error: Error): void;
+  /** The system has no file descriptor for one more connection. Default: `failed`. */
+  exhausted?(error: ConduitError): void;
 }
 
 /** The cryptographic primitives that logins need. */

@@ -91,6 +91,10 @@ declare namespace Deno {
   // For the tests.
   function execPath(): string;
 
+  const permissions: {
+    query(permission: { readonly name: "read"; readonly path: string }): Promise<{ readonly state: string }>;
+  };
+
   const build: { readonly os: string };
   const errors: {
     readonly NotCapable: new (message: string) => Error;

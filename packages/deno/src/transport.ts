@@ -1,5 +1,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { ACCESS_DENIED, makeTransport, messageOf, type Transport, tcpAddress } from "@netconduit/core/adapter";
+import {
+  ACCESS_DENIED,
+  descriptorLimit,
+  makeTransport,
+  messageOf,
+  type Transport,
+  tcpAddress,
+} from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
@@ -21,6 +28,11 @@ export const transport: Transport = makeTransport<Deno.Conn>({
   pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
   resolve,
+  async descriptorLimit() {
+    // A query never asks the user.
+    const { state } = await Deno.permissions.query({ name: "read", path: "/proc/self/limits" });
+    return state === "granted" ? await descriptorLimit(Deno.readTextFile) : null;
+  },
   open,
   bind,
   stream: (conn, facts) => new SocketStream(conn, facts),

@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import * as fs from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
+import { descriptorLimit, filesOf, makeTransport, type Transport, tcpEnds } from "@netconduit/core/adapter";
 import { open } from "./connect.ts";
 import { errors } from "./errors.ts";
 import { bind } from "./listen.ts";
@@ -17,6 +17,7 @@ export const transport: Transport = makeTransport<Socket>({
   timers: globalThis,
   resolve: async (host, family) => [(await lookup(host, { family })).address],
   opensFamily: true,
+  descriptorLimit: () => descriptorLimit(filesOf(fs).readText, process.report),
   open,
   bind,
   stream: (socket, facts) => new SocketStream(socket, facts),

@@ -6,9 +6,9 @@ import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { CREDIT_FRAME } from "../extensions/credit.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
-import { testServer } from "../test-support/peers.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
 import { call, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
-import { rawClient } from "../test-support/raw-memory.ts";
+import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 
 const EXTENSIONS = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
 
@@ -42,6 +42,21 @@ function returned(frames: readonly ReceivedFrame[]): { frames: number; bytes: nu
   }
   return sum;
 }
+
+test("a message with large binary data costs credit like any other", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime);
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: { ...EXTENSIONS, credit: { frames: 2, bytes: 1_000_000 } } });
+  await connecting;
+  for (let n = 0; n < 4; n += 1) client.send("file", new Uint8Array(20_000).fill(n));
+  const data = (await peer.received()).map(({ payload }) => payload?.["data"]);
+  expect(data).toEqual([0, 1].map((n) => new Uint8Array(20_000).fill(n)));
+  peer.send(CREDIT_FRAME, { frames: 100, bytes: 30_000 });
+  const more = (await peer.received()).map(({ payload }) => payload?.["data"]);
+  expect(more).toEqual([2, 3].map((n) => new Uint8Array(20_000).fill(n)));
+});
 
 describe("a grant", () => {
   test("of frames can be used up, and not one frame more", async () => {

@@ -291,6 +291,42 @@ describe("the rate limit", () => {
     expect(errors.length).toBeLessThanOrEqual(12);
   });
 
+  test("is no reason to end the connection of a peer that exceeds it now and then", async () => {
+    const { runtime, server, peer, reasons, connection } = await bench({ rateLimit: { messagesPerSecond: 5 } });
+    server.on("note", () => undefined);
+    for (let burst = 0; burst < 20; burst += 1) {
+      for (let n = 0; n < 7; n += 1) peer.message("note", n);
+      await runtime.advance(4000);
+    }
+    expect([connection.stats.rateLimited > 15, reasons]).toEqual([true, []]);
+  });
+
+  test("pauses reading for a second at most, so that heartbeats are answered", async () => {
+    const { runtime, server, peer } = await bench({ rateLimit: { messagesPerSecond: 0.01 } });
+    server.on("note", () => undefined);
+    for (let n = 0; n < 2; n += 1) peer.message("note", n);
+    await runtime.settle();
+    peer.send(FrameType.HEARTBEAT_PING);
+    await runtime.advance(1100);
+    expect(await peer.receivedTypes()).toContain("HEARTBEAT_PONG");
+  });
+
+  test("leaves what it pauses unread, also after a turn that the connection has used up", async () => {
+    const { runtime, server, peer, connection } = await bench({ rateLimit: { messagesPerSecond: 100 } });
+    server.on("note", () => undefined);
+    let ms = runtime.now();
+    // Every look at the clock finds it a tenth of a millisecond later, so that a chunk takes several turns.
+    runtime.now = () => {
+      ms += 0.1;
+      return ms;
+    };
+    const before = connection.stats.bytesReceived;
+    const note = message("note", "x".repeat(100));
+    for (let chunk = 0; chunk < 50; chunk += 1) peer.write(...new Array(150).fill(note));
+    await runtime.settle();
+    expect(connection.stats.bytesReceived - before).toBeLessThan(2 * 150 * note.length + 1);
+  });
+
   test("handles what a peer within it sent before it hung up", async () => {
     const { runtime, server, peer } = await bench({ rateLimit: { messagesPerSecond: 10 } });
     const seen: unknown[] = [];

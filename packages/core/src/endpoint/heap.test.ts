@@ -1,6 +1,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
+import { QueuedFrame } from "../connection/receive/queued-frame.ts";
+import { RequestQueue } from "../connection/receive/request-queue.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
@@ -41,6 +43,30 @@ test("requests that were cancelled while they waited take no memory, although ot
   }
   // 30 MB were sent.
   expect((await used()) - before).toBeLessThan(4 * MIB);
+});
+
+test("a queue keeps no place for a request that was removed behind one that waits", () => {
+  const collect = collector();
+  const queue = new RequestQueue();
+  const bytes = new Uint8Array(100);
+  const request = (correlationLo: number): QueuedFrame => {
+    const header = { type: 1, flags: 0, correlationHi: 0, correlationLo, exclusive: true, isShared: true };
+    return new QueuedFrame({ ...header, bytes, payloadStart: 0, payloadEnd: 100 }, true, 0);
+  };
+  const round = (count: number): number => {
+    for (let id = 0; id < count; id += 1) {
+      const removed = request(id);
+      queue.push(removed);
+      queue.delete(removed);
+    }
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const first = request(0);
+  queue.push(first);
+  const before = round(1000);
+  expect(round(100_000) - before).toBeLessThan(MIB);
+  expect([queue.length, queue.bytes, queue.shift()]).toEqual([1, 132, first]);
 });
 
 test("the heap stays flat over 200,000 calls, cancelled ones among them", async () => {

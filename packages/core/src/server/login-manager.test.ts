@@ -458,10 +458,35 @@ describe("wrong passwords from one address", () => {
     expect((await attempt.peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.RATE_LIMITED });
   });
 
-  test("are not those that failed for another reason than the password", async () => {
+  test.each([
+    [
+      "because of a malformed request",
+      async (bench: LoginBench) => bench.begin().peer.send(FrameType.AUTH_REQUEST, {}),
+    ],
+    [
+      "because of a malformed answer",
+      async (bench: LoginBench) => {
+        const attempt = bench.begin();
+        await bench.challenged(attempt);
+        attempt.peer.send(FrameType.AUTH_RESPONSE, { data: 5 });
+      },
+    ],
+    [
+      "because this runtime's cryptography does",
+      async (bench: LoginBench) => {
+        const attempt = bench.begin();
+        const answer = await bench.challenged(attempt);
+        const { hmacSha256 } = bench.runtime.crypto;
+        Object.assign(bench.runtime.crypto, { hmacSha256: () => Promise.reject(new Error("out of memory")) });
+        answer();
+        await bench.runtime.settle();
+        Object.assign(bench.runtime.crypto, { hmacSha256 });
+      },
+    ],
+  ])("are not those of logins that fail %s", async (_why, fail) => {
     const bench = await LoginBench.open();
     for (let count = 0; count < 40; count += 1) {
-      bench.begin().peer.send(FrameType.AUTH_REQUEST, {});
+      await fail(bench);
       await bench.runtime.settle();
     }
     await bench.ask();

@@ -78,6 +78,11 @@ export class LoginManager<Peer> {
     return this.#rejections;
   }
 
+  /** Number of pending connections. */
+  get size(): number {
+    return this.#pending.size;
+  }
+
   /** Pending connections, oldest first. */
   get pending(): ProtocolConnection<Peer>[] {
     return [...this.#pending.keys()];
@@ -102,7 +107,7 @@ export class LoginManager<Peer> {
   /** Starts a connection's login. If too many are pending, the oldest one of the address that has most is closed. */
   begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
-    if (this.#pending.size >= config.maxPendingLogins) this.#dropOne();
+    if (this.#pending.size >= config.maxPendingLogins) this.dropOldest();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
@@ -160,13 +165,15 @@ export class LoginManager<Peer> {
     this.#host.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
-  #dropOne(): void {
+  /** Closes the oldest login of the address that has most. Returns false if there is none. */
+  dropOldest(): boolean {
     const connection = this.#addresses.oldestOfLargest();
-    if (connection === undefined) return;
+    if (connection === undefined) return false;
     const message = `${this.#pending.size} logins are under way, most of them from this address`;
     // A rejected login was already reported, and is only closing.
     if (connection.state === "authenticating") this.rejected(connection.stream, ErrorCode.SERVER_FULL, message);
     connection.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
+    return true;
   }
 
   #isRefused(connection: ProtocolConnection<Peer>): boolean {
@@ -182,9 +189,14 @@ export class LoginManager<Peer> {
     if (guesser === null || !handshake.isGuess(type, payload)) return handshake.receive(type, payload);
     const waitMs = this.#throttle.take(guesser, runtime.now());
     if (waitMs > 0) return tooManyGuesses(waitMs);
-    const step = await handshake.receive(type, payload);
-    if (!isWrongPassword(step)) this.#throttle.giveBack(guesser, runtime.now());
-    return step;
+    let isWrong = false;
+    try {
+      const step = await handshake.receive(type, payload);
+      isWrong = isWrongPassword(step);
+      return step;
+    } finally {
+      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
+    }
   }
 }
 

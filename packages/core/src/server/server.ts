@@ -33,6 +33,7 @@ import { FrameType } from "../wire/constants.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
+import { DescriptorGuard } from "./descriptor-guard.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
@@ -91,6 +92,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #ending = new Set<Promise<void>>();
   readonly #lifecycle: ServerLifecycle;
+  readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
   #accepted = 0;
   #loggedIn = 0;
@@ -405,8 +407,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       {
         accepted: (stream) => this.#accept(stream),
         failed: (error) => this.#core.report(error, { stage: "accept" }),
+        exhausted: (error) => this.#exhausted(error),
       },
     );
+    this.#descriptors.start(listener.maxSockets);
     if (!this.#keepsRunning) listener.unref?.();
     return listener;
   }
@@ -481,10 +485,32 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#logins.turnAway(stream);
       return;
     }
+    if (!this.#hasDescriptors()) {
+      stream.destroy(new ConduitError(ErrorCode.CONNECTION_ERROR, "Short of file descriptors"));
+      return;
+    }
     if (!this.#keepsRunning) stream.unref?.();
     const machine = new ConnectionStateMachine(this.#core);
     machine.transition("accepted", { message: "Accepted" });
     this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
+  }
+
+  /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
+  #hasDescriptors(): boolean {
+    const pending = this.#logins.size;
+    const open = pending + this.#protocols.size + this.#leaving.size;
+    if (this.#descriptors.hasRoom(open, pending)) return true;
+    const count = this.#descriptors.count(this.#runtime.now());
+    if (count > 0) this.#core.report(this.#descriptors.error(open), { stage: "accept", count });
+    return this.#logins.dropOldest();
+  }
+
+  /** The system is out of descriptors: pending logins give way. */
+  #exhausted(error: ConduitError): void {
+    const count = this.#descriptors.count(this.#runtime.now());
+    if (count > 0) this.#core.report(error, { stage: "accept", count });
+    const max = this.#descriptors.exhausted(this.#logins.size);
+    while (this.#logins.size > max) this.#logins.dropOldest();
   }
 
   #refusal(): { code: number; message: string } | null {

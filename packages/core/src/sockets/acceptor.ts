@@ -13,6 +13,10 @@ import { serverFacts } from "./stream-facts.ts";
 import { refusesClientCertificate } from "./tls-material.ts";
 import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 
+/** Handshakes may use this share of the connections that there are descriptors for. */
+const HANDSHAKES_SHARE = 0.25;
+const OUT_OF_DESCRIPTORS = /^(EMFILE|ENFILE)$/;
+
 /**
  * Turns accepted sockets into streams, or drops them. A runtime calls `accept` for plaintext and `handshake` for TLS.
  */
@@ -26,18 +30,27 @@ export class Acceptor<S> implements SocketOwner {
   /** The server's end of all connections, if they have it in common. */
   #local: Address | null = null;
   #isClosed = false;
+  #maxHandshakes: number;
 
   constructor(
     operations: SocketOperations<S>,
     target: ListenTarget,
     events: ListenEvents,
-    facts: { readonly tls: ServerTls | null; readonly handshakeTimeoutMs: number },
+    facts: {
+      readonly tls: ServerTls | null;
+      readonly handshakeTimeoutMs: number;
+      /** As many connections as there are descriptors for. */
+      readonly maxSockets?: number | undefined;
+    },
   ) {
     this.#operations = operations;
     this.target = target;
     this.#events = events;
     this.#tls = facts.tls;
     this.handshakeTimeoutMs = facts.handshakeTimeoutMs;
+    const { maxSockets = Number.POSITIVE_INFINITY } = facts;
+    const forHandshakes = Math.max(1, Math.floor(maxSockets * HANDSHAKES_SHARE));
+    this.#maxHandshakes = Math.min(target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY, forHandshakes);
   }
 
   /** Null for plaintext. */
@@ -74,7 +87,7 @@ export class Acceptor<S> implements SocketOwner {
       this.#operations.discard(socket, false);
       return null;
     }
-    const limit = this.target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY;
+    const limit = this.#maxHandshakes;
     if (this.#handshakes.size >= limit) this.#handshakes.oldestOfLargest()?.evicted(limit);
     const { timers } = this.#operations;
     const handshake: Handshake<S> = new Handshake(socket, this, () => {
@@ -120,7 +133,17 @@ export class Acceptor<S> implements SocketOwner {
 
   /** Accepting failed, for example for lack of file descriptors. The listener continues. */
   failed(cause: unknown): void {
-    this.#report(this.#operations.errors.accept(cause, this.target));
+    const { errors } = this.#operations;
+    const error = errors.accept(cause, this.target);
+    if (this.#isClosed || this.#events.exhausted === undefined || !OUT_OF_DESCRIPTORS.test(errors.codeOf(cause))) {
+      this.#report(error);
+      return;
+    }
+    this.#events.exhausted(error);
+    this.#maxHandshakes = Math.max(1, Math.min(this.#maxHandshakes, Math.floor(this.#handshakes.size / 2)));
+    while (this.#handshakes.size > this.#maxHandshakes) {
+      this.#handshakes.oldestOfLargest()?.evicted(this.#maxHandshakes);
+    }
   }
 
   /** Stops reporting connections, and drops those that aren't ready. */

@@ -4,6 +4,7 @@ import type { ListenEvents, Listener, ListenTarget, TlsServerOptions } from "../
 import { ipFamily } from "../util/ip-address.ts";
 import { Acceptor } from "./acceptor.ts";
 import { ConnectAttempt } from "./connect-attempt.ts";
+import { maxSocketsFor } from "./descriptor-limit.ts";
 import { ACCESS_DENIED } from "./error-codes.ts";
 import { hostAddresses } from "./host-addresses.ts";
 import { badPath, type SocketErrors } from "./socket-errors.ts";
@@ -20,14 +21,18 @@ export async function listen<S>(
   handshakeTimeoutMs: number,
 ): Promise<Listener> {
   const tls = target.tls === null ? null : await serverTls(target.tls, tlsTools(sockets));
-  const acceptor = new Acceptor(sockets, target, events, { tls, handshakeTimeoutMs });
+  const descriptors = (await sockets.descriptorLimit?.()) ?? null;
+  const maxSockets = descriptors === null ? undefined : maxSocketsFor(descriptors);
+  const acceptor = new Acceptor(sockets, target, events, { tls, handshakeTimeoutMs, maxSockets });
   const bind = (at: BindAddress): Promise<BoundSocket> =>
     sockets.bind(at, acceptor).catch((cause: unknown) => {
       throw tls !== null && isAboutMaterial(cause, sockets.errors) ? unusableMaterialError(cause) : cause;
     });
-  return target.path === undefined
-    ? await listenTcp(sockets, target, bind, acceptor)
-    : await listenUnix(sockets, target.path, bind, acceptor);
+  const listener =
+    target.path === undefined
+      ? await listenTcp(sockets, target, bind, acceptor)
+      : await listenUnix(sockets, target.path, bind, acceptor);
+  return { ...listener, maxSockets };
 }
 
 /** @throws ConduitError INVALID_CONFIG; the former material stays in use */

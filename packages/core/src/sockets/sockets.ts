@@ -18,6 +18,8 @@ export interface Sockets<S> extends SocketOperations<S> {
    * is no socket.
    */
   open(attempt: ConnectAttempt<S>): void | Promise<void>;
+  /** The process's limit of file descriptors, null if it is unknown. Default: unknown. */
+  descriptorLimit?(): Promise<number | null>;
   /** Binds a socket, passes its clients to the acceptor, and resolves once it listens. */
   bind(at: BindAddress, acceptor: Acceptor<S>): Promise<BoundSocket>;
 }

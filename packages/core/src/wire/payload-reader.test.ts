@@ -83,9 +83,13 @@ describe("PayloadReader, of a MESSAGE", () => {
     const reader = newReader();
     for (const _ of [1, 2]) reader.readMessage(source(encode({ type: "__proto__", data: 1 })));
     expect(reader.name).toBe("__proto__");
-    expect(() => reader.readMessage(source(encode({ type: "t", data: { constructor: 1 } })))).toThrow(
-      refusing("FORBIDDEN_KEY"),
-    );
+  });
+
+  test.each(["__proto__", "constructor", "prototype"])("refuses the key %s, also after a type of that name", (name) => {
+    const reader = newReader();
+    for (const _ of [1, 2, 3]) reader.readMessage(source(encode({ type: name, data: 1 })));
+    const data = Object.defineProperty({}, name, { value: 1, enumerable: true });
+    expect(() => reader.readMessage(source(encode({ type: "t", data })))).toThrow(refusing("FORBIDDEN_KEY"));
   });
 });
 

@@ -52,6 +52,16 @@ describe("a request with the id of another one", () => {
     expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject(refusal);
   });
 
+  test("of 64 bits, except for the last one, is answered as well as the other", async () => {
+    const { peer, call, held } = await scene();
+    const ids = [2n ** 64n - 1n, 2n ** 64n - 2n, 2n ** 53n, 2n ** 53n + 1n];
+    for (const id of ids) await call(id);
+    held.open("done");
+    expect((await peer.received()).map(({ type, id }) => [type, id])).toEqual(
+      ids.map((id) => [FrameType.RPC_RESPONSE, id]),
+    );
+  });
+
   test("that asks for the list of methods ends the connection", async () => {
     const { peer, call } = await scene();
     await call(7);

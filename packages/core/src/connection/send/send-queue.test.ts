@@ -3,11 +3,14 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { MemoryPairOptions } from "../../bytes/memory-pair.ts";
+import { runtimeContextOf } from "../../context/runtime-context.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../../test-support/peers.ts";
 import { frame, type ReceivedFrame, typeName } from "../../test-support/raw-frames.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
+import { StubStream } from "../../test-support/stub-stream.ts";
 import { FrameType } from "../../wire/constants.ts";
+import { SendQueue } from "./send-queue.ts";
 
 interface SceneOptions {
   readonly stream?: MemoryPairOptions;
@@ -248,6 +251,25 @@ describe("large binary data", () => {
     await runtime.settle();
     peer.resume();
     expect(read(await peer.received())).toEqual([brief(data), "HEARTBEAT_PONG"]);
+  });
+
+  test("isn't overwritten while a stream may still send it, also after the connection has ended", async () => {
+    const runtime = fakeRuntime();
+    const context = runtimeContextOf(runtime);
+    const stream = new StubStream();
+    stream.takes = false;
+    const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
+    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const queue = new SendQueue({ context, stream, settings, usesDeadlines: false, ...events });
+    const writer = context.writer(10_000_000, false);
+    writer.message(0, 0, "n", binary(600_000, 1));
+    queue.push(writer, "message");
+    stream.queuedBytes = 600_000;
+    const sent = stream.writes.map((bytes) => bytes.slice());
+    queue.over();
+    // Other connections borrow memory for their own data.
+    for (let count = 0; count < 4; count += 1) context.buffers.take(512 * 1024).fill(0);
+    expect(stream.writes.map((bytes, index) => Buffer.compare(bytes, sent[index] as Uint8Array))).toEqual([0]);
   });
 
   test("counts as one message, and with all of its bytes, while a part of it waits", async () => {
