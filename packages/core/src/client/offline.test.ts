@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -42,6 +43,25 @@ describe("with queueWhileDisconnected: send", () => {
     await runtime.advance(1000);
     expect(received).toEqual([1, { n: 2 }, { n: 3 }, 5, "from the hook"]);
     expect([call.value, request.value]).toEqual([{ n: 2 }, { asked: 4 }]);
+  });
+
+  test("a call leaves no listener on its signal, whether it is sent, times out or is rejected", async () => {
+    const { runtime, client } = await away();
+    const { signal } = new AbortController();
+    const timedOut = outcome(client.call("echo", {}, { signal, timeoutMs: 500 }));
+    const sent = outcome(client.call("echo", {}, { signal }));
+    await runtime.advance(1000);
+    expect([timedOut.state, sent.state, getEventListeners(signal, "abort").length]).toEqual([
+      "rejected",
+      "resolved",
+      0,
+    ]);
+    runtime.pairs.at(-1)?.accepted.destroy(null);
+    await runtime.settle();
+    const rejected = outcome(client.call("echo", {}, { signal }));
+    await client.disconnect();
+    await runtime.settle();
+    expect([rejected.state, getEventListeners(signal, "abort").length]).toEqual(["rejected", 0]);
   });
 
   test("send says when the queue is nearly full, and throws SEND_QUEUE_FULL when it is", async () => {

@@ -3,6 +3,7 @@ import { ErrorCode } from "../errors.ts";
 import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
+import { leftovers } from "../test-support/leftovers.ts";
 import { testServer } from "../test-support/peers.ts";
 import { COMPRESSED, frame, message, rawFrame } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
@@ -309,6 +310,15 @@ describe("the rate limit", () => {
     peer.send(FrameType.HEARTBEAT_PING);
     await runtime.advance(1100);
     expect(await peer.receivedTypes()).toContain("HEARTBEAT_PONG");
+  });
+
+  test("leaves no timer of a peer that is gone", async () => {
+    const { runtime, peer } = await bench({ rateLimit: { messagesPerSecond: 1 } });
+    for (let n = 0; n < 2; n += 1) peer.message("note", n);
+    await runtime.settle();
+    peer.reset();
+    await runtime.settle();
+    expect(leftovers()).toEqual([]);
   });
 
   test("leaves what it pauses unread, also after a turn that the connection has used up", async () => {
