@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
+import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testServer } from "../test-support/peers.ts";
 import { call, frame, message } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
@@ -69,6 +70,16 @@ test("a small binary value doesn't keep the large frame that it came in", async 
   await runtime.settle();
   expect(received).toEqual([new Uint8Array(5000).fill(1)]);
   expect(received[0]?.buffer.byteLength).toBeLessThan(4 * 5000);
+});
+
+test("half a frame is forgotten with its connection, although the application keeps that", async () => {
+  const { runtime, peer, connection } = await scene();
+  peer.write(message("note", "x".repeat(2 * KIB * KIB)).subarray(0, KIB * KIB));
+  await runtime.settle();
+  expect(leftovers()).toContain(`${1040 * KIB} bytes of incomplete frames`);
+  peer.reset();
+  await runtime.settle();
+  expect([connection.isConnected, leftovers()]).toEqual([false, []]);
 });
 
 describe("PONGs", () => {

@@ -631,6 +631,7 @@ export class ProtocolConnection<Peer>
 
   hasEnded(reason: CloseReason, error: Error | null): void {
     this.sendQueue.over();
+    this.#receiver.over();
     this.release();
     this.#reading.unthrottle();
     this.#extensions?.closed(reason);

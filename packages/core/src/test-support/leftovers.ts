@@ -9,7 +9,9 @@
 import { DialController } from "../client/dial-controller.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
 import { RequestIds } from "../connection/receive/request-ids.ts";
+import { BufferBudget } from "../server/buffer-budget.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
 import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
@@ -27,6 +29,8 @@ const connections = new Set<ProtocolConnection<unknown>>();
 const ids = new Set<RequestIds<never>>();
 const pending = new Set<PendingByAddress<unknown>>();
 const offline = new Set<OfflineQueue<unknown>>();
+const receivers = new Set<FrameReceiver>();
+const budgets = new Set<BufferBudget>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
 /** Memory lent by pools, by its buffer. */
@@ -36,7 +40,7 @@ const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number;
 
 /** Forgets everything seen so far: the next {@link leftovers} are those of what starts now. */
 export function watchFromNow(): void {
-  for (const seen of [timers, connections, ids, pending, offline, listeners]) seen.clear();
+  for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, listeners]) seen.clear();
   wrongs.length = 0;
 }
 
@@ -65,6 +69,8 @@ export function leftovers(): string[] {
     if (scheduler.runningHandlers === 0) count(scheduler.runningBytes, "bytes of running requests");
     runningHandlers += scheduler.runningHandlers;
   }
+  for (const receiver of receivers) count(receiver.heldBytes, "bytes of incomplete frames");
+  for (const budget of budgets) count(budget.bytes, "bytes in a server's budget");
   let requests = 0;
   for (const set of ids) requests += set.size;
   count(requests - runningHandlers, "ids of requests that aren't running");
@@ -104,6 +110,9 @@ watch(ProtocolConnection, "start", "before", (connection) => connections.add(con
 watch(RequestIds, "add", "before", (set) => ids.add(set as RequestIds<never>));
 watch(PendingByAddress, "add", "before", (set) => pending.add(set));
 watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
+
+watch(FrameReceiver, "data", "before", (receiver) => receivers.add(receiver));
+watch(BufferBudget, "count", "before", (budget) => budgets.add(budget));
 
 watch(BufferPool, "take", "after", (_pool, _args, result) => {
   const { buffer } = result as Uint8Array;

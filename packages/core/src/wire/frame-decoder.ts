@@ -191,6 +191,16 @@ export class FrameDecoder {
     this.partialTotal = 0;
   }
 
+  /** Forgets what has arrived, because the connection has ended. A stream may still read into a cut frame's memory. */
+  forget(): void {
+    this.input = EMPTY;
+    this.position = 0;
+    this.inputEnd = 0;
+    this.partial = null;
+    this.partialLength = 0;
+    this.partialTotal = 0;
+  }
+
   /** The current frame has its own memory, which is no longer needed. */
   private leaveMemory(): void {
     this.exclusive = false;

@@ -72,6 +72,11 @@ export class FrameReceiver implements Continuable {
     return this.#decoder.heldBytes;
   }
 
+  /** The connection has ended; the application may keep it. */
+  over(): void {
+    this.#decoder.forget();
+  }
+
   /** Number of the frame that has arrived in part; 0 if there is none. */
   get incompleteFrame(): number {
     return this.#decoder.incompleteFrame;
