@@ -8,6 +8,7 @@ import { ExtensionRegistry } from "../packages/core/src/connection/extension-reg
 import { CANCEL_FRAME } from "../packages/core/src/extensions/cancel.ts";
 import { CHUNK_ACK_FRAME } from "../packages/core/src/extensions/chunk.ts";
 import { CREDIT_FRAME } from "../packages/core/src/extensions/credit.ts";
+import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drain.ts";
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
@@ -51,6 +52,8 @@ describe("frames in PROTOCOL.md", () => {
       CANCEL: CANCEL_FRAME,
       CREDIT: CREDIT_FRAME,
       CHUNK_ACK: CHUNK_ACK_FRAME,
+      DRAIN: DRAIN_FRAME,
+      DRAINED: DRAINED_FRAME,
       REFUSED: REFUSED_FRAME,
     };
     expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, ...ofExtensions }).sort());

@@ -223,6 +223,36 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     },
   },
   {
+    section: "Draining",
+    sentence:
+      "The client sends no further `MESSAGE` and `RPC_REQUEST`, and answers with `DRAINED` behind its last one, which includes those that wait for credit.",
+    async run(client) {
+      await client.needsExtension("drain");
+      const { peer, call } = await client.call({ drain: true, close: true });
+      peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
+      await frameOf(peer, Type.DRAINED);
+      const before = peer.frames.all.length;
+      peer.send(Type.RPC_RESPONSE, { success: true, result: {} }, { id: call.id });
+      // The client would send its result now.
+      await isAlive(peer);
+      assert.deepEqual(peer.frames.all.slice(before).map(typeName), ["HEARTBEAT_PONG"]);
+    },
+  },
+  {
+    section: "Draining",
+    sentence:
+      "Replies, `CANCEL` and heartbeats continue in both directions, and the server may still send messages and calls.",
+    async run(client) {
+      await client.needsExtension("drain");
+      const { peer } = await client.call({ drain: true, close: true, call: true });
+      peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
+      await frameOf(peer, Type.DRAINED);
+      peer.write(call(9n, "echo", { a: 1 }));
+      const answer = await frameOf(peer, Type.RPC_RESPONSE);
+      assert.deepEqual([answer.id, answer.payload?.["result"]], [9n, { a: 1 }]);
+    },
+  },
+  {
     section: "Closing",
     sentence: "There are no half-closed connections: each side answers the peer's FIN with its own.",
     async run(client) {

@@ -29,11 +29,25 @@ export const connectionChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: "Closing",
-    sentence: "A `CLOSE` payload of more than 4 KiB is rejected with `MESSAGE_TOO_LARGE`.",
+    sentence: "A `CLOSE` payload of more than 16 KiB is rejected with `MESSAGE_TOO_LARGE`.",
     async run(server) {
       const peer = await server.login();
-      peer.send(Type.CLOSE, undefined, { length: 4097 });
+      peer.send(Type.CLOSE, undefined, { length: 16_385 });
       await isClosedWith(peer, 7003);
+    },
+  },
+  {
+    section: "Closing",
+    sentence:
+      "`started` lists the correlation ids of the receiver's requests that have been started and not been answered: they may have run.",
+    async run(server) {
+      const peer = await server.loginFor("wait");
+      peer.write(call(5n, "wait"));
+      // It is running when a later frame is answered. A frame of an unknown type makes the server close.
+      await isAlive(peer);
+      peer.write(frame(0x7000));
+      const { payload } = await frameOf(peer, Type.CLOSE);
+      if (payload?.["started"] !== undefined) assert.deepEqual(payload["started"], [5]);
     },
   },
   {

@@ -18,6 +18,7 @@ export type {
 } from "./client/client-options.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
+export type { DrainNotice } from "./connection/extension.ts";
 export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";

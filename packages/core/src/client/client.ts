@@ -4,14 +4,14 @@ import { ClientHandshake } from "../auth/client-handshake.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import type { CloseReason } from "../connection/close-reason.ts";
+import { type CloseReason, errorOf } from "../connection/close-reason.ts";
 import {
   type ConnectionState,
   ConnectionStateMachine,
   type StateChange,
   StateListeners,
 } from "../connection/connection-state.ts";
-import type { AnyExtension } from "../connection/extension.ts";
+import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
@@ -94,6 +94,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #connectHooks = new HookList<[client: this]>();
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
+  readonly #drainHooks = new HookList<[client: this, notice: DrainNotice]>();
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
@@ -118,6 +119,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
+      connectionDraining: (_connection, notice) => this.#draining(notice),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
       buffers: null,
@@ -128,8 +130,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#offlineSender = new OfflineSender(this.#offline, {
       rpcTimeoutMs: config.rpcTimeoutMs,
       writer: this.#core.writer,
-      now: () => runtime.now(),
       mustQueue: (name) => this.#mustQueue(name),
+      clock: runtime,
+      isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
       sendFailed: (error, stage, name) => this.#core.reportError(error, stage, undefined, name),
     });
     this.#reconnector = new Reconnector(this.#core, config, {
@@ -156,7 +159,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal */
   protected get _outgoing(): Outgoing {
     const connection = this.#connection;
-    return connection?.isOpen === true ? connection : this.#offlineSender;
+    return connection?.isOpen === true && connection.draining === null ? connection : this.#offlineSender;
   }
 
   /** The same as `info`. */
@@ -262,6 +265,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#reconnectHooks.add(hook);
   }
 
+  /**
+   * Runs when the server is about to stop. It takes no more messages and calls, and finishes those it has. Returns a
+   * function that removes the hook.
+   */
+  onDrain(hook: (client: this, notice: DrainNotice) => unknown): Disposer {
+    return this.#drainHooks.add(hook);
+  }
+
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
     return this.#core.errorHooks.add(hook);
@@ -309,6 +320,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   async close(reason = "Closed by the client"): Promise<void> {
     const dial = this.#reconnector.callOff(calledOff);
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
+    this.#offlineSender.endPauses();
     const connection = this.#connection;
     if (connection !== null) {
       await connection.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
@@ -456,6 +468,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#core.report(error, { stage, client: connection.peer, count });
   }
 
+  #draining(notice: DrainNotice): void {
+    this.#drainHooks.notify((error) => this.#core.hookFailed("onDrain", error), this, notice);
+  }
+
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
     if (this.#connection === connection) this.#connection = null;
     if (this.#login !== null) {
@@ -464,11 +480,18 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
     if (!connection.isAuthenticated) return;
     const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
-    this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason));
+    const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
+    this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason), retryAfterMs);
+    if (!this.#reconnector.mayConnect(null)) this.#offline.rejectAll(errorOf(reason));
   }
 
-  /** @throws ConduitError CONNECTION_CLOSED unless messages and calls are queued and may still be sent */
+  /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless what is sent is queued and may still be sent */
   #mustQueue(name: string): void {
+    const draining = this.#connection?.isOpen === true ? this.#connection.draining : null;
+    if (draining !== null) {
+      if (this.config.queueWhileDisconnected === "send" && this.#reconnector.mayReconnect) return;
+      throw serverStopping(name, draining, this.config);
+    }
     const mayConnect = this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
     if (this.config.queueWhileDisconnected === "send" && mayConnect) return;
     const remedy = this.#reconnector.isConnecting
@@ -489,6 +512,13 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
   const { contract, ...rest } = options;
   const config = parseClientOptions(rest);
   return { contract: parseContract(contract, config.complete), config };
+}
+
+function serverStopping(name: string, { endsInMs, retryAfterMs }: DrainNotice, config: ClientConfig): ConduitError {
+  const waitMs = endsInMs + retryAfterMs;
+  const message = `Cannot send '${name}': the server ${endpointOf(config)} is stopping; try again in ${waitMs} ms`;
+  const details = { retry_after: waitMs / 1000, started: false };
+  return new ConduitError(ErrorCode.SERVER_STOPPING, message, { details });
 }
 
 /** Shared by all clients. */

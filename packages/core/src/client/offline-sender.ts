@@ -3,18 +3,23 @@ import type { CallOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-peer.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
+import type { Clock } from "../util/clock.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { OfflineItem, OfflineQueue } from "./offline-queue.ts";
+
+/** A call that can't be sent for now rejects after this time, so that a loop that repeats it doesn't spin. */
+const REFUSAL_PAUSE_MS = 50;
 
 /** The client of an {@link OfflineSender}. */
 export interface OfflineHost {
   readonly rpcTimeoutMs: number;
   readonly writer: FrameWriter;
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** @throws ConduitError CONNECTION_CLOSED if messages and calls can't be queued now */
+  /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING if messages and calls can't be queued now */
   mustQueue(name: string): void;
+  readonly clock: Clock;
+  /** Whether what can't be sent now may be sent later, so that programs try again. */
+  isTemporary(): boolean;
   /** A message, or a call without a reply, couldn't be sent. */
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
@@ -26,6 +31,8 @@ export interface OfflineHost {
 export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #host: OfflineHost;
+  /** Each ends the pause of a call that is about to reject. */
+  readonly #pauses = new Set<() => void>();
 
   constructor(queue: OfflineQueue<Outgoing>, host: OfflineHost) {
     this.#queue = queue;
@@ -51,6 +58,8 @@ export class OfflineSender implements Outgoing {
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
     this.#check(method, options);
+    const refusal = this.#refusal(method);
+    if (refusal !== null) throw await refusal;
     const value = this.#host.writer.encodeParams(method, params);
     return this.#call(method, options, value, (connection, rest) => connection.call(method, value, rest, validator));
   }
@@ -62,6 +71,8 @@ export class OfflineSender implements Outgoing {
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
     this.#check(type, options);
+    const refusal = this.#refusal(type);
+    if (refusal !== null) throw await refusal;
     const value = this.#host.writer.encodeData(type, data);
     return this.#call(type, options, value, (connection, rest) => connection.request(type, value, rest, validator));
   }
@@ -70,18 +81,44 @@ export class OfflineSender implements Outgoing {
     return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
   }
 
+  /** Ends the pauses of calls that are about to reject. */
+  endPauses(): void {
+    for (const end of this.#pauses) end();
+  }
+
+  /** Resolves with the error of a call that can't be queued, after a pause if it may be sent later; null if it can. */
+  #refusal(name: string): Promise<unknown> | null {
+    try {
+      this.#host.mustQueue(name);
+      return null;
+    } catch (error) {
+      return this.#host.isTemporary() ? this.#pause(error) : Promise.resolve(error);
+    }
+  }
+
+  #pause(error: unknown): Promise<unknown> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#host.clock.clearTimer(timer);
+        this.#pauses.delete(end);
+        resolve(error);
+      };
+      const timer = this.#host.clock.setTimer(end, REFUSAL_PAUSE_MS, true);
+      this.#pauses.add(end);
+    });
+  }
+
   #send(name: string, stage: "message" | "rpc", value: EncodedValue, send: (connection: Outgoing) => boolean): boolean {
     const reject = (error: Error): void => this.#host.sendFailed(error, stage, name);
     return this.#queue.add({ name, timeoutMs: 0, bytes: value.bytes.length, send, reject });
   }
 
-  /** @throws ConduitError INVALID_CONFIG, CANCELLED, CONNECTION_CLOSED */
+  /** @throws ConduitError INVALID_CONFIG, CANCELLED */
   #check(name: string, options: CallOptions | undefined): void {
     checkOptions(name, options);
     checkTimeout(name, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
     const signal = options?.signal;
     if (signal?.aborted === true) throw cancelledError(name, signal.reason);
-    this.#host.mustQueue(name);
   }
 
   #call(
@@ -92,14 +129,14 @@ export class OfflineSender implements Outgoing {
   ): Promise<unknown> {
     const { signal, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
-      const queuedAt = this.#host.now();
+      const queuedAt = this.#host.clock.now();
       const item: OfflineItem<Outgoing> = {
         name,
         timeoutMs,
         bytes: value.bytes.length,
         send: (connection) => {
           signal?.removeEventListener("abort", onAbort);
-          const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.now() - queuedAt));
+          const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.clock.now() - queuedAt));
           resolve(send(connection, { timeoutMs: leftMs, signal }));
         },
         reject: (error) => {

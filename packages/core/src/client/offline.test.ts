@@ -268,13 +268,17 @@ describe("with queueWhileDisconnected: send", () => {
 });
 
 describe("with queueWhileDisconnected: reject", () => {
-  test("everything is refused at once with CONNECTION_CLOSED", async () => {
-    const { client } = await away({ queueWhileDisconnected: "reject" });
+  test("everything is refused with CONNECTION_CLOSED, calls after a pause", async () => {
+    const { runtime, client } = await away({ queueWhileDisconnected: "reject" });
     const closed = { code: ErrorCode.CONNECTION_CLOSED };
     expect(() => client.send("note")).toThrow(expect.objectContaining(closed));
     expect(() => client.callNoWait("echo" as never)).toThrow(expect.objectContaining(closed));
-    await expect(client.call("echo", {})).rejects.toMatchObject(closed);
-    await expect(client.request("ask")).rejects.toMatchObject(closed);
+    const call = outcome(client.call("echo", {}));
+    const request = outcome(client.request("ask"));
+    await runtime.settle();
+    expect([call.state, request.state]).toEqual(["pending", "pending"]);
+    await runtime.advance(50);
+    expect([call.error, request.error]).toMatchObject([closed, closed]);
     await expect(client.drained()).rejects.toMatchObject(closed);
     expect([client.bufferedBytes, client.health().pendingCalls]).toEqual([0, 0]);
   });

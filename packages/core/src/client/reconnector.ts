@@ -120,8 +120,9 @@ export class Reconnector<Peer> {
   /**
    * A connection was lost. If the client reconnects, it does so after `hooks` have run.
    * @param hooks runs the disconnect hooks; messages they send are queued for the new connection
+   * @param retryAfterMs how long the server asked it to stay away
    */
-  lost(reason: CloseReason, hooks: () => Promise<void>): void {
+  lost(reason: CloseReason, hooks: () => Promise<void>, retryAfterMs: number = 0): void {
     const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null, rearm: null } : null;
     if (series !== null) this.#series = series;
     else if (this.#abort === null && this.#series === null) this.#hasGivenUp = true;
@@ -129,7 +130,7 @@ export class Reconnector<Peer> {
     if (series === null) return;
     // A connection that ends soon after its login counts as another failed attempt.
     if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
-    void done.then(() => this.#reconnect(series, reason));
+    void done.then(() => this.#reconnect(series, reason, retryAfterMs));
   }
 
   /** Whether an attempt is under way or follows. */
@@ -148,9 +149,14 @@ export class Reconnector<Peer> {
     return closing === null || this.#comesBack(closing);
   }
 
+  /** Whether a connection that the server closes is followed by another, if the server has nothing against it. */
+  get mayReconnect(): boolean {
+    return this.#config.reconnect.enabled && !this.#leaving;
+  }
+
   /** Whether the client reconnects after a connection ended for this reason. */
   #comesBack(reason: CloseReason): boolean {
-    if (!this.#config.reconnect.enabled || !reason.reconnect || this.#leaving) return false;
+    if (!this.mayReconnect || !reason.reconnect) return false;
     // A current attempt already is the next one.
     return this.#series === null && this.#abort === null;
   }
@@ -228,14 +234,17 @@ export class Reconnector<Peer> {
   /**
    * Tries to reconnect until an attempt succeeds or the client gives up.
    * @param lost why the connection was lost
+   * @param retryAfterMs added to the first delay
    */
-  async #reconnect(series: Series, lost: CloseReason): Promise<void> {
+  async #reconnect(series: Series, lost: CloseReason, retryAfterMs: number): Promise<void> {
     const { attempts, delayMs, maxDelayMs, multiplier, jitter } = this.#config.reconnect;
     let lastError: unknown = null;
+    let leastMs = retryAfterMs;
     while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
       const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
       // Full jitter spreads clients that lost the same server evenly over the delay.
-      await this.#pause(series, jitter ? Math.random() * bound : bound);
+      await this.#pause(series, leastMs + (jitter ? Math.random() * bound : bound));
+      leastMs = 0;
       if (series.cancelled) return;
       this.#attempts += 1;
       const dial = this.#dial(true, null);
@@ -267,12 +276,11 @@ export class Reconnector<Peer> {
     const runtime = this.#runtime;
     const endsAt = runtime.now() + delayMs;
     return new Promise((resolve) => {
-      const arm = (): TimerHandle =>
-        runtime.setTimer(() => series.wake?.(), Math.max(0, endsAt - runtime.now()), this.#keepsRunning);
-      let timer = arm();
+      const arm = (leftMs: number): TimerHandle => runtime.setTimer(() => series.wake?.(), leftMs, this.#keepsRunning);
+      let timer = arm(delayMs);
       series.rearm = () => {
         runtime.clearTimer(timer);
-        timer = arm();
+        timer = arm(Math.max(0, endsAt - runtime.now()));
       };
       series.wake = () => {
         runtime.clearTimer(timer);

@@ -20,6 +20,8 @@ export interface CloseRequest {
   readonly reconnect: boolean;
   /** Default false. */
   readonly byPeer?: boolean | undefined;
+  /** Ids of this side's requests that the peer started and won't answer; it never started the others. Default: unknown. */
+  readonly started?: ReadonlySet<unknown> | null | undefined;
 }
 
 export function closeReason({ code, message, reconnect, byPeer = false }: CloseRequest): CloseReason {

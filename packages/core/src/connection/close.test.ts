@@ -28,7 +28,7 @@ describe("close by this side", () => {
     const frames = await peer.received();
     expect(frames.map((frame) => [frame.type, frame.payload])).toEqual([
       [FrameType.MESSAGE, { type: "last", data: "words" }],
-      [FrameType.CLOSE, { reason: "Maintenance", code: ErrorCode.CONNECTION_CLOSED, reconnect: true }],
+      [FrameType.CLOSE, { reason: "Maintenance", code: ErrorCode.CONNECTION_CLOSED, reconnect: true, started: [] }],
     ]);
     expect([closing.state, peer.ended, runtime.now()]).toEqual(["resolved", null, 0]);
     expect(reasons).toEqual([
@@ -49,6 +49,7 @@ describe("close by this side", () => {
       reason: "Closed by the server",
       code: ErrorCode.CONNECTION_CLOSED,
       reconnect: false,
+      started: [],
     });
   });
 
@@ -193,9 +194,9 @@ describe("close by the peer", () => {
     expect(reasons[0]?.message).toBe(`${"x".repeat(255)}…`);
   });
 
-  test("refuses a CLOSE of more than 4 KiB", async () => {
+  test("refuses a CLOSE of more than 16 KiB", async () => {
     const { runtime, peer, reasons } = await bench();
-    peer.send(FrameType.CLOSE, { reason: "x".repeat(5000) });
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(17_000) });
     await runtime.settle();
     expect(reasons).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, byPeer: false }]);
   });

@@ -31,8 +31,11 @@ export interface ClosingHost {
   report(error: ConduitError): void;
   /** The login or the connect hooks took too long. */
   phaseTimedOut(): void;
-  /** Calls are given up, and no more requests start. */
-  closingStarted(reason: CloseReason): void;
+  /**
+   * Calls are given up, and no more requests start.
+   * @param started as {@link CloseRequest.started}
+   */
+  closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void;
   /** Sends the reason; the stream closes when everything has been flushed. */
   finishClosing(reason: CloseReason): void;
   /**
@@ -87,7 +90,7 @@ export class ConnectionClosing {
     this.#reason = reason;
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
-    host.closingStarted(reason);
+    host.closingStarted(reason, request.started ?? null);
     if (!reason.byPeer && host.mustFlush) this.#isFlushing = true;
     else host.finishClosing(reason);
     return promise;

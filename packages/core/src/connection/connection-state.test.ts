@@ -19,6 +19,7 @@ const events: ConnectionEvent[] = [
   "ready",
   "pause",
   "resume",
+  "drain",
   "close",
   "closed",
   "fail",
@@ -89,7 +90,7 @@ describe("ConnectionStateMachine", () => {
 
   test("says which events are possible", () => {
     const active = driven("accepted", "authenticated", "ready");
-    expect(events.filter((event) => active.allows(event))).toEqual(["pause", "close", "closed", "fail"]);
+    expect(events.filter((event) => active.allows(event))).toEqual(["pause", "drain", "close", "closed", "fail"]);
   });
 
   test("refuses a transition that the table does not have", () => {

@@ -1,7 +1,7 @@
 /**
  * The states of one connection.
  *
- * Theory of operation. A connection is in exactly one of nine states. It changes state only through a named event, and
+ * Theory of operation. A connection is in exactly one of ten states. It changes state only through a named event, and
  * only if the table below has an entry for the pair of state and event; otherwise INVALID_STATE is thrown, so an
  * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
  * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
@@ -12,6 +12,7 @@
  *   connected       logged in; the connect hooks run, and the application's frames wait
  *   active          in use
  *   paused          in use but held back: messages wait for the peer's permission, or this side has stopped reading
+ *   draining        a client's connection to a server that stops: calls under way finish, new ones aren't sent
  *   closing         this side ends it: the queue is flushed, and the peer has until the deadline
  *   closed          over, cleanly
  *   failed          over, for the reason in the state change
@@ -34,6 +35,7 @@ export type ConnectionState =
   | "connected"
   | "active"
   | "paused"
+  | "draining"
   | "closing"
   | "closed"
   | "failed";
@@ -54,6 +56,8 @@ export type ConnectionEvent =
   | "pause"
   /** The cause of the pause ended. */
   | "resume"
+  /** The server is stopping, and takes no new messages and requests. */
+  | "drain"
   /** This side closes the connection. */
   | "close"
   /** The stream has ended without an error. */
@@ -87,8 +91,9 @@ export const transitions: Readonly<
   connecting: { opened: "authenticating", close: "closing", fail: "failed" },
   authenticating: { authenticated: "connected", close: "closing", closed: "closed", fail: "failed" },
   connected: { ready: "active", close: "closing", closed: "closed", fail: "failed" },
-  active: { pause: "paused", close: "closing", closed: "closed", fail: "failed" },
-  paused: { resume: "active", close: "closing", closed: "closed", fail: "failed" },
+  active: { pause: "paused", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
+  paused: { resume: "active", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
+  draining: { close: "closing", closed: "closed", fail: "failed" },
   closing: { closed: "closed", fail: "failed" },
   closed: { dial: "connecting" },
   failed: { dial: "connecting", close: "closed" },

@@ -67,6 +67,14 @@ export function acceptWithoutParams(theirs: unknown): true | null {
 // biome-ignore lint/suspicious/noExplicitAny: parameters and state are the extension's own affair
 export type AnyExtension = Extension<any, any>;
 
+/** A server that is stopping says this to its clients. */
+export interface DrainNotice {
+  /** Milliseconds until the server closes the connection, at most. */
+  readonly endsInMs: number;
+  /** Milliseconds after the connection has closed until the client should come back. */
+  readonly retryAfterMs: number;
+}
+
 /** A connection as an extension sees it. */
 export interface ExtensionHost {
   readonly context: RuntimeContext;
@@ -151,6 +159,12 @@ export interface ExtensionHost {
   frameAborted(type: number, length: number): void;
   /** It is complete, and the decoder's current frame. */
   frameAssembled(frame: FrameDecoder): void;
+  /** The peer takes no more messages and requests, because it is about to close the connection. */
+  drainingByPeer(notice: DrainNotice): void;
+  /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
+  afterMessages(action: () => void): void;
+  /** Ids of the peer's requests that have started and not been answered; null if it isn't known. */
+  readonly startedIds: readonly (number | bigint)[] | null;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

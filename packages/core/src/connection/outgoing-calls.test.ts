@@ -30,7 +30,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     correlatesReplies: true,
     usesDeadlines: true,
     callAbandoned: ({ idHi, idLo }) => void abandoned.push(`${idHi}/${idLo}`),
-    withdraw: () => undefined,
+    withdraw: () => false,
     answersCalls: true,
     mustBeOpen: () => undefined,
     countError: () => undefined,
@@ -166,7 +166,7 @@ describe("outgoing calls", () => {
     calls.call("c", {}, {}, null).catch(() => {
       begun = begin("new");
     });
-    calls.rejectAll("over", new ConduitError(ErrorCode.CONNECTION_CLOSED, "over"));
+    calls.rejectAll("over", new ConduitError(ErrorCode.CONNECTION_CLOSED, "over"), null);
     await runtime.settle();
     expect(first.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED, message: "'a' got no reply: over" });
     expect(gone.state).toBe("resolved");

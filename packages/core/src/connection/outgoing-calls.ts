@@ -47,8 +47,8 @@ export interface CallsHost {
   readonly usesDeadlines: boolean;
   /** The caller no longer waits: its request is withdrawn, or cancelled if it has been sent. */
   callAbandoned(call: OutgoingCall): void;
-  /** Removes a request that hasn't been sent. */
-  withdraw(call: OutgoingCall): void;
+  /** Removes a request that hasn't been sent. Returns false if it has been sent. */
+  withdraw(call: OutgoingCall): boolean;
   readonly answersCalls: boolean;
   countError(): void;
   /** @throws ConduitError CONNECTION_CLOSED */
@@ -248,14 +248,20 @@ export class OutgoingCalls {
     call.reject(error);
   }
 
-  /** The connection has ended; rejects all pending calls. */
-  rejectAll(message: string, cause: ConduitError): void {
+  /**
+   * The connection has ended; rejects all pending calls. The error's `details.started` says whether the peer has started
+   * the call; without it, that isn't known.
+   * @param started ids of the calls that the peer started; null if it didn't say
+   */
+  rejectAll(message: string, cause: ConduitError, started: ReadonlySet<unknown> | null): void {
     this.#uncorrelated.clear();
     for (const call of [...this.#calls]) {
       if (call === null) continue;
       this.#remove(call);
-      this.#host.withdraw(call);
-      call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, `'${call.name}' got no reply: ${message}`, { cause }));
+      const isUnsent = this.#host.withdraw(call);
+      const details = isUnsent ? { started: false } : started && { started: started.has(idOf(call)) };
+      const text = `'${call.name}' got no reply: ${message}`;
+      call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, text, { cause, details: details ?? undefined }));
     }
   }
 
@@ -338,6 +344,11 @@ export class OutgoingCalls {
     }
     call.resolve(value);
   }
+}
+
+/** A call's correlation id. */
+function idOf({ idHi, idLo }: OutgoingCall): number {
+  return idHi * 0x1_0000_0000 + idLo;
 }
 
 function timeoutOnWire(host: { readonly usesDeadlines: boolean }, call: OutgoingCall): number {

@@ -31,7 +31,7 @@ import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
 import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine, StateChange } from "./connection-state.ts";
 import { writeErrorReply } from "./error-reply.ts";
-import type { Extension, ExtensionHost } from "./extension.ts";
+import type { DrainNotice, Extension, ExtensionHost } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import {
   type CallsHost,
@@ -86,6 +86,8 @@ export interface ConnectionDelegate<Peer> {
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
+  /** The server is stopping, and takes no new messages and requests. Called on clients. */
+  connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void;
   /** The connection starts to close. Not called if it ends without closing first. */
   connectionClosing(connection: ProtocolConnection<Peer>): void;
   /** The connection has ended. Called once. */
@@ -144,6 +146,10 @@ export class ProtocolConnection<Peer>
   unfinishedBytes = 0;
   unfinishedFrame = 0;
 
+  /** The request whose handler is being started, and how many are: one that waited for room may start within another. */
+  dispatched: IncomingRequest<Peer> | null = null;
+  dispatchDepth = 0;
+
   messagesSent = 0;
   messagesReceived = 0;
   bytesReceived = 0;
@@ -158,6 +164,10 @@ export class ProtocolConnection<Peer>
   /** Made with the first large broadcast. */
   #shared: SharedBytes | null = null;
 
+  /** Why and until when no messages and requests are sent; null while they are. */
+  draining: DrainNotice | null = null;
+  /** Runs when no messages and requests wait for the peer's permission, or leave in chunks. */
+  #afterMessages: (() => void) | null = null;
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
 
@@ -363,6 +373,7 @@ export class ProtocolConnection<Peer>
     if (this.isOpen) {
       this.machine.transition("ready", { message: "Ready" });
       this.readingChanged();
+      this.#showDraining();
     }
     this.scheduler.activate();
     this.pump();
@@ -520,11 +531,32 @@ export class ProtocolConnection<Peer>
 
   heldChanged(): void {
     this.readingChanged();
-    if (!this.mustFlush) this.#closing.flushed();
+    if (this.mustFlush) return;
+    this.#afterMessages?.();
+    this.#afterMessages = null;
+    this.#closing.flushed();
   }
 
-  withdraw(call: OutgoingCall): void {
-    this.sendQueue.withdraw(call);
+  withdraw(call: OutgoingCall): boolean {
+    return this.sendQueue.withdraw(call);
+  }
+
+  drainingByPeer(notice: DrainNotice): void {
+    if (this.draining !== null) return;
+    this.draining = notice;
+    this.#showDraining();
+    this.delegate.connectionDraining(this, notice);
+  }
+
+  afterMessages(action: () => void): void {
+    if (this.mustFlush) this.#afterMessages = action;
+    else action();
+  }
+
+  /** A notice that comes before the connection is ready shows when it is. */
+  #showDraining(): void {
+    if (this.draining === null || !this.machine.allows("drain")) return;
+    this.machine.transition("drain", { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" });
   }
 
   // --- replies: RequestSource ---------------------------------------------------------------------------------------
@@ -563,6 +595,14 @@ export class ProtocolConnection<Peer>
       ? wrapError(error, request.method)
       : { success: false, error: message, code, details };
     this.sendUncorrelatedReply(`${request.method}_response`, data);
+  }
+
+  /** Requests on the stack are started too; how many that are is known up to one. */
+  get startedIds(): readonly (number | bigint)[] | null {
+    if (this.dispatchDepth > 1) return null;
+    const { runningRequests } = this.scheduler;
+    if (this.dispatched?.wantsReply === true) runningRequests.push(this.dispatched);
+    return runningRequests.map(({ idHi, idLo }) => idOf(idHi, idLo));
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
@@ -614,9 +654,9 @@ export class ProtocolConnection<Peer>
     this.delegate.phaseTimedOut(this);
   }
 
-  closingStarted(reason: CloseReason): void {
+  closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
     this.delegate.connectionClosing(this);
-    this.#giveUpCalls(reason);
+    this.#giveUpCalls(reason, started);
     if (!reason.byPeer) this.scheduler.clear();
     this.#reading.unthrottle();
     this.#reading.start();
@@ -635,7 +675,7 @@ export class ProtocolConnection<Peer>
     this.release();
     this.#reading.unthrottle();
     this.#extensions?.closed(reason);
-    this.#giveUpCalls(reason);
+    this.#giveUpCalls(reason, null);
     // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
     if (error !== null || !reason.byPeer) this.scheduler.clear();
     else this.scheduler.startWaiting();
@@ -648,8 +688,8 @@ export class ProtocolConnection<Peer>
   }
 
   /** Rejects pending calls, and fires the signals of running handlers. */
-  #giveUpCalls(reason: CloseReason): void {
-    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason));
+  #giveUpCalls(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
+    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason), started);
     if (this.scheduler.runningHandlers > 0) {
       this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
@@ -855,7 +895,7 @@ export class ProtocolConnection<Peer>
   /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
   #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
     if (this.hasNetconduitPeer) return false;
-    const id = (BigInt(correlationHi) << 32n) | BigInt(correlationLo);
+    const id = idOf(correlationHi, correlationLo);
     const message = `Correlation id ${id} is in use by another request that has not been answered`;
     this.fail(new ConduitError(ErrorCode.DUPLICATE_ID, message));
     return true;
@@ -992,6 +1032,16 @@ export class ProtocolConnection<Peer>
   }
 }
 
+/** An id as it is on the wire. */
+function idOf(hi: number, lo: number): number | bigint {
+  return hi <= 0x1f_ffff ? hi * 0x1_0000_0000 + lo : (BigInt(hi) << 32n) | BigInt(lo);
+}
+
 function startHandler<Peer>(connection: ProtocolConnection<Peer>, request: IncomingRequest<Peer>): void {
+  const outer = connection.dispatched;
+  connection.dispatched = request;
+  connection.dispatchDepth += 1;
   connection.delegate.dispatcher.dispatch(connection, request);
+  connection.dispatchDepth -= 1;
+  connection.dispatched = outer;
 }

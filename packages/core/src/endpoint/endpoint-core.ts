@@ -49,7 +49,14 @@ export interface ErrorContext<Peer> {
 /** The part of a `ConnectionDelegate` in which servers and clients differ. */
 export type ConnectionEvents<Peer> = Pick<
   ConnectionDelegate<Peer>,
-  "role" | "handshakeFrame" | "phaseTimedOut" | "frameRefused" | "connectionClosing" | "connectionClosed" | "buffers"
+  | "role"
+  | "handshakeFrame"
+  | "phaseTimedOut"
+  | "frameRefused"
+  | "connectionDraining"
+  | "connectionClosing"
+  | "connectionClosed"
+  | "buffers"
 >;
 
 /** The contract from the point of view of a server or a client. */

@@ -13,8 +13,10 @@ import { FrameType } from "../wire/constants.ts";
 
 /** A reason is cut to this many characters, when sent and received. */
 const MAX_REASON_CHARS = 256;
-/** Room for a reason in any script, a code and a flag. */
-const MAX_CLOSE_BYTES = 4096;
+/** If more requests are unanswered, CLOSE doesn't say which. */
+const MAX_STARTED = 1000;
+/** Room for a reason in any script, a code, a flag and the ids. */
+const MAX_CLOSE_BYTES = 16_384;
 
 interface State {
   readonly connection: ExtensionHost;
@@ -46,16 +48,20 @@ function receiveClose({ connection, isAgreed }: State, frame: ReceivedFrame): vo
   const message = typeof reason === "string" ? clip(reason, MAX_REASON_CHARS) : "Closed by the peer";
   const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.CONNECTION_CLOSED;
   if (isAgreed) connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");
-  void connection.close({ code, message, reconnect: payload?.["reconnect"] !== false, byPeer: true });
+  const reconnect = payload?.["reconnect"] !== false;
+  const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
+  void connection.close({ code, message, reconnect, byPeer: true, started });
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
+  const { startedIds } = connection;
+  const started = startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {};
   try {
     const reason = clip(message, MAX_REASON_CHARS);
-    connection.sendPayload(FrameType.CLOSE, { reason, code, reconnect }, "reply");
+    connection.sendPayload(FrameType.CLOSE, { reason, code, reconnect, ...started }, "reply");
   } catch (error) {
     // A reason that can't be encoded must not prevent the connection from closing.
-    connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect }, "reply");
+    connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect, ...started }, "reply");
     connection.report(asConduitError(error));
   }
 }

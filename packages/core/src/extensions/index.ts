@@ -5,6 +5,7 @@ import { chunk } from "./chunk.ts";
 import { close } from "./close.ts";
 import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
+import { drain } from "./drain.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 
@@ -25,5 +26,6 @@ export const builtInExtensions: readonly AnyExtension[] = [
   credit,
   chunk,
   flow,
+  drain,
   close,
 ];

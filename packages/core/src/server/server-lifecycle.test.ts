@@ -183,6 +183,7 @@ describe("stop", () => {
         reason: "The server is stopping",
         code: ErrorCode.SERVER_STOPPING,
         reconnect: true,
+        started: [],
       });
       expect(peer.ended).toBeNull();
     }

@@ -1,5 +1,6 @@
 /** The life cycle of a server, from `start` to `stop`. Handles calls that overlap, such as `stop` during `start`. */
 
+import type { DrainNotice } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Listener, Runtime } from "../runtime.ts";
 import { withDeadline } from "../util/time.ts";
@@ -11,6 +12,8 @@ export type ServerState = "stopped" | "starting" | "running" | "stopping";
 export interface StopOptions {
   /** Time limit in milliseconds for running handlers and shutdown hooks. Default: option `drainMs`. */
   readonly drainMs?: number | undefined;
+  /** When clients should come back, in milliseconds after their connection has closed. Default 0. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 /** The steps of a server's life cycle, implemented by the server. */
@@ -26,8 +29,8 @@ export interface LifeHost {
   refuseLogins(): void;
   /** Runs the `onShutdown` hooks. Never rejects. */
   shutdown(): Promise<void>;
-  /** Stops accepting requests; resolves when no connection has any left. */
-  drain(): Promise<unknown>;
+  /** Asks clients to send no more; resolves when no connection has any requests left. */
+  drain(notice: DrainNotice): Promise<unknown>;
   /** Closes all connections gracefully. */
   endAll(): Promise<void>;
   /** Resolves when the hooks of all ended connections have finished. */
@@ -156,7 +159,7 @@ export class ServerLifecycle {
     });
     this.#stopping = stopping;
     begin(
-      this.#stop(options.drainMs ?? this.#host.config.drainMs).finally(() => {
+      this.#stop(options.drainMs ?? this.#host.config.drainMs, options.retryAfterMs ?? 0).finally(() => {
         this.#state = "stopped";
         this.#stopping = null;
         this.#hurry = null;
@@ -168,7 +171,7 @@ export class ServerLifecycle {
     return stopping;
   }
 
-  async #stop(drainMs: number): Promise<void> {
+  async #stop(drainMs: number, retryAfterMs: number): Promise<void> {
     this.#state = "stopping";
     if (this.#starting !== null) {
       this.#starting = null;
@@ -180,7 +183,8 @@ export class ServerLifecycle {
     const listening = this.#listener?.close();
     host.refuseLogins();
     await deadline.race(host.shutdown());
-    await deadline.race(host.drain());
+    const drained = host.drain({ endsInMs: deadline.leftMs, retryAfterMs });
+    if (drainMs > 0) await deadline.race(drained);
     deadline.cancel();
     await host.endAll();
     await listening;

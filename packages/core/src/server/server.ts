@@ -5,13 +5,14 @@ import { formatAddress, ServerAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
-import type { AnyExtension } from "../connection/extension.ts";
+import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { askToDrain, drain } from "../extensions/drain.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type {
@@ -122,6 +123,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
       phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
+      connectionDraining: ignore,
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
       buffers: this.#buffers,
@@ -143,7 +145,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
       refuseLogins: () => this.#refuseLogins(),
       shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
-      drain: () => this.#drain(),
+      drain: (notice) => this.#drain(notice),
       endAll: () => this.#endAll(),
       ended: () => Promise.all(this.#ending),
       stop: (options) => this.stop(options),
@@ -415,10 +417,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return listener;
   }
 
-  #drain(): Promise<unknown> {
-    const protocols = this.#allProtocols();
-    for (const protocol of protocols) protocol.scheduler.drain();
-    return Promise.all(protocols.map((protocol) => protocol.scheduler.idle()));
+  #drain(notice: DrainNotice): Promise<unknown> {
+    return Promise.all(this.#allProtocols().map((protocol) => drainConnection(protocol, notice)));
   }
 
   async #endAll(): Promise<void> {
@@ -630,10 +630,21 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 }
 
+/** Takes what the client sent before it knew, then refuses requests. Resolves when all that were taken have finished. */
+async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
+  const state = protocol.isOpen ? protocol.extension(drain) : undefined;
+  if (state !== undefined) await askToDrain(state, notice);
+  const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
+  protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
+  await protocol.scheduler.idle();
+}
+
 /** The connection of a logged-in client. */
 function peerOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
   return protocol.peer;
 }
+
+const ignore = (): void => undefined;
 
 /** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
 function newConnectionId(): string {

@@ -26,6 +26,8 @@ export const Type = {
   CREDIT: 0x0103,
   CHUNK: 0x0104,
   CHUNK_ACK: 0x0105,
+  DRAIN: 0x0108,
+  DRAINED: 0x0109,
 } as const;
 
 export const COMPRESSED = 0x0001;

@@ -21,6 +21,8 @@ export interface Deadline {
   race(work: Promise<unknown>): Promise<void>;
   /** Moves the deadline to at most `delayMs` from now. */
   shorten(delayMs: number): void;
+  /** Milliseconds left, rounded up; 0 once it has passed. */
+  readonly leftMs: number;
   cancel(): void;
 }
 
@@ -51,6 +53,9 @@ export function withDeadline(clock: Clock, delayMs: number): Deadline {
       endsAt = clock.now() + nextMs;
       clock.clearTimer(timer);
       timer = clock.setTimer(pass, nextMs, true);
+    },
+    get leftMs(): number {
+      return passed ? 0 : Math.max(0, Math.ceil(endsAt - clock.now()));
     },
     cancel: () => {
       passed = true;

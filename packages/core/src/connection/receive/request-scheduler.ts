@@ -48,7 +48,8 @@ export class RequestScheduler<Peer> implements Continuable {
   readonly #host: SchedulerHost;
   /** Whether the connect hooks have finished. */
   #isReady = false;
-  #isDraining = false;
+  /** The answer to requests that aren't taken any more; null while they are. */
+  #refusal: RpcError | null = null;
   /** Whether queued requests start in a later turn. */
   #isWaitingForTurn = false;
   /** Made when first needed, like the next one: idle connections have neither. */
@@ -90,9 +91,9 @@ export class RequestScheduler<Peer> implements Continuable {
     this.startWaiting();
   }
 
-  /** From now on, requests are answered with SERVER_STOPPING; running handlers continue. */
-  drain(): void {
-    this.#isDraining = true;
+  /** From now on, requests are answered with this error; queued and running ones continue. */
+  refuseNew(error: RpcError): void {
+    this.#refusal = error;
   }
 
   /** Resolves when no handlers are running or queued, or when the connection ends. */
@@ -106,8 +107,8 @@ export class RequestScheduler<Peer> implements Continuable {
 
   /** Starts the handler of a request, queues the request, or rejects it if the server is stopping. */
   submit(frame: RequestFrame): void {
-    if (this.#isDraining) {
-      this.#host.refuseRequest(frame, new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping"));
+    if (this.#refusal !== null) {
+      this.#host.refuseRequest(frame, this.#refusal);
       this.#host.requestTaken(wireBytes(frame));
     } else if (this.#canStart && this.queuedHandlers === 0) {
       this.#host.requestTaken(wireBytes(frame));
@@ -155,6 +156,11 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#ids?.delete(request);
     this.startWaiting();
     this.#wakeIdle();
+  }
+
+  /** Requests that expect a reply and whose asynchronous handlers run. */
+  get runningRequests(): IncomingRequest<Peer>[] {
+    return [...(this.#running ?? [])].filter((request) => request.wantsReply);
   }
 
   /** Fires the signal of every running handler. */

@@ -1,0 +1,59 @@
+/**
+ * DRAIN and DRAINED: a server that stops asks its clients to send no more messages and requests. A client answers behind
+ * its last one, so both know what is still handled: everything before DRAINED.
+ */
+
+import { acceptWithoutParams, type DrainNotice, type Extension, type ExtensionHost } from "../connection/extension.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+
+/** `{ends_in_ms: int, retry_after_ms: int}`, from the server. */
+export const DRAIN_FRAME = 0x0108;
+/** No payload, from the client. */
+export const DRAINED_FRAME = 0x0109;
+/** Room for two integers and their keys. */
+const MAX_DRAIN_BYTES = 128;
+/** A day. A client doesn't wait longer, whatever the server says. */
+const MAX_NOTICE_MS = 86_400_000;
+
+/** The drain of one connection. */
+export interface DrainState {
+  readonly connection: ExtensionHost;
+  /** Ends the server's wait for DRAINED; null unless it waits. */
+  answered: (() => void) | null;
+}
+
+export const drain: Extension<true, DrainState> = {
+  name: "drain",
+  frames: [
+    { type: DRAIN_FRAME, maxPayloadBytes: MAX_DRAIN_BYTES },
+    { type: DRAINED_FRAME, maxPayloadBytes: 0 },
+  ],
+  offer: () => true,
+  accept: acceptWithoutParams,
+  attach: (connection) => ({ connection, answered: null }),
+  receive(state, frame) {
+    const { connection } = state;
+    if (frame.type === DRAINED_FRAME) {
+      state.answered?.();
+    } else if (connection.role === "server") {
+      throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends DRAIN");
+    } else if (connection.isOpen) {
+      const { ends_in_ms, retry_after_ms } = connection.readMap(frame) ?? {};
+      connection.drainingByPeer({ endsInMs: milliseconds(ends_in_ms), retryAfterMs: milliseconds(retry_after_ms) });
+      connection.afterMessages(() => connection.sendControl(DRAINED_FRAME, 0, 0, "reply"));
+    }
+  },
+  closed: (state) => state.answered?.(),
+};
+
+/** Sends DRAIN. Resolves when the client has answered behind its last request, or when the connection has ended. */
+export function askToDrain(state: DrainState, notice: DrainNotice): Promise<void> {
+  return new Promise((resolve) => {
+    state.answered = resolve;
+    state.connection.sendPayload(DRAIN_FRAME, { ends_in_ms: notice.endsInMs, retry_after_ms: notice.retryAfterMs });
+  });
+}
+
+function milliseconds(value: unknown): number {
+  return Number.isSafeInteger(value) && (value as number) > 0 ? Math.min(value as number, MAX_NOTICE_MS) : 0;
+}
