@@ -61,6 +61,16 @@ describe("acceptAll", () => {
     expect(codes).toEqual([ErrorCode.CONNECTION_ERROR]);
   });
 
+  test("goes on at once after clients that were gone before they were accepted", async () => {
+    const gone = Array.from({ length: 100 }, () => coded("ENOTCONN"));
+    const { acceptor, streams, codes, done, close } = accepting([...gone, plain]);
+    for (let turn = 0; turn < 5; turn++) await settle();
+    expect([streams.length, new Set(codes)]).toEqual([1, new Set([ErrorCode.CONNECTION_RESET])]);
+    acceptor.close();
+    close();
+    await done;
+  });
+
   test("goes on accepting during handshakes, and reports those that fail", async () => {
     const slow = withHandshake(() => new Promise(() => undefined));
     const bad = withHandshake(() => Promise.reject(coded("ERR_SSL_HTTP_REQUEST")));

@@ -6,11 +6,13 @@ import {
   tlsConfigError,
 } from "@netconduit/core/adapter";
 import { unixTlsError } from "./connect.ts";
+import { errors } from "./errors.ts";
 
 /** Room for thousands of clients that reconnect at once. Linux caps it at `net.core.somaxconn`. */
 const BACKLOG = 4096;
 /** Delay after a failed accept, for example for lack of file descriptors, to avoid a busy loop. */
 const ACCEPT_RETRY_MS = 100;
+const CLIENT_GONE = /^(ENOTCONN|ECONNABORTED|ECONNRESET)$/;
 
 /** Binds a server's socket, and passes its clients to the acceptor. */
 export async function bind(at: BindAddress, acceptor: Acceptor<Deno.Conn>): Promise<BoundSocket> {
@@ -41,6 +43,8 @@ export async function acceptAll(listener: Pick<Deno.Listener, "accept">, accepto
     } catch (cause) {
       if (acceptor.isClosed) return;
       acceptor.failed(cause);
+      // Deno fails to accept a client that has already reset its connection; waiting would hold up the others.
+      if (CLIENT_GONE.test(errors.codeOf(cause))) continue;
       await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
     }
   }

@@ -15,6 +15,7 @@ import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 
 /** Handshakes may use this share of the connections that there are descriptors for. */
 const HANDSHAKES_SHARE = 0.25;
+const CLIENT_GONE = /^(ENOTCONN|ECONNABORTED)$/;
 const OUT_OF_DESCRIPTORS = /^(EMFILE|ENFILE)$/;
 
 /**
@@ -134,7 +135,8 @@ export class Acceptor<S> implements SocketOwner {
   /** Accepting failed, for example for lack of file descriptors. The listener continues. */
   failed(cause: unknown): void {
     const { errors } = this.#operations;
-    const error = errors.accept(cause, this.target);
+    const isGone = CLIENT_GONE.test(errors.codeOf(cause));
+    const error = isGone ? goneError("A client was gone before it was accepted") : errors.accept(cause, this.target);
     if (this.#isClosed || this.#events.exhausted === undefined || !OUT_OF_DESCRIPTORS.test(errors.codeOf(cause))) {
       this.#report(error);
       return;
