@@ -1,9 +1,11 @@
 /** Attacks that make the server hold memory. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { call, frame, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { call, chunksOf, frame, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 
 const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
+
+const WITH_CHUNKS = { close: true, chunk: { messages: 8, bytes: MAX_MESSAGE_BYTES } };
 
 export const memoryAttacks: readonly Attack[] = [
   {
@@ -38,6 +40,48 @@ export const memoryAttacks: readonly Attack[] = [
           await sleep(1000);
           await socket.write(new Uint8Array(1));
         }
+      });
+    },
+  },
+  {
+    name: "chunks of 8 messages that are never finished, 100 connections",
+    server: { options: { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
+    seconds: 6,
+    run: async (context) => {
+      const first = call(1, "big", { data: new Uint8Array(1024 * 1024) });
+      await context.againInParallel(100, async () => {
+        const socket = await context.logIn(undefined, WITH_CHUNKS);
+        for (let id = 1; id <= 8; id += 1) await socket.write(chunksOf(first, id)[0] as Buffer);
+        await socket.ended;
+      });
+    },
+  },
+  {
+    name: "messages in chunks of a byte, begun by thousands under overlapping ids and aborted, 20 connections",
+    run: async (context) => {
+      const one = call(1, "add", { a: 1, b: 2 });
+      const tangle = Buffer.concat([
+        ...Array.from({ length: 1000 }, (_, id) => [
+          chunksOf(one, (id % 7) + 1)[0] as Buffer,
+          ...chunksOf(one.subarray(0, 40), (id % 7) + 1, 1).slice(0, 33),
+          rawFrame(Type.CHUNK, new Uint8Array(0), { id: (id % 7) + 1 }),
+        ]).flat(),
+      ]);
+      await context.againInParallel(20, async () => {
+        const socket = await context.logIn(undefined, WITH_CHUNKS);
+        while (!context.isStopped) await socket.write(tangle);
+      });
+    },
+  },
+  {
+    name: "thousands of messages begun in chunks at once, 20 connections",
+    run: async (context) => {
+      const first = call(1, "big", { data: new Uint8Array(1024 * 1024) });
+      const heads = Buffer.concat(Array.from({ length: 2000 }, (_, id) => chunksOf(first, id + 1, 64)[0] as Buffer));
+      await context.againInParallel(20, async () => {
+        const socket = await context.logIn(undefined, WITH_CHUNKS);
+        await socket.write(heads);
+        await socket.ended;
       });
     },
   },

@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { ErrorCode } from "@netconduit/core";
 import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
-import { EXTENSIONS, extensionsOf } from "../../packages/core/src/test-support/raw-peer.ts";
+import { EXTENSIONS, extensionsOf, type RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { HOST, PASSWORD } from "./subject.ts";
 
@@ -70,11 +70,11 @@ export class AttackSocket {
   }
 
   /** Logs in, and forgets all frames from then on. */
-  async logIn(password = PASSWORD): Promise<void> {
+  async logIn(password = PASSWORD, extensions: RawLogin["extensions"] = EXTENSIONS): Promise<void> {
     const scram = new ScramClient(password);
     const info = { name: "attacker", version: "1.0.0" };
     await this.write(
-      frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst, ...extensionsOf(EXTENSIONS) }),
+      frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst, ...extensionsOf(extensions) }),
     );
     const challenge = await this.next(Type.AUTH_CHALLENGE);
     await this.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) }));

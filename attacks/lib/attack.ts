@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import type { ServerSetup } from "../server.ts";
 import { AttackSocket } from "./attack-socket.ts";
 import { HOST } from "./subject.ts";
@@ -67,10 +68,10 @@ export class AttackContext {
     });
   }
 
-  /** Opens a socket and logs in. */
-  async logIn(localAddress?: string): Promise<AttackSocket> {
+  /** Opens a socket and logs in, with all extensions without parameters unless others are given. */
+  async logIn(localAddress?: string, extensions?: RawLogin["extensions"]): Promise<AttackSocket> {
     const socket = await this.open(localAddress);
-    await socket.logIn();
+    await socket.logIn(undefined, extensions);
     return socket;
   }
 

@@ -69,8 +69,9 @@ export interface LoadArgs {
 export interface LoadResult {
   readonly count: number;
   readonly seconds: number;
-  /** Median milliseconds of a call with one in flight, else null. */
+  /** Percentiles 50 and 99 of a call's milliseconds with one in flight, else null. The Python program has only the first. */
   readonly medianMs: number | null;
+  readonly p99Ms?: number | null;
 }
 
 export interface PacedArgs {

@@ -64,7 +64,12 @@ export async function runLoad(client: BenchClient, args: LoadArgs): Promise<Load
   }
   const elapsed = (performance.now() - started) / 1000;
   const samples = latencies?.subarray(0, Math.min(count, MAX_SAMPLES)).sort() ?? null;
-  return { count, seconds: elapsed, medianMs: samples === null ? null : percentile(samples, 50) };
+  return {
+    count,
+    seconds: elapsed,
+    medianMs: samples === null ? null : percentile(samples, 50),
+    p99Ms: samples === null ? null : percentile(samples, 99),
+  };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Scenario } from "../lib/scenario.ts";
+import { beside } from "./beside.ts";
 import { binary, payload } from "./binary.ts";
 import { broadcast, connections } from "./broadcast.ts";
 import { connects } from "./connects.ts";
@@ -16,6 +17,7 @@ export const SCENARIOS: readonly Scenario[] = [
   connects,
   memory,
   binary,
+  beside,
   connections,
   payload,
   handlers,

@@ -15,7 +15,7 @@ import { FrameType } from "../wire/constants.ts";
 export const CHUNK_ACK_FRAME = 0x0105;
 const MAX_ACK_BYTES = 32;
 /** Bytes that are acknowledged together: half of the smallest window. */
-const BYTES_PER_ACK = MAX_CHUNK_BYTES;
+const BYTES_PER_ACK = 2 * MAX_CHUNK_BYTES;
 
 /** The receiving side of a connection. */
 class Chunks {

@@ -4,7 +4,7 @@ import { ErrorCode } from "../errors.ts";
 import { Flag, FrameType } from "./constants.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
-import { baseFrameTypes } from "./frame-types.ts";
+import { anyFrameType, baseFrameTypes } from "./frame-types.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -334,6 +334,26 @@ describe("FrameDecoder", () => {
       expect(found).toEqual(drain(whole));
     });
     fc.assert(property);
+  });
+
+  test("hands out a CHUNK in pieces as it comes, without a copy, however the bytes are split", () => {
+    const chunk = header(300);
+    new DataView(chunk.buffer).setUint16(6, FrameType.CHUNK);
+    const payload = Uint8Array.from({ length: 300 }, (_, index) => index % 256);
+    const all = joined(chunk, payload, bytesOf({ correlationId: 7 }));
+    for (const size of [1, 7, 32, 33, 100, 331, 332, 333, all.length]) {
+      const decoder = new FrameDecoder(MIB, anyFrameType);
+      const pieces: number[] = [];
+      let messages = 0;
+      for (let at = 0; at < all.length; at += size) {
+        decoder.push(all.slice(at, at + size));
+        while (decoder.next()) {
+          if (decoder.type === FrameType.MESSAGE) messages += 1;
+          else pieces.push(...decoder.bytes.subarray(decoder.payloadStart, decoder.payloadEnd));
+        }
+      }
+      expect([pieces, messages]).toEqual([[...payload], 1]);
+    }
   });
 
   test("answers random bytes with frames or a ConduitError, nothing else", () => {

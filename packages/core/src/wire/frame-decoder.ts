@@ -8,12 +8,15 @@
  * only declares. Memory is released when the frame has outgrown it, or when it was read and nothing refers to it. All
  * checks use the header, before a payload is stored.
  *
+ * A CHUNK that is cut isn't copied here: each piece of its payload is a frame of its own, as its receiver puts chunks
+ * together anyway.
+ *
  * The caller may stop calling `next()` in the middle of a chunk. A chunk pushed while bytes are undecoded is appended
  * to them in a doubling buffer; `keepRest` copies the rest of a chunk whose memory will be reused.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES } from "../limits.ts";
-import { Flag, MAGIC, VERSION } from "./constants.ts";
+import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
 import { foreignProtocol } from "./foreign-protocol.ts";
 import type { FrameTypes } from "./frame-types.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
@@ -71,6 +74,8 @@ export class FrameDecoder {
   /** Size of the cut frame; 0 while its header is incomplete. */
   private partialTotal = 0;
   private cutFrames = 0;
+  /** Bytes of the current CHUNK that haven't come. */
+  private chunkLeft = 0;
   private failure: ConduitError | null = null;
   private readonly memory: ReceiveMemory;
   private readonly types: FrameTypes;
@@ -128,6 +133,7 @@ export class FrameDecoder {
   next(): boolean {
     if (this.failure !== null) throw this.failure;
     if (this.exclusive) this.leaveMemory();
+    if (this.chunkLeft > 0) return this.nextPiece();
     if (this.partial !== null) return this.continuePartial(this.partial);
     const input = this.input;
     const start = this.position;
@@ -139,6 +145,11 @@ export class FrameDecoder {
     }
     const total = this.readHeader(input, start);
     if (available < total) {
+      if (this.type === FrameType.CHUNK) {
+        this.advance(HEADER_BYTES);
+        this.chunkLeft = total - HEADER_BYTES;
+        return this.nextPiece();
+      }
       this.bytes = EMPTY;
       this.payloadStart = 0;
       const size = Math.min(total, Math.max(FIRST_PARTIAL_BYTES, available));
@@ -224,6 +235,12 @@ export class FrameDecoder {
       this.checkMagic(buffer, 0, Math.min(this.partialLength, 4));
       if (this.partialLength < HEADER_BYTES) return this.wait();
       const total = this.readHeader(buffer, 0);
+      if (this.type === FrameType.CHUNK && total > HEADER_BYTES) {
+        this.partial = null;
+        this.partialLength = 0;
+        this.chunkLeft = total - HEADER_BYTES;
+        return this.nextPiece();
+      }
       this.partialTotal = total;
     }
     const total = this.partialTotal;
@@ -239,6 +256,18 @@ export class FrameDecoder {
     this.partial = null;
     this.partialLength = 0;
     this.partialTotal = 0;
+    return true;
+  }
+
+  /** Makes what has come of the current CHUNK a frame. */
+  private nextPiece(): boolean {
+    const count = Math.min(this.chunkLeft, this.inputEnd - this.position);
+    if (count === 0) return this.wait();
+    this.bytes = this.input;
+    this.payloadStart = this.position;
+    this.payloadEnd = this.position + count;
+    this.chunkLeft -= count;
+    this.advance(count);
     return true;
   }
 

@@ -26,9 +26,12 @@ interface HalfFrame {
   readonly number: number;
   readonly idHi: number;
   readonly idLo: number;
-  readonly type: number;
-  /** Its whole length, and how much of that hasn't come. */
-  readonly length: number;
+  readonly header: Uint8Array<ArrayBuffer>;
+  headerBytes: number;
+  /** 0 until its header is complete, like `length`. */
+  type: number;
+  /** Its whole length, and how much of its payload hasn't come. */
+  length: number;
   left: number;
   readonly decoder: FrameDecoder;
 }
@@ -80,25 +83,32 @@ export class ChunkAssembler {
   }
 
   /**
-   * A chunk arrived.
+   * A chunk, or a piece of one, arrived.
    * @returns the decoder of a frame that is complete, whose current frame it is, or null
    * @throws ConduitError if the peer broke the protocol
    */
-  receive(chunk: Chunk): FrameDecoder | null {
-    const { correlationHi: idHi, correlationLo: idLo, bytes, payloadStart, payloadEnd } = chunk;
-    const length = payloadEnd - payloadStart;
+  receive({ correlationHi: idHi, correlationLo: idLo, bytes, payloadStart, payloadEnd }: Chunk): FrameDecoder | null {
     const known = this.#halves.find((half) => half.idHi === idHi && half.idLo === idLo);
-    if (length === 0) {
+    if (payloadStart === payloadEnd) {
       if (known !== undefined) this.#abort(known);
       return null;
     }
-    const half = known ?? this.#begin(idHi, idLo, bytes, payloadStart, payloadEnd);
-    half.left -= length;
-    if (half.left < 0) throw malformed(`it is ${-half.left} bytes longer than the rest of its frame`);
-    half.decoder.push(bytes.subarray(payloadStart, payloadEnd));
-    if (!half.decoder.next()) return null;
-    this.#remove(half);
-    return half.decoder;
+    const half = known ?? this.#begin(idHi, idLo);
+    const { header } = half;
+    let at = payloadStart;
+    if (half.headerBytes < HEADER_BYTES) {
+      at += Math.min(HEADER_BYTES - half.headerBytes, payloadEnd - payloadStart);
+      header.set(bytes.subarray(payloadStart, at), half.headerBytes);
+      half.headerBytes += at - payloadStart;
+      if (half.headerBytes < HEADER_BYTES) return null;
+      this.#charge(half);
+      half.decoder.push(header);
+      if (half.decoder.next()) return this.#finish(half, payloadEnd - at);
+    }
+    half.left -= payloadEnd - at;
+    if (at === payloadEnd) return null;
+    half.decoder.push(bytes.subarray(at, payloadEnd));
+    return half.decoder.next() ? this.#finish(half, -half.left) : null;
   }
 
   /** The connection has ended. */
@@ -107,34 +117,60 @@ export class ChunkAssembler {
     this.#bytes = 0;
   }
 
-  #begin(idHi: number, idLo: number, bytes: Uint8Array, start: number, end: number): HalfFrame {
-    const { maxMessageBytes, maxFrames, maxBytes, memory } = this.#host;
+  #begin(idHi: number, idLo: number): HalfFrame {
+    const { maxMessageBytes, maxFrames, memory } = this.#host;
     if (idHi === 0 && idLo === 0) throw malformed("its correlation id is 0");
-    if (end - start < HEADER_BYTES) throw malformed("the first one has no complete header");
-    const view = new DataView(bytes.buffer, bytes.byteOffset + start, HEADER_BYTES);
-    const type = view.getUint16(6);
-    const payloadBytes = view.getUint32(12);
-    const length = HEADER_BYTES + payloadBytes;
-    if (payloadBytes <= maxMessageBytes && (this.#halves.length >= maxFrames || this.#bytes + length > maxBytes)) {
-      const message =
-        `The peer sent chunks of ${this.#halves.length + 1} frames with ${this.#bytes + length} bytes at once; ` +
-        `${maxFrames} frames with ${maxBytes} bytes are allowed`;
-      throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
-    }
-    const decoder = new FrameDecoder(maxMessageBytes, chunkedTypes, memory);
+    if (this.#halves.length >= maxFrames) throw this.#tooMuch(this.#halves.length + 1, this.#bytes);
     this.#begunFrames += 1;
-    const half: HalfFrame = { number: this.#begunFrames, idHi, idLo, type, length, left: length, decoder };
-    // Checks the header before memory is taken. The decoder refuses what is larger than a message may be.
-    this.#host.begun(type, length);
+    const half: HalfFrame = {
+      number: this.#begunFrames,
+      idHi,
+      idLo,
+      header: new Uint8Array(HEADER_BYTES),
+      headerBytes: 0,
+      type: 0,
+      length: 0,
+      left: 0,
+      decoder: new FrameDecoder(maxMessageBytes, chunkedTypes, memory),
+    };
     this.#halves.push(half);
-    this.#bytes += length;
     return half;
+  }
+
+  /** The header is complete: checks what it declares, before memory is taken. */
+  #charge(half: HalfFrame): void {
+    const view = new DataView(half.header.buffer);
+    half.type = view.getUint16(6);
+    const payloadBytes = view.getUint32(12);
+    // Its decoder refuses a larger one.
+    if (payloadBytes > this.#host.maxMessageBytes) return;
+    half.length = HEADER_BYTES + payloadBytes;
+    half.left = payloadBytes;
+    if (this.#bytes + half.length > this.#host.maxBytes) {
+      throw this.#tooMuch(this.#halves.length, this.#bytes + half.length);
+    }
+    this.#bytes += half.length;
+    this.#host.begun(half.type, half.length);
+  }
+
+  #finish(half: HalfFrame, excessBytes: number): FrameDecoder {
+    if (excessBytes > 0) throw malformed(`it is ${excessBytes} bytes longer than the rest of its frame`);
+    this.#remove(half);
+    return half.decoder;
+  }
+
+  #tooMuch(frames: number, bytes: number): ConduitError {
+    const { maxFrames, maxBytes } = this.#host;
+    const message =
+      `The peer sent chunks of ${frames} frames with ${bytes} bytes at once; ` +
+      `${maxFrames} frames with ${maxBytes} bytes are allowed`;
+    return new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
   }
 
   #abort(half: HalfFrame): void {
     this.#remove(half);
     half.decoder.drop();
-    this.#host.aborted(half.type, half.length);
+    if (half.length > 0) this.#host.aborted(half.type, half.length);
   }
 
   #remove(half: HalfFrame): void {

@@ -13,8 +13,8 @@ function roundTrip(window: ChunkWindow, fromMs: number, ms: number): void {
 }
 
 describe("the window of chunks", () => {
-  test("begins with two chunks", () => {
-    expect(new ChunkWindow().size).toBe(2 * MAX_CHUNK_BYTES);
+  test("begins with four chunks", () => {
+    expect(new ChunkWindow().size).toBe(4 * MAX_CHUNK_BYTES);
   });
 
   test("grows up to 16 MiB while round trips stay as short as the shortest", () => {
@@ -27,13 +27,13 @@ describe("the window of chunks", () => {
     const window = new ChunkWindow();
     for (let round = 0; round < 3; round += 1) roundTrip(window, round * 100, 10);
     const { size } = window;
-    expect(size).toBe(16 * MAX_CHUNK_BYTES);
+    expect(size).toBe(32 * MAX_CHUNK_BYTES);
     roundTrip(window, 1000, 15);
     expect(window.size).toBe(size);
     roundTrip(window, 2000, 40);
     expect(window.size).toBe(size / 2);
     for (let round = 0; round < 9; round += 1) roundTrip(window, 3000 + 100 * round, 40);
-    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+    expect(window.size).toBe(4 * MAX_CHUNK_BYTES);
   });
 
   test("doesn't grow while it isn't full", () => {
@@ -42,6 +42,6 @@ describe("the window of chunks", () => {
       window.sent(1000, round * 100);
       window.acknowledged(1000, round * 100 + 10);
     }
-    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+    expect(window.size).toBe(4 * MAX_CHUNK_BYTES);
   });
 });

@@ -1,0 +1,63 @@
+import type { TransferArgs } from "../lib/commands.ts";
+import type { Metric, Scenario } from "../lib/scenario.ts";
+import type { Session } from "../lib/session.ts";
+import { MIB } from "./binary.ts";
+import { P50 } from "./rpc.ts";
+
+const P99: Metric = { name: "p99", unit: "µs", better: "lower" };
+const RATIO: Metric = { name: "p99 × alone", unit: "×", better: "lower" };
+const LARGE_BYTES = 64 * MIB;
+const ONE = { kind: "call", inFlight: 1, methods: 1 } as const;
+
+/** Percentiles of small calls, one in flight, in µs. */
+async function smallCalls(session: Session, seconds: number): Promise<{ p50: number; p99: number }> {
+  const { medianMs, p99Ms } = await session.client.call("load", { ...ONE, seconds });
+  return { p50: (medianMs ?? Number.NaN) * 1000, p99: (p99Ms ?? Number.NaN) * 1000 };
+}
+
+/** The same, while a large message is always on its way. */
+async function besideLarge(
+  session: Session,
+  direction: TransferArgs["direction"],
+  warmupSeconds: number,
+  seconds: number,
+): Promise<{ p50: number; p99: number }> {
+  const total = warmupSeconds + seconds + 0.5;
+  const transferring = session.client.call("transfer", { direction, bytes: LARGE_BYTES, inFlight: 1, seconds: total });
+  // The large message is made meanwhile.
+  await smallCalls(session, warmupSeconds + 0.5);
+  const small = await smallCalls(session, seconds);
+  await transferring;
+  return small;
+}
+
+export const beside: Scenario = {
+  name: "beside",
+  title: "Small calls beside large messages",
+  description:
+    "`add({a, b})`, one in flight, on a connection on which a binary message of 64 MiB is always on its way in one " +
+    "direction. The ratio is that of p99 with and without it.",
+  needs: ["rpc", "binary"],
+  pairs: "each",
+  peers: ["netconduit", "ws"],
+  quick: true,
+  maxRounds: 2,
+  async measure({ plan, withSession, sample }) {
+    await withSession({ maxPayloadBytes: LARGE_BYTES }, async (session) => {
+      await session.connect(1);
+      await smallCalls(session, plan.warmupSeconds);
+      const alone = await smallCalls(session, plan.seconds);
+      sample("alone", P50, alone.p50);
+      sample("alone", P99, alone.p99);
+      for (const { direction, variant } of [
+        { direction: "upload", variant: "64 MiB to the server" },
+        { direction: "download", variant: "64 MiB to the client" },
+      ] as const) {
+        const { p50, p99 } = await besideLarge(session, direction, plan.warmupSeconds, plan.seconds);
+        sample(variant, P50, p50);
+        sample(variant, P99, p99);
+        sample(variant, RATIO, p99 / alone.p99);
+      }
+    });
+  },
+};
