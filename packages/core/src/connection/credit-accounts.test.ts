@@ -149,6 +149,18 @@ describe("a grant", () => {
     await stopping;
   });
 
+  test("comes back for messages that the rate limit refuses", async () => {
+    const { runtime, peer, reasons } = await scene({ receiveQueueSize: 10, rateLimit: { messagesPerSecond: 5 } });
+    let [used, back] = [0, 0];
+    for (let burst = 0; burst < 20; burst += 1) {
+      for (let n = 0; n < 7; n += 1) peer.message("note");
+      used += 7;
+      await runtime.advance(4000);
+      back += returned(await peer.received()).frames;
+      expect([used - back < 10, reasons]).toEqual([true, []]);
+    }
+  });
+
   test("doesn't come back while a peer doesn't read its replies, whatever it cancels", async () => {
     const { runtime, peer, errors } = await scene({
       handlerConcurrency: 1,
@@ -157,8 +169,13 @@ describe("a grant", () => {
       sendQueueBytes: 65_536,
     });
     peer.pause();
-    for (let id = 1; id <= 5000 && errors.length === 0; id += 1) {
-      peer.write(call(2 * id, "big"), call(2 * id + 1, "wait"), frame(CANCEL_FRAME, undefined, { id: 2 * id + 1 }));
+    for (let id = 1; id <= 110; id += 1) {
+      peer.call("big", {}, id);
+      await runtime.settle();
+    }
+    expect(errors).toEqual([]);
+    for (let id = 200; id <= 1000 && errors.length === 0; id += 1) {
+      peer.write(call(id, "wait"), frame(CANCEL_FRAME, undefined, { id }));
       await runtime.settle();
     }
     expect(errors.map(({ code }) => code)).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);

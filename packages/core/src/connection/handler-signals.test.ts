@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -46,6 +47,25 @@ const handlers: Readonly<Record<string, (server: Server, listen: Listen) => void
     server.on("x", () => undefined);
   },
 };
+
+test("a cancelled handler may reject with a value that throws when it is looked at", async () => {
+  const runtime = fakeRuntime();
+  const { port } = await testServer(runtime, { handlerConcurrency: 1 }, (server) => {
+    server.rpc("x", (_params, { signal }) => {
+      const { proxy, revoke } = Proxy.revocable({}, {});
+      revoke();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(proxy)));
+    });
+    server.rpc("ping", () => "pong");
+  });
+  const peer = await rawClient(runtime, port);
+  peer.call("x", {}, 1);
+  await runtime.settle();
+  peer.send(CANCEL_FRAME, undefined, { id: 1 });
+  peer.call("ping", {}, 2);
+  const answers = (await peer.received()).map(({ type, id }) => [type, Number(id)]);
+  expect(answers).toContainEqual([FrameType.RPC_RESPONSE, 2]);
+});
 
 test.each(Object.keys(handlers))("the signal of %s doesn't fire when its deadline passes later", async (kind) => {
   const runtime = fakeRuntime();
