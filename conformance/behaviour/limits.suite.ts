@@ -37,7 +37,8 @@ export function describeLimits(subject: Subject): void {
       test(
         "a payload that inflates beyond maxMessageBytes is refused without being inflated in full, and the connection lives",
         staged(async (stage) => {
-          const { peer, lives } = await rawScene(stage, { maxMessageBytes: 64 * 1024 });
+          const options = { maxMessageBytes: 64 * 1024, enableCompression: true };
+          const { peer, lives } = await rawScene(stage, options);
           const bomb = subject.runtime.deflate(new Uint8Array(50 * 1024 * 1024));
           expect(bomb.length).toBeLessThan(64 * 1024);
           peer.write(rawFrame(Type.RPC_REQUEST, bomb, { id: 7n, flags: COMPRESSED }));
@@ -53,7 +54,7 @@ export function describeLimits(subject: Subject): void {
       test(
         "a payload that is flagged as compressed and is no zlib stream is refused, and the connection lives",
         staged(async (stage) => {
-          const { peer, lives } = await rawScene(stage);
+          const { peer, lives } = await rawScene(stage, { enableCompression: true });
           peer.write(rawFrame(Type.RPC_REQUEST, Buffer.from("not zlib"), { id: 7n, flags: COMPRESSED }));
           expect(await peer.next()).toMatchObject({ id: 7n, payload: { code: ErrorCode.INFLATE_FAILED } });
           await lives();

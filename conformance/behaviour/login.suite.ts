@@ -302,7 +302,7 @@ export function describeLogin(subject: Subject): void {
     test(
       "before login a payload that inflates beyond 16 KiB is refused without being inflated in full",
       staged(async (stage) => {
-        const server = await stage.listen();
+        const server = await stage.listen({ enableCompression: true });
         const bomb = subject.runtime.deflate(new Uint8Array(10 * 1024 * 1024));
         expect(bomb.length).toBeLessThan(HANDSHAKE_BYTES);
         const peer = await stage.raw(server);

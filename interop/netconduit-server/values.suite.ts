@@ -49,11 +49,16 @@ export function describeValues(staged: Staged<ServerScene>): void {
       [true, true],
     ] as const) {
       test(
-        `with compression ${here} here and ${there} there, a large text crosses, each side compressing as it is set`,
+        `with compression ${here} here and ${there} there, each side compresses as it is set, and ours takes what it does itself`,
         staged(async (scene) => {
           const target = await scene.listen({ enable_compression: there });
           const ours = await scene.logIn(target, { enableCompression: here });
-          expect(await ours.call("echo", { value: longText })).toBe(longText);
+          const echoed = ours.call("echo", { value: longText });
+          if (there && !here) {
+            await expect(echoed).rejects.toMatchObject({ codeName: "UNSUPPORTED_FLAG" });
+            return;
+          }
+          expect(await echoed).toBe(longText);
           // netconduit counts a write after the bytes are out, so make one more round trip.
           await ours.call("add", { a: 1, b: 1 });
           const [bytes] = await scene.driver.run<{ received: number; sent: number }[]>("traffic", {

@@ -131,7 +131,7 @@ export const ErrorCode = {
   UNEXPECTED_FRAME: 7014,
   /** The other side does not speak netconduit's protocol. */
   NOT_NETCONDUIT: 7015,
-  /** The frame uses encryption or fragments, which weren't negotiated. */
+  /** The frame is compressed, encrypted or a fragment, which wasn't negotiated. */
   UNSUPPORTED_FLAG: 7016,
   /** The values of the payload would take more memory than the message size limit allows. */
   DECODED_TOO_LARGE: 7017,

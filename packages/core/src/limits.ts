@@ -24,6 +24,12 @@ export const MAX_CHUNK_BYTES: number = 64 * 1024;
 export const MAX_CHUNKED_FRAMES = 8;
 /** Maximum nesting of decoded and encoded values. Deeper nesting would attack the stack. */
 export const MAX_DEPTH = 128;
+/**
+ * A compressed payload may inflate to this many times its size, and to so many bytes in any case. Text rarely shrinks to
+ * less than a tenth; zlib's most is a thousandth.
+ */
+export const MAX_COMPRESSION_RATIO = 100;
+export const MIN_INFLATED_BYTES: number = 64 * 1024;
 /** Payloads larger than this are compressed; netconduit's threshold. */
 export const COMPRESSION_THRESHOLD_BYTES = 1024;
 

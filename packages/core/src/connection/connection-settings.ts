@@ -11,6 +11,7 @@ export interface ConnectionSettings {
   readonly closeTimeoutMs: number;
   readonly rpcTimeoutMs: number;
   readonly enableBackpressure: boolean;
+  readonly enableCompression: boolean;
   /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
     | { readonly messagesPerSecond?: number | undefined; readonly bytesPerSecond?: number | undefined }

@@ -139,6 +139,8 @@ export interface ExtensionHost {
    * @param frameType of the frames that return credit: `{frames, bytes}`
    */
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void;
+  /** Payloads of either side may be compressed from now on. */
+  useCompression(): void;
   /** The peer returned credit. */
   addCredit(frames: number, bytes: number): void;
   /** The peer refused messages or calls of this side that expect no reply. `count` is how many the report stands for. */

@@ -136,7 +136,7 @@ describe("a frame whose payload cannot be read", () => {
   });
 
   test("a compressed payload that inflates beyond maxMessageBytes is refused, and the connection lives", async () => {
-    const { runtime, peer, alive } = await bench({ maxMessageBytes: 2048 });
+    const { runtime, peer, alive } = await bench({ maxMessageBytes: 2048, enableCompression: true });
     const bomb = runtime.deflate(new Uint8Array(1_000_000));
     peer.write(rawFrame(FrameType.RPC_REQUEST, bomb, { id: 1, flags: COMPRESSED }));
     expect((await peer.next(FrameType.RPC_ERROR)).payload).toMatchObject({ code: ErrorCode.INFLATED_TOO_LARGE });

@@ -21,7 +21,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     context,
     writer,
     requestWriter: writer,
-    reader: context.reader(1_000_000),
+    reader: context.reader(1_000_000, false),
     role: "client",
     stream: { remote: { kind: "tcp", host: "127.0.0.1", port: 7, family: "IPv4" } },
     settings: { rpcTimeoutMs: 1000 },

@@ -111,8 +111,10 @@ export class ProtocolConnection<Peer>
   readonly delegate: ConnectionDelegate<Peer>;
   readonly context: RuntimeContext;
   readonly settings: ConnectionSettings;
-  readonly writer: FrameWriter;
-  readonly reader: PayloadReader;
+  /** Compresses once that is agreed on. */
+  writer: FrameWriter;
+  /** Before login, it inflates if the option is set: a netconduit peer compresses its login, too. */
+  reader: PayloadReader;
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
@@ -349,6 +351,7 @@ export class ProtocolConnection<Peer>
   authenticated(info: PeerInfo, agreement: Agreement): void {
     this.info = info;
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
+    this.reader = this.context.reader(this.settings.maxMessageBytes, false);
     if (info.netconduit) this.acceptsCalls = true;
     this.#rateGate = rateGateOf(this.settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
@@ -497,6 +500,12 @@ export class ProtocolConnection<Peer>
     this.sendQueue.useCredit(new SendCredit(theirs.frames, theirs.bytes));
     this.hasCredit = true;
     this.#creditFrameType = frameType;
+  }
+
+  useCompression(): void {
+    const { maxMessageBytes } = this.settings;
+    this.writer = this.context.writer(maxMessageBytes, true);
+    this.reader = this.context.reader(maxMessageBytes, true);
   }
 
   addCredit(frames: number, bytes: number): void {
@@ -857,6 +866,9 @@ export class ProtocolConnection<Peer>
     } catch (error) {
       this.#payloadRefused(frame, asConduitError(error));
       return;
+    }
+    if ((frame.flags & Flag.COMPRESSED) !== 0) {
+      this.#rateGate?.chargeInflated(reader.payloadBytes - (frame.payloadEnd - frame.payloadStart));
     }
     const { name, value, size } = reader;
     const isReported = this.#reportsRefusal(frame);

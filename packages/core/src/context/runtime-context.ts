@@ -41,7 +41,7 @@ export class RuntimeContext implements CallClock {
   readonly receiveMemory: ReceiveMemory;
   /** By settings. */
   readonly #writers = new Map<string, FrameWriter>();
-  readonly #readers = new Map<number, PayloadReader>();
+  readonly #readers = new Map<string, PayloadReader>();
   #dirty: Flushable[] = [];
   /** Whether the end of the turn is scheduled. */
   #isTurnEnding = false;
@@ -96,14 +96,15 @@ export class RuntimeContext implements CallClock {
     return writer;
   }
 
-  /** The reader for this limit. Its fields are valid until the next call by any user. */
-  reader(maxMessageBytes: number): PayloadReader {
-    let reader = this.#readers.get(maxMessageBytes);
+  /** The reader for these settings. Its fields are valid until the next call by any user. */
+  reader(maxMessageBytes: number, inflates: boolean): PayloadReader {
+    const key = `${maxMessageBytes}/${inflates}`;
+    let reader = this.#readers.get(key);
     if (reader === undefined) {
       const { runtime } = this;
       const inflate = (bytes: Uint8Array, maxBytes: number): Uint8Array => runtime.inflate(bytes, maxBytes);
-      reader = new PayloadReader(inflate, maxMessageBytes, this.receiveMemory);
-      this.#readers.set(maxMessageBytes, reader);
+      reader = new PayloadReader(inflates ? inflate : null, maxMessageBytes, this.receiveMemory);
+      this.#readers.set(key, reader);
     }
     return reader;
   }

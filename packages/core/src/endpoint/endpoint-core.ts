@@ -87,7 +87,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
 
   constructor(
     runtime: Runtime,
-    settings: ConnectionSettings & { readonly enableCompression: boolean; readonly exposeErrors: boolean },
+    settings: ConnectionSettings & { readonly exposeErrors: boolean },
     contract: EndpointContract,
     extensions: readonly AnyExtension[],
   ) {
@@ -98,8 +98,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     this.runtimeContext = runtimeContextOf(runtime);
     this.exposeErrors = settings.exposeErrors;
     this.dispatcher = new Dispatcher<Peer>(this);
-    this.writer = this.runtimeContext.writer(settings.maxMessageBytes, settings.enableCompression);
-    this.reader = this.runtimeContext.reader(settings.maxMessageBytes);
+    this.writer = this.runtimeContext.writer(settings.maxMessageBytes, false);
+    this.reader = this.runtimeContext.reader(settings.maxMessageBytes, settings.enableCompression);
   }
 
   /** The delegate of this endpoint's connections. */

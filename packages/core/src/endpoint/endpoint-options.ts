@@ -56,8 +56,9 @@ export interface PeerOptions {
   readonly closeTimeoutMs?: number | undefined;
 
   /**
-   * Compress payloads over 1,024 bytes with zlib when that makes them smaller. Received payloads are decompressed in
-   * any case. Default false.
+   * Compress payloads over 1,024 bytes with zlib when that makes them smaller, if the other side has this option, too.
+   * Without it, compressed payloads are refused (UNSUPPORTED_FLAG). A netconduit peer negotiates nothing: this option
+   * alone decides whether payloads for it are compressed, and whether compressed ones are taken. Default false.
    */
   readonly enableCompression?: boolean | undefined;
   /**

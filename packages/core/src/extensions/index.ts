@@ -3,6 +3,7 @@ import { call } from "./call.ts";
 import { cancel } from "./cancel.ts";
 import { chunk } from "./chunk.ts";
 import { close } from "./close.ts";
+import { compression } from "./compression.ts";
 import { credit } from "./credit.ts";
 import { deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
@@ -25,6 +26,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   cancel,
   credit,
   chunk,
+  compression,
   flow,
   drain,
   close,

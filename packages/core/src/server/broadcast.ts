@@ -27,7 +27,8 @@ export interface SlowConsumer {
 /** A message that was encoded once for many connections. */
 export interface EncodedMessage {
   readonly type: string;
-  readonly frame: FrameBytes;
+  /** The frame for connections that compress, or for those that don't. */
+  frame(compressed: boolean): FrameBytes;
   /** Before compression. */
   readonly payloadBytes: number;
 }
@@ -52,7 +53,7 @@ export function sendToSelected<C extends Contract, D extends object>(
     if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
     if (where !== undefined && !where(connection.peer)) continue;
     if (connection.refusesSize(type, payloadBytes)) continue;
-    if (connection.sendShared(frame)) reached += 1;
+    if (connection.sendShared(frame(connection.writer.compresses))) reached += 1;
     else onFull(connection);
   }
   return reached;

@@ -31,6 +31,8 @@ import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
 import { FrameType } from "../wire/constants.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
@@ -451,12 +453,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     ...dataAndOptions: MessageArguments<C, "client", T, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
-    const { writer } = this.#core;
-    writer.message(0, 0, type, data);
-    // A hook or filter may send in between and reuse the writer, so keep the frame here.
-    writer.gather();
+    const { runtimeContext, writer } = this.#core;
+    const { enableCompression, maxMessageBytes } = this.config;
+    const plain = encodedOnce(writer, type, data);
     const { payloadBytes } = writer;
-    const frame = { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
+    // Encoded now, too: the data may change while hooks and filters run.
+    const compressed = enableCompression
+      ? encodedOnce(runtimeContext.writer(maxMessageBytes, true), type, data)
+      : plain;
+    const frame = (isCompressed: boolean): FrameBytes => (isCompressed ? compressed : plain);
     return sendToSelected(this.#protocols, { type, frame, payloadBytes }, options, (protocol) =>
       this.#slowConsumer(protocol),
     );
@@ -649,4 +654,11 @@ const ignore = (): void => undefined;
 /** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
 function newConnectionId(): string {
   return crypto.randomUUID().split("-").join("-");
+}
+
+/** A message's frame, which stays when the writer is used again, as by a hook or filter. */
+function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameBytes {
+  writer.message(0, 0, type, data);
+  writer.gather();
+  return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
 }

@@ -31,7 +31,7 @@ export interface RawLogin {
 }
 
 /** All extensions without parameters. A raw peer without `credit` may send and receive as much as it likes. */
-export const EXTENSIONS: readonly string[] = ["reply", "close", "cancel", "deadline", "call"];
+export const EXTENSIONS: readonly string[] = ["reply", "close", "cancel", "deadline", "call", "compression"];
 
 export class RawPeer<S extends RawStream = RawStream> implements ByteSink {
   readonly stream: S;

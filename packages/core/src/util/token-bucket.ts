@@ -82,6 +82,11 @@ export class RateLimiter {
     return this.#wait(bytes);
   }
 
+  /** Takes more bytes for a message that has passed, whether they are there or not. */
+  overdrawBytes(bytes: number): void {
+    if (this.#bytes !== null) this.#bytes.tokens -= bytes;
+  }
+
   #wait(bytes: number): number {
     const wait = Math.max(this.#messages?.wait(1) ?? 0, this.#bytes?.wait(bytes) ?? 0);
     return wait === 0 ? 0 : Math.ceil((wait - ROUNDING / 10) * 1000) / 1000;

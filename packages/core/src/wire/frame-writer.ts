@@ -6,6 +6,7 @@
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
+import { maxInflatedBytes } from "./compression-ratio.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
 import { EncodedValue } from "./encoded-value.ts";
 import {
@@ -207,7 +208,8 @@ export class FrameWriter implements FrameBytes {
       const plain = this.allocate(length);
       writePayload(plain, 0, head, value, large, timeoutMs);
       const compressed = this.compress(plain);
-      const smaller = compressed.length < length;
+      // A peer refuses a payload that inflates to more.
+      const smaller = compressed.length < length && length <= maxInflatedBytes(compressed.length);
       const payload = smaller ? compressed : plain;
       this.begin(type, smaller ? Flag.COMPRESSED : 0, hi, lo, payload.length, payload.length);
       this.bytes.set(payload, this.start + HEADER_BYTES);

@@ -8,6 +8,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { DECODED_FACTOR, MIN_DECODED_BYTES } from "../limits.ts";
 import { isMap } from "../util/is-map.ts";
+import { maxInflatedBytes } from "./compression-ratio.ts";
 import { Flag } from "./constants.ts";
 import { BYTE_COST } from "./decoded-cost.ts";
 import {
@@ -60,19 +61,21 @@ export class PayloadReader {
   code: number = ErrorCode.UNKNOWN;
   /** Details of an error. */
   details: Record<string, unknown> | undefined = undefined;
-  private payloadBytes = 0;
+  /** Size of the last payload, inflated. */
+  payloadBytes = 0;
   /** Maximum size of an inflated payload. */
   maxBytes: number;
 
-  private readonly inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array;
+  private readonly inflate: ((bytes: Uint8Array, maxBytes: number) => Uint8Array) | null;
   private readonly reader: ValueReader;
 
   /**
-   * @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED
+   * @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED. Null if compressed payloads are
+   *   refused, with UNSUPPORTED_FLAG
    * @param memory for large binaries that are copied
    */
   constructor(
-    inflate: (bytes: Uint8Array, maxBytes: number) => Uint8Array,
+    inflate: ((bytes: Uint8Array, maxBytes: number) => Uint8Array) | null,
     maxBytes: number,
     memory: ReceiveMemory = FRESH_MEMORY,
   ) {
@@ -211,7 +214,14 @@ export class PayloadReader {
   }
 
   private inflated(source: PayloadSource, maxBytes: number = this.maxBytes): PayloadSource {
-    const bytes = this.inflate(source.bytes.subarray(source.payloadStart, source.payloadEnd), maxBytes);
+    const { payloadStart, payloadEnd } = source;
+    this.payloadBytes = payloadEnd - payloadStart;
+    if (this.inflate === null) {
+      const problem = "it is compressed, which wasn't agreed on (option enableCompression of both sides)";
+      throw new ConduitError(ErrorCode.UNSUPPORTED_FLAG, `Cannot read payload: ${problem}`);
+    }
+    const limit = Math.min(maxBytes, maxInflatedBytes(this.payloadBytes));
+    const bytes = this.inflate(source.bytes.subarray(payloadStart, payloadEnd), limit);
     source.isShared = false;
     return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true, isShared: true };
   }

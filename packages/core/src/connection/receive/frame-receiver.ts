@@ -16,6 +16,7 @@ import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
+import { workBytes } from "./queued-frame.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -147,7 +148,7 @@ export class FrameReceiver implements Continuable {
       while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
-        if (host.context.slice.frameDone(decoder.payloadEnd - decoder.payloadStart)) this.#passTurn();
+        if (host.context.slice.frameDone(workBytes(decoder))) this.#passTurn();
       }
     } catch (error) {
       host.fail(asConduitError(error));

@@ -1,4 +1,6 @@
 import { HEADER_BYTES } from "../../limits.ts";
+import { maxInflatedBytes } from "../../wire/compression-ratio.ts";
+import { Flag } from "../../wire/constants.ts";
 import type { PayloadSource } from "../../wire/payload-reader.ts";
 
 /** A frame that requests something: RPC_REQUEST, MESSAGE or RPC_LIST. */
@@ -11,6 +13,16 @@ export interface RequestFrame extends PayloadSource {
 /** Bytes of a frame on the wire, header included. */
 export function wireBytes({ payloadStart, payloadEnd }: Pick<PayloadSource, "payloadStart" | "payloadEnd">): number {
   return HEADER_BYTES + payloadEnd - payloadStart;
+}
+
+/** Bytes that a frame makes work for: of a compressed one, as many as it may inflate to. */
+export function workBytes({
+  flags,
+  payloadStart,
+  payloadEnd,
+}: Pick<PayloadSource, "flags" | "payloadStart" | "payloadEnd">): number {
+  const bytes = payloadEnd - payloadStart;
+  return (flags & Flag.COMPRESSED) === 0 ? bytes : maxInflatedBytes(bytes);
 }
 
 /**

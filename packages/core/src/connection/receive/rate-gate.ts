@@ -43,6 +43,11 @@ export class RateGate {
     return this.#violations > MAX_RATE_VIOLATIONS ? "end" : "refuse";
   }
 
+  /** Charges bytes of a frame that were not known when it arrived: the rate counts payloads as they are inflated. */
+  chargeInflated(bytes: number): void {
+    this.#limiter.overdrawBytes(bytes);
+  }
+
   /** How long reading pauses after a frame over the rate. At most a window, so that a peer's heartbeats are read. */
   get pauseMs(): number {
     return Math.min(RATE_WINDOW_MS, this.retryAfter * 1000);

@@ -11,7 +11,7 @@ import type { Continuable } from "../../context/turn-queue.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { LOW_WATER_RATIO } from "../../limits.ts";
 import type { IncomingRequest } from "../../rpc/incoming-request.ts";
-import { QueuedFrame, type RequestFrame, wireBytes } from "./queued-frame.ts";
+import { QueuedFrame, type RequestFrame, wireBytes, workBytes } from "./queued-frame.ts";
 import { RequestIds } from "./request-ids.ts";
 import { RequestQueue } from "./request-queue.ts";
 
@@ -192,7 +192,7 @@ export class RequestScheduler<Peer> implements Continuable {
       this.#ids?.delete(frame);
       this.#host.requestTaken(wireBytes(frame));
       this.#host.startRequest(frame, frame.receivedAtMs);
-      if (started === 0 || !slice.frameDone(wireBytes(frame)) || this.queuedHandlers === 0) continue;
+      if (started === 0 || !slice.frameDone(workBytes(frame)) || this.queuedHandlers === 0) continue;
       this.#isWaitingForTurn = true;
       turns.add(this);
     }
