@@ -11,7 +11,7 @@ export const memoryAttacks: readonly Attack[] = [
   {
     name: "100 frames of 10 MiB less one byte, then a byte a second",
     server: { options: { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 2000 } },
-    seconds: 8,
+    seconds: 6,
     run: async (context) => {
       const one = async (): Promise<void> => {
         const socket = await context.logIn();
@@ -31,7 +31,7 @@ export const memoryAttacks: readonly Attack[] = [
   {
     name: "a frame that arrives a byte a second, 100 connections",
     server: { options: { heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
-    seconds: 6,
+    seconds: 4,
     run: async (context) => {
       await context.againInParallel(100, async () => {
         const socket = await context.logIn();
@@ -88,6 +88,7 @@ export const memoryAttacks: readonly Attack[] = [
   {
     name: "dead after the login, without a FIN: 100 of 104 places",
     server: { options: { maxConnections: 104, heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
+    seconds: 3,
     run: async (context) => {
       await context.againInParallel(100, async () => {
         const socket = await context.logIn();
