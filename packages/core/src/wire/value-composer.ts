@@ -126,10 +126,34 @@ export class ValueComposer {
     } else if (value instanceof Map) {
       this.writeMap(value);
     } else {
-      const tag = Object.prototype.toString.call(value).slice(8, -1);
-      if (tag !== "Object") throw this.refuse(`${/^[AEIOU]/.test(tag) ? "an" : "a"} ${tag} has no MessagePack form`);
-      this.writeEntries(value, Object.keys(value));
+      this.writeOther(value);
     }
+  }
+
+  /** A class instance, or a value of another realm, such as a `vm` context or Jest's. */
+  private writeOther(value: object): void {
+    const tag = Object.prototype.toString.call(value).slice(8, -1);
+    switch (tag) {
+      case "Object":
+        this.writeEntries(value, Object.keys(value));
+        return;
+      // The methods below throw if the value only pretends to be one.
+      case "Uint8Array": {
+        const { buffer, byteOffset, length } = value as Uint8Array;
+        this.writeBinary(new Uint8Array(buffer, byteOffset, length));
+        return;
+      }
+      case "ArrayBuffer":
+        this.writeBinary(new Uint8Array(ArrayBuffer.prototype.slice.call(value)));
+        return;
+      case "Date":
+        this.writeObject(new Date(Date.prototype.getTime.call(value)));
+        return;
+      case "Map":
+        this.writeMap(new Map(Map.prototype.entries.call(value)));
+        return;
+    }
+    throw this.refuse(`${/^[AEIOU]/.test(tag) ? "an" : "a"} ${tag} has no MessagePack form`);
   }
 
   private writeBinary(bytes: Uint8Array): void {
