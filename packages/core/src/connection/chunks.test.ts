@@ -102,6 +102,20 @@ describe("frames in chunks", () => {
     },
   );
 
+  test("may be compressed as a whole", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime, { enableCompression: true }, (server) => server.rpc("echo", (params) => params));
+    const { client } = testClient(runtime, { enableCompression: true });
+    await client.connect();
+    // Half of it can't be compressed.
+    const bytes = new Uint8Array(500_000).map((_, index) => (index % 2 === 0 ? 0 : Math.floor(Math.random() * 256)));
+    const before = client.stats?.bytesSent ?? 0;
+    expect(await client.call("echo", { bytes })).toEqual({ bytes });
+    const sent = (client.stats?.bytesSent ?? 0) - before;
+    expect(sent).toBeGreaterThan(4 * MAX_CHUNK_BYTES);
+    expect(sent).toBeLessThan(bytes.length);
+  });
+
   test("are not used with a peer that doesn't take them", async () => {
     const { runtime, peer, connection } = await toServer({}, {});
     connection.send("note", text(MIB));
