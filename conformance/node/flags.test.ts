@@ -1,5 +1,5 @@
 /** Node.js started with flags that forbid what only the inside of Node.js may do. */
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
@@ -7,15 +7,32 @@ import { expect, test } from "vitest";
 
 const ROOT = join(import.meta.dirname, "../..");
 
+/** From Node.js 25 on, `--permission` forbids the network, too. NETCONDUIT_NODE names another binary to test. */
+const NODE = process.env["NETCONDUIT_NODE"] ?? process.execPath;
+const asked = execFileSync(NODE, ["-p", 'process.allowedNodeEnvironmentFlags.has("--allow-net")'], {
+  encoding: "utf8",
+});
+const restrictsNet = asked.trim() === "true";
+const sources = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
+const permission = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"];
+
 test.each([
   ["--throw-deprecation", "--pending-deprecation"],
-  ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"],
+  restrictsNet ? [...permission, "--allow-net"] : permission,
 ])("the package works with %s %s", { timeout: 60_000 }, async (...flags) => {
-  const sources = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
-  const { stdout, stderr } = await promisify(execFile)(
-    process.execPath,
-    [...flags, ...sources, "conformance/node/program.ts"],
-    { cwd: ROOT },
-  );
+  const { stdout, stderr } = await promisify(execFile)(NODE, [...flags, ...sources, "conformance/node/program.ts"], {
+    cwd: ROOT,
+  });
   expect([JSON.parse(stdout), stderr]).toEqual([["pong", "pong", "pong"], ""]);
 });
+
+test.skipIf(!restrictsNet)(
+  "without --allow-net, start() and connect() reject with a code, and say what is missing",
+  async () => {
+    const program = [...permission, ...sources, "conformance/node/forbidden-net.ts"];
+    const { stdout } = await promisify(execFile)(NODE, program, { cwd: ROOT });
+    const codes = JSON.parse(stdout) as string[];
+    expect(codes).toHaveLength(4);
+    for (const code of codes) expect(code).toMatch(/^INVALID_CONFIG: .*--allow-net/);
+  },
+);

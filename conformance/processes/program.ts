@@ -47,6 +47,25 @@ const roles: Readonly<Record<string, Role>> = {
     await server.stop({ drainMs: 0 });
   },
 
+  /** Starts a server at the path when a line comes in. Prints "ready" first, then the outcome; stops at the end of the input. */
+  async claim({ Server }, path = "") {
+    const server = new Server({ path, password, handleSignals: false });
+    server.rpc("ping", () => process.pid);
+    const input = process.stdin;
+    const begin = new Promise((resolve) => input.once("data", resolve));
+    const end = new Promise((resolve) => input.once("end", resolve));
+    print("ready");
+    await begin;
+    try {
+      await server.start();
+      print({ code: "started" });
+    } catch (failure) {
+      print({ code: (failure as Partial<ConduitError>).codeName, message: (failure as Error).message });
+    }
+    await end;
+    await server.stop({ drainMs: 0 });
+  },
+
   /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
   async unrefReconnecting({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });

@@ -94,6 +94,16 @@ export function describeTransports(subject: TransportSubject): void {
       expect((await failureOf(client.connect())).code).toBe(ErrorCode.TLS_UNTRUSTED);
     });
 
+    test("the server's own certificate as tls.ca isn't enough if a CA signed it, and the error says so", async () => {
+      const server = await serve({ tls: serverTls });
+      const client = dialler({ port: server.address.port, tls: { ca: serverTls.cert, serverName: "localhost" } });
+      const { code, message } = await failureOf(client.connect());
+      expect([code, message]).toEqual([
+        ErrorCode.TLS_UNTRUSTED,
+        expect.stringContaining("none of the CAs given as tls.ca"),
+      ]);
+    });
+
     test("without a CA option the system's roots decide, and a private CA is refused with TLS_UNTRUSTED", async () => {
       const server = await serve({ tls: serverTls });
       const client = dialler({ port: server.address.port, tls: true });

@@ -59,9 +59,9 @@ describe("bindUnixSocket", () => {
     expect(seen.removed).toBe(0);
   });
 
-  test("a file that cannot be removed is ADDRESS_UNAVAILABLE", async () => {
+  test("a file that may not be removed is ADDRESS_IN_USE", async () => {
     const { bound } = inTheWay({ isSocket: true, answer: "ECONNREFUSED", removal: "EPERM" });
-    await expect(bound).rejects.toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
+    await expect(bound).rejects.toMatchObject({ code: ErrorCode.ADDRESS_IN_USE });
   });
 
   test("a failure other than a file in the way is reported at once", async () => {

@@ -91,7 +91,7 @@ export async function bindUnixSocket<T>(path: string, bind: () => Promise<T>, to
     try {
       await sleep(SETTLE_MS);
       await mustBeStale(path, tools);
-      await removeIfThere(path, files, errors);
+      await removeStale(path, files, errors);
       return await bind();
     } finally {
       await removeIfThere(lock, files, errors);
@@ -175,10 +175,25 @@ function folderOf(path: string): string {
   return end === -1 ? "." : path.slice(0, Math.max(1, end));
 }
 
+/** Removes the socket file of a process that has ended. @throws ConduitError ADDRESS_IN_USE if it may not */
+async function removeStale(path: string, files: SocketFiles, errors: SocketErrors): Promise<void> {
+  try {
+    await removeIfThere(path, files, errors);
+  } catch (cause) {
+    const code = errors.codeOf(cause);
+    if (code !== "EPERM" && code !== "EACCES") throw cause;
+    const why = `no server listens at the socket that is there, and this process may not remove it (${code})`;
+    throw inUseError(path, why, cause);
+  }
+}
+
+function inUseError(path: string, why: string, cause?: unknown): ConduitError {
+  return new ConduitError(ErrorCode.ADDRESS_IN_USE, `Cannot listen on ${formatEndpoint({ path })}: ${why}`, { cause });
+}
+
 /** Returns if the file is a socket on which no process listens, or is gone. */
 async function mustBeStale(path: string, { files, errors, probe }: UnixSocketTools): Promise<void> {
-  const inUse = (why: string): ConduitError =>
-    new ConduitError(ErrorCode.ADDRESS_IN_USE, `Cannot listen on ${formatEndpoint({ path })}: ${why}`);
+  const inUse = (why: string): ConduitError => inUseError(path, why);
   try {
     if ((await files.stat(path)).isSocket === false) throw inUse("the file exists and is not a socket");
   } catch (cause) {
