@@ -1,7 +1,7 @@
 /**
  * `pnpm attacks [--runtime node,bun,deno] [--only TEXT] [--seconds 1.5] [--write] [--verbose]`: attacks servers of each
  * runtime and prints a table in Markdown, then the rows that miss a goal. With `--write` the table in SECURITY.md is
- * brought up to date. Exit code 1 if a server ended or hung.
+ * brought up to date after each row. Exit code 1 if a server ended or hung.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -28,12 +28,22 @@ const { values } = parseArgs({
 const runtimes = values.runtime.split(",") as RuntimeName[];
 const times = { warmUpMs: 300, beforeMs: 600, attackMs: Number(values.seconds) * 1000 };
 const results: AttackResult[] = [];
+
+function writeTable(): void {
+  const about =
+    `Measured on ${availableParallelism()} cores of a shared machine, ${values.seconds} seconds and more of each attack; ` +
+    `all processes on that machine, over its loopback.`;
+  const order = attacks.flatMap(({ name }) => RUNTIMES.map((runtime) => [name, runtime] as const));
+  writeFileSync(DOCUMENT, withTable(readFileSync(DOCUMENT, "utf8"), about, results, order));
+}
+
 console.log(HEADING);
 for (const attack of attacks.filter(({ name }) => name.includes(values.only))) {
   for (const runtime of runtimes) {
     const result = await runAttack(attack, runtime, times);
     results.push(result);
     console.log(rowOf(result));
+    if (values.write) writeTable();
     if (values.verbose) console.error(JSON.stringify(result, null, 1));
     if (result.exit !== null || result.server === null) process.exitCode = 1;
   }
@@ -44,11 +54,3 @@ const misses = results.flatMap((result) => {
   return missed.length === 0 ? [] : `- ${result.name}, ${result.runtime}: ${missed.join(", ")}`;
 });
 console.log(misses.length === 0 ? "\nEvery row meets the goals." : `\nThese rows miss a goal:\n\n${misses.join("\n")}`);
-
-if (values.write) {
-  const about =
-    `Measured on ${availableParallelism()} cores of a shared machine, ${values.seconds} seconds and more of each attack; ` +
-    `all processes on that machine, over its loopback.`;
-  const order = attacks.flatMap(({ name }) => RUNTIMES.map((runtime) => [name, runtime] as const));
-  writeFileSync(DOCUMENT, withTable(readFileSync(DOCUMENT, "utf8"), about, results, order));
-}
