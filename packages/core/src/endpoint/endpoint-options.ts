@@ -83,14 +83,13 @@ export interface PeerOptions {
 /** Room in a queue for a message's frame header and control frames. */
 const QUEUE_HEADROOM_BYTES = 1024;
 const MIN_MESSAGE_BYTES = 1024;
-/** Names are sent in login frames, which hold at most 16 KiB. */
+/** Names, versions and descriptions are sent at login, and the other side cuts longer ones. */
 export const MAX_NAME_CHARS = 256;
-const MAX_DESCRIPTION_CHARS = 1024;
 
 /** Schemas of the common options. */
 export const peerEntries: EntriesOf<PeerOptions, "path" | "sendQueueBytes" | "receiveQueueBytes"> = {
   version: v.optional(text(MAX_NAME_CHARS), "1.0.0"),
-  description: v.optional(optionalText(MAX_DESCRIPTION_CHARS), ""),
+  description: v.optional(optionalText(MAX_NAME_CHARS), ""),
   path: v.optional(text()),
   maxMessageBytes: v.optional(wholeNumber(MIN_MESSAGE_BYTES, PROTOCOL_MAX_MESSAGE_BYTES), DEFAULT_MAX_MESSAGE_BYTES),
   bufferSize: v.optional(wholeNumber(1024, PROTOCOL_MAX_MESSAGE_BYTES), DEFAULT_BUFFER_SIZE),

@@ -183,7 +183,7 @@ describe("parseServerOptions", () => {
     ["handleSignals", "yes", "must be a boolean", '"yes"'],
     ["slowConsumer", "wait", 'must be "drop" or "disconnect"', '"wait"'],
     ["name", "", "must be a non-empty string of at most 256 characters", '""'],
-    ["description", 5, "must be a string of at most 1024 characters", "5"],
+    ["description", 5, "must be a string of at most 256 characters", "5"],
     ["host", "", "must be a non-empty string", '""'],
     ["path", 5, "must be a non-empty string", "5"],
     ["tls", true, "must be an object", "true"],
