@@ -10,6 +10,7 @@ import { CHUNK_ACK_FRAME } from "../packages/core/src/extensions/chunk.ts";
 import { CREDIT_FRAME } from "../packages/core/src/extensions/credit.ts";
 import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drain.ts";
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
+import { READY_FRAME } from "../packages/core/src/extensions/ready.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
@@ -54,6 +55,7 @@ describe("frames in PROTOCOL.md", () => {
       CHUNK_ACK: CHUNK_ACK_FRAME,
       DRAIN: DRAIN_FRAME,
       DRAINED: DRAINED_FRAME,
+      READY: READY_FRAME,
       REFUSED: REFUSED_FRAME,
     };
     expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, ...ofExtensions }).sort());

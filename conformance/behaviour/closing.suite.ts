@@ -2,7 +2,7 @@ import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { call, frame, message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
@@ -261,9 +261,9 @@ export function describeClosing(subject: Subject): void {
         server.onClientConnect(() => hook.promise);
         const heard = new EventLog<unknown>();
         server.on("last words", (_client, data) => heard.add(data));
-        const client = await stage.join(server);
-        client.send("last words", "goodbye");
-        await client.disconnect();
+        const peer = await stage.rawLoggedIn(server);
+        peer.write(message("last words", "goodbye"), frame(Type.CLOSE));
+        await peer.over;
         hook.open();
         expect(await heard.next()).toBe("goodbye");
       }),

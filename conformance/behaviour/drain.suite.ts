@@ -2,7 +2,7 @@ import { type ClientOptions, type CloseReason, type DrainNotice, ErrorCode } fro
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
@@ -250,8 +250,8 @@ export function describeDrain(subject: Subject): void {
             started.open();
             return new Promise(() => {});
           });
-          const client = await stage.join(server);
-          client.send("waits");
+          const peer = await stage.rawLoggedIn(server);
+          peer.write(message("waits"));
           if (hook === "onClientConnect") await started.promise;
           const stopping = server.stop();
           await turn();

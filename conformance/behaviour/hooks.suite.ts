@@ -5,11 +5,12 @@ import {
   ErrorCode,
   type ErrorContext,
   error,
+  type Rejection,
 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call } from "../../packages/core/src/test-support/raw-frames.ts";
+import { call, message } from "../../packages/core/src/test-support/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
@@ -200,14 +201,19 @@ export function describeHooks(subject: Subject): void {
         const slow = gate();
         server.onClientConnect(({ info }) => (info.name === "slow" ? slow.promise : undefined));
         server.rpc("ping", () => "pong");
-        const first = await stage.join(server, { name: "slow" });
-        const waiting = first.call("ping");
+        const first = stage.client(server, { name: "slow" });
+        let isConnected = false;
+        const connecting = first.connect().then(() => {
+          isConnected = true;
+        });
+        await until(() => server.connectionCount === 1);
         const second = await stage.join(server, { name: "fast" });
         expect(await second.call("ping")).toBe("pong");
-        expect(connectionOf(server, first).state).toBe("connected");
+        expect([isConnected, server.connections[0]?.state]).toEqual([false, "connected"]);
         expect(server.broadcast("news")).toBe(2);
         slow.open();
-        expect(await waiting).toBe("pong");
+        await connecting;
+        expect(await first.call("ping")).toBe("pong");
         expect(connectionOf(server, first).state).toBe("active");
       }),
     );
@@ -223,9 +229,9 @@ export function describeHooks(subject: Subject): void {
           log.add("hook");
         });
         server.on("n", (_client, data) => log.add(data));
-        const client = await stage.join(server);
-        for (let n = 0; n < 10; n++) client.send("n", n);
-        await until(() => connectionOf(server, client).stats.messagesReceived === 10);
+        const peer = await stage.rawLoggedIn(server);
+        for (let n = 0; n < 10; n++) peer.write(message("n", n));
+        await until(() => server.connections[0]?.stats.messagesReceived === 10);
         hook.open();
         expect(await log.count(11)).toEqual(["hook", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
       }),
@@ -256,10 +262,10 @@ export function describeHooks(subject: Subject): void {
         const server = await stage.listen();
         server.onClientConnect((connection) => connection.close("You are banned"));
         const client = stage.client(server);
-        const left = new EventLog<CloseReason>();
-        client.onDisconnect((_client, reason) => left.add(reason));
-        await client.connect();
-        expect(await left.next()).toMatchObject({ message: "You are banned", byPeer: true, reconnect: false });
+        expect(await failureOf(client.connect())).toMatchObject({
+          code: ErrorCode.CONNECTION_CLOSED,
+          message: "You are banned",
+        });
       }),
     );
 
@@ -273,11 +279,15 @@ export function describeHooks(subject: Subject): void {
         const left = new EventLog<CloseReason>();
         server.onClientDisconnect((_connection, reason) => left.add(reason));
         const client = stage.client(server, { name: "banned", reconnect: { enabled: true, delayMs: 1 } });
-        const told = new EventLog<CloseReason>();
-        client.onDisconnect((_client, reason) => told.add(reason));
-        await client.connect();
+        const ran: string[] = [];
+        client.onConnect(() => void ran.push("connect"));
+        client.onDisconnect(() => void ran.push("disconnect"));
+        const rejections = new EventLog<Rejection>();
+        server.onClientRejected((rejection) => rejections.add(rejection));
         const reason = { code: 451, message: "You are banned", reconnect: false };
-        expect(await told.next()).toMatchObject({ ...reason, byPeer: true });
+        expect(await failureOf(client.connect())).toMatchObject({ code: 451, message: "You are banned" });
+        expect(await rejections.next()).toMatchObject({ code: 451, codeName: "451", message: "You are banned" });
+        expect([server.stats.rejected, ran]).toEqual([1, []]);
         expect(await left.next()).toMatchObject({ ...reason, byPeer: false });
         expect(server.connectionCount).toBe(0);
         expect((await stage.join(server, { name: "welcome" })).isConnected).toBe(true);
@@ -315,8 +325,9 @@ export function describeHooks(subject: Subject): void {
           log.add("connect ends");
         });
         server.onClientDisconnect(() => log.add("disconnect"));
-        const client = await stage.join(server);
-        await client.disconnect();
+        const peer = await stage.rawLoggedIn(server);
+        await log.count(1);
+        peer.end();
         await until(() => server.connectionCount === 0);
         hook.open();
         expect(await log.count(3)).toEqual(["connect begins", "connect ends", "disconnect"]);

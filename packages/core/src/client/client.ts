@@ -21,6 +21,7 @@ import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/
 import { ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
+import { ready } from "../extensions/ready.ts";
 import type {
   Contract,
   MessageOutput,
@@ -101,6 +102,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #connection: ProtocolConnection<Client<C>> | null = null;
   #login: Login | null = null;
   #lastLogin: LastLogin | null = null;
+  /** The error of a login that the server ended, asking this client not to come back. */
+  #finalRefusal: unknown = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ClientInit<C>, runtime: Runtime);
@@ -119,6 +122,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
+      connectionReady: (connection) => this.#ready(connection),
       connectionDraining: (_connection, notice) => this.#draining(notice),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
@@ -137,6 +141,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     });
     this.#reconnector = new Reconnector(this.#core, config, {
       open: (abort) => this.#dial(abort),
+      isFinal: (error) => error === this.#finalRefusal,
       failed: (error, isLast) => this.#dialFailed(error, isLast),
       opened: (again) => this.#opened(again),
     });
@@ -299,7 +304,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
    */
   async connect(): Promise<void> {
-    if (this.isConnected) return;
+    if (this.isConnected && this.#login === null) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
     try {
       await this.#reconnector.connect();
@@ -447,15 +452,24 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
       connection.destroy(error);
     } else {
-      this.#login = null;
       if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
-      this.#reconnector.loggedIn();
-      this.#offline.sendAll(connection);
-      connection.activate();
-      login.resolve();
+      // Handlers may run while the server's connect hooks do, because these may call the client.
+      if (connection.extension(ready) === undefined) this.#ready(connection);
+      else connection.scheduler.activate();
     }
+  }
+
+  /** The login is complete, and the server's connect hooks have let this client in. */
+  #ready(connection: ProtocolConnection<Client<C>>): void {
+    const login = this.#login;
+    if (login === null || connection !== this.#connection) return;
+    this.#login = null;
+    this.#reconnector.loggedIn();
+    this.#offline.sendAll(connection);
+    connection.activate();
+    login.resolve();
   }
 
   #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
@@ -475,7 +489,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
     if (this.#connection === connection) this.#connection = null;
     if (this.#login !== null) {
-      this.#login.reject(closedDuringLogin(reason, connection.bytesReceived === 0, this.config));
+      const error = connection.isAuthenticated
+        ? errorOf(reason)
+        : closedDuringLogin(reason, connection.bytesReceived === 0, this.config);
+      if (!reason.reconnect) this.#finalRefusal = error;
+      this.#login.reject(error);
       return;
     }
     if (!connection.isAuthenticated) return;

@@ -40,6 +40,7 @@ function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOp
       await abort.race((opens.shift() ?? (async () => undefined))());
       subject.loggedIn();
     },
+    isFinal: () => false,
     failed: (error, isLast) => log.push(["failed", error.code, isLast]),
     async opened(again) {
       log.push(again ? "opened again" : "opened");

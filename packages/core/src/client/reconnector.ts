@@ -16,6 +16,8 @@ import { DialController } from "./dial-controller.ts";
 export interface ReconnectorHost {
   /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
   open(abort: DialController): Promise<void>;
+  /** Whether the server ended a login with this error, and asked the client not to come back. */
+  isFinal(error: unknown): boolean;
   /**
    * A connection attempt, or the last one of a series, has failed.
    * @param isLast the client gives up: another attempt would fail the same way, or the series has ended
@@ -293,6 +295,7 @@ export class Reconnector<Peer> {
 
   /** Whether further attempts would fail the same way. A password function may return another one. */
   #endsReconnecting(error: unknown): boolean {
+    if (this.#owner.isFinal(error)) return true;
     return isPasswordProblem(error) && typeof this.#config.password !== "function";
   }
 

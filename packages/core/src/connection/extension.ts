@@ -161,6 +161,8 @@ export interface ExtensionHost {
   frameAborted(type: number, length: number): void;
   /** It is complete, and the decoder's current frame. */
   frameAssembled(frame: FrameDecoder): void;
+  /** The server's connect hooks have let this client in. */
+  readyByPeer(): void;
   /** The peer takes no more messages and requests, because it is about to close the connection. */
   drainingByPeer(notice: DrainNotice): void;
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */

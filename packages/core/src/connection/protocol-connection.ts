@@ -86,6 +86,8 @@ export interface ConnectionDelegate<Peer> {
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
+  /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
+  connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
   connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void;
   /** The connection starts to close. Not called if it ends without closing first. */
@@ -548,6 +550,10 @@ export class ProtocolConnection<Peer>
 
   withdraw(call: OutgoingCall): boolean {
     return this.sendQueue.withdraw(call);
+  }
+
+  readyByPeer(): void {
+    if (this.state === "connected") this.delegate.connectionReady(this);
   }
 
   drainingByPeer(notice: DrainNotice): void {

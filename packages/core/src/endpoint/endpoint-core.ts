@@ -53,6 +53,7 @@ export type ConnectionEvents<Peer> = Pick<
   | "handshakeFrame"
   | "phaseTimedOut"
   | "frameRefused"
+  | "connectionReady"
   | "connectionDraining"
   | "connectionClosing"
   | "connectionClosed"

@@ -11,6 +11,7 @@ import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 
 import { limits } from "./limits.ts";
+import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 
 import { reply } from "./reply.ts";
@@ -28,6 +29,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   chunk,
   compression,
   flow,
+  ready,
   drain,
   close,
 ];

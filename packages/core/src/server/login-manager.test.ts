@@ -70,6 +70,7 @@ class LoginBench {
       handshakeFrame: (connection, type, payload) => this.logins.handshakeFrame(connection, type, payload),
       phaseTimedOut: (connection) => this.timedOut.push(connection),
       frameRefused: () => undefined,
+      connectionReady: () => undefined,
       connectionDraining: () => undefined,
       connectionClosing: () => undefined,
       connectionClosed: (connection, reason) => {

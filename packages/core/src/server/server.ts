@@ -14,6 +14,7 @@ import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandle
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
 import { builtInExtensions } from "../extensions/index.ts";
+import { READY_FRAME, ready } from "../extensions/ready.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type {
   Contract,
@@ -125,6 +126,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
       phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
+      connectionReady: ignore,
       connectionDraining: ignore,
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
@@ -545,7 +547,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#protocols.set(connection.id, protocol);
     protocol.peer = connection;
     const { extensions } = this.#core;
-    const agreement = extensions.accept(step.offer);
+    const agreement = new Map(extensions.accept(step.offer));
+    // Without hooks the client needn't wait for READY.
+    if (this.#connect.isEmpty) agreement.delete(ready.name);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
@@ -583,7 +587,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       }, connection)
       .then(() => {
         this.#hooksRunning.delete(connection);
-        if (protocol.isOpen) protocol.setPhaseTimer(0);
+        if (protocol.isOpen) {
+          protocol.setPhaseTimer(0);
+          if (protocol.extension(ready) !== undefined) protocol.sendControl(READY_FRAME, 0, 0, "reply");
+        }
+        const refusal = protocol.closeReason;
+        if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
         // Even if the client has disconnected: its earlier messages are still handled.
         protocol.activate();
       });

@@ -1,0 +1,19 @@
+/** READY: the server's connect hooks have let the client in. A server without hooks declines the extension. */
+
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+
+/** No payload, from the server. */
+export const READY_FRAME = 0x010a;
+
+export const ready: Extension<true, ExtensionHost> = {
+  name: "ready",
+  frames: [{ type: READY_FRAME, maxPayloadBytes: 0 }],
+  offer: () => true,
+  accept: acceptWithoutParams,
+  attach: (connection) => connection,
+  receive(connection) {
+    if (connection.role === "server") throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends READY");
+    connection.readyByPeer();
+  },
+};
