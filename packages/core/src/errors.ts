@@ -137,7 +137,10 @@ export const ErrorCode = {
   DECODED_TOO_LARGE: 7017,
   /** A request has the correlation id of another one that hasn't been answered yet. */
   DUPLICATE_ID: 7018,
-  /** The peer sent more than it was granted: messages beyond its credit, or PINGs whose answers it doesn't read. */
+  /**
+   * The peer sent more than it was granted: messages beyond its credit, more unfinished chunks than allowed, or PINGs
+   * whose answers it doesn't read.
+   */
   FLOW_CONTROL_ERROR: 7019,
   /** A timestamp of the payload is not a whole number of milliseconds, or is past what a `Date` holds. */
   UNREPRESENTABLE_VALUE: 7021,

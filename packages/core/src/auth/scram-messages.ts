@@ -99,7 +99,8 @@ export function parseServerFinal(message: string): Uint8Array {
 
 /**
  * Returns the values of a message's attributes. It must start with those of `expected`, in that order; optional
- * extensions may follow. The name (`n`) may be anything, because there are no users. A mandatory extension (`m=`) is rejected, as RFC 5802 requires if it is unknown.
+ * extensions may follow. The name (`n`) may be anything, because there are no users. A mandatory extension (`m=`) is
+ * rejected, as RFC 5802 requires if it is unknown.
  */
 function parseAttributes(what: string, message: string, expected: string): string[] {
   const values: string[] = [];

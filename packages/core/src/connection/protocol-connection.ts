@@ -309,7 +309,7 @@ export class ProtocolConnection<Peer>
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
   }
 
-  /** What it holds has changed. */
+  /** Counts held bytes again after a change. */
   countHeldBytes(): void {
     this.delegate.buffers?.count(this);
   }

@@ -9,11 +9,9 @@ import { deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
-
 import { limits } from "./limits.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
-
 import { reply } from "./reply.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */

@@ -22,7 +22,7 @@ export interface BufferHolder {
   destroy(error: ConduitError): void;
 }
 
-/** What the connections of one address hold. */
+/** Memory held by the connections of one address. */
 interface Tally {
   bytes: number;
   largest: BufferHolder;

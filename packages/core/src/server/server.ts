@@ -318,7 +318,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#core.unknownHooks.add(hook);
   }
 
-  // --- life ---------------------------------------------------------------------------------------------------------
+  // --- life ----------------------------------------------------------------------------------------------------
 
   /**
    * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
@@ -441,7 +441,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return [...this.#logins.pending, ...this.#protocols.values(), ...this.#leaving];
   }
 
-  // --- sending ------------------------------------------------------------------------------------------------------
+  // --- sending -------------------------------------------------------------------------------------------------
 
   /**
    * Sends a message to all logged-in clients, or to those that `options` select. The message is encoded once. If a
@@ -484,7 +484,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
   }
 
-  // --- ConnectionDelegate ----------------------------------------------------------------------------------------------------
+  // --- ConnectionDelegate -------------------------------------------------------------------------------------------
 
   #accept(stream: ByteStream): void {
     this.#accepted += 1;

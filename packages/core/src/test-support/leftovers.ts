@@ -44,7 +44,7 @@ export function watchFromNow(): void {
   wrongs.length = 0;
 }
 
-/** What is left of all servers and clients since {@link watchFromNow}; empty if they have ended without a trace. */
+/** Returns what servers and clients left behind since {@link watchFromNow}; empty if nothing. */
 export function leftovers(): string[] {
   const found = [...wrongs];
   const count = (number: number, what: string): void => {

@@ -13,7 +13,7 @@ export const MAP_COST = 112;
 export const KNOWN_KEY_COST = 16;
 /** Any other: engines make a hidden class for it. */
 export const NEW_KEY_COST = 416;
-/** So many keys make shapes. */
+/** Maps with up to this many keys have a shape. */
 export const MAX_SHAPE_KEYS = 16;
 /** A map with more keys becomes a hash table. */
 export const HASH_TABLE_COST = 1200;
@@ -32,7 +32,7 @@ export const NUMBER_COST = 40;
 export const BIGINT_COST = 88;
 export const DATE_COST = 224;
 export const STRING_COST = 80;
-/** One that is not ASCII, besides. */
+/** Added for a string that isn't ASCII. */
 export const UTF8_COST = 48;
 /** A `Uint8Array` with its `ArrayBuffer`. */
 export const BINARY_COST = 608;

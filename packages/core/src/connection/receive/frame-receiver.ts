@@ -38,7 +38,7 @@ export interface ReceiverHost {
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
   /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
-  /** What it holds has changed. */
+  /** Counts held bytes again after a change. */
   countHeldBytes(): void;
   stopReading(): void;
   startReading(): void;

@@ -1,7 +1,7 @@
 import { Fifo } from "../../util/fifo.ts";
 import { type QueuedFrame, wireBytes } from "./queued-frame.ts";
 
-/** So many places of removed frames are kept until they come up, because dropping them costs time. */
+/** Empty places kept before the queue is compacted, because compacting costs time. */
 const MIN_EMPTY_PLACES = 16;
 
 /** A frame's place in the queue; empty once it was removed. */

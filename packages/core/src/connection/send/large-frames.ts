@@ -19,7 +19,7 @@ const MIN_LAST_CHUNK_BYTES = 64;
 /** Chunks that are written at once if nothing else waits: fewer system calls. */
 const CHUNKS_PER_WRITE = 4;
 
-/** What the peer accepts at the same time: unfinished messages, and the sum of their lengths. */
+/** Limits of the peer: unfinished messages, and the sum of their lengths. */
 export interface ChunkLimits {
   readonly messages: number;
   readonly bytes: number;
