@@ -77,7 +77,9 @@ export const memoryAttacks: readonly Attack[] = [
     name: "thousands of messages begun in chunks at once, 20 connections",
     run: async (context) => {
       const first = call(1, "big", { data: new Uint8Array(1024 * 1024) });
-      const heads = Buffer.concat(Array.from({ length: 2000 }, (_, id) => chunksOf(first.subarray(0, 64), id + 1, 64)[0] as Buffer));
+      const heads = Buffer.concat(
+        Array.from({ length: 2000 }, (_, id) => chunksOf(first.subarray(0, 64), id + 1, 64)[0] as Buffer),
+      );
       await context.againInParallel(20, async () => {
         const socket = await context.logIn(undefined, WITH_CHUNKS);
         await socket.write(heads);

@@ -17,32 +17,34 @@ interface Crowd {
   readonly server: OpenServer;
   readonly clients: readonly OpenClient[];
   readonly ids: readonly string[];
-  /** Names of the clients that heard something, in any order. */
+  /** Names of the clients that heard `news`, in any order. */
   readonly heard: EventLog<string>;
+  /** Names of the clients that heard `end`. */
+  readonly ended: EventLog<string>;
 }
 
 /** A server and three clients, named 0, 1 and 2. */
 async function crowd(stage: Stage): Promise<Crowd> {
   const server = await stage.listen();
   const heard = new EventLog<string>();
+  const ended = new EventLog<string>();
   const clients: OpenClient[] = [];
   for (const name of ["0", "1", "2"]) {
     const client = await stage.join(server, { name });
     client.on("news", () => heard.add(name));
+    client.on("end", () => ended.add(name));
     clients.push(client);
   }
-  return { server, clients, ids: clients.map((client) => connectionOf(server, client).id), heard };
+  return { server, clients, ids: clients.map((client) => connectionOf(server, client).id), heard, ended };
 }
 
-/** Broadcasts to all, and returns the names of the clients that heard earlier broadcasts. */
-async function hearers({ server, heard }: Crowd): Promise<string[]> {
-  const before = heard.all.length;
-  server.broadcast("news");
-  // Once this broadcast has arrived everywhere, earlier ones have too.
-  await until(() => ["0", "1", "2"].every((name) => heard.all.slice(before).includes(name)));
-  const all = [...heard.all];
-  for (const name of ["0", "1", "2"]) all.splice(all.lastIndexOf(name), 1);
-  return all.sort();
+/** The names of the clients that heard the broadcasts made so far. */
+async function hearers({ server, heard, ended }: Crowd): Promise<string[]> {
+  const before = ended.all.length;
+  server.broadcast("end");
+  // Once this message has arrived everywhere, earlier ones have too.
+  await until(() => ended.all.length === before + 3);
+  return heard.all.toSorted();
 }
 
 interface Scene {
