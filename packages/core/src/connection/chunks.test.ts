@@ -370,6 +370,29 @@ describe("a receiver", () => {
     expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
   });
 
+  test("asks for credit for RPC_LIST in chunks, and returns no more than that", async () => {
+    const credit = { credit: { frames: 10, bytes: MIB } };
+    const { runtime, peer, reasons, server } = await toServer(
+      { handlerConcurrency: 1, receiveQueueSize: 2 },
+      CHUNKS,
+      credit,
+    );
+    const list = (id: number): Buffer => Buffer.concat(chunksOf(frame(FrameType.RPC_LIST, undefined, { id }), id));
+    for (let id = 1; id <= 10; id += 1) peer.write(list(id));
+    await runtime.settle();
+    const returned = (await peer.received()).filter(({ type }) => type === CREDIT_FRAME);
+    expect(returned.map(({ payload }) => payload)).toEqual(Array(10).fill({ frames: 1, bytes: 32 }));
+    const busy = gate();
+    server.rpc("busy", () => busy.promise);
+    peer.call("busy", {}, 11);
+    for (let id = 12; id <= 13; id += 1) peer.write(list(id));
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+    peer.write(list(14));
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
+  });
+
   test("answers heartbeats between chunks, and a call by the id of a half call", async () => {
     const { runtime, peer } = await toServer();
     const [first, ...rest] = chunksOf(call(7n, "length", { text: text(100_000) }), 1);

@@ -13,7 +13,7 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_CHUNK_BYTES, MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
+import { HEADER_BYTES, MAX_CHUNK_BYTES, MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
@@ -524,15 +524,15 @@ export class ProtocolConnection<Peer>
   }
 
   frameBegun(type: number, length: number): void {
-    if (this.hasCredit && this.#needsCredit(type)) this.#chargeCredit(length);
+    if (this.hasCredit && this.#isRequest(type, length)) this.#chargeCredit(length);
   }
 
   frameAborted(type: number, length: number): void {
-    if (this.#needsCredit(type)) this.requestTaken(length);
+    if (this.#isRequest(type, length)) this.requestTaken(length);
   }
 
   frameAssembled(frame: FrameDecoder): void {
-    if (this.#isRequest(frame)) this.#request(frame);
+    if (this.#isRequest(frame.type, wireBytes(frame))) this.#request(frame);
     else this.#frame(frame);
   }
 
@@ -761,8 +761,9 @@ export class ProtocolConnection<Peer>
   }
 
   frame(frame: FrameDecoder): void {
-    if (this.#isRequest(frame)) {
-      if (this.hasCredit) this.#chargeCredit(wireBytes(frame));
+    const length = wireBytes(frame);
+    if (this.#isRequest(frame.type, length)) {
+      if (this.hasCredit) this.#chargeCredit(length);
       this.#request(frame);
     } else {
       this.#frame(frame);
@@ -779,15 +780,11 @@ export class ProtocolConnection<Peer>
     throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, "The peer sent a message or request without credit for it");
   }
 
-  /** Whether a frame with a payload needs credit. */
-  #needsCredit(type: number): boolean {
-    return type === FrameType.MESSAGE || (type === FrameType.RPC_REQUEST && this.acceptsCalls);
-  }
-
-  /** Whether a frame requests something, so that it needs credit. RPC_LIST with a payload is a reply. */
-  #isRequest({ type, payloadStart, payloadEnd }: FrameDecoder): boolean {
+  /** Whether a frame of this type and length requests something, so that it needs credit. */
+  #isRequest(type: number, length: number): boolean {
     if (type === FrameType.RPC_REQUEST) return this.acceptsCalls;
-    return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && payloadStart === payloadEnd);
+    // RPC_LIST with a payload is a reply.
+    return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && length === HEADER_BYTES);
   }
 
   #frame(frame: FrameDecoder): void {
