@@ -253,6 +253,20 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     },
   },
   {
+    section: "Draining",
+    sentence: "A second `DRAIN` is ignored.",
+    async run(client) {
+      await client.needsExtension("drain");
+      const { peer } = await client.call({ drain: true, close: true });
+      for (let n = 0; n < 3; n += 1) peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
+      await isAlive(peer);
+      assert.deepEqual(
+        peer.frames.all.map(typeName).filter((name) => name === "DRAINED"),
+        ["DRAINED"],
+      );
+    },
+  },
+  {
     section: "Closing",
     sentence: "There are no half-closed connections: each side answers the peer's FIN with its own.",
     async run(client) {

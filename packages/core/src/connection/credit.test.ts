@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { CREDIT_FRAME } from "../extensions/credit.ts";
+import { DRAIN_FRAME } from "../extensions/drain.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -44,12 +45,12 @@ async function toServer(options: Record<string, unknown> = {}, grant = granting(
 }
 
 /** A client, and a raw server that grants it this much. */
-async function toRawServer(frames: number, options: Record<string, unknown> = {}, bytes = LARGE) {
+async function toRawServer(frames: number, options: Record<string, unknown> = {}, bytes = LARGE, others = {}) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
   const { client } = testClient(runtime, options);
   const connecting = client.connect();
-  const peer = await raw.admit({ extensions: granting(frames, bytes) });
+  const peer = await raw.admit({ extensions: { ...granting(frames, bytes), ...others } });
   await connecting;
   const give = (count: number, size = LARGE): void => peer.send(CREDIT_FRAME, { frames: count, bytes: size });
   return { runtime, client, peer, give };
@@ -313,6 +314,26 @@ describe("a sender", () => {
       expect(sent.map(({ payload }) => payload?.["timeout_ms"])).toEqual([600, 600]);
     },
   );
+
+  test("answers a CLOSE once while it waits for credit to disconnect, however often the peer repeats it", async () => {
+    const { runtime, client, peer } = await toRawServer(1);
+    for (let n = 0; n < 2; n += 1) client.send("n", n);
+    void client.disconnect();
+    for (let n = 0; n < 3; n += 1) peer.send(FrameType.CLOSE);
+    await runtime.settle();
+    expect((await peer.receivedTypes()).filter((name) => name === "CLOSE_ACK")).toEqual(["CLOSE_ACK"]);
+  });
+
+  test("answers a DRAIN once, however often the peer repeats it", async () => {
+    const { runtime, client, peer } = await toRawServer(1, {}, LARGE, { drain: true });
+    peer.pause();
+    client.send("n", "x".repeat(200_000));
+    await runtime.settle();
+    for (let n = 0; n < 3; n += 1) peer.send(DRAIN_FRAME, { ends_in_ms: 1000, retry_after_ms: 0 });
+    await runtime.settle();
+    peer.resume();
+    expect(await peer.receivedTypes()).toEqual(["MESSAGE", "DRAINED"]);
+  });
 
   test("that disconnects waits for credit and sends everything before CLOSE", async () => {
     const { runtime, client, peer, give } = await toRawServer(1);

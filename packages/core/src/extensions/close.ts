@@ -22,6 +22,8 @@ interface State {
   readonly connection: ExtensionHost;
   /** Whether the peer understands CLOSE and answers with CLOSE_ACK. A netconduit peer doesn't. */
   readonly isAgreed: boolean;
+  /** Whether CLOSE has arrived. While this side still flushes, a peer may repeat it. */
+  isReceived: boolean;
 }
 
 export const close: Extension<true, State> = {
@@ -33,9 +35,11 @@ export const close: Extension<true, State> = {
   isBase: true,
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection, params) => ({ connection, isAgreed: params !== null }),
+  attach: (connection, params) => ({ connection, isAgreed: params !== null, isReceived: false }),
   receive(state, frame) {
-    if (frame.type === FrameType.CLOSE) receiveClose(state, frame);
+    if (frame.type !== FrameType.CLOSE || state.isReceived) return;
+    state.isReceived = true;
+    receiveClose(state, frame);
   },
   closing({ connection, isAgreed }, reason) {
     if (isAgreed && !reason.byPeer) sendClose(connection, reason);

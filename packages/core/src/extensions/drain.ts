@@ -20,6 +20,8 @@ export interface DrainState {
   readonly connection: ExtensionHost;
   /** Ends the server's wait for DRAINED; null unless it waits. */
   answered: (() => void) | null;
+  /** Whether DRAIN has arrived: a peer that repeats it must not fill this side's queue with answers. */
+  isAsked: boolean;
 }
 
 export const drain: Extension<true, DrainState> = {
@@ -30,14 +32,15 @@ export const drain: Extension<true, DrainState> = {
   ],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection) => ({ connection, answered: null }),
+  attach: (connection) => ({ connection, answered: null, isAsked: false }),
   receive(state, frame) {
     const { connection } = state;
     if (frame.type === DRAINED_FRAME) {
       state.answered?.();
     } else if (connection.role === "server") {
       throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends DRAIN");
-    } else if (connection.isOpen) {
+    } else if (connection.isOpen && !state.isAsked) {
+      state.isAsked = true;
       const { ends_in_ms, retry_after_ms } = connection.readMap(frame) ?? {};
       connection.drainingByPeer({ endsInMs: milliseconds(ends_in_ms), retryAfterMs: milliseconds(retry_after_ms) });
       connection.afterMessages(() => connection.sendControl(DRAINED_FRAME, 0, 0, "reply"));
