@@ -5,7 +5,11 @@ import type { Attack } from "./lib/attack.ts";
 
 const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
 
-const WITH_CHUNKS = { close: true, chunk: { messages: 8, bytes: MAX_MESSAGE_BYTES } };
+const WITH_CHUNKS = {
+  close: true,
+  credit: { frames: 1000, bytes: MAX_MESSAGE_BYTES },
+  chunk: { messages: 8, bytes: MAX_MESSAGE_BYTES },
+};
 
 export const memoryAttacks: readonly Attack[] = [
   {

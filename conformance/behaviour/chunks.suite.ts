@@ -8,7 +8,11 @@ import { until } from "../support/turns.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const MIB = 1024 * 1024;
-const CHUNK = { messages: 8, bytes: 64 * MIB };
+const WITH_CHUNKS = {
+  close: true,
+  credit: { frames: 1000, bytes: 64 * MIB },
+  chunk: { messages: 8, bytes: 64 * MIB },
+};
 
 /** Bytes that show a part that is missing, doubled or misplaced. */
 function patterned(length: number): Uint8Array {
@@ -127,7 +131,7 @@ export function describeChunks(subject: Subject): void {
       "a peer that never finishes its chunks keeps nobody, and its memory goes with it",
       staged(async (stage) => {
         const { server, client } = await pair(stage);
-        const peer = await stage.rawLoggedIn(server, { extensions: { close: true, chunk: CHUNK } });
+        const peer = await stage.rawLoggedIn(server, { extensions: WITH_CHUNKS });
         const large = call(1n, "echo", { text: "x".repeat(4 * MIB) });
         for (let id = 1; id <= 8; id += 1) peer.write(chunksOf(large, id)[0] as Buffer);
         peer.write(frame(Type.HEARTBEAT_PING, undefined, { id: 9n }));

@@ -81,11 +81,11 @@ export class ServerUnderTest extends Cleanups {
     return peer;
   }
 
-  /** Skips the check unless the server accepts this extension. */
-  async needsExtension(name: string, params: unknown = true): Promise<void> {
+  /** Skips the check unless the server accepts this extension, offered with the others that it needs. */
+  async needsExtension(name: string, params: unknown = true, others: Record<string, unknown> = {}): Promise<void> {
     const peer = await this.dial();
     const scram = new ScramClient(this.password);
-    const { extensions } = await this.logInAs(peer, scram, { extensions: { [name]: params } });
+    const { extensions } = await this.logInAs(peer, scram, { extensions: { ...others, [name]: params } });
     if (!Object.hasOwn((extensions ?? {}) as object, name)) throw new Skipped(`the server has no extension '${name}'`);
   }
 

@@ -6,6 +6,7 @@ import { answerTo, type ServerUnderTest } from "../server-under-test.ts";
 
 const SECTION = "Chunks";
 const CHUNK = { messages: 8, bytes: 16 * 1024 * 1024 };
+const CREDIT = { credit: { frames: 1000, bytes: 16 * 1024 * 1024 } };
 const LENGTH = 200_000;
 
 interface Announced {
@@ -15,8 +16,8 @@ interface Announced {
 
 /** A raw client that has logged in with `chunk`, and what the server takes. */
 async function login(server: ServerUnderTest, other: Record<string, unknown> = {}): Promise<[RawPeer, Announced]> {
-  await server.needsExtension("chunk", CHUNK);
-  return server.loginAs({ reply: true, close: true, cancel: true, chunk: CHUNK, ...other }, "chunk");
+  await server.needsExtension("chunk", CHUNK, CREDIT);
+  return server.loginAs({ reply: true, close: true, cancel: true, ...CREDIT, chunk: CHUNK, ...other }, "chunk");
 }
 
 const echo = (id: bigint, count = LENGTH): Buffer => call(id, "echo", { text: "x".repeat(count) });
@@ -35,6 +36,16 @@ function ends(sentence: string, code: number, chunks: () => Buffer[]): Check<Ser
 }
 
 export const chunkChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: "Extensions",
+    sentence: "In force only together with `credit`: its acknowledgements must always be read",
+    async run(server) {
+      await login(server);
+      const peer = await server.login({ chunk: CHUNK });
+      peer.write(echo(5n));
+      assert.equal(typeName(await answerTo(peer, 5n)), "RPC_RESPONSE");
+    },
+  },
   {
     section: SECTION,
     sentence:

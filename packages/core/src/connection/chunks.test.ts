@@ -14,7 +14,8 @@ import { FrameType } from "../wire/constants.ts";
 
 const MIB = 1024 * 1024;
 const CHUNKS = { messages: 3, bytes: 16 * MIB };
-const BASE = { reply: true, close: true, cancel: true, deadline: true, call: true };
+const CREDIT = { frames: 1000, bytes: 64 * MIB };
+const BASE = { reply: true, close: true, cancel: true, deadline: true, call: true, credit: CREDIT };
 
 /** The frames that arrived, with chunks put together; those of unfinished frames by their id. */
 function assembled(frames: readonly ReceivedFrame[]): { whole: ReceivedFrame[]; unfinished: bigint[] } {
@@ -115,6 +116,23 @@ describe("frames in chunks", () => {
     expect(sent).toBeGreaterThan(4 * MAX_CHUNK_BYTES);
     expect(sent).toBeLessThan(bytes.length);
   });
+
+  test.each(["server", "client"])(
+    "are not used if the %s grants no credit, so that no reply is stuck",
+    async (side) => {
+      const runtime = fakeRuntime();
+      const options = { maxMessageBytes: MIB, sendQueueBytes: 2 * MIB, receiveQueueSize: 4 };
+      const without = { ...options, enableBackpressure: false };
+      await testServer(runtime, side === "server" ? without : options, (fresh) => {
+        fresh.rpc("repeat", ({ count }) => text(count as number));
+      });
+      const { client } = testClient(runtime, side === "client" ? without : options);
+      await client.connect();
+      const calls = Array.from({ length: 30 }, () => outcome(client.call("repeat", { count: 500_000 })));
+      await runtime.advance(1000);
+      expect(calls.filter(({ state }) => state !== "resolved")).toEqual([]);
+    },
+  );
 
   test("are not used with a peer that doesn't take them", async () => {
     const { runtime, peer, connection } = await toServer({}, {});

@@ -92,7 +92,8 @@ describe("the heartbeat", () => {
     const { port } = await testServer(runtime, options, (server) =>
       server.onClientDisconnect((_connection, { code }) => left.push(code)),
     );
-    const peer = await rawClient(runtime, port, { extensions: { close: true, chunk: { messages: 4, bytes: 1e7 } } });
+    const extensions = { close: true, credit: { frames: 10, bytes: 1e7 }, chunk: { messages: 4, bytes: 1e7 } };
+    const peer = await rawClient(runtime, port, { extensions });
     const begun = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(100_000) }).subarray(0, 50_000);
     peer.write(rawFrame(FrameType.CHUNK, begun, { id: 1 }));
     for (let n = 0; n < 10 && left.length === 0; n += 1) {

@@ -50,6 +50,7 @@ export class ExtensionRegistry implements FrameTypes {
     const agreed = new Map<string, unknown>();
     for (const extension of this.extensions) {
       if (!Object.hasOwn(theirs, extension.name) || !Object.hasOwn(this.#offer, extension.name)) continue;
+      if (extension.needs !== undefined && !agreed.has(extension.needs)) continue;
       const params: unknown = extension.accept(theirs[extension.name], this.#settings);
       if (params !== null) agreed.set(extension.name, params);
     }

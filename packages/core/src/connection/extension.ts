@@ -40,6 +40,8 @@ export interface Extension<Params = unknown, State = unknown> {
    * if it wasn't negotiated. Default false.
    */
   readonly isBase?: boolean | undefined;
+  /** Name of the extension without which it isn't in force; earlier in the registry. Default: none. */
+  readonly needs?: string | undefined;
   /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
   /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */

@@ -62,7 +62,10 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
     { type: FrameType.CHUNK, maxPayloadBytes: MAX_CHUNK_BYTES },
     { type: CHUNK_ACK_FRAME, maxPayloadBytes: MAX_ACK_BYTES },
   ],
-  offer: ({ receiveQueueBytes }) => ({ messages: MAX_CHUNKED_FRAMES, bytes: receiveQueueBytes }),
+  // A peer without credit isn't always read, so acknowledgements could be stuck on both sides.
+  needs: "credit",
+  offer: ({ enableBackpressure, receiveQueueBytes }) =>
+    enableBackpressure ? { messages: MAX_CHUNKED_FRAMES, bytes: receiveQueueBytes } : null,
   accept(theirs) {
     if (!isMap(theirs)) return null;
     const { messages, bytes } = theirs;
