@@ -2,8 +2,9 @@
  * The end of one connection.
  *
  * Theory of operation. `close` ends it gracefully: what waits for the peer's credit, or leaves in chunks, goes first
- * (*flushing*), then the reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `destroy` aborts,
- * and a stream that ends by itself skips to the last step, `ended`, which runs once in any case.
+ * (*flushing*), then the reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `fail` closes
+ * without flushing, because nothing more is read from a peer that broke the protocol. `destroy` aborts, and a stream that
+ * ends by itself skips to the last step, `ended`, which runs once in any case.
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -36,6 +37,8 @@ export interface ClosingHost {
    * @param started as {@link CloseRequest.started}
    */
   closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void;
+  /** Drops messages that leave only as the peer lets them. */
+  dropHeld(): void;
   /** Sends the reason; the stream closes when everything has been flushed. */
   finishClosing(reason: CloseReason): void;
   /**
@@ -81,6 +84,11 @@ export class ConnectionClosing {
 
   /** As `ProtocolConnection.close`. */
   close(request: CloseRequest): Promise<void> {
+    // The peer reads nothing after its own CLOSE.
+    return this.#close(request, request.byPeer !== true);
+  }
+
+  #close(request: CloseRequest, mayFlush: boolean): Promise<void> {
     const host = this.#host;
     if (host.isOver) return this.#closed?.promise ?? Promise.resolve();
     this.#closed ??= promiseWithResolve();
@@ -91,22 +99,26 @@ export class ConnectionClosing {
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
     host.closingStarted(reason, request.started ?? null);
-    if (!reason.byPeer && host.mustFlush) this.#isFlushing = true;
-    else host.finishClosing(reason);
+    if (mayFlush && host.mustFlush) this.#isFlushing = true;
+    else this.#finish(reason, !mayFlush);
     return promise;
+  }
+
+  #finish(reason: CloseReason, dropsHeld: boolean): void {
+    this.#isFlushing = false;
+    if (dropsHeld) this.#host.dropHeld();
+    this.#host.finishClosing(reason);
   }
 
   /** No messages wait for the peer's permission any more. */
   flushed(): void {
-    if (!this.#isFlushing || this.#reason === null) return;
-    this.#isFlushing = false;
-    this.#host.finishClosing(this.#reason);
+    if (this.#isFlushing && this.#reason !== null) this.#finish(this.#reason, false);
   }
 
   /** As `ProtocolConnection.destroy`. */
   destroy(error: ConduitError): void {
     if (this.#host.isOver) return;
-    this.#reason ??= closeReason({ code: error.code, message: error.message, reconnect: true });
+    this.#reason ??= closeReason(requestOf(error));
     this.#host.stream.destroy(error);
     // Free the slot and reject calls now, without waiting for the stream's `closed`.
     this.ended(error);
@@ -115,11 +127,12 @@ export class ConnectionClosing {
   /** As `ProtocolConnection.fail`. */
   fail(failure: ConduitError): void {
     const host = this.#host;
-    if (host.isOver || this.#reason !== null) return;
+    if (host.isOver || (this.#reason !== null && !this.#isFlushing)) return;
     const error = this.#withOption(failure);
     host.countError();
     host.report(error);
-    if (host.isAuthenticated) void this.close({ code: error.code, message: error.message, reconnect: true });
+    if (this.#reason !== null) this.#finish(this.#reason, true);
+    else if (host.isAuthenticated) void this.#close(requestOf(error), false);
     else this.destroy(error);
   }
 
@@ -168,6 +181,10 @@ export class ConnectionClosing {
     host.stream.destroy(null);
     this.ended(null);
   }
+}
+
+function requestOf({ code, message }: ConduitError): CloseRequest {
+  return { code, message, reconnect: true };
 }
 
 function promiseWithResolve(): { readonly promise: Promise<void>; readonly resolve: () => void } {

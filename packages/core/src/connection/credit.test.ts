@@ -164,6 +164,29 @@ describe("a receiver", () => {
     expect(connection.isConnected).toBe(true);
   });
 
+  test("tells a peer that breaks the protocol at once, whatever waits for its credit", async () => {
+    const { runtime, peer, connection } = await toServer({}, granting(1));
+    for (let count = 0; count < 3; count += 1) connection.send("note", count);
+    await peer.received();
+    peer.send(FrameType.CHUNK);
+    peer.send(CREDIT_FRAME, { frames: 10, bytes: 1000 });
+    await runtime.settle();
+    expect(await peer.received()).toMatchObject([
+      { type: FrameType.CLOSE, payload: { code: ErrorCode.UNEXPECTED_FRAME } },
+    ]);
+  });
+
+  test("waits no longer for the credit of a peer that breaks the protocol while it closes", async () => {
+    const { runtime, peer, connection } = await toServer({}, granting(1));
+    for (let count = 0; count < 3; count += 1) connection.send("note", count);
+    void connection.close();
+    await runtime.settle();
+    await peer.received();
+    peer.send(FrameType.CHUNK);
+    await runtime.settle();
+    expect(await peer.receivedTypes()).toEqual(["CLOSE"]);
+  });
+
   test("refuses CREDIT from a peer that has not agreed on it", async () => {
     const { peer } = await toServer({}, { close: true });
     peer.send(CREDIT_FRAME, { frames: 1, bytes: 1 });

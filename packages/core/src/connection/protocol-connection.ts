@@ -675,8 +675,10 @@ export class ProtocolConnection<Peer>
     if (!reason.byPeer) this.scheduler.clear();
     this.#reading.unthrottle();
     this.#reading.start();
-    // The peer reads nothing after its own CLOSE.
-    if (reason.byPeer) this.sendQueue.dropHeld();
+  }
+
+  dropHeld(): void {
+    this.sendQueue.dropHeld();
   }
 
   finishClosing(reason: CloseReason): void {

@@ -40,6 +40,8 @@ class Chunks {
       connection.frameAssembled(whole);
       whole.leaveFrame();
     } catch (error) {
+      // A frame that was refused at its header must not go on.
+      this.#assembler?.clear();
       connection.fail(asConduitError(error));
     }
   }
