@@ -16,6 +16,8 @@ export class ExtensionRegistry implements FrameTypes {
   readonly extensions: readonly AnyExtension[];
   readonly #settings: ConnectionSettings;
   readonly #offer: Readonly<Record<string, unknown>>;
+  /** Results of `attachedWith`: one for each combination that peers have agreed on. */
+  readonly #attached = new Map<string, readonly boolean[]>();
   readonly #byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
 
   /** @throws Error if two extensions share a name or a frame type */
@@ -57,6 +59,15 @@ export class ExtensionRegistry implements FrameTypes {
     return agreed;
   }
 
+  /** Whether each extension is attached to a connection with this agreement. */
+  attachedWith(agreement: Agreement): readonly boolean[] {
+    const isAttached = this.extensions.map(({ name, isBase }) => agreement.has(name) || isBase === true);
+    const key = isAttached.join();
+    const known = this.#attached.get(key) ?? isAttached;
+    this.#attached.set(key, known);
+    return known;
+  }
+
   /** The map `extensions` of AUTH_SUCCESS, with this side's parameters of the negotiated extensions. */
   answer(agreement: Agreement): Record<string, unknown> {
     return Object.fromEntries(Object.entries(this.#offer).filter(([name]) => agreement.has(name)));
@@ -82,54 +93,76 @@ export class ExtensionRegistry implements FrameTypes {
   }
 }
 
+/** The state of an extension at one connection. */
+interface StateEntry {
+  readonly index: number;
+  readonly state: unknown;
+  readonly next: StateEntry | null;
+}
+
 /** The extensions of one logged-in connection, with their state. */
 export class AttachedExtensions {
   readonly #registry: ExtensionRegistry;
-  /** By the extension's index in the registry; undefined if not attached. */
-  readonly #states: unknown[];
+  readonly #connection: ExtensionHost;
+  /** By the extension's index in the registry. Shared by all connections with the same ones. */
+  readonly #isAttached: readonly boolean[];
+  /** The few that exist: a place for each extension took 240 bytes of an idle connection. */
+  #states: StateEntry | null = null;
 
   constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
     this.#registry = registry;
-    this.#states = new Array(registry.extensions.length);
+    this.#connection = connection;
+    this.#isAttached = registry.attachedWith(agreement);
     registry.extensions.forEach((extension, index) => {
-      const isAgreed = agreement.has(extension.name);
-      if (!isAgreed && extension.isBase !== true) return;
-      this.#states[index] = extension.attach(connection, isAgreed ? agreement.get(extension.name) : null) ?? null;
+      if (this.#isAttached[index] !== true) return;
+      const state: unknown = extension.attach?.(connection, agreement.get(extension.name) ?? null);
+      if (state !== undefined) this.#states = { index, state, next: this.#states };
     });
   }
 
   /** The connection's state of an extension; undefined if it isn't attached. */
   state<State>(extension: Extension<unknown, State>): State | undefined {
-    return this.#states[this.#registry.extensions.indexOf(extension)] as State | undefined;
+    const index = this.#registry.extensions.indexOf(extension);
+    return this.#isAttached[index] === true ? (this.#stateAt(index) as State) : undefined;
   }
 
   /** Passes a frame to its extension. Returns false if no attached extension has frames of this type. */
   receive(frame: ReceivedFrame): boolean {
     const index = this.#registry.indexOfType(frame.type);
     const extension = this.#registry.extensions[index];
-    if (extension?.receive === undefined || this.#states[index] === undefined) return false;
-    extension.receive(this.#states[index], frame);
+    if (extension?.receive === undefined || this.#isAttached[index] !== true) return false;
+    extension.receive(this.#stateAt(index), frame);
     return true;
   }
 
   callAbandoned(idHi: number, idLo: number): void {
-    this.#forEach((extension, state) => extension.callAbandoned?.(state, idHi, idLo));
+    this.#forEach((extension, index) => extension.callAbandoned?.(this.#stateAt(index), idHi, idLo));
   }
 
   requestRefused(name: string, error: RpcError): void {
-    this.#forEach((extension, state) => extension.requestRefused?.(state, name, error));
+    this.#forEach((extension, index) => extension.requestRefused?.(this.#stateAt(index), name, error));
   }
 
   closing(reason: CloseReason): void {
-    this.#forEach((extension, state) => extension.closing?.(state, reason));
+    this.#forEach((extension, index) => extension.closing?.(this.#stateAt(index), reason));
   }
 
   closed(reason: CloseReason): void {
-    this.#forEach((extension, state) => extension.closed?.(state, reason));
+    this.#forEach((extension, index) => extension.closed?.(this.#stateAt(index), reason));
   }
-  #forEach(visit: (extension: AnyExtension, state: unknown) => void): void {
+
+  #forEach(visit: (extension: AnyExtension, index: number) => void): void {
     this.#registry.extensions.forEach((extension, index) => {
-      if (this.#states[index] !== undefined) visit(extension, this.#states[index]);
+      if (this.#isAttached[index] === true) visit(extension, index);
     });
+  }
+
+  #stateAt(index: number): unknown {
+    for (let entry = this.#states; entry !== null; entry = entry.next) if (entry.index === index) return entry.state;
+    const makeState = this.#registry.extensions[index]?.makeState;
+    if (makeState === undefined) return this.#connection;
+    const state: unknown = makeState(this.#connection);
+    this.#states = { index, state, next: this.#states };
+    return state;
   }
 }

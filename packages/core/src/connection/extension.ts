@@ -46,8 +46,10 @@ export interface Extension<Params = unknown, State = unknown> {
   offer(settings: ConnectionSettings): Params | null;
   /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */
   accept(theirs: unknown, settings: ConnectionSettings): Params | null;
-  /** Called after the login. Returns the connection's state of this extension. */
-  attach(connection: ExtensionHost, params: Params | null): State;
+  /** Called after the login. May return the connection's state of this extension. */
+  attach?(connection: ExtensionHost, params: Params | null): State | undefined;
+  /** Makes the state when it is first needed, which most connections never do. Default: the connection is the state. */
+  makeState?(connection: ExtensionHost): State;
   /** A frame of this extension arrived. An error thrown here is reported, and the connection continues. */
   receive?(state: State, frame: ReceivedFrame): void;
   /** This side abandoned a call before its reply arrived. */
@@ -110,6 +112,8 @@ export interface ExtensionHost {
   reportsRefusals: boolean;
   /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
   usesDeadlines: boolean;
+  /** Whether the peer takes CLOSE and answers it with CLOSE_ACK. Set by the extension `close`. */
+  answersClose: boolean;
   /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
   answersCalls: boolean;
   /** Whether the peer may call this side even though this is a client. Set by the extension `call`. */

@@ -145,6 +145,7 @@ export class ProtocolConnection<Peer>
   correlatesReplies = false;
   reportsRefusals = false;
   usesDeadlines = false;
+  answersClose = false;
   answersCalls: boolean;
   acceptsCalls: boolean;
   unfinishedBytes = 0;

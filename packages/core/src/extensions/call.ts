@@ -1,8 +1,8 @@
 /** The client answers RPC_REQUEST too. */
 
-import { acceptWithoutParams, type Extension } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 
-export const call: Extension<true, true> = {
+export const call: Extension<true, ExtensionHost> = {
   name: "call",
   frames: [],
   offer: () => true,
@@ -10,6 +10,5 @@ export const call: Extension<true, true> = {
   attach(connection) {
     connection.answersCalls = true;
     connection.acceptsCalls = true;
-    return true;
   },
 };

@@ -10,7 +10,6 @@ export const cancel: Extension<true, ExtensionHost> = {
   frames: [{ type: CANCEL_FRAME, maxPayloadBytes: 0 }],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection) => connection,
   receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
   callAbandoned(connection, idHi, idLo) {
     if (connection.isOpen) connection.sendControl(CANCEL_FRAME, idHi, idLo);

@@ -75,8 +75,8 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
   },
   attach(connection, theirs) {
     if (theirs !== null) connection.useChunks(theirs);
-    return new Chunks(connection);
   },
+  makeState: (connection) => new Chunks(connection),
   receive(state, frame) {
     if (frame.type === FrameType.CHUNK) {
       state.receive(frame);

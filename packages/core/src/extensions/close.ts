@@ -20,8 +20,6 @@ const MAX_CLOSE_BYTES = 16_384;
 
 interface State {
   readonly connection: ExtensionHost;
-  /** Whether the peer understands CLOSE and answers with CLOSE_ACK. A netconduit peer doesn't. */
-  readonly isAgreed: boolean;
   /** Whether CLOSE has arrived. While this side still flushes, a peer may repeat it. */
   isReceived: boolean;
 }
@@ -35,23 +33,28 @@ export const close: Extension<true, State> = {
   isBase: true,
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection, params) => ({ connection, isAgreed: params !== null, isReceived: false }),
+  // A netconduit peer doesn't agree on it, but may send CLOSE.
+  attach(connection, params) {
+    connection.answersClose = params !== null;
+  },
+  makeState: (connection) => ({ connection, isReceived: false }),
   receive(state, frame) {
     if (frame.type !== FrameType.CLOSE || state.isReceived) return;
     state.isReceived = true;
-    receiveClose(state, frame);
+    receiveClose(state.connection, frame);
   },
-  closing({ connection, isAgreed }, reason) {
-    if (isAgreed && !reason.byPeer) sendClose(connection, reason);
+  closing({ connection }, reason) {
+    if (connection.answersClose && !reason.byPeer) sendClose(connection, reason);
   },
 };
 
-function receiveClose({ connection, isAgreed }: State, frame: ReceivedFrame): void {
+function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const payload = connection.readMap(frame);
   const { reason, code: given } = payload ?? {};
   const message = typeof reason === "string" ? clip(reason, MAX_REASON_CHARS) : "Closed by the peer";
   const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.CONNECTION_CLOSED;
-  if (isAgreed) connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");
+  if (connection.answersClose)
+    connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");
   const reconnect = payload?.["reconnect"] !== false;
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
   void connection.close({ code, message, reconnect, byPeer: true, started });

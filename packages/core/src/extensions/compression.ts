@@ -3,9 +3,9 @@
  * wasn't agreed on with is refused. A netconduit peer negotiates nothing, so there the option alone decides.
  */
 
-import { acceptWithoutParams, type Extension } from "../connection/extension.ts";
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 
-export const compression: Extension<true, true> = {
+export const compression: Extension<true, ExtensionHost> = {
   name: "compression",
   frames: [],
   isBase: true,
@@ -15,6 +15,5 @@ export const compression: Extension<true, true> = {
     if (params !== null || (connection.hasNetconduitPeer && connection.settings.enableCompression)) {
       connection.useCompression();
     }
-    return true;
   },
 };

@@ -26,7 +26,6 @@ export const credit: Extension<Grant, ExtensionHost> = {
   accept: (theirs) => grantIn(theirs, 1),
   attach(connection, theirs) {
     if (theirs !== null) connection.useCredit(theirs, CREDIT_FRAME);
-    return connection;
   },
   receive(connection, frame) {
     const grant = grantIn(connection.readMap(frame), 0);

@@ -32,7 +32,7 @@ export const drain: Extension<true, DrainState> = {
   ],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection) => ({ connection, answered: null, isAsked: false }),
+  makeState: (connection) => ({ connection, answered: null, isAsked: false }),
   receive(state, frame) {
     const { connection } = state;
     if (frame.type === DRAINED_FRAME) {

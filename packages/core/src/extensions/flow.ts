@@ -12,7 +12,6 @@ export const flow: Extension<true, ExtensionHost> = {
   isBase: true,
   offer: () => null,
   accept: () => null,
-  attach: (connection) => connection,
   receive: (connection, frame) => connection.setPausedByPeer(frame.type === FrameType.PAUSE),
   // The peer reads nothing after the end of the stream, so frames held back by PAUSE go first.
   closing: (connection) => connection.setPausedByPeer(false),

@@ -1,6 +1,6 @@
 /** The largest message that each side accepts, said at login, so that the other side sends none that is larger. */
 
-import type { Extension } from "../connection/extension.ts";
+import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** Room for envelopes and errors; the smallest `maxMessageBytes`. */
@@ -11,7 +11,7 @@ export interface Limits {
   readonly message_bytes: number;
 }
 
-export const limits: Extension<Limits, true> = {
+export const limits: Extension<Limits, ExtensionHost> = {
   name: "limits",
   frames: [],
   offer: ({ maxMessageBytes }) => ({ message_bytes: maxMessageBytes }),
@@ -23,6 +23,5 @@ export const limits: Extension<Limits, true> = {
   },
   attach(connection, theirs) {
     if (theirs !== null) connection.limitMessages(theirs.message_bytes);
-    return true;
   },
 };

@@ -11,7 +11,6 @@ export const ready: Extension<true, ExtensionHost> = {
   frames: [{ type: READY_FRAME, maxPayloadBytes: 0 }],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach: (connection) => connection,
   receive(connection) {
     if (connection.role === "server") throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends READY");
     connection.readyByPeer();

@@ -34,8 +34,8 @@ export const refusal: Extension<true, State> = {
   accept: acceptWithoutParams,
   attach(connection) {
     connection.reportsRefusals = true;
-    return { connection, sent: null, received: null };
   },
+  makeState: (connection) => ({ connection, sent: null, received: null }),
   requestRefused(state, name, error) {
     const { connection } = state;
     state.sent ??= new ReportWindows(REPORT_WINDOW_MS);
