@@ -1,4 +1,4 @@
-import { type ClientOptions, type CloseReason, type DrainNotice, ErrorCode } from "@netconduit/core";
+import { type ClientOptions, type CloseReason, type DrainNotice, ErrorCode, type Schema } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
@@ -8,6 +8,13 @@ import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
+
+/** A schema that accepts everything, at once or later. */
+function anything(isAsync: boolean): Schema<unknown, Record<string, never>> {
+  const result = { value: {} };
+  const validate = () => (isAsync ? Promise.resolve(result) : result);
+  return { "~standard": { version: 1, vendor: "test", validate } };
+}
 
 /** stop(): what it waits for, and for how long. */
 export function describeDrain(subject: Subject): void {
@@ -219,25 +226,73 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "stop() settles when a handler itself awaits it",
+      "a handler that awaits stop() isn't waited for by itself: its answer arrives, then the server stops",
+      staged(async (stage) => {
+        // Its time stands still, so drainMs never passes.
+        const clock = new SteppedClock(subject.runtime);
+        for (const isSchemaAsync of [false, true]) {
+          const server = await stage.listen({ drainMs: 1000 }, clock.runtime);
+          server.rpc("shutdown", anything(isSchemaAsync), async () => {
+            await server.stop();
+            return server.state;
+          });
+          const client = await stage.join(server);
+          expect(await client.call("shutdown", {})).toBe("stopping");
+          await server.stop();
+          expect(server.state).toBe("stopped");
+        }
+      }),
+    );
+
+    test(
+      "a message handler that awaits stop() isn't waited for by itself, and other handlers finish first",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 1000 }, clock.runtime);
-        const called = gate();
-        server.rpc("shutdown", async () => {
-          const stopping = server.stop();
-          called.open();
-          await stopping;
+        const started = gate();
+        const go = gate();
+        server.rpc("slow", async () => {
+          started.open();
+          await go.promise;
+          return "finished";
+        });
+        const stopped = gate();
+        server.on("shutdown", async () => {
+          await server.stop();
+          stopped.open();
         });
         const client = await stage.join(server);
-        const result = failureOf(client.call("shutdown"));
-        await called.promise;
-        await turn();
-        clock.advance(1100);
-        expect((await result).code).toBe(ErrorCode.CONNECTION_CLOSED);
+        const slow = client.call("slow");
+        await started.promise;
+        client.send("shutdown");
+        await stopped.promise;
+        go.open();
+        expect(await slow).toBe("finished");
         await server.stop();
       }),
     );
+
+    for (const hook of ["onShutdown", "onClientConnect", "onClientDisconnect"] as const) {
+      test(
+        `${hook} that awaits stop() isn't waited for by itself`,
+        staged(async (stage) => {
+          const clock = new SteppedClock(subject.runtime);
+          const server = await stage.listen({ drainMs: 1000 }, clock.runtime);
+          const finished = gate();
+          server[hook](async () => {
+            await server.stop();
+            finished.open();
+          });
+          const client = stage.client(server);
+          await client.connect().catch(() => {});
+          if (hook === "onClientDisconnect") await client.disconnect();
+          if (hook === "onShutdown") await server.stop();
+          await finished.promise;
+          await server.stop();
+          expect(server.state).toBe("stopped");
+        }),
+      );
+    }
 
     test(
       "stop() settles while connect hooks hang, and while disconnect hooks hang",

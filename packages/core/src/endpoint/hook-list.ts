@@ -5,9 +5,15 @@ const NONE: readonly never[] = [];
 export class HookList<Args extends readonly unknown[]> {
   /** Wrapped in objects, so that a function added twice counts as two hooks. */
   #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = NONE;
+  #depth = 0;
 
   get isEmpty(): boolean {
     return this.#hooks.length === 0;
+  }
+
+  /** Whether a hook is on the stack. What it does after its first `await` isn't. */
+  get isCalling(): boolean {
+    return this.#depth > 0;
   }
 
   /** Adds a hook. Returns a function that removes it. */
@@ -23,7 +29,7 @@ export class HookList<Args extends readonly unknown[]> {
   async run(onError: (error: unknown) => void, ...args: Args): Promise<void> {
     for (const { hook } of this.#hooks) {
       try {
-        await hook(...args);
+        await this.#call(hook, args);
       } catch (error) {
         onError(error);
       }
@@ -32,19 +38,28 @@ export class HookList<Args extends readonly unknown[]> {
 
   /** Runs the hooks one after the other. The first failure stops them. */
   async runStrict(...args: Args): Promise<void> {
-    for (const { hook } of this.#hooks) await hook(...args);
+    for (const { hook } of this.#hooks) await this.#call(hook, args);
   }
 
   /** Starts every hook without waiting for it; only reports errors. */
   notify(onError: (error: unknown) => void, ...args: Args): void {
     for (const { hook } of this.#hooks) {
       try {
-        const result = hook(...args);
+        const result = this.#call(hook, args);
         // A promise of another realm is no instance of this one's Promise.
         if (typeof result === "object" && result !== null) Promise.resolve(result).catch(onError);
       } catch (error) {
         onError(error);
       }
+    }
+  }
+
+  #call(hook: (...args: Args) => unknown, args: Args): unknown {
+    this.#depth += 1;
+    try {
+      return hook(...args);
+    } finally {
+      this.#depth -= 1;
     }
   }
 }

@@ -33,15 +33,33 @@ function invoke<Peer>(entry: MessageEntry<Peer>, data: unknown, request: Incomin
 export class Dispatcher<Peer> {
   readonly #host: DispatchHost<Peer>;
   readonly #registry: Registry<Peer>;
+  #depth = 0;
 
   constructor(host: DispatchHost<Peer>) {
     this.#host = host;
     this.#registry = host.registry;
   }
 
+  /** Whether a handler is on the stack. What it does after its first `await` isn't. */
+  get isCalling(): boolean {
+    return this.#depth > 0;
+  }
+
   dispatch(source: RequestSource<Peer>, request: IncomingRequest<Peer>): void {
+    this.#depth += 1;
     if (request.isCall) this.#call(source, request);
     else this.#message(source, request);
+    this.#depth -= 1;
+  }
+
+  /** Calls a handler later than `dispatch`. */
+  #invokeLater(call: () => unknown): unknown {
+    this.#depth += 1;
+    try {
+      return call();
+    } finally {
+      this.#depth -= 1;
+    }
   }
 
   // --- calls --------------------------------------------------------------------------------------------------------
@@ -96,7 +114,7 @@ export class Dispatcher<Peer> {
       const params = await checking;
       request.throwIfAborted();
       const { handler } = entry;
-      return handler(params as never, request);
+      return this.#invokeLater(() => handler(params as never, request));
     };
     await this.#settleLater(source, entry, request, run());
   }
@@ -246,7 +264,7 @@ export class Dispatcher<Peer> {
   ): Promise<unknown> {
     const data = await checking;
     request.throwIfAborted();
-    return invoke(entry, data, request);
+    return this.#invokeLater(() => invoke(entry, data, request));
   }
 
   /** Starts all handlers in order. The reply is the last return value. A failing handler doesn't stop the others. */

@@ -342,10 +342,21 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * Stops accepting connections, runs the shutdown hooks, lets running handlers finish, then closes every connection
    * gracefully (send queues are flushed, clients are told SERVER_STOPPING). Always settles: handlers are aborted after
    * `drainMs`, and connections after another `closeTimeoutMs`. Another call with a shorter `drainMs` shortens the
-   * drain.
+   * drain. Called by a handler or hook of this server, before its first `await`, it resolves at once, because the
+   * server stops only when that has finished.
    */
   stop(options: StopOptions = {}): Promise<void> {
-    return this.#lifecycle.stop(options);
+    const stopping = this.#lifecycle.stop(options);
+    if (!this.#isCalling) return stopping;
+    stopping.catch((error: unknown) => this.#core.report(error, { stage: "hook" }));
+    return Promise.resolve();
+  }
+
+  /** Whether a handler or hook is on the stack. */
+  get #isCalling(): boolean {
+    const { dispatcher, errorHooks, unknownHooks } = this.#core;
+    const own = [this.#shutdown, this.#connect, this.#disconnect, this.#rejected, this.#slow, this.#listeningHooks];
+    return [dispatcher, errorHooks, unknownHooks, ...own].some((calls) => calls.isCalling);
   }
 
   /**
