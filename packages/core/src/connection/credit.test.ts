@@ -194,6 +194,25 @@ describe("a receiver", () => {
   });
 });
 
+test("two sides that close at once, with messages held on both, end without their timers", async () => {
+  const runtime = fakeRuntime();
+  const options = { handlerConcurrency: 1, receiveQueueSize: 2 };
+  const busy = gate();
+  const { server } = await testServer(runtime, options, (fresh) => fresh.on("note", () => busy.promise));
+  const { client } = testClient(runtime, options);
+  client.on("note", () => busy.promise);
+  await client.connect();
+  const connection = server.connections[0] as (typeof server.connections)[0];
+  for (let count = 0; count < 20; count += 1) {
+    client.send("note", count);
+    connection.send("note", count);
+  }
+  await runtime.settle();
+  const closed = [outcome(client.disconnect()), outcome(connection.close())];
+  await runtime.settle();
+  expect(closed.map(({ state }) => state)).toEqual(["resolved", "resolved"]);
+});
+
 describe("a peer with credit that never reads", () => {
   test("is cut when it sends PINGs", async () => {
     const { runtime, peer, reasons, server } = await toServer({ closeTimeoutMs: 1000 });

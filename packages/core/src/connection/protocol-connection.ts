@@ -829,7 +829,10 @@ export class ProtocolConnection<Peer>
 
   /** RPC_REQUEST, MESSAGE or RPC_LIST arrived. */
   #request(frame: FrameDecoder): void {
-    if (this.closeReason !== null) return;
+    if (this.closeReason !== null) {
+      this.requestTaken(wireBytes(frame));
+      return;
+    }
     const { type } = frame;
     if (type !== FrameType.RPC_LIST) this.messagesReceived += 1;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) {

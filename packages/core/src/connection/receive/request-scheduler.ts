@@ -168,10 +168,14 @@ export class RequestScheduler<Peer> implements Continuable {
     for (const request of [...(this.#running ?? [])]) request.abort(error);
   }
 
-  /** Drops the queue, because replies can no longer be sent. */
+  /** Drops the queue, because replies can no longer be sent. Its credit goes back: the peer may need it to close. */
   clear(): void {
-    for (const request of this.#queue ?? []) this.#ids?.delete(request);
+    const dropped = [...(this.#queue ?? [])];
     this.#queue?.clear();
+    for (const request of dropped) {
+      this.#ids?.delete(request);
+      this.#host.requestTaken(wireBytes(request));
+    }
     this.#wakeIdle();
   }
 
