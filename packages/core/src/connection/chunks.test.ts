@@ -318,6 +318,17 @@ describe("a receiver", () => {
     expect(reasons).toEqual([ErrorCode.MESSAGE_TOO_LARGE]);
   });
 
+  test.each([
+    ["a message that isn't in chunks", FrameType.MESSAGE, "65536 bytes (larger frames must be sent in chunks)"],
+    ["a frame with a limit of its own", CREDIT_FRAME, "64 bytes"],
+  ])("says no option of the limit of %s", async (_what, type, end) => {
+    const { runtime, peer } = await toServer();
+    peer.send(type, undefined, { length: 100_000 });
+    await runtime.settle();
+    const [close] = await peer.received();
+    expect(close?.payload?.["reason"]).toBe(`Cannot decode frame: payload of 100000 bytes exceeds the limit of ${end}`);
+  });
+
   test("frees a message that is aborted, and gives its credit back", async () => {
     const credit = { credit: { frames: 10, bytes: MIB } };
     const { runtime, peer, heard } = await toServer({ receiveQueueSize: 2, maxMessageBytes: MIB }, CHUNKS, credit);

@@ -10,7 +10,7 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { NETCONDUIT_LINGER_MS } from "../limits.ts";
+import { MAX_CHUNK_BYTES, NETCONDUIT_LINGER_MS } from "../limits.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { type CloseReason, type CloseRequest, closeReason, streamEndReason } from "./close-reason.ts";
 import type { ConnectionStateMachine } from "./connection-state.ts";
@@ -18,7 +18,7 @@ import type { ConnectionStateMachine } from "./connection-state.ts";
 /** The connection that ends. */
 export interface ClosingHost {
   readonly context: RuntimeContext;
-  readonly settings: { readonly closeTimeoutMs: number };
+  readonly settings: { readonly closeTimeoutMs: number; readonly maxMessageBytes: number };
   readonly role: "server" | "client";
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
@@ -151,11 +151,15 @@ export class ConnectionClosing {
     host.notifyClosed(reason);
   }
 
-  /** Both sides see this message about an oversized frame, so say whose option it is. */
+  /** Both sides see this message about an oversized frame, so say whose option it is, if it is one. */
   #withOption(error: ConduitError): ConduitError {
     if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.#host.isAuthenticated) return error;
-    const message = `${error.message} (option maxMessageBytes of the ${this.#host.role}, which received it)`;
-    return new ConduitError(error.code, message, { details: error.details, cause: error });
+    const { role, settings } = this.#host;
+    const limit = error.details?.["limit"];
+    let hint = "";
+    if (limit === settings.maxMessageBytes) hint = ` (option maxMessageBytes of the ${role}, which received it)`;
+    else if (limit === MAX_CHUNK_BYTES) hint = " (larger frames must be sent in chunks)";
+    return new ConduitError(error.code, `${error.message}${hint}`, { details: error.details, cause: error });
   }
 
   /** Don't wait for the FIN of a netconduit peer, because it leaves its end open. */
