@@ -306,7 +306,8 @@ export class ProtocolConnection<Peer>
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
     const received = this.#receiver.heldBytes + this.unfinishedBytes + scheduler.queuedBytes + scheduler.runningBytes;
-    const shared = this.#shared?.queued(this.writtenBytes) ?? 0;
+    // A client that missed a broadcast may keep others than the rest of the clients do.
+    const shared = this.dropped === 0 ? (this.#shared?.queued(this.writtenBytes) ?? 0) : 0;
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
   }
 
@@ -403,17 +404,26 @@ export class ProtocolConnection<Peer>
   /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
   refusesSize(type: string, payloadBytes: number): boolean {
     if (payloadBytes <= this.#maxPayloadBytes) return false;
-    this.dropped += 1;
+    this.missedBroadcast();
     this.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
     return true;
   }
 
-  /** Sends a frame that was encoded once for many connections. Returns false if it doesn't fit. */
-  sendShared(frame: FrameBytes): boolean {
+  /** A broadcast isn't sent to this peer, although it was selected. */
+  missedBroadcast(): void {
+    this.dropped += 1;
+    this.countHeldBytes();
+  }
+
+  /**
+   * Sends a frame that was encoded once for many connections. Returns false if it doesn't fit.
+   * @param isForAll whether all clients get it, so that its memory isn't this connection's
+   */
+  sendShared(frame: FrameBytes, isForAll: boolean): boolean {
     if (!this.sendQueue.hasRoomFor(frame)) return false;
     this.messagesSent += 1;
     const bytes = frame.end - frame.start;
-    if (bytes >= UNCOUNTED_BYTES) {
+    if (isForAll && bytes >= UNCOUNTED_BYTES) {
       this.#shared ??= new SharedBytes();
       this.#shared.add(bytes, this.writtenBytes);
     }

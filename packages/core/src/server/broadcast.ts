@@ -47,13 +47,14 @@ export function sendToSelected<C extends Contract, D extends object>(
   const exclude = idSet(options.exclude);
   const include = idSet(options.include);
   const { where } = options;
+  const isForAll = exclude === null && include === null && where === undefined;
   let reached = 0;
   for (const [id, connection] of connections) {
     if (!connection.isOpen) continue;
     if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
     if (where !== undefined && !where(connection.peer)) continue;
     if (connection.refusesSize(type, payloadBytes)) continue;
-    if (connection.sendShared(frame(connection.writer.compresses))) reached += 1;
+    if (connection.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
   }
   return reached;

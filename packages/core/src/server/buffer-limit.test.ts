@@ -12,10 +12,10 @@ import type { Server } from "./server.ts";
 const MIB = 1024 * 1024;
 
 /** A server whose connections may hold 4 MiB, and its clients. */
-async function bench(count: number, prepare: (server: Server) => void = () => undefined) {
+async function bench(count: number, prepare: (server: Server) => void = () => undefined, others = {}) {
   const runtime = fakeRuntime();
   const left: number[] = [];
-  const options = { maxMessageBytes: MIB, maxBufferedBytes: 4 * MIB };
+  const options = { maxMessageBytes: MIB, maxBufferedBytes: 4 * MIB, ...others };
   const { server, port, errors } = await testServer(runtime, options, (fresh) => {
     fresh.onClientDisconnect((_connection, { code }) => left.push(code));
     prepare(fresh);
@@ -77,6 +77,30 @@ describe("maxBufferedBytes", () => {
     for (let n = 0; n < 3; n += 1) server.broadcast("news", LARGE);
     await runtime.settle();
     expect(left).toEqual([]);
+  });
+
+  test.each([
+    ["include", (id: string) => ({ include: id })],
+    ["exclude", (id: string, all: readonly string[]) => ({ exclude: all.filter((one) => one !== id) })],
+    ["where", (id: string) => ({ where: (one: { readonly id: string }) => one.id === id })],
+  ])("bounds broadcasts that differ from client to client (%s)", async (_option, optionsFor) => {
+    const { runtime, server, peers, left } = await bench(6);
+    for (const peer of peers) peer.pause();
+    const ids = server.connections.map(({ id }) => id);
+    for (const id of ids) server.broadcast("news", LARGE, optionsFor(id, ids));
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("counts broadcasts in the queues of clients that have missed one", async () => {
+    const { runtime, server, peers, left } = await bench(6, undefined, { slowConsumer: "drop", sendQueueSize: 1 });
+    for (const peer of peers) peer.pause();
+    for (let n = 0; n < 2; n += 1) server.broadcast("news", LARGE);
+    await runtime.settle();
+    expect(left).toEqual([]);
+    server.broadcast("news", "missed");
+    await runtime.settle();
+    expect(left).toContain(ErrorCode.BUFFER_LIMIT);
   });
 
   test("lets a client send any amount, one after the other", async () => {

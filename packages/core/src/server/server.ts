@@ -485,7 +485,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = protocol.queuedFrames;
     const bufferedBytes = protocol.bufferedBytes;
-    protocol.dropped += 1;
+    protocol.missedBroadcast();
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));

@@ -1,5 +1,5 @@
 /**
- * Large broadcasts in a send queue. Their memory is shared by all clients, so it isn't this connection's. They count as
+ * Large broadcasts to all clients in a send queue. Their memory is shared by all clients, so it isn't this connection's. They count as
  * the first bytes to leave.
  */
 export class SharedBytes {
