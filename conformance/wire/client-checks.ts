@@ -194,7 +194,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "Frame types",
     sentence:
-      "Types from `0x8000` up are optional: after the login, a receiver skips a frame of an unknown optional type, whatever its payload, and counts it.",
+      "Types from `0x8000` up are optional: after the login, a receiver skips a frame of an unknown optional type, whatever its payload within the size limit of frames, and counts it.",
     async run(client) {
       const { peer } = await client.call();
       peer.write(frame(0x8000), rawFrame(0xffff, Uint8Array.of(0xc1), { id: 3n }));

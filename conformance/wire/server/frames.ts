@@ -58,7 +58,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Frames",
     sentence:
-      "Frame boundaries don't coincide with the chunks a stream delivers: a frame may arrive in any number of chunks, and a chunk may contain any number of frames.",
+      "Frame boundaries don't coincide with reads from the stream: a read may end inside a frame, and may bring any number of frames.",
     async run(server) {
       const peer = await server.login(["close"]);
       for (const byte of ping({ id: 1n })) {
@@ -125,7 +125,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
   ),
   ignored(
     "Frame types",
-    "Types from `0x8000` up are optional: after the login, a receiver skips a frame of an unknown optional type, whatever its payload, and counts it.",
+    "Types from `0x8000` up are optional: after the login, a receiver skips a frame of an unknown optional type, whatever its payload within the size limit of frames, and counts it.",
     frame(0x8000),
     rawFrame(0xffff, GARBAGE, { id: 3n }),
   ),
@@ -158,7 +158,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
   ends("Fatal errors", "| 7001 | `UNSUPPORTED_VERSION` | unsupported version |", 7001, ping({ version: 0x0200 })),
   ends(
     "Fatal errors",
-    "| 7003 | `MESSAGE_TOO_LARGE` | length in the header exceeds the limit |",
+    "| 7003 | `MESSAGE_TOO_LARGE` | length in the header exceeds the limit or, with `chunk`, a frame of more than 65,536 bytes that isn't in chunks |",
     7003,
     frame(Type.MESSAGE, undefined, { length: 0xffff_ffff }),
   ),
