@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { CHUNK_ACK_FRAME } from "../extensions/chunk.ts";
 import { CREDIT_FRAME } from "../extensions/credit.ts";
+import { DRAIN_FRAME } from "../extensions/drain.ts";
 import { MAX_CHUNK_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
@@ -216,6 +217,34 @@ describe("a sender", () => {
     client.send("note", "still there");
     await runtime.settle();
     expect((await peer.received()).map(({ type }) => type)).toContain(FrameType.MESSAGE);
+  });
+
+  test("says of a call in chunks that it has not started when the connection breaks before all of it was sent", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const sizes = [300_000, 200_000];
+    const calls = sizes.map((size) => outcome(client.call("large", { text: text(size) })));
+    await runtime.settle();
+    peer.reset();
+    await runtime.settle();
+    expect(calls.map(({ error }) => error?.details)).toEqual([{ started: false }, { started: false }]);
+  });
+
+  test("answers DRAIN when the last large call that waited for the stream is given up", async () => {
+    const { runtime, client, peer } = await toRawServer(CHUNKS, { drain: true });
+    peer.pause();
+    for (let n = 0; n < 4; n += 1) client.send("filler", text(60_000));
+    await runtime.settle();
+    const abort = new AbortController();
+    const call = outcome(client.call("large", { text: text(100_000) }, { signal: abort.signal }));
+    peer.send(DRAIN_FRAME, { ends_in_ms: 1000, retry_after_ms: 0 });
+    await runtime.settle();
+    abort.abort();
+    await runtime.settle();
+    peer.resume();
+    expect([await peer.receivedTypes(), call.error?.code]).toEqual([
+      [...Array(4).fill("MESSAGE"), "DRAINED"],
+      ErrorCode.CANCELLED,
+    ]);
   });
 
   test("writes the time that remains when the last chunk leaves", async () => {

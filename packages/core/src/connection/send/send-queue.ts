@@ -307,19 +307,20 @@ export class SendQueue implements Flushable {
     const request = owner.unsent;
     owner.unsent = null;
     if (request === null) return false;
+    if (this.#isOver) return request.large !== null || request.block !== null;
     if (request.large !== null) {
       this.#withdrawLarge(request.large);
       return true;
     }
     if (request.block === null) return false;
-    const wasHeld = this.#waiting.hasHeld;
+    const { hasHeld: wasHeld, hasLarge: hadLarge } = this;
     const { length } = request;
     if (this.#waiting.withdraw(request)) {
       this.#credit?.add(1, length);
       this.#releaseHeld();
     }
     this.#drain();
-    if (wasHeld && !this.#waiting.hasHeld) this.#host.heldChanged();
+    if ((wasHeld && !this.hasHeld) || (hadLarge && !this.hasLarge)) this.#host.heldChanged();
     return true;
   }
 
@@ -371,7 +372,8 @@ export class SendQueue implements Flushable {
     this.#earlier = null;
     // Don't return lent buffers to the pool, because the stream may still be using them.
     this.#waiting.lent.length = 0;
-    this.#large?.close();
+    // Its requests stay as they are: a caller learns that its call was not sent completely.
+    this.#large = null;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
     // The application may keep the connection: what waited is garbage now.
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
