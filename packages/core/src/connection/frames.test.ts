@@ -367,6 +367,17 @@ describe("the rate limit", () => {
     ]);
   });
 
+  test.each([
+    ["whose values are refused", new Uint8Array(60_000).fill(0xc1), ErrorCode.MALFORMED_PAYLOAD],
+    ["that inflate to more than the limit", new Uint8Array(1_000_000), ErrorCode.INFLATED_TOO_LARGE],
+  ])("counts compressed payloads %s as inflated", async (_which, payload, code) => {
+    const rateLimit = { bytesPerSecond: 50_000 };
+    const { runtime, peer } = await bench({ rateLimit, enableCompression: true });
+    peer.write(rawFrame(FrameType.RPC_REQUEST, runtime.deflate(payload), { id: 1, flags: COMPRESSED }));
+    peer.call("ping", {}, 2);
+    expect((await peer.received()).map((frame) => frame.payload?.["code"])).toEqual([code, ErrorCode.RATE_LIMITED]);
+  });
+
   test("does not answer a message of a peer that expects no answer", async () => {
     const { peer, connection } = await bench({ rateLimit: { messagesPerSecond: 1 } }, { extensions: ["cancel"] });
     for (const lo of [1, 2, 3]) peer.message("note", null, lo);

@@ -883,12 +883,11 @@ export class ProtocolConnection<Peer>
       else reader.readMessage(frame);
       timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
     } catch (error) {
+      if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
       this.#payloadRefused(frame, asConduitError(error));
       return;
     }
-    if ((frame.flags & Flag.COMPRESSED) !== 0) {
-      this.#rateGate?.chargeInflated(reader.payloadBytes - (frame.payloadEnd - frame.payloadStart));
-    }
+    this.#chargeInflated(frame);
     const { name, value, size } = reader;
     const isReported = this.#reportsRefusal(frame);
     const request = new IncomingRequest<Peer>(
@@ -921,6 +920,12 @@ export class ProtocolConnection<Peer>
     if (this.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** Charges the rate limit for a compressed frame that was read, or refused after its payload was inflated. */
+  #chargeInflated({ flags, payloadStart, payloadEnd }: RequestFrame): void {
+    if ((flags & Flag.COMPRESSED) === 0) return;
+    this.#rateGate?.chargeInflated(Math.max(0, this.reader.payloadBytes - (payloadEnd - payloadStart)));
   }
 
   /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */

@@ -61,7 +61,7 @@ export class PayloadReader {
   code: number = ErrorCode.UNKNOWN;
   /** Details of an error. */
   details: Record<string, unknown> | undefined = undefined;
-  /** Size of the last payload, inflated. */
+  /** Size of the last payload, inflated; if that failed, the most that it may inflate to. */
   payloadBytes = 0;
   /** Maximum size of an inflated payload. */
   maxBytes: number;
@@ -221,7 +221,9 @@ export class PayloadReader {
       throw new ConduitError(ErrorCode.UNSUPPORTED_FLAG, `Cannot read payload: ${problem}`);
     }
     const limit = Math.min(maxBytes, maxInflatedBytes(this.payloadBytes));
+    this.payloadBytes = limit;
     const bytes = this.inflate(source.bytes.subarray(payloadStart, payloadEnd), limit);
+    this.payloadBytes = bytes.length;
     source.isShared = false;
     return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags: 0, exclusive: true, isShared: true };
   }
