@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import * as limits from "../packages/core/src/limits.ts";
 import { parseServerOptions } from "../packages/core/src/server/server-options.ts";
+import { TLS_HANDSHAKE_TIMEOUT_MS } from "../packages/core/src/sockets/tls-material.ts";
 import { readText } from "./lib/markdown.ts";
 
 /** The sum under "The worst case" with the default options. */
@@ -39,6 +40,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "1 KiB per second", limits.MIN_FRAME_BYTES_PER_SECOND / 1024],
   ["PROTOCOL.md", "at least 1,024 bytes per second", limits.MIN_FRAME_BYTES_PER_SECOND],
   ["docs/guide.md", "(16 KiB + bufferSize)", limits.UNCOUNTED_BYTES / 1024],
+  ["docs/guide.md", "besides the pending logins; 10 seconds each", TLS_HANDSHAKE_TIMEOUT_MS / 1000],
   ["docs/guide.md", "× 32 KiB", (2 * limits.MAX_HANDSHAKE_BYTES) / 1024],
   ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
   ["docs/guide.md", "503 MiB with the defaults", worstCaseMiB()],
