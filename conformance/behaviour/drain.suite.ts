@@ -163,6 +163,59 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
+      "handlers that finish in the turn of the cut answer first, however many functions they return through",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const started = gate();
+        const go = gate();
+        const through = async (functions: number): Promise<string> => {
+          if (functions > 0) return await through(functions - 1);
+          await go.promise;
+          return "finished";
+        };
+        server.rpc("slow", async () => {
+          started.open();
+          return through(20);
+        });
+        const client = await stage.join(server);
+        const results = Array.from({ length: 50 }, () => client.call("slow"));
+        await started.promise;
+        await until(() => connectionOf(server, client).stats.messagesReceived === 50);
+        go.open();
+        await server.stop({ drainMs: 0 });
+        expect(await Promise.all(results)).toEqual(Array(50).fill("finished"));
+      }),
+    );
+
+    test(
+      "answers that wait for a client to read leave before the connection closes, also with drainMs: 0",
+      staged(async (stage) => {
+        const server = await stage.listen({ sendQueueBytes: 64_000_000 });
+        let finished = 0;
+        server.rpc("hang", () => new Promise(() => {}));
+        server.rpc("large", async () => {
+          finished += 1;
+          return new Uint8Array(50_000);
+        });
+        const peer = await stage.rawLoggedIn(server);
+        const answered = new Set<bigint>();
+        peer.pause();
+        peer.call("hang", {}, 100);
+        for (let id = 1; id <= 91; id++) peer.call("large", {}, id);
+        await until(() => finished === 91);
+        const stopping = server.stop({ drainMs: 0 });
+        await turn();
+        peer.resume();
+        for (let frame = await peer.next(); frame.type !== Type.CLOSE; frame = await peer.next()) {
+          if (frame.type === Type.RPC_RESPONSE) answered.add(frame.id);
+        }
+        expect(answered.size).toBe(91);
+        peer.end();
+        await stopping;
+      }),
+    );
+
+    test(
       "a second stop() that asks for less shortens the drain",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);

@@ -183,9 +183,14 @@ export class ServerLifecycle {
     const listening = this.#listener?.close();
     host.refuseLogins();
     await deadline.race(host.shutdown());
-    const drained = host.drain({ endsInMs: deadline.leftMs, retryAfterMs });
+    let isDrained = false;
+    const drained = host.drain({ endsInMs: deadline.leftMs, retryAfterMs }).then(() => {
+      isDrained = true;
+    });
     if (drainMs > 0) await deadline.race(drained);
     deadline.cancel();
+    // Handlers that have just finished answer in this turn.
+    if (!isDrained) await new Promise<void>((resolve) => host.runtime.nextTurn(resolve));
     await host.endAll();
     await listening;
     this.#listener = null;
