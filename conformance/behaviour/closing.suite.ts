@@ -98,6 +98,39 @@ export function describeClosing(subject: Subject): void {
       }),
     );
 
+    for (const side of ["server", "client"] as const) {
+      test(
+        `messages that wait when the ${side} closes the connection are one report with their number, and not started`,
+        staged(async (stage) => {
+          const server = await stage.listen({ handlerConcurrency: 1 });
+          const client = await stage.join(server, { handlerConcurrency: 1 });
+          const connection = connectionOf(server, client);
+          const [receiver, sender] = side === "server" ? [connection, client] : [client, connection];
+          const reports = new EventLog<unknown>();
+          const report = (error: unknown, { stage: where, count }: { stage: string; count?: number }): void => {
+            reports.add({ code: (error as { code: number }).code, stage: where, count });
+          };
+          server.onError(report);
+          client.onError(report);
+          const go = gate();
+          let started = 0;
+          const hold = (): Promise<void> => {
+            started += 1;
+            return go.promise;
+          };
+          server.on("wait", hold);
+          client.on("wait", hold);
+          for (let n = 0; n < 501; n++) sender.send("wait", n);
+          await until(() => receiver.stats?.messagesReceived === 501);
+          await (side === "server" ? connection.close() : client.disconnect());
+          go.open();
+          await turn();
+          expect(reports.all).toEqual([{ code: ErrorCode.CONNECTION_CLOSED, stage: "protocol", count: 500 }]);
+          expect(started).toBe(1);
+        }),
+      );
+    }
+
     test(
       "a close sends what was queued, then CLOSE with the reason, then FIN",
       staged(async (stage) => {

@@ -683,7 +683,7 @@ export class ProtocolConnection<Peer>
   closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
     this.delegate.connectionClosing(this);
     this.#giveUpCalls(reason, started);
-    if (!reason.byPeer) this.scheduler.clear();
+    if (!reason.byPeer) this.#dropRequests(reason);
     this.#reading.unthrottle();
     this.#reading.start();
   }
@@ -705,7 +705,7 @@ export class ProtocolConnection<Peer>
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason, null);
     // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
-    if (error !== null || !reason.byPeer) this.scheduler.clear();
+    if (error !== null || !reason.byPeer) this.#dropRequests(reason);
     else this.scheduler.startWaiting();
     this.scheduler.over();
     for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
@@ -713,6 +713,15 @@ export class ProtocolConnection<Peer>
 
   notifyClosed(reason: CloseReason): void {
     this.delegate.connectionClosed(this, reason);
+  }
+
+  /** Drops the requests that wait for their handlers, and reports them once. */
+  #dropRequests(reason: CloseReason): void {
+    const count = this.scheduler.clear();
+    if (count === 0) return;
+    const frames = count === 1 ? "1 message or call was" : `${count} messages and calls were`;
+    const message = `${frames} received, but not handled before the connection ended: ${reason.message}`;
+    this.delegate.frameRefused(this, new ConduitError(ErrorCode.CONNECTION_CLOSED, message), count);
   }
 
   /** Rejects pending calls, and fires the signals of running handlers. */

@@ -25,7 +25,8 @@ const FAILURE_ID_BYTES = 8;
 /** Where an error was caught; given to `onError` hooks. */
 export interface ErrorContext<Peer> {
   /**
-   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame.
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame, or
+   * messages and calls were dropped because the connection ended before their handlers started (CONNECTION_CLOSED).
    * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
    * failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages of `send`, or calls of
    * `callNoWait`.

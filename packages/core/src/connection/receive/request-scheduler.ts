@@ -168,8 +168,11 @@ export class RequestScheduler<Peer> implements Continuable {
     for (const request of [...(this.#running ?? [])]) request.abort(error);
   }
 
-  /** Drops the queue, because replies can no longer be sent. Its credit goes back: the peer may need it to close. */
-  clear(): void {
+  /**
+   * Drops the queue, because replies can no longer be sent. Its credit goes back: the peer may need it to close.
+   * @returns the number of requests
+   */
+  clear(): number {
     const dropped = [...(this.#queue ?? [])];
     this.#queue?.clear();
     for (const request of dropped) {
@@ -177,6 +180,7 @@ export class RequestScheduler<Peer> implements Continuable {
       this.#host.requestTaken(wireBytes(request));
     }
     this.#wakeIdle();
+    return dropped.length;
   }
 
   /** Resolves pending `idle()` calls when the connection is over. */
