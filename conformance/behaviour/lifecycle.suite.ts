@@ -15,6 +15,29 @@ export function describeLifecycle(subject: Subject): void {
   describe(`the life cycle of a server on ${subject.name}`, PATIENT, () => {
     describe("start and stop", () => {
       test(
+        "disconnect() and stop() leave no timer behind, after calls, large data and a wait to reconnect",
+        staged(async (stage) => {
+          const { runtime, pending } = countedTimers(subject.runtime);
+          const server = await stage.listen({}, runtime);
+          server.rpc("echo", (params) => params);
+          const client = await stage.join(server, {}, runtime);
+          await client.call("echo", { data: new Uint8Array(500_000) }, { timeoutMs: 60_000 });
+          await client.disconnect();
+          await server.stop();
+          expect(pending()).toBe(0);
+
+          await server.start();
+          const reconnect = { enabled: true, delayMs: 60_000, maxDelayMs: 60_000 };
+          const returning = await stage.join(server, { reconnect }, runtime);
+          await server.stop();
+          await until(() => returning.state === "closed");
+          expect(pending()).toBeGreaterThan(0);
+          await returning.disconnect();
+          expect(pending()).toBe(0);
+        }),
+      );
+
+      test(
         "state, isRunning and address follow a server from start to stop; the address has the real port",
         staged(async (stage) => {
           const server = stage.server();
@@ -283,4 +306,29 @@ export function describeLifecycle(subject: Subject): void {
       );
     });
   });
+}
+
+/** A runtime like `base`, and how many of its timers have neither fired nor been cleared. */
+function countedTimers(base: Runtime): { readonly runtime: Runtime; pending(): number } {
+  const timers = new Set<unknown>();
+  const runtime: Runtime = {
+    ...base,
+    setTimer: (task, delayMs, keepAlive) => {
+      const timer = base.setTimer(
+        () => {
+          timers.delete(timer);
+          task();
+        },
+        delayMs,
+        keepAlive,
+      );
+      timers.add(timer);
+      return timer;
+    },
+    clearTimer: (timer) => {
+      timers.delete(timer);
+      base.clearTimer(timer);
+    },
+  };
+  return { runtime, pending: () => timers.size };
 }

@@ -332,6 +332,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
     if (dial !== null) await dial.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
+    this.#core.runtimeContext.rest();
   }
 
   /**

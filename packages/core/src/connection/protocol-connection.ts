@@ -191,6 +191,7 @@ export class ProtocolConnection<Peer>
     this.acceptsCalls = delegate.role === "server";
     this.sendQueue = new SendQueue(this);
     this.scheduler = new RequestScheduler<Peer>(this);
+    context.connectionMade();
     this.#receiver = new FrameReceiver(this, extensions);
     this.#reading = new ReadControl(this);
     this.#closing = new ConnectionClosing(this);
@@ -713,6 +714,7 @@ export class ProtocolConnection<Peer>
 
   notifyClosed(reason: CloseReason): void {
     this.delegate.connectionClosed(this, reason);
+    this.context.connectionEnded();
   }
 
   /** Drops the requests that wait for their handlers, and reports them once. */

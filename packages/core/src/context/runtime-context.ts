@@ -39,6 +39,9 @@ export class RuntimeContext implements CallClock {
   readonly buffers: BufferPool;
   /** Memory for incoming frames. */
   readonly receiveMemory: ReceiveMemory;
+  readonly #received: BufferPool;
+  /** Connections that haven't ended. */
+  #connections = 0;
   /** By settings. */
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<string, PayloadReader>();
@@ -60,6 +63,7 @@ export class RuntimeContext implements CallClock {
     const allocate = (bytes: number): Uint8Array => runtime.allocate(bytes);
     this.buffers = new BufferPool(allocate, this.wheel, SENDING);
     const received = new BufferPool(allocate, this.wheel, RECEIVING);
+    this.#received = received;
     this.receiveMemory = {
       allocate: (bytes) => (bytes < MIN_POOLED_BYTES ? allocate(bytes) : received.take(bytes)),
       release: (memory) => {
@@ -107,6 +111,23 @@ export class RuntimeContext implements CallClock {
       this.#readers.set(key, reader);
     }
     return reader;
+  }
+
+  connectionMade(): void {
+    this.#connections += 1;
+  }
+
+  connectionEnded(): void {
+    this.#connections -= 1;
+    this.rest();
+  }
+
+  /** If no connections are left, leaves no timer of the runtime behind, unless something is scheduled. */
+  rest(): void {
+    if (this.#connections > 0) return;
+    this.buffers.clear();
+    this.#received.clear();
+    this.wheel.rest();
   }
 
   /** Schedules `item` to be flushed at the end of the turn. */

@@ -134,6 +134,12 @@ export class TimerWheel {
     if (entry.wheelNext !== null) unlink(entry);
   }
 
+  /** Clears the runtime's timer if no entries are scheduled. */
+  rest(): void {
+    const isEmpty = this.#due.first === null && this.#slots.every((slot) => slot.first === null);
+    if (isEmpty) this.#disarm();
+  }
+
   /** Cancels all entries and ends the wheel. Idempotent. */
   dispose(): void {
     this.#disposed = true;

@@ -84,6 +84,12 @@ export class BufferPool extends TimerEntry {
     if (!this.isScheduled) this.#wheel.schedule(this, SPARE_MEMORY_MS);
   }
 
+  /** Releases all spare buffers. */
+  clear(): void {
+    this.#remove(0, this.#spare.length);
+    this.#wheel.cancel(this);
+  }
+
   /** Releases buffers unused since the last check. */
   override onTimer(): void {
     this.#remove(0, this.#idle);
