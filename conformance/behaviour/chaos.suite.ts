@@ -18,6 +18,8 @@ const EXPECTED: ReadonlySet<number> = new Set([
   ErrorCode.SEND_QUEUE_FULL,
   ErrorCode.SERVER_STOPPING,
   ErrorCode.INTERNAL,
+  // The server closes a client that reconnects, while its connect hooks run, and says not to come back.
+  ErrorCode.RECONNECT_FAILED,
 ]);
 
 /** Random operations, the same in every run. */
