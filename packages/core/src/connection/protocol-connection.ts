@@ -12,11 +12,11 @@
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { HEADER_BYTES, MAX_CHUNK_BYTES, MAX_RATE_VIOLATIONS, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
+import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
+import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
-import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
+import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
@@ -41,11 +41,10 @@ import {
   OutgoingCalls,
 } from "./outgoing-calls.ts";
 import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
-import { type RequestFrame, wireBytes } from "./receive/queued-frame.ts";
-import { type RateGate, rateGateOf } from "./receive/rate-gate.ts";
+import { wireBytes } from "./receive/queued-frame.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
-import { type CreditHost, ReceiveCredit } from "./receive/receive-credit.ts";
-import { RequestScheduler, type SchedulerHost } from "./receive/request-scheduler.ts";
+import { type RequestHost, RequestReceiver } from "./receive/request-receiver.ts";
+import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
@@ -102,9 +101,7 @@ export class ProtocolConnection<Peer>
     ClosingHost,
     ConnectionFaults,
     ExtensionHost,
-    SchedulerHost,
-    RequestSource<Peer>,
-    CreditHost,
+    RequestHost<Peer>,
     CallsHost,
     ReadHost,
     ReceiverHost,
@@ -120,7 +117,7 @@ export class ProtocolConnection<Peer>
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
-  readonly scheduler: RequestScheduler<Peer>;
+  readonly #requests: RequestReceiver<Peer>;
   readonly #receiver: FrameReceiver;
   readonly #reading: ReadControl;
   /** Made with the first call. */
@@ -132,9 +129,6 @@ export class ProtocolConnection<Peer>
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
   #extensions: AttachedExtensions | null = null;
-  #rateGate: RateGate | null = null;
-  /** Made with the first frame that needs credit. */
-  #receiveCredit: ReceiveCredit | null = null;
   /** Whether the peer has the extension `credit`. One without it is not read while queues are full. */
   hasCredit = false;
   #creditFrameType = 0;
@@ -150,10 +144,6 @@ export class ProtocolConnection<Peer>
   acceptsCalls: boolean;
   unfinishedBytes = 0;
   unfinishedFrame = 0;
-
-  /** The request whose handler is being started, and how many are: one that waited for room may start within another. */
-  dispatched: IncomingRequest<Peer> | null = null;
-  dispatchDepth = 0;
 
   messagesSent = 0;
   messagesReceived = 0;
@@ -190,7 +180,7 @@ export class ProtocolConnection<Peer>
     this.answersCalls = delegate.role === "client";
     this.acceptsCalls = delegate.role === "server";
     this.sendQueue = new SendQueue(this);
-    this.scheduler = new RequestScheduler<Peer>(this);
+    this.#requests = new RequestReceiver<Peer>(this);
     context.connectionMade();
     this.#receiver = new FrameReceiver(this, extensions);
     this.#reading = new ReadControl(this);
@@ -223,6 +213,14 @@ export class ProtocolConnection<Peer>
   /** Whether the peer is the Python package netconduit. False until it has logged in. */
   get hasNetconduitPeer(): boolean {
     return this.info?.netconduit === true;
+  }
+
+  get scheduler(): RequestScheduler<Peer> {
+    return this.#requests.scheduler;
+  }
+
+  get isClosing(): boolean {
+    return this.closeReason !== null;
   }
 
   /** Whether it is logged in and not closing. */
@@ -358,7 +356,6 @@ export class ProtocolConnection<Peer>
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
     this.reader = this.context.reader(this.settings.maxMessageBytes, false);
     if (info.netconduit) this.acceptsCalls = true;
-    this.#rateGate = rateGateOf(this.settings.rateLimit);
     this.machine.transition("authenticated", { message: "Logged in" });
     this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
   }
@@ -536,15 +533,15 @@ export class ProtocolConnection<Peer>
   }
 
   frameBegun(type: number, length: number): void {
-    if (this.hasCredit && this.#isRequest(type, length)) this.#chargeCredit(length);
+    if (this.#requests.isRequest(type, length)) this.#requests.charge(length);
   }
 
   frameAborted(type: number, length: number): void {
-    if (this.#isRequest(type, length)) this.requestTaken(length);
+    if (this.#requests.isRequest(type, length)) this.#requests.requestTaken(length);
   }
 
   frameAssembled(frame: FrameDecoder): void {
-    if (this.#isRequest(frame.type, wireBytes(frame))) this.#request(frame);
+    if (this.#requests.isRequest(frame.type, wireBytes(frame))) this.#requests.receive(frame);
     else this.#frame(frame);
   }
 
@@ -605,6 +602,22 @@ export class ProtocolConnection<Peer>
     if (!this.isOver) this.#extensions?.requestRefused(request.method, error);
   }
 
+  sendErrorReply(idHi: number, idLo: number, error: RpcError): void {
+    this.#sendError(idHi, idLo, "", error);
+  }
+
+  sendRefusalOfFrame(error: RpcError): void {
+    this.#extensions?.requestRefused("", error);
+  }
+
+  sendDiscovery(idHi: number, idLo: number): void {
+    const list = this.delegate.discovery();
+    if (list.length > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the list of methods", list.length);
+    this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
+    this.context.slice.add(list.length);
+    this.sendQueue.push(this.writer, "reply");
+  }
+
   sendUncorrelatedReply(type: string, data: unknown): void {
     if (this.isOver) return;
     this.writer.message(0, 0, type, data);
@@ -624,12 +637,8 @@ export class ProtocolConnection<Peer>
     this.sendUncorrelatedReply(`${request.method}_response`, data);
   }
 
-  /** Requests on the stack are started too; how many that are is known up to one. */
   get startedIds(): readonly (number | bigint)[] | null {
-    if (this.dispatchDepth > 1) return null;
-    const { runningRequests } = this.scheduler;
-    if (this.dispatched?.wantsReply === true) runningRequests.push(this.dispatched);
-    return runningRequests.map(({ idHi, idLo }) => idOf(idHi, idLo));
+    return this.#requests.startedIds;
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
@@ -786,29 +795,14 @@ export class ProtocolConnection<Peer>
 
   frame(frame: FrameDecoder): void {
     const length = wireBytes(frame);
-    if (this.#isRequest(frame.type, length)) {
-      if (this.hasCredit) this.#chargeCredit(length);
-      this.#request(frame);
+    if (this.#requests.isRequest(frame.type, length)) {
+      this.#requests.charge(length);
+      this.#requests.receive(frame);
     } else {
       this.#frame(frame);
     }
     // A peer with credit is always read: what its requests cause is bounded by its credit.
     if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
-  }
-
-  /** @throws ConduitError FLOW_CONTROL_ERROR if the peer had no credit for a frame of this size */
-  #chargeCredit(bytes: number): void {
-    const { receiveQueueSize, receiveQueueBytes } = this.settings;
-    this.#receiveCredit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
-    if (this.#receiveCredit.charge(bytes)) return;
-    throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, "The peer sent a message or request without credit for it");
-  }
-
-  /** Whether a frame of this type and length requests something, so that it needs credit. */
-  #isRequest(type: number, length: number): boolean {
-    if (type === FrameType.RPC_REQUEST) return this.acceptsCalls;
-    // RPC_LIST with a payload is a reply.
-    return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && length === HEADER_BYTES);
   }
 
   #frame(frame: FrameDecoder): void {
@@ -835,7 +829,7 @@ export class ProtocolConnection<Peer>
       }
     } catch (error) {
       // A complete frame has an invalid payload: reports it, and the connection continues.
-      this.#payloadRefused(frame, asConduitError(error));
+      this.#requests.refusePayload(frame, asConduitError(error));
       return;
     }
     throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, this.#unexpected(frame.type));
@@ -848,25 +842,9 @@ export class ProtocolConnection<Peer>
     return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 
-  /** RPC_REQUEST, MESSAGE or RPC_LIST arrived. */
-  #request(frame: FrameDecoder): void {
-    if (this.closeReason !== null) {
-      this.requestTaken(wireBytes(frame));
-      return;
-    }
-    const { type } = frame;
-    if (type !== FrameType.RPC_LIST) this.messagesReceived += 1;
-    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) {
-      this.requestTaken(wireBytes(frame));
-      return;
-    }
-    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return;
-    if (this.#calls?.awaitsUncorrelated === true && this.#isUncorrelatedReply(this.#calls, frame)) return;
-    this.scheduler.submit(frame);
-  }
-
-  #isUncorrelatedReply(calls: OutgoingCalls, frame: FrameDecoder): boolean {
-    if (frame.type !== FrameType.MESSAGE) return false;
+  takeUncorrelatedReply(frame: FrameDecoder): boolean {
+    const calls = this.#calls;
+    if (calls === null || !calls.awaitsUncorrelated || frame.type !== FrameType.MESSAGE) return false;
     try {
       this.reader.readMessage(frame);
     } catch {
@@ -876,128 +854,19 @@ export class ProtocolConnection<Peer>
     return calls.uncorrelatedReply(this.reader.name, this.reader.value);
   }
 
-  startRequest(frame: RequestFrame, receivedAtMs: number): void {
-    const { reader } = this;
-    const { correlationHi: idHi, correlationLo: idLo, type } = frame;
-    const isCall = type === FrameType.RPC_REQUEST;
-    let timeoutMs = 0;
-    try {
-      if (type === FrameType.RPC_LIST) {
-        const list = this.delegate.discovery();
-        if (list.length > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the list of methods", list.length);
-        this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
-        this.context.slice.add(list.length);
-        this.sendQueue.push(this.writer, "reply");
-        return;
-      }
-      if (isCall) reader.readRpcRequest(frame);
-      else reader.readMessage(frame);
-      timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
-    } catch (error) {
-      if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
-      this.#payloadRefused(frame, asConduitError(error));
-      return;
-    }
-    this.#chargeInflated(frame);
-    const { name, value, size } = reader;
-    const isReported = this.#reportsRefusal(frame);
-    const request = new IncomingRequest<Peer>(
-      this,
-      isCall,
-      name,
-      value,
-      idHi,
-      idLo,
-      timeoutMs,
-      size,
-      receivedAtMs,
-      isReported,
-    );
-    if (receivedAtMs > 0 && request.isExpired) {
-      const message = `The deadline of '${name}' passed before it started`;
-      if (request.wantsReply) this.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
-      return;
-    }
-    // The current async context may be that of an earlier handler.
-    this.context.runtime.inOwnContext(startHandler<Peer>, this, request);
-  }
-
-  /**
-   * Returns the deadline that a request contains. A plain peer's is ignored.
-   * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
-   */
-  #agreedTimeout(timeoutMs: number): number {
-    if (this.usesDeadlines) return timeoutMs;
-    if (this.hasNetconduitPeer) return 0;
-    const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
-    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
-  }
-
-  /** Charges the rate limit for a compressed frame that was read, or refused after its payload was inflated. */
-  #chargeInflated({ flags, payloadStart, payloadEnd }: RequestFrame): void {
-    if ((flags & Flag.COMPRESSED) === 0) return;
-    this.#rateGate?.chargeInflated(Math.max(0, this.reader.payloadBytes - (payloadEnd - payloadStart)));
-  }
-
-  /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
-  #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
-    if (this.hasNetconduitPeer) return false;
-    const id = idOf(correlationHi, correlationLo);
-    const message = `Correlation id ${id} is in use by another request that has not been answered`;
-    this.fail(new ConduitError(ErrorCode.DUPLICATE_ID, message));
-    return true;
-  }
-
-  wantsReply({ type, correlationHi, correlationLo }: RequestFrame): boolean {
-    const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.correlatesReplies);
-    return isAnswered && (correlationHi !== 0 || correlationLo !== 0);
-  }
-
-  refuseRequest(frame: RequestFrame, error: RpcError): void {
-    if (this.wantsReply(frame)) this.#sendError(frame.correlationHi, frame.correlationLo, "", error);
-    else if (this.#reportsRefusal(frame)) this.#extensions?.requestRefused("", error);
-  }
-
-  /** Whether the sender of a message or call without a reply wants to hear of its failure. */
-  #reportsRefusal(frame: RequestFrame): boolean {
-    return this.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
+  dispatch(request: IncomingRequest<Peer>): void {
+    this.delegate.dispatcher.dispatch(this, request);
   }
 
   sendRefused(error: RpcError, count: number): void {
     this.delegate.sendRefused(this, error, count);
   }
 
-  requestTaken(bytes: number): void {
-    this.#receiveCredit?.release(bytes);
-  }
-
-  /** Whether to process a frame. Over the rate, reading pauses; the first frame of a window is answered and refused. */
-  #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
-    const verdict = gate.charge(frame, this.context.runtime.now());
-    if (verdict === "pass") return true;
-    this.rateLimited += 1;
-    if (verdict === "end") {
-      const message = `The peer exceeded its rate limit for more than ${MAX_RATE_VIOLATIONS} seconds in a row`;
-      this.fail(new ConduitError(ErrorCode.RATE_LIMITED, message));
-      return false;
-    }
-    this.#reading.throttle(gate.pauseMs);
-    const details = { retry_after: gate.retryAfter };
-    if (verdict === "refuse") {
-      this.refuseRequest(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
-    }
-    const kind = isCall ? "call" : "message";
-    this.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
-    return verdict === "take";
-  }
-
-  #payloadRefused(frame: RequestFrame, error: ConduitError): void {
-    this.countError();
-    this.refuseRequest(frame, new RpcError(error.code, error.message));
-    this.report(error);
-  }
-
   // --- what parts of the connection tell it -------------------------------------------------------------------------
+
+  throttle(delayMs: number): void {
+    this.#reading.throttle(delayMs);
+  }
 
   stopReading(): void {
     this.#reading.stop();
@@ -1022,7 +891,7 @@ export class ProtocolConnection<Peer>
   }
 
   sendQueueDrained(): void {
-    this.#receiveCredit?.returnDue();
+    this.#requests.returnDueCredit();
     this.scheduler.startWaiting();
   }
 
@@ -1077,18 +946,4 @@ export class ProtocolConnection<Peer>
       `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
     return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }
-}
-
-/** An id as it is on the wire. */
-function idOf(hi: number, lo: number): number | bigint {
-  return hi <= 0x1f_ffff ? hi * 0x1_0000_0000 + lo : (BigInt(hi) << 32n) | BigInt(lo);
-}
-
-function startHandler<Peer>(connection: ProtocolConnection<Peer>, request: IncomingRequest<Peer>): void {
-  const outer = connection.dispatched;
-  connection.dispatched = request;
-  connection.dispatchDepth += 1;
-  connection.delegate.dispatcher.dispatch(connection, request);
-  connection.dispatchDepth -= 1;
-  connection.dispatched = outer;
 }

@@ -55,7 +55,7 @@ export class RateGate {
 }
 
 /** Rates per second; Infinity or undefined: not limited. */
-interface Rates {
+export interface Rates {
   readonly messagesPerSecond?: number | undefined;
   readonly bytesPerSecond?: number | undefined;
 }

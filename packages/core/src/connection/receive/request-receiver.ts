@@ -1,0 +1,287 @@
+/**
+ * Takes the peer's messages, calls and requests for lists: credit, rate and ids are checked as a frame arrives. The
+ * scheduler decides when it starts; then it is decoded and dispatched.
+ */
+
+import type { RuntimeContext } from "../../context/runtime-context.ts";
+import { asConduitError, ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
+import { IncomingRequest, type RequestSource } from "../../rpc/incoming-request.ts";
+import { Flag, FrameType } from "../../wire/constants.ts";
+import type { FrameDecoder } from "../../wire/frame-decoder.ts";
+import type { PayloadReader } from "../../wire/payload-reader.ts";
+import { type RequestFrame, wireBytes } from "./queued-frame.ts";
+import { type RateGate, type Rates, rateGateOf } from "./rate-gate.ts";
+import { ReceiveCredit } from "./receive-credit.ts";
+import { RequestScheduler, type SchedulerHost } from "./request-scheduler.ts";
+
+type RequestSettings = SchedulerHost["settings"] & { readonly rateLimit?: Rates | null | undefined };
+
+/** The receiver's connection. */
+export interface RequestHost<Peer> extends RequestSource<Peer> {
+  readonly context: RuntimeContext;
+  readonly clock: RuntimeContext;
+  readonly settings: RequestSettings;
+  readonly reader: PayloadReader;
+  readonly isOver: boolean;
+  /** Whether frames still arrive, but nothing is handled any more. */
+  readonly isClosing: boolean;
+  readonly hasUnreadReplies: boolean;
+  /** Whether messages and requests need credit. */
+  readonly hasCredit: boolean;
+  readonly acceptsCalls: boolean;
+  readonly usesDeadlines: boolean;
+  readonly reportsRefusals: boolean;
+  messagesReceived: number;
+  rateLimited: number;
+  /** Passes a decoded request to its handler. */
+  dispatch(request: IncomingRequest<Peer>): void;
+  /** Answers RPC_LIST. @throws ConduitError MESSAGE_TOO_LARGE */
+  sendDiscovery(idHi: number, idLo: number): void;
+  sendErrorReply(idHi: number, idLo: number, error: RpcError): void;
+  /** Tells the peer that a message or call without a reply, whose name wasn't read, failed. */
+  sendRefusalOfFrame(error: RpcError): void;
+  returnCredit(frames: number, bytes: number): void;
+  /** Whether a message is the reply to a request that this side sent without an id. */
+  takeUncorrelatedReply(frame: FrameDecoder): boolean;
+  /** Doesn't read for this time. */
+  throttle(delayMs: number): void;
+  receiveQueueFull(): void;
+  receiveQueueHasRoom(): void;
+  countError(): void;
+  report(error: ConduitError): void;
+  fail(error: ConduitError): void;
+}
+
+export class RequestReceiver<Peer> implements SchedulerHost {
+  readonly scheduler: RequestScheduler<Peer>;
+  readonly #host: RequestHost<Peer>;
+  readonly #rateGate: RateGate | null;
+  /** Made with the first frame that needs credit. */
+  #credit: ReceiveCredit | null = null;
+  /** The request whose handler is being started. */
+  #dispatched: IncomingRequest<Peer> | null = null;
+  /** Number of handlers being started: a request that waited for room may start within another. */
+  #dispatchDepth = 0;
+
+  constructor(host: RequestHost<Peer>) {
+    this.#host = host;
+    this.#rateGate = rateGateOf(host.settings.rateLimit);
+    this.scheduler = new RequestScheduler<Peer>(this);
+  }
+
+  get context(): RuntimeContext {
+    return this.#host.context;
+  }
+
+  get settings(): RequestSettings {
+    return this.#host.settings;
+  }
+
+  get clock(): RuntimeContext {
+    return this.#host.clock;
+  }
+
+  get isOver(): boolean {
+    return this.#host.isOver;
+  }
+
+  get hasUnreadReplies(): boolean {
+    return this.#host.hasUnreadReplies;
+  }
+
+  /** Ids of requests that have started and not been answered; null if that isn't known, more than one being on the stack. */
+  get startedIds(): readonly (number | bigint)[] | null {
+    if (this.#dispatchDepth > 1) return null;
+    const { runningRequests } = this.scheduler;
+    if (this.#dispatched?.wantsReply === true) runningRequests.push(this.#dispatched);
+    return runningRequests.map(({ idHi, idLo }) => idOf(idHi, idLo));
+  }
+
+  /** Whether a frame of this type and length requests something, so that it needs credit. */
+  isRequest(type: number, length: number): boolean {
+    if (type === FrameType.RPC_REQUEST) return this.#host.acceptsCalls;
+    // RPC_LIST with a payload is a reply.
+    return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && length === HEADER_BYTES);
+  }
+
+  /** @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for a request of this length */
+  charge(length: number): void {
+    if (!this.#host.hasCredit) return;
+    const { receiveQueueSize, receiveQueueBytes } = this.settings;
+    this.#credit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    if (this.#credit.charge(length)) return;
+    throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, "The peer sent a message or request without credit for it");
+  }
+
+  returnCredit(frames: number, bytes: number): void {
+    this.#host.returnCredit(frames, bytes);
+  }
+
+  /** Replies have left, so credit that waited for that may return. */
+  returnDueCredit(): void {
+    this.#credit?.returnDue();
+  }
+
+  /** A request arrived and was charged. */
+  receive(frame: FrameDecoder): void {
+    if (!this.#isAdmitted(frame)) this.requestTaken(wireBytes(frame));
+    else this.scheduler.submit(frame);
+  }
+
+  #isAdmitted(frame: FrameDecoder): boolean {
+    const host = this.#host;
+    if (host.isClosing) return false;
+    const { type } = frame;
+    if (type !== FrameType.RPC_LIST) host.messagesReceived += 1;
+    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) return false;
+    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return false;
+    return !host.takeUncorrelatedReply(frame);
+  }
+
+  /** Over the rate, reading pauses; the first frame of a window is answered and refused. */
+  #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
+    const host = this.#host;
+    const verdict = gate.charge(frame, host.context.runtime.now());
+    if (verdict === "pass") return true;
+    host.rateLimited += 1;
+    if (verdict === "end") {
+      const message = `The peer exceeded its rate limit for more than ${MAX_RATE_VIOLATIONS} seconds in a row`;
+      host.fail(new ConduitError(ErrorCode.RATE_LIMITED, message));
+      return false;
+    }
+    host.throttle(gate.pauseMs);
+    const details = { retry_after: gate.retryAfter };
+    if (verdict === "refuse") {
+      this.refuseRequest(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
+    }
+    const kind = isCall ? "call" : "message";
+    host.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
+    return verdict === "take";
+  }
+
+  /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
+  #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
+    if (this.#host.hasNetconduitPeer) return false;
+    const id = idOf(correlationHi, correlationLo);
+    const message = `Correlation id ${id} is in use by another request that has not been answered`;
+    this.#host.fail(new ConduitError(ErrorCode.DUPLICATE_ID, message));
+    return true;
+  }
+
+  startRequest(frame: RequestFrame, receivedAtMs: number): void {
+    const host = this.#host;
+    const { reader } = host;
+    const { correlationHi: idHi, correlationLo: idLo, type } = frame;
+    const isCall = type === FrameType.RPC_REQUEST;
+    let timeoutMs = 0;
+    try {
+      if (type === FrameType.RPC_LIST) {
+        host.sendDiscovery(idHi, idLo);
+        return;
+      }
+      if (isCall) reader.readRpcRequest(frame);
+      else reader.readMessage(frame);
+      timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
+    } catch (error) {
+      if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
+      this.refusePayload(frame, asConduitError(error));
+      return;
+    }
+    this.#chargeInflated(frame);
+    const { name, value, size } = reader;
+    const isReported = this.#reportsRefusal(frame);
+    const request = new IncomingRequest<Peer>(
+      host,
+      isCall,
+      name,
+      value,
+      idHi,
+      idLo,
+      timeoutMs,
+      size,
+      receivedAtMs,
+      isReported,
+    );
+    if (receivedAtMs > 0 && request.isExpired) {
+      const message = `The deadline of '${name}' passed before it started`;
+      if (request.wantsReply) host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+      return;
+    }
+    // The current async context may be that of an earlier handler.
+    host.context.runtime.inOwnContext(dispatchIn<Peer>, this, request);
+  }
+
+  /** Starts the handler of a request. */
+  dispatch(request: IncomingRequest<Peer>): void {
+    const outer = this.#dispatched;
+    this.#dispatched = request;
+    this.#dispatchDepth += 1;
+    try {
+      this.#host.dispatch(request);
+    } finally {
+      this.#dispatchDepth -= 1;
+      this.#dispatched = outer;
+    }
+  }
+
+  /**
+   * Returns the deadline that a request contains. A plain peer's is ignored.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
+   */
+  #agreedTimeout(timeoutMs: number): number {
+    if (this.#host.usesDeadlines) return timeoutMs;
+    if (this.#host.hasNetconduitPeer) return 0;
+    const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** Charges the rate limit for a compressed frame that was read, or refused after its payload was inflated. */
+  #chargeInflated({ flags, payloadStart, payloadEnd }: RequestFrame): void {
+    if ((flags & Flag.COMPRESSED) === 0) return;
+    this.#rateGate?.chargeInflated(Math.max(0, this.#host.reader.payloadBytes - (payloadEnd - payloadStart)));
+  }
+
+  wantsReply({ type, correlationHi, correlationLo }: RequestFrame): boolean {
+    const isAnswered = type === FrameType.RPC_REQUEST || (type === FrameType.MESSAGE && this.#host.correlatesReplies);
+    return isAnswered && (correlationHi !== 0 || correlationLo !== 0);
+  }
+
+  refuseRequest(frame: RequestFrame, error: RpcError): void {
+    if (this.wantsReply(frame)) this.#host.sendErrorReply(frame.correlationHi, frame.correlationLo, error);
+    else if (this.#reportsRefusal(frame)) this.#host.sendRefusalOfFrame(error);
+  }
+
+  /** A complete frame has an invalid payload: answers and reports it. The connection continues. */
+  refusePayload(frame: RequestFrame, error: ConduitError): void {
+    this.#host.countError();
+    this.refuseRequest(frame, new RpcError(error.code, error.message));
+    this.#host.report(error);
+  }
+
+  /** Whether the sender of a message or call without a reply wants to hear of its failure. */
+  #reportsRefusal(frame: RequestFrame): boolean {
+    return this.#host.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
+  }
+
+  requestTaken(bytes: number): void {
+    this.#credit?.release(bytes);
+  }
+
+  receiveQueueFull(): void {
+    this.#host.receiveQueueFull();
+  }
+
+  receiveQueueHasRoom(): void {
+    this.#host.receiveQueueHasRoom();
+  }
+}
+
+/** An id as it is on the wire. */
+function idOf(hi: number, lo: number): number | bigint {
+  return hi <= 0x1f_ffff ? hi * 0x1_0000_0000 + lo : (BigInt(hi) << 32n) | BigInt(lo);
+}
+
+function dispatchIn<Peer>(receiver: RequestReceiver<Peer>, request: IncomingRequest<Peer>): void {
+  receiver.dispatch(request);
+}
