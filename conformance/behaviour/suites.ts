@@ -11,6 +11,7 @@ import { describeConnections } from "./connections.suite.ts";
 import { describeContext } from "./context.suite.ts";
 import { describeContract } from "./contract.suite.ts";
 import { describeDrain } from "./drain.suite.ts";
+import { describeDrainSeenByClients } from "./drain-clients.suite.ts";
 import { describeFailures } from "./failures.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
@@ -32,6 +33,7 @@ import { describeValues } from "./values.suite.ts";
 export function describeBehaviour(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
+  describeDrainSeenByClients(subject);
   describeHooks(subject);
   describeLogin(subject);
   describeConnectionLimits(subject);
