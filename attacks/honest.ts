@@ -27,7 +27,7 @@ async function timed(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** What honest clients do, and where. */
+/** The work of honest clients, and the server they use. */
 export interface HonestWork {
   readonly port: number;
   readonly does: "calls" | "logins";

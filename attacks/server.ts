@@ -27,7 +27,7 @@ export interface ServerReport {
   readonly rejections: Readonly<Record<string, number>>;
   readonly authFailures: number;
   readonly connections: number;
-  /** What clients in this process that dialled a hostile server saw, by code. */
+  /** Codes that clients in this process saw when they dialled a hostile server, with their number. */
   readonly dials: Readonly<Record<string, number>>;
 }
 

@@ -25,7 +25,7 @@ export interface Attack {
   readonly seconds?: number;
   /** Largest number of file descriptors of the server. */
   readonly descriptors?: number;
-  /** Attacks until the context is stopped. Of a server: returns its port at once. */
+  /** Attacks until the context is stopped. A hostile server returns its port at once. */
   run(context: AttackContext): Promise<unknown>;
 }
 

@@ -10,7 +10,7 @@ import { RoleProcess } from "./role-process.ts";
 export interface AttackResult {
   readonly name: string;
   readonly runtime: RuntimeName;
-  /** What the honest clients did. */
+  /** Results of the honest clients. */
   readonly does: "calls" | "logins";
   /** Honest calls or logins before the attack, and beside it. */
   readonly before: Latencies;

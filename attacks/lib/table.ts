@@ -62,7 +62,7 @@ export function rowOf(result: AttackResult): string {
   return `| ${cells.join(" | ")} |`;
 }
 
-/** What a result misses of the goals; empty if it meets them. */
+/** The goals that a result misses; empty if it meets them all. */
 export function missesOf({ does, before, beside, exit, server }: AttackResult): string[] {
   if (exit !== null || server === null) return ["the server ended or hung"];
   const misses: string[] = [];

@@ -16,7 +16,7 @@ interface Heard {
   readonly count: number | undefined;
 }
 
-/** What the other side hears of a failure: ids, refused sends, forwarded errors, suggestions. */
+/** Reports of a failure to the other side: ids, refused sends, forwarded errors, suggestions. */
 export function describeFailures(subject: Subject): void {
   const staged = stagedOn(subject);
 

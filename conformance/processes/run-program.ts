@@ -15,7 +15,7 @@ const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
 /** A program.ts in a process of its own. */
 export class RunningProgram {
   readonly child: ChildProcess;
-  /** What it printed, when it has ended. Rejects if it failed. */
+  /** Resolves with its output when it has ended. Rejects if it failed. */
   readonly output: Promise<unknown[]>;
   readonly #lines: unknown[] = [];
   readonly #waiting: (() => void)[] = [];

@@ -1,4 +1,4 @@
-/** What a connection counts and holds must be that of what is there now, and not of what was. */
+/** A connection counts and holds only what is there now. */
 
 import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";

@@ -11,7 +11,7 @@ export class HookList<Args extends readonly unknown[]> {
     return this.#hooks.length === 0;
   }
 
-  /** Whether a hook is on the stack. What it does after its first `await` isn't. */
+  /** Whether a hook is on the stack, which it leaves at its first `await`. */
   get isCalling(): boolean {
     return this.#depth > 0;
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { FrameProgress, type ProgressSource } from "./frame-progress.ts";
 
 const PERIOD_MS = 10_000;
-/** What must arrive in a period. */
+/** The least that must arrive in a period. */
 const LEAST = 10 * 1024;
 
 /** Checks every second while `bytesPerSecond` arrive; returns the second in which the frame is too slow, or null. */

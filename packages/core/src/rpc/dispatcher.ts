@@ -40,7 +40,7 @@ export class Dispatcher<Peer> {
     this.#registry = host.registry;
   }
 
-  /** Whether a handler is on the stack. What it does after its first `await` isn't. */
+  /** Whether a handler is on the stack, which it leaves at its first `await`. */
   get isCalling(): boolean {
     return this.#depth > 0;
   }

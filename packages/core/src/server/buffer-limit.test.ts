@@ -1,4 +1,4 @@
-/** What a server's connections hold together, against `maxBufferedBytes`. */
+/** The memory that a server's connections hold together, against `maxBufferedBytes`. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";

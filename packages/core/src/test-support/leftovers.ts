@@ -17,7 +17,7 @@ import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
 import { Slab } from "../wire/slab.ts";
 
-/** So many timers are watched at least before those that have fired or were cancelled are forgotten. */
+/** Timers that have fired or were cancelled are forgotten once this many are watched. */
 const MIN_TIMERS = 100;
 /** Written over memory that has no owner. */
 const POISON = 0xdd;
@@ -77,7 +77,7 @@ export function leftovers(): string[] {
   for (const set of pending) count(set.size + set.addresses, "pending logins or handshakes, and their addresses");
   for (const queue of offline) count(queue.size, "messages queued offline");
   for (const [signal, set] of listeners) {
-    // One that has fired keeps none.
+    // A timer that has fired keeps none.
     if (!signal.aborted) count(set.size, `abort listeners on a ${signal.constructor.name}`);
   }
   return found;
