@@ -56,6 +56,18 @@ export function describeRuntime(runtime: Runtime): void {
       });
       expect(entries).toEqual(["now", "turn", "microtask", "deferred", "next turn"]);
     });
+
+    test("runs tasks after every microtask, however many follow each other", async () => {
+      for (let round = 0; round < 100; round += 1) {
+        let hops = 0;
+        const hop = async (): Promise<void> => {
+          for (; hops < 100; hops += 1) await null;
+        };
+        void hop();
+        await new Promise<void>((resolve) => runtime.nextTurn(resolve));
+        expect(hops).toBe(100);
+      }
+    });
   });
 
   describe(`defer of ${runtime.name}`, () => {
