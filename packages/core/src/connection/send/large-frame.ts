@@ -16,6 +16,8 @@ export interface LargeRequest {
 /** A frame that leaves in chunks. */
 export class LargeFrame {
   readonly length: number;
+  /** Whether large data is still in the application's memory. */
+  readonly isScattered: boolean;
   readonly isReply: boolean;
   /** Whether later messages wait for it. */
   readonly isOrdered: boolean;
@@ -30,6 +32,7 @@ export class LargeFrame {
   constructor(frame: FrameBytes, isReply: boolean, request: LargeRequest | null) {
     this.cursor = new FrameCursor(frame);
     this.memory = frame.bytes;
+    this.isScattered = frame.large !== null;
     this.length = this.cursor.left;
     this.isReply = isReply;
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);

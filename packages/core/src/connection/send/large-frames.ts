@@ -13,6 +13,7 @@ import { setTimeoutField, writeHeader } from "../../wire/frame-writer.ts";
 import { FrameCursor } from "../../wire/scattered-frame.ts";
 import { ChunkWindow } from "./chunk-window.ts";
 import { type LargeFrame, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
+import type { StreamWriter } from "./stream-writer.ts";
 
 /** The last chunk is at least this long, so that it has all of `timeout_ms`. */
 const MIN_LAST_CHUNK_BYTES = 64;
@@ -27,6 +28,7 @@ export interface ChunkLimits {
 
 export class LargeFrames {
   readonly #context: RuntimeContext;
+  readonly #writer: StreamWriter;
   readonly #limits: ChunkLimits;
   readonly #window = new ChunkWindow();
   /** Frames that have begun, the next one first. */
@@ -44,14 +46,27 @@ export class LargeFrames {
   answers = 0;
   answerBytes = 0;
 
-  constructor(context: RuntimeContext, limits: ChunkLimits) {
+  constructor(context: RuntimeContext, writer: StreamWriter, limits: ChunkLimits) {
     this.#context = context;
+    this.#writer = writer;
     this.#limits = limits;
   }
 
   /** Whether later messages have to wait for one of these. */
   get hasOrdered(): boolean {
     return this.#ordered > 0;
+  }
+
+  /** Starts to send a frame. After this, the application may change its data. */
+  send(frame: LargeFrame): void {
+    this.add(frame);
+    const now = this.#context.runtime.now();
+    while (!this.#writer.isFull) {
+      const chunks = this.shift(now, true);
+      if (chunks === null) break;
+      this.#writer.write(chunks);
+    }
+    if (frame.isScattered) this.#detach(frame);
   }
 
   add(frame: LargeFrame): void {
@@ -65,7 +80,7 @@ export class LargeFrames {
   }
 
   /** Copies what is left of a frame, because the application may change its data. */
-  detach(frame: LargeFrame): void {
+  #detach(frame: LargeFrame): void {
     const { left } = frame.cursor;
     if (left === 0) return;
     const bytes = this.#context.buffers.take(left);
@@ -76,9 +91,9 @@ export class LargeFrames {
 
   /**
    * Removes a frame that its caller withdraws.
-   * @returns the id to abort at the peer, 0 if it has seen nothing of it
+   * @returns the CHUNK that aborts it at the peer; null if the peer has seen nothing of it
    */
-  remove(frame: LargeFrame): number {
+  withdraw(frame: LargeFrame): Uint8Array | null {
     const index = this.#active.indexOf(frame);
     if (index >= 0) {
       this.#active.splice(index, 1);
@@ -91,7 +106,10 @@ export class LargeFrames {
     this.#count(frame, -1, -frame.cursor.left);
     this.#release(frame);
     this.#begin();
-    return frame.id;
+    if (frame.id === 0) return null;
+    const abort = new Uint8Array(HEADER_BYTES);
+    writeHeader(abort, 0, FrameType.CHUNK, 0, frame.id, this.#context.wallClock());
+    return abort;
   }
 
   /** Drops everything, now and later: the peer takes no more. */

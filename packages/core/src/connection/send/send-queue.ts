@@ -1,11 +1,10 @@
 /**
- * Sends the frames of one connection.
+ * Decides which frames of one connection leave now, and which wait.
  *
- * While the stream accepts bytes, the frames of one turn are collected in a segment: a range of the slab that grows
- * with each adjacent frame. It is written when it is large enough, or at the end of the turn. When the stream is full,
- * frames are copied into a bounded backlog and leave as it drains. A frame with large binary data is written in pieces;
- * the part that the stream doesn't accept is copied and goes before everything else. Control frames overtake the
- * backlog. Messages and requests are held back while the peer's credit is used up, or after its PAUSE; replies continue.
+ * While the stream accepts bytes, frames go to the `StreamWriter`. When it is full, they are copied into a bounded
+ * backlog and leave as it drains. A frame with large binary data is written in pieces; the part that the stream doesn't
+ * accept is copied and goes before everything else. Control frames overtake the backlog. Messages and requests are held
+ * back while the peer's credit is used up, or after its PAUSE; replies continue.
  *
  * For a peer that takes chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the backlog.
  *
@@ -14,28 +13,18 @@
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
-import type { Flushable, RuntimeContext } from "../../context/runtime-context.ts";
+import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
-import { HEADER_BYTES, HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
-import { Flag, FrameType } from "../../wire/constants.ts";
-import { writeHeader } from "../../wire/frame-writer.ts";
+import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
+import { Flag } from "../../wire/constants.ts";
 import { type FrameBytes, FrameCursor, frameLength } from "../../wire/scattered-frame.ts";
 import type { Lane } from "./lane.ts";
 import { isOrdered, LargeFrame, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
 import { type ChunkLimits, LargeFrames } from "./large-frames.ts";
 import { UnsentRequest } from "./send-backlog.ts";
 import type { SendCredit } from "./send-credit.ts";
+import { StreamWriter } from "./stream-writer.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
-
-/** Bytes collected in one turn that are written without waiting for its end. */
-const MAX_SEGMENT_BYTES = 65_536;
-/**
- * Size of the first write in a turn; each further one is twice as large. The peer processes the first replies while the
- * others are created. With 64 calls in flight this doubles the throughput on two cores.
- */
-const FIRST_SEGMENT_BYTES = 1024;
-/** Large frames are copied in pieces small enough to stay in the CPU's caches until they are written. */
-const PIECE_BYTES = 512 * 1024;
 
 /** Offset of the flags, two bytes, in a frame's header. */
 const FLAGS_OFFSET = 8;
@@ -64,24 +53,11 @@ export interface RequestOwner {
 /** Shared by all send queues in which nothing waits, and never changed. */
 const NOTHING: WaitingFrames = new WaitingFrames(null);
 
-export class SendQueue implements Flushable {
+export class SendQueue {
   readonly #host: SendQueueHost;
-  readonly #stream: ByteStream;
-  /** The segment is `#bytes[#start, #end)`; null if this turn has collected nothing. */
-  #bytes: Uint8Array | null = null;
-  #start = 0;
-  #end = 0;
-  /** Earlier ranges of this turn that aren't adjacent to the segment, and their total bytes. */
-  #earlier: Uint8Array[] | null = null;
-  #earlierBytes = 0;
-  #segmentLimit = FIRST_SEGMENT_BYTES;
-  #bytesSent = 0;
+  readonly #writer: StreamWriter;
   /** Shared while nothing waits: an idle connection is a kibibyte smaller. */
   #waiting: WaitingFrames = NOTHING;
-  /** Whether a flush is scheduled for the end of the turn. */
-  #isDirty = false;
-  /** Whether the stream is full. */
-  #isBlocked = false;
   #isHeld = false;
   /** Whether the peer sent PAUSE. */
   #isPausedByPeer = false;
@@ -98,17 +74,17 @@ export class SendQueue implements Flushable {
 
   constructor(host: SendQueueHost) {
     this.#host = host;
-    this.#stream = host.stream;
+    this.#writer = new StreamWriter(host.context, host.stream);
   }
 
   /** Pool buffers that the stream may still refer to. */
   get lentBuffers(): number {
-    return this.#waiting.lent.length;
+    return this.#writer.lentBuffers;
   }
 
   /** Bytes written to the stream so far. */
   get bytesSent(): number {
-    return this.#bytesSent;
+    return this.#writer.bytesWritten;
   }
 
   /** Frames that wait because the peer doesn't read, or asked this side to hold back data. */
@@ -118,8 +94,7 @@ export class SendQueue implements Flushable {
 
   /** Bytes accepted here that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
-    const gathered = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;
-    return this.#waiting.bytes + gathered + this.#stream.queuedBytes;
+    return this.#waiting.bytes + this.#writer.queuedBytes;
   }
 
   /** Whether the queue is at its high-water mark, so senders should wait. */
@@ -172,7 +147,7 @@ export class SendQueue implements Flushable {
 
   /** Whether a request sent now would wait. */
   get delaysRequests(): boolean {
-    return this.#isBlocked || this.#isHeld || !this.#mayPass;
+    return this.#mustWait("message");
   }
 
   /** Limits for messages and calls. Replies have their own limit, so that they take no room from senders. */
@@ -207,61 +182,29 @@ export class SendQueue implements Flushable {
   push(frame: FrameBytes, lane: Lane, owner: RequestOwner | null = null): void {
     if (this.#isEnding) return;
     const { bytes, start, end } = frame;
-    if (frame.large !== null || end - start > MAX_WHOLE_FRAME_BYTES) {
-      if (this.#isLarge(frame)) {
-        this.#pushInChunks(frame, lane, owner);
-        return;
-      }
-      if (frame.large !== null) {
-        this.#pushScattered(frame, lane, owner);
-        return;
-      }
-    }
-    if (this.#mustWait(lane)) {
-      this.#park(bytes, start, end, lane, owner);
+    const isLarge = this.#isLarge(frame);
+    if (isLarge) this.#makeLarge();
+    const mustWait = this.#mustWait(lane);
+    if (mustWait || this.#isBehindLarge(frame, lane)) {
+      this.#park(frame, lane, owner);
+      if (!mustWait) this.#drain();
       return;
     }
-    if (this.#large !== null && lane === "message" && this.#large.hasOrdered && isOrdered(bytes, start)) {
-      this.#park(bytes, start, end, lane, owner);
-      this.#drain();
-      return;
-    }
-    if (lane === "message") this.#credit?.spend(end - start);
-    if (this.#bytes === bytes && this.#end === start) {
-      this.#end = end;
-    } else {
-      if (this.#bytes !== null) {
-        this.#earlier ??= [];
-        this.#earlier.push(this.#bytes.subarray(this.#start, this.#end));
-        this.#earlierBytes += this.#end - this.#start;
-      }
-      this.#bytes = bytes;
-      this.#start = start;
-      this.#end = end;
-    }
-    this.#markDirty();
-    if (this.#earlierBytes + end - this.#start < this.#segmentLimit) return;
-    this.#segmentLimit = Math.min(2 * this.#segmentLimit, MAX_SEGMENT_BYTES);
-    this.#writeSegment();
-  }
-
-  /** Writes the frames collected in this turn. */
-  flush(): void {
-    this.#isDirty = false;
-    this.#segmentLimit = FIRST_SEGMENT_BYTES;
-    this.#writeSegment();
+    if (lane === "message") this.#credit?.spend(frameLength(frame));
+    if (isLarge) this.#sendInChunks(frame, lane, owner);
+    else if (frame.large === null) this.#writer.collect(bytes, start, end);
+    else this.#sendScattered(frame, lane);
   }
 
   /** The stream accepts bytes again. */
   streamDrained(): void {
-    this.#isBlocked = false;
-    this.#takeBackLent();
+    this.#writer.drained();
     this.#drain();
   }
 
   /** Holds back all new frames until `release`; earlier frames still leave. */
   hold(): void {
-    this.flush();
+    this.#writer.flush();
     this.#isHeld = true;
   }
 
@@ -286,7 +229,7 @@ export class SendQueue implements Flushable {
     if (this.#large === null) return;
     this.#large.acknowledged(bytes);
     // Frames collected in this turn go first.
-    this.flush();
+    this.#writer.flush();
     this.#drain();
   }
 
@@ -306,17 +249,12 @@ export class SendQueue implements Flushable {
   withdraw(owner: RequestOwner): boolean {
     const request = owner.unsent;
     owner.unsent = null;
-    if (request === null) return false;
-    if (this.#isOver) return request.large !== null || request.block !== null;
-    if (request.large !== null) {
-      this.#withdrawLarge(request.large);
-      return true;
-    }
-    if (request.block === null) return false;
+    if (request === null || (request.large === null && request.block === null)) return false;
+    if (this.#isOver) return true;
     const { hasHeld: wasHeld, hasLarge: hadLarge } = this;
-    const { length } = request;
-    if (this.#waiting.withdraw(request)) {
-      this.#credit?.add(1, length);
+    const hadCredit = request.large === null ? this.#waiting.withdraw(request) : this.#withdrawLarge(request.large);
+    if (hadCredit) {
+      this.#credit?.add(1, request.length);
       this.#releaseHeld();
     }
     this.#drain();
@@ -332,20 +270,12 @@ export class SendQueue implements Flushable {
     if (hadHeld) this.#host.heldChanged();
   }
 
-  #withdrawLarge(frame: LargeFrame): void {
-    const large = this.#large as LargeFrames;
-    const { length } = frame;
-    const id = large.remove(frame);
-    if (id === 0) {
-      this.#credit?.add(1, length);
-      this.#releaseHeld();
-    } else {
-      const abort = new Uint8Array(HEADER_BYTES);
-      writeHeader(abort, 0, FrameType.CHUNK, 0, id, this.#host.context.wallClock());
-      this.push({ bytes: abort, start: 0, end: HEADER_BYTES, large: null }, "control");
-    }
-    this.#drain();
-    if (!this.hasLarge) this.#host.heldChanged();
+  /** Returns whether the peer has seen nothing of it, so that its credit is free again. */
+  #withdrawLarge(frame: LargeFrame): boolean {
+    const abort = this.#large?.withdraw(frame) ?? null;
+    if (abort === null) return true;
+    this.push({ bytes: abort, start: 0, end: abort.length, large: null }, "control");
+    return false;
   }
 
   /** Resolves when the queue has room, immediately if it has. Rejects with CONNECTION_CLOSED. */
@@ -359,7 +289,7 @@ export class SendQueue implements Flushable {
   end(): void {
     if (this.#isEnding) return;
     this.#isHeld = false;
-    this.flush();
+    this.#writer.flush();
     this.#isEnding = true;
     this.#drain();
   }
@@ -368,10 +298,7 @@ export class SendQueue implements Flushable {
   over(): void {
     this.#isEnding = true;
     this.#isOver = true;
-    this.#bytes = null;
-    this.#earlier = null;
-    // Don't return lent buffers to the pool, because the stream may still be using them.
-    this.#waiting.lent.length = 0;
+    this.#writer.over();
     // Its requests stay as they are: a caller learns that its call was not sent completely.
     this.#large = null;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
@@ -380,7 +307,7 @@ export class SendQueue implements Flushable {
   }
 
   #mustWait(lane: Lane): boolean {
-    return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass);
+    return this.#writer.isFull || this.#isHeld || (lane === "message" && !this.#mayPass);
   }
 
   /** Whether the peer permits messages and requests now, and none wait for that. */
@@ -389,7 +316,14 @@ export class SendQueue implements Flushable {
     return this.#waiting === NOTHING || !this.#waiting.hasHeld;
   }
 
-  #park(bytes: Uint8Array, start: number, end: number, lane: Lane, owner: RequestOwner | null): void {
+  /** Whether a frame keeps its place behind a message that leaves in chunks. */
+  #isBehindLarge({ bytes, start }: FrameBytes, lane: Lane): boolean {
+    return this.#large !== null && lane === "message" && this.#large.hasOrdered && isOrdered(bytes, start);
+  }
+
+  /** Copies a frame to what waits. After this, the application may change its data. */
+  #park(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
+    const { bytes, start, end } = frame.large === null ? frame : this.#copyOf(frame);
     const waiting = this.#wait();
     if (lane !== "message") {
       waiting.park(bytes, start, end, lane);
@@ -419,150 +353,70 @@ export class SendQueue implements Flushable {
     return this.#chunkLimits !== null && frameLength(frame) > MAX_WHOLE_FRAME_BYTES;
   }
 
+  #makeLarge(): void {
+    if (this.#large !== null) return;
+    this.#large = new LargeFrames(this.#host.context, this.#writer, this.#chunkLimits as ChunkLimits);
+    if (this.#waiting !== NOTHING) this.#waiting.large = this.#large;
+  }
+
   /** Starts to send a frame in chunks. After this, the application may change its data. */
-  #pushInChunks(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
-    const { context } = this.#host;
-    if (this.#large === null) {
-      this.#large = new LargeFrames(context, this.#chunkLimits as ChunkLimits);
-      if (this.#waiting !== NOTHING) this.#waiting.large = this.#large;
-    }
-    const isBehind = this.#large.hasOrdered && lane === "message" && isOrdered(frame.bytes, frame.start);
-    if (this.#mustWait(lane) || isBehind) {
-      this.#parkWhole(frame, lane, owner);
-      if (isBehind) this.#drain();
-      return;
-    }
-    const length = frameLength(frame);
-    if (lane === "message") this.#credit?.spend(length);
+  #sendInChunks(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
     let request: UnsentRequest | null = null;
     if (owner !== null) {
-      request = new UnsentRequest(null, 0, length, this.#expiryOf(owner, frame.bytes, frame.start));
+      request = new UnsentRequest(null, 0, frameLength(frame), this.#expiryOf(owner, frame.bytes, frame.start));
       owner.unsent = request;
     }
-    const large = new LargeFrame(frame, lane !== "message", request);
-    const isScattered = frame.large !== null;
     // Frames collected in this turn go first.
-    this.flush();
+    this.#writer.flush();
     this.#wait();
-    this.#large.add(large);
-    const now = context.runtime.now();
-    while (!this.#isBlocked) {
-      const chunks = this.#large.shift(now, true);
-      if (chunks === null) break;
-      this.#writePooled(chunks);
-    }
-    if (isScattered) this.#large.detach(large);
-    this.#forgetLent();
+    this.#large?.send(new LargeFrame(frame, lane !== "message", request));
+    this.#writer.forgetLent();
     if (this.#waiting.isUnused) this.#waiting = NOTHING;
   }
 
-  /** Copies a frame with large data. */
-  #parkWhole(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
-    if (frame.large === null) {
-      this.#park(frame.bytes, frame.start, frame.end, lane, owner);
-      return;
-    }
-    const cursor = new FrameCursor(frame);
-    const whole = this.#host.context.buffers.take(cursor.left);
-    this.#park(whole, 0, cursor.copyTo(whole), lane, owner);
-  }
-
-  #markDirty(): void {
-    if (this.#isDirty) return;
-    this.#isDirty = true;
-    this.#host.context.markDirty(this);
-  }
-
   /** Writes a frame immediately, in pieces. After this, the application may change its data. */
-  #pushScattered(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
-    const { buffers } = this.#host.context;
-    if (this.#mustWait(lane)) {
-      this.#parkWhole(frame, lane, owner);
-      return;
-    }
-    if (this.#large?.hasOrdered === true && lane === "message" && isOrdered(frame.bytes, frame.start)) {
-      this.#parkWhole(frame, lane, owner);
-      this.#drain();
-      return;
-    }
+  #sendScattered(frame: FrameBytes, lane: Lane): void {
     const cursor = new FrameCursor(frame);
-    if (lane === "message") this.#credit?.spend(cursor.left);
     // Frames collected in this turn go first.
-    this.flush();
-    while (cursor.left > 0 && !this.#isBlocked) {
-      const piece = buffers.take(Math.min(cursor.left, PIECE_BYTES));
-      this.#writePooled(piece.subarray(0, cursor.copyTo(piece)));
-    }
-    this.#forgetLent();
+    this.#writer.flush();
+    this.#writer.writePieces(cursor);
+    this.#writer.forgetLent();
     if (cursor.left === 0) return;
-    const rest = buffers.take(cursor.left);
+    const rest = this.#host.context.buffers.take(cursor.left);
     this.#wait().setRest(rest.subarray(0, cursor.copyTo(rest)), lane !== "message");
+  }
+
+  /** A copy of a frame with large data. */
+  #copyOf(frame: FrameBytes): FrameBytes {
+    const cursor = new FrameCursor(frame);
+    const bytes = this.#host.context.buffers.take(cursor.left);
+    return { bytes, start: 0, end: cursor.copyTo(bytes), large: null };
   }
 
   #releaseHeld(): void {
     if (!this.#waiting.hasHeld || this.#isPausedByPeer) return;
     // Frames collected before the peer's permission go first.
-    this.flush();
+    this.#writer.flush();
     this.#waiting.releaseHeld(this.#credit);
     const hasHeld = this.#waiting.hasHeld;
     this.#drain();
     if (!hasHeld) this.#host.heldChanged();
   }
 
-  #writeSegment(): void {
-    if (this.#bytes === null) return;
-    let bytes = this.#host.context.slab.viewOf(this.#bytes, this.#start, this.#end);
-    this.#bytes = null;
-    if (this.#earlier !== null) {
-      bytes = concat([...this.#earlier, bytes]);
-      this.#earlier = null;
-      this.#earlierBytes = 0;
-    }
-    this.#write(bytes);
-  }
-
-  #write(bytes: Uint8Array): void {
-    this.#bytesSent += bytes.length;
-    if (!this.#stream.write(bytes)) this.#isBlocked = true;
-    if (this.#stream.queuedBytes > 0) this.#host.context.slab.keep();
-  }
-
-  /** Writes a buffer of the pool, and returns it to the pool when the stream no longer refers to it. */
-  #writePooled(bytes: Uint8Array): void {
-    this.#write(bytes);
-    this.#wait().lent.push(bytes);
-    this.#takeBackLent();
-  }
-
-  /** Returns lent buffers to the pool, unless the stream is full and may still refer to them. */
-  #takeBackLent(): void {
-    const { lent } = this.#waiting;
-    if (lent.length === 0 || this.#isBlocked || this.#stream.queuedBytes > 0) return;
-    for (const bytes of lent) this.#host.context.buffers.give(bytes);
-    lent.length = 0;
-  }
-
-  /** Leaves lent buffers to the garbage collector, because the stream may still refer to them. */
-  #forgetLent(): void {
-    if (!this.#isBlocked) this.#waiting.lent.length = 0;
-  }
-
   #drain(): void {
     const waiting = this.#waiting;
     const hadLarge = waiting.hasLarge;
     const now = waiting.isEmpty ? 0 : this.#host.context.runtime.now();
-    while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
+    while (!this.#writer.isFull && !this.#isHeld && !this.#isOver) {
       const next = waiting.shift(now);
       if (next === null) break;
-      if (this.#host.context.buffers.owns(next)) this.#writePooled(next);
-      else this.#write(next);
+      this.#writer.write(next);
     }
-    this.#forgetLent();
+    this.#writer.forgetLent();
     if (this.#isOver) return;
     if (this.#isEnding && waiting.isEmpty) {
       this.#isOver = true;
-      // Flushes the stream's own bytes and closes it. The connection's timer aborts a stream that can't flush.
-      void this.#stream.close();
+      this.#writer.close();
       return;
     }
     if (waiting.waiters.length > 0 && this.#fill <= LOW_WATER_RATIO) {
@@ -583,18 +437,6 @@ export class SendQueue implements Flushable {
 /** Whether the payload of the frame at `start` is compressed. */
 function isCompressed(bytes: Uint8Array, start: number): boolean {
   return ((bytes[start + FLAGS_OFFSET + 1] as number) & Flag.COMPRESSED) !== 0;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const whole = new Uint8Array(length);
-  let position = 0;
-  for (const part of parts) {
-    whole.set(part, position);
-    position += part.length;
-  }
-  return whole;
 }
 
 function closedError(): ConduitError {

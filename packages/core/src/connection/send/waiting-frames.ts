@@ -23,8 +23,6 @@ export class WaitingFrames {
   /** The rest of a frame that the stream accepted in part. */
   #rest: Uint8Array | null = null;
   #restIsReply = false;
-  /** Pool buffers that the stream may still refer to. */
-  readonly lent: Uint8Array[] = [];
   readonly waiters: Waiter[] = [];
   large: LargeFrames | null;
 
@@ -106,9 +104,9 @@ export class WaitingFrames {
     return this.#rest === null && parked === 0 && frames === 0;
   }
 
-  /** Whether nothing waits, and nothing is lent. */
+  /** Whether nothing waits, for any reason. */
   get isUnused(): boolean {
-    return this.isEmpty && !this.hasHeld && this.lent.length === 0 && this.waiters.length === 0;
+    return this.isEmpty && !this.hasHeld && this.waiters.length === 0;
   }
 
   get hasHeld(): boolean {
