@@ -1,21 +1,15 @@
 /** The server: accepts connections, logs clients in and owns their connections. */
 
-import { infoPayload } from "../auth/peer-info.ts";
-import { formatAddress, ServerAddress } from "../bytes/address.ts";
-import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ServerAddress } from "../bytes/address.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
-import { ConnectionStateMachine } from "../connection/connection-state.ts";
-import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
-import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { AnyExtension } from "../connection/extension.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
-import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
-import { askToDrain, drain } from "../extensions/drain.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
-import { READY_FRAME, ready } from "../extensions/ready.ts";
-import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type {
   Contract,
   MessageArguments,
@@ -30,32 +24,14 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
-import { toHex } from "../util/hex.ts";
-import { FrameType } from "../wire/constants.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
-import { BufferBudget } from "./buffer-budget.ts";
-import { Connection } from "./connection.ts";
-import { DescriptorGuard } from "./descriptor-guard.ts";
-import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
+import type { Connection } from "./connection.ts";
+import type { Rejection } from "./login-manager.ts";
+import { ServerConnections, type ServerStats } from "./server-connections.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
-import { strangerError } from "./stranger-error.ts";
-
-const SESSION_TOKEN_BYTES = 32;
-
-/** Counters of a server since its creation. */
-export interface ServerStats {
-  /** Connections accepted. */
-  readonly accepted: number;
-  /** Clients logged in. */
-  readonly loggedIn: number;
-  /** Logins rejected because of a wrong password. */
-  readonly authFailures: number;
-  /** Connections rejected for any reason, including wrong passwords. */
-  readonly rejected: number;
-}
 
 /** Options of a server, including its contract and `connectionData`. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
@@ -77,15 +53,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** All options, with defaults filled in. */
   readonly config: ServerConfig;
   readonly #core: EndpointCore<Connection<C, D>>;
-  readonly #delegate: ConnectionDelegate<Connection<C, D>>;
   readonly #runtime: Runtime;
-  readonly #connectionData: (() => D) | undefined;
-  readonly #serverInfo: Readonly<Record<string, string>>;
-  /** Logged-in clients by connection id. */
-  readonly #protocols = new Map<string, ProtocolConnection<Connection<C, D>>>();
-  /** Connections that are closing, oldest first. They count against `maxConnections` until their streams have ended. */
-  readonly #leaving = new Set<ProtocolConnection<Connection<C, D>>>();
-  readonly #logins: LoginManager<Connection<C, D>>;
+  readonly #connections: ServerConnections<C, D>;
   readonly #startupHooks = new HookList<[server: this]>();
   readonly #listeningHooks = new HookList<[server: this]>();
   readonly #shutdown = new HookList<[server: this]>();
@@ -93,16 +62,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
   readonly #rejected = new HookList<[rejection: Rejection]>();
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
-  readonly #hooksRunning = new Map<Connection<C, D>, Promise<void>>();
-  readonly #ending = new Set<Promise<void>>();
   readonly #lifecycle: ServerLifecycle;
-  readonly #descriptors = new DescriptorGuard();
-  readonly #buffers: BufferBudget;
-  #accepted = 0;
-  #loggedIn = 0;
   /** As in the options, until `setTls`. */
   #tls: TlsServerOptions | null;
-  #keepsRunning = true;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ServerInit<C, D>, runtime: Runtime);
@@ -120,26 +82,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.config = config;
     this.#tls = config.tls;
     this.#runtime = runtime;
-    this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
-    this.#delegate = this.#core.delegate({
-      role: "server",
-      handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
-      phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
-      frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
-      connectionReady: ignore,
-      connectionDraining: ignore,
-      connectionClosing: (protocol) => this.#connectionClosing(protocol),
-      connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
-      buffers: this.#buffers,
-    });
-    this.#logins = new LoginManager({
+    this.#connections = new ServerConnections({
       runtime,
-      runtimeContext: this.#core.runtimeContext,
+      core: this.#core,
       config,
-      refusal: () => this.#refusal(),
-      admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
-      rejected: (rejection) =>
-        this.#rejected.notify((error) => this.#core.hookFailed("onClientRejected", error), rejection),
+      connectHooks: this.#connect,
+      disconnectHooks: this.#disconnect,
+      rejectedHooks: this.#rejected,
+      connectionData,
+      isOpen: () => this.#lifecycle.isOpen,
     });
     this.#lifecycle = new ServerLifecycle({
       runtime,
@@ -147,16 +98,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       prepare: () => this.#prepare(),
       listen: () => this.#listen(),
       listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
-      refuseLogins: () => this.#refuseLogins(),
+      refuseLogins: () => this.#connections.refuseLogins(),
       shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
-      drain: (notice) => this.#drain(notice),
-      endAll: () => this.#endAll(),
-      ended: () => Promise.all(this.#ending),
+      drain: (notice) => this.#connections.drain(notice),
+      endAll: () => this.#connections.endAll(),
+      ended: () => this.#connections.ended(),
       stop: (options) => this.stop(options),
       stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
     });
-    this.#connectionData = connectionData;
-    this.#serverInfo = infoPayload(config);
   }
 
   get state(): ServerState {
@@ -175,25 +124,20 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The connections of all logged-in clients. */
   get connections(): Connection<C, D>[] {
-    return Array.from(this.#protocols.values(), (protocol) => protocol.peer);
+    return Array.from(this.#connections.clients.values(), (protocol) => protocol.peer);
   }
 
   get connectionCount(): number {
-    return this.#protocols.size;
+    return this.#connections.clients.size;
   }
 
   /** The logged-in connection with this id. */
   connection(id: string): Connection<C, D> | undefined {
-    return this.#protocols.get(id)?.peer;
+    return this.#connections.clients.get(id)?.peer;
   }
 
   get stats(): ServerStats {
-    return {
-      accepted: this.#accepted,
-      loggedIn: this.#loggedIn,
-      authFailures: this.#logins.authFailures,
-      rejected: this.#logins.rejections,
-    };
+    return this.#connections.stats;
   }
 
   // --- registration -------------------------------------------------------------------------------------------------
@@ -384,17 +328,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** The process may end while the server is running. Undone by `ref`. */
   unref(): this {
-    this.#keepsRunning = false;
+    this.#connections.keepsRunning = false;
     this.#lifecycle.listener?.unref?.();
-    for (const { stream } of this.#allProtocols()) stream.unref?.();
     return this;
   }
 
   /** The server and its connections keep the process running, as they do at first. */
   ref(): this {
-    this.#keepsRunning = true;
+    this.#connections.keepsRunning = true;
     this.#lifecycle.listener?.ref?.();
-    for (const { stream } of this.#allProtocols()) stream.ref?.();
     return this;
   }
 
@@ -404,7 +346,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   async #prepare(): Promise<void> {
-    await this.#logins.prepare();
+    await this.#connections.prepare();
     await this.#startupHooks.runStrict(this);
     if (this.config.complete) this.#core.registration.mustBeComplete("start");
   }
@@ -422,34 +364,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         ...(path === undefined ? {} : { path }),
       },
       {
-        accepted: (stream) => this.#accept(stream),
+        accepted: (stream) => this.#connections.accept(stream),
         failed: (error) => this.#core.report(error, { stage: "accept" }),
-        exhausted: (error) => this.#exhausted(error),
+        exhausted: (error) => this.#connections.exhausted(error),
       },
     );
-    this.#descriptors.start(listener.maxSockets);
-    if (!this.#keepsRunning) listener.unref?.();
+    this.#connections.listening(listener.maxSockets);
+    if (!this.#connections.keepsRunning) listener.unref?.();
     return listener;
-  }
-
-  #drain(notice: DrainNotice): Promise<unknown> {
-    return Promise.all(this.#allProtocols().map((protocol) => drainConnection(protocol, notice)));
-  }
-
-  async #endAll(): Promise<void> {
-    this.#refuseLogins();
-    const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
-    await Promise.all(this.#allProtocols().map((protocol) => protocol.close(reason)));
-  }
-
-  #refuseLogins(): void {
-    for (const protocol of this.#logins.pending) {
-      this.#logins.refuse(protocol, ErrorCode.SERVER_STOPPING, "The server is stopping");
-    }
-  }
-
-  #allProtocols(): ProtocolConnection<Connection<C, D>>[] {
-    return [...this.#logins.pending, ...this.#protocols.values(), ...this.#leaving];
   }
 
   // --- sending -------------------------------------------------------------------------------------------------
@@ -475,7 +397,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       ? encodedOnce(runtimeContext.writer(maxMessageBytes, true), type, data)
       : plain;
     const frame = (isCompressed: boolean): FrameBytes => (isCompressed ? compressed : plain);
-    return sendToSelected(this.#protocols, { type, frame, payloadBytes }, options, (protocol) =>
+    return sendToSelected(this.#connections.clients, { type, frame, payloadBytes }, options, (protocol) =>
       this.#slowConsumer(protocol),
     );
   }
@@ -494,186 +416,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const onError = (error: unknown): void => this.#core.hookFailed("onSlowConsumer", error, connection);
     this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
   }
-
-  // --- ConnectionDelegate -------------------------------------------------------------------------------------------
-
-  #accept(stream: ByteStream): void {
-    this.#accepted += 1;
-    if (!this.#lifecycle.isOpen) {
-      this.#logins.turnAway(stream);
-      return;
-    }
-    if (!this.#hasDescriptors()) {
-      stream.destroy(new ConduitError(ErrorCode.CONNECTION_ERROR, "Short of file descriptors"));
-      return;
-    }
-    if (!this.#keepsRunning) stream.unref?.();
-    const machine = new ConnectionStateMachine(this.#core);
-    machine.transition("accepted", { message: "Accepted" });
-    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
-  }
-
-  /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
-  #hasDescriptors(): boolean {
-    const pending = this.#logins.size;
-    const open = pending + this.#protocols.size + this.#leaving.size;
-    if (this.#descriptors.hasRoom(open, pending)) return true;
-    const count = this.#descriptors.count(this.#runtime.now());
-    if (count > 0) this.#core.report(this.#descriptors.error(open), { stage: "accept", count });
-    return this.#logins.dropOldest();
-  }
-
-  /** The system is out of descriptors: pending logins give way. */
-  #exhausted(error: ConduitError): void {
-    const count = this.#descriptors.count(this.#runtime.now());
-    if (count > 0) this.#core.report(error, { stage: "accept", count });
-    const max = this.#descriptors.exhausted(this.#logins.size);
-    while (this.#logins.size > max) this.#logins.dropOldest();
-  }
-
-  #refusal(): { code: number; message: string } | null {
-    if (!this.#lifecycle.isOpen) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
-    const { maxConnections } = this.config;
-    if (this.#protocols.size < maxConnections) return null;
-    return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
-  }
-
-  #admit(protocol: ProtocolConnection<Connection<C, D>>, step: AcceptedStep, acceptedAt: number): void {
-    let data: D | undefined;
-    try {
-      data = this.#connectionData?.();
-    } catch (error) {
-      this.#core.hookFailed("connectionData", error);
-      this.#logins.refuse(protocol, ErrorCode.INTERNAL, "Internal server error");
-      return;
-    }
-    this.#endLeaving();
-    // The hooks may have stopped this server.
-    if (protocol.state !== "authenticating") return;
-    const token = toHex(this.#runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
-    const session = { token, createdAt: this.#runtime.wallClock(), method: step.method };
-    const connection = new Connection<C, D>(protocol, newConnectionId(), session, data);
-    this.#logins.leave(protocol);
-    this.#loggedIn += 1;
-    this.#protocols.set(connection.id, protocol);
-    protocol.peer = connection;
-    const { extensions } = this.#core;
-    const agreement = new Map(extensions.accept(step.offer));
-    // Without hooks the client needn't wait for READY.
-    if (this.#connect.isEmpty) agreement.delete(ready.name);
-    const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
-    // A plain peer sent no extensions, and receives none.
-    const isPlain = step.peer.netconduit;
-    const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
-    protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
-    if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
-    protocol.authenticated(step.peer, agreement);
-    if (this.#connect.isEmpty) {
-      protocol.setPhaseTimer(0);
-      protocol.activate();
-      return;
-    }
-    this.#runConnectHooks(protocol, connection, acceptedAt);
-  }
-
-  /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
-  #endLeaving(): void {
-    for (const protocol of this.#leaving) {
-      if (this.#protocols.size + this.#leaving.size < this.config.maxConnections) return;
-      protocol.destroy(new ConduitError(ErrorCode.CONNECTION_CLOSED, "A new client needed the place"));
-    }
-  }
-
-  #runConnectHooks(
-    protocol: ProtocolConnection<Connection<C, D>>,
-    connection: Connection<C, D>,
-    acceptedAt: number,
-  ): void {
-    const elapsedMs = this.#runtime.now() - acceptedAt;
-    protocol.setPhaseTimer(Math.max(1, this.config.connectionTimeoutMs - elapsedMs));
-    const hooks = this.#connect
-      .run((error) => {
-        if (!isInstance(error, RpcError)) this.#core.hookFailed("onClientConnect", error, connection);
-        else void protocol.close({ code: codeOf(error), message: messageOf(error), reconnect: false });
-      }, connection)
-      .then(() => {
-        this.#hooksRunning.delete(connection);
-        if (protocol.isOpen) {
-          protocol.setPhaseTimer(0);
-          if (protocol.extension(ready) !== undefined) protocol.sendControl(READY_FRAME, 0, 0, "reply");
-        }
-        const refusal = protocol.closeReason;
-        if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
-        // Even if the client has disconnected: its earlier messages are still handled.
-        protocol.activate();
-      });
-    this.#hooksRunning.set(connection, hooks);
-  }
-
-  #phaseTimedOut(protocol: ProtocolConnection<Connection<C, D>>): void {
-    if (protocol.isAuthenticated) {
-      const message = `The connection was not usable within connectionTimeoutMs ${this.config.connectionTimeoutMs}`;
-      void protocol.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
-    } else {
-      const message = `Login took longer than ${this.config.authTimeoutMs} ms`;
-      this.#logins.refuse(protocol, ErrorCode.AUTH_TIMEOUT, message);
-    }
-  }
-
-  #frameRefused(protocol: ProtocolConnection<Connection<C, D>>, refusal: ConduitError, count: number): void {
-    const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
-    const client = peerOf(protocol);
-    const stage =
-      error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : protocol.isAuthenticated ? "protocol" : "login";
-    const remoteAddress = formatAddress(protocol.stream.remote);
-    if (!protocol.isAuthenticated) this.#logins.rejected(protocol.stream, error.code, error.message);
-    this.#core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });
-  }
-
-  /** A closing connection receives no more messages, and gives up its place when a new client needs it. */
-  #connectionClosing(protocol: ProtocolConnection<Connection<C, D>>): void {
-    const connection = peerOf(protocol);
-    if (connection === undefined) return;
-    this.#protocols.delete(connection.id);
-    this.#leaving.add(protocol);
-  }
-
-  #connectionClosed(protocol: ProtocolConnection<Connection<C, D>>, reason: CloseReason): void {
-    this.#buffers.count(protocol);
-    this.#logins.leave(protocol);
-    const connection = peerOf(protocol);
-    if (connection === undefined) return;
-    this.#protocols.delete(connection.id);
-    this.#leaving.delete(protocol);
-    if (this.#disconnect.isEmpty) return;
-    const onError = (error: unknown): void => this.#core.hookFailed("onClientDisconnect", error, connection);
-    const run = (): Promise<void> => this.#disconnect.run(onError, connection, reason);
-    const before = this.#hooksRunning.get(connection);
-    const done = before === undefined ? run() : before.then(run);
-    this.#ending.add(done);
-    void done.then(() => this.#ending.delete(done));
-  }
-}
-
-/** Takes what the client sent before it knew, then refuses requests. Resolves when all that were taken have finished. */
-async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
-  const state = protocol.isOpen ? protocol.extension(drain) : undefined;
-  if (state !== undefined) await askToDrain(state, notice);
-  const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
-  protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
-  await protocol.scheduler.idle();
-}
-
-/** The connection of a logged-in client. */
-function peerOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
-  return protocol.peer;
-}
-
-const ignore = (): void => undefined;
-
-/** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
-function newConnectionId(): string {
-  return crypto.randomUUID().split("-").join("-");
 }
 
 /** A message's frame, which stays when the writer is used again, as by a hook or filter. */

@@ -1,0 +1,353 @@
+/**
+ * A server's connections, from the accepted stream to its end.
+ *
+ * Theory of operation. A stream is accepted while there are file descriptors for it. Its connection is pending, and the
+ * login manager's, until it has logged in; then it is a client, if fewer than `maxConnections` are connected. When it
+ * begins to close it is *leaving*: it receives no more messages, and keeps its place until its stream has ended or a new
+ * client needs the place.
+ */
+
+import { infoPayload } from "../auth/peer-info.ts";
+import { formatAddress } from "../bytes/address.ts";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import { ConnectionStateMachine } from "../connection/connection-state.ts";
+import type { DrainNotice } from "../connection/extension.ts";
+import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import type { HookList } from "../endpoint/hook-list.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { askToDrain, drain } from "../extensions/drain.ts";
+import { READY_FRAME, ready } from "../extensions/ready.ts";
+import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { Runtime } from "../runtime.ts";
+import { toHex } from "../util/hex.ts";
+import { FrameType } from "../wire/constants.ts";
+import { BufferBudget } from "./buffer-budget.ts";
+import { Connection } from "./connection.ts";
+import { DescriptorGuard } from "./descriptor-guard.ts";
+import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
+import type { ServerConfig } from "./server-options.ts";
+import { strangerError } from "./stranger-error.ts";
+
+const SESSION_TOKEN_BYTES = 32;
+
+/** Counters of a server since its creation. */
+export interface ServerStats {
+  /** Connections accepted. */
+  readonly accepted: number;
+  /** Clients logged in. */
+  readonly loggedIn: number;
+  /** Logins rejected because of a wrong password. */
+  readonly authFailures: number;
+  /** Connections rejected for any reason, including wrong passwords. */
+  readonly rejected: number;
+}
+
+/** The server of {@link ServerConnections}. */
+export interface ServerConnectionsHost<C extends Contract, D extends object> {
+  readonly runtime: Runtime;
+  readonly core: EndpointCore<Connection<C, D>>;
+  readonly config: ServerConfig;
+  readonly connectHooks: HookList<[connection: Connection<C, D>]>;
+  readonly disconnectHooks: HookList<[connection: Connection<C, D>, reason: CloseReason]>;
+  readonly rejectedHooks: HookList<[rejection: Rejection]>;
+  /** Makes the initial `connection.data`; undefined for an empty object. */
+  readonly connectionData: (() => D) | undefined;
+  /** Whether clients are accepted now. */
+  isOpen(): boolean;
+}
+
+type Protocol<C extends Contract, D extends object> = ProtocolConnection<Connection<C, D>>;
+
+export class ServerConnections<C extends Contract, D extends object> {
+  readonly #host: ServerConnectionsHost<C, D>;
+  readonly #delegate: ConnectionDelegate<Connection<C, D>>;
+  readonly #serverInfo: Readonly<Record<string, string>>;
+  readonly #logins: LoginManager<Connection<C, D>>;
+  readonly #clients = new Map<string, Protocol<C, D>>();
+  /** Oldest first. They count against `maxConnections` until their streams have ended. */
+  readonly #leaving = new Set<Protocol<C, D>>();
+  readonly #descriptors = new DescriptorGuard();
+  readonly #buffers: BufferBudget;
+  readonly #connectHooksRunning = new Map<Connection<C, D>, Promise<void>>();
+  readonly #disconnectHooksRunning = new Set<Promise<void>>();
+  #accepted = 0;
+  #loggedIn = 0;
+  #keepsRunning = true;
+
+  constructor(host: ServerConnectionsHost<C, D>) {
+    const { core, config, runtime } = host;
+    this.#host = host;
+    this.#serverInfo = infoPayload(config);
+    this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
+    this.#delegate = core.delegate({
+      role: "server",
+      handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
+      phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
+      frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
+      connectionReady: ignore,
+      connectionDraining: ignore,
+      connectionClosing: (protocol) => this.#connectionClosing(protocol),
+      connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
+      buffers: this.#buffers,
+    });
+    this.#logins = new LoginManager({
+      runtime,
+      runtimeContext: core.runtimeContext,
+      config,
+      refusal: () => this.#refusal(),
+      admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
+      rejected: (rejection) =>
+        host.rejectedHooks.notify((error) => core.hookFailed("onClientRejected", error), rejection),
+    });
+  }
+
+  /** The connections of logged-in clients, by id. */
+  get clients(): ReadonlyMap<string, Protocol<C, D>> {
+    return this.#clients;
+  }
+
+  get stats(): ServerStats {
+    return {
+      accepted: this.#accepted,
+      loggedIn: this.#loggedIn,
+      authFailures: this.#logins.authFailures,
+      rejected: this.#logins.rejections,
+    };
+  }
+
+  /** Whether connections keep the process running. */
+  get keepsRunning(): boolean {
+    return this.#keepsRunning;
+  }
+
+  set keepsRunning(keepsRunning: boolean) {
+    this.#keepsRunning = keepsRunning;
+    for (const { stream } of this.#all()) {
+      if (keepsRunning) stream.ref?.();
+      else stream.unref?.();
+    }
+  }
+
+  /** Call it before each start, before any connection. */
+  prepare(): Promise<void> {
+    return this.#logins.prepare();
+  }
+
+  /** The server listens. @param maxSockets as many as there are descriptors for; undefined if that is unknown */
+  listening(maxSockets: number | undefined): void {
+    this.#descriptors.start(maxSockets);
+  }
+
+  accept(stream: ByteStream): void {
+    this.#accepted += 1;
+    if (!this.#host.isOpen()) {
+      this.#logins.turnAway(stream);
+      return;
+    }
+    if (!this.#hasDescriptors()) {
+      stream.destroy(new ConduitError(ErrorCode.CONNECTION_ERROR, "Short of file descriptors"));
+      return;
+    }
+    if (!this.#keepsRunning) stream.unref?.();
+    const machine = new ConnectionStateMachine(this.#host.core);
+    machine.transition("accepted", { message: "Accepted" });
+    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
+  }
+
+  /** The system is out of descriptors: pending logins give way. */
+  exhausted(error: ConduitError): void {
+    const { core, runtime } = this.#host;
+    const count = this.#descriptors.count(runtime.now());
+    if (count > 0) core.report(error, { stage: "accept", count });
+    const max = this.#descriptors.exhausted(this.#logins.size);
+    while (this.#logins.size > max) this.#logins.dropOldest();
+  }
+
+  /** Rejects clients that are logging in. */
+  refuseLogins(): void {
+    for (const protocol of this.#logins.pending) {
+      this.#logins.refuse(protocol, ErrorCode.SERVER_STOPPING, "The server is stopping");
+    }
+  }
+
+  /** Asks clients to send no more; resolves when no connection has any requests left. */
+  drain(notice: DrainNotice): Promise<unknown> {
+    return Promise.all(this.#all().map((protocol) => drainConnection(protocol, notice)));
+  }
+
+  /** Closes all connections gracefully. */
+  async endAll(): Promise<void> {
+    this.refuseLogins();
+    const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
+    await Promise.all(this.#all().map((protocol) => protocol.close(reason)));
+  }
+
+  /** Resolves when the hooks of all ended connections have finished. */
+  ended(): Promise<unknown> {
+    return Promise.all(this.#disconnectHooksRunning);
+  }
+
+  #all(): Protocol<C, D>[] {
+    return [...this.#logins.pending, ...this.#clients.values(), ...this.#leaving];
+  }
+
+  // --- admission ----------------------------------------------------------------------------------------------------
+
+  /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
+  #hasDescriptors(): boolean {
+    const { core, runtime } = this.#host;
+    const pending = this.#logins.size;
+    const open = pending + this.#clients.size + this.#leaving.size;
+    if (this.#descriptors.hasRoom(open, pending)) return true;
+    const count = this.#descriptors.count(runtime.now());
+    if (count > 0) core.report(this.#descriptors.error(open), { stage: "accept", count });
+    return this.#logins.dropOldest();
+  }
+
+  #refusal(): { code: number; message: string } | null {
+    if (!this.#host.isOpen()) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
+    const { maxConnections } = this.#host.config;
+    if (this.#clients.size < maxConnections) return null;
+    return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
+  }
+
+  #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number): void {
+    const { core, runtime, connectHooks } = this.#host;
+    let data: D | undefined;
+    try {
+      data = this.#host.connectionData?.();
+    } catch (error) {
+      core.hookFailed("connectionData", error);
+      this.#logins.refuse(protocol, ErrorCode.INTERNAL, "Internal server error");
+      return;
+    }
+    this.#endLeaving();
+    // The hooks may have stopped this server.
+    if (protocol.state !== "authenticating") return;
+    const token = toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
+    const session = { token, createdAt: runtime.wallClock(), method: step.method };
+    const connection = new Connection<C, D>(protocol, newConnectionId(), session, data);
+    this.#logins.leave(protocol);
+    this.#loggedIn += 1;
+    this.#clients.set(connection.id, protocol);
+    protocol.peer = connection;
+    const { extensions } = core;
+    const agreement = new Map(extensions.accept(step.offer));
+    // Without hooks the client needn't wait for READY.
+    if (connectHooks.isEmpty) agreement.delete(ready.name);
+    const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
+    // A plain peer sent no extensions, and receives none.
+    const isPlain = step.peer.netconduit;
+    const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
+    protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
+    if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
+    protocol.authenticated(step.peer, agreement);
+    if (connectHooks.isEmpty) {
+      protocol.setPhaseTimer(0);
+      protocol.activate();
+      return;
+    }
+    this.#runConnectHooks(protocol, connection, acceptedAt);
+  }
+
+  /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
+  #endLeaving(): void {
+    for (const protocol of this.#leaving) {
+      if (this.#clients.size + this.#leaving.size < this.#host.config.maxConnections) return;
+      protocol.destroy(new ConduitError(ErrorCode.CONNECTION_CLOSED, "A new client needed the place"));
+    }
+  }
+
+  #runConnectHooks(protocol: Protocol<C, D>, connection: Connection<C, D>, acceptedAt: number): void {
+    const { core, config, runtime, connectHooks } = this.#host;
+    const elapsedMs = runtime.now() - acceptedAt;
+    protocol.setPhaseTimer(Math.max(1, config.connectionTimeoutMs - elapsedMs));
+    const hooks = connectHooks
+      .run((error) => {
+        if (!isInstance(error, RpcError)) core.hookFailed("onClientConnect", error, connection);
+        else void protocol.close({ code: codeOf(error), message: messageOf(error), reconnect: false });
+      }, connection)
+      .then(() => {
+        this.#connectHooksRunning.delete(connection);
+        if (protocol.isOpen) {
+          protocol.setPhaseTimer(0);
+          if (protocol.extension(ready) !== undefined) protocol.sendControl(READY_FRAME, 0, 0, "reply");
+        }
+        const refusal = protocol.closeReason;
+        if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
+        // Even if the client has disconnected: its earlier messages are still handled.
+        protocol.activate();
+      });
+    this.#connectHooksRunning.set(connection, hooks);
+  }
+
+  // --- ConnectionDelegate -------------------------------------------------------------------------------------------
+
+  #phaseTimedOut(protocol: Protocol<C, D>): void {
+    const { connectionTimeoutMs, authTimeoutMs } = this.#host.config;
+    if (protocol.isAuthenticated) {
+      const message = `The connection was not usable within connectionTimeoutMs ${connectionTimeoutMs}`;
+      void protocol.close({ code: ErrorCode.CONNECT_TIMEOUT, message, reconnect: true });
+    } else {
+      this.#logins.refuse(protocol, ErrorCode.AUTH_TIMEOUT, `Login took longer than ${authTimeoutMs} ms`);
+    }
+  }
+
+  #frameRefused(protocol: Protocol<C, D>, refusal: ConduitError, count: number): void {
+    const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
+    const client = clientOf(protocol);
+    const stage =
+      error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : protocol.isAuthenticated ? "protocol" : "login";
+    const remoteAddress = formatAddress(protocol.stream.remote);
+    if (!protocol.isAuthenticated) this.#logins.rejected(protocol.stream, error.code, error.message);
+    this.#host.core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });
+  }
+
+  #connectionClosing(protocol: Protocol<C, D>): void {
+    const connection = clientOf(protocol);
+    if (connection === undefined) return;
+    this.#clients.delete(connection.id);
+    this.#leaving.add(protocol);
+  }
+
+  #connectionClosed(protocol: Protocol<C, D>, reason: CloseReason): void {
+    const { core, disconnectHooks } = this.#host;
+    this.#buffers.count(protocol);
+    this.#logins.leave(protocol);
+    const connection = clientOf(protocol);
+    if (connection === undefined) return;
+    this.#clients.delete(connection.id);
+    this.#leaving.delete(protocol);
+    if (disconnectHooks.isEmpty) return;
+    const onError = (error: unknown): void => core.hookFailed("onClientDisconnect", error, connection);
+    const run = (): Promise<void> => disconnectHooks.run(onError, connection, reason);
+    const before = this.#connectHooksRunning.get(connection);
+    const done = before === undefined ? run() : before.then(run);
+    this.#disconnectHooksRunning.add(done);
+    void done.then(() => this.#disconnectHooksRunning.delete(done));
+  }
+}
+
+/** Takes what the client sent before it knew, then refuses requests. Resolves when all that were taken have finished. */
+async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
+  const state = protocol.isOpen ? protocol.extension(drain) : undefined;
+  if (state !== undefined) await askToDrain(state, notice);
+  const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
+  protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
+  await protocol.scheduler.idle();
+}
+
+/** The connection of a logged-in client. */
+function clientOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
+  return protocol.peer;
+}
+
+const ignore = (): void => undefined;
+
+/** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
+function newConnectionId(): string {
+  return crypto.randomUUID().split("-").join("-");
+}
