@@ -12,6 +12,10 @@ const NODE = process.env["NETCONDUIT_NODE"] ?? process.execPath;
 const asked = execFileSync(NODE, ["-p", 'process.allowedNodeEnvironmentFlags.has("--allow-net")'], {
   encoding: "utf8",
 });
+const hasFrames =
+  execFileSync(NODE, ["-p", 'process.allowedNodeEnvironmentFlags.has("--async-context-frame")'], {
+    encoding: "utf8",
+  }).trim() === "true";
 const restrictsNet = asked.trim() === "true";
 const sources = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
 const permission = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"];
@@ -36,3 +40,10 @@ test.skipIf(!restrictsNet)(
     for (const code of codes) expect(code).toMatch(/^INVALID_CONFIG: .*--allow-net/);
   },
 );
+
+test("handlers start without the store of others, also where AsyncLocalStorage has no frames, as up to Node.js 23", async () => {
+  const flags = hasFrames ? ["--no-async-context-frame"] : [];
+  const program = [...flags, ...sources, "conformance/node/entered-stores.ts"];
+  const { stdout } = await promisify(execFile)(NODE, program, { cwd: ROOT });
+  expect(JSON.parse(stdout)).toEqual(["none", "none", "none"]);
+});

@@ -32,6 +32,8 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
   readonly AsyncResource: new (
     type: string,
   ) => AsyncContext;
+  /** Whether what `AsyncLocalStorage.enterWith` sets stays in an `AsyncResource`, for its later scopes. Default false. */
+  readonly keepsEnteredStores?: boolean;
   /** `node:crypto`, which all runtimes have. */
   readonly nodeCrypto: NodeCrypto;
   /** `node:zlib`, which all runtimes have. The web's `DecompressionStream` cannot limit its output. */
@@ -57,6 +59,9 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
   const nextTurn = primitives.nextTurn ?? setImmediate;
   // Its methods run in the context of this call. They take 10 ns on Node.js and Bun, 230 on Deno.
   const ownContext = new primitives.AsyncResource("netconduit");
+  const { AsyncResource } = primitives;
+  const inNewContext = <A, B>(task: (a: A, b: B) => void, a: A, b: B): void =>
+    new AsyncResource("netconduit").runInAsyncScope(task, undefined, a, b);
   // A tick set from the callback of a socket or timer runs before the microtasks, so the replies of `async` handlers
   // would miss this turn's write. A tick set from a microtask runs once no microtask is left. `setImmediate` would wait
   // for the reads of other sockets. A promise's job cannot be replaced by fake timers, as `queueMicrotask` is by Jest's.
@@ -67,7 +72,10 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
     now: () => globals.performance.now(),
     wallClock: () => Date.now(),
     defer: (task) => turnEnd.defer(task),
-    inOwnContext: (task, a, b) => ownContext.runInAsyncScope(task, undefined, a, b),
+    inOwnContext: primitives.keepsEnteredStores
+      ? (task, a, b) =>
+          ownContext.runInAsyncScope(inNewContext, undefined, task as (a: unknown, b: unknown) => void, a, b)
+      : (task, a, b) => ownContext.runInAsyncScope(task, undefined, a, b),
     nextTurn: (task) => void ownContext.runInAsyncScope(nextTurn, undefined, task),
     setTimer(task, delayMs, keepAlive) {
       const set = (): unknown => globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
