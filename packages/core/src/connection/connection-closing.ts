@@ -14,6 +14,7 @@ import { MAX_CHUNK_BYTES, NETCONDUIT_LINGER_MS } from "../limits.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { type CloseReason, type CloseRequest, closeReason, streamEndReason } from "./close-reason.ts";
 import type { ConnectionStateMachine } from "./connection-state.ts";
+import type { SendQueue } from "./send/send-queue.ts";
 
 /** The connection that ends. */
 export interface ClosingHost {
@@ -27,7 +28,7 @@ export interface ClosingHost {
   readonly hasNetconduitPeer: boolean;
   /** Whether messages leave only as the peer returns credit or acknowledges chunks. */
   readonly mustFlush: boolean;
-  readonly bufferedBytes: number;
+  readonly sendQueue: Pick<SendQueue, "bufferedBytes" | "dropHeld">;
   countError(): void;
   report(error: ConduitError): void;
   /** The login or the connect hooks took too long. */
@@ -37,8 +38,6 @@ export interface ClosingHost {
    * @param started as {@link CloseRequest.started}
    */
   closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void;
-  /** Drops messages that leave only as the peer lets them. */
-  dropHeld(): void;
   /** Sends the reason; the stream closes when everything has been flushed. */
   finishClosing(reason: CloseReason): void;
   /**
@@ -106,7 +105,7 @@ export class ConnectionClosing {
 
   #finish(reason: CloseReason, dropsHeld: boolean): void {
     this.#isFlushing = false;
-    if (dropsHeld) this.#host.dropHeld();
+    if (dropsHeld) this.#host.sendQueue.dropHeld();
     this.#host.finishClosing(reason);
   }
 
@@ -178,7 +177,7 @@ export class ConnectionClosing {
       return;
     }
     const leftMs = this.#deadlineMs - host.context.runtime.now();
-    if (host.bufferedBytes > 0 && leftMs > 0) {
+    if (host.sendQueue.bufferedBytes > 0 && leftMs > 0) {
       this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
       return;
     }

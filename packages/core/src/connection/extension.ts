@@ -11,8 +11,12 @@ import { isMap } from "../util/is-map.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
+import type { ReadControl } from "./receive/read-control.ts";
+import type { RequestReceiver } from "./receive/request-receiver.ts";
+import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
+import type { SendQueue } from "./send/send-queue.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -87,24 +91,25 @@ export interface ExtensionHost {
   readonly role: "server" | "client";
   /** Whether it is logged in and not closing. */
   readonly isOpen: boolean;
-  /** Whether the stream is being read. */
-  readonly isReading: boolean;
+  /** Whether and since when the stream is read. */
+  readonly reading: Pick<ReadControl, "isReading" | "sinceMs">;
+  /** Frames on their way to the peer. */
+  readonly sendQueue: Pick<
+    SendQueue,
+    "hasWaitingControl" | "hasUnreadReplies" | "acceptedBytes" | "addCredit" | "chunksAcknowledged"
+  >;
+  /** The peer's messages and requests. */
+  readonly requests: Pick<RequestReceiver<unknown>, "startedIds" | "frameBegun" | "frameAborted">;
+  readonly scheduler: Pick<RequestScheduler<unknown>, "cancel">;
   /** Whether the peer is netconduit's own. */
   readonly hasNetconduitPeer: boolean;
   /** Whether messages and requests need credit. Such a peer is always read. */
   readonly hasCredit: boolean;
-  /** Whether control frames wait because the peer doesn't read. */
-  readonly hasWaitingControl: boolean;
-  /** Times when bytes last arrived and when reading last resumed, in monotonic milliseconds. */
+  /** Time when bytes last arrived, in monotonic milliseconds. */
   readonly receivedAtMs: number;
-  readonly readingSinceMs: number;
   /** Number of the frame that has arrived in part; 0 if there is none. */
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
-  /** Whether replies are waiting for a peer that doesn't read them. */
-  readonly hasUnreadReplies: boolean;
-  /** Bytes that the operating system has accepted so far. */
-  readonly writtenBytes: number;
 
   /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
   correlatesReplies: boolean;
@@ -118,6 +123,8 @@ export interface ExtensionHost {
   answersCalls: boolean;
   /** Whether the peer may call this side even though this is a client. Set by the extension `call`. */
   acceptsCalls: boolean;
+  /** The peer accepts no messages, requests and replies with a larger payload. Set by the extension `limits`. */
+  maxPeerPayloadBytes: number;
   /** Bytes of memory held for unfinished frames in chunks. Set by the extension `chunk`. */
   unfinishedBytes: number;
   /** Number of the oldest frame whose chunks haven't all come; 0 if there is none. Set by the extension `chunk`. */
@@ -132,13 +139,8 @@ export interface ExtensionHost {
    * @throws ConduitError INVALID_PAYLOAD_SHAPE, or any decoding error
    */
   readMap(frame: ReceivedFrame): Record<string, unknown> | null;
-
-  /** Cancels the peer's request with this id, whether queued or running. */
-  cancelRequest(idHi: number, idLo: number): void;
   /** Holds back messages and requests, or resumes them, as the peer asked. */
   setPausedByPeer(isPaused: boolean): void;
-  /** The peer accepts no messages, requests and replies with a larger payload than this. */
-  limitMessages(maxBytes: number): void;
   /**
    * Messages and requests of either side need credit from now on.
    * @param theirs what the peer grants; this side grants its receive queue
@@ -147,8 +149,6 @@ export interface ExtensionHost {
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void;
   /** Payloads of either side may be compressed from now on. */
   useCompression(): void;
-  /** The peer returned credit. */
-  addCredit(frames: number, bytes: number): void;
   /** The peer refused messages or calls of this side that expect no reply. `count` is how many the report stands for. */
   sendRefused(error: RpcError, count: number): void;
   /**
@@ -156,16 +156,7 @@ export interface ExtensionHost {
    * @param theirs what the peer accepts at the same time
    */
   useChunks(theirs: ChunkLimits): void;
-  /** The peer has received this many more bytes of chunks. */
-  chunksAcknowledged(bytes: number): void;
-  /**
-   * A frame of this type and length begins to arrive in chunks.
-   * @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for it
-   */
-  frameBegun(type: number, length: number): void;
-  /** The peer gave it up. */
-  frameAborted(type: number, length: number): void;
-  /** It is complete, and the decoder's current frame. */
+  /** A frame that came in chunks is complete, and the decoder's current frame. */
   frameAssembled(frame: FrameDecoder): void;
   /** The server's connect hooks have let this client in. */
   readyByPeer(): void;
@@ -173,8 +164,6 @@ export interface ExtensionHost {
   drainingByPeer(notice: DrainNotice): void;
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
-  /** Ids of the peer's requests that have started and not been answered; null if it isn't known. */
-  readonly startedIds: readonly (number | bigint)[] | null;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

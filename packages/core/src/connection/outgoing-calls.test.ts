@@ -30,7 +30,8 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     correlatesReplies: true,
     usesDeadlines: true,
     callAbandoned: ({ idHi, idLo }) => void abandoned.push(`${idHi}/${idLo}`),
-    withdraw: () => false,
+    sendQueue: { withdraw: () => false },
+    reading: { startForReply: () => undefined },
     answersCalls: true,
     mustBeOpen: () => undefined,
     countError: () => undefined,
@@ -39,7 +40,6 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
       const view = new DataView(writer.bytes.buffer, writer.bytes.byteOffset + writer.start);
       sent.push(`${view.getUint32(16)}/${view.getUint32(20)}`);
     },
-    readForReply: () => undefined,
   };
   const calls = new OutgoingCalls(host, maxGeneration);
   const begin = (name = "m", options: OutgoingCallOptions = {}) => outcome(calls.call(name, {}, options, null));

@@ -20,8 +20,9 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { ReadControl } from "./receive/read-control.ts";
 import type { UnsentRequest } from "./send/send-backlog.ts";
-import type { RequestOwner } from "./send/send-queue.ts";
+import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 
 const MAX_GENERATION = 0x1fffff;
 
@@ -47,8 +48,8 @@ export interface CallsHost {
   readonly usesDeadlines: boolean;
   /** The caller no longer waits: its request is withdrawn, or cancelled if it has been sent. */
   callAbandoned(call: OutgoingCall): void;
-  /** Removes a request that hasn't been sent. Returns false if it has been sent. */
-  withdraw(call: OutgoingCall): boolean;
+  readonly sendQueue: Pick<SendQueue, "withdraw">;
+  readonly reading: Pick<ReadControl, "startForReply">;
   readonly answersCalls: boolean;
   countError(): void;
   /** @throws ConduitError CONNECTION_CLOSED */
@@ -58,8 +59,6 @@ export interface CallsHost {
    * @throws ConduitError SEND_QUEUE_FULL
    */
   sendBounded(name: string, frame: FrameWriter, owner: RequestOwner): void;
-  /** A call was sent. Its reply must be received even if reading has stopped. */
-  readForReply(): void;
 }
 
 /** A pending call. Its timer is the call's deadline. */
@@ -258,7 +257,7 @@ export class OutgoingCalls {
     for (const call of [...this.#calls]) {
       if (call === null) continue;
       this.#remove(call);
-      const isUnsent = this.#host.withdraw(call);
+      const isUnsent = this.#host.sendQueue.withdraw(call);
       const details = isUnsent ? { started: false } : started && { started: started.has(idOf(call)) };
       const text = `'${call.name}' got no reply: ${message}`;
       call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, text, { cause, details: details ?? undefined }));
@@ -290,7 +289,7 @@ export class OutgoingCalls {
       signal.addEventListener("abort", call.onAbort, { once: true });
     }
     this.#add(call);
-    this.#host.readForReply();
+    this.#host.reading.startForReply();
     return call;
   }
 

@@ -14,7 +14,6 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
-import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -29,8 +28,7 @@ import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
 import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
-import type { ConnectionState, ConnectionStateMachine, StateChange } from "./connection-state.ts";
-import { writeErrorReply } from "./error-reply.ts";
+import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
 import type { DrainNotice, Extension, ExtensionHost } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import {
@@ -45,14 +43,12 @@ import { wireBytes } from "./receive/queued-frame.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { type RequestHost, RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
+import { Replies, type RepliesHost } from "./replies.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
-
-/** A reply of this size counts in the time slice, like a received frame. */
-const LARGE_REPLY_BYTES = 1024;
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -105,6 +101,7 @@ export class ProtocolConnection<Peer>
     CallsHost,
     ReadHost,
     ReceiverHost,
+    RepliesHost,
     SendQueueHost
 {
   readonly delegate: ConnectionDelegate<Peer>;
@@ -117,9 +114,10 @@ export class ProtocolConnection<Peer>
   readonly stream: ByteStream;
   readonly machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
-  readonly #requests: RequestReceiver<Peer>;
+  readonly requests: RequestReceiver<Peer>;
+  readonly replies: Replies<Peer>;
+  readonly reading: ReadControl;
   readonly #receiver: FrameReceiver;
-  readonly #reading: ReadControl;
   /** Made with the first call. */
   #calls: OutgoingCalls | null = null;
   /** Set while new frames are held back. */
@@ -132,10 +130,9 @@ export class ProtocolConnection<Peer>
   /** Whether the peer has the extension `credit`. One without it is not read while queues are full. */
   hasCredit = false;
   #creditFrameType = 0;
-  /** Largest payload that the peer accepts, as far as it said so. */
-  #maxPayloadBytes = Number.POSITIVE_INFINITY;
 
   // Set by extensions.
+  maxPeerPayloadBytes: number = Number.POSITIVE_INFINITY;
   correlatesReplies = false;
   reportsRefusals = false;
   usesDeadlines = false;
@@ -180,10 +177,11 @@ export class ProtocolConnection<Peer>
     this.answersCalls = delegate.role === "client";
     this.acceptsCalls = delegate.role === "server";
     this.sendQueue = new SendQueue(this);
-    this.#requests = new RequestReceiver<Peer>(this);
+    this.requests = new RequestReceiver<Peer>(this);
+    this.replies = new Replies<Peer>(this);
     context.connectionMade();
     this.#receiver = new FrameReceiver(this, extensions);
-    this.#reading = new ReadControl(this);
+    this.reading = new ReadControl(this);
     this.#closing = new ConnectionClosing(this);
   }
 
@@ -191,10 +189,6 @@ export class ProtocolConnection<Peer>
 
   get role(): "server" | "client" {
     return this.delegate.role;
-  }
-
-  get clock(): RuntimeContext {
-    return this.context;
   }
 
   get state(): ConnectionState {
@@ -216,7 +210,7 @@ export class ProtocolConnection<Peer>
   }
 
   get scheduler(): RequestScheduler<Peer> {
-    return this.#requests.scheduler;
+    return this.requests.scheduler;
   }
 
   get isClosing(): boolean {
@@ -242,18 +236,6 @@ export class ProtocolConnection<Peer>
     return this.unfinishedFrame > 0 ? -this.unfinishedFrame : this.#receiver.incompleteFrame;
   }
 
-  get isReading(): boolean {
-    return this.#reading.isReading;
-  }
-
-  get isThrottled(): boolean {
-    return this.#reading.isThrottled;
-  }
-
-  get readingSinceMs(): number {
-    return this.#reading.sinceMs;
-  }
-
   /** Why the connection is closing or has ended; otherwise null. */
   get closeReason(): CloseReason | null {
     return this.#closing.reason;
@@ -263,41 +245,9 @@ export class ProtocolConnection<Peer>
     return this.#calls?.size ?? 0;
   }
 
-  get isHeldByPeer(): boolean {
-    return this.sendQueue.isHeldByPeer;
-  }
-
   /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
   get mustFlush(): boolean {
     return (this.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
-  }
-
-  get hasWaitingControl(): boolean {
-    return this.sendQueue.hasWaitingControl;
-  }
-
-  get queuedRequests(): number {
-    return this.scheduler.queuedHandlers;
-  }
-
-  get queuedRequestBytes(): number {
-    return this.scheduler.queuedBytes;
-  }
-
-  get hasUnreadReplies(): boolean {
-    return this.sendQueue.hasUnreadReplies;
-  }
-
-  get unreadReplyBytes(): number {
-    return this.sendQueue.replyBytes;
-  }
-
-  get maxUnreadReplyBytes(): number {
-    return this.settings.sendQueueBytes;
-  }
-
-  get bufferedBytes(): number {
-    return this.sendQueue.bufferedBytes;
   }
 
   /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
@@ -306,30 +256,13 @@ export class ProtocolConnection<Peer>
     const { scheduler, sendQueue } = this;
     const received = this.#receiver.heldBytes + this.unfinishedBytes + scheduler.queuedBytes + scheduler.runningBytes;
     // A client that missed a broadcast may keep others than the rest of the clients do.
-    const shared = this.dropped === 0 ? (this.#shared?.queued(this.writtenBytes) ?? 0) : 0;
+    const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
   }
 
   /** Counts held bytes again after a change. */
   countHeldBytes(): void {
     this.delegate.buffers?.count(this);
-  }
-
-  get queuedFrames(): number {
-    return this.sendQueue.queuedFrames;
-  }
-
-  get bytesSent(): number {
-    return this.sendQueue.bytesSent;
-  }
-
-  get writtenBytes(): number {
-    return this.sendQueue.bytesSent - this.stream.queuedBytes;
-  }
-
-  /** Calls `listener` on every change of `state`. Returns a function that removes it. */
-  onStateChange(listener: (change: StateChange) => void): () => void {
-    return this.machine.onChange(listener);
   }
 
   /** The connection's state of an extension; undefined if it isn't attached. */
@@ -401,7 +334,7 @@ export class ProtocolConnection<Peer>
 
   /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
   refusesSize(type: string, payloadBytes: number): boolean {
-    if (payloadBytes <= this.#maxPayloadBytes) return false;
+    if (payloadBytes <= this.maxPeerPayloadBytes) return false;
     this.missedBroadcast();
     this.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
     return true;
@@ -423,7 +356,7 @@ export class ProtocolConnection<Peer>
     const bytes = frame.end - frame.start;
     if (isForAll && bytes >= UNCOUNTED_BYTES) {
       this.#shared ??= new SharedBytes();
-      this.#shared.add(bytes, this.writtenBytes);
+      this.#shared.add(bytes, this.sendQueue.acceptedBytes);
     }
     this.sendQueue.push(frame, "message");
     this.countHeldBytes();
@@ -487,24 +420,16 @@ export class ProtocolConnection<Peer>
   }
 
   sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
-    if (frame.payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
+    if (frame.payloadBytes > this.maxPeerPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
     if (!this.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
     this.sendQueue.push(frame, "message", owner);
     this.countHeldBytes();
   }
 
-  readForReply(): void {
-    if (!this.isReading) this.#reading.startForReply();
-  }
-
   setPausedByPeer(isPaused: boolean): void {
     this.sendQueue.setPausedByPeer(isPaused);
     this.readingChanged();
-  }
-
-  limitMessages(maxBytes: number): void {
-    this.#maxPayloadBytes = maxBytes;
   }
 
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void {
@@ -519,29 +444,13 @@ export class ProtocolConnection<Peer>
     this.reader = this.context.reader(maxMessageBytes, true);
   }
 
-  addCredit(frames: number, bytes: number): void {
-    this.sendQueue.addCredit(frames, bytes);
-  }
-
   useChunks(theirs: ChunkLimits): void {
     this.sendQueue.useChunks(theirs);
     this.#receiver.maxPayloadBytes = Math.min(MAX_CHUNK_BYTES, this.settings.maxMessageBytes);
   }
 
-  chunksAcknowledged(bytes: number): void {
-    this.sendQueue.chunksAcknowledged(bytes);
-  }
-
-  frameBegun(type: number, length: number): void {
-    if (this.#requests.isRequest(type, length)) this.#requests.charge(length);
-  }
-
-  frameAborted(type: number, length: number): void {
-    if (this.#requests.isRequest(type, length)) this.#requests.requestTaken(length);
-  }
-
   frameAssembled(frame: FrameDecoder): void {
-    if (this.#requests.isRequest(frame.type, wireBytes(frame))) this.#requests.receive(frame);
+    if (this.requests.isRequest(frame.type, wireBytes(frame))) this.requests.receive(frame);
     else this.#frame(frame);
   }
 
@@ -555,10 +464,6 @@ export class ProtocolConnection<Peer>
     this.#afterMessages?.();
     this.#afterMessages = null;
     this.#closing.flushed();
-  }
-
-  withdraw(call: OutgoingCall): boolean {
-    return this.sendQueue.withdraw(call);
   }
 
   readyByPeer(): void {
@@ -583,63 +488,7 @@ export class ProtocolConnection<Peer>
     this.machine.transition("drain", { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" });
   }
 
-  // --- replies: RequestSource ---------------------------------------------------------------------------------------
-
-  sendResult(request: IncomingRequest<Peer>, result: unknown): void {
-    if (this.isOver) return;
-    this.writer.rpcResponse(request.idHi, request.idLo, this.hasNetconduitPeer ? wrapResult(result) : result);
-    const { payloadBytes } = this.writer;
-    if (payloadBytes > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the reply", payloadBytes);
-    if (payloadBytes >= LARGE_REPLY_BYTES) this.context.slice.add(payloadBytes);
-    this.sendQueue.push(this.writer, "reply");
-  }
-
-  sendError(request: IncomingRequest<Peer>, error: RpcError): void {
-    this.#sendError(request.idHi, request.idLo, request.method, error);
-  }
-
-  sendRefusal(request: IncomingRequest<Peer>, error: RpcError): void {
-    if (!this.isOver) this.#extensions?.requestRefused(request.method, error);
-  }
-
-  sendErrorReply(idHi: number, idLo: number, error: RpcError): void {
-    this.#sendError(idHi, idLo, "", error);
-  }
-
-  sendRefusalOfFrame(error: RpcError): void {
-    this.#extensions?.requestRefused("", error);
-  }
-
-  sendDiscovery(idHi: number, idLo: number): void {
-    const list = this.delegate.discovery();
-    if (list.length > this.#maxPayloadBytes) throw this.#tooLargeForPeer("the list of methods", list.length);
-    this.writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
-    this.context.slice.add(list.length);
-    this.sendQueue.push(this.writer, "reply");
-  }
-
-  sendUncorrelatedReply(type: string, data: unknown): void {
-    if (this.isOver) return;
-    this.writer.message(0, 0, type, data);
-    if (this.hasCredit) {
-      this.sendBounded(type, this.writer);
-      return;
-    }
-    this.messagesSent += 1;
-    this.sendQueue.push(this.writer, "reply");
-  }
-
-  sendUncorrelatedError(request: IncomingRequest<Peer>, error: RpcError): void {
-    const { message, code, details } = error;
-    const data = this.hasNetconduitPeer
-      ? wrapError(error, request.method)
-      : { success: false, error: message, code, details };
-    this.sendUncorrelatedReply(`${request.method}_response`, data);
-  }
-
-  get startedIds(): readonly (number | bigint)[] | null {
-    return this.#requests.startedIds;
-  }
+  // --- requests of the peer -----------------------------------------------------------------------------------------
 
   handlerStarted(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerStarted(request);
@@ -651,19 +500,17 @@ export class ProtocolConnection<Peer>
     this.countHeldBytes();
   }
 
-  #sendError(idHi: number, idLo: number, method: string, error: RpcError): void {
-    if (this.isOver) return;
-    const call = {
-      idHi,
-      idLo,
-      method,
-      byNetconduit: this.hasNetconduitPeer,
-      maxPayloadBytes: this.#maxPayloadBytes,
-    };
-    const failure = writeErrorReply(this.writer, call, error);
-    this.sendQueue.push(this.writer, "reply");
-    // This side's own fault, so each one is reported.
-    if (failure !== null) this.delegate.frameRefused(this, asConduitError(failure), 1);
+  discovery(): Uint8Array {
+    return this.delegate.discovery();
+  }
+
+  requestRefused(name: string, error: RpcError): void {
+    this.#extensions?.requestRefused(name, error);
+  }
+
+  /** This side's own fault, so each one is reported. */
+  errorCutShort(failure: ConduitError): void {
+    this.delegate.frameRefused(this, failure, 1);
   }
 
   // --- closing ------------------------------------------------------------------------------------------------------
@@ -694,12 +541,8 @@ export class ProtocolConnection<Peer>
     this.delegate.connectionClosing(this);
     this.#giveUpCalls(reason, started);
     if (!reason.byPeer) this.#dropRequests(reason);
-    this.#reading.unthrottle();
-    this.#reading.start();
-  }
-
-  dropHeld(): void {
-    this.sendQueue.dropHeld();
+    this.reading.unthrottle();
+    this.reading.start();
   }
 
   finishClosing(reason: CloseReason): void {
@@ -711,7 +554,7 @@ export class ProtocolConnection<Peer>
     this.sendQueue.over();
     this.#receiver.over();
     this.release();
-    this.#reading.unthrottle();
+    this.reading.unthrottle();
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason, null);
     // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
@@ -795,14 +638,14 @@ export class ProtocolConnection<Peer>
 
   frame(frame: FrameDecoder): void {
     const length = wireBytes(frame);
-    if (this.#requests.isRequest(frame.type, length)) {
-      this.#requests.charge(length);
-      this.#requests.receive(frame);
+    if (this.requests.isRequest(frame.type, length)) {
+      this.requests.charge(length);
+      this.requests.receive(frame);
     } else {
       this.#frame(frame);
     }
     // A peer with credit is always read: what its requests cause is bounded by its credit.
-    if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.#reading.stopUnlessOwed();
+    if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
   }
 
   #frame(frame: FrameDecoder): void {
@@ -829,7 +672,7 @@ export class ProtocolConnection<Peer>
       }
     } catch (error) {
       // A complete frame has an invalid payload: reports it, and the connection continues.
-      this.#requests.refusePayload(frame, asConduitError(error));
+      this.requests.refusePayload(frame, asConduitError(error));
       return;
     }
     throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, this.#unexpected(frame.type));
@@ -864,51 +707,26 @@ export class ProtocolConnection<Peer>
 
   // --- what parts of the connection tell it -------------------------------------------------------------------------
 
-  throttle(delayMs: number): void {
-    this.#reading.throttle(delayMs);
-  }
-
-  stopReading(): void {
-    this.#reading.stop();
-  }
-
-  startReading(): void {
-    this.#reading.start();
-  }
-
-  receiveQueueFull(): void {
-    if (!this.hasCredit) this.#reading.stopUnlessOwed();
-  }
-
-  receiveQueueHasRoom(): void {
-    if (this.isReading || this.sendQueue.isOverwhelmed) return;
-    this.#reading.start();
-    this.pump();
-  }
-
   callAbandoned(call: OutgoingCall): void {
     if (!this.sendQueue.withdraw(call)) this.#extensions?.callAbandoned(call.idHi, call.idLo);
   }
 
   sendQueueDrained(): void {
-    this.#requests.returnDueCredit();
+    this.requests.returnDueCredit();
     this.scheduler.startWaiting();
   }
 
   /** The state is `paused` while this side doesn't read, or the peer makes its messages wait. */
   readingChanged(): void {
-    const isHeld = !this.isReading || this.isHeldByPeer;
+    const { isHeldByPeer } = this.sendQueue;
+    const isHeld = !this.reading.isReading || isHeldByPeer;
     if (isHeld && this.state === "active") {
-      const ours = this.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
-      const message = this.isHeldByPeer ? "The peer's handlers lag; messages for it wait" : ours;
+      const ours = this.reading.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
+      const message = isHeldByPeer ? "The peer's handlers lag; messages for it wait" : ours;
       this.machine.transition("pause", { message });
     } else if (!isHeld && this.state === "paused") {
       this.machine.transition("resume", { message: "Flowing again" });
     }
-  }
-
-  cancelRequest(idHi: number, idLo: number): void {
-    this.scheduler.cancel(idHi, idLo);
   }
 
   readMap(frame: FrameDecoder): Record<string, unknown> | null {
@@ -935,14 +753,19 @@ export class ProtocolConnection<Peer>
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
   }
 
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
+  mustFitPeer(what: string, payloadBytes: number): void {
+    if (payloadBytes > this.maxPeerPayloadBytes) throw this.#tooLargeForPeer(what, payloadBytes);
+  }
+
   #tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
-    return messageTooLarge(what, payloadBytes, this.#maxPayloadBytes, this.role === "server" ? "client" : "server");
+    return messageTooLarge(what, payloadBytes, this.maxPeerPayloadBytes, this.role === "server" ? "client" : "server");
   }
 
   #sendQueueFull(name: string): ConduitError {
     const { sendQueueSize, sendQueueBytes } = this.settings;
     const message =
-      `Cannot send '${name}': the send queue holds ${this.queuedFrames} messages, ${this.bufferedBytes} bytes ` +
+      `Cannot send '${name}': the send queue holds ${this.sendQueue.queuedFrames} messages, ${this.sendQueue.bufferedBytes} bytes ` +
       `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
     return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }

@@ -57,9 +57,7 @@ export type Outgoing = Pick<
 /** The parts of a logged-in connection that a peer exposes. */
 export type PeerConnection = Pick<
   ProtocolConnection<unknown>,
-  | "bufferedBytes"
   | "bytesReceived"
-  | "bytesSent"
   | "extension"
   | "errors"
   | "dropped"
@@ -70,6 +68,7 @@ export type PeerConnection = Pick<
   | "isOver"
   | "messagesReceived"
   | "messagesSent"
+  | "sendQueue"
   | "stream"
 >;
 
@@ -163,7 +162,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
       connectedAt: this._connectedAt,
       messagesSent: connection.messagesSent,
       messagesReceived: connection.messagesReceived,
-      bytesSent: connection.bytesSent,
+      bytesSent: connection.sendQueue.bytesSent,
       bytesReceived: connection.bytesReceived,
       errors: connection.errors,
       dropped: connection.dropped,
@@ -174,7 +173,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
 
   /** Bytes accepted by `send` and the like that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
-    return this._connection?.bufferedBytes ?? 0;
+    return this._connection?.sendQueue.bufferedBytes ?? 0;
   }
 
   /**

@@ -10,7 +10,7 @@ export const cancel: Extension<true, ExtensionHost> = {
   frames: [{ type: CANCEL_FRAME, maxPayloadBytes: 0 }],
   offer: () => true,
   accept: acceptWithoutParams,
-  receive: (connection, frame) => connection.cancelRequest(frame.correlationHi, frame.correlationLo),
+  receive: (connection, frame) => connection.scheduler.cancel(frame.correlationHi, frame.correlationLo),
   callAbandoned(connection, idHi, idLo) {
     if (connection.isOpen) connection.sendControl(CANCEL_FRAME, idHi, idLo);
   },

@@ -86,7 +86,7 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
     if (!isCount(bytes, 0)) {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "CHUNK_ACK needs bytes, an integer of at least 0");
     }
-    state.connection.chunksAcknowledged(bytes);
+    state.connection.sendQueue.chunksAcknowledged(bytes);
   },
   closed: (state) => state.closed(),
 };
@@ -98,8 +98,8 @@ function makeAssembler(connection: ExtensionHost): ChunkAssembler {
     maxMessageBytes,
     maxFrames: MAX_CHUNKED_FRAMES,
     maxBytes: receiveQueueBytes,
-    begun: (type, length) => connection.frameBegun(type, length),
-    aborted: (type, length) => connection.frameAborted(type, length),
+    begun: (type, length) => connection.requests.frameBegun(type, length),
+    aborted: (type, length) => connection.requests.frameAborted(type, length),
   });
 }
 

@@ -61,7 +61,7 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
-  const { startedIds } = connection;
+  const { startedIds } = connection.requests;
   const started = startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {};
   try {
     const reason = clip(message, MAX_REASON_CHARS);

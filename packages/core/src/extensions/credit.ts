@@ -32,7 +32,7 @@ export const credit: Extension<Grant, ExtensionHost> = {
     if (grant === null) {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "CREDIT needs frames and bytes, integers of at least 0");
     }
-    connection.addCredit(grant.frames, grant.bytes);
+    connection.sendQueue.addCredit(grant.frames, grant.bytes);
   },
 };
 

@@ -5,9 +5,8 @@ export interface ProgressSource {
   /** Number of the frame that has arrived in part; 0 if there is none. */
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
-  readonly isReading: boolean;
-  /** When reading last resumed, in monotonic milliseconds. */
-  readonly readingSinceMs: number;
+  /** Whether it is read, and when reading last resumed, in monotonic milliseconds. */
+  readonly reading: { readonly isReading: boolean; readonly sinceMs: number };
 }
 
 /**
@@ -22,12 +21,12 @@ export class FrameProgress {
 
   /** Whether the current frame is too slow. To be called more often than once per `periodMs`. */
   check(source: ProgressSource, periodMs: number, nowMs: number): boolean {
-    const { incompleteFrame, bytesReceived, isReading, readingSinceMs } = source;
+    const { incompleteFrame, bytesReceived, reading } = source;
     // After a longer gap this process has slept, and so has its reading.
     const hasSlept = nowMs - this.#checkedAtMs > periodMs;
     this.#checkedAtMs = nowMs;
     const isSame = incompleteFrame !== 0 && incompleteFrame === this.#frame;
-    if (isSame && isReading && readingSinceMs <= this.#sinceMs && !hasSlept) {
+    if (isSame && reading.isReading && reading.sinceMs <= this.#sinceMs && !hasSlept) {
       const elapsedMs = nowMs - this.#sinceMs;
       if (elapsedMs < periodMs) return false;
       if (bytesReceived - this.#bytes < (elapsedMs / 1000) * MIN_FRAME_BYTES_PER_SECOND) return true;

@@ -17,7 +17,7 @@ class ConnectionHeartbeat extends TimerEntry {
   readonly #connection: ExtensionHost;
   readonly #liveness: Liveness;
   /** Bytes that the operating system had accepted at the last check. */
-  #writtenBytes = 0;
+  #acceptedBytes = 0;
   /** Time of the last sign of life before the silence that is being verified. */
   #doubtedSinceMs = 0;
   /** PINGs answered since control frames last had to wait for the peer to read. */
@@ -42,12 +42,12 @@ class ConnectionHeartbeat extends TimerEntry {
       this.#answerPing(correlationHi, correlationLo);
       return;
     }
-    this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.readingSinceMs);
+    this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.reading.sinceMs);
   }
 
   /** A peer that doesn't read while it sends PINGs would fill this side's memory with their answers. */
   #answerPing(idHi: number, idLo: number): void {
-    this.#unreadPongs = this.#connection.hasWaitingControl ? this.#unreadPongs + 1 : 0;
+    this.#unreadPongs = this.#connection.sendQueue.hasWaitingControl ? this.#unreadPongs + 1 : 0;
     if (this.#unreadPongs > MAX_UNREAD_PONGS && this.#connection.hasCredit) {
       const message = `The peer sent ${this.#unreadPongs} PINGs without reading their answers`;
       this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
@@ -105,17 +105,18 @@ class ConnectionHeartbeat extends TimerEntry {
    * for its timeout, so this side doesn't wait longer for one either: its path may be dead.
    */
   #noteActivity(now: number): void {
-    const { isReading, hasUnreadReplies, hasNetconduitPeer, receivedAtMs, readingSinceMs, writtenBytes } =
-      this.#connection;
+    const { reading, sendQueue, hasNetconduitPeer, receivedAtMs } = this.#connection;
+    const { isReading, sinceMs } = reading;
+    const { hasUnreadReplies, acceptedBytes } = sendQueue;
     this.#liveness.activity(receivedAtMs);
     if (!isReading && !hasUnreadReplies && !hasNetconduitPeer) {
       this.#liveness.suspend();
       return;
     }
-    this.#liveness.resume(isReading ? readingSinceMs : now);
-    this.#liveness.activity(readingSinceMs);
-    if (!isReading && hasUnreadReplies && writtenBytes !== this.#writtenBytes) this.#liveness.activity(now);
-    this.#writtenBytes = writtenBytes;
+    this.#liveness.resume(isReading ? sinceMs : now);
+    this.#liveness.activity(sinceMs);
+    if (!isReading && hasUnreadReplies && acceptedBytes !== this.#acceptedBytes) this.#liveness.activity(now);
+    this.#acceptedBytes = acceptedBytes;
   }
 }
 

@@ -22,6 +22,6 @@ export const limits: Extension<Limits, ExtensionHost> = {
       : null;
   },
   attach(connection, theirs) {
-    if (theirs !== null) connection.limitMessages(theirs.message_bytes);
+    if (theirs !== null) connection.maxPeerPayloadBytes = theirs.message_bytes;
   },
 };

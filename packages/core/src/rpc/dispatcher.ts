@@ -305,8 +305,8 @@ export class Dispatcher<Peer> {
 
   #uncorrelatedReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {
     try {
-      if (isInstance(reply, RpcError)) source.sendUncorrelatedError(request, reply);
-      else source.sendUncorrelatedReply(`${request.method}_response`, reply);
+      if (isInstance(reply, RpcError)) source.replies.sendUncorrelatedError(request, reply);
+      else source.replies.sendUncorrelatedReply(`${request.method}_response`, reply);
     } catch (error) {
       this.#host.reportError(error, "message", request.client, request.method);
     }
@@ -321,7 +321,7 @@ export class Dispatcher<Peer> {
     }
     if (!request.hasId) return;
     try {
-      source.sendResult(request, result);
+      source.replies.sendResult(request, result);
     } catch (error) {
       this.#badResult(source, request, error);
     }
@@ -336,8 +336,8 @@ export class Dispatcher<Peer> {
 
   /** Answers a request. The error of one without a reply is sent if the sender wants to hear of it. */
   #replyError(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: RpcError): void {
-    if (request.wantsReply) source.sendError(request, error);
-    else if (request.reportsRefusal) source.sendRefusal(request, error);
+    if (request.wantsReply) source.replies.sendError(request, error);
+    else if (request.reportsRefusal) source.replies.sendRefusal(request, error);
   }
 
   /** The error for the caller: an RpcError as it is; of any other, which is reported here, a code and an id. */

@@ -7,7 +7,7 @@ function bench(timeoutMs = 0) {
   const runtime = fakeRuntime();
   const source = new RecordingSource(runtime);
   let clockReads = 0;
-  source.clock.wallClock = () => {
+  source.context.wallClock = () => {
     clockReads += 1;
     return runtime.wallClock();
   };

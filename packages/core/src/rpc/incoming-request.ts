@@ -23,16 +23,8 @@ export interface CallClock {
   wallClock(): number;
 }
 
-/** The connection that a request arrived on. */
-export interface RequestSource<Peer> {
-  readonly clock: CallClock;
-  /** The peer, as passed to handlers: the connection on a server, the client itself on a client. */
-  readonly peer: Peer;
-  readonly isAuthenticated: boolean;
-  /** Whether a MESSAGE with a correlation id requests a reply with that id. */
-  readonly correlatesReplies: boolean;
-  /** Whether the peer is the Python package netconduit. */
-  readonly hasNetconduitPeer: boolean;
+/** Answers requests. */
+export interface ReplySender<Peer> {
   /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent */
   sendResult(request: IncomingRequest<Peer>, result: unknown): void;
   sendError(request: IncomingRequest<Peer>, error: RpcError): void;
@@ -42,6 +34,19 @@ export interface RequestSource<Peer> {
   sendUncorrelatedReply(type: string, data: unknown): void;
   /** Sends the error of a message without a correlation id. Throws like `sendResult`. */
   sendUncorrelatedError(request: IncomingRequest<Peer>, error: RpcError): void;
+}
+
+/** The connection that a request arrived on. */
+export interface RequestSource<Peer> {
+  readonly context: CallClock;
+  readonly replies: ReplySender<Peer>;
+  /** The peer, as passed to handlers: the connection on a server, the client itself on a client. */
+  readonly peer: Peer;
+  readonly isAuthenticated: boolean;
+  /** Whether a MESSAGE with a correlation id requests a reply with that id. */
+  readonly correlatesReplies: boolean;
+  /** Whether the peer is the Python package netconduit. */
+  readonly hasNetconduitPeer: boolean;
   /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;
@@ -95,7 +100,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.#source = source;
     // A peer may send any number; an infinite one means no deadline.
     const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;
-    this.#deadlineMs = hasDeadline ? (receivedAtMs || source.clock.wallClock()) + timeoutMs : 0;
+    this.#deadlineMs = hasDeadline ? (receivedAtMs || source.context.wallClock()) + timeoutMs : 0;
   }
 
   /** Whether it has a correlation id, so that a reply can be sent. */
@@ -110,7 +115,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
 
   /** The caller has given up. */
   get isExpired(): boolean {
-    return this.#deadlineMs > 0 && this.#source.clock.wallClock() >= this.#deadlineMs;
+    return this.#deadlineMs > 0 && this.#source.context.wallClock() >= this.#deadlineMs;
   }
 
   get deadline(): number | null {
@@ -122,8 +127,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
       this.#controller = new AbortController();
       if (this.#abortReason !== null) this.#controller.abort(this.#abortReason);
       else if (this.#deadlineMs > 0) {
-        const { clock } = this.#source;
-        clock.wheel.schedule(this, Math.max(0, this.#deadlineMs - clock.wallClock()));
+        const { context } = this.#source;
+        context.wheel.schedule(this, Math.max(0, this.#deadlineMs - context.wallClock()));
       }
     }
     return this.#controller.signal;
@@ -168,6 +173,6 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
 
   /** The handler settled; cancels its deadline. */
   finish(): void {
-    if (this.isScheduled) this.#source.clock.wheel.cancel(this);
+    if (this.isScheduled) this.#source.context.wheel.cancel(this);
   }
 }

@@ -68,7 +68,7 @@ export class Connection<
   }
 
   onStateChange(listener: (change: StateChange) => void): Disposer {
-    return this.#protocol.onStateChange(listener);
+    return this.#protocol.machine.onChange(listener);
   }
 
   /**

@@ -405,8 +405,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>): void {
     const connection = protocol.peer;
     const disconnect = this.config.slowConsumer === "disconnect";
-    const queuedMessages = protocol.queuedFrames;
-    const bufferedBytes = protocol.bufferedBytes;
+    const queuedMessages = protocol.sendQueue.queuedFrames;
+    const bufferedBytes = protocol.sendQueue.bufferedBytes;
     protocol.missedBroadcast();
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;

@@ -1,11 +1,12 @@
 import type { RpcError } from "../errors.ts";
-import { IncomingRequest, type RequestSource } from "../rpc/incoming-request.ts";
+import { IncomingRequest, type ReplySender, type RequestSource } from "../rpc/incoming-request.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 
 /** A connection that records what the dispatcher sends. */
-export class RecordingSource implements RequestSource<string> {
-  readonly clock: { readonly wheel: TimerWheel; wallClock(): number };
+export class RecordingSource implements RequestSource<string>, ReplySender<string> {
+  readonly context: { readonly wheel: TimerWheel; wallClock(): number };
+  readonly replies = this;
   readonly peer = "the peer";
   isAuthenticated = true;
   correlatesReplies = true;
@@ -16,7 +17,7 @@ export class RecordingSource implements RequestSource<string> {
   refuse: Error | null = null;
 
   constructor(runtime: FakeRuntime) {
-    this.clock = { wheel: new TimerWheel(runtime), wallClock: () => runtime.wallClock() };
+    this.context = { wheel: new TimerWheel(runtime), wallClock: () => runtime.wallClock() };
   }
 
   sendResult({ idHi, idLo }: IncomingRequest<string>, result: unknown): void {

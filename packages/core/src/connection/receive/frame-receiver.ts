@@ -17,6 +17,7 @@ import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { workBytes } from "./queued-frame.ts";
+import type { ReadControl } from "./read-control.ts";
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -28,9 +29,7 @@ export interface ReceiverHost {
   readonly isOver: boolean;
   /** Whether frames are still processed, because the connection isn't closing. */
   readonly isReceiving: boolean;
-  readonly isReading: boolean;
-  /** Whether the peer waits because it is over its rate. */
-  readonly isThrottled: boolean;
+  readonly reading: ReadControl;
   /** When bytes last arrived, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   /** Bytes arrived. */
@@ -40,8 +39,6 @@ export interface ReceiverHost {
   frame(frame: FrameDecoder): void;
   /** Counts held bytes again after a change. */
   countHeldBytes(): void;
-  stopReading(): void;
-  startReading(): void;
   /** Ends the connection with this error. */
   fail(error: ConduitError): void;
   /** The stream ended normally, and its last frame was processed. */
@@ -133,7 +130,7 @@ export class FrameReceiver implements Continuable {
   end(): boolean {
     // Process frames that are buffered first: if the last one rejects the login, it has the reason.
     const host = this.#host;
-    const isLeft = this.#isHandshaking || this.#isWaiting || host.isThrottled;
+    const isLeft = this.#isHandshaking || this.#isWaiting || host.reading.isThrottled;
     this.#hasEnded = isLeft && host.isReceiving && this.#decoder.bufferedBytes > 0;
     return !this.#hasEnded;
   }
@@ -145,7 +142,7 @@ export class FrameReceiver implements Continuable {
     const host = this.#host;
     const decoder = this.#decoder;
     try {
-      while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
+      while (host.reading.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
         if (host.context.slice.frameDone(workBytes(decoder))) this.#passTurn();
@@ -171,7 +168,7 @@ export class FrameReceiver implements Continuable {
       context.endReceive();
       context.slice.end();
     }
-    if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
+    if (!this.#isWaiting && this.#host.reading.isReading) this.#host.stream.resume();
     this.#host.countHeldBytes();
   }
 
@@ -185,7 +182,7 @@ export class FrameReceiver implements Continuable {
 
   /** The stream has ended, and its frames are processed as far as they came. */
   #finishIfDone(): void {
-    if (this.#isHandshaking || this.#isWaiting || this.#host.isThrottled) return;
+    if (this.#isHandshaking || this.#isWaiting || this.#host.reading.isThrottled) return;
     this.#hasEnded = false;
     this.#host.streamEnded();
   }
@@ -210,14 +207,14 @@ export class FrameReceiver implements Continuable {
       return;
     }
     this.#isHandshaking = false;
-    if (!host.isOver) host.startReading();
+    if (!host.isOver) host.reading.start();
     this.pump();
   }
 
   #rejectPreLoginOverflow(): void {
     if (this.#host.role === "client" && this.#isHandshaking) {
       // Frames right after the server's AUTH_SUCCESS wait until the login is verified.
-      this.#host.stopReading();
+      this.#host.reading.stop();
       return;
     }
     const message = `More than ${2 * MAX_HANDSHAKE_BYTES} bytes before login`;

@@ -10,23 +10,24 @@ import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { OVERRUN_BYTES, QUEUED_REQUEST_BYTES } from "../../limits.ts";
 import { CallbackTimer } from "../../util/time.ts";
+import type { RequestScheduler } from "./request-scheduler.ts";
 
 /** The connection to read. */
 export interface ReadHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
-  readonly settings: { readonly receiveQueueBytes: number };
+  readonly settings: { readonly receiveQueueBytes: number; readonly sendQueueBytes: number };
   readonly isOver: boolean;
   /** Whether a login frame is being processed; later frames wait in any case. */
   readonly isHandshaking: boolean;
   readonly pendingCalls: number;
-  /** Whether data is held back because the peer asked for that. */
-  readonly isHeldByPeer: boolean;
-  readonly queuedRequests: number;
-  readonly queuedRequestBytes: number;
-  /** Bytes of replies that the peer hasn't read. */
-  readonly unreadReplyBytes: number;
-  readonly maxUnreadReplyBytes: number;
+  readonly sendQueue: {
+    /** Whether data is held back because the peer asked for that. */
+    readonly isHeldByPeer: boolean;
+    /** Bytes of replies that the peer hasn't read. */
+    readonly replyBytes: number;
+  };
+  readonly scheduler: Pick<RequestScheduler<unknown>, "queuedHandlers" | "queuedBytes">;
   /** Reading stopped or resumed. */
   readingChanged(): void;
   /** Resumes decoding. */
@@ -102,7 +103,7 @@ export class ReadControl {
 
   /** Stops reading, unless handlers may be waiting for the peer and there is room for its data. */
   stopUnlessOwed(): void {
-    const isOwed = this.#host.pendingCalls > 0 || this.#host.isHeldByPeer;
+    const isOwed = this.#host.pendingCalls > 0 || this.#host.sendQueue.isHeldByPeer;
     if (!isOwed || !this.#mayOverrun) this.stop();
   }
 
@@ -118,11 +119,11 @@ export class ReadControl {
   }
 
   get #mayOverrun(): boolean {
-    const { settings, queuedRequests, queuedRequestBytes, unreadReplyBytes, maxUnreadReplyBytes } = this.#host;
-    const waitingBytes = queuedRequestBytes + queuedRequests * QUEUED_REQUEST_BYTES;
+    const { settings, scheduler, sendQueue } = this.#host;
+    const waitingBytes = scheduler.queuedBytes + scheduler.queuedHandlers * QUEUED_REQUEST_BYTES;
     return (
       waitingBytes < settings.receiveQueueBytes + OVERRUN_BYTES &&
-      unreadReplyBytes < maxUnreadReplyBytes + OVERRUN_BYTES
+      sendQueue.replyBytes < settings.sendQueueBytes + OVERRUN_BYTES
     );
   }
 }

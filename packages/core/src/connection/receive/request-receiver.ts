@@ -6,27 +6,42 @@
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
-import { IncomingRequest, type RequestSource } from "../../rpc/incoming-request.ts";
+import { IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
 import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { type RequestFrame, wireBytes } from "./queued-frame.ts";
 import { type RateGate, type Rates, rateGateOf } from "./rate-gate.ts";
+import type { ReadControl } from "./read-control.ts";
 import { ReceiveCredit } from "./receive-credit.ts";
 import { RequestScheduler, type SchedulerHost } from "./request-scheduler.ts";
 
 type RequestSettings = SchedulerHost["settings"] & { readonly rateLimit?: Rates | null | undefined };
 
+/** Answers requests, also those of which no more than the frame is known. */
+export interface RequestReplies<Peer> extends ReplySender<Peer> {
+  /** Answers RPC_LIST. @throws ConduitError MESSAGE_TOO_LARGE */
+  sendDiscovery(idHi: number, idLo: number): void;
+  sendErrorOfFrame(idHi: number, idLo: number, error: RpcError): void;
+  /** Tells the sender of a message or call without a reply, whose name wasn't read, that it failed. */
+  sendRefusalOfFrame(error: RpcError): void;
+}
+
 /** The receiver's connection. */
 export interface RequestHost<Peer> extends RequestSource<Peer> {
   readonly context: RuntimeContext;
-  readonly clock: RuntimeContext;
+  readonly reading: ReadControl;
+  readonly replies: RequestReplies<Peer>;
+  readonly sendQueue: {
+    readonly hasUnreadReplies: boolean;
+    /** Whether replies have reached their limit. */
+    readonly isOverwhelmed: boolean;
+  };
   readonly settings: RequestSettings;
   readonly reader: PayloadReader;
   readonly isOver: boolean;
   /** Whether frames still arrive, but nothing is handled any more. */
   readonly isClosing: boolean;
-  readonly hasUnreadReplies: boolean;
   /** Whether messages and requests need credit. */
   readonly hasCredit: boolean;
   readonly acceptsCalls: boolean;
@@ -36,18 +51,11 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
   rateLimited: number;
   /** Passes a decoded request to its handler. */
   dispatch(request: IncomingRequest<Peer>): void;
-  /** Answers RPC_LIST. @throws ConduitError MESSAGE_TOO_LARGE */
-  sendDiscovery(idHi: number, idLo: number): void;
-  sendErrorReply(idHi: number, idLo: number, error: RpcError): void;
-  /** Tells the peer that a message or call without a reply, whose name wasn't read, failed. */
-  sendRefusalOfFrame(error: RpcError): void;
   returnCredit(frames: number, bytes: number): void;
   /** Whether a message is the reply to a request that this side sent without an id. */
   takeUncorrelatedReply(frame: FrameDecoder): boolean;
-  /** Doesn't read for this time. */
-  throttle(delayMs: number): void;
-  receiveQueueFull(): void;
-  receiveQueueHasRoom(): void;
+  /** Resumes decoding. */
+  pump(): void;
   countError(): void;
   report(error: ConduitError): void;
   fail(error: ConduitError): void;
@@ -78,16 +86,12 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return this.#host.settings;
   }
 
-  get clock(): RuntimeContext {
-    return this.#host.clock;
-  }
-
   get isOver(): boolean {
     return this.#host.isOver;
   }
 
   get hasUnreadReplies(): boolean {
-    return this.#host.hasUnreadReplies;
+    return this.#host.sendQueue.hasUnreadReplies;
   }
 
   /** Ids of requests that have started and not been answered; null if that isn't known, more than one being on the stack. */
@@ -103,6 +107,16 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (type === FrameType.RPC_REQUEST) return this.#host.acceptsCalls;
     // RPC_LIST with a payload is a reply.
     return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && length === HEADER_BYTES);
+  }
+
+  /** A frame begins to arrive in chunks. Throws like `charge`. */
+  frameBegun(type: number, length: number): void {
+    if (this.isRequest(type, length)) this.charge(length);
+  }
+
+  /** The peer gave up a frame that had begun. */
+  frameAborted(type: number, length: number): void {
+    if (this.isRequest(type, length)) this.requestTaken(length);
   }
 
   /** @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for a request of this length */
@@ -150,7 +164,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       host.fail(new ConduitError(ErrorCode.RATE_LIMITED, message));
       return false;
     }
-    host.throttle(gate.pauseMs);
+    host.reading.throttle(gate.pauseMs);
     const details = { retry_after: gate.retryAfter };
     if (verdict === "refuse") {
       this.refuseRequest(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
@@ -177,7 +191,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     let timeoutMs = 0;
     try {
       if (type === FrameType.RPC_LIST) {
-        host.sendDiscovery(idHi, idLo);
+        host.replies.sendDiscovery(idHi, idLo);
         return;
       }
       if (isCall) reader.readRpcRequest(frame);
@@ -205,7 +219,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     );
     if (receivedAtMs > 0 && request.isExpired) {
       const message = `The deadline of '${name}' passed before it started`;
-      if (request.wantsReply) host.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+      if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
       return;
     }
     // The current async context may be that of an earlier handler.
@@ -248,8 +262,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   refuseRequest(frame: RequestFrame, error: RpcError): void {
-    if (this.wantsReply(frame)) this.#host.sendErrorReply(frame.correlationHi, frame.correlationLo, error);
-    else if (this.#reportsRefusal(frame)) this.#host.sendRefusalOfFrame(error);
+    if (this.wantsReply(frame)) this.#host.replies.sendErrorOfFrame(frame.correlationHi, frame.correlationLo, error);
+    else if (this.#reportsRefusal(frame)) this.#host.replies.sendRefusalOfFrame(error);
   }
 
   /** A complete frame has an invalid payload: answers and reports it. The connection continues. */
@@ -269,11 +283,14 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   receiveQueueFull(): void {
-    this.#host.receiveQueueFull();
+    if (!this.#host.hasCredit) this.#host.reading.stopUnlessOwed();
   }
 
   receiveQueueHasRoom(): void {
-    this.#host.receiveQueueHasRoom();
+    const { reading, sendQueue } = this.#host;
+    if (reading.isReading || sendQueue.isOverwhelmed) return;
+    reading.start();
+    this.#host.pump();
   }
 }
 

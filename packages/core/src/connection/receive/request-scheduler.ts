@@ -17,7 +17,7 @@ import { RequestQueue } from "./request-queue.ts";
 
 /** The scheduler's connection. */
 export interface SchedulerHost {
-  readonly context: Pick<RuntimeContext, "slice" | "turns">;
+  readonly context: Pick<RuntimeContext, "slice" | "turns" | "wallClock">;
   readonly settings: {
     readonly receiveQueueSize: number;
     readonly receiveQueueBytes: number;
@@ -26,7 +26,6 @@ export interface SchedulerHost {
   /** Whether replies accumulate because the peer doesn't read them. */
   readonly hasUnreadReplies: boolean;
   readonly isOver: boolean;
-  readonly clock: { wallClock(): number };
   /**
    * Decodes the request and starts its handler. Answers a request that is invalid or has expired.
    * @param receivedAtMs when it arrived, in Unix milliseconds; 0 if that is now
@@ -115,7 +114,7 @@ export class RequestScheduler<Peer> implements Continuable {
       this.#host.startRequest(frame, 0);
     } else {
       this.#queue ??= new RequestQueue();
-      const queued = new QueuedFrame(frame, this.#host.wantsReply(frame), this.#host.clock.wallClock());
+      const queued = new QueuedFrame(frame, this.#host.wantsReply(frame), this.#host.context.wallClock());
       this.#queue.push(queued);
       this.#addId(queued);
       if (this.#fill >= 1) this.#host.receiveQueueFull();

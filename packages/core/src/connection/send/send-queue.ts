@@ -87,6 +87,11 @@ export class SendQueue {
     return this.#writer.bytesWritten;
   }
 
+  /** Bytes that the operating system has accepted so far. */
+  get acceptedBytes(): number {
+    return this.#writer.acceptedBytes;
+  }
+
   /** Frames that wait because the peer doesn't read, or asked this side to hold back data. */
   get queuedFrames(): number {
     return this.#waiting.frames;

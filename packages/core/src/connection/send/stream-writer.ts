@@ -53,6 +53,11 @@ export class StreamWriter implements Flushable {
     return this.#bytesWritten;
   }
 
+  /** Bytes that the operating system has accepted so far. */
+  get acceptedBytes(): number {
+    return this.#bytesWritten - this.#stream.queuedBytes;
+  }
+
   /** Bytes collected, and those that the operating system hasn't accepted yet. */
   get queuedBytes(): number {
     const collected = this.#bytes === null ? 0 : this.#earlierBytes + this.#end - this.#start;

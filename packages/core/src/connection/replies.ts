@@ -1,0 +1,109 @@
+/** Answers the peer's requests: results, errors, refusals, and the list of methods. */
+
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { asConduitError, type ConduitError, type RpcError } from "../errors.ts";
+import { wrapError, wrapResult } from "../netconduit/reply.ts";
+import type { IncomingRequest } from "../rpc/incoming-request.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import { writeErrorReply } from "./error-reply.ts";
+import type { RequestReplies } from "./receive/request-receiver.ts";
+import type { SendQueue } from "./send/send-queue.ts";
+
+/** A reply of this size counts in the time slice, like a received frame. */
+const LARGE_REPLY_BYTES = 1024;
+
+/** The connection that replies leave on. */
+export interface RepliesHost {
+  readonly context: RuntimeContext;
+  readonly writer: FrameWriter;
+  readonly sendQueue: Pick<SendQueue, "push">;
+  readonly isOver: boolean;
+  readonly hasNetconduitPeer: boolean;
+  readonly hasCredit: boolean;
+  readonly maxPeerPayloadBytes: number;
+  messagesSent: number;
+  /** The encoded list of methods. */
+  discovery(): Uint8Array;
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
+  mustFitPeer(what: string, payloadBytes: number): void;
+  /** Sends a message. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
+  sendBounded(name: string, frame: FrameWriter): void;
+  /** Tells the sender of a message, or of a call without a reply, that it failed. `name` is `""` if it wasn't read. */
+  requestRefused(name: string, error: RpcError): void;
+  /** An error was sent without its details or message, because they couldn't be. */
+  errorCutShort(failure: ConduitError): void;
+}
+
+export class Replies<Peer> implements RequestReplies<Peer> {
+  readonly #host: RepliesHost;
+
+  constructor(host: RepliesHost) {
+    this.#host = host;
+  }
+
+  sendResult(request: IncomingRequest<Peer>, result: unknown): void {
+    const host = this.#host;
+    if (host.isOver) return;
+    const { writer } = host;
+    writer.rpcResponse(request.idHi, request.idLo, host.hasNetconduitPeer ? wrapResult(result) : result);
+    const { payloadBytes } = writer;
+    host.mustFitPeer("the reply", payloadBytes);
+    if (payloadBytes >= LARGE_REPLY_BYTES) host.context.slice.add(payloadBytes);
+    host.sendQueue.push(writer, "reply");
+  }
+
+  sendError({ idHi, idLo, method }: IncomingRequest<Peer>, error: RpcError): void {
+    this.#sendError(idHi, idLo, method, error);
+  }
+
+  sendRefusal({ method }: IncomingRequest<Peer>, error: RpcError): void {
+    if (!this.#host.isOver) this.#host.requestRefused(method, error);
+  }
+
+  sendErrorOfFrame(idHi: number, idLo: number, error: RpcError): void {
+    this.#sendError(idHi, idLo, "", error);
+  }
+
+  sendRefusalOfFrame(error: RpcError): void {
+    this.#host.requestRefused("", error);
+  }
+
+  sendDiscovery(idHi: number, idLo: number): void {
+    const { writer, context, sendQueue } = this.#host;
+    const list = this.#host.discovery();
+    this.#host.mustFitPeer("the list of methods", list.length);
+    writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
+    context.slice.add(list.length);
+    sendQueue.push(writer, "reply");
+  }
+
+  sendUncorrelatedReply(type: string, data: unknown): void {
+    const host = this.#host;
+    if (host.isOver) return;
+    host.writer.message(0, 0, type, data);
+    if (host.hasCredit) {
+      host.sendBounded(type, host.writer);
+      return;
+    }
+    host.messagesSent += 1;
+    host.sendQueue.push(host.writer, "reply");
+  }
+
+  sendUncorrelatedError(request: IncomingRequest<Peer>, error: RpcError): void {
+    const { message, code, details } = error;
+    const data = this.#host.hasNetconduitPeer
+      ? wrapError(error, request.method)
+      : { success: false, error: message, code, details };
+    this.sendUncorrelatedReply(`${request.method}_response`, data);
+  }
+
+  #sendError(idHi: number, idLo: number, method: string, error: RpcError): void {
+    const { isOver, writer, sendQueue, hasNetconduitPeer: byNetconduit, maxPeerPayloadBytes } = this.#host;
+    if (isOver) return;
+    const call = { idHi, idLo, method, byNetconduit, maxPayloadBytes: maxPeerPayloadBytes };
+    const failure = writeErrorReply(writer, call, error);
+    sendQueue.push(writer, "reply");
+    if (failure !== null) this.#host.errorCutShort(asConduitError(failure));
+  }
+}
