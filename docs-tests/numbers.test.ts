@@ -43,7 +43,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "besides the pending logins; 10 seconds each", TLS_HANDSHAKE_TIMEOUT_MS / 1000],
   ["docs/guide.md", "× 32 KiB", (2 * limits.MAX_HANDSHAKE_BYTES) / 1024],
   ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
-  ["docs/guide.md", "503 MiB with the defaults", worstCaseMiB()],
+  ["docs/guide.md", "383 MiB with the defaults", worstCaseMiB()],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 

@@ -269,7 +269,8 @@ export class ValueReader {
   private charge(cost: number): void {
     this.cost += cost;
     if (this.cost > this.maxCost) {
-      throw this.fail(ErrorCode.DECODED_TOO_LARGE, `its values take more than ${this.maxCost} bytes of memory`);
+      const problem = `its values take more than ${this.maxCost} bytes of memory, which maxMessageBytes allows`;
+      throw this.fail(ErrorCode.DECODED_TOO_LARGE, `${problem}; send it in parts, or as binary data`);
     }
   }
 
