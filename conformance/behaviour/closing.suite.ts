@@ -110,8 +110,8 @@ export function describeClosing(subject: Subject): void {
           const report = (error: unknown, { stage: where, count }: { stage: string; count?: number }): void => {
             reports.add({ code: (error as { code: number }).code, stage: where, count });
           };
-          server.onError(report);
-          client.onError(report);
+          if (side === "server") server.onError(report);
+          else client.onError(report);
           const go = gate();
           let started = 0;
           const hold = (): Promise<void> => {

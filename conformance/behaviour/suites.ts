@@ -27,6 +27,7 @@ import { describeReplies } from "./replies.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
+import { describeUnhandledMessages } from "./unhandled.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
 /** Everything that a server and a client on a runtime must do, over TCP. Each runtime calls it from a test file. */
@@ -34,6 +35,7 @@ export function describeBehaviour(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
   describeDrainSeenByClients(subject);
+  describeUnhandledMessages(subject);
   describeHooks(subject);
   describeLogin(subject);
   describeConnectionLimits(subject);

@@ -468,7 +468,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (login === null || connection !== this.#connection) return;
     this.#login = null;
     this.#reconnector.loggedIn();
-    this.#offline.sendAll(connection);
+    // A server that is stopping already takes no more: they wait for the next connection.
+    if (connection.draining === null) this.#offline.sendAll(connection);
     connection.activate();
     login.resolve();
   }

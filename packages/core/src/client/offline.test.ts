@@ -257,6 +257,40 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([1]);
   });
 
+  test("messages aren't sent to a server that began to stop before it let the client in, but to the next one", async () => {
+    const runtime = fakeRuntime();
+    const received: unknown[] = [];
+    const [letIn, finish] = [gate(), gate()];
+    const { server } = await testServer(runtime, {}, (fresh) => {
+      fresh.on("note", (_connection, data) => void received.push(data));
+      fresh.rpc("finish", () => finish.promise);
+      fresh.onClientConnect(({ info }) => (info?.name === "late" ? letIn.promise : undefined));
+    });
+    // Its call keeps the server from closing.
+    const other = testClient(runtime, { reconnect: { enabled: false } }).client;
+    await other.connect();
+    const call = other.call("finish");
+    const { client, errors } = testClient(runtime, {
+      name: "late",
+      queueWhileDisconnected: "send",
+      reconnect: { delayMs: 10, jitter: false },
+    });
+    client.send("note", 1);
+    const connecting = client.connect();
+    await runtime.settle();
+    const stopping = server.stop();
+    await runtime.settle();
+    letIn.open();
+    await connecting;
+    await runtime.settle();
+    expect([client.state, received]).toEqual(["draining", []]);
+    finish.open();
+    await Promise.all([call, stopping]);
+    await server.start();
+    await runtime.advance(100);
+    expect([received, errors.filter(({ stage }) => stage === "send")]).toEqual([[1], []]);
+  });
+
   test("after disconnect there is nothing to queue for", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);

@@ -99,7 +99,7 @@ export interface ExtensionHost {
     "hasWaitingControl" | "hasUnreadReplies" | "acceptedBytes" | "addCredit" | "chunksAcknowledged"
   >;
   /** The peer's messages and requests. */
-  readonly requests: Pick<RequestReceiver<unknown>, "startedIds" | "frameBegun" | "frameAborted">;
+  readonly requests: Pick<RequestReceiver<unknown>, "startedIds" | "reportableTaken" | "frameBegun" | "frameAborted">;
   readonly scheduler: Pick<RequestScheduler<unknown>, "cancel">;
   /** Whether the peer is netconduit's own. */
   readonly hasNetconduitPeer: boolean;
@@ -164,6 +164,8 @@ export interface ExtensionHost {
   drainingByPeer(notice: DrainNotice): void;
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
+  /** The peer has closed, and took so many messages and calls whose sender hears of failures: a client reports the rest. */
+  peerTook(reportable: number): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

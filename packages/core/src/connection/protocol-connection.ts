@@ -12,7 +12,7 @@
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
@@ -46,6 +46,7 @@ import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import { Replies, type RepliesHost } from "./replies.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
+import { ReportedSends } from "./send/reported-sends.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
@@ -155,6 +156,8 @@ export class ProtocolConnection<Peer>
   countedBytes = 0;
   /** Made with the first large broadcast. */
   #shared: SharedBytes | null = null;
+  /** Made with the first message of a client whose server says what it took. */
+  #reportedSends: ReportedSends | null = null;
 
   /** Why and until when no messages and requests are sent; null while they are. */
   draining: DrainNotice | null = null;
@@ -327,8 +330,17 @@ export class ProtocolConnection<Peer>
   sendMessage(type: string, data: unknown): boolean {
     this.mustBeOpen();
     this.writer.message(0, 0, type, data);
+    return this.#sendWithoutReply(type);
+  }
+
+  /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
+  #sendWithoutReply(name: string): boolean {
     if (this.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
-    this.sendBounded(type, this.writer);
+    this.sendBounded(name, this.writer);
+    if (this.reportsRefusals && this.role === "client") {
+      this.#reportedSends ??= new ReportedSends();
+      this.#reportedSends.add(name);
+    }
     return !this.sendQueue.isCongested;
   }
 
@@ -387,9 +399,7 @@ export class ProtocolConnection<Peer>
     this.mustBeOpen();
     mustAnswerCalls(this, method);
     this.writer.rpcRequest(0, 0, method, params, 0);
-    if (this.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
-    this.sendBounded(method, this.writer);
-    return !this.sendQueue.isCongested;
+    return this.#sendWithoutReply(method);
   }
 
   /** Sends a message and resolves with the handler's reply. Rejects like `call`. */
@@ -488,6 +498,19 @@ export class ProtocolConnection<Peer>
     this.machine.transition("drain", { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" });
   }
 
+  peerTook(reportable: number): void {
+    const rest = this.#reportedSends?.notTaken(reportable) ?? null;
+    if (rest === null) return;
+    this.#reportedSends = null;
+    const { count, names } = rest;
+    const kinds = [...new Set(names)].map((name) => `'${name}'`).join(", ");
+    const why = this.closeReason?.message ?? "";
+    const message = `The server closed the connection without handling the last ${count} of send() and callNoWait() (${kinds}): ${why}`;
+    const method = names.at(-1);
+    const error = new RpcError(ErrorCode.CONNECTION_CLOSED, message, { method, details: { count, names } });
+    this.delegate.sendRefused(this, error, count);
+  }
+
   // --- requests of the peer -----------------------------------------------------------------------------------------
 
   handlerStarted(request: IncomingRequest<Peer>): void {
@@ -571,7 +594,7 @@ export class ProtocolConnection<Peer>
 
   /** Drops the requests that wait for their handlers, and reports them once. */
   #dropRequests(reason: CloseReason): void {
-    const count = this.scheduler.clear();
+    const count = this.requests.dropQueued();
     if (count === 0) return;
     const frames = count === 1 ? "1 message or call was" : `${count} messages and calls were`;
     const message = `${frames} received, but not handled before the connection ended: ${reason.message}`;

@@ -58,17 +58,22 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const reconnect = payload?.["reconnect"] !== false;
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
   void connection.close({ code, message, reconnect, byPeer: true, started });
+  const taken = payload?.["taken"];
+  if (Number.isSafeInteger(taken) && (taken as number) >= 0) connection.peerTook(taken as number);
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
-  const { startedIds } = connection.requests;
-  const started = startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {};
+  const { startedIds, reportableTaken: taken } = connection.requests;
+  const facts = {
+    ...(startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {}),
+    ...(connection.reportsRefusals ? { taken } : {}),
+  };
   try {
     const reason = clip(message, MAX_REASON_CHARS);
-    connection.sendPayload(FrameType.CLOSE, { reason, code, reconnect, ...started }, "reply");
+    connection.sendPayload(FrameType.CLOSE, { reason, code, reconnect, ...facts }, "reply");
   } catch (error) {
     // A reason that can't be encoded must not prevent the connection from closing.
-    connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect, ...started }, "reply");
+    connection.sendPayload(FrameType.CLOSE, { reason: "", code, reconnect, ...facts }, "reply");
     connection.report(asConduitError(error));
   }
 }

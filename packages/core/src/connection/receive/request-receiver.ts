@@ -67,6 +67,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   readonly #rateGate: RateGate | null;
   /** Made with the first frame that needs credit. */
   #credit: ReceiveCredit | null = null;
+  #reportableTaken = 0;
   /** The request whose handler is being started. */
   #dispatched: IncomingRequest<Peer> | null = null;
   /** Number of handlers being started: a request that waited for room may start within another. */
@@ -100,6 +101,18 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     const { runningRequests } = this.scheduler;
     if (this.#dispatched?.wantsReply === true) runningRequests.push(this.#dispatched);
     return runningRequests.map(({ idHi, idLo }) => idOf(idHi, idLo));
+  }
+
+  /** Messages and calls without a reply that were started or refused, of those whose sender hears of their failure. */
+  get reportableTaken(): number {
+    return this.#reportableTaken;
+  }
+
+  /** Drops the requests that wait for their handlers. Returns how many. */
+  dropQueued(): number {
+    const dropped = this.scheduler.clear();
+    this.#reportableTaken -= dropped.filter((frame) => this.#reportsRefusal(frame)).length;
+    return dropped.length;
   }
 
   /** Whether a frame of this type and length requests something, so that it needs credit. */
@@ -148,6 +161,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (host.isClosing) return false;
     const { type } = frame;
     if (type !== FrameType.RPC_LIST) host.messagesReceived += 1;
+    if (this.#reportsRefusal(frame)) this.#reportableTaken += 1;
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) return false;
     if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return false;
     return !host.takeUncorrelatedReply(frame);

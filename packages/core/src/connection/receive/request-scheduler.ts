@@ -169,9 +169,9 @@ export class RequestScheduler<Peer> implements Continuable {
 
   /**
    * Drops the queue, because replies can no longer be sent. Its credit goes back: the peer may need it to close.
-   * @returns the number of requests
+   * @returns the requests
    */
-  clear(): number {
+  clear(): readonly RequestFrame[] {
     const dropped = [...(this.#queue ?? [])];
     this.#queue?.clear();
     for (const request of dropped) {
@@ -179,7 +179,7 @@ export class RequestScheduler<Peer> implements Continuable {
       this.#host.requestTaken(wireBytes(request));
     }
     this.#wakeIdle();
-    return dropped.length;
+    return dropped;
   }
 
   /** Resolves pending `idle()` calls when the connection is over. */
