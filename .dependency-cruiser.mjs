@@ -23,6 +23,7 @@ const FLOORS = [
   ["extensions/"],
   ["endpoint/"],
   ["client/", "server/"],
+  ["pool/"],
   ["index.ts", "adapter.ts"],
 ];
 

@@ -4,7 +4,8 @@ import { codeIn, readText, tableRows } from "./lib/markdown.ts";
 
 const GUIDE = readText("docs/guide.md");
 const CORE = "packages/core/src";
-const peer = publicMembers(`${CORE}/endpoint/remote-peer.ts`, "RemotePeerBase");
+const caller = publicMembers(`${CORE}/endpoint/remote-caller.ts`, "RemoteCaller");
+const peer = union(caller, publicMembers(`${CORE}/endpoint/remote-peer.ts`, "RemotePeerBase"));
 const server = publicMembers(`${CORE}/server/server.ts`, "Server");
 const client = union(peer, publicMembers(`${CORE}/client/client.ts`, "Client"));
 const connection = union(peer, publicMembers(`${CORE}/server/connection.ts`, "Connection"));

@@ -23,6 +23,7 @@ export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/method-types.ts";
+export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
 export {
   ConduitError,
@@ -34,6 +35,10 @@ export {
 } from "./errors.ts";
 export type { Latency } from "./extensions/liveness.ts";
 export type { MethodInfo } from "./netconduit/discovery.ts";
+export { ClientPool, type PoolConnectOptions, type PoolInit, type PoolResult } from "./pool/client-pool.ts";
+export type { PoolConfig, PoolOptions } from "./pool/pool-options.ts";
+export type { PoolServerStats, PoolStats } from "./pool/pool-stats.ts";
+export type { PoolStrategy } from "./pool/strategy.ts";
 export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
 export type { HandlerContext } from "./rpc/incoming-request.ts";

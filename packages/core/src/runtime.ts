@@ -141,6 +141,11 @@ export interface Runtime extends Clock {
    */
   inflate(bytes: Uint8Array, maxBytes: number): Uint8Array;
   /**
+   * All addresses of a name in one family, best first. Rejects or returns an empty list if there are none. Pools call it:
+   * a name with several addresses is a server at each.
+   */
+  lookup(name: string, family: 4 | 6): Promise<readonly string[]>;
+  /**
    * Connects, including the TLS handshake.
    *
    * @throws ConduitError with a specific code; the cause is the runtime's own error.

@@ -4,7 +4,9 @@ import {
   type ClientInit,
   type Contract,
   Client as CoreClient,
+  ClientPool as CoreClientPool,
   Server as CoreServer,
+  type PoolInit,
   type ServerInit,
 } from "@netconduit/core";
 import { nodeRuntime } from "./runtime.ts";
@@ -27,6 +29,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 export class Client<C extends Contract = Contract> extends CoreClient<C> {
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
   constructor(options: ClientInit<C>) {
+    super(options, nodeRuntime);
+  }
+}
+
+/** A pool of clients on `node:net` and `node:tls`. See `ClientPool` in the core for its documentation. */
+export class ClientPool<C extends Contract = Contract> extends CoreClientPool<C> {
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value. */
+  constructor(options: PoolInit<C>) {
     super(options, nodeRuntime);
   }
 }

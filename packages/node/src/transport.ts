@@ -15,7 +15,7 @@ export const transport: Transport = makeTransport<Socket>({
   files: filesOf(fs),
   pemCrypto: { createPrivateKey, X509Certificate },
   timers: globalThis,
-  resolve: async (host, family) => [(await lookup(host, { family })).address],
+  resolve: async (host, family) => (await lookup(host, { family, all: true })).map(({ address }) => address),
   opensFamily: true,
   descriptorLimit: () => descriptorLimit(filesOf(fs).readText, process.report),
   open,

@@ -17,7 +17,8 @@ import { type ContractOption, parseContract } from "../endpoint/contract-option.
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
-import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
@@ -357,6 +358,23 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     await this.close();
   }
 
+  // --- for pools ----------------------------------------------------------------------------------------------------
+
+  /** @internal `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
+  protected _tryAgain(error: unknown): void {
+    if (this.#reconnector.tryAgain(error)) this.#core.report(error, { stage: "reconnect" });
+  }
+
+  /** @internal The client won't connect again by itself. */
+  protected _gaveUp(error: Error): void {
+    this.#offline.rejectAll(error);
+  }
+
+  /** @internal */
+  protected _report(error: unknown, stage: "message" | "rpc", name: string): void {
+    this.#core.reportError(error, stage, undefined, name);
+  }
+
   // --- dialing ------------------------------------------------------------------------------------------------------
 
   async #dial(abort: DialController): Promise<void> {
@@ -379,7 +397,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     // A password function may have thrown it.
     const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    if (isLast) this.#offline.rejectAll(error);
+    if (isLast) this._gaveUp(error);
   }
 
   #opened(again: boolean): Promise<void> | null {
@@ -502,7 +520,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason), retryAfterMs);
-    if (!this.#reconnector.mayConnect(null)) this.#offline.rejectAll(errorOf(reason));
+    if (!this.#reconnector.mayConnect(null)) this._gaveUp(errorOf(reason));
   }
 
   /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless what is sent is queued and may still be sent */

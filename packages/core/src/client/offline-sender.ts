@@ -1,6 +1,6 @@
 import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
 import type { CallOptions } from "../endpoint/call-options.ts";
-import type { Outgoing } from "../endpoint/remote-peer.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Clock } from "../util/clock.ts";

@@ -1,7 +1,7 @@
 /** Decides when a client connects: on `connect()`, and automatically after a lost connection, until it gives up. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
-import { errorOf } from "../connection/close-reason.ts";
+import { closeReason, errorOf } from "../connection/close-reason.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
@@ -133,6 +133,18 @@ export class Reconnector<Peer> {
     // A connection that ends soon after its login counts as another failed attempt.
     if (this.#runtime.now() - this.#loggedInAt >= STABLE_CONNECTION_MS) this.#attempts = 0;
     void done.then(() => this.#reconnect(series, reason, retryAfterMs));
+  }
+
+  /**
+   * An attempt of `connect` has failed: goes on as after a lost connection.
+   * @returns false if another attempt would fail the same way, or the client doesn't reconnect
+   */
+  tryAgain(error: unknown): boolean {
+    if (this.#hasGivenUp || this.#endsReconnecting(error)) return false;
+    const reason = closeReason({ code: toConduitError(error).code, message: messageOf(error), reconnect: true });
+    if (!this.#comesBack(reason)) return false;
+    this.lost(reason, () => Promise.resolve());
+    return true;
   }
 
   /** Whether an attempt is under way or follows. */

@@ -1,6 +1,7 @@
 /** Runs handlers: validates, calls, replies. Creates no promise for a synchronous schema and handler. */
 
-import { ConduitError, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
@@ -336,8 +337,9 @@ export class Dispatcher<Peer> {
 
   /** Answers a request. The error of one without a reply is sent if the sender wants to hear of it. */
   #replyError(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: RpcError): void {
-    if (request.wantsReply) source.replies.sendError(request, error);
-    else if (request.reportsRefusal) source.replies.sendRefusal(request, error);
+    const outward = withoutForeignRefusal(error);
+    if (request.wantsReply) source.replies.sendError(request, outward);
+    else if (request.reportsRefusal) source.replies.sendRefusal(request, outward);
   }
 
   /** The error for the caller: an RpcError as it is; of any other, which is reported here, a code and an id. */
@@ -362,5 +364,20 @@ export class Dispatcher<Peer> {
     // netconduit's own server sends no details.
     const details = source.hasNetconduitPeer ? undefined : { failure_id: failureId };
     return new RpcError(ErrorCode.INTERNAL, message, { details });
+  }
+}
+
+/**
+ * A handler may hand on the refusal of another server. To its own caller, that must not say that the call was never
+ * started, or it would be sent again elsewhere.
+ */
+function withoutForeignRefusal(error: RpcError): RpcError {
+  if (codeOf(error) !== ErrorCode.SERVER_STOPPING) return error;
+  try {
+    if (!isMap(error.details) || error.details["started"] !== false) return error;
+    return new RpcError(ErrorCode.SERVER_STOPPING, messageOf(error), { details: { ...error.details, started: true } });
+  } catch {
+    // Details that throw can't be sent either.
+    return error;
   }
 }

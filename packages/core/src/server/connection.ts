@@ -2,7 +2,8 @@ import type { AuthMethod } from "../auth/peer-info.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
-import { type Outgoing, type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
 

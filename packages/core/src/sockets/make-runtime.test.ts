@@ -29,6 +29,7 @@ function primitives(given: Partial<RuntimePrimitives> = {}) {
     warn: () => {},
     connect: () => Promise.reject(new Error("no sockets")),
     listen: () => Promise.reject(new Error("no sockets")),
+    lookup: () => Promise.reject(new Error("no sockets")),
     ...given,
   };
   return { log, made, runtime: makeRuntime(made) };

@@ -20,7 +20,7 @@ export interface AsyncContext {
 export type TerminationSignal = "SIGINT" | "SIGTERM";
 
 /** The parts of a {@link Runtime} that runtimes name or do differently. */
-export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "listen" | "warn"> {
+export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "listen" | "lookup" | "warn"> {
   readonly globals: PlatformGlobals;
   /** Called from a microtask: runs `task` after all microtasks, before more I/O. */
   nextTick(task: () => void): void;
@@ -89,6 +89,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
     view: primitives.view ?? ((bytes, start, end) => bytes.subarray(start, end)),
     deflate: (bytes) => plainBytes(zlib.deflateSync(bytes, { level: 6 })),
     inflate: (bytes, maxBytes) => boundedInflate(zlib.inflateSync as InflateSync, bytes, maxBytes),
+    lookup: (name, family) => ownContext.runInAsyncScope(primitives.lookup, undefined, name, family),
     connect: (target, signal) => ownContext.runInAsyncScope(primitives.connect, undefined, target, signal),
     listen: (target, events) => ownContext.runInAsyncScope(primitives.listen, undefined, target, events),
     warn: primitives.warn,

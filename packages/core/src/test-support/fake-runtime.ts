@@ -10,6 +10,7 @@ import { type MemoryPairOptions, memoryPair } from "../bytes/memory-pair.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectTarget, DialSignal, ListenEvents, Listener, ListenTarget, Runtime } from "../runtime.ts";
 import type { TimerHandle } from "../util/clock.ts";
+import { ipFamily } from "../util/ip-address.ts";
 import { ManualTimers } from "./manual-timers.ts";
 
 /** A call of `connect`. */
@@ -36,6 +37,10 @@ export class FakeRuntime implements Runtime {
   readonly pairs: { readonly dialled: ByteStream; readonly accepted: ByteStream }[] = [];
   /** Used by the next `connect` calls, one each, before listeners. */
   readonly dialBehaviours: DialBehaviour[] = [];
+  /** Addresses of names, of both families. Others can't be looked up. */
+  readonly names = new Map<string, readonly string[] | Promise<readonly string[]>>();
+  /** Number of `lookup` calls. */
+  lookups = 0;
   /** Options of new streams. */
   streamOptions: MemoryPairOptions = {};
   readonly #listeners = new Map<string, ListenEvents>();
@@ -109,6 +114,13 @@ export class FakeRuntime implements Runtime {
       const code = tooLarge ? ErrorCode.INFLATED_TOO_LARGE : ErrorCode.INFLATE_FAILED;
       throw new ConduitError(code, `Cannot inflate ${bytes.length} bytes`, { cause });
     }
+  }
+
+  async lookup(name: string, family: 4 | 6): Promise<readonly string[]> {
+    this.lookups += 1;
+    const addresses = await this.names.get(name);
+    if (addresses === undefined) throw new Error(`Unknown name ${name}`);
+    return addresses.filter((address) => ipFamily(address) === family);
   }
 
   async connect(target: ConnectTarget, signal: DialSignal): Promise<ByteStream> {

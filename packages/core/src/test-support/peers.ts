@@ -4,6 +4,7 @@ import { expect, onTestFinished } from "vitest";
 import { Client, type ClientInit } from "../client/client.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import { ConduitError } from "../errors.ts";
+import { ClientPool, type PoolInit } from "../pool/client-pool.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
 import { leftovers, watchFromNow } from "./leftovers.ts";
@@ -67,6 +68,22 @@ export function testClient(runtime: FakeRuntime, options: Partial<ClientInit> = 
   const errors: SeenError[] = [];
   client.onError((error, context) => errors.push(seen(error, context)));
   return { client, errors };
+}
+
+export interface TestPool {
+  readonly pool: ClientPool;
+  readonly errors: SeenError[];
+}
+
+/** Creates a pool for the servers at these ports, without connecting it. It tries again after 100 ms. */
+export function testPool(runtime: FakeRuntime, ports: readonly number[], options: Partial<PoolInit> = {}): TestPool {
+  const servers = ports.map((port) => ({ host: "127.0.0.1", port }));
+  const reconnect = { delayMs: 100, maxDelayMs: 100, jitter: false };
+  const pool = new ClientPool({ servers, password: PASSWORD, reconnect, ...options }, runtime);
+  endWithTest(runtime, () => pool.close());
+  const errors: SeenError[] = [];
+  pool.onError((error, context) => errors.push(seen(error, context)));
+  return { pool, errors };
 }
 
 /** How long servers and clients of a test may take to end. */

@@ -1,0 +1,122 @@
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { withCallerStack } from "../errors.ts";
+import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
+import type {
+  CallArguments,
+  CallResult,
+  Contract,
+  DataArguments,
+  MessageArguments,
+  MessageType,
+  MethodName,
+  NameBound,
+  ParamsArguments,
+  Side,
+  StatedRequest,
+  StatedResult,
+  UnstatedReply,
+} from "../rpc/contract.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { type Api, apiOf } from "./api.ts";
+import { type CallOptions, resultValidator, type TypedCallOptions } from "./call-options.ts";
+
+/** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
+export type Outgoing = Pick<
+  ProtocolConnection<unknown>,
+  "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"
+>;
+
+/** Sends messages and calls to the other end: one peer, or those of a pool. */
+export abstract class RemoteCaller<C extends Contract, S extends Side> {
+  // It isn't in the published declarations. The underscore keeps it apart from fields of applications' subclasses.
+  /** @internal */
+  protected abstract get _outgoing(): Outgoing;
+
+  /**
+   * The peer's methods as functions: `peer.api.users.list(params, options)` is `peer.call("users.list", params,
+   * options)`. Without a contract, every name is a method.
+   */
+  get api(): Api<C, S> {
+    return apiOf((method, params, options) => this.#call(method, params, options));
+  }
+
+  /**
+   * Sends a message. If the peer refuses it, or its handler fails, the error goes to `onError`, stage `send`, unless the
+   * peer is netconduit's.
+   *
+   * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
+   * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
+   *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
+   */
+  send<T extends NameBound<MessageType<C, S>>>(type: T & string, ...data: DataArguments<C, S, T>): boolean;
+  send(type: string, data?: unknown): boolean {
+    return this._outgoing.sendMessage(type, data);
+  }
+
+  /**
+   * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first.
+   */
+  drained(): Promise<void> {
+    return this._outgoing.waitForRoom();
+  }
+
+  /**
+   * Calls a method that the peer registered with `rpc`. Without a contract, `T` states the type of the result, which
+   * isn't validated. Rejects with RpcError (from the peer, with code, message and details), TIMEOUT, CANCELLED,
+   * CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_RESULT, and PEER_UNSUPPORTED for a
+   * netconduit client, which answers no calls.
+   */
+  call<
+    T extends StatedResult<C, S> = StatedResult<C, S>,
+    M extends NameBound<MethodName<C, S>> = NameBound<MethodName<C, S>>,
+    R extends Schema = never,
+  >(
+    method: M & string,
+    ...paramsAndOptions: CallArguments<C, S, M, CallOptions | TypedCallOptions<R>>
+  ): Promise<CallResult<C, S, NoInfer<T>, M, R>>;
+  call(method: string, params?: unknown, options?: CallOptions): Promise<unknown> {
+    return this.#call(method, params, options);
+  }
+
+  /**
+   * Calls a method without waiting. Its result is discarded; an error goes to `onError`, stage `send`, unless the peer is
+   * netconduit's.
+   *
+   * @returns and throws like `send`; PEER_UNSUPPORTED like `call`
+   */
+  callNoWait<M extends NameBound<MethodName<C, S>>>(method: M & string, ...params: ParamsArguments<C, S, M>): boolean;
+  callNoWait(method: string, params?: unknown): boolean {
+    return this._outgoing.callNoWait(method, params);
+  }
+
+  /**
+   * Sends a message and resolves with the return value of the peer's handler (null for undefined). `T` states the type
+   * of the reply, which isn't validated. Rejects like `call`. Replies from a netconduit server have no id, so the next
+   * message of type `<type>_response` is the reply.
+   */
+  request<T = UnstatedReply<C, S>>(...args: StatedRequest<C, S, T, CallOptions>): Promise<NoInfer<T>>;
+  request<M extends NameBound<MessageType<C, S>>, R extends Schema>(
+    type: M & string,
+    ...dataAndOptions: MessageArguments<C, S, M, CallOptions | TypedCallOptions<R>>
+  ): Promise<InferOutput<R>>;
+  async request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
+    try {
+      return await this._outgoing.request(type, data, options, resultValidator(options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
+  /** Lists the methods that the peer offers. Rejects like `call`. */
+  async discover(options?: CallOptions): Promise<MethodInfo[]> {
+    return parseDiscovery(await this.#call("listall", {}, options));
+  }
+
+  async #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
+    try {
+      return await this._outgoing.call(method, params, options, resultValidator(options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+}

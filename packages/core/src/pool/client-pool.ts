@@ -1,0 +1,478 @@
+/** A pool of clients: calls and messages go to one of several servers, and past those that fail or stop. */
+
+import type { Client, ClientInit } from "../client/client.ts";
+import { OfflineQueue } from "../client/offline-queue.ts";
+import { OfflineSender } from "../client/offline-sender.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionState } from "../connection/connection-state.ts";
+import type { DrainNotice } from "../connection/extension.ts";
+import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
+import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
+import type { ContractOption } from "../endpoint/contract-option.ts";
+import type { ErrorContext } from "../endpoint/endpoint-core.ts";
+import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
+import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
+import { asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import type {
+  CallArguments,
+  CallResult,
+  Contract,
+  DataArguments,
+  MessageOutput,
+  MessageSchema,
+  MessageType,
+  MethodName,
+  NameBound,
+  ParamsSchema,
+  ResultSchema,
+  StatedResult,
+} from "../rpc/contract.ts";
+import type { HandlerContext } from "../rpc/incoming-request.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { Runtime } from "../runtime.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
+import { isUsable, PoolConnection } from "./pool-connection.ts";
+import { type PoolConfig, type PoolOptions, parsePoolOptions } from "./pool-options.ts";
+import { PoolSender } from "./pool-sender.ts";
+import { type PoolStats, serverStats, sumOf } from "./pool-stats.ts";
+import { Registrations } from "./registrations.ts";
+import { type PoolServer, ServerLookup } from "./server-lookup.ts";
+import { chooserOf } from "./strategy.ts";
+
+/** Options of a pool, and its contract. */
+export type PoolInit<C extends Contract = Contract> = PoolOptions & ContractOption<C>;
+
+/** Options of `pool.connect`. */
+export interface PoolConnectOptions {
+  /** Wait for every server, not just for the first. Default false. */
+  readonly all?: boolean | undefined;
+}
+
+/** The answer of one server, or why there is none. `server` is its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
+export type PoolResult<T> =
+  | { readonly server: string; readonly ok: true; readonly result: T }
+  | { readonly server: string; readonly ok: false; readonly error: Error };
+
+type OnHandler<D, C extends Contract> = (data: D, context: HandlerContext<Client<C>>) => Awaitable<unknown>;
+
+/**
+ * Clients of several servers that offer the same. The runtime packages export it bound to their runtime; here it takes
+ * the runtime as its second argument. `C` is the contract's type, as for `Client`.
+ */
+export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "server"> {
+  /** All options, with defaults filled in. */
+  readonly config: PoolConfig;
+  readonly #contract: C | undefined;
+  readonly #runtime: Runtime;
+  readonly #context: RuntimeContext;
+  readonly #registrations = new Registrations<Client<C>>();
+  readonly #queue: OfflineQueue<Outgoing>;
+  readonly #offline: OfflineSender;
+  readonly #sender: PoolSender;
+  readonly #lookup: ServerLookup;
+  #connections: readonly PoolConnection<C>[] = [];
+  /** Clients of servers that a name no longer stands for; closed once their calls have finished. */
+  readonly #leaving = new Set<PoolConnection<C>>();
+  #phase: "new" | "connecting" | "open" | "closed" = "new";
+  #connecting: Promise<readonly Attempt[]> | null = null;
+  #keepsRunning = true;
+
+  /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
+  constructor(options: PoolInit<C>, runtime: Runtime) {
+    const { contract, ...rest } = options ?? {};
+    super();
+    this.config = parsePoolOptions(options === undefined ? options : rest);
+    this.#contract = contract;
+    this.#runtime = runtime;
+    this.#context = runtimeContextOf(runtime);
+    const { strategy, rpcTimeoutMs, queueWhileDisconnected, maxMessageBytes } = this.config;
+    const queues = queueWhileDisconnected === "send";
+    this.#queue = new OfflineQueue(this.#context.wheel, this.config);
+    this.#offline = new OfflineSender(this.#queue, {
+      rpcTimeoutMs,
+      writer: this.#context.writer(maxMessageBytes, false),
+      mustQueue: (name) => this.#mustQueue(name),
+      clock: runtime,
+      isTemporary: () => !this.#isUnused && this.#mayConnect,
+      sendFailed: (error, stage, name) => this.#connections[0]?.report(error, stage, name),
+    });
+    const measures = strategy === "least-latency";
+    const choose = chooserOf(strategy);
+    this.#sender = new PoolSender({ choose, measures, rpcTimeoutMs, clock: runtime, offline: this.#offline, queues });
+    this.#lookup = new ServerLookup(runtime, this.config, (servers) => this.#found(servers));
+  }
+
+  /** The connections of the pool, whether connected or not. */
+  get clients(): readonly Client<C>[] {
+    return this.#connections.map(({ client }) => client);
+  }
+
+  /** Whether a server takes calls. */
+  get isConnected(): boolean {
+    return this.#sender.usable.length > 0;
+  }
+
+  get stats(): PoolStats {
+    const servers = [...this.#byServer()].map(([server, connections]) => serverStats(server, connections));
+    return {
+      servers,
+      connectedServers: servers.filter(({ connected }) => connected > 0).length,
+      pendingCalls: sumOf(servers.map(({ pendingCalls }) => pendingCalls)),
+      queued: this.#queue.size,
+      movedCalls: this.#sender.movedCalls,
+    };
+  }
+
+  /** @internal */
+  protected get _outgoing(): Outgoing {
+    return this.#sender;
+  }
+
+  // --- all servers --------------------------------------------------------------------------------------------------
+
+  /**
+   * Calls a method of every server, on one connection each. Resolves with one entry per server, in the order of
+   * `stats.servers`: the result, or the error as a value. A server that isn't connected has CONNECTION_CLOSED. Arguments
+   * are those of `call`. Rejects only with UNSERIALIZABLE and MESSAGE_TOO_LARGE: nothing was sent.
+   */
+  callAll<
+    T extends StatedResult<C, "server"> = StatedResult<C, "server">,
+    M extends NameBound<MethodName<C, "server">> = NameBound<MethodName<C, "server">>,
+    R extends Schema = never,
+  >(
+    method: M & string,
+    ...paramsAndOptions: CallArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
+  ): Promise<PoolResult<CallResult<C, "server", NoInfer<T>, M, R>>[]>;
+  async callAll(method: string, params?: unknown, options?: CallOptions): Promise<PoolResult<unknown>[]> {
+    const value = this.#writer.encodeParams(method, params);
+    const validator = resultValidator(options);
+    const one = async (server: string, connections: readonly PoolConnection<C>[]): Promise<PoolResult<unknown>> => {
+      try {
+        const { outgoing } = connectionTo(server, connections, method);
+        return { server, ok: true, result: await outgoing.call(method, value, options, validator) };
+      } catch (error) {
+        return { server, ok: false, error: asError(error) };
+      }
+    };
+    return Promise.all([...this.#byServer()].map(([server, connections]) => one(server, connections)));
+  }
+
+  /**
+   * Sends a message to every server, on one connection each. Returns one entry per server, in the order of
+   * `stats.servers`: whether its send queue has room for more, or the error as a value: CONNECTION_CLOSED,
+   * SEND_QUEUE_FULL.
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE: nothing was sent
+   */
+  broadcast<T extends NameBound<MessageType<C, "server">>>(
+    type: T & string,
+    ...data: DataArguments<C, "server", T>
+  ): PoolResult<boolean>[];
+  broadcast(type: string, data?: unknown): PoolResult<boolean>[] {
+    const value = this.#writer.encodeData(type, data);
+    return [...this.#byServer()].map(([server, connections]): PoolResult<boolean> => {
+      try {
+        const { outgoing } = connectionTo(server, connections, type);
+        return { server, ok: true, result: outgoing.sendMessage(type, value) };
+      } catch (error) {
+        return { server, ok: false, error: asError(error) };
+      }
+    });
+  }
+
+  // --- registration -------------------------------------------------------------------------------------------------
+
+  /** As `Client.rpc`, for calls from all servers. `context.client` is the connection that a call came from. */
+  rpc<
+    M extends NameBound<MethodName<C, "client">>,
+    P extends ParamsSchema<C, "client", M> | undefined = undefined,
+    R extends ResultSchema<C, "client", M> | undefined = undefined,
+  >(
+    method: (M & string) | MethodDefinition<P, R, M & string>,
+    handler: MethodHandler<C, "client", M, P, R, Client<C>>,
+  ): Disposer;
+  rpc<M extends NameBound<MethodName<C, "client">>, P extends ParamsSchema<C, "client", M>>(
+    name: M & string,
+    params: P,
+    handler: MethodHandler<C, "client", M, P, undefined, Client<C>>,
+  ): Disposer;
+  rpc(method: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
+    return this.#register((client) => client.rpc(method as never, schemaOrHandler as never, maybeHandler as never));
+  }
+
+  /** As `Client.implement`, for calls from all servers. */
+  implement(handlers: MethodHandlers<C, "client", Client<C>>): Disposer {
+    return this.#register((client) => client.implement(handlers));
+  }
+
+  /** As `Client.on`, for messages from all servers. `context.client` is the connection that a message came from. */
+  on<T extends NameBound<MessageType<C, "client">>>(
+    type: (T & string) | readonly (T & string)[],
+    handler: OnHandler<MessageOutput<C, "client", T>, C>,
+  ): Disposer;
+  on<T extends NameBound<MessageType<C, "client">>, M extends MessageSchema<C, "client", T>>(
+    type: (T & string) | readonly (T & string)[],
+    schema: M,
+    handler: OnHandler<InferOutput<M>, C>,
+  ): Disposer;
+  on(type: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
+    return this.#register((client) => client.on(type as never, schemaOrHandler as never, maybeHandler as never));
+  }
+
+  /** Runs after every login of a connection, including reconnects. Returns a function that removes the hook. */
+  onConnect(hook: (client: Client<C>) => unknown): Disposer {
+    return this.#register((client) => client.onConnect(hook));
+  }
+
+  /** Runs once each time a logged-in connection ends, with the reason. Returns a function that removes the hook. */
+  onDisconnect(hook: (client: Client<C>, reason: CloseReason) => unknown): Disposer {
+    return this.#register((client) => client.onDisconnect(hook));
+  }
+
+  /** Runs after `onConnect` if a connection was made again. Returns a function that removes the hook. */
+  onReconnect(hook: (client: Client<C>) => unknown): Disposer {
+    return this.#register((client) => client.onReconnect(hook));
+  }
+
+  /** Runs when a server is about to stop. It gets no new calls. Returns a function that removes the hook. */
+  onDrain(hook: (client: Client<C>, notice: DrainNotice) => unknown): Disposer {
+    return this.#register((client) => client.onDrain(hook));
+  }
+
+  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
+  onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
+    return this.#register((client) => client.onError(hook));
+  }
+
+  /** Runs on messages whose type has no handler. Returns a function that removes the hook. */
+  onUnknown(hook: (client: Client<C>, type: string, data: unknown) => unknown): Disposer {
+    return this.#register((client) => client.onUnknown(hook));
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Connects to all servers. Resolves when one is connected, with `all` when all are. The others are tried again, as
+   * after a lost connection, until `disconnect`.
+   * @throws the error of the only connection. Of several, a ConduitError with the code of the first failure, and all of
+   *   them as `details.servers`: `{server, code, message}`. If none is connected, nothing is tried again
+   */
+  async connect({ all = false }: PoolConnectOptions = {}): Promise<void> {
+    try {
+      this.#connecting ??= this.#connect().finally(() => {
+        this.#connecting = null;
+      });
+      const attempts = await this.#connecting;
+      const failures = all ? await failuresOf(attempts) : [];
+      if (failures.length > 0) throw notConnected(failures, attempts.length);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
+  /** The same as `close`. */
+  disconnect(reason?: string): Promise<void> {
+    return this.close(reason);
+  }
+
+  /**
+   * Closes all connections, as `Client.close`, and stops reconnecting. Resolves when they have closed. The pool can
+   * `connect` again.
+   */
+  async close(reason = "Closed by the client"): Promise<void> {
+    this.#phase = "closed";
+    if (this.#queue.size > 0) this.#queue.rejectAll(calledOff());
+    this.#offline.endPauses();
+    await this.#end(reason);
+  }
+
+  /** The process may end while the pool is connected or waits to reconnect, as with `Client.unref`. Undone by `ref`. */
+  unref(): this {
+    this.#keepsRunning = false;
+    for (const { client } of this.#connections) client.unref();
+    return this;
+  }
+
+  /** The pool keeps the process running, as it does at first. */
+  ref(): this {
+    this.#keepsRunning = true;
+    for (const { client } of this.#connections) client.ref();
+    return this;
+  }
+
+  /** Disconnects at the end of an `await using` block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  get #writer(): FrameWriter {
+    return this.#context.writer(this.config.maxMessageBytes, false);
+  }
+
+  get #isClosed(): boolean {
+    return this.#phase === "closed";
+  }
+
+  /** Whether `connect` has to be called first. */
+  get #isUnused(): boolean {
+    return this.#phase === "new" || this.#isClosed;
+  }
+
+  /** Whether a server may be connected later. */
+  get #mayConnect(): boolean {
+    return !this.#isClosed && this.#connections.some(({ hasGivenUp }) => !hasGivenUp);
+  }
+
+  /** Resolves once a server is connected. Rejects if none is, and leaves nothing running then. */
+  async #connect(): Promise<readonly Attempt[]> {
+    if (this.#phase !== "open") this.#phase = "connecting";
+    await this.#lookup.start();
+    if (this.#isClosed) throw calledOff();
+    const attempts = this.#connections.map((connection) => {
+      return { connection, server: connection.address, done: connection.connect() };
+    });
+    const first = Promise.any(attempts.map(({ done }) => done));
+    if (!(await first.then(yes, no))) {
+      const failures = await failuresOf(attempts);
+      const wasClosed = this.#isClosed;
+      await this.#end("Not connected");
+      if (!wasClosed) this.#phase = "new";
+      throw notConnected(failures, attempts.length);
+    }
+    if (!this.#isClosed) this.#phase = "open";
+    for (const { connection, done } of attempts) done.catch((error) => connection.tryAgain(error));
+    return attempts;
+  }
+
+  /** Closes all connections, and looks up no more names. */
+  async #end(reason: string): Promise<void> {
+    this.#phase = "closed";
+    this.#lookup.stop();
+    await Promise.all([...this.#connections, ...this.#leaving].map(({ client }) => client.close(reason)));
+    this.#context.rest();
+  }
+
+  /** The servers are these. New ones are connected to; those that are gone get no new calls. */
+  #found(servers: readonly PoolServer[]): void {
+    const before = new Map(
+      this.#connections.map((connection) => [keyOf(connection.server, connection.slot), connection]),
+    );
+    const added: PoolConnection<C>[] = [];
+    const connectionOf = (server: PoolServer, slot: number): PoolConnection<C> => {
+      const known = before.get(keyOf(server, slot));
+      if (known !== undefined) return known;
+      const connection = this.#makeConnection(server, slot);
+      added.push(connection);
+      return connection;
+    };
+    // Slot by slot, so that consecutive calls go to different servers.
+    const slots = Array.from({ length: this.config.size }, (_, slot) => slot);
+    this.#connections = slots.flatMap((slot) => servers.map((server) => connectionOf(server, slot)));
+    const kept = new Set(this.#connections);
+    for (const connection of before.values()) if (!kept.has(connection)) this.#leaving.add(connection);
+    this.#endLeaving();
+    this.#usableChanged();
+    if (this.#phase !== "open") return;
+    for (const connection of added) connection.connect().catch((error) => connection.tryAgain(error));
+  }
+
+  #makeConnection(server: PoolServer, slot: number): PoolConnection<C> {
+    const { servers: _servers, size: _size, strategy: _strategy, lookupIntervalMs: _interval, ...config } = this.config;
+    const { password, tls } = this.config;
+    const { target, name } = server;
+    const init = {
+      ...config,
+      ...target,
+      password,
+      // The certificate is for the name, not for its address.
+      tls: tls === null ? undefined : { ...tls, serverName: tls.serverName ?? name ?? undefined },
+      contract: this.#contract,
+      queueWhileDisconnected: "reject",
+    } as ClientInit<C>;
+    const connection = new PoolConnection(init, this.#runtime, server, slot, {
+      stateChanged: (from, to) => this.#stateChanged(from, to),
+      gaveUp: (error) => this.#gaveUp(error),
+    });
+    this.#registrations.addAllTo(connection.client);
+    if (!this.#keepsRunning) connection.client.unref();
+    return connection;
+  }
+
+  #register(add: (client: Client<C>) => Disposer): Disposer {
+    const clients = [...this.#connections, ...this.#leaving].map(({ client }) => client);
+    return this.#registrations.add(clients, add);
+  }
+
+  #stateChanged(from: ConnectionState, to: ConnectionState): void {
+    if (isUsable(from) !== isUsable(to)) this.#usableChanged();
+    if (to === "draining" || to === "closed" || to === "failed") this.#lookup.lookUpSoon();
+  }
+
+  #usableChanged(): void {
+    this.#sender.usable = this.#connections.filter((connection) => connection.isUsable);
+    if (this.#sender.usable.length > 0 && this.#queue.size > 0) this.#queue.sendAll(this.#sender);
+  }
+
+  /** Closes connections to servers that are gone, as soon as a look-up finds that their calls have finished. */
+  #endLeaving(): void {
+    for (const connection of this.#leaving) {
+      const { client } = connection;
+      if (client.isConnected && connection.pendingCalls > 0) continue;
+      void client.close("The server's name no longer stands for its address").then(() => {
+        this.#leaving.delete(connection);
+        this.#registrations.forget(client);
+      });
+    }
+  }
+
+  /** A client won't connect again by itself. */
+  #gaveUp(error: Error): void {
+    if (this.#queue.size > 0 && !this.#mayConnect) this.#queue.rejectAll(error);
+  }
+
+  /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */
+  #mustQueue(name: string): void {
+    if (this.config.queueWhileDisconnected === "send" && this.#mayConnect) return;
+    const states = [...this.#byServer()].map(([server, [connection]]) => `${server} is ${connection?.client.state}`);
+    const why = this.#isUnused
+      ? "not connected; call connect() first"
+      : `no server takes it now (${states.join(", ")})`;
+    const message = `Cannot send '${name}': ${why}`;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
+  }
+
+  #byServer(): Map<string, readonly PoolConnection<C>[]> {
+    const servers = new Map<string, PoolConnection<C>[]>();
+    for (const connection of this.#connections) {
+      const known = servers.get(connection.address);
+      if (known === undefined) servers.set(connection.address, [connection]);
+      else known.push(connection);
+    }
+    return servers;
+  }
+}
+
+/** The connection to a server with the fewest calls under way. @throws ConduitError CONNECTION_CLOSED */
+function connectionTo<C extends Contract>(
+  server: string,
+  connections: readonly PoolConnection<C>[],
+  name: string,
+): PoolConnection<C> {
+  const [first, ...others] = connections.filter(({ isUsable: takesCalls }) => takesCalls);
+  if (first === undefined) {
+    const message = `Cannot send '${name}' to ${server}: not connected (${connections[0]?.client.state})`;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
+  }
+  return others.reduce((best, one) => (one.pendingCalls < best.pendingCalls ? one : best), first);
+}
+
+function keyOf({ address }: PoolServer, slot: number): string {
+  return `${slot} ${address}`;
+}
+
+function calledOff(): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
+}
+
+const yes = (): boolean => true;
+const no = (): boolean => false;

@@ -1,0 +1,17 @@
+import { ConduitError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+
+/**
+ * Whether a call or message that failed with this error was certainly never looked at by the server, so that another
+ * one may get it: the client could not send it, or the server says that it never started it.
+ */
+export function wasNeverStarted(error: unknown): boolean {
+  if (!isInstance(error, ConduitError)) return false;
+  const code = codeOf(error);
+  const fromServer = isInstance(error, RpcError);
+  if (code === ErrorCode.SEND_QUEUE_FULL) return !fromServer;
+  if (code === ErrorCode.SERVER_STOPPING || (code === ErrorCode.CONNECTION_CLOSED && !fromServer)) {
+    return isMap(error.details) && error.details["started"] === false;
+  }
+  return false;
+}

@@ -1,0 +1,129 @@
+import { Client, type ClientInit } from "../client/client.ts";
+import type { ConnectionState } from "../connection/connection-state.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import type { Latency } from "../extensions/liveness.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { Runtime } from "../runtime.ts";
+import { LatencyAverage } from "./latency-average.ts";
+import type { PoolMember } from "./pool-sender.ts";
+import type { PoolServer } from "./server-lookup.ts";
+
+/** Callbacks of {@link PoolConnection} to its pool. */
+export interface PoolConnectionHost {
+  stateChanged(from: ConnectionState, to: ConnectionState): void;
+  /** The client won't connect again by itself. */
+  gaveUp(error: Error): void;
+}
+
+/** A client whose internals its pool uses. */
+class PoolClient<C extends Contract> extends Client<C> {
+  readonly #gaveUp: (error: Error) => void;
+
+  constructor(init: ClientInit<C>, runtime: Runtime, gaveUp: (error: Error) => void) {
+    super(init, runtime);
+    this.#gaveUp = gaveUp;
+  }
+
+  get outgoing(): Outgoing {
+    return this._outgoing;
+  }
+
+  get pendingCalls(): number {
+    return this._connection?.pendingCalls ?? 0;
+  }
+
+  tryAgain(error: unknown): void {
+    this._tryAgain(error);
+  }
+
+  report(error: Error, stage: "message" | "rpc", name: string): void {
+    this._report(error, stage, name);
+  }
+
+  protected override _gaveUp(error: Error): void {
+    super._gaveUp(error);
+    this.#gaveUp(error);
+  }
+}
+
+/** One connection of a pool: a client, and what the pool knows of it. */
+export class PoolConnection<C extends Contract = Contract> implements PoolMember {
+  readonly client: Client<C>;
+  readonly server: PoolServer;
+  /** Its number among the connections to its server. */
+  readonly slot: number;
+  readonly #inside: PoolClient<C>;
+  readonly #runtime: Runtime;
+  readonly #average = new LatencyAverage();
+  /** The heartbeats that are part of the average. */
+  #heartbeats: Latency | null = null;
+  #hasGivenUp = false;
+
+  constructor(init: ClientInit<C>, runtime: Runtime, server: PoolServer, slot: number, host: PoolConnectionHost) {
+    this.#inside = new PoolClient(init, runtime, (error) => {
+      this.#hasGivenUp = true;
+      host.gaveUp(error);
+    });
+    // A class whose hooks get `this` has no assignable subclasses.
+    this.client = this.#inside as unknown as Client<C>;
+    this.client.onStateChange(({ from, to }) => host.stateChanged(from, to));
+    this.server = server;
+    this.slot = slot;
+    this.#runtime = runtime;
+  }
+
+  /** Whether new calls may go to it: it is connected, and its server takes them. */
+  get isUsable(): boolean {
+    return isUsable(this.client.state);
+  }
+
+  /** Whether its client won't connect again by itself. */
+  get hasGivenUp(): boolean {
+    return this.#hasGivenUp;
+  }
+
+  get outgoing(): Outgoing {
+    return this.#inside.outgoing;
+  }
+
+  get address(): string {
+    return this.server.address;
+  }
+
+  get pendingCalls(): number {
+    return this.#inside.pendingCalls;
+  }
+
+  get averageMs(): number | null {
+    const { latency } = this.client;
+    if (latency !== null && latency !== this.#heartbeats) {
+      this.#heartbeats = latency;
+      if (latency.samples > 0) this.measured(latency.lastMs);
+    }
+    return this.#average.ms;
+  }
+
+  measured(ms: number): void {
+    this.#average.add(ms, this.#runtime.now());
+  }
+
+  connect(): Promise<void> {
+    this.#hasGivenUp = false;
+    return this.client.connect();
+  }
+
+  /** The attempt of `connect` has failed: goes on as after a lost connection. */
+  tryAgain(error: unknown): void {
+    this.#inside.tryAgain(error);
+  }
+
+  /** Reports to the `onError` hooks what could not be sent. */
+  report(error: Error, stage: "message" | "rpc", name: string): void {
+    this.#inside.report(error, stage, name);
+  }
+}
+
+/** Whether a connection in this state takes new calls. */
+export function isUsable(state: ConnectionState): boolean {
+  return state === "active" || state === "paused";
+}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "vitest";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { parsePoolOptions } from "./pool-options.ts";
+
+const servers = [{ host: "127.0.0.1", port: 8080 }, { path: "/run/app.sock" }];
+const least = { password: "secret", servers };
+
+function problemsOf(options: unknown): string {
+  try {
+    parsePoolOptions(options);
+  } catch (error) {
+    if (error instanceof ConduitError && error.code === ErrorCode.INVALID_CONFIG) return error.message;
+    throw error;
+  }
+  throw new Error("The options are valid");
+}
+
+test("defaults are filled in, of the pool and of its clients", () => {
+  const config = parsePoolOptions(least);
+  expect(config).toMatchObject({
+    servers,
+    size: 1,
+    strategy: "round-robin",
+    lookupIntervalMs: 30_000,
+    rpcTimeoutMs: 30_000,
+    tls: null,
+  });
+  expect(config).not.toHaveProperty("host");
+  expect(config).not.toHaveProperty("path");
+});
+
+test("the password can be read but isn't printed", () => {
+  const config = parsePoolOptions(least);
+  expect(config.password).toBe("secret");
+  expect(JSON.stringify(config)).not.toContain("secret");
+});
+
+describe("refused are", () => {
+  test.each([
+    [{ password: "secret" }, "Missing option servers: is required"],
+    [{ ...least, servers: [] }, "Invalid option servers: must list at least one server, got an array"],
+    [{ ...least, servers: "a:1" }, 'Invalid option servers: must be an array, got "a:1"'],
+    [{ ...least, servers: [{ host: "a" }] }, "Invalid option servers.0.port: is required unless path is given"],
+    [
+      { ...least, servers: [{ host: "a", port: 0 }] },
+      "Invalid option servers.0.port: must be an integer from 1 to 65535",
+    ],
+    [{ ...least, servers: [{ host: "a", port: 1, prot: 2 }] }, "Unknown option servers.0.prot"],
+    [{ ...least, size: 0 }, "Invalid option size: must be an integer from 1 to 1000, got 0"],
+    [{ ...least, strategy: "fastest" }, "Invalid option strategy: must be"],
+    [{ ...least, lookupIntervalMs: -1 }, "Invalid option lookupIntervalMs"],
+    [{ ...least, host: "127.0.0.1" }, "Invalid option host: must be given in servers"],
+    [{ ...least, path: "/run/app.sock" }, "Invalid option path: must be given in servers"],
+    [{ servers }, "Missing option password: is required"],
+    [{ ...least, rpcTimeout: 1 }, "Unknown option rpcTimeout; did you mean rpcTimeoutMs?"],
+    [undefined, "Pool options must be an object, got undefined"],
+    [null, "Pool options must be an object, got null"],
+  ])("%j", (options, message) => {
+    expect(problemsOf(options)).toContain(message);
+  });
+});

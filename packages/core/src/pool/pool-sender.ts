@@ -1,0 +1,180 @@
+import type { CallOptions } from "../endpoint/call-options.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance } from "../errors.ts";
+import type { Validator } from "../rpc/validation.ts";
+import type { Clock } from "../util/clock.ts";
+import { wasNeverStarted } from "./never-started.ts";
+import type { Choose, Load } from "./strategy.ts";
+
+/** A connection that a {@link PoolSender} may choose. */
+export interface PoolMember extends Load {
+  /** The address of its server. */
+  readonly address: string;
+  readonly outgoing: Outgoing;
+  /** A call took this long. */
+  measured(ms: number): void;
+}
+
+/** A call or request, as it is sent to one server after the other until one has looked at it. */
+interface PoolCall {
+  readonly kind: "call" | "request";
+  /** Method or message type. */
+  readonly name: string;
+  readonly value: unknown;
+  readonly options: CallOptions | undefined;
+  readonly validator: Validator<unknown> | null;
+  readonly startedAtMs: number;
+}
+
+/** Settings of a {@link PoolSender}. */
+export interface SenderSettings {
+  readonly choose: Choose;
+  /** Whether replies are measured. */
+  readonly measures: boolean;
+  readonly rpcTimeoutMs: number;
+  readonly clock: Clock;
+  /** Queues or refuses messages and calls while no server takes them. */
+  readonly offline: Outgoing;
+  /** Whether `offline` queues. */
+  readonly queues: boolean;
+}
+
+/**
+ * Sends each message and call on one of the pool's connections, and to another server if the first certainly never
+ * looked at it.
+ */
+export class PoolSender implements Outgoing {
+  /** Connections that take messages and calls. Replaced, never changed. */
+  usable: readonly PoolMember[] = [];
+  readonly #settings: SenderSettings;
+  #movedCalls = 0;
+
+  constructor(settings: SenderSettings) {
+    this.#settings = settings;
+  }
+
+  /** How often a call or request was sent to another server. */
+  get movedCalls(): number {
+    return this.#movedCalls;
+  }
+
+  sendMessage(type: string, data: unknown): boolean {
+    return this.#send((outgoing) => outgoing.sendMessage(type, data));
+  }
+
+  callNoWait(method: string, params: unknown): boolean {
+    return this.#send((outgoing) => outgoing.callNoWait(method, params));
+  }
+
+  call(
+    method: string,
+    params: unknown,
+    options: CallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    return this.#call("call", method, params, options, validator);
+  }
+
+  request(
+    type: string,
+    data: unknown,
+    options: CallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    return this.#call("request", type, data, options, validator);
+  }
+
+  /** Resolves when one of the connections has room. */
+  async waitForRoom(): Promise<void> {
+    if (this.usable.length === 0) return this.#settings.offline.waitForRoom();
+    const rooms = this.usable.map(({ outgoing }) => outgoing.waitForRoom());
+    await Promise.any(rooms).catch(({ errors }: AggregateError) => {
+      throw errors[0];
+    });
+  }
+
+  #send(send: (outgoing: Outgoing) => boolean): boolean {
+    const { usable } = this;
+    if (usable.length === 0) return send(this.#settings.offline);
+    const tried: PoolMember[] = [];
+    let failure: unknown;
+    let member: PoolMember | null = this.#settings.choose(usable);
+    while (member !== null) {
+      try {
+        return send(member.outgoing);
+      } catch (error) {
+        if (!wasNeverStarted(error)) throw error;
+        failure = error;
+      }
+      tried.push(member);
+      member = this.#another(tried);
+    }
+    throw failure;
+  }
+
+  #call(
+    kind: PoolCall["kind"],
+    name: string,
+    value: unknown,
+    options: CallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    const { usable } = this;
+    const { choose, clock, measures, offline } = this.#settings;
+    if (usable.length === 0) return offline[kind](name, value, options, validator);
+    const member = choose(usable);
+    const startedAtMs = clock.now();
+    const reply = member.outgoing[kind](name, value, options, validator);
+    const failed = (error: unknown): Promise<unknown> =>
+      this.#failed({ kind, name, value, options, validator, startedAtMs }, member, error);
+    return measures ? this.#measured(reply, member, startedAtMs).catch(failed) : reply.catch(failed);
+  }
+
+  async #measured(reply: Promise<unknown>, member: PoolMember, startedAtMs: number): Promise<unknown> {
+    try {
+      const result = await reply;
+      member.measured(this.#settings.clock.now() - startedAtMs);
+      return result;
+    } catch (error) {
+      // Other failures are quick, and must not make the server look fast.
+      if (isTimeout(error)) member.measured(this.#settings.clock.now() - startedAtMs);
+      throw error;
+    }
+  }
+
+  /** A call failed on `member`: sends it to one server after the other while it certainly was never started. */
+  async #failed(call: PoolCall, member: PoolMember, error: unknown): Promise<unknown> {
+    const { kind, name, value, options, validator } = call;
+    const { clock, offline, queues, rpcTimeoutMs } = this.#settings;
+    const tried = [member];
+    let failure = error;
+    while (wasNeverStarted(failure)) {
+      const timeoutMs = options?.timeoutMs ?? rpcTimeoutMs;
+      const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (clock.now() - call.startedAtMs));
+      const rest = { timeoutMs: leftMs, signal: options?.signal };
+      const next = this.#another(tried);
+      if (next === null && !(queues && this.usable.length === 0)) break;
+      if (next === null) return offline[kind](name, value, rest, validator);
+      tried.push(next);
+      this.#movedCalls += 1;
+      try {
+        return await next.outgoing[kind](name, value, rest, validator);
+      } catch (again) {
+        failure = again;
+      }
+    }
+    throw failure;
+  }
+
+  /** A connection that wasn't tried, preferably to a server that wasn't either. */
+  #another(tried: readonly PoolMember[]): PoolMember | null {
+    const others = this.usable.filter((member) => !tried.includes(member));
+    const elsewhere = others.filter(({ address }) => tried.every((member) => member.address !== address));
+    const candidates = elsewhere.length > 0 ? elsewhere : others;
+    return candidates.length === 0 ? null : this.#settings.choose(candidates);
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return isInstance(error, ConduitError) && codeOf(error) === ErrorCode.TIMEOUT;
+}
