@@ -27,6 +27,14 @@ export async function frameOf(peer: RawPeer, type?: number): Promise<ReceivedFra
   return Promise.race([peer.next(type), ended]);
 }
 
+/** The next frame with this id. */
+export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame> {
+  for (;;) {
+    const answer = await frameOf(peer);
+    if (answer.id === id) return answer;
+  }
+}
+
 /** The peer still answers a HEARTBEAT_PING. Returns the frames before the answer. */
 export async function isAlive(peer: RawPeer): Promise<ReceivedFrame[]> {
   const id = 0x7fff_0000_0000_0001n + BigInt(peer.sent.length);

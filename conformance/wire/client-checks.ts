@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { chunkChecks } from "./both/chunks.ts";
+import { creditChecks } from "./both/credit.ts";
+import { refusalChecks } from "./both/refusal.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
-import { type ClientLogin, type ClientUnderTest, SUCCESS } from "./client-under-test.ts";
+import { type ClientLogin, type ClientUnderTest, loggedIn, SUCCESS } from "./client-under-test.ts";
 
 const SCRAM = "SCRAM step by step";
 
@@ -108,6 +111,45 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
         peer.send(Type.AUTH_FAILURE, { reason: "no", ...code });
         await givesUp(peer);
       }
+    },
+  },
+  {
+    section: "READY",
+    sentence:
+      "With `ready`, the server sends `READY` when the client has been let in, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
+    async run(client) {
+      await client.needsExtension("ready");
+      const peer = await client.login({ ready: true, close: true });
+      // The client calls as soon as it is connected.
+      await isAlive(peer);
+      assert.ok(!peer.frames.all.some(({ type }) => type === Type.RPC_REQUEST), "The client called before READY");
+      peer.send(Type.READY);
+      await frameOf(peer, Type.RPC_REQUEST);
+    },
+  },
+  {
+    section: "READY",
+    sentence:
+      "Until then both sides may send messages and calls; the server handles those of the client after `READY`.",
+    async run(client) {
+      await client.needsExtension("ready");
+      await client.needsExtension("call");
+      const peer = await client.login({ ready: true, close: true, call: true });
+      peer.write(call(9n, "echo", { a: 1 }));
+      const answer = await frameOf(peer);
+      assert.deepEqual([typeName(answer), answer.id], ["RPC_RESPONSE", 9n]);
+    },
+  },
+  {
+    section: "Credit",
+    sentence: "A sender may send while it has credit for at least one frame and one byte.",
+    async run(client) {
+      const { peer, call: request } = await client.call({ close: true, credit: { frames: 1, bytes: 1 } });
+      peer.send(Type.RPC_RESPONSE, { success: true, result: 1 }, { id: request.id });
+      // The client would send its result now.
+      assert.deepEqual((await isAlive(peer)).map(typeName), []);
+      peer.send(Type.CREDIT, { frames: 1, bytes: 10_000 });
+      assert.equal(await messageOf(peer, "result"), 1);
     },
   },
   {
@@ -275,4 +317,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
       assert.equal(await peer.over, "end");
     },
   },
+  ...creditChecks(loggedIn),
+  ...chunkChecks(loggedIn),
+  ...refusalChecks(loggedIn),
 ];

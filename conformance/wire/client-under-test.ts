@@ -4,6 +4,7 @@ import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramServer } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { Cleanups } from "../support/cleanups.ts";
+import type { Login } from "./both/login.ts";
 import { frameOf, Skipped } from "./check.ts";
 
 /** The password of the raw server. */
@@ -58,7 +59,9 @@ export class ClientUnderTest extends Cleanups {
   }
 
   /** Starts a client, and answers its login up to AUTH_SUCCESS, which is returned and not sent. */
-  async answer(extensions?: Readonly<Record<string, unknown>>): Promise<{ peer: RawPeer; success: Buffer }> {
+  async answer(
+    extensions?: Readonly<Record<string, unknown>>,
+  ): Promise<{ peer: RawPeer; success: Buffer; offer: Record<string, unknown> }> {
     const { peer, request, scram } = await this.request();
     peer.send(Type.AUTH_CHALLENGE, { data: scram.serverFirst });
     const response = await frameOf(peer);
@@ -72,7 +75,7 @@ export class ClientUnderTest extends Cleanups {
           .filter(isPlainExtension)
           .map((name) => [name, true]),
       );
-    return { peer, success: frame(Type.AUTH_SUCCESS, { ...SUCCESS, scram: proof, extensions: agreed }) };
+    return { peer, offer, success: frame(Type.AUTH_SUCCESS, { ...SUCCESS, scram: proof, extensions: agreed }) };
   }
 
   /** Starts a client, and lets it log in. */
@@ -95,6 +98,16 @@ export class ClientUnderTest extends Cleanups {
     if (!isOffered) throw new Skipped(`the client has no extension '${name}'`);
   }
 }
+
+/** Logs a client in with these extensions, and waits for its call. Skips the check if it doesn't offer all of them. */
+export const loggedIn: Login<ClientUnderTest> = async (client, extensions) => {
+  const { peer, success, offer } = await client.answer(extensions);
+  const missing = Object.keys(extensions).find((name) => !Object.hasOwn(offer, name));
+  if (missing !== undefined) throw new Skipped(`the client has no extension '${missing}'`);
+  peer.write(success);
+  await frameOf(peer, Type.RPC_REQUEST);
+  return { peer, theirs: offer };
+};
 
 export const SUCCESS = { session_token: "f".repeat(64), server_info: { name: "raw", version: "1.0.0" } };
 

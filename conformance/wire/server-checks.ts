@@ -1,12 +1,13 @@
+import { refusalChecks } from "./both/refusal.ts";
 import type { Check } from "./check.ts";
-import { chunkChecks } from "./server/chunks.ts";
+import { serverChunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
-import { creditChecks } from "./server/credit.ts";
+import { serverCreditChecks } from "./server/credit.ts";
 import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { rpcChecks } from "./server/rpc.ts";
-import type { ServerUnderTest } from "./server-under-test.ts";
+import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
 
 /** Everything that is checked on a server. */
 export const serverChecks: readonly Check<ServerUnderTest>[] = [
@@ -14,7 +15,8 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...loginChecks,
   ...rpcChecks,
   ...connectionChecks,
-  ...creditChecks,
-  ...chunkChecks,
+  ...serverCreditChecks,
+  ...serverChunkChecks,
+  ...refusalChecks(loggedIn),
   ...limitChecks,
 ];

@@ -4,7 +4,8 @@ import { extensionsOf, type RawLogin, type RawPeer } from "../../packages/core/s
 import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { Cleanups } from "../support/cleanups.ts";
-import { frameOf, Skipped } from "./check.ts";
+import type { Login } from "./both/login.ts";
+import { answerTo, frameOf, Skipped } from "./check.ts";
 
 export interface ServerAddress {
   readonly host: string;
@@ -96,13 +97,14 @@ export class ServerUnderTest extends Cleanups {
   }
 }
 
-/** The next frame with this id. */
-export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame> {
-  for (;;) {
-    const answer = await frameOf(peer);
-    if (answer.id === id) return answer;
-  }
-}
+/** Logs in with these extensions. Skips the check if the server doesn't accept all of them. */
+export const loggedIn: Login<ServerUnderTest> = async (server, extensions) => {
+  const peer = await server.dial();
+  const { extensions: theirs = {} } = await server.logInAs(peer, new ScramClient(server.password), { extensions });
+  const missing = Object.keys(extensions).find((name) => !Object.hasOwn(theirs as object, name));
+  if (missing !== undefined) throw new Skipped(`the server has no extension '${missing}'`);
+  return { peer, theirs: theirs as Record<string, unknown> };
+};
 
 /** The login is refused with this code, and the server ends the connection. */
 export async function isRefused(peer: RawPeer, code: number): Promise<void> {

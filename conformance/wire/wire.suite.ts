@@ -21,6 +21,8 @@ export function describeWire(subject: Subject): void {
           "wait",
           (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)),
         );
+        // A server without such hooks declines the extension `ready`.
+        if (check.section === "READY") server.onClientConnect(() => {});
         await server.start();
         const target = new ServerUnderTest({ host: "127.0.0.1", port: server.address.port, password: PASSWORD });
         const outcome = await runCheck(check, target);

@@ -1,179 +1,20 @@
 import assert from "node:assert/strict";
-import { call, chunksOf, frame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
-import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
-import { type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
-import { answerTo, type ServerUnderTest } from "../server-under-test.ts";
+import { typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { CHUNK, chunkChecks, echo } from "../both/chunks.ts";
+import { GRANT } from "../both/credit.ts";
+import { answerTo, type Check } from "../check.ts";
+import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
-const SECTION = "Chunks";
-const CHUNK = { messages: 8, bytes: 16 * 1024 * 1024 };
-const CREDIT = { credit: { frames: 1000, bytes: 16 * 1024 * 1024 } };
-const LENGTH = 200_000;
-
-interface Announced {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-/** A raw client that has logged in with `chunk`, and what the server takes. */
-async function login(server: ServerUnderTest, other: Record<string, unknown> = {}): Promise<[RawPeer, Announced]> {
-  await server.needsExtension("chunk", CHUNK, CREDIT);
-  return server.loginAs({ reply: true, close: true, cancel: true, ...CREDIT, chunk: CHUNK, ...other }, "chunk");
-}
-
-const echo = (id: bigint, count = LENGTH): Buffer => call(id, "echo", { text: "x".repeat(count) });
-
-/** A check that the server ends the connection at these chunks. */
-function ends(sentence: string, code: number, chunks: () => Buffer[]): Check<ServerUnderTest> {
-  return {
-    section: SECTION,
-    sentence,
-    async run(server) {
-      const [peer] = await login(server);
-      peer.write(...chunks());
-      await isClosedWith(peer, code);
-    },
-  };
-}
-
-export const chunkChecks: readonly Check<ServerUnderTest>[] = [
+export const serverChunkChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Extensions",
     sentence: "In force only together with `credit`: its acknowledgements must always be read",
     async run(server) {
-      await login(server);
+      await server.needsExtension("chunk", CHUNK, { credit: GRANT });
       const peer = await server.login({ chunk: CHUNK });
       peer.write(echo(5n));
       assert.equal(typeName(await answerTo(peer, 5n)), "RPC_RESPONSE");
     },
   },
-  {
-    section: SECTION,
-    sentence:
-      "Each side says at login how many frames of the other may be unfinished at a time, and how many bytes these may declare in their headers, together and with headers: integers of at least 1.",
-    async run(server) {
-      const [, { messages, bytes }] = await login(server);
-      assert.ok(Number.isSafeInteger(messages) && messages >= 1, `messages is ${messages}`);
-      assert.ok(Number.isSafeInteger(bytes) && bytes >= 1, `bytes is ${bytes}`);
-    },
-  },
-  {
-    section: SECTION,
-    sentence:
-      "With `chunk`, a frame whose payload is larger than 65,536 bytes is sent in parts, so that small frames and heartbeats pass.",
-    async run(server) {
-      const [peer] = await login(server);
-      peer.write(...chunksOf(echo(5n), 1));
-      let left = LENGTH;
-      while (left > 0) {
-        const { type, payloadBytes } = await frameOf(peer);
-        if (type === Type.CHUNK_ACK) continue;
-        assert.equal(typeName({ type }), "CHUNK");
-        assert.ok(payloadBytes.length <= 65_536, `A chunk has ${payloadBytes.length} bytes`);
-        left -= payloadBytes.length;
-        peer.send(Type.CHUNK_ACK, { bytes: payloadBytes.length });
-      }
-    },
-  },
-  {
-    section: SECTION,
-    sentence:
-      "The bytes of the frame, header included, are the payloads of `CHUNK` frames of 1 to 65,536 bytes, in order.",
-    async run(server) {
-      const [peer] = await login(server);
-      const bytes = echo(5n, 1000);
-      peer.write(...chunksOf(bytes.subarray(0, 40), 9n, 1), ...chunksOf(bytes.subarray(40), 9n));
-      const answer = await answerTo(peer, 5n);
-      assert.equal(String(Object(answer.payload?.["result"]).text).length, 1000);
-    },
-  },
-  {
-    section: SECTION,
-    sentence:
-      "The frame is complete when all bytes have come that its header declares, and is then handled as if it had arrived at that moment.",
-    async run(server) {
-      const [peer] = await login(server);
-      const chunks = chunksOf(echo(5n, 1000), 1n, 500);
-      peer.write(...chunks.slice(0, -1), call(6n, "echo", { n: 6 }));
-      assert.equal((await frameOf(peer)).id, 6n);
-      peer.write(chunks.at(-1) as Buffer);
-      assert.equal((await frameOf(peer)).id, 5n);
-    },
-  },
-  {
-    section: SECTION,
-    sentence: "Chunks of several frames may be mixed in any way.",
-    async run(server) {
-      const [peer] = await login(server);
-      const first = chunksOf(echo(5n, 1000), 1n, 100);
-      const second = chunksOf(echo(6n, 1000), 0xffff_ffff_ffff_ffffn, 100);
-      peer.write(...first.flatMap((chunk, index) => [chunk, second[index] as Buffer]));
-      assert.equal((await frameOf(peer)).id, 5n);
-      assert.equal((await frameOf(peer)).id, 6n);
-    },
-  },
-  {
-    section: SECTION,
-    sentence:
-      "A `CHUNK` without a payload aborts its frame: the receiver drops what it has of it, and answers nothing.",
-    async run(server) {
-      const [peer, { messages }] = await login(server);
-      for (let id = 1; id <= messages + 1; id += 1) {
-        peer.write(chunksOf(echo(5n), id)[0] as Buffer, frame(Type.CHUNK, undefined, { id }));
-      }
-      peer.write(...chunksOf(echo(6n, 1000), 1));
-      assert.equal((await answerTo(peer, 6n)).type, Type.RPC_RESPONSE);
-      assert.ok(!peer.frames.all.some(({ id }) => id === 5n), "An aborted call was answered");
-    },
-  },
-  {
-    section: SECTION,
-    sentence: "It is ignored if no frame with its id is unfinished.",
-    async run(server) {
-      const [peer] = await login(server);
-      peer.write(frame(Type.CHUNK, undefined, { id: 3 }), ...chunksOf(echo(5n, 1000), 3));
-      peer.write(frame(Type.CHUNK, undefined, { id: 3 }));
-      assert.equal((await answerTo(peer, 5n)).type, Type.RPC_RESPONSE);
-      await isAlive(peer);
-    },
-  },
-  ends(
-    "It may be a `MESSAGE`, `RPC_REQUEST`, `RPC_RESPONSE`, `RPC_ERROR` or `RPC_LIST`; another type ends the connection with `UNKNOWN_FRAME_TYPE`.",
-    7002,
-    () => chunksOf(frame(Type.HEARTBEAT_PING), 1),
-  ),
-  ends("A frame that isn't in parts and has a larger payload ends it with `MESSAGE_TOO_LARGE`.", 7003, () => [
-    frame(Type.MESSAGE, undefined, { length: 65_537 }),
-  ]),
-  ends(
-    "The rest of a chunk behind the end of its frame, and id 0, end the connection with `INVALID_PAYLOAD_SHAPE`; the header of the frame is judged like any other as soon as it is complete.",
-    7013,
-    () => chunksOf(Buffer.concat([echo(5n, 1000), Buffer.alloc(1)]), 1),
-  ),
-  ends(
-    "All have the same correlation id, which their sender chooses: not 0, and none that another unfinished frame of this sender has.",
-    7013,
-    () => chunksOf(echo(5n), 0),
-  ),
-  {
-    section: SECTION,
-    sentence: "A frame beyond that ends the connection with `FLOW_CONTROL_ERROR`.",
-    async run(server) {
-      const [peer, { messages }] = await login(server);
-      for (let id = 1; id <= messages; id += 1) peer.write(chunksOf(echo(BigInt(id), 100), id, 50)[0] as Buffer);
-      await isAlive(peer);
-      peer.write(chunksOf(echo(99n, 100), messages + 1, 50)[0] as Buffer);
-      await isClosedWith(peer, 7019);
-    },
-  },
-  {
-    section: SECTION,
-    sentence: "A receiver sends one for each 131,072 bytes or less, at once.",
-    async run(server) {
-      const [peer] = await login(server);
-      peer.write(...chunksOf(echo(5n), 1).slice(0, 2));
-      let bytes = 0;
-      while (bytes < 131_072) bytes += Number((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"]);
-      assert.equal(bytes, 131_072);
-    },
-  },
+  ...chunkChecks(loggedIn),
 ];

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { frame, rawFrame, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { call, frame, rawFrame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
 import { extensionsOf } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { passwordHash, ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
 import { type Check, endsSilently, frameOf, isAlive, Skipped } from "../check.ts";
-import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
+import { isRefused, loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
 const SCRAM = "SCRAM step by step";
 const NONCE = "0123456789abcdefghijkl";
@@ -34,6 +34,34 @@ async function guess(
 }
 
 export const loginChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: "READY",
+    sentence:
+      "With `ready`, the server sends `READY` when the client has been let in, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
+    async run(server) {
+      const { peer } = await loggedIn(server, { ready: true, close: true });
+      const first = await frameOf(peer);
+      assert.ok(
+        [Type.READY, Type.CLOSE].some((type) => type === first.type),
+        `${typeName(first)} came first`,
+      );
+    },
+  },
+  {
+    section: "READY",
+    sentence:
+      "Until then both sides may send messages and calls; the server handles those of the client after `READY`.",
+    async run(server) {
+      await loggedIn(server, { ready: true });
+      await (await server.loginFor("echo")).dispose();
+      const peer = await server.dial();
+      const scram = new ScramClient(server.password);
+      peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: { ready: true } });
+      peer.write(await server.answered(peer, scram), call(5n, "echo", { a: 1 }));
+      const came = [await frameOf(peer), await frameOf(peer), await frameOf(peer)].map(typeName);
+      assert.deepEqual(came, ["AUTH_SUCCESS", "READY", "RPC_RESPONSE"]);
+    },
+  },
   {
     section: "Login",
     sentence:

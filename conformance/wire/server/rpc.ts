@@ -6,8 +6,8 @@ import {
   rawFrame,
   Type,
 } from "../../../packages/core/src/test-support/raw-frames.ts";
-import { type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
-import { answerTo, type ServerUnderTest } from "../server-under-test.ts";
+import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
+import type { ServerUnderTest } from "../server-under-test.ts";
 
 const bytes = (...parts: readonly (number | string | Uint8Array)[]): Uint8Array =>
   Buffer.concat(parts.map((part) => (typeof part === "number" ? Uint8Array.of(part) : Buffer.from(part))));

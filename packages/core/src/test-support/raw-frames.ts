@@ -28,6 +28,8 @@ export const Type = {
   CHUNK_ACK: 0x0105,
   DRAIN: 0x0108,
   DRAINED: 0x0109,
+  READY: 0x010a,
+  REFUSED: 0x0110,
 } as const;
 
 export const COMPRESSED = 0x0001;
