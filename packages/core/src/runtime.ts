@@ -93,8 +93,8 @@ export interface ListenEvents {
   /** A connection was accepted and its TLS handshake, if any, is complete. */
   accepted(stream: ByteStream): void;
   /** A connection failed before it was ready (in its TLS handshake), or accepting failed. */
-  failed(error: Error): void;
-  /** The system has no file descriptor for one more connection. Default: `failed`. */
+  failed(error: ConduitError): void;
+  /** The system has no file descriptor, or no memory, for one more connection. Default: `failed`. */
   exhausted?(error: ConduitError): void;
 }
 

@@ -41,8 +41,9 @@ export interface ErrorContext<Peer> {
   /** Id of a handler's failure. The caller's RpcError has the same `failureId`. */
   readonly failureId?: string;
   /**
-   * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for. Errors of one connection with
-   * the same code are reported once per second, the rest when the connection has ended.
+   * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for, or of connections with
+   * the stage `accept`. Errors of one connection, or of a server's accepting, with the same code are reported once per
+   * second, the rest when the connection has ended or the server stops.
    */
   readonly count?: number;
 }

@@ -1,6 +1,4 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { REPORT_WINDOW_MS } from "../limits.ts";
-import { ReportWindows } from "../util/report-windows.ts";
 
 /** Pending logins may use this share of the connections that there are descriptors for. */
 const PENDING_SHARE = 0.5;
@@ -12,28 +10,30 @@ const PENDING_SHARE = 0.5;
 export class DescriptorGuard {
   #maxSockets = Number.POSITIVE_INFINITY;
   #maxPending = Number.POSITIVE_INFINITY;
-  readonly #reports = new ReportWindows<null>(REPORT_WINDOW_MS);
+  /** At most {@link #maxPending}; lower for a while after the system ran out. */
+  #pendingLimit = Number.POSITIVE_INFINITY;
 
   /** The server listens. @param maxSockets undefined if the limit is unknown */
   start(maxSockets: number = Number.POSITIVE_INFINITY): void {
     this.#maxSockets = maxSockets;
     this.#maxPending = Math.max(1, Math.floor(maxSockets * PENDING_SHARE));
+    this.#pendingLimit = this.#maxPending;
   }
 
   /** Whether one more connection fits, with so many open, of which so many have not logged in. */
   hasRoom(open: number, pending: number): boolean {
-    return open < this.#maxSockets && pending < this.#maxPending;
+    return open < this.#maxSockets && pending < this.#pendingLimit;
   }
 
   /** The system is out of descriptors. Returns to how many the pending logins must shrink. */
   exhausted(pending: number): number {
-    this.#maxPending = Math.max(1, Math.min(this.#maxPending, Math.floor(pending * PENDING_SHARE)));
-    return this.#maxPending;
+    this.#pendingLimit = Math.max(1, Math.min(this.#pendingLimit, Math.floor(pending * PENDING_SHARE)));
+    return this.#pendingLimit;
   }
 
-  /** How many failures a report stands for; 0 if it was merged into the next one. */
-  count(nowMs: number): number {
-    return this.#reports.add("", null, nowMs);
+  /** A login succeeded, so there is room for one more pending login than before. */
+  loggedIn(): void {
+    this.#pendingLimit = Math.min(this.#pendingLimit + 1, this.#maxPending);
   }
 
   /** The report that connections were dropped or turned away. */

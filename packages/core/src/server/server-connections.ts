@@ -19,10 +19,11 @@ import type { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
 import { READY_FRAME, ready } from "../extensions/ready.ts";
-import { NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
+import { NETCONDUIT_WELCOME_HOLD_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
+import { ReportWindows } from "../util/report-windows.ts";
 import { FrameType } from "../wire/constants.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
@@ -71,6 +72,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #leaving = new Set<Protocol<C, D>>();
   readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
+  /** Failures to accept, by code. */
+  readonly #acceptReports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
   readonly #connectHooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #disconnectHooksRunning = new Set<Promise<void>>();
   #accepted = 0;
@@ -157,11 +160,18 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
   }
 
-  /** The system is out of descriptors: pending logins give way. */
+  /**
+   * A connection failed before it was accepted. Reported once a second and code, with the number; the rest when the
+   * server stops.
+   */
+  acceptFailed(error: ConduitError): void {
+    const count = this.#acceptReports.add(error.code, error, this.#host.runtime.now());
+    if (count > 0) this.#host.core.report(error, { stage: "accept", count });
+  }
+
+  /** The system has no descriptors or memory for more sockets: pending logins give way. */
   exhausted(error: ConduitError): void {
-    const { core, runtime } = this.#host;
-    const count = this.#descriptors.count(runtime.now());
-    if (count > 0) core.report(error, { stage: "accept", count });
+    this.acceptFailed(error);
     const max = this.#descriptors.exhausted(this.#logins.size);
     while (this.#logins.size > max) this.#logins.dropOldest();
   }
@@ -183,6 +193,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.refuseLogins();
     const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
     await Promise.all(this.#all().map((protocol) => protocol.close(reason)));
+    const merged = this.#acceptReports.end();
+    for (const { report, count } of merged) this.#host.core.report(report, { stage: "accept", count });
   }
 
   /** Resolves when the hooks of all ended connections have finished. */
@@ -198,12 +210,10 @@ export class ServerConnections<C extends Contract, D extends object> {
 
   /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
   #hasDescriptors(): boolean {
-    const { core, runtime } = this.#host;
     const pending = this.#logins.size;
     const open = pending + this.#clients.size + this.#leaving.size;
     if (this.#descriptors.hasRoom(open, pending)) return true;
-    const count = this.#descriptors.count(runtime.now());
-    if (count > 0) core.report(this.#descriptors.error(open), { stage: "accept", count });
+    this.acceptFailed(this.#descriptors.error(open));
     return this.#logins.dropOldest();
   }
 
@@ -231,6 +241,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const session = { token, createdAt: runtime.wallClock(), method: step.method };
     const connection = new Connection<C, D>(protocol, newConnectionId(), session, data);
     this.#logins.leave(protocol);
+    this.#descriptors.loggedIn();
     this.#loggedIn += 1;
     this.#clients.set(connection.id, protocol);
     protocol.peer = connection;

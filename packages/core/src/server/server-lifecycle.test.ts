@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, withClients } from "../test-support/peers.ts";
@@ -411,7 +411,7 @@ describe("run", () => {
 describe("accept", () => {
   test("reports a connection that failed before it was ready", async () => {
     const { runtime, errors, port } = await withClients(0);
-    runtime.failAccept({ port }, new Error("TLS handshake failed"));
+    runtime.failAccept({ port }, new ConduitError(ErrorCode.TLS_ERROR, "TLS handshake failed"));
     expect(errors).toMatchObject([{ stage: "accept", message: "TLS handshake failed" }]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer, withClients } from "../test-support/peers.ts";
@@ -18,6 +18,43 @@ describe("connections", () => {
     expect([leaving?.state, server.connection(leaving?.id ?? "")]).toEqual(["closing", undefined]);
     peers[0]?.stream.destroy(null);
     await closed;
+  });
+});
+
+describe("failures to accept", () => {
+  test("are one report for each code and second, with their number, and one for the rest when the server stops", async () => {
+    const { runtime, server, port } = await withClients(0);
+    const reports: unknown[] = [];
+    server.onError((error, { stage, count }) => reports.push([(error as ConduitError).codeName, stage, count]));
+    const fail = (code: number, times: number): void => {
+      for (let n = 0; n < times; n += 1) runtime.failAccept({ port }, new ConduitError(code, "failed"));
+    };
+    fail(ErrorCode.TLS_ERROR, 20);
+    fail(ErrorCode.CONNECTION_RESET, 3);
+    expect(reports.splice(0)).toEqual([
+      ["TLS_ERROR", "accept", 1],
+      ["CONNECTION_RESET", "accept", 1],
+    ]);
+    await runtime.advance(1000);
+    fail(ErrorCode.TLS_ERROR, 1);
+    expect(reports.splice(0)).toEqual([["TLS_ERROR", "accept", 20]]);
+    await server.stop();
+    expect(reports).toEqual([["CONNECTION_RESET", "accept", 2]]);
+  });
+
+  test("for want of room end half of the pending logins; as clients log in, there may be as many again", async () => {
+    const { runtime, port } = await withClients(0);
+    const silent = (count: number) => Promise.all(Array.from({ length: count }, () => rawDial(runtime, port)));
+    const first = await silent(8);
+    await runtime.settle();
+    runtime.exhaust(port, new ConduitError(ErrorCode.CONNECTION_ERROR, "no room"));
+    await runtime.settle();
+    expect(first.filter((peer) => peer.ended === undefined)).toHaveLength(4);
+    for (let n = 0; n < 3; n += 1) await rawClient(runtime, port);
+    expect(first.filter((peer) => peer.ended === undefined)).toHaveLength(3);
+    const second = await silent(4);
+    await runtime.settle();
+    expect([...first, ...second].filter((peer) => peer.ended === undefined)).toHaveLength(7);
   });
 });
 

@@ -365,7 +365,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       },
       {
         accepted: (stream) => this.#connections.accept(stream),
-        failed: (error) => this.#core.report(error, { stage: "accept" }),
+        failed: (error) => this.#connections.acceptFailed(error),
         exhausted: (error) => this.#connections.exhausted(error),
       },
     );

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ErrorCode } from "../errors.ts";
-import type { ListenTarget, TlsServerOptions } from "../runtime.ts";
+import type { ListenEvents, ListenTarget, TlsServerOptions } from "../runtime.ts";
 import { FakeSocket, type FakeSocketStream, FakeSockets, listenTarget } from "../test-support/fake-sockets.ts";
 import { coded } from "../test-support/socket-pairs.ts";
-import { Acceptor } from "./acceptor.ts";
+import { Acceptor, type Handshake } from "./acceptor.ts";
 import type { ServerTls } from "./tls-settings.ts";
 
-function accepting(given: Partial<ListenTarget> = {}) {
+function accepting(given: Partial<ListenTarget> = {}, events: Partial<ListenEvents> = {}) {
   const sockets = new FakeSockets();
   const streams: FakeSocketStream[] = [];
   const failures: { code?: unknown; message: string }[] = [];
@@ -18,6 +18,7 @@ function accepting(given: Partial<ListenTarget> = {}) {
     {
       accepted: (stream: ByteStream) => void streams.push(stream as FakeSocketStream),
       failed: (error) => void failures.push(error),
+      ...events,
     },
     {
       tls: target.tls === null ? null : tlsOf(target.tls),
@@ -90,6 +91,28 @@ describe("Acceptor", () => {
       for (const handshake of [honest, other]) handshake?.ready();
       expect([streams.length, codes()]).toEqual([2, [ErrorCode.SERVER_FULL, ErrorCode.SERVER_FULL]]);
     });
+
+    test.each(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"])(
+      "drops half of them when the system has no room for more (%s), and has as many again once others succeed",
+      (code) => {
+        const exhaustions: unknown[] = [];
+        const { acceptor } = accepting(
+          { tls, maxPendingHandshakes: 8 },
+          { exhausted: (error) => exhaustions.push(error) },
+        );
+        const begin = (): { socket: FakeSocket; handshake: Handshake<FakeSocket> | null } => {
+          const socket = new FakeSocket();
+          return { socket, handshake: acceptor.handshake(socket) };
+        };
+        const first = Array.from({ length: 8 }, begin);
+        acceptor.failed(coded(code));
+        const left = first.filter(({ socket }) => socket.discarded === null);
+        expect([exhaustions.length, left.length]).toEqual([1, 4]);
+        for (const { handshake } of left) handshake?.ready();
+        const second = Array.from({ length: 8 }, begin);
+        expect(second.filter(({ socket }) => socket.discarded !== null)).toEqual([]);
+      },
+    );
 
     test("drops one that is not finished in time as CONNECT_TIMEOUT", () => {
       const { acceptor, sockets, socket, codes } = accepting({ tls });

@@ -16,7 +16,8 @@ import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 /** Handshakes may use this share of the connections that there are descriptors for. */
 const HANDSHAKES_SHARE = 0.25;
 const CLIENT_GONE = /^(ENOTCONN|ECONNABORTED)$/;
-const OUT_OF_DESCRIPTORS = /^(EMFILE|ENFILE)$/;
+/** No descriptors, or no memory for sockets. */
+const EXHAUSTED = /^(EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
 
 /**
  * Turns accepted sockets into streams, or drops them. A runtime calls `accept` for plaintext and `handshake` for TLS.
@@ -31,7 +32,9 @@ export class Acceptor<S> implements SocketOwner {
   /** The server's end of all connections, if they have it in common. */
   #local: Address | null = null;
   #isClosed = false;
-  #maxHandshakes: number;
+  readonly #maxHandshakes: number;
+  /** At most {@link #maxHandshakes}; lower for a while after the system ran out. */
+  #handshakeLimit: number;
 
   constructor(
     operations: SocketOperations<S>,
@@ -52,6 +55,7 @@ export class Acceptor<S> implements SocketOwner {
     const { maxSockets = Number.POSITIVE_INFINITY } = facts;
     const forHandshakes = Math.max(1, Math.floor(maxSockets * HANDSHAKES_SHARE));
     this.#maxHandshakes = Math.min(target.maxPendingHandshakes ?? Number.POSITIVE_INFINITY, forHandshakes);
+    this.#handshakeLimit = this.#maxHandshakes;
   }
 
   /** Null for plaintext. */
@@ -88,7 +92,7 @@ export class Acceptor<S> implements SocketOwner {
       this.#operations.discard(socket, false);
       return null;
     }
-    const limit = this.#maxHandshakes;
+    const limit = this.#handshakeLimit;
     if (this.#handshakes.size >= limit) this.#handshakes.oldestOfLargest()?.evicted(limit);
     const { timers } = this.#operations;
     const handshake: Handshake<S> = new Handshake(socket, this, () => {
@@ -111,6 +115,7 @@ export class Acceptor<S> implements SocketOwner {
    * @param refusal the problem with the client's certificate, which the runtime accepted nevertheless
    */
   secured(socket: S, refusal?: unknown): void {
+    this.#handshakeLimit = Math.min(this.#handshakeLimit + 1, this.#maxHandshakes);
     const session = this.#operations.session(socket, "server");
     const certificate = { presented: session.certificate !== undefined, verified: session.verified && !refusal };
     if (this.#tls !== null && refusesClientCertificate(this.#tls, certificate)) {
@@ -137,14 +142,14 @@ export class Acceptor<S> implements SocketOwner {
     const { errors } = this.#operations;
     const isGone = CLIENT_GONE.test(errors.codeOf(cause));
     const error = isGone ? goneError("A client was gone before it was accepted") : errors.accept(cause, this.target);
-    if (this.#isClosed || this.#events.exhausted === undefined || !OUT_OF_DESCRIPTORS.test(errors.codeOf(cause))) {
+    if (this.#isClosed || this.#events.exhausted === undefined || !EXHAUSTED.test(errors.codeOf(cause))) {
       this.#report(error);
       return;
     }
     this.#events.exhausted(error);
-    this.#maxHandshakes = Math.max(1, Math.min(this.#maxHandshakes, Math.floor(this.#handshakes.size / 2)));
-    while (this.#handshakes.size > this.#maxHandshakes) {
-      this.#handshakes.oldestOfLargest()?.evicted(this.#maxHandshakes);
+    this.#handshakeLimit = Math.max(1, Math.min(this.#handshakeLimit, Math.floor(this.#handshakes.size / 2)));
+    while (this.#handshakes.size > this.#handshakeLimit) {
+      this.#handshakes.oldestOfLargest()?.evicted(this.#handshakeLimit);
     }
   }
 

@@ -169,8 +169,13 @@ export class FakeRuntime implements Runtime {
   }
 
   /** Simulates an accept error of the listener on this port or path. */
-  failAccept(at: { readonly port?: number; readonly path?: string }, error: Error): void {
+  failAccept(at: { readonly port?: number; readonly path?: string }, error: ConduitError): void {
     this.#listeners.get(nameOf({ path: at.path, port: at.port ?? 0 }))?.failed(error);
+  }
+
+  /** Simulates that the system has no room for one more connection to the listener on this port. */
+  exhaust(port: number, error: ConduitError): void {
+    this.#listeners.get(nameOf({ path: undefined, port }))?.exhausted?.(error);
   }
 
   /** Simulates a signal to the process. */
