@@ -12,6 +12,12 @@ import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drai
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { READY_FRAME } from "../packages/core/src/extensions/ready.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
+import {
+  TOPIC_DATA_FRAME,
+  TOPIC_END_FRAME,
+  TOPIC_PRESENCE_FRAME,
+  TOPIC_START_FRAME,
+} from "../packages/core/src/extensions/topics/topic.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { anyFrameType } from "../packages/core/src/wire/frame-types.ts";
@@ -57,6 +63,10 @@ describe("frames in PROTOCOL.md", () => {
       DRAINED: DRAINED_FRAME,
       READY: READY_FRAME,
       REFUSED: REFUSED_FRAME,
+      TOPIC_START: TOPIC_START_FRAME,
+      TOPIC_DATA: TOPIC_DATA_FRAME,
+      TOPIC_PRESENCE: TOPIC_PRESENCE_FRAME,
+      TOPIC_END: TOPIC_END_FRAME,
     };
     expect(tableOf("Frame types", "Type")).toEqual(inHex({ ...FrameType, ...ofExtensions }).sort());
   });

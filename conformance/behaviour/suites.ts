@@ -27,6 +27,7 @@ import { describeReplies } from "./replies.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
+import { describeTopics } from "./topics.suite.ts";
 import { describeUnhandledMessages } from "./unhandled.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
@@ -53,6 +54,7 @@ export function describeBehaviour(subject: Subject): void {
   describeContext(subject);
   describeAsyncContext(subject);
   describeBroadcast(subject);
+  describeTopics(subject);
   describeFlow(subject);
   describeChunks(subject);
   describeHeartbeats(subject);

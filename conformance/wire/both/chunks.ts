@@ -127,7 +127,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
       },
     },
     ends(
-      "It may be a `MESSAGE`, `RPC_REQUEST`, `RPC_RESPONSE`, `RPC_ERROR` or `RPC_LIST`; another type ends the connection with `UNKNOWN_FRAME_TYPE`.",
+      "It may be a `MESSAGE`, `RPC_REQUEST`, `RPC_RESPONSE`, `RPC_ERROR`, `RPC_LIST` or, from a server, a frame of a topic; another type ends the connection with `UNKNOWN_FRAME_TYPE`.",
       7002,
       () => chunksOf(frame(Type.HEARTBEAT_PING), 1),
     ),

@@ -97,6 +97,8 @@ export const ErrorCode = {
 
   /** The server's connections held more than `maxBufferedBytes` together, and this one most. */
   BUFFER_LIMIT: 6010,
+  /** The connection is subscribed to as many topics as the server's option `maxSubscriptions` allows. */
+  TOO_MANY_SUBSCRIPTIONS: 6012,
 
   // 7xxx: protocol
   /** The first bytes are not netconduit's magic number. */

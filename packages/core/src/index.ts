@@ -16,6 +16,8 @@ export type {
   TcpTarget,
   UnixTarget,
 } from "./client/client-options.ts";
+export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
+export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { DrainNotice } from "./connection/extension.ts";
@@ -46,12 +48,21 @@ export { type PaginatedResponse, type Pagination, type Response, response } from
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
-export type { AnyConnection, AnyServer } from "./server/any.ts";
+export type { AnyServer } from "./server/any.ts";
 export type { BroadcastOptions, SlowConsumer } from "./server/broadcast.ts";
-export { Connection, type Session } from "./server/connection.ts";
+export { type AnyConnection, Connection, type Session } from "./server/connection.ts";
 export type { Rejection } from "./server/login-manager.ts";
 export { Server, type ServerInit } from "./server/server.ts";
 export type { ServerStats } from "./server/server-connections.ts";
 export type { ServerState, StopOptions } from "./server/server-lifecycle.ts";
 export type { RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
+export { type PresenceMember, type PublishOptions, Topic, TopicPattern } from "./server/topics/topic.ts";
+export type { TopicStats } from "./server/topics/topic-channel.ts";
+export type {
+  Admission,
+  SlowPolicy,
+  TopicHistory,
+  TopicOptions,
+  TopicPatternOptions,
+} from "./server/topics/topic-options.ts";
 export { Float64, float64 } from "./wire/float64.ts";

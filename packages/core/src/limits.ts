@@ -119,3 +119,15 @@ export const NETCONDUIT_LINGER_MS = 500;
 export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
 /** So often such memory is looked through; what was of no use since the last time is let go. */
 export const SPARE_MEMORY_MS = 5000;
+
+/** Topics that one connection may be subscribed to. */
+export const DEFAULT_MAX_SUBSCRIPTIONS = 1000;
+/** Messages that a topic keeps for its history or for a slow subscriber, their age, and their bytes. */
+export const DEFAULT_TOPIC_BUFFER = 1000;
+export const DEFAULT_TOPIC_AGE_MS = 300_000;
+export const DEFAULT_TOPIC_BYTES: number = 16 * 1024 * 1024;
+/** Topics of patterns that have no subscribers but keep messages, and the bytes of these; the oldest go first. */
+export const MAX_IDLE_TOPICS = 10_000;
+export const MAX_IDLE_TOPIC_BYTES: number = 64 * 1024 * 1024;
+/** Changes of a topic's presence are gathered for this time. */
+export const PRESENCE_WINDOW_MS = 100;

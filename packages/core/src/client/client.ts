@@ -13,16 +13,18 @@ import {
 } from "../connection/connection-state.ts";
 import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
-import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import type { CallOptions } from "../endpoint/call-options.ts";
+import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
+import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
+import { TOPIC_PUBLISH, topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
   MessageOutput,
@@ -31,10 +33,14 @@ import type {
   MethodName,
   NameBound,
   ParamsSchema,
+  PublishArguments,
   ResultSchema,
+  TopicName,
+  TopicOutput,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { Validator } from "../rpc/validation.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
@@ -43,6 +49,8 @@ import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
+import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
+import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
@@ -100,6 +108,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
+  readonly #contract: C | null;
+  /** Made with the first subscription, or hook for those that servers begin. */
+  #subscriptions: Subscriptions | null = null;
   #connection: ProtocolConnection<Client<C>> | null = null;
   #login: Login | null = null;
   #lastLogin: LastLogin | null = null;
@@ -116,6 +127,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const sides = { own: contract?.client, peer: contract?.server };
     this.#core = new EndpointCore(runtime, config, sides, extensions);
     this.config = config;
+    this.#contract = contract;
     this.#runtime = runtime;
     this.#delegate = this.#core.delegate({
       role: "client",
@@ -294,6 +306,76 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#stateListeners.add(listener);
   }
 
+  // --- topics -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to a topic of the server. Before the client is connected, and after its connection is lost, the
+   * subscription waits; `ready` and the iteration say whether the server accepts it. Without a contract, `T` states the
+   * type of the data, which isn't validated.
+   * @throws ConduitError INVALID_CONFIG, INVALID_STATE if this client is subscribed to it already
+   */
+  subscribe<T = unknown, N extends TopicName<C> = TopicName<C>>(
+    name: N,
+    options: SubscribeOptions = {},
+  ): Subscription<TopicOutput<C, N, T>> {
+    return this.#subscribing.subscribe(name, options);
+  }
+
+  /** Runs when the server has subscribed this client by itself, by `topic.add`. Returns a function that removes the hook. */
+  onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
+    return this.#subscribing.onSubscribed(hook);
+  }
+
+  /**
+   * Publishes data to a topic, if the server allows it. Resolves when the server has passed it on. Rejects like `call`,
+   * with NOT_FOUND and PERMISSION_DENIED, and with PEER_UNSUPPORTED if the server has no topics.
+   */
+  async publish<N extends TopicName<C>>(
+    name: N,
+    ...[data, options]: PublishArguments<C, N, CallOptions>
+  ): Promise<void> {
+    const connection = this.#connection;
+    if (connection?.isOpen === true && connection.extension(topic) === undefined) {
+      throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot publish to '${name}': the server has no topics`);
+    }
+    try {
+      const validator = this.#topicValidator(name);
+      const checked: unknown = validator === null ? data : await validator.run(data, name);
+      await this._outgoing.call(TOPIC_PUBLISH, { topic: name, data: checked ?? null }, options, null);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
+  get #subscribing(): Subscriptions {
+    if (this.#subscriptions !== null) return this.#subscriptions;
+    const host: SubscriptionsHost = {
+      wheel: this.#core.wheel,
+      receiveQueueBytes: this.config.receiveQueueBytes,
+      connection: () => this.#readyConnection,
+      mayConnect: () => this.#reconnector.mayConnect(this.#connection?.closeReason ?? null),
+      validatorOf: (name) => this.#topicValidator(name),
+      reportInvalid: (error, name) => this.#core.reportError(error, "message", this, name),
+      hookFailed: (name, error) => this.#core.hookFailed(name, error),
+    };
+    this.#subscriptions = new Subscriptions(host);
+    const state = this.#connection?.extension(topic);
+    if (state !== undefined) state.receiver = this.#subscriptions;
+    return this.#subscriptions;
+  }
+
+  /** The connection, if it takes calls. */
+  get #readyConnection(): ProtocolConnection<Client<C>> | null {
+    const connection = this.#connection;
+    if (connection?.isOpen !== true || connection.draining !== null || this.#login !== null) return null;
+    return connection;
+  }
+
+  #topicValidator(name: string): Validator<unknown> | null {
+    const schema = agreedTopic(this.#contract, name);
+    return schema === undefined ? null : new Validator(schema, "data");
+  }
+
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
@@ -326,6 +408,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   async close(reason = "Closed by the client"): Promise<void> {
     const dial = this.#reconnector.callOff(calledOff);
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
+    this.#subscriptions?.endAll(null);
     this.#offlineSender.endPauses();
     const connection = this.#connection;
     if (connection !== null) {
@@ -368,6 +451,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal The client won't connect again by itself. */
   protected _gaveUp(error: Error): void {
     this.#offline.rejectAll(error);
+    this.#subscriptions?.endAll(asConduitError(error));
   }
 
   /** @internal */
@@ -474,6 +558,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
+      // The server's connect hooks may subscribe this client.
+      const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
+      if (topics !== undefined) topics.receiver = this.#subscriptions;
       // Handlers may run while the server's connect hooks do, because these may call the client.
       if (connection.extension(ready) === undefined) this.#ready(connection);
       else connection.scheduler.activate();
@@ -489,6 +576,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     // A server that is stopping already takes no more: they wait for the next connection.
     if (connection.draining === null) this.#offline.sendAll(connection);
     connection.activate();
+    this.#subscriptions?.connected(connection);
     login.resolve();
   }
 
@@ -517,6 +605,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       return;
     }
     if (!connection.isAuthenticated) return;
+    this.#subscriptions?.disconnected();
     const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason), retryAfterMs);

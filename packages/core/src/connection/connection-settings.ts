@@ -12,6 +12,8 @@ export interface ConnectionSettings {
   readonly rpcTimeoutMs: number;
   readonly enableBackpressure: boolean;
   readonly enableCompression: boolean;
+  /** Topics that a connection may be subscribed to; absent on a client. */
+  readonly maxSubscriptions?: number | undefined;
   /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
     | { readonly messagesPerSecond?: number | undefined; readonly bytesPerSecond?: number | undefined }

@@ -9,6 +9,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ReadControl } from "./receive/read-control.ts";
@@ -99,7 +100,12 @@ export interface ExtensionHost {
     "hasWaitingControl" | "hasUnreadReplies" | "acceptedBytes" | "addCredit" | "chunksAcknowledged"
   >;
   /** The peer's messages and requests. */
-  readonly requests: Pick<RequestReceiver<unknown>, "startedIds" | "reportableTaken" | "frameBegun" | "frameAborted">;
+  readonly requests: Pick<
+    RequestReceiver<unknown>,
+    "startedIds" | "reportableTaken" | "frameBegun" | "frameAborted" | "charge" | "requestTaken"
+  >;
+  /** The reader of payloads: `size` is the approximate memory of the values that `readMap` returned last. */
+  readonly reader: Pick<PayloadReader, "size">;
   readonly scheduler: Pick<RequestScheduler<unknown>, "cancel">;
   /** Whether the peer is netconduit's own. */
   readonly hasNetconduitPeer: boolean;

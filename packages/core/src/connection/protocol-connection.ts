@@ -352,9 +352,9 @@ export class ProtocolConnection<Peer>
     return true;
   }
 
-  /** A broadcast isn't sent to this peer, although it was selected. */
-  missedBroadcast(): void {
-    this.dropped += 1;
+  /** Broadcasts, or messages of a topic, aren't sent to this peer, although they are for it. */
+  missedBroadcast(count: number = 1): void {
+    this.dropped += count;
     this.countHeldBytes();
   }
 

@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { fitsPattern } from "../extensions/topics/topic-name.ts";
 import type { Contract, MethodContract, SideContract } from "../rpc/contract.ts";
-import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
+import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
 
@@ -17,6 +18,7 @@ export interface ContractOption<C extends Contract = Contract> {
 export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
 
 const SIDES = ["server", "client"];
+const TOPICS = "topics";
 const PARTS = ["methods", "messages"];
 const SCHEMAS = ["params", "result"];
 
@@ -32,7 +34,11 @@ export function parseContract<C extends Contract>(contract: C | undefined, compl
     throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option complete: needs the option contract");
   }
   const problems = new OptionProblems("contract", [], []);
-  for (const [sidePath, side] of parts(problems, "contract", contract, SIDES)) {
+  for (const [sidePath, side] of parts(problems, "contract", contract, [...SIDES, TOPICS])) {
+    if (sidePath === `contract.${TOPICS}`) {
+      for (const [path, schema] of parts(problems, sidePath, side, null)) checkSchema(problems, path, schema);
+      continue;
+    }
     for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
       const isMessages = path.endsWith(".messages");
       for (const [name, entry] of parts(problems, path, part, null)) {
@@ -90,4 +96,14 @@ function parts(
   const paths = known.map((name) => `${path}.${name}`);
   for (const [name, part] of found) if (!paths.includes(name)) problems.addUnknown(name, part, paths);
   return found.filter(([name, part]) => paths.includes(name) && part !== undefined);
+}
+
+/** The contract's schema for a topic: that of its name, else that of the first pattern that it fits. */
+export function agreedTopic(contract: Contract | null, name: string): Schema | undefined {
+  const topics = contract?.topics;
+  if (topics === undefined) return undefined;
+  const own = agreedOn(topics, name);
+  if (own !== undefined) return own;
+  const pattern = Object.keys(topics).find((key) => key.includes("*") && fitsPattern(name, key));
+  return pattern === undefined ? undefined : topics[pattern];
 }

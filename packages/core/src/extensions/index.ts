@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 import { reply } from "./reply.ts";
+import { topic } from "./topics/topic.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
 export const builtInExtensions: readonly AnyExtension[] = [
@@ -28,6 +29,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   compression,
   flow,
   ready,
+  topic,
   drain,
   close,
 ];

@@ -24,6 +24,8 @@ export interface SideContract {
 export interface Contract {
   readonly server?: SideContract;
   readonly client?: SideContract;
+  /** Schemas of the data of the server's topics. A name with a `*`, as in `room:*`, stands for all that fit it. */
+  readonly topics?: Readonly<Record<string, Schema>>;
 }
 
 /** Either end of a connection. */
@@ -154,3 +156,30 @@ type RequestOf<C extends Contract, S extends Side, T extends string, Options> = 
     ? [type: T, data?: MessageInput<C, S, T>, options?: Options]
     : [type: T, data: MessageInput<C, S, T>, options?: Options]
   : never;
+
+type TopicsOf<C extends Contract> = NonNullable<C["topics"]>;
+/** Names and patterns of the topics that a contract lists; `string` for the open contract. */
+export type TopicKey<C extends Contract> = NamesOf<TopicsOf<C>>;
+/** Those without a `*`. */
+export type SingleTopic<C extends Contract> = Exclude<TopicKey<C>, `${string}*${string}`>;
+/** Those with a `*`. */
+export type PatternTopic<C extends Contract> =
+  string extends TopicKey<C> ? string : Extract<TopicKey<C>, `${string}*${string}`>;
+/** The names that fit a pattern. */
+export type TopicNameOf<P extends string> = P extends `${infer Before}*${infer After}`
+  ? `${Before}${string}${After}`
+  : P;
+/** Names of topics that a contract allows. */
+export type TopicName<C extends Contract> = TopicNameOf<TopicKey<C>>;
+/** The schema that a contract has for a topic or pattern. */
+export type TopicSchema<C extends Contract, K extends string> = K extends keyof TopicsOf<C> ? TopicsOf<C>[K] : Schema;
+/** The contract's entry for a topic: that of its name, else that of a pattern. */
+type KeyOfTopic<C extends Contract, N extends string> =
+  N extends TopicKey<C> ? N : { [K in TopicKey<C>]: N extends TopicNameOf<K> ? K : never }[TopicKey<C>];
+/** Data as a publisher passes it. */
+export type TopicInput<C extends Contract, N extends string> = InferInput<TopicSchema<C, KeyOfTopic<C, N>>>;
+/** Data as a subscriber gets it. `T` is a type that the program states, without a contract. */
+export type TopicOutput<C extends Contract, N extends string, T> =
+  string extends TopicKey<C> ? T : InferOutput<TopicSchema<C, KeyOfTopic<C, N>>>;
+/** Data and options of a publish. */
+export type PublishArguments<C extends Contract, N extends string, Options> = DataAndOptions<TopicInput<C, N>, Options>;

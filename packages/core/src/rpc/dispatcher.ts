@@ -67,7 +67,7 @@ export class Dispatcher<Peer> {
 
   #call(source: RequestSource<Peer>, request: IncomingRequest<Peer>): void {
     const { method } = request;
-    const entry = this.#registry.method(method);
+    const entry = this.#registry.method(method) ?? this.#registry.builtIn(method, source.hasNetconduitPeer);
     if (entry === undefined) {
       if (method === "listall") this.#reply(source, request, this.#discovery(source));
       else {
@@ -207,7 +207,9 @@ export class Dispatcher<Peer> {
   // --- messages -----------------------------------------------------------------------------------------------------
 
   #message(source: RequestSource<Peer>, request: IncomingRequest<Peer>): void {
-    const entries = this.#registry.handlers(request.method);
+    const entries =
+      this.#registry.handlers(request.method) ??
+      (source.hasNetconduitPeer ? this.#registry.netconduitHandlers(request.method) : undefined);
     if (entries === undefined) {
       const hasHooks = this.#host.unknownMessage(request.client, request.method, request.value);
       if (hasHooks && !request.wantsReply) return;

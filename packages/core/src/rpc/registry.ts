@@ -37,6 +37,11 @@ export class Registry<Peer> {
   /** Created on first use, like the other: many clients have none. */
   #methods: Map<string, MethodEntry<Peer>> | null = null;
   #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
+  #builtIn: {
+    readonly ours: Map<string, MethodEntry<Peer>>;
+    readonly netconduit: Map<string, MethodEntry<Peer>>;
+  } | null = null;
+  #netconduitHandlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
   /** The result of `listall` until a method is added or removed. */
   #discovery: Discovery | null = null;
   #netconduitDiscovery: Discovery | null = null;
@@ -54,6 +59,9 @@ export class Registry<Peer> {
         ErrorCode.INVALID_STATE,
         "Cannot register RPC method 'listall': the name is reserved for discovery",
       );
+    }
+    if (this.builtIn(name, false) !== undefined) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot register RPC method '${name}': the name is reserved`);
     }
     this.#methods ??= new Map();
     const methods = this.#methods;
@@ -102,6 +110,27 @@ export class Registry<Peer> {
 
   messageTypes(): Iterable<string> {
     return this.#handlers?.keys() ?? [];
+  }
+
+  /** Adds a method of this library's own, which lists don't show. Only peers of the one or the other kind can call it. */
+  addBuiltIn(entry: MethodEntry<Peer>, isForNetconduit: boolean): void {
+    this.#builtIn ??= { ours: new Map(), netconduit: new Map() };
+    (isForNetconduit ? this.#builtIn.netconduit : this.#builtIn.ours).set(entry.info.name, entry);
+  }
+
+  /** The library's own method of this name, for a peer of this kind. */
+  builtIn(name: string, isForNetconduit: boolean): MethodEntry<Peer> | undefined {
+    return (isForNetconduit ? this.#builtIn?.netconduit : this.#builtIn?.ours)?.get(name);
+  }
+
+  /** Adds a handler of this library's own, for messages of netconduit peers that have no other handler. */
+  addNetconduitHandler(entry: MessageEntry<Peer>): void {
+    this.#netconduitHandlers ??= new Map();
+    this.#netconduitHandlers.set(entry.type, [entry]);
+  }
+
+  netconduitHandlers(type: string): readonly MessageEntry<Peer>[] | undefined {
+    return this.#netconduitHandlers?.get(type);
   }
 
   /** The result of `listall`; the same object until a method is added or removed. */

@@ -22,6 +22,8 @@ export interface SlowConsumer {
   /** Number of messages in the send queue. */
   readonly queuedMessages: number;
   readonly bufferedBytes: number;
+  /** The topic that was published; absent for a broadcast. */
+  readonly topic?: string;
 }
 
 /** A message that was encoded once for many connections. */
@@ -49,18 +51,27 @@ export function sendToSelected<C extends Contract, D extends object>(
   const { where } = options;
   const isForAll = exclude === null && include === null && where === undefined;
   let reached = 0;
-  for (const [id, connection] of connections) {
-    if (!connection.isOpen) continue;
-    if (exclude?.has(id) || (include !== null && !include.has(id))) continue;
-    if (where !== undefined && !where(connection.peer)) continue;
-    if (connection.refusesSize(type, payloadBytes)) continue;
+  const send = (id: string, connection: ProtocolConnection<Connection<C, D>>): void => {
+    if (!connection.isOpen || exclude?.has(id) === true) return;
+    if (where !== undefined && !where(connection.peer)) return;
+    if (connection.refusesSize(type, payloadBytes)) return;
     if (connection.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
+  };
+  if (include === null) {
+    for (const [id, connection] of connections) send(id, connection);
+    return reached;
+  }
+  // They are looked up, so the others cost nothing.
+  for (const id of include) {
+    const connection = connections.get(id);
+    if (connection !== undefined) send(id, connection);
   }
   return reached;
 }
 
-function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
+/** Connection ids as a set; null if none are given. */
+export function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
   if (ids === undefined) return null;
   if (typeof ids === "string") return new Set([ids]);
   return ids instanceof Set ? ids : new Set(ids);

@@ -83,3 +83,7 @@ export class Connection<
     return this.#protocol.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
   }
 }
+
+/** Any connection of any server. `any`, because the class is invariant in both type parameters. */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+export type AnyConnection = Connection<any, any>;

@@ -56,6 +56,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly rejectedHooks: HookList<[rejection: Rejection]>;
   /** Makes the initial `connection.data`; undefined for an empty object. */
   readonly connectionData: (() => D) | undefined;
+  /** A client's connection begins to close, or has ended. */
+  clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** Whether clients are accepted now. */
   isOpen(): boolean;
 }
@@ -322,6 +324,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (connection === undefined) return;
     this.#clients.delete(connection.id);
     this.#leaving.add(protocol);
+    this.#host.clientEnded(protocol);
   }
 
   #connectionClosed(protocol: Protocol<C, D>, reason: CloseReason): void {
@@ -332,6 +335,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (connection === undefined) return;
     this.#clients.delete(connection.id);
     this.#leaving.delete(protocol);
+    this.#host.clientEnded(protocol);
     if (disconnectHooks.isEmpty) return;
     const onError = (error: unknown): void => core.hookFailed("onClientDisconnect", error, connection);
     const run = (): Promise<void> => disconnectHooks.run(onError, connection, reason);

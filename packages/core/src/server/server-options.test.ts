@@ -47,6 +47,7 @@ describe("parseServerOptions", () => {
       rateLimit: null,
       allowPasswordHash: false,
       slowConsumer: "disconnect",
+      maxSubscriptions: 1000,
       complete: false,
       exposeErrors: false,
       rpcTimeoutMs: 30_000,

@@ -27,6 +27,7 @@ import {
   DEFAULT_DRAIN_MS,
   DEFAULT_MAX_BUFFERED_BYTES,
   DEFAULT_MAX_CONNECTIONS,
+  DEFAULT_MAX_SUBSCRIPTIONS,
   SCRAM_ITERATIONS,
   SCRAM_MAX_ITERATIONS,
   SCRAM_MIN_ITERATIONS,
@@ -88,6 +89,8 @@ export interface ServerOptions extends PeerOptions {
    * How a broadcast treats a client whose send queue is full: skip or disconnect it. Default `"disconnect"`.
    */
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
+  /** Maximum number of topics that one client may be subscribed to; 1 to 1,000,000. Default 1,000. */
+  readonly maxSubscriptions?: number | undefined;
   /** How long `stop()` lets running handlers finish; 0 means not at all. Default 5,000 ms. */
   readonly drainMs?: number | undefined;
   /** Whether `run()` stops the server on SIGINT and SIGTERM. Default true. */
@@ -137,6 +140,7 @@ const entries = {
   scramIterations: v.optional(wholeNumber(SCRAM_MIN_ITERATIONS, SCRAM_MAX_ITERATIONS), SCRAM_ITERATIONS),
   maxBufferedBytes: v.optional(wholeNumber(1)),
   rateLimit: v.optional(group(rateLimitEntries)),
+  maxSubscriptions: v.optional(wholeNumber(1, 1_000_000), DEFAULT_MAX_SUBSCRIPTIONS),
   slowConsumer: v.optional(oneOf(["drop", "disconnect"]), "disconnect"),
   drainMs: v.optional(milliseconds(0), DEFAULT_DRAIN_MS),
   handleSignals: v.optional(flag(), true),

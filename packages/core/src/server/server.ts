@@ -4,7 +4,7 @@ import { ServerAddress } from "../bytes/address.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
@@ -19,19 +19,27 @@ import type {
   MethodName,
   NameBound,
   ParamsSchema,
+  PatternTopic,
   ResultSchema,
+  SingleTopic,
+  TopicSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
-import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
-import type { Connection } from "./connection.ts";
+import type { AnyConnection, Connection } from "./connection.ts";
 import type { Rejection } from "./login-manager.ts";
 import { ServerConnections, type ServerStats } from "./server-connections.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import type { Member } from "./topics/channel-host.ts";
+import { makeTopicHub } from "./topics/make-topic-hub.ts";
+import { Topic, TopicPattern } from "./topics/topic.ts";
+import type { TopicHub } from "./topics/topic-hub.ts";
+import type { TopicOptions, TopicPatternOptions } from "./topics/topic-options.ts";
 
 /** Options of a server, including its contract and `connectionData`. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
@@ -62,6 +70,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
   readonly #rejected = new HookList<[rejection: Rejection]>();
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
+  readonly #topics: TopicHub;
   readonly #lifecycle: ServerLifecycle;
   /** As in the options, until `setTls`. */
   #tls: TlsServerOptions | null;
@@ -90,6 +99,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       disconnectHooks: this.#disconnect,
       rejectedHooks: this.#rejected,
       connectionData,
+      clientEnded: (protocol) => this.#topics.connectionEnded(protocol),
       isOpen: () => this.#lifecycle.isOpen,
     });
     this.#lifecycle = new ServerLifecycle({
@@ -101,10 +111,21 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       refuseLogins: () => this.#connections.refuseLogins(),
       shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
       drain: (notice) => this.#connections.drain(notice),
-      endAll: () => this.#connections.endAll(),
+      endAll: async () => {
+        await this.#connections.endAll();
+        this.#topics.rest();
+      },
       ended: () => this.#connections.ended(),
       stop: (options) => this.stop(options),
       stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
+    });
+    this.#topics = makeTopicHub({
+      core: this.#core as unknown as EndpointCore<AnyConnection>,
+      config,
+      agreedSchema: (name) => agreedTopic(contract, name),
+      memberOf: (connection) => this.#connections.clients.get(connection.id) as Member | undefined,
+      slowMember: (member, topic, missed, disconnect) =>
+        this.#slowConsumer(member as ProtocolConnection<Connection<C, D>>, { disconnect, missed, topic }),
     });
   }
 
@@ -374,6 +395,31 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return listener;
   }
 
+  // --- topics --------------------------------------------------------------------------------------------------
+
+  /**
+   * Creates a topic, to which clients can subscribe.
+   * @throws ConduitError INVALID_CONFIG, INVALID_STATE if it exists
+   */
+  topic<K extends SingleTopic<C>, S extends Schema = TopicSchema<C, K>>(
+    name: K,
+    options?: TopicOptions<S, Connection<C, D>>,
+  ): Topic<InferInput<S>, Connection<C, D>> {
+    return new Topic(this.#topics, name, this.#topics.define(name, false, options));
+  }
+
+  /**
+   * Lets clients subscribe to all topics whose names fit a pattern, in which `*` stands for one or more characters. Each
+   * topic begins with its first subscriber, and goes with its last one and its history.
+   * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the pattern is in use
+   */
+  topics<K extends PatternTopic<C>, S extends Schema = TopicSchema<C, K>>(
+    pattern: K,
+    options: TopicPatternOptions<S, Connection<C, D>>,
+  ): TopicPattern<K, InferInput<S>, Connection<C, D>> {
+    return new TopicPattern(this.#topics, pattern, this.#topics.define(pattern, true, options));
+  }
+
   // --- sending -------------------------------------------------------------------------------------------------
 
   /**
@@ -398,23 +444,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       : plain;
     const frame = (isCompressed: boolean): FrameBytes => (isCompressed ? compressed : plain);
     return sendToSelected(this.#connections.clients, { type, frame, payloadBytes }, options, (protocol) =>
-      this.#slowConsumer(protocol),
+      this.#slowConsumer(protocol, { disconnect: this.config.slowConsumer === "disconnect", missed: 1 }),
     );
   }
 
-  #slowConsumer(protocol: ProtocolConnection<Connection<C, D>>): void {
+  #slowConsumer(
+    protocol: ProtocolConnection<Connection<C, D>>,
+    { disconnect, missed, topic }: { readonly disconnect: boolean; readonly missed: number; readonly topic?: string },
+  ): void {
     const connection = protocol.peer;
-    const disconnect = this.config.slowConsumer === "disconnect";
     const queuedMessages = protocol.sendQueue.queuedFrames;
     const bufferedBytes = protocol.sendQueue.bufferedBytes;
-    protocol.missedBroadcast();
+    protocol.missedBroadcast(missed);
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
     }
     const action = disconnect ? "disconnected" : "dropped";
     const onError = (error: unknown): void => this.#core.hookFailed("onSlowConsumer", error, connection);
-    this.#slow.notify(onError, connection, { action, queuedMessages, bufferedBytes });
+    const report = { action, queuedMessages, bufferedBytes, ...(topic === undefined ? {} : { topic }) } as const;
+    this.#slow.notify(onError, connection, report);
   }
 }
 

@@ -12,6 +12,7 @@ import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
 import { RequestIds } from "../connection/receive/request-ids.ts";
 import { BufferBudget } from "../server/buffer-budget.ts";
+import { TopicChannel } from "../server/topics/topic-channel.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
 import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
@@ -31,6 +32,7 @@ const pending = new Set<PendingByAddress<unknown>>();
 const offline = new Set<OfflineQueue<unknown>>();
 const receivers = new Set<FrameReceiver>();
 const budgets = new Set<BufferBudget>();
+const channels = new Set<TopicChannel>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
 /** Memory lent by pools, by its buffer. */
@@ -40,7 +42,8 @@ const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number;
 
 /** Forgets everything seen so far: the next {@link leftovers} are those of what starts now. */
 export function watchFromNow(): void {
-  for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, listeners]) seen.clear();
+  for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, channels, listeners])
+    seen.clear();
   wrongs.length = 0;
 }
 
@@ -70,6 +73,7 @@ export function leftovers(): string[] {
     runningHandlers += scheduler.runningHandlers;
   }
   for (const receiver of receivers) count(receiver.heldBytes, "bytes of incomplete frames");
+  for (const { members, stats } of channels) count(members.size + stats.lagging, "members of a topic");
   for (const budget of budgets) count(budget.bytes, "bytes in a server's budget");
   let requests = 0;
   for (const set of ids) requests += set.size;
@@ -112,6 +116,7 @@ watch(PendingByAddress, "add", "before", (set) => pending.add(set));
 watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
 
 watch(FrameReceiver, "data", "before", (receiver) => receivers.add(receiver));
+watch(TopicChannel, "join", "before", (channel) => channels.add(channel));
 watch(BufferBudget, "count", "before", (budget) => budgets.add(budget));
 
 watch(BufferPool, "take", "after", (_pool, _args, result) => {

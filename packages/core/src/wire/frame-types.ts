@@ -7,6 +7,11 @@ export function isOptionalFrameType(type: number): boolean {
   return type >= FIRST_OPTIONAL_TYPE;
 }
 
+/** Frames of topics: 0x0130 to 0x013f. They keep their order as messages do, and may come in chunks. */
+export function isTopicFrame(type: number): boolean {
+  return type >> 4 === 0x0013;
+}
+
 /** The frame types that a decoder accepts. */
 export interface FrameTypes {
   /** Maximum payload size of this type, `limit` at most; -1 if frames of the type are refused. */

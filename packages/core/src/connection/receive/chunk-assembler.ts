@@ -9,13 +9,15 @@ import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HEADER_BYTES } from "../../limits.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
-import type { FrameTypes } from "../../wire/frame-types.ts";
+import { type FrameTypes, isTopicFrame } from "../../wire/frame-types.ts";
 import type { ReceiveMemory } from "../../wire/receive-memory.ts";
 
 /** Frame types that may be sent in chunks. */
 const chunkedTypes: FrameTypes = {
   maxPayloadBytes: (type, limit) =>
-    (type >= FrameType.MESSAGE && type <= FrameType.RPC_ERROR) || type === FrameType.RPC_LIST ? limit : -1,
+    (type >= FrameType.MESSAGE && type <= FrameType.RPC_ERROR) || type === FrameType.RPC_LIST || isTopicFrame(type)
+      ? limit
+      : -1,
 };
 
 type Chunk = Pick<FrameDecoder, "correlationHi" | "correlationLo" | "bytes" | "payloadStart" | "payloadEnd">;

@@ -1,5 +1,6 @@
 import { HEADER_BYTES, MAX_CHUNK_BYTES } from "../../limits.ts";
 import { FrameType } from "../../wire/constants.ts";
+import { isTopicFrame } from "../../wire/frame-types.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
 
 /** Frames up to this length are sent whole. */
@@ -46,9 +47,8 @@ export class LargeFrame {
  * replies, may overtake and be overtaken.
  */
 export function isOrdered(bytes: Uint8Array, start: number): boolean {
-  const type = bytes[start + 7];
-  if (bytes[start + 6] !== 0) return false;
-  if (type === FrameType.MESSAGE) return true;
+  const type = ((bytes[start + 6] as number) << 8) | (bytes[start + 7] as number);
+  if (type === FrameType.MESSAGE || isTopicFrame(type)) return true;
   if (type !== FrameType.RPC_REQUEST) return false;
   for (let at = start + 16; at < start + 24; at += 1) if (bytes[at] !== 0) return false;
   return true;

@@ -290,6 +290,17 @@ export class SendQueue {
     return new Promise((resolve, reject) => this.#wait().waiters.push({ resolve, reject }));
   }
 
+  /** Resolves when a message sent now would leave at once, or when the stream has ended. */
+  whenPassing(): Promise<void> {
+    if (this.#isOver || !this.delaysRequests) return Promise.resolve();
+    return new Promise((resolve) => this.#wait().passing.push(resolve));
+  }
+
+  #wakePassing(): void {
+    if (this.#waiting.passing.length === 0 || (this.delaysRequests && !this.#isOver)) return;
+    for (const resolve of this.#waiting.passing.splice(0)) resolve();
+  }
+
   /** Ignores new frames, flushes everything and closes the stream. */
   end(): void {
     if (this.#isEnding) return;
@@ -307,6 +318,7 @@ export class SendQueue {
     // Its requests stay as they are: a caller learns that its call was not sent completely.
     this.#large = null;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
+    this.#wakePassing();
     // The application may keep the connection: what waited is garbage now.
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
   }
@@ -399,7 +411,10 @@ export class SendQueue {
   }
 
   #releaseHeld(): void {
-    if (!this.#waiting.hasHeld || this.#isPausedByPeer) return;
+    if (!this.#waiting.hasHeld || this.#isPausedByPeer) {
+      this.#wakePassing();
+      return;
+    }
     // Frames collected before the peer's permission go first.
     this.#writer.flush();
     this.#waiting.releaseHeld(this.#credit);
@@ -427,6 +442,7 @@ export class SendQueue {
     if (waiting.waiters.length > 0 && this.#fill <= LOW_WATER_RATIO) {
       for (const waiter of waiting.waiters.splice(0)) waiter.resolve();
     }
+    this.#wakePassing();
     if (waiting.isUnused) this.#waiting = NOTHING;
     if (hadLarge && !waiting.hasLarge) this.#host.heldChanged();
     if (this.#replyFill <= LOW_WATER_RATIO) this.#host.sendQueueDrained();

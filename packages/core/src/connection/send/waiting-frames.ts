@@ -24,6 +24,8 @@ export class WaitingFrames {
   #rest: Uint8Array | null = null;
   #restIsReply = false;
   readonly waiters: Waiter[] = [];
+  /** Resolved when a message may leave at once. */
+  readonly passing: (() => void)[] = [];
   large: LargeFrames | null;
 
   /** @param large null if nothing has been sent in chunks yet */
@@ -106,7 +108,7 @@ export class WaitingFrames {
 
   /** Whether nothing waits, for any reason. */
   get isUnused(): boolean {
-    return this.isEmpty && !this.hasHeld && this.waiters.length === 0;
+    return this.isEmpty && !this.hasHeld && this.waiters.length + this.passing.length === 0;
   }
 
   get hasHeld(): boolean {

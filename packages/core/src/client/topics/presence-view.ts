@@ -1,0 +1,117 @@
+import { HookList } from "../../endpoint/hook-list.ts";
+import type { Disposer } from "../../endpoint/method-types.ts";
+import type { PresenceFrame } from "../../extensions/topics/topic.ts";
+
+/** A client that is subscribed to the same topic. */
+export interface PresentClient {
+  /** Id of its connection to the server. */
+  readonly id: string;
+  /** Who it is, as the server says; null if it doesn't. */
+  readonly user: string | null;
+}
+
+/** A change of a topic's presence. */
+export interface PresenceChange {
+  readonly joined: readonly PresentClient[];
+  readonly left: readonly PresentClient[];
+  /** Users whose first connection came, and whose last one left. */
+  readonly usersJoined: readonly string[];
+  readonly usersLeft: readonly string[];
+}
+
+/** Longest list that a client keeps. A server sends at most one entry for each of its connections. */
+const MAX_PRESENT = 100_000;
+
+/** Who is subscribed to a topic, as far as the server has told. Changes arrive gathered, ten times a second at most. */
+export class TopicPresenceView {
+  readonly #clients = new Map<string, PresentClient>();
+  /** Connections of each user. */
+  readonly #users = new Map<string, number>();
+  readonly #hooks = new HookList<[change: PresenceChange]>();
+  readonly #hookFailed: (error: unknown) => void;
+
+  /** @internal */
+  constructor(hookFailed: (error: unknown) => void) {
+    this.#hookFailed = hookFailed;
+  }
+
+  /** The clients that are subscribed. */
+  get clients(): PresentClient[] {
+    return [...this.#clients.values()];
+  }
+
+  /** The users that are subscribed, each once. */
+  get users(): string[] {
+    return [...this.#users.keys()];
+  }
+
+  /** Number of clients. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** Whether this user is subscribed, by any of its connections. */
+  hasUser(user: string): boolean {
+    return this.#users.has(user);
+  }
+
+  /** Runs on every change. Returns a function that removes the hook. */
+  onChange(hook: (change: PresenceChange) => unknown): Disposer {
+    return this.#hooks.add(hook);
+  }
+
+  /** @internal */
+  _update({ reset, joined, left }: PresenceFrame): void {
+    /** Users of clients that came or left, and whether they were present before. */
+    const before = new Map<string, boolean>();
+    const gone: PresentClient[] = [];
+    const come: PresentClient[] = [];
+    const named = new Set(joined.map(([id]) => id));
+    const leaving = reset ? [...this.#clients.keys()].filter((id) => !named.has(id)) : left;
+    for (const id of leaving) {
+      const client = this.#clients.get(id);
+      if (client === undefined) continue;
+      this.#note(before, client);
+      this.#remove(client);
+      gone.push(client);
+    }
+    for (const [id, user] of joined) {
+      const known = this.#clients.get(id);
+      if (known?.user === user) continue;
+      if (known !== undefined) {
+        this.#note(before, known);
+        this.#remove(known);
+      }
+      if (this.#clients.size === MAX_PRESENT) break;
+      const client = { id, user };
+      this.#note(before, client);
+      this.#clients.set(id, client);
+      if (user !== null) this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+      come.push(client);
+    }
+    if (gone.length + come.length === 0) return;
+    this.#hooks.notify(this.#hookFailed, {
+      joined: come,
+      left: gone,
+      usersJoined: [...before.keys()].filter((user) => before.get(user) === false && this.#users.has(user)),
+      usersLeft: [...before.keys()].filter((user) => before.get(user) === true && !this.#users.has(user)),
+    });
+  }
+
+  #note(before: Map<string, boolean>, { user }: PresentClient): void {
+    if (user !== null && !before.has(user)) before.set(user, this.#users.has(user));
+  }
+
+  /** @internal The connection was lost: nobody is known to be there until the server says so again. */
+  _clear(): void {
+    this._update({ reset: true, joined: [], left: [] });
+  }
+
+  #remove({ id, user }: PresentClient): void {
+    this.#clients.delete(id);
+    if (user === null) return;
+    const count = (this.#users.get(user) ?? 1) - 1;
+    if (count === 0) this.#users.delete(user);
+    else this.#users.set(user, count);
+  }
+}

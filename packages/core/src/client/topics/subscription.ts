@@ -1,0 +1,290 @@
+import { HookList } from "../../endpoint/hook-list.ts";
+import type { Disposer } from "../../endpoint/method-types.ts";
+import { type ConduitError, withCallerStack } from "../../errors.ts";
+import { formatPosition, type Position } from "../../extensions/topics/position.ts";
+import type { PresenceFrame, TopicStart } from "../../extensions/topics/topic.ts";
+import { Fifo } from "../../util/fifo.ts";
+import { TopicPresenceView } from "./presence-view.ts";
+
+/** Options of `client.subscribe`. */
+export interface SubscribeOptions {
+  /** A former `position`: messages after it are sent first, if the server still has them all. See `recovered`. */
+  readonly since?: string | undefined;
+  /** Messages that may wait for the program to take them. Default 1,000. */
+  readonly buffer?: number | undefined;
+  /** Which one is dropped when the buffer is full: the oldest or the newest. Default `"drop-oldest"`. */
+  readonly slow?: "drop-oldest" | "drop-newest" | undefined;
+  /** Whether to be told who else is subscribed, if the topic has presence. Default true. */
+  readonly presence?: boolean | undefined;
+}
+
+/** What a subscription missed while the client was disconnected. */
+export interface Resumption {
+  /** Whether nothing was missed. */
+  readonly recovered: boolean;
+  /** Number of messages missed; null if the server has forgotten the topic since, so that it isn't known. */
+  readonly missed: number | null;
+}
+
+/** The subscriptions that one belongs to. */
+export interface SubscriptionOwner {
+  /** Bytes of memory that waiting messages may take. */
+  readonly maxBytes: number;
+  closedError(topic: string): ConduitError;
+  /** It was closed by the program. */
+  left(subscription: AnySubscription): void;
+  hookFailed(name: string, error: unknown): void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the type of its data is the program's affair
+export type AnySubscription = Subscription<any>;
+
+interface Item {
+  readonly value: unknown;
+  /** Null if the message has no place in the topic. */
+  readonly position: Position | null;
+  readonly bytes: number;
+}
+
+interface Taker {
+  resolve(result: IteratorResult<unknown, undefined>): void;
+  reject(error: unknown): void;
+}
+
+/** Memory of a waiting message beside its data. */
+const ITEM_BYTES = 128;
+
+/**
+ * A client's subscription to a topic: its messages, in order, as an async iterable for one consumer. Leaving the loop
+ * ends the subscription. It returns by itself when the client reconnects, and the iteration goes on.
+ */
+export class Subscription<T = unknown> implements AsyncIterableIterator<T, undefined> {
+  /** The topic's name. */
+  readonly topic: string;
+  /** Resolves when the server has subscribed this client; rejects if it refuses, or if the subscription ends first. */
+  readonly ready: Promise<void>;
+  readonly #owner: SubscriptionOwner;
+  readonly #buffer: number;
+  readonly #dropsOldest: boolean;
+  readonly #resumeHooks = new HookList<[resumption: Resumption]>();
+  readonly #items = new Fifo<Item>();
+  readonly #takers = new Fifo<Taker>();
+  #bytes = 0;
+  /** Behind the last message received, and the last one that the program took; null before the first start. */
+  #received: Position | null;
+  #taken: Position | null;
+  #recovered = false;
+  #dropped = 0;
+  #isLive = false;
+  #hasEnded = false;
+  /** Thrown once, when all items are taken. */
+  #error: ConduitError | null = null;
+  #presence: TopicPresenceView | null = null;
+  #resolveReady: () => void = () => undefined;
+  #rejectReady: (error: unknown) => void = () => undefined;
+
+  /**
+   * @internal
+   * @param since where the program left off
+   */
+  constructor(owner: SubscriptionOwner, topic: string, options: SubscribeOptions, since: Position | null) {
+    this.#owner = owner;
+    this.topic = topic;
+    this.#buffer = options.buffer ?? 1000;
+    this.#dropsOldest = options.slow !== "drop-newest";
+    this.#received = since;
+    this.#taken = since;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    // The iteration has the same error.
+    this.ready.catch(() => undefined);
+  }
+
+  /**
+   * The place behind the last message that the program took, for `since`; null before the server has subscribed this
+   * client.
+   */
+  get position(): string | null {
+    return this.#taken === null ? null : formatPosition(this.#taken);
+  }
+
+  /**
+   * Whether everything since the option `since`, or since the connection was lost, has been or will be received. False
+   * for a subscription that began without `since`. `onResume` tells of every return.
+   */
+  get recovered(): boolean {
+    return this.#recovered;
+  }
+
+  /**
+   * Messages that didn't reach the program: dropped by the server or in the buffer here, because this side was too slow,
+   * invalid, or missed while disconnected, as far as their number is known.
+   */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Who is subscribed; null if the topic has no presence, or the option `presence` is false. */
+  get presence(): TopicPresenceView | null {
+    return this.#presence;
+  }
+
+  /** Whether the server delivers messages now: false while disconnected, and when it has ended. */
+  get isLive(): boolean {
+    return this.#isLive;
+  }
+
+  /** Number of messages that wait to be taken. */
+  get waiting(): number {
+    return this.#items.length;
+  }
+
+  /** Runs when the subscription has returned after the connection was lost. Returns a function that removes the hook. */
+  onResume(hook: (resumption: Resumption) => unknown): Disposer {
+    return this.#resumeHooks.add(hook);
+  }
+
+  /**
+   * The next message. `done` when the subscription was closed, here or by the server.
+   * @throws ConduitError if the server refuses it (NOT_FOUND, PERMISSION_DENIED, TOO_MANY_SUBSCRIPTIONS,
+   *   PEER_UNSUPPORTED, or an application's code), or if the client gives up reconnecting
+   */
+  async next(): Promise<IteratorResult<T, undefined>> {
+    const item = this.#items.shift();
+    if (item !== undefined) {
+      this.#bytes -= item.bytes;
+      return { done: false, value: this.#take(item) };
+    }
+    if (this.#hasEnded) {
+      const error = this.#error;
+      this.#error = null;
+      if (error !== null) throw withCallerStack(error);
+      return { done: true, value: undefined };
+    }
+    return new Promise<IteratorResult<T, undefined>>((resolve, reject) => {
+      this.#takers.push({ resolve: resolve as Taker["resolve"], reject });
+    });
+  }
+
+  /** Ends the subscription, as leaving a loop does. */
+  async return(): Promise<IteratorResult<T, undefined>> {
+    this.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  /** Ends the subscription. Messages that wait are dropped. */
+  close(): void {
+    if (this.#hasEnded) return;
+    this._end(null);
+    this.#clear();
+    this.#owner.left(this);
+  }
+
+  /** @internal Where the server is to continue; undefined for a new subscription. */
+  get _since(): string | undefined {
+    return this.#received === null ? undefined : formatPosition(this.#received);
+  }
+
+  /**
+   * @internal TOPIC_START arrived.
+   * @param isReturn whether it was lost with a connection
+   */
+  _start({ epoch, offset, presence }: TopicStart, isReturn: boolean): void {
+    const before = this.#received;
+    const missed = before?.epoch === epoch ? Math.max(0, offset - before.offset) : null;
+    this.#recovered = before !== null && missed === 0;
+    this.#dropped += missed ?? 0;
+    if (!this.#recovered) this.#received = { epoch, offset };
+    // What waits comes before this place.
+    if (this.#items.length === 0) this.#taken = this.#received;
+    this.#isLive = true;
+    if (presence) this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error));
+    else this.#presence = null;
+    this.#resolveReady();
+    if (!isReturn) return;
+    const resumption = { recovered: this.#recovered, missed };
+    this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), resumption);
+  }
+
+  /** @internal Whether a message with this offset is new. Counts those that the server left out. */
+  _expects(offset: number): boolean {
+    if (offset === 0) return true;
+    const last = this.#received as Position;
+    if (offset <= last.offset) return false;
+    this.#dropped += offset - last.offset - 1;
+    this.#received = { epoch: last.epoch, offset };
+    return true;
+  }
+
+  /** @internal */
+  _push(value: unknown, offset: number, bytes: number): void {
+    const item = { value, position: offset === 0 ? null : this.#received, bytes: bytes + ITEM_BYTES };
+    const taker = this.#takers.shift();
+    if (taker !== undefined) {
+      taker.resolve({ done: false, value: this.#take(item) });
+      return;
+    }
+    const isFull = (): boolean => this.#items.length >= this.#buffer || this.#bytes + item.bytes > this.#owner.maxBytes;
+    while (isFull() && this.#items.length > 0) {
+      this.#dropped += 1;
+      if (!this.#dropsOldest) return;
+      this.#bytes -= (this.#items.shift() as Item).bytes;
+    }
+    this.#items.push(item);
+    this.#bytes += item.bytes;
+  }
+
+  /** @internal A message was invalid. */
+  _invalid(): void {
+    this.#dropped += 1;
+  }
+
+  /** @internal */
+  _presence(frame: PresenceFrame): void {
+    this.#presence?._update(frame);
+  }
+
+  /** @internal The connection was lost. */
+  _pause(): void {
+    this.#isLive = false;
+    this.#presence?._clear();
+  }
+
+  /** @internal It is over. What waits can still be taken. */
+  _end(error: ConduitError | null): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#isLive = false;
+    this.#error = error;
+    this.#presence?._clear();
+    this.#rejectReady(error ?? this.#owner.closedError(this.topic));
+    for (let taker = this.#takers.shift(); taker !== undefined; taker = this.#takers.shift()) {
+      if (this.#error === null) {
+        taker.resolve({ done: true, value: undefined });
+        continue;
+      }
+      taker.reject(this.#error);
+      this.#error = null;
+    }
+  }
+
+  #take({ value, position }: Item): T {
+    if (position !== null) this.#taken = position;
+    return value as T;
+  }
+
+  #clear(): void {
+    this.#items.clear();
+    this.#bytes = 0;
+  }
+}

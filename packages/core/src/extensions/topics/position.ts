@@ -1,0 +1,25 @@
+/** A place in a topic: an offset, and the epoch in which offsets count. Programs see it as an opaque string. */
+
+import { isOffset } from "./topic.ts";
+
+export interface Position {
+  readonly epoch: string;
+  /** Offset of the last message before this place. */
+  readonly offset: number;
+}
+
+const MAX_POSITION_CHARS = 256;
+
+export function formatPosition({ epoch, offset }: Position): string {
+  return `${epoch}:${offset}`;
+}
+
+/** Null if it isn't a position. */
+export function parsePosition(text: unknown): Position | null {
+  if (typeof text !== "string" || text.length > MAX_POSITION_CHARS) return null;
+  const split = text.lastIndexOf(":");
+  const digits = text.slice(split + 1);
+  const offset = Number(digits);
+  if (split <= 0 || !/^\d+$/.test(digits) || !isOffset(offset)) return null;
+  return { epoch: text.slice(0, split), offset };
+}

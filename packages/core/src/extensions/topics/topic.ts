@@ -1,0 +1,172 @@
+/**
+ * Topics: frames that a server sends to the subscribers of a topic. Clients subscribe, unsubscribe and publish by calls
+ * of reserved methods, so everything that bounds calls (credit, rate, deadlines, connect hooks) holds for them.
+ *
+ * A frame's correlation id is the number of its topic, the same for all connections, so that a publish is encoded once.
+ * The frames are data: they need credit, which returns as soon as they are in the subscription's own bounded buffer.
+ */
+
+import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
+import { wireBytes } from "../../connection/receive/queued-frame.ts";
+import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
+import { isMap } from "../../util/is-map.ts";
+import { MAX_TOPIC_CHARS } from "./topic-name.ts";
+
+/** `{topic: str, epoch: str, offset: int, presence: bool, token?: int}`. */
+export const TOPIC_START_FRAME = 0x0130;
+/** `{offset?: int, data: any}`. */
+export const TOPIC_DATA_FRAME = 0x0131;
+/** `{reset: bool, joined: [[id: str, user: str | nil]], left: [id: str]}`. */
+export const TOPIC_PRESENCE_FRAME = 0x0132;
+/** `{code: int, reason: str}`. */
+export const TOPIC_END_FRAME = 0x0133;
+
+/** Reserved methods of servers. */
+export const TOPIC_SUBSCRIBE = "$topic.subscribe";
+export const TOPIC_UNSUBSCRIBE = "$topic.unsubscribe";
+export const TOPIC_PUBLISH = "$topic.publish";
+
+/** Longest id and user in a presence list. */
+export const MAX_PRESENCE_CHARS = 256;
+/** Room for a name, an epoch and a few integers. */
+const MAX_START_BYTES = 4096;
+const MAX_END_BYTES = 16 * 1024;
+const TWO_TO_32 = 0x1_0000_0000;
+
+/** A server says how many topics a connection may be subscribed to. */
+export interface TopicParams {
+  /** Null if the peer didn't say. */
+  readonly subscriptions: number | null;
+}
+
+/** TOPIC_START: what follows for this topic begins after `offset`. */
+export interface TopicStart {
+  readonly topic: string;
+  readonly epoch: string;
+  readonly offset: number;
+  /** Whether presence follows. */
+  readonly presence: boolean;
+  /** Of the call that subscribed; null if the server added the client by itself. */
+  readonly token: number | null;
+}
+
+/** TOPIC_PRESENCE. */
+export interface PresenceFrame {
+  /** Whether `joined` replaces what is known. */
+  readonly reset: boolean;
+  readonly joined: readonly (readonly [id: string, user: string | null])[];
+  readonly left: readonly string[];
+}
+
+/** A client's subscriptions. */
+export interface TopicReceiver {
+  topicStarted(number: number, start: TopicStart): void;
+  /** @param offset 0 if the message has no place in the topic's history. `bytes`: memory that `data` takes */
+  topicData(number: number, offset: number, data: unknown, bytes: number): void;
+  topicPresence(number: number, presence: PresenceFrame): void;
+  topicEnded(number: number, error: ConduitError): void;
+}
+
+/** The extension's state at one connection. */
+export interface TopicState {
+  readonly connection: ExtensionHost;
+  /** Null on a server, and on a client without subscriptions: what arrives is dropped. */
+  receiver: TopicReceiver | null;
+}
+
+export const topic: Extension<TopicParams | true, TopicState> = {
+  name: "topic",
+  frames: [
+    { type: TOPIC_START_FRAME, maxPayloadBytes: MAX_START_BYTES },
+    { type: TOPIC_DATA_FRAME },
+    { type: TOPIC_PRESENCE_FRAME },
+    { type: TOPIC_END_FRAME, maxPayloadBytes: MAX_END_BYTES },
+  ],
+  offer: ({ maxSubscriptions }) => (maxSubscriptions === undefined ? true : { subscriptions: maxSubscriptions }),
+  accept(theirs) {
+    if (theirs === true) return { subscriptions: null };
+    if (!isMap(theirs)) return null;
+    const { subscriptions } = theirs;
+    return { subscriptions: isOffset(subscriptions) ? subscriptions : null };
+  },
+  makeState: (connection) => ({ connection, receiver: null }),
+  receive(state, frame) {
+    const { connection, receiver } = state;
+    if (connection.role === "server") {
+      connection.fail(new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends the frames of a topic"));
+      return;
+    }
+    try {
+      connection.requests.charge(wireBytes(frame));
+    } catch (error) {
+      connection.fail(asConduitError(error));
+      return;
+    }
+    try {
+      if (receiver !== null) pass(connection, receiver, frame);
+    } finally {
+      connection.requests.requestTaken(wireBytes(frame));
+    }
+  },
+};
+
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE, or any decoding error */
+function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: ReceivedFrame): void {
+  const number = frame.correlationHi * TWO_TO_32 + frame.correlationLo;
+  const payload = connection.readMap(frame) ?? {};
+  switch (frame.type) {
+    case TOPIC_DATA_FRAME: {
+      const { offset = 0, data = null } = payload;
+      if (!isOffset(offset)) throw invalid("TOPIC_DATA", "offset must be an integer of at least 0");
+      receiver.topicData(number, offset, data, connection.reader.size);
+      return;
+    }
+    case TOPIC_START_FRAME:
+      receiver.topicStarted(number, startIn(payload));
+      return;
+    case TOPIC_PRESENCE_FRAME:
+      receiver.topicPresence(number, presenceIn(payload));
+      return;
+    default: {
+      const { code, reason } = payload;
+      const known = isOffset(code) ? code : ErrorCode.UNKNOWN;
+      receiver.topicEnded(number, new ConduitError(known, typeof reason === "string" ? reason : ""));
+    }
+  }
+}
+
+function startIn(payload: Record<string, unknown>): TopicStart {
+  const { topic: name, epoch, offset, presence, token } = payload;
+  if (!isText(name, MAX_TOPIC_CHARS) || !isText(epoch, MAX_TOPIC_CHARS) || !isOffset(offset)) {
+    throw invalid("TOPIC_START", "topic and epoch must be strings, and offset an integer of at least 0");
+  }
+  return { topic: name, epoch, offset, presence: presence === true, token: isOffset(token) ? token : null };
+}
+
+function presenceIn({ reset, joined, left }: Record<string, unknown>): PresenceFrame {
+  const isJoined = Array.isArray(joined) && joined.every(isMember);
+  const isLeft = Array.isArray(left) && left.every((id) => isText(id, MAX_PRESENCE_CHARS));
+  if (!isJoined || !isLeft) {
+    throw invalid("TOPIC_PRESENCE", "joined must be a list of [id, user], and left a list of ids");
+  }
+  return { reset: reset === true, joined: joined as PresenceFrame["joined"], left: left as string[] };
+}
+
+function isMember(value: unknown): value is [string, string | null] {
+  if (!Array.isArray(value)) return false;
+  const [id, user] = value as unknown[];
+  return isText(id, MAX_PRESENCE_CHARS) && (user === null || isText(user, MAX_PRESENCE_CHARS));
+}
+
+function isText(value: unknown, maxChars: number): value is string {
+  return typeof value === "string" && value.length <= maxChars;
+}
+
+/** Whether it is an integer of at least 0 that a number holds exactly. */
+export function isOffset(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function invalid(frame: string, rule: string): ConduitError {
+  return new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, `Cannot read the payload of ${frame}: ${rule}`);
+}

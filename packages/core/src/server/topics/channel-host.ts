@@ -1,0 +1,40 @@
+import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
+import type { TimerWheel } from "../../util/timer-wheel.ts";
+import type { FrameBytes } from "../../wire/scattered-frame.ts";
+import type { AnyConnection } from "../connection.ts";
+
+/** A connection that is subscribed. */
+export type Member = ProtocolConnection<AnyConnection>;
+
+/** The server of a topic. */
+export interface ChannelHost {
+  readonly wheel: TimerWheel;
+  /** Whether frames for some connections are compressed. */
+  readonly compresses: boolean;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** A random text, different for each run of a server. */
+  readonly epoch: string;
+  /** Encodes a frame, which stays until the turn ends. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
+  encode(type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes;
+  /** Encodes a publish, for connections that compress or for others. Throws like `encode`. */
+  encodePublish(
+    type: number,
+    number: number,
+    payload: Readonly<Record<string, unknown>>,
+    compressed: boolean,
+  ): EncodedPublish;
+  /** Encodes `stream_data` for netconduit's peers. */
+  encodeStreamData(topic: string, data: unknown): FrameBytes;
+  /** Sends `stream_closed` to a netconduit peer. */
+  sendStreamClosed(member: Member, topic: string): void;
+  /** A member was too slow for so many messages; `disconnect` ends its connection. */
+  slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
+}
+
+/** An encoded publish. */
+export interface EncodedPublish {
+  readonly frame: FrameBytes;
+  /** Before compression. */
+  readonly payloadBytes: number;
+}

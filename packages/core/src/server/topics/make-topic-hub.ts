@@ -1,0 +1,106 @@
+import type { EndpointCore } from "../../endpoint/endpoint-core.ts";
+import { TOPIC_PUBLISH, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { STREAM_CLOSED, STREAM_DATA, streamData } from "../../netconduit/streams.ts";
+import type { Schema } from "../../rpc/schema.ts";
+import { toHex } from "../../util/hex.ts";
+import type { FrameWriter } from "../../wire/frame-writer.ts";
+import type { FrameBytes } from "../../wire/scattered-frame.ts";
+import type { AnyConnection } from "../connection.ts";
+import type { ServerConfig } from "../server-options.ts";
+import type { Member } from "./channel-host.ts";
+import { netconduitCalls, netconduitData } from "./netconduit-topics.ts";
+import { TopicHub } from "./topic-hub.ts";
+
+const EPOCH_BYTES = 8;
+
+/** The server of a hub. */
+export interface TopicServer {
+  readonly core: EndpointCore<AnyConnection>;
+  readonly config: ServerConfig;
+  /** The contract's schema for a topic or pattern. */
+  agreedSchema(name: string): Schema | undefined;
+  memberOf(connection: AnyConnection): Member | undefined;
+  slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
+}
+
+/** Makes a server's topics, and registers the calls by which clients take part. */
+export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember }: TopicServer): TopicHub {
+  const { runtimeContext, writer, wheel, registry } = core;
+  const { runtime } = runtimeContext;
+  const compressing = config.enableCompression ? runtimeContext.writer(config.maxMessageBytes, true) : null;
+  const encode = (type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes => {
+    writePayload(writer, type, number, payload);
+    return frameOf(writer);
+  };
+  const encodeMessage = (type: string, data: unknown): FrameBytes => {
+    writer.message(0, 0, type, data);
+    return frameOf(writer);
+  };
+  const hub = new TopicHub({
+    wheel,
+    compresses: compressing !== null,
+    epoch: toHex(runtime.crypto.randomBytes(EPOCH_BYTES)),
+    maxSubscriptions: config.maxSubscriptions,
+    slowConsumer: config.slowConsumer,
+    now: () => runtime.now(),
+    chargeWork: (bytes) => runtimeContext.slice.add(bytes),
+    encode,
+    encodePublish: (type, number, payload, compressed) => {
+      const used = compressed && compressing !== null ? compressing : writer;
+      writePayload(used, type, number, payload);
+      return { frame: frameOf(used), payloadBytes: used.payloadBytes };
+    },
+    encodeStreamData: (topic, data) => encodeMessage(STREAM_DATA, streamData(topic, data, runtime.wallClock())),
+    sendStreamClosed: (member, stream) => member.sendShared(encodeMessage(STREAM_CLOSED, { stream }), false),
+    agreedSchema,
+    memberOf,
+    slowMember,
+  });
+  const add = (name: string, handler: (params: never, connection: AnyConnection) => unknown, netconduit: boolean) =>
+    registry.addBuiltIn(
+      {
+        info: { name, description: "", parameters: {}, return_type: "Any", requires_auth: true },
+        describeToNetconduit: () => ({}),
+        params: null,
+        result: null,
+        handler: (params, { client }) => handler(params, client),
+      },
+      netconduit,
+    );
+  add(TOPIC_SUBSCRIBE, (params, connection) => hub.subscribe(params, connection), false);
+  add(
+    TOPIC_UNSUBSCRIBE,
+    (params, connection) => {
+      hub.unsubscribe(params, connection);
+      return null;
+    },
+    false,
+  );
+  add(TOPIC_PUBLISH, (params, connection) => hub.publishFrom(params, connection), false);
+  hub.onFirstTopic = () => {
+    for (const [name, handler] of netconduitCalls(hub)) add(name, handler as never, true);
+    registry.addNetconduitHandler({
+      type: STREAM_DATA,
+      data: null,
+      takesPeer: true,
+      handler: (connection, data) => netconduitData(hub, connection, data),
+    });
+  };
+  return hub;
+}
+
+function writePayload(
+  writer: FrameWriter,
+  type: number,
+  number: number,
+  payload: Readonly<Record<string, unknown>>,
+): void {
+  writer.payload(type, Math.floor(number / 0x1_0000_0000), number >>> 0, payload);
+  writer.gather();
+}
+
+/** The writer's frame, which stays until the turn ends. */
+function frameOf(writer: FrameWriter): FrameBytes {
+  writer.gather();
+  return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
+}

@@ -1,0 +1,77 @@
+/** Lets clients of netconduit's Python package take part in topics by its `stream_…` calls and messages. */
+
+import { ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { isTopicName } from "../../extensions/topics/topic-name.ts";
+import {
+  STREAM_CREATE,
+  STREAM_EXISTS,
+  STREAM_LIST,
+  STREAM_SUBSCRIBE,
+  STREAM_UNSUBSCRIBE,
+  type StreamInfo,
+  streamNotFound,
+} from "../../netconduit/streams.ts";
+import { isMap } from "../../util/is-map.ts";
+import type { AnyConnection } from "../connection.ts";
+import type { TopicHub } from "./topic-hub.ts";
+
+/** Streams in the answer to `stream_list`. */
+const MAX_LISTED = 1000;
+
+type Params = Readonly<Record<string, unknown>>;
+type Handler = (params: Params, connection: AnyConnection) => unknown;
+
+/** The calls that netconduit clients make, by name. */
+export function netconduitCalls(hub: TopicHub): ReadonlyMap<string, Handler> {
+  return new Map<string, Handler>([
+    [STREAM_LIST, (_params, connection) => ({ streams: list(hub, connection) })],
+    [STREAM_SUBSCRIBE, (params, connection) => subscribe(hub, params, connection)],
+    [STREAM_UNSUBSCRIBE, (params, connection) => unsubscribe(hub, params, connection)],
+    [STREAM_CREATE, (params, connection) => create(hub, params, connection)],
+  ]);
+}
+
+/** A netconduit client's message `stream_data`. */
+export async function netconduitData(hub: TopicHub, connection: AnyConnection, data: unknown): Promise<unknown> {
+  const { stream, data: published } = isMap(data) ? data : {};
+  await hub.publishFrom({ topic: stream, data: published }, connection);
+  return { received: true };
+}
+
+/** Topics for everybody, and those that the client has a part in. Who may see others, only `authorize` knows. */
+function list(hub: TopicHub, connection: AnyConnection): StreamInfo[] {
+  const streams: StreamInfo[] = [];
+  for (const channel of hub.channels) {
+    if (streams.length === MAX_LISTED) break;
+    const { name, owner, members, rules } = channel;
+    if (rules.authorize !== null && !hub.has(name, rules, connection) && owner?.peer !== connection) continue;
+    streams.push({ name, owner: owner?.peer.id ?? "server", subscribers: members.size, active: true });
+  }
+  return streams;
+}
+
+async function subscribe(hub: TopicHub, { stream_name: name }: Params, connection: AnyConnection): Promise<unknown> {
+  try {
+    await hub.subscribe({ topic: name }, connection);
+    return { subscribed: true, stream: name };
+  } catch (error) {
+    if (isUnknown(error)) return streamNotFound(name);
+    throw error;
+  }
+}
+
+function unsubscribe(hub: TopicHub, { stream_name: name }: Params, connection: AnyConnection): unknown {
+  hub.unsubscribe({ topic: name }, connection);
+  return { unsubscribed: true };
+}
+
+/** Creates a topic of a pattern, if the client may publish to it. */
+async function create(hub: TopicHub, { stream_name: name }: Params, connection: AnyConnection): Promise<unknown> {
+  if (isTopicName(name) && hub.channel(name) !== undefined) return STREAM_EXISTS;
+  const topic = await hub.create(name, connection);
+  return topic === null ? STREAM_EXISTS : { created: true, stream: name, stream_id: String(topic.number) };
+}
+
+function isUnknown(error: unknown): boolean {
+  return isInstance(error, RpcError) && (error.code === ErrorCode.NOT_FOUND || error.code === ErrorCode.INVALID_PARAMS);
+}

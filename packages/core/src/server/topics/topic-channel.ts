@@ -1,0 +1,343 @@
+/**
+ * One topic on a server: its members and its last messages.
+ *
+ * A publish is encoded once, and the same bytes go to each member. A member that can't take a message now becomes a
+ * laggard: a place in the log, from which it continues when it reads again. So slow members share the memory of what
+ * they wait for. The policy says when a member counts as slow, and what it misses.
+ */
+
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { formatPosition, type Position } from "../../extensions/topics/position.ts";
+import { TOPIC_DATA_FRAME, TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
+import type { FrameBytes } from "../../wire/scattered-frame.ts";
+import type { ChannelHost, Member } from "./channel-host.ts";
+import { MessageLog } from "./message-log.ts";
+import type { TopicRules } from "./topic-options.ts";
+import { TopicPresence } from "./topic-presence.ts";
+
+/** Recipients of a publish. */
+export interface Selection {
+  readonly exclude: ReadonlySet<string> | null;
+  readonly include: ReadonlySet<string> | null;
+}
+
+/** How a member joins. */
+export interface Joining {
+  /** Where it left off; null if it is new. */
+  readonly since: Position | null;
+  readonly user: string | null;
+  readonly watchesPresence: boolean;
+  /** Of the call that subscribed; null if the server added it. */
+  readonly token: number | null;
+}
+
+/** Counters of a topic. */
+export interface TopicStats {
+  readonly subscribers: number;
+  /** Messages published since the topic was created. */
+  readonly published: number;
+  /** Deliveries that slow subscribers missed. */
+  readonly dropped: number;
+  /** Subscribers that wait for messages because they read too slowly. */
+  readonly lagging: number;
+  /** Messages in memory, and their bytes. */
+  readonly keptMessages: number;
+  readonly keptBytes: number;
+}
+
+/** A member that waits for messages from the log. */
+interface Lag {
+  /** Offset of the next message for it. */
+  next: number;
+}
+
+export class TopicChannel {
+  readonly name: string;
+  readonly number: number;
+  readonly rules: TopicRules;
+  readonly members: Set<Member> = new Set();
+  /** The netconduit client that created it, until its connection ends. */
+  owner: Member | null = null;
+  readonly #host: ChannelHost;
+  #offset = 0;
+  #published = 0;
+  #dropped = 0;
+  /** Members that are netconduit's. */
+  #plain = 0;
+  #log: MessageLog | null = null;
+  #lagging: Map<Member, Lag> | null = null;
+  #presence: TopicPresence | null = null;
+
+  constructor(host: ChannelHost, name: string, number: number, rules: TopicRules) {
+    this.#host = host;
+    this.name = name;
+    this.number = number;
+    this.rules = rules;
+  }
+
+  get epoch(): string {
+    return `${this.#host.epoch}.${this.number}`;
+  }
+
+  /** Where the topic is now. */
+  get position(): string {
+    return formatPosition({ epoch: this.epoch, offset: this.#offset });
+  }
+
+  get presence(): TopicPresence | null {
+    return this.#presence;
+  }
+
+  /** Whether messages are kept. */
+  get isKept(): boolean {
+    return this.#log !== null && this.#log.length > 0;
+  }
+
+  get keptBytes(): number {
+    return this.#log?.bytes ?? 0;
+  }
+
+  get stats(): TopicStats {
+    return {
+      subscribers: this.members.size,
+      published: this.#published,
+      dropped: this.#dropped,
+      lagging: this.#lagging?.size ?? 0,
+      keptMessages: this.#log?.length ?? 0,
+      keptBytes: this.keptBytes,
+    };
+  }
+
+  /**
+   * Adds a member, or starts its subscription anew. TOPIC_START and what it missed leave now, or as it reads.
+   * @throws RpcError SEND_QUEUE_FULL
+   */
+  join(member: Member, { since, user, watchesPresence, token }: Joining): void {
+    const isNew = !this.members.has(member);
+    if (!member.hasNetconduitPeer) {
+      const next = this.#nextFor(since);
+      const start = {
+        topic: this.name,
+        epoch: this.epoch,
+        offset: next - 1,
+        presence: this.rules.presence && watchesPresence,
+        ...(token === null ? {} : { token }),
+      };
+      if (!member.sendShared(this.#host.encode(TOPIC_START_FRAME, this.number, start), false)) {
+        throw new RpcError(ErrorCode.SEND_QUEUE_FULL, `Cannot subscribe to '${this.name}': the client doesn't read`);
+      }
+      this.#lagging?.delete(member);
+      this.members.add(member);
+      if (next <= this.#offset) this.#replay(member, next);
+    } else {
+      this.members.add(member);
+      if (isNew) this.#plain += 1;
+    }
+    if (!this.rules.presence) return;
+    this.#presence ??= new TopicPresence(this.#host, this.number);
+    this.#presence.join(member, user, watchesPresence && !member.hasNetconduitPeer);
+  }
+
+  /** @param reason tells the member that it was removed; null if it knows, or has gone. Returns whether it was one. */
+  leave(member: Member, reason: ConduitError | null): boolean {
+    if (!this.members.delete(member)) return false;
+    if (member.hasNetconduitPeer) this.#plain -= 1;
+    if (this.#lagging?.delete(member) === true) this.#trim();
+    this.#presence?.leave(member);
+    if (reason === null || !member.isOpen) return true;
+    if (member.hasNetconduitPeer) {
+      this.#host.sendStreamClosed(member, this.name);
+      return true;
+    }
+    const end = { code: reason.code, reason: reason.message };
+    // Queued even if the queue is full: at most one for each TOPIC_START, which needed room.
+    member.sendQueue.push(this.#host.encode(TOPIC_END_FRAME, this.number, end), "message");
+    return true;
+  }
+
+  /** Returns the published data as the schema puts it out. @throws RpcError VALIDATION; ConduitError INVALID_CONFIG */
+  check(data: unknown): unknown {
+    const checked = this.rules.validator?.run(data, this.name);
+    if (this.rules.validator === null) return data;
+    if (typeof (checked as { then?: unknown } | null)?.then !== "function") return checked;
+    void Promise.resolve(checked).catch(() => undefined);
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of topic '${this.name}' must not be asynchronous`);
+  }
+
+  /**
+   * @param selection null for everybody. A message for some has no place in the history.
+   * @returns the number of members that it was sent to, or that get it when they read
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then
+   */
+  publish(data: unknown, selection: Selection | null): number {
+    const host = this.#host;
+    const isForAll = selection === null;
+    const payload = isForAll ? { offset: this.#offset + 1, data } : { data };
+    const { frame: plain, payloadBytes } = host.encodePublish(TOPIC_DATA_FRAME, this.number, payload, false);
+    const compressed = host.compresses ? host.encodePublish(TOPIC_DATA_FRAME, this.number, payload, true).frame : plain;
+    const streamData = this.#plain > 0 ? host.encodeStreamData(this.name, data) : null;
+    this.#published += 1;
+    if (isForAll) {
+      this.#offset += 1;
+      if (this.rules.keep > 0 || this.#hasLaggards) this.#keep(plain, payloadBytes);
+    }
+    const slow: Member[] = [];
+    let reached = 0;
+    for (const member of this.members) {
+      if (selection !== null && !isSelected(member, selection)) continue;
+      if (isForAll && this.#lagging?.has(member) === true) {
+        reached += 1;
+        continue;
+      }
+      if (member.refusesSize(this.name, payloadBytes)) {
+        this.#dropped += 1;
+        continue;
+      }
+      if (member.hasNetconduitPeer) {
+        if (member.sendShared(streamData as FrameBytes, false)) reached += 1;
+        else slow.push(member);
+        continue;
+      }
+      if (isForAll && this.#holdsBack(member)) {
+        const lag = this.#addLag(member, this.#offset);
+        if (this.#log?.at(this.#offset) === undefined) this.#keep(plain, payloadBytes);
+        void this.#pump(member, lag);
+        reached += 1;
+        continue;
+      }
+      if (member.sendShared(member.writer.compresses ? compressed : plain, false)) reached += 1;
+      else slow.push(member);
+    }
+    // Hooks may change the members, so they run last.
+    for (const member of slow) this.#tooSlow(member, 1);
+    return reached;
+  }
+
+  /** Ends the topic: tells the members. */
+  end(reason: ConduitError): Member[] {
+    const members = [...this.members];
+    for (const member of members) this.leave(member, reason);
+    this.rest();
+    this.#log = null;
+    return members;
+  }
+
+  /** Stops what is scheduled. */
+  rest(): void {
+    this.#presence?.end();
+  }
+
+  get #hasLaggards(): boolean {
+    return this.#lagging !== null && this.#lagging.size > 0;
+  }
+
+  /** Whether the policy holds messages back for this member now, instead of filling its send queue. */
+  #holdsBack(member: Member): boolean {
+    const { slow } = this.rules;
+    return (slow === "latest" || slow === "drop-oldest") && member.sendQueue.delaysRequests;
+  }
+
+  /** Offset of the first message for a subscriber that left off at `since`. */
+  #nextFor(since: Position | null): number {
+    this.#trim();
+    const first = this.#log?.firstOffset ?? this.#offset + 1;
+    const newest = this.#offset + 1;
+    if (since !== null && since.epoch === this.epoch && since.offset < newest && since.offset + 1 >= first) {
+      // A subscriber to the latest message gets no others.
+      return this.rules.slow === "latest" ? Math.max(since.offset + 1, newest - 1) : since.offset + 1;
+    }
+    return Math.max(first, newest - this.rules.retain);
+  }
+
+  /** Keeps the message that was just published. */
+  #keep(frame: FrameBytes, payloadBytes: number): void {
+    this.#log ??= new MessageLog();
+    this.#log.append(this.#offset, { frame: copied(frame), payloadBytes, atMs: this.#host.now() });
+    this.#trim();
+  }
+
+  #trim(): void {
+    if (this.#log === null) return;
+    const { keep, retain, slowBuffer, bytes, ageMs } = this.rules;
+    const isNeeded = this.#hasLaggards;
+    this.#log.trim({
+      messages: isNeeded ? Math.max(keep, slowBuffer) : keep,
+      bytes,
+      sinceMs: this.#host.now() - ageMs,
+      least: isNeeded ? Math.max(retain, slowBuffer) : retain,
+    });
+    if (this.#log.length === 0) this.#log = null;
+  }
+
+  #addLag(member: Member, next: number): Lag {
+    const lag = { next };
+    this.#lagging ??= new Map();
+    this.#lagging.set(member, lag);
+    return lag;
+  }
+
+  /** The member gets messages from this offset on, now or as it reads. */
+  #replay(member: Member, next: number): void {
+    const lag = this.#addLag(member, next);
+    if (this.#continue(member, lag)) this.#caughtUp(member, lag);
+    else void this.#pump(member, lag);
+  }
+
+  async #pump(member: Member, lag: Lag): Promise<void> {
+    for (;;) {
+      await member.sendQueue.whenPassing();
+      if (this.#lagging?.get(member) !== lag) return;
+      if (!member.isOpen) return;
+      if (!this.#continue(member, lag)) continue;
+      this.#caughtUp(member, lag);
+      return;
+    }
+  }
+
+  #caughtUp(member: Member, lag: Lag): void {
+    if (this.#lagging?.get(member) === lag) this.#lagging.delete(member);
+    if (!this.#hasLaggards) this.#trim();
+  }
+
+  /** Sends what the member takes. Returns whether it is up to date, or has left. */
+  #continue(member: Member, lag: Lag): boolean {
+    while (lag.next <= this.#offset) {
+      const log = this.#log;
+      const first = this.rules.slow === "latest" ? this.#offset : (log?.firstOffset ?? this.#offset + 1);
+      if (lag.next < first) {
+        const missed = first - lag.next;
+        lag.next = first;
+        this.#tooSlow(member, missed);
+        if (this.#lagging?.get(member) !== lag) return true;
+        continue;
+      }
+      const message = log?.at(lag.next);
+      if (message === undefined) return true;
+      if (member.refusesSize(this.name, message.payloadBytes)) this.#dropped += 1;
+      else if (member.sendQueue.delaysRequests || !member.sendShared(message.frame, false)) return false;
+      lag.next += 1;
+    }
+    return true;
+  }
+
+  #tooSlow(member: Member, missed: number): void {
+    this.#dropped += missed;
+    this.#host.slowMember(member, this.name, missed, this.rules.slow === "disconnect");
+  }
+}
+
+function isSelected({ peer }: Member, { exclude, include }: Selection): boolean {
+  return exclude?.has(peer.id) !== true && (include === null || include.has(peer.id));
+}
+
+/** A frame that stays when the turn ends. A large one has memory of its own. */
+function copied(frame: FrameBytes): FrameBytes {
+  const { bytes, start, end } = frame;
+  if (start === 0 && end === bytes.length) return frame;
+  return { bytes: bytes.slice(start, end), start: 0, end: end - start, large: null };
+}
+
+/** Whether a connection can be subscribed. */
+export function takesTopics(member: Member): boolean {
+  return member.hasNetconduitPeer || member.extension(topic) !== undefined;
+}

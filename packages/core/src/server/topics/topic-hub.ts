@@ -1,0 +1,482 @@
+/**
+ * The topics of one server: their names and patterns, who is subscribed to which, and the calls by which clients
+ * subscribe, unsubscribe and publish. A topic of a pattern exists while it has members, or messages to keep.
+ */
+
+import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { parsePosition } from "../../extensions/topics/position.ts";
+import { isOffset, MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
+import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
+import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
+import { didYouMean } from "../../rpc/nearest-name.ts";
+import type { Schema } from "../../rpc/schema.ts";
+import { CallbackTimer } from "../../util/time.ts";
+import type { AnyConnection } from "../connection.ts";
+import type { ChannelHost, Member } from "./channel-host.ts";
+import { type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
+import { type Admission, parseTopicOptions, type TopicRules } from "./topic-options.ts";
+
+/** A published message counts in the time slice as this many bytes for each member. */
+const BYTES_PER_DELIVERY = 128;
+
+export interface HubHost extends ChannelHost {
+  readonly maxSubscriptions: number;
+  readonly slowConsumer: "drop" | "disconnect";
+  /** The contract's schema for a topic or pattern. */
+  agreedSchema(name: string): Schema | undefined;
+  /** The connection of a logged-in client; undefined if it is closing or has closed. */
+  memberOf(connection: AnyConnection): Member | undefined;
+  /** Work was done for a client. */
+  chargeWork(bytes: number): void;
+}
+
+/** The subscriptions of one connection. */
+interface Memberships {
+  readonly channels: Set<TopicChannel>;
+  /** Subscriptions that wait for `authorize`, with the token of their call. */
+  pending: Map<string, number> | null;
+}
+
+export class TopicHub {
+  readonly #host: HubHost;
+  /** Rules of the topics that the server named. */
+  readonly #named = new Map<string, TopicRules>();
+  readonly #patterns = new Map<string, TopicRules>();
+  readonly #channels = new Map<string, TopicChannel>();
+  readonly #memberships = new Map<Member, Memberships>();
+  /** Topics of patterns without members, until their messages are too old. In the order in which they became idle. */
+  readonly #idle = new Map<TopicChannel, { readonly untilMs: number; readonly bytes: number }>();
+  #idleBytes = 0;
+  readonly #idleTimer: CallbackTimer;
+  #idleTimerDueMs = 0;
+  #nextNumber = 1;
+
+  /** Called before the first topic or pattern is defined. */
+  onFirstTopic: () => void = () => undefined;
+
+  constructor(host: HubHost) {
+    this.#host = host;
+    this.#idleTimer = new CallbackTimer(() => this.#dropIdle());
+  }
+
+  /** @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken */
+  define(name: string, isPattern: boolean, options: unknown): TopicRules {
+    const rules = parseTopicOptions(
+      name,
+      isPattern,
+      options ?? {},
+      this.#host.agreedSchema(name),
+      this.#host.slowConsumer,
+    );
+    const known = isPattern ? this.#patterns : this.#named;
+    if (known.has(name)) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Topic '${name}' already exists`);
+    }
+    this.onFirstTopic();
+    this.onFirstTopic = () => undefined;
+    known.set(name, rules);
+    // A topic of a pattern that has this name now has rules of its own.
+    const former = isPattern ? undefined : this.#channels.get(name);
+    if (former !== undefined) this.#end(former, ended(name));
+    if (!isPattern) this.#open(name, rules);
+    return rules;
+  }
+
+  /** Ends a topic, or all of a pattern. Returns false if it has ended. */
+  undefine(rules: TopicRules): boolean {
+    const known = rules.isPattern ? this.#patterns : this.#named;
+    if (known.get(rules.name) !== rules) return false;
+    known.delete(rules.name);
+    for (const channel of [...this.#channels.values()]) {
+      if (channel.rules === rules) this.#end(channel, ended(channel.name));
+    }
+    return true;
+  }
+
+  /** Ends a topic. One of a pattern may begin anew. */
+  close(name: string, rules: TopicRules): void {
+    const channel = this.#channels.get(name);
+    if (!rules.isPattern) this.undefine(rules);
+    else if (channel?.rules === rules) this.#end(channel, ended(name));
+  }
+
+  /** @throws ConduitError INVALID_CONFIG if the name doesn't belong to the pattern */
+  mustFit(name: string, rules: TopicRules): void {
+    if (isTopicName(name) && fitsPattern(name, rules.name)) return;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Topic '${name}' doesn't fit the pattern '${rules.name}'`);
+  }
+
+  /** The topic of this name, if it exists. */
+  channel(name: string): TopicChannel | undefined {
+    return this.#channels.get(name);
+  }
+
+  get channels(): Iterable<TopicChannel> {
+    return this.#channels.values();
+  }
+
+  /** @throws RpcError NOT_FOUND */
+  rulesFor(name: unknown): TopicRules {
+    if (!isTopicName(name)) {
+      throw new RpcError(ErrorCode.INVALID_PARAMS, "topic must be a string of 1 to 256 characters");
+    }
+    const rules = this.#named.get(name) ?? this.#patternOf(name);
+    if (rules !== undefined) return rules;
+    throw new RpcError(ErrorCode.NOT_FOUND, `Topic not found: ${name}${didYouMean(name, this.#named.keys())}`);
+  }
+
+  // --- members ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Adds a connection to a topic. Returns whether it is new there.
+   * @throws ConduitError CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
+   */
+  add(name: string, rules: TopicRules, connection: AnyConnection, { user }: Admission): boolean {
+    this.#mustExist(rules);
+    const member = this.#mustBeMember(connection, name);
+    const isNew = this.channel(name)?.members.has(member) !== true;
+    if (isNew) this.#mustHaveRoom(member, name);
+    this.#join(member, name, rules, { since: null, user: checkedUser(user), watchesPresence: true, token: null });
+    return isNew;
+  }
+
+  /** Whether a connection is subscribed. */
+  has(name: string, rules: TopicRules, connection: AnyConnection): boolean {
+    const channel = this.#channels.get(name);
+    const member = this.#host.memberOf(connection);
+    return channel?.rules === rules && member !== undefined && channel.members.has(member);
+  }
+
+  /** Removes a connection from a topic, and tells it. Returns whether it was there. */
+  delete(name: string, rules: TopicRules, connection: AnyConnection): boolean {
+    const channel = this.#channels.get(name);
+    const member = this.#host.memberOf(connection);
+    if (channel?.rules !== rules || member === undefined) return false;
+    const reason = new ConduitError(ErrorCode.CANCELLED, `The server ended the subscription to '${name}'`);
+    return this.#leave(member, channel, reason);
+  }
+
+  /** A connection closes or has closed: its memberships end. */
+  connectionEnded(member: Member): void {
+    const own = this.#memberships.get(member);
+    if (own === undefined) return;
+    this.#memberships.delete(member);
+    for (const channel of own.channels) {
+      channel.leave(member, null);
+      if (channel.owner === member) channel.owner = null;
+      this.#dropUnused(channel);
+    }
+  }
+
+  /** The server has stopped: no timer stays. */
+  rest(): void {
+    for (const channel of this.#channels.values()) channel.rest();
+    for (const channel of [...this.#idle.keys()]) this.#forget(channel);
+    if (this.#idleTimer.isScheduled) this.#host.wheel.cancel(this.#idleTimer);
+  }
+
+  // --- calls of clients ---------------------------------------------------------------------------------------------
+
+  /** `$topic.subscribe` `{topic, since?, token?, presence?}`. */
+  subscribe(params: Readonly<Record<string, unknown>>, connection: AnyConnection): null | Promise<null> {
+    const { topic: name, since, token: given, presence } = params;
+    const rules = this.rulesFor(name);
+    const token = isOffset(given) ? given : 0;
+    const joining = { since: parsePosition(since), watchesPresence: presence !== false, token };
+    return this.admit(name as string, rules, connection, token, (member, user) =>
+      this.#join(member, name as string, rules, { ...joining, user }),
+    );
+  }
+
+  /** Asks `authorize`, then calls `join`. */
+  admit(
+    name: string,
+    rules: TopicRules,
+    connection: AnyConnection,
+    token: number,
+    join: (member: Member, user: string | null) => void,
+  ): null | Promise<null> {
+    const member = this.#mustBeMember(connection, name);
+    if (this.channel(name)?.members.has(member) !== true) this.#mustHaveRoom(member, name);
+    const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
+    if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
+      return this.#admitLater(name, rules, member, token, verdict, join);
+    }
+    join(member, userOf(verdict, name));
+    return null;
+  }
+
+  async #admitLater(
+    name: string,
+    rules: TopicRules,
+    member: Member,
+    token: number,
+    verdict: Promise<boolean | Admission>,
+    join: (member: Member, user: string | null) => void,
+  ): Promise<null> {
+    const own = this.#ownOf(member);
+    own.pending ??= new Map();
+    own.pending.set(name, token);
+    let user: string | null;
+    try {
+      user = userOf(await verdict, name);
+    } catch (error) {
+      this.#settle(member, own, name, token);
+      throw error;
+    }
+    // The client may have unsubscribed, or asked again, in the meantime.
+    if (!this.#settle(member, own, name, token)) {
+      throw new RpcError(ErrorCode.CANCELLED, `The subscription to '${name}' was cancelled`);
+    }
+    if (!member.isOpen) throw new RpcError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': closed`);
+    this.#mustExist(rules);
+    this.#mustHaveRoom(member, name);
+    join(member, user);
+    return null;
+  }
+
+  /** `$topic.unsubscribe` `{topic}`. Does nothing if it isn't subscribed. */
+  unsubscribe({ topic: name }: Readonly<Record<string, unknown>>, connection: AnyConnection): boolean {
+    const member = this.#host.memberOf(connection);
+    if (member === undefined || !isTopicName(name)) return false;
+    const own = this.#memberships.get(member);
+    own?.pending?.delete(name);
+    const channel = this.#channels.get(name);
+    if (channel !== undefined) return this.#leave(member, channel, null);
+    this.#forgetIfEmpty(member);
+    return false;
+  }
+
+  /** `$topic.publish` `{topic, data}`. */
+  publishFrom(params: Readonly<Record<string, unknown>>, connection: AnyConnection): null | Promise<null> {
+    const { topic: name, data = null } = params;
+    const rules = this.rulesFor(name);
+    const verdict = this.#mayPublish(name as string, rules, connection);
+    if (typeof verdict === "object" && verdict !== null)
+      return this.#publishLater(name as string, rules, verdict, data);
+    this.#publishIfAllowed(name as string, rules, verdict, data);
+    return null;
+  }
+
+  async #publishLater(name: string, rules: TopicRules, verdict: Promise<boolean>, data: unknown): Promise<null> {
+    this.#publishIfAllowed(name, rules, await verdict, data);
+    return null;
+  }
+
+  #mayPublish(name: string, rules: TopicRules, connection: AnyConnection): boolean | Promise<boolean> {
+    const { publish } = rules;
+    if (publish === "subscribers") return this.has(name, rules, connection);
+    return typeof publish === "function" ? publish(connection, name) : publish;
+  }
+
+  #publishIfAllowed(name: string, rules: TopicRules, isAllowed: boolean, data: unknown): void {
+    if (isAllowed !== true) throw mayNotPublish(name);
+    this.#mustExist(rules);
+    try {
+      const reached = this.publish(name, rules, data, null);
+      this.#host.chargeWork(reached * BYTES_PER_DELIVERY);
+    } catch (error) {
+      if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) throw error;
+      // The client's data doesn't fit: its own fault, not one inside this server.
+      throw new RpcError(error.code, error.message, { details: error.details });
+    }
+  }
+
+  /** @throws ConduitError INVALID_STATE, UNSERIALIZABLE, MESSAGE_TOO_LARGE; RpcError VALIDATION */
+  publish(name: string, rules: TopicRules, data: unknown, selection: Parameters<TopicChannel["publish"]>[1]): number {
+    this.#mustExist(rules);
+    const known = this.#channels.get(name);
+    // Without members and memory, nobody would ever get it.
+    const channel = known ?? (rules.keep > 0 ? this.#open(name, rules) : new TopicChannel(this.#host, name, 0, rules));
+    const value = channel.check(data);
+    const reached = channel.publish(value, selection);
+    this.#dropUnused(channel);
+    return reached;
+  }
+
+  // --- helpers ------------------------------------------------------------------------------------------------------
+
+  #patternOf(name: string): TopicRules | undefined {
+    for (const rules of this.#patterns.values()) if (fitsPattern(name, rules.name)) return rules;
+    return undefined;
+  }
+
+  #mustExist(rules: TopicRules): void {
+    const known = rules.isPattern ? this.#patterns : this.#named;
+    if (known.get(rules.name) === rules) return;
+    throw new RpcError(ErrorCode.INVALID_STATE, `Topic '${rules.name}' has ended`);
+  }
+
+  #mustBeMember(connection: AnyConnection, name: string): Member {
+    const member = this.#host.memberOf(connection);
+    if (member === undefined) {
+      throw new RpcError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': the connection has closed`);
+    }
+    if (!takesTopics(member)) {
+      const message = `Cannot subscribe to '${name}': the client has no topics (it didn't offer the extension 'topic')`;
+      throw new RpcError(ErrorCode.PEER_UNSUPPORTED, message);
+    }
+    return member;
+  }
+
+  #mustHaveRoom(member: Member, name: string): void {
+    const own = this.#memberships.get(member);
+    const { maxSubscriptions } = this.#host;
+    if (own === undefined || own.channels.size + (own.pending?.size ?? 0) < maxSubscriptions) return;
+    const message = `Cannot subscribe to '${name}': the connection has maxSubscriptions ${maxSubscriptions}`;
+    throw new RpcError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, message, { details: { limit: maxSubscriptions } });
+  }
+
+  #ownOf(member: Member): Memberships {
+    let own = this.#memberships.get(member);
+    if (own === undefined) {
+      own = { channels: new Set(), pending: null };
+      this.#memberships.set(member, own);
+    }
+    return own;
+  }
+
+  /** Returns whether the pending subscription is still wanted. */
+  #settle(member: Member, own: Memberships, name: string, token: number): boolean {
+    const isWanted = own.pending?.get(name) === token;
+    if (isWanted) own.pending?.delete(name);
+    this.#forgetIfEmpty(member);
+    return isWanted;
+  }
+
+  #forgetIfEmpty(member: Member): void {
+    const own = this.#memberships.get(member);
+    if (own !== undefined && own.channels.size + (own.pending?.size ?? 0) === 0) this.#memberships.delete(member);
+  }
+
+  #join(member: Member, name: string, rules: TopicRules, joining: Joining): void {
+    const channel = this.#channels.get(name) ?? this.#open(name, rules);
+    try {
+      channel.join(member, joining);
+    } catch (error) {
+      this.#dropUnused(channel);
+      throw error;
+    }
+    this.#leaveIdle(channel);
+    this.#ownOf(member).channels.add(channel);
+  }
+
+  /**
+   * A netconduit client creates a topic of a pattern: it exists until that client's connection ends, and longer with
+   * members. Null if it exists.
+   * @throws RpcError NOT_FOUND, PERMISSION_DENIED (it may not publish there), TOO_MANY_SUBSCRIPTIONS
+   */
+  async create(name: unknown, connection: AnyConnection): Promise<TopicChannel | null> {
+    const rules = this.rulesFor(name);
+    const topic = name as string;
+    const isAllowed = await this.#mayPublish(topic, rules, connection);
+    if (isAllowed !== true) throw mayNotPublish(topic);
+    this.#mustExist(rules);
+    if (this.#channels.has(topic)) return null;
+    const member = this.#mustBeMember(connection, topic);
+    this.#mustHaveRoom(member, topic);
+    const channel = this.#open(topic, rules);
+    channel.owner = member;
+    this.#ownOf(member).channels.add(channel);
+    return channel;
+  }
+
+  #leave(member: Member, channel: TopicChannel, reason: ConduitError | null): boolean {
+    const wasMember = channel.leave(member, reason);
+    if (channel.owner !== member) this.#memberships.get(member)?.channels.delete(channel);
+    this.#forgetIfEmpty(member);
+    this.#dropUnused(channel);
+    return wasMember;
+  }
+
+  #open(name: string, rules: TopicRules): TopicChannel {
+    const channel = new TopicChannel(this.#host, name, this.#nextNumber++, rules);
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  #end(channel: TopicChannel, reason: ConduitError): void {
+    this.#forget(channel);
+    for (const member of channel.end(reason)) {
+      this.#memberships.get(member)?.channels.delete(channel);
+      this.#forgetIfEmpty(member);
+    }
+    const { owner } = channel;
+    if (owner === null) return;
+    this.#memberships.get(owner)?.channels.delete(channel);
+    this.#forgetIfEmpty(owner);
+  }
+
+  /** A topic of a pattern without members goes, at once or when its messages are too old. */
+  #dropUnused(channel: TopicChannel): void {
+    if (!channel.rules.isPattern || channel.members.size > 0 || channel.owner !== null) return;
+    if (!channel.isKept) {
+      this.#forget(channel);
+      return;
+    }
+    this.#leaveIdle(channel);
+    const untilMs = this.#host.now() + channel.rules.ageMs;
+    const bytes = channel.keptBytes;
+    this.#idle.set(channel, { untilMs, bytes });
+    this.#idleBytes += bytes;
+    for (const oldest of this.#idle.keys()) {
+      if (this.#idle.size <= MAX_IDLE_TOPICS && this.#idleBytes <= MAX_IDLE_TOPIC_BYTES) break;
+      this.#forget(oldest);
+    }
+    this.#dropIdleAt(untilMs);
+  }
+
+  #leaveIdle(channel: TopicChannel): void {
+    this.#idleBytes -= this.#idle.get(channel)?.bytes ?? 0;
+    this.#idle.delete(channel);
+  }
+
+  #dropIdleAt(dueMs: number): void {
+    const timer = this.#idleTimer;
+    if (timer.isScheduled) {
+      if (this.#idleTimerDueMs <= dueMs) return;
+      this.#host.wheel.cancel(timer);
+    }
+    this.#idleTimerDueMs = dueMs;
+    this.#host.wheel.schedule(timer, Math.max(1, dueMs - this.#host.now()));
+  }
+
+  #forget(channel: TopicChannel): void {
+    this.#leaveIdle(channel);
+    channel.rest();
+    if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
+  }
+
+  #dropIdle(): void {
+    const now = this.#host.now();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [channel, { untilMs }] of this.#idle) {
+      if (untilMs <= now) this.#forget(channel);
+      else nextMs = Math.min(nextMs, untilMs);
+    }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#dropIdleAt(nextMs);
+  }
+}
+
+/** @throws RpcError PERMISSION_DENIED */
+function userOf(verdict: boolean | Admission, name: string): string | null {
+  if (verdict === false || verdict === null || verdict === undefined) {
+    throw new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not subscribe to '${name}'`);
+  }
+  return verdict === true ? null : checkedUser(verdict.user);
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function checkedUser(user: unknown): string | null {
+  if (user === undefined || user === null) return null;
+  if (typeof user === "string" && user.length <= MAX_PRESENCE_CHARS) return user;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `user must be a string of at most ${MAX_PRESENCE_CHARS} characters`);
+}
+
+function mayNotPublish(name: string): RpcError {
+  return new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not publish to '${name}'`);
+}
+
+function ended(name: string): ConduitError {
+  return new ConduitError(ErrorCode.CANCELLED, `The server ended the topic '${name}'`);
+}

@@ -1,0 +1,161 @@
+import * as v from "valibot";
+import { OptionProblems } from "../../endpoint/option-problems.ts";
+import { flag, group, milliseconds, oneOf, optionPaths, wholeNumber } from "../../endpoint/option-rules.ts";
+import { ConduitError, ErrorCode } from "../../errors.ts";
+import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
+import { DEFAULT_TOPIC_AGE_MS, DEFAULT_TOPIC_BUFFER, DEFAULT_TOPIC_BYTES } from "../../limits.ts";
+import { isSchema, SCHEMA_RULE, type Schema } from "../../rpc/schema.ts";
+import { Validator } from "../../rpc/validation.ts";
+import type { AnyConnection } from "../connection.ts";
+
+type Awaitable<T> = T | Promise<T>;
+
+/** What a topic does for a subscriber that reads more slowly than it is published. */
+export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect";
+
+/** A subscriber as it was let in. */
+export interface Admission {
+  /** Who this is, for presence: several connections may be one user's. At most 256 characters. Default: nobody. */
+  readonly user?: string | undefined;
+}
+
+/** Which messages of a topic are kept in memory, so that subscribers that reconnect miss none. */
+export interface TopicHistory {
+  /** At most so many. Default 1,000. */
+  readonly messages?: number | undefined;
+  /** None that is older, in milliseconds. Default 300,000. */
+  readonly ageMs?: number | undefined;
+  /** At most so many bytes of frames. Default 16 MiB. */
+  readonly bytes?: number | undefined;
+}
+
+/** Options of a topic. */
+export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
+  /**
+   * Checks what is published. Must not be asynchronous, and must accept its own output, which clients with the same
+   * contract check again. Default: that of the contract; else any data.
+   */
+  readonly schema?: S | undefined;
+  /** So many of the last messages go to each new subscriber. Default 0. */
+  readonly retain?: number | undefined;
+  /** Default: nothing is kept. */
+  readonly history?: TopicHistory | undefined;
+  /** Whether subscribers see who else is subscribed. Default false. */
+  readonly presence?: boolean | undefined;
+  /**
+   * What happens to a subscriber that reads too slowly. `disconnect` and `drop-newest` begin when its send queue is
+   * full. `drop-oldest` keeps the last `slowBuffer` messages for it, and `latest` the last one, as soon as its socket is
+   * full. Default: as the server's option `slowConsumer`, `disconnect` or `drop-newest`.
+   */
+  readonly slow?: SlowPolicy | undefined;
+  /** Messages that wait for a slow subscriber with `drop-oldest`. Default 1,000. */
+  readonly slowBuffer?: number | undefined;
+  /**
+   * Who may subscribe: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
+   * user. Default: every client.
+   */
+  readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;
+  /** Which clients may publish: all, those that are subscribed, or those that a function admits. Default: none. */
+  readonly publish?: boolean | "subscribers" | ((connection: Peer, topic: string) => Awaitable<boolean>) | undefined;
+}
+
+/** Options of the topics of a pattern, where clients choose the names: `authorize` is required. */
+export type TopicPatternOptions<S extends Schema = Schema, Peer = AnyConnection> = TopicOptions<S, Peer> &
+  Required<Pick<TopicOptions<S, Peer>, "authorize">>;
+
+/** A topic's options with defaults filled in, shared by all topics of a pattern. */
+export interface TopicRules {
+  /** The topic's name, or the pattern. */
+  readonly name: string;
+  readonly isPattern: boolean;
+  readonly validator: Validator<unknown> | null;
+  readonly retain: number;
+  /** Messages that are kept while nobody is slow. */
+  readonly keep: number;
+  readonly ageMs: number;
+  readonly bytes: number;
+  readonly presence: boolean;
+  readonly slow: SlowPolicy;
+  readonly slowBuffer: number;
+  readonly authorize: ((connection: AnyConnection, topic: string) => Awaitable<boolean | Admission>) | null;
+  readonly publish: boolean | "subscribers" | ((connection: AnyConnection, topic: string) => Awaitable<boolean>);
+}
+
+const isFunction = (value: unknown): boolean => typeof value === "function";
+const PUBLISH_RULE = 'must be a boolean, "subscribers" or a function';
+const publishEntry = v.union(
+  [v.boolean(), v.literal("subscribers"), v.custom<() => boolean>(isFunction)],
+  PUBLISH_RULE,
+);
+
+const historyEntries = {
+  messages: v.optional(wholeNumber(1), DEFAULT_TOPIC_BUFFER),
+  ageMs: v.optional(milliseconds(), DEFAULT_TOPIC_AGE_MS),
+  bytes: v.optional(wholeNumber(1), DEFAULT_TOPIC_BYTES),
+};
+
+const entries = {
+  schema: v.optional(v.custom<Schema>(isSchema, SCHEMA_RULE)),
+  retain: v.optional(wholeNumber(0), 0),
+  history: v.optional(group(historyEntries)),
+  presence: v.optional(flag(), false),
+  slow: v.optional(oneOf(["drop-oldest", "drop-newest", "latest", "disconnect"])),
+  slowBuffer: v.optional(wholeNumber(1), DEFAULT_TOPIC_BUFFER),
+  authorize: v.optional(v.custom<() => boolean>(isFunction, "must be a function")),
+  publish: v.optional(publishEntry, false),
+} satisfies Record<keyof TopicOptions, unknown>;
+
+const schema = group(entries);
+const knownOptions: readonly string[] = [...Object.keys(entries), ...optionPaths("history", historyEntries)];
+
+/**
+ * @param agreed the contract's schema for it
+ * @param slowConsumer the server's option
+ * @throws ConduitError INVALID_CONFIG
+ */
+export function parseTopicOptions(
+  name: string,
+  isPattern: boolean,
+  options: unknown,
+  agreed: Schema | undefined,
+  slowConsumer: "drop" | "disconnect",
+): TopicRules {
+  checkName(name, isPattern);
+  const problems = new OptionProblems(`options of topic '${name}'`, knownOptions, []);
+  const result = v.safeParse(schema, options);
+  if (!result.success) problems.addIssues(result.issues);
+  problems.throwIfAny();
+  const { history, retain, slow, schema: given, authorize, ...rest } = result.output as v.InferOutput<typeof schema>;
+  if (isPattern && authorize === undefined) {
+    problems.add("authorize", "must be a function, because clients choose the names of these topics", undefined);
+    problems.throwIfAny();
+  }
+  const checks = given ?? agreed;
+  return {
+    ...(rest as Pick<TopicRules, "presence" | "slowBuffer" | "publish">),
+    name,
+    isPattern,
+    validator: checks === undefined ? null : new Validator(checks, "data"),
+    retain,
+    keep: Math.max(retain, history?.messages ?? 0),
+    ageMs: history?.ageMs ?? DEFAULT_TOPIC_AGE_MS,
+    bytes: history?.bytes ?? DEFAULT_TOPIC_BYTES,
+    slow: slow ?? (slowConsumer === "drop" ? "drop-newest" : "disconnect"),
+    authorize: (authorize ?? null) as TopicRules["authorize"],
+  };
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function checkName(name: unknown, isPattern: boolean): void {
+  const stars = typeof name === "string" ? name.split("*").length - 1 : 0;
+  if (!isTopicName(name)) {
+    const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  if (isPattern && stars !== 1) {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The pattern '${name}' must contain one '*', as in 'room:*'`);
+  }
+  if (!isPattern && stars > 0) {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The topic '${name}' has a '*': use server.topics for a pattern`);
+  }
+}

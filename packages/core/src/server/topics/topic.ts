@@ -1,0 +1,151 @@
+import type { TopicNameOf } from "../../rpc/contract.ts";
+import { idSet } from "../broadcast.ts";
+import type { AnyConnection } from "../connection.ts";
+import type { Selection, TopicChannel, TopicStats } from "./topic-channel.ts";
+import type { TopicHub } from "./topic-hub.ts";
+import type { Admission, TopicRules } from "./topic-options.ts";
+
+/** Recipients of a publish. Such a message has no place in the topic's history, and isn't sent again. */
+export interface PublishOptions {
+  /** Connection id, or ids, to leave out. */
+  readonly exclude?: string | Iterable<string> | undefined;
+  /** Connection id, or ids; if given, only these receive the message. Others than subscribers never do. */
+  readonly include?: string | Iterable<string> | undefined;
+}
+
+/** A subscriber in a topic's presence. */
+export interface PresenceMember {
+  /** Id of the connection. */
+  readonly id: string;
+  /** As returned by `authorize`, or passed to `add`; null if there is none. */
+  readonly user: string | null;
+}
+
+const NO_STATS: TopicStats = Object.freeze({
+  subscribers: 0,
+  published: 0,
+  dropped: 0,
+  lagging: 0,
+  keptMessages: 0,
+  keptBytes: 0,
+});
+
+/**
+ * A topic of a server. One of a pattern exists on the server while it has subscribers or messages to keep; this object
+ * may be used before and after.
+ */
+export class Topic<Data = unknown, Peer = AnyConnection> {
+  readonly name: string;
+  readonly #hub: TopicHub;
+  readonly #rules: TopicRules;
+
+  /** @internal */
+  constructor(hub: TopicHub, name: string, rules: TopicRules) {
+    this.name = name;
+    this.#hub = hub;
+    this.#rules = rules;
+  }
+
+  /**
+   * Sends data to all subscribers, or to those that `options` select. It is encoded once.
+   * @returns the number of subscribers that it was queued for, or is kept for until they read
+   * @throws ConduitError INVALID_STATE (the topic has ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE; RpcError VALIDATION.
+   *   Nothing was sent then
+   */
+  publish(data: Data, options?: PublishOptions): number {
+    return this.#hub.publish(this.name, this.#rules, data, selectionOf(options));
+  }
+
+  /**
+   * Subscribes a client that didn't ask for it. Its `onSubscribed` hooks run.
+   * @returns false if it is subscribed already
+   * @throws ConduitError CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
+   */
+  add(connection: Peer, options: Admission = {}): boolean {
+    return this.#hub.add(this.name, this.#rules, connection as AnyConnection, options);
+  }
+
+  /** Ends a client's subscription. Returns false if it isn't subscribed. */
+  delete(connection: Peer): boolean {
+    return this.#hub.delete(this.name, this.#rules, connection as AnyConnection);
+  }
+
+  /** Whether a client is subscribed. */
+  has(connection: Peer): boolean {
+    return this.#hub.has(this.name, this.#rules, connection as AnyConnection);
+  }
+
+  /** The connections that are subscribed, in the order in which they came. */
+  get subscribers(): Peer[] {
+    return Array.from(this.#channel?.members ?? [], ({ peer }) => peer as unknown as Peer);
+  }
+
+  /** Number of connections that are subscribed. */
+  get size(): number {
+    return this.#channel?.members.size ?? 0;
+  }
+
+  /** Who is subscribed; empty without the option `presence`. */
+  get presence(): PresenceMember[] {
+    return Array.from(this.#channel?.presence?.entries ?? [], ([id, user]) => ({ id, user }));
+  }
+
+  /** The place behind the last message; null if a pattern's topic doesn't exist now. */
+  get position(): string | null {
+    return this.#channel?.position ?? null;
+  }
+
+  get stats(): TopicStats {
+    return this.#channel?.stats ?? NO_STATS;
+  }
+
+  /** Ends the topic and all subscriptions to it. A topic of a pattern may begin anew. */
+  close(): void {
+    this.#hub.close(this.name, this.#rules);
+  }
+
+  get #channel(): TopicChannel | undefined {
+    const channel = this.#hub.channel(this.name);
+    return channel?.rules === this.#rules ? channel : undefined;
+  }
+}
+
+/** The topics of a server whose names fit a pattern. */
+export class TopicPattern<P extends string = string, Data = unknown, Peer = AnyConnection> {
+  readonly pattern: P;
+  readonly #hub: TopicHub;
+  readonly #rules: TopicRules;
+
+  /** @internal */
+  constructor(hub: TopicHub, pattern: P, rules: TopicRules) {
+    this.pattern = pattern;
+    this.#hub = hub;
+    this.#rules = rules;
+  }
+
+  /**
+   * The topic of this name.
+   * @throws ConduitError INVALID_CONFIG if the name doesn't fit the pattern
+   */
+  topic(name: TopicNameOf<P>): Topic<Data, Peer> {
+    this.#hub.mustFit(name, this.#rules);
+    return new Topic<Data, Peer>(this.#hub, name, this.#rules);
+  }
+
+  /** Those that exist now. */
+  get all(): Topic<Data, Peer>[] {
+    const all = Array.from(this.#hub.channels).filter(({ rules }) => rules === this.#rules);
+    return all.map(({ name }) => new Topic<Data, Peer>(this.#hub, name, this.#rules));
+  }
+
+  /** Ends all of them. No new ones begin. */
+  close(): void {
+    this.#hub.undefine(this.#rules);
+  }
+}
+
+function selectionOf(options: PublishOptions | undefined): Selection | null {
+  const exclude = idSet(options?.exclude);
+  const include = idSet(options?.include);
+  return exclude === null && include === null ? null : { exclude, include };
+}
