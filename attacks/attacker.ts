@@ -2,14 +2,15 @@
 
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { attacks } from "./index.ts";
-import { AttackContext, type AttackTarget } from "./lib/attack.ts";
+import { AttackContext } from "./lib/attack.ts";
+import type { Place } from "./lib/subject.ts";
 
 let context: AttackContext | null = null;
 let failure: unknown = null;
 
 serveCommands({
   /** Begins. Returns the port of an attacker that is a server. */
-  async start({ name, target }: { name: string; target: AttackTarget }): Promise<number> {
+  async start({ name, target }: { name: string; target: Place }): Promise<number> {
     const attack = attacks.find((one) => one.name === name);
     if (attack === undefined) throw new Error(`No attack is called '${name}'`);
     const fresh = new AttackContext(target);

@@ -31,6 +31,11 @@ describe.each(RUNTIMES)("a server on %s", { concurrent: true }, (runtime) => {
     expect(Object.keys(server?.dials ?? {})).toEqual(expect.arrayContaining(["NOT_NETCONDUIT", "CONNECTION_CLOSED"]));
   });
 
+  test("lets honest clients in over a Unix socket that others guess passwords over", async () => {
+    const { beside, server } = await result("honest clients' Unix socket", runtime, 3);
+    expect([beside.failures, (server?.authFailures ?? 0) > 0]).toEqual([0, true]);
+  });
+
   test("ends frames that arrive a byte a second with FRAME_TIMEOUT", async () => {
     const { outcome } = await result("a byte a second, 100", runtime, 5);
     expect(outcome.events["cut: FRAME_TIMEOUT"]).toBeGreaterThan(0);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "@netconduit/node";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { type Latencies, latenciesOf } from "./lib/latencies.ts";
-import { CLIENT_TLS, HOST, PASSWORD } from "./lib/subject.ts";
+import { addressOf, CLIENT_TLS, HOST, PASSWORD, type Place } from "./lib/subject.ts";
 
 /** A call or login that takes longer has failed. */
 const TIMEOUT_MS = 5000;
@@ -29,16 +29,15 @@ async function timed(work: () => Promise<unknown>): Promise<void> {
 
 /** The work of honest clients, and the server they use. */
 export interface HonestWork {
-  readonly port: number;
+  readonly place: Place;
   readonly does: "calls" | "logins";
   readonly tls: boolean;
   readonly roundTripMs: number;
 }
 
-function newClient({ port, tls }: HonestWork): Client {
+function newClient({ place, tls }: HonestWork): Client {
   return new Client({
-    host: HOST,
-    port,
+    ...addressOf(place),
     password: PASSWORD,
     rpcTimeoutMs: TIMEOUT_MS,
     connectTimeoutMs: TIMEOUT_MS,
@@ -47,8 +46,8 @@ function newClient({ port, tls }: HonestWork): Client {
   });
 }
 
-/** Forwards connections to `port`, each byte half a round trip later. */
-async function delayed(port: number, roundTripMs: number): Promise<number> {
+/** Forwards connections to a server, each byte half a round trip later. */
+async function delayed(place: Place, roundTripMs: number): Promise<Place> {
   const forward = (from: Socket, to: Socket): void => {
     const later = (work: () => void): void => void setTimeout(work, roundTripMs / 2);
     from.on("data", (bytes) => later(() => to.write(bytes)));
@@ -56,13 +55,13 @@ async function delayed(port: number, roundTripMs: number): Promise<number> {
     from.on("close", () => later(() => to.end()));
   };
   const forwarder = createServer({ noDelay: true }, (near) => {
-    const far = connect({ host: HOST, port, noDelay: true });
+    const far = connect({ ...addressOf(place), noDelay: true });
     forward(near, far);
     forward(far, near);
   });
   forwarder.listen(0, HOST);
   await once(forwarder, "listening");
-  return (forwarder.address() as AddressInfo).port;
+  return { port: (forwarder.address() as AddressInfo).port };
 }
 
 async function callAgain(client: Client): Promise<void> {
@@ -90,7 +89,7 @@ async function logInAgain(work: HonestWork): Promise<void> {
 /** Connects clients that call, or begins to log in again and again. */
 async function start(given: HonestWork): Promise<void> {
   const { does, roundTripMs } = given;
-  const work = roundTripMs === 0 ? given : { ...given, port: await delayed(given.port, roundTripMs) };
+  const work = roundTripMs === 0 ? given : { ...given, place: await delayed(given.place, roundTripMs) };
   for (let n = 0; does === "logins" && n < (roundTripMs === 0 ? 1 : CALLERS); n += 1) void logInAgain(work);
   for (let n = 0; does === "calls" && n < CALLERS; n += 1) {
     const client = newClient(work);

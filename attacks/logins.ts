@@ -99,6 +99,13 @@ export const loginAttacks: readonly Attack[] = [
     run: (context) => atRate(context, 20, () => guess(context)),
   },
   {
+    name: "wrong passwords, 20/s, over the honest clients' Unix socket",
+    honest: "logins",
+    seconds: 6,
+    server: { unix: true },
+    run: (context) => atRate(context, 20, () => guess(context)),
+  },
+  {
     name: "wrong passwords, 500/s, from another address",
     honest: "logins",
     run: (context) => atRate(context, 500, () => guess(context, ELSEWHERE)),

@@ -1,8 +1,9 @@
 /** The server under attack, on any runtime. */
+import { join } from "node:path";
 import process from "node:process";
 import type { ServerOptions } from "@netconduit/core";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
-import { HOST, loadPackage, PASSWORD, SERVER_TLS } from "./lib/subject.ts";
+import { HOST, loadPackage, PASSWORD, type Place, SERVER_TLS } from "./lib/subject.ts";
 
 /** How the server of an attack differs from a default one. */
 export interface ServerSetup {
@@ -13,6 +14,8 @@ export interface ServerSetup {
   readonly broadcasts?: boolean;
   /** Listens with TLS. */
   readonly tls?: boolean;
+  /** Listens on a Unix socket. */
+  readonly unix?: boolean;
   /** Without an `onError` hook, errors become warnings. */
   readonly withoutErrorHook?: boolean;
 }
@@ -45,9 +48,10 @@ const count = (counts: Record<string, number>, key: string): void => {
   counts[key] = (counts[key] ?? 0) + 1;
 };
 
-async function start(setup: ServerSetup): Promise<number> {
+async function start({ setup, folder }: { setup: ServerSetup; folder: string }): Promise<Place> {
   const tls = setup.tls === true ? { tls: SERVER_TLS } : {};
-  const fresh = new Server({ password: PASSWORD, host: HOST, port: 0, maxConnections: 1000, ...tls, ...setup.options });
+  const place = setup.unix === true ? { path: join(folder, "server.sock") } : { host: HOST };
+  const fresh = new Server({ password: PASSWORD, port: 0, maxConnections: 1000, ...place, ...tls, ...setup.options });
   server = fresh;
   fresh.rpc("echo", (params) => params);
   fresh.rpc("big", () => new Uint8Array(1024 * 1024));
@@ -71,7 +75,8 @@ async function start(setup: ServerSetup): Promise<number> {
   fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
   await fresh.start();
   if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
-  return fresh.address.port;
+  const { port, path } = fresh.address;
+  return path === null ? { port } : { port, path };
 }
 
 function report(): ServerReport {

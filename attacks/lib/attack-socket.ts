@@ -3,7 +3,7 @@ import { ErrorCode } from "@netconduit/core";
 import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { EXTENSIONS, extensionsOf, type RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
-import { HOST, PASSWORD } from "./subject.ts";
+import { addressOf, PASSWORD, type Place } from "./subject.ts";
 
 const MAGIC = Buffer.from("434e4454", "hex");
 /** Enough for a CLOSE at the end of what was received. */
@@ -41,10 +41,9 @@ export class AttackSocket {
     );
   }
 
-  static async open(port: number, localAddress?: string): Promise<AttackSocket> {
+  static async open(place: Place, localAddress?: string): Promise<AttackSocket> {
     const socket = connect({
-      host: HOST,
-      port,
+      ...addressOf(place),
       noDelay: true,
       ...(localAddress === undefined ? {} : { localAddress }),
     });

@@ -4,12 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import type { ServerSetup } from "../server.ts";
 import { AttackSocket } from "./attack-socket.ts";
-import { HOST } from "./subject.ts";
-
-/** Where an attacker attacks. */
-export interface AttackTarget {
-  readonly port: number;
-}
+import { HOST, type Place } from "./subject.ts";
 
 /** A kind of hostile behaviour: a row of the table. */
 export interface Attack {
@@ -38,13 +33,13 @@ export interface AttackOutcome {
 
 /** One attack as it runs. */
 export class AttackContext {
-  readonly target: AttackTarget;
+  readonly target: Place;
   readonly #sockets = new Set<AttackSocket>();
   readonly #events: Record<string, number> = {};
   #sentBytes = 0;
   isStopped = false;
 
-  constructor(target: AttackTarget) {
+  constructor(target: Place) {
     this.target = target;
   }
 
@@ -54,7 +49,7 @@ export class AttackContext {
 
   /** Opens a socket; how it ends is counted. */
   async open(localAddress?: string): Promise<AttackSocket> {
-    const socket = await AttackSocket.open(this.target.port, localAddress);
+    const socket = await AttackSocket.open(this.target, localAddress);
     this.#add(socket);
     return socket;
   }

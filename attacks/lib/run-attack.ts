@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import type { HonestWork } from "../honest.ts";
@@ -5,6 +8,7 @@ import type { ServerReport } from "../server.ts";
 import type { Attack, AttackOutcome } from "./attack.ts";
 import type { Latencies } from "./latencies.ts";
 import { RoleProcess } from "./role-process.ts";
+import type { Place } from "./subject.ts";
 
 /** One attack on one runtime's server. */
 export interface AttackResult {
@@ -35,22 +39,23 @@ export interface AttackTimes {
 
 /** Runs an attack: the server, honest clients and the attacker are a process each. */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
+  const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
   const [server, honest, attacker] = await Promise.all([
     RoleProcess.start("server.ts", { runtime, descriptors: attack.descriptors }),
     RoleProcess.start("honest.ts"),
     RoleProcess.start("attacker.ts"),
   ]);
   try {
-    const port = await server.ask<number>("start", attack.server ?? {});
+    const place = await server.ask<Place>("start", { setup: attack.server ?? {}, folder });
     const { honest: does = "calls", roundTripMs = 0, server: { tls = false } = {} } = attack;
-    await honest.ask("start", { port, does, tls, roundTripMs } satisfies HonestWork);
+    await honest.ask("start", { place, does, tls, roundTripMs } satisfies HonestWork);
     // The first calls compile the code.
     await sleep(times.warmUpMs);
     await honest.ask("take");
     await sleep(times.beforeMs);
     const before = await honest.ask<Latencies>("take");
     const { memoryMiB, errorBytes } = server;
-    const hostilePort = await attacker.ask<number>("start", { name: attack.name, target: { port } });
+    const hostilePort = await attacker.ask<number>("start", { name: attack.name, target: place });
     if (hostilePort > 0) await server.ask("dial", hostilePort);
     await sleep(attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
     const beside = await honest.ask<Latencies>("take");
@@ -72,6 +77,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     };
   } finally {
     await Promise.all([server.stop(), honest.stop(), attacker.stop()]);
+    await rm(folder, { recursive: true });
   }
 }
 

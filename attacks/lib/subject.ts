@@ -6,6 +6,17 @@ import { testFile } from "../../packages/node/test-data/tls/files.ts";
 export const PASSWORD = "correct horse battery staple";
 export const HOST = "127.0.0.1";
 
+/** Where a server listens: at a port of {@link HOST}, or on a Unix socket. */
+export interface Place {
+  readonly port: number;
+  readonly path?: string;
+}
+
+/** Options of a client or socket that dials there. */
+export function addressOf({ port, path }: Place): { path: string } | { host: string; port: number } {
+  return path === undefined ? { host: HOST, port } : { path };
+}
+
 /** Names of files, because every process reads them for itself. */
 export const SERVER_TLS = { cert: testFile("server.crt"), key: testFile("server.key") };
 export const CLIENT_TLS = { ca: testFile("ca.crt") };
