@@ -170,6 +170,40 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
+      "a CLOSE whose code is no integer is a normal close, and a long reason is cut",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const left = new EventLog<CloseReason>();
+        server.onClientDisconnect((_connection, reason) => left.add(reason));
+        for (const code of [Number.NaN, 3.6e306, 4000.5, "AUTH_FAILED", null]) {
+          const peer = await stage.rawLoggedIn(server);
+          peer.write(frame(Type.CLOSE, { reason: "x".repeat(10_000), code, codeName: "AUTH_FAILED" }));
+          expect(await left.next()).toStrictEqual({
+            code: ErrorCode.CONNECTION_CLOSED,
+            codeName: "CONNECTION_CLOSED",
+            message: `${"x".repeat(255)}…`,
+            byPeer: true,
+            reconnect: true,
+          });
+        }
+      }),
+    );
+
+    test(
+      "a CLOSE with a reason of 9 MiB is refused by its length",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const left = new EventLog<CloseReason>();
+        server.onClientDisconnect((_connection, reason) => left.add(reason));
+        const peer = await stage.rawLoggedIn(server);
+        const close = frame(Type.CLOSE, { reason: "x".repeat(9 * 1024 * 1024) });
+        peer.write(close.subarray(0, 1000));
+        expect(await peer.next()).toMatchObject({ type: Type.CLOSE, payload: { code: ErrorCode.MESSAGE_TOO_LARGE } });
+        expect(await left.next()).toMatchObject({ codeName: "MESSAGE_TOO_LARGE", byPeer: false });
+      }),
+    );
+
+    test(
       "a peer that never closes its end is cut off after closeTimeoutMs",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);

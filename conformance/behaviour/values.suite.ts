@@ -14,6 +14,7 @@ export function describeValues(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("echo", (params) => params);
+        server.on("echo", (_client, data) => data);
         const client = await stage.join(server);
         const values = {
           text: "Grüße, 世界 🚀 \u0000",
@@ -25,10 +26,12 @@ export function describeValues(subject: Subject): void {
           beyond: 2n ** 53n + 1n,
           negative: -(2n ** 63n),
           fraction: 0.1,
+          zeros: [0, -0],
           flags: [true, false, null],
           nested: { list: [{ deep: [[]] }] },
         };
-        expect(await client.call("echo", values)).toEqual(values);
+        expect(await client.call("echo", values)).toStrictEqual(values);
+        expect(await client.request("echo", -0)).toBe(-0);
       }),
     );
 

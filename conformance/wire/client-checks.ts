@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { encode } from "@msgpack/msgpack";
 import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { chunkChecks } from "./both/chunks.ts";
@@ -80,6 +81,13 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     ({ scram }) => scram.serverFirst.replace("i=4096", "i=4095"),
     ({ scram }) => scram.serverFirst.replace("i=4096", "i=1"),
     ({ scram }) => scram.serverFirst.replace("i=4096", "i=1000001"),
+  ),
+  refusesChallenge(
+    "Iterations are decimal digits without leading zeros, or else the client rejects the message.",
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=04096"),
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=+4096"),
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=4096.0"),
+    ({ scram }) => scram.serverFirst.replace("i=4096", "i=0x1000"),
   ),
   refusesChallenge(
     "A message with a duplicate attribute, or with `m=` (a mandatory extension), is rejected.",
@@ -178,11 +186,35 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: "RPC_ERROR",
-    sentence: "A missing code counts as 1000.",
+    sentence:
+      "A missing code counts as 1000, as does one that isn't an integer; `details` that aren't a map are ignored.",
+    async run(client) {
+      for (const code of [{}, { code: null }, { code: "9" }, { code: 1.5 }, { code: Number.NaN }, { details: [1] }]) {
+        const { peer, call: request } = await client.call();
+        peer.send(Type.RPC_ERROR, { success: false, error: "no", ...code }, { id: request.id });
+        assert.deepEqual(await messageOf(peer, "error"), { code: 1000 });
+      }
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Negative zero is a float: it is sent as one, and arrives as negative zero.",
     async run(client) {
       const { peer, call: request } = await client.call();
-      peer.send(Type.RPC_ERROR, { success: false, error: "no" }, { id: request.id });
-      assert.deepEqual(await messageOf(peer, "error"), { code: 1000 });
+      const negative = Uint8Array.from([0xca, 0x80, 0, 0, 0]);
+      const head = encode({ success: true, result: null }).subarray(0, -1);
+      peer.write(rawFrame(Type.RPC_RESPONSE, Buffer.concat([head, negative]), { id: request.id }));
+      assert.ok(Object.is(await messageOf(peer, "result"), -0), "It came back as another value");
+    },
+  },
+  {
+    section: "Values",
+    sentence: "A key with nil arrives with nil, and an absent key stays absent.",
+    async run(client) {
+      const { peer, call: request } = await client.call();
+      const result = { a: null, b: { c: null }, d: [null] };
+      peer.send(Type.RPC_RESPONSE, { success: true, result }, { id: request.id });
+      assert.deepEqual(await messageOf(peer, "result"), result);
     },
   },
   {

@@ -7,6 +7,7 @@ import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { rpcChecks } from "./server/rpc.ts";
+import { valueChecks } from "./server/values.ts";
 import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
 
 /** Everything that is checked on a server. */
@@ -19,4 +20,5 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...serverChunkChecks,
   ...refusalChecks(loggedIn),
   ...limitChecks,
+  ...valueChecks,
 ];

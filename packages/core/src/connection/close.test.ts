@@ -171,12 +171,20 @@ describe("close by the peer", () => {
   test.each([
     ["nothing", undefined],
     ["a reason that is none", { reason: 7, code: "x", reconnect: "yes" }],
-    ["a code that is not an integer", { code: 3.6e306 * 10 }],
+    ["the code infinity", { code: Number.POSITIVE_INFINITY }],
+    ["the code NaN", { code: Number.NaN }],
+    ["a code past all integers", { code: 3.6e306 }],
+    ["a code past 2^53", { code: 2 ** 60 }],
+    ["a fraction as a code", { code: 4000.5 }],
+    ["a code's name", { code: "AUTH_FAILED" }],
+    ["a code as text", { code: "5017" }],
+    ["lists for everything", { reason: [1], code: [5017], reconnect: [false], started: 7 }],
+    ["a name of its own for the code", { code_name: "EVIL", codeName: "EVIL", name: "EVIL" }],
   ])("with %s has a reason all the same", async (_what, payload) => {
     const { peer, runtime, reasons } = await bench();
     peer.send(FrameType.CLOSE, payload);
     await runtime.settle();
-    expect(reasons).toEqual([
+    expect(reasons).toStrictEqual([
       {
         code: ErrorCode.CONNECTION_CLOSED,
         codeName: "CONNECTION_CLOSED",
@@ -194,11 +202,26 @@ describe("close by the peer", () => {
     expect(reasons[0]?.message).toBe(`${"x".repeat(255)}…`);
   });
 
-  test("refuses a CLOSE of more than 16 KiB", async () => {
+  test.each([
+    ["more than 16 KiB", 17_000],
+    ["9 MiB", 9 * 1024 * 1024],
+  ])("refuses a CLOSE of %s, and keeps nothing of its reason", async (_what, length) => {
     const { runtime, peer, reasons } = await bench();
-    peer.send(FrameType.CLOSE, { reason: "x".repeat(17_000) });
+    peer.send(FrameType.CLOSE, { reason: "x".repeat(length), code: 1234 });
     await runtime.settle();
     expect(reasons).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, byPeer: false }]);
+    expect(reasons[0]?.message).not.toContain("xxx");
+  });
+
+  test.each([
+    ["of this library", ErrorCode.SERVER_STOPPING, "SERVER_STOPPING"],
+    ["that it doesn't know", -7, "-7"],
+    ["as large as integers are", Number.MAX_SAFE_INTEGER, "9007199254740991"],
+  ])("names a code %s by its own table, whatever the peer's text says", async (_what, code, codeName) => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "AUTH_FAILED", code, codeName: "AUTH_FAILED" });
+    await runtime.settle();
+    expect(reasons).toMatchObject([{ code, codeName, message: "AUTH_FAILED" }]);
   });
 
   test("without CLOSE, by FIN alone, is a clean end too", async () => {

@@ -268,7 +268,7 @@ describe("PayloadReader and FrameWriter", () => {
       expect(decoder.next()).toBe(true);
       reader.readRpcRequest(decoder);
       expect([decoder.type, reader.name, reader.timeoutMs]).toEqual([FrameType.RPC_REQUEST, method, timeoutMs]);
-      // JSON has no -0, which is sent as 0.
+      // JSON has no -0.
       expect(JSON.stringify(reader.value)).toBe(JSON.stringify(value));
     });
     fc.assert(property);

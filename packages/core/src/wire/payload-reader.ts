@@ -165,7 +165,7 @@ export class PayloadReader {
     if (map === null) throw invalidShape("RPC_ERROR", "it is empty");
     this.message = text(map, "error", "RPC_ERROR");
     const code = map["code"];
-    this.code = typeof code === "number" ? code : ErrorCode.UNKNOWN;
+    this.code = Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN;
     const details = map["details"];
     this.details = isMap(details) ? details : undefined;
   }

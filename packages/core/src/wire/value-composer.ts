@@ -67,7 +67,8 @@ export class ValueComposer {
         this.writeByte(NIL);
         return;
       case "number":
-        if (value === (value & 0x7f)) this.writeByte(value);
+        if (Object.is(value, value & 0x7f)) this.writeByte(value);
+        else if (Object.is(value, -0)) this.writeFloat64(value);
         else this.append(this.leaves.encodeSharedRef(value));
         return;
       case "boolean":
@@ -90,6 +91,12 @@ export class ValueComposer {
   private writeString(text: string): void {
     if (!isWellFormed(text)) throw this.refuse("a string with a lone surrogate has no UTF-8 form");
     this.append(this.leaves.encodeSharedRef(text));
+  }
+
+  private writeFloat64(value: number): void {
+    this.writeByte(0xcb);
+    const at = this.reserve(8);
+    this.view.setFloat64(at, value);
   }
 
   private writeBigInt(value: bigint): void {
@@ -115,9 +122,7 @@ export class ValueComposer {
     } else if (value instanceof ArrayBuffer) {
       this.writeBinary(new Uint8Array(value));
     } else if (value instanceof Float64) {
-      this.writeByte(0xcb);
-      const at = this.reserve(8);
-      this.view.setFloat64(at, value.value);
+      this.writeFloat64(value.value);
     } else if (value instanceof Date) {
       if (Number.isNaN(value.getTime())) throw this.refuse("an invalid Date has no MessagePack form");
       this.append(this.leaves.encodeSharedRef(encodeDate(value)));

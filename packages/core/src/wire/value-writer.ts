@@ -6,9 +6,9 @@
  * plain data; those are composed again on the slow path (value-composer.ts), which supports more types and reports the
  * path of invalid values. The slow path also handles values that are too deep or cyclic.
  *
- * The hook doesn't see lone surrogates, which the library writes as invalid UTF-8 or U+FFFD, or the key `__proto__`.
- * Instead, the result is searched for the bytes they produce, which is cheaper than walking every value. If that is
- * inconclusive, or if most of the result is binary data, the value is walked.
+ * The hook doesn't see -0, which the library writes as 0, lone surrogates, which it writes as invalid UTF-8 or U+FFFD, or
+ * the key `__proto__`. Instead, the result is searched for the bytes they produce, which is cheaper than walking every
+ * value. If that is inconclusive, the value is walked.
  */
 import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -31,8 +31,7 @@ const TRUE: Uint8Array = new Uint8Array([0xc3]);
 /** All one-byte integers, from -32 to 127. */
 const FIXED_INTEGERS: readonly Uint8Array[] = Array.from({ length: 160 }, (_, i) => new Uint8Array([(i - 32) & 0xff]));
 
-/** Set by the hook during an encoding: bytes of binary data, and whether the slow path is needed. */
-let binaryBytes = 0;
+/** Set by the hook during an encoding: whether the slow path is needed. */
 let special = false;
 
 /** Replaces values that aren't plain data, in a result that is discarded. Throwing instead costs 2 µs. */
@@ -44,7 +43,6 @@ function tryToEncode(value: unknown): ExtData | null {
     const maker = value.constructor as unknown;
     if (maker === Object || maker === Array) return null;
     if (value instanceof Uint8Array) {
-      binaryBytes += value.length;
       if (value.length < LARGE_BINARY_BYTES) return null;
       special = true;
       return PLACEHOLDER;
@@ -74,7 +72,7 @@ const encoderOptions: EncoderOptions = {
  *
  * Encodes plain data, `Uint8Array`, `Date` and `ExtData` as the library does, and also `Map` with string keys, bigint
  * up to 64 bits, `Float64`, `ArrayBuffer`, and class instances by their own enumerable properties. `undefined` is
- * omitted from maps and is nil elsewhere. Symbol keys are ignored, and -0 is sent as 0 unless it is a `Float64`.
+ * omitted from maps and is nil elsewhere. Symbol keys are ignored.
  */
 export class ValueWriter {
   /** Whether the caller owns the bytes of the last `encode`. If false, they are only valid until the next call. */
@@ -99,7 +97,7 @@ export class ValueWriter {
     this.large = null;
     if (value === null || value === undefined) return NIL;
     if (typeof value === "boolean") return value ? TRUE : FALSE;
-    if (typeof value === "number" && (value | 0) === value && value >= -32) return this.encodeInteger(value);
+    if (typeof value === "number" && Object.is(value | 0, value) && value >= -32) return this.encodeInteger(value);
     if (this.busy) return this.encodeApart(value, rootName);
     this.busy = true;
     // encodePlain never throws, and compose resets `busy` if it throws.
@@ -144,15 +142,12 @@ export class ValueWriter {
   /** Encodes `value` with the library; null if it isn't plain data or isn't valid. */
   private encodePlain(value: unknown): Uint8Array | null {
     // A getter may start another encoding in the middle of this one.
-    const outerBinaryBytes = binaryBytes;
     const outerSpecial = special;
-    binaryBytes = 0;
     special = false;
     try {
       const bytes = this.encoder.encodeSharedRef(value);
       if (special) return null;
-      const searchable = binaryBytes * 2 <= bytes.length;
-      if (!((searchable && looksSound(bytes)) || isSound(value))) return null;
+      if (!looksSound(bytes) && !isSound(value)) return null;
       // A getter may have encoded another value in the meantime.
       this.large = null;
       return bytes;
@@ -160,7 +155,6 @@ export class ValueWriter {
       // Too deep, or a getter threw; the slow path reports where.
       return null;
     } finally {
-      binaryBytes = outerBinaryBytes;
       special = outerSpecial;
     }
   }
@@ -185,30 +179,64 @@ export class ValueWriter {
   }
 }
 
+/** Bytes that follow each head from 0xc0 on: a number, a type, or the length of the text or data behind it. */
+const FOLLOWING: Uint8Array = Uint8Array.of(
+  ...[0, 0, 0, 0], // nil, unused, false, true
+  ...[1, 2, 4], // binary
+  ...[2, 3, 5], // extension
+  ...[4, 8], // floats
+  ...[1, 2, 4, 8, 1, 2, 4, 8], // integers
+  ...[2, 3, 5, 9, 17], // extensions of a fixed size
+  ...[1, 2, 4], // string
+  ...[2, 4, 2, 4], // array, map
+);
+
 /**
- * False if `bytes` may contain a lone surrogate (ED A0..BF 80..BF, or EF BF BD as its replacement), or the key
- * `__proto__` or `prototype`. Binary data and a genuine U+FFFD look the same, so false is inconclusive.
+ * False if the library may have changed the value that it encoded as `bytes`: if they contain a zero, which may have been
+ * -0, a lone surrogate (ED A0..BF, or EF BF BD as its replacement), or the key `__proto__` or `prototype`. A genuine zero
+ * or U+FFFD looks the same, so false is inconclusive.
  */
 function looksSound(bytes: Uint8Array): boolean {
-  const last = bytes.length - 2;
-  for (let i = 0; i < last; i++) {
-    const byte = bytes[i] as number;
-    if (byte < 0xa9) continue;
-    if (byte === 0xa9) {
-      const next = bytes[i + 1];
-      if ((next === 0x5f && bytes[i + 2] === 0x5f) || (next === 0x70 && bytes[i + 2] === 0x72)) return false;
-    } else if (byte === 0xed) {
-      const next = bytes[i + 1] as number;
-      if (next >= 0xa0 && next < 0xc0 && ((bytes[i + 2] as number) & 0xc0) === 0x80) return false;
-    } else if (byte === 0xef) {
-      if (bytes[i + 1] === 0xbf && bytes[i + 2] === 0xbd) return false;
+  const { length } = bytes;
+  let at = 0;
+  while (at < length) {
+    const head = bytes[at] as number;
+    at++;
+    if (head === 0) return false;
+    if (head < 0xa0 || head >= 0xe0) continue;
+    let textEnd = at;
+    if (head < 0xc0) {
+      textEnd += head & 0x1f;
+      if (head === 0xa9) {
+        const next = bytes[at];
+        if ((next === 0x5f && bytes[at + 1] === 0x5f) || (next === 0x70 && bytes[at + 1] === 0x72)) return false;
+      }
+    } else {
+      const size = FOLLOWING[head - 0xc0] as number;
+      at += size;
+      if (head >= 0xc4 && head <= 0xc6) at += numberBefore(bytes, at, size);
+      else if (head >= 0xc7 && head <= 0xc9) at += numberBefore(bytes, at - 1, size - 1);
+      else if (head >= 0xd9 && head <= 0xdb) textEnd = at + numberBefore(bytes, at, size);
+    }
+    for (; at < textEnd; at++) {
+      const byte = bytes[at] as number;
+      if (byte < 0xed) continue;
+      if (byte === 0xed && (bytes[at + 1] as number) >= 0xa0) return false;
+      if (byte === 0xef && bytes[at + 1] === 0xbf && bytes[at + 2] === 0xbd) return false;
     }
   }
   return true;
 }
 
-/** Whether a value contains no lone surrogates and no forbidden keys. */
+function numberBefore(bytes: Uint8Array, end: number, size: number): number {
+  let number = 0;
+  for (let at = end - size; at < end; at++) number = number * 256 + (bytes[at] as number);
+  return number;
+}
+
+/** Whether a value contains no -0, no lone surrogates and no forbidden keys. */
 function isSound(value: unknown): boolean {
+  if (typeof value === "number") return !Object.is(value, -0);
   if (typeof value === "string") return isWellFormed(value);
   if (typeof value !== "object" || value === null) return true;
   if (Array.isArray(value)) {
