@@ -120,6 +120,16 @@ export function describeRuntime(runtime: Runtime): void {
     });
   });
 
+  describe(`lookup of ${runtime.name}`, () => {
+    test("finds the IPv4 address of localhost", async () => {
+      expect(await runtime.lookup("localhost", 4)).toEqual(["127.0.0.1"]);
+    });
+
+    test("of a name that doesn't exist rejects or finds nothing", async () => {
+      expect(await runtime.lookup("nowhere.invalid", 4).catch(() => [])).toEqual([]);
+    });
+  });
+
   describe(`crypto of ${runtime.name}`, () => {
     test("sha256 gives the digest of FIPS 180-2", async () => {
       expect(hex(await crypto.sha256(bytes("abc")))).toBe(

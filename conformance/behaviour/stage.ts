@@ -4,7 +4,9 @@ import {
   type Connection,
   type Contract,
   Client as CoreClient,
+  ClientPool as CoreClientPool,
   Server as CoreServer,
+  type PoolInit,
   type ServerInit,
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
@@ -88,6 +90,24 @@ export class Stage extends Cleanups {
     return client;
   }
 
+  /** A pool of clients of `servers` that is not connected. It reconnects at once. */
+  pool(servers: readonly Port[], options: Partial<PoolInit> = {}, runtime?: Runtime): CoreClientPool {
+    return this.ownPool({ servers: servers.map(localTarget), ...options }, runtime);
+  }
+
+  /** A pool with a contract, or with servers that aren't on a stage. */
+  ownPool<C extends Contract>(
+    options: Partial<PoolInit<C>> & Pick<PoolInit<C>, "servers">,
+    runtime?: Runtime,
+  ): CoreClientPool<C> {
+    const all: PoolInit<C> = { password: PASSWORD, reconnect: { delayMs: 20, maxDelayMs: 20 }, ...options };
+    const { ClientPool } = this.subject;
+    const pool = runtime === undefined ? new ClientPool<C>(all) : new CoreClientPool<C>(all, runtime);
+    pool.onError(() => {});
+    this.defer(() => pool.disconnect());
+    return pool;
+  }
+
   /** A raw peer that is connected and has not logged in. */
   async raw(server: Port): Promise<RawPeer> {
     const peer = await socketPeer(server.address.port);
@@ -101,6 +121,10 @@ export class Stage extends Cleanups {
     await peer.login({ password: PASSWORD, ...login });
     return peer;
   }
+}
+
+function localTarget({ address: { port } }: Port): { host: string; port: number } {
+  return { host: "127.0.0.1", port };
 }
 
 /** Makes test bodies that get a stage of their own. */

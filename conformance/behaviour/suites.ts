@@ -22,6 +22,7 @@ import { describeLifecycle } from "./lifecycle.suite.ts";
 import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
+import { describePool } from "./pool.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
 import { describeReplies } from "./replies.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
@@ -60,6 +61,7 @@ export function describeBehaviour(subject: Subject): void {
   describeHeartbeats(subject);
   describeCompression(subject);
   describeReconnect(subject);
+  describePool(subject);
   describeLimits(subject);
   describeHostile(subject);
   describeHostileValues(subject);

@@ -1,4 +1,4 @@
-import type { Client, ClientInit, Contract, Server, ServerInit } from "@netconduit/core";
+import type { Client, ClientInit, ClientPool, Contract, PoolInit, Server, ServerInit } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 
 /** A runtime package, as the behaviour suites see it. */
@@ -9,7 +9,8 @@ export interface Subject {
     options: ServerInit<C, D>,
   ) => Server<C, D>;
   readonly Client: new <C extends Contract = Contract>(options: ClientInit<C>) => Client<C>;
-  /** The runtime of `Server` and `Client`. Tests that need time to pass wrap it in a `SteppedClock`. */
+  readonly ClientPool: new <C extends Contract = Contract>(options: PoolInit<C>) => ClientPool<C>;
+  /** The runtime of `Server`, `Client` and `ClientPool`. Tests that need time to pass wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;
 }

@@ -1,4 +1,11 @@
-import { Client, nodeRuntime, Server } from "@netconduit/node";
+import { Client, ClientPool, nodeRuntime, Server } from "@netconduit/node";
 import { describeWire } from "./wire.suite.ts";
 
-describeWire({ name: "Node", Server, Client, runtime: nodeRuntime, capabilities: { destroyResets: false } });
+describeWire({
+  name: "Node",
+  Server,
+  Client,
+  ClientPool,
+  runtime: nodeRuntime,
+  capabilities: { destroyResets: false },
+});

@@ -1,10 +1,11 @@
 import { describeBehaviour } from "../../../conformance/behaviour/suites.ts";
-import { bunRuntime, Client, Server } from "../src/index.ts";
+import { bunRuntime, Client, ClientPool, Server } from "../src/index.ts";
 
 describeBehaviour({
   name: "Bun",
   Server,
   Client,
+  ClientPool,
   runtime: bunRuntime,
   capabilities: { destroyResets: true },
 });
