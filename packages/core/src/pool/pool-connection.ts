@@ -98,13 +98,13 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
     const { latency } = this.client;
     if (latency !== null && latency !== this.#heartbeats) {
       this.#heartbeats = latency;
-      if (latency.samples > 0) this.measured(latency.lastMs);
+      if (latency.samples > 0) this.measured(latency.lastMs, this.#runtime.now());
     }
     return this.#average.ms;
   }
 
-  measured(ms: number): void {
-    this.#average.add(ms, this.#runtime.now());
+  measured(ms: number, nowMs: number): void {
+    this.#average.add(ms, nowMs);
   }
 
   connect(): Promise<void> {

@@ -11,8 +11,8 @@ export interface PoolMember extends Load {
   /** The address of its server. */
   readonly address: string;
   readonly outgoing: Outgoing;
-  /** A call took this long. */
-  measured(ms: number): void;
+  /** A call took this long. @param nowMs monotonic milliseconds */
+  measured(ms: number, nowMs: number): void;
 }
 
 /** A call or request, as it is sent to one server after the other until one has looked at it. */
@@ -122,30 +122,26 @@ export class PoolSender implements Outgoing {
     const { usable } = this;
     const { choose, clock, measures, offline } = this.#settings;
     if (usable.length === 0) return offline[kind](name, value, options, validator);
-    const member = choose(usable);
+    const member = usable.length === 1 ? (usable[0] as PoolMember) : choose(usable);
     const startedAtMs = clock.now();
     const reply = member.outgoing[kind](name, value, options, validator);
     const failed = (error: unknown): Promise<unknown> =>
       this.#failed({ kind, name, value, options, validator, startedAtMs }, member, error);
-    return measures ? this.#measured(reply, member, startedAtMs).catch(failed) : reply.catch(failed);
-  }
-
-  async #measured(reply: Promise<unknown>, member: PoolMember, startedAtMs: number): Promise<unknown> {
-    try {
-      const result = await reply;
-      member.measured(this.#settings.clock.now() - startedAtMs);
+    if (!measures) return reply.catch(failed);
+    // One promise more per call: with an async function it would be three, and 0.4 us.
+    return reply.then((result) => {
+      const nowMs = clock.now();
+      member.measured(nowMs - startedAtMs, nowMs);
       return result;
-    } catch (error) {
-      // Other failures are quick, and must not make the server look fast.
-      if (isTimeout(error)) member.measured(this.#settings.clock.now() - startedAtMs);
-      throw error;
-    }
+    }, failed);
   }
 
   /** A call failed on `member`: sends it to one server after the other while it certainly was never started. */
   async #failed(call: PoolCall, member: PoolMember, error: unknown): Promise<unknown> {
     const { kind, name, value, options, validator } = call;
-    const { clock, offline, queues, rpcTimeoutMs } = this.#settings;
+    const { clock, measures, offline, queues, rpcTimeoutMs } = this.#settings;
+    // Other failures are quick, and must not make the server look fast.
+    if (measures && isTimeout(error)) member.measured(clock.now() - call.startedAtMs, clock.now());
     const tried = [member];
     let failure = error;
     while (wasNeverStarted(failure)) {
