@@ -8,6 +8,7 @@ const caller = publicMembers(`${CORE}/endpoint/remote-caller.ts`, "RemoteCaller"
 const peer = union(caller, publicMembers(`${CORE}/endpoint/remote-peer.ts`, "RemotePeerBase"));
 const server = publicMembers(`${CORE}/server/server.ts`, "Server");
 const client = union(peer, publicMembers(`${CORE}/client/client.ts`, "Client"));
+const pool = union(caller, publicMembers(`${CORE}/pool/client-pool.ts`, "ClientPool"));
 const connection = union(peer, publicMembers(`${CORE}/server/connection.ts`, "Connection"));
 
 function union(...lists: readonly string[][]): string[] {
@@ -31,6 +32,7 @@ describe("the guide", () => {
     ["Server", server],
     ["Client", client],
     ["Connection", connection],
+    ["ClientPool", pool],
   ])("mentions every public member of %s", (_, members) => {
     expect(members.filter((member) => !mentioned(member))).toEqual([]);
   });
@@ -41,6 +43,13 @@ describe("the guide", () => {
 
   test("has every hook of a client in its table", () => {
     expect(firstColumn("State and health", "Hook of a client").sort()).toEqual(client.filter(isHook).sort());
+  });
+
+  test("has every member of a pool in its table", () => {
+    const cells = tableRows(GUIDE, "Client pools", "Member of `ClientPool`")
+      .map((row) => row["Member of `ClientPool`"] ?? "")
+      .join(" ");
+    expect(pool.filter((member) => !new RegExp(`\`${member}\\b`).test(cells))).toEqual([]);
   });
 
   test("has every member of a connection in its table", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseClientOptions } from "../packages/core/src/client/client-options.ts";
 import { ConduitError } from "../packages/core/src/errors.ts";
+import { parsePoolOptions } from "../packages/core/src/pool/pool-options.ts";
 import { parseServerOptions } from "../packages/core/src/server/server-options.ts";
 import { interfaceMembers } from "./lib/interfaces.ts";
 import { codeIn, readText, tableRows } from "./lib/markdown.ts";
@@ -12,6 +13,7 @@ const contract = interfaceMembers(`${CORE}/endpoint/contract-option.ts`, "Contra
 
 const server = { password: "secret123" };
 const client = { password: "secret123", host: "127.0.0.1", port: 8080 };
+const pool = { password: "secret123", servers: [{ host: "127.0.0.1", port: 8080 }] };
 const material = { cert: "a.crt", key: "a.key" };
 
 interface OptionTable {
@@ -66,6 +68,15 @@ const tables: readonly OptionTable[] = [
     config: parseClientOptions(client),
     least: client,
     parse: parseClientOptions,
+  },
+  {
+    heading: "Client pools",
+    column: "Option",
+    prefix: "",
+    names: interfaceMembers(`${CORE}/pool/pool-options.ts`, "PoolOptions"),
+    config: parsePoolOptions(pool),
+    least: pool,
+    parse: parsePoolOptions,
   },
   {
     heading: "Reconnecting",
