@@ -11,7 +11,6 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_CHUNK_BYTES, NETCONDUIT_LINGER_MS } from "../limits.ts";
-import { CallbackTimer } from "../util/time.ts";
 import { type CloseReason, type CloseRequest, closeReason, streamEndReason } from "./close-reason.ts";
 import type { ConnectionStateMachine } from "./connection-state.ts";
 import type { SendQueue } from "./send/send-queue.ts";
@@ -31,8 +30,8 @@ export interface ClosingHost {
   readonly sendQueue: Pick<SendQueue, "bufferedBytes" | "dropHeld">;
   countError(): void;
   report(error: ConduitError): void;
-  /** The login or the connect hooks took too long. */
-  phaseTimedOut(): void;
+  /** (Re)starts the timer that calls `timedOut`; 0 stops it. */
+  setPhaseTimer(delayMs: number): void;
   /**
    * Calls are given up, and no more requests start.
    * @param started as {@link CloseRequest.started}
@@ -54,8 +53,6 @@ export class ConnectionClosing {
   #reason: CloseReason | null = null;
   #deadlineMs = 0;
   #isFlushing = false;
-  /** Made for each phase with a limit. */
-  #phaseTimer: CallbackTimer | null = null;
   /** The promise returned by `close`, once called. */
   #closed: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
 
@@ -71,14 +68,6 @@ export class ConnectionClosing {
   /** Whether it closes as soon as the peer has let its messages leave. */
   get isFlushing(): boolean {
     return this.#isFlushing;
-  }
-
-  /** As `ProtocolConnection.setPhaseTimer`. */
-  setPhaseTimer(delayMs: number): void {
-    const { wheel } = this.#host.context;
-    if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
-    this.#phaseTimer = delayMs === 0 ? null : new CallbackTimer(() => this.#phaseTimedOut());
-    if (this.#phaseTimer !== null) wheel.schedule(this.#phaseTimer, delayMs);
   }
 
   /** As `ProtocolConnection.close`. */
@@ -144,7 +133,7 @@ export class ConnectionClosing {
     const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || host.machine.state === "closing";
     host.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });
     this.#isFlushing = false;
-    this.setPhaseTimer(0);
+    host.setPhaseTimer(0);
     host.hasEnded(reason, error);
     this.#closed?.resolve();
     host.notifyClosed(reason);
@@ -166,19 +155,15 @@ export class ConnectionClosing {
     const { context, settings, hasNetconduitPeer } = this.#host;
     const { closeTimeoutMs } = settings;
     this.#deadlineMs = context.runtime.now() + closeTimeoutMs;
-    this.setPhaseTimer(hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
+    this.#host.setPhaseTimer(hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
   }
 
-  #phaseTimedOut(): void {
+  /** The connection hasn't closed in time. */
+  timedOut(): void {
     const host = this.#host;
-    if (host.isOver) return;
-    if (this.#reason === null) {
-      host.phaseTimedOut();
-      return;
-    }
     const leftMs = this.#deadlineMs - host.context.runtime.now();
     if (host.sendQueue.bufferedBytes > 0 && leftMs > 0) {
-      this.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
+      host.setPhaseTimer(Math.min(leftMs, NETCONDUIT_LINGER_MS));
       return;
     }
     host.stream.destroy(null);

@@ -166,7 +166,10 @@ export class ProtocolConnection<Peer>
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
 
-  readonly #closing: ConnectionClosing;
+  /** Limits the login, the connect hooks or the closing. */
+  #phaseTimer: CallbackTimer | null = null;
+  /** Made when the connection starts to end. */
+  #closing: ConnectionClosing | null = null;
 
   constructor(delegate: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
     const { context, settings, writer, reader, extensions } = delegate;
@@ -185,7 +188,6 @@ export class ProtocolConnection<Peer>
     context.connectionMade();
     this.#receiver = new FrameReceiver(this, extensions);
     this.reading = new ReadControl(this);
-    this.#closing = new ConnectionClosing(this);
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ export class ProtocolConnection<Peer>
 
   /** Whether frames are still processed. While it closes, only those that let the rest of its messages leave. */
   get isReceiving(): boolean {
-    return this.closeReason === null || this.#closing.isFlushing;
+    return this.closeReason === null || this.#closing?.isFlushing === true;
   }
 
   get incompleteFrame(): number {
@@ -241,7 +243,7 @@ export class ProtocolConnection<Peer>
 
   /** Why the connection is closing or has ended; otherwise null. */
   get closeReason(): CloseReason | null {
-    return this.#closing.reason;
+    return this.#closing?.reason ?? null;
   }
 
   get pendingCalls(): number {
@@ -283,7 +285,10 @@ export class ProtocolConnection<Peer>
 
   /** (Re)starts the timer of the current phase; 0 stops it. */
   setPhaseTimer(delayMs: number): void {
-    this.#closing.setPhaseTimer(delayMs);
+    const { wheel } = this.context;
+    if (this.#phaseTimer !== null) wheel.cancel(this.#phaseTimer);
+    this.#phaseTimer = delayMs === 0 ? null : new CallbackTimer(() => this.#phaseTimedOut());
+    if (this.#phaseTimer !== null) wheel.schedule(this.#phaseTimer, delayMs);
   }
 
   /** The login succeeded: allows full-sized frames and sending, and attaches the extensions. */
@@ -473,7 +478,7 @@ export class ProtocolConnection<Peer>
     if (this.mustFlush) return;
     this.#afterMessages?.();
     this.#afterMessages = null;
-    this.#closing.flushed();
+    this.#closing?.flushed();
   }
 
   readyByPeer(): void {
@@ -543,21 +548,28 @@ export class ProtocolConnection<Peer>
    * `closeTimeoutMs`. Resolves when the connection has ended; repeated calls return the same promise.
    */
   close(request: CloseRequest): Promise<void> {
-    return this.#closing.close(request);
+    return this.#startClosing().close(request);
   }
 
   /** Aborts the connection and discards both directions. */
   destroy(error: ConduitError): void {
-    this.#closing.destroy(error);
+    this.#startClosing().destroy(error);
   }
 
   /** Invalid framing, or a peer that isn't netconduit: sends the reason, then ends the connection. */
   fail(error: ConduitError): void {
-    this.#closing.fail(error);
+    this.#startClosing().fail(error);
   }
 
-  phaseTimedOut(): void {
-    this.delegate.phaseTimedOut(this);
+  #startClosing(): ConnectionClosing {
+    this.#closing ??= new ConnectionClosing(this);
+    return this.#closing;
+  }
+
+  #phaseTimedOut(): void {
+    if (this.isOver) return;
+    if (this.#closing === null) this.delegate.phaseTimedOut(this);
+    else this.#closing.timedOut();
   }
 
   closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
@@ -633,7 +645,7 @@ export class ProtocolConnection<Peer>
   closed(error: Error | null): void {
     if (this.isOver) return;
     if (error === null && !this.#receiver.end()) return;
-    this.#closing.ended(error);
+    this.#startClosing().ended(error);
   }
 
   // --- frames -------------------------------------------------------------------------------------------------------

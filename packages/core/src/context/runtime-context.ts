@@ -16,6 +16,7 @@ import { FrameWriter } from "../wire/frame-writer.ts";
 import { PayloadReader } from "../wire/payload-reader.ts";
 import type { ReceiveMemory } from "../wire/receive-memory.ts";
 import { Slab } from "../wire/slab.ts";
+import { DecoderPool } from "./decoder-pool.ts";
 import { TimeSlice } from "./time-slice.ts";
 import { TurnQueue } from "./turn-queue.ts";
 
@@ -39,6 +40,7 @@ export class RuntimeContext implements CallClock {
   readonly buffers: BufferPool;
   /** Memory for incoming frames. */
   readonly receiveMemory: ReceiveMemory;
+  readonly decoders: DecoderPool;
   readonly #received: BufferPool;
   /** Connections that haven't ended. */
   #connections = 0;
@@ -70,6 +72,7 @@ export class RuntimeContext implements CallClock {
         if (memory.length >= MIN_POOLED_BYTES) received.give(memory);
       },
     };
+    this.decoders = new DecoderPool(this.receiveMemory);
   }
 
   /** Unix milliseconds when this turn first read it: one system call per turn instead of one per frame. */

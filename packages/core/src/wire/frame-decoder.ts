@@ -41,6 +41,10 @@ const REFUSED_FLAGS = Flag.ENCRYPTED | Flag.FRAGMENT | Flag.LAST_FRAGMENT | UNKN
 export class FrameDecoder {
   /** Largest payload accepted, in bytes, checked when a header is complete. May be changed at any time. */
   maxPayloadBytes: number;
+  /** Frame types accepted. May be changed between two connections. */
+  types: FrameTypes;
+  /** Number of frames that a chunk's end has cut. */
+  cutFrames = 0;
 
   /**
    * Type of the current frame. The fields are valid from `next()` returning true until the next `next()` or `push()`.
@@ -73,12 +77,10 @@ export class FrameDecoder {
   private partialLength = 0;
   /** Size of the cut frame; 0 while its header is incomplete. */
   private partialTotal = 0;
-  private cutFrames = 0;
   /** Bytes of the current CHUNK that haven't come. */
   private chunkLeft = 0;
   private failure: ConduitError | null = null;
   private readonly memory: ReceiveMemory;
-  private readonly types: FrameTypes;
 
   constructor(maxPayloadBytes: number, types: FrameTypes, memory: ReceiveMemory = FRESH_MEMORY) {
     this.maxPayloadBytes = maxPayloadBytes;
@@ -95,6 +97,12 @@ export class FrameDecoder {
   /** Bytes received that `next()` hasn't turned into frames yet. */
   get bufferedBytes(): number {
     return this.inputEnd - this.position + this.partialLength;
+  }
+
+  /** Whether it has nothing to decode, so that another connection may use it. */
+  get isIdle(): boolean {
+    const hasBytes = this.position < this.inputEnd || this.partial !== null || this.chunkLeft > 0;
+    return !hasBytes && this.failure === null;
   }
 
   /** Number of the frame that has arrived in part; 0 if there is none. */

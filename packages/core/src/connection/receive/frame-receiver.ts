@@ -13,7 +13,7 @@ import type { RuntimeContext } from "../../context/runtime-context.ts";
 import type { Continuable } from "../../context/turn-queue.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { MAX_HANDSHAKE_BYTES } from "../../limits.ts";
-import { FrameDecoder } from "../../wire/frame-decoder.ts";
+import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { workBytes } from "./queued-frame.ts";
@@ -47,7 +47,11 @@ export interface ReceiverHost {
 
 export class FrameReceiver implements Continuable {
   readonly #host: ReceiverHost;
-  readonly #decoder: FrameDecoder;
+  readonly #types: FrameTypes;
+  /** Null while nothing has arrived that isn't decoded. */
+  #decoder: FrameDecoder | null = null;
+  #maxPayloadBytes: number = MAX_HANDSHAKE_BYTES;
+  #cutFrames = 0;
   #isHandshaking = false;
   #isPumping = false;
   /** Whether it waits for its next slice of a turn. */
@@ -57,7 +61,7 @@ export class FrameReceiver implements Continuable {
 
   constructor(host: ReceiverHost, types: FrameTypes) {
     this.#host = host;
-    this.#decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES, types, host.context.receiveMemory);
+    this.#types = types;
   }
 
   /** Whether a login frame is being processed. */
@@ -67,26 +71,27 @@ export class FrameReceiver implements Continuable {
 
   /** Bytes of memory held for incomplete frames. */
   get heldBytes(): number {
-    return this.#decoder.heldBytes;
+    return this.#decoder?.heldBytes ?? 0;
   }
 
   /** The connection has ended; the application may keep it. */
   over(): void {
-    this.#decoder.forget();
+    this.#decoder?.forget();
   }
 
   /** Number of the frame that has arrived in part; 0 if there is none. */
   get incompleteFrame(): number {
-    return this.#decoder.incompleteFrame;
+    return this.#decoder?.incompleteFrame ?? 0;
   }
 
   /** Sets the maximum payload size from now on. */
   set maxPayloadBytes(bytes: number) {
-    this.#decoder.maxPayloadBytes = bytes;
+    this.#maxPayloadBytes = bytes;
+    if (this.#decoder !== null) this.#decoder.maxPayloadBytes = bytes;
   }
 
   readTarget(): Uint8Array | null {
-    return this.#host.isReceiving ? this.#decoder.readTarget() : null;
+    return this.#host.isReceiving ? (this.#decoder?.readTarget() ?? null) : null;
   }
 
   bytesRead(count: number): void {
@@ -96,7 +101,7 @@ export class FrameReceiver implements Continuable {
       this.#host.recordReceive(count);
       context.slice.begin(this, this.#host.receivedAtMs);
       if (this.#host.isReceiving) {
-        this.#decoder.bytesRead(count);
+        this.#decoder?.bytesRead(count);
         this.pump();
       }
     } finally {
@@ -113,11 +118,12 @@ export class FrameReceiver implements Continuable {
       context.slice.begin(this, this.#host.receivedAtMs);
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
+      this.#decoder ??= context.decoders.take(this.#maxPayloadBytes, this.#types, this.#cutFrames);
       this.#decoder.push(chunk);
       this.pump();
       // The stream reuses the chunk's memory.
-      this.#decoder.keepRest();
-      if (!this.#host.isAuthenticated && this.#decoder.bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) {
+      this.#decoder?.keepRest();
+      if (!this.#host.isAuthenticated && this.#bufferedBytes > 2 * MAX_HANDSHAKE_BYTES) {
         this.#rejectPreLoginOverflow();
       }
     } finally {
@@ -131,16 +137,16 @@ export class FrameReceiver implements Continuable {
     // Process frames that are buffered first: if the last one rejects the login, it has the reason.
     const host = this.#host;
     const isLeft = this.#isHandshaking || this.#isWaiting || host.reading.isThrottled;
-    this.#hasEnded = isLeft && host.isReceiving && this.#decoder.bufferedBytes > 0;
+    this.#hasEnded = isLeft && host.isReceiving && this.#bufferedBytes > 0;
     return !this.#hasEnded;
   }
 
   /** Decodes frames as far as reading, the login and the connection's state allow. */
   pump(): void {
-    if (this.#isPumping || this.#isWaiting) return;
+    const decoder = this.#decoder;
+    if (decoder === null || this.#isPumping || this.#isWaiting) return;
     this.#isPumping = true;
     const host = this.#host;
-    const decoder = this.#decoder;
     try {
       while (host.reading.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
@@ -152,8 +158,19 @@ export class FrameReceiver implements Continuable {
     } finally {
       this.#isPumping = false;
       decoder.leaveFrame();
+      if (decoder.isIdle) this.#giveBack(decoder);
     }
     if (this.#hasEnded) this.#finishIfDone();
+  }
+
+  get #bufferedBytes(): number {
+    return this.#decoder?.bufferedBytes ?? 0;
+  }
+
+  #giveBack(decoder: FrameDecoder): void {
+    this.#decoder = null;
+    this.#cutFrames = decoder.cutFrames;
+    this.#host.context.decoders.give(decoder);
   }
 
   /** The next slice. */
