@@ -12,6 +12,7 @@ import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drai
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { READY_FRAME } from "../packages/core/src/extensions/ready.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
+import { StreamFrame } from "../packages/core/src/extensions/streams/stream-frames.ts";
 import {
   TOPIC_DATA_FRAME,
   TOPIC_END_FRAME,
@@ -63,6 +64,7 @@ describe("frames in PROTOCOL.md", () => {
       DRAINED: DRAINED_FRAME,
       READY: READY_FRAME,
       REFUSED: REFUSED_FRAME,
+      ...StreamFrame,
       TOPIC_START: TOPIC_START_FRAME,
       TOPIC_DATA: TOPIC_DATA_FRAME,
       TOPIC_PRESENCE: TOPIC_PRESENCE_FRAME,

@@ -28,6 +28,7 @@ import { describeReplies } from "./replies.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
+import { describeStreams } from "./streams.suite.ts";
 import { describeTopics } from "./topics.suite.ts";
 import { describeUnhandledMessages } from "./unhandled.suite.ts";
 import { describeValues } from "./values.suite.ts";
@@ -58,6 +59,7 @@ export function describeBehaviour(subject: Subject): void {
   describeTopics(subject);
   describeFlow(subject);
   describeChunks(subject);
+  describeStreams(subject);
   describeHeartbeats(subject);
   describeCompression(subject);
   describeReconnect(subject);

@@ -59,6 +59,9 @@ export const ErrorCode = {
   /** The peer can't answer this kind of request (a netconduit client never answers a call). */
   PEER_UNSUPPORTED: 4012,
 
+  /** The method streams and the call doesn't, or the other way round; the message says what to use. */
+  STREAM_MISMATCH: 4013,
+
   // 5xxx: connection
   /** Connection error. */
   CONNECTION_ERROR: 5000,
@@ -99,6 +102,9 @@ export const ErrorCode = {
   BUFFER_LIMIT: 6010,
   /** The connection is subscribed to as many topics as the server's option `maxSubscriptions` allows. */
   TOO_MANY_SUBSCRIPTIONS: 6012,
+
+  /** More calls with streams are unanswered than the called side takes (option `maxStreams`). */
+  TOO_MANY_STREAMS: 6011,
 
   // 7xxx: protocol
   /** The first bytes are not netconduit's magic number. */
@@ -144,6 +150,8 @@ export const ErrorCode = {
    * whose answers it doesn't read.
    */
   FLOW_CONTROL_ERROR: 7019,
+  /** A frame belongs to a stream that isn't open. */
+  UNKNOWN_STREAM: 7022,
   /** A timestamp of the payload is not a whole number of milliseconds, or is past what a `Date` holds. */
   UNREPRESENTABLE_VALUE: 7021,
 

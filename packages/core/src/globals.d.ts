@@ -18,6 +18,22 @@ interface AbortController {
 }
 declare const AbortController: { new (): AbortController };
 
+interface ReadableStream<R = unknown> {
+  getReader(): {
+    read(): Promise<IteratorResult<R, undefined>>;
+    cancel(reason?: unknown): Promise<void>;
+  };
+}
+declare const ReadableStream: {
+  new <R>(
+    source: {
+      pull(controller: { enqueue(chunk: R): void; close(): void }): Promise<void>;
+      cancel(reason?: unknown): Promise<void>;
+    },
+    strategy: { highWaterMark: number },
+  ): ReadableStream<R>;
+};
+
 interface ErrorConstructor {
   captureStackTrace(error: Error, above: (...parameters: never[]) => unknown): void;
 }

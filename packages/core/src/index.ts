@@ -22,9 +22,21 @@ export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { DrainNotice } from "./connection/extension.ts";
 export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
-export type { CallOptions, TypedCallOptions } from "./endpoint/call-options.ts";
+export type {
+  CallOptions,
+  CallStreamOptions,
+  StreamOptions,
+  TypedCallOptions,
+  TypedStreamOptions,
+} from "./endpoint/call-options.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
-export type { Awaitable, Disposer, MethodDefinition, MethodHandlers } from "./endpoint/method-types.ts";
+export type {
+  Awaitable,
+  Disposer,
+  MethodDefinition,
+  MethodHandlers,
+  StreamDefinition,
+} from "./endpoint/method-types.ts";
 export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
 export {
@@ -41,9 +53,10 @@ export { ClientPool, type PoolConnectOptions, type PoolInit, type PoolResult } f
 export type { PoolConfig, PoolOptions } from "./pool/pool-options.ts";
 export type { PoolServerStats, PoolStats } from "./pool/pool-stats.ts";
 export type { PoolStrategy } from "./pool/strategy.ts";
-export type { Contract, MethodContract, Params, SideContract } from "./rpc/contract.ts";
+export type { Contract, MethodContract, Params, SideContract, StreamContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
 export type { HandlerContext } from "./rpc/incoming-request.ts";
+export type { ItemStream, StreamSource } from "./rpc/request-streams.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";
 export { type FieldError, fieldErrors } from "./rpc/validation.ts";

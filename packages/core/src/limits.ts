@@ -72,6 +72,19 @@ export const UNCOUNTED_BYTES: number = 16 * 1024;
  * for its own queue and kernel buffers.
  */
 export const OVERRUN_BYTES: number = 16 * 1024 * 1024;
+/** A stream begins with this window, as those of yamux do, and grows to the other while it is used up. */
+export const STREAM_WINDOW_BYTES: number = 256 * 1024;
+export const MAX_STREAM_WINDOW_BYTES: number = 16 * 1024 * 1024;
+/** Every stream gets this window, even if a connection has granted all that it may. */
+export const MIN_STREAM_WINDOW_BYTES: number = 4 * 1024;
+/** Bytes of items that may take more than their stream's window; twice `maxMessageBytes` if that is more. */
+export const MIN_STREAM_OVERDRAFT_BYTES: number = 16 * 1024 * 1024;
+/** Windows that one connection may grant: four that have grown to the largest. */
+export const DEFAULT_MAX_STREAM_BYTES: number = 64 * 1024 * 1024;
+/** Calls with streams that a peer may have unanswered at a time. */
+export const DEFAULT_MAX_STREAMS = 10_000;
+/** An open stream counts as so much memory, in addition to its items. */
+export const OPEN_STREAM_BYTES = 1024;
 /** Memory of a queued request in addition to its payload. */
 export const QUEUED_REQUEST_BYTES = 256;
 /** Asynchronous handlers of one connection that may run at the same time. */

@@ -40,6 +40,8 @@ describe("parseClientOptions", () => {
       receiveQueueSize: 1000,
       receiveQueueBytes: 16 * MIB,
       handlerConcurrency: 256,
+      maxStreams: 10_000,
+      maxStreamBytes: 64 * 1024 * 1024,
       enableCompression: false,
       enableBackpressure: true,
       allowPasswordHash: false,

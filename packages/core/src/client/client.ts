@@ -13,11 +13,21 @@ import {
 } from "../connection/connection-state.ts";
 import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { CallOptions } from "../endpoint/call-options.ts";
+import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
-import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
+import type {
+  Awaitable,
+  Disposer,
+  InputSchema,
+  MethodDefinition,
+  MethodHandler,
+  MethodHandlers,
+  StreamDefinition,
+  StreamHandler,
+} from "../endpoint/method-types.ts";
+import { openStream } from "../endpoint/open-stream.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
@@ -35,10 +45,18 @@ import type {
   ParamsSchema,
   PublishArguments,
   ResultSchema,
+  StatedItem,
+  StreamArguments,
+  StreamCallInput,
+  StreamItem,
+  StreamItemSchema,
+  StreamName,
+  StreamParamsSchema,
   TopicName,
   TopicOutput,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
+import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
@@ -85,6 +103,7 @@ interface LastLogin {
   readonly connectedAt: number;
 }
 
+type StreamCallback = (params: never, context: HandlerContext<never, never>) => unknown;
 type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
@@ -215,9 +234,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     M extends NameBound<MethodName<C, "client">>,
     P extends ParamsSchema<C, "client", M> | undefined = undefined,
     R extends ResultSchema<C, "client", M> | undefined = undefined,
+    I extends InputSchema = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string>,
-    handler: MethodHandler<C, "client", M, P, R, Client<C>>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I>,
+    handler: MethodHandler<C, "client", M, P, R, Client<C>, I>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, "client">>, P extends ParamsSchema<C, "client", M>>(
     name: M & string,
@@ -230,6 +250,52 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     maybeHandler?: (params: never, context: HandlerContext<Client<C>>) => unknown,
   ): Disposer {
     return this.#core.registration.addMethod(method, schemaOrHandler, maybeHandler);
+  }
+
+  /**
+   * With a handler: registers a method that returns a stream of items, for `connection.stream`. Handlers, schemas and
+   * errors are those of `Server.stream`. Without one: calls such a method of the server.
+   *
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
+   */
+  override stream<
+    M extends NameBound<StreamName<C, "client">>,
+    P extends StreamParamsSchema<C, "client", M> | undefined = undefined,
+    O extends StreamItemSchema<C, "client", M> | undefined = undefined,
+    I extends InputSchema = undefined,
+  >(
+    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
+    handler: StreamHandler<C, "client", M, P, O, Client<C>, I>,
+  ): Disposer;
+  override stream<M extends NameBound<StreamName<C, "client">>, P extends StreamParamsSchema<C, "client", M>>(
+    name: M & string,
+    params: P,
+    handler: StreamHandler<C, "client", M, P, undefined, Client<C>>,
+  ): Disposer;
+  /** Calls a method that the server registered with `stream`, and returns its items; see `RemotePeer.stream`. */
+  override stream<
+    T extends StatedItem<C, "server"> = StatedItem<C, "server">,
+    M extends NameBound<StreamName<C, "server">> = NameBound<StreamName<C, "server">>,
+    R extends Schema = never,
+  >(
+    name: M & string,
+    ...paramsAndOptions: StreamArguments<
+      C,
+      "server",
+      M,
+      StreamOptions<StreamCallInput<C, "server", M>> | TypedStreamOptions<R, StreamCallInput<C, "server", M>>
+    >
+  ): ItemStream<StreamItem<C, "server", NoInfer<T>, M, R>>;
+  override stream(
+    stream: string | StreamDefinition,
+    second?: unknown,
+    third?: unknown,
+  ): Disposer | ItemStream<unknown> {
+    if (typeof second === "function" || typeof third === "function") {
+      return this.#core.registration.addStream(stream, second as StreamCallback, third as StreamCallback | undefined);
+    }
+    return openStream(this._outgoing, stream as string, second, third as StreamOptions | undefined);
   }
 
   /**

@@ -81,6 +81,11 @@ export class OfflineSender implements Outgoing {
     return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
   }
 
+  /** Streams aren't queued. */
+  streamConnection(name: string): never {
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot call '${name}' with a stream: not connected`);
+  }
+
   /** Ends the pauses of calls that are about to reject. */
   endPauses(): void {
     for (const end of this.#pauses) end();

@@ -10,6 +10,8 @@ export interface ConnectionSettings {
   readonly heartbeatTimeoutMs: number;
   readonly closeTimeoutMs: number;
   readonly rpcTimeoutMs: number;
+  readonly maxStreams: number;
+  readonly maxStreamBytes: number;
   readonly enableBackpressure: boolean;
   readonly enableCompression: boolean;
   /** Topics that a connection may be subscribed to; absent on a client. */

@@ -1,6 +1,8 @@
 import type { RpcError } from "../errors.ts";
+import type { RequestStreams } from "../rpc/request-streams.ts";
 import { isMap } from "../util/is-map.ts";
 import { baseFrameTypes, type FrameTypes, isOptionalFrameType } from "../wire/frame-types.ts";
+import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { AnyExtension, Extension, ExtensionHost, FrameSpec, ReceivedFrame } from "./extension.ts";
@@ -148,13 +150,29 @@ export class AttachedExtensions {
   }
 
   closed(reason: CloseReason): void {
-    this.#forEach((extension, index) => extension.closed?.(this.#stateAt(index), reason));
+    this.#forEach((extension, index) => {
+      if (extension.makeState === undefined || this.#hasState(index)) extension.closed?.(this.#stateAt(index), reason);
+    });
+  }
+
+  /** The streams of a request of the peer; null if no attached extension has any. @throws RpcError */
+  openStreams(idHi: number, idLo: number, name: string, keys: StreamKeys): RequestStreams | null {
+    let streams: RequestStreams | null = null;
+    this.#forEach((extension, index) => {
+      streams = extension.openStreams?.(this.#stateAt(index), idHi, idLo, name, keys) ?? streams;
+    });
+    return streams;
   }
 
   #forEach(visit: (extension: AnyExtension, index: number) => void): void {
     this.#registry.extensions.forEach((extension, index) => {
       if (this.#isAttached[index] === true) visit(extension, index);
     });
+  }
+
+  #hasState(index: number): boolean {
+    for (let entry = this.#states; entry !== null; entry = entry.next) if (entry.index === index) return true;
+    return false;
   }
 
   #stateAt(index: number): unknown {

@@ -7,9 +7,12 @@
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError, RpcError } from "../errors.ts";
+import type { RequestStreams } from "../rpc/request-streams.ts";
+import type { Validator } from "../rpc/validation.ts";
 import { isMap } from "../util/is-map.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ReadControl } from "./receive/read-control.ts";
@@ -29,7 +32,15 @@ export interface FrameSpec {
 /** A frame as an extension receives it: valid until `receive` returns. */
 export type ReceivedFrame = Pick<
   FrameDecoder,
-  "type" | "correlationHi" | "correlationLo" | "bytes" | "payloadStart" | "payloadEnd"
+  | "type"
+  | "flags"
+  | "correlationHi"
+  | "correlationLo"
+  | "bytes"
+  | "payloadStart"
+  | "payloadEnd"
+  | "exclusive"
+  | "isShared"
 >;
 
 /**
@@ -61,9 +72,11 @@ export interface Extension<Params = unknown, State = unknown> {
   callAbandoned?(state: State, idHi: number, idLo: number): void;
   /** A message or call without a reply failed, and its sender wants to hear of it. `name` is `""` if it wasn't read. */
   requestRefused?(state: State, name: string, error: RpcError): void;
+  /** A request of the peer that has streams starts. @throws RpcError if it may not */
+  openStreams?(state: State, idHi: number, idLo: number, name: string, keys: StreamKeys): RequestStreams;
   /** The connection starts to close. Frames sent here still leave. */
   closing?(state: State, reason: CloseReason): void;
-  /** The connection has ended. */
+  /** The connection has ended. Not called if the extension has a `makeState` and its state was never needed. */
   closed?(state: State, reason: CloseReason): void;
 }
 
@@ -84,6 +97,20 @@ export interface DrainNotice {
   readonly retryAfterMs: number;
 }
 
+/** What a peer takes of streams. */
+export interface StreamLimits {
+  /** Calls with streams that may be unanswered at a time. */
+  readonly streams: number;
+  /** Bytes that items may take together beyond the credit of their streams. */
+  readonly overdraft: number;
+}
+
+/** Validators of a method's items. */
+export interface ItemChecks {
+  readonly input: Validator<unknown> | null;
+  readonly output: Validator<unknown> | null;
+}
+
 /** A connection as an extension sees it. */
 export interface ExtensionHost {
   readonly context: RuntimeContext;
@@ -97,7 +124,16 @@ export interface ExtensionHost {
   /** Frames on their way to the peer. */
   readonly sendQueue: Pick<
     SendQueue,
-    "hasWaitingControl" | "hasUnreadReplies" | "acceptedBytes" | "addCredit" | "chunksAcknowledged"
+    | "hasWaitingControl"
+    | "hasUnreadReplies"
+    | "acceptedBytes"
+    | "addCredit"
+    | "chunksAcknowledged"
+    | "canSend"
+    | "push"
+    | "flush"
+    | "isCongested"
+    | "waitForRoom"
   >;
   /** The peer's messages and requests. */
   readonly requests: Pick<
@@ -136,10 +172,27 @@ export interface ExtensionHost {
   /** Number of the oldest frame whose chunks haven't all come; 0 if there is none. Set by the extension `chunk`. */
   unfinishedFrame: number;
 
+  /** What the peer takes of streams; null if it takes none. Set by the extension `stream`. */
+  streamLimits: StreamLimits | null;
+  /** Bytes of memory held for streams. Set by the extension `stream`. */
+  streamBytes: number;
+  /** Whether it has ended. */
+  readonly isOver: boolean;
+  /** Calls `action` as soon as the send queue may take frames that leave at once again. */
+  whenSendable(action: () => void): void;
+  /** Validators of the peer's streams, from the contract; null if there are none. */
+  itemChecks(method: string): ItemChecks | null;
+
   /** Sends a frame without a payload. */
   sendControl(type: number, idHi: number, idLo: number, lane?: Lane): void;
   /** Sends a frame with a map. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE. */
-  sendPayload(type: number, payload: Readonly<Record<string, unknown>>, lane?: Lane): void;
+  sendPayload(
+    type: number,
+    payload: Readonly<Record<string, unknown>>,
+    lane?: Lane,
+    idHi?: number,
+    idLo?: number,
+  ): void;
   /**
    * Returns the map in a frame's payload, or null if it is empty.
    * @throws ConduitError INVALID_PAYLOAD_SHAPE, or any decoding error

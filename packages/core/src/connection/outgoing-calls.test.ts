@@ -29,7 +29,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     isOpen: true,
     correlatesReplies: true,
     usesDeadlines: true,
-    callAbandoned: ({ idHi, idLo }) => void abandoned.push(`${idHi}/${idLo}`),
+    callAbandoned: ({ idHi, idLo }) => abandoned.push(`${idHi}/${idLo}`) > 0,
     sendQueue: { withdraw: () => false },
     reading: { startForReply: () => undefined },
     answersCalls: true,

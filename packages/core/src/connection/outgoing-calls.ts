@@ -20,6 +20,7 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { ReadControl } from "./receive/read-control.ts";
 import type { UnsentRequest } from "./send/send-backlog.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
@@ -30,6 +31,30 @@ const MAX_GENERATION = 0x1fffff;
 export interface OutgoingCallOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** A call with streams, as the extension that carries them sees it. */
+export interface CallHandle {
+  readonly idHi: number;
+  readonly idLo: number;
+  /** The caller gives up: the call rejects with this error, unless it has settled. */
+  abandon(error: Error): void;
+}
+
+/** The streams of a call. */
+export interface CallStreams {
+  readonly keys: StreamKeys;
+  /** The call has an id, and is about to be sent. */
+  opened(call: CallHandle): void;
+  /**
+   * Its caller gave up.
+   * @param isSent whether the peer will answer; otherwise it has seen nothing of the call
+   */
+  abandoned(isSent: boolean, error: Error): void;
+  /** The connection has ended. */
+  lost(error: Error): void;
+  /** The peer has answered. */
+  answered(): void;
 }
 
 /** The connection that calls are sent on. */
@@ -46,8 +71,11 @@ export interface CallsHost {
   readonly isOpen: boolean;
   readonly correlatesReplies: boolean;
   readonly usesDeadlines: boolean;
-  /** The caller no longer waits: its request is withdrawn, or cancelled if it has been sent. */
-  callAbandoned(call: OutgoingCall): void;
+  /**
+   * The caller no longer waits: its request is withdrawn, or cancelled if it has been sent.
+   * @returns whether it had been sent
+   */
+  callAbandoned(call: OutgoingCall): boolean;
   readonly sendQueue: Pick<SendQueue, "withdraw">;
   readonly reading: Pick<ReadControl, "startForReply">;
   readonly answersCalls: boolean;
@@ -75,6 +103,8 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   /** False once it was settled or removed. */
   isPending = false;
   unsent: UnsentRequest | null = null;
+  /** Null if it has none. */
+  streams: CallStreams | null = null;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
   readonly #calls: OutgoingCalls;
@@ -100,6 +130,10 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
     this.#calls.timedOut(this);
   }
 
+  abandon(error: Error): void {
+    this.#calls.abandon(this, error);
+  }
+
   /** Stops listening to the signal. */
   unlisten(): void {
     if (this.onAbort !== null) this.signal?.removeEventListener("abort", this.onAbort);
@@ -117,6 +151,8 @@ export class OutgoingCalls {
   #size = 0;
   /** Requests to a netconduit server by reply type, oldest first, because its replies have no id. */
   readonly #uncorrelated: Map<string, Fifo<OutgoingCall>> = new Map();
+  /** Abandoned calls with streams, by id: until the peer has answered, it may send items. */
+  #resting: Map<number, CallStreams> | null = null;
 
   /** @param maxGeneration default 2^21 - 1, so that an id fits exactly in a number. Set it in tests only. */
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
@@ -143,6 +179,7 @@ export class OutgoingCalls {
     params: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
+    streams: CallStreams | null = null,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const host = this.#host;
@@ -150,12 +187,17 @@ export class OutgoingCalls {
       mustAnswerCalls(host, method);
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
+      if (streams !== null) {
+        call.streams = streams;
+        streams.opened(call);
+      }
       try {
         const writer = host.requestWriter;
-        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call));
+        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call), streams?.keys ?? null);
         host.sendBounded(method, writer, call);
       } catch (error) {
         this.#remove(call);
+        streams?.abandoned(false, asConduitError(error));
         throw error;
       }
     });
@@ -192,7 +234,7 @@ export class OutgoingCalls {
 
   /** RPC_RESPONSE arrived. A reply that matches no pending call is ignored. */
   response(frame: FrameDecoder): void {
-    const call = this.#take(frame.correlationHi, frame.correlationLo);
+    const call = this.#answered(frame);
     if (call === null) return;
     const { reader } = this.#host;
     try {
@@ -207,7 +249,7 @@ export class OutgoingCalls {
 
   /** RPC_ERROR arrived. */
   errorResponse(frame: FrameDecoder): void {
-    const call = this.#take(frame.correlationHi, frame.correlationLo);
+    const call = this.#answered(frame);
     if (call === null) return;
     const { reader } = this.#host;
     try {
@@ -243,7 +285,14 @@ export class OutgoingCalls {
   abandon(call: OutgoingCall, error: Error): void {
     if (!call.isPending) return;
     this.#remove(call);
-    this.#host.callAbandoned(call);
+    const isSent = this.#host.callAbandoned(call);
+    if (call.streams !== null) {
+      if (isSent) {
+        this.#resting ??= new Map();
+        this.#resting.set(idOf(call), call.streams);
+      }
+      call.streams.abandoned(isSent, error);
+    }
     call.reject(error);
   }
 
@@ -260,7 +309,9 @@ export class OutgoingCalls {
       const isUnsent = this.#host.sendQueue.withdraw(call);
       const details = isUnsent ? { started: false } : started && { started: started.has(idOf(call)) };
       const text = `'${call.name}' got no reply: ${message}`;
-      call.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, text, { cause, details: details ?? undefined }));
+      const error = new ConduitError(ErrorCode.CONNECTION_CLOSED, text, { cause, details: details ?? undefined });
+      call.streams?.lost(error);
+      call.reject(error);
     }
   }
 
@@ -307,6 +358,18 @@ export class OutgoingCalls {
   }
 
   /** Removes and returns the call that a reply belongs to, or null. */
+  #answered({ correlationHi, correlationLo }: FrameDecoder): OutgoingCall | null {
+    const call = this.#take(correlationHi, correlationLo);
+    if (call !== null) call.streams?.answered();
+    else if (this.#resting !== null) {
+      const id = idOf({ idHi: correlationHi, idLo: correlationLo });
+      this.#resting.get(id)?.answered();
+      this.#resting.delete(id);
+    }
+    return call;
+  }
+
+  /** Removes and returns the call with this id, or null. */
   #take(idHi: number, idLo: number): OutgoingCall | null {
     const call = this.#calls[idLo];
     if (call === undefined || call === null || call.idHi !== idHi) return null;
@@ -346,7 +409,7 @@ export class OutgoingCalls {
 }
 
 /** A call's correlation id. */
-function idOf({ idHi, idLo }: OutgoingCall): number {
+function idOf({ idHi, idLo }: { readonly idHi: number; readonly idLo: number }): number {
   return idHi * 0x1_0000_0000 + idLo;
 }
 

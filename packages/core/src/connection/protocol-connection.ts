@@ -16,6 +16,7 @@ import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts"
 import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
+import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
@@ -25,13 +26,15 @@ import { isOptionalFrameType } from "../wire/frame-types.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
+import type { StreamKeys } from "../wire/stream-keys.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
 import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
-import type { DrainNotice, Extension, ExtensionHost } from "./extension.ts";
+import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import {
+  type CallStreams,
   type CallsHost,
   mustAnswerCalls,
   type OutgoingCall,
@@ -63,6 +66,8 @@ export interface ConnectionDelegate<Peer> {
   readonly extensions: ExtensionRegistry;
   /** Validators for the results of calls without their own schema; null if there are none. */
   readonly results: { get(method: string): Validator<unknown> | undefined } | null;
+  /** Validators of the items of calls; null if there are none. */
+  readonly items: { get(method: string): ItemChecks | undefined } | null;
   /** A login frame arrived. Later frames wait until the promise settles. */
   handshakeFrame(
     connection: ProtocolConnection<Peer>,
@@ -142,6 +147,8 @@ export class ProtocolConnection<Peer>
   acceptsCalls: boolean;
   unfinishedBytes = 0;
   unfinishedFrame = 0;
+  streamLimits: StreamLimits | null = null;
+  streamBytes = 0;
 
   messagesSent = 0;
   messagesReceived = 0;
@@ -163,6 +170,8 @@ export class ProtocolConnection<Peer>
   draining: DrainNotice | null = null;
   /** Runs when no messages and requests wait for the peer's permission, or leave in chunks. */
   #afterMessages: (() => void) | null = null;
+  /** Run when the stream takes bytes again. */
+  #whenSendable: (() => void)[] | null = null;
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
 
@@ -259,7 +268,8 @@ export class ProtocolConnection<Peer>
   get heldBytes(): number {
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
-    const received = this.#receiver.heldBytes + this.unfinishedBytes + scheduler.queuedBytes + scheduler.runningBytes;
+    const parts = this.unfinishedBytes + this.streamBytes;
+    const received = this.#receiver.heldBytes + parts + scheduler.queuedBytes + scheduler.runningBytes;
     // A client that missed a broadcast may keep others than the rest of the clients do.
     const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
@@ -394,9 +404,11 @@ export class ProtocolConnection<Peer>
     params: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
+    streams: CallStreams | null = null,
   ): Promise<unknown> {
     this.#calls ??= new OutgoingCalls(this);
-    return this.#calls.call(method, params, options, validator ?? this.delegate.results?.get(method) ?? null);
+    const check = validator ?? this.delegate.results?.get(method) ?? null;
+    return this.#calls.call(method, params, options, check, streams);
   }
 
   /** Sends a call without a reply. Returns false if the send queue is filling up. */
@@ -423,9 +435,34 @@ export class ProtocolConnection<Peer>
     this.sendQueue.push(this.writer, lane);
   }
 
-  sendPayload(type: number, payload: Readonly<Record<string, unknown>>, lane: Lane = "control"): void {
-    this.writer.payload(type, 0, 0, payload);
+  sendPayload(
+    type: number,
+    payload: Readonly<Record<string, unknown>>,
+    lane: Lane = "control",
+    idHi: number = 0,
+    idLo: number = 0,
+  ): void {
+    this.writer.payload(type, idHi, idLo, payload);
     this.sendQueue.push(this.writer, lane);
+  }
+
+  whenSendable(action: () => void): void {
+    this.#whenSendable ??= [];
+    this.#whenSendable.push(action);
+  }
+
+  itemChecks(method: string): ItemChecks | null {
+    return this.delegate.items?.get(method) ?? null;
+  }
+
+  /** Where calls with streams go. */
+  streamConnection(): this {
+    return this;
+  }
+
+  openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null {
+    const { idHi, idLo, method } = request;
+    return this.#extensions?.openStreams(idHi, idLo, method, keys) ?? null;
   }
 
   get requestWriter(): FrameWriter {
@@ -742,13 +779,19 @@ export class ProtocolConnection<Peer>
 
   // --- what parts of the connection tell it -------------------------------------------------------------------------
 
-  callAbandoned(call: OutgoingCall): void {
-    if (!this.sendQueue.withdraw(call)) this.#extensions?.callAbandoned(call.idHi, call.idLo);
+  callAbandoned(call: OutgoingCall): boolean {
+    if (this.sendQueue.withdraw(call)) return false;
+    this.#extensions?.callAbandoned(call.idHi, call.idLo);
+    return true;
   }
 
   sendQueueDrained(): void {
     this.requests.returnDueCredit();
     this.scheduler.startWaiting();
+    if (this.#whenSendable === null || !this.sendQueue.canSend) return;
+    const actions = this.#whenSendable;
+    this.#whenSendable = null;
+    for (const action of actions) action();
   }
 
   /** The state is `paused` while this side doesn't read, or the peer makes its messages wait. */

@@ -51,10 +51,12 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     host.mustFitPeer("the reply", payloadBytes);
     if (payloadBytes >= LARGE_REPLY_BYTES) host.context.slice.add(payloadBytes);
     host.sendQueue.push(writer, "reply");
+    request.streams?.answered();
   }
 
-  sendError({ idHi, idLo, method }: IncomingRequest<Peer>, error: RpcError): void {
-    this.#sendError(idHi, idLo, method, error);
+  sendError(request: IncomingRequest<Peer>, error: RpcError): void {
+    this.#sendError(request.idHi, request.idLo, request.method, error);
+    request.streams?.answered();
   }
 
   sendRefusal({ method }: IncomingRequest<Peer>, error: RpcError): void {

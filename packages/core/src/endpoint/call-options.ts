@@ -1,3 +1,4 @@
+import type { StreamSource } from "../rpc/request-streams.ts";
 import { isSchema, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 
@@ -10,6 +11,31 @@ export interface CallOptions {
    * handler's signal fires.
    */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Streams of a call. */
+export interface CallStreamOptions<Item> {
+  /** Items for the method, whose handler reads them from `context.input`. Without `timeoutMs`, such a call has none. */
+  readonly input?: StreamSource<Item> | undefined;
+  /** Called with each value that the handler passes to `context.progress`. */
+  readonly onProgress?: ((value: unknown) => void) | undefined;
+}
+
+/** Options of a stream. */
+export interface StreamOptions<Item = unknown> {
+  /** Milliseconds until the whole stream ends with TIMEOUT. Default: none. */
+  readonly timeoutMs?: number | undefined;
+  /** Cancels the stream: reading it throws CANCELLED, and the handler's signal fires. */
+  readonly signal?: AbortSignal | undefined;
+  /** Items for the handler, which reads them from `context.input`. */
+  readonly input?: StreamSource<Item> | undefined;
+  /** Called with each value that the handler passes to `context.progress`. */
+  readonly onProgress?: ((value: unknown) => void) | undefined;
+}
+
+/** Stream options with a schema that validates and types the items. An invalid one ends the stream with INVALID_RESULT. */
+export interface TypedStreamOptions<R extends Schema, Item = unknown> extends StreamOptions<Item> {
+  readonly output: R;
 }
 
 /** Call options with a schema that validates and types the result. An invalid result rejects with INVALID_RESULT. */

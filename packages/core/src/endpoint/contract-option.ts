@@ -1,6 +1,7 @@
+import type { ItemChecks } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fitsPattern } from "../extensions/topics/topic-name.ts";
-import type { Contract, MethodContract, SideContract } from "../rpc/contract.ts";
+import type { Contract, MethodContract, SideContract, StreamContract } from "../rpc/contract.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
@@ -16,11 +17,14 @@ export interface ContractOption<C extends Contract = Contract> {
 
 /** Validators of method results, by method name. */
 export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
+/** Validators of items, by the name of their method or stream. */
+export type ItemValidators = ReadonlyMap<string, ItemChecks>;
 
 const SIDES = ["server", "client"];
 const TOPICS = "topics";
-const PARTS = ["methods", "messages"];
-const SCHEMAS = ["params", "result"];
+const PARTS = ["methods", "streams", "messages"];
+const METHOD_SCHEMAS = ["params", "result", "input"];
+const STREAM_SCHEMAS = ["params", "output", "input"];
 
 /**
  * Returns the option `contract`, or null. Checks all of it first, so that a typo can't leave a name unvalidated.
@@ -41,9 +45,10 @@ export function parseContract<C extends Contract>(contract: C | undefined, compl
     }
     for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
       const isMessages = path.endsWith(".messages");
+      const schemas = path.endsWith(".streams") ? STREAM_SCHEMAS : METHOD_SCHEMAS;
       for (const [name, entry] of parts(problems, path, part, null)) {
         if (isMessages) checkSchema(problems, name, entry);
-        else checkMethod(problems, name, entry);
+        else checkMethod(problems, name, entry, schemas);
       }
     }
   }
@@ -61,17 +66,31 @@ export function agreedResults(side: SideContract | undefined): ResultValidators 
   return validators.size === 0 ? null : validators;
 }
 
+/** Validators of the items of a side's methods and streams; null if there are none. */
+export function agreedItems(side: SideContract | undefined): ItemValidators | null {
+  const validators = new Map<string, ItemChecks>();
+  const streams: [string, StreamContract & MethodContract][] = Object.entries({ ...side?.methods, ...side?.streams });
+  for (const [name, { input, output }] of streams) {
+    if (input === undefined && output === undefined) continue;
+    validators.set(name, {
+      input: input === undefined ? null : new Validator(input, "data"),
+      output: output === undefined ? null : new Validator(output, "result"),
+    });
+  }
+  return validators.size === 0 ? null : validators;
+}
+
 /** A contract's own entry for a name, ignoring inherited properties. */
 export function agreedOn<T>(entries: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
   return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined;
 }
 
-function checkMethod(problems: OptionProblems, path: string, method: unknown): void {
+function checkMethod(problems: OptionProblems, path: string, method: unknown, schemas: readonly string[]): void {
   if (isSchema(method)) {
-    problems.add(path, "must be an object with params and result, not a schema", method);
+    problems.add(path, `must be an object with ${schemas[0]} and ${schemas[1]}, not a schema`, method);
     return;
   }
-  for (const [name, schema] of parts(problems, path, method as MethodContract, SCHEMAS)) {
+  for (const [name, schema] of parts(problems, path, method as MethodContract, schemas)) {
     checkSchema(problems, name, schema);
   }
 }

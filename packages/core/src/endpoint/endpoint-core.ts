@@ -15,7 +15,7 @@ import { ReportWindows } from "../util/report-windows.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import { agreedResults, type ResultValidators } from "./contract-option.ts";
+import { agreedItems, agreedResults, type ItemValidators, type ResultValidators } from "./contract-option.ts";
 import { HandlerRegistration } from "./handler-registration.ts";
 import { HookList } from "./hook-list.ts";
 
@@ -84,6 +84,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly extensions: ExtensionRegistry;
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
+  readonly #items: ItemValidators | null;
   readonly #warnings = new ReportWindows<null>(REPORT_WINDOW_MS);
   /** The encoded reply to RPC_LIST, and what it was encoded from. */
   #list: { readonly of: Discovery; readonly payload: Uint8Array } | null = null;
@@ -96,6 +97,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   ) {
     this.#settings = settings;
     this.#results = agreedResults(contract.peer);
+    this.#items = agreedItems(contract.peer);
     this.registration = new HandlerRegistration(this.registry, contract.own);
     this.extensions = new ExtensionRegistry(extensions, settings);
     this.runtimeContext = runtimeContextOf(runtime);
@@ -118,6 +120,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       settings: this.#settings,
       extensions: this.extensions,
       results: this.#results,
+      items: this.#items,
       discovery: () => this.#encodedList(),
     };
   }

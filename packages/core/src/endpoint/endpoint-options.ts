@@ -6,6 +6,8 @@ import {
   DEFAULT_HEARTBEAT_INTERVAL_MS,
   DEFAULT_HEARTBEAT_TIMEOUT_MS,
   DEFAULT_MAX_MESSAGE_BYTES,
+  DEFAULT_MAX_STREAM_BYTES,
+  DEFAULT_MAX_STREAMS,
   DEFAULT_RECEIVE_QUEUE_BYTES,
   DEFAULT_RECEIVE_QUEUE_SIZE,
   DEFAULT_RPC_TIMEOUT_MS,
@@ -45,6 +47,13 @@ export interface PeerOptions {
   readonly receiveQueueBytes?: number | undefined;
   /** Asynchronous handlers of one connection that may run at the same time. Default 256. */
   readonly handlerConcurrency?: number | undefined;
+  /** Calls with streams that the other side may have unanswered on a connection. Default 10,000. */
+  readonly maxStreams?: number | undefined;
+  /**
+   * Bytes of received items of a connection's streams that may wait for the application, beside 4 KiB for each stream
+   * and the items that are larger than that. At least 65,536. Default 64 MiB.
+   */
+  readonly maxStreamBytes?: number | undefined;
 
   /** Time between two heartbeats. Default 30,000 ms. */
   readonly heartbeatIntervalMs?: number | undefined;
@@ -83,6 +92,7 @@ export interface PeerOptions {
 /** Room in a queue for a message's frame header and control frames. */
 const QUEUE_HEADROOM_BYTES = 1024;
 const MIN_MESSAGE_BYTES = 1024;
+const MIN_MAX_STREAM_BYTES = 65_536;
 /** Names, versions and descriptions are sent at login, and the other side cuts longer ones. */
 export const MAX_NAME_CHARS = 256;
 
@@ -98,6 +108,8 @@ export const peerEntries: EntriesOf<PeerOptions, "path" | "sendQueueBytes" | "re
   receiveQueueSize: v.optional(wholeNumber(1), DEFAULT_RECEIVE_QUEUE_SIZE),
   receiveQueueBytes: v.optional(wholeNumber(1)),
   handlerConcurrency: v.optional(wholeNumber(1), DEFAULT_HANDLER_CONCURRENCY),
+  maxStreams: v.optional(wholeNumber(1), DEFAULT_MAX_STREAMS),
+  maxStreamBytes: v.optional(wholeNumber(MIN_MAX_STREAM_BYTES), DEFAULT_MAX_STREAM_BYTES),
   heartbeatIntervalMs: v.optional(milliseconds(), DEFAULT_HEARTBEAT_INTERVAL_MS),
   heartbeatTimeoutMs: v.optional(milliseconds(), DEFAULT_HEARTBEAT_TIMEOUT_MS),
   rpcTimeoutMs: v.optional(milliseconds(), DEFAULT_RPC_TIMEOUT_MS),

@@ -1,11 +1,11 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { SideContract } from "../rpc/contract.ts";
-import type { MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
+import type { MethodContract, SideContract } from "../rpc/contract.ts";
+import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
 import { agreedOn } from "./contract-option.ts";
-import type { Disposer, MethodDefinition } from "./method-types.ts";
+import type { Disposer, MethodDefinition, StreamDefinition } from "./method-types.ts";
 
 type Handler = (...args: never[]) => unknown;
 
@@ -33,15 +33,45 @@ export class HandlerRegistration<Peer> {
     const { name } = definition;
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler);
+  }
+
+  /** Registers a handler that returns a stream of items. Arguments as those of `addMethod`. */
+  addStream(
+    stream: string | StreamDefinition,
+    schemaOrHandler: Schema | Handler,
+    maybeHandler: Handler | undefined,
+  ): Disposer {
+    const definition: StreamDefinition = typeof stream === "string" ? { name: stream } : stream;
+    const { name } = definition;
+    const agreed = agreedOn(this.#contract?.streams, name);
+    const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
+    const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
+    const items = { check: output === null ? null : new Validator(output, "result") };
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, items);
+  }
+
+  #add(
+    definition: MethodDefinition,
+    agreed: MethodContract | undefined,
+    form: string,
+    schemaOrHandler: Schema | Handler,
+    maybeHandler: Handler | undefined,
+    output: Items | null = null,
+  ): Disposer {
+    const { name } = definition;
     const { schema, handler } = splitHandler(name, form, schemaOrHandler, maybeHandler);
     const params = schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, name);
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
+    const input = inputOf(definition.input ?? agreed?.input, name);
     return this.#registry.addMethod({
+      input,
+      output,
       info: {
         name,
         description: definition.description ?? "",
         parameters: describeParams(params),
-        return_type: describeResult(result),
+        return_type: output ? "AsyncIterator" : describeResult(result),
         requires_auth: definition.requiresAuth ?? true,
       },
       describeToNetconduit: () => describeParams(params, "netconduit"),
@@ -51,12 +81,16 @@ export class HandlerRegistration<Peer> {
     });
   }
 
-  /** Registers a handler for every method of the contract, or none of them. */
+  /** Registers a handler for every method and stream of the contract, or none of them. */
   addMethods(handlers: Readonly<Record<string, Handler>>): Disposer {
     this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
     const disposers: Disposer[] = [];
     try {
-      for (const [name, handler] of Object.entries(handlers)) disposers.push(this.addMethod(name, handler, undefined));
+      for (const [name, handler] of Object.entries(handlers)) {
+        const isStream = agreedOn(this.#contract?.streams, name) !== undefined;
+        const dispose = isStream ? this.addStream(name, handler, undefined) : this.addMethod(name, handler, undefined);
+        disposers.push(dispose);
+      }
     } catch (error) {
       disposeAll(disposers);
       throw error;
@@ -88,7 +122,8 @@ export class HandlerRegistration<Peer> {
   }
 
   #mustHaveAll(action: string, has: (name: string) => boolean): void {
-    const missing = Object.keys(this.#contract?.methods ?? {}).filter((name) => !has(name));
+    const names = Object.keys({ ...this.#contract?.methods, ...this.#contract?.streams });
+    const missing = names.filter((name) => !has(name));
     if (missing.length === 0) return;
     const message = `Cannot ${action}: no handler for ${missing.map((name) => `'${name}'`).join(", ")}`;
     throw new ConduitError(ErrorCode.INVALID_STATE, message, { details: { missing } });
@@ -117,6 +152,13 @@ function splitHandler<H extends (...args: never[]) => unknown>(
   }
   const schema = maybeHandler === undefined ? null : checkedSchema(schemaOrHandler as Schema, name);
   return { schema, handler: handler as H };
+}
+
+/** Whether a method takes items, and their validator. */
+function inputOf(input: Schema | true | undefined, name: string): Items | null {
+  if (input === undefined) return null;
+  const schema = input === true ? null : checkedSchema(input, name);
+  return { check: schema === null ? null : new Validator(schema, "data") };
 }
 
 function checkedSchema(schema: Schema | undefined, name: string): Schema | null {

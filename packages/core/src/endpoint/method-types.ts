@@ -1,6 +1,20 @@
 import type { RpcError } from "../errors.ts";
-import type { Contract, MethodName, Params, ParamsOutput, ResultInput, Side, Unlisted } from "../rpc/contract.ts";
+import type {
+  Contract,
+  HandlerInput,
+  MethodName,
+  Params,
+  ParamsOutput,
+  ResultInput,
+  Side,
+  StreamHandlerInput,
+  StreamItemInput,
+  StreamName,
+  StreamParamsOutput,
+  Unlisted,
+} from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
+import type { StreamSource } from "../rpc/request-streams.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 
 /** A value or a promise of one. */
@@ -13,6 +27,7 @@ export interface MethodDefinition<
   P extends Schema | undefined = Schema | undefined,
   R extends Schema | undefined = Schema | undefined,
   N extends string = string,
+  I extends InputSchema = InputSchema,
 > {
   readonly name: N;
   /** Shown by discovery. Default `""`. */
@@ -23,9 +38,37 @@ export interface MethodDefinition<
   readonly result?: R;
   /** Shown by discovery. Default true. Changes nothing else: no method can be called before login. */
   readonly requiresAuth?: boolean;
+  /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
+  readonly input?: I;
 }
 
-type RpcHandler<P, R, Peer> = (params: P, context: HandlerContext<Peer>) => Awaitable<R | RpcError>;
+/** Whether callers may send items, and their schema. */
+export type InputSchema = Schema | true | undefined;
+
+/** Definition of a stream, for `stream`. */
+export interface StreamDefinition<
+  P extends Schema | undefined = Schema | undefined,
+  O extends Schema | undefined = Schema | undefined,
+  N extends string = string,
+  I extends InputSchema = InputSchema,
+> {
+  readonly name: N;
+  /** Shown by discovery. Default `""`. */
+  readonly description?: string;
+  /** Validates the parameters. Default: any object. */
+  readonly params?: P;
+  /** Validates each item before it is sent. Default: any serializable value. */
+  readonly output?: O;
+  /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
+  readonly input?: I;
+  /** Shown by discovery. Default true. */
+  readonly requiresAuth?: boolean;
+}
+
+type RpcHandler<P, R, Peer, I> = (params: P, context: HandlerContext<Peer, I>) => Awaitable<R | RpcError>;
+type ItemsHandler<P, O, Peer, I> = (params: P, context: HandlerContext<Peer, I>) => Awaitable<StreamSource<O>>;
+/** Items that a handler gets: of the schema in its definition, else of the contract. */
+type Input<I extends InputSchema, Agreed> = I extends Schema ? InferOutput<I> : Agreed;
 /**
  * The handler of a method with the schemas `P` and `R`, or else those of the contract. Conditional, because the
  * compiler then substitutes the inferred types before it checks the function. With type parameters in a function type,
@@ -38,15 +81,39 @@ export type MethodHandler<
   P extends Schema | undefined,
   R extends Schema | undefined,
   Peer,
+  I extends InputSchema = undefined,
 > = Unlisted extends M
-  ? RpcHandler<Params, unknown, Peer>
+  ? RpcHandler<Params, unknown, Peer, unknown>
   : RpcHandler<
       P extends Schema ? InferOutput<P> : ParamsOutput<C, S, M>,
       R extends Schema ? InferInput<R> : ResultInput<C, S, M>,
-      Peer
+      Peer,
+      Input<I, HandlerInput<C, S, M>>
+    >;
+/** The handler of a stream, as {@link MethodHandler}. */
+export type StreamHandler<
+  C extends Contract,
+  S extends Side,
+  M extends string | Unlisted,
+  P extends Schema | undefined,
+  O extends Schema | undefined,
+  Peer,
+  I extends InputSchema = undefined,
+> = Unlisted extends M
+  ? ItemsHandler<Params, unknown, Peer, unknown>
+  : ItemsHandler<
+      P extends Schema ? InferOutput<P> : StreamParamsOutput<C, S, M>,
+      O extends Schema ? InferInput<O> : StreamItemInput<C, S, M>,
+      Peer,
+      Input<I, StreamHandlerInput<C, S, M>>
     >;
 
-/** A handler for each method that a contract lists for a side. */
+/** Streams that a contract lists. Without a contract, every name is a method. */
+type ListedStream<C extends Contract, S extends Side> = string extends StreamName<C, S> ? never : StreamName<C, S>;
+
+/** A handler for each method and each stream that a contract lists for a side. */
 export type MethodHandlers<C extends Contract, S extends Side, Peer> = {
-  readonly [M in MethodName<C, S>]: MethodHandler<C, S, M, undefined, undefined, Peer>;
+  readonly [M in MethodName<C, S> | ListedStream<C, S>]: M extends ListedStream<C, S>
+    ? StreamHandler<C, S, M, undefined, undefined, Peer>
+    : MethodHandler<C, S, M, undefined, undefined, Peer>;
 };

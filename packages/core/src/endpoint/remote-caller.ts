@@ -3,6 +3,7 @@ import { withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
   CallArguments,
+  CallInput,
   CallResult,
   Contract,
   DataArguments,
@@ -12,19 +13,36 @@ import type {
   NameBound,
   ParamsArguments,
   Side,
+  StatedItem,
   StatedRequest,
   StatedResult,
+  StreamArguments,
+  StreamCallInput,
+  StreamItem,
+  StreamName,
   UnstatedReply,
 } from "../rpc/contract.ts";
+import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { type Api, apiOf } from "./api.ts";
-import { type CallOptions, resultValidator, type TypedCallOptions } from "./call-options.ts";
+import {
+  type CallOptions,
+  type CallStreamOptions,
+  resultValidator,
+  type StreamOptions,
+  type TypedCallOptions,
+  type TypedStreamOptions,
+} from "./call-options.ts";
+import { callWithStreams, openStream, type StreamConnection } from "./open-stream.ts";
 
 /** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
 export type Outgoing = Pick<
   ProtocolConnection<unknown>,
   "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"
->;
+> & {
+  /** The connection for a call with streams. @throws ConduitError CONNECTION_CLOSED */
+  streamConnection(name: string): StreamConnection;
+};
 
 /** Sends messages and calls to the other end: one peer, or those of a pool. */
 export abstract class RemoteCaller<C extends Contract, S extends Side> {
@@ -72,10 +90,38 @@ export abstract class RemoteCaller<C extends Contract, S extends Side> {
     R extends Schema = never,
   >(
     method: M & string,
-    ...paramsAndOptions: CallArguments<C, S, M, CallOptions | TypedCallOptions<R>>
+    ...paramsAndOptions: CallArguments<
+      C,
+      S,
+      M,
+      (CallOptions | TypedCallOptions<R>) & CallStreamOptions<CallInput<C, S, M>>
+    >
   ): Promise<CallResult<C, S, NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions): Promise<unknown> {
     return this.#call(method, params, options);
+  }
+
+  /**
+   * Calls a method that the peer registered with `stream`, and returns its items. They are read once, as an async iterable
+   * or as a web stream (`readable`); `break`, `return()` or an aborted signal ends the stream, and the handler's `finally`
+   * runs. The stream is open from this call on: read it, or call `return()`. Reading rejects like `call`, after the items
+   * that arrived before the error. There is no timeout unless `timeoutMs` is given.
+   */
+  stream<
+    T extends StatedItem<C, S> = StatedItem<C, S>,
+    M extends NameBound<StreamName<C, S>> = NameBound<StreamName<C, S>>,
+    R extends Schema = never,
+  >(
+    name: M & string,
+    ...paramsAndOptions: StreamArguments<
+      C,
+      S,
+      M,
+      StreamOptions<StreamCallInput<C, S, M>> | TypedStreamOptions<R, StreamCallInput<C, S, M>>
+    >
+  ): ItemStream<StreamItem<C, S, NoInfer<T>, M, R>>;
+  stream(name: string, params?: unknown, options?: StreamOptions): ItemStream<unknown> {
+    return openStream(this._outgoing, name, params, options);
   }
 
   /**
@@ -114,6 +160,10 @@ export abstract class RemoteCaller<C extends Contract, S extends Side> {
 
   async #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
     try {
+      const { input, onProgress } = (options ?? {}) as CallStreamOptions<unknown>;
+      if (input !== undefined || onProgress !== undefined) {
+        return await callWithStreams(this._outgoing, method, params, options);
+      }
       return await this._outgoing.call(method, params, options, resultValidator(options));
     } catch (error) {
       throw withCallerStack(error);

@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 import { reply } from "./reply.ts";
+import { stream } from "./streams/stream.ts";
 import { topic } from "./topics/topic.ts";
 
 /** The extensions that servers and clients support. CLOSE is the last frame sent, so `close` is last. */
@@ -26,6 +27,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   cancel,
   credit,
   chunk,
+  stream,
   compression,
   flow,
   ready,

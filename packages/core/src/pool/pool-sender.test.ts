@@ -34,7 +34,16 @@ function scene(answer: (to: string) => unknown = (to) => to, settings: Partial<S
       sent.push({ to, name, value, options: undefined });
       return answer(to) === to;
     };
-    return { call, request: call, sendMessage: send, callNoWait: send, waitForRoom: async () => void answer(to) };
+    return {
+      call,
+      request: call,
+      sendMessage: send,
+      callNoWait: send,
+      streamConnection: () => {
+        throw new Error("No streams here");
+      },
+      waitForRoom: async () => void answer(to),
+    };
   };
   const member = (name: string, address = name): PoolMember => ({
     address,

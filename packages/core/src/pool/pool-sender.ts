@@ -84,6 +84,13 @@ export class PoolSender implements Outgoing {
     return this.#call("request", type, data, options, validator);
   }
 
+  /** A stream stays on the connection that was chosen for it. */
+  streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
+    const { usable } = this;
+    const { choose, offline } = this.#settings;
+    return (usable.length === 0 ? offline : choose(usable).outgoing).streamConnection(name);
+  }
+
   /** Resolves when one of the connections has room. */
   async waitForRoom(): Promise<void> {
     if (this.usable.length === 0) return this.#settings.offline.waitForRoom();

@@ -12,11 +12,24 @@ export interface MethodContract {
   readonly params?: Schema;
   /** Validated by the sender and the receiver, so the schema must accept its own output. Default: any value. */
   readonly result?: Schema;
+  /** Items that callers send, validated on both sides. Default: the method takes none. */
+  readonly input?: Schema;
 }
 
-/** One side's part: methods it answers, messages it handles. */
+/** A method that returns a stream of items. */
+export interface StreamContract {
+  /** Default: any map. */
+  readonly params?: Schema;
+  /** Items for the caller. Validated on both sides, so the schema must accept its own output. Default: any value. */
+  readonly output?: Schema;
+  /** Items that callers send, validated on both sides. Default: the stream takes none. */
+  readonly input?: Schema;
+}
+
+/** One side's part: methods and streams it answers, messages it handles. */
 export interface SideContract {
   readonly methods?: Readonly<Record<string, MethodContract>>;
+  readonly streams?: Readonly<Record<string, StreamContract>>;
   readonly messages?: Readonly<Record<string, Schema>>;
 }
 
@@ -32,6 +45,7 @@ export interface Contract {
 export type Side = "server" | "client";
 
 type MethodsOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["methods"]>;
+type StreamsOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["streams"]>;
 type MessagesOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["messages"]>;
 /**
  * Resolves to the names themselves, because the compiler would show an intersection as an alias with the whole
@@ -41,6 +55,8 @@ type NamesOf<T> = keyof T & string extends infer N extends string ? N : never;
 
 /** Names of the methods that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
 export type MethodName<C extends Contract, S extends Side> = NamesOf<MethodsOf<C, S>>;
+/** Names of the streams that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
+export type StreamName<C extends Contract, S extends Side> = NamesOf<StreamsOf<C, S>>;
 /** Types of the messages that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
 export type MessageType<C extends Contract, S extends Side> = NamesOf<MessagesOf<C, S>>;
 
@@ -77,6 +93,41 @@ export type ResultInput<C extends Contract, S extends Side, M extends Name> =
 /** A result as a caller receives it. */
 export type ResultOutput<C extends Contract, S extends Side, M extends Name> =
   MethodOf<C, S, M> extends { readonly result: infer R extends Schema } ? InferOutput<R> : unknown;
+type StreamOf<C extends Contract, S extends Side, M extends Name> = M extends keyof StreamsOf<C, S>
+  ? StreamsOf<C, S>[M]
+  : StreamContract;
+/** Items of an input as the caller sends them. */
+type ItemsInput<Entry, IsOpen> = Entry extends { readonly input: infer I extends Schema }
+  ? InferInput<I>
+  : IsOpen extends true
+    ? unknown
+    : never;
+/** Items of an input as the handler gets them. */
+type ItemsOutput<Entry> = Entry extends { readonly input: infer I extends Schema } ? InferOutput<I> : unknown;
+type IsOpen<N extends string> = string extends N ? true : false;
+
+/** Items that the caller of a method may send; `never` if it takes none. */
+export type CallInput<C extends Contract, S extends Side, M extends Name> = ItemsInput<
+  MethodOf<C, S, M>,
+  IsOpen<MethodName<C, S>>
+>;
+/** Items that the handler of a method gets. */
+export type HandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<MethodOf<C, S, M>>;
+/** Parameters, and items in both directions, of a stream: as its caller and as its handler see them. */
+export type StreamParamsInput<C extends Contract, S extends Side, M extends Name> =
+  StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;
+export type StreamParamsOutput<C extends Contract, S extends Side, M extends Name> =
+  StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferOutput<P> : Params;
+export type StreamCallInput<C extends Contract, S extends Side, M extends Name> = ItemsInput<
+  StreamOf<C, S, M>,
+  IsOpen<StreamName<C, S>>
+>;
+export type StreamHandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<StreamOf<C, S, M>>;
+export type StreamItemInput<C extends Contract, S extends Side, M extends Name> =
+  StreamOf<C, S, M> extends { readonly output: infer O extends Schema } ? InferInput<O> : unknown;
+export type StreamItemOutput<C extends Contract, S extends Side, M extends Name> =
+  StreamOf<C, S, M> extends { readonly output: infer O extends Schema } ? InferOutput<O> : unknown;
+
 /** Data as a sender passes it. */
 export type MessageInput<C extends Contract, S extends Side, T extends Name> = InferInput<MessageOf<C, S, T>>;
 /** Data as a handler gets it. */
@@ -88,6 +139,14 @@ export type MessageOutput<C extends Contract, S extends Side, T extends Name> = 
 export type ParamsSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, ParamsOutput<C, S, M>>;
+/** Schemas that may replace that of a stream's parameters: they have the same output type. */
+export type StreamParamsSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? Schema
+  : Schema<unknown, StreamParamsOutput<C, S, M>>;
+/** Schemas that may replace that of a stream's items: they have the same output type. */
+export type StreamItemSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? Schema
+  : Schema<unknown, StreamItemOutput<C, S, M>>;
 /** Schemas that may replace that of a method's result: they have the same output type. */
 export type ResultSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
@@ -108,6 +167,20 @@ type DataAndOptions<D, Options> = undefined extends D ? [data?: D, options?: Opt
 export type CallArguments<C extends Contract, S extends Side, M extends Name, Options> = Unlisted extends M
   ? [params?: unknown, options?: Options]
   : ParamsAndOptions<ParamsInput<C, S, M>, Options>;
+/** Arguments after a stream's name. */
+export type StreamArguments<C extends Contract, S extends Side, M extends Name, Options> = Unlisted extends M
+  ? [params?: unknown, options?: Options]
+  : ParamsAndOptions<StreamParamsInput<C, S, M>, Options>;
+/** Item type of a stream: the output of the schema `R` if one was passed, else the contract's, else `T`. */
+export type StreamItem<C extends Contract, S extends Side, T, M extends Name, R extends Schema> = Unlisted extends M
+  ? unknown
+  : [R] extends [never]
+    ? string extends StreamName<C, S>
+      ? T
+      : StreamItemOutput<C, S, M>
+    : InferOutput<R>;
+/** Constraint for an item type stated by the caller: any type without a contract, none with one. */
+export type StatedItem<C extends Contract, S extends Side> = string extends StreamName<C, S> ? unknown : never;
 /** The same without options. */
 export type ParamsArguments<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? [params?: unknown]

@@ -31,6 +31,25 @@ function invoke<Peer>(entry: MessageEntry<Peer>, data: unknown, request: Incomin
   return handler(data as never, request);
 }
 
+/** Calls a method's handler. If it returns a stream, the result is a promise of its end. */
+function callMethod<Peer>(entry: MethodEntry<Peer>, params: unknown, request: IncomingRequest<Peer>): unknown {
+  const { streams } = request;
+  const { handler } = entry;
+  if (streams === null) return handler(params as never, request);
+  streams.begin(entry.input?.check ?? null);
+  const result = handler(params as never, request);
+  return entry.output ? streams.send(result, entry.output.check) : result;
+}
+
+/** Why a method can't be called like this; null if it can. */
+function streamMismatch<Peer>({ output, input }: MethodEntry<Peer>, request: IncomingRequest<Peer>): string | null {
+  const { method, streams } = request;
+  const wantsOutput = streams !== null && streams.keys.output > 0;
+  if (output && !wantsOutput) return `'${method}' returns a stream: call it with stream()`;
+  if (!output && wantsOutput) return `'${method}' returns a result and no stream: call it with call()`;
+  return streams?.keys.input === true && !input ? `'${method}' takes no input` : null;
+}
+
 export class Dispatcher<Peer> {
   readonly #host: DispatchHost<Peer>;
   readonly #registry: Registry<Peer>;
@@ -82,14 +101,20 @@ export class Dispatcher<Peer> {
       this.#replyError(source, request, new RpcError(ErrorCode.AUTH_REQUIRED, message));
       return;
     }
+    if (request.streams !== null || entry.output) {
+      const mismatch = streamMismatch(entry, request);
+      if (mismatch !== null) {
+        this.#replyError(source, request, new RpcError(ErrorCode.STREAM_MISMATCH, mismatch));
+        return;
+      }
+    }
     try {
       const params = entry.params === null ? request.value : entry.params.run(request.value, method);
       if (isThenable(params)) {
         void this.#callLater(source, entry, request, params);
         return;
       }
-      const { handler } = entry;
-      const result = handler(params as never, request);
+      const result = callMethod(entry, params, request);
       if (isThenable(result)) {
         void this.#settleLater(source, entry, request, result);
         return;
@@ -114,8 +139,7 @@ export class Dispatcher<Peer> {
     const run = async (): Promise<unknown> => {
       const params = await checking;
       request.throwIfAborted();
-      const { handler } = entry;
-      return this.#invokeLater(() => handler(params as never, request));
+      return this.#invokeLater(() => callMethod(entry, params, request));
     };
     await this.#settleLater(source, entry, request, run());
   }

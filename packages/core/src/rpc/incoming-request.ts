@@ -1,8 +1,10 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
+import type { ItemStream, RequestStreams } from "./request-streams.ts";
+import { noItems } from "./stream-items.ts";
 
 /** A running handler's view of its call or message. */
-export interface HandlerContext<Peer> {
+export interface HandlerContext<Peer, Item = unknown> {
   /** The caller: on a server the connection, on a client its connection to the server. */
   readonly client: Peer;
   /** Method name or message type. */
@@ -14,6 +16,14 @@ export interface HandlerContext<Peer> {
   readonly signal: AbortSignal;
   /** When the caller stops waiting, in Unix milliseconds; null if it sent no deadline (netconduit peers never do). */
   readonly deadline: number | null;
+  /** Items from the caller's option `input`, if the method takes any; none without the option. They can be read once. */
+  readonly input: ItemStream<Item>;
+  /**
+   * Tells the caller's `onProgress`; nothing happens if it has none. Of several values that can't leave yet, the last one
+   * is sent.
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
+   */
+  progress(value: unknown): void;
 }
 
 /** The clock for deadlines. */
@@ -56,7 +66,7 @@ export interface RequestSource<Peer> {
  * A call or message from the peer, from the decoder to the reply. It is queued, and it is the context passed to its
  * handler. Its signal and deadline timer are created when the handler first reads them.
  */
-export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer> {
+export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer, never> {
   readonly client: Peer;
   readonly method: string;
   /** True for RPC_REQUEST, false for MESSAGE. */
@@ -72,6 +82,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   readonly reportsRefusal: boolean;
   readonly #source: RequestSource<Peer>;
   readonly #deadlineMs: number;
+  /** Null if it has none. */
+  streams: RequestStreams | null = null;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
@@ -113,6 +125,20 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return this.hasId && (this.isCall || this.#source.correlatesReplies);
   }
 
+  /** Whether it sends or receives items. */
+  get hasStream(): boolean {
+    return this.streams !== null && (this.streams.keys.input || this.streams.keys.output > 0);
+  }
+
+  /** Its type is what the method's schema says. */
+  get input(): ItemStream<never> {
+    return (this.streams?.input ?? noItems()) as ItemStream<never>;
+  }
+
+  progress(value: unknown): void {
+    this.streams?.progress(value);
+  }
+
   /** The caller has given up. */
   get isExpired(): boolean {
     return this.#deadlineMs > 0 && this.#source.context.wallClock() >= this.#deadlineMs;
@@ -144,6 +170,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.#abortReason = reason;
     this.finish();
     this.#controller?.abort(reason);
+    this.streams?.abort(reason);
   }
 
   /** Throws if the caller has given up, so that a handler that hasn't started doesn't start. */

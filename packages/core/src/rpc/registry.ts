@@ -9,6 +9,11 @@ export interface Discovery {
   readonly count: number;
 }
 
+/** The items of a method. */
+export interface Items {
+  readonly check: Validator<unknown> | null;
+}
+
 /** A registered RPC method. */
 export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
@@ -16,7 +21,11 @@ export interface MethodEntry<Peer> {
   readonly describeToNetconduit: () => Readonly<Record<string, string>>;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
-  readonly handler: (params: never, context: HandlerContext<Peer>) => unknown;
+  /** Whether callers may send items, and their validator. Default: they may not. */
+  readonly input?: Items | null;
+  /** Whether it returns a stream of items, and their validator. Default: it returns a result. */
+  readonly output?: Items | null;
+  readonly handler: (params: never, context: HandlerContext<Peer, never>) => unknown;
 }
 
 /**

@@ -7,7 +7,16 @@ import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HookList } from "../endpoint/hook-list.ts";
-import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
+import type {
+  Awaitable,
+  Disposer,
+  InputSchema,
+  MethodDefinition,
+  MethodHandler,
+  MethodHandlers,
+  StreamDefinition,
+  StreamHandler,
+} from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type {
@@ -22,6 +31,9 @@ import type {
   PatternTopic,
   ResultSchema,
   SingleTopic,
+  StreamItemSchema,
+  StreamName,
+  StreamParamsSchema,
   TopicSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
@@ -179,9 +191,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     M extends NameBound<MethodName<C, "server">>,
     P extends ParamsSchema<C, "server", M> | undefined = undefined,
     R extends ResultSchema<C, "server", M> | undefined = undefined,
+    I extends InputSchema = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string>,
-    handler: MethodHandler<C, "server", M, P, R, Connection<C, D>>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I>,
+    handler: MethodHandler<C, "server", M, P, R, Connection<C, D>, I>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, "server">>, P extends ParamsSchema<C, "server", M>>(
     name: M & string,
@@ -194,6 +207,36 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     maybeHandler?: (params: never, context: HandlerContext<Connection<C, D>>) => unknown,
   ): Disposer {
     return this.#core.registration.addMethod(method, schemaOrHandler, maybeHandler);
+  }
+
+  /**
+   * Registers a method that returns a stream of items: the handler is an `async function*`, or returns an async iterable,
+   * an iterable or a web `ReadableStream`. It is asked for the next item when the caller has room for it. When the caller
+   * leaves, its `finally` runs and `context.signal` fires. Parameters, errors and names are those of `rpc`.
+   *
+   * @returns a function that removes the method.
+   * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
+   */
+  stream<
+    M extends NameBound<StreamName<C, "server">>,
+    P extends StreamParamsSchema<C, "server", M> | undefined = undefined,
+    O extends StreamItemSchema<C, "server", M> | undefined = undefined,
+    I extends InputSchema = undefined,
+  >(
+    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
+    handler: StreamHandler<C, "server", M, P, O, Connection<C, D>, I>,
+  ): Disposer;
+  stream<M extends NameBound<StreamName<C, "server">>, P extends StreamParamsSchema<C, "server", M>>(
+    name: M & string,
+    params: P,
+    handler: StreamHandler<C, "server", M, P, undefined, Connection<C, D>>,
+  ): Disposer;
+  stream(
+    stream: string | StreamDefinition,
+    schemaOrHandler: Schema | ((params: never, context: HandlerContext<Connection<C, D>, never>) => unknown),
+    maybeHandler?: (params: never, context: HandlerContext<Connection<C, D>, never>) => unknown,
+  ): Disposer {
+    return this.#core.registration.addStream(stream, schemaOrHandler, maybeHandler);
   }
 
   /**

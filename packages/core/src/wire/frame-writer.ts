@@ -15,13 +15,13 @@ import {
   KEY_DATA,
   KEY_PARAMS,
   KEY_TIMEOUT,
-  MAP_3,
   MESSAGE_HEAD,
   REQUEST_HEAD,
   RESPONSE_HEAD,
 } from "./envelope.ts";
 import { type FrameBytes, FrameCursor } from "./scattered-frame.ts";
 import { MAX_SLAB_FRAME_BYTES, Slab } from "./slab.ts";
+import { type StreamKeys, streamHead } from "./stream-keys.ts";
 import { isWellFormed, type LargeBinary } from "./value-composer.ts";
 import { ValueWriter } from "./value-writer.ts";
 
@@ -101,10 +101,27 @@ export class FrameWriter implements FrameBytes {
   }
 
   /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
-  rpcRequest(hi: number, lo: number, method: string, params: unknown, timeoutMs: number): void {
-    const head = this.requestHead(method);
+  rpcRequest(
+    hi: number,
+    lo: number,
+    method: string,
+    params: unknown,
+    timeoutMs: number,
+    streams: StreamKeys | null = null,
+  ): void {
+    const head = streams === null ? this.requestHead(method) : streamHead(this.requestHead(method), streams);
     const value = this.encode(params === undefined ? NO_PARAMS : params, "params");
     this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs, method);
+  }
+
+  /** Encodes an item of a stream. The result is valid until the next value is encoded. */
+  encodeItem(item: unknown): Uint8Array {
+    const encoded = this.values.encode(item, "item");
+    const { large } = this.values;
+    if (large === null) return encoded;
+    const whole = this.allocate(encoded.length + totalLength(large));
+    writeInterleaved(whole, 0, encoded, large);
+    return whole;
   }
 
   /** Encodes the data of a message that is sent later, by `message`. */
@@ -289,7 +306,7 @@ function writePayload(
   if (large === null) copy(value, target, valueAt);
   else tailAt = writeInterleaved(target, valueAt, value, large);
   if (timeoutMs > 0) {
-    target[at] = MAP_3;
+    target[at] = (head[0] as number) + 1;
     copy(KEY_TIMEOUT, target, tailAt);
     const numberAt = tailAt + KEY_TIMEOUT.length;
     target[numberAt] = 0xce;
@@ -297,7 +314,7 @@ function writePayload(
   }
 }
 
-/** Writes the header of a frame with this correlation id, which fits in 32 bits. */
+/** Writes the header of a frame. `id` is the lower half of its correlation id. */
 export function writeHeader(
   target: Uint8Array,
   at: number,
@@ -305,13 +322,15 @@ export function writeHeader(
   length: number,
   id: number,
   nowMs: number,
+  idHi: number = 0,
+  flags: number = 0,
 ): void {
   const view = new DataView(target.buffer, target.byteOffset + at, HEADER_BYTES);
   view.setUint32(0, MAGIC);
   view.setUint32(4, (VERSION << 16) | type);
-  view.setUint32(8, 0);
+  view.setUint32(8, flags << 16);
   view.setUint32(12, length);
-  view.setUint32(16, 0);
+  view.setUint32(16, idHi);
   view.setUint32(20, id);
   view.setUint32(24, Math.floor(nowMs / TWO_TO_32));
   view.setUint32(28, nowMs | 0);

@@ -22,6 +22,7 @@ import {
   TIMED_REQUEST_HEAD,
 } from "./envelope.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
+import type { StreamKeys } from "./stream-keys.ts";
 import { ValueReader } from "./value-reader.ts";
 
 /** A frame's payload; a `FrameDecoder` is one. */
@@ -39,6 +40,8 @@ type PayloadMap = Readonly<Record<string, unknown>>;
 
 /** Largest `timeout_ms`. */
 const MAX_TIMEOUT_MS = 0xffff_ffff;
+/** Largest credit for the items that a call returns. */
+const MAX_CREDIT = 0xffff_ffff;
 /** Depth of a value inside its envelope. */
 const INSIDE_ENVELOPE = 1;
 
@@ -55,6 +58,10 @@ export class PayloadReader {
   value: unknown = null;
   /** Milliseconds that the caller waits; 0 if it sent no deadline. */
   timeoutMs = 0;
+  /** Streams of a request; null if it has none. */
+  streams: StreamKeys | null = null;
+  /** Where the last item ended. */
+  itemEnd = 0;
   /** Message of an error. */
   message = "";
   /** Code of an error; UNKNOWN if there is none. */
@@ -119,6 +126,7 @@ export class PayloadReader {
     this.name = "";
     this.value = null;
     this.timeoutMs = 0;
+    this.streams = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
       this.readRpcRequest(this.inflated(source));
       return;
@@ -137,8 +145,21 @@ export class PayloadReader {
     }
     const map = this.readWhole(source, "RPC_REQUEST");
     this.name = text(map, "method", "RPC_REQUEST");
+    this.streams = streamKeys(map);
     this.value = paramsMap(map["params"]);
     this.timeoutMs = milliseconds(map["timeout_ms"], "RPC_REQUEST");
+  }
+
+  /**
+   * Reads one of several values that follow each other in `bytes[start, end)`, memory that nobody else uses. It ends at
+   * `itemEnd`.
+   */
+  readItem(bytes: Uint8Array, start: number, end: number): unknown {
+    const { reader } = this;
+    reader.open(bytes, start, end, true, maxDecodedBytes(this.maxBytes));
+    const item = reader.readValue(0);
+    this.itemEnd = reader.leave();
+    return item;
   }
 
   /** RPC_RESPONSE: the result in `value` (null if absent). */
@@ -238,6 +259,16 @@ function text(map: PayloadMap, key: string, frame: string): string {
   const value = map[key];
   if (typeof value !== "string") throw invalidShape(frame, `${key} is ${kind(value)} and not a string`);
   return value;
+}
+
+/** The streams of a request. @throws ConduitError INVALID_PAYLOAD_SHAPE */
+function streamKeys({ output, input, progress }: PayloadMap): StreamKeys | null {
+  if (output === undefined && input === undefined && progress === undefined) return null;
+  const credit = output ?? 0;
+  if (!Number.isInteger(credit) || (credit as number) < 0 || (credit as number) > MAX_CREDIT) {
+    throw invalidShape("RPC_REQUEST", `output is ${kind(output)} and not an integer from 1 to ${MAX_CREDIT}`);
+  }
+  return { output: credit as number, input: input === true, progress: progress === true };
 }
 
 function milliseconds(value: unknown, frame: string): number {

@@ -138,6 +138,11 @@ export class ValueComposer {
   /** A class instance, or a value of another realm, such as a `vm` context or Jest's. */
   private writeOther(value: object): void {
     const tag = Object.prototype.toString.call(value).slice(8, -1);
+    if (isStream(value)) {
+      const advice =
+        "send its items with the option `input` of a call, or return it from a handler registered with `stream`";
+      throw this.refuse(`an async iterable isn't data; ${advice}`);
+    }
     switch (tag) {
       case "Object":
         this.writeEntries(value, Object.keys(value));
@@ -278,6 +283,12 @@ export class ValueComposer {
     }
     return new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${path}: ${reason}`, { details: { path }, cause });
   }
+}
+
+/** Whether a value is an async iterable or a web stream, which has items but isn't one. */
+function isStream(value: object): boolean {
+  const { [Symbol.asyncIterator]: items, getReader } = value as Partial<AsyncIterable<unknown> & ReadableStream>;
+  return typeof items === "function" || typeof getReader === "function";
 }
 
 /** Whether `text` can be encoded as UTF-8. */

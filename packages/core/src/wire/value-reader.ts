@@ -124,6 +124,12 @@ export class ValueReader {
     }
   }
 
+  /** Ends reading before the end, and releases the bytes. Returns where it stopped. */
+  leave(): number {
+    this.bytes = EMPTY;
+    return this.position;
+  }
+
   /** Whether all bytes were read. */
   get atEnd(): boolean {
     return this.position === this.end;

@@ -41,7 +41,11 @@ function tryToEncode(value: unknown): ExtData | null {
   if (typeof value === "object" && value !== null) {
     // Also detects an own key `constructor`, which the slow path rejects.
     const maker = value.constructor as unknown;
-    if (maker === Object || maker === Array) return null;
+    if (
+      maker === Array ||
+      (maker === Object && (value as Partial<AsyncIterable<unknown>>)[Symbol.asyncIterator] === undefined)
+    )
+      return null;
     if (value instanceof Uint8Array) {
       if (value.length < LARGE_BINARY_BYTES) return null;
       special = true;

@@ -7,9 +7,11 @@ import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
 import { IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
+import type { RequestStreams } from "../../rpc/request-streams.ts";
 import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
+import type { StreamKeys } from "../../wire/stream-keys.ts";
 import { type RequestFrame, wireBytes } from "./queued-frame.ts";
 import { type RateGate, type Rates, rateGateOf } from "./rate-gate.ts";
 import type { ReadControl } from "./read-control.ts";
@@ -47,10 +49,14 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
   readonly acceptsCalls: boolean;
   readonly usesDeadlines: boolean;
   readonly reportsRefusals: boolean;
+  /** Null if the extension `stream` isn't in force. */
+  readonly streamLimits: object | null;
   messagesReceived: number;
   rateLimited: number;
   /** Passes a decoded request to its handler. */
   dispatch(request: IncomingRequest<Peer>): void;
+  /** The streams of a request; null if the connection has none. @throws RpcError if there are too many */
+  openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null;
   returnCredit(frames: number, bytes: number): void;
   /** Whether a message is the reply to a request that this side sent without an id. */
   takeUncorrelatedReply(frame: FrameDecoder): boolean;
@@ -211,13 +217,14 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       if (isCall) reader.readRpcRequest(frame);
       else reader.readMessage(frame);
       timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
+      if (isCall && reader.streams !== null) this.#mustHaveStreams(idHi, idLo);
     } catch (error) {
       if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
       this.refusePayload(frame, asConduitError(error));
       return;
     }
     this.#chargeInflated(frame);
-    const { name, value, size } = reader;
+    const { name, value, size, streams } = reader;
     const isReported = this.#reportsRefusal(frame);
     const request = new IncomingRequest<Peer>(
       host,
@@ -236,6 +243,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
       return;
     }
+    if (isCall && streams !== null && !this.#openStreams(request, streams)) return;
     // The current async context may be that of an earlier handler.
     host.context.runtime.inOwnContext(dispatchIn<Peer>, this, request);
   }
@@ -262,6 +270,30 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (this.#host.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `stream` isn't in force, or nothing can end the streams */
+  #mustHaveStreams(idHi: number, idLo: number): void {
+    if (this.#host.hasNetconduitPeer) return;
+    const hasId = idHi !== 0 || idLo !== 0;
+    if (hasId && this.#host.streamLimits !== null) return;
+    const message = hasId
+      ? "output, input and progress belong to the extension 'stream', which was not agreed on at login"
+      : "A call without a correlation id has no streams";
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** Returns false if the request was answered with an error. */
+  #openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): boolean {
+    if (this.#host.streamLimits === null) return true;
+    try {
+      request.streams = this.#host.openStreams(request, keys);
+      return true;
+    } catch (error) {
+      const { code, message } = asConduitError(error);
+      this.#host.replies.sendError(request, new RpcError(code, message));
+      return false;
+    }
   }
 
   /** Charges the rate limit for a compressed frame that was read, or refused after its payload was inflated. */

@@ -58,6 +58,8 @@ export class RequestScheduler<Peer> implements Continuable {
   /** Requests with running asynchronous handlers. */
   #running: Set<IncomingRequest<Peer>> | null = null;
   #runningBytes = 0;
+  /** Those of them that have a stream: they run for as long as it lasts, so they have a limit of their own. */
+  #runningStreams = 0;
   #idleWaiters: (() => void)[] | null = null;
 
   constructor(host: SchedulerHost) {
@@ -146,12 +148,14 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#running ??= new Set();
     this.#running.add(request);
     this.#runningBytes += request.bytes;
+    if (request.hasStream) this.#runningStreams += 1;
     this.#addId(request);
   }
 
   handlerSettled(request: IncomingRequest<Peer>): void {
     if (this.#running?.delete(request) !== true) return;
     this.#runningBytes -= request.bytes;
+    if (request.hasStream) this.#runningStreams -= 1;
     this.#ids?.delete(request);
     this.startWaiting();
     this.#wakeIdle();
@@ -227,7 +231,7 @@ export class RequestScheduler<Peer> implements Continuable {
     if (!this.#isReady || this.#host.hasUnreadReplies) return false;
     if (this.runningHandlers === 0) return true;
     const { handlerConcurrency, receiveQueueBytes } = this.#host.settings;
-    return this.runningHandlers < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
+    return this.runningHandlers - this.#runningStreams < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
   get #fill(): number {

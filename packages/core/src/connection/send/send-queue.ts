@@ -150,6 +150,16 @@ export class SendQueue {
     return this.#waiting.hasControl;
   }
 
+  /** Whether the stream takes frames that need no permission now. */
+  get canSend(): boolean {
+    return !this.#mustWait("reply") && !this.#isEnding;
+  }
+
+  /** Writes what was collected in this turn. */
+  flush(): void {
+    this.#writer.flush();
+  }
+
   /** Whether a request sent now would wait. */
   get delaysRequests(): boolean {
     return this.#mustWait("message");

@@ -1,0 +1,123 @@
+/** Calls with streams: the caller's side. */
+
+import { checkOptions } from "../connection/outgoing-calls.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { CallStreams } from "../extensions/streams/call-streams.ts";
+import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
+import { stream } from "../extensions/streams/stream.ts";
+import { hasItems } from "../extensions/streams/stream-source.ts";
+import type { ItemStream } from "../rpc/request-streams.ts";
+import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
+import { noItems, StreamItems } from "../rpc/stream-items.ts";
+import { Validator } from "../rpc/validation.ts";
+import { describeValue } from "../util/describe-value.ts";
+import {
+  type CallOptions,
+  type CallStreamOptions,
+  resultValidator,
+  type StreamOptions,
+  type TypedStreamOptions,
+} from "./call-options.ts";
+
+/** A connection that calls with streams go to. */
+export type StreamConnection = Pick<ProtocolConnection<unknown>, "call" | "extension">;
+
+/** Chooses the connection. */
+interface Outgoing {
+  /** @throws ConduitError CONNECTION_CLOSED */
+  streamConnection(name: string): StreamConnection;
+}
+
+/** Sends a call that returns a stream. Never throws: reading the stream does. */
+export function openStream(
+  outgoing: Outgoing,
+  name: string,
+  params: unknown,
+  options: StreamOptions | undefined,
+): ItemStream<unknown> {
+  let connection: StreamConnection;
+  let call: CallStreams;
+  try {
+    connection = outgoing.streamConnection(name);
+    call = callStreams(connection, name, options, true);
+  } catch (error) {
+    return new StreamItems(failing(error));
+  }
+  const { output } = call;
+  const { timeoutMs = 0, signal } = options ?? {};
+  const send = (): void => {
+    connection.call(name, params, { timeoutMs, signal }, null, call).then(
+      () => call.settled(call.hasInputFailed ? asError(call.inputError) : null),
+      (error: unknown) => call.settled(asError(call.hasInputFailed ? call.inputError : error)),
+    );
+  };
+  call.openWith(send, signal);
+  return output === null ? noItems() : new StreamItems(output);
+}
+
+/** Sends a call with an input, or one that hears of its progress. Rejects like `call`, and with the input's own error. */
+export async function callWithStreams(
+  outgoing: Outgoing,
+  name: string,
+  params: unknown,
+  options: (CallOptions & CallStreamOptions<unknown>) | undefined,
+): Promise<unknown> {
+  const connection = outgoing.streamConnection(name);
+  const call = callStreams(connection, name, options, false);
+  const timeout = options?.input === undefined ? {} : { timeoutMs: options.timeoutMs ?? 0 };
+  let result: unknown;
+  try {
+    result = await connection.call(name, params, { ...options, ...timeout }, resultValidator(options), call);
+  } catch (error) {
+    throw call.hasInputFailed ? call.inputError : error;
+  }
+  if (call.hasInputFailed) throw call.inputError;
+  return result;
+}
+
+function callStreams(
+  connection: StreamConnection,
+  name: string,
+  options: StreamOptions | undefined,
+  wantsOutput: boolean,
+): CallStreams {
+  checkOptions(name, options);
+  const { input, onProgress, output } = (options ?? {}) as Partial<TypedStreamOptions<never>>;
+  if (input !== undefined && !hasItems(input)) {
+    const rule = "must be an async iterable, an iterable or a ReadableStream";
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `input of '${name}' ${rule}, got ${describeValue(input)}`);
+  }
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    const message = `onProgress of '${name}' must be a function, got ${describeValue(onProgress)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  if (output !== undefined && !isSchema(output)) {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `output of '${name}' ${SCHEMA_RULE}`);
+  }
+  const streams = streamsOf(connection, name);
+  const checks = streams.connection.itemChecks(name);
+  return new CallStreams(streams, {
+    name,
+    input,
+    inputCheck: checks?.input ?? null,
+    wantsOutput,
+    outputCheck: output === undefined ? (checks?.output ?? null) : new Validator(output, "result"),
+    onProgress,
+  });
+}
+
+/** @throws ConduitError PEER_UNSUPPORTED, TOO_MANY_STREAMS */
+function streamsOf(connection: StreamConnection, name: string): ConnectionStreams {
+  const streams = connection.extension(stream);
+  if (streams === undefined) {
+    const message = `Cannot call '${name}' with a stream: the peer doesn't support the extension 'stream'`;
+    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+  }
+  streams.mustHaveRoom(name);
+  return streams;
+}
+
+async function* failing(error: unknown): AsyncGenerator<never, undefined> {
+  yield await Promise.reject(error);
+}

@@ -1,0 +1,196 @@
+/** The streams of a call of this side: the items it sends, and those it gets. */
+
+import type { CallHandle, CallStreams as Streams } from "../../connection/outgoing-calls.ts";
+import {
+  asConduitError,
+  ConduitError,
+  cancelledError,
+  codeOf,
+  ErrorCode,
+  isInstance,
+  messageOf,
+  RpcError,
+} from "../../errors.ts";
+import type { Validator } from "../../rpc/validation.ts";
+import { clip } from "../../util/describe-value.ts";
+import type { StreamKeys } from "../../wire/stream-keys.ts";
+import type { ConnectionStreams, OwnCall } from "./connection-streams.ts";
+import { StreamFrame } from "./stream-frames.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
+import { StreamSender } from "./stream-sender.ts";
+import { closeSource, sendAll } from "./stream-source.ts";
+
+const MAX_TEXT_CHARS = 1000;
+
+/** What a call sends and gets. */
+export interface CallStreamsOptions {
+  readonly name: string;
+  /** The source of the input; undefined for none. */
+  readonly input: unknown;
+  readonly inputCheck: Validator<unknown> | null;
+  readonly wantsOutput: boolean;
+  readonly outputCheck: Validator<unknown> | null;
+  readonly onProgress: ((value: unknown) => void) | undefined;
+}
+
+export class CallStreams implements Streams, OwnCall {
+  readonly keys: StreamKeys;
+  /** Items for the caller; null if it wants none. */
+  readonly output: StreamReceiver | null;
+  /** Why the input failed; null if it didn't. */
+  inputError: unknown = null;
+  hasInputFailed = false;
+  readonly #streams: ConnectionStreams;
+  readonly #options: CallStreamsOptions;
+  #call: CallHandle | null = null;
+  #sender: StreamSender | null = null;
+  /** Whether the peer has opened the input, and so has to hear of its end. */
+  #isInputOpen = false;
+  #isInputOver: boolean;
+  /** Whether it waits only for the peer's answer, which nobody wants any more. */
+  #isAbandoned = false;
+
+  constructor(streams: ConnectionStreams, options: CallStreamsOptions) {
+    const { name, input, wantsOutput, outputCheck, onProgress } = options;
+    this.#streams = streams;
+    this.#options = options;
+    this.#isInputOver = input === undefined;
+    const stream = {
+      name,
+      returnCredit: (bytes: number) => this.#send(StreamFrame.OUTPUT_CREDIT, { bytes }),
+      stopped: () => this.#cancel(),
+    };
+    const window = wantsOutput ? streams.firstWindow() : 0;
+    this.output = wantsOutput ? new StreamReceiver(streams, stream, window, outputCheck) : null;
+    this.output?.granted();
+    this.keys = { output: window, input: input !== undefined, progress: onProgress !== undefined };
+  }
+
+  /** Sends the call as soon as the send queue has room, unless its caller gives up before that. */
+  openWith(send: () => void, signal: AbortSignal | undefined): void {
+    const { name } = this.#options;
+    const onAbort = (): void => this.output?.abort(cancelledError(name, signal?.reason));
+    this.#streams.open(() => {
+      signal?.removeEventListener("abort", onAbort);
+      if (this.output?.isStopped === true) this.output.end(null);
+      else send();
+    });
+    if (this.#call === null) signal?.addEventListener("abort", onAbort, { once: true });
+  }
+
+  opened(call: CallHandle): void {
+    this.#call = call;
+    this.#streams.addCall(call.idHi, call.idLo, this);
+  }
+
+  abandoned(isSent: boolean, error: Error): void {
+    this.#isAbandoned = true;
+    this.output?.abort(error);
+    this.#endInput(error);
+    if (!isSent) this.#delete();
+  }
+
+  lost(error: Error): void {
+    this.#isAbandoned = true;
+    this.output?.end(error);
+    this.#endInput(error);
+  }
+
+  answered(): void {
+    this.#endInput(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was answered`));
+    this.#delete();
+  }
+
+  /** The call has settled. If its caller gave up, items may arrive until the peer has answered. */
+  settled(error: Error | null): void {
+    if (!this.#isAbandoned) this.output?.end(error);
+  }
+
+  inputCredit(bytes: number): void {
+    if (this.#isInputOpen) {
+      this.#sender?.addCredit(bytes);
+      return;
+    }
+    this.#isInputOpen = true;
+    if (this.#isInputOver) this.#sendEnd(null);
+    else void this.#sendInput(bytes);
+  }
+
+  inputStopped(): void {
+    this.#endInput(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' takes no more input`));
+  }
+
+  progressed(value: unknown): void {
+    if (this.#isAbandoned) return;
+    try {
+      this.#options.onProgress?.(value);
+    } catch (error) {
+      this.#streams.connection.report(asConduitError(error));
+    }
+  }
+
+  async #sendInput(credit: number): Promise<void> {
+    const { name, input, inputCheck } = this.#options;
+    const { idHi, idLo } = this.#call as CallHandle;
+    const sender = new StreamSender(this.#streams, name, StreamFrame.INPUT, idHi, idLo, credit);
+    this.#sender = sender;
+    let failure: Record<string, unknown> | null = null;
+    try {
+      await sendAll(input, sender, inputCheck, name, `The option input of '${name}'`);
+    } catch (error) {
+      if (error !== sender.reason) {
+        this.hasInputFailed = true;
+        this.inputError = error;
+        failure = outward(error);
+      }
+    }
+    if (this.#isInputOver) return;
+    this.#isInputOver = true;
+    this.#sendEnd(failure);
+  }
+
+  /** Nobody takes more input: stops the source, and tells the peer that nothing follows. */
+  #endInput(reason: Error): void {
+    if (this.#isInputOver) return;
+    this.#isInputOver = true;
+    if (this.#sender === null) void this.#closeInput();
+    else this.#sender.abort(reason);
+    if (this.#isInputOpen) this.#sendEnd(null);
+  }
+
+  async #closeInput(): Promise<void> {
+    try {
+      await closeSource(this.#options.input);
+    } catch (error) {
+      this.hasInputFailed = true;
+      this.inputError = error;
+    }
+  }
+
+  #sendEnd(failure: Record<string, unknown> | null): void {
+    const { idHi, idLo } = this.#call as CallHandle;
+    this.#streams.send(StreamFrame.INPUT_END, idHi, idLo, failure, "reply");
+  }
+
+  #send(type: number, payload: Record<string, unknown>): void {
+    const { idHi, idLo } = this.#call as CallHandle;
+    this.#streams.send(type, idHi, idLo, payload);
+  }
+
+  /** The application takes no more items. */
+  #cancel(): void {
+    this.#call?.abandon(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was cancelled`));
+  }
+
+  #delete(): void {
+    if (this.#isAbandoned) this.output?.end(null);
+    const { idHi, idLo } = this.#call as CallHandle;
+    this.#streams.deleteCall(idHi, idLo);
+  }
+}
+
+/** An error for the peer: an RpcError as it is, of any other the fact. */
+function outward(error: unknown): Record<string, unknown> {
+  if (!isInstance(error, RpcError)) return { error: "The caller's input failed", code: ErrorCode.INTERNAL };
+  return { error: clip(messageOf(error), MAX_TEXT_CHARS), code: codeOf(error) };
+}

@@ -1,0 +1,345 @@
+/**
+ * The streams of one connection: those of this side's calls, and those of the peer's.
+ *
+ * Memory is bounded by the receiver. Windows come out of what the connection grants in total (option `maxStreamBytes`);
+ * when that is used up, a stream gets the least window. An item may be larger than its window: it takes what it needs
+ * beyond that from the overdraft, which all streams of a direction share.
+ */
+
+import type { ExtensionHost, ReceivedFrame, StreamLimits } from "../../connection/extension.ts";
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import {
+  HEADER_BYTES,
+  MAX_CHUNK_BYTES,
+  MIN_STREAM_WINDOW_BYTES,
+  OPEN_STREAM_BYTES,
+  STREAM_WINDOW_BYTES,
+} from "../../limits.ts";
+import { Fifo } from "../../util/fifo.ts";
+import { Flag } from "../../wire/constants.ts";
+import type { FrameWriter } from "../../wire/frame-writer.ts";
+import type { PayloadReader } from "../../wire/payload-reader.ts";
+import type { FrameBytes } from "../../wire/scattered-frame.ts";
+import { StreamFrame } from "./stream-frames.ts";
+import { StreamOutlet } from "./stream-outlet.ts";
+import type { ReceiverHost, StreamReceiver } from "./stream-receiver.ts";
+import type { SenderHost, StreamSender } from "./stream-sender.ts";
+
+/** Bytes that are acknowledged together: half of the smallest window of the outlet. */
+const BYTES_PER_ACK = 2 * MAX_CHUNK_BYTES;
+/** A window of the usual size is a small part of what is left of the total, so that later streams get theirs. */
+const WINDOW_SHARE = 64;
+/** Work of streams in one turn of the event loop: an item counts one, and one more for each kibibyte. */
+const WORK_PER_TURN = 512;
+const BYTES_PER_UNIT = 1024;
+
+/** The streams of a call of this side, as frames concern them. */
+export interface OwnCall {
+  /** Null if it gets no items. */
+  readonly output: StreamReceiver | null;
+  inputCredit(bytes: number): void;
+  inputStopped(): void;
+  progressed(value: unknown): void;
+}
+
+/** The streams of a call of the peer. */
+export interface PeerCall {
+  /** Null if the peer may send no items. */
+  readonly openInput: StreamReceiver | null;
+  outputCredit(bytes: number): void;
+  /** @param error as the peer sent it; null if the input ended well */
+  inputEnded(error: Record<string, unknown> | null): void;
+}
+
+export class ConnectionStreams implements ReceiverHost, SenderHost {
+  readonly connection: ExtensionHost;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly outlet: StreamOutlet;
+  readonly #theirs: StreamLimits;
+  readonly #ours: StreamLimits;
+  readonly #calls = new Map<string | number, OwnCall>();
+  readonly #peerCalls = new Map<string | number, PeerCall>();
+  /** What is left to grant as windows. */
+  #windows: number;
+  #heldBytes = 0;
+  #receivedOverdraft = 0;
+  #sentOverdraft = 0;
+  /** Streams with an item that waits for the overdraft of others. */
+  readonly #waitingForOverdraft = new Set<StreamSender>();
+  /** Calls that wait for room in the send queue. */
+  readonly #opening = new Fifo<() => void>();
+  #unacknowledged = 0;
+  #work = 0;
+  #turn: Promise<void> | null = null;
+
+  constructor(connection: ExtensionHost, ours: StreamLimits) {
+    const { settings, context } = connection;
+    this.connection = connection;
+    this.#ours = ours;
+    this.#theirs = connection.streamLimits ?? ours;
+    this.writer = context.writer(settings.maxMessageBytes, false);
+    this.reader = context.reader(settings.maxMessageBytes, false);
+    this.outlet = new StreamOutlet(connection);
+    this.#windows = settings.maxStreamBytes;
+  }
+
+  /** Number of calls with streams: this side's, and the peer's. */
+  get counts(): { readonly own: number; readonly peer: number } {
+    return { own: this.#calls.size, peer: this.#peerCalls.size };
+  }
+
+  /** Bytes of items that wait here, in both directions. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Bytes granted as windows. */
+  get grantedBytes(): number {
+    return this.connection.settings.maxStreamBytes - this.#windows;
+  }
+
+  // --- calls of this side -------------------------------------------------------------------------------------------
+
+  /** @throws ConduitError TOO_MANY_STREAMS */
+  mustHaveRoom(name: string): void {
+    const { streams } = this.#theirs;
+    if (this.#calls.size < streams) return;
+    const message = `Cannot call '${name}' with a stream: ${this.#calls.size} are open, and the peer takes ${streams}`;
+    throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, message);
+  }
+
+  /** Calls `send` when the send queue has room: at once, or behind others that wait. */
+  open(send: () => void): void {
+    if (this.#opening.length === 0 && !this.connection.sendQueue.isCongested) {
+      send();
+      return;
+    }
+    this.#opening.push(send);
+    if (this.#opening.length === 1) void this.#openLater();
+  }
+
+  async #openLater(): Promise<void> {
+    while (this.#opening.length > 0) {
+      // If the connection ends first, each call fails by itself.
+      await this.connection.sendQueue.waitForRoom().catch(() => undefined);
+      do this.#opening.shift()?.();
+      while (this.#opening.length > 0 && !this.connection.sendQueue.isCongested);
+    }
+  }
+
+  addCall(idHi: number, idLo: number, call: OwnCall): void {
+    this.#calls.set(keyOf(idHi, idLo), call);
+    this.#count();
+  }
+
+  deleteCall(idHi: number, idLo: number): void {
+    this.#calls.delete(keyOf(idHi, idLo));
+    this.#count();
+  }
+
+  // --- calls of the peer --------------------------------------------------------------------------------------------
+
+  /** @throws RpcError TOO_MANY_STREAMS */
+  mustTakeOneMore(name: string): void {
+    const { streams } = this.#ours;
+    if (this.#peerCalls.size < streams) return;
+    throw new RpcError(ErrorCode.TOO_MANY_STREAMS, `'${name}' can't be called with a stream: ${streams} are open`);
+  }
+
+  addPeerCall(idHi: number, idLo: number, call: PeerCall): void {
+    this.#peerCalls.set(keyOf(idHi, idLo), call);
+    this.#count();
+  }
+
+  deletePeerCall(idHi: number, idLo: number): void {
+    this.#peerCalls.delete(keyOf(idHi, idLo));
+    this.#count();
+  }
+
+  // --- frames -------------------------------------------------------------------------------------------------------
+
+  receive(frame: ReceivedFrame): void {
+    const { correlationHi, correlationLo } = frame;
+    const key = keyOf(correlationHi, correlationLo);
+    switch (frame.type) {
+      case StreamFrame.INPUT:
+        this.#arrived(frame);
+        this.#known(this.#peerCalls.get(key)?.openInput, frame).receive(frame);
+        return;
+      case StreamFrame.OUTPUT:
+        this.#arrived(frame);
+        this.#known(this.#calls.get(key)?.output, frame).receive(frame);
+        return;
+      case StreamFrame.INPUT_END:
+        this.#known(this.#peerCalls.get(key)?.openInput, frame);
+        this.#peerCalls.get(key)?.inputEnded(this.connection.readMap(frame));
+        return;
+      case StreamFrame.INPUT_CREDIT:
+        this.#known(this.#calls.get(key), frame).inputCredit(this.#bytesOf(frame));
+        return;
+      case StreamFrame.OUTPUT_CREDIT:
+        // The reply may have left in the meantime; so with the next ones.
+        this.#peerCalls.get(key)?.outputCredit(this.#bytesOf(frame));
+        return;
+      case StreamFrame.INPUT_STOP:
+        this.#calls.get(key)?.inputStopped();
+        return;
+      default:
+        this.outlet.acknowledged(this.#bytesOf(frame));
+    }
+  }
+
+  /** @throws any decoding error, which the connection reports */
+  progress(frame: ReceivedFrame): void {
+    const call = this.#calls.get(keyOf(frame.correlationHi, frame.correlationLo));
+    call?.progressed(this.connection.readMap(frame)?.["value"] ?? null);
+  }
+
+  /** The connection has ended. Calls and requests are told by the connection. */
+  closed(): void {
+    this.outlet.clear();
+    this.#calls.clear();
+    this.#peerCalls.clear();
+    this.#waitingForOverdraft.clear();
+  }
+
+  /** Items arrived, of whatever stream. @throws ConduitError UNSUPPORTED_FLAG, INVALID_PAYLOAD_SHAPE */
+  #arrived(frame: ReceivedFrame): void {
+    const bytes = frame.payloadEnd - frame.payloadStart;
+    if ((frame.flags & Flag.COMPRESSED) !== 0) {
+      throw new ConduitError(ErrorCode.UNSUPPORTED_FLAG, "Frames with items of a stream aren't compressed");
+    }
+    if (bytes === 0) throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "A frame of a stream has no items");
+    this.#unacknowledged += HEADER_BYTES + bytes;
+    if (this.#unacknowledged < BYTES_PER_ACK) return;
+    this.send(StreamFrame.STREAM_ACK, 0, 0, { bytes: this.#unacknowledged });
+    this.#unacknowledged = 0;
+  }
+
+  /** @throws ConduitError UNKNOWN_STREAM */
+  #known<T>(stream: T | null | undefined, { type, correlationHi, correlationLo }: ReceivedFrame): T {
+    if (stream !== null && stream !== undefined) return stream;
+    const id = `${keyOf(correlationHi, correlationLo)}`;
+    const message = `A frame of type 0x${type.toString(16).padStart(4, "0")} belongs to no open stream (id ${id})`;
+    throw new ConduitError(ErrorCode.UNKNOWN_STREAM, message);
+  }
+
+  /** @throws ConduitError INVALID_PAYLOAD_SHAPE */
+  #bytesOf(frame: ReceivedFrame): number {
+    const bytes = this.connection.readMap(frame)?.["bytes"];
+    if (Number.isSafeInteger(bytes) && (bytes as number) >= 1) return bytes as number;
+    const message = "Credit and acknowledgements of streams need bytes, an integer of at least 1";
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  // --- for senders and receivers ------------------------------------------------------------------------------------
+
+  send(
+    type: number,
+    idHi: number,
+    idLo: number,
+    payload: Readonly<Record<string, unknown>> | null,
+    lane: "control" | "reply" = "control",
+  ): void {
+    if (this.connection.isOver) return;
+    if (payload === null) this.connection.sendControl(type, idHi, idLo, lane);
+    else this.connection.sendPayload(type, payload, lane, idHi, idLo);
+  }
+
+  encodeItem(item: unknown): Uint8Array {
+    return this.writer.encodeItem(item);
+  }
+
+  wallClock(): number {
+    return this.connection.context.wallClock();
+  }
+
+  pushFrame(frame: FrameBytes, lane: "reply"): void {
+    this.connection.sendQueue.push(frame, lane);
+  }
+
+  get maxReceivedItemBytes(): number {
+    return this.connection.settings.maxMessageBytes;
+  }
+
+  get maxSentItemBytes(): number {
+    return Math.min(this.connection.settings.maxMessageBytes, this.connection.maxPeerPayloadBytes);
+  }
+
+  sendNow(sender: StreamSender): void {
+    this.outlet.sendNow(sender);
+  }
+
+  sendLater(sender: StreamSender): void {
+    this.outlet.sendLater(sender);
+  }
+
+  takeWindow(bytes: number): number {
+    const taken = Math.max(0, Math.min(bytes, this.#windows));
+    this.#windows -= taken;
+    return taken;
+  }
+
+  /** The window of a new stream. */
+  firstWindow(): number {
+    const share = Math.floor(this.#windows / WINDOW_SHARE);
+    const window = Math.max(MIN_STREAM_WINDOW_BYTES, Math.min(STREAM_WINDOW_BYTES, share));
+    this.#windows -= window;
+    return window;
+  }
+
+  returnWindow(bytes: number): void {
+    this.#windows += bytes;
+  }
+
+  countHeld(change: number): void {
+    this.#heldBytes += change;
+    this.#count();
+  }
+
+  mayOverdraw(bytes: number): boolean {
+    return bytes <= 0 || this.#sentOverdraft + bytes <= this.#theirs.overdraft || this.#sentOverdraft === 0;
+  }
+
+  waitForOverdraft(sender: StreamSender): void {
+    this.#waitingForOverdraft.add(sender);
+  }
+
+  countSentOverdraft(change: number): void {
+    this.#sentOverdraft += change;
+    if (change > 0 || this.#waitingForOverdraft.size === 0) return;
+    const waiting = [...this.#waitingForOverdraft];
+    this.#waitingForOverdraft.clear();
+    for (const sender of waiting) this.outlet.sendNow(sender);
+  }
+
+  countReceivedOverdraft(change: number): boolean {
+    this.#receivedOverdraft += change;
+    return this.#receivedOverdraft > this.#ours.overdraft;
+  }
+
+  passTurn(bytes: number): Promise<void> | null {
+    this.#work += 1 + bytes / BYTES_PER_UNIT;
+    if (this.#work < WORK_PER_TURN) return null;
+    this.#turn ??= new Promise((resolve) => {
+      this.connection.context.runtime.nextTurn(() => {
+        this.#work = 0;
+        this.#turn = null;
+        resolve();
+      });
+    });
+    return this.#turn;
+  }
+
+  /** Open streams count as well, so that many of them can't take more memory than a server's budget. */
+  #count(): void {
+    const open = this.#calls.size + this.#peerCalls.size;
+    this.connection.streamBytes = this.#heldBytes + open * OPEN_STREAM_BYTES;
+  }
+}
+
+/** An id as the key of a map. */
+function keyOf(idHi: number, idLo: number): string | number {
+  return idHi <= 0x1f_ffff ? idHi * 0x1_0000_0000 + idLo : `${idHi}/${idLo}`;
+}

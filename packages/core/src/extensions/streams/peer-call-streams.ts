@@ -1,0 +1,137 @@
+/** The streams of a call of the peer: its input, and the items that its handler returns. */
+
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { MAX_CHUNK_BYTES } from "../../limits.ts";
+import type { ItemStream, RequestStreams } from "../../rpc/request-streams.ts";
+import { noItems, StreamItems } from "../../rpc/stream-items.ts";
+import type { Validator } from "../../rpc/validation.ts";
+import type { StreamKeys } from "../../wire/stream-keys.ts";
+import type { ConnectionStreams, PeerCall } from "./connection-streams.ts";
+import { StreamFrame } from "./stream-frames.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
+import { StreamSender } from "./stream-sender.ts";
+import { sendAll } from "./stream-source.ts";
+
+/** Room in a frame for the map around the value. */
+const PROGRESS_ENVELOPE_BYTES = 16;
+
+export class PeerCallStreams implements RequestStreams, PeerCall {
+  readonly keys: StreamKeys;
+  readonly #streams: ConnectionStreams;
+  readonly #idHi: number;
+  readonly #idLo: number;
+  readonly #name: string;
+  /** Set once its handler starts. */
+  #receiver: StreamReceiver | null = null;
+  #items: ItemStream<unknown> | null = null;
+  readonly #sender: StreamSender | null;
+  /** Whether the caller has said that its input has ended. Until then, more of it may arrive. */
+  #hasInputEnded = false;
+  #isAnswered = false;
+  /** The latest progress, until it leaves. */
+  #progress: { value: unknown } | null = null;
+
+  constructor(streams: ConnectionStreams, idHi: number, idLo: number, name: string, keys: StreamKeys) {
+    this.#streams = streams;
+    this.#idHi = idHi;
+    this.#idLo = idLo;
+    this.#name = name;
+    this.keys = keys;
+    this.#sender =
+      keys.output === 0 ? null : new StreamSender(streams, name, StreamFrame.OUTPUT, idHi, idLo, keys.output);
+  }
+
+  /** The input, if the caller may send some; null otherwise. */
+  get openInput(): StreamReceiver | null {
+    return this.#hasInputEnded ? null : this.#receiver;
+  }
+
+  begin(check: Validator<unknown> | null): void {
+    if (!this.keys.input) return;
+    const streams = this.#streams;
+    const stream = {
+      name: this.#name,
+      returnCredit: (bytes: number) => streams.send(StreamFrame.INPUT_CREDIT, this.#idHi, this.#idLo, { bytes }),
+      stopped: () => this.#stopInput(),
+    };
+    this.#receiver = new StreamReceiver(streams, stream, streams.firstWindow(), check);
+    this.#receiver.open();
+  }
+
+  get input(): ItemStream<unknown> {
+    this.#items ??= this.#receiver === null ? noItems() : new StreamItems(this.#receiver);
+    return this.#items;
+  }
+
+  send(source: unknown, check: Validator<unknown> | null): Promise<void> {
+    const sender = this.#sender as StreamSender;
+    return sendAll(source, sender, check, this.#name, `The value returned by the handler of '${this.#name}'`);
+  }
+
+  /** Only the latest one is sent if they come faster than the peer reads. */
+  progress(value: unknown): void {
+    if (!this.keys.progress || this.#isAnswered) return;
+    const { connection, writer } = this.#streams;
+    const { length } = writer.encodeItem(value);
+    if (length > MAX_CHUNK_BYTES - PROGRESS_ENVELOPE_BYTES) {
+      const message = `Cannot send the progress of '${this.#name}': ${length} bytes exceed ${MAX_CHUNK_BYTES}`;
+      throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message);
+    }
+    if (this.#progress !== null) {
+      this.#progress.value = value;
+      return;
+    }
+    if (connection.sendQueue.canSend) {
+      this.#sendProgress(value);
+      return;
+    }
+    this.#progress = { value };
+    connection.whenSendable(() => {
+      if (this.#progress !== null && !this.#isAnswered) this.#sendProgress(this.#progress.value);
+      this.#progress = null;
+    });
+  }
+
+  #sendProgress(value: unknown): void {
+    this.#streams.send(StreamFrame.PROGRESS, this.#idHi, this.#idLo, { value }, "reply");
+  }
+
+  outputCredit(bytes: number): void {
+    this.#sender?.addCredit(bytes);
+  }
+
+  inputEnded(error: Record<string, unknown> | null): void {
+    this.#hasInputEnded = true;
+    this.#receiver?.end(error === null ? null : inputError(this.#name, error));
+    this.#deleteIfOver();
+  }
+
+  abort(reason: Error): void {
+    this.#receiver?.abort(reason);
+    this.#sender?.abort(reason);
+  }
+
+  answered(): void {
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
+    this.#sender?.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));
+    // The caller stops by itself; what is still on its way is dropped.
+    this.#receiver?.stop();
+    this.#deleteIfOver();
+  }
+
+  #stopInput(): void {
+    if (!this.#isAnswered) this.#streams.send(StreamFrame.INPUT_STOP, this.#idHi, this.#idLo, null);
+  }
+
+  #deleteIfOver(): void {
+    if (this.#isAnswered && (this.#receiver === null || this.#hasInputEnded)) {
+      this.#streams.deletePeerCall(this.#idHi, this.#idLo);
+    }
+  }
+}
+
+function inputError(name: string, { error, code }: Record<string, unknown>): RpcError {
+  const text = typeof error === "string" ? error : `The input of '${name}' failed`;
+  return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, text, { method: name });
+}

@@ -1,0 +1,30 @@
+/** The keys by which an RPC_REQUEST says which streams it has. */
+import { concat, encodeText, KEY_PARAMS } from "./envelope.ts";
+
+/** What a call says about its streams. */
+export interface StreamKeys {
+  /** Bytes of credit for the items that it returns, less than 2^32; 0 if it wants none. */
+  readonly output: number;
+  /** Whether it has a stream of items for the method. */
+  readonly input: boolean;
+  /** Whether the caller wants to hear of its progress. */
+  readonly progress: boolean;
+}
+
+const TRUE = 0xc3;
+const UINT32 = 0xce;
+const KEY_OUTPUT: Uint8Array = encodeText("output");
+const INPUT: Uint8Array = concat([encodeText("input"), [TRUE]]);
+const PROGRESS: Uint8Array = concat([encodeText("progress"), [TRUE]]);
+
+/** The bytes before the params of a request with streams, made of those of one without. */
+export function streamHead(head: Uint8Array, { output, input, progress }: StreamKeys): Uint8Array {
+  const keys: ArrayLike<number>[] = [];
+  if (output > 0) {
+    keys.push([...KEY_OUTPUT, UINT32, output >>> 24, (output >>> 16) & 0xff, (output >>> 8) & 0xff, output & 0xff]);
+  }
+  if (input) keys.push(INPUT);
+  if (progress) keys.push(PROGRESS);
+  const name = head.subarray(1, head.length - KEY_PARAMS.length);
+  return concat([[(head[0] as number) + keys.length], name, ...keys, KEY_PARAMS]);
+}
