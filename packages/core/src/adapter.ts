@@ -43,3 +43,4 @@ export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from
 export { makeTransport, type Transport } from "./sockets/transport.ts";
 export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";
 export type { Clock, TimerHandle } from "./util/clock.ts";
+export { freeMemory } from "./util/free-memory.ts";

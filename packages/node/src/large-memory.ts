@@ -1,3 +1,5 @@
+import { freeMemory } from "@netconduit/core/adapter";
+
 /** glibc maps blocks from this size on, until its threshold has risen. */
 const LARGE_BYTES = 128 * 1024;
 /** Just below the highest threshold, 32 MiB. */
@@ -17,8 +19,7 @@ export function keepingLargeMemory(allocate: (bytes: number) => Uint8Array): (by
   return (bytes) => {
     if (!isPrepared && bytes >= LARGE_BYTES) {
       isPrepared = true;
-      // Moving its bytes to an empty buffer frees a buffer at once.
-      (new ArrayBuffer(FREED_BYTES) as ArrayBuffer & { transfer(bytes: number): ArrayBuffer }).transfer(0);
+      freeMemory(new ArrayBuffer(FREED_BYTES));
     }
     return allocate(bytes);
   };

@@ -4,6 +4,7 @@
  */
 
 import { MAX_SPARE_BYTES, SPARE_MEMORY_MS } from "../limits.ts";
+import { freeMemory } from "../util/free-memory.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** Size classes per doubling: frames of similar size share buffers, and at most an eighth is wasted. */
@@ -25,7 +26,7 @@ export const SENDING: PoolUse = { mayBeKept: false, minFill: 0.5 };
 /** For incoming frames: a buffer is returned unless the application received binary data in it. */
 export const RECEIVING: PoolUse = { mayBeKept: true, minFill: 0.8 };
 
-/** Lends buffers and reuses returned ones. A buffer that isn't returned is garbage-collected. */
+/** Lends buffers, reuses returned ones and frees those beyond a limit. One that isn't returned is garbage-collected. */
 export class BufferPool extends TimerEntry {
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #wheel: TimerWheel;
@@ -72,13 +73,16 @@ export class BufferPool extends TimerEntry {
   }
 
   /**
-   * Takes back a buffer, or a view of its start, that nothing else refers to. Drops buffers larger than
+   * Takes back a buffer, or a view of its start, that nothing else refers to. Frees buffers larger than
    * MAX_SPARE_BYTES, and the longest unused ones if the total exceeds it.
    */
   give(bytes: Uint8Array): void {
     const buffer = new Uint8Array(bytes.buffer);
-    if (buffer.length > MAX_SPARE_BYTES) return;
-    while (this.#spareBytes + buffer.length > MAX_SPARE_BYTES) this.#remove(0, 1);
+    if (buffer.length > MAX_SPARE_BYTES) {
+      freeMemory(buffer.buffer);
+      return;
+    }
+    while (this.#spareBytes + buffer.length > MAX_SPARE_BYTES) this.#free(1);
     this.#spare.push(buffer);
     this.#spareBytes += buffer.length;
     if (!this.isScheduled) this.#wheel.schedule(this, SPARE_MEMORY_MS);
@@ -86,15 +90,22 @@ export class BufferPool extends TimerEntry {
 
   /** Releases all spare buffers. */
   clear(): void {
-    this.#remove(0, this.#spare.length);
+    this.#free(this.#spare.length);
     this.#wheel.cancel(this);
   }
 
   /** Releases buffers unused since the last check. */
   override onTimer(): void {
-    this.#remove(0, this.#idle);
+    this.#free(this.#idle);
     this.#idle = this.#spare.length;
     if (this.#idle > 0) this.#wheel.schedule(this, SPARE_MEMORY_MS);
+  }
+
+  /** Frees the longest unused ones. */
+  #free(count: number): void {
+    const buffers = this.#spare.slice(0, count);
+    this.#remove(0, count);
+    for (const { buffer } of buffers) freeMemory(buffer);
   }
 
   #remove(index: number, count: number): void {

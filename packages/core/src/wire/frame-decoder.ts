@@ -2,11 +2,10 @@
  * Splits a stream of chunks into frames.
  *
  * Theory of operation. A frame that is complete in a chunk is read in place: `bytes` is the chunk. Only a frame cut by
- * a chunk's end is copied, into `partial`, which first has room for the header and, once the header is checked, for the
- * frame; beyond 1040 KiB it grows by factors of four up to the frame's exact size. So each byte is copied a bounded
- * number of times even for small chunks, and beyond the first mebibyte no memory is allocated for bytes that a header
- * only declares. Memory is released when the frame has outgrown it, or when it was read and nothing refers to it. All
- * checks use the header, before a payload is stored.
+ * a chunk's end is copied, into `partial`, which first has room for the header and, once the header is checked, for
+ * 1040 KiB of the frame; when these have come, for all of it. So at most a mebibyte is copied twice, and a peer must send
+ * that much of each frame before it takes more. Memory is released when the frame has outgrown it, or when it was read
+ * and nothing refers to it. All checks use the header, before a payload is stored.
  *
  * A CHUNK that is cut isn't copied here: each piece of its payload is a frame of its own, as its receiver puts chunks
  * together anyway.
@@ -27,7 +26,6 @@ const EMPTY: Uint8Array = new Uint8Array(0);
  * and its envelope.
  */
 const FIRST_PARTIAL_BYTES = 1040 * 1024;
-const PARTIAL_GROWTH = 4;
 /** `readTarget` isn't used for less than this, because the next read also brings the following frames. */
 const MIN_LANDING_BYTES = 32 * 1024;
 /** Below this, a loop copies faster than `set` does. */
@@ -279,10 +277,10 @@ export class FrameDecoder {
     return true;
   }
 
-  /** Moves the cut frame to memory that has room for `needed` bytes of it. */
+  /** Moves the cut frame to memory that has room for `needed` bytes of it: the first part, or all. */
   private grown(buffer: Uint8Array, needed: number): Uint8Array {
-    const size = buffer.length === HEADER_BYTES ? FIRST_PARTIAL_BYTES : buffer.length * PARTIAL_GROWTH;
-    const larger = this.memory.allocate(Math.min(this.partialTotal, Math.max(needed, size)));
+    const total = this.partialTotal;
+    const larger = this.memory.allocate(needed <= FIRST_PARTIAL_BYTES ? Math.min(total, FIRST_PARTIAL_BYTES) : total);
     larger.set(buffer.subarray(0, this.partialLength));
     this.partial = larger;
     if (buffer.length > HEADER_BYTES) this.memory.release(buffer);

@@ -13,8 +13,8 @@ function roundTrip(window: ChunkWindow, fromMs: number, ms: number): void {
 }
 
 describe("the window of chunks", () => {
-  test("begins with four chunks", () => {
-    expect(new ChunkWindow().size).toBe(4 * MAX_CHUNK_BYTES);
+  test("begins with two chunks", () => {
+    expect(new ChunkWindow().size).toBe(2 * MAX_CHUNK_BYTES);
   });
 
   test("grows up to 16 MiB while round trips stay as short as the shortest", () => {
@@ -27,12 +27,32 @@ describe("the window of chunks", () => {
     const window = new ChunkWindow();
     for (let round = 0; round < 3; round += 1) roundTrip(window, round * 100, 10);
     const { size } = window;
-    expect(size).toBe(32 * MAX_CHUNK_BYTES);
+    expect(size).toBe(16 * MAX_CHUNK_BYTES);
     roundTrip(window, 1000, 15);
     expect(window.size).toBe(size);
     roundTrip(window, 2000, 40);
     expect(window.size).toBe(size / 2);
     for (let round = 0; round < 9; round += 1) roundTrip(window, 3000 + 100 * round, 40);
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+  });
+
+  test("grows while a round trip takes a millisecond or less, however short the shortest was", () => {
+    const window = new ChunkWindow();
+    for (const ms of [0.01, 0.1, 0.5, 1]) roundTrip(window, ms * 1000, ms);
+    expect(window.size).toBe(32 * MAX_CHUNK_BYTES);
+    roundTrip(window, 2000, 1.5);
+    expect(window.size).toBe(32 * MAX_CHUNK_BYTES);
+  });
+
+  test("is small again when something small was sent, and grows after a round trip without", () => {
+    const window = new ChunkWindow();
+    for (let round = 0; round < 3; round += 1) roundTrip(window, round * 100, 10);
+    window.sent(MAX_CHUNK_BYTES, 500);
+    window.shared();
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+    window.acknowledged(MAX_CHUNK_BYTES, 510);
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
+    roundTrip(window, 600, 10);
     expect(window.size).toBe(4 * MAX_CHUNK_BYTES);
   });
 
@@ -42,6 +62,6 @@ describe("the window of chunks", () => {
       window.sent(1000, round * 100);
       window.acknowledged(1000, round * 100 + 10);
     }
-    expect(window.size).toBe(4 * MAX_CHUNK_BYTES);
+    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
   });
 });

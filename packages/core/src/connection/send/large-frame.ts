@@ -1,10 +1,14 @@
 import { HEADER_BYTES, MAX_CHUNK_BYTES } from "../../limits.ts";
+import { Fifo } from "../../util/fifo.ts";
+import type { BufferPool } from "../../wire/buffer-pool.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { isTopicFrame } from "../../wire/frame-types.ts";
 import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
 
 /** Frames up to this length are sent whole. */
 export const MAX_WHOLE_FRAME_BYTES: number = HEADER_BYTES + MAX_CHUNK_BYTES;
+/** The last chunk is at least this long, so that it has all of `timeout_ms`. */
+const MIN_LAST_CHUNK_BYTES = 64;
 
 /** A request that can be withdrawn. */
 export interface LargeRequest {
@@ -14,11 +18,9 @@ export interface LargeRequest {
   readonly expiresAtMs: number;
 }
 
-/** A frame that leaves in chunks. */
+/** A frame that leaves in chunks. Each is copied once, to a buffer of the pool that is then written. */
 export class LargeFrame {
   readonly length: number;
-  /** Whether large data is still in the application's memory. */
-  readonly isScattered: boolean;
   readonly isReply: boolean;
   /** Whether later messages wait for it. */
   readonly isOrdered: boolean;
@@ -26,19 +28,56 @@ export class LargeFrame {
   readonly request: LargeRequest | null;
   /** 0 until its first chunk has left. */
   id = 0;
-  cursor: FrameCursor;
+  /** Bytes that haven't left. */
+  left: number;
+  readonly #cursor: FrameCursor;
+  /** Whether large data is still in the application's memory. */
+  readonly #isScattered: boolean;
   /** Goes back to the pool, if it is from there, once the frame has left. */
-  memory: Uint8Array;
+  readonly #memory: Uint8Array;
+  /** Chunks that were copied before they can leave. */
+  readonly #copied: Fifo<Uint8Array> = new Fifo();
 
   constructor(frame: FrameBytes, isReply: boolean, request: LargeRequest | null) {
-    this.cursor = new FrameCursor(frame);
-    this.memory = frame.bytes;
-    this.isScattered = frame.large !== null;
-    this.length = this.cursor.left;
+    this.#cursor = new FrameCursor(frame);
+    this.#isScattered = frame.large !== null;
+    this.#memory = frame.bytes;
+    this.length = this.#cursor.left;
+    this.left = this.length;
     this.isReply = isReply;
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);
     this.request = request;
     if (request !== null) request.large = this;
+  }
+
+  /** Removes and returns the next chunk, with room for its header. */
+  shift(buffers: BufferPool): Uint8Array {
+    const chunk = this.#copied.shift() ?? this.#copy(buffers);
+    this.left -= chunk.length - HEADER_BYTES;
+    return chunk;
+  }
+
+  /** Copies what is left in the application's memory, because that may change. */
+  detach(buffers: BufferPool): void {
+    while (this.#isScattered && this.#cursor.left > 0) this.#copied.push(this.#copy(buffers));
+  }
+
+  /** It has left, or will not. */
+  release(buffers: BufferPool): void {
+    if (this.request !== null) this.request.large = null;
+    for (const chunk of this.#copied) buffers.give(chunk);
+    this.#copied.clear();
+    if (buffers.owns(this.#memory)) buffers.give(this.#memory);
+  }
+
+  #copy(buffers: BufferPool): Uint8Array {
+    const { left } = this.#cursor;
+    let length = Math.min(left, MAX_CHUNK_BYTES);
+    const rest = left - length;
+    if (rest > 0 && rest < MIN_LAST_CHUNK_BYTES) length -= MIN_LAST_CHUNK_BYTES;
+    const chunk = buffers.take(HEADER_BYTES + length).subarray(0, HEADER_BYTES + length);
+    this.#cursor.copyTo(chunk.subarray(HEADER_BYTES));
+    return chunk;
   }
 }
 

@@ -6,19 +6,13 @@
  */
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
-import { HEADER_BYTES, MAX_CHUNK_BYTES } from "../../limits.ts";
+import { HEADER_BYTES } from "../../limits.ts";
 import { Fifo } from "../../util/fifo.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { setTimeoutField, writeHeader } from "../../wire/frame-writer.ts";
-import { FrameCursor } from "../../wire/scattered-frame.ts";
 import { ChunkWindow } from "./chunk-window.ts";
-import { type LargeFrame, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
+import type { LargeFrame } from "./large-frame.ts";
 import type { StreamWriter } from "./stream-writer.ts";
-
-/** The last chunk is at least this long, so that it has all of `timeout_ms`. */
-const MIN_LAST_CHUNK_BYTES = 64;
-/** Chunks that are written at once if nothing else waits: fewer system calls. */
-const CHUNKS_PER_WRITE = 4;
 
 /** Limits of the peer: unfinished messages, and the sum of their lengths. */
 export interface ChunkLimits {
@@ -62,31 +56,21 @@ export class LargeFrames {
     this.add(frame);
     const now = this.#context.runtime.now();
     while (!this.#writer.isFull) {
-      const chunks = this.shift(now, true);
-      if (chunks === null) break;
-      this.#writer.write(chunks);
+      const chunk = this.shift(now);
+      if (chunk === null) break;
+      this.#writer.write(chunk);
     }
-    if (frame.isScattered) this.#detach(frame);
+    frame.detach(this.#context.buffers);
   }
 
   add(frame: LargeFrame): void {
     if (this.#isClosed) {
-      this.#release(frame);
+      frame.release(this.#context.buffers);
       return;
     }
     this.#count(frame, 1, frame.length);
     this.#waiting.push(frame);
     this.#begin();
-  }
-
-  /** Copies what is left of a frame, because the application may change its data. */
-  #detach(frame: LargeFrame): void {
-    const { left } = frame.cursor;
-    if (left === 0) return;
-    const bytes = this.#context.buffers.take(left);
-    frame.cursor.copyTo(bytes.subarray(0, left));
-    frame.cursor = new FrameCursor({ bytes, start: 0, end: left, large: null });
-    frame.memory = bytes;
   }
 
   /**
@@ -103,8 +87,8 @@ export class LargeFrames {
       this.#waiting.clear();
       for (const other of others) this.#waiting.push(other);
     }
-    this.#count(frame, -1, -frame.cursor.left);
-    this.#release(frame);
+    this.#count(frame, -1, -frame.left);
+    frame.release(this.#context.buffers);
     this.#begin();
     if (frame.id === 0) return null;
     const abort = new Uint8Array(HEADER_BYTES);
@@ -115,52 +99,45 @@ export class LargeFrames {
   /** Drops everything, now and later: the peer takes no more. */
   close(): void {
     this.#isClosed = true;
-    for (const frame of [...this.#active, ...this.#waiting]) this.#release(frame);
+    for (const frame of [...this.#active, ...this.#waiting]) frame.release(this.#context.buffers);
     this.#active.length = 0;
     this.#waiting.clear();
     this.#ordered = this.frames = this.bytes = this.answers = this.answerBytes = 0;
+  }
+
+  /** A small message, call or reply is sent meanwhile. */
+  shared(): void {
+    if (this.frames > 0) this.#window.shared();
   }
 
   acknowledged(bytes: number): void {
     this.#window.acknowledged(bytes, this.#context.runtime.now());
   }
 
-  /** Returns the chunks to write next, in a buffer of the pool; null if there are none or the window is full. */
-  shift(nowMs: number, isOnly: boolean): Uint8Array | null {
-    if (this.#active.length === 0 || !this.#window.hasRoom) return null;
-    const count = isOnly ? CHUNKS_PER_WRITE : 1;
-    const size = Math.min(count * MAX_WHOLE_FRAME_BYTES, this.bytes + count * HEADER_BYTES);
-    const target = this.#context.buffers.take(size);
-    let end = 0;
-    for (let n = 0; n < count && this.#active.length > 0 && this.#window.hasRoom; n += 1) {
-      end = this.#writeChunk(target, end, nowMs);
-    }
-    return target.subarray(0, end);
-  }
-
-  /** Writes a chunk of the next frame at this place. Returns its end. */
-  #writeChunk(target: Uint8Array, at: number, nowMs: number): number {
-    const frame = this.#active.shift() as LargeFrame;
-    const { cursor, request } = frame;
+  /** Returns the chunk to write next, in a buffer of the pool; null if there is none or the window is full. */
+  shift(nowMs: number): Uint8Array | null {
+    if (!this.#window.hasRoom) return null;
+    const frame = this.#active.shift();
+    if (frame === undefined) return null;
+    const { request } = frame;
     if (frame.id === 0) frame.id = this.#lastId += 1;
-    let length = Math.min(cursor.left, MAX_CHUNK_BYTES);
-    const rest = cursor.left - length;
-    if (rest > 0 && rest < MIN_LAST_CHUNK_BYTES) length -= MIN_LAST_CHUNK_BYTES;
-    const end = at + HEADER_BYTES + length;
-    writeHeader(target, at, FrameType.CHUNK, length, frame.id, this.#context.wallClock());
-    cursor.copyTo(target.subarray(at + HEADER_BYTES, end));
+    const chunk = frame.shift(this.#context.buffers);
+    const length = chunk.length - HEADER_BYTES;
+    writeHeader(chunk, 0, FrameType.CHUNK, length, frame.id, this.#context.wallClock());
     this.#window.sent(length, nowMs);
     this.#count(frame, 0, -length);
-    if (cursor.left > 0) {
+    if (frame.left > 0) {
       this.#active.push(frame);
-      return end;
+      return chunk;
     }
-    if (request !== null && request.expiresAtMs > 0) setTimeoutField(target, end, request.expiresAtMs - nowMs);
+    if (request !== null && request.expiresAtMs > 0) {
+      setTimeoutField(chunk, chunk.length, request.expiresAtMs - nowMs);
+    }
     this.#activeBytes -= frame.length;
     this.#count(frame, -1, 0);
-    this.#release(frame);
+    frame.release(this.#context.buffers);
     this.#begin();
-    return end;
+    return chunk;
   }
 
   /** Begins frames that wait, as far as the peer's limits allow. */
@@ -186,11 +163,5 @@ export class LargeFrames {
       this.answerBytes += bytes;
     }
     if (frame.isOrdered) this.#ordered += frames;
-  }
-
-  #release(frame: LargeFrame): void {
-    if (frame.request !== null) frame.request.large = null;
-    const { buffers } = this.#context;
-    if (buffers.owns(frame.memory)) buffers.give(frame.memory);
   }
 }

@@ -199,6 +199,7 @@ export class SendQueue {
     const { bytes, start, end } = frame;
     const isLarge = this.#isLarge(frame);
     if (isLarge) this.#makeLarge();
+    else if (this.#large !== null && lane !== "control") this.#large.shared();
     const mustWait = this.#mustWait(lane);
     if (mustWait || this.#isBehindLarge(frame, lane)) {
       this.#park(frame, lane, owner);

@@ -162,7 +162,7 @@ export class WaitingFrames {
 
   /**
    * Removes and returns the bytes to write next: the rest of a frame, control frames; then a block of the backlog and
-   * chunks in turns. Null if nothing is left, or if only the peer's acknowledgement lets more chunks leave.
+   * a chunk in turns. Null if nothing is left, or if only the peer's acknowledgement lets more chunks leave.
    */
   shift(nowMs: number): Uint8Array | null {
     const rest = this.#rest;
@@ -170,12 +170,8 @@ export class WaitingFrames {
     const first = rest ?? this.#control.shift(nowMs);
     if (first !== null || this.large === null) return first ?? this.#backlog.shift(nowMs);
     this.#isLargeNext = !this.#isLargeNext;
-    const chunks = this.#isLargeNext ? this.#shiftChunks(this.large, nowMs) : null;
-    return chunks ?? this.#shiftSmall(this.large, nowMs) ?? this.#shiftChunks(this.large, nowMs);
-  }
-
-  #shiftChunks(large: LargeFrames, nowMs: number): Uint8Array | null {
-    return large.shift(nowMs, this.#backlog.frames === 0);
+    const chunk = this.#isLargeNext ? this.large.shift(nowMs) : null;
+    return chunk ?? this.#shiftSmall(this.large, nowMs) ?? this.large.shift(nowMs);
   }
 
   /** Returns a block of small frames. Large ones on the way begin, and messages behind one are set aside. */
