@@ -8,7 +8,16 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { buildIfStale } from "../scripts/lib/build-if-stale.ts";
 import { formatNumber, formatTable } from "./lib/format.ts";
-import { COST_TITLES, COSTS, type Cost, judgeCosts, measureRound, type Recorded } from "./lib/regression.ts";
+import {
+  COST_TITLES,
+  COSTS,
+  type Cost,
+  judgeCosts,
+  measurePool,
+  measureRound,
+  type Recorded,
+} from "./lib/regression.ts";
+import { summarize } from "./lib/statistics.ts";
 import { loadPeer } from "./peers/index.ts";
 
 const FILE = join(import.meta.dirname, "regression.json");
@@ -16,6 +25,9 @@ const ROUNDS = 3;
 const DURATIONS = { warmupSeconds: 0.8, sliceSeconds: 0.15, slices: 12 };
 /** A median may be up to this factor of the recorded one. Between runs of equal code it moves by less than half. */
 const TOLERANCE = 1.15;
+/** A call through a pool of one takes at most this much of a client's CPU time. Runs of equal code differ by 5 %. */
+const MAX_POOL_RATIO = 1.1;
+const POOL_TOLERANCE = 1.05;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
@@ -23,12 +35,18 @@ async function main(): Promise<number> {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`--rounds must be a whole number of at least 1, got ${values.rounds}`);
   await buildIfStale();
-  const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
+  const peers = {
+    ours: await loadPeer("netconduit"),
+    bare: await loadPeer("bare"),
+    pool: await loadPeer("netconduit-pool"),
+  };
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
+  const poolRatios: number[] = [];
   for (let round = 0; round < rounds; round++) {
     process.stderr.write(`round ${round + 1} of ${rounds}\n`);
     const measured = await measureRound(peers.ours, peers.bare, DURATIONS);
     for (const cost of COSTS) ratios[cost].push(...measured[cost]);
+    poolRatios.push(...(await measurePool(peers.ours, peers.pool, DURATIONS)));
   }
   const recorded = JSON.parse(readFileSync(FILE, "utf8")) as Recorded;
   const verdicts = judgeCosts(ratios, recorded, TOLERANCE);
@@ -45,12 +63,19 @@ async function main(): Promise<number> {
       ]),
     ),
   );
+  const pool = summarize(poolRatios);
+  const isPoolCheap = pool.median <= MAX_POOL_RATIO * POOL_TOLERANCE;
+  const verdict = isPoolCheap ? "ok" : "SLOWER";
+  console.log(
+    `A call through a pool of one: ${formatNumber(pool.median)} × a client's ` +
+      `(${formatNumber(pool.min)} – ${formatNumber(pool.max)}), at most ${formatNumber(MAX_POOL_RATIO)}: ${verdict}`,
+  );
   if (values.record === true) {
     const medians = COSTS.map((cost, index) => [cost, Math.round((verdicts[index]?.ratio.median ?? 0) * 1000) / 1000]);
     writeFileSync(FILE, `${JSON.stringify(Object.fromEntries(medians), null, 2)}\n`);
     return 0;
   }
-  return verdicts.every(({ ok }) => ok) ? 0 : 1;
+  return isPoolCheap && verdicts.every(({ ok }) => ok) ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -95,6 +95,29 @@ export async function measureRound(ours: Peer, bare: Peer, durations: Durations)
   return ratios;
 }
 
+/** CPU time of a call through a pool of one, in multiples of a client's, slice by slice. */
+export async function measurePool(client: Peer, pool: Peer, durations: Durations): Promise<number[]> {
+  const { warmupSeconds, sliceSeconds, slices } = durations;
+  const ratios: number[] = [];
+  const sessions: Session[] = [];
+  try {
+    for (const peer of [client, pool]) {
+      const session = await Session.open(peer, NODE, OPTIONS);
+      sessions.push(session);
+      await session.connect(1);
+      await WORK.call(session, warmupSeconds);
+    }
+    const [ofClient, ofPool] = sessions as [Session, Session];
+    for (let slice = 0; slice < slices; slice++) {
+      const base = await costOf(ofClient, WORK.call, sliceSeconds);
+      ratios.push((await costOf(ofPool, WORK.call, sliceSeconds)) / base);
+    }
+  } finally {
+    for (const session of sessions) await session.close();
+  }
+  return ratios;
+}
+
 /** Recorded ratios, by cost. */
 export type Recorded = Readonly<Record<Cost, number>>;
 

@@ -7,14 +7,14 @@ import { type AddParams, AddSchema, type Message, mark, methodName, type News, s
 type Netconduit = typeof import("@netconduit/node");
 type Client = InstanceType<Netconduit["Client"]>;
 
-const PASSWORD = "measured";
+export const PASSWORD = "measured";
 const KIB = 1024;
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
 
 let loaded: Promise<Netconduit> | null = null;
 
 /** The package for this process's runtime, loaded once. All three have the same types. */
-function library(): Promise<Netconduit> {
+export function library(): Promise<Netconduit> {
   loaded ??= import(`@netconduit/${currentRuntime()}`) as Promise<Netconduit>;
   return loaded;
 }

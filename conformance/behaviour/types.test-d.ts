@@ -4,11 +4,14 @@ import {
   type AnyConnection,
   type AnyServer,
   Client,
+  ClientPool,
   type Connection,
   type ConnectionStats,
   type HandlerContext,
   type MethodHandlers,
   type PeerInfo,
+  type PoolResult,
+  type RemoteCaller,
   type RemotePeer,
   response,
   Server,
@@ -479,5 +482,68 @@ describe("a contract", () => {
       expectTypeOf(caller.data).toEqualTypeOf<{ score: number }>();
       return a + caller.data.score;
     });
+  });
+});
+
+describe("a pool", () => {
+  const servers = [{ host: "localhost", port: 8080 }, { path: "/run/app.sock" }];
+  const pool = new ClientPool<GameContract>({ servers, password: "secret" });
+
+  test("types calls, requests and messages as a client of the same contract", () => {
+    expectTypeOf(pool.call("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(pool.api.mood()).toEqualTypeOf<Promise<"fine" | "bad">>();
+    expectTypeOf(pool.send("chat", "hello")).toEqualTypeOf<boolean>();
+    // @ts-expect-error: the contract has no such method
+    pool.call("subtract");
+    // @ts-expect-error: a chat is text
+    pool.send("chat", 7);
+  });
+
+  test("types what all servers answer, and which", () => {
+    expectTypeOf(pool.callAll("add", { a: 1 })).toEqualTypeOf<Promise<PoolResult<number>[]>>();
+    expectTypeOf(pool.broadcast("chat", "hello")).toEqualTypeOf<PoolResult<boolean>[]>();
+    for (const one of pool.broadcast("chat", "hello")) {
+      if (one.ok) expectTypeOf(one.result).toEqualTypeOf<boolean>();
+      else expectTypeOf(one.error).toEqualTypeOf<Error>();
+    }
+    // @ts-expect-error: the contract has no such method
+    pool.callAll("subtract");
+    // @ts-expect-error: the contract has no such message
+    pool.broadcast("shout", "hello");
+    const open = new ClientPool({ servers, password: "secret" });
+    expectTypeOf(open.callAll<string>("who")).toEqualTypeOf<Promise<PoolResult<string>[]>>();
+  });
+
+  test("types handlers and hooks, whose client is the connection", () => {
+    pool.on("news", (news, { client: from }) => {
+      expectTypeOf(news).toEqualTypeOf<{ id: number; name: string }>();
+      expectTypeOf(from).toEqualTypeOf<Client<GameContract> | typeof from>();
+    });
+    pool.rpc("where", () => ({ a: 1, b: 2 }));
+    // @ts-expect-error: a place has an a
+    pool.rpc("where", () => "here");
+    // @ts-expect-error: the contract has no such method of the client
+    pool.rpc("add", () => 1);
+    pool.implement({ where: () => ({ a: 1, b: 2 }) });
+    pool.onConnect((connected) => {
+      expectTypeOf(connected.call("add", { a: 1 })).toEqualTypeOf<Promise<number>>();
+    });
+  });
+
+  test("and a client fit where only calls and messages are needed", () => {
+    const add = (caller: RemoteCaller<GameContract, "server">) => caller.call("add", { a: 1 });
+    add(pool);
+    add(new Client<GameContract>({ host: "localhost", port: 8080, password: "secret" }));
+    const anyone = (caller: RemoteCaller): unknown => caller.api;
+    anyone(pool);
+  });
+
+  test("takes servers, and no host of its own", () => {
+    // @ts-expect-error: servers is missing
+    new ClientPool({ password: "secret" });
+    // @ts-expect-error: each server has a host of its own
+    new ClientPool({ servers, password: "secret", host: "localhost" });
+    // @ts-expect-error: there is no such strategy
+    new ClientPool({ servers, password: "secret", strategy: "fastest" });
   });
 });

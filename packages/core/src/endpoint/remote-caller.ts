@@ -44,8 +44,12 @@ export type Outgoing = Pick<
   streamConnection(name: string): StreamConnection;
 };
 
-/** Sends messages and calls to the other end: one peer, or those of a pool. */
-export abstract class RemoteCaller<C extends Contract, S extends Side> {
+/**
+ * Sends messages and calls to the other end: a `Client`, a `Connection`, or a `ClientPool`, which chooses one of several.
+ * A function that takes a `RemoteCaller` accepts all three.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: a caller with any contract fits
+export abstract class RemoteCaller<C extends Contract = any, S extends Side = any> {
   // It isn't in the published declarations. The underscore keeps it apart from fields of applications' subclasses.
   /** @internal */
   protected abstract get _outgoing(): Outgoing;

@@ -1,0 +1,19 @@
+/** netconduit whose client is a pool of one. Only the regression check measures it, beside the client. */
+import type { BenchClient, Peer } from "../lib/peer.ts";
+import { type AddParams, methodName } from "../lib/workload.ts";
+import { library, PASSWORD, peer as plain } from "./netconduit.ts";
+
+export const peer: Peer = {
+  ...plain,
+  name: "netconduit-pool",
+  title: "netconduit, pool of one",
+  async connect({ host, port }): Promise<BenchClient> {
+    const { ClientPool } = await library();
+    const pool = new ClientPool({ servers: [{ host, port }], password: PASSWORD });
+    await pool.connect();
+    return {
+      call: (params: AddParams, method = 0) => pool.call(methodName(method), params) as Promise<number>,
+      close: () => pool.disconnect(),
+    };
+  },
+};
