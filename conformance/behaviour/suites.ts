@@ -13,6 +13,7 @@ import { describeContract } from "./contract.suite.ts";
 import { describeDrain } from "./drain.suite.ts";
 import { describeDrainSeenByClients } from "./drain-clients.suite.ts";
 import { describeFailures } from "./failures.suite.ts";
+import { describeFakeTimers } from "./fake-timers.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
 import { describeHooks } from "./hooks.suite.ts";
@@ -55,6 +56,7 @@ export function describeBehaviour(subject: Subject): void {
   describeReplies(subject);
   describeContext(subject);
   describeAsyncContext(subject);
+  describeFakeTimers(subject);
   describeBroadcast(subject);
   describeTopics(subject);
   describeFlow(subject);
