@@ -7,12 +7,12 @@ const PROGRAM = "conformance/processes/program.ts";
 
 /** Arguments that run a program in the repository's root, with the packages' names resolving to their sources. */
 const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
-  node: ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts", PROGRAM],
-  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json", PROGRAM],
-  deno: ["run", "--no-check", PROGRAM],
+  node: ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"],
+  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json"],
+  deno: ["run", "--no-check"],
 };
 
-/** A program.ts in a process of its own. */
+/** A program.ts, or another program, in a process of its own. */
 export class RunningProgram {
   readonly child: ChildProcess;
   /** Resolves with its output when it has ended. Rejects if it failed. */
@@ -23,15 +23,17 @@ export class RunningProgram {
   /**
    * @param before a command that runs the program, for example `prlimit --nofile=64`
    * @param permissions of a program on Deno
+   * @param path of the program
    */
   constructor(
     runtime: RuntimeName,
     args: readonly string[],
     before: readonly string[] = [],
     permissions: readonly string[] = ["--allow-all"],
+    path = PROGRAM,
   ) {
     const [first = "", ...others] = ARGUMENTS[runtime];
-    const flags = runtime === "deno" ? [first, ...permissions, ...others] : [first, ...others];
+    const flags = runtime === "deno" ? [first, ...permissions, ...others, path] : [first, ...others, path];
     const [command = "", ...rest] = [...before, executable(runtime), ...flags, runtime, ...args];
     const child = spawn(command, rest, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
     this.child = child;

@@ -73,7 +73,7 @@ export const VALUES: Readonly<Record<string, (index: number) => readonly number[
 /** Elements of an array, so that the charge for its places doesn't come before those for the values. */
 const ARRAY_ELEMENTS = 4096;
 /** So many elements differ; then they repeat, because making them takes long. */
-const DIFFERENT_ELEMENTS = 64 * ARRAY_ELEMENTS;
+const DIFFERENT_ELEMENTS = 32 * ARRAY_ELEMENTS;
 
 /** Arrays in an array (or a map) of at most `maxBytes`, full of values of one kind. */
 export function messageOf(kind: string, maxBytes: number): Uint8Array {
