@@ -15,6 +15,7 @@ import {
   type RemotePeer,
   response,
   Server,
+  type Subscription,
   type TypedCallOptions,
 } from "@netconduit/node";
 import * as v from "valibot";
@@ -545,5 +546,64 @@ describe("a pool", () => {
     new ClientPool({ servers, password: "secret", host: "localhost" });
     // @ts-expect-error: there is no such strategy
     new ClientPool({ servers, password: "secret", strategy: "fastest" });
+
+describe("topics", () => {
+  const reading = v.object({ celsius: v.pipe(v.string(), v.transform(Number)) });
+  const contract = { topics: { sensors: reading, "room:*": v.object({ text: v.string() }) } };
+  const topicServer = new Server({ password: "secret", contract, connectionData: () => ({ score: 0 }) });
+  const topicClient = new Client({ host: "localhost", port: 8080, password: "secret", contract });
+
+  test("have the types of the contract: a publisher's input, a subscriber's output", () => {
+    const sensors = topicServer.topic("sensors");
+    sensors.publish({ celsius: "21" });
+    // @ts-expect-error: a publisher gives text
+    sensors.publish({ celsius: 21 });
+    expectTypeOf(topicClient.subscribe("sensors")).toEqualTypeOf<Subscription<{ celsius: number }>>();
+    expectTypeOf(topicClient.publish("sensors", { celsius: "21" })).toEqualTypeOf<Promise<void>>();
+    // @ts-expect-error: its data is required
+    void topicClient.publish("sensors");
+    // @ts-expect-error: the contract has no such topic
+    topicServer.topic("sensor");
+    // @ts-expect-error: the contract has no such topic
+    topicClient.subscribe("sensor");
+  });
+
+  test("of a pattern have the names that fit it", () => {
+    const rooms = topicServer.topics("room:*", {
+      authorize: (connection, name) => {
+        expectTypeOf(name).toEqualTypeOf<string>();
+        return connection.data.score > 0 && { user: connection.info.name };
+      },
+      publish: "subscribers",
+    });
+    rooms.topic("room:7").publish({ text: "hi" }, { exclude: "id" });
+    // @ts-expect-error: another name
+    rooms.topic("rome:7");
+    expectTypeOf(topicClient.subscribe("room:7")).toEqualTypeOf<Subscription<{ text: string }>>();
+    // @ts-expect-error: text is a string
+    void topicClient.publish("room:7", { text: 7 });
+    // @ts-expect-error: a pattern is no topic
+    topicServer.topic("room:*");
+    // @ts-expect-error: a topic is no pattern
+    topicServer.topics("sensors", { authorize: () => true });
+    // @ts-expect-error: clients choose the names, so who may subscribe must be said
+    topicServer.topics("room:*", {});
+  });
+
+  test("without a contract have the type of the schema, or the one that is stated", () => {
+    const sensors = server.topic("sensors", { schema: reading });
+    expectTypeOf(sensors.publish).parameter(0).toEqualTypeOf<{ celsius: string }>();
+    expectTypeOf(server.topic("news").publish).parameter(0).toEqualTypeOf<unknown>();
+    expectTypeOf(sensors.subscribers).toEqualTypeOf<Connection[]>();
+    expectTypeOf(client.subscribe("news")).toEqualTypeOf<Subscription<unknown>>();
+    const stated = client.subscribe<{ celsius: number }>("sensors");
+    expectTypeOf(stated.next()).resolves.toEqualTypeOf<IteratorResult<{ celsius: number }, undefined>>();
+    client.onSubscribed((subscription) => expectTypeOf(subscription).toEqualTypeOf<Subscription>());
+  });
+
+  test("are none where a contract lists none", () => {
+    const bare = new Client({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
+    // @ts-expect-error: the contract has no topics
+    bare.subscribe("news");
   });
 });

@@ -21,6 +21,10 @@ export function describeWire(subject: Subject): void {
           "wait",
           (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)),
         );
+        if (check.section === "Topics") {
+          const history = { messages: 100 };
+          server.topics("wire:*", { history, authorize: () => true, publish: "subscribers" });
+        }
         // A server without such hooks declines the extension `ready`.
         if (check.section === "READY") server.onClientConnect(() => {});
         await server.start();

@@ -4,6 +4,7 @@ import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { ClientScene } from "./scene.ts";
+import { describeTopics } from "./topics.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
 export function describeNetconduitClient(subject: InteropSubject, python: string, on: string): void {
@@ -12,6 +13,6 @@ export function describeNetconduitClient(subject: InteropSubject, python: string
     python,
     "client_driver.py",
     (driver) => new ClientScene(subject, driver),
-    [describeLogin, describeMessages, describeRpc, describeValues, describeClosing],
+    [describeLogin, describeMessages, describeRpc, describeValues, describeTopics, describeClosing],
   );
 }

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 
 from conduit import Client, ClientDescriptor
+from conduit.streaming import StreamManager
 
 from driver import Driver
 
 driver = Driver()
 clients = {}
+tasks = set()
 
 
 def make(options):
@@ -62,6 +64,25 @@ async def call(client, method, params):
 @driver.command
 async def call_no_wait(client, method, params):
     await clients[client].rpc.call_no_wait(method, args=params)
+
+
+@driver.command
+async def iterate_stream(client, stream):
+    """Subscribes as netconduit's StreamManager does. Reports what its loop yields, and its end."""
+    manager = StreamManager(owner=client)
+    manager.register_client_handlers(clients[client])
+
+    async def iterate():
+        async for item in manager.subscribe(stream):
+            driver.emit("stream_item", client=client, data=item)
+        driver.emit("stream_end", client=client)
+
+    task = asyncio.create_task(iterate())
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    # It drops what arrives before it has made its own stream.
+    while manager.get(stream) is None:
+        await asyncio.sleep(0.01)
 
 
 @driver.command

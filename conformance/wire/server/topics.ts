@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { Type } from "../../../packages/core/src/test-support/raw-frames.ts";
+import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
+import type { ServerUnderTest } from "../server-under-test.ts";
+
+const SECTION = "Topics";
+const START = 0x0130;
+const DATA = 0x0131;
+/** No credit, so the server may send as much as it likes. */
+const OFFER = ["reply", "close", "cancel", "call", "topic"];
+
+let lastId = 0n;
+/** Topics that no other check has used, so that their history is empty. */
+let lastTopic = 0;
+
+function newTopic(): string {
+  lastTopic += 1;
+  return `wire:${Date.now()}-${lastTopic}`;
+}
+
+/** The payload of the answer to a call. */
+async function ask(peer: RawPeer, method: string, params: unknown): Promise<Readonly<Record<string, unknown>>> {
+  lastId += 1n;
+  peer.call(method, params, lastId);
+  return (await answerTo(peer, lastId)).payload ?? {};
+}
+
+/** The code of the refusal of a call. */
+async function refusal(peer: RawPeer, method: string, params: unknown): Promise<unknown> {
+  const { success, code } = await ask(peer, method, params);
+  assert.equal(success, false, `${method} was not refused`);
+  return code;
+}
+
+interface Start {
+  readonly number: bigint;
+  readonly topic: unknown;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly token: unknown;
+}
+
+async function subscribe(peer: RawPeer, params: Readonly<Record<string, unknown>>): Promise<Start> {
+  lastId += 1n;
+  peer.call("$topic.subscribe", params, lastId);
+  const { id, payload } = await frameOf(peer, START);
+  const { topic, epoch, offset, token } = payload ?? {};
+  return { number: id, topic, epoch: String(epoch), offset: Number(offset), token };
+}
+
+/** A raw client of a server that has the topics of the checks. */
+async function login(server: ServerUnderTest): Promise<RawPeer> {
+  await server.needsExtension("topic");
+  const peer = await server.login(OFFER);
+  const { success } = await ask(peer, "$topic.subscribe", { topic: newTopic() });
+  if (success === false) throw new Skipped("the server has no topics that fit wire:*");
+  return peer;
+}
+
+/** Publishes without waiting for the answers, which may come before or after the messages. */
+function publish(peer: RawPeer, topic: string, ...all: readonly unknown[]): void {
+  for (const data of all) {
+    lastId += 1n;
+    peer.call("$topic.publish", { topic, data }, lastId);
+  }
+}
+
+/** The next `count` messages, with their offsets and the number of their topic. */
+async function received(peer: RawPeer, count: number): Promise<readonly (readonly [bigint, unknown, unknown])[]> {
+  const messages: (readonly [bigint, unknown, unknown])[] = [];
+  while (messages.length < count) {
+    const { id, payload } = await frameOf(peer, DATA);
+    messages.push([id, payload?.["offset"], payload?.["data"]]);
+  }
+  return messages;
+}
+
+export const topicChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: SECTION,
+    sentence:
+      "An unknown topic is answered with `NOT_FOUND` (4010), one that the client may not subscribe or publish to with `PERMISSION_DENIED` (3002), and a subscription beyond the limit with `TOO_MANY_SUBSCRIPTIONS` (6012).",
+    async run(server) {
+      const peer = await login(server);
+      assert.equal(await refusal(peer, "$topic.subscribe", { topic: "no such topic" }), 4010);
+      assert.equal(await refusal(peer, "$topic.publish", { topic: newTopic(), data: 1 }), 3002);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "| `$topic.unsubscribe` | `{topic: str}` | nil, also if it isn't subscribed |",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      await subscribe(peer, { topic });
+      for (let times = 0; times < 2; times += 1) {
+        assert.deepEqual(await ask(peer, "$topic.unsubscribe", { topic }), { success: true, result: null });
+      }
+      assert.equal(await refusal(peer, "$topic.publish", { topic, data: 1 }), 3002);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "Their correlation id is the topic's number, which the server chooses and which is the same for all connections, so that it encodes a publish once.",
+    async run(server) {
+      const [first, second] = [await login(server), await login(server)];
+      const topic = newTopic();
+      const { number } = await subscribe(first, { topic });
+      assert.equal((await subscribe(second, { topic })).number, number);
+      publish(first, topic, "to both");
+      for (const peer of [first, second]) assert.deepEqual(await received(peer, 1), [[number, 1, "to both"]]);
+      assert.notEqual((await subscribe(first, { topic: newTopic() })).number, number);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "The first message that follows has the offset `offset + 1`.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const { number, offset } = await subscribe(peer, { topic });
+      publish(peer, topic, 1);
+      assert.deepEqual(await received(peer, 1), [[number, offset + 1, 1]]);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "`token` is that of the call, so that a client that has left and come back knows which is meant; without a token, the server has subscribed the client by itself.",
+    async run(server) {
+      const peer = await login(server);
+      for (const token of [7, 1234567890123]) {
+        assert.equal((await subscribe(peer, { topic: newTopic(), token })).token, token);
+      }
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "Offsets grow by 1.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const { offset } = await subscribe(peer, { topic });
+      publish(peer, topic, "a", "b", "c");
+      const messages = await received(peer, 3);
+      assert.deepEqual(
+        messages.map(([, at, data]) => [at, data]),
+        [
+          [offset + 1, "a"],
+          [offset + 2, "b"],
+          [offset + 3, "c"],
+        ],
+      );
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "A client that sends one of them is disconnected with `UNEXPECTED_FRAME`.",
+    async run(server) {
+      const peer = await login(server);
+      peer.send(DATA, { offset: 1, data: 1 }, { id: 1n });
+      await isClosedWith(peer, 7014);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "If the server has all messages after it, `TOPIC_START` has the same epoch and offset, and they follow.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const { number, epoch, offset } = await subscribe(peer, { topic });
+      publish(peer, topic, 1, 2, 3);
+      await received(peer, 3);
+      const since = `${epoch}:${offset + 1}`;
+      const again = await subscribe(peer, { topic, since });
+      assert.deepEqual([again.epoch, again.offset], [epoch, offset + 1]);
+      assert.deepEqual(await received(peer, 2), [
+        [number, offset + 2, 2],
+        [number, offset + 3, 3],
+      ]);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "Otherwise its epoch or offset differs, and the client has missed messages: as many as the offsets differ by, or an unknown number if the epochs do.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      await subscribe(peer, { topic });
+      for (const since of ["another epoch:0", "no position", ":", "x:-1", `${"9".repeat(400)}:1`]) {
+        const { epoch } = await subscribe(peer, { topic, since });
+        assert.notEqual(epoch, since.slice(0, since.lastIndexOf(":")));
+      }
+      await isAlive(peer);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "Subscriptions end with the connection.",
+    async run(server) {
+      const [first, second] = [await login(server), await login(server)];
+      const topic = newTopic();
+      await subscribe(first, { topic });
+      first.send(Type.CLOSE, { reason: "bye" });
+      await first.over;
+      // Publishing needs a subscription on this connection.
+      assert.equal(await refusal(second, "$topic.publish", { topic, data: 1 }), 3002);
+    },
+  },
+];
