@@ -159,6 +159,21 @@ describe("a sender", () => {
     expect(called.state).toBe("pending");
   });
 
+  test("answers small calls beside one reply that fills the queue, and not beside two", async () => {
+    const { runtime, peer } = await toServer({ maxMessageBytes: 4 * MIB, sendQueueBytes: 4 * MIB + 1024 });
+    const answersTo = async (id: number): Promise<boolean> => {
+      peer.call("length", { text: "abc" }, id);
+      await runtime.settle();
+      return (await peer.received()).some(
+        ({ type, id: other }) => type === FrameType.RPC_RESPONSE && other === BigInt(id),
+      );
+    };
+    peer.call("repeat", { count: 4 * MIB - 1000 }, 1);
+    const besideOne = await answersTo(2);
+    peer.call("repeat", { count: 4 * MIB - 1000 }, 3);
+    expect([besideOne, await answersTo(4)]).toEqual([true, false]);
+  });
+
   test("has more on the way while nothing small is sent and the round trip stays short", async () => {
     const { runtime, peer, connection, acknowledge } = await toServer();
     connection.send("note", text(MIB));

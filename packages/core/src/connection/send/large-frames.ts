@@ -51,6 +51,11 @@ export class LargeFrames {
     return this.#ordered > 0;
   }
 
+  /** Bytes that haven't left of the longest reply that has begun. */
+  get longestAnswerBytes(): number {
+    return this.#active.reduce((most, { isReply, left }) => (isReply ? Math.max(most, left) : most), 0);
+  }
+
   /** Starts to send a frame. After this, the application may change its data. */
   send(frame: LargeFrame): void {
     this.add(frame);

@@ -93,10 +93,14 @@ export class WaitingFrames {
     return { frames: this.frames - this.#queuedReplies, bytes: this.bytes - this.#queuedReplyBytes };
   }
 
-  /** Fill ratio of replies and control frames, relative to their limits. */
+  /**
+   * Fill ratio of replies and control frames, relative to their limits. One reply in chunks doesn't count: otherwise small
+   * calls would wait until the peer has most of it.
+   */
   replyFill(maxFrames: number, maxBytes: number): number {
     const frames = this.#queuedReplies + this.#control.frames;
-    return Math.max(frames / maxFrames, this.replyBytes / maxBytes);
+    const bytes = this.replyBytes - (this.large?.longestAnswerBytes ?? 0);
+    return Math.max(frames / maxFrames, bytes / maxBytes);
   }
 
   /** Whether no frames wait for the stream. */
