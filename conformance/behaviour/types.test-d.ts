@@ -546,6 +546,8 @@ describe("a pool", () => {
     new ClientPool({ servers, password: "secret", host: "localhost" });
     // @ts-expect-error: there is no such strategy
     new ClientPool({ servers, password: "secret", strategy: "fastest" });
+  });
+});
 
 describe("topics", () => {
   const reading = v.object({ celsius: v.pipe(v.string(), v.transform(Number)) });
