@@ -1,30 +1,273 @@
-import { expect, test } from "vitest";
-import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { testClient, testServer } from "../../test-support/peers.ts";
+/** Streams as raw peers see them: what is on the wire, and what hostile peers get. */
 
-test("smoke", async () => {
+import { encode } from "@msgpack/msgpack";
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../../errors.ts";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { gate } from "../../test-support/gate.ts";
+import { testClient, testServer } from "../../test-support/peers.ts";
+import { frame, rawFrame, Type } from "../../test-support/raw-frames.ts";
+import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import { CANCEL_FRAME } from "../cancel.ts";
+import { StreamFlag, StreamFrame } from "./stream-frames.ts";
+
+const MIB = 1024 * 1024;
+const STREAM = { streams: 3, overdraft: 32 * MIB };
+const BASE = { close: true, cancel: true, call: true, credit: { frames: 1000, bytes: 64 * MIB } };
+
+/** A server with streams, and a raw client that takes them. */
+async function toServer(stream: unknown = STREAM, options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();
-  const { errors } = await testServer(runtime, {}, (server) => {
-    server.stream("count", async function* ({ to }) {
+  const go = gate();
+  const taken: unknown[] = [];
+  const { server, port, errors } = await testServer(runtime, options, (fresh) => {
+    fresh.stream("numbers", async function* ({ to }) {
       for (let n = 0; n < (to as number); n += 1) yield n;
     });
-    server.rpc({ name: "sum", input: true }, async (_params, context) => {
-      let sum = 0;
-      for await (const n of context.input) sum += n as number;
-      return sum;
+    fresh.stream("bytes", async function* ({ sizes }) {
+      for (const size of sizes as number[]) yield new Uint8Array(size);
     });
-    server.stream({ name: "double", input: true }, async function* (_params, context) {
-      for await (const n of context.input) yield 2 * (n as number);
+    fresh.rpc({ name: "read", input: true }, async (_params, context) => {
+      await go.promise;
+      for await (const item of context.input) taken.push(item);
+      return "read";
     });
+    fresh.rpc("add", () => 3);
   });
-  const { client } = testClient(runtime);
-  await client.connect();
-  const items: unknown[] = [];
-  for await (const n of client.stream("count", { to: 5000 })) items.push(n);
-  expect(items).toEqual(Array.from({ length: 5000 }, (_, n) => n));
-  expect(await client.call("sum", {}, { input: [1, 2, 3] })).toBe(6);
-  const doubled: unknown[] = [];
-  for await (const n of client.stream("double", {}, { input: [1, 2, 3] })) doubled.push(n);
-  expect(doubled).toEqual([2, 4, 6]);
-  expect(errors).toEqual([]);
+  const reasons: number[] = [];
+  server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
+  const extensions = stream === null ? BASE : { ...BASE, stream };
+  const peer = await rawClient(runtime, port, { extensions });
+  const open = (id: number, method: string, params: unknown, keys: object): void =>
+    peer.write(frame(Type.RPC_REQUEST, { method, ...keys, params }, { id }));
+  return { runtime, server, errors, reasons, peer, open, go, taken };
+}
+
+const items = (id: number, ...values: unknown[]): Buffer =>
+  rawFrame(StreamFrame.INPUT, Buffer.concat(values.map((value) => encode(value))), { id });
+
+describe("an output on the wire", () => {
+  test("is gathered, stays within the credit, and ends with the reply", async () => {
+    const { peer, open } = await toServer();
+    open(5, "numbers", { to: 5 }, { output: 1000 });
+    const first = await peer.next(StreamFrame.OUTPUT);
+    expect([first.id, [...first.payloadBytes]]).toEqual([5n, [0, 1, 2, 3, 4]]);
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 5n, payload: { success: true, result: null } });
+  });
+
+  test("waits for more credit, and is cancelled by CANCEL", async () => {
+    const { runtime, peer, open } = await toServer();
+    open(5, "numbers", { to: 100_000 }, { output: 100 });
+    const first = await peer.next(StreamFrame.OUTPUT);
+    expect(first.payloadBytes.length).toBeLessThanOrEqual(100);
+    expect(first.flags & StreamFlag.BLOCKED).toBe(StreamFlag.BLOCKED);
+    await runtime.settle();
+    expect(await peer.received()).toEqual([]);
+    peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 200 }, { id: 5 });
+    const second = await peer.next(StreamFrame.OUTPUT);
+    expect(second.payloadBytes.length).toBeLessThanOrEqual(200);
+    peer.send(CANCEL_FRAME, undefined, { id: 5 });
+    expect(await peer.next(Type.RPC_ERROR)).toMatchObject({ id: 5n, payload: { code: ErrorCode.CANCELLED } });
+  });
+
+  test("carries binary items of 4 KiB and more as they are, in parts of 64 KiB", async () => {
+    const { peer, open } = await toServer();
+    open(5, "bytes", { sizes: [4096, 65_536, 150_000] }, { output: MIB });
+    const frames = [];
+    for (let n = 0; n < 5; n += 1) {
+      frames.push(await peer.next(StreamFrame.OUTPUT));
+      peer.send(StreamFrame.STREAM_ACK, { bytes: 65_568 });
+    }
+    const { BINARY, MORE } = StreamFlag;
+    expect(frames.map(({ flags, payloadBytes }) => [flags, payloadBytes.length])).toEqual([
+      [BINARY, 4096],
+      [BINARY, 65_536],
+      [BINARY | MORE, 65_536],
+      [BINARY | MORE, 65_536],
+      [BINARY, 18_928],
+    ]);
+  });
+
+  test("isn't sent if the byte stream is full, so that nothing waits behind it", async () => {
+    const { server, runtime, peer, open } = await toServer();
+    peer.stream.pause();
+    open(5, "bytes", { sizes: Array.from({ length: 100 }, () => 65_536) }, { output: 16 * MIB });
+    await runtime.settle();
+    const [connection] = server.connections;
+    expect(connection?.bufferedBytes).toBeLessThan(MIB);
+    peer.stream.resume();
+    await runtime.settle();
+  });
+});
+
+describe("an input on the wire", () => {
+  test("is opened by the first credit, which comes when the handler starts", async () => {
+    const { peer, open, go, taken } = await toServer();
+    open(7, "read", {}, { input: true });
+    expect(await peer.next(StreamFrame.INPUT_CREDIT)).toMatchObject({ id: 7n, payload: { bytes: 256 * 1024 } });
+    peer.write(items(7, 1, "two"), items(7, { three: 3 }), frame(StreamFrame.INPUT_END, undefined, { id: 7 }));
+    go.open();
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 7n, payload: { result: "read" } });
+    expect(taken).toEqual([1, "two", { three: 3 }]);
+  });
+
+  test("that isn't valid MessagePack fails its call alone", async () => {
+    const { peer, open, go, reasons } = await toServer();
+    go.open();
+    open(7, "read", {}, { input: true });
+    await peer.next(StreamFrame.INPUT_CREDIT);
+    peer.write(rawFrame(StreamFrame.INPUT, new Uint8Array([0xc1]), { id: 7 }));
+    expect(await peer.next(StreamFrame.INPUT_STOP)).toMatchObject({ id: 7n });
+    expect(await peer.next(Type.RPC_ERROR)).toMatchObject({ id: 7n, payload: { code: ErrorCode.INTERNAL } });
+    expect(reasons).toEqual([]);
+  });
+});
+
+describe("requests with streams", () => {
+  test.each([
+    ["a method without an output", "add", { output: 100 }, ErrorCode.STREAM_MISMATCH],
+    ["a stream without a wish for one", "numbers", {}, ErrorCode.STREAM_MISMATCH],
+    ["a method without an input", "add", { input: true }, ErrorCode.STREAM_MISMATCH],
+    ["a credit that isn't an integer", "numbers", { output: "much" }, ErrorCode.INVALID_PAYLOAD_SHAPE],
+    ["a credit below 0", "numbers", { output: -1 }, ErrorCode.INVALID_PAYLOAD_SHAPE],
+  ])("for %s are answered with a code", async (_what, method, keys, code) => {
+    const { peer, open, reasons } = await toServer();
+    open(5, method, {}, keys);
+    expect(await peer.next(Type.RPC_ERROR)).toMatchObject({ id: 5n, payload: { code } });
+    expect(reasons).toEqual([]);
+  });
+
+  test("are refused if the extension isn't in force", async () => {
+    const { peer, open } = await toServer(null);
+    open(5, "numbers", { to: 1 }, { output: 100 });
+    expect(await peer.next(Type.RPC_ERROR)).toMatchObject({ payload: { code: ErrorCode.INVALID_PAYLOAD_SHAPE } });
+  });
+
+  test("beyond the limit are refused, and those that ended make room", async () => {
+    const { peer, open, go } = await toServer(STREAM, { maxStreams: 2 });
+    for (const id of [1, 2, 3]) open(id, "read", {}, { input: true });
+    expect(await peer.next(Type.RPC_ERROR)).toMatchObject({ id: 3n, payload: { code: ErrorCode.TOO_MANY_STREAMS } });
+    go.open();
+    peer.write(frame(StreamFrame.INPUT_END, undefined, { id: 1 }));
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 1n });
+    open(4, "read", {}, { input: true });
+    peer.write(frame(StreamFrame.INPUT_END, undefined, { id: 2 }), frame(StreamFrame.INPUT_END, undefined, { id: 4 }));
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 2n });
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 4n });
+  });
+});
+
+describe("a hostile client", () => {
+  const beyond = Array.from({ length: 6 }, () => rawFrame(StreamFrame.INPUT, new Uint8Array(60_000), { id: 7 }));
+  test.each([
+    ["sends items for a stream that was never opened", ErrorCode.UNKNOWN_STREAM, [items(99, 1)]],
+    [
+      "ends a stream that was never opened",
+      ErrorCode.UNKNOWN_STREAM,
+      [frame(StreamFrame.INPUT_END, undefined, { id: 99 })],
+    ],
+    [
+      "ends an input twice",
+      ErrorCode.UNKNOWN_STREAM,
+      [frame(StreamFrame.INPUT_END, undefined, { id: 7 }), frame(StreamFrame.INPUT_END, undefined, { id: 7 })],
+    ],
+    [
+      "sends items behind the end",
+      ErrorCode.UNKNOWN_STREAM,
+      [frame(StreamFrame.INPUT_END, undefined, { id: 7 }), items(7, 1)],
+    ],
+    [
+      "sends an output, although it was not called",
+      ErrorCode.UNKNOWN_STREAM,
+      [rawFrame(StreamFrame.OUTPUT, encode(1), { id: 7 })],
+    ],
+    ["sends items beyond its credit", ErrorCode.FLOW_CONTROL_ERROR, beyond],
+    [
+      "sends a frame without items",
+      ErrorCode.INVALID_PAYLOAD_SHAPE,
+      [rawFrame(StreamFrame.INPUT, new Uint8Array(0), { id: 7 })],
+    ],
+    [
+      "sends an item that never ends",
+      ErrorCode.MESSAGE_TOO_LARGE,
+      Array.from({ length: 20 }, () =>
+        rawFrame(StreamFrame.INPUT, new Uint8Array(65_536), { id: 7, flags: StreamFlag.MORE }),
+      ),
+    ],
+    [
+      "returns credit that is none",
+      ErrorCode.INVALID_PAYLOAD_SHAPE,
+      [frame(StreamFrame.OUTPUT_CREDIT, { bytes: 0 }, { id: 8 })],
+    ],
+    ["acknowledges a text", ErrorCode.INVALID_PAYLOAD_SHAPE, [frame(StreamFrame.STREAM_ACK, { bytes: "all" })]],
+  ])("that %s is cut with a code", async (_what, code, frames) => {
+    const { runtime, peer, open, reasons } = await toServer(STREAM, { maxMessageBytes: MIB });
+    open(7, "read", {}, { input: true });
+    open(8, "numbers", { to: 1e6 }, { output: 100 });
+    await peer.next(StreamFrame.INPUT_CREDIT);
+    peer.write(...frames);
+    await runtime.settle();
+    expect(reasons).toEqual([code]);
+  });
+
+  test("may return any credit, and acknowledge any number of bytes", async () => {
+    const { runtime, peer, open, reasons } = await toServer();
+    open(8, "numbers", { to: 1000 }, { output: 100 });
+    for (let n = 0; n < 3; n += 1) {
+      peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: Number.MAX_SAFE_INTEGER }, { id: 8 });
+      peer.send(StreamFrame.STREAM_ACK, { bytes: Number.MAX_SAFE_INTEGER });
+    }
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 8n });
+    peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 10 }, { id: 8 });
+    peer.send(StreamFrame.INPUT_STOP, undefined, { id: 8 });
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+  });
+});
+
+describe("a hostile server", () => {
+  async function toRawServer() {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client, errors } = testClient(runtime);
+    const connecting = client.connect();
+    const peer = await raw.admit({ extensions: { ...BASE, stream: STREAM } });
+    await connecting;
+    const reasons: number[] = [];
+    client.onDisconnect((_client, reason) => reasons.push(reason.code));
+    return { runtime, client, errors, peer, reasons };
+  }
+
+  test("that sends items beyond the credit, or for a call that has its reply, is cut with a code", async () => {
+    for (const code of [ErrorCode.FLOW_CONTROL_ERROR, ErrorCode.UNKNOWN_STREAM]) {
+      const { runtime, client, peer, reasons } = await toRawServer();
+      const stream = client.stream("any");
+      const { id, payload } = await peer.next(Type.RPC_REQUEST);
+      expect(payload?.["output"]).toBe(256 * 1024);
+      const data = rawFrame(StreamFrame.OUTPUT, new Uint8Array(65_000), { id });
+      if (code === ErrorCode.UNKNOWN_STREAM) {
+        peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id }), data);
+      } else {
+        peer.write(data, data, data, data, data, data);
+      }
+      await runtime.settle();
+      expect(reasons).toEqual([code]);
+      await stream.return?.();
+    }
+  });
+
+  test("may send items until it has answered a stream that was given up", async () => {
+    const { runtime, client, peer, reasons } = await toRawServer();
+    const stream = client.stream("any");
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    await stream.return?.();
+    expect(await peer.next(CANCEL_FRAME)).toMatchObject({ id });
+    const data = rawFrame(StreamFrame.OUTPUT, new Uint8Array(65_000), { id });
+    peer.write(data, data, frame(Type.RPC_ERROR, { success: false, error: "cancelled", code: 1003 }, { id }));
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+    peer.write(data);
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.UNKNOWN_STREAM]);
+  });
 });
