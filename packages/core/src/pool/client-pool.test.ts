@@ -26,6 +26,12 @@ function refusal(promise: Promise<unknown>): Promise<ConduitError> {
   );
 }
 
+async function itemsOf(stream: AsyncIterable<unknown> | undefined): Promise<unknown[]> {
+  const items: unknown[] = [];
+  for await (const item of stream ?? []) items.push(item);
+  return items;
+}
+
 describe("connect", () => {
   test("resolves when one server is connected; the others are tried again by themselves", async () => {
     const runtime = fakeRuntime();
@@ -318,6 +324,23 @@ describe("handlers, methods and hooks", () => {
     for (const connection of server.connections) {
       expect((await refusal(connection.call("late"))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
     }
+  });
+
+  test("streams go both ways", async () => {
+    const runtime = fakeRuntime();
+    const server = await whoServer(runtime, 1, (made) => {
+      made.stream("count", async function* ({ to }) {
+        for (let n = 1; n <= (to as number); n += 1) yield n;
+      });
+    });
+    const { pool } = testPool(runtime, [1]);
+    pool.stream("letters", async function* () {
+      yield* ["a", "b"];
+    });
+    await pool.connect();
+    expect(await itemsOf(pool.stream("count", { to: 3 }))).toEqual([1, 2, 3]);
+    const [connection] = server.connections;
+    expect(await itemsOf(connection?.stream("letters"))).toEqual(["a", "b"]);
   });
 
   test("a method registered twice is refused", () => {

@@ -7,10 +7,26 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
-import { type CallOptions, resultValidator, type TypedCallOptions } from "../endpoint/call-options.ts";
+import {
+  type CallOptions,
+  resultValidator,
+  type StreamOptions,
+  type TypedCallOptions,
+  type TypedStreamOptions,
+} from "../endpoint/call-options.ts";
 import type { ContractOption } from "../endpoint/contract-option.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
-import type { Awaitable, Disposer, MethodDefinition, MethodHandler, MethodHandlers } from "../endpoint/method-types.ts";
+import type {
+  Awaitable,
+  Disposer,
+  InputSchema,
+  MethodDefinition,
+  MethodHandler,
+  MethodHandlers,
+  StreamDefinition,
+  StreamHandler,
+} from "../endpoint/method-types.ts";
+import { openStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type {
@@ -25,9 +41,17 @@ import type {
   NameBound,
   ParamsSchema,
   ResultSchema,
+  StatedItem,
   StatedResult,
+  StreamArguments,
+  StreamCallInput,
+  StreamItem,
+  StreamItemSchema,
+  StreamName,
+  StreamParamsSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
+import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Runtime } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -187,9 +211,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     M extends NameBound<MethodName<C, "client">>,
     P extends ParamsSchema<C, "client", M> | undefined = undefined,
     R extends ResultSchema<C, "client", M> | undefined = undefined,
+    I extends InputSchema = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string>,
-    handler: MethodHandler<C, "client", M, P, R, Client<C>>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I>,
+    handler: MethodHandler<C, "client", M, P, R, Client<C>, I>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, "client">>, P extends ParamsSchema<C, "client", M>>(
     name: M & string,
@@ -198,6 +223,45 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   ): Disposer;
   rpc(method: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
     return this.#register((client) => client.rpc(method as never, schemaOrHandler as never, maybeHandler as never));
+  }
+
+  /**
+   * With a handler, as `Client.stream`: registers a method that returns a stream of items, for calls from all servers.
+   * Without one: calls such a method of one of the servers.
+   */
+  override stream<
+    M extends NameBound<StreamName<C, "client">>,
+    P extends StreamParamsSchema<C, "client", M> | undefined = undefined,
+    O extends StreamItemSchema<C, "client", M> | undefined = undefined,
+    I extends InputSchema = undefined,
+  >(
+    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
+    handler: StreamHandler<C, "client", M, P, O, Client<C>, I>,
+  ): Disposer;
+  override stream<M extends NameBound<StreamName<C, "client">>, P extends StreamParamsSchema<C, "client", M>>(
+    name: M & string,
+    params: P,
+    handler: StreamHandler<C, "client", M, P, undefined, Client<C>>,
+  ): Disposer;
+  /** Calls a method that a server registered with `stream`, and returns its items; see `RemoteCaller.stream`. */
+  override stream<
+    T extends StatedItem<C, "server"> = StatedItem<C, "server">,
+    M extends NameBound<StreamName<C, "server">> = NameBound<StreamName<C, "server">>,
+    R extends Schema = never,
+  >(
+    name: M & string,
+    ...paramsAndOptions: StreamArguments<
+      C,
+      "server",
+      M,
+      StreamOptions<StreamCallInput<C, "server", M>> | TypedStreamOptions<R, StreamCallInput<C, "server", M>>
+    >
+  ): ItemStream<StreamItem<C, "server", NoInfer<T>, M, R>>;
+  override stream(stream: unknown, second?: unknown, third?: unknown): Disposer | ItemStream<unknown> {
+    if (typeof second === "function" || typeof third === "function") {
+      return this.#register((client) => client.stream(stream as never, second as never, third as never));
+    }
+    return openStream(this._outgoing, stream as string, second, third as StreamOptions | undefined);
   }
 
   /** As `Client.implement`, for calls from all servers. */
