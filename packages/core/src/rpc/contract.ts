@@ -245,7 +245,9 @@ export type TopicNameOf<P extends string> = P extends `${infer Before}*${infer A
 /** Names of topics that a contract allows. */
 export type TopicName<C extends Contract> = TopicNameOf<TopicKey<C>>;
 /** The schema that a contract has for a topic or pattern. */
-export type TopicSchema<C extends Contract, K extends string> = K extends keyof TopicsOf<C> ? TopicsOf<C>[K] : Schema;
+export type TopicSchema<C extends Contract, K extends string> = K extends keyof TopicsOf<C>
+  ? Extract<TopicsOf<C>[K], Schema>
+  : Schema;
 /** The contract's entry for a topic: that of its name, else that of a pattern. */
 type KeyOfTopic<C extends Contract, N extends string> =
   N extends TopicKey<C> ? N : { [K in TopicKey<C>]: N extends TopicNameOf<K> ? K : never }[TopicKey<C>];
