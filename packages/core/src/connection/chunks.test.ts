@@ -144,15 +144,20 @@ describe("frames in chunks", () => {
 });
 
 describe("a sender", () => {
-  test("sends at most 128 KiB beyond the acknowledgement at first, and small calls and replies pass", async () => {
+  test("sends at most 128 KiB beyond the acknowledgement at first, and small calls, replies and heartbeats pass", async () => {
     const { runtime, peer, connection, acknowledge } = await toServer();
     connection.send("note", text(MIB));
     const called = outcome(connection.call("small"));
     peer.call("length", { text: "abc" }, 5);
+    peer.send(FrameType.HEARTBEAT_PING);
     await runtime.settle();
     const frames = await peer.received();
-    const types = frames.map(({ type }) => type);
-    expect(types).toEqual([...Array(2).fill(FrameType.CHUNK), FrameType.RPC_REQUEST, FrameType.RPC_RESPONSE]);
+    expect(frames.map(({ type }) => type)).toEqual([
+      ...Array(2).fill(FrameType.CHUNK),
+      FrameType.RPC_REQUEST,
+      FrameType.RPC_RESPONSE,
+      FrameType.HEARTBEAT_PONG,
+    ]);
     acknowledge(MAX_CHUNK_BYTES);
     await runtime.settle();
     expect((await peer.received()).map(({ type }) => type)).toEqual([FrameType.CHUNK]);

@@ -8,10 +8,10 @@ const GROW_RATIO = 1.25;
 /** Longer ones mean that a queue has built up, so the window shrinks. */
 const SHRINK_RATIO = 2;
 /**
- * A queue that passes in this time does no harm while no small frames wait for it. Between two processes on one machine
- * a window of 256 KiB leaves both waiting for each other: 430 instead of 700 MB/s.
+ * A queue that passes in this time does no harm while no small frames wait for it. Without it, two processes on one
+ * machine wait for each other's acknowledgements: 700 instead of 920 MB/s.
  */
-const HARMLESS_MS = 1;
+const HARMLESS_MS = 2;
 
 /** How many bytes of chunks may be on their way without an acknowledgement, before one more chunk is sent. */
 export class ChunkWindow {
