@@ -100,6 +100,19 @@ describe("connect", () => {
     expect(runtime.timers.count).toBe(0);
   });
 
+  test("after disconnect() connects anew, also while the connect() before it still fails", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1]);
+    const first = refusal(pool.connect());
+    const closed = pool.disconnect();
+    const second = pool.connect();
+    expect((await first).code).toBe(CONNECTION_CLOSED);
+    await closed;
+    await second;
+    expect(await pool.call("who")).toBe(1);
+  });
+
   test("called twice at once connects once", async () => {
     const runtime = fakeRuntime();
     await whoServer(runtime, 1);

@@ -100,6 +100,8 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   readonly #leaving = new Set<PoolConnection<C>>();
   #phase: "new" | "connecting" | "open" | "closed" = "new";
   #connecting: Promise<readonly Attempt[]> | null = null;
+  /** Number of `close` calls: a `connect` from before is over. */
+  #closings = 0;
   #keepsRunning = true;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
@@ -323,9 +325,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
    */
   async connect({ all = false }: PoolConnectOptions = {}): Promise<void> {
     try {
-      this.#connecting ??= this.#connect().finally(() => {
-        this.#connecting = null;
-      });
+      this.#connecting ??= this.#connect();
       const attempts = await this.#connecting;
       const failures = all ? await failuresOf(attempts) : [];
       if (failures.length > 0) throw notConnected(failures, attempts.length);
@@ -345,6 +345,8 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
    */
   async close(reason = "Closed by the client"): Promise<void> {
     this.#phase = "closed";
+    this.#closings += 1;
+    this.#connecting = null;
     if (this.#queue.size > 0) this.#queue.rejectAll(calledOff());
     this.#offline.endPauses();
     await this.#end(reason);
@@ -389,21 +391,27 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** Resolves once a server is connected. Rejects if none is, and leaves nothing running then. */
   async #connect(): Promise<readonly Attempt[]> {
+    const closings = this.#closings;
+    const wasClosed = (): boolean => closings !== this.#closings;
     if (this.#phase !== "open") this.#phase = "connecting";
     await this.#lookup.start();
-    if (this.#isClosed) throw calledOff();
+    if (wasClosed()) throw calledOff();
     const attempts = this.#connections.map((connection) => {
       return { connection, server: connection.address, done: connection.connect() };
     });
     const first = Promise.any(attempts.map(({ done }) => done));
     if (!(await first.then(yes, no))) {
       const failures = await failuresOf(attempts);
-      const wasClosed = this.#isClosed;
-      await this.#end("Not connected");
-      if (!wasClosed) this.#phase = "new";
+      if (!wasClosed()) await this.#end("Not connected");
+      if (!wasClosed()) {
+        this.#phase = "new";
+        this.#connecting = null;
+      }
       throw notConnected(failures, attempts.length);
     }
-    if (!this.#isClosed) this.#phase = "open";
+    if (wasClosed()) throw calledOff();
+    this.#phase = "open";
+    this.#connecting = null;
     for (const { connection, done } of attempts) done.catch((error) => connection.tryAgain(error));
     return attempts;
   }
