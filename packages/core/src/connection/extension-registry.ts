@@ -6,6 +6,7 @@ import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { AnyExtension, Extension, ExtensionHost, FrameSpec, ReceivedFrame } from "./extension.ts";
+import { type Features, NO_FEATURES } from "./features.ts";
 
 /** Parameters of the negotiated extensions, by name. Empty with a plain netconduit peer. */
 export type Agreement = ReadonlyMap<string, unknown>;
@@ -13,13 +14,20 @@ export type Agreement = ReadonlyMap<string, unknown>;
 /** For a plain netconduit peer. */
 export const NO_AGREEMENT: Agreement = new Map();
 
+/** Extensions that were agreed on together. Shared by all connections that did. */
+interface Combination {
+  /** By the extension's index in the registry. */
+  readonly isAttached: readonly boolean[];
+  readonly features: Features;
+}
+
 /** The extensions that a server or client supports. */
 export class ExtensionRegistry implements FrameTypes {
   readonly extensions: readonly AnyExtension[];
   readonly #settings: ConnectionSettings;
   readonly #offer: Readonly<Record<string, unknown>>;
-  /** Results of `attachedWith`: one for each combination that peers have agreed on. */
-  readonly #attached = new Map<string, readonly boolean[]>();
+  /** One for each combination that peers have agreed on. */
+  readonly #combinations = new Map<string, Combination>();
   readonly #byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
 
   /** @throws Error if two extensions share a name or a frame type */
@@ -48,12 +56,20 @@ export class ExtensionRegistry implements FrameTypes {
     return this.#offer;
   }
 
-  /** Negotiates with the peer's map, whether it is an offer or an answer. */
-  accept(theirs: unknown): Agreement {
+  /**
+   * Negotiates with the peer's map, whether it is an offer or an answer.
+   * @param except an extension that this connection doesn't need
+   */
+  accept(theirs: unknown, except?: string): Agreement {
     if (!isMap(theirs)) return NO_AGREEMENT;
     const agreed = new Map<string, unknown>();
     for (const extension of this.extensions) {
-      if (!Object.hasOwn(theirs, extension.name) || !Object.hasOwn(this.#offer, extension.name)) continue;
+      if (
+        extension.name === except ||
+        !Object.hasOwn(theirs, extension.name) ||
+        !Object.hasOwn(this.#offer, extension.name)
+      )
+        continue;
       if (extension.needs !== undefined && !agreed.has(extension.needs)) continue;
       const params: unknown = extension.accept(theirs[extension.name], this.#settings);
       if (params !== null) agreed.set(extension.name, params);
@@ -61,18 +77,25 @@ export class ExtensionRegistry implements FrameTypes {
     return agreed;
   }
 
-  /** Whether each extension is attached to a connection with this agreement. */
-  attachedWith(agreement: Agreement): readonly boolean[] {
-    const isAttached = this.extensions.map(({ name, isBase }) => agreement.has(name) || isBase === true);
-    const key = isAttached.join();
-    const known = this.#attached.get(key) ?? isAttached;
-    this.#attached.set(key, known);
-    return known;
+  combinationOf(agreement: Agreement): Combination {
+    const key = [...agreement.keys()].join();
+    const known = this.#combinations.get(key);
+    if (known !== undefined) return known;
+    const agreed = this.extensions.filter(({ name }) => agreement.has(name));
+    const enabled = agreed.flatMap(({ enables }) => (enables === undefined ? [] : [[enables, true]]));
+    const combination = {
+      isAttached: this.extensions.map(({ name, isBase }) => agreement.has(name) || isBase === true),
+      features: { ...NO_FEATURES, ...Object.fromEntries(enabled) },
+    };
+    this.#combinations.set(key, combination);
+    return combination;
   }
 
   /** The map `extensions` of AUTH_SUCCESS, with this side's parameters of the negotiated extensions. */
   answer(agreement: Agreement): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(this.#offer).filter(([name]) => agreement.has(name)));
+    const answer: Record<string, unknown> = {};
+    for (const name of agreement.keys()) answer[name] = this.#offer[name];
+    return answer;
   }
 
   /** As {@link FrameTypes}. */
@@ -106,7 +129,6 @@ interface StateEntry {
 export class AttachedExtensions {
   readonly #registry: ExtensionRegistry;
   readonly #connection: ExtensionHost;
-  /** By the extension's index in the registry. Shared by all connections with the same ones. */
   readonly #isAttached: readonly boolean[];
   /** The few that exist: a place for each extension took 240 bytes of an idle connection. */
   #states: StateEntry | null = null;
@@ -114,7 +136,7 @@ export class AttachedExtensions {
   constructor(registry: ExtensionRegistry, agreement: Agreement, connection: ExtensionHost) {
     this.#registry = registry;
     this.#connection = connection;
-    this.#isAttached = registry.attachedWith(agreement);
+    this.#isAttached = registry.combinationOf(agreement).isAttached;
     registry.extensions.forEach((extension, index) => {
       if (this.#isAttached[index] !== true) return;
       const state: unknown = extension.attach?.(connection, agreement.get(extension.name) ?? null);

@@ -15,6 +15,7 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
+import type { Features } from "./features.ts";
 import type { ReadControl } from "./receive/read-control.ts";
 import type { RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
@@ -58,6 +59,8 @@ export interface Extension<Params = unknown, State = unknown> {
   readonly isBase?: boolean | undefined;
   /** Name of the extension without which it isn't in force; earlier in the registry. Default: none. */
   readonly needs?: string | undefined;
+  /** What a connection can do if both sides agreed on it. Default: nothing but its frames. */
+  readonly enables?: keyof Features | undefined;
   /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
   /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */
@@ -145,32 +148,17 @@ export interface ExtensionHost {
   readonly scheduler: Pick<RequestScheduler<unknown>, "cancel">;
   /** Whether the peer is netconduit's own. */
   readonly hasNetconduitPeer: boolean;
-  /** Whether messages and requests need credit. Such a peer is always read. */
-  readonly hasCredit: boolean;
+  readonly features: Features;
   /** Time when bytes last arrived, in monotonic milliseconds. */
   readonly receivedAtMs: number;
   /** Number of the frame that has arrived in part; 0 if there is none. */
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
 
-  /** Whether a MESSAGE with a correlation id requests a reply. Set by the extension `reply`. */
-  correlatesReplies: boolean;
-  /** Whether messages and calls without a reply may ask to hear of their failure. Set by the extension `refusal`. */
-  reportsRefusals: boolean;
-  /** Whether RPC_REQUEST contains `timeout_ms`. Set by the extension `deadline`. */
-  usesDeadlines: boolean;
-  /** Whether the peer takes CLOSE and answers it with CLOSE_ACK. Set by the extension `close`. */
-  answersClose: boolean;
-  /** Whether the peer answers calls even though it is a client. Set by the extension `call`. */
-  answersCalls: boolean;
-  /** Whether the peer may call this side even though this is a client. Set by the extension `call`. */
-  acceptsCalls: boolean;
   /** The peer accepts no messages, requests and replies with a larger payload. Set by the extension `limits`. */
   maxPeerPayloadBytes: number;
-  /** Bytes of memory held for unfinished frames in chunks. Set by the extension `chunk`. */
-  unfinishedBytes: number;
-  /** Number of the oldest frame whose chunks haven't all come; 0 if there is none. Set by the extension `chunk`. */
-  unfinishedFrame: number;
+  /** Frames that arrive in chunks; null until the first. Set by the extension `chunk`. */
+  unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null;
 
   /** What the peer takes of streams; null if it takes none. Set by the extension `stream`. */
   streamLimits: StreamLimits | null;

@@ -8,6 +8,7 @@ import { FrameType } from "../wire/constants.ts";
 import { encodeFrame } from "../wire/frame.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { anyFrameType } from "../wire/frame-types.ts";
+import { NO_FEATURES } from "./features.ts";
 import { type CallsHost, type OutgoingCallOptions, OutgoingCalls } from "./outgoing-calls.ts";
 
 function bench(refuse: Error | null = null, maxGeneration?: number) {
@@ -27,8 +28,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     settings: { rpcTimeoutMs: 1000 },
     info: null as PeerInfo | null,
     isOpen: true,
-    correlatesReplies: true,
-    usesDeadlines: true,
+    features: { ...NO_FEATURES, correlatesReplies: true, usesDeadlines: true },
     callAbandoned: ({ idHi, idLo }) => abandoned.push(`${idHi}/${idLo}`) > 0,
     sendQueue: { withdraw: () => false },
     reading: { startForReply: () => undefined },

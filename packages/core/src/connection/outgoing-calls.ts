@@ -21,6 +21,7 @@ import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
+import type { Features } from "./features.ts";
 import type { ReadControl } from "./receive/read-control.ts";
 import type { UnsentRequest } from "./send/send-backlog.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
@@ -69,8 +70,7 @@ export interface CallsHost {
   readonly stream: { readonly remote: Address };
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
-  readonly correlatesReplies: boolean;
-  readonly usesDeadlines: boolean;
+  readonly features: Features;
   /**
    * The caller no longer waits: its request is withdrawn, or cancelled if it has been sent.
    * @returns whether it had been sent
@@ -213,7 +213,7 @@ export class OutgoingCalls {
     return new Promise((resolve, reject) => {
       const host = this.#host;
       host.mustBeOpen();
-      if (!host.correlatesReplies && host.role === "server") {
+      if (!host.features.correlatesReplies && host.role === "server") {
         const message = `Cannot request '${type}': the client doesn't answer messages (it didn't offer the extension 'reply')`;
         throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
       }
@@ -221,14 +221,15 @@ export class OutgoingCalls {
       if (call === null) return;
       try {
         const writer = host.requestWriter;
-        if (host.correlatesReplies) writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
+        if (host.features.correlatesReplies)
+          writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
         else writer.message(0, 0, type, data);
         host.sendBounded(type, writer, call);
       } catch (error) {
         this.#remove(call);
         throw error;
       }
-      if (!host.correlatesReplies) this.#awaitUncorrelated(`${type}_response`, call);
+      if (!host.features.correlatesReplies) this.#awaitUncorrelated(`${type}_response`, call);
     });
   }
 
@@ -413,8 +414,8 @@ function idOf({ idHi, idLo }: { readonly idHi: number; readonly idLo: number }):
   return idHi * 0x1_0000_0000 + idLo;
 }
 
-function timeoutOnWire(host: { readonly usesDeadlines: boolean }, call: OutgoingCall): number {
-  return host.usesDeadlines ? call.timeoutMs : 0;
+function timeoutOnWire(host: { readonly features: Features }, call: OutgoingCall): number {
+  return host.features.usesDeadlines ? call.timeoutMs : 0;
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */

@@ -33,6 +33,7 @@ import type { ConnectionFaults, ConnectionSettings } from "./connection-settings
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
 import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
+import { type Features, NO_FEATURES } from "./features.ts";
 import {
   type CallStreams,
   type CallsHost,
@@ -133,20 +134,13 @@ export class ProtocolConnection<Peer>
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
   #extensions: AttachedExtensions | null = null;
-  /** Whether the peer has the extension `credit`. One without it is not read while queues are full. */
-  hasCredit = false;
+  features: Features = NO_FEATURES;
   #creditFrameType = 0;
 
   // Set by extensions.
-  maxPeerPayloadBytes: number = Number.POSITIVE_INFINITY;
-  correlatesReplies = false;
-  reportsRefusals = false;
-  usesDeadlines = false;
-  answersClose = false;
-  answersCalls: boolean;
-  acceptsCalls: boolean;
-  unfinishedBytes = 0;
-  unfinishedFrame = 0;
+  /** Until it says so, this side's own limit. */
+  maxPeerPayloadBytes: number;
+  unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null = null;
   streamLimits: StreamLimits | null = null;
   streamBytes = 0;
 
@@ -189,8 +183,7 @@ export class ProtocolConnection<Peer>
     this.reader = reader;
     this.stream = stream;
     this.machine = machine;
-    this.answersCalls = delegate.role === "client";
-    this.acceptsCalls = delegate.role === "server";
+    this.maxPeerPayloadBytes = settings.maxMessageBytes;
     this.sendQueue = new SendQueue(this);
     this.requests = new RequestReceiver<Peer>(this);
     this.replies = new Replies<Peer>(this);
@@ -223,6 +216,20 @@ export class ProtocolConnection<Peer>
     return this.info?.netconduit === true;
   }
 
+  get correlatesReplies(): boolean {
+    return this.features.correlatesReplies;
+  }
+
+  /** Whether the peer answers calls. A server always does. */
+  get answersCalls(): boolean {
+    return this.role === "client" || this.features.callsClient;
+  }
+
+  /** Whether the peer may call this side. A netconduit server may, without having asked. */
+  get acceptsCalls(): boolean {
+    return this.role === "server" || this.features.callsClient || this.hasNetconduitPeer;
+  }
+
   get scheduler(): RequestScheduler<Peer> {
     return this.requests.scheduler;
   }
@@ -247,7 +254,8 @@ export class ProtocolConnection<Peer>
 
   get incompleteFrame(): number {
     // Negative, because frames that a chunk's end cuts have numbers of their own.
-    return this.unfinishedFrame > 0 ? -this.unfinishedFrame : this.#receiver.incompleteFrame;
+    const oldest = this.unfinished?.oldestFrame ?? 0;
+    return oldest > 0 ? -oldest : this.#receiver.incompleteFrame;
   }
 
   /** Why the connection is closing or has ended; otherwise null. */
@@ -261,15 +269,15 @@ export class ProtocolConnection<Peer>
 
   /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
   get mustFlush(): boolean {
-    return (this.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
+    return (this.features.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
   }
 
   /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
   get heldBytes(): number {
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
-    const parts = this.unfinishedBytes + this.streamBytes;
-    const received = this.#receiver.heldBytes + parts + scheduler.queuedBytes + scheduler.runningBytes;
+    const incomplete = this.#receiver.heldBytes + (this.unfinished?.heldBytes ?? 0);
+    const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
     // A client that missed a broadcast may keep others than the rest of the clients do.
     const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
     return received + Math.max(0, sendQueue.bufferedBytes - shared);
@@ -306,8 +314,8 @@ export class ProtocolConnection<Peer>
     this.info = info;
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
     this.reader = this.context.reader(this.settings.maxMessageBytes, false);
-    if (info.netconduit) this.acceptsCalls = true;
     this.machine.transition("authenticated", { message: "Logged in" });
+    this.features = this.delegate.extensions.combinationOf(agreement).features;
     this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
   }
 
@@ -350,9 +358,9 @@ export class ProtocolConnection<Peer>
 
   /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
   #sendWithoutReply(name: string): boolean {
-    if (this.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
+    if (this.features.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
     this.sendBounded(name, this.writer);
-    if (this.reportsRefusals && this.role === "client") {
+    if (this.features.reportsRefusals && this.role === "client") {
       this.#reportedSends ??= new ReportedSends();
       this.#reportedSends.add(name);
     }
@@ -486,7 +494,6 @@ export class ProtocolConnection<Peer>
 
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void {
     this.sendQueue.useCredit(new SendCredit(theirs.frames, theirs.bytes));
-    this.hasCredit = true;
     this.#creditFrameType = frameType;
   }
 
@@ -717,7 +724,7 @@ export class ProtocolConnection<Peer>
       this.#frame(frame);
     }
     // A peer with credit is always read: what its requests cause is bounded by its credit.
-    if (!this.hasCredit && this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
+    if (!this.features.hasCredit && this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
   }
 
   #frame(frame: FrameDecoder): void {

@@ -7,6 +7,7 @@ import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { writeErrorReply } from "./error-reply.ts";
+import type { Features } from "./features.ts";
 import type { RequestReplies } from "./receive/request-receiver.ts";
 import type { SendQueue } from "./send/send-queue.ts";
 
@@ -20,7 +21,7 @@ export interface RepliesHost {
   readonly sendQueue: Pick<SendQueue, "push">;
   readonly isOver: boolean;
   readonly hasNetconduitPeer: boolean;
-  readonly hasCredit: boolean;
+  readonly features: Features;
   readonly maxPeerPayloadBytes: number;
   messagesSent: number;
   /** The encoded list of methods. */
@@ -84,7 +85,7 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     const host = this.#host;
     if (host.isOver) return;
     host.writer.message(0, 0, type, data);
-    if (host.hasCredit) {
+    if (host.features.hasCredit) {
       host.sendBounded(type, host.writer);
       return;
     }

@@ -7,8 +7,5 @@ export const call: Extension<true, ExtensionHost> = {
   frames: [],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach(connection) {
-    connection.answersCalls = true;
-    connection.acceptsCalls = true;
-  },
+  enables: "callsClient",
 };

@@ -33,8 +33,7 @@ class Chunks {
     try {
       this.#assembler ??= makeAssembler(connection);
       const whole = this.#assembler.receive(frame);
-      connection.unfinishedBytes = this.#assembler.heldBytes;
-      connection.unfinishedFrame = this.#assembler.oldestFrame;
+      connection.unfinished = this.#assembler;
       this.#acknowledge(frame.payloadEnd - frame.payloadStart);
       if (whole === null) return;
       connection.frameAssembled(whole);

@@ -34,9 +34,7 @@ export const close: Extension<true, State> = {
   offer: () => true,
   accept: acceptWithoutParams,
   // A netconduit peer doesn't agree on it, but may send CLOSE.
-  attach(connection, params) {
-    connection.answersClose = params !== null;
-  },
+  enables: "answersClose",
   makeState: (connection) => ({ connection, isReceived: false }),
   receive(state, frame) {
     if (frame.type !== FrameType.CLOSE || state.isReceived) return;
@@ -44,7 +42,7 @@ export const close: Extension<true, State> = {
     receiveClose(state.connection, frame);
   },
   closing({ connection }, reason) {
-    if (connection.answersClose && !reason.byPeer) sendClose(connection, reason);
+    if (connection.features.answersClose && !reason.byPeer) sendClose(connection, reason);
   },
 };
 
@@ -53,7 +51,7 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const { reason, code: given } = payload ?? {};
   const message = typeof reason === "string" ? clip(reason, MAX_REASON_CHARS) : "Closed by the peer";
   const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.CONNECTION_CLOSED;
-  if (connection.answersClose)
+  if (connection.features.answersClose)
     connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");
   const reconnect = payload?.["reconnect"] !== false;
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
@@ -66,7 +64,7 @@ function sendClose(connection: ExtensionHost, { code, message, reconnect }: Clos
   const { startedIds, reportableTaken: taken } = connection.requests;
   const facts = {
     ...(startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {}),
-    ...(connection.reportsRefusals ? { taken } : {}),
+    ...(connection.features.reportsRefusals ? { taken } : {}),
   };
   try {
     const reason = clip(message, MAX_REASON_CHARS);

@@ -24,6 +24,7 @@ export const credit: Extension<Grant, ExtensionHost> = {
   offer: ({ enableBackpressure, receiveQueueSize, receiveQueueBytes }) =>
     enableBackpressure ? { frames: receiveQueueSize, bytes: receiveQueueBytes } : null,
   accept: (theirs) => grantIn(theirs, 1),
+  enables: "hasCredit",
   attach(connection, theirs) {
     if (theirs !== null) connection.useCredit(theirs, CREDIT_FRAME);
   },

@@ -7,7 +7,5 @@ export const deadline: Extension<true, ExtensionHost> = {
   frames: [],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach(connection) {
-    connection.usesDeadlines = true;
-  },
+  enables: "usesDeadlines",
 };

@@ -48,7 +48,7 @@ class ConnectionHeartbeat extends TimerEntry {
   /** A peer that doesn't read while it sends PINGs would fill this side's memory with their answers. */
   #answerPing(idHi: number, idLo: number): void {
     this.#unreadPongs = this.#connection.sendQueue.hasWaitingControl ? this.#unreadPongs + 1 : 0;
-    if (this.#unreadPongs > MAX_UNREAD_PONGS && this.#connection.hasCredit) {
+    if (this.#unreadPongs > MAX_UNREAD_PONGS && this.#connection.features.hasCredit) {
       const message = `The peer sent ${this.#unreadPongs} PINGs without reading their answers`;
       this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
       return;

@@ -32,9 +32,7 @@ export const refusal: Extension<true, State> = {
   frames: [{ type: REFUSED_FRAME, maxPayloadBytes: MAX_REFUSED_BYTES }],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach(connection) {
-    connection.reportsRefusals = true;
-  },
+  enables: "reportsRefusals",
   makeState: (connection) => ({ connection, sent: null, received: null }),
   requestRefused(state, name, error) {
     const { connection } = state;

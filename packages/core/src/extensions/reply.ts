@@ -7,7 +7,5 @@ export const reply: Extension<true, ExtensionHost> = {
   frames: [],
   offer: () => true,
   accept: acceptWithoutParams,
-  attach(connection) {
-    connection.correlatesReplies = true;
-  },
+  enables: "correlatesReplies",
 };

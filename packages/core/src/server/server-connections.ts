@@ -248,9 +248,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#clients.set(connection.id, protocol);
     protocol.peer = connection;
     const { extensions } = core;
-    const agreement = new Map(extensions.accept(step.offer));
     // Without hooks the client needn't wait for READY.
-    if (connectHooks.isEmpty) agreement.delete(ready.name);
+    const agreement = extensions.accept(step.offer, connectHooks.isEmpty ? ready.name : undefined);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;

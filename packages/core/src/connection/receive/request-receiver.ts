@@ -44,11 +44,13 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
   readonly isOver: boolean;
   /** Whether frames still arrive, but nothing is handled any more. */
   readonly isClosing: boolean;
-  /** Whether messages and requests need credit. */
-  readonly hasCredit: boolean;
   readonly acceptsCalls: boolean;
-  readonly usesDeadlines: boolean;
-  readonly reportsRefusals: boolean;
+  readonly features: {
+    /** Whether messages and requests need credit. */
+    readonly hasCredit: boolean;
+    readonly usesDeadlines: boolean;
+    readonly reportsRefusals: boolean;
+  };
   /** Null if the extension `stream` isn't in force. */
   readonly streamLimits: object | null;
   messagesReceived: number;
@@ -140,7 +142,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
 
   /** @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for a request of this length */
   charge(length: number): void {
-    if (!this.#host.hasCredit) return;
+    if (!this.#host.features.hasCredit) return;
     const { receiveQueueSize, receiveQueueBytes } = this.settings;
     this.#credit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
     if (this.#credit.charge(length)) return;
@@ -266,7 +268,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
    * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
    */
   #agreedTimeout(timeoutMs: number): number {
-    if (this.#host.usesDeadlines) return timeoutMs;
+    if (this.#host.features.usesDeadlines) return timeoutMs;
     if (this.#host.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
@@ -321,7 +323,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
 
   /** Whether the sender of a message or call without a reply wants to hear of its failure. */
   #reportsRefusal(frame: RequestFrame): boolean {
-    return this.#host.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
+    return this.#host.features.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
   }
 
   requestTaken(bytes: number): void {
@@ -329,7 +331,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   receiveQueueFull(): void {
-    if (!this.#host.hasCredit) this.#host.reading.stopUnlessOwed();
+    if (!this.#host.features.hasCredit) this.#host.reading.stopUnlessOwed();
   }
 
   receiveQueueHasRoom(): void {

@@ -260,7 +260,7 @@ describe("large binary data", () => {
     stream.takes = false;
     const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
     const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
-    const queue = new SendQueue({ context, stream, settings, usesDeadlines: false, ...events });
+    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
     const writer = context.writer(10_000_000, false);
     writer.message(0, 0, "n", binary(600_000, 1));
     queue.push(writer, "message");

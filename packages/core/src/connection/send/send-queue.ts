@@ -35,7 +35,7 @@ export interface SendQueueHost {
   readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
   /** Whether requests contain `timeout_ms`. */
-  readonly usesDeadlines: boolean;
+  readonly features: { readonly usesDeadlines: boolean };
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
   /** Messages and requests wait for the peer's permission, or no longer do; or all large frames have left. */
@@ -371,8 +371,8 @@ export class SendQueue {
 
   /** When the caller of a request gives up; 0 if its frame has no `timeout_ms` that can be set. */
   #expiryOf({ timeoutMs }: RequestOwner, bytes: Uint8Array, start: number): number {
-    const { context, usesDeadlines } = this.#host;
-    const hasTimeout = timeoutMs > 0 && usesDeadlines && !isCompressed(bytes, start);
+    const { context, features } = this.#host;
+    const hasTimeout = timeoutMs > 0 && features.usesDeadlines && !isCompressed(bytes, start);
     return hasTimeout ? context.runtime.now() + timeoutMs : 0;
   }
 
