@@ -34,11 +34,9 @@ class End {
   readonly #dirty: { flush(): void }[] = [];
   readonly #turns: (() => void)[] = [];
   readonly #whenSendable: (() => void)[] = [];
-  readonly #context: RuntimeContext;
 
   constructor() {
     const context = new RuntimeContext(fakeRuntime());
-    this.#context = context;
     const writer = context.writer(16 * MIB, false);
     const reader = context.reader(16 * MIB, false);
     const send = (lane: Lane, frame: FrameBytes): void => {

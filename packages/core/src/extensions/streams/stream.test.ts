@@ -6,7 +6,7 @@ import { ErrorCode } from "../../errors.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
 import { testClient, testServer } from "../../test-support/peers.ts";
-import { frame, rawFrame, Type } from "../../test-support/raw-frames.ts";
+import { frame, type ReceivedFrame, rawFrame, Type } from "../../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
 import { CANCEL_FRAME } from "../cancel.ts";
 import { StreamFlag, StreamFrame } from "./stream-frames.ts";
@@ -73,7 +73,7 @@ describe("an output on the wire", () => {
   test("carries binary items of 4 KiB and more as they are, in parts of 64 KiB", async () => {
     const { peer, open } = await toServer();
     open(5, "bytes", { sizes: [4096, 65_536, 150_000] }, { output: MIB });
-    const frames = [];
+    const frames: ReceivedFrame[] = [];
     for (let n = 0; n < 5; n += 1) {
       frames.push(await peer.next(StreamFrame.OUTPUT));
       peer.send(StreamFrame.STREAM_ACK, { bytes: 65_568 });
