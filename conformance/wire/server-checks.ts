@@ -7,6 +7,7 @@ import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { rpcChecks } from "./server/rpc.ts";
+import { streamChecks } from "./server/streams.ts";
 import { topicChecks } from "./server/topics.ts";
 import { valueChecks } from "./server/values.ts";
 import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
@@ -20,6 +21,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...serverCreditChecks,
   ...serverChunkChecks,
   ...refusalChecks(loggedIn),
+  ...streamChecks,
   ...topicChecks,
   ...limitChecks,
   ...valueChecks,

@@ -17,6 +17,7 @@ export function describeWire(subject: Subject): void {
         const server = new subject.Server({ password: PASSWORD, host: "127.0.0.1", port: 0, scramIterations: 4096 });
         server.onError(() => {});
         server.rpc("echo", (params) => params);
+        server.stream({ name: "wire_echo", input: true }, (_params, context) => context.input);
         server.rpc(
           "wait",
           (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)),
