@@ -55,8 +55,13 @@ export class TopicPresenceView {
     return this.#users.has(user);
   }
 
-  /** Runs on every change. Returns a function that removes the hook. */
+  /** Runs at once if somebody is known to be there, and on every change. Returns a function that removes the hook. */
   onChange(hook: (change: PresenceChange) => unknown): Disposer {
+    if (this.size > 0) {
+      const first = new HookList<[change: PresenceChange]>();
+      first.add(hook);
+      first.notify(this.#hookFailed, { joined: this.clients, left: [], usersJoined: this.users, usersLeft: [] });
+    }
     return this.#hooks.add(hook);
   }
 

@@ -787,6 +787,7 @@ describe("presence", () => {
     grace.close();
     await runtime.advance(150);
     expect(changes).toEqual([
+      [["ada", "ada"], [], ["ada"], []],
       [["grace"], [], ["grace"], []],
       [[], ["ada"], [], []],
       [[], ["grace"], [], ["grace"]],
