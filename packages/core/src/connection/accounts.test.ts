@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
-import { outcome, testServer } from "../test-support/peers.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { call, frame, message } from "../test-support/raw-frames.ts";
-import { rawClient } from "../test-support/raw-memory.ts";
+import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const CREDIT = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
@@ -130,4 +130,46 @@ describe("a connection that closes", () => {
     await runtime.advance(4100);
     expect([stopping.state, connection.state]).toEqual(["resolved", "closed"]);
   });
+});
+
+test("everything is handled that a peer sent before its FIN, also while it isn't read for its rate", async () => {
+  const { runtime, server, peer } = await scene({ rateLimit: { messagesPerSecond: 5 } });
+  const received: unknown[] = [];
+  server.on("note", (_connection, n) => void received.push(n));
+  // A FIN that was on its way when the stream was paused may still come.
+  const stream = runtime.pairs.at(-1)?.accepted;
+  if (stream !== undefined) stream.pause = () => undefined;
+  peer.write(...Array.from({ length: 20 }, (_, n) => message("note", n)));
+  peer.end();
+  await runtime.advance(20_000);
+  // Of those over the rate, one a second is refused, and the others wait.
+  expect(received.length).toBeGreaterThanOrEqual(15);
+  expect(server.connectionCount).toBe(0);
+});
+
+test("a large message of a netconduit server keeps its memory while it waits, though it was tried as a reply first", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime, { allowPasswordHash: true, handlerConcurrency: 1, receiveQueueSize: 10 });
+  const received: unknown[] = [];
+  const go = gate();
+  client.on("note", async (data) => {
+    received.push((data as string).slice(0, 3) + (data as string).slice(-3));
+    await go.promise;
+  });
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: null, passwordHash: true });
+  await connecting;
+  void client.request("ask", null).catch(() => undefined);
+  for (const letter of ["a", "b", "c", "d"]) {
+    const bytes = message("note", letter.repeat(300 * KIB));
+    // In two chunks, so that the frame gets memory of its own.
+    peer.write(bytes.subarray(0, 100_000));
+    await runtime.settle();
+    peer.write(bytes.subarray(100_000));
+    await runtime.settle();
+  }
+  go.open();
+  await runtime.settle();
+  expect(received).toEqual(["aaaaaa", "bbbbbb", "cccccc", "dddddd"]);
 });

@@ -231,6 +231,31 @@ describe("a sender", () => {
     expect(assembled(frames).whole.length).toBe(4);
   });
 
+  test("has room again for as many bytes once calls that had begun are given up", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer({ messages: 3, bytes: 700_000 });
+    for (let count = 0; count < 3; count += 1) {
+      const abort = new AbortController();
+      const call = outcome(client.call("large", { text: text(300_000) }, { signal: abort.signal }));
+      await runtime.settle();
+      abort.abort();
+      acknowledge(MIB);
+      await runtime.settle();
+      expect(call.error?.code).toBe(ErrorCode.CANCELLED);
+    }
+    await peer.received();
+    for (let count = 0; count < 2; count += 1) {
+      void client.call("large", { text: text(300_000) }).catch(() => undefined);
+    }
+    const ids: bigint[] = [];
+    for (let turn = 0; turn < 30; turn += 1) {
+      await runtime.settle();
+      ids.push(...(await peer.received()).filter(({ type }) => type === FrameType.CHUNK).map(({ id }) => id));
+      acknowledge(MAX_CHUNK_BYTES);
+    }
+    const [first, second] = [...new Set(ids)] as [bigint, bigint];
+    expect(ids.indexOf(second)).toBeLessThan(ids.lastIndexOf(first));
+  });
+
   test("aborts a call that its caller gives up when it is partly sent, and withdraws it before that", async () => {
     const { runtime, client, peer, acknowledge } = await toRawServer({ messages: 1, bytes: MIB });
     const aborts = [new AbortController(), new AbortController()];
@@ -388,6 +413,19 @@ describe("a receiver", () => {
     await runtime.settle();
     const [close] = await peer.received();
     expect(close?.payload?.["reason"]).toBe(`Cannot decode frame: payload of 100000 bytes exceeds the limit of ${end}`);
+  });
+
+  test("has room for as many bytes again once messages are complete or aborted", async () => {
+    const { runtime, peer, heard, reasons } = await toServer({
+      maxMessageBytes: 300_000,
+      receiveQueueBytes: 1_000_000,
+    });
+    for (let id = 1; id <= 10; id += 1) {
+      peer.write(...chunksOf(message("note", text(200_000)), id));
+      peer.write(chunksOf(message("note", text(200_000)), id)[0] as Buffer, frame(FrameType.CHUNK, undefined, { id }));
+      await runtime.settle();
+    }
+    expect([heard, reasons]).toEqual([Array(10).fill(200_000), []]);
   });
 
   test("frees a message that is aborted, and gives its credit back", async () => {

@@ -161,6 +161,25 @@ describe("a grant", () => {
     }
   });
 
+  test("of requests that a peer cancelled while it didn't read its replies comes back when it reads", async () => {
+    const { runtime, peer, errors } = await scene({
+      handlerConcurrency: 1,
+      receiveQueueSize: 50,
+      sendQueueSize: 50,
+      sendQueueBytes: 65_536,
+    });
+    peer.pause();
+    for (let id = 1; id <= 150; id += 1) {
+      peer.call("big", {}, id);
+      await runtime.settle();
+    }
+    for (let id = 1; id <= 150; id += 1) peer.send(CANCEL_FRAME, undefined, { id });
+    await runtime.settle();
+    expect(errors).toEqual([]);
+    peer.resume();
+    expect(150 - returned(await peer.received()).frames).toBeLessThan(25);
+  });
+
   test("doesn't come back while a peer doesn't read its replies, whatever it cancels", async () => {
     const { runtime, peer, errors } = await scene({
       handlerConcurrency: 1,

@@ -14,6 +14,7 @@ describe("wrapResult", () => {
     ["a list", [{ success: true }]],
     ["an object", { id: 7 }],
     ["an object whose success is undefined, which isn't sent", { success: undefined }],
+    ["an object that inherits success, which isn't sent", Object.create({ success: true })],
     ["a Map without the key success", new Map([["id", 7]])],
     ["binary data", new Uint8Array(3)],
   ])("wraps %s", (_name, result) => {

@@ -143,8 +143,12 @@ export class FrameReceiver implements Continuable {
 
   /** Decodes frames as far as reading, the login and the connection's state allow. */
   pump(): void {
-    const decoder = this.#decoder;
-    if (decoder === null || this.#isPumping || this.#isWaiting) return;
+    if (this.#isPumping || this.#isWaiting) return;
+    if (this.#decoder !== null) this.#decode(this.#decoder);
+    if (this.#hasEnded) this.#finishIfDone();
+  }
+
+  #decode(decoder: FrameDecoder): void {
     this.#isPumping = true;
     const host = this.#host;
     try {
@@ -160,7 +164,6 @@ export class FrameReceiver implements Continuable {
       decoder.leaveFrame();
       if (decoder.isIdle) this.#giveBack(decoder);
     }
-    if (this.#hasEnded) this.#finishIfDone();
   }
 
   get #bufferedBytes(): number {

@@ -172,6 +172,47 @@ describe("SendBacklog", () => {
     expect(blocks.size).toBe(1);
   });
 
+  /** A frame that says its length in its header. */
+  function frameOf(length: number, value: number): Uint8Array {
+    const bytes = bytesOf(length, value);
+    new DataView(bytes.buffer).setUint32(12, length - HEADER_BYTES);
+    return bytes;
+  }
+
+  test("lets a request be withdrawn that moved with its block's front, and no other leaves with it", () => {
+    const held = new SendBacklog();
+    const ready = new SendBacklog();
+    const requests = [1, 2, 3, 4].map((value) => held.appendRequest(frameOf(100, value), 0, 100, 0));
+    const credit = new SendCredit(2, 1_000_000);
+    held.moveTo(ready, credit);
+    expect(requests.map(({ block }) => block?.backlog === ready)).toEqual([true, true, false, false]);
+    ready.withdraw(requests[0] as UnsentRequest);
+    held.withdraw(requests[3] as UnsentRequest);
+    expect([ready.frames, ready.bytes, held.frames, held.bytes]).toEqual([1, 100, 1, 100]);
+    expect([...drain(ready), ...drain(held)].map((run) => [run.length, run[0]])).toEqual([
+      [100, 2],
+      [100, 3],
+    ]);
+  });
+
+  test("takes frames after it was cleared, and requests that it forgot can't be withdrawn", () => {
+    const backlog = new SendBacklog();
+    const forgotten = backlog.appendRequest(frameOf(100, 1), 0, 100, 0);
+    backlog.clear();
+    expect(forgotten.block).toBeNull();
+    backlog.append(frameOf(100, 2), 0, 100, false);
+    expect([backlog.frames, drain(backlog).map((run) => [run.length, run[0]])]).toEqual([1, [[100, 2]]]);
+  });
+
+  test("takes frames behind a block that moved elsewhere", () => {
+    const held = new SendBacklog();
+    const ready = new SendBacklog();
+    held.append(frameOf(100, 1), 0, 100, false);
+    held.moveTo(ready, null);
+    held.append(frameOf(100, 2), 0, 100, false);
+    expect([drain(ready).map((run) => run[0]), drain(held).map((run) => run[0])]).toEqual([[1], [2]]);
+  });
+
   test("gives more than a hundred runs in order", () => {
     const backlog = new SendBacklog();
     for (let value = 0; value < 150; value += 1) backlog.append(bytesOf(16_384, value), 0, 16_384, false);
