@@ -296,6 +296,66 @@ describe("large binary data", () => {
   });
 });
 
+describe("what waited for a peer that reads at last", () => {
+  /** A queue with 40 replies of 50 KB that waited, and its turns of the event loop. */
+  function backlogScene() {
+    const runtime = fakeRuntime();
+    const turns: (() => void)[] = [];
+    runtime.nextTurn = (task) => turns.push(task);
+    const stream = new StubStream();
+    const context = runtimeContextOf(runtime);
+    const settings = { sendQueueSize: 1000, sendQueueBytes: 10_000_000 };
+    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const queue = new SendQueue({ context, stream, settings, usesDeadlines: false, ...events });
+    const writer = context.writer(10_000_000, false);
+    const reply = (data: unknown): void => {
+      writer.message(0, 0, "n", data);
+      queue.push(writer, "reply");
+    };
+    stream.takes = false;
+    reply("x".repeat(70_000));
+    for (let n = 0; n < 40; n += 1) reply(n + "x".repeat(50_000));
+    stream.writes.length = 0;
+    stream.takes = true;
+    queue.streamDrained();
+    const written = (): number => stream.writes.reduce((sum, bytes) => sum + bytes.length, 0);
+    return { stream, queue, turns, reply, written };
+  }
+
+  test("leaves in several turns of the event loop, so that others are served in between", () => {
+    const { turns, written } = backlogScene();
+    const steps: number[] = [];
+    for (let before = 0; turns.length > 0 || before < written(); turns.shift()?.()) {
+      steps.push(written() - before);
+      before = written();
+    }
+    expect(Math.max(...steps)).toBeLessThan(350_000);
+    expect(written()).toBeGreaterThan(2_000_000);
+  });
+
+  test("is not overtaken by replies that are made meanwhile", () => {
+    const { stream, turns, reply } = backlogScene();
+    reply("the last");
+    while (turns.length > 0) turns.shift()?.();
+    expect(Buffer.from(stream.writes.at(-1) as Uint8Array).includes("the last")).toBe(true);
+    expect(stream.writes.filter((bytes) => Buffer.from(bytes).includes("the last"))).toHaveLength(1);
+  });
+
+  test("is flushed before the stream closes, and dropped when it has ended", () => {
+    const closing = backlogScene();
+    closing.queue.end();
+    expect(closing.stream.closeCalls).toBe(0);
+    while (closing.turns.length > 0) closing.turns.shift()?.();
+    expect([closing.stream.closeCalls, closing.written() > 2_000_000]).toEqual([1, true]);
+
+    const ended = backlogScene();
+    const before = ended.written();
+    ended.queue.over();
+    while (ended.turns.length > 0) ended.turns.shift()?.();
+    expect(ended.written()).toBe(before);
+  });
+});
+
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.constant("message" as const) },
   { weight: 2, arbitrary: fc.constant("large" as const) },

@@ -8,12 +8,15 @@
  *
  * For a peer that takes chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the backlog.
  *
+ * What waits leaves in fair turns: a peer that reads megabytes at last would otherwise hold up all others.
+ *
  * A request that waits can be withdrawn. Credit is spent when a frame enters the backlog, and given back when it is
  * withdrawn from there.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../../context/runtime-context.ts";
+import type { Continuable } from "../../context/turn-queue.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../../limits.ts";
 import { Flag } from "../../wire/constants.ts";
@@ -26,6 +29,8 @@ import type { SendCredit } from "./send-credit.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
 
+/** Waiting bytes that leave in one turn of the event loop. The system copies them meanwhile, in some 0.1 ms. */
+const MAX_BYTES_PER_TURN: number = 256 * 1024;
 /** Offset of the flags, two bytes, in a frame's header. */
 const FLAGS_OFFSET = 8;
 
@@ -53,7 +58,7 @@ export interface RequestOwner {
 /** Shared by all send queues in which nothing waits, and never changed. */
 const NOTHING: WaitingFrames = new WaitingFrames(null);
 
-export class SendQueue {
+export class SendQueue implements Continuable {
   readonly #host: SendQueueHost;
   readonly #writer: StreamWriter;
   /** Shared while nothing waits: an idle connection is a kibibyte smaller. */
@@ -67,6 +72,8 @@ export class SendQueue {
   #chunkLimits: ChunkLimits | null = null;
   /** Made with the first frame that leaves in chunks. */
   #large: LargeFrames | null = null;
+  /** Whether the rest of what waits leaves in a later turn. */
+  #isWaitingForTurn = false;
   /** Whether new frames are ignored. */
   #isEnding = false;
   /** Whether the stream has ended. */
@@ -335,7 +342,7 @@ export class SendQueue {
   }
 
   #mustWait(lane: Lane): boolean {
-    return this.#writer.isFull || this.#isHeld || (lane === "message" && !this.#mayPass);
+    return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass);
   }
 
   /** Whether the peer permits messages and requests now, and none wait for that. */
@@ -434,14 +441,30 @@ export class SendQueue {
     if (!hasHeld) this.#host.heldChanged();
   }
 
+  /** The next turn. */
+  continueTurn(): void {
+    this.#isWaitingForTurn = false;
+    if (!this.#isOver) this.#drain();
+  }
+
+  /** Whether nothing leaves now. */
+  get #isBlocked(): boolean {
+    return this.#writer.isFull || this.#isWaitingForTurn;
+  }
+
   #drain(): void {
     const waiting = this.#waiting;
     const hadLarge = waiting.hasLarge;
     const now = waiting.isEmpty ? 0 : this.#host.context.runtime.now();
-    while (!this.#writer.isFull && !this.#isHeld && !this.#isOver) {
+    let written = 0;
+    while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
       const next = waiting.shift(now);
       if (next === null) break;
       this.#writer.write(next);
+      written += next.length;
+      if (written < MAX_BYTES_PER_TURN || waiting.isEmpty) continue;
+      this.#isWaitingForTurn = true;
+      this.#host.context.turns.add(this);
     }
     this.#writer.forgetLent();
     if (this.#isOver) return;
