@@ -110,6 +110,30 @@ const cases: Readonly<Record<string, Case>> = {
     source: () => listening(`host: "127.0.0.1", port: 0, tls: { ${pairText} }`),
     besides: "--allow-net=127.0.0.1:0",
   },
+  "serves files of /srv/box": {
+    source: () =>
+      program(`const options = { host: "127.0.0.1", password: "secret123" };
+  const server = new Server({ ...options, port: 0 });
+  const dir = ${JSON.stringify(folder)};
+  server.files("box", { dir, upload: true, download: true, remove: true, quotaBytes: 1e6 });
+  server.onError(({ codeName, cause }) => console.log(codeName + ": " + cause.message));
+  await server.start();
+  const client = new Client({ ...options, port: server.address.port });
+  await client.connect();
+  const box = client.files("box");
+  try {
+    await box.upload(new Uint8Array(5), { name: "a" });
+    await box.download("a", dir + "/b", { resume: true });
+    await box.remove("a");
+    await box.remove("b");
+  } catch {
+    // The server's hook has printed it.
+  }
+  await client.disconnect();
+  await server.stop();`),
+    replaced: () => [["/srv/box", folder]],
+    besides: "--allow-net=127.0.0.1",
+  },
   "uses compression, and `run()` with SIGTERM": {
     source: () =>
       program(`const options = { host: "127.0.0.1", password: "secret123", enableCompression: true };
@@ -161,7 +185,7 @@ describe.runIf(process.platform !== "win32")(`the table "${HEADING}" of RUNTIMES
           one.source(),
           flags.filter((flag) => flag !== missing),
         );
-        expect(printed).toMatch(/^INVALID_CONFIG: /);
+        expect(printed).toMatch(/^(INVALID_CONFIG|PERMISSION_DENIED): /);
         expect(printed).toContain(`${missing.split("=")[0]} flag`);
       }
     },

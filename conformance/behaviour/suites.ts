@@ -14,6 +14,8 @@ import { describeDrain } from "./drain.suite.ts";
 import { describeDrainSeenByClients } from "./drain-clients.suite.ts";
 import { describeFailures } from "./failures.suite.ts";
 import { describeFakeTimers } from "./fake-timers.suite.ts";
+import { describeFileNames } from "./file-names.suite.ts";
+import { describeFiles } from "./files.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
 import { describeHooks } from "./hooks.suite.ts";
@@ -57,6 +59,8 @@ export function describeBehaviour(subject: Subject): void {
   describeContext(subject);
   describeAsyncContext(subject);
   describeFakeTimers(subject);
+  describeFiles(subject);
+  describeFileNames(subject);
   describeBroadcast(subject);
   describeTopics(subject);
   describeFlow(subject);

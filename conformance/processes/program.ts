@@ -1,8 +1,9 @@
 /** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
 import process from "node:process";
-import type { ConduitError } from "@netconduit/core";
+import { type ConduitError, Client as CoreClient, Server as CoreServer } from "@netconduit/core";
 import { subjectOf } from "../matrix/subject-of.ts";
 import type { Subject } from "../support/subject.ts";
+import { watchedFiles } from "../support/watched-files.ts";
 
 const password = "secret123";
 const host = "127.0.0.1";
@@ -45,6 +46,31 @@ const roles: Readonly<Record<string, Role>> = {
     print(server.address.port);
     await new Promise((resolve) => process.stdin.resume().on("end", resolve));
     await server.stop({ drainMs: 0 });
+  },
+
+  /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read. */
+  async serveFiles({ runtime }, dir = "") {
+    const files = watchedFiles(runtime);
+    const server = new CoreServer({ host, port: 0, password, handleSignals: false }, files.runtime);
+    server.files("box", { dir, upload: true, download: true });
+    await server.start();
+    print(server.address.port);
+    await new Promise((resolve) => process.stdin.resume().on("end", resolve));
+    await server.stop({ drainMs: 0 });
+    print(files.bytesRead);
+  },
+
+  /**
+   * Uploads a file, or continues that. Prints the result, and how many bytes of files it read.
+   * @param pauseAt where reading the file stops for ever
+   */
+  async uploadFile({ runtime }, port = "", path = "", pauseAt = "Infinity") {
+    const files = watchedFiles(runtime, (position) => (position >= Number(pauseAt) ? new Promise(() => {}) : null));
+    const client = new CoreClient({ host, port: Number(port), password }, files.runtime);
+    await client.connect();
+    const result = await client.files("box").upload(path, { resume: true });
+    print({ ...result, read: files.bytesRead });
+    await client.disconnect();
   },
 
   /** Starts a server at the path when a line comes in. Prints "ready" first, then the outcome; stops at the end of the input. */

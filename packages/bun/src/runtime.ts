@@ -1,8 +1,10 @@
 import { AsyncResource } from "node:async_hooks";
-import { createHmac, createSecretKey, hash } from "node:crypto";
+import { createHash, createHmac, createSecretKey, hash } from "node:crypto";
+import * as fileSystem from "node:fs/promises";
+import * as path from "node:path";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
-import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
 
 /** Bun as the core sees it. */
@@ -14,6 +16,7 @@ export const bunRuntime: Runtime = makeRuntime({
   unrefTimer: (timer) => (timer as NodeJS.Timeout).unref(),
   AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
+  files: nodeFiles(fileSystem, path, createHash),
   // `Bun.inflateSync` can't limit its output, and `Bun.deflateSync` writes no zlib header.
   zlib,
   allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),

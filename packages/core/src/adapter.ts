@@ -32,6 +32,7 @@ export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
 export { descriptorLimit } from "./sockets/descriptor-limit.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
+export { nodeFiles } from "./sockets/node-files.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";
 export type { SocketOperations } from "./sockets/socket-operations.ts";
 export type { FailureFacts, SocketOwner } from "./sockets/socket-owner.ts";
@@ -43,4 +44,5 @@ export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from
 export { makeTransport, type Transport } from "./sockets/transport.ts";
 export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";
 export type { Clock, TimerHandle } from "./util/clock.ts";
+export { type FileAccess, type FileFacts, type FileHash, NotRegularFile, type OpenFile } from "./util/file-access.ts";
 export { freeMemory } from "./util/free-memory.ts";

@@ -62,6 +62,24 @@ export const ErrorCode = {
   /** The method streams and the call doesn't, or the other way round; the message says what to use. */
   STREAM_MISMATCH: 4013,
 
+  // 41xx: files
+  /** The file name isn't one that every system takes as the name of a file in the folder; the message says why. */
+  INVALID_FILE_NAME: 4100,
+  /** There is a file with that name, and the folder's policy is `fail`. */
+  FILE_EXISTS: 4101,
+  /** The file exceeds `maxFileBytes`. */
+  FILE_TOO_LARGE: 4102,
+  /** The disk, or the user's part of it, is full. */
+  DISK_FULL: 4103,
+  /** The receiving side has verified another number of bytes; `details.offset` says how many. */
+  WRONG_OFFSET: 4104,
+  /** The file changed while it was sent. */
+  FILE_CHANGED: 4105,
+  /** The bytes that arrived aren't those that were sent, or some are missing. */
+  CHECKSUM_MISMATCH: 4106,
+  /** The system can't read or write the file, for a reason without a code of its own. */
+  FILE_ERROR: 4107,
+
   // 5xxx: connection
   /** Connection error. */
   CONNECTION_ERROR: 5000,
@@ -97,6 +115,8 @@ export const ErrorCode = {
   // 6xxx: limits
   /** Rate limit exceeded; `details.retry_after` is in seconds. */
   RATE_LIMITED: 6000,
+  /** The files of a folder would exceed its `quotaBytes`. */
+  QUOTA_EXCEEDED: 6001,
 
   /** The server's connections held more than `maxBufferedBytes` together, and this one most. */
   BUFFER_LIMIT: 6010,

@@ -47,6 +47,21 @@ export {
   errorCodeName,
   RpcError,
 } from "./errors.ts";
+export type { FileProgress } from "./extensions/files/file-progress.ts";
+export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
+export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
+export type { OverwritePolicy } from "./extensions/files/receiving-folder.ts";
+export type {
+  BytesOptions,
+  DownloadOptions,
+  FileCallOptions,
+  FileResult,
+  RemoteFiles,
+  TransferOptions,
+  UploadOptions,
+  WritableLike,
+} from "./extensions/files/remote-files.ts";
+export type { FileEntry, TransferredFile } from "./extensions/files/served-folder.ts";
 export type { Latency } from "./extensions/liveness.ts";
 export type { MethodInfo } from "./netconduit/discovery.ts";
 export { ClientPool, type PoolConnectOptions, type PoolInit, type PoolResult } from "./pool/client-pool.ts";

@@ -1,6 +1,7 @@
 import type { ByteStream } from "./bytes/byte-stream.ts";
 import type { ConduitError } from "./errors.ts";
 import type { Clock } from "./util/clock.ts";
+import type { FileAccess } from "./util/file-access.ts";
 
 /** TLS material: PEM text, or a path that the adapter reads. PEM is recognised by `-----BEGIN`. */
 export interface TlsServerOptions {
@@ -129,6 +130,8 @@ export interface Runtime extends Clock {
    */
   nextTurn(task: () => void): void;
   readonly crypto: RuntimeCrypto;
+  /** Files of this computer. Default: none, and then files can't be transferred. */
+  readonly files?: FileAccess | undefined;
   /** Memory with arbitrary content, which the caller overwrites. */
   allocate(bytes: number): Uint8Array;
   /** `bytes[start, end)` without a copy, as the kind of array that the runtime's sockets write without converting it. */

@@ -1,8 +1,10 @@
 import { AsyncResource } from "node:async_hooks";
-import { createHmac, createSecretKey, hash } from "node:crypto";
+import { createHash, createHmac, createSecretKey, hash } from "node:crypto";
+import * as fileSystem from "node:fs/promises";
+import * as path from "node:path";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
-import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
 import { transport } from "./transport.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -25,6 +27,7 @@ export const denoRuntime: Runtime = makeRuntime({
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
   AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
+  files: nodeFiles(fileSystem, path, createHash),
   zlib,
   // Windows has no SIGTERM, and Deno throws on listening for it.
   terminationSignals: Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"],

@@ -1,8 +1,10 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
-import { createHmac, createSecretKey, hash } from "node:crypto";
+import { createHash, createHmac, createSecretKey, hash } from "node:crypto";
+import * as fileSystem from "node:fs/promises";
+import * as path from "node:path";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
-import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
 import { keepingLargeMemory } from "./large-memory.ts";
 import { transport } from "./transport.ts";
 
@@ -29,6 +31,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   AsyncResource,
   keepsEnteredStores: keepsEnteredStores(),
   nodeCrypto: { hash, createHmac, createSecretKey },
+  files: nodeFiles(fileSystem, path, createHash),
   zlib,
   allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
   // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.

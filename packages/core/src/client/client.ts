@@ -13,6 +13,7 @@ import {
 } from "../connection/connection-state.ts";
 import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
@@ -31,6 +32,9 @@ import { openStream } from "../endpoint/open-stream.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
+import type { FolderOptions } from "../extensions/files/folder-options.ts";
+import type { RemoteFiles } from "../extensions/files/remote-files.ts";
+import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
@@ -194,6 +198,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** @internal */
+  protected get _runtimeContext(): RuntimeContext {
+    return this.#core.runtimeContext;
+  }
+
+  /** @internal */
   protected get _outgoing(): Outgoing {
     const connection = this.#connection;
     return connection?.isOpen === true && connection.draining === null ? connection : this.#offlineSender;
@@ -298,6 +307,19 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return openStream(this._outgoing, stream as string, second, third as StreamOptions | undefined);
   }
 
+  /** A folder that the server serves. Nothing is asked until a method is called. */
+  override files(name: string): RemoteFiles;
+  /**
+   * Lets the server use a folder of this side, by `connection.files(name)`. Only what the options allow is possible.
+   *
+   * @returns a function that ends that; transfers under way continue
+   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
+   */
+  override files(name: string, options: FolderOptions<Client<C>>): Disposer;
+  override files(name: string, options?: FolderOptions<Client<C>>): RemoteFiles | Disposer {
+    return options === undefined ? super.files(name) : this.#core.serveFiles(name, options);
+  }
+
   /**
    * Registers a handler for every method that the contract lists for clients, by name. It doesn't compile if one is
    * missing. To register handlers one at a time, use `rpc` and the option `complete`, which checks later that none is
@@ -355,6 +377,16 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   onDrain(hook: (client: this, notice: DrainNotice) => unknown): Disposer {
     return this.#drainHooks.add(hook);
+  }
+
+  /** Runs when the server has sent a file to a folder of this side. Returns a function that removes the hook. */
+  onFileReceived(hook: (client: Client<C>, file: TransferredFile) => unknown): Disposer {
+    return this.#core.fileReceivedHooks.add(hook);
+  }
+
+  /** Runs when the server has fetched a file from a folder of this side. Returns a function that removes the hook. */
+  onFileSent(hook: (client: Client<C>, file: TransferredFile) => unknown): Disposer {
+    return this.#core.fileSentHooks.add(hook);
   }
 
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */

@@ -5,6 +5,10 @@ import { ExtensionRegistry } from "../connection/extension-registry.ts";
 import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, isInstance, printableError, RpcError } from "../errors.ts";
+import { FileService } from "../extensions/files/file-service.ts";
+import { fileTransfersOf } from "../extensions/files/file-transfers.ts";
+import type { FolderOptions } from "../extensions/files/folder-options.ts";
+import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { MAX_WARNING_CHARS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
@@ -81,7 +85,11 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly exposeErrors: boolean;
   readonly errorHooks: HookList<[error: Error, context: ErrorContext<Peer>]> = new HookList();
   readonly unknownHooks: HookList<[client: Peer, type: string, data: unknown]> = new HookList();
+  readonly fileReceivedHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
+  readonly fileSentHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
   readonly extensions: ExtensionRegistry;
+  /** Made with the first folder that is served. */
+  #files: FileService<Peer> | null = null;
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
   readonly #items: ItemValidators | null;
@@ -123,6 +131,19 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       items: this.#items,
       discovery: () => this.#encodedList(),
     };
+  }
+
+  /** Lets peers use a folder. Returns a function that ends that. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  serveFiles(name: string, options: FolderOptions<Peer>): () => void {
+    this.#files ??= new FileService<Peer>(this.registry, {
+      transfers: fileTransfersOf(this.runtimeContext),
+      received: (peer, file) =>
+        this.fileReceivedHooks.notify((error) => this.hookFailed("onFileReceived", error, peer), peer, file),
+      sent: (peer, file) =>
+        this.fileSentHooks.notify((error) => this.hookFailed("onFileSent", error, peer), peer, file),
+      failed: (peer, method, error) => this.reportError(error, "rpc", peer, method),
+    });
+    return this.#files.serve(name, options);
   }
 
   get wheel(): TimerWheel {

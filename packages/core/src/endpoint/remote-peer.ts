@@ -3,11 +3,15 @@ import { formatAddress } from "../bytes/address.ts";
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { fileTransfersOf } from "../extensions/files/file-transfers.ts";
+import { RemoteFiles } from "../extensions/files/remote-files.ts";
 import { latencyOf } from "../extensions/heartbeat.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import type { Contract, Side } from "../rpc/contract.ts";
 import type { Disposer } from "./method-types.ts";
-import { RemoteCaller } from "./remote-caller.ts";
+import { callWithStreams, openStream } from "./open-stream.ts";
+import { type Outgoing, RemoteCaller } from "./remote-caller.ts";
 
 /** Counters of a connection since login. */
 export interface ConnectionStats {
@@ -75,6 +79,8 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   protected abstract get _connection(): PeerConnection | Absent;
   /** @internal Time of its login, in Unix milliseconds. */
   protected abstract get _connectedAt(): number;
+  /** @internal */
+  protected abstract get _runtimeContext(): RuntimeContext;
 
   /** The state of the connection. */
   abstract get state(): ConnectionState;
@@ -152,6 +158,22 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   /** Bytes accepted by `send` and the like that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
     return this._connection?.sendQueue.bufferedBytes ?? 0;
+  }
+
+  /** A folder that the peer serves with `files(name, options)`. Nothing is asked until one of its methods is called. */
+  files(name: string): RemoteFiles {
+    const outgoing = (): Outgoing => this._outgoing;
+    return new RemoteFiles(
+      {
+        async call(method, params, options) {
+          if (options.input === undefined) return await outgoing().call(method, params, options, null);
+          return await callWithStreams(outgoing(), method, params, options);
+        },
+        stream: (method, params, options) => openStream(outgoing(), method, params, options),
+      },
+      () => fileTransfersOf(this._runtimeContext),
+      name,
+    );
   }
 
   #fact<T>(read: (connection: PeerConnection) => T): T | Absent {

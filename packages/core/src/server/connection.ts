@@ -1,6 +1,7 @@
 import type { AuthMethod } from "../auth/peer-info.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
@@ -62,6 +63,11 @@ export class Connection<
   /** @internal */
   protected get _outgoing(): Outgoing {
     return this.#protocol;
+  }
+
+  /** @internal */
+  protected get _runtimeContext(): RuntimeContext {
+    return this.#protocol.context;
   }
 
   get state(): ConnectionState {

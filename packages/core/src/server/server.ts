@@ -18,6 +18,8 @@ import type {
   StreamHandler,
 } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import type { FolderOptions } from "../extensions/files/folder-options.ts";
+import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type {
   Contract,
@@ -275,6 +277,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, true);
   }
 
+  /**
+   * Lets clients use a folder, by `client.files(name)`. Only what the options allow is possible.
+   *
+   * @returns a function that ends that; transfers under way continue
+   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
+   */
+  files(name: string, options: FolderOptions<Connection<C, D>>): Disposer {
+    return this.#core.serveFiles(name, options);
+  }
+
   /** Runs before the server listens; if it fails, `start` rejects. Returns a function that removes the hook. */
   onStartup(hook: (server: this) => unknown): Disposer {
     return this.#startupHooks.add(hook);
@@ -314,6 +326,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
   onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
     return this.#slow.add(hook);
+  }
+
+  /** Runs when a client has uploaded a file, and it has its name. Returns a function that removes the hook. */
+  onFileReceived(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
+    return this.#core.fileReceivedHooks.add(hook);
+  }
+
+  /** Runs when a client has fetched a file. Returns a function that removes the hook. */
+  onFileSent(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
+    return this.#core.fileSentHooks.add(hook);
   }
 
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */

@@ -20,7 +20,7 @@ export interface AsyncContext {
 export type TerminationSignal = "SIGINT" | "SIGTERM";
 
 /** The parts of a {@link Runtime} that runtimes name or do differently. */
-export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "listen" | "lookup" | "warn"> {
+export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "listen" | "lookup" | "warn" | "files"> {
   readonly globals: PlatformGlobals;
   /** Called from a microtask: runs `task` after all microtasks, before more I/O. */
   nextTick(task: () => void): void;
@@ -85,6 +85,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
     },
     clearTimer: (timer) => globals.clearTimeout(timer),
     crypto: loginCrypto(primitives.nodeCrypto),
+    files: primitives.files,
     allocate: allocate === undefined ? (bytes) => new Uint8Array(bytes) : (bytes) => plainBytes(allocate(bytes)),
     view: primitives.view ?? ((bytes, start, end) => bytes.subarray(start, end)),
     deflate: (bytes) => plainBytes(zlib.deflateSync(bytes, { level: 6 })),

@@ -202,7 +202,16 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   #wake(): void {
     const waiter = this.#waiter;
     this.#waiter = null;
-    waiter?.resolve(this.#buffer.hasItem ? this.#take() : this.#finish());
+    const error = this.#error;
+    if (this.#buffer.hasItem) {
+      waiter?.resolve(this.#take());
+    } else if (error === null) {
+      waiter?.resolve(DONE);
+    } else {
+      // Bun may report a rejected promise that is resolved with here, before its handler is attached.
+      this.#error = null;
+      waiter?.reject(error);
+    }
   }
 
   /** An error is thrown once, then the stream is done, like a generator. */

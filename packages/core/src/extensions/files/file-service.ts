@@ -1,0 +1,84 @@
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import type { HandlerContext } from "../../rpc/incoming-request.ts";
+import type { MethodEntry, Registry } from "../../rpc/registry.ts";
+import { describeValue } from "../../util/describe-value.ts";
+import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
+import { type FolderHost, ServedFolder } from "./served-folder.ts";
+
+/** Methods of the protocol. Lists of methods don't show them. */
+export const FileMethod = {
+  OFFSET: "files:offset",
+  UPLOAD: "files:upload",
+  DOWNLOAD: "files:download",
+  LIST: "files:list",
+  STAT: "files:stat",
+  REMOVE: "files:remove",
+} as const;
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** The folders that one endpoint serves. Its methods are registered with the first of them. */
+export class FileService<Peer> {
+  readonly #registry: Registry<Peer>;
+  readonly #host: FolderHost<Peer>;
+  readonly #folders = new Map<string, ServedFolder<Peer>>();
+
+  constructor(registry: Registry<Peer>, host: FolderHost<Peer>) {
+    this.#registry = registry;
+    this.#host = host;
+    const call = (params: Params): ServedFolder<Peer> => this.#folder(params);
+    this.#add(FileMethod.OFFSET, "Where an upload continues", (params, context) =>
+      call(params).offset(params, context),
+    );
+    this.#add(FileMethod.UPLOAD, "Receives a file", (params, context) => call(params).upload(params, context), "input");
+    this.#add(
+      FileMethod.DOWNLOAD,
+      "Sends a file",
+      (params, context) => call(params).download(params, context),
+      "output",
+    );
+    this.#add(FileMethod.LIST, "Files of a folder", (params, context) => call(params).list(params, context), "output");
+    this.#add(FileMethod.STAT, "Size of a file", (params, context) => call(params).stat(params, context));
+    this.#add(FileMethod.REMOVE, "Removes a file", (params, context) => call(params).remove(params, context));
+  }
+
+  /**
+   * @returns a function that stops serving it; transfers under way continue
+   * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken
+   */
+  serve(name: string, options: FolderOptions<Peer>): () => void {
+    const folder = new ServedFolder(name, parseFolderOptions(name, options), this.#host);
+    if (this.#folders.has(name)) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `The folder ${describeValue(name)} is already served`);
+    }
+    this.#folders.set(name, folder);
+    return () => {
+      if (this.#folders.get(name) === folder) this.#folders.delete(name);
+    };
+  }
+
+  #folder(params: Params): ServedFolder<Peer> {
+    const name = params["folder"];
+    const folder = typeof name === "string" ? this.#folders.get(name) : undefined;
+    if (folder !== undefined) return folder;
+    throw new RpcError(ErrorCode.NOT_FOUND, `There is no folder ${describeValue(name)} for files`);
+  }
+
+  #add(
+    name: string,
+    description: string,
+    handler: (params: Params, context: Parameters<ServedFolder<Peer>["upload"]>[1]) => unknown,
+    stream?: "input" | "output",
+  ): void {
+    const items = { check: null };
+    const entry: MethodEntry<Peer> = {
+      info: { name, description, parameters: {}, return_type: "Any", requires_auth: true },
+      describeToNetconduit: () => ({}),
+      params: null,
+      result: null,
+      ...(stream === undefined ? {} : { [stream]: items }),
+      handler: handler as unknown as (params: never, context: HandlerContext<Peer>) => unknown,
+    };
+    this.#registry.addBuiltIn(entry, false);
+  }
+}

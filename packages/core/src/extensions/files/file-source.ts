@@ -1,0 +1,200 @@
+/** Files to send: from a disk, from memory, or from a stream. */
+
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts";
+import { withFileErrors } from "./file-errors.ts";
+
+const CHUNK_BYTES: number = 256 * 1024;
+
+/** A file to send. It can be read once, unless it has a size. */
+export interface FileSource {
+  /** Undefined for a stream, and for bytes. */
+  readonly name: string | undefined;
+  /** Null if it isn't known. */
+  readonly bytes: number | null;
+  /** Unix milliseconds; null if it isn't known. A source is the same as before if size and time are. */
+  readonly modifiedMs: number | null;
+  /** What it is, among all of this process; null if it can't be sent again from the middle. */
+  readonly key: string | null;
+  /** The bytes from `offset` on. A chunk is valid until the next one is asked for. */
+  chunks(offset: number): AsyncIterable<Uint8Array>;
+  /** @throws RpcError FILE_CHANGED if it isn't what it was, or hasn't the size `bytes` */
+  mustBeUnchanged(bytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A `Blob` or `File` of the web. */
+export interface BlobLike {
+  readonly size: number;
+  readonly name?: string;
+  readonly lastModified?: number;
+  slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
+}
+
+/** A path, bytes, a `Blob` or `File`, a web stream or an async iterable of bytes. */
+export type UploadSource =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | BlobLike
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>;
+
+/**
+ * Opens what is to be uploaded.
+ * @throws ConduitError INVALID_CONFIG if it is nothing of that kind; the codes of a file that can't be read
+ */
+export async function openSource(source: UploadSource, files: () => FileAccess): Promise<FileSource> {
+  if (typeof source === "string") return await openFile(files(), source);
+  if (source instanceof Uint8Array) return memorySource(source);
+  if (source instanceof ArrayBuffer) return memorySource(new Uint8Array(source));
+  if (typeof source === "object" && source !== null) {
+    if ("slice" in source && "size" in source) return blobSource(source);
+    if ("getReader" in source) return streamSource(chunksOfStream(source));
+    if (Symbol.asyncIterator in source) return streamSource(source);
+  }
+  const message = "A file to upload must be a path, bytes, a Blob, a ReadableStream or an async iterable of bytes";
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+}
+
+/** Opens a file on the disk. @param name for errors; default: the path */
+export async function openFile(files: FileAccess, path: string, name: string = path): Promise<FileSource> {
+  const doing = `read '${name}'`;
+  return await withFileErrors(doing, async () => {
+    const file = await files.open(path, "read");
+    return new DiskSource(file, await file.facts(), files.nameOf(path), doing);
+  });
+}
+
+class DiskSource implements FileSource {
+  readonly #file: OpenFile;
+  readonly #facts: FileFacts;
+  readonly #doing: string;
+  readonly name: string;
+  readonly key: string;
+
+  constructor(file: OpenFile, facts: FileFacts, name: string, doing: string) {
+    this.#file = file;
+    this.#facts = facts;
+    this.#doing = doing;
+    this.name = name;
+    this.key = `${facts.id}/${facts.bytes}/${facts.modifiedMs}`;
+  }
+
+  get bytes(): number {
+    return this.#facts.bytes;
+  }
+
+  get modifiedMs(): number {
+    return this.#facts.modifiedMs;
+  }
+
+  /** The next chunk is read while the last one leaves. */
+  async *chunks(offset: number): AsyncGenerator<Uint8Array, undefined> {
+    const size = Math.min(CHUNK_BYTES, Math.max(1, this.bytes - offset));
+    const [one, other] = [new Uint8Array(size), new Uint8Array(size)];
+    let [memory, spare] = [one, other];
+    let reading = this.#read(memory, offset);
+    let at = offset;
+    try {
+      for (;;) {
+        const count = await reading;
+        if (count === 0) return;
+        at += count;
+        const bytes = memory.subarray(0, count);
+        [memory, spare] = [spare, memory];
+        reading = this.#read(memory, at);
+        // It is awaited in the next round, or at the end.
+        reading.catch(() => undefined);
+        yield bytes;
+      }
+    } finally {
+      await reading.catch(() => undefined);
+    }
+  }
+
+  /** Not beyond the size that was announced: a file that grows is found out at the end. */
+  async #read(memory: Uint8Array, at: number): Promise<number> {
+    const wanted = Math.min(memory.length, this.bytes - at);
+    if (wanted <= 0) return 0;
+    return await withFileErrors(this.#doing, () => this.#file.read(memory.subarray(0, wanted), at));
+  }
+
+  async mustBeUnchanged(bytes: number): Promise<void> {
+    const now = await withFileErrors(this.#doing, () => this.#file.facts());
+    const { bytes: size, modifiedMs } = this.#facts;
+    if (bytes === size && now.bytes === size && now.modifiedMs === modifiedMs) return;
+    throw new RpcError(ErrorCode.FILE_CHANGED, `'${this.name}' changed while it was sent`);
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+function memorySource(bytes: Uint8Array): FileSource {
+  return {
+    name: undefined,
+    bytes: bytes.length,
+    modifiedMs: null,
+    key: null,
+    async *chunks(offset) {
+      for (let at = offset; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
+    },
+    mustBeUnchanged: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+function blobSource(blob: BlobLike): FileSource {
+  const modifiedMs = blob.lastModified ?? null;
+  return {
+    name: blob.name,
+    bytes: blob.size,
+    modifiedMs,
+    key: modifiedMs === null ? null : `blob/${blob.name}/${blob.size}/${modifiedMs}`,
+    async *chunks(offset) {
+      for (let at = offset; at < blob.size; at += CHUNK_BYTES) {
+        yield new Uint8Array(await blob.slice(at, Math.min(at + CHUNK_BYTES, blob.size)).arrayBuffer());
+      }
+    },
+    async mustBeUnchanged(bytes) {
+      if (bytes !== blob.size) throw new RpcError(ErrorCode.FILE_CHANGED, "The Blob changed while it was sent");
+    },
+    close: async () => undefined,
+  };
+}
+
+function streamSource(stream: AsyncIterable<unknown>): FileSource {
+  return {
+    name: undefined,
+    bytes: null,
+    modifiedMs: null,
+    key: null,
+    async *chunks() {
+      for await (const item of stream) {
+        if (!(item instanceof Uint8Array)) {
+          throw new ConduitError(ErrorCode.INVALID_TYPE, "A stream to upload must have chunks of type Uint8Array");
+        }
+        for (let at = 0; at < item.length; at += CHUNK_BYTES) yield item.subarray(at, at + CHUNK_BYTES);
+      }
+    },
+    mustBeUnchanged: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+async function* chunksOfStream(stream: ReadableStream<unknown>): AsyncGenerator<unknown, undefined> {
+  const reader = stream.getReader();
+  let isOver = false;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      isOver = done === true;
+      if (isOver) return;
+      yield value;
+    }
+  } finally {
+    if (!isOver) await reader.cancel();
+  }
+}

@@ -1,0 +1,49 @@
+import type { RuntimeContext } from "../../context/runtime-context.ts";
+import { ConduitError, ErrorCode } from "../../errors.ts";
+import type { FileAccess } from "../../util/file-access.ts";
+import { toHex } from "../../util/hex.ts";
+import { HashMemory } from "./hash-memory.ts";
+import type { PartialFile, ReceiverContext } from "./receiving-folder.ts";
+
+const RANDOM_BYTES = 16;
+
+/** What all transfers on a runtime share: two servers, or a server and a client, may have the same folder. */
+export class FileTransfers implements ReceiverContext {
+  readonly files: FileAccess;
+  readonly memory: HashMemory = new HashMemory();
+  readonly active: Map<string, PartialFile> = new Map();
+  readonly #context: RuntimeContext;
+
+  constructor(context: RuntimeContext, files: FileAccess) {
+    this.#context = context;
+    this.files = files;
+  }
+
+  now(): number {
+    return this.#context.runtime.now();
+  }
+
+  wallClock(): number {
+    return this.#context.runtime.wallClock();
+  }
+
+  randomHex(): string {
+    return toHex(this.#context.runtime.crypto.randomBytes(RANDOM_BYTES));
+  }
+}
+
+const transfers = new WeakMap<RuntimeContext, FileTransfers>();
+
+/** @throws ConduitError INVALID_CONFIG if the runtime has no files */
+export function fileTransfersOf(context: RuntimeContext): FileTransfers {
+  let known = transfers.get(context);
+  if (known === undefined) {
+    const { name, files } = context.runtime;
+    if (files === undefined) {
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, `Cannot use files: the runtime '${name}' has no file access`);
+    }
+    known = new FileTransfers(context, files);
+    transfers.set(context, known);
+  }
+  return known;
+}

@@ -1,0 +1,407 @@
+/** A folder of the peer, as this side's application sees it. */
+
+import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { isMap } from "../../util/is-map.ts";
+import { checkFileName } from "./checked-name.ts";
+import { withFileErrors } from "./file-errors.ts";
+import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
+import { type FileProgress, ProgressReporter } from "./file-progress.ts";
+import { FileMethod } from "./file-service.ts";
+import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
+import type { FileTransfers } from "./file-transfers.ts";
+import { giveUp, receiveFile } from "./receive-file.ts";
+import { existsError, isCount, type OverwritePolicy, type PartialState, ReceivingFolder } from "./receiving-folder.ts";
+import type { FileEntry } from "./served-folder.ts";
+
+type Params = Readonly<Record<string, unknown>>;
+
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** How calls reach the peer. */
+export interface FileCaller {
+  call(
+    method: string,
+    params: Params,
+    options: CallOptions & {
+      readonly input?: AsyncIterable<unknown> | undefined;
+      readonly onProgress?: ((value: unknown) => void) | undefined;
+    },
+  ): Promise<unknown>;
+  stream(method: string, params: Params, options: CallOptions): AsyncIterableIterator<unknown>;
+}
+
+/** Options of everything that isn't a transfer. */
+export interface FileCallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of transfers. */
+export interface TransferOptions extends FileCallOptions {
+  /** Called a few times per second, and at the end. */
+  readonly onProgress?: ((progress: FileProgress) => void) | undefined;
+}
+
+export interface UploadOptions extends TransferOptions {
+  /** Name in the folder. Default: that of the path or `File`; other sources need one. */
+  readonly name?: string | undefined;
+  /**
+   * Whether to continue an earlier upload of the same file, and to leave something to continue if this one breaks off.
+   * A file is the same if its name, size and time of change are; bytes and streams can't be continued. Default false.
+   */
+  readonly resume?: boolean | undefined;
+}
+
+export interface DownloadOptions extends TransferOptions {
+  /** As for uploads. A `WritableStream` can't be continued. Default false. */
+  readonly resume?: boolean | undefined;
+  /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
+  readonly overwrite?: OverwritePolicy | undefined;
+}
+
+export interface BytesOptions extends TransferOptions {
+  /** Largest file that is taken. Default 64 MiB. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** A file that was transferred completely, and verified. */
+export interface FileResult {
+  /** Its name where it is now. */
+  readonly name: string;
+  readonly bytes: number;
+  /** SHA-256 of the whole file, in hex. */
+  readonly sha256: string;
+  /** Bytes that an earlier attempt had transferred. */
+  readonly resumedFrom: number;
+}
+
+/** A web `WritableStream`. */
+export interface WritableLike {
+  getWriter(): {
+    write(chunk: Uint8Array): Promise<void>;
+    close(): Promise<void>;
+    abort(reason?: unknown): Promise<void>;
+  };
+}
+
+const MAX_BYTES: number = 64 * 1024 * 1024;
+
+/** What a download begins with. */
+interface Header {
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  readonly offset: number;
+  /** SHA-256 of the bytes before `offset`; null if the sender doesn't know it. */
+  readonly sha256: string | null;
+}
+
+interface Sink {
+  bytes(chunk: Uint8Array): Promise<void> | void;
+}
+
+/**
+ * A folder that the peer serves. All methods reject with the peer's error codes: NOT_FOUND, PERMISSION_DENIED,
+ * INVALID_FILE_NAME, FILE_EXISTS, FILE_TOO_LARGE, QUOTA_EXCEEDED, DISK_FULL, FILE_CHANGED, CHECKSUM_MISMATCH,
+ * WRONG_OFFSET, FILE_ERROR; with those of `call`; and with PEER_UNSUPPORTED if the peer serves no files.
+ */
+export class RemoteFiles {
+  readonly #peer: FileCaller;
+  readonly #transfers: () => FileTransfers;
+  /** Name of the folder. */
+  readonly folder: string;
+
+  /** @internal */
+  constructor(peer: FileCaller, transfers: () => FileTransfers, folder: string) {
+    this.#peer = peer;
+    this.#transfers = transfers;
+    this.folder = folder;
+  }
+
+  /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
+  async upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
+    const opened = await openSource(source, () => this.#transfers().files);
+    try {
+      const name = checkFileName(options.name ?? mustHaveName(opened.name));
+      return await this.#send(opened, name, options);
+    } finally {
+      await opened.close();
+    }
+  }
+
+  /**
+   * Fetches a file.
+   * @param target path of a folder, or of the file to make; or a `WritableStream`
+   */
+  async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
+    if (typeof target === "string") return await this.#fetchTo(target, name, options);
+    const writer = target.getWriter();
+    try {
+      const result = await this.#fetch(name, options, () => ({ bytes: (chunk) => writer.write(chunk) }));
+      await writer.close();
+      return result;
+    } catch (error) {
+      await writer.abort(error);
+      throw error;
+    }
+  }
+
+  /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
+  async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array> {
+    const { maxBytes = MAX_BYTES } = options;
+    let content = new Uint8Array(0);
+    let at = 0;
+    await this.#fetch(name, options, ({ bytes }) => {
+      if (bytes > maxBytes) {
+        throw new RpcError(ErrorCode.FILE_TOO_LARGE, `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}`);
+      }
+      content = new Uint8Array(bytes);
+      return {
+        bytes(chunk) {
+          if (at + chunk.length > bytes) throw wrongSize(name, bytes);
+          content.set(chunk, at);
+          at += chunk.length;
+        },
+      };
+    });
+    return content;
+  }
+
+  /** Files that the peer lets this side see; no folders, and none whose name is refused. */
+  async list(options: FileCallOptions = {}): Promise<FileEntry[]> {
+    const entries: FileEntry[] = [];
+    try {
+      for await (const item of this.#peer.stream(FileMethod.LIST, { folder: this.folder }, options)) {
+        if (!Array.isArray(item)) throw invalidAnswer("a list of files");
+        for (const entry of item) entries.push(entryOf(entry));
+      }
+    } catch (error) {
+      throw translated(error);
+    }
+    return entries;
+  }
+
+  async stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
+    return entryOf(await this.#call(FileMethod.STAT, { name }, options));
+  }
+
+  /** Removes a file. */
+  async remove(name: string, options: FileCallOptions = {}): Promise<void> {
+    await this.#call(FileMethod.REMOVE, { name }, options);
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  async #send(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
+    const transfers = this.#transfers();
+    const { files, memory } = transfers;
+    const now = (): number => transfers.now();
+    const { bytes, modifiedMs, key } = source;
+    const resume = options.resume === true && bytes !== null && modifiedMs !== null;
+    const identity = { name, bytes, modified: modifiedMs, resume };
+    const found = resume ? await this.#continueAt(identity, options) : { offset: 0, sha256: null };
+    const recalled = key === null || found.offset === 0 ? null : memory.recall(key, found.offset);
+    const isSame = recalled === null || found.sha256 === null || recalled.copy().digest() === found.sha256;
+    const offset = isSame ? found.offset : 0;
+    const whole = isSame ? recalled : null;
+    const progress = new ProgressReporter(options.onProgress, now, bytes, offset);
+    let sent: string | null = null;
+    const input = fileItems({
+      files,
+      source,
+      offset,
+      whole,
+      now,
+      hashed: (at, hash) => key !== null && resume && memory.remember(key, at, hash),
+      sent: (at) => progress.moved(at),
+      ended: (digest) => {
+        sent = digest;
+      },
+    });
+    const answer = await this.#call(
+      FileMethod.UPLOAD,
+      { ...identity, offset },
+      { signal: options.signal, input, onProgress: (value) => progress.checked(checkedOf(value)) },
+    );
+    const result = resultOf(answer, offset);
+    if (sent !== null && sent !== result.sha256) throw mismatch(name);
+    if (key !== null) memory.forget(key);
+    progress.ended(result.bytes);
+    return result;
+  }
+
+  async #continueAt(
+    identity: Params,
+    { signal }: UploadOptions,
+  ): Promise<{ readonly offset: number; readonly sha256: string | null }> {
+    const answer = await this.#call(FileMethod.OFFSET, identity, { signal });
+    const { offset, sha256 } = isMap(answer) ? answer : {};
+    const isValid = isCount(offset) && offset <= (identity["bytes"] as number) && (sha256 === null || isSha256(sha256));
+    if (!isValid) throw invalidAnswer("an offset");
+    return { offset, sha256 };
+  }
+
+  // --- receiving ----------------------------------------------------------------------------------------------------
+
+  /** Fetches a file from its start. @param open called with what it begins with; returns where the bytes go */
+  async #fetch(name: string, options: TransferOptions, open: (header: Header) => Sink): Promise<FileResult> {
+    const transfers = this.#transfers();
+    const now = (): number => transfers.now();
+    const items = this.#download(checkFileName(name), null, options.signal);
+    try {
+      const header = await headerOf(items);
+      if (header.offset !== 0) throw invalidAnswer("a download from its start");
+      const sink = open(header);
+      const progress = new ProgressReporter(options.onProgress, now, header.bytes, 0);
+      const verifier = new ItemVerifier(transfers.files, name, 0, null);
+      let [at, sha256] = [0, ""];
+      for await (const item of items) {
+        const verified = verifier.accept(item);
+        if (verified.kind === "bytes") {
+          at += verified.bytes.length;
+          await sink.bytes(verified.bytes);
+          progress.moved(at);
+        } else if (verified.kind === "end") {
+          sha256 = verified.sha256 ?? "";
+        }
+      }
+      verifier.mustHaveEnded();
+      if (at !== header.bytes) throw wrongSize(name, header.bytes);
+      progress.ended(at);
+      return { name, bytes: at, sha256, resumedFrom: 0 };
+    } catch (error) {
+      throw translated(error);
+    } finally {
+      await items.return?.();
+    }
+  }
+
+  async #fetchTo(target: string, remoteName: string, options: DownloadOptions): Promise<FileResult> {
+    const transfers = this.#transfers();
+    const { files } = transfers;
+    const { overwrite = "fail" } = options;
+    const asked = checkFileName(remoteName);
+    const isFolder = await withFileErrors(`use '${target}'`, () => files.isFolder(target));
+    const name = isFolder ? asked : files.nameOf(target);
+    const receiving = new ReceivingFolder(transfers, isFolder ? target : files.folderOf(target));
+    if (overwrite === "fail" && (await receiving.has(name))) throw existsError(name);
+    const owner = `download/${this.folder}/${asked}`;
+    const isResumable = options.resume === true;
+    const before = await receiving.find({ name, owner, bytes: null, modifiedMs: null, isResumable });
+    let items = this.#download(asked, before, options.signal);
+    try {
+      let header = await headerOf(items);
+      if (header.offset > 0 && !isContinuation(header, before)) {
+        // The peer remembers other bytes than those that are here.
+        await items.return?.();
+        items = this.#download(asked, null, options.signal);
+        header = await headerOf(items);
+        if (header.offset !== 0) throw invalidAnswer("a download from its start");
+      }
+      const { offset, bytes, modifiedMs } = header;
+      const partial = await receiving.open({ name, owner, bytes, modifiedMs, isResumable }, offset);
+      const progress = new ProgressReporter(options.onProgress, () => transfers.now(), bytes, offset);
+      const sha256 = await receiveFile(items, {
+        name,
+        partial,
+        verifier: new ItemVerifier(files, name, offset, partial.whole),
+        bytes,
+        mayGrow: () => undefined,
+        received: (at) => progress.moved(at),
+      });
+      try {
+        const file = await partial.finish(overwrite, sha256, (at) => progress.checked(at));
+        progress.ended(file.bytes);
+        return { name: file.name, bytes: file.bytes, sha256: file.sha256, resumedFrom: offset };
+      } catch (error) {
+        await giveUp(partial, error);
+        throw error;
+      }
+    } catch (error) {
+      throw translated(error);
+    } finally {
+      await items.return?.();
+    }
+  }
+
+  #download(
+    name: string,
+    before: PartialState | null,
+    signal: AbortSignal | undefined,
+  ): AsyncIterableIterator<unknown> {
+    const params = {
+      folder: this.folder,
+      name,
+      offset: before?.verified ?? 0,
+      bytes: before?.bytes ?? null,
+      modified: before?.modifiedMs ?? null,
+    };
+    return this.#peer.stream(FileMethod.DOWNLOAD, params, { signal });
+  }
+
+  async #call(method: string, params: Params, options: Parameters<FileCaller["call"]>[2]): Promise<unknown> {
+    try {
+      return await this.#peer.call(method, { folder: this.folder, ...params }, options);
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+}
+
+function mustHaveName(name: string | undefined): string {
+  if (name !== undefined) return name;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, "An upload that is neither a path nor a File needs the option name");
+}
+
+async function headerOf(items: AsyncIterableIterator<unknown>): Promise<Header> {
+  const { done, value } = await items.next();
+  const { bytes, modified, offset, sha256 } = done !== true && isMap(value) ? value : {};
+  const isValid = isCount(bytes) && isCount(modified) && isCount(offset) && offset <= bytes;
+  if (!isValid || !(sha256 === null || isSha256(sha256))) throw invalidAnswer("the start of a download");
+  return { bytes, modifiedMs: modified, offset, sha256 };
+}
+
+/** Whether a download continues what is here. */
+function isContinuation({ offset, bytes, modifiedMs, sha256 }: Header, before: PartialState | null): boolean {
+  if (before === null || before.verified !== offset) return false;
+  if (before.bytes !== bytes || before.modifiedMs !== modifiedMs) return false;
+  return sha256 === null || before.sha256 === null || sha256 === before.sha256;
+}
+
+function entryOf(value: unknown): FileEntry {
+  const { name, bytes, modified } = isMap(value) ? value : {};
+  if (!isCount(bytes) || !isCount(modified)) throw invalidAnswer("a file's size");
+  // A name that is used as a path here must not lead out of a folder.
+  return { name: checkFileName(name), bytes, modifiedMs: modified };
+}
+
+function resultOf(value: unknown, resumedFrom: number): FileResult {
+  const { name, bytes, sha256 } = isMap(value) ? value : {};
+  if (typeof name !== "string" || !isCount(bytes) || !isSha256(sha256)) throw invalidAnswer("a received file");
+  return { name, bytes, sha256, resumedFrom };
+}
+
+function checkedOf(value: unknown): number {
+  const checked = isMap(value) ? value["checked"] : 0;
+  return isCount(checked) ? checked : 0;
+}
+
+function invalidAnswer(what: string): ConduitError {
+  return new ConduitError(ErrorCode.INVALID_RESULT, `The peer's answer is not ${what}`);
+}
+
+function wrongSize(name: string, bytes: number): RpcError {
+  return new RpcError(ErrorCode.CHECKSUM_MISMATCH, `'${name}' doesn't have the announced ${bytes} bytes`);
+}
+
+function mismatch(name: string): RpcError {
+  return new RpcError(ErrorCode.CHECKSUM_MISMATCH, `The peer has another SHA-256 for '${name}' than this side`);
+}
+
+/** The error for a peer that serves no files says so. */
+function translated(error: unknown): unknown {
+  const isMissing = isInstance(error, RpcError) && error.code === ErrorCode.METHOD_NOT_FOUND;
+  if (!isMissing) return error;
+  return new ConduitError(ErrorCode.PEER_UNSUPPORTED, "The peer serves no files", { cause: error });
+}

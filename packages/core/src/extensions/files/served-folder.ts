@@ -1,0 +1,294 @@
+/** A folder that peers may use: what they ask for is judged, carried out and answered here. */
+
+import { ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import type { HandlerContext } from "../../rpc/incoming-request.ts";
+import { checkFileName } from "./checked-name.ts";
+import { fileError, withFileErrors } from "./file-errors.ts";
+import { fileItems, ItemVerifier } from "./file-items.ts";
+import { openFile } from "./file-source.ts";
+import type { FileTransfers } from "./file-transfers.ts";
+import type { FileRequest, FolderConfig } from "./folder-options.ts";
+import { Quota } from "./quota.ts";
+import { giveUp, receiveFile } from "./receive-file.ts";
+import {
+  existsError,
+  isCount,
+  isSameVersion,
+  type PartialFile,
+  type ReceivedIdentity,
+  ReceivingFolder,
+} from "./receiving-folder.ts";
+
+/** A file that a peer sent or fetched. */
+export interface TransferredFile {
+  /** The folder's name, as in `files(name, …)`. */
+  readonly folder: string;
+  readonly name: string;
+  /** On this side's disk. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Of the whole file, in hex; null after a download that both sides continued after a restart. */
+  readonly sha256: string | null;
+}
+
+/** A regular file of a folder. */
+export interface FileEntry {
+  readonly name: string;
+  readonly bytes: number;
+  /** Unix milliseconds. */
+  readonly modifiedMs: number;
+}
+
+export interface FolderHost<Peer> {
+  readonly transfers: FileTransfers;
+  received(peer: Peer, file: TransferredFile): void;
+  sent(peer: Peer, file: TransferredFile): void;
+  /** An error of the disk, which this side's application should know of. */
+  failed(peer: Peer, method: string, error: unknown): void;
+}
+
+type Params = Readonly<Record<string, unknown>>;
+type Context<Peer> = HandlerContext<Peer>;
+
+const EXPIRY_INTERVAL_MS = 60_000;
+const ENTRIES_PER_ITEM = 256;
+/** The application of this side should hear of these, if the system says so. */
+const OWN_FAULTS: ReadonlySet<number> = new Set([
+  ErrorCode.DISK_FULL,
+  ErrorCode.FILE_ERROR,
+  ErrorCode.PERMISSION_DENIED,
+]);
+
+export class ServedFolder<Peer> {
+  readonly #name: string;
+  readonly #config: FolderConfig<Peer>;
+  readonly #host: FolderHost<Peer>;
+  readonly #receiving: ReceivingFolder;
+  readonly #quota: Quota;
+  #expiredMs = Number.NEGATIVE_INFINITY;
+
+  constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
+    this.#name = name;
+    this.#config = config;
+    this.#host = host;
+    this.#receiving = new ReceivingFolder(host.transfers, config.dir);
+    this.#quota = new Quota(config.quotaBytes);
+  }
+
+  /** Where an upload can be continued. */
+  async offset(params: Params, context: Context<Peer>): Promise<unknown> {
+    return await this.#reporting(context, async () => {
+      const identity = await this.#identity(params, context);
+      const state = await this.#receiving.find(identity);
+      if (state === null || !isSameVersion(state, identity)) return { offset: 0, sha256: null };
+      return { offset: state.verified, sha256: state.sha256 };
+    });
+  }
+
+  async upload(params: Params, context: Context<Peer>): Promise<unknown> {
+    return await this.#reporting(context, async () => {
+      const identity = await this.#identity(params, context);
+      const { offset } = params;
+      if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
+      return await this.#receive(identity, offset, context);
+    });
+  }
+
+  async *download(params: Params, context: Context<Peer>): AsyncGenerator<unknown, undefined> {
+    const name = checkFileName(params["name"]);
+    await this.#mustBeAllowed(context.client, { action: "download", folder: this.#name, name });
+    const { files, memory } = this.#host.transfers;
+    const path = this.#receiving.pathOf(name);
+    const source = await this.#reporting(context, () => openFile(files, path, name));
+    try {
+      const { bytes, modifiedMs, key } = source;
+      const asked = params["offset"];
+      const isSame = params["bytes"] === bytes && params["modified"] === modifiedMs;
+      const offset = isSame && isCount(asked) && asked <= (bytes ?? 0) ? asked : 0;
+      const whole = key === null || offset === 0 ? null : memory.recall(key, offset);
+      yield { bytes, modified: modifiedMs, offset, sha256: whole?.copy().digest() ?? null };
+      let sha256: string | null = null;
+      yield* fileItems({
+        files,
+        source,
+        offset,
+        whole,
+        now: () => this.#host.transfers.now(),
+        hashed: (at, hash) => key !== null && memory.remember(key, at, hash),
+        sent: () => undefined,
+        ended: (digest) => {
+          sha256 = digest;
+        },
+      });
+      this.#host.sent(context.client, { folder: this.#name, name, path, bytes: bytes ?? 0, sha256 });
+    } finally {
+      await source.close();
+    }
+  }
+
+  /** Items are arrays of entries. */
+  async *list(_params: Params, context: Context<Peer>): AsyncGenerator<unknown, undefined> {
+    await this.#mustBeAllowed(context.client, { action: "list", folder: this.#name, name: null });
+    const { files } = this.#host.transfers;
+    const doing = `list '${this.#name}'`;
+    const names = await this.#reporting(context, () => withFileErrors(doing, () => files.names(this.#config.dir)));
+    let entries: unknown[] = [];
+    for (const name of names) {
+      const facts = isServable(name)
+        ? await withFileErrors(doing, () => files.facts(this.#receiving.pathOf(name)))
+        : null;
+      if (facts?.kind !== "file") continue;
+      entries.push({ name, bytes: facts.bytes, modified: facts.modifiedMs });
+      if (entries.length < ENTRIES_PER_ITEM) continue;
+      yield entries;
+      entries = [];
+    }
+    if (entries.length > 0) yield entries;
+  }
+
+  async stat(params: Params, context: Context<Peer>): Promise<unknown> {
+    const name = checkFileName(params["name"]);
+    await this.#mustBeAllowed(context.client, { action: "stat", folder: this.#name, name });
+    return await this.#reporting(context, async () => {
+      const { bytes, modifiedMs } = await this.#factsOf(name, `look up '${name}'`);
+      return { name, bytes, modified: modifiedMs };
+    });
+  }
+
+  async remove(params: Params, context: Context<Peer>): Promise<unknown> {
+    const name = checkFileName(params["name"]);
+    await this.#mustBeAllowed(context.client, { action: "remove", folder: this.#name, name });
+    const doing = `remove '${name}'`;
+    return await this.#reporting(context, async () => {
+      await this.#factsOf(name, doing);
+      await withFileErrors(doing, () => this.#host.transfers.files.remove(this.#receiving.pathOf(name)));
+      return { removed: true };
+    });
+  }
+
+  async #factsOf(name: string, doing: string): Promise<{ readonly bytes: number; readonly modifiedMs: number }> {
+    const { files } = this.#host.transfers;
+    const facts = await withFileErrors(doing, () => files.facts(this.#receiving.pathOf(name)));
+    if (facts?.kind === "file") return facts;
+    throw new RpcError(ErrorCode.NOT_FOUND, `Cannot ${doing}: there is no such file in '${this.#name}'`);
+  }
+
+  /** @throws RpcError for an upload that must not begin */
+  async #identity(params: Params, context: Context<Peer>): Promise<ReceivedIdentity> {
+    const { bytes, modified, resume } = params;
+    const name = checkFileName(params["name"]);
+    if (bytes !== null && !isCount(bytes)) throw invalidParams("bytes must be a whole number or null");
+    if (modified !== null && !isCount(modified)) throw invalidParams("modified must be a whole number or null");
+    await this.#mustBeAllowed(context.client, { action: "upload", folder: this.#name, name });
+    this.#mustNotExceed(name, bytes ?? 0);
+    if (this.#config.overwrite === "fail" && (await this.#receiving.has(name))) throw existsError(name);
+    await this.#expire();
+    const isResumable = resume === true && bytes !== null;
+    return { name, owner: ownerOf(context.client), bytes, modifiedMs: modified, isResumable };
+  }
+
+  async #receive(identity: ReceivedIdentity, offset: number, context: Context<Peer>): Promise<unknown> {
+    const { name, bytes } = identity;
+    const { files } = this.#host.transfers;
+    const partial = await this.#receiving.open(identity, offset);
+    const verifier = new ItemVerifier(files, name, offset, partial.whole);
+    let isKept = false;
+    try {
+      await this.#reserve(partial, bytes ?? 0);
+      const sha256 = await receiveFile(context.input, {
+        name,
+        partial,
+        verifier,
+        bytes,
+        mayGrow: (size) => {
+          this.#mustNotExceed(name, size);
+          this.#quota.grow(partial, size);
+        },
+        received: () => undefined,
+      });
+      const file = await finish(partial, () =>
+        partial.finish(this.#config.overwrite, sha256, (checked) => context.progress({ checked })),
+      );
+      isKept = true;
+      this.#host.received(context.client, { folder: this.#name, ...file });
+      return { name: file.name, bytes: file.bytes, sha256: file.sha256 };
+    } finally {
+      this.#quota.end(partial, isKept);
+    }
+  }
+
+  async #reserve(partial: PartialFile, bytes: number): Promise<void> {
+    const { files, active } = this.#host.transfers;
+    const { folder, partials } = this.#receiving;
+    await finish(partial, () =>
+      withFileErrors(`measure '${this.#name}'`, () =>
+        this.#quota.begin(partial, bytes, files, [folder, partials], (path) => active.has(path)),
+      ),
+    );
+  }
+
+  #mustNotExceed(name: string, bytes: number): void {
+    const { maxFileBytes } = this.#config;
+    if (bytes <= maxFileBytes) return;
+    const message = `'${name}' has at least ${bytes} bytes, and '${this.#name}' takes files of ${maxFileBytes}`;
+    throw new RpcError(ErrorCode.FILE_TOO_LARGE, message, { details: { limit: maxFileBytes } });
+  }
+
+  /** @throws RpcError PERMISSION_DENIED; what `authorize` throws */
+  async #mustBeAllowed(peer: Peer, request: FileRequest): Promise<void> {
+    const { upload, download, remove, authorize } = this.#config;
+    const { action } = request;
+    const isOffered = action === "upload" ? upload : action === "remove" ? remove : download;
+    if (isOffered && (authorize === undefined || (await authorize(peer, request)) === true)) return;
+    throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.#name}' doesn't let this peer ${action}`);
+  }
+
+  /** Looks for abandoned files now and then, when the folder is used. */
+  async #expire(): Promise<void> {
+    const now = this.#host.transfers.now();
+    if (now - this.#expiredMs < Math.min(EXPIRY_INTERVAL_MS, this.#config.expireMs)) return;
+    this.#expiredMs = now;
+    const doing = `clean up '${this.#name}'`;
+    await withFileErrors(doing, () => this.#receiving.expire(this.#config.expireMs));
+  }
+
+  async #reporting<T>(context: Context<Peer>, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.#name}'`);
+      if (OWN_FAULTS.has(known.code) && known.cause !== undefined)
+        this.#host.failed(context.client, context.method, known);
+      throw known;
+    }
+  }
+}
+
+/** The last steps: the unfinished file goes if one fails. */
+async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    await giveUp(partial, error);
+    throw error;
+  }
+}
+
+/** Names that this side would refuse aren't listed. */
+function isServable(name: string): boolean {
+  try {
+    return checkFileName(name) === name;
+  } catch {
+    return false;
+  }
+}
+
+/** Two kinds of peers that send a file of the same name don't continue each other's. */
+function ownerOf(peer: unknown): string {
+  const name = (peer as { info?: { name?: unknown } | null } | null)?.info?.name;
+  return typeof name === "string" ? name : "";
+}
+
+function invalidParams(rule: string): RpcError {
+  return new RpcError(ErrorCode.INVALID_PARAMS, `Invalid parameters of a file: ${rule}`);
+}

@@ -1,0 +1,213 @@
+import { type FileAccess, type FileFacts, type FileHash, NotRegularFile, type OpenFile } from "../util/file-access.ts";
+
+interface Stats {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly mtimeMs: bigint;
+  isFile(): boolean;
+  isDirectory(): boolean;
+}
+
+const EXACT = { bigint: true } as const;
+
+interface FileHandle {
+  stat(options: typeof EXACT): Promise<Stats>;
+  read(target: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>;
+  truncate(bytes: number): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The part of `node:fs/promises`, which all runtimes have, that {@link FileAccess} needs. */
+export interface NodeFileSystem {
+  readonly constants: { readonly [name: string]: number };
+  open(path: string, flags: number, mode?: number): Promise<FileHandle>;
+  lstat(path: string, options: typeof EXACT): Promise<Stats>;
+  stat(path: string, options: typeof EXACT): Promise<Stats>;
+  readdir(path: string): Promise<string[]>;
+  mkdir(path: string, options: { readonly mode: number }): Promise<unknown>;
+  rmdir(path: string): Promise<void>;
+  link(path: string, name: string): Promise<void>;
+  rename(path: string, name: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+}
+
+/** The part of `node:path`. */
+export interface NodePath {
+  join(...parts: string[]): string;
+  dirname(path: string): string;
+  basename(path: string): string;
+}
+
+interface NodeHash {
+  update(bytes: Uint8Array): unknown;
+  copy(): NodeHash;
+  digest(encoding: "hex"): string;
+}
+
+/** The part of `node:crypto`. */
+export type CreateHash = (algorithm: "sha256") => NodeHash;
+
+/** A new file is everybody's whom the process's umask lets in, like any that a program makes. */
+const FILE_MODE = 0o666;
+const FOLDER_MODE = 0o700;
+
+export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: CreateHash): FileAccess {
+  const { constants } = fs;
+  // Windows has neither.
+  const safely = (constants["O_NOFOLLOW"] ?? 0) | (constants["O_NONBLOCK"] ?? 0);
+  const flagsOf = {
+    read: (constants["O_RDONLY"] ?? 0) | safely,
+    write: (constants["O_RDWR"] ?? 0) | safely,
+    create: (constants["O_RDWR"] ?? 0) | (constants["O_CREAT"] ?? 0) | (constants["O_EXCL"] ?? 0) | safely,
+  };
+  return {
+    join: (folder, name) => path.join(folder, name),
+    folderOf: (file) => path.dirname(file),
+    nameOf: (file) => path.basename(file),
+    async open(file, mode) {
+      // Opening a device may do something already.
+      if (mode !== "create") mustBeFile(await fs.lstat(file, EXACT));
+      const handle = await fs.open(file, flagsOf[mode], FILE_MODE);
+      try {
+        const opened = await handle.stat(EXACT);
+        mustBeFile(opened);
+        // Deno ignores O_NOFOLLOW. If a link was followed, either it is still there, or another file is.
+        const named = await fs.lstat(file, EXACT);
+        mustBeFile(named);
+        if (idOf(named) !== idOf(opened)) throw new NotRegularFile("The file was exchanged while it was opened");
+        return new NodeFile(handle);
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    },
+    async facts(file) {
+      try {
+        return factsOf(await fs.lstat(file, EXACT));
+      } catch (cause) {
+        if (systemCode(cause) === "ENOENT") return null;
+        throw cause;
+      }
+    },
+    async isFolder(path) {
+      try {
+        return (await fs.stat(path, EXACT)).isDirectory();
+      } catch (cause) {
+        if (/^(ENOENT|ENOTDIR)$/.test(systemCode(cause))) return false;
+        throw cause;
+      }
+    },
+    names: (folder) => fs.readdir(folder),
+    async makeFolder(folder) {
+      try {
+        await fs.mkdir(folder, { mode: FOLDER_MODE });
+      } catch (cause) {
+        if (systemCode(cause) !== "EEXIST") throw cause;
+      }
+    },
+    removeFolder: (folder) => fs.rmdir(folder),
+    link: (from, to) => fs.link(from, to),
+    rename: (from, to) => fs.rename(from, to),
+    remove: (file) => fs.unlink(file),
+    async syncFolder(folder) {
+      try {
+        const handle = await fs.open(folder, constants["O_RDONLY"] ?? 0);
+        try {
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+      } catch (cause) {
+        // Windows can't, and some network file systems can't.
+        if (!/^(EISDIR|EPERM|EACCES|EINVAL|ENOTSUP)$/.test(systemCode(cause))) throw cause;
+      }
+    },
+    sha256: () => new NativeHash(createHash("sha256")),
+  };
+}
+
+class NodeFile implements OpenFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async facts(): Promise<FileFacts> {
+    return factsOf(await this.#handle.stat(EXACT));
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    return (await this.#handle.read(target, 0, target.length, position)).bytesRead;
+  }
+
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    let written = 0;
+    while (written < bytes.length) {
+      const step = await this.#handle.write(bytes, written, bytes.length - written, position + written);
+      written += step.bytesWritten;
+    }
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return this.#handle.truncate(bytes);
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+class NativeHash implements FileHash {
+  readonly #hash: NodeHash;
+
+  constructor(hash: NodeHash) {
+    this.#hash = hash;
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  copy(): FileHash {
+    return new NativeHash(this.#hash.copy());
+  }
+
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+}
+
+function mustBeFile(stats: Stats): void {
+  if (!stats.isFile()) throw new NotRegularFile("Not a regular file");
+}
+
+function idOf({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
+}
+
+function factsOf(stats: Stats): FileFacts {
+  return {
+    kind: stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other",
+    bytes: Number(stats.size),
+    modifiedMs: Number(stats.mtimeMs),
+    id: idOf(stats),
+  };
+}
+
+function systemCode(cause: unknown): string {
+  const code = (cause as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? code : "";
+}
