@@ -8,6 +8,7 @@ import {
   type Connection,
   type ConnectionStats,
   type HandlerContext,
+  type ItemStream,
   type MethodHandlers,
   type PeerInfo,
   type PoolResult,
@@ -292,6 +293,57 @@ describe("a contract", () => {
     typedServer.broadcast("news", { id: 7, name: "Ada" });
     // @ts-expect-error: the contract has no such message of the client
     connection.send("move", { a: 1 });
+  });
+
+  test("types streams: their parameters, and items in both directions", () => {
+    const streaming = {
+      server: {
+        methods: { sum: { input: v.number(), result: v.number() }, ping: {} },
+        streams: {
+          tail: { params: v.object({ file: v.string() }), output: userValibot },
+          shell: { input: v.string() },
+        },
+      },
+      client: { streams: { frames: { output: v.string() } } },
+    };
+    const one = new Server({ password: "secret", contract: streaming });
+    const other = new Client({ host: "localhost", port: 8080, password: "secret", contract: streaming });
+    one.rpc("sum", async (_params, { input }) => {
+      for await (const n of input) expectTypeOf(n).toEqualTypeOf<number>();
+      return 1;
+    });
+    one.stream("tail", async function* ({ file }) {
+      expectTypeOf(file).toEqualTypeOf<string>();
+      yield { id: "7", name: "Ada" };
+    });
+    // @ts-expect-error: id is text before it is transformed
+    one.stream("tail", async function* () {
+      yield { id: 7, name: "Ada" };
+    });
+    one.stream("shell", (_params, { input }) => {
+      expectTypeOf(input).toEqualTypeOf<ItemStream<string>>();
+      return input;
+    });
+    // @ts-expect-error: the contract has no such stream
+    one.stream("sum", () => []);
+    expectTypeOf(other.stream("tail", { file: "a" })).toEqualTypeOf<ItemStream<{ id: number; name: string }>>();
+    expectTypeOf(other.stream("shell", {}, { input: ["a"] })).toEqualTypeOf<ItemStream<unknown>>();
+    expectTypeOf(other.call("sum", {}, { input: [1] })).toEqualTypeOf<Promise<number>>();
+    // @ts-expect-error: its parameters are required
+    other.stream("tail");
+    // @ts-expect-error: items are text
+    other.stream("shell", {}, { input: [1] });
+    // @ts-expect-error: ping takes no input
+    void other.call("ping", {}, { input: [1] });
+    // @ts-expect-error: the contract has no such stream
+    other.stream("nothing");
+    other.stream("frames", () => ["frame"]);
+    // @ts-expect-error: frames are text
+    other.stream("frames", () => [1]);
+    const connection = one.connections[0] as Connection<typeof streaming>;
+    expectTypeOf(connection.stream("frames")).toEqualTypeOf<ItemStream<string>>();
+    expectTypeOf(client.stream<string>("any")).toEqualTypeOf<ItemStream<string>>();
+    expectTypeOf(client.stream("any", {}, { output: z.number() })).toEqualTypeOf<ItemStream<number>>();
   });
 
   test("types requests: their data by the contract, their reply by what is stated or a schema", () => {
