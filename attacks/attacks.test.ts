@@ -47,6 +47,13 @@ test("a server bounds what it holds for clients that send CLOSE and linger", asy
   expect(peakMiB - memoryMiB).toBeLessThan(1500);
 });
 
+test("a server bounds what it holds for subscribers that don't read, and for ever new topics", async () => {
+  const unread = await result("subscribers that don't read", "node", 3);
+  expect(unread.peakMiB - unread.memoryMiB).toBeLessThan(600);
+  const topics = await result("ever new topics", "node", 2);
+  expect(topics.peakMiB - topics.memoryMiB).toBeLessThan(600);
+});
+
 test("every attack has a name of its own", () => {
   expect(new Set(attacks.map(({ name }) => name)).size).toBe(attacks.length);
 });

@@ -12,6 +12,8 @@ export interface ServerSetup {
   readonly extraMethods?: number;
   /** Sends 64 KiB to everybody every 20 ms. */
   readonly broadcasts?: boolean;
+  /** Clients may subscribe to `room:…`, and subscribers publish there. Everybody gets 64 KiB by `news` every 20 ms. */
+  readonly topics?: boolean;
   /** Listens with TLS. */
   readonly tls?: boolean;
   /** Listens on a Unix socket. */
@@ -74,9 +76,21 @@ async function start({ setup, folder }: { setup: ServerSetup; folder: string }):
   fresh.onClientDisconnect((_client, { codeName }) => count(disconnects, codeName));
   fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
   await fresh.start();
+  if (setup.topics === true) serveTopics(fresh);
   if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
   const { port, path } = fresh.address;
   return path === null ? { port } : { port, path };
+}
+
+function serveTopics(fresh: InstanceType<typeof Server>): void {
+  fresh.topics("room:*", {
+    authorize: async () => true,
+    publish: "subscribers",
+    presence: true,
+    history: { messages: 100 },
+  });
+  const news = fresh.topic("news", { slow: "drop-oldest", slowBuffer: 100, history: { messages: 100 } });
+  setInterval(() => news.publish(new Uint8Array(65_000)), 20);
 }
 
 function report(): ServerReport {

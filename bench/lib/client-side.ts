@@ -77,6 +77,7 @@ async function transfer(client: BenchClient, args: TransferArgs): Promise<Transf
 export function clientCommands(peer: Peer): Handlers<ClientCommands> {
   const clients: BenchClient[] = [];
   const watched = new Set<BenchClient>();
+  const subscribed = new Set<BenchClient>();
   const watcher = new Watcher();
 
   const first = (): BenchClient => {
@@ -99,6 +100,7 @@ export function clientCommands(peer: Peer): Handlers<ClientCommands> {
 
     async disconnect() {
       watched.clear();
+      subscribed.clear();
       await Promise.all(clients.splice(0).map((client) => client.close()));
       return null;
     },
@@ -116,7 +118,17 @@ export function clientCommands(peer: Peer): Handlers<ClientCommands> {
     paced: (args) => runPaced(first(), args),
     transfer: (args) => transfer(first(), args),
 
-    async watch({ signalPort, perTurn }) {
+    async watch({ signalPort, perTurn, subscribers }) {
+      if (subscribers !== undefined) {
+        await watcher.expect(subscribers * perTurn, signalPort);
+        for (const client of clients.slice(0, subscribers)) {
+          if (subscribed.has(client)) continue;
+          if (client.onTopic === undefined) throw new Error(`${peer.name} has no topics`);
+          await client.onTopic(({ n }) => watcher.received(n));
+          subscribed.add(client);
+        }
+        return null;
+      }
       await watcher.expect(clients.length * perTurn, signalPort);
       for (const client of clients) {
         if (watched.has(client)) continue;

@@ -39,6 +39,8 @@ export interface CpuTime {
 export interface BroadcastArgs {
   readonly perTurn: number;
   readonly seconds: number;
+  /** To the subscribers of the topic, and not to every connection. */
+  readonly topic?: boolean;
 }
 
 export interface BroadcastResult {
@@ -121,7 +123,15 @@ export interface ClientCommands {
   paced: Command<PacedArgs, PacedResult>;
   transfer: Command<TransferArgs, TransferResult>;
   /** Listens on all clients, and signals whenever each has received `perTurn` broadcasts. */
-  watch: Command<{ readonly signalPort: number; readonly perTurn: number }, null>;
+  watch: Command<
+    {
+      readonly signalPort: number;
+      readonly perTurn: number;
+      /** So many clients subscribe to the topic, and are watched. Default: all are watched for broadcasts. */
+      readonly subscribers?: number;
+    },
+    null
+  >;
   /** Deliveries since `watch` or the last `watched`. */
   watched: Command<null, WatchResult>;
 }

@@ -68,6 +68,8 @@ export interface BenchServer {
    * loop when a burst is measured.
    */
   broadcast?(news: News): void;
+  /** Sends `news` to the subscribers of the topic, like `broadcast`. */
+  publish?(news: News): void;
   /** Ids of other server processes (nats-server, Python), whose memory counts instead of this process's. */
   readonly processIds?: readonly number[];
   /** Ends everything it started. Clients may still be connected then. */
@@ -82,6 +84,8 @@ export interface BenchClient {
   request?(message: Message): Promise<Message>;
   /** Calls `listener` for every broadcast from the time it resolves. Called at most once per client. */
   onBroadcast?(listener: (news: News) => void): Promise<void>;
+  /** Subscribes to the topic. Calls `listener` for what is published from the time it resolves. */
+  onTopic?(listener: (news: News) => void): Promise<void>;
   /** Sends bytes as one message; resolves with `mark(bytes)` as the server received them. */
   upload?(bytes: Uint8Array): Promise<number>;
   /** Has the server send `servedBytes(length)` as one message; resolves with `mark(bytes)` as received here. */

@@ -64,9 +64,10 @@ export function serverCommands(peer: Peer): Handlers<ServerCommands> {
     memory: () => measureMemory(running().processIds),
     cpu: () => ({ cpuMs: cpuMs() }),
 
-    async broadcast({ perTurn, seconds }: BroadcastArgs): Promise<BroadcastResult> {
+    async broadcast({ perTurn, seconds, topic = false }: BroadcastArgs): Promise<BroadcastResult> {
       const target = running();
-      if (target.broadcast === undefined) throw new Error(`${peer.name} has no broadcast`);
+      const send = topic ? target.publish?.bind(target) : target.broadcast?.bind(target);
+      if (send === undefined) throw new Error(`${peer.name} has no ${topic ? "topics" : "broadcast"}`);
       let messages = 0;
       let sum = 0;
       const started = performance.now();
@@ -76,7 +77,7 @@ export function serverCommands(peer: Peer): Handlers<ServerCommands> {
         for (let i = 0; i < perTurn; i++) {
           lastNumber++;
           sum += lastNumber;
-          target.broadcast({ n: lastNumber, text: NEWS_TEXT });
+          send({ n: lastNumber, text: NEWS_TEXT });
         }
         messages += perTurn;
         await signals.next();

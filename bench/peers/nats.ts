@@ -76,6 +76,9 @@ async function startServer({ tls, methods, ...limits }: ServerOptions): Promise<
     broadcast(news) {
       connection.publish("news", JSON.stringify(news));
     },
+    publish(news) {
+      connection.publish("topic", JSON.stringify(news));
+    },
     async close() {
       await connection.close();
       await nats.close();
@@ -100,8 +103,16 @@ class NatsClient implements BenchClient {
     return (await this.ask("message", JSON.stringify(message))).json<Message>();
   }
 
-  async onBroadcast(listener: (news: News) => void): Promise<void> {
-    this.connection.subscribe("news", {
+  onBroadcast(listener: (news: News) => void): Promise<void> {
+    return this.listen("news", listener);
+  }
+
+  onTopic(listener: (news: News) => void): Promise<void> {
+    return this.listen("topic", listener);
+  }
+
+  private async listen(subject: string, listener: (news: News) => void): Promise<void> {
+    this.connection.subscribe(subject, {
       callback(error, message) {
         if (error !== null) throw error;
         listener(message.json<News>());

@@ -41,12 +41,16 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   // No error is expected; the harness shows standard error when a measurement fails.
   server.onError((error, { stage }) => console.error(stage, error));
   server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
+  const topic = server.topic("news");
   await server.start();
   return {
     target: { host: "127.0.0.1", port: server.address.port },
     connectionCount: () => server.connectionCount,
     broadcast(news) {
       server.broadcast("news", news);
+    },
+    publish(news) {
+      topic.publish(news);
     },
     close: () => server.stop(),
   };
@@ -71,6 +75,12 @@ class NetconduitClient implements BenchClient {
     this.client.on("news", listener as (data: unknown) => void);
   }
 
+  async onTopic(listener: (news: News) => void): Promise<void> {
+    const subscription = this.client.subscribe<News>("news");
+    await subscription.ready;
+    void iterate(subscription, listener);
+  }
+
   upload(bytes: Uint8Array): Promise<number> {
     return this.client.request("upload", bytes) as Promise<number>;
   }
@@ -82,6 +92,10 @@ class NetconduitClient implements BenchClient {
   close(): Promise<void> {
     return this.client.disconnect();
   }
+}
+
+async function iterate(subscription: AsyncIterable<News>, listener: (news: News) => void): Promise<void> {
+  for await (const news of subscription) listener(news);
 }
 
 async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {

@@ -16,6 +16,7 @@ type Ack<T> = (answer: T | Failure) => void;
 
 interface ClientEvents {
   message(message: Message, ack: Ack<Message>): void;
+  subscribe(ack: Ack<boolean>): void;
   upload(bytes: Uint8Array, ack: Ack<number>): void;
   download(length: number, ack: Ack<Uint8Array>): void;
   /** The methods. */
@@ -23,6 +24,7 @@ interface ClientEvents {
 }
 
 interface ServerEvents {
+  topic(news: News): void;
   news(news: News): void;
 }
 
@@ -53,6 +55,10 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
       });
     }
     socket.on("message", (message: Message, ack: Ack<Message>) => ack(message));
+    socket.on("subscribe", async (ack: Ack<boolean>) => {
+      await socket.join("news");
+      ack(true);
+    });
     socket.on("upload", (bytes: Uint8Array, ack: Ack<number>) => ack(mark(bytes)));
     socket.on("download", (length: number, ack: Ack<Uint8Array>) => ack(servedBytes(length)));
   });
@@ -61,6 +67,9 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     connectionCount: () => server.sockets.sockets.size,
     broadcast(news) {
       server.emit("news", news);
+    },
+    publish(news) {
+      server.to("news").emit("topic", news);
     },
     async close() {
       await server.close();
@@ -85,6 +94,11 @@ class SocketIoClient implements BenchClient {
 
   async onBroadcast(listener: (news: News) => void): Promise<void> {
     this.socket.on("news", listener);
+  }
+
+  async onTopic(listener: (news: News) => void): Promise<void> {
+    this.socket.on("topic", listener);
+    await (this.socket as ClientSocket).emitWithAck("subscribe");
   }
 
   upload(bytes: Uint8Array): Promise<number> {

@@ -5,16 +5,21 @@ export const DELIVERIES: Metric = { name: "deliveries", unit: "deliveries/s", be
 export const DELIVERY_COST: Metric = { name: "delivery", unit: "µs", better: "lower" };
 export const CONNECT_COST: Metric = { name: "connect", unit: "µs", better: "lower" };
 
-/** Broadcasts to `clients` clients, and checks that each received every message once; returns deliveries/s. */
+/**
+ * Broadcasts to `clients` clients, or publishes to as many subscribers, and checks that each received every message once;
+ * returns deliveries/s.
+ */
 export async function measureBroadcast(
   session: Session,
   clients: number,
   perTurn: number,
   seconds: number,
+  topic = false,
 ): Promise<number> {
-  await session.client.call("watch", { signalPort: session.started.signalPort, perTurn });
+  const subscribers = topic ? { subscribers: clients } : {};
+  await session.client.call("watch", { signalPort: session.started.signalPort, perTurn, ...subscribers });
   await session.client.call("watched", null);
-  const sent = await session.server.call("broadcast", { perTurn, seconds });
+  const sent = await session.server.call("broadcast", { perTurn, seconds, topic });
   const { deliveries, sum } = await session.client.call("watched", null);
   if (deliveries !== sent.messages * clients || sum !== sent.sum * clients) {
     throw new Error(

@@ -7,6 +7,7 @@ import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
 import { handlers, pairs, request, rpc } from "./rpc.ts";
 import { tls } from "./tls.ts";
+import { topics } from "./topics.ts";
 
 /** All scenarios, in the order of running and of the tables. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -14,6 +15,7 @@ export const SCENARIOS: readonly Scenario[] = [
   request,
   latency,
   broadcast,
+  topics,
   connects,
   memory,
   binary,

@@ -2,6 +2,7 @@ import type { ProtocolConnection } from "../../connection/protocol-connection.ts
 import type { TimerWheel } from "../../util/timer-wheel.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { AnyConnection } from "../connection.ts";
+import type { PresenceFlusher } from "./presence-flusher.ts";
 
 /** A connection that is subscribed. */
 export type Member = ProtocolConnection<AnyConnection>;
@@ -9,6 +10,7 @@ export type Member = ProtocolConnection<AnyConnection>;
 /** The server of a topic. */
 export interface ChannelHost {
   readonly wheel: TimerWheel;
+  readonly flusher: PresenceFlusher;
   /** Whether frames for some connections are compressed. */
   readonly compresses: boolean;
   /** Monotonic milliseconds. */

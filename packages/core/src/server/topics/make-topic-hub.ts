@@ -9,6 +9,7 @@ import type { AnyConnection } from "../connection.ts";
 import type { ServerConfig } from "../server-options.ts";
 import type { Member } from "./channel-host.ts";
 import { netconduitCalls, netconduitData } from "./netconduit-topics.ts";
+import { PresenceFlusher } from "./presence-flusher.ts";
 import { TopicHub } from "./topic-hub.ts";
 
 const EPOCH_BYTES = 8;
@@ -38,6 +39,7 @@ export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember 
   };
   const hub = new TopicHub({
     wheel,
+    flusher: new PresenceFlusher({ wheel, now: () => runtime.now(), nextTurn: (task) => runtime.nextTurn(task) }),
     compresses: compressing !== null,
     epoch: toHex(runtime.crypto.randomBytes(EPOCH_BYTES)),
     maxSubscriptions: config.maxSubscriptions,

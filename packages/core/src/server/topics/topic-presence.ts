@@ -5,8 +5,6 @@
  */
 
 import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
-import { PRESENCE_WINDOW_MS } from "../../limits.ts";
-import { CallbackTimer } from "../../util/time.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
 
@@ -25,12 +23,10 @@ export class TopicPresence {
   readonly #newcomers = new Set<Member>();
   readonly #joined = new Map<string, Entry>();
   readonly #left = new Set<string>();
-  readonly #timer: CallbackTimer;
 
   constructor(host: ChannelHost, number: number) {
     this.#host = host;
     this.#number = number;
-    this.#timer = new CallbackTimer(() => this.#flush());
   }
 
   /** Everybody who is here. */
@@ -63,7 +59,7 @@ export class TopicPresence {
   }
 
   end(): void {
-    if (this.#timer.isScheduled) this.#host.wheel.cancel(this.#timer);
+    this.#host.flusher.delete(this);
   }
 
   #changed(): void {
@@ -71,12 +67,13 @@ export class TopicPresence {
       this.#joined.clear();
       this.#left.clear();
       this.end();
-    } else if (!this.#timer.isScheduled) {
-      this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
+    } else {
+      this.#host.flusher.add(this);
     }
   }
 
-  #flush(): void {
+  /** Tells the members of what has changed. */
+  flush(): void {
     if (this.#joined.size + this.#left.size > 0) {
       const changes = this.#framesOf([...this.#joined.values()], [...this.#left], false);
       this.#joined.clear();

@@ -1,0 +1,83 @@
+/** Attacks by subscribers and publishers of topics. */
+
+import { call } from "../packages/core/src/test-support/raw-frames.ts";
+import { EXTENSIONS } from "../packages/core/src/test-support/raw-peer.ts";
+import type { Attack, AttackContext } from "./lib/attack.ts";
+
+const server = { topics: true };
+const extensions = [...EXTENSIONS, "topic"];
+/** Calls in one write. */
+const CALLS = 1000;
+
+/** Logs in and calls a method with other parameters each time, again and again. The answers are read. */
+async function floodWith(
+  context: AttackContext,
+  connections: number,
+  calls: (n: number) => readonly (readonly [method: string, params: unknown])[],
+): Promise<void> {
+  let n = 0;
+  await context.againInParallel(connections, async () => {
+    const socket = await context.logIn(undefined, extensions);
+    let id = 1;
+    while (!context.isStopped) {
+      const frames: Buffer[] = [];
+      while (frames.length < CALLS) {
+        n += 1;
+        for (const [method, params] of calls(n)) {
+          frames.push(call(id, method, params));
+          id += 1;
+        }
+      }
+      await socket.write(Buffer.concat(frames));
+    }
+  });
+}
+
+export const topicAttacks: readonly Attack[] = [
+  {
+    name: "subscriptions to ever new topics of a pattern, 20 connections",
+    server,
+    run: (context) => floodWith(context, 20, (n) => [["$topic.subscribe", { topic: `room:${n}`, token: n }]]),
+  },
+  {
+    name: "subscriptions to topics that don't exist",
+    server,
+    run: (context) => floodWith(context, 1, (n) => [["$topic.subscribe", { topic: `${"nothing ".repeat(20)}${n}` }]]),
+  },
+  {
+    name: "coming to and leaving a topic with presence, 10 connections",
+    server,
+    run: (context) =>
+      floodWith(context, 10, () => [
+        ["$topic.subscribe", { topic: "room:lobby" }],
+        ["$topic.unsubscribe", { topic: "room:lobby" }],
+      ]),
+  },
+  {
+    name: "publishing to a topic with 50 subscribers",
+    server,
+    run: async (context) => {
+      const crowd = Array.from({ length: 50 }, async () => {
+        const socket = await context.logIn(undefined, extensions);
+        await socket.write(call(1, "$topic.subscribe", { topic: "room:lobby" }));
+      });
+      await Promise.all(crowd);
+      await floodWith(context, 1, (n) => [
+        ...(n % CALLS === 1 ? [["$topic.subscribe", { topic: "room:lobby" }] as const] : []),
+        ["$topic.publish", { topic: "room:lobby", data: { text: "x".repeat(100) } }],
+      ]);
+    },
+  },
+  {
+    name: "a topic's 64 KiB every 20 ms to 100 subscribers that don't read",
+    server,
+    run: async (context) => {
+      await context.againInParallel(100, async () => {
+        const socket = await context.logIn(undefined, extensions);
+        await socket.write(call(1, "$topic.subscribe", { topic: "news" }));
+        socket.pause();
+        await context.hold();
+      });
+    },
+  },
+];

@@ -1,0 +1,65 @@
+import { PRESENCE_WINDOW_MS, TIME_SLICE_MS } from "../../limits.ts";
+import { CallbackTimer } from "../../util/time.ts";
+import type { TimerWheel } from "../../util/timer-wheel.ts";
+
+/** The server of a {@link PresenceFlusher}. */
+export interface FlusherHost {
+  readonly wheel: TimerWheel;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** As `Runtime.nextTurn`. */
+  nextTurn(task: () => void): void;
+}
+
+/** A topic whose presence has changed. */
+export interface Flushable {
+  flush(): void;
+}
+
+/**
+ * Tells subscribers of changes of presence, 100 ms after the first one. Many topics may change at once, so it works for a
+ * slice of each turn: twenty thousand at once held up everybody for half a second.
+ */
+export class PresenceFlusher {
+  readonly #host: FlusherHost;
+  readonly #timer: CallbackTimer;
+  readonly #changed = new Set<Flushable>();
+  /** Those whose time has come. */
+  readonly #due = new Set<Flushable>();
+  #isRunning = false;
+
+  constructor(host: FlusherHost) {
+    this.#host = host;
+    this.#timer = new CallbackTimer(() => this.#fire());
+  }
+
+  add(topic: Flushable): void {
+    this.#changed.add(topic);
+    if (!this.#timer.isScheduled) this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
+  }
+
+  delete(topic: Flushable): void {
+    this.#due.delete(topic);
+    if (this.#changed.delete(topic) && this.#changed.size === 0) this.#host.wheel.cancel(this.#timer);
+  }
+
+  #fire(): void {
+    for (const topic of this.#changed) this.#due.add(topic);
+    this.#changed.clear();
+    if (!this.#isRunning) this.#run();
+  }
+
+  #run(): void {
+    this.#isRunning = true;
+    const endsAt = this.#host.now() + TIME_SLICE_MS;
+    for (const topic of this.#due) {
+      this.#due.delete(topic);
+      topic.flush();
+      if (this.#due.size > 0 && this.#host.now() >= endsAt) {
+        this.#host.nextTurn(() => this.#run());
+        return;
+      }
+    }
+    this.#isRunning = false;
+  }
+}
