@@ -5,7 +5,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { call, frame, message } from "../test-support/raw-frames.ts";
+import { COMPRESSED, call, frame, HEADER_BYTES, message, rawFrame, Type } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -54,6 +54,41 @@ describe("the memory of running requests", () => {
     gates[0]?.open();
     await runtime.settle();
     expect(gates).toHaveLength(2);
+  });
+});
+
+describe("compressed requests", () => {
+  const options = { enableCompression: true, maxMessageBytes: 64 * KIB, receiveQueueBytes: 128 * KIB };
+  const extensions = { ...CREDIT, compression: true };
+  /** Less than a hundred times as large when inflated. */
+  const pad = Array.from({ length: 10_000 }, (_, n) => n * n)
+    .join(" ")
+    .slice(0, 50 * KIB);
+
+  function compressed(runtime: ReturnType<typeof fakeRuntime>, id: number): Uint8Array {
+    const payload = runtime.deflate(call(id, "wait", { pad }).subarray(HEADER_BYTES));
+    return rawFrame(FrameType.RPC_REQUEST, payload, { id, flags: COMPRESSED });
+  }
+
+  test("count as inflated while they run: what fits compressed waits", async () => {
+    const { runtime, peer, gates } = await scene(options, extensions);
+    for (let id = 1; id <= 5; id += 1) peer.write(compressed(runtime, id));
+    await runtime.settle();
+    // The third one goes over 128 KiB.
+    expect(gates).toHaveLength(3);
+    gates[0]?.open();
+    await runtime.settle();
+    expect(gates).toHaveLength(4);
+  });
+
+  test("use credit, and get it back, for their bytes as sent", async () => {
+    const { runtime, peer } = await scene({ ...options, receiveQueueSize: 4 }, extensions);
+    const frames = [compressed(runtime, 1), compressed(runtime, 2)];
+    peer.write(...frames);
+    const { payload } = await peer.next(Type.CREDIT);
+    const bytes = frames.reduce((sum, one) => sum + one.length, 0);
+    expect(payload).toEqual({ frames: 2, bytes });
+    expect(bytes).toBeLessThan(pad.length);
   });
 });
 
