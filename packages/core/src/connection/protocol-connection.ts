@@ -694,10 +694,11 @@ export class ProtocolConnection<Peer>
 
   // --- frames -------------------------------------------------------------------------------------------------------
 
-  recordReceive(count: number): void {
+  recordReceive(count: number, nowMs: number): void {
     if (this.isOver) return;
     this.bytesReceived += count;
-    this.receivedAtMs = this.context.runtime.now();
+    // V8 keeps whole numbers in the field, and others in 16 bytes of their own.
+    this.receivedAtMs = Math.ceil(nowMs);
     // A peer that sends after its login has read AUTH_SUCCESS, so later frames can leave.
     if (this.sendQueue.isHeld) this.release();
   }

@@ -30,10 +30,8 @@ export interface ReceiverHost {
   /** Whether frames are still processed, because the connection isn't closing. */
   readonly isReceiving: boolean;
   readonly reading: ReadControl;
-  /** When bytes last arrived, in monotonic milliseconds. */
-  readonly receivedAtMs: number;
-  /** Bytes arrived. */
-  recordReceive(count: number): void;
+  /** Bytes arrived now, in monotonic milliseconds. */
+  recordReceive(count: number, nowMs: number): void;
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
   /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
@@ -98,8 +96,9 @@ export class FrameReceiver implements Continuable {
     const { context } = this.#host;
     context.beginReceive();
     try {
-      this.#host.recordReceive(count);
-      context.slice.begin(this, this.#host.receivedAtMs);
+      const nowMs = context.runtime.now();
+      this.#host.recordReceive(count, nowMs);
+      context.slice.begin(this, nowMs);
       if (this.#host.isReceiving) {
         this.#decoder?.bytesRead(count);
         this.pump();
@@ -114,8 +113,9 @@ export class FrameReceiver implements Continuable {
     const { context } = this.#host;
     context.beginReceive();
     try {
-      this.#host.recordReceive(chunk.length);
-      context.slice.begin(this, this.#host.receivedAtMs);
+      const nowMs = context.runtime.now();
+      this.#host.recordReceive(chunk.length, nowMs);
+      context.slice.begin(this, nowMs);
       // While closing, data is only read to detect the FIN.
       if (!this.#host.isReceiving) return;
       this.#decoder ??= context.decoders.take(this.#maxPayloadBytes, this.#types, this.#cutFrames);
