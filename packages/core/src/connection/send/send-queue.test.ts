@@ -306,7 +306,7 @@ describe("what waited for a peer that reads at last", () => {
     const context = runtimeContextOf(runtime);
     const settings = { sendQueueSize: 1000, sendQueueBytes: 10_000_000 };
     const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
-    const queue = new SendQueue({ context, stream, settings, usesDeadlines: false, ...events });
+    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
     const writer = context.writer(10_000_000, false);
     const reply = (data: unknown): void => {
       writer.message(0, 0, "n", data);
