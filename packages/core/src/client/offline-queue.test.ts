@@ -73,6 +73,16 @@ describe("OfflineQueue", () => {
     expect(() => queue.add(item("f"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
   });
 
+  test("has room for as many bytes again once everything has left", () => {
+    const { queue, item } = bench();
+    for (const leave of [() => queue.sendAll("connection"), () => queue.rejectAll(new Error("over"))]) {
+      queue.add({ ...item("large"), bytes: 900 });
+      leave();
+      expect(queue.add({ ...item("next"), bytes: 700 })).toBe(true);
+      leave();
+    }
+  });
+
   test("is bounded in bytes, too; what leaves makes room", () => {
     const { queue, item } = bench();
     const large = { ...item("large"), bytes: 1000 };

@@ -162,6 +162,50 @@ describe("Reconnector", () => {
     expect([log, subject.mayConnect(LOST), runtime.timers.count]).toEqual([[], false, 0]);
   });
 
+  test("connect() after calling off, or after giving up, makes lost connections come back again", async () => {
+    for (const end of ["called off", "given up"]) {
+      const { runtime, subject, log } = newReconnector([failing], { attempts: 1, delayMs: 1 });
+      if (end === "called off") void subject.callOff(refused);
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(1000);
+      expect(subject.mayConnect(null)).toBe(false);
+      await subject.connect().catch(() => subject.connect());
+      expect(subject.mayConnect(null)).toBe(true);
+      log.length = 0;
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(1000);
+      expect(log).toEqual(["open", "opened again"]);
+    }
+  });
+
+  test("connect() begins to count attempts anew", async () => {
+    const { runtime, subject } = newReconnector([failing, failing], { delayMs: 100, maxDelayMs: 100 });
+    subject.lost(LOST, async () => undefined);
+    await runtime.advance(250);
+    expect(subject.attempts).toBe(2);
+    await subject.connect();
+    expect(subject.attempts).toBe(0);
+  });
+
+  test("a dial that the server wants repeated later than connectTimeoutMs allows rejects at once, and says when", async () => {
+    const details = { retry_after: 3600 };
+    const limited = (): Promise<void> =>
+      Promise.reject(new ConduitError(ErrorCode.RATE_LIMITED, "slow down", { details }));
+    const { runtime, subject } = newReconnector([limited]);
+    const dial = outcome(subject.connect());
+    await runtime.settle();
+    expect(dial.error).toMatchObject({ code: ErrorCode.RATE_LIMITED, details });
+  });
+
+  test("only the first attempt waits as long as the server asked", async () => {
+    const { runtime, subject, log } = newReconnector([failing], { delayMs: 100, maxDelayMs: 100 });
+    subject.lost(LOST, async () => undefined, 5000);
+    await runtime.advance(5050);
+    expect(log).toEqual([]);
+    await runtime.advance(200);
+    expect(log.filter((entry) => entry === "open")).toHaveLength(2);
+  });
+
   test("a connection that ends soon after its login goes on with the same series", async () => {
     const { runtime, subject } = newReconnector([], { delayMs: 1 });
     for (const lastedMs of [0, 0, 60_000]) {
@@ -180,6 +224,6 @@ describe("Reconnector", () => {
     expect(subject.mayConnect(reason)).toBe(false);
     subject.lost(reason, async () => undefined);
     await runtime.advance(100_000);
-    expect(log).toEqual([]);
+    expect([log, subject.mayConnect(null)]).toEqual([[], false]);
   });
 });
