@@ -1,9 +1,13 @@
-/** Transfers whose server, whose client, or both were killed in the middle. */
+/**
+ * Transfers whose server, whose client, or both were killed in the middle; and large ones. `LARGE_FILE_MIB=8192 npx pnpm@12
+ * test:unit conformance/processes/files` uploads 8 GiB of a sparse file, which takes as much of the disk.
+ */
 
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { Client } from "@netconduit/core";
 import { nodeRuntime } from "@netconduit/node";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -14,6 +18,9 @@ import { RunningProgram } from "./run-program.ts";
 
 const MIB = 1024 * 1024;
 const PAUSE_AT = 13 * MIB;
+const LARGE_MIB = Number(process.env["LARGE_FILE_MIB"] ?? 64);
+/** Far above what a runtime takes by itself, and far below a large file. */
+const MAX_RSS = 400 * MIB;
 const content = new Uint8Array(24 * MIB).map((_, i) => (i * 7) >> 8);
 const sha256 = createHash("sha256").update(content).digest("hex");
 
@@ -94,7 +101,7 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     expect(files.bytesRead).toBe(content.length - resumedFrom);
     await again.disconnect();
     second.child.stdin?.end();
-    expect(await second.output).toEqual([0]);
+    expect((await second.output)[0]).toBe(0);
     await expectComplete();
   });
 
@@ -109,9 +116,9 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     const { resumedFrom } = sent;
     expect(resumedFrom).toBeGreaterThanOrEqual(8 * MIB);
     const read = content.length - resumedFrom;
-    expect(sent).toEqual({ name: "big.bin", bytes: content.length, sha256, resumedFrom, read });
+    expect(sent).toMatchObject({ name: "big.bin", bytes: content.length, sha256, resumedFrom, read });
     server.child.stdin?.end();
-    expect(await server.output).toEqual([0]);
+    expect((await server.output)[0]).toBe(0);
     await expectComplete();
   });
 
@@ -126,7 +133,20 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     const again = start(runtime, ["uploadFile", String(await server.next()), source]);
     expect(await again.next()).toMatchObject({ sha256, resumedFrom, read: content.length - resumedFrom });
     server.child.stdin?.end();
-    expect(await server.output).toEqual([content.length]);
+    expect((await server.output)[0]).toBe(content.length);
     await expectComplete();
+  });
+
+  test("a large file is moved in constant memory", { timeout: 60_000 + 200 * LARGE_MIB }, async () => {
+    await truncate(source, LARGE_MIB * MIB);
+    const server = start(runtime, ["serveFiles", folder]);
+    const client = start(runtime, ["uploadFile", String(await server.next()), source]);
+    const { bytes, rss } = (await client.next()) as { bytes: number; rss: number };
+    expect(bytes).toBe(LARGE_MIB * MIB);
+    expect((await stat(join(folder, "big.bin"))).size).toBe(bytes);
+    server.child.stdin?.end();
+    const [, serverRss] = (await server.output) as number[];
+    expect(rss).toBeLessThan(MAX_RSS);
+    expect(serverRss).toBeLessThan(MAX_RSS);
   });
 });

@@ -48,7 +48,7 @@ const roles: Readonly<Record<string, Role>> = {
     await server.stop({ drainMs: 0 });
   },
 
-  /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read. */
+  /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read, and its memory. */
   async serveFiles({ runtime }, dir = "") {
     const files = watchedFiles(runtime);
     const server = new CoreServer({ host, port: 0, password, handleSignals: false }, files.runtime);
@@ -58,10 +58,11 @@ const roles: Readonly<Record<string, Role>> = {
     await new Promise((resolve) => process.stdin.resume().on("end", resolve));
     await server.stop({ drainMs: 0 });
     print(files.bytesRead);
+    print(process.memoryUsage().rss);
   },
 
   /**
-   * Uploads a file, or continues that. Prints the result, and how many bytes of files it read.
+   * Uploads a file, or continues that. Prints the result, how many bytes of files it read, and its memory.
    * @param pauseAt where reading the file stops for ever
    */
   async uploadFile({ runtime }, port = "", path = "", pauseAt = "Infinity") {
@@ -69,7 +70,7 @@ const roles: Readonly<Record<string, Role>> = {
     const client = new CoreClient({ host, port: Number(port), password }, files.runtime);
     await client.connect();
     const result = await client.files("box").upload(path, { resume: true });
-    print({ ...result, read: files.bytesRead });
+    print({ ...result, read: files.bytesRead, rss: process.memoryUsage().rss });
     await client.disconnect();
   },
 
