@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { agreedOn, agreedResults, parseContract } from "./contract-option.ts";
+import { agreedOn, agreedResults, agreedTopic, parseContract } from "./contract-option.ts";
 
 const text = v.string();
 
@@ -92,5 +92,25 @@ describe("agreedOn", () => {
     expect(agreedOn({ a: text }, "b")).toBeUndefined();
     expect(agreedOn({ a: text }, "toString")).toBeUndefined();
     expect(agreedOn(undefined, "a")).toBeUndefined();
+  });
+});
+
+describe("topics", () => {
+  const rooms = v.number();
+  const contract = { topics: { news: text, "room:*": rooms } };
+
+  test("have the schema of their name, or that of the pattern that they fit", () => {
+    expect([agreedTopic(contract, "news"), agreedTopic(contract, "room:7"), agreedTopic(contract, "room:*")]).toEqual([
+      text,
+      rooms,
+      rooms,
+    ]);
+    for (const name of ["room:", "newest", "toString"]) expect(agreedTopic(contract, name)).toBeUndefined();
+    expect(agreedTopic(null, "news")).toBeUndefined();
+  });
+
+  test("need a schema each", () => {
+    expect(() => parseContract({ topics: { news: {} as never } }, false)).toThrow("contract.topics.news");
+    expect(() => parseContract({ topic: { news: text } } as never, false)).toThrow("contract.topic");
   });
 });

@@ -10,6 +10,7 @@ import { frame, type ReceivedFrame, typeName } from "../../test-support/raw-fram
 import { rawClient } from "../../test-support/raw-memory.ts";
 import { StubStream } from "../../test-support/stub-stream.ts";
 import { FrameType } from "../../wire/constants.ts";
+import { SendCredit } from "./send-credit.ts";
 import { SendQueue } from "./send-queue.ts";
 
 interface SceneOptions {
@@ -423,4 +424,57 @@ test("messages and replies each keep their order and none is lost, whatever wait
       },
     ),
   );
+});
+
+describe("whenPassing", () => {
+  function scene() {
+    const context = runtimeContextOf(fakeRuntime());
+    const stream = new StubStream();
+    const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
+    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
+    const writer = context.writer(10_000_000, false);
+    const send = (): void => {
+      writer.message(0, 0, "n", "data");
+      queue.push(writer, "message");
+      queue.flush();
+    };
+    let hasPassed = false;
+    const passed = async (): Promise<boolean> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return hasPassed;
+    };
+    const wait = (): void => void queue.whenPassing().then(() => (hasPassed = true));
+    return { stream, queue, send, wait, passed };
+  }
+
+  test("resolves when the stream takes more, also if nothing else waits", async () => {
+    const { stream, queue, send, wait, passed } = scene();
+    stream.takes = false;
+    send();
+    wait();
+    expect(await passed()).toBe(false);
+    stream.takes = true;
+    queue.streamDrained();
+    expect(await passed()).toBe(true);
+  });
+
+  test("resolves when the peer returns credit, also if no message waits for it", async () => {
+    const { queue, send, wait, passed } = scene();
+    queue.useCredit(new SendCredit(1, 1000));
+    send();
+    wait();
+    expect(await passed()).toBe(false);
+    queue.addCredit(1, 1000);
+    expect(await passed()).toBe(true);
+  });
+
+  test("resolves when the stream has ended", async () => {
+    const { stream, queue, send, wait, passed } = scene();
+    stream.takes = false;
+    send();
+    wait();
+    queue.over();
+    expect(await passed()).toBe(true);
+  });
 });

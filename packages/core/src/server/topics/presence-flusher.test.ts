@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { TimerWheel } from "../../util/timer-wheel.ts";
+import { PresenceFlusher } from "./presence-flusher.ts";
+
+function bench() {
+  const runtime = fakeRuntime();
+  const flushed: string[] = [];
+  const turns: (() => void)[] = [];
+  let nowMs = 0;
+  const flusher = new PresenceFlusher({
+    wheel: new TimerWheel(runtime),
+    now: () => nowMs,
+    nextTurn: (task) => turns.push(task),
+  });
+  const topic = (name: string, costMs = 0) => ({
+    flush: () => {
+      flushed.push(name);
+      nowMs += costMs;
+    },
+  });
+  return { runtime, flushed, turns, flusher, topic };
+}
+
+test("topics that change within the window are flushed once, together", async () => {
+  const { runtime, flushed, flusher, topic } = bench();
+  const [first, second] = [topic("first"), topic("second")];
+  flusher.add(first);
+  await runtime.advance(50);
+  flusher.add(second);
+  flusher.add(first);
+  await runtime.advance(49);
+  expect(flushed).toEqual([]);
+  await runtime.advance(30);
+  expect(flushed).toEqual(["first", "second"]);
+});
+
+test("many topics take a slice of each turn", async () => {
+  const { runtime, flushed, turns, flusher, topic } = bench();
+  for (const name of ["a", "b", "c"]) flusher.add(topic(name, 1));
+  await runtime.advance(120);
+  expect([flushed, turns.length]).toEqual([["a"], 1]);
+  turns.shift()?.();
+  turns.shift()?.();
+  expect([flushed, turns.length]).toEqual([["a", "b", "c"], 0]);
+});
+
+test("a topic that ended isn't flushed, and the last one leaves no timer", async () => {
+  const { runtime, flushed, turns, flusher, topic } = bench();
+  const [first, second, third] = [topic("first", 1), topic("second", 1), topic("third", 1)];
+  for (const one of [first, second, third]) flusher.add(one);
+  flusher.delete(first);
+  await runtime.advance(120);
+  flusher.delete(third);
+  turns.shift()?.();
+  expect(flushed).toEqual(["second"]);
+  const alone = topic("alone");
+  flusher.add(alone);
+  flusher.delete(alone);
+  await runtime.advance(1000);
+  expect(flushed).toEqual(["second"]);
+});
