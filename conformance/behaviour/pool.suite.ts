@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
 import { failureOf } from "../support/failures.ts";
 import { Relay } from "../support/relay.ts";
 import type { OpenServer, Subject } from "../support/subject.ts";
@@ -11,11 +12,15 @@ import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 /** Calls that a server has started, by the number in their parameters. */
 type Started = number[];
 
-/** Adds a method `work` that notes its call in `started`, and answers a few turns later. */
-function worker(server: OpenServer, name: string, started: Started): void {
+/**
+ * Adds a method `work` that notes its call in `started`, and answers a few turns later. From the 20th on, calls also wait
+ * for `go`, so that the server has more calls than it has started.
+ */
+function worker(server: OpenServer, name: string, started: Started, go?: Promise<void>): void {
   server.rpc("who", () => name);
   server.rpc("work", async ({ n }) => {
     started.push(n as number);
+    if (started.length >= 20) await go;
     for (let turns = 0; turns < 3; turns += 1) await turn();
     return n;
   });
@@ -49,12 +54,13 @@ async function comeBack(
 export function describePool(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  async function workers(stage: Stage): Promise<{ servers: OpenServer[]; started: Started[] }> {
+  /** @param go what the second server's calls wait for from the 20th on */
+  async function workers(stage: Stage, go?: Promise<void>): Promise<{ servers: OpenServer[]; started: Started[] }> {
     const started: Started[] = [[], [], []];
     const servers: OpenServer[] = [];
     for (const [index, log] of started.entries()) {
       const server = await stage.listen({ handlerConcurrency: 4 });
-      worker(server, `s${index}`, log);
+      worker(server, `s${index}`, log, index === 1 ? go : undefined);
       servers.push(server);
     }
     return { servers, started };
@@ -82,7 +88,8 @@ export function describePool(subject: Subject): void {
     test(
       "a server that stops in the middle of calls loses none that it never started, and gets calls again when it is back",
       staged(async (stage) => {
-        const { servers, started } = await workers(stage);
+        const go = gate();
+        const { servers, started } = await workers(stage, go.promise);
         const [, stopping] = servers as [OpenServer, OpenServer, OpenServer];
         const pool = stage.pool(servers);
         await pool.connect({ all: true });
@@ -91,6 +98,7 @@ export function describePool(subject: Subject): void {
         await until(() => (started[1]?.length ?? 0) >= 20);
         const { address } = stopping;
         await stopping.stop({ drainMs: 0 });
+        go.open();
         const { answered, failed } = await ended;
         expect(answered.length + failed.size).toBe(300);
         for (const [n, { code, details }] of failed) {
@@ -112,7 +120,8 @@ export function describePool(subject: Subject): void {
     test(
       "a server that is killed in the middle of calls fails those that it may have started, and nothing runs twice",
       staged(async (stage) => {
-        const { servers, started } = await workers(stage);
+        const go = gate();
+        const { servers, started } = await workers(stage, go.promise);
         const relays = servers.map(({ address }) => new Relay(address.port));
         for (const relay of relays) {
           await relay.start();
@@ -125,6 +134,7 @@ export function describePool(subject: Subject): void {
         const ended = outcomes(calls);
         await until(() => (started[1]?.length ?? 0) >= 20);
         await killed.kill();
+        go.open();
         const { answered, failed } = await ended;
         expect(answered.length + failed.size).toBe(300);
         expect(failed.size).toBeLessThanOrEqual(100);
