@@ -75,7 +75,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['server.rpc("history");', "Expected 2-3 arguments, but got 1."],
   [
     'server.rpc("histroy", () => []);',
-    `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS} | MethodDefinition<undefined, undefined, ${METHODS}>'.`,
+    `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS} | MethodDefinition<undefined, undefined, ${METHODS}, undefined>'.`,
   ],
   [
     'server.rpc({ name: "histroy" }, () => []);',

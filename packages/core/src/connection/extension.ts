@@ -127,6 +127,7 @@ export interface ExtensionHost {
   /** Frames on their way to the peer. */
   readonly sendQueue: Pick<
     SendQueue,
+    | "dataFrames"
     | "hasWaitingControl"
     | "hasUnreadReplies"
     | "acceptedBytes"

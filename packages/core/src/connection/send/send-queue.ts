@@ -79,6 +79,9 @@ export class SendQueue implements Continuable {
   /** Whether the stream has ended. */
   #isOver = false;
 
+  /** Frames queued so far, apart from control. */
+  dataFrames = 0;
+
   constructor(host: SendQueueHost) {
     this.#host = host;
     this.#writer = new StreamWriter(host.context, host.stream);
@@ -203,6 +206,7 @@ export class SendQueue implements Continuable {
    */
   push(frame: FrameBytes, lane: Lane, owner: RequestOwner | null = null): void {
     if (this.#isEnding) return;
+    if (lane !== "control") this.dataFrames += 1;
     const { bytes, start, end } = frame;
     const isLarge = this.#isLarge(frame);
     if (isLarge) this.#makeLarge();

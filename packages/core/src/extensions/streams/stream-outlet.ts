@@ -14,6 +14,8 @@ export class StreamOutlet implements Flushable {
   readonly #connection: ExtensionHost;
   readonly #window = new ChunkWindow();
   readonly #ready = new Fifo<StreamSender>();
+  /** The send queue's count of frames after the last frame of items. */
+  #framesSeen = 0;
   #isDirty = false;
   #isRunning = false;
   /** Whether it waits for the byte stream. */
@@ -63,9 +65,13 @@ export class StreamOutlet implements Flushable {
   #run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
+    const { sendQueue } = this.#connection;
+    // Calls and replies are sent as well, and wait behind the items that are on their way.
+    if (sendQueue.dataFrames !== this.#framesSeen) this.#window.shared();
     try {
       this.#sendFrames();
     } finally {
+      this.#framesSeen = sendQueue.dataFrames;
       this.#isRunning = false;
     }
   }
