@@ -461,6 +461,30 @@ describe("a name with several addresses", () => {
     expect(server.connections).toHaveLength(2);
   });
 
+  test("connects to servers that are found while the first one connects", async () => {
+    const runtime = fakeRuntime();
+    runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2"]);
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [], { servers, lookupIntervalMs: 1000 });
+    const answer = gate<void>();
+    runtime.dialBehaviours.push(
+      (dial) => answer.promise.then(() => runtime.connect(dial.target, dial.signal)),
+      (dial) => answer.promise.then(() => runtime.connect(dial.target, dial.signal)),
+    );
+    const connecting = pool.connect();
+    await runtime.settle();
+    runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    await runtime.advance(1000);
+    answer.open();
+    await connecting;
+    await runtime.settle();
+    expect(pool.stats.servers.map(({ server, connected }) => [server, connected])).toEqual([
+      ["10.0.0.1:1", 1],
+      ["10.0.0.2:1", 1],
+      ["10.0.0.3:1", 1],
+    ]);
+  });
+
   test("is looked up again when a server is lost", async () => {
     const { runtime, pool } = await namedPool(["10.0.0.1", "10.0.0.2"]);
     await runtime.advance(10_000);

@@ -393,7 +393,8 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   async #connect(): Promise<readonly Attempt[]> {
     const closings = this.#closings;
     const wasClosed = (): boolean => closings !== this.#closings;
-    if (this.#phase !== "open") this.#phase = "connecting";
+    const wasOpen = this.#phase === "open";
+    if (!wasOpen) this.#phase = "connecting";
     await this.#lookup.start();
     if (wasClosed()) throw calledOff();
     const attempts = this.#connections.map((connection) => {
@@ -413,6 +414,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#phase = "open";
     this.#connecting = null;
     for (const { connection, done } of attempts) done.catch((error) => connection.tryAgain(error));
+    if (!wasOpen) {
+      // A look-up found them since the attempts began.
+      const tried = new Set(attempts.map(({ connection }) => connection));
+      this.#connectAll(this.#connections.filter((connection) => !tried.has(connection)));
+    }
     return attempts;
   }
 
@@ -444,8 +450,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     for (const connection of before.values()) if (!kept.has(connection)) this.#leaving.add(connection);
     this.#endLeaving();
     this.#usableChanged();
-    if (this.#phase !== "open") return;
-    for (const connection of added) connection.connect().catch((error) => connection.tryAgain(error));
+    // While the first one connects, those that are added wait for that.
+    if (this.#phase === "open") this.#connectAll(added);
+  }
+
+  /** Connects to servers, again and again if that fails. */
+  #connectAll(connections: readonly PoolConnection<C>[]): void {
+    for (const connection of connections) connection.connect().catch((error) => connection.tryAgain(error));
   }
 
   #makeConnection(server: PoolServer, slot: number): PoolConnection<C> {
