@@ -288,10 +288,12 @@ export class TopicHub {
     const known = this.#channels.get(name);
     // Without members and memory, nobody would ever get it.
     const channel = known ?? (rules.keep > 0 ? this.#open(name, rules) : new TopicChannel(this.#host, name, 0, rules));
-    const value = channel.check(data);
-    const reached = channel.publish(value, selection);
-    this.#dropUnused(channel);
-    return reached;
+    try {
+      return channel.publish(channel.check(data), selection);
+    } finally {
+      // Also after invalid data: otherwise each new name would stay for ever.
+      this.#dropUnused(channel);
+    }
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------

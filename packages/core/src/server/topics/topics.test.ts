@@ -625,6 +625,20 @@ describe("topics of a pattern", () => {
     expect(third.recovered).toBe(false);
   });
 
+  test.each([
+    ["invalid", { text: 1 }],
+    ["too large", { text: "x".repeat(2000) }],
+  ])("that keep messages aren't left behind by a publish that is %s", async (_what, data) => {
+    const { server, join } = await bench({ maxMessageBytes: 1024 });
+    const schema = v.object({ text: v.string() });
+    const rooms = server.topics("room:*", { authorize: () => true, publish: true, history: { messages: 5 }, schema });
+    const client = await join();
+    await client.publish("room:1", { text: "kept" });
+    if (typeof data.text === "number") await expect(client.publish("room:2", data)).rejects.toThrow();
+    expect(() => rooms.topic("room:3").publish(data as never)).toThrow();
+    expect(rooms.all.map(({ name }) => name)).toEqual(["room:1"]);
+  });
+
   test("give way to a topic of their name", async () => {
     const { server, join } = await bench();
     server.topics("room:*", { authorize: () => false });
