@@ -70,12 +70,14 @@ export class CallStreams implements Streams, OwnCall {
   openWith(send: () => void, signal: AbortSignal | undefined): void {
     const { name } = this.#options;
     const onAbort = (): void => this.output?.abort(cancelledError(name, signal?.reason));
+    let isWaiting = true;
     this.#streams.open(() => {
+      isWaiting = false;
       signal?.removeEventListener("abort", onAbort);
       if (this.output?.isStopped === true) this.output.end(null);
       else send();
     });
-    if (this.#call === null) signal?.addEventListener("abort", onAbort, { once: true });
+    if (isWaiting) signal?.addEventListener("abort", onAbort, { once: true });
   }
 
   opened(call: CallHandle): void {

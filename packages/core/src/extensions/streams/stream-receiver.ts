@@ -43,6 +43,12 @@ export interface ReceiverStream {
 
 type Step = IteratorResult<unknown, undefined>;
 
+interface Waiter {
+  readonly promise: Promise<Step>;
+  resolve(step: Step): void;
+  reject(error: Error): void;
+}
+
 const DONE: Step = { done: true, value: undefined };
 
 export class StreamReceiver implements AsyncIterableIterator<unknown, undefined> {
@@ -65,11 +71,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   /** Whether the application takes no more items; those that arrive are dropped. */
   #isStopped = false;
   /** The pending `next`. */
-  #waiter: {
-    readonly promise: Promise<Step>;
-    resolve(step: Step | Promise<Step>): void;
-    reject(error: Error): void;
-  } | null = null;
+  #waiter: Waiter | null = null;
 
   /** @param window bytes of the first grant, as returned by `takeWindow` */
   constructor(host: ReceiverHost, stream: ReceiverStream, window: number, check: Validator<unknown> | null) {
@@ -160,9 +162,9 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
       const again = (): Promise<Step> => this.next();
       return this.#waiter.promise.then(again, again);
     }
-    if (this.#buffer.hasItem) return this.#take();
+    if (this.#buffer.hasItem) return this.#takeForNext();
     if (this.#hasEnded || this.#isStopped) return this.#finish();
-    let resolve: (step: Step | Promise<Step>) => void = () => undefined;
+    let resolve: (step: Step) => void = () => undefined;
     let reject: (error: Error) => void = () => undefined;
     const promise = new Promise<Step>((settle, fail) => {
       resolve = settle;
@@ -202,15 +204,15 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   #wake(): void {
     const waiter = this.#waiter;
     this.#waiter = null;
+    if (waiter === null) return;
     const error = this.#error;
     if (this.#buffer.hasItem) {
-      waiter?.resolve(this.#take());
+      this.#takeFor(waiter);
     } else if (error === null) {
-      waiter?.resolve(DONE);
+      waiter.resolve(DONE);
     } else {
-      // Bun may report a rejected promise that is resolved with here, before its handler is attached.
       this.#error = null;
-      waiter?.reject(error);
+      waiter.reject(error);
     }
   }
 
@@ -221,7 +223,27 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     return error === null ? Promise.resolve(DONE) : Promise.reject(error);
   }
 
-  #take(): Promise<Step> {
+  #takeForNext(): Promise<Step> {
+    try {
+      return Promise.resolve(this.#take());
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The waiter isn't resolved with a promise that rejects: Bun may report that one before its handler is attached. */
+  #takeFor(waiter: Waiter): void {
+    try {
+      const step = this.#take();
+      if (step instanceof Promise) step.then(waiter.resolve, waiter.reject);
+      else waiter.resolve(step);
+    } catch (error) {
+      waiter.reject(asConduitError(error));
+    }
+  }
+
+  /** @throws ConduitError if the item is invalid */
+  #take(): Step | Promise<Step> {
     const before = this.#buffer.bytes;
     let item: unknown;
     try {
@@ -230,14 +252,15 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     } catch (error) {
       // The application gets the error instead of the item, and nothing behind it.
       const failure = asConduitError(error);
+      this.#host.countHeld(this.#buffer.bytes - before);
       this.stop();
-      return Promise.reject(failure);
+      throw failure;
     }
     const taken = before - this.#buffer.bytes;
     this.#host.countHeld(-taken);
     this.#returnCredit(taken);
     const turn = this.#host.passTurn(taken);
-    if (turn === null && !isThenable(item)) return Promise.resolve({ done: false, value: item });
+    if (turn === null && !isThenable(item)) return { done: false, value: item };
     return this.#deliverLater(item, turn);
   }
 

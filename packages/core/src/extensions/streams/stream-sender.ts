@@ -138,18 +138,19 @@ export class StreamSender {
     return this.#item !== null || this.#end > HEADER_BYTES;
   }
 
-  /** Whether the next frame has credit. */
+  /** Whether the next frame has credit, and what it takes beyond that has room in the overdraft. */
   get isSendable(): boolean {
     if (!this.hasData) return false;
-    if (this.#end > HEADER_BYTES || this.#item === null) return this.#credit > 0;
-    if (this.#item.sent > 0) return true;
-    return this.#credit > 0 && this.#host.mayOverdraw(this.#itemCost(this.#item) - this.#credit);
+    const item = this.#end > HEADER_BYTES ? null : this.#item;
+    if (item !== null && item.sent > 0) return true;
+    const cost = item === null ? this.#end : this.#itemCost(item);
+    return this.#credit > 0 && this.#host.mayOverdraw(cost - this.#credit);
   }
 
   /** Sends the next frame. Returns its bytes; 0 if nothing may be sent. */
   sendFrame(): number {
     if (!this.isSendable) {
-      if (this.#item !== null && this.#credit > 0) this.#host.waitForOverdraft(this);
+      if (this.hasData && this.#credit > 0) this.#host.waitForOverdraft(this);
       return 0;
     }
     const bytes = this.#end > HEADER_BYTES ? this.#sendGathered() : this.#sendPart(this.#item as OwnFrames);

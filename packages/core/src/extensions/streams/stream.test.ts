@@ -1,5 +1,6 @@
 /** Streams as raw peers see them: what is on the wire, and what hostile peers get. */
 
+import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
@@ -97,6 +98,40 @@ describe("an output on the wire", () => {
     expect(connection?.bufferedBytes).toBeLessThan(MIB);
     peer.stream.resume();
     await runtime.settle();
+  });
+});
+
+describe("many streams that nobody reads", () => {
+  test("keep within the overdraft, and all finish once they are read", async () => {
+    const runtime = fakeRuntime();
+    const text = "x".repeat(60_000);
+    const { server } = await testServer(runtime, {}, (fresh) => fresh.stream("texts", () => [text, text, text]));
+    const reasons: number[] = [];
+    server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
+    const { client } = testClient(runtime);
+    await client.connect();
+    const streams = Array.from({ length: 1000 }, () => client.stream("texts"));
+    await runtime.settle();
+    expect(reasons).toEqual([]);
+    const lengths = streams.map(async (stream) => {
+      let length = 0;
+      for await (const item of stream) length += (item as string).length;
+      return length;
+    });
+    expect(new Set(await Promise.all(lengths))).toEqual(new Set([180_000]));
+  });
+});
+
+describe("a stream that can't be sent", () => {
+  test("leaves no listener on the signal of its caller", async () => {
+    const { runtime, server } = await toServer(null);
+    const { call: _none, ...extensions } = { ...BASE, stream: STREAM };
+    await rawClient(runtime, server.address.port, { extensions });
+    const connection = server.connections.at(-1);
+    const { signal } = new AbortController();
+    const step = connection?.stream("any", {}, { signal }).next();
+    await expect(step).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 });
 
