@@ -28,7 +28,7 @@ describe("denoRuntime", () => {
 
   test("only a timer with keepAlive keeps the process running", async () => {
     const ended = await Promise.all([
-      program("setTimer(() => say('fired'), 50, false)"),
+      program("setTimer(() => say('fired'), 20_000, false)"),
       program("setTimer(() => say('fired'), 50, true)"),
     ]);
     expect(ended).toEqual(["", "fired"]);
