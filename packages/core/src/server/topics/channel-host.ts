@@ -3,6 +3,7 @@ import type { TimerWheel } from "../../util/timer-wheel.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { PresenceFlusher } from "./presence-flusher.ts";
+import type { RoomWaits } from "./room-waits.ts";
 
 /** A connection that is subscribed. */
 export type Member = ProtocolConnection<AnyConnection>;
@@ -11,6 +12,7 @@ export type Member = ProtocolConnection<AnyConnection>;
 export interface ChannelHost {
   readonly wheel: TimerWheel;
   readonly flusher: PresenceFlusher;
+  readonly waits: RoomWaits<Member>;
   /** Whether frames for some connections are compressed. */
   readonly compresses: boolean;
   /** Monotonic milliseconds. */
@@ -32,6 +34,8 @@ export interface ChannelHost {
   sendStreamClosed(member: Member, topic: string): void;
   /** A member was too slow for so many messages; `disconnect` ends its connection. */
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
+  /** Work was done for a client: messages were sent to so many members. */
+  chargeDeliveries(count: number): void;
 }
 
 /** An encoded publish. */

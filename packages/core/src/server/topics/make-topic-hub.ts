@@ -10,9 +10,12 @@ import type { ServerConfig } from "../server-options.ts";
 import type { Member } from "./channel-host.ts";
 import { netconduitCalls, netconduitData } from "./netconduit-topics.ts";
 import { PresenceFlusher } from "./presence-flusher.ts";
+import { RoomWaits } from "./room-waits.ts";
 import { TopicHub } from "./topic-hub.ts";
 
 const EPOCH_BYTES = 8;
+/** A message counts in the time slice as this many bytes for each member that it is sent to. */
+const BYTES_PER_DELIVERY = 128;
 
 /** The server of a hub. */
 export interface TopicServer {
@@ -40,12 +43,13 @@ export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember 
   const hub = new TopicHub({
     wheel,
     flusher: new PresenceFlusher({ wheel, now: () => runtime.now(), nextTurn: (task) => runtime.nextTurn(task) }),
+    waits: new RoomWaits(),
     compresses: compressing !== null,
     epoch: toHex(runtime.crypto.randomBytes(EPOCH_BYTES)),
     maxSubscriptions: config.maxSubscriptions,
     slowConsumer: config.slowConsumer,
     now: () => runtime.now(),
-    chargeWork: (bytes) => runtimeContext.slice.add(bytes),
+    chargeDeliveries: (count) => runtimeContext.slice.add(count * BYTES_PER_DELIVERY),
     encode,
     encodePublish: (type, number, payload, compressed) => {
       const used = compressed && compressing !== null ? compressing : writer;

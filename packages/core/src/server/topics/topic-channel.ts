@@ -143,6 +143,7 @@ export class TopicChannel {
     if (!this.members.delete(member)) return false;
     if (member.hasNetconduitPeer) this.#plain -= 1;
     if (this.#lagging?.delete(member) === true) this.#trim();
+    this.#host.waits.delete(member, this);
     this.#presence?.leave(member);
     if (reason === null || !member.isOpen) return true;
     if (member.hasNetconduitPeer) {
@@ -199,9 +200,9 @@ export class TopicChannel {
         continue;
       }
       if (isForAll && this.#holdsBack(member)) {
-        const lag = this.#addLag(member, this.#offset);
+        this.#addLag(member, this.#offset);
         if (this.#log?.at(this.#offset) === undefined) this.#keep(plain, payloadBytes);
-        void this.#pump(member, lag);
+        this.#host.waits.add(member, this);
         reached += 1;
         continue;
       }
@@ -279,19 +280,19 @@ export class TopicChannel {
   /** The member gets messages from this offset on, now or as it reads. */
   #replay(member: Member, next: number): void {
     const lag = this.#addLag(member, next);
-    if (this.#continue(member, lag)) this.#caughtUp(member, lag);
-    else void this.#pump(member, lag);
+    const isDone = this.#continue(member, lag);
+    this.#host.chargeDeliveries(lag.next - next);
+    if (isDone) this.#caughtUp(member, lag);
+    else this.#host.waits.add(member, this);
   }
 
-  async #pump(member: Member, lag: Lag): Promise<void> {
-    for (;;) {
-      await member.sendQueue.whenPassing();
-      if (this.#lagging?.get(member) !== lag) return;
-      if (!member.isOpen) return;
-      if (!this.#continue(member, lag)) continue;
-      this.#caughtUp(member, lag);
-      return;
-    }
+  /** The member takes more. Returns whether it is up to date, or has left. */
+  memberTakes(member: Member): boolean {
+    const lag = this.#lagging?.get(member);
+    if (lag === undefined) return true;
+    if (!this.#continue(member, lag)) return false;
+    this.#caughtUp(member, lag);
+    return true;
   }
 
   #caughtUp(member: Member, lag: Lag): void {

@@ -16,9 +16,6 @@ import type { ChannelHost, Member } from "./channel-host.ts";
 import { type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
 import { type Admission, parseTopicOptions, type TopicRules } from "./topic-options.ts";
 
-/** A published message counts in the time slice as this many bytes for each member. */
-const BYTES_PER_DELIVERY = 128;
-
 export interface HubHost extends ChannelHost {
   readonly maxSubscriptions: number;
   readonly slowConsumer: "drop" | "disconnect";
@@ -26,8 +23,6 @@ export interface HubHost extends ChannelHost {
   agreedSchema(name: string): Schema | undefined;
   /** The connection of a logged-in client; undefined if it is closing or has closed. */
   memberOf(connection: AnyConnection): Member | undefined;
-  /** Work was done for a client. */
-  chargeWork(bytes: number): void;
 }
 
 /** The subscriptions of one connection. */
@@ -273,8 +268,7 @@ export class TopicHub {
     if (isAllowed !== true) throw mayNotPublish(name);
     this.#mustExist(rules);
     try {
-      const reached = this.publish(name, rules, data, null);
-      this.#host.chargeWork(reached * BYTES_PER_DELIVERY);
+      this.#host.chargeDeliveries(this.publish(name, rules, data, null));
     } catch (error) {
       if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) throw error;
       // The client's data doesn't fit: its own fault, not one inside this server.

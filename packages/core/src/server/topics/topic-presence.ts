@@ -53,6 +53,7 @@ export class TopicPresence {
     this.#entries.delete(member);
     this.#watchers.delete(member);
     this.#newcomers.delete(member);
+    this.#host.waits.delete(member, this);
     // Nobody has heard of somebody who came and went within the window.
     if (!this.#joined.delete(entry[0])) this.#left.add(entry[0]);
     this.#changed();
@@ -92,11 +93,15 @@ export class TopicPresence {
   /** A member whose queue is full needs the whole list once it reads again. */
   #missed(member: Member): void {
     this.#watchers.delete(member);
-    void member.sendQueue.whenPassing().then(() => {
-      if (!this.#entries.has(member) || this.#watchers.has(member)) return;
-      this.#newcomers.add(member);
-      this.#changed();
-    });
+    this.#host.waits.add(member, this);
+  }
+
+  /** Tells a member whose queue was full everything. */
+  memberTakes(member: Member): boolean {
+    if (!this.#entries.has(member) || this.#watchers.has(member)) return true;
+    this.#newcomers.add(member);
+    this.#changed();
+    return true;
   }
 
   #send(member: Member, frames: readonly FrameBytes[]): boolean {

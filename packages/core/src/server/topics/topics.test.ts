@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Client, ClientInit } from "../../client/client.ts";
 import type { Resumption, Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, RpcError } from "../../errors.ts";
+import { CHUNK_ACK_FRAME } from "../../extensions/chunk.ts";
 import {
   TOPIC_DATA_FRAME,
   TOPIC_PRESENCE_FRAME,
@@ -731,6 +732,61 @@ describe("a subscriber that doesn't read", () => {
     sleeper.reset();
     await runtime.settle();
     expect(news.stats).toMatchObject({ subscribers: 1, lagging: 0, keptMessages: 0 });
+  });
+});
+
+describe("a subscriber that doesn't acknowledge chunks", () => {
+  /** A raw client that may be sent anything, and a topic that retains a large message. */
+  async function chunkScene() {
+    const sizes = { maxMessageBytes: 512 * 1024, sendQueueBytes: 600 * 1024, sendQueueSize: 50 };
+    const scene = await bench(sizes);
+    scene.server.rpc("ping", () => "pong");
+    const news = scene.server.topic("news", { retain: 1 });
+    news.publish("x".repeat(400 * 1024));
+    const unlimited = Number.MAX_SAFE_INTEGER;
+    const peer = await rawClient(scene.runtime, scene.port, {
+      extensions: {
+        ...Object.fromEntries(EXTENSIONS.map((name) => [name, true])),
+        topic: true,
+        credit: { frames: unlimited, bytes: unlimited },
+        chunk: { messages: unlimited, bytes: unlimited },
+      },
+    });
+    const [connection] = scene.server.connections as [Connection];
+    return { ...scene, news, peer, connection };
+  }
+
+  test("and subscribes again and again holds up nobody, and fills no more than its send queue", async () => {
+    const { runtime, join, news, peer, connection } = await chunkScene();
+    for (let id = 1; id <= 200; id += 1) peer.call(TOPIC_SUBSCRIBE, { topic: "news" }, id);
+    await runtime.settle();
+    const other = await join();
+    expect(await other.call("ping")).toBe("pong");
+    expect(connection.bufferedBytes).toBeLessThan(1_100_000);
+    expect(news.stats).toMatchObject({ subscribers: 1, lagging: 1 });
+  });
+
+  test("gets what it lags behind when it does", async () => {
+    const { runtime, news, peer } = await chunkScene();
+    for (let id = 1; id <= 10; id += 1) peer.call(TOPIC_SUBSCRIBE, { topic: "news" }, id);
+    await runtime.settle();
+    expect(news.stats.lagging).toBe(1);
+    for (let n = 0; n < 100; n += 1) {
+      peer.send(CHUNK_ACK_FRAME, { bytes: 64 * 1024 });
+      await runtime.settle();
+    }
+    expect(news.stats.lagging).toBe(0);
+  });
+
+  test("in time gets a large message and more small ones than the server's queue takes", async () => {
+    const { runtime, server, join } = await bench({ sendQueueSize: 5 });
+    const news = server.topic("news", { history: { messages: 100 }, retain: 100 });
+    const sent = [400_000, ...Array.from({ length: 50 }, (_, n) => n)];
+    for (const length of sent) news.publish("x".repeat(length));
+    const subscription = (await join()).subscribe<string>("news");
+    await subscription.ready;
+    await runtime.settle();
+    expect((await taken(subscription)).map(({ length }) => length)).toEqual(sent);
   });
 });
 
