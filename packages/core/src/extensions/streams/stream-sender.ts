@@ -149,13 +149,13 @@ export class StreamSender {
 
   /** Sends the next frame. Returns its bytes; 0 if nothing may be sent. */
   sendFrame(): number {
-    if (!this.isSendable) {
-      if (this.hasData && this.#credit > 0) this.#host.waitForOverdraft(this);
-      return 0;
+    let bytes = 0;
+    if (this.isSendable) {
+      bytes = this.#end > HEADER_BYTES ? this.#sendGathered() : this.#sendPart(this.#item as OwnFrames);
+      this.#updateOverdraft();
+      this.#wakeIfRoom();
     }
-    const bytes = this.#end > HEADER_BYTES ? this.#sendGathered() : this.#sendPart(this.#item as OwnFrames);
-    this.#updateOverdraft();
-    this.#wakeIfRoom();
+    if (this.hasData && this.#credit > 0 && !this.isSendable) this.#host.waitForOverdraft(this);
     return bytes;
   }
 
