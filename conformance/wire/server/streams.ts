@@ -153,12 +153,19 @@ export const streamChecks: readonly Check<ServerUnderTest>[] = [
       "With the flag `0x2000` (`MORE`), the last item of the frame isn't complete: it goes on in the next frame of its stream, which has the same `BINARY` flag, up to the first frame without `MORE`.",
     async run(server) {
       const [peer] = await opened(server);
-      const [first, rest] = [encode("together").subarray(0, 3), encode("together").subarray(3)];
+      const text = encode("together".repeat(10_000));
+      const [first, rest] = [text.subarray(0, 65_536), text.subarray(65_536)];
       peer.write(rawFrame(INPUT, first, { id: 5, flags: 0x2000 }), rawFrame(INPUT, rest, { id: 5 }), end());
-      const { payloadBytes } = await frameOf(peer, OUTPUT);
-      assert.deepEqual([...payloadBytes], [...encode("together")]);
+      const parts = [await frameOf(peer, OUTPUT), await frameOf(peer, OUTPUT)];
+      assert.deepEqual(Buffer.concat(parts.map(({ payloadBytes }) => payloadBytes)), Buffer.from(text));
     },
   },
+  ends(
+    "Items",
+    "A frame with `MORE` has 65,536 bytes of payload; fewer end the connection with `INVALID_PAYLOAD_SHAPE`.",
+    7013,
+    () => [rawFrame(INPUT, new Uint8Array(65_535), { id: 5, flags: 0x2000 })],
+  ),
   ends("Credit of streams", "Items without credit end the connection with `FLOW_CONTROL_ERROR`.", 7019, (credit) =>
     Array.from({ length: 2 + Math.ceil(credit / 60_000) }, () => rawFrame(INPUT, new Uint8Array(60_000), { id: 5 })),
   ),

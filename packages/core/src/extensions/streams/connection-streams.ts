@@ -20,7 +20,7 @@ import { Flag } from "../../wire/constants.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
-import { StreamFrame } from "./stream-frames.ts";
+import { StreamFlag, StreamFrame } from "./stream-frames.ts";
 import { StreamOutlet } from "./stream-outlet.ts";
 import type { ReceiverHost, StreamReceiver } from "./stream-receiver.ts";
 import type { SenderHost, StreamSender } from "./stream-sender.ts";
@@ -211,6 +211,11 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
       throw new ConduitError(ErrorCode.UNSUPPORTED_FLAG, "Frames with items of a stream aren't compressed");
     }
     if (bytes === 0) throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "A frame of a stream has no items");
+    // So each part takes the memory that it is charged.
+    if ((frame.flags & StreamFlag.MORE) !== 0 && bytes < MAX_CHUNK_BYTES) {
+      const message = `A part of an item has ${bytes} bytes; all but the last have ${MAX_CHUNK_BYTES}`;
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+    }
     this.#unacknowledged += HEADER_BYTES + bytes;
     if (this.#unacknowledged < BYTES_PER_ACK) return;
     this.send(StreamFrame.STREAM_ACK, 0, 0, { bytes: this.#unacknowledged });

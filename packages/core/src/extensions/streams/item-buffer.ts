@@ -11,15 +11,19 @@ import { StreamFlag } from "./stream-frames.ts";
 
 /** Smaller payloads are copied into blocks, so that each doesn't take an array of its own. */
 const OWN_BLOCK_BYTES = 1024;
-const BLOCK_BYTES = 4096;
+/** Blocks double while they fill, so that few small items between large ones take little. */
+const FIRST_BLOCK_BYTES = 64;
+const MAX_BLOCK_BYTES = 4096;
+const NO_HEAD = new Uint8Array(0);
 
 /** Whole items in `bytes[at, end)`. */
 interface Block {
   readonly bytes: Uint8Array;
   at: number;
   end: number;
-  /** Bytes of the frames' headers. */
+  /** What the frames of its items count beyond `bytes`. */
   headers: number;
+  /** Whether it is the content of one binary item, and not MessagePack. */
   readonly isBinary: boolean;
 }
 
@@ -51,20 +55,17 @@ export class ItemBuffer {
       if ((flags & StreamFlag.MORE) === 0) this.#joinParts(isBinary);
       return;
     }
-    if (isBinary || length >= OWN_BLOCK_BYTES) {
+    if (length >= OWN_BLOCK_BYTES) {
       const bytes = payloadOf(frame);
       this.#add({ bytes, at: 0, end: length, headers: HEADER_BYTES, isBinary });
       return;
     }
-    let block = this.#open;
-    if (block === null || block.bytes.length - block.end < length) {
-      block = { bytes: new Uint8Array(BLOCK_BYTES), at: 0, end: 0, headers: 0, isBinary: false };
-      this.#blocks.push(block);
-      this.#open = block;
-    }
-    block.bytes.set(frame.bytes.subarray(payloadStart, payloadEnd), block.end);
-    block.end += length;
-    block.headers += HEADER_BYTES;
+    const head = isBinary ? binaryHead(length) : NO_HEAD;
+    const block = this.#blockFor(head.length + length);
+    block.bytes.set(head, block.end);
+    block.bytes.set(frame.bytes.subarray(payloadStart, payloadEnd), block.end + head.length);
+    block.end += head.length + length;
+    block.headers += HEADER_BYTES - head.length;
     frame.isShared = false;
   }
 
@@ -98,6 +99,18 @@ export class ItemBuffer {
     this.bytes = 0;
   }
 
+  /** A block with room for `length` more bytes. */
+  #blockFor(length: number): Block {
+    const open = this.#open;
+    if (open !== null && open.bytes.length - open.end >= length) return open;
+    const size = open === null ? FIRST_BLOCK_BYTES : Math.min(2 * open.bytes.length, MAX_BLOCK_BYTES);
+    const bytes = new Uint8Array(Math.max(size, length));
+    const block = { bytes, at: 0, end: 0, headers: 0, isBinary: false };
+    this.#blocks.push(block);
+    this.#open = block;
+    return block;
+  }
+
   #add(block: Block): void {
     this.#blocks.push(block);
     this.#open = null;
@@ -121,10 +134,15 @@ export class ItemBuffer {
   }
 }
 
-/** The payload in memory of its own: the frame's, if nobody else uses that, else a copy. */
+/** MessagePack's header of a small binary item. */
+function binaryHead(length: number): Uint8Array {
+  return length < 0x100 ? Uint8Array.of(0xc4, length) : Uint8Array.of(0xc5, length >>> 8, length & 0xff);
+}
+
+/** The payload in memory of its own: the frame's, if nobody else uses that and it is about as large, else a copy. */
 function payloadOf(frame: ReceivedFrame): Uint8Array {
   const { bytes, payloadStart, payloadEnd, exclusive } = frame;
-  if (!exclusive) return bytes.slice(payloadStart, payloadEnd);
-  frame.isShared = true;
+  frame.isShared = exclusive && 2 * (payloadEnd - payloadStart) >= bytes.buffer.byteLength;
+  if (!frame.isShared) return bytes.slice(payloadStart, payloadEnd);
   return new Uint8Array(bytes.buffer, bytes.byteOffset + payloadStart, payloadEnd - payloadStart);
 }

@@ -230,6 +230,11 @@ describe("a hostile client", () => {
       ),
     ],
     [
+      "sends an item in small parts",
+      ErrorCode.INVALID_PAYLOAD_SHAPE,
+      [rawFrame(StreamFrame.INPUT, new Uint8Array(65_535), { id: 7, flags: StreamFlag.MORE })],
+    ],
+    [
       "returns credit that is none",
       ErrorCode.INVALID_PAYLOAD_SHAPE,
       [frame(StreamFrame.OUTPUT_CREDIT, { bytes: 0 }, { id: 8 })],
