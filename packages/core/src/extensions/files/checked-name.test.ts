@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { checkFileName, numbered } from "./checked-name.ts";
 
 describe("file names", () => {
@@ -12,6 +12,25 @@ describe("file names", () => {
     ["241 bytes", `${"é".repeat(120)}a`, "must have at most 240 bytes"],
   ])("%s is refused, with the reason", (_, name, reason) => {
     expect(() => checkFileName(name)).toThrow(reason);
+  });
+
+  test.each([
+    ["of any length", () => `a${"\u0301".repeat(40_000)}${"\u0316".repeat(40_000)}`],
+    ["of other characters", () => "\ufdfa".repeat(40_000)],
+  ])("%s are refused before they are brought into another form, which takes long", (_, name) => {
+    const normalize = vi.spyOn(String.prototype, "normalize");
+    try {
+      expect(() => checkFileName(name())).toThrow("must have at most 240 bytes");
+      expect(() => checkFileName(`${name()}/a`)).toThrow("must have at most 240 bytes");
+      expect(normalize).not.toHaveBeenCalled();
+    } finally {
+      normalize.mockRestore();
+    }
+  });
+
+  test("are as long in bytes decomposed as composed", () => {
+    const decomposed = "u\u0308\u0304".repeat(120);
+    expect(checkFileName(decomposed)).toBe("\u01d6".repeat(120));
   });
 
   test("are taken in the form NFC", () => {

@@ -1,7 +1,7 @@
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import { utf8 } from "../../util/utf8.ts";
-import { nameKey, normalName, problemOfName } from "./names.ts";
+import { isTooLong, nameKey, normalName, problemOfName } from "./names.ts";
 
 /** The folder for unfinished files, in the folder that they are for. */
 export const PARTIALS = ".netconduit";
@@ -13,15 +13,21 @@ const MAX_NAME_BYTES = 240;
  * @throws RpcError INVALID_FILE_NAME
  */
 export function checkFileName(name: unknown): string {
-  const problem = problemOfName(name) ?? problemOfFile(normalName(name as string));
+  const problem = problemOfLength(name) ?? problemOfName(name) ?? problemOfFile(normalName(name as string));
   if (problem === null) return normalName(name as string);
   throw new RpcError(ErrorCode.INVALID_FILE_NAME, `The file name ${describeValue(name)} ${problem}`);
 }
 
+/** Spares the forms of a name that is too long in all of them. */
+function problemOfLength(name: unknown): string | null {
+  const isLong = typeof name === "string" && isTooLong(name, MAX_NAME_BYTES);
+  return isLong ? `must have at most ${MAX_NAME_BYTES} bytes` : null;
+}
+
 function problemOfFile(name: string): string | null {
   if (name.includes("/")) return "must not be in a subfolder";
-  if (nameKey(name) === PARTIALS) return "is reserved";
   if (utf8(name).length > MAX_NAME_BYTES) return `must have at most ${MAX_NAME_BYTES} bytes`;
+  if (nameKey(name) === PARTIALS) return "is reserved";
   // Another system may take it for a path or a device, for example by a full-width slash.
   const compatible = name.normalize("NFKC");
   if (compatible === name) return null;

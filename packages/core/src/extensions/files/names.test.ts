@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { nameKey, normalName, problemOfName } from "./names.ts";
 
 describe("a name may", () => {
@@ -63,6 +63,17 @@ describe("a name is refused that", () => {
   ])("%s: %j", (_, name, problem) => {
     expect(problemOfName(name)).toBe(problem);
   });
+});
+
+test("a name of any length is refused before it is brought into another form, which takes long", () => {
+  const normalize = vi.spyOn(String.prototype, "normalize");
+  try {
+    const name = `a${"\u0301".repeat(40_000)}${"\u0316".repeat(40_000)}`;
+    expect(problemOfName(name)).toBe("must have at most 1024 bytes");
+    expect(normalize).not.toHaveBeenCalled();
+  } finally {
+    normalize.mockRestore();
+  }
 });
 
 test("forms of one text are stored as one name", () => {

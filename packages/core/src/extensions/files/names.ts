@@ -6,6 +6,8 @@
 /** As long as common file systems store. */
 const MAX_PART_BYTES = 255;
 const MAX_NAME_BYTES = 1024;
+/** A composed letter of two bytes has at most three UTF-16 units when it is decomposed. */
+const MAX_UNITS_PER_BYTE = 2;
 
 /** Separators, drives and streams of Windows, its wildcards, and control characters. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
@@ -20,6 +22,7 @@ const utf8 = new TextEncoder();
 /** Returns the rule that a name breaks, worded to follow it (`must not contain ".."`), or null if it may be used. */
 export function problemOfName(name: unknown): string | null {
   if (typeof name !== "string" || name === "") return "must be a non-empty string";
+  if (isTooLong(name, MAX_NAME_BYTES)) return `must have at most ${MAX_NAME_BYTES} bytes`;
   if (!isWellFormed(name)) return "must not contain half of a surrogate pair";
   const normal = normalName(name);
   if (utf8.encode(normal).length > MAX_NAME_BYTES) return `must have at most ${MAX_NAME_BYTES} bytes`;
@@ -31,6 +34,14 @@ export function problemOfName(name: unknown): string | null {
     if (problem !== null) return problem;
   }
   return null;
+}
+
+/**
+ * Whether a name is longer than `maxBytes` in any form. Looked up before it is normalized: that takes time quadratic in
+ * the number of marks on a letter.
+ */
+export function isTooLong(name: string, maxBytes: number): boolean {
+  return name.length > MAX_UNITS_PER_BYTE * maxBytes;
 }
 
 /** The form in which a name is stored: composed (NFC), as one text has several forms. */
