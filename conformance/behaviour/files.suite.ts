@@ -1,7 +1,7 @@
 /** Files: uploads, downloads, resuming, limits. File names, and what a folder refuses, are in `file-names.suite.ts`. */
 
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FileProgress, FolderOptions, TransferredFile } from "@netconduit/core";
@@ -224,6 +224,21 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
+      "a time of change before 1970 is taken for its first moment, wherever the file goes",
+      staged(async (stage) => {
+        const { here, there, box } = await scene(stage);
+        for (const path of [join(there, "old"), join(here, "older")]) {
+          await writeFile(path, "1");
+          await utimes(path, new Date(-10_000), new Date(-10_000));
+        }
+        expect(await box.list()).toEqual([{ name: "old", bytes: 1, modifiedMs: 0 }]);
+        expect(await box.stat("old")).toMatchObject({ modifiedMs: 0 });
+        expect(await box.download("old", here)).toMatchObject({ bytes: 1 });
+        expect(await box.upload(join(here, "older"))).toMatchObject({ bytes: 1 });
+      }),
+    );
+
+    test(
       "a missing file is an error, and leaves no empty one behind",
       staged(async (stage) => {
         const { here, box } = await scene(stage);
@@ -365,6 +380,29 @@ export function describeFiles(subject: Subject): void {
         }),
       );
 
+      test.each(["replace", "rename"] as const)(
+        "two attempts at once have one file after the other, by the policy %s",
+        PATIENT,
+        (overwrite) =>
+          staged(async (stage) => {
+            const { there, client, box } = await scene(stage, { overwrite });
+            // Abandoned ones are looked for with the first file, which would hold up one of the two attempts.
+            await box.upload(someBytes(1), { name: "first" });
+            const content = someBytes(2 * MIB);
+            const end = { at: content.length, sha256: sha256Of(content), end: true };
+            const input = [0, 1, 2, 3].map((i) => content.subarray((i * MIB) / 2, ((i + 1) * MIB) / 2));
+            const params = { folder: "box", name: "a", bytes: content.length, modified: 1, resume: true, offset: 0 };
+            const uploads = [1, 2].map(() => client.call("files:upload", params, { input: [...input, end] }));
+            const results = await Promise.allSettled(uploads);
+            const failed = results.filter(({ status }) => status === "rejected");
+            expect(failed.length).toBeLessThan(uploads.length);
+            for (const { reason } of failed as PromiseRejectedResult[]) expect(reason.codeName).toBe("CANCELLED");
+            const received = (await readdir(there)).filter((name) => name !== "first");
+            expect(received).toContain("a");
+            for (const name of received) expect(sha256Of(await readFile(join(there, name)))).toBe(end.sha256);
+          })(),
+      );
+
       test(
         "abandoned ones expire",
         PATIENT,
@@ -373,6 +411,61 @@ export function describeFiles(subject: Subject): void {
           while ((await readdir(the.there)).includes(".netconduit")) {
             await the.box.upload(someBytes(1), { name: `small-${Math.random()}` });
           }
+        }),
+      );
+    });
+
+    describe("whose folder for unfinished ones goes away", () => {
+      test(
+        "while it is made are received",
+        staged(async (stage) => {
+          // Another process has the same folder, and its last unfinished file ends just then.
+          let left = 6;
+          const removedBefore = async (partials: string) => {
+            if (left > 0) await rm(partials, { recursive: true, force: true });
+            left -= 1;
+          };
+          const runtime = withFiles(subject.runtime, (files) => ({
+            async makeFolder(path) {
+              await files.makeFolder(path);
+              if (left % 2 === 0) await removedBefore(path);
+            },
+            async open(path, mode) {
+              if (mode === "create" && path.endsWith(".part")) await removedBefore(join(path, ".."));
+              return await files.open(path, mode);
+            },
+          }));
+          const { there, box } = await scene(stage, {}, { server: runtime });
+          await box.upload(someBytes(1), { name: "a" });
+          expect(left).toBeLessThan(0);
+          expect(await readdir(there)).toEqual(["a"]);
+        }),
+      );
+
+      test(
+        "while it is searched for abandoned ones are received",
+        staged(async (stage) => {
+          const runtime = withFiles(subject.runtime, (files) => ({
+            async names(folder) {
+              await rm(folder, { recursive: true });
+              return await files.names(folder);
+            },
+          }));
+          const { there, box } = await scene(stage, {}, { server: runtime });
+          await mkdir(join(there, ".netconduit"));
+          await box.upload(someBytes(1), { name: "a" });
+          expect(await readdir(there)).toEqual(["a"]);
+        }),
+      );
+
+      test(
+        "with each of many small ones are received",
+        PATIENT,
+        staged(async (stage) => {
+          const { there, box } = await scene(stage);
+          const names = Array.from({ length: 100 }, (_, i) => `file-${i}`).sort();
+          await Promise.all(names.map((name) => box.upload(someBytes(1), { name })));
+          expect((await readdir(there)).sort()).toEqual(names);
         }),
       );
     });

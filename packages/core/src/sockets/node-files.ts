@@ -202,7 +202,8 @@ function factsOf(stats: Stats): FileFacts {
   return {
     kind: stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other",
     bytes: Number(stats.size),
-    modifiedMs: Number(stats.mtimeMs),
+    // Anyone may set times that no protocol takes: before 1970, or in a million years.
+    modifiedMs: Math.min(Math.max(0, Number(stats.mtimeMs)), Number.MAX_SAFE_INTEGER),
     id: idOf(stats),
   };
 }

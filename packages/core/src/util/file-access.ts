@@ -48,7 +48,7 @@ export interface OpenFile {
 export interface FileFacts {
   readonly kind: "file" | "folder" | "other";
   readonly bytes: number;
-  /** Unix milliseconds, an integer. */
+  /** Unix milliseconds, an integer; 0 for times before 1970. */
   readonly modifiedMs: number;
   /** The same for two names of one file. */
   readonly id: string;

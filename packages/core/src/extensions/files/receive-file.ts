@@ -26,6 +26,7 @@ export async function receiveFile(
   const { partial } = options;
   partial.onInterrupt = () => void items.return?.();
   try {
+    partial.throwIfInterrupted();
     return await writeItems(items, options);
   } catch (error) {
     await giveUp(partial, error);

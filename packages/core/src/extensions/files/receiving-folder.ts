@@ -27,6 +27,8 @@ const CHECK_BYTES: number = 1024 * 1024;
 const ID_DIGITS = 32;
 const MAX_NUMBER = 9999;
 const MAX_STATE_BYTES = 4096;
+/** The folder for unfinished files can go so often, by other processes, while a file is made in it. */
+const MAX_CREATE_ATTEMPTS = 100;
 
 /** The process-wide part: two servers, and a client, may have the same folder. */
 export interface ReceiverContext {
@@ -109,8 +111,11 @@ export class ReceivingFolder {
   async open(identity: ReceivedIdentity, offset: number): Promise<PartialFile> {
     const { context } = this;
     const id = this.idOf(identity);
-    await this.#interrupt(id);
     const part = this.#partPath(id);
+    // Nothing is awaited between the last look and `set`, or two attempts would have one file.
+    for (let other = context.active.get(part); other !== undefined; other = context.active.get(part)) {
+      await other.interrupt();
+    }
     const partial = new PartialFile(this, identity, { part, state: this.#statePath(id), offset });
     context.active.set(part, partial);
     try {
@@ -131,7 +136,7 @@ export class ReceivingFolder {
     const { partials } = this;
     if ((await files.facts(partials))?.kind !== "folder") return;
     const isActive = new Set([...active.keys()].flatMap((part) => [part, part.replace(/part$/, "json")]));
-    for (const entry of await files.names(partials)) {
+    for (const entry of await namesIfThere(files, partials)) {
       const path = files.join(partials, entry);
       const facts = await files.facts(path);
       if (facts === null || facts.kind === "folder" || isActive.has(path)) continue;
@@ -144,18 +149,24 @@ export class ReceivingFolder {
 
   /** The folder for unfinished files goes with the last of them. A link in its place is left alone. */
   async removeIfEmpty(): Promise<void> {
+    const { files, active } = this.context;
+    for (const part of active.keys()) if (files.folderOf(part) === this.partials) return;
     try {
-      await this.context.files.removeFolder(this.partials);
+      await files.removeFolder(this.partials);
     } catch (cause) {
       if (!/^(ENOENT|ENOTEMPTY|EEXIST|ENOTDIR)$/.test(systemCodeOf(cause))) throw cause;
     }
   }
 
-  /** @throws the system's error; RpcError PERMISSION_DENIED if the folder is a link */
+  /**
+   * The folder may be gone again, with a file of another process.
+   * @throws the system's error; RpcError PERMISSION_DENIED if the folder is a link
+   */
   async makePartials(): Promise<void> {
     const { files } = this.context;
     await files.makeFolder(this.partials);
-    if ((await files.facts(this.partials))?.kind === "folder") return;
+    const facts = await files.facts(this.partials);
+    if (facts === null || facts.kind === "folder") return;
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${PARTIALS}', where unfinished files belong, is not a folder`);
   }
 
@@ -250,8 +261,8 @@ export class PartialFile {
   /** @throws the system's error */
   async begin(): Promise<void> {
     const { part, state, offset } = this.#paths;
-    await this.#folder.makePartials();
     if (offset > 0) {
+      await this.#folder.makePartials();
       this.#file = await this.#files.open(part, "write");
       // What follows was never verified.
       await this.#file.truncate(offset);
@@ -349,11 +360,11 @@ export class PartialFile {
     const { active } = this.#folder.context;
     try {
       await this.#close();
-      await this.#folder.removeIfEmpty();
     } finally {
       if (active.get(this.#paths.part) === this) active.delete(this.#paths.part);
       this.#resolveEnded();
     }
+    await this.#folder.removeIfEmpty();
   }
 
   get #doing(): string {
@@ -373,12 +384,13 @@ export class PartialFile {
 
   /** The folder may go with the last of the other files, just before. */
   async #create(path: string): Promise<OpenFile> {
-    try {
-      return await this.#files.open(path, "create");
-    } catch (cause) {
-      if (systemCodeOf(cause) !== "ENOENT") throw cause;
+    for (let attempt = 1; ; attempt += 1) {
       await this.#folder.makePartials();
-      return await this.#files.open(path, "create");
+      try {
+        return await this.#files.open(path, "create");
+      } catch (cause) {
+        if (systemCodeOf(cause) !== "ENOENT" || attempt === MAX_CREATE_ATTEMPTS) throw cause;
+      }
     }
   }
 
@@ -440,6 +452,15 @@ export async function removeIfThere(files: FileAccess, path: string): Promise<vo
     await files.remove(path);
   } catch (cause) {
     if (systemCodeOf(cause) !== "ENOENT") throw cause;
+  }
+}
+
+async function namesIfThere(files: FileAccess, folder: string): Promise<string[]> {
+  try {
+    return await files.names(folder);
+  } catch (cause) {
+    if (systemCodeOf(cause) !== "ENOENT") throw cause;
+    return [];
   }
 }
 
