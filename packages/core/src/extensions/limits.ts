@@ -4,7 +4,7 @@ import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** Room for envelopes and errors; the smallest `maxMessageBytes`. */
-const MIN_MESSAGE_BYTES = 1024;
+export const MIN_MESSAGE_BYTES = 1024;
 
 export interface Limits {
   /** Largest payload of a message, call or reply, as inflated: the option `maxMessageBytes`. */

@@ -13,6 +13,7 @@ export interface ChannelHost {
   readonly wheel: TimerWheel;
   readonly flusher: PresenceFlusher;
   readonly waits: RoomWaits<Member>;
+  readonly maxMessageBytes: number;
   /** Whether frames for some connections are compressed. */
   readonly compresses: boolean;
   /** Monotonic milliseconds. */

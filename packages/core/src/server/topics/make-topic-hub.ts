@@ -42,7 +42,13 @@ export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember 
   };
   const hub = new TopicHub({
     wheel,
-    flusher: new PresenceFlusher({ wheel, now: () => runtime.now(), nextTurn: (task) => runtime.nextTurn(task) }),
+    flusher: new PresenceFlusher({
+      wheel,
+      now: () => runtime.now(),
+      nextTurn: (task) => runtime.nextTurn(task),
+      flushFailed: (name, error) => core.reportError(error, "hook", undefined, `presence of ${name}`),
+    }),
+    maxMessageBytes: config.maxMessageBytes,
     waits: new RoomWaits(),
     compresses: compressing !== null,
     epoch: toHex(runtime.crypto.randomBytes(EPOCH_BYTES)),

@@ -7,19 +7,23 @@ function bench() {
   const runtime = fakeRuntime();
   const flushed: string[] = [];
   const turns: (() => void)[] = [];
+  const failures: [string, unknown][] = [];
   let nowMs = 0;
   const flusher = new PresenceFlusher({
     wheel: new TimerWheel(runtime),
     now: () => nowMs,
     nextTurn: (task) => turns.push(task),
+    flushFailed: (topic, error) => failures.push([topic, error]),
   });
-  const topic = (name: string, costMs = 0) => ({
+  const topic = (name: string, costMs = 0, error: Error | null = null) => ({
+    topic: name,
     flush: () => {
       flushed.push(name);
       nowMs += costMs;
+      if (error !== null) throw error;
     },
   });
-  return { runtime, flushed, turns, flusher, topic };
+  return { runtime, flushed, failures, turns, flusher, topic };
 }
 
 test("topics that change within the window are flushed once, together", async () => {
@@ -43,6 +47,21 @@ test("many topics take a slice of each turn", async () => {
   turns.shift()?.();
   turns.shift()?.();
   expect([flushed, turns.length]).toEqual([["a", "b", "c"], 0]);
+});
+
+test("a topic that fails is reported, and stops no others, also in a later turn", async () => {
+  const { runtime, flushed, failures, turns, flusher, topic } = bench();
+  const error = new Error("too large");
+  for (const one of [topic("a", 1, error), topic("b", 0, error), topic("c")]) flusher.add(one);
+  await runtime.advance(120);
+  turns.shift()?.();
+  expect(failures).toEqual([
+    ["a", error],
+    ["b", error],
+  ]);
+  flusher.add(topic("d"));
+  await runtime.advance(120);
+  expect(flushed).toEqual(["a", "b", "c", "d"]);
 });
 
 test("a topic that ended isn't flushed, and the last one leaves no timer", async () => {

@@ -9,10 +9,13 @@ export interface FlusherHost {
   now(): number;
   /** As `Runtime.nextTurn`. */
   nextTurn(task: () => void): void;
+  /** The presence of a topic could not be sent. */
+  flushFailed(topic: string, error: unknown): void;
 }
 
 /** A topic whose presence has changed. */
 export interface Flushable {
+  readonly topic: string;
   flush(): void;
 }
 
@@ -54,7 +57,11 @@ export class PresenceFlusher {
     const endsAt = this.#host.now() + TIME_SLICE_MS;
     for (const topic of this.#due) {
       this.#due.delete(topic);
-      topic.flush();
+      try {
+        topic.flush();
+      } catch (error) {
+        this.#host.flushFailed(topic.topic, error);
+      }
       if (this.#due.size > 0 && this.#host.now() >= endsAt) {
         this.#host.nextTurn(() => this.#run());
         return;

@@ -134,7 +134,7 @@ export class TopicChannel {
       if (isNew) this.#plain += 1;
     }
     if (!this.rules.presence) return;
-    this.#presence ??= new TopicPresence(this.#host, this.number);
+    this.#presence ??= new TopicPresence(this.#host, this.name, this.number);
     this.#presence.join(member, user, watchesPresence && !member.hasNetconduitPeer);
   }
 

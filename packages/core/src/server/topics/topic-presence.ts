@@ -4,16 +4,25 @@
  * thousand.
  */
 
+import { MIN_MESSAGE_BYTES } from "../../extensions/limits.ts";
 import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
 
-/** Members in one frame, so that a long list leaves room for other frames. */
-const MEMBERS_PER_FRAME = 500;
+/** Payload of one frame, so that a long list leaves room for other frames. */
+const MAX_PART_BYTES: number = 32 * 1024;
+/** Parts of a size that every peer accepts. One member always fits. */
+const MIN_PART_BYTES = MIN_MESSAGE_BYTES;
+/** Names of the fields, and the lengths of their values. */
+const PART_HEAD_BYTES = 48;
 
 type Entry = readonly [id: string, user: string | null];
 
+/** The frames of a list, cut for what this member accepts. */
+type FramesFor = (member: Member) => readonly FrameBytes[];
+
 export class TopicPresence {
+  readonly topic: string;
   readonly #host: ChannelHost;
   readonly #number: number;
   readonly #entries = new Map<Member, Entry>();
@@ -24,8 +33,9 @@ export class TopicPresence {
   readonly #joined = new Map<string, Entry>();
   readonly #left = new Set<string>();
 
-  constructor(host: ChannelHost, number: number) {
+  constructor(host: ChannelHost, topic: string, number: number) {
     this.#host = host;
+    this.topic = topic;
     this.#number = number;
   }
 
@@ -76,13 +86,13 @@ export class TopicPresence {
   /** Tells the members of what has changed. */
   flush(): void {
     if (this.#joined.size + this.#left.size > 0) {
-      const changes = this.#framesOf([...this.#joined.values()], [...this.#left], false);
+      const changes = this.#framesFor([...this.#joined.values()], [...this.#left], false);
       this.#joined.clear();
       this.#left.clear();
       for (const member of this.#watchers) if (!this.#send(member, changes)) this.#missed(member);
     }
     if (this.#newcomers.size === 0) return;
-    const all = this.#framesOf([...this.#entries.values()], [], true);
+    const all = this.#framesFor([...this.#entries.values()], [], true);
     for (const member of this.#newcomers) {
       this.#newcomers.delete(member);
       if (this.#send(member, all)) this.#watchers.add(member);
@@ -104,19 +114,51 @@ export class TopicPresence {
     return true;
   }
 
-  #send(member: Member, frames: readonly FrameBytes[]): boolean {
-    return frames.every((frame) => member.sendShared(frame, false));
+  #send(member: Member, framesFor: FramesFor): boolean {
+    return framesFor(member).every((frame) => member.sendShared(frame, false));
   }
 
-  #framesOf(joined: readonly Entry[], left: readonly string[], reset: boolean): FrameBytes[] {
+  /** Members with a small limit share smaller frames. */
+  #framesFor(joined: readonly Entry[], left: readonly string[], reset: boolean): FramesFor {
+    const partBytes = Math.min(MAX_PART_BYTES, this.#host.maxMessageBytes);
+    const usual = this.#framesOf(joined, left, reset, partBytes);
+    let small: readonly FrameBytes[] | null = null;
+    return ({ maxPeerPayloadBytes }) => {
+      if (maxPeerPayloadBytes >= partBytes) return usual;
+      small ??= this.#framesOf(joined, left, reset, MIN_PART_BYTES);
+      return small;
+    };
+  }
+
+  #framesOf(joined: readonly Entry[], left: readonly string[], reset: boolean, partBytes: number): FrameBytes[] {
     const frames: FrameBytes[] = [];
-    const count = Math.max(1, Math.ceil(Math.max(joined.length, left.length) / MEMBERS_PER_FRAME));
-    for (let index = 0; index < count; index += 1) {
-      const from = index * MEMBERS_PER_FRAME;
-      const to = from + MEMBERS_PER_FRAME;
-      const part = { reset: reset && index === 0, joined: joined.slice(from, to), left: left.slice(from, to) };
-      frames.push(this.#host.encode(TOPIC_PRESENCE_FRAME, this.#number, part));
+    let part: { joined: Entry[]; left: string[] } = { joined: [], left: [] };
+    let bytes = PART_HEAD_BYTES;
+    const endPart = (): void => {
+      frames.push(
+        this.#host.encode(TOPIC_PRESENCE_FRAME, this.#number, { reset: reset && frames.length === 0, ...part }),
+      );
+      part = { joined: [], left: [] };
+      bytes = PART_HEAD_BYTES;
+    };
+    const makeRoom = (entryBytes: number): void => {
+      if (bytes > PART_HEAD_BYTES && bytes + entryBytes > partBytes) endPart();
+      bytes += entryBytes;
+    };
+    for (const entry of joined) {
+      makeRoom(1 + mostBytesOf(entry[0]) + mostBytesOf(entry[1] ?? ""));
+      part.joined.push(entry);
     }
+    for (const id of left) {
+      makeRoom(mostBytesOf(id));
+      part.left.push(id);
+    }
+    endPart();
     return frames;
   }
+}
+
+/** The most bytes that a text of at most 64 KiB takes in MessagePack. */
+function mostBytesOf(text: string): number {
+  return 3 + 3 * text.length;
 }

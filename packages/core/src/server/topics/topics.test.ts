@@ -914,9 +914,35 @@ describe("presence", () => {
     const watcher = await raw("lobby");
     await runtime.advance(150);
     const lists = watcher.frames.all.filter(({ type }) => type === TOPIC_PRESENCE_FRAME).map(({ payload }) => payload);
-    expect(lists.map((list) => [list?.["reset"], ((list?.["joined"] ?? []) as unknown[]).length])).toEqual([
-      [true, 500],
-      [false, 101],
-    ]);
+    const ids = lists.flatMap((list) => ((list?.["joined"] ?? []) as [string][]).map(([id]) => id));
+    expect(lists.map((list) => list?.["reset"])).toEqual([true, ...lists.slice(1).map(() => false)]);
+    expect([lists.length > 1, new Set(ids).size, ids.length]).toEqual([true, 601, 601]);
+  });
+
+  test("comes in parts that server and clients accept, however small their limits are", async () => {
+    const { runtime, server, port, errors } = await bench({ maxMessageBytes: 4096, sendQueueSize: 5000 });
+    const lobby = server.topic("lobby", { presence: true });
+    const enter = async (limit: number): Promise<MemoryPeer> => {
+      const extensions = { topic: true, limits: { message_bytes: limit } };
+      const peer = await rawClient(runtime, port, { extensions });
+      lobby.add(server.connections.at(-1) as Connection, {
+        user: `${server.connections.length} ${"\u20ac".repeat(250)}`,
+      });
+      return peer;
+    };
+    const watchers = [await enter(1024), await enter(3000), await enter(100_000)];
+    await runtime.advance(150);
+    for (let n = 0; n < 30; n += 1) await enter(4096);
+    await runtime.advance(150);
+    const seen = watchers.map((watcher) => {
+      const lists = watcher.frames.all.filter(({ type }) => type === TOPIC_PRESENCE_FRAME);
+      const users = new Set(
+        lists.flatMap(({ payload }) => payload?.["joined"] as [string, string][]).map(([id]) => id),
+      );
+      return [users.size, Math.max(...lists.map(({ payloadBytes }) => payloadBytes.length))] as const;
+    });
+    expect(seen.map(([users]) => users)).toEqual([33, 33, 33]);
+    expect(seen.map(([, bytes], index) => bytes <= ([1024, 1024, 4096][index] as number))).toEqual([true, true, true]);
+    expect(errors).toEqual([]);
   });
 });
