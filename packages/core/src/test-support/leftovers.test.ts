@@ -31,6 +31,31 @@ describe("leftovers", () => {
     expect(calls.map(({ state }) => state)).toEqual(["rejected", "rejected"]);
   });
 
+  test("lists streams with their windows until they have ended, and then nothing", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, {}, (fresh) => {
+      fresh.stream("two", async function* (_params, { signal }) {
+        yield 1;
+        yield 2;
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      });
+    });
+    const { client } = testClient(runtime);
+    await client.connect();
+    const stream = client.stream("two");
+    await stream.next();
+    expect(leftovers().filter((left) => left === "1 open streams")).toHaveLength(2);
+    expect(leftovers().some((left) => left.endsWith("bytes of windows of streams"))).toBe(true);
+
+    await stream.return?.();
+    await runtime.settle();
+    expect(leftovers().filter((left) => left.includes("stream"))).toEqual([]);
+    await client.close();
+    await server.stop();
+    await runtime.settle();
+    expect(leftovers()).toEqual([]);
+  });
+
   test("lists a timer that is scheduled, and not one that was cancelled or has fired", async () => {
     watchFromNow();
     const runtime = fakeRuntime();

@@ -11,6 +11,8 @@ import { OfflineQueue } from "../client/offline-queue.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
 import { RequestIds } from "../connection/receive/request-ids.ts";
+import { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
+import { StreamReceiver } from "../extensions/streams/stream-receiver.ts";
 import { BufferBudget } from "../server/buffer-budget.ts";
 import { TopicChannel } from "../server/topics/topic-channel.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
@@ -33,6 +35,10 @@ const offline = new Set<OfflineQueue<unknown>>();
 const receivers = new Set<FrameReceiver>();
 const budgets = new Set<BufferBudget>();
 const channels = new Set<TopicChannel>();
+const streams = new Set<ConnectionStreams>();
+/** Those whose connection ended before their streams did. */
+const cutStreams = new WeakSet<ConnectionStreams>();
+const streamReceivers = new Set<StreamReceiver>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
 /** Memory lent by pools, by its buffer. */
@@ -44,6 +50,7 @@ const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number;
 export function watchFromNow(): void {
   for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, channels, listeners])
     seen.clear();
+  for (const seen of [streams, streamReceivers]) seen.clear();
   wrongs.length = 0;
 }
 
@@ -74,6 +81,16 @@ export function leftovers(): string[] {
   }
   for (const receiver of receivers) count(receiver.heldBytes, "bytes of incomplete frames");
   for (const { members, stats } of channels) count(members.size + stats.lagging, "members of a topic");
+  let streamBytes = 0;
+  for (const all of streams) {
+    count(all.counts.own + all.counts.peer, "open streams");
+    // An ended stream needs room for its unread items alone.
+    if (!cutStreams.has(all)) count(all.grantedBytes - all.heldBytes, "bytes of windows of streams");
+    streamBytes += all.heldBytes;
+  }
+  // Items that a test doesn't read are its own.
+  for (const receiver of streamReceivers) streamBytes -= receiver.heldBytes;
+  count(Math.abs(streamBytes), "bytes of items that no stream holds");
   for (const budget of budgets) count(budget.bytes, "bytes in a server's budget");
   let requests = 0;
   for (const set of ids) requests += set.size;
@@ -117,6 +134,13 @@ watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
 
 watch(FrameReceiver, "data", "before", (receiver) => receivers.add(receiver));
 watch(TopicChannel, "join", "before", (channel) => channels.add(channel));
+watch(ConnectionStreams, "firstWindow", "before", (all) => streams.add(all));
+watch(ConnectionStreams, "addCall", "before", (all) => streams.add(all));
+watch(ConnectionStreams, "addPeerCall", "before", (all) => streams.add(all));
+watch(ConnectionStreams, "closed", "before", (all) => {
+  if (all.counts.own + all.counts.peer > 0) cutStreams.add(all);
+});
+watch(StreamReceiver, "receive", "before", (receiver) => streamReceivers.add(receiver));
 watch(BufferBudget, "count", "before", (budget) => budgets.add(budget));
 
 watch(BufferPool, "take", "after", (_pool, _args, result) => {
