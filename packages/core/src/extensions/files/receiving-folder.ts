@@ -135,11 +135,11 @@ export class ReceivingFolder {
     const { files, active } = this.context;
     const { partials } = this;
     if ((await files.facts(partials))?.kind !== "folder") return;
-    const isActive = new Set([...active.keys()].flatMap((part) => [part, part.replace(/part$/, "json")]));
+    const activeIds = new Set([...active.keys()].map((part) => idIn(files.nameOf(part))));
     for (const entry of await namesIfThere(files, partials)) {
       const path = files.join(partials, entry);
       const facts = await files.facts(path);
-      if (facts === null || facts.kind === "folder" || isActive.has(path)) continue;
+      if (facts === null || facts.kind === "folder" || activeIds.has(idIn(entry))) continue;
       if (this.context.wallClock() - facts.modifiedMs < ageMs) continue;
       await removeIfThere(files, path);
       this.context.memory.forget(path);
@@ -191,6 +191,11 @@ export class ReceivingFolder {
     const part = await files.facts(this.#partPath(id));
     return state !== null && part?.kind === "file" && part.bytes >= state.verified ? state : null;
   }
+}
+
+/** The id of an unfinished file that has the name `<id>.part`, or that of its state. */
+function idIn(name: string): string {
+  return name.slice(0, ID_DIGITS);
 }
 
 /** Whether a state is that of the same version of a file. */
@@ -260,7 +265,7 @@ export class PartialFile {
 
   /** @throws the system's error */
   async begin(): Promise<void> {
-    const { part, state, offset } = this.#paths;
+    const { part, offset } = this.#paths;
     if (offset > 0) {
       await this.#folder.makePartials();
       this.#file = await this.#files.open(part, "write");
@@ -268,7 +273,7 @@ export class PartialFile {
       await this.#file.truncate(offset);
       return;
     }
-    await removeIfThere(this.#files, state);
+    await this.#removeState();
     await removeIfThere(this.#files, part);
     this.#folder.context.memory.forget(part);
     this.#file = await this.#create(part);
@@ -307,14 +312,14 @@ export class PartialFile {
     sha256: string | null,
     onCheck: (bytes: number) => void,
   ): Promise<{ name: string; path: string; bytes: number; sha256: string }> {
-    const { part, state } = this.#paths;
+    const { part } = this.#paths;
     const bytes = this.#at;
     const finished = await withFileErrors(this.#doing, async () => {
       const digest = sha256 ?? (await this.#digestAll(onCheck));
       await this.#opened.sync();
       await this.#close();
       const name = await this.#publish(policy);
-      await removeIfThere(this.#files, state);
+      await this.#removeState();
       await this.#files.syncFolder(this.#folder.folder);
       return { name, path: this.#folder.pathOf(name), bytes, sha256: digest };
     });
@@ -335,12 +340,12 @@ export class PartialFile {
 
   /** Leaves nothing behind. */
   async discard(): Promise<void> {
-    const { part, state } = this.#paths;
+    const { part } = this.#paths;
     this.#folder.context.memory.forget(part);
     try {
       await withFileErrors(this.#doing, async () => {
         await this.#close();
-        await removeIfThere(this.#files, state);
+        await this.#removeState();
         await removeIfThere(this.#files, part);
       });
     } finally {
@@ -392,6 +397,12 @@ export class PartialFile {
         if (systemCodeOf(cause) !== "ENOENT" || attempt === MAX_CREATE_ATTEMPTS) throw cause;
       }
     }
+  }
+
+  async #removeState(): Promise<void> {
+    if (!this.#identity.isResumable) return;
+    const { state } = this.#paths;
+    for (const path of [state, nextOf(state)]) await removeIfThere(this.#files, path);
   }
 
   /** The data reaches the disk before the number that says how much of it there is. */
@@ -499,9 +510,14 @@ function parseState(text: string): PartialState | null {
   return isValid ? (state as unknown as PartialState) : null;
 }
 
+/** Where a state is written before it replaces the former one. A crash leaves it. */
+function nextOf(state: string): string {
+  return `${state}.new`;
+}
+
 /** Replaces the state in one step, so that a crash leaves the former one. */
 async function writeState(files: FileAccess, path: string, state: PartialState): Promise<void> {
-  const next = `${path}.new`;
+  const next = nextOf(path);
   await removeIfThere(files, next);
   const file = await files.open(next, "create");
   try {
