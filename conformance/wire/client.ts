@@ -1,6 +1,7 @@
 /** `node … client.ts PORT`: the client program that README.md describes, with this library. */
 import process from "node:process";
 import { Client, ConduitError } from "@netconduit/node";
+import { addTopicMethods } from "./client-topics.ts";
 
 const client = new Client({
   host: "127.0.0.1",
@@ -9,6 +10,7 @@ const client = new Client({
   reconnect: { enabled: false },
 });
 client.rpc("echo", (params) => params);
+addTopicMethods(client);
 try {
   await client.connect();
   client.send("result", await client.call("echo", { text: "hello" }));

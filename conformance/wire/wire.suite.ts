@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Subject } from "../support/subject.ts";
 import { clientChecks } from "./client-checks.ts";
+import { addTopicMethods } from "./client-topics.ts";
 import { ClientUnderTest, PASSWORD, type StartClient } from "./client-under-test.ts";
 import { runCheck } from "./run-check.ts";
 import { serverChecks } from "./server-checks.ts";
@@ -53,6 +54,7 @@ function starter({ Client }: Subject): StartClient {
     const client = new Client({ password: PASSWORD, host: "127.0.0.1", port, reconnect: { enabled: false } });
     client.onError(() => {});
     client.rpc("echo", (params) => params);
+    addTopicMethods(client);
     const run = async (): Promise<void> => {
       await client.connect();
       try {
