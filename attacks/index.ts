@@ -1,3 +1,4 @@
+import { fileAttacks } from "./files.ts";
 import { floods } from "./floods.ts";
 import { hostileServers } from "./hostile-servers.ts";
 import type { Attack } from "./lib/attack.ts";
@@ -11,6 +12,7 @@ export const attacks: readonly Attack[] = [
   ...floods,
   ...memoryAttacks,
   ...topicAttacks,
+  ...fileAttacks,
   ...loginAttacks,
   ...malformedAttacks,
   ...hostileServers,

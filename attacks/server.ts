@@ -14,6 +14,8 @@ export interface ServerSetup {
   readonly broadcasts?: boolean;
   /** Clients may subscribe to `room:…`, and subscribers publish there. Everybody gets 64 KiB by `news` every 20 ms. */
   readonly topics?: boolean;
+  /** Serves a folder with files. */
+  readonly files?: boolean;
   /** Listens with TLS. */
   readonly tls?: boolean;
   /** Listens on a Unix socket. */
@@ -76,6 +78,7 @@ async function start({ setup, folder }: { setup: ServerSetup; folder: string }):
   fresh.onClientDisconnect((_client, { codeName }) => count(disconnects, codeName));
   fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
   await fresh.start();
+  if (setup.files === true) fresh.files("box", { dir: folder, upload: true, download: true, remove: true });
   if (setup.topics === true) serveTopics(fresh);
   if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
   const { port, path } = fresh.address;
