@@ -335,6 +335,11 @@ describe("a contract", () => {
     other.stream("shell", {}, { input: [1] });
     // @ts-expect-error: ping takes no input
     void other.call("ping", {}, { input: [1] });
+    expectTypeOf(other.api.sum({}, { input: [1], onProgress: () => undefined })).toEqualTypeOf<Promise<number>>();
+    // @ts-expect-error: items are numbers
+    void other.api.sum({}, { input: ["a"] });
+    // @ts-expect-error: ping takes no input
+    void other.api.ping({}, { input: [1] });
     // @ts-expect-error: the contract has no such stream
     other.stream("nothing");
     other.stream("frames", () => ["frame"]);

@@ -1,6 +1,14 @@
-import type { Contract, MethodName, ParamsAndOptions, ParamsInput, ResultOutput, Side } from "../rpc/contract.ts";
+import type {
+  CallInput,
+  Contract,
+  MethodName,
+  ParamsAndOptions,
+  ParamsInput,
+  ResultOutput,
+  Side,
+} from "../rpc/contract.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import type { CallOptions, TypedCallOptions } from "./call-options.ts";
+import type { CallOptions, CallStreamOptions, TypedCallOptions } from "./call-options.ts";
 
 /**
  * The methods of a side as functions, nested by the dots of their names: `api.users.list(params, options)` calls
@@ -25,13 +33,13 @@ export interface OpenApiMethod extends OpenApi {
   /** `T` states the type of the result, which isn't validated; a schema `result` validates and types it. */
   <T = unknown, R extends Schema = never>(
     params?: unknown,
-    options?: CallOptions | TypedCallOptions<R>,
+    options?: (CallOptions | TypedCallOptions<R>) & CallStreamOptions<unknown>,
   ): Promise<[R] extends [never] ? NoInfer<T> : InferOutput<R>>;
 }
 
 /** A method of the contract. Options are those of `call`. */
-export type ApiMethod<P, Result> = <R extends Schema = never>(
-  ...paramsAndOptions: ParamsAndOptions<P, CallOptions | TypedCallOptions<R>>
+export type ApiMethod<P, Result, Input = never> = <R extends Schema = never>(
+  ...paramsAndOptions: ParamsAndOptions<P, (CallOptions | TypedCallOptions<R>) & CallStreamOptions<Input>>
 ) => Promise<[R] extends [never] ? Result : InferOutput<R>>;
 
 /** First segments of the names that start with `Prefix`, which is empty or ends with a dot. */
@@ -51,9 +59,9 @@ type ApiBelow<C extends Contract, S extends Side, Prefix extends string> =
 type ApiAt<C extends Contract, S extends Side, Name extends string> = [Segment<MethodName<C, S>, `${Name}.`>] extends [
   never,
 ]
-  ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>>
+  ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>>
   : Name extends MethodName<C, S>
-    ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>> & ApiBelow<C, S, `${Name}.`>
+    ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>> & ApiBelow<C, S, `${Name}.`>
     : ApiBelow<C, S, `${Name}.`>;
 
 type Reserved = "then" | "toJSON" | "toString" | "valueOf";
