@@ -364,7 +364,13 @@ export function describeFiles(subject: Subject): void {
         staged(async (stage) => {
           const { the, source } = await cutUpload(stage);
           // It is answered when the server has ended the upload.
-          await the.client.call("files:offset", { folder: "box", name: "big.bin", bytes: 1, modified: 1, resume: true });
+          await the.client.call("files:offset", {
+            folder: "box",
+            name: "big.bin",
+            bytes: 1,
+            modified: 1,
+            resume: true,
+          });
           const partials = join(the.there, ".netconduit");
           const state = (await readdir(partials)).find((name) => name.endsWith(".json"));
           await writeFile(join(partials, `${state}.new`), "{");
