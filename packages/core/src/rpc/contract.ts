@@ -107,10 +107,9 @@ type ItemsOutput<Entry> = Entry extends { readonly input: infer I extends Schema
 type IsOpen<N extends string> = string extends N ? true : false;
 
 /** Items that the caller of a method may send; `never` if it takes none. */
-export type CallInput<C extends Contract, S extends Side, M extends Name> = ItemsInput<
-  MethodOf<C, S, M>,
-  IsOpen<MethodName<C, S>>
->;
+export type CallInput<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? never
+  : ItemsInput<MethodOf<C, S, M>, IsOpen<MethodName<C, S>>>;
 /** Items that the handler of a method gets. */
 export type HandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<MethodOf<C, S, M>>;
 /** Parameters, and items in both directions, of a stream: as its caller and as its handler see them. */
@@ -118,10 +117,9 @@ export type StreamParamsInput<C extends Contract, S extends Side, M extends Name
   StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;
 export type StreamParamsOutput<C extends Contract, S extends Side, M extends Name> =
   StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferOutput<P> : Params;
-export type StreamCallInput<C extends Contract, S extends Side, M extends Name> = ItemsInput<
-  StreamOf<C, S, M>,
-  IsOpen<StreamName<C, S>>
->;
+export type StreamCallInput<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? never
+  : ItemsInput<StreamOf<C, S, M>, IsOpen<StreamName<C, S>>>;
 export type StreamHandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<StreamOf<C, S, M>>;
 export type StreamItemInput<C extends Contract, S extends Side, M extends Name> =
   StreamOf<C, S, M> extends { readonly output: infer O extends Schema } ? InferInput<O> : unknown;
