@@ -1,4 +1,4 @@
-/** What a folder that is served keeps in itself: names, links, devices and pipes. */
+/** Names, links, devices and pipes that would lead out of a served folder. */
 
 import { execFileSync } from "node:child_process";
 import { link, lstat, mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";

@@ -66,7 +66,7 @@ export function describePool(subject: Subject): void {
     return { servers, started };
   }
 
-  /** What became of calls `0` to `count - 1` of `work`. */
+  /** Waits for calls `0` to `count - 1` of `work`: which were answered, and which failed. */
   async function outcomes(
     calls: readonly Promise<unknown>[],
   ): Promise<{ answered: number[]; failed: Map<number, ConduitError> }> {

@@ -11,7 +11,7 @@ const MAX_MESSAGE_BYTES = 32 * MIB;
 const SLACK_BYTES = 64 * MIB;
 const PATIENT = { timeout: 120_000 };
 
-/** Of each type of MessagePack, the values that take most memory for their bytes. */
+/** The values of each MessagePack type that take most memory for their bytes. */
 const KINDS = [
   "small integers",
   "floats",

@@ -64,7 +64,7 @@ async function got(peer: RawPeer, ...expected: readonly unknown[]): Promise<void
   }
 }
 
-/** What is checked on a client that has topics. */
+/** Checks of a client that has topics. */
 export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: SECTION,

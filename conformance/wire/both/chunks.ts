@@ -16,7 +16,7 @@ interface Announced {
 
 export const echo = (id: bigint, count = LENGTH): Buffer => call(id, "echo", { text: "x".repeat(count) });
 
-/** What is checked on servers and clients alike about chunks. */
+/** Checks of chunks, for servers and clients alike. */
 export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const loggedIn = async (target: Target): Promise<[RawPeer, Announced]> => {
     const base = { reply: true, close: true, cancel: true, call: true, credit: GRANT };

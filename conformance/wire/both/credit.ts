@@ -24,7 +24,7 @@ function returned(peer: RawPeer): Grant {
   return { frames, bytes };
 }
 
-/** What is checked on servers and clients alike about credit. */
+/** Checks of credit, for servers and clients alike. */
 export function creditChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const loggedIn = async (target: Target): Promise<[RawPeer, Grant]> => {
     const { peer, theirs } = await login(target, { reply: true, close: true, cancel: true, call: true, credit: GRANT });

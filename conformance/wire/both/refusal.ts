@@ -22,7 +22,7 @@ function refusals(peer: RawPeer): Readonly<Record<string, unknown>>[] {
   return peer.frames.all.filter(({ type }) => type === Type.REFUSED).map(({ payload }) => payload ?? {});
 }
 
-/** What is checked on servers and clients alike about messages and calls without a reply. */
+/** Checks of messages and calls without a reply, for servers and clients alike. */
 export const refusalChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     section: SECTION,

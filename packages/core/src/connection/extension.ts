@@ -59,7 +59,7 @@ export interface Extension<Params = unknown, State = unknown> {
   readonly isBase?: boolean | undefined;
   /** Name of the extension without which it isn't in force; earlier in the registry. Default: none. */
   readonly needs?: string | undefined;
-  /** What a connection can do if both sides agreed on it. Default: nothing but its frames. */
+  /** The feature that a connection has if both sides agreed on it. Default: none beside its frames. */
   readonly enables?: keyof Features | undefined;
   /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
@@ -100,7 +100,7 @@ export interface DrainNotice {
   readonly retryAfterMs: number;
 }
 
-/** What a peer takes of streams. */
+/** A peer's limits for streams. */
 export interface StreamLimits {
   /** Calls with streams that may be unanswered at a time. */
   readonly streams: number;
@@ -161,7 +161,7 @@ export interface ExtensionHost {
   /** Frames that arrive in chunks; null until the first. Set by the extension `chunk`. */
   unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null;
 
-  /** What the peer takes of streams; null if it takes none. Set by the extension `stream`. */
+  /** The peer's limits for streams; null if it takes none. Set by the extension `stream`. */
   streamLimits: StreamLimits | null;
   /** Bytes of memory held for streams. Set by the extension `stream`. */
   streamBytes: number;

@@ -1,5 +1,5 @@
 /**
- * What a connection can do because of the extensions that its two sides agreed on. All connections with the same
+ * The features of a connection, by the extensions that its two sides agreed on. All connections with the same
  * extensions share one.
  */
 export interface Features {

@@ -12,7 +12,7 @@ function unstarted(name: string): ConduitError {
   return new ConduitError(CONNECTION_CLOSED, `${name} is gone`, { details: { started: false } });
 }
 
-/** What a connection was asked to send. */
+/** The frames that a connection was asked to send. */
 interface Sent {
   readonly to: string;
   readonly name: string;

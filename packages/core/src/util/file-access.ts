@@ -32,7 +32,7 @@ export interface FileAccess {
   sha256(): FileHash;
 }
 
-/** An open file. Whoever opened it closes it. */
+/** An open file. Its opener closes it. */
 export interface OpenFile {
   facts(): Promise<FileFacts>;
   /** Returns the number of bytes read; 0 at the end of the file. */

@@ -26,7 +26,7 @@ export const SENDING: PoolUse = { mayBeKept: false, minFill: 0.5 };
 /** For incoming frames: a buffer is returned unless the application received binary data in it. */
 export const RECEIVING: PoolUse = { mayBeKept: true, minFill: 0.8 };
 
-/** Lends buffers, reuses returned ones and frees those beyond a limit. One that isn't returned is garbage-collected. */
+/** Lends buffers, reuses returned ones and frees those beyond a limit. Buffers that aren't returned are garbage. */
 export class BufferPool extends TimerEntry {
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #wheel: TimerWheel;

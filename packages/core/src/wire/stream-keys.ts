@@ -1,7 +1,7 @@
 /** The keys by which an RPC_REQUEST says which streams it has. */
 import { concat, encodeText, KEY_PARAMS } from "./envelope.ts";
 
-/** What a call says about its streams. */
+/** The keys of a call that describe its streams. */
 export interface StreamKeys {
   /** Bytes of credit for the items that it returns, less than 2^32; 0 if it wants none. */
   readonly output: number;

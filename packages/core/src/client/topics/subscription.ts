@@ -18,7 +18,7 @@ export interface SubscribeOptions {
   readonly presence?: boolean | undefined;
 }
 
-/** What a subscription missed while the client was disconnected. */
+/** Tells whether a subscription missed messages while the client was disconnected. */
 export interface Resumption {
   /** Whether nothing was missed. */
   readonly recovered: boolean;
@@ -205,7 +205,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#recovered = before !== null && missed === 0;
     this.#dropped += missed ?? 0;
     if (!this.#recovered) this.#received = { epoch, offset };
-    // What waits comes before this place.
+    // Waiting messages come before this place.
     if (this.#items.length === 0) this.#taken = this.#received;
     this.#isLive = true;
     if (presence) this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error));
@@ -260,7 +260,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#presence?._clear();
   }
 
-  /** @internal It is over. What waits can still be taken. */
+  /** @internal It is over. Waiting items can still be taken. */
   _end(error: ConduitError | null): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

@@ -2,7 +2,7 @@
 const MAX_NAMES = 32;
 
 /**
- * What one connection has sent by `send` and `callNoWait`. Such frames arrive in the order in which they were sent, so a
+ * Counts the frames that one connection has sent by `send` and `callNoWait`. Such frames arrive in the order in which they were sent, so a
  * peer that says how many it took has said which.
  */
 export class ReportedSends {

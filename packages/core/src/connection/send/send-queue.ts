@@ -8,7 +8,7 @@
  *
  * For a peer that takes chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the backlog.
  *
- * What waits leaves in fair turns: a peer that reads megabytes at last would otherwise hold up all others.
+ * Waiting frames leave in fair turns: a peer that reads megabytes at last would otherwise hold up all others.
  *
  * A request that waits can be withdrawn. Credit is spent when a frame enters the backlog, and given back when it is
  * withdrawn from there.

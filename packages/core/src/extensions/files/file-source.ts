@@ -14,7 +14,7 @@ export interface FileSource {
   readonly bytes: number | null;
   /** Unix milliseconds; null if it isn't known. A source is the same as before if size and time are. */
   readonly modifiedMs: number | null;
-  /** What it is, among all of this process; null if it can't be sent again from the middle. */
+  /** Identifies it within this process; null if it can't be sent again from the middle. */
   readonly key: string | null;
   /** The bytes from `offset` on. A chunk is valid until the next one is asked for. */
   chunks(offset: number): AsyncIterable<Uint8Array>;

@@ -7,7 +7,7 @@ import type { PartialFile, ReceiverContext } from "./receiving-folder.ts";
 
 const RANDOM_BYTES = 16;
 
-/** What all transfers on a runtime share: two servers, or a server and a client, may have the same folder. */
+/** State that all transfers on a runtime share: two servers, or a server and a client, may have the same folder. */
 export class FileTransfers implements ReceiverContext {
   readonly files: FileAccess;
   readonly memory: HashMemory = new HashMemory();

@@ -2,7 +2,7 @@ import { ConduitError, ErrorCode } from "../../errors.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import type { OverwritePolicy } from "./receiving-folder.ts";
 
-/** What a peer wants to do in a folder. */
+/** An operation of a peer in a folder. */
 export interface FileRequest {
   readonly action: "upload" | "download" | "list" | "stat" | "remove";
   /** The folder's name, as in `files(name, …)`. */

@@ -53,7 +53,7 @@ export interface ReceivedIdentity {
   readonly isResumable: boolean;
 }
 
-/** What is known of an unfinished file. */
+/** The state of an unfinished file. */
 export interface PartialState {
   readonly bytes: number | null;
   readonly modifiedMs: number | null;
@@ -94,7 +94,7 @@ export class ReceivingFolder {
   }
 
   /**
-   * What is there of a file that can be continued; null if there is nothing. An attempt under way ends first, since its
+   * The part of a file that can be continued; null if there is none. An attempt under way ends first, since its
    * sender must have lost its connection.
    */
   async find(identity: ReceivedIdentity): Promise<PartialState | null> {
@@ -269,7 +269,7 @@ export class PartialFile {
     if (offset > 0) {
       await this.#folder.makePartials();
       this.#file = await this.#files.open(part, "write");
-      // What follows was never verified.
+      // The bytes that follow were never verified.
       await this.#file.truncate(offset);
       return;
     }

@@ -88,7 +88,7 @@ export interface WritableLike {
 
 const MAX_BYTES: number = 64 * 1024 * 1024;
 
-/** What a download begins with. */
+/** The first item of a download. */
 interface Header {
   readonly bytes: number;
   readonly modifiedMs: number;

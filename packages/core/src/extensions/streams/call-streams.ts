@@ -22,7 +22,7 @@ import { closeSource, sendAll } from "./stream-source.ts";
 
 const MAX_TEXT_CHARS = 1000;
 
-/** What a call sends and gets. */
+/** The streams of a call. */
 export interface CallStreamsOptions {
   readonly name: string;
   /** The source of the input; undefined for none. */

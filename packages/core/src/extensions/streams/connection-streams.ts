@@ -60,7 +60,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
   readonly #ours: StreamLimits;
   readonly #calls = new Map<string | number, OwnCall>();
   readonly #peerCalls = new Map<string | number, PeerCall>();
-  /** What is left to grant as windows. */
+  /** Bytes left to grant as windows. */
   #windows: number;
   #heldBytes = 0;
   #receivedOverdraft = 0;

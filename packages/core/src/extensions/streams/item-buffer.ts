@@ -21,7 +21,7 @@ interface Block {
   readonly bytes: Uint8Array;
   at: number;
   end: number;
-  /** What the frames of its items count beyond `bytes`. */
+  /** Bytes that the frames of its items count beyond `bytes`. */
   headers: number;
   /** Whether it is the content of one binary item, and not MessagePack. */
   readonly isBinary: boolean;

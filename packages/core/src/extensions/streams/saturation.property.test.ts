@@ -151,7 +151,7 @@ test("two ends that fill all streams of both directions never lock up, and every
         const [from, to] = isA ? [a, b] : [b, a];
         const sender = new StreamSender(from.streams, "echo", StreamFrame.INPUT, 0, id, 0);
         senders.get(from)?.set(id, sender);
-        // What a call's record does with INPUT_CREDIT.
+        // As a call's record does with INPUT_CREDIT.
         from.streams.addCall(0, id, {
           output: null,
           inputCredit: (bytes) => sender.addCredit(bytes),

@@ -13,7 +13,7 @@ import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { ItemBuffer } from "./item-buffer.ts";
 import { StreamFlag } from "./stream-frames.ts";
 
-/** What a receiver needs of its connection. */
+/** The connection, as a receiver uses it. */
 export interface ReceiverHost {
   readonly reader: PayloadReader;
   /** Largest item in bytes. */

@@ -16,7 +16,7 @@ const FIRST_GATHERED_BYTES = 512;
 /** Binary items from here up leave as they are, in frames of their own: without encoding, and copied once. */
 const MIN_BINARY_BYTES = 4096;
 
-/** What a sender needs of its connection. */
+/** The connection, as a sender uses it. */
 export interface SenderHost {
   /** Encodes an item. The result is valid until the next call. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   encodeItem(item: unknown): Uint8Array;
@@ -61,7 +61,7 @@ export class StreamSender {
   #gathered: Uint8Array | null = null;
   #end = HEADER_BYTES;
   #item: OwnFrames | null = null;
-  /** What this stream counts of the connection's overdraft. */
+  /** This stream's part of the connection's overdraft. */
   #overdraft = 0;
   /** Why nothing more is sent; null while it may be. */
   #reason: Error | null = null;

@@ -1,4 +1,4 @@
-/** What streams are made of: the items of an application's iterable or web stream. */
+/** The source of a stream: an application's iterable or web stream. */
 
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
@@ -57,7 +57,7 @@ export async function sendAll(
     sender.onAbort = null;
     if (isOpen) await (closing ?? close(items));
     if (sender.reason !== null) throw sender.reason;
-    // What was sent before an error arrives before it.
+    // Items sent before an error arrive before it.
     const leaving = sender.finish();
     if (leaving !== null) await leaving;
     throw error;

@@ -65,7 +65,7 @@ export const stream: Extension<StreamLimits, ConnectionStreams> = {
     try {
       state.receive(frame);
     } catch (error) {
-      // What follows on that stream would make no sense.
+      // Later items of that stream would make no sense.
       state.connection.fail(asConduitError(error));
     }
   },

@@ -40,7 +40,7 @@ export class RoomWaits<Member extends Reader> {
     while (all.size > 0 && member.isOpen) {
       await roomOf(member);
       for (const one of [...all]) {
-        // One that still waits is the last one next time.
+        // A sender that still waits is the last one next time.
         all.delete(one);
         if (one.memberTakes(member)) continue;
         all.add(one);

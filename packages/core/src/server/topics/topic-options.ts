@@ -10,7 +10,7 @@ import type { AnyConnection } from "../connection.ts";
 
 type Awaitable<T> = T | Promise<T>;
 
-/** What a topic does for a subscriber that reads more slowly than it is published. */
+/** How a topic treats a subscriber that reads more slowly than it is published. */
 export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect";
 
 /** A subscriber as it was let in. */
@@ -43,7 +43,7 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
   /** Whether subscribers see who else is subscribed. Default false. */
   readonly presence?: boolean | undefined;
   /**
-   * What happens to a subscriber that reads too slowly. `disconnect` and `drop-newest` begin when its send queue is
+   * How a subscriber that reads too slowly is treated. `disconnect` and `drop-newest` begin when its send queue is
    * full. `drop-oldest` keeps the last `slowBuffer` messages for it, and `latest` the last one, as soon as its socket is
    * full. Default: as the server's option `slowConsumer`, `disconnect` or `drop-newest`.
    */
