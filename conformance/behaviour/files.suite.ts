@@ -292,6 +292,10 @@ export function describeFiles(subject: Subject): void {
           codeName: "PEER_UNSUPPORTED",
         });
         await expect(client.files("attic").download("a", here)).rejects.toMatchObject({ codeName: "NOT_FOUND" });
+        await expect(client.files("bix").list()).rejects.toMatchObject({
+          codeName: "NOT_FOUND",
+          message: "There is no folder \"bix\" for files (did you mean 'box'?)",
+        });
       }),
     );
 

@@ -471,7 +471,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   #topicValidator(name: string): Validator<unknown> | null {
     const schema = agreedTopic(this.#contract, name);
-    return schema === undefined ? null : new Validator(schema, "data");
+    return schema === undefined ? null : new Validator(schema, "topic");
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------

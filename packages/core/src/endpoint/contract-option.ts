@@ -73,7 +73,7 @@ export function agreedItems(side: SideContract | undefined): ItemValidators | nu
   for (const [name, { input, output }] of streams) {
     if (input === undefined && output === undefined) continue;
     validators.set(name, {
-      input: input === undefined ? null : new Validator(input, "data"),
+      input: input === undefined ? null : new Validator(input, "input"),
       output: output === undefined ? null : new Validator(output, "result"),
     });
   }

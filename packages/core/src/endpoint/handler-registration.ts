@@ -158,7 +158,7 @@ function splitHandler<H extends (...args: never[]) => unknown>(
 function inputOf(input: Schema | true | undefined, name: string): Items | null {
   if (input === undefined) return null;
   const schema = input === true ? null : checkedSchema(input, name);
-  return { check: schema === null ? null : new Validator(schema, "data") };
+  return { check: schema === null ? null : new Validator(schema, "input") };
 }
 
 function checkedSchema(schema: Schema | undefined, name: string): Schema | null {

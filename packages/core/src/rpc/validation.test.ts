@@ -174,6 +174,8 @@ describe("the message of a validation error", () => {
   test.each([
     ["params", "Validation error in add"],
     ["data", "Validation error in message add"],
+    ["input", "Validation error in the input of add"],
+    ["topic", "Validation error in topic add"],
     ["result", "Validation error in the result of add"],
   ] as const)("says where %s came from", (subject, message) => {
     const validator = new Validator(v.number(), subject);

@@ -2,8 +2,11 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
-/** Subject of a {@link Validator}: parameters of a method, data of a message, or the result of a method. */
-export type ValidationSubject = "params" | "data" | "result";
+/**
+ * Subject of a {@link Validator}: parameters of a method, data of a message, an item of an input, data of a topic, or the
+ * result of a method or an item of a stream.
+ */
+export type ValidationSubject = "params" | "data" | "input" | "topic" | "result";
 
 /** An invalid field, as sent in `details.errors`. */
 export interface FieldError {
@@ -115,9 +118,17 @@ export class Validator<Output = unknown> {
   }
 }
 
+/** Puts the name behind each. Those of parameters and messages are netconduit's wording. */
+const MESSAGES: Readonly<Record<ValidationSubject, string>> = {
+  params: "Validation error in",
+  data: "Validation error in message",
+  input: "Validation error in the input of",
+  topic: "Validation error in topic",
+  result: "Validation error in the result of",
+};
+
 function messageFor(subject: ValidationSubject, name: string): string {
-  if (subject === "params") return `Validation error in ${name}`; // netconduit's wording
-  return subject === "data" ? `Validation error in message ${name}` : `Validation error in the result of ${name}`;
+  return `${MESSAGES[subject]} ${name}`;
 }
 
 /** Describes the first invalid field; all of them are in the details. */

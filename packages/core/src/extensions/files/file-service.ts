@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
+import { didYouMean } from "../../rpc/nearest-name.ts";
 import type { MethodEntry, Registry } from "../../rpc/registry.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
@@ -61,7 +62,8 @@ export class FileService<Peer> {
     const name = params["folder"];
     const folder = typeof name === "string" ? this.#folders.get(name) : undefined;
     if (folder !== undefined) return folder;
-    throw new RpcError(ErrorCode.NOT_FOUND, `There is no folder ${describeValue(name)} for files`);
+    const hint = typeof name === "string" ? didYouMean(name, this.#folders.keys()) : "";
+    throw new RpcError(ErrorCode.NOT_FOUND, `There is no folder ${describeValue(name)} for files${hint}`);
   }
 
   #add(

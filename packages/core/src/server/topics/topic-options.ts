@@ -135,7 +135,7 @@ export function parseTopicOptions(
     ...(rest as Pick<TopicRules, "presence" | "slowBuffer" | "publish">),
     name,
     isPattern,
-    validator: checks === undefined ? null : new Validator(checks, "data"),
+    validator: checks === undefined ? null : new Validator(checks, "topic"),
     retain,
     keep: Math.max(retain, history?.messages ?? 0),
     ageMs: history?.ageMs ?? DEFAULT_TOPIC_AGE_MS,
