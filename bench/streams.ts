@@ -40,7 +40,14 @@ const servers: Readonly<Record<string, () => Promise<number>>> = {
       for await (const _block of input);
     });
     server.rpc("add", ({ a, b }) => (a as number) + (b as number));
-    server.rpc("memory", () => process.memoryUsage().rss);
+    server.stream("fresh", async function* () {
+      for (;;) yield new Uint8Array(BLOCK);
+    });
+    server.rpc("memory", () => {
+      globalThis.gc?.();
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    });
     await server.start();
     return server.address.port;
   },
@@ -184,20 +191,24 @@ async function besideBulk(port: number): Promise<[alone: number, beside: number]
   return [alone, beside];
 }
 
-/** Bytes that a server grows by for each stalled stream, of many. */
+/** Bytes of heap and buffers, after a collection, that a server has for each stalled stream, of many. */
 async function stalledBytes(port: number, count: number): Promise<number> {
   const client = await logIn(port);
+  const open = async (many: number): Promise<void> => {
+    const streams = Array.from({ length: many }, () => client.stream("fresh"));
+    for (const stream of streams) await stream.next();
+    await sleep(500);
+  };
+  await open(10);
   const before = await client.call<number>("memory");
-  const streams = Array.from({ length: count }, () => client.stream("blocks"));
-  for (const stream of streams) await stream.next();
-  await sleep(500);
+  await open(count);
   const after = await client.call<number>("memory");
   await client.disconnect();
   return (after - before) / count;
 }
 
 async function startServer(kind: string): Promise<{ readonly port: number; readonly child: ChildProcess }> {
-  const child = fork(import.meta.filename, [String(SECONDS), kind]);
+  const child = fork(import.meta.filename, [String(SECONDS), kind], { execArgv: ["--expose-gc"] });
   const [port] = (await once(child, "message")) as [number];
   return { port, child };
 }
@@ -231,7 +242,7 @@ async function main(): Promise<void> {
     `small calls, p99       ${alone.toFixed(3)} ms alone, ${beside.toFixed(3)} ms beside bulk streams both ways: ${(beside / alone).toFixed(1)} ×, goal 5`,
   );
   console.log(
-    `a stalled stream       ${Math.round(await stalledBytes(port("netconduit"), 200))} bytes at its producer`,
+    `a stalled stream       ${Math.round(await stalledBytes(port("netconduit"), 200))} bytes of heap and buffers at its producer`,
   );
   for (const { child } of running.values()) child.kill();
 }
