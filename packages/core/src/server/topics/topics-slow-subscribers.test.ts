@@ -1,0 +1,169 @@
+import { describe, expect, test } from "vitest";
+import { CHUNK_ACK_FRAME } from "../../extensions/chunk.ts";
+import { TOPIC_SUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { rawClient } from "../../test-support/raw-memory.ts";
+import { EXTENSIONS } from "../../test-support/raw-peer.ts";
+import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
+import type { SlowConsumer } from "../broadcast.ts";
+import type { Connection } from "../connection.ts";
+
+describe("a subscriber that doesn't read", () => {
+  const KIB_70 = "x".repeat(70_000);
+
+  async function slowScene(slow: "drop-oldest" | "drop-newest" | "latest" | "disconnect", slowBuffer = 3) {
+    const scene = await topicScene({ sendQueueSize: 5 });
+    const reports: SlowConsumer[] = [];
+    scene.server.onSlowConsumer((_connection, report) => reports.push(report));
+    const news = scene.server.topic("news", { slow, slowBuffer });
+    const sleeper = await scene.raw("news");
+    const reader = (await scene.join()).subscribe<string>("news", { buffer: 1000 });
+    await reader.ready;
+    sleeper.pause();
+    for (let n = 0; n < 20; n += 1) {
+      news.publish(`${n} ${KIB_70}`);
+      await scene.runtime.settle();
+    }
+    expect((await taken(reader)).length).toBe(20);
+    const numbers = async (): Promise<number[]> =>
+      (await dataOf(sleeper)).map((text) => Number.parseInt(text as string, 10));
+    return { ...scene, news, sleeper, reports, numbers };
+  }
+
+  test("is disconnected", async () => {
+    const { news, sleeper, reports, runtime } = await slowScene("disconnect");
+    await runtime.settle();
+    expect(reports).toMatchObject([{ action: "disconnected", topic: "news" }]);
+    expect(news.size).toBe(1);
+    expect(await sleeper.over).not.toBe("end");
+  });
+
+  test("misses the newest, and what is missed is counted", async () => {
+    const { server, runtime, news, sleeper, reports, numbers } = await slowScene("drop-newest");
+    const { dropped } = news.stats;
+    expect(dropped).toBeGreaterThan(0);
+    expect(reports.length).toBe(dropped);
+    expect(server.connections.some(({ stats }) => stats.dropped === dropped)).toBe(true);
+    sleeper.resume();
+    await runtime.settle();
+    const got = await numbers();
+    expect(got).toEqual(Array.from({ length: 20 - dropped }, (_, n) => n));
+  });
+
+  test("misses the oldest, and gets the last ones when it reads", async () => {
+    const { runtime, news, sleeper, reports, numbers } = await slowScene("drop-oldest");
+    expect(news.stats.lagging).toBe(1);
+    expect(news.stats.keptMessages).toBe(3);
+    sleeper.resume();
+    await runtime.settle();
+    const got = await numbers();
+    expect(got.slice(-3)).toEqual([17, 18, 19]);
+    expect(news.stats).toMatchObject({ dropped: 20 - got.length, lagging: 0, keptMessages: 0 });
+    expect(reports).toMatchObject([{ action: "dropped", topic: "news" }]);
+  });
+
+  test("gets only the latest", async () => {
+    const { runtime, news, sleeper, numbers } = await slowScene("latest");
+    sleeper.resume();
+    await runtime.settle();
+    const got = await numbers();
+    expect(got.at(-1)).toBe(19);
+    expect(got.at(-2)).toBeLessThan(18);
+    expect(news.stats.dropped).toBe(20 - got.length);
+  });
+
+  test("leaves nothing behind when its connection ends", async () => {
+    const { runtime, news, sleeper } = await slowScene("drop-oldest");
+    sleeper.reset();
+    await runtime.settle();
+    expect(news.stats).toMatchObject({ subscribers: 1, lagging: 0, keptMessages: 0 });
+  });
+});
+
+describe("a subscriber that doesn't acknowledge chunks", () => {
+  /** A raw client that may be sent anything, and a topic that retains a large message. */
+  async function chunkScene() {
+    const sizes = { maxMessageBytes: 512 * 1024, sendQueueBytes: 600 * 1024, sendQueueSize: 50 };
+    const scene = await topicScene(sizes);
+    scene.server.rpc("ping", () => "pong");
+    const news = scene.server.topic("news", { retain: 1 });
+    news.publish("x".repeat(400 * 1024));
+    const unlimited = Number.MAX_SAFE_INTEGER;
+    const peer = await rawClient(scene.runtime, scene.port, {
+      extensions: {
+        ...Object.fromEntries(EXTENSIONS.map((name) => [name, true])),
+        topic: true,
+        credit: { frames: unlimited, bytes: unlimited },
+        chunk: { messages: unlimited, bytes: unlimited },
+      },
+    });
+    const [connection] = scene.server.connections as [Connection];
+    return { ...scene, news, peer, connection };
+  }
+
+  test("and subscribes again and again holds up nobody, and fills no more than its send queue", async () => {
+    const { runtime, join, news, peer, connection } = await chunkScene();
+    for (let id = 1; id <= 200; id += 1) peer.call(TOPIC_SUBSCRIBE, { topic: "news" }, id);
+    await runtime.settle();
+    const other = await join();
+    expect(await other.call("ping")).toBe("pong");
+    expect(connection.bufferedBytes).toBeLessThan(1_100_000);
+    expect(news.stats).toMatchObject({ subscribers: 1, lagging: 1 });
+  });
+
+  test("gets what it lags behind when it does", async () => {
+    const { runtime, news, peer } = await chunkScene();
+    for (let id = 1; id <= 10; id += 1) peer.call(TOPIC_SUBSCRIBE, { topic: "news" }, id);
+    await runtime.settle();
+    expect(news.stats.lagging).toBe(1);
+    for (let n = 0; n < 100; n += 1) {
+      peer.send(CHUNK_ACK_FRAME, { bytes: 64 * 1024 });
+      await runtime.settle();
+    }
+    expect(news.stats.lagging).toBe(0);
+  });
+
+  test("in time gets a large message and more small ones than the server's queue takes", async () => {
+    const { runtime, server, join } = await topicScene({ sendQueueSize: 5 });
+    const news = server.topic("news", { history: { messages: 100 }, retain: 100 });
+    const sent = [400_000, ...Array.from({ length: 50 }, (_, n) => n)];
+    for (const length of sent) news.publish("x".repeat(length));
+    const subscription = (await join()).subscribe<string>("news");
+    await subscription.ready;
+    await runtime.settle();
+    expect((await taken(subscription)).map(({ length }) => length)).toEqual(sent);
+  });
+});
+
+describe("a program that doesn't take its messages", () => {
+  test.each([
+    ["drop-oldest", [3, 4]],
+    ["drop-newest", [1, 2]],
+  ] as const)("with %s keeps as many as its buffer", async (slow, kept) => {
+    const { runtime, server, join } = await topicScene();
+    const news = server.topic("news");
+    const subscription = (await join()).subscribe("news", { buffer: 2, slow });
+    await subscription.ready;
+    for (const n of [1, 2, 3, 4]) news.publish(n);
+    await runtime.settle();
+    expect([await taken(subscription), subscription.dropped]).toEqual([kept, 2]);
+    news.publish(5);
+    expect((await subscription.next()).value).toBe(5);
+    expect(subscription.position).toBe(news.position);
+  });
+
+  test("keeps as many bytes as the receive queue", async () => {
+    const { runtime, server, join } = await topicScene();
+    const news = server.topic("news");
+    const client = await join({ maxMessageBytes: 64 * 1024, receiveQueueBytes: 100 * 1024 });
+    const subscription = client.subscribe<string>("news");
+    await subscription.ready;
+    for (let n = 0; n < 10; n += 1) {
+      news.publish(`${n} ${"x".repeat(20_000)}`);
+      await runtime.settle();
+    }
+    const got = await taken(subscription);
+    expect(got.length).toBeLessThan(6);
+    expect(got.at(-1)?.startsWith("9")).toBe(true);
+    expect(subscription.dropped).toBe(10 - got.length);
+  });
+});
