@@ -109,6 +109,9 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (known !== undefined) {
       // The server began it, and nobody has taken it.
       known.isAsked = true;
+      // It may have begun on an earlier connection only.
+      const current = this.#host.connection();
+      if (known.number < 0 && current !== null) this.#ask(known, current);
       return known.subscription;
     }
     const since = options.since === undefined ? null : parsePosition(options.since);
@@ -196,8 +199,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     let value = data;
     try {
       if (validator !== null) value = validator.run(data, subscription.topic);
-      if (typeof (value as { then?: unknown } | null)?.then === "function")
+      if (typeof (value as { then?: unknown } | null)?.then === "function") {
+        void Promise.resolve(value).catch(() => undefined);
         throw asynchronousSchema(subscription.topic);
+      }
     } catch (error) {
       subscription._invalid();
       this.#host.reportInvalid(error, subscription.topic);

@@ -1,0 +1,389 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../../errors.ts";
+import {
+  TOPIC_DATA_FRAME,
+  TOPIC_END_FRAME,
+  TOPIC_PRESENCE_FRAME,
+  TOPIC_START_FRAME,
+  TOPIC_SUBSCRIBE,
+  TOPIC_UNSUBSCRIBE,
+} from "../../extensions/topics/topic.ts";
+import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { testClient } from "../../test-support/peers.ts";
+import { Type } from "../../test-support/raw-frames.ts";
+import { type MemoryPeer, RawServer } from "../../test-support/raw-memory.ts";
+import { EXTENSIONS } from "../../test-support/raw-peer.ts";
+import { taken, topicScene } from "../../test-support/topic-scene.ts";
+import type { ClientInit } from "../client.ts";
+import type { PresenceChange } from "./presence-view.ts";
+import type { Subscription } from "./subscription.ts";
+
+const WITH_TOPICS = Object.fromEntries([...EXTENSIONS, "topic"].map((name) => [name, true]));
+
+/** A client that is connected to a raw server. */
+async function rawScene(options: Partial<ClientInit> = {}, offer: Partial<Record<string, unknown>> = {}) {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const reconnect = { jitter: false, delayMs: 100 };
+  const { client, errors } = testClient(runtime, { reconnect, ...options });
+  const connecting = client.connect();
+  const admit = (): Promise<MemoryPeer> => raw.admit({ extensions: { ...WITH_TOPICS, ...offer } });
+  const peer = await admit();
+  await connecting;
+  /** Starts what the client asks for next, as topic 1. */
+  const start = async (from: MemoryPeer = peer, presence = false): Promise<void> => {
+    const { id, topic, token } = await asked(from);
+    from.send(TOPIC_START_FRAME, { topic, epoch: "e", offset: 0, presence, token }, { id: 1 });
+    from.send(Type.RPC_RESPONSE, { success: true, result: null }, { id });
+    await runtime.settle();
+  };
+  return { runtime, client, errors, peer, admit, start };
+}
+
+/** The next call to subscribe. */
+async function asked(peer: MemoryPeer): Promise<{ id: bigint; topic: unknown; token: unknown }> {
+  const { id, payload } = await peer.next(Type.RPC_REQUEST);
+  expect(payload?.["method"]).toBe(TOPIC_SUBSCRIBE);
+  const params = payload?.["params"] as Record<string, unknown>;
+  return { id, topic: params["topic"], token: params["token"] };
+}
+
+/** Methods of the calls that arrived. */
+async function methodsOf(peer: MemoryPeer): Promise<unknown[]> {
+  const frames = await peer.received();
+  return frames.filter(({ type }) => type === Type.RPC_REQUEST).map(({ payload }) => payload?.["method"]);
+}
+
+describe("a subscription", () => {
+  test.each([
+    ["a name that isn't a string", 5, {}, "The name of a topic must be a string of 1 to 256 characters, got"],
+    ["an empty name", "", {}, "The name of a topic must be a string of 1 to 256 characters, got"],
+    ["a buffer of 0", "news", { buffer: 0 }, "buffer must be an integer of 1 or more for 'news', got"],
+    ["a buffer of 1.5", "news", { buffer: 1.5 }, "buffer must be an integer of 1 or more for 'news', got"],
+    ["an unknown policy", "news", { slow: "wait" }, 'slow must be "drop-oldest" or "drop-newest" for \'news\', got'],
+    ["a position without an offset", "news", { since: "abc" }, "since must be the position of a subscription"],
+    ["a position with a huge offset", "news", { since: "e:99999999999999999999" }, "since must be the position"],
+  ])("with %s is INVALID_CONFIG, and the client may ask rightly afterwards", async (_what, name, options, message) => {
+    const { server, join } = await topicScene();
+    server.topic("news");
+    const client = await join();
+    expect(() => client.subscribe(name as string, options as object)).toThrow(
+      expect.objectContaining({ code: ErrorCode.INVALID_CONFIG, message: expect.stringContaining(message) }),
+    );
+    await client.subscribe("news").ready;
+  });
+
+  test("has no position before it has started, and may be closed twice", async () => {
+    const { client, runtime, peer } = await rawScene();
+    const subscription = client.subscribe("news");
+    expect(subscription.position).toBeNull();
+    subscription.close();
+    subscription.close();
+    await runtime.settle();
+    expect(await methodsOf(peer)).toEqual([TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE]);
+    await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+  });
+
+  test("that is refused throws the error once to a program that asks later, and is done then", async () => {
+    const { join } = await topicScene();
+    const subscription = (await join()).subscribe("news");
+    await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.NOT_FOUND });
+    await expect(subscription.next()).rejects.toMatchObject({ code: ErrorCode.NOT_FOUND });
+    expect(await subscription.next()).toEqual({ done: true, value: undefined });
+  });
+
+  test("of a netconduit server fails with PEER_UNSUPPORTED, and says so", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { allowPasswordHash: true });
+    const connecting = client.connect();
+    await raw.admit({ extensions: null, passwordHash: true });
+    await runtime.advance(1000);
+    await connecting;
+    await expect(client.subscribe("news").ready).rejects.toMatchObject({
+      code: ErrorCode.PEER_UNSUPPORTED,
+      message: "Cannot subscribe to 'news': a netconduit server has none (extension 'topic')",
+    });
+  });
+
+  test("ignores a message that comes again, and messages and ends of topics that it doesn't know", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    for (const offset of [1, 2, 1, 2, 3]) peer.send(TOPIC_DATA_FRAME, { offset, data: offset }, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 4, data: "other" }, { id: 2 });
+    peer.send(TOPIC_END_FRAME, { code: 1, reason: "" }, { id: 2 });
+    await runtime.settle();
+    expect([await taken(subscription), subscription.dropped, subscription.isLive]).toEqual([[1, 2, 3], 0, true]);
+  });
+
+  test("reports data of an asynchronous schema as INVALID_CONFIG, also if the schema refuses it", async () => {
+    const schema = v.objectAsync({
+      n: v.pipeAsync(
+        v.number(),
+        v.checkAsync(async (n) => n > 1),
+      ),
+    });
+    const { runtime, client, peer, start, errors } = await rawScene({ contract: { topics: { news: schema } } });
+    const subscription = client.subscribe("news");
+    await start();
+    peer.send(TOPIC_DATA_FRAME, { offset: 1, data: { n: 1 } }, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 2, data: { n: 2 } }, { id: 1 });
+    await runtime.settle();
+    const report = {
+      code: ErrorCode.INVALID_CONFIG,
+      message: "The schema of topic 'news' must not be asynchronous",
+      stage: "message",
+      name: "news",
+    };
+    expect([subscription.waiting, subscription.dropped, errors]).toEqual([0, 2, [report, report]]);
+  });
+});
+
+describe("a subscription that is closed", () => {
+  test("while the client reconnects isn't asked for again", async () => {
+    const { runtime, client, peer, admit, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    peer.reset();
+    await runtime.settle();
+    subscription.close();
+    await runtime.advance(150);
+    expect(await methodsOf(await admit())).toEqual([]);
+  });
+
+  test("although the server answers with an error reports that", async () => {
+    const { runtime, client, peer, start, errors } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    subscription.close();
+    const { id, payload } = await peer.next(Type.RPC_REQUEST);
+    expect(payload?.["method"]).toBe(TOPIC_UNSUBSCRIBE);
+    peer.send(Type.RPC_ERROR, { code: 77, success: false, error: "no" }, { id });
+    await runtime.settle();
+    expect(errors).toMatchObject([{ code: 77, message: "no", name: "news" }]);
+  });
+
+  test("just before the connection is lost reports nothing", async () => {
+    const { runtime, client, peer, start, errors } = await rawScene({ reconnect: { enabled: false } });
+    const subscription = client.subscribe("news");
+    await start();
+    subscription.close();
+    await peer.next(Type.RPC_REQUEST);
+    peer.reset();
+    await runtime.settle();
+    expect(errors.filter(({ name }) => name === "news")).toEqual([]);
+  });
+});
+
+describe("a subscription that is refused for now", () => {
+  const limited = { code: ErrorCode.RATE_LIMITED, success: false, error: "slower", details: { retry_after: 2 } };
+
+  test("by RATE_LIMITED is asked for again when the server's time is over", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
+    await runtime.advance(1900);
+    expect(await methodsOf(peer)).toEqual([]);
+    await runtime.advance(200);
+    await start();
+    await subscription.ready;
+    expect(subscription.isLive).toBe(true);
+  });
+
+  test("by RATE_LIMITED without a time ends with that error", async () => {
+    const { client, peer } = await rawScene();
+    const subscription = client.subscribe("news");
+    peer.send(
+      Type.RPC_ERROR,
+      { code: ErrorCode.RATE_LIMITED, success: false, error: "slower" },
+      { id: (await asked(peer)).id },
+    );
+    await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.RATE_LIMITED });
+  });
+
+  test("isn't asked for again if the program closes it in the meantime", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const subscription = client.subscribe("news");
+    peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
+    await runtime.settle();
+    subscription.close();
+    await runtime.advance(3000);
+    expect(await methodsOf(peer)).toEqual([TOPIC_UNSUBSCRIBE]);
+  });
+
+  test("isn't asked for again if the server begins it by itself in the meantime", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const subscription = client.subscribe("news");
+    peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
+    peer.send(TOPIC_START_FRAME, { topic: "news", epoch: "e", offset: 0, presence: false }, { id: 1 });
+    await runtime.advance(3000);
+    expect([subscription.isLive, await methodsOf(peer)]).toEqual([true, []]);
+  });
+
+  test("because the server stops is asked for on the next connection", async () => {
+    const { runtime, client, peer, admit, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    const refusal = { code: ErrorCode.SERVER_STOPPING, success: false, error: "stopping" };
+    peer.send(Type.RPC_ERROR, refusal, { id: (await asked(peer)).id });
+    await runtime.settle();
+    peer.reset();
+    await runtime.advance(150);
+    await start(await admit());
+    await subscription.ready;
+    expect(subscription.isLive).toBe(true);
+  });
+});
+
+describe("a subscription that the server begins", () => {
+  const news = { topic: "news", epoch: "e", offset: 0, presence: false };
+
+  test("is taken by a program that subscribes to the topic", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const begun: Subscription[] = [];
+    client.onSubscribed((subscription) => begun.push(subscription));
+    peer.send(TOPIC_START_FRAME, news, { id: 1 });
+    await runtime.settle();
+    expect(client.subscribe("news")).toBe(begun[0]);
+    expect(await methodsOf(peer)).toEqual([]);
+    expect(() => client.subscribe("news")).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_STATE }));
+  });
+
+  test("and doesn't begin again after a reconnect is asked for when a program subscribes", async () => {
+    const { runtime, client, peer, admit, start } = await rawScene();
+    client.onSubscribed(() => undefined);
+    peer.send(TOPIC_START_FRAME, news, { id: 1 });
+    await runtime.settle();
+    peer.reset();
+    await runtime.advance(150);
+    const next = await admit();
+    const subscription = client.subscribe("news");
+    await start(next);
+    next.send(TOPIC_DATA_FRAME, { offset: 1, data: "hello" }, { id: 1 });
+    await runtime.settle();
+    expect([subscription.isLive, await taken(subscription)]).toEqual([true, ["hello"]]);
+  });
+
+  test("is dropped by a client without onSubscribed hooks", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const other = client.subscribe("other");
+    peer.send(TOPIC_START_FRAME, news, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 1, data: 1 }, { id: 1 });
+    await runtime.settle();
+    expect([other.waiting, client.isConnected]).toEqual([0, true]);
+  });
+
+  test("is one too many after 10,000: the connection ends", async () => {
+    const { runtime, client, peer } = await rawScene();
+    client.onSubscribed(() => undefined);
+    for (let number = 1; number <= 10_000; number += 1) {
+      peer.send(TOPIC_START_FRAME, { ...news, topic: `news ${number}` }, { id: number });
+    }
+    await runtime.settle();
+    expect(client.isConnected).toBe(true);
+    peer.send(TOPIC_START_FRAME, news, { id: 10_001 });
+    expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
+  });
+});
+
+describe("the presence of a subscription", () => {
+  test("follows what the server says of clients that it knows, and of others", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start(peer, true);
+    const changes: PresenceChange[] = [];
+    subscription.presence?.onChange((change) => changes.push(change));
+    const tell = async (joined: unknown[], left: string[]): Promise<void> => {
+      peer.send(TOPIC_PRESENCE_FRAME, { reset: false, joined, left }, { id: 1 });
+      await runtime.settle();
+    };
+    await tell(
+      [
+        ["1", "ada"],
+        ["2", "ada"],
+        ["3", null],
+      ],
+      [],
+    );
+    await tell([["1", "ada"]], ["unknown"]);
+    expect(changes.length).toBe(1);
+    await tell([["1", "grace"]], ["3"]);
+    expect(changes[1]).toEqual({
+      joined: [{ id: "1", user: "grace" }],
+      left: [{ id: "3", user: null }],
+      usersJoined: ["grace"],
+      usersLeft: [],
+    });
+    expect([subscription.presence?.users, subscription.presence?.size]).toEqual([["ada", "grace"], 2]);
+  });
+});
+
+describe("a server that offers topics", () => {
+  test.each([5, "yes", null])("as %s has none", async (topic) => {
+    const { client } = await rawScene({}, { topic });
+    await expect(client.subscribe("news").ready).rejects.toMatchObject({
+      code: ErrorCode.PEER_UNSUPPORTED,
+      message: "Cannot subscribe to 'news': the server has none (extension 'topic')",
+    });
+  });
+
+  test("with an invalid number of subscriptions has them", async () => {
+    const { client, start } = await rawScene({}, { topic: { subscriptions: "many" } });
+    const subscription = client.subscribe("news");
+    await start();
+    await subscription.ready;
+  });
+
+  test("and sends to a client that has never subscribed is ignored", async () => {
+    const { runtime, client, peer } = await rawScene();
+    peer.send(TOPIC_START_FRAME, { topic: "news" }, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 1, data: 1 }, { id: 1 });
+    await runtime.settle();
+    expect(client.isConnected).toBe(true);
+  });
+
+  test("delivers null, outside the history, by an empty TOPIC_DATA", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    const before = subscription.position;
+    peer.send(TOPIC_DATA_FRAME, undefined, { id: 1 });
+    await runtime.settle();
+    expect([await taken(subscription), subscription.position]).toEqual([[null], before]);
+  });
+
+  test("ends a subscription, even without a proper code and reason", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    peer.send(TOPIC_END_FRAME, { code: "x", reason: 5 }, { id: 1 });
+    await runtime.settle();
+    expect([await subscription.next(), client.isConnected]).toEqual([{ done: true, value: undefined }, true]);
+  });
+
+  const start = { topic: "news", epoch: "e", offset: 0, presence: false };
+  const presence = { reset: true, joined: [], left: [] };
+  test.each([
+    ["TOPIC_DATA", "a negative offset", TOPIC_DATA_FRAME, { offset: -1, data: 1 }],
+    ["TOPIC_DATA", "a fraction as offset", TOPIC_DATA_FRAME, { offset: 1.5, data: 1 }],
+    ["TOPIC_START", "no topic", TOPIC_START_FRAME, { ...start, topic: 5 }],
+    ["TOPIC_START", "a long name", TOPIC_START_FRAME, { ...start, topic: "x".repeat(257) }],
+    ["TOPIC_START", "no epoch", TOPIC_START_FRAME, { ...start, epoch: null }],
+    ["TOPIC_START", "no offset", TOPIC_START_FRAME, { ...start, offset: "0" }],
+    ["TOPIC_PRESENCE", "no lists", TOPIC_PRESENCE_FRAME, {}],
+    ["TOPIC_PRESENCE", "a member that is no pair", TOPIC_PRESENCE_FRAME, { ...presence, joined: ["1"] }],
+    ["TOPIC_PRESENCE", "a user that is no string", TOPIC_PRESENCE_FRAME, { ...presence, joined: [["1", 5]] }],
+    ["TOPIC_PRESENCE", "an id that is too long", TOPIC_PRESENCE_FRAME, { ...presence, left: ["x".repeat(257)] }],
+  ])("and sends a %s with %s is reported, and the subscription goes on", async (name, _what, type, payload) => {
+    const { runtime, client, peer, errors, start: begin } = await rawScene();
+    const subscription = client.subscribe("news");
+    await begin();
+    peer.send(type, payload, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 1, data: "fine" }, { id: 1 });
+    await runtime.settle();
+    const message = expect.stringContaining(`Cannot read the payload of ${name}: `);
+    expect(errors).toMatchObject([{ code: ErrorCode.INVALID_PAYLOAD_SHAPE, message }]);
+    expect([await taken(subscription), subscription.dropped]).toEqual([["fine"], 0]);
+  });
+});
