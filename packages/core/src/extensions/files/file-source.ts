@@ -58,11 +58,16 @@ export async function openSource(source: UploadSource, files: () => FileAccess):
 }
 
 /** Opens a file on the disk. @param name for errors; default: the path */
-export async function openFile(files: FileAccess, path: string, name: string = path): Promise<FileSource> {
+export async function openFile(files: FileAccess, path: string, name: string = path): Promise<DiskSource> {
   const doing = `read '${name}'`;
   return await withFileErrors(doing, async () => {
     const file = await files.open(path, "read");
-    return new DiskSource(file, await file.facts(), files.nameOf(path), doing);
+    try {
+      return new DiskSource(file, await file.facts(), files.nameOf(path), doing);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   });
 }
 

@@ -104,8 +104,8 @@ export class ServedFolder<Peer> {
       const { bytes, modifiedMs, key } = source;
       const asked = params["offset"];
       const isSame = params["bytes"] === bytes && params["modified"] === modifiedMs;
-      const offset = isSame && isCount(asked) && asked <= (bytes ?? 0) ? asked : 0;
-      const whole = key === null || offset === 0 ? null : memory.recall(key, offset);
+      const offset = isSame && isCount(asked) && asked <= bytes ? asked : 0;
+      const whole = offset === 0 ? null : memory.recall(key, offset);
       yield { bytes, modified: modifiedMs, offset, sha256: whole?.copy().digest() ?? null };
       let sha256: string | null = null;
       yield* fileItems({
@@ -114,13 +114,13 @@ export class ServedFolder<Peer> {
         offset,
         whole,
         now: () => this.#host.transfers.now(),
-        hashed: (at, hash) => key !== null && memory.remember(key, at, hash),
+        hashed: (at, hash) => memory.remember(key, at, hash),
         sent: () => undefined,
         ended: (digest) => {
           sha256 = digest;
         },
       });
-      this.#host.sent(context.client, { folder: this.#name, name, path, bytes: bytes ?? 0, sha256 });
+      this.#host.sent(context.client, { folder: this.#name, name, path, bytes, sha256 });
     } finally {
       await source.close();
     }
