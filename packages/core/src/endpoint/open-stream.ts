@@ -6,10 +6,11 @@ import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
 import { stream } from "../extensions/streams/stream.ts";
+import type { StreamReceiver } from "../extensions/streams/stream-receiver.ts";
 import { hasItems } from "../extensions/streams/stream-source.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
-import { noItems, StreamItems } from "../rpc/stream-items.ts";
+import { StreamItems } from "../rpc/stream-items.ts";
 import { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
 import {
@@ -44,7 +45,6 @@ export function openStream(
   } catch (error) {
     return new StreamItems(failing(error));
   }
-  const { output } = call;
   const { timeoutMs = 0, signal } = options ?? {};
   const send = (): void => {
     connection.call(name, params, { timeoutMs, signal }, null, call).then(
@@ -53,7 +53,7 @@ export function openStream(
     );
   };
   call.openWith(send, signal);
-  return output === null ? noItems() : new StreamItems(output);
+  return new StreamItems(call.output as StreamReceiver);
 }
 
 /** Sends a call with an input, or one that hears of its progress. Rejects like `call`, and with the input's own error. */

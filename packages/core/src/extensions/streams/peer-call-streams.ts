@@ -85,10 +85,11 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
       this.#sendProgress(value);
       return;
     }
-    this.#progress = { value };
+    const latest = { value };
+    this.#progress = latest;
     connection.whenSendable(() => {
-      if (this.#progress !== null && !this.#isAnswered) this.#sendProgress(this.#progress.value);
       this.#progress = null;
+      if (!this.#isAnswered) this.#sendProgress(latest.value);
     });
   }
 

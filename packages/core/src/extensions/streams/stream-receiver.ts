@@ -134,7 +134,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     const before = this.#buffer.bytes;
     this.#buffer.add(frame);
     this.#host.countHeld(this.#buffer.bytes - before);
-    if (this.#waiter !== null && this.#buffer.hasItem) this.#wake();
+    if (this.#buffer.hasItem) this.#wake();
   }
 
   /** The peer sends no more items; those that are here come first. */
@@ -145,7 +145,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     if (this.#credit < 0) this.#host.countReceivedOverdraft(this.#credit);
     this.#credit = 0;
     this.#keepWindow(this.#buffer.bytes);
-    if (this.#waiter !== null) this.#wake();
+    this.#wake();
   }
 
   /** The stream is given up: drops items that weren't taken, and those that still arrive until the peer's end. */
@@ -154,7 +154,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     this.#isStopped = true;
     this.#drop();
     this.#error ??= error;
-    if (this.#waiter !== null) this.#wake();
+    this.#wake();
   }
 
   next(): Promise<Step> {

@@ -68,7 +68,7 @@ export async function sendAll(
 
 /** Closes a source that is not needed. */
 export async function closeSource(source: unknown): Promise<void> {
-  if (hasItems(source)) await close(itemsOf(source, "the source"));
+  await close(itemsOf(source, "the source"));
 }
 
 /** Whether a value may be given as a source. */
