@@ -1,6 +1,6 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
-import { ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { checkFileName } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
@@ -108,7 +108,7 @@ export class ServedFolder<Peer> {
       const whole = offset === 0 ? null : memory.recall(key, offset);
       yield { bytes, modified: modifiedMs, offset, sha256: whole?.copy().digest() ?? null };
       let sha256: string | null = null;
-      yield* fileItems({
+      const items = fileItems({
         files,
         source,
         offset,
@@ -120,6 +120,11 @@ export class ServedFolder<Peer> {
           sha256 = digest;
         },
       });
+      try {
+        yield* items;
+      } catch (error) {
+        throw this.#reported(context, error);
+      }
       this.#host.sent(context.client, { folder: this.#name, name, path, bytes, sha256 });
     } finally {
       await source.close();
@@ -134,9 +139,9 @@ export class ServedFolder<Peer> {
     const names = await this.#reporting(context, () => withFileErrors(doing, () => files.names(this.#config.dir)));
     let entries: unknown[] = [];
     for (const name of names) {
-      const facts = isServable(name)
-        ? await withFileErrors(doing, () => files.facts(this.#receiving.pathOf(name)))
-        : null;
+      if (!isServable(name)) continue;
+      const path = this.#receiving.pathOf(name);
+      const facts = await this.#reporting(context, () => withFileErrors(doing, () => files.facts(path)));
       if (facts?.kind !== "file") continue;
       entries.push({ name, bytes: facts.bytes, modified: facts.modifiedMs });
       if (entries.length < ENTRIES_PER_ITEM) continue;
@@ -256,11 +261,17 @@ export class ServedFolder<Peer> {
     try {
       return await operation();
     } catch (error) {
-      const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.#name}'`);
-      if (OWN_FAULTS.has(known.code) && known.cause !== undefined)
-        this.#host.failed(context.client, context.method, known);
-      throw known;
+      throw this.#reported(context, error);
     }
+  }
+
+  /** The error for the peer. The application hears of it if the disk is at fault. */
+  #reported(context: Context<Peer>, error: unknown): ConduitError {
+    const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.#name}'`);
+    if (OWN_FAULTS.has(known.code) && known.cause !== undefined) {
+      this.#host.failed(context.client, context.method, known);
+    }
+    return known;
   }
 }
 

@@ -1,0 +1,147 @@
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ErrorCode, RpcError } from "../../errors.ts";
+import type { HandlerContext } from "../../rpc/incoming-request.ts";
+import { opening, sha256Of, systemError, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
+import type { FileTransfers } from "./file-transfers.ts";
+import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
+import { ServedFolder } from "./served-folder.ts";
+
+const CONTENT = new TextEncoder().encode("0123456789");
+const END = { at: 10, sha256: sha256Of(CONTENT), end: true };
+const UPLOAD = { name: "a.bin", bytes: 10, modified: 5, resume: false, offset: 0 };
+
+type Context = HandlerContext<unknown>;
+
+async function* items(...values: unknown[]) {
+  yield* values;
+}
+
+/** A folder that peers may use in all ways, and what its application hears. */
+async function served(options: Partial<FolderOptions> = {}, transfers: FileTransfers = transfersWith()) {
+  const dir = await temporaryFolder();
+  const heard: unknown[] = [];
+  const config = parseFolderOptions("box", { dir, upload: true, download: true, remove: true, ...options });
+  const folder = new ServedFolder("box", config, {
+    transfers,
+    received: (_peer, { name, bytes }) => heard.push(["received", name, bytes]),
+    sent: (_peer, { name, bytes, sha256 }) => heard.push(["sent", name, bytes, sha256]),
+    failed: (_peer, method, error) => heard.push(["failed", method, (error as Error).message]),
+  });
+  const contextOf = (client: unknown, input: unknown[] = []) =>
+    ({ client, method: "a method", input: items(...input), progress: () => undefined }) as unknown as Context;
+  return { dir, folder, heard, contextOf, context: contextOf({}) };
+}
+
+test.each<[string, Record<string, unknown>, string, RegExp]>([
+  ["a name that isn't text", { name: 7 }, "INVALID_FILE_NAME", /The file name 7/],
+  ["half a byte", { bytes: 0.5 }, "INVALID_PARAMS", /bytes must be a whole number or null/],
+  ["no size", { bytes: undefined }, "INVALID_PARAMS", /bytes must be a whole number or null/],
+  ["a time that is text", { modified: "now" }, "INVALID_PARAMS", /modified must be a whole number or null/],
+  ["a negative offset", { offset: -1 }, "INVALID_PARAMS", /offset must be a whole number of bytes/],
+  ["no offset", { offset: undefined }, "INVALID_PARAMS", /offset must be a whole number of bytes/],
+])("an upload with %s is refused, and nothing is left of it", async (_, change, codeName, message) => {
+  const { dir, folder, heard, contextOf } = await served();
+  const upload = folder.upload({ ...UPLOAD, ...change }, contextOf({}, [CONTENT, END]));
+  await expect(upload).rejects.toMatchObject({ codeName, message: expect.stringMatching(message) });
+  expect(await readdir(dir)).toEqual([]);
+  expect(heard).toEqual([]);
+});
+
+test("an upload at an offset where nothing was verified is WRONG_OFFSET, which says where it can continue", async () => {
+  const { dir, folder, contextOf } = await served();
+  const upload = folder.upload({ ...UPLOAD, resume: true, offset: 4 }, contextOf({}, [CONTENT, END]));
+  await expect(upload).rejects.toMatchObject({ codeName: "WRONG_OFFSET", details: { offset: 0 } });
+  expect(await readdir(dir)).toEqual([]);
+});
+
+test("peers with and without a name continue only what a peer of their name sent", async () => {
+  const { folder, contextOf } = await served();
+  const named = (name: unknown) => ({ info: { name } });
+  const part = CONTENT.subarray(0, 4);
+  async function* lost() {
+    yield part;
+    yield { at: 4, sha256: sha256Of(part) };
+    throw new RpcError(ErrorCode.CANCELLED, "Cancelled");
+  }
+  const resumed = { ...UPLOAD, resume: true };
+  const breakingOff = (client: unknown) => folder.upload(resumed, { ...contextOf(client), input: lost() as never });
+  await expect(breakingOff(named("one"))).rejects.toMatchObject({ codeName: "CANCELLED" });
+  const offsetFor = async (client: unknown) => await folder.offset(resumed, contextOf(client));
+  const found = { offset: 4, sha256: sha256Of(part) };
+  const nothing = { offset: 0, sha256: null };
+  expect(await offsetFor(named("one"))).toEqual(found);
+  for (const other of [named("two"), named(undefined), { info: null }]) expect(await offsetFor(other)).toEqual(nothing);
+  await expect(breakingOff({ info: null })).rejects.toMatchObject({ codeName: "CANCELLED" });
+  expect(await offsetFor(named(undefined))).toEqual(found);
+});
+
+test("a download at an offset that is none begins at the start", async () => {
+  const { dir, folder, heard, context } = await served();
+  await writeFile(join(dir, "a.bin"), CONTENT);
+  const { modified } = (await folder.stat({ name: "a.bin" }, context)) as { modified: number };
+  for (const offset of [-1, 11, "4", null]) {
+    const [header] = await allOf(folder.download({ name: "a.bin", bytes: 10, modified, offset }, context));
+    expect(header).toEqual({ bytes: 10, modified, offset: 0, sha256: null });
+  }
+  expect(heard).toEqual(Array(4).fill(["sent", "a.bin", 10, sha256Of(CONTENT)]));
+});
+
+async function allOf(stream: AsyncIterable<unknown>): Promise<unknown[]> {
+  const all: unknown[] = [];
+  for await (const item of stream) all.push(item);
+  return all;
+}
+
+test("a list leaves out folders, files that just went, and names that no peer may use", async () => {
+  const names = ["a.bin", "folder", "gone.bin", "nul.txt", "a:b", ".netconduit"];
+  const { dir, folder, context } = await served({}, transfersWith({ names: async () => names }));
+  await writeFile(join(dir, "a.bin"), CONTENT);
+  await mkdir(join(dir, "folder"));
+  const lists = (await allOf(folder.list({}, context))) as { name: string }[][];
+  expect(lists.map((entries) => entries.map(({ name }) => name))).toEqual([["a.bin"]]);
+});
+
+test("a long list arrives in pieces of 256 files", async () => {
+  const transfers = transfersWith({
+    names: async () => Array.from({ length: 600 }, (_, i) => `${i}.bin`),
+    facts: async () => ({ kind: "file", bytes: 1, modifiedMs: 1, id: "1" }),
+  });
+  const { folder, context } = await served({}, transfers);
+  const lists = (await allOf(folder.list({}, context))) as unknown[][];
+  expect(lists.map(({ length }) => length)).toEqual([256, 256, 88]);
+});
+
+test("an error of the disk in a list is told to the peer and to this side's application", async () => {
+  const { folder, heard, context } = await served(
+    {},
+    transfersWith({ names: () => Promise.reject(systemError("EIO")) }),
+  );
+  await expect(allOf(folder.list({}, context))).rejects.toMatchObject({ codeName: "FILE_ERROR" });
+  expect(heard).toEqual([["failed", "a method", "Cannot list 'box': EIO"]]);
+});
+
+test("an error of the disk at one of a list's files is told to the peer and to this side's application", async () => {
+  const changes = { names: async () => ["a.bin"], facts: () => Promise.reject(systemError("EIO")) };
+  const { folder, heard, context } = await served({}, transfersWith(changes));
+  await expect(allOf(folder.list({}, context))).rejects.toMatchObject({ codeName: "FILE_ERROR" });
+  expect(heard).toEqual([["failed", "a method", "Cannot list 'box': EIO"]]);
+});
+
+test("an error of the disk while a file is sent is told to the peer and to this side's application", async () => {
+  const transfers = transfersWith(opening(() => ({ read: () => Promise.reject(systemError("EIO")) })));
+  const { dir, folder, heard, context } = await served({}, transfers);
+  await writeFile(join(dir, "a.bin"), CONTENT);
+  await expect(allOf(folder.download({ name: "a.bin" }, context))).rejects.toMatchObject({ codeName: "FILE_ERROR" });
+  expect(heard).toEqual([["failed", "a method", "Cannot read 'a.bin': EIO"]]);
+});
+
+test("a full disk is told to the peer and to this side's application, and nothing is left", async () => {
+  const transfers = transfersWith(opening(() => ({ write: () => Promise.reject(systemError("ENOSPC")) })));
+  const { dir, folder, heard, contextOf } = await served({}, transfers);
+  const upload = folder.upload(UPLOAD, contextOf({}, [CONTENT, END]));
+  await expect(upload).rejects.toMatchObject({ codeName: "DISK_FULL", message: "Cannot receive 'a.bin': ENOSPC" });
+  expect(heard).toEqual([["failed", "a method", "Cannot receive 'a.bin': ENOSPC"]]);
+  expect(await readdir(dir)).toEqual([]);
+});
