@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { gate } from "../../test-support/gate.ts";
 import { testClient, testServer } from "../../test-support/peers.ts";
 import { type MemoryPeer, rawClient } from "../../test-support/raw-memory.ts";
 import type { Server } from "../server.ts";
@@ -60,6 +61,58 @@ describe("netconduit clients", () => {
     expect(data).toMatchObject({ stream: "news", data: { a: 1 } });
     expect(typeof (data as { timestamp: unknown }).timestamp).toBe("number");
     expect(await messages(other, "stream_data")).toEqual([]);
+  });
+
+  test("that subscribe twice are subscribed once", async () => {
+    const { server, join } = await bench(() => undefined);
+    const news = server.topic("news");
+    const peer = await join();
+    for (let n = 0; n < 2; n += 1) await ask(peer, "stream_subscribe", { stream_name: "news" });
+    expect([news.size, news.publish(1)]).toEqual([1, 1]);
+    expect(await messages(peer, "stream_data")).toMatchObject([{ data: 1 }]);
+    await ask(peer, "stream_unsubscribe", { stream_name: "news" });
+    expect(news.publish(2)).toBe(0);
+  });
+
+  test("that don't read miss what is published, and are reported as slow", async () => {
+    const { runtime, server, join } = await bench(() => undefined);
+    const reports: unknown[] = [];
+    server.onSlowConsumer((_connection, report) => reports.push(report));
+    const news = server.topic("news", { slow: "drop-newest" });
+    const peer = await join();
+    await ask(peer, "stream_subscribe", { stream_name: "news" });
+    peer.pause();
+    let reached = 0;
+    for (let n = 0; n < 200 && reports.length === 0; n += 1) {
+      reached += news.publish("x".repeat(1_000_000));
+      await runtime.settle();
+    }
+    expect(reports).toMatchObject([{ action: "dropped", topic: "news" }]);
+    expect(news.stats.dropped).toBe(1);
+    peer.resume();
+    await runtime.settle();
+    expect((await messages(peer, "stream_data")).length).toBe(reached);
+  });
+
+  test("that may not publish to a topic can't create it", async () => {
+    const { server, join } = await bench(() => undefined);
+    const rooms = server.topics("room:*", { authorize: () => true, publish: () => false });
+    const answer = await ask(await join(), "stream_create", { stream_name: "room:7" });
+    expect(answer).toMatchObject({ success: false, code: 3003 });
+    expect(rooms.all).toEqual([]);
+  });
+
+  test("that create one stream at once get it once", async () => {
+    const { runtime, server, join } = await bench(() => undefined);
+    const decision = gate<boolean>();
+    const rooms = server.topics("room:*", { authorize: () => true, publish: () => decision.promise });
+    const [first, second] = [await join(), await join()];
+    for (const peer of [first, second]) peer.call("stream_create", { stream_name: "room:7" });
+    await runtime.settle();
+    decision.open(true);
+    const results = [await first.next(0x0003), await second.next(0x0003)].map(({ payload }) => payload?.["result"]);
+    expect(results).toMatchObject([ok({ created: true }), ok({ error: "Stream already exists" })]);
+    expect(rooms.all.length).toBe(1);
   });
 
   test("get a successful result with an error for an unknown stream", async () => {

@@ -247,7 +247,9 @@ export class TopicChannel {
       // A subscriber to the latest message gets no others.
       return this.rules.slow === "latest" ? Math.max(since.offset + 1, newest - 1) : since.offset + 1;
     }
-    return Math.max(first, newest - this.rules.retain);
+    // Older ones would be skipped, and a subscriber that has just come would count as slow.
+    const retain = this.rules.slow === "latest" ? Math.min(1, this.rules.retain) : this.rules.retain;
+    return Math.max(first, newest - retain);
   }
 
   /** Keeps the message that was just published. */

@@ -36,7 +36,7 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
    * contract check again. Default: that of the contract; else any data.
    */
   readonly schema?: S | undefined;
-  /** So many of the last messages go to each new subscriber. Default 0. */
+  /** So many of the last messages go to each new subscriber; with `slow: "latest"` one at most. Default 0. */
   readonly retain?: number | undefined;
   /** Default: nothing is kept. */
   readonly history?: TopicHistory | undefined;

@@ -86,6 +86,36 @@ describe("presence", () => {
     ]);
   });
 
+  test.each([
+    ["was told before", 150],
+    ["has just come", 0],
+  ])("is sent as a whole to a watcher that %s and didn't read, when it reads", async (_what, beforeMs) => {
+    const { runtime, server, raw, join } = await topicScene({ sendQueueSize: 5, slowConsumer: "drop" });
+    const lobby = server.topic("lobby", { presence: true });
+    const watcher = await raw("lobby");
+    await runtime.advance(beforeMs);
+    watcher.pause();
+    for (let n = 0; n < 20; n += 1) {
+      server.broadcast("noise", "x".repeat(70_000));
+      await runtime.settle();
+    }
+    const newcomer = (await join()).subscribe("lobby");
+    await newcomer.ready;
+    await runtime.advance(150);
+    expect([newcomer.presence?.size, lobby.presence.length]).toEqual([2, 2]);
+    watcher.resume();
+    await runtime.settle();
+    await runtime.advance(150);
+    const lists = watcher.frames.all.filter(({ type }) => type === TOPIC_PRESENCE_FRAME).map(({ payload }) => payload);
+    const everybody = lobby.presence.map(({ id, user }) => [id, user]);
+    expect(lists.at(-1)).toEqual({ reset: true, joined: everybody, left: [] });
+    newcomer.close();
+    await runtime.settle();
+    await runtime.advance(150);
+    const last = watcher.frames.all.findLast(({ type }) => type === TOPIC_PRESENCE_FRAME);
+    expect(last?.payload).toEqual({ reset: false, joined: [], left: [everybody[1]?.[0]] });
+  });
+
   test("of a list of a thousand comes in parts", async () => {
     const { runtime, server, raw, port } = await topicScene({ maxConnections: 2000 });
     const lobby = server.topic("lobby", { presence: true });

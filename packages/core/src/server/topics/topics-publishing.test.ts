@@ -2,7 +2,9 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, type RpcError } from "../../errors.ts";
+import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
 import { outcome } from "../../test-support/peers.ts";
+import { COMPRESSED } from "../../test-support/raw-frames.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
 
 describe("a topic", () => {
@@ -97,6 +99,22 @@ describe("a topic", () => {
     await runtime.settle();
     expect(await taken(late)).toEqual(["to all"]);
     expect(subscriptions.map(({ dropped }) => dropped)).toEqual([0, 0]);
+  });
+
+  test("sends large data compressed to those that take it so, and plain to others", async () => {
+    const { runtime, server, join, raw } = await topicScene({ enableCompression: true });
+    const news = server.topic("news");
+    const subscription = (await join({ enableCompression: true })).subscribe("news");
+    const plain = (await join({ enableCompression: false })).subscribe("news");
+    await Promise.all([subscription.ready, plain.ready]);
+    const peer = await raw("news");
+    const text = "x".repeat(50_000);
+    expect(news.publish(text)).toBe(3);
+    await runtime.settle();
+    expect([await taken(subscription), await taken(plain)]).toEqual([[text], [text]]);
+    const data = (await peer.received()).find(({ type }) => type === TOPIC_DATA_FRAME);
+    expect(data?.flags).toBe(COMPRESSED);
+    expect(data?.payloadBytes.length).toBeLessThan(5000);
   });
 
   test("keeps the order of large and small messages", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../../errors.ts";
 import { CHUNK_ACK_FRAME } from "../../extensions/chunk.ts";
 import { TOPIC_SUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
@@ -10,11 +11,14 @@ import type { Connection } from "../connection.ts";
 describe("a subscriber that doesn't read", () => {
   const KIB_70 = "x".repeat(70_000);
 
-  async function slowScene(slow: "drop-oldest" | "drop-newest" | "latest" | "disconnect", slowBuffer = 3) {
+  async function slowScene(
+    slow: "drop-oldest" | "drop-newest" | "latest" | "disconnect",
+    history?: { messages: number },
+  ) {
     const scene = await topicScene({ sendQueueSize: 5 });
     const reports: SlowConsumer[] = [];
     scene.server.onSlowConsumer((_connection, report) => reports.push(report));
-    const news = scene.server.topic("news", { slow, slowBuffer });
+    const news = scene.server.topic("news", { slow, slowBuffer: 3, history });
     const sleeper = await scene.raw("news");
     const reader = (await scene.join()).subscribe<string>("news", { buffer: 1000 });
     await reader.ready;
@@ -69,6 +73,54 @@ describe("a subscriber that doesn't read", () => {
     expect(got.at(-1)).toBe(19);
     expect(got.at(-2)).toBeLessThan(18);
     expect(news.stats.dropped).toBe(20 - got.length);
+  });
+
+  test("gets everything when it reads if the history has it", async () => {
+    const { runtime, news, sleeper, numbers } = await slowScene("drop-oldest", { messages: 50 });
+    sleeper.resume();
+    await runtime.settle();
+    expect(await numbers()).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    expect(news.stats).toMatchObject({ dropped: 0, lagging: 0, keptMessages: 20 });
+  });
+
+  test("may be removed by the hook that hears of it, and gets nothing more", async () => {
+    const { runtime, server, news, sleeper, reports, numbers } = await slowScene("drop-oldest");
+    server.onSlowConsumer((connection) => void news.delete(connection));
+    sleeper.resume();
+    await runtime.settle();
+    expect([reports.length, (await numbers()).includes(19), news.size]).toEqual([1, false, 1]);
+    expect(news.stats).toMatchObject({ lagging: 0, keptMessages: 0 });
+  });
+
+  test("may begin anew, and then gets what comes afterwards alone", async () => {
+    const { runtime, news, sleeper, numbers } = await slowScene("drop-oldest");
+    sleeper.call(TOPIC_SUBSCRIBE, { topic: "news" }, 2);
+    await runtime.settle();
+    expect(news.stats.lagging).toBe(0);
+    sleeper.resume();
+    await runtime.settle();
+    await numbers();
+    news.publish("20");
+    await runtime.settle();
+    expect([await numbers(), news.stats.dropped]).toEqual([[20], 0]);
+  });
+
+  test("keeps what others that don't read wait for, when it reads", async () => {
+    const { runtime, raw, news, sleeper } = await slowScene("drop-oldest");
+    const second = await raw("news");
+    second.pause();
+    for (let n = 20; n < 40; n += 1) {
+      news.publish(`${n} ${KIB_70}`);
+      await runtime.settle();
+    }
+    expect(news.stats).toMatchObject({ lagging: 2, keptMessages: 3 });
+    sleeper.resume();
+    await runtime.settle();
+    expect(news.stats).toMatchObject({ lagging: 1, keptMessages: 3 });
+    second.resume();
+    await runtime.settle();
+    expect((await dataOf(second)).slice(-3).map((text) => Number.parseInt(text as string, 10))).toEqual([37, 38, 39]);
+    expect(news.stats).toMatchObject({ lagging: 0, keptMessages: 0 });
   });
 
   test("leaves nothing behind when its connection ends", async () => {
@@ -165,5 +217,56 @@ describe("a program that doesn't take its messages", () => {
     expect(got.length).toBeLessThan(6);
     expect(got.at(-1)?.startsWith("9")).toBe(true);
     expect(subscription.dropped).toBe(10 - got.length);
+  });
+});
+
+describe("a topic of which slow subscribers get the latest message", () => {
+  test("sends the last retained message alone to a new subscriber, which isn't slow by that", async () => {
+    const { runtime, server, join } = await topicScene();
+    const reports: SlowConsumer[] = [];
+    server.onSlowConsumer((_connection, report) => reports.push(report));
+    const news = server.topic("news", { slow: "latest", retain: 3 });
+    for (const n of [1, 2, 3]) news.publish(n);
+    const subscription = (await join()).subscribe("news");
+    await subscription.ready;
+    await runtime.settle();
+    expect([await taken(subscription), subscription.dropped]).toEqual([[3], 0]);
+    expect([reports, news.stats.dropped]).toEqual([[], 0]);
+  });
+
+  test("sends the last message alone to a subscriber that returns, and says how many it missed", async () => {
+    const { runtime, server, join, connectionOf } = await topicScene();
+    const news = server.topic("news", { slow: "latest", history: { messages: 10 } });
+    const client = await join();
+    const subscription = client.subscribe<number>("news");
+    const resumptions: unknown[] = [];
+    subscription.onResume((resumption) => resumptions.push(resumption));
+    await subscription.ready;
+    void connectionOf(client).close("again", { reconnect: true });
+    await runtime.settle();
+    for (const n of [1, 2, 3]) news.publish(n);
+    await runtime.advance(1000);
+    expect([await taken(subscription), resumptions]).toEqual([[3], [{ recovered: false, missed: 2 }]]);
+  });
+});
+
+describe("a subscriber that accepts small messages alone", () => {
+  test("misses large ones, new and kept, which is reported, and gets the others", async () => {
+    const { runtime, server, port, errors } = await topicScene();
+    const news = server.topic("news", { retain: 2 });
+    news.publish("x".repeat(5000));
+    news.publish("kept");
+    const extensions = { topic: true, limits: { message_bytes: 1024 } };
+    const peer = await rawClient(runtime, port, { extensions });
+    peer.call(TOPIC_SUBSCRIBE, { topic: "news" });
+    await runtime.settle();
+    expect([news.publish("x".repeat(5000)), news.publish("new")]).toEqual([0, 1]);
+    expect(await dataOf(peer)).toEqual(["kept", "new"]);
+    expect(news.stats).toMatchObject({ dropped: 2, lagging: 0 });
+    // Equal reports of a connection are gathered.
+    const message = expect.stringContaining(
+      "Cannot send 'news': 5017 bytes exceed maxMessageBytes of the client, 1024",
+    );
+    expect(errors).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, message }]);
   });
 });
