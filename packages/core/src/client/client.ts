@@ -684,8 +684,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       login.reject(notNetconduit(error, this.config));
       return;
     }
-    const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : "protocol";
-    this.#core.report(error, { stage, client: connection.peer, count });
+    this.#core.report(error, { stage: "protocol", client: connection.peer, count });
   }
 
   #draining(notice: DrainNotice): void {

@@ -6,7 +6,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { frame, rawFrame } from "../test-support/raw-frames.ts";
+import { frame, rawFrame, Type } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
@@ -37,6 +37,34 @@ describe("connect", () => {
     expect(client.sessionToken).toBe(server.connections[0]?.session.token);
     expect(server.connections[0]?.info).toMatchObject({ name: "me", version: "3.0" });
     expect([client.isAuthenticated, runtime.timers.keepingAlive]).toEqual([true, 0]);
+  });
+
+  test("is what gives a client its session and its counters", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    expect([client.sessionToken, client.stats]).toEqual([null, null]);
+    await client.connect();
+    expect([client.sessionToken, client.stats]).toEqual([
+      expect.stringMatching(/^[0-9a-f]+$/),
+      expect.objectContaining({ connectedAt: runtime.wallClock(), messagesSent: 0 }),
+    ]);
+  });
+
+  test("ignores a second READY", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client, errors } = testClient(runtime);
+    let connects = 0;
+    client.onConnect(() => {
+      connects += 1;
+    });
+    const connecting = client.connect();
+    const peer = await raw.admit({ extensions: ["ready", "close"] });
+    peer.write(frame(Type.READY), frame(Type.READY));
+    await connecting;
+    await runtime.settle();
+    expect([connects, client.state, errors]).toEqual([1, "active", []]);
   });
 
   test("called twice dials once; called when connected resolves at once", async () => {

@@ -26,6 +26,24 @@ function refusal(promise: Promise<unknown>): Promise<ConduitError> {
   );
 }
 
+/** Says of each stream that is dialled from now on whether it keeps the process running. */
+function watchKeeping(runtime: FakeRuntime): () => boolean[] {
+  const keeping: boolean[] = [];
+  const pair = runtime.pair.bind(runtime);
+  runtime.pair = () => {
+    const streams = pair();
+    const index = keeping.push(true) - 1;
+    streams[0].ref = () => {
+      keeping[index] = true;
+    };
+    streams[0].unref = () => {
+      keeping[index] = false;
+    };
+    return streams;
+  };
+  return () => keeping;
+}
+
 async function itemsOf(stream: AsyncIterable<unknown> | undefined): Promise<unknown[]> {
   const items: unknown[] = [];
   for await (const item of stream ?? []) items.push(item);
@@ -111,6 +129,49 @@ describe("connect", () => {
     await closed;
     await second;
     expect(await pool.call("who")).toBe(1);
+  });
+
+  test("of a pool that is connected already succeeds, and dials nothing", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1]);
+    await pool.connect();
+    await pool.connect();
+    expect([pool.isConnected, runtime.dials.length]).toEqual([true, 1]);
+  });
+
+  test("rejects if disconnect() is called while it dials, and the next one connects", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1]);
+    runtime.dialBehaviours.push(() => new Promise(() => {}));
+    const connecting = refusal(pool.connect());
+    await runtime.settle();
+    await pool.disconnect();
+    expect((await connecting).code).toBe(CONNECTION_CLOSED);
+    await pool.connect();
+    expect(await pool.call("who")).toBe(1);
+  });
+
+  test("rejects if a hook calls disconnect() as the first server is connected", async () => {
+    const runtime = fakeRuntime();
+    const server = await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1]);
+    pool.onConnect(() => {
+      void pool.disconnect();
+    });
+    expect((await refusal(pool.connect())).code).toBe(CONNECTION_CLOSED);
+    await runtime.settle();
+    expect([pool.isConnected, server.connectionCount]).toEqual([false, 0]);
+  });
+
+  test("doesn't report or try again the servers that failed if the pool doesn't reconnect", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool, errors } = testPool(runtime, [1, 2], { reconnect: { enabled: false } });
+    await pool.connect();
+    await runtime.advance(60_000);
+    expect([errors, runtime.dials.length]).toEqual([[], 2]);
   });
 
   test("called twice at once connects once", async () => {
@@ -404,6 +465,18 @@ describe("all servers", () => {
     ]);
   });
 
+  test("callAll asks each on the connection that has the fewest calls under way", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1], { size: 2 });
+    await pool.connect({ all: true });
+    const all = [pool.callAll("hang", {}, { timeoutMs: 0 }), pool.callAll("hang", {}, { timeoutMs: 0 })];
+    await runtime.settle();
+    expect(pool.clients.map((client) => client.health().pendingCalls)).toEqual([1, 1]);
+    await pool.disconnect();
+    expect((await Promise.all(all)).flat()).toMatchObject([{ ok: false }, { ok: false }]);
+  });
+
   test("callAll rejects if nothing can be sent", async () => {
     const { pool } = await threeServers();
     expect((await refusal(pool.callAll("who", { f: () => 1 }))).code).toBe(ErrorCode.UNSERIALIZABLE);
@@ -544,6 +617,17 @@ describe("a process", () => {
     expect(runtime.timers.keepingAlive).toBe(0);
     pool.ref();
     expect(runtime.timers.keepingAlive).toBe(1);
+  });
+
+  test("may end while a pool is connected whose unref() was called before connect()", async () => {
+    const runtime = fakeRuntime();
+    const keeping = watchKeeping(runtime);
+    await whoServer(runtime, 1);
+    const { pool } = testPool(runtime, [1]);
+    await pool.unref().connect();
+    expect(keeping()).toEqual([false]);
+    pool.ref();
+    expect(keeping()).toEqual([true]);
   });
 });
 

@@ -68,6 +68,29 @@ describe("start", () => {
     expect(starting.error).toMatchObject({ code: ErrorCode.INVALID_STATE });
   });
 
+  test("is over for a client that comes while the server stops: it is turned away", async () => {
+    const { runtime, server } = idle();
+    const listen = runtime.listen.bind(runtime);
+    let accept: ((stream: ByteStream) => void) | undefined;
+    runtime.listen = (target, events) => {
+      accept = events.accepted;
+      return listen(target, events);
+    };
+    await server.start();
+    const rejections: number[] = [];
+    server.onClientRejected(({ code }) => rejections.push(code));
+    const hook = gate();
+    server.onShutdown(() => hook.promise);
+    const stopping = server.stop();
+    const [theirs, ours] = runtime.pair();
+    accept?.(ours);
+    expect(await memoryPeer(runtime, theirs).over).toBe(String(ErrorCode.CONNECTION_RESET));
+    expect(rejections).toEqual([ErrorCode.SERVER_STOPPING]);
+    hook.open();
+    await runtime.advance(10_000);
+    await stopping;
+  });
+
   test("asked twice starts once", async () => {
     const { server } = idle();
     let startups = 0;

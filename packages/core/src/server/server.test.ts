@@ -58,6 +58,53 @@ describe("failures to accept", () => {
   });
 });
 
+describe("a server that has descriptors for few connections", () => {
+  test("turns away new ones once all are logged in, and reports that", async () => {
+    const runtime = fakeRuntime();
+    const listen = runtime.listen.bind(runtime);
+    runtime.listen = async (target, events) => ({ ...(await listen(target, events)), maxSockets: 1 });
+    const { port, errors } = await testServer(runtime);
+    const first = await rawClient(runtime, port);
+    const second = await rawDial(runtime, port);
+    expect(await second.over).toBe(String(ErrorCode.CONNECTION_RESET));
+    expect(first.ended).toBe(undefined);
+    expect(errors).toMatchObject([{ code: ErrorCode.CONNECTION_ERROR, stage: "accept" }]);
+    expect(errors[0]?.message).toContain("Short of file descriptors: 1 connections are open");
+  });
+});
+
+describe("a process", () => {
+  test("may end while clients of a server are connected, from unref() until ref()", async () => {
+    const runtime = fakeRuntime();
+    const keeping: boolean[] = [];
+    const pair = runtime.pair.bind(runtime);
+    runtime.pair = () => {
+      const streams = pair();
+      const index = keeping.push(true) - 1;
+      streams[1].ref = () => {
+        keeping[index] = true;
+      };
+      streams[1].unref = () => {
+        keeping[index] = false;
+      };
+      return streams;
+    };
+    const { server, port } = await testServer(runtime);
+    await rawClient(runtime, port);
+    server.unref();
+    expect(keeping).toEqual([false]);
+    await rawClient(runtime, port);
+    expect(keeping).toEqual([false, false]);
+    server.ref();
+    expect(keeping).toEqual([true, true]);
+  });
+
+  test("may end with clients whose streams know nothing of that", async () => {
+    const { server } = await withClients(1);
+    expect(server.unref().ref().connectionCount).toBe(1);
+  });
+});
+
 describe("broadcast", () => {
   test("reaches everybody and says how many", async () => {
     const { server, peers } = await withClients(3);

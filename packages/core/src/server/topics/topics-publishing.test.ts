@@ -8,6 +8,18 @@ import { COMPRESSED } from "../../test-support/raw-frames.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
 
 describe("a topic", () => {
+  test("takes what clients publish; without data that is null", async () => {
+    const { runtime, server, join } = await topicScene();
+    server.topic("news", { publish: true });
+    const client = await join();
+    const subscription = client.subscribe("news");
+    await subscription.ready;
+    await client.publish("news", { one: 1 });
+    await client.publish("news", undefined);
+    await runtime.settle();
+    expect(await taken(subscription)).toEqual([{ one: 1 }, null]);
+  });
+
   test("delivers what is published to its subscribers alone, in order", async () => {
     const { runtime, server, join, connectionOf } = await topicScene();
     const news = server.topic("news");
