@@ -102,6 +102,35 @@ describe("netconduit clients", () => {
     expect(rooms.all).toEqual([]);
   });
 
+  test("that unsubscribe from a stream that they created keep it until it ends", async () => {
+    const { server, join } = await bench(() => undefined);
+    const rooms = server.topics("room:*", { authorize: () => true, publish: true });
+    const peer = await join();
+    for (const method of ["stream_create", "stream_subscribe", "stream_unsubscribe"]) {
+      await ask(peer, method, { stream_name: "room:7" });
+    }
+    expect([rooms.all.map(({ name }) => name), rooms.topic("room:7").size]).toEqual([["room:7"], 0]);
+    rooms.topic("room:7").close();
+    expect(rooms.all).toEqual([]);
+    expect(await ask(peer, "stream_create", { stream_name: "room:7" })).toMatchObject(ok({ created: true }) as object);
+  });
+
+  test("get a list of at most 1,000 streams", async () => {
+    const { join } = await bench((server) => {
+      for (let n = 1; n <= 1001; n += 1) server.topic(`news ${n}`);
+    });
+    const answer = (await ask(await join(), "stream_list")) as { data: { streams: { name: string }[] } };
+    expect([answer.data.streams.length, answer.data.streams.at(-1)?.name]).toEqual([1000, "news 1000"]);
+  });
+
+  test("that publish something without a stream's name are refused", async () => {
+    const { join } = await bench((server) => void server.topic("news", { publish: true }));
+    const peer = await join();
+    for (const data of [5, null, {}]) peer.message("stream_data", data);
+    const refused = { success: false };
+    expect(await messages(peer, "stream_data_response")).toMatchObject([refused, refused, refused]);
+  });
+
   test("that create one stream at once get it once", async () => {
     const { runtime, server, join } = await bench(() => undefined);
     const decision = gate<boolean>();

@@ -133,7 +133,8 @@ export class TopicChannel {
       this.members.add(member);
       if (isNew) this.#plain += 1;
     }
-    if (!this.rules.presence) return;
+    // A hook that heard of a message too large for it may have removed it.
+    if (!this.rules.presence || !this.members.has(member)) return;
     this.#presence ??= new TopicPresence(this.#host, this.name, this.number);
     this.#presence.join(member, user, watchesPresence && !member.hasNetconduitPeer);
   }
@@ -304,14 +305,14 @@ export class TopicChannel {
 
   /** Sends what the member takes. Returns whether it is up to date, or has left. */
   #continue(member: Member, lag: Lag): boolean {
-    while (lag.next <= this.#offset) {
+    // Hooks that hear of what it misses may remove it, or subscribe it anew.
+    while (lag.next <= this.#offset && this.#lagging?.get(member) === lag) {
       const log = this.#log;
       const first = this.rules.slow === "latest" ? this.#offset : (log?.firstOffset ?? this.#offset + 1);
       if (lag.next < first) {
         const missed = first - lag.next;
         lag.next = first;
         this.#tooSlow(member, missed);
-        if (this.#lagging?.get(member) !== lag) return true;
         continue;
       }
       const message = log?.at(lag.next);

@@ -353,6 +353,7 @@ export class TopicHub {
       this.#dropUnused(channel);
       throw error;
     }
+    if (!channel.members.has(member)) return;
     this.#leaveIdle(channel);
     this.#ownOf(member).channels.add(channel);
   }

@@ -182,6 +182,7 @@ describe("a topic", () => {
     expect([
       code(() => server.topic("news")),
       code(() => server.topic("")),
+      code(() => server.topic(5 as never)),
       code(() => server.topic("room:*")),
       code(() => server.topics("room", { authorize: () => true })),
       code(() => server.topics("a*b*", { authorize: () => true })),
@@ -189,7 +190,7 @@ describe("a topic", () => {
       code(() => server.topic("other", { retain: -1 })),
       code(() => server.topic("other", { slow: "wait" as never })),
       code(() => server.topic("other", { histroy: {} } as never)),
-    ]).toEqual([ErrorCode.INVALID_STATE, ...Array.from({ length: 8 }, () => ErrorCode.INVALID_CONFIG)]);
+    ]).toEqual([ErrorCode.INVALID_STATE, ...Array.from({ length: 9 }, () => ErrorCode.INVALID_CONFIG)]);
   });
 });
 

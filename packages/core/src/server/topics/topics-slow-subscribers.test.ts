@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { CHUNK_ACK_FRAME } from "../../extensions/chunk.ts";
-import { TOPIC_SUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { TOPIC_END_FRAME, TOPIC_SUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
@@ -268,5 +268,24 @@ describe("a subscriber that accepts small messages alone", () => {
       "Cannot send 'news': 5017 bytes exceed maxMessageBytes of the client, 1024",
     );
     expect(errors).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, message }]);
+  });
+
+  test("may be removed by the hook that hears of it while it joins, and isn't present then", async () => {
+    const { runtime, server, port, join } = await topicScene();
+    const rooms = server.topics("room:*", { authorize: () => true, presence: true, retain: 2 });
+    const room = rooms.topic("room:7");
+    room.publish("x".repeat(5000));
+    room.publish("small");
+    const other = (await join()).subscribe("room:7");
+    await other.ready;
+    server.onError(() => void room.delete(server.connections.at(-1) as Connection));
+    const extensions = { topic: true, limits: { message_bytes: 1024 } };
+    const peer = await rawClient(runtime, port, { extensions });
+    peer.call(TOPIC_SUBSCRIBE, { topic: "room:7" });
+    expect((await peer.next(TOPIC_END_FRAME)).payload).toMatchObject({ code: ErrorCode.CANCELLED });
+    expect([room.size, room.presence.length, await dataOf(peer)]).toEqual([1, 1, []]);
+    peer.reset();
+    await runtime.advance(150);
+    expect([room.size, room.presence.length, other.presence?.size]).toEqual([1, 1, 1]);
   });
 });
