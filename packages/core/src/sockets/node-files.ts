@@ -25,9 +25,19 @@ interface FileHandle {
   close(): Promise<void>;
 }
 
+/** Flags of `open`. Windows has no more than the first four. */
+interface OpenFlags {
+  readonly O_RDONLY: number;
+  readonly O_RDWR: number;
+  readonly O_CREAT: number;
+  readonly O_EXCL: number;
+  readonly O_NOFOLLOW?: number;
+  readonly O_NONBLOCK?: number;
+}
+
 /** The part of `node:fs/promises`, which all runtimes have, that {@link FileAccess} needs. */
 export interface NodeFileSystem {
-  readonly constants: { readonly [name: string]: number };
+  readonly constants: OpenFlags;
   open(path: string, flags: number, mode?: number): Promise<FileHandle>;
   lstat(path: string, options: typeof EXACT): Promise<Stats>;
   stat(path: string, options: typeof EXACT): Promise<Stats>;
@@ -60,14 +70,9 @@ const FILE_MODE = 0o666;
 const FOLDER_MODE = 0o700;
 
 export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: CreateHash): FileAccess {
-  const { constants } = fs;
-  // Windows has neither.
-  const safely = (constants["O_NOFOLLOW"] ?? 0) | (constants["O_NONBLOCK"] ?? 0);
-  const flagsOf = {
-    read: (constants["O_RDONLY"] ?? 0) | safely,
-    write: (constants["O_RDWR"] ?? 0) | safely,
-    create: (constants["O_RDWR"] ?? 0) | (constants["O_CREAT"] ?? 0) | (constants["O_EXCL"] ?? 0) | safely,
-  };
+  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
+  const safely = O_NOFOLLOW | O_NONBLOCK;
+  const flagsOf = { read: O_RDONLY | safely, write: O_RDWR | safely, create: O_RDWR | O_CREAT | O_EXCL | safely };
   return {
     join: (folder, name) => path.join(folder, name),
     folderOf: (file) => path.dirname(file),
@@ -119,7 +124,7 @@ export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: Create
     remove: (file) => fs.unlink(file),
     async syncFolder(folder) {
       try {
-        const handle = await fs.open(folder, constants["O_RDONLY"] ?? 0);
+        const handle = await fs.open(folder, O_RDONLY);
         try {
           await handle.sync();
         } finally {

@@ -177,6 +177,15 @@ test("a folder for unfinished files that can't be removed is the system's error"
   await expect(folder.removeIfEmpty()).rejects.toMatchObject({ code: "EBUSY" });
 });
 
+test("a folder for unfinished files that can't be removed after a file is an error with a code, without paths", async () => {
+  const { folder } = await receiving({ removeFolder: failing("EBUSY") });
+  const failed = { codeName: "FILE_ERROR", message: "Cannot receive 'a.bin': EBUSY" };
+  const partial = await arrived(folder);
+  await expect(partial.finish("fail", sha256Of(CONTENT), nothing)).rejects.toMatchObject(failed);
+  await expect(partial.discard()).rejects.toMatchObject(failed);
+  expect(folder.context.active.size).toBe(0);
+});
+
 test("only what nobody has continued for long enough expires", async () => {
   const { dir, partials, clock, folder } = await receiving();
   await leave(folder);

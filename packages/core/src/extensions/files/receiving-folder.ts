@@ -369,7 +369,7 @@ export class PartialFile {
       if (active.get(this.#paths.part) === this) active.delete(this.#paths.part);
       this.#resolveEnded();
     }
-    await this.#folder.removeIfEmpty();
+    await withFileErrors(this.#doing, () => this.#folder.removeIfEmpty());
   }
 
   get #doing(): string {
