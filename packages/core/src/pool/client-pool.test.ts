@@ -623,7 +623,8 @@ describe("a process", () => {
     const runtime = fakeRuntime();
     const keeping = watchKeeping(runtime);
     await whoServer(runtime, 1);
-    const { pool } = testPool(runtime, [1]);
+    runtime.names.set("db.test", ["10.0.0.1"]);
+    const { pool } = testPool(runtime, [], { servers: [{ host: "db.test", port: 1 }] });
     await pool.unref().connect();
     expect(keeping()).toEqual([false]);
     pool.ref();
