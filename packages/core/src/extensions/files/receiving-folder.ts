@@ -147,14 +147,17 @@ export class ReceivingFolder {
     await this.removeIfEmpty();
   }
 
-  /** The folder for unfinished files goes with the last of them. A link in its place is left alone. */
+  /**
+   * The folder for unfinished files goes with the last of them. A link in its place is left alone. A folder that the
+   * system doesn't let go stays: it is empty, and no reason to fail a file that is complete.
+   */
   async removeIfEmpty(): Promise<void> {
     const { files, active } = this.context;
     for (const part of active.keys()) if (files.folderOf(part) === this.partials) return;
     try {
       await files.removeFolder(this.partials);
     } catch (cause) {
-      if (!/^(ENOENT|ENOTEMPTY|EEXIST|ENOTDIR)$/.test(systemCodeOf(cause))) throw cause;
+      if (!/^E[A-Z0-9]+$/.test(systemCodeOf(cause))) throw cause;
     }
   }
 
@@ -369,7 +372,7 @@ export class PartialFile {
       if (active.get(this.#paths.part) === this) active.delete(this.#paths.part);
       this.#resolveEnded();
     }
-    await withFileErrors(this.#doing, () => this.#folder.removeIfEmpty());
+    await this.#folder.removeIfEmpty();
   }
 
   get #doing(): string {
