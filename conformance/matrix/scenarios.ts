@@ -6,6 +6,7 @@ import { limits } from "./scenarios/limits.ts";
 import { login } from "./scenarios/login.ts";
 import { reconnect } from "./scenarios/reconnect.ts";
 import { tls } from "./scenarios/tls.ts";
+import { topics } from "./scenarios/topics.ts";
 import { traffic } from "./scenarios/traffic.ts";
 import { transports } from "./scenarios/transports.ts";
 import { values } from "./scenarios/values.ts";
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   ...closing,
   ...deaths,
   ...reconnect,
+  ...topics,
   ...transports,
   ...tls,
 ];
