@@ -56,6 +56,15 @@ const tables: readonly OptionTable[] = [
     parse: (rateLimit) => parseServerOptions({ ...server, rateLimit }),
   },
   {
+    heading: "Server options",
+    column: "Authenticate",
+    prefix: "authenticate.",
+    names: interfaceMembers(`${CORE}/server/server-options.ts`, "AuthenticateOptions"),
+    config: parseServerOptions({ ...server, authenticate: {} }).authenticate ?? {},
+    least: {},
+    parse: (authenticate) => parseServerOptions({ ...server, authenticate }),
+  },
+  {
     heading: "Client options",
     column: "Option",
     prefix: "",

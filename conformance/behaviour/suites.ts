@@ -34,6 +34,7 @@ import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
 import { describeStreams } from "./streams.suite.ts";
 import { describeTopics } from "./topics.suite.ts";
 import { describeUnhandledMessages } from "./unhandled.suite.ts";
+import { describeUsers } from "./users.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
 /** Everything that a server and a client on a runtime must do, over TCP. Each runtime calls it from a test file. */
@@ -44,6 +45,7 @@ export function describeBehaviour(subject: Subject): void {
   describeUnhandledMessages(subject);
   describeHooks(subject);
   describeLogin(subject);
+  describeUsers(subject);
   describeConnectionLimits(subject);
   describeConnections(subject);
   describeClosing(subject);

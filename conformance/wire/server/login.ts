@@ -130,13 +130,49 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: SCRAM,
-    sentence:
-      "There are no users, so the server ignores the name, which may be empty and needn't be escaped, but can't contain a comma or NUL; this library sends `netconduit`.",
+    sentence: "The name `netconduit`, or an empty one, stands for the shared password.",
     async run(server) {
-      for (const name of ["", "a=b", "=2C", "someone else"]) {
+      for (const name of ["", "netconduit"]) {
         await server.logInAs(await server.dial(), new ScramClient(server.password, NONCE, name));
       }
+    },
+  },
+  {
+    section: SCRAM,
+    sentence: "It can't contain a comma or NUL: a comma is escaped as `=2C`, and an equals sign as `=3D`.",
+    async run(server) {
       await refuses(server, 7013, { scram: `n,,n=a\0b,r=${NONCE}` });
+      const peer = await server.dial();
+      peer.send(Type.AUTH_REQUEST, { scram: `n,,n=a=2Cb=3Dc,r=${NONCE}`, extensions: {} });
+      assert.equal((await frameOf(peer)).type, Type.AUTH_CHALLENGE);
+    },
+  },
+  {
+    section: "Users",
+    sentence:
+      "It answers a name that doesn't exist as it does any other, with a challenge, and then rejects every proof with `AUTH_FAILED`.",
+    async run(server) {
+      const peer = await server.dial();
+      const scram = new ScramClient(`not ${server.password}`, NONCE, "nobody of this name");
+      peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: {} });
+      const challenge = await frameOf(peer);
+      assert.equal(challenge.type, Type.AUTH_CHALLENGE);
+      peer.send(Type.AUTH_RESPONSE, { data: scram.answer(String(challenge.payload?.["data"])) });
+      await isRefused(peer, 3001);
+    },
+  },
+  {
+    section: "Users",
+    sentence:
+      "The salt of such a name depends on the name and a secret of the server alone, so it is the same each time, and the iterations are those that the server uses for passwords.",
+    async run(server) {
+      const challenges = new Set<string>();
+      for (let count = 0; count < 2; count++) {
+        const peer = await server.dial();
+        peer.send(Type.AUTH_REQUEST, { scram: `n,,n=nobody of this name,r=${NONCE}`, extensions: {} });
+        challenges.add(String((await frameOf(peer)).payload?.["data"]).replace(/^r=[^,]*,/, ""));
+      }
+      assert.equal(challenges.size, 1, "The server answered the same name with two salts");
     },
   },
   {

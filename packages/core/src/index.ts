@@ -4,6 +4,9 @@
  */
 
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
+export type { User } from "./auth/user.ts";
+export type { UserOptions, Verifier, VerifierLookup } from "./auth/users.ts";
+export { scramVerifier, type VerifierOptions } from "./auth/verifier.ts";
 export { ServerAddress } from "./bytes/address.ts";
 export type { Address, TlsInfo } from "./bytes/byte-stream.ts";
 export { type AnyClient, Client, type ClientHealth, type ClientInit } from "./client/client.ts";
@@ -83,7 +86,7 @@ export type { Rejection } from "./server/login-manager.ts";
 export { Server, type ServerInit } from "./server/server.ts";
 export type { ServerStats } from "./server/server-connections.ts";
 export type { ServerState, StopOptions } from "./server/server-lifecycle.ts";
-export type { RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
+export type { AuthenticateOptions, RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
 export { type PresenceMember, type PublishOptions, Topic, TopicPattern } from "./server/topics/topic.ts";
 export type { TopicStats } from "./server/topics/topic-channel.ts";
 export type {

@@ -8,6 +8,8 @@ import {
   Server as CoreServer,
   type PoolInit,
   type ServerInit,
+  scramVerifier as scramVerifierOn,
+  type VerifierOptions,
 } from "@netconduit/core";
 import { nodeRuntime } from "./runtime.ts";
 
@@ -39,4 +41,12 @@ export class ClientPool<C extends Contract = Contract> extends CoreClientPool<C>
   constructor(options: PoolInit<C>) {
     super(options, nodeRuntime);
   }
+}
+
+/**
+ * Makes a verifier of a user's password, with a new random salt: what a server keeps instead of the password.
+ * @throws ConduitError INVALID_CONFIG for an empty password, or iterations out of range
+ */
+export function scramVerifier(password: string, options?: VerifierOptions): Promise<string> {
+  return scramVerifierOn(password, nodeRuntime, options);
 }

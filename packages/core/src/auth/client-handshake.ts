@@ -52,6 +52,8 @@ export type ClientStep =
 /** Inputs of {@link ClientHandshake}. */
 export interface ClientHandshakeOptions {
   readonly password: string;
+  /** Default: the password is the shared one. */
+  readonly username?: string | undefined;
   readonly info: LocalInfo;
   /** The map of extensions that the client offers. */
   readonly offer: Readonly<Record<string, unknown>>;
@@ -73,7 +75,7 @@ export class ClientHandshake {
   /** @throws ConduitError INVALID_CONFIG for an empty password. */
   constructor(options: ClientHandshakeOptions) {
     this.#options = options;
-    this.#scram = new ScramClient(options.password, options.crypto);
+    this.#scram = new ScramClient(options.password, options.crypto, options);
   }
 
   /**

@@ -59,7 +59,7 @@ describe("a login between two peers of this library", () => {
     const { server, client } = await login({});
     expect(server).toMatchObject({
       kind: "accepted",
-      method: "scram",
+      user: { name: "", method: "scram" },
       peer: { ...info, netconduit: false },
       offer,
     });
@@ -78,7 +78,7 @@ describe("a login between two peers of this library", () => {
     [true, true],
   ])("uses SCRAM also where the server (%s) and the client (%s) allow the hash", async (serverAllows, clientAllows) => {
     const { server, client } = await login({ serverAllows, clientAllows });
-    expect(server).toMatchObject({ kind: "accepted", method: "scram" });
+    expect(server).toMatchObject({ kind: "accepted", user: { method: "scram" } });
     expect(client).toMatchObject({ kind: "accepted", method: "scram" });
   });
 

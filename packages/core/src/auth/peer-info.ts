@@ -14,7 +14,7 @@ export interface PeerInfo {
   readonly netconduit: boolean;
 }
 
-/** How a peer proved that it knows the password. */
+/** How a client proved who it is. */
 export type AuthMethod = "scram" | "password-hash";
 
 /** This side's info. */

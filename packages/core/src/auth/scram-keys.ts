@@ -4,7 +4,8 @@ import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { encodeBase64 } from "./base64.ts";
 
-const SALT_BYTES = 16;
+/** Length of a new salt. */
+export const SALT_BYTES = 16;
 /** Number of cached keys, one per server and password. A 17th key evicts the least recently used one. */
 const CACHED_KEYS = 16;
 

@@ -18,6 +18,7 @@ const DIGEST_BYTES = 32;
 export interface ClientFirst {
   /** The message without its header. */
   readonly bare: string;
+  readonly username: string;
   readonly nonce: string;
 }
 
@@ -39,13 +40,23 @@ export function parseClientFirst(message: string): ClientFirst {
   const what = "client-first-message";
   if (!message.startsWith(GS2_HEADER)) throw malformed(what, `it must begin with "${GS2_HEADER}"`);
   const bare = message.slice(GS2_HEADER.length);
-  const [, nonce = ""] = parseAttributes(what, bare, "nr");
+  const [name = "", nonce = ""] = parseAttributes(what, bare, "nr");
   checkNonce(what, nonce);
   if (!isNoncePart(nonce)) {
     const bounds = `${MIN_NONCE_CHARS} to ${MAX_NONCE_CHARS}`;
     throw malformed(what, `its nonce has ${nonce.length} characters, allowed are ${bounds}`);
   }
-  return { bare, nonce };
+  return { bare, username: unescapeUsername(name), nonce };
+}
+
+/** A name as SCRAM sends it: without commas and equals signs. */
+export function escapeUsername(name: string): string {
+  return name.replaceAll("=", "=3D").replaceAll(",", "=2C");
+}
+
+/** Names with other escapes are taken as they are: nobody has such a name. */
+function unescapeUsername(name: string): string {
+  return name.replaceAll("=2C", ",").replaceAll("=3D", "=");
 }
 
 /** Whether the length of one side's part of the nonce is allowed. */
@@ -99,8 +110,8 @@ export function parseServerFinal(message: string): Uint8Array {
 
 /**
  * Returns the values of a message's attributes. It must start with those of `expected`, in that order; optional
- * extensions may follow. The name (`n`) may be anything, because there are no users. A mandatory extension (`m=`) is
- * rejected, as RFC 5802 requires if it is unknown.
+ * extensions may follow. The name (`n`) may be empty. A mandatory extension (`m=`) is rejected, as RFC 5802 requires if
+ * it is unknown.
  */
 function parseAttributes(what: string, message: string, expected: string): string[] {
   const values: string[] = [];

@@ -16,6 +16,7 @@ import { encodeBase64 } from "./base64.ts";
 import { constantTimeEqual, keyCacheOf, normalizePassword, type ScramServerKeys } from "./scram-keys.ts";
 import {
   CHANNEL_BINDING,
+  escapeUsername,
   GS2_HEADER,
   isNoncePart,
   parseClientFinal,
@@ -23,9 +24,7 @@ import {
   parseServerFinal,
   parseServerFirst,
 } from "./scram-messages.ts";
-
-/** SCRAM requires a user name, but this protocol has a single password and no users. */
-const USERNAME = "netconduit";
+import { NO_USERNAME } from "./user.ts";
 
 /** The client's side of a login. Create a new one for each login. */
 export class ScramClient {
@@ -39,18 +38,19 @@ export class ScramClient {
   #serverSignature: Uint8Array | null = null;
 
   /**
-   * @param fixed default: user name `netconduit` and a random UUID as nonce. Set it in tests only.
+   * @param options.username default: the password is the shared one.
+   * @param options.nonce default: a random UUID. Set it in tests only.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   constructor(
     password: string,
     crypto: RuntimeCrypto,
-    fixed: { readonly username?: string; readonly nonce?: string } = {},
+    options: { readonly username?: string | undefined; readonly nonce?: string } = {},
   ) {
     this.#password = normalizePassword(password);
     this.#crypto = crypto;
-    this.#nonce = fixed.nonce ?? randomNonce();
-    this.#bare = `n=${fixed.username ?? USERNAME},r=${this.#nonce}`;
+    this.#nonce = options.nonce ?? randomNonce();
+    this.#bare = `n=${escapeUsername(options.username ?? NO_USERNAME)},r=${this.#nonce}`;
     this.clientFirst = GS2_HEADER + this.#bare;
   }
 
@@ -94,9 +94,7 @@ export class ScramClient {
   }
 }
 
-/**
- * The server's side of a login. Create a new one for each login. There is a single password, so user names are ignored.
- */
+/** The server's side of a login. Create a new one for each login. Its keys are those of the user, if there are users. */
 export class ScramServer {
   readonly #keys: ScramServerKeys;
   readonly #crypto: RuntimeCrypto;

@@ -8,6 +8,7 @@ import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ScramClient } from "./scram.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
+import { NOBODY } from "./user.ts";
 
 const { crypto } = fakeRuntime();
 const iterations = 4096;
@@ -81,7 +82,7 @@ describe("a netconduit client", () => {
   test("is let in by its hash where that is allowed, and offers nothing", async () => {
     expect(await request(open, { password_hash: hash, client_info: clientInfo })).toEqual({
       kind: "accepted",
-      method: "password-hash",
+      user: NOBODY["password-hash"],
       peer: { name: "conduit_client", version: "1.0.0", description: "", netconduit: true },
       offer: undefined,
       payload: {},
@@ -122,7 +123,7 @@ describe("ServerHandshake", () => {
     const step = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
     expect(step).toEqual({
       kind: "accepted",
-      method: "scram",
+      user: NOBODY.scram,
       peer: { name: "", version: "", description: "", netconduit: true },
       offer: undefined,
       payload: { scram: expect.stringMatching(/^v=/) },

@@ -4,6 +4,8 @@
  * A client sends AUTH_REQUEST. If it offers `scram`, it receives a challenge and answers with AUTH_RESPONSE. If it only
  * has netconduit's password hash, the hash decides, provided the server allows it. Anything else ends the login,
  * including a frame that arrives while an earlier one is being processed.
+ *
+ * If the server has users, the name in `scram` chooses the keys. Without them it is ignored, and the password is shared.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -11,9 +13,12 @@ import { passwordHash } from "../netconduit/password-hash.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
-import { type AuthMethod, isSamePeer, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import { isSamePeer, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
+import { parseClientFirst } from "./scram-messages.ts";
+import { isNobody, NOBODY, type User } from "./user.ts";
+import type { Credential, Users } from "./users.ts";
 
 /** netconduit's wording. */
 const INVALID_PASSWORD = "Invalid password";
@@ -25,7 +30,7 @@ export type ServerStep =
   /** The peer knows the password. Send AUTH_SUCCESS, including the keys of `payload`. */
   | {
       readonly kind: "accepted";
-      readonly method: AuthMethod;
+      readonly user: User;
       readonly peer: PeerInfo;
       /** `extensions` of AUTH_REQUEST, not validated. */
       readonly offer: unknown;
@@ -41,7 +46,10 @@ export type ServerStep =
 
 /** Inputs of {@link ServerAuthenticator.create}. */
 export interface ServerAuthenticatorOptions {
-  readonly password: string;
+  /** The shared one; null if there is none. */
+  readonly password: string | null;
+  /** Default: the server has no users. */
+  readonly users?: Users | null;
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 rounds. */
   readonly iterations: number;
@@ -51,15 +59,23 @@ export interface ServerAuthenticatorOptions {
 
 /** State shared by all logins of a server. Doesn't contain the password. */
 export class ServerAuthenticator {
-  readonly keys: ScramServerKeys;
+  /** Null if there is no shared password. */
+  readonly #keys: ScramServerKeys | null;
+  readonly #users: Users | null;
   readonly crypto: RuntimeCrypto;
   readonly #passwordHash: string | null;
   #lastPeer: PeerInfo | null = null;
 
-  private constructor(keys: ScramServerKeys, crypto: RuntimeCrypto, hash: string | null) {
-    this.keys = keys;
+  private constructor(
+    keys: ScramServerKeys | null,
+    users: Users | null,
+    crypto: RuntimeCrypto,
+    passwordHash: string | null,
+  ) {
+    this.#keys = keys;
+    this.#users = users;
     this.crypto = crypto;
-    this.#passwordHash = hash;
+    this.#passwordHash = passwordHash;
   }
 
   /**
@@ -67,9 +83,19 @@ export class ServerAuthenticator {
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
-    const { password, crypto, iterations, allowPasswordHash } = options;
+    const { password, users = null, crypto, iterations, allowPasswordHash } = options;
+    if (password === null) return new ServerAuthenticator(null, users, crypto, null);
     const keys = await deriveServerKeys(password, iterations, crypto);
-    return new ServerAuthenticator(keys, crypto, allowPasswordHash ? await passwordHash(password, crypto) : null);
+    const hash = allowPasswordHash ? await passwordHash(password, crypto) : null;
+    return new ServerAuthenticator(keys, users, crypto, hash);
+  }
+
+  /** What a login by SCRAM is checked against. A promise only if there are users. Rejects if your lookup of users does. */
+  credentialOf(username: string): Credential | Promise<Credential> {
+    const shared = this.#keys === null ? null : { keys: this.#keys, user: NOBODY.scram };
+    if (shared !== null && (this.#users === null || isNobody(username))) return shared;
+    // A server has a password or users.
+    return (this.#users as Users).find(username);
   }
 
   /** Clients of one program send the same info. One object for all of them saves 0.15 KiB per connection. */
@@ -98,7 +124,8 @@ interface Introduction {
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
   /** The pending challenge. */
-  #challenge: { readonly scram: ScramServer; readonly introduction: Introduction } | null = null;
+  #challenge: { readonly scram: ScramServer; readonly user: User | null; readonly introduction: Introduction } | null =
+    null;
   #expecting: "request" | "response" | "nothing" = "request";
 
   constructor(authenticator: ServerAuthenticator) {
@@ -127,7 +154,7 @@ export class ServerHandshake {
     return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
   }
 
-  #request(payload: Record<string, unknown> | null): ServerStep {
+  async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
     if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
     const { client_info, extensions: offer } = payload;
     const scram = payload.scram ?? undefined;
@@ -138,22 +165,24 @@ export class ServerHandshake {
     }
     const peer = this.#authenticator.shared(parsePeerInfo(client_info, offer));
     const introduction = { peer, offer };
-    if (scram !== undefined) return this.#issueChallenge(scram, introduction);
+    if (scram !== undefined) return await this.#issueChallenge(scram, introduction);
     if (password_hash !== undefined) return this.#judgeHash(password_hash, introduction);
     return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
   }
 
-  #issueChallenge(clientFirst: string, introduction: Introduction): ServerStep {
-    const scram = new ScramServer(this.#authenticator.keys, this.#authenticator.crypto);
+  async #issueChallenge(clientFirst: string, introduction: Introduction): Promise<ServerStep> {
+    let username: string;
     try {
-      const data = scram.first(clientFirst);
-      this.#challenge = { scram, introduction };
-      this.#expecting = "response";
-      return { kind: "challenge", payload: { data } };
+      username = parseClientFirst(clientFirst).username;
     } catch (error) {
       if (error instanceof ConduitError) return refused(error.code, error.message);
       throw error;
     }
+    const { keys, user } = await this.#authenticator.credentialOf(username);
+    const scram = new ScramServer(keys, this.#authenticator.crypto);
+    this.#challenge = { scram, user, introduction };
+    this.#expecting = "response";
+    return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
   }
 
   #judgeHash(hash: string, introduction: Introduction): ServerStep {
@@ -164,7 +193,7 @@ export class ServerHandshake {
       );
     }
     if (!this.#authenticator.matchesPasswordHash(hash)) return wrongPassword(INVALID_PASSWORD);
-    return { kind: "accepted", method: "password-hash", ...introduction, payload: {} };
+    return { kind: "accepted", user: NOBODY["password-hash"], ...introduction, payload: {} };
   }
 
   async #response(payload: Record<string, unknown> | null): Promise<ServerStep> {
@@ -175,7 +204,10 @@ export class ServerHandshake {
     }
     try {
       const scram = await challenge.scram.final(data);
-      return { kind: "accepted", method: "scram", ...challenge.introduction, payload: { scram } };
+      const { user, introduction } = challenge;
+      return user === null
+        ? wrongPassword("There is no such user")
+        : { kind: "accepted", user, ...introduction, payload: { scram } };
     } catch (error) {
       if (error instanceof ConduitError) return wrongPassword(error.message);
       throw error;

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { usernameProblem } from "../auth/user.ts";
 import {
   checkPeerOptions,
   MAX_NAME_CHARS,
@@ -63,6 +64,8 @@ export type ClientOptions = ClientSettings & (UnixTarget | TcpTarget);
 export interface ClientSettings extends PeerOptions {
   /** The server's password, or a function that returns it, called at every connect. Required. */
   readonly password: Credentials;
+  /** Name of the user whose password it is. Default: none, and the password is the one that all share. */
+  readonly username?: string | undefined;
   /** Name of the client, sent to the server; at most 256 characters. Default `"conduit_client"`. */
   readonly name?: string | undefined;
 
@@ -85,7 +88,8 @@ export interface ClientSettings extends PeerOptions {
  * All options with defaults filled in, as in `client.config`. Frozen; the password isn't enumerable, so that logging
  * the config doesn't print it.
  */
-export interface ClientConfig extends Filled<ClientSettings, "path" | "tls" | "reconnect">, TcpTarget {
+export interface ClientConfig extends Filled<ClientSettings, "username" | "path" | "tls" | "reconnect">, TcpTarget {
+  readonly username: string | undefined;
   /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 by default. */
   readonly path: string | undefined;
   /** `null` for plain TCP. */
@@ -118,6 +122,11 @@ const reconnectEntries = {
 
 const tlsGroup = group(tlsEntries);
 
+function username(): v.GenericSchema<string> {
+  const issue = (issue: { readonly input: unknown }): string => usernameProblem(issue.input) ?? "";
+  return v.custom<string>((value) => usernameProblem(value) === null, issue);
+}
+
 function isCredentials(value: unknown): value is Credentials {
   return (typeof value === "string" && value !== "") || typeof value === "function";
 }
@@ -125,6 +134,7 @@ function isCredentials(value: unknown): value is Credentials {
 const entries = {
   ...peerEntries,
   password: v.custom<Credentials>(isCredentials, "must be a non-empty string or a function"),
+  username: v.optional(username()),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_client"),
   host: v.optional(text()),
   port: v.optional(wholeNumber(1, 65_535)),
@@ -174,15 +184,17 @@ export function parseClientOptions(options: unknown): ClientConfig {
   if (tls !== undefined && !problems.has("tls")) checkTls(problems, tls);
   problems.throwIfAny();
 
-  return sealConfig({
+  const config = {
     ...parsed,
+    username: parsed.username,
     ...queueBytes(parsed),
     host: parsed.host ?? "localhost",
     port: parsed.port ?? 0,
     path: parsed.path,
     tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
     reconnect: Object.freeze(parsed.reconnect),
-  });
+  };
+  return sealConfig(config, ["password"]);
 }
 
 function checkTarget(problems: OptionProblems, parsed: Parsed): void {

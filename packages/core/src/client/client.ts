@@ -599,11 +599,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Connects and logs in. */
   async #open(where: ConnectTarget, abort: DialController): Promise<void> {
     const { config } = this;
-    const { password: given, allowPasswordHash } = config;
+    const { password: given, username, allowPasswordHash } = config;
     const { crypto } = this.#runtime;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
     const offer = this.#core.extensions.offer;
-    const handshake = new ClientHandshake({ password, info: config, offer, allowPasswordHash, crypto });
+    const handshake = new ClientHandshake({ password, username, info: config, offer, allowPasswordHash, crypto });
     const request = await handshake.start();
     const stream = await this.#connect(where, abort);
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });

@@ -37,16 +37,19 @@ export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config
 }
 
 const REMEDIES: ReadonlyMap<number, string> = new Map([
-  [ErrorCode.AUTH_FAILED, "check the option password"],
   [ErrorCode.SERVER_FULL, "its option maxConnections admits no more clients"],
   [ErrorCode.SERVER_NOT_TRUSTED, "is it the right server, and has it the same password?"],
 ]);
 
 /** Adds the server's address and what to do to the error of a login that either side refused. */
 export function refusedLogin(error: ConduitError, config: ClientConfig): ConduitError {
-  const remedy = REMEDIES.get(error.code);
+  const remedy = error.code === ErrorCode.AUTH_FAILED ? passwordHint(config) : REMEDIES.get(error.code);
   const where = `server ${endpointOf(config)}${remedy === undefined ? "" : `; ${remedy}`}`;
   return new ConduitError(error.code, `${error.message} (${where})`, { details: error.details, cause: error });
+}
+
+function passwordHint({ username }: ClientConfig): string {
+  return username === undefined ? "check the option password" : "check the options username and password";
 }
 
 function hint({ tls }: ClientConfig): string {

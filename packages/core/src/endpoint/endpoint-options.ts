@@ -175,10 +175,10 @@ export function queueBytes(facts: PeerFacts): { sendQueueBytes: number; receiveQ
 }
 
 /**
- * Freezes a configuration and makes its password non-enumerable, so that logging or serializing `config` doesn't print
- * it. `config.password` stays readable.
+ * Freezes a configuration and makes its secrets non-enumerable, so that logging or serializing `config` doesn't print
+ * them. They stay readable, as `config.password`.
  */
-export function sealConfig<T extends { readonly password: unknown }>(config: T): T {
-  Object.defineProperty(config, "password", { enumerable: false });
+export function sealConfig<T extends object>(config: T, secrets: readonly (keyof T)[]): T {
+  for (const secret of secrets) Object.defineProperty(config, secret, { enumerable: false });
   return Object.freeze(config);
 }

@@ -68,7 +68,7 @@ describe("problems of options", () => {
   });
 
   test("says that a required option is missing", () => {
-    expect(failed({}).message).toBe("Missing option password: is required");
+    expect(failed({}).message).toBe("Missing option password: is required unless users or authenticate are given");
   });
 
   test.each([

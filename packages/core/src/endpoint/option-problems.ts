@@ -22,7 +22,7 @@ export class OptionProblems {
 
   /**
    * `subject` names the options ("server options"); `known` lists every option's path. Values of `secrets` never appear
-   * in a message. `remarks` are hints for options known from other libraries, by the last part of their path.
+   * in a message; a `*` in their paths stands for any name. `remarks` are hints for options known from other libraries, by the last part of their path.
    */
   constructor(
     subject: string,
@@ -44,7 +44,7 @@ export class OptionProblems {
   /** Records that `option` violates `rule`. Only the first problem of an option is reported. */
   add(option: string, rule: string, value: unknown, isDefault = false): void {
     if (this.#problems.has(option)) return;
-    const described = this.#secrets.has(option) ? describeKind(value) : describeValue(value);
+    const described = this.#isSecret(option) ? describeKind(value) : describeValue(value);
     const received = isDefault ? `${described} (the default)` : described;
     this.#problems.set(option, {
       option,
@@ -60,7 +60,7 @@ export class OptionProblems {
       const option = clip((issue.path ?? []).map((item) => String(item.key)).join("."), 100);
       if (issue.expected === "never") this.addUnknown(option, issue.input);
       else if (option === "") this.#addWhole(issue.input);
-      else if (issue.input === undefined) this.#addMissing(option);
+      else if (issue.input === undefined) this.addMissing(option);
       else this.add(option, issue.message, issue.input);
     }
   }
@@ -96,13 +96,14 @@ export class OptionProblems {
     return nearest === null ? "" : `; did you mean ${nearest}?`;
   }
 
-  #addMissing(option: string): void {
-    this.#problems.set(option, {
-      option,
-      rule: "is required",
-      received: "undefined",
-      message: `Missing option ${option}: is required`,
-    });
+  addMissing(option: string, rule = "is required"): void {
+    if (this.#problems.has(option)) return;
+    this.#problems.set(option, { option, rule, received: "undefined", message: `Missing option ${option}: ${rule}` });
+  }
+
+  #isSecret(option: string): boolean {
+    const [group, last] = [option.slice(0, option.indexOf(".")), option.slice(option.lastIndexOf(".") + 1)];
+    return this.#secrets.has(option) || this.#secrets.has(`${group}.*.${last}`);
   }
 
   #addWhole(value: unknown): void {

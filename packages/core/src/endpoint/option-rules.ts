@@ -48,6 +48,16 @@ export function text(maxLength: number = Number.MAX_SAFE_INTEGER): v.GenericSche
   return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule), wellFormed());
 }
 
+/** Text of at least `minLength` characters. */
+export function secretText(minLength: number): v.GenericSchema<string> {
+  const rule = `must be a string of at least ${minLength} characters`;
+  return v.pipe(v.string(rule), v.minLength(minLength, rule), wellFormed());
+}
+
+export function callback<T>(): v.GenericSchema<T> {
+  return v.custom<T>((value) => typeof value === "function", "must be a function");
+}
+
 /** Text that can be encoded as UTF-8. */
 function wellFormed(): v.CheckAction<string, string> {
   return v.check((value) => !/\p{Surrogate}/u.test(value), "must not contain half of a surrogate pair");

@@ -83,7 +83,7 @@ export function parsePoolOptions(options: unknown): PoolConfig {
   const [config] = servers.map((server) => parseClientOptions({ ...forClients, ...server }));
   const { host: _host, port: _port, path: _path, ...shared } = config as ClientConfig;
   const { password } = config as ClientConfig;
-  return sealConfig({ ...shared, ...parsed, password, servers: Object.freeze(servers) });
+  return sealConfig({ ...shared, ...parsed, password, servers: Object.freeze(servers) }, ["password"]);
 }
 
 function checkServers(problems: OptionProblems, servers: v.InferOutput<typeof schema>["servers"]): void {

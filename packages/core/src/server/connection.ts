@@ -1,4 +1,5 @@
 import type { AuthMethod } from "../auth/peer-info.ts";
+import type { User } from "../auth/user.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
@@ -14,7 +15,7 @@ export interface Session {
   readonly token: string;
   /** Unix milliseconds. */
   readonly createdAt: number;
-  /** How the client proved that it knows the password. */
+  /** How the client proved who it is. */
   readonly method: AuthMethod;
 }
 
@@ -28,15 +29,28 @@ export class Connection<
   readonly #protocol: ProtocolConnection<Connection<C, D>>;
   /** The login. */
   readonly session: Session;
+  readonly #user: User;
   #data: D | undefined;
 
   /** @internal */
-  constructor(protocol: ProtocolConnection<Connection<C, D>>, id: string, session: Session, data: D | undefined) {
+  constructor(
+    protocol: ProtocolConnection<Connection<C, D>>,
+    id: string,
+    session: Session,
+    user: User,
+    data: D | undefined,
+  ) {
     super();
     this.#protocol = protocol;
     this.id = id;
     this.session = session;
+    this.#user = user;
     this.#data = data;
+  }
+
+  /** Who the client is. Its name is empty if it logged in with the shared password. */
+  get user(): User {
+    return this.#user;
   }
 
   /** The application's data for this connection, initially created by the option `connectionData`. */

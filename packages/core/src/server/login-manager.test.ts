@@ -64,6 +64,7 @@ class LoginBench {
         this.admitted.push({ connection, step, acceptedAt });
       },
       rejected: (rejection) => this.rejections.push(rejection),
+      lookupFailed: () => undefined,
     });
     this.#delegate = core.delegate({
       role: "server",
@@ -178,7 +179,9 @@ describe("a login", () => {
     await bench.runtime.advance(50);
     answer();
     await bench.runtime.settle();
-    expect(bench.admitted).toMatchObject([{ step: { kind: "accepted", method: "scram" }, acceptedAt: 1000 }]);
+    expect(bench.admitted).toMatchObject([
+      { step: { kind: "accepted", user: { name: "", method: "scram" } }, acceptedAt: 1000 },
+    ]);
     expect(bench.admitted[0]?.connection).toBe(attempt.connection);
     expect(bench.rejections).toEqual([]);
   });

@@ -7,6 +7,7 @@
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
+import { Users } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -14,8 +15,11 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
+import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { ServerConfig } from "./server-options.ts";
+
+const SECRET_BYTES = 32;
 
 /** A connection that was rejected. */
 export interface Rejection {
@@ -44,6 +48,8 @@ export interface LoginManagerHost<Peer> {
    */
   admit(connection: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
   rejected(rejection: Rejection): void;
+  /** A function of the option `authenticate` failed. */
+  lookupFailed(error: unknown, stream: ByteStream): void;
 }
 
 interface PendingLogin {
@@ -91,9 +97,23 @@ export class LoginManager<Peer> {
   /** Derives the keys for verifying logins. Call it before each start, before any connection. */
   async prepare(): Promise<void> {
     const { config, runtime } = this.#host;
-    const { password, allowPasswordHash, scramIterations: iterations } = config;
+    const { password = null, allowPasswordHash, scramIterations: iterations } = config;
     const { crypto } = runtime;
-    this.#authenticator ??= await ServerAuthenticator.create({ password, crypto, iterations, allowPasswordHash });
+    if (this.#authenticator !== null) return;
+    const users = await this.#makeUsers();
+    this.#authenticator = await ServerAuthenticator.create({ password, users, crypto, iterations, allowPasswordHash });
+  }
+
+  async #makeUsers(): Promise<Users | null> {
+    const { users: table, authenticate, scramIterations: iterations } = this.#host.config;
+    const lookup = authenticate?.scram ?? null;
+    if (table === null && lookup === null) return null;
+    const { crypto } = this.#host.runtime;
+    const given = authenticate?.secret;
+    const secret = given === undefined ? crypto.randomBytes(SECRET_BYTES) : await crypto.sha256(utf8(given));
+    const users = new Users({ crypto, iterations, lookup, secret });
+    for (const [name, options] of Object.entries(table ?? {})) await users.set(name, options);
+    return users;
   }
 
   /** Rejects a stream that was accepted while the server isn't running. */
@@ -122,7 +142,7 @@ export class LoginManager<Peer> {
     this.#addresses.delete(connection);
   }
 
-  /** Processes a login frame. Rejects only if the runtime's cryptography fails. */
+  /** Processes a login frame. */
   async handshakeFrame(
     connection: ProtocolConnection<Peer>,
     type: number,
@@ -131,7 +151,7 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection)) return;
-    const step = await this.#judge(login, type, payload);
+    const step = await this.#step(connection, login, type, payload);
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
@@ -180,6 +200,22 @@ export class LoginManager<Peer> {
     const refusal = this.#host.refusal();
     if (refusal !== null) this.refuse(connection, refusal.code, refusal.message);
     return refusal !== null;
+  }
+
+  /** Processes one frame of a login. A failing function of the application ends it. */
+  async #step(
+    connection: ProtocolConnection<Peer>,
+    login: PendingLogin,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<ServerStep> {
+    try {
+      return await this.#judge(login, type, payload);
+    } catch (error) {
+      this.#host.lookupFailed(error, connection.stream);
+      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
+      return { kind: "refused", code, reason, payload: { reason, code } };
+    }
   }
 
   /** Processes one frame of a login. A proof of the password takes a guess from the budget of its address. */

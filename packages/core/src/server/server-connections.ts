@@ -106,6 +106,8 @@ export class ServerConnections<C extends Contract, D extends object> {
       admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
       rejected: (rejection) =>
         host.rejectedHooks.notify((error) => core.hookFailed("onClientRejected", error), rejection),
+      lookupFailed: (error, stream) =>
+        core.report(error, { stage: "login", name: "authenticate", remoteAddress: formatAddress(stream.remote) }),
     });
   }
 
@@ -240,8 +242,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     // The hooks may have stopped this server.
     if (protocol.state !== "authenticating") return;
     const token = toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
-    const session = { token, createdAt: runtime.wallClock(), method: step.method };
-    const connection = new Connection<C, D>(protocol, newConnectionId(), session, data);
+    const session = { token, createdAt: runtime.wallClock(), method: step.user.method };
+    const connection = new Connection<C, D>(protocol, newConnectionId(), session, step.user, data);
     this.#logins.leave(protocol);
     this.#descriptors.loggedIn();
     this.#loggedIn += 1;

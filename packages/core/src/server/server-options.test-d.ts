@@ -2,9 +2,9 @@ import { expectTypeOf, test } from "vitest";
 import type { TlsServerOptions } from "../runtime.ts";
 import type { ServerConfig, ServerOptions } from "./server-options.ts";
 
-test("a password is all a server needs", () => {
+test("a password or users are all a server needs", () => {
   expectTypeOf<{ password: string }>().toExtend<ServerOptions>();
-  expectTypeOf<{ port: number }>().not.toExtend<ServerOptions>();
+  expectTypeOf<{ users: { ada: { password: string; roles: string[] } } }>().toExtend<ServerOptions>();
 });
 
 test("an option may be undefined, as one read from the environment is", () => {

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { UserOptions, VerifierLookup } from "../auth/users.ts";
 import {
   checkPeerOptions,
   checkQueueBytes,
@@ -10,6 +11,7 @@ import {
 } from "../endpoint/endpoint-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
 import {
+  callback,
   type Filled,
   flag,
   group,
@@ -17,6 +19,7 @@ import {
   oneOf,
   optionPaths,
   positiveNumber,
+  secretText,
   text,
   wholeNumber,
 } from "../endpoint/option-rules.ts";
@@ -34,6 +37,8 @@ import {
 } from "../limits.ts";
 import type { TlsServerOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
+import { isMap } from "../util/is-map.ts";
+import { checkUsers, USER_SECRETS } from "./user-options.ts";
 
 /**
  * Rate limit per client. Over it, reading pauses until the rate allows the next frame. The first frame over it in each
@@ -47,10 +52,29 @@ export interface RateLimitOptions {
   readonly bytesPerSecond?: number | undefined;
 }
 
+/** Functions that say who a client is. They get what strangers sent, and run before the client is known. */
+export interface AuthenticateOptions {
+  /** Finds a user that isn't in `users` by its name. Default: there is none. */
+  readonly scram?: VerifierLookup | undefined;
+  /**
+   * Makes the salts that names that don't exist are answered with; at least 16 characters. Give the same secret to all
+   * servers with the same users, and after a restart, so that those salts stay as those of users do. Default: random
+   * when the server starts.
+   */
+  readonly secret?: string | undefined;
+}
+
 /** Options of a server. All times are in whole milliseconds, 1 to 2^31-1 unless stated otherwise. */
 export interface ServerOptions extends PeerOptions {
-  /** Password that clients log in with; not empty. Required. */
-  readonly password: string;
+  /**
+   * Password that clients without a user name log in with; not empty. Required, unless there are `users` or
+   * `authenticate`. All that netconduit clients can use.
+   */
+  readonly password?: string | undefined;
+  /** Users by name, each with a password or verifier, and roles. Default: none. */
+  readonly users?: Readonly<Record<string, UserOptions>> | undefined;
+  /** Functions that say who a client is. Default: none. */
+  readonly authenticate?: AuthenticateOptions | undefined;
   /** Name of the server, sent to clients; at most 256 characters. Default `"conduit_server"`. */
   readonly name?: string | undefined;
 
@@ -98,10 +122,16 @@ export interface ServerOptions extends PeerOptions {
 }
 
 /**
- * All options with defaults filled in, as in `server.config`. Frozen; the password isn't enumerable, so that logging
- * the config doesn't print it.
+ * All options with defaults filled in, as in `server.config`. Frozen; `password`, `users` and `authenticate` aren't
+ * enumerable, so that logging the config doesn't print secrets.
  */
-export interface ServerConfig extends Filled<ServerOptions, "path" | "tls" | "rateLimit"> {
+export interface ServerConfig
+  extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit"> {
+  readonly password: string | undefined;
+  /** As the server was made; `null` for none. */
+  readonly users: Readonly<Record<string, UserOptions>> | null;
+  /** `null` for none. */
+  readonly authenticate: AuthenticateOptions | null;
   /** Unix socket path, or `undefined` for TCP. */
   readonly path: string | undefined;
   /** `null` for plain TCP. */
@@ -110,6 +140,7 @@ export interface ServerConfig extends Filled<ServerOptions, "path" | "tls" | "ra
   readonly rateLimit: { readonly messagesPerSecond: number; readonly bytesPerSecond: number } | null;
 }
 
+const MIN_SECRET_CHARS = 16;
 /** Allows a burst of this many logins; before login a connection holds little more than its socket. */
 const DEFAULT_MAX_PENDING_LOGINS = 1000;
 
@@ -125,9 +156,16 @@ const rateLimitEntries = {
   bytesPerSecond: v.optional(positiveNumber()),
 };
 
+const authenticateEntries = {
+  scram: v.optional(callback<VerifierLookup>()),
+  secret: v.optional(secretText(MIN_SECRET_CHARS)),
+};
+
 const entries = {
   ...peerEntries,
-  password: text(),
+  password: v.optional(text()),
+  users: v.optional(v.custom<Readonly<Record<string, UserOptions>>>(isMap, "must be an object")),
+  authenticate: v.optional(group(authenticateEntries)),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_server"),
   host: v.optional(text()),
   port: v.optional(wholeNumber(0, 65_535), 8080),
@@ -152,6 +190,7 @@ const knownOptions: readonly string[] = [
   ...Object.keys(entries),
   ...optionPaths("tls", tlsEntries),
   ...optionPaths("rateLimit", rateLimitEntries),
+  ...optionPaths("authenticate", authenticateEntries),
 ];
 
 const remarks = {
@@ -166,7 +205,12 @@ const remarks = {
  *   `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseServerOptions(options: unknown): ServerConfig {
-  const problems = new OptionProblems("server options", knownOptions, ["password", "tls.key"], remarks);
+  const problems = new OptionProblems(
+    "server options",
+    knownOptions,
+    ["password", "tls.key", "authenticate.secret", ...USER_SECRETS],
+    remarks,
+  );
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
@@ -175,14 +219,18 @@ export function parseServerOptions(options: unknown): ServerConfig {
   checkPeerOptions(problems, parsed, options as Readonly<Record<string, unknown>>);
   checkQueueBytes(problems, "maxBufferedBytes", parsed);
   checkHost(problems, parsed.host, parsed.ipv6);
+  checkLogin(problems, parsed);
   if (!problems.has("tls") && parsed.tls?.requireClientCertificate === true && parsed.tls.ca === undefined) {
     problems.add("tls.requireClientCertificate", "must not be true without tls.ca", true);
   }
   problems.throwIfAny();
 
   const ipv6 = parsed.ipv6 ?? (parsed.host !== undefined && ipFamily(parsed.host) === 6);
-  return sealConfig({
+  const config = {
     ...parsed,
+    password: parsed.password,
+    users: parsed.users === undefined ? null : Object.freeze({ ...parsed.users }),
+    authenticate: parsed.authenticate === undefined ? null : Object.freeze({ ...parsed.authenticate }),
     ...queueBytes(parsed),
     maxBufferedBytes: parsed.maxBufferedBytes ?? Math.max(DEFAULT_MAX_BUFFERED_BYTES, 4 * parsed.maxMessageBytes),
     host: parsed.host ?? (ipv6 ? "::" : "0.0.0.0"),
@@ -190,7 +238,8 @@ export function parseServerOptions(options: unknown): ServerConfig {
     ipv6,
     tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
     rateLimit: rateLimitOf(parsed.rateLimit),
-  });
+  };
+  return sealConfig(config, ["password", "users", "authenticate"]);
 }
 
 /** Checks the option `tls` alone. @throws ConduitError INVALID_CONFIG */
@@ -198,6 +247,14 @@ export function parseServerTls(tls: unknown): TlsServerOptions {
   const parsed = parseServerOptions({ password: "any", tls }).tls;
   if (parsed === null) throw new ConduitError(ErrorCode.INVALID_CONFIG, "tls must be an object with cert and key");
   return parsed;
+}
+
+function checkLogin(problems: OptionProblems, parsed: v.InferOutput<typeof schema>): void {
+  const { password, users, authenticate } = parsed;
+  if (users !== undefined && !problems.has("users")) checkUsers(problems, users);
+  if (password === undefined && users === undefined && authenticate?.scram === undefined) {
+    problems.addMissing("password", "is required unless users or authenticate are given");
+  }
 }
 
 function checkHost(problems: OptionProblems, host: string | undefined, ipv6: boolean | undefined): void {

@@ -1,0 +1,66 @@
+import { ErrorCode, scramVerifier } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import type { Subject } from "../support/subject.ts";
+import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
+
+const ADA = { password: "lovelace", roles: ["admin"], claims: { team: 7 } };
+
+/** Users, and what they may do. */
+export function describeUsers(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`users on ${subject.name}`, PATIENT, () => {
+    test(
+      "log in with a password or verifier of their own, beside clients with the shared password",
+      staged(async (stage) => {
+        const verifier = await scramVerifier("babbage", subject.runtime, { iterations: 4096 });
+        const server = await stage.listen({ users: { ada: ADA, charles: { verifier } } });
+        await stage.join(server, { username: "ada", password: "lovelace" });
+        await stage.join(server, { username: "charles", password: "babbage" });
+        await stage.join(server);
+        expect(server.connections.map(({ user }) => user)).toEqual([
+          { name: "ada", roles: ["admin"], method: "scram", claims: { team: 7 } },
+          { name: "charles", roles: [], method: "scram", claims: {} },
+          { name: "", roles: [], method: "scram", claims: {} },
+        ]);
+      }),
+    );
+
+    test(
+      "that don't exist get the same frames as a wrong password, and a salt that stays",
+      staged(async (stage) => {
+        const server = await stage.listen({ users: { ada: ADA } });
+        const seen: { salt: string; frames: unknown[] }[] = [];
+        for (const username of ["ada", "eve", "eve"]) {
+          const peer = await stage.raw(server);
+          const scram = new ScramClient("wrong", undefined, username);
+          peer.write(frame(Type.AUTH_REQUEST, { client_info: {}, scram: scram.clientFirst, extensions: {} }));
+          const challenge = await peer.next();
+          const data = String((challenge.payload as { data: string }).data);
+          peer.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(data) }));
+          const answer = await peer.next();
+          const frames = [challenge.type, data.replace(/^r=[^,]*,s=[^,]*/, "r,s"), answer.type, answer.payload];
+          seen.push({ salt: /,s=([^,]*)/.exec(data)?.[1] ?? "", frames });
+        }
+        const [ada, eve, again] = seen;
+        expect(eve?.frames).toEqual(ada?.frames);
+        expect(ada?.frames.at(-1)).toEqual({ reason: "Invalid password", code: ErrorCode.AUTH_FAILED });
+        expect([again?.salt, eve?.salt.length]).toEqual([eve?.salt, ada?.salt.length]);
+      }),
+    );
+
+    test(
+      "may be looked up by an asynchronous function",
+      staged(async (stage) => {
+        const verifier = await scramVerifier("babbage", subject.runtime, { iterations: 4096 });
+        const scram = async (name: string) => (name === "charles" ? { verifier, roles: ["guest"] } : null);
+        const server = await stage.listen({ password: undefined, authenticate: { scram } });
+        await stage.join(server, { username: "charles", password: "babbage" });
+        expect(server.connections[0]?.user).toMatchObject({ name: "charles", roles: ["guest"] });
+        await expect(stage.join(server, { password: PASSWORD })).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+      }),
+    );
+  });
+}

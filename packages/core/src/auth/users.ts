@@ -1,0 +1,117 @@
+/**
+ * The users of a server: finds the keys that a login by name is checked against.
+ *
+ * A name that doesn't exist gets keys that no password fits, with a salt that only depends on the name, as PostgreSQL
+ * does it. So the login of a stranger looks the same as one with a wrong password, now and the next time.
+ */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { RuntimeCrypto } from "../runtime.ts";
+import { utf8 } from "../util/utf8.ts";
+import { deriveServerKeys, SALT_BYTES, type ScramServerKeys } from "./scram-keys.ts";
+import { makeUser, type User, usernameProblem } from "./user.ts";
+import { parseVerifier } from "./verifier.ts";
+
+/** A user of the option `users`: `password` or `verifier`, and what it may do. */
+export interface UserOptions {
+  /** Not empty. Its keys are derived when the server starts, which takes some milliseconds for each user. */
+  readonly password?: string | undefined;
+  /** From `scramVerifier(password)`. */
+  readonly verifier?: string | undefined;
+  /** Default: none. */
+  readonly roles?: readonly string[] | undefined;
+  /** Facts about the user for your handlers, as `connection.user.claims`. Default: none. */
+  readonly claims?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A user that your program looked up: the verifier alone, or with what the user may do. */
+export type Verifier =
+  | string
+  | {
+      /** From `scramVerifier(password)`. */
+      readonly verifier: string;
+      readonly roles?: readonly string[] | undefined;
+      readonly claims?: Readonly<Record<string, unknown>> | undefined;
+    };
+
+/** Finds a user by name; null if there is none. */
+export type VerifierLookup = (username: string) => Verifier | null | Promise<Verifier | null>;
+
+/** What a login by name is checked against. */
+export interface Credential {
+  readonly keys: ScramServerKeys;
+  /** Null if there is no such user: then the login fails, whatever its proof. */
+  readonly user: User | null;
+}
+
+/** Inputs of {@link Users}. */
+export interface UsersSettings {
+  readonly crypto: RuntimeCrypto;
+  /** PBKDF2 iterations for passwords, and for names that don't exist. */
+  readonly iterations: number;
+  /** Asked for names that the table doesn't have; null if there is none. */
+  readonly lookup: VerifierLookup | null;
+  /** Makes the salts of names that don't exist. The same secret gives the same salts. */
+  readonly secret: Uint8Array;
+}
+
+export class Users {
+  readonly #settings: UsersSettings;
+  readonly #table = new Map<string, Credential>();
+
+  constructor(settings: UsersSettings) {
+    this.#settings = settings;
+  }
+
+  /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG */
+  async set(name: string, options: UserOptions): Promise<void> {
+    this.#table.set(name, await this.#credentialOf(name, options));
+  }
+
+  /** Returns whether there was such a user. */
+  delete(name: string): boolean {
+    return this.#table.delete(name);
+  }
+
+  /** Does the same for names that exist and for others, so that the time tells nothing. Rejects if the lookup does. */
+  async find(name: string): Promise<Credential> {
+    const madeUp = await this.#madeUp(name);
+    const known = this.#table.get(name);
+    if (known !== undefined) return known;
+    const { lookup } = this.#settings;
+    const found = lookup === null || usernameProblem(name) !== null ? null : await lookup(name);
+    if (found === null) return madeUp;
+    const { verifier, ...rest } = typeof found === "string" ? { verifier: found } : found;
+    const keys = parseVerifier(verifier);
+    if (keys === null) throw invalidVerifier(name);
+    return { keys, user: makeUser({ ...rest, name }, "scram") };
+  }
+
+  async #credentialOf(name: string, { password, verifier, ...rest }: UserOptions): Promise<Credential> {
+    const user = makeUser({ ...rest, name }, "scram");
+    if (password !== undefined) {
+      const { iterations, crypto } = this.#settings;
+      return { keys: await deriveServerKeys(password, iterations, crypto), user };
+    }
+    const keys = parseVerifier(verifier);
+    if (keys === null) throw invalidVerifier(name);
+    return { keys, user };
+  }
+
+  async #madeUp(name: string): Promise<Credential> {
+    const { crypto, secret, iterations } = this.#settings;
+    const derive = (what: string): Promise<Uint8Array> => crypto.hmacSha256(secret, utf8(`${what},${name}`));
+    const salt = (await derive("salt")).slice(0, SALT_BYTES);
+    return {
+      keys: { salt, iterations, storedKey: await derive("stored"), serverKey: await derive("server") },
+      user: null,
+    };
+  }
+}
+
+function invalidVerifier(name: string): ConduitError {
+  return new ConduitError(
+    ErrorCode.INVALID_CONFIG,
+    `The verifier of user '${name}' is invalid: make it with scramVerifier(password)`,
+  );
+}
