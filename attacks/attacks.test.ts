@@ -54,6 +54,11 @@ test("a server bounds what it holds for subscribers that don't read, and for eve
   expect(topics.peakMiB - topics.memoryMiB).toBeLessThan(600);
 });
 
+test("a server bounds what it holds for streams that are never read", async () => {
+  const { memoryMiB, peakMiB } = await result("10,000 streams of 64 KiB items", "node", 3);
+  expect(peakMiB - memoryMiB).toBeLessThan(1000);
+});
+
 test("every attack has a name of its own", () => {
   expect(new Set(attacks.map(({ name }) => name)).size).toBe(attacks.length);
 });

@@ -14,6 +14,8 @@ export interface ServerSetup {
   readonly broadcasts?: boolean;
   /** Clients may subscribe to `room:…`, and subscribers publish there. Everybody gets 64 KiB by `news` every 20 ms. */
   readonly topics?: boolean;
+  /** Has methods with streams: `items`, `blocks`, `hold`, `hold_input` and `drain`. */
+  readonly streams?: boolean;
   /** Serves a folder with files. */
   readonly files?: boolean;
   /** Listens with TLS. */
@@ -79,6 +81,7 @@ async function start({ setup, folder }: { setup: ServerSetup; folder: string }):
   fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
   await fresh.start();
   if (setup.files === true) fresh.files("box", { dir: folder, upload: true, download: true, remove: true });
+  if (setup.streams === true) serveStreams(fresh);
   if (setup.topics === true) serveTopics(fresh);
   if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
   const { port, path } = fresh.address;
@@ -94,6 +97,25 @@ function serveTopics(fresh: InstanceType<typeof Server>): void {
   });
   const news = fresh.topic("news", { slow: "drop-oldest", slowBuffer: 100, history: { messages: 100 } });
   setInterval(() => news.publish(new Uint8Array(65_000)), 20);
+}
+
+function serveStreams(fresh: InstanceType<typeof Server>): void {
+  const aborted = (signal: AbortSignal): Promise<unknown> =>
+    new Promise((resolve) => signal.addEventListener("abort", resolve));
+  fresh.stream({ name: "items", input: true }, async function* () {
+    for (let n = 0; ; n += 1) yield { n, text: "about sixty-four bytes, like a line of a log" };
+  });
+  fresh.stream("blocks", async function* () {
+    for (;;) yield new Uint8Array(65_536);
+  });
+  // biome-ignore lint/correctness/useYield: it has no items
+  fresh.stream("hold", async function* (_params, { signal }) {
+    await aborted(signal);
+  });
+  fresh.rpc({ name: "hold_input", input: true }, (_params, { signal }) => aborted(signal));
+  fresh.rpc({ name: "drain", input: true }, async (_params, { input }) => {
+    for await (const _item of input);
+  });
 }
 
 function report(): ServerReport {

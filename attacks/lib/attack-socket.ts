@@ -14,15 +14,21 @@ export function codeNameOf(code: unknown): string {
   return Object.entries(ErrorCode).find(([, number]) => number === code)?.[0] ?? String(code);
 }
 
-/** A socket that sends whatever bytes it is told to. After the login it keeps nothing of what it receives. */
+/**
+ * A socket that sends whatever bytes it is told to. After the login it keeps nothing of what it receives, but hands
+ * frames to `onFrame`.
+ */
 export class AttackSocket {
   readonly socket: Socket;
   /** How the socket ended: the code of the server's CLOSE or AUTH_FAILURE, `reset` or `hung up`. */
   readonly ended: Promise<string>;
-  #parser: FrameParser | null = new FrameParser();
+  /** Gets the frames that arrive after the login. Set it at once after that. */
+  onFrame: ((received: ReceivedFrame) => void) | null = null;
+  readonly #parser = new FrameParser();
   #frames: ReceivedFrame[] = [];
   #wake: (() => void) | null = null;
   #tail: Buffer = Buffer.alloc(0);
+  #isLoggedIn = false;
   #isEnded = false;
   #isLost = false;
 
@@ -78,7 +84,7 @@ export class AttackSocket {
     const challenge = await this.next(Type.AUTH_CHALLENGE);
     await this.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) }));
     await this.next(Type.AUTH_SUCCESS);
-    this.#parser = null;
+    this.#isLoggedIn = true;
     this.#frames = [];
   }
 
@@ -117,7 +123,10 @@ export class AttackSocket {
   #received(chunk: Buffer): void {
     this.#tail = chunk.length >= TAIL_BYTES ? chunk.subarray(-TAIL_BYTES) : Buffer.concat([this.#tail, chunk]);
     if (this.#tail.length > TAIL_BYTES) this.#tail = this.#tail.subarray(-TAIL_BYTES);
-    if (this.#parser === null) return;
+    if (this.#isLoggedIn) {
+      if (this.onFrame !== null) for (const received of this.#parser.push(chunk)) this.onFrame(received);
+      return;
+    }
     this.#frames.push(...this.#parser.push(chunk));
     this.#wake?.();
   }

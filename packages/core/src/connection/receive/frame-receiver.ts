@@ -116,8 +116,11 @@ export class FrameReceiver implements Continuable {
       const nowMs = context.runtime.now();
       this.#host.recordReceive(chunk.length, nowMs);
       context.slice.begin(this, nowMs);
-      // While closing, data is only read to detect the FIN.
-      if (!this.#host.isReceiving) return;
+      // While closing, data is only read to detect the FIN: a chunk per turn, because a peer may send on and on.
+      if (!this.#host.isReceiving) {
+        this.#passTurn();
+        return;
+      }
       this.#decoder ??= context.decoders.take(this.#maxPayloadBytes, this.#types, this.#cutFrames);
       this.#decoder.push(chunk);
       this.pump();

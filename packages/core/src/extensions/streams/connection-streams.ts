@@ -24,14 +24,12 @@ import { StreamFlag, StreamFrame } from "./stream-frames.ts";
 import { StreamOutlet } from "./stream-outlet.ts";
 import type { ReceiverHost, StreamReceiver } from "./stream-receiver.ts";
 import type { SenderHost, StreamSender } from "./stream-sender.ts";
+import { StreamTurns } from "./stream-turns.ts";
 
 /** Bytes that are acknowledged together: half of the smallest window of the outlet. */
 const BYTES_PER_ACK = 2 * MAX_CHUNK_BYTES;
 /** A window of the usual size is a small part of what is left of the total, so that later streams get theirs. */
 const WINDOW_SHARE = 64;
-/** Work of streams in one turn of the event loop: an item counts one, and one more for each kibibyte. */
-const WORK_PER_TURN = 512;
-const BYTES_PER_UNIT = 1024;
 
 /** The streams of a call of this side, as frames concern them. */
 export interface OwnCall {
@@ -70,8 +68,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
   /** Calls that wait for room in the send queue. */
   readonly #opening = new Fifo<() => void>();
   #unacknowledged = 0;
-  #work = 0;
-  #turn: Promise<void> | null = null;
+  readonly #turns: StreamTurns;
 
   constructor(connection: ExtensionHost, ours: StreamLimits) {
     const { settings, context } = connection;
@@ -81,6 +78,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
     this.writer = context.writer(settings.maxMessageBytes, false);
     this.reader = context.reader(settings.maxMessageBytes, false);
     this.outlet = new StreamOutlet(connection);
+    this.#turns = new StreamTurns(context.turns);
     this.#windows = settings.maxStreamBytes;
   }
 
@@ -325,16 +323,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
   }
 
   passTurn(bytes: number): Promise<void> | null {
-    this.#work += 1 + bytes / BYTES_PER_UNIT;
-    if (this.#work < WORK_PER_TURN) return null;
-    this.#turn ??= new Promise((resolve) => {
-      this.connection.context.runtime.nextTurn(() => {
-        this.#work = 0;
-        this.#turn = null;
-        resolve();
-      });
-    });
-    return this.#turn;
+    return this.#turns.pass(bytes);
   }
 
   /** Open streams count as well, so that many of them can't take more memory than a server's budget. */

@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 import type { ExtensionHost } from "../../connection/extension.ts";
 import type { Lane } from "../../connection/send/lane.ts";
 import { RuntimeContext } from "../../context/runtime-context.ts";
+import type { Continuable } from "../../context/turn-queue.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import { anyFrameType } from "../../wire/frame-types.ts";
@@ -32,7 +33,7 @@ class End {
   readonly taken = new Map<number, number[]>();
   readonly failures: unknown[] = [];
   readonly #dirty: { flush(): void }[] = [];
-  readonly #turns: (() => void)[] = [];
+  readonly #turns: Continuable[] = [];
   readonly #whenSendable: (() => void)[] = [];
 
   constructor() {
@@ -48,7 +49,8 @@ class End {
     const canSend = (): boolean => this.data.length < PIPE_FRAMES;
     const host = {
       context: {
-        runtime: { now: () => context.runtime.now(), nextTurn: (task: () => void) => this.#turns.push(task) },
+        runtime: { now: () => context.runtime.now() },
+        turns: { add: (work: Continuable) => this.#turns.push(work) },
         writer: () => writer,
         reader: () => reader,
         wallClock: () => 0,
@@ -92,7 +94,7 @@ class End {
   /** Does one thing that is to be done here. */
   step(choice: number): void {
     if (choice === 0) for (const item of this.#dirty.splice(0)) item.flush();
-    else for (const task of this.#turns.splice(0)) task();
+    else for (const work of this.#turns.splice(0)) work.continueTurn();
     if (this.data.length >= PIPE_FRAMES) return;
     for (const action of this.#whenSendable.splice(0)) action();
   }
