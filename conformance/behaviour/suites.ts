@@ -25,6 +25,7 @@ import { describeLifecycle } from "./lifecycle.suite.ts";
 import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
+import { describeMiddleware } from "./middleware.suite.ts";
 import { describePool } from "./pool.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
 import { describeReplies } from "./replies.suite.ts";
@@ -60,6 +61,7 @@ export function describeBehaviour(subject: Subject): void {
   describeReplies(subject);
   describeContext(subject);
   describeAsyncContext(subject);
+  describeMiddleware(subject);
   describeFakeTimers(subject);
   describeFiles(subject);
   describeFileNames(subject);

@@ -10,6 +10,8 @@ import {
   type HandlerContext,
   type ItemStream,
   type MethodHandlers,
+  type MiddlewareContext,
+  type Next,
   type PeerInfo,
   type PoolResult,
   type RemoteCaller,
@@ -664,5 +666,59 @@ describe("topics", () => {
     const bare = new Client({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
     // @ts-expect-error: the contract has no topics
     bare.subscribe("news");
+  });
+});
+
+describe("middleware adds fields to the context of handlers", () => {
+  test("that are registered with what use() returns", () => {
+    const app = server
+      .use(async (_context, next) => await next({ user: { name: "ada" } }))
+      .use(async (context, next) => {
+        expectTypeOf(context.user.name).toBeString();
+        return await next({ roles: ["admin"] });
+      });
+    app.rpc("who", addValibot, (params, context) => {
+      expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+      expectTypeOf(context.user.name).toBeString();
+      expectTypeOf(context.roles).toEqualTypeOf<string[]>();
+      expectTypeOf(context.client).toEqualTypeOf<Connection>();
+    });
+    app.on("who", (connection, _data, context) => {
+      expectTypeOf(connection).toEqualTypeOf<Connection>();
+      expectTypeOf(context.roles).toEqualTypeOf<string[]>();
+    });
+    // @ts-expect-error handlers registered with the server itself don't have them
+    server.rpc("who", (_params, context) => context.user);
+  });
+
+  test("by functions that are declared apart, also those that may answer by themselves", () => {
+    async function withUser(context: MiddlewareContext<Connection>, next: Next) {
+      if (context.kind === "hook") return await next();
+      return await next({ user: { name: context.method } });
+    }
+    async function cached(_context: MiddlewareContext<Connection>, next: Next) {
+      return Math.random() < 0.5 ? "cached" : await next({ fresh: true });
+    }
+    server
+      .group()
+      .use(cached)
+      .rpc("load", (_params, context) => {
+        expectTypeOf(context.fresh).toBeBoolean();
+      });
+    server.use(withUser).rpc("who", (_params, context) => {
+      // @ts-expect-error after a hook's context there is none
+      context.user.name;
+    });
+  });
+
+  test("and adds nothing if it gives next() none", () => {
+    const app = server.use(async (_context, next) => {
+      await next();
+    });
+    app.rpc("plain", (_params, context) => {
+      expectTypeOf(context.client).toEqualTypeOf<Connection>();
+      // @ts-expect-error there is no such field
+      context.user;
+    });
   });
 });

@@ -33,6 +33,7 @@ export type {
   TypedStreamOptions,
 } from "./endpoint/call-options.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
+export type { HandlerGroup } from "./endpoint/handler-group.ts";
 export type {
   Awaitable,
   Disposer,
@@ -74,6 +75,7 @@ export type { PoolStrategy } from "./pool/strategy.ts";
 export type { Contract, MethodContract, Params, SideContract, StreamContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
 export type { HandlerContext } from "./rpc/incoming-request.ts";
+export type { HookContext, Middleware, MiddlewareContext, Next, Passed, RequestContext } from "./rpc/middleware.ts";
 export type { ItemStream, StreamSource } from "./rpc/request-streams.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
 export type { InferInput, InferOutput, Schema } from "./rpc/schema.ts";

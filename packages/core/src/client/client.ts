@@ -17,6 +17,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
+import { HandlerGroup } from "../endpoint/handler-group.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type {
   Awaitable,
@@ -232,6 +233,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   // --- registration -------------------------------------------------------------------------------------------------
+
+  /** Handlers of what the server calls and sends, with middleware of their own: `client.group().use(…)`. */
+  group(): HandlerGroup<C, "client", Client<C>> {
+    const { registration } = this.#core;
+    return new HandlerGroup<C, "client", Client<C>>(registration, registration.middlewares, false).group();
+  }
 
   /**
    * Registers a method that the server may call. Handlers, schemas and errors are those of `Server.rpc`.

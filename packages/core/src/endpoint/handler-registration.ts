@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { MethodContract, SideContract } from "../rpc/contract.ts";
+import { MiddlewareList } from "../rpc/middleware.ts";
 import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
@@ -14,6 +15,8 @@ type Handler = (...args: never[]) => unknown;
  * else with those of the contract.
  */
 export class HandlerRegistration<Peer> {
+  /** Those of the server or client itself. */
+  readonly middlewares: MiddlewareList<Peer> = new MiddlewareList();
   readonly #registry: Registry<Peer>;
   /** Undefined without a contract. */
   readonly #contract: SideContract | undefined;
@@ -28,12 +31,13 @@ export class HandlerRegistration<Peer> {
     method: string | MethodDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
+    middlewares: MiddlewareList<Peer> = this.middlewares,
   ): Disposer {
     const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
     const { name } = definition;
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler);
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares);
   }
 
   /** Registers a handler that returns a stream of items. Arguments as those of `addMethod`. */
@@ -41,6 +45,7 @@ export class HandlerRegistration<Peer> {
     stream: string | StreamDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
+    middlewares: MiddlewareList<Peer> = this.middlewares,
   ): Disposer {
     const definition: StreamDefinition = typeof stream === "string" ? { name: stream } : stream;
     const { name } = definition;
@@ -48,7 +53,7 @@ export class HandlerRegistration<Peer> {
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
     const items = { check: output === null ? null : new Validator(output, "result") };
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, items);
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, items);
   }
 
   #add(
@@ -57,6 +62,7 @@ export class HandlerRegistration<Peer> {
     form: string,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
+    middlewares: MiddlewareList<Peer>,
     output: Items | null = null,
   ): Disposer {
     const { name } = definition;
@@ -77,6 +83,7 @@ export class HandlerRegistration<Peer> {
       describeToNetconduit: () => describeParams(params, "netconduit"),
       params: params === null ? null : new Validator(params, "params"),
       result: result === null ? null : new Validator(result, "result"),
+      middlewares: middlewares.current,
       handler: handler as MethodEntry<Peer>["handler"],
     });
   }
@@ -104,6 +111,7 @@ export class HandlerRegistration<Peer> {
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
+    { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
   ): Disposer {
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
@@ -111,7 +119,7 @@ export class HandlerRegistration<Peer> {
     const disposers = types.map((one) => {
       const check = schema ?? checkedSchema(agreedOn(this.#contract?.messages, one), one);
       const data = check === null ? null : new Validator(check, "data");
-      return this.#registry.addHandler({ type: one, data, takesPeer, handler } as MessageEntry<Peer>);
+      return this.#registry.addHandler({ type: one, data, middlewares, takesPeer, handler } as MessageEntry<Peer>);
     });
     return () => disposeAll(disposers);
   }

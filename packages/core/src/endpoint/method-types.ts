@@ -65,14 +65,14 @@ export interface StreamDefinition<
   readonly requiresAuth?: boolean;
 }
 
-type RpcHandler<P, R, Peer, I> = (params: P, context: HandlerContext<Peer, I>) => Awaitable<R | RpcError>;
-type ItemsHandler<P, O, Peer, I> = (params: P, context: HandlerContext<Peer, I>) => Awaitable<StreamSource<O>>;
+type RpcHandler<P, R, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<R | RpcError>;
+type ItemsHandler<P, O, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<StreamSource<O>>;
 /** Items that a handler gets: of the schema in its definition, else of the contract. */
 type Input<I extends InputSchema, Agreed> = I extends Schema ? InferOutput<I> : Agreed;
 /**
  * The handler of a method with the schemas `P` and `R`, or else those of the contract. Conditional, because the
  * compiler then substitutes the inferred types before it checks the function. With type parameters in a function type,
- * it would widen a returned `"fine"` to string and `[1, 2]` to an array.
+ * it would widen a returned `"fine"` to string and `[1, 2]` to an array. `F` are fields that middleware adds to the context.
  */
 export type MethodHandler<
   C extends Contract,
@@ -82,13 +82,15 @@ export type MethodHandler<
   R extends Schema | undefined,
   Peer,
   I extends InputSchema = undefined,
+  F = unknown,
 > = Unlisted extends M
-  ? RpcHandler<Params, unknown, Peer, unknown>
+  ? RpcHandler<Params, unknown, Peer, unknown, F>
   : RpcHandler<
       P extends Schema ? InferOutput<P> : ParamsOutput<C, S, M>,
       R extends Schema ? InferInput<R> : ResultInput<C, S, M>,
       Peer,
-      Input<I, HandlerInput<C, S, M>>
+      Input<I, HandlerInput<C, S, M>>,
+      F
     >;
 /** The handler of a stream, as {@link MethodHandler}. */
 export type StreamHandler<
@@ -99,13 +101,15 @@ export type StreamHandler<
   O extends Schema | undefined,
   Peer,
   I extends InputSchema = undefined,
+  F = unknown,
 > = Unlisted extends M
-  ? ItemsHandler<Params, unknown, Peer, unknown>
+  ? ItemsHandler<Params, unknown, Peer, unknown, F>
   : ItemsHandler<
       P extends Schema ? InferOutput<P> : StreamParamsOutput<C, S, M>,
       O extends Schema ? InferInput<O> : StreamItemInput<C, S, M>,
       Peer,
-      Input<I, StreamHandlerInput<C, S, M>>
+      Input<I, StreamHandlerInput<C, S, M>>,
+      F
     >;
 
 /** Streams that a contract lists. Without a contract, every name is a method. */

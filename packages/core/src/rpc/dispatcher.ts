@@ -3,6 +3,7 @@
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
+import { runThrough } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
@@ -109,12 +110,17 @@ export class Dispatcher<Peer> {
       }
     }
     try {
-      const params = entry.params === null ? request.value : entry.params.run(request.value, method);
-      if (isThenable(params)) {
-        void this.#callLater(source, entry, request, params);
-        return;
+      let result: unknown;
+      if (entry.middlewares) {
+        result = runThrough(entry.middlewares, request, () => this.#checkAndCall(entry, request));
+      } else {
+        const params = entry.params === null ? request.value : entry.params.run(request.value, method);
+        if (isThenable(params)) {
+          void this.#settleLater(source, entry, request, this.#checkedCall(entry, request, params));
+          return;
+        }
+        result = callMethod(entry, params, request);
       }
-      const result = callMethod(entry, params, request);
       if (isThenable(result)) {
         void this.#settleLater(source, entry, request, result);
         return;
@@ -125,23 +131,31 @@ export class Dispatcher<Peer> {
     }
   }
 
-  #discovery(source: RequestSource<Peer>): Discovery {
-    return source.hasNetconduitPeer ? this.#registry.netconduitDiscovery() : this.#registry.discovery();
+  /** Validates the parameters and calls the handler, inside the middlewares. */
+  #checkAndCall(entry: MethodEntry<Peer>, request: IncomingRequest<Peer>): unknown {
+    request.throwIfAborted();
+    this.#depth += 1;
+    try {
+      const params = entry.params === null ? request.value : entry.params.run(request.value, request.method);
+      return isThenable(params) ? this.#checkedCall(entry, request, params) : callMethod(entry, params, request);
+    } finally {
+      this.#depth -= 1;
+    }
   }
 
   /** Awaits the validation of an asynchronous schema first. */
-  async #callLater(
-    source: RequestSource<Peer>,
+  async #checkedCall(
     entry: MethodEntry<Peer>,
     request: IncomingRequest<Peer>,
     checking: PromiseLike<unknown>,
-  ): Promise<void> {
-    const run = async (): Promise<unknown> => {
-      const params = await checking;
-      request.throwIfAborted();
-      return this.#invokeLater(() => callMethod(entry, params, request));
-    };
-    await this.#settleLater(source, entry, request, run());
+  ): Promise<unknown> {
+    const params = await checking;
+    request.throwIfAborted();
+    return this.#invokeLater(() => callMethod(entry, params, request));
+  }
+
+  #discovery(source: RequestSource<Peer>): Discovery {
+    return source.hasNetconduitPeer ? this.#registry.netconduitDiscovery() : this.#registry.discovery();
   }
 
   async #settleLater(
@@ -279,6 +293,14 @@ export class Dispatcher<Peer> {
   }
 
   #runOne(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {
+    if (!entry.middlewares) return this.#checkAndRun(entry, request);
+    return runThrough(entry.middlewares, request, () => {
+      request.throwIfAborted();
+      return this.#invokeLater(() => this.#checkAndRun(entry, request));
+    });
+  }
+
+  #checkAndRun(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {
     if (entry.data === null) return invoke(entry, request.value, request);
     const data = entry.data.run(request.value, entry.type);
     return isThenable(data) ? this.#runOneLater(entry, request, data) : invoke(entry, data, request);

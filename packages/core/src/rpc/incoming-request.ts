@@ -130,6 +130,11 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return this.streams !== null && (this.streams.keys.input || this.streams.keys.output > 0);
   }
 
+  get kind(): "call" | "stream" | "message" {
+    if (!this.isCall) return "message";
+    return this.streams !== null && this.streams.keys.output > 0 ? "stream" : "call";
+  }
+
   /** Its type is what the method's schema says. */
   get input(): ItemStream<never> {
     return (this.streams?.input ?? noItems()) as ItemStream<never>;

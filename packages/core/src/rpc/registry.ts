@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { MethodDescription } from "../netconduit/discovery.ts";
 import type { HandlerContext } from "./incoming-request.ts";
+import type { AnyMiddleware } from "./middleware.ts";
 import type { Validator } from "./validation.ts";
 
 /** The result of `listall`. */
@@ -25,6 +26,8 @@ export interface MethodEntry<Peer> {
   readonly input?: Items | null;
   /** Whether it returns a stream of items, and their validator. Default: it returns a result. */
   readonly output?: Items | null;
+  /** Run around the handler. Default: none. */
+  readonly middlewares?: readonly AnyMiddleware<Peer>[] | null;
   readonly handler: (params: never, context: HandlerContext<Peer, never>) => unknown;
 }
 
@@ -34,6 +37,8 @@ export interface MethodEntry<Peer> {
 export type MessageEntry<Peer> = {
   readonly type: string;
   readonly data: Validator<unknown> | null;
+  /** Run around the handler. Default: none. */
+  readonly middlewares?: readonly AnyMiddleware<Peer>[] | null;
 } & MessageHandler<Peer>;
 
 /** A message handler as registered, without a wrapper. A client has only one peer, so its handlers don't take it. */

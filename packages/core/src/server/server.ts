@@ -6,6 +6,7 @@ import type { AnyExtension } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
+import { HandlerGroup } from "../endpoint/handler-group.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type {
   Awaitable,
@@ -39,6 +40,7 @@ import type {
   TopicSchema,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
+import type { AddedFields, Middleware } from "../rpc/middleware.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -178,6 +180,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- registration -------------------------------------------------------------------------------------------------
 
   /**
+   * Adds a middleware around the handlers, and the hooks that take a connection, that are registered from now on. They
+   * run in the order in which they were added, as in koa.
+   * @returns the server's handlers as a group, whose type has the fields that the middleware adds to their context
+   * @throws ConduitError INVALID_CONFIG
+   */
+  use<R>(
+    middleware: Middleware<Connection<C, D>, unknown, R>,
+  ): HandlerGroup<C, "server", Connection<C, D>, AddedFields<R>> {
+    const { registration } = this.#core;
+    const all = new HandlerGroup<C, "server", Connection<C, D>>(registration, registration.middlewares, true);
+    return all.use(middleware) as HandlerGroup<C, "server", Connection<C, D>, AddedFields<R>>;
+  }
+
+  /** Handlers with middleware of their own, inside the middleware that the server has now. */
+  group(): HandlerGroup<C, "server", Connection<C, D>> {
+    const { registration } = this.#core;
+    return new HandlerGroup<C, "server", Connection<C, D>>(registration, registration.middlewares, true).group();
+  }
+
+  /**
    * Registers an RPC method.
    *
    * The handler receives the validated parameters and a context (caller, method, `AbortSignal`, deadline). Its return
@@ -307,7 +329,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * that throws an `RpcError` rejects the client with that code and message. Returns a function that removes the hook.
    */
   onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
-    return this.#connect.add(hook);
+    return this.#connect.add(this.#core.registration.middlewares.around("onClientConnect", hook));
   }
 
   /**
@@ -315,7 +337,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * hook.
    */
   onClientDisconnect(hook: (connection: Connection<C, D>, reason: CloseReason) => unknown): Disposer {
-    return this.#disconnect.add(hook);
+    return this.#disconnect.add(this.#core.registration.middlewares.around("onClientDisconnect", hook));
   }
 
   /** Runs when a login was rejected. Returns a function that removes the hook. */
@@ -325,17 +347,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
   onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
-    return this.#slow.add(hook);
+    return this.#slow.add(this.#core.registration.middlewares.around("onSlowConsumer", hook));
   }
 
   /** Runs when a client has uploaded a file, and it has its name. Returns a function that removes the hook. */
   onFileReceived(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
-    return this.#core.fileReceivedHooks.add(hook);
+    return this.#core.fileReceivedHooks.add(this.#core.registration.middlewares.around("onFileReceived", hook));
   }
 
   /** Runs when a client has fetched a file. Returns a function that removes the hook. */
   onFileSent(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
-    return this.#core.fileSentHooks.add(hook);
+    return this.#core.fileSentHooks.add(this.#core.registration.middlewares.around("onFileSent", hook));
   }
 
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
@@ -345,7 +367,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Runs on messages whose type has no handler. Returns a function that removes the hook. */
   onUnknown(hook: (client: Connection<C, D>, type: string, data: unknown) => unknown): Disposer {
-    return this.#core.unknownHooks.add(hook);
+    return this.#core.unknownHooks.add(this.#core.registration.middlewares.around("onUnknown", hook));
   }
 
   // --- life ----------------------------------------------------------------------------------------------------

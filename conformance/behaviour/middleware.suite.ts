@@ -1,0 +1,330 @@
+import { ErrorCode, type Middleware, RpcError } from "@netconduit/core";
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { failureOf } from "../support/failures.ts";
+import type { Subject } from "../support/subject.ts";
+import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
+
+/** A middleware that notes when it begins and when it ends. */
+function noting(log: EventLog<string>, name: string): Middleware<unknown, unknown, Promise<unknown>> {
+  return async (_context, next) => {
+    log.add(`${name} begins`);
+    try {
+      return await next();
+    } finally {
+      log.add(`${name} ends`);
+    }
+  };
+}
+
+/** Middleware around handlers and hooks: order, results, errors, fields, groups. */
+export function describeMiddleware(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  describe(`middleware on ${subject.name}`, PATIENT, () => {
+    test(
+      "middlewares run around a handler in their order, the first outermost",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.use(noting(log, "outer"));
+        server.use(noting(log, "inner"));
+        server.rpc("work", () => {
+          log.add("handler");
+          return "done";
+        });
+        const client = await stage.join(server);
+        expect(await client.call("work")).toBe("done");
+        expect(log.all).toEqual(["outer begins", "inner begins", "handler", "inner ends", "outer ends"]);
+      }),
+    );
+
+    test(
+      "a middleware runs around what is registered after it, and nothing else",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.rpc("before", () => 1);
+        server.use(noting(log, "m"));
+        server.rpc("after", () => 2);
+        const client = await stage.join(server);
+        await client.call("before");
+        expect(log.all).toEqual([]);
+        await client.call("after");
+        expect(log.all).toEqual(["m begins", "m ends"]);
+      }),
+    );
+
+    test(
+      "what a middleware returns is the result, and the result's schema checks it",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        let given: unknown = 5;
+        server.use(async (_context, next) => {
+          await next();
+          return given;
+        });
+        server.rpc({ name: "count", result: v.number() }, () => 1);
+        const client = await stage.join(server);
+        expect(await client.call("count")).toBe(5);
+        given = "five";
+        expect(await failureOf(client.call("count"))).toMatchObject({ code: ErrorCode.INTERNAL });
+      }),
+    );
+
+    test(
+      "a middleware that doesn't call next() keeps the handler from running",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        let runs = 0;
+        server.use(() => "from the cache");
+        server.rpc("load", () => {
+          runs += 1;
+        });
+        const client = await stage.join(server);
+        expect(await client.call("load")).toBe("from the cache");
+        expect(runs).toBe(0);
+      }),
+    );
+
+    test(
+      "an RpcError of a middleware reaches the caller with its code",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.use(() => {
+          throw new RpcError(ErrorCode.PERMISSION_DENIED, "not today");
+        });
+        server.rpc("load", () => 1);
+        const client = await stage.join(server);
+        expect(await failureOf(client.call("load"))).toMatchObject({
+          code: ErrorCode.PERMISSION_DENIED,
+          message: "not today",
+        });
+      }),
+    );
+
+    test(
+      "a handler's error passes through the middlewares, which may replace it by a result",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.use(async (_context, next) => {
+          try {
+            return await next();
+          } catch (error) {
+            return `caught: ${(error as Error).message}`;
+          }
+        });
+        server.rpc("fail", () => {
+          throw new RpcError(ErrorCode.NOT_FOUND, "no such row");
+        });
+        const client = await stage.join(server);
+        expect(await client.call("fail")).toBe("caught: no such row");
+      }),
+    );
+
+    test(
+      "invalid parameters are refused inside the middlewares, which see them as they arrived",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<unknown>();
+        server.use(async (context, next) => {
+          if (context.kind === "call") log.add(context.value);
+          return await next();
+        });
+        server.rpc("add", v.object({ a: v.number() }), ({ a }) => a);
+        const client = await stage.join(server);
+        expect(await failureOf(client.call("add", { a: "one" }))).toMatchObject({ code: ErrorCode.INVALID_TYPE });
+        expect(log.all).toEqual([{ a: "one" }]);
+      }),
+    );
+
+    test(
+      "next() called twice rejects with INVALID_STATE, and the handler runs once",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<unknown>();
+        let runs = 0;
+        server.use(async (_context, next) => {
+          await next();
+          log.add(await failureOf(next()));
+        });
+        server.rpc("work", () => {
+          runs += 1;
+        });
+        const client = await stage.join(server);
+        await client.call("work");
+        expect(log.all).toMatchObject([{ code: ErrorCode.INVALID_STATE }]);
+        expect(runs).toBe(1);
+      }),
+    );
+
+    test(
+      "fields that middlewares give to next() add up in the context of what comes after",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const app = server
+          .use(async (_context, next) => await next({ user: { name: "ada" } }))
+          .use(async ({ user }, next) => await next({ greeting: `hello ${user.name}` }));
+        app.rpc("greet", (_params, context) => [context.user.name, context.greeting, context.method]);
+        app.on("greet", (_client, _data, context) => context.greeting);
+        const client = await stage.join(server);
+        expect(await client.call("greet")).toEqual(["ada", "hello ada", "greet"]);
+        expect(await client.request("greet")).toBe("hello ada");
+      }),
+    );
+
+    test(
+      "a field that the context has already is refused with INVALID_CONFIG; one of an earlier middleware is replaced",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<unknown>();
+        server.use(async (_context, next) => {
+          log.add(await failureOf(next({ method: "other" })));
+          return "refused";
+        });
+        server.rpc("clash", () => 1);
+        const fresh = stage.server();
+        const app = fresh
+          .use(async (_context, next) => await next({ level: 1 }))
+          .use(async ({ level }, next) => await next({ level: level + 1 }));
+        app.rpc("level", (_params, { level }) => level);
+        await fresh.start();
+        const client = await stage.join(server);
+        expect(await client.call("clash")).toBe("refused");
+        expect(log.all).toMatchObject([{ code: ErrorCode.INVALID_CONFIG }]);
+        const other = await stage.join(fresh);
+        expect(await other.call("level")).toBe(2);
+      }),
+    );
+
+    test(
+      "a group has its server's middleware and its own, which others don't get",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.use(noting(log, "server"));
+        const admin = server.group().use(noting(log, "admin"));
+        admin.rpc("purge", () => 1);
+        server.rpc("read", () => 2);
+        const client = await stage.join(server);
+        await client.call("purge");
+        expect(log.all).toEqual(["server begins", "admin begins", "admin ends", "server ends"]);
+        await client.call("read");
+        expect(log.all.slice(4)).toEqual(["server begins", "server ends"]);
+      }),
+    );
+
+    test(
+      "around a stream, next() resolves when the stream has ended",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.use(async (context, next) => {
+          log.add(context.kind);
+          await next();
+          log.add("ended");
+        });
+        server.stream("count", async function* () {
+          yield 1;
+          log.add("yielded");
+          yield 2;
+        });
+        const client = await stage.join(server);
+        const items: unknown[] = [];
+        for await (const item of client.stream("count")) items.push(item);
+        expect(items).toEqual([1, 2]);
+        await log.count(3);
+        expect(log.all).toEqual(["stream", "yielded", "ended"]);
+      }),
+    );
+
+    test(
+      "middlewares run around each handler of a message",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.use(async (context, next) => {
+          log.add(`${context.kind} ${context.method}`);
+          return await next();
+        });
+        server.on("note", () => log.add("one"));
+        server.on("note", () => log.add("two"));
+        const client = await stage.join(server);
+        await client.request("note");
+        expect(log.all).toEqual(["message note", "one", "message note", "two"]);
+      }),
+    );
+
+    test(
+      "a hook that takes a connection runs inside the middlewares, which can refuse the client",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<string>();
+        server.use(async (context, next) => {
+          log.add(`${context.kind} ${context.method}`);
+          if (context.client.info.name === "unwanted") throw new RpcError(ErrorCode.PERMISSION_DENIED, "unwanted");
+          return await next();
+        });
+        server.onClientConnect(() => log.add("hook"));
+        await stage.join(server, { name: "welcome" });
+        expect(log.all).toEqual(["hook onClientConnect", "hook"]);
+        const refused = stage.client(server, { name: "unwanted" });
+        expect(await failureOf(refused.connect())).toMatchObject({ code: ErrorCode.PERMISSION_DENIED });
+        expect(log.all.slice(2)).toEqual(["hook onClientConnect"]);
+      }),
+    );
+
+    test(
+      "a client's group runs its middleware around what the server calls",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const client = await stage.join(server);
+        const app = client.group().use(async (_context, next) => await next({ answer: 42 }));
+        app.rpc("ask", (_params, { answer }) => answer);
+        app.on("ask", (data, { answer }) => [data, answer]);
+        const connection = connectionOf(server, client);
+        expect(await connection.call("ask")).toBe(42);
+        expect(await connection.request("ask", "?")).toEqual(["?", 42]);
+      }),
+    );
+
+    test(
+      "a call that was cancelled while a middleware waited doesn't start its handler",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<unknown>();
+        let runs = 0;
+        server.use(async (context, next) => {
+          if (context.kind !== "call") return await next();
+          log.add("waiting");
+          await new Promise<void>((resolve) => context.signal.addEventListener("abort", () => resolve()));
+          const failure = await failureOf(next());
+          log.add(failure);
+          throw failure;
+        });
+        server.rpc("work", () => {
+          runs += 1;
+        });
+        const client = await stage.join(server);
+        const controller = new AbortController();
+        const call = client.call("work", {}, { signal: controller.signal });
+        await log.count(1);
+        controller.abort();
+        expect(await failureOf(call)).toMatchObject({ code: ErrorCode.CANCELLED });
+        expect((await log.count(2))[1]).toMatchObject({ code: ErrorCode.CANCELLED });
+        expect(runs).toBe(0);
+      }),
+    );
+
+    test(
+      "use() of anything but a function is refused with INVALID_CONFIG",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        expect(() => server.use("logger" as never)).toThrow(
+          expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }),
+        );
+      }),
+    );
+  });
+}

@@ -1,0 +1,123 @@
+import type {
+  Contract,
+  MessageOutput,
+  MessageSchema,
+  MessageType,
+  MethodName,
+  NameBound,
+  ParamsSchema,
+  ResultSchema,
+  Side,
+  StreamItemSchema,
+  StreamName,
+  StreamParamsSchema,
+} from "../rpc/contract.ts";
+import type { HandlerContext } from "../rpc/incoming-request.ts";
+import { type AddedFields, type Middleware, MiddlewareList } from "../rpc/middleware.ts";
+import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { HandlerRegistration } from "./handler-registration.ts";
+import type {
+  Awaitable,
+  Disposer,
+  InputSchema,
+  MethodDefinition,
+  MethodHandler,
+  StreamDefinition,
+  StreamHandler,
+} from "./method-types.ts";
+
+type GroupMessageHandler<S extends Side, D, Peer, Fields> = S extends "server"
+  ? (client: Peer, data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>
+  : (data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>;
+
+type AnyHandler = (...args: never[]) => unknown;
+
+/**
+ * Methods, streams and message handlers with the same middleware around them. `Fields` are those that middleware adds to
+ * their context.
+ */
+export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unknown> {
+  readonly #registration: HandlerRegistration<Peer>;
+  readonly #middlewares: MiddlewareList<Peer>;
+  readonly #takesPeer: boolean;
+
+  /** @internal */
+  constructor(registration: HandlerRegistration<Peer>, middlewares: MiddlewareList<Peer>, takesPeer: boolean) {
+    this.#registration = registration;
+    this.#middlewares = middlewares;
+    this.#takesPeer = takesPeer;
+  }
+
+  /**
+   * Adds a middleware around what is registered in this group from now on.
+   * @returns this group, whose type has the fields that the middleware adds
+   * @throws ConduitError INVALID_CONFIG
+   */
+  use<R>(middleware: Middleware<Peer, Fields, R>): HandlerGroup<C, S, Peer, Fields & AddedFields<R>> {
+    this.#middlewares.add(middleware);
+    return this as HandlerGroup<C, S, Peer, Fields & AddedFields<R>>;
+  }
+
+  /** A group that starts with this one's middleware. What is added to either later doesn't change the other. */
+  group(): HandlerGroup<C, S, Peer, Fields> {
+    return new HandlerGroup(this.#registration, new MiddlewareList(this.#middlewares.current), this.#takesPeer);
+  }
+
+  /** Registers a method, as `rpc` of the server or client does. */
+  rpc<
+    M extends NameBound<MethodName<C, S>>,
+    P extends ParamsSchema<C, S, M> | undefined = undefined,
+    R extends ResultSchema<C, S, M> | undefined = undefined,
+    I extends InputSchema = undefined,
+  >(
+    method: (M & string) | MethodDefinition<P, R, M & string, I>,
+    handler: MethodHandler<C, S, M, P, R, Peer, I, Fields>,
+  ): Disposer;
+  rpc<M extends NameBound<MethodName<C, S>>, P extends ParamsSchema<C, S, M>>(
+    name: M & string,
+    params: P,
+    handler: MethodHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
+  ): Disposer;
+  rpc(method: string | MethodDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
+    return this.#registration.addMethod(method, schemaOrHandler, maybeHandler, this.#middlewares);
+  }
+
+  /** Registers a method that returns a stream, as `stream` of the server or client does. */
+  stream<
+    M extends NameBound<StreamName<C, S>>,
+    P extends StreamParamsSchema<C, S, M> | undefined = undefined,
+    O extends StreamItemSchema<C, S, M> | undefined = undefined,
+    I extends InputSchema = undefined,
+  >(
+    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
+    handler: StreamHandler<C, S, M, P, O, Peer, I, Fields>,
+  ): Disposer;
+  stream<M extends NameBound<StreamName<C, S>>, P extends StreamParamsSchema<C, S, M>>(
+    name: M & string,
+    params: P,
+    handler: StreamHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
+  ): Disposer;
+  stream(stream: string | StreamDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
+    return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#middlewares);
+  }
+
+  /** Registers a handler of messages, as `on` of the server or client does. */
+  on<T extends NameBound<MessageType<C, S>>>(
+    type: (T & string) | readonly (T & string)[],
+    handler: GroupMessageHandler<S, MessageOutput<C, S, T>, Peer, Fields>,
+  ): Disposer;
+  on<T extends NameBound<MessageType<C, S>>, M extends MessageSchema<C, S, T>>(
+    type: (T & string) | readonly (T & string)[],
+    schema: M,
+    handler: GroupMessageHandler<S, InferOutput<M>, Peer, Fields>,
+  ): Disposer;
+  on(type: string | readonly string[], schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
+    return this.#registration.addMessageHandler(
+      type,
+      schemaOrHandler,
+      maybeHandler,
+      this.#takesPeer,
+      this.#middlewares,
+    );
+  }
+}
