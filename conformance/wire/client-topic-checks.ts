@@ -161,6 +161,23 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: SECTION,
+    sentence: "A client ignores messages that it has already, by their offsets.",
+    async run(client) {
+      const peer = await subscribed(client);
+      for (const [text, offset] of [
+        ["a", 1],
+        ["b", 2],
+        ["a", 1],
+        ["b", 2],
+        ["c", 3],
+      ] as const) {
+        data(peer, 5n, text, offset);
+      }
+      await got(peer, "a", "b", "c");
+    },
+  },
+  {
+    section: SECTION,
     sentence: "Where they don't, the server has left out messages, because the client read too slowly.",
     async run(client) {
       const peer = await subscribed(client);

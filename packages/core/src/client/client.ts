@@ -416,8 +416,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /**
    * Subscribes to a topic of the server. Before the client is connected, and after its connection is lost, the
    * subscription waits; `ready` and the iteration say whether the server accepts it. Without a contract, `T` states the
-   * type of the data, which isn't validated.
-   * @throws ConduitError INVALID_CONFIG, INVALID_STATE if this client is subscribed to it already
+   * type of the data, which isn't validated. A client may have several subscriptions to one topic, each with a buffer of
+   * its own; the server counts one.
+   * @throws ConduitError INVALID_CONFIG
    */
   subscribe<T = unknown, N extends TopicName<C> = TopicName<C>>(
     name: N,

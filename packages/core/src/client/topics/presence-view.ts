@@ -107,6 +107,11 @@ export class TopicPresenceView {
     if (user !== null && !before.has(user)) before.set(user, this.#users.has(user));
   }
 
+  /** @internal Takes over what another view of the same topic knows. */
+  _copy({ clients }: TopicPresenceView): void {
+    this._update({ reset: true, joined: clients.map(({ id, user }) => [id, user]), left: [] });
+  }
+
   /** @internal The connection was lost: nobody is known to be there until the server says so again. */
   _clear(): void {
     this._update({ reset: true, joined: [], left: [] });

@@ -26,7 +26,7 @@ export interface Resumption {
   readonly missed: number | null;
 }
 
-/** The subscriptions that one belongs to. */
+/** The client that a subscription belongs to. */
 export interface SubscriptionOwner {
   /** Bytes of memory that waiting messages may take. */
   readonly maxBytes: number;
@@ -63,6 +63,10 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   readonly topic: string;
   /** Resolves when the server has subscribed this client; rejects if it refuses, or if the subscription ends first. */
   readonly ready: Promise<void>;
+  /** @internal Whether the server began it by itself: it isn't asked for again after a reconnect. */
+  readonly _isUnasked: boolean;
+  /** @internal Whether the program wants to know who else is subscribed. */
+  readonly _watchesPresence: boolean;
   readonly #owner: SubscriptionOwner;
   readonly #buffer: number;
   readonly #dropsOldest: boolean;
@@ -76,6 +80,8 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   #recovered = false;
   #dropped = 0;
   #isLive = false;
+  /** Whether it has started on any connection. */
+  #hasStarted = false;
   #hasEnded = false;
   /** Thrown once, when all items are taken. */
   #error: ConduitError | null = null;
@@ -87,9 +93,17 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
    * @internal
    * @param since where the program left off
    */
-  constructor(owner: SubscriptionOwner, topic: string, options: SubscribeOptions, since: Position | null) {
+  constructor(
+    owner: SubscriptionOwner,
+    topic: string,
+    options: SubscribeOptions,
+    since: Position | null,
+    isUnasked = false,
+  ) {
     this.#owner = owner;
     this.topic = topic;
+    this._isUnasked = isUnasked;
+    this._watchesPresence = options.presence !== false;
     this.#buffer = options.buffer ?? 1000;
     this.#dropsOldest = options.slow !== "drop-newest";
     this.#received = since;
@@ -190,30 +204,39 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#owner.left(this);
   }
 
-  /** @internal Where the server is to continue; undefined for a new subscription. */
-  get _since(): string | undefined {
-    return this.#received === null ? undefined : formatPosition(this.#received);
+  /** @internal Where the server is to continue; null for a new subscription. */
+  get _since(): Position | null {
+    return this.#received;
   }
 
-  /**
-   * @internal TOPIC_START arrived.
-   * @param isReturn whether it was lost with a connection
-   */
-  _start({ epoch, offset, presence }: TopicStart, isReturn: boolean): void {
-    const before = this.#received;
-    const missed = before?.epoch === epoch ? Math.max(0, offset - before.offset) : null;
-    this.#recovered = before !== null && missed === 0;
-    this.#dropped += missed ?? 0;
-    if (!this.#recovered) this.#received = { epoch, offset };
-    // Waiting messages come before this place.
-    if (this.#items.length === 0) this.#taken = this.#received;
+  /** @internal TOPIC_START arrived, of a call for this subscription or for one that the server began. */
+  _start(start: TopicStart): void {
+    const isReturn = this.#hasStarted && !this.#isLive;
+    const isNew = this.#received === null;
+    const missed = this.#continueAt(start);
+    this.#recovered = !isNew && missed === 0;
+    this.#hasStarted = true;
     this.#isLive = true;
-    if (presence) this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error));
-    else this.#presence = null;
     this.#resolveReady();
     if (!isReturn) return;
     const resumption = { recovered: this.#recovered, missed };
     this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), resumption);
+  }
+
+  /** @internal TOPIC_START arrived for another subscription to the same topic: the messages behind it come to both. */
+  _started(start: TopicStart): void {
+    if (this.#continueAt(start) !== 0) this.#recovered = false;
+  }
+
+  /** Returns the number of messages that were left out; null if it isn't known. */
+  #continueAt({ epoch, offset }: TopicStart): number | null {
+    const before = this.#received;
+    const missed = before?.epoch === epoch ? Math.max(0, offset - before.offset) : null;
+    this.#dropped += missed ?? 0;
+    if (missed !== 0) this.#received = { epoch, offset };
+    // Waiting messages come before this place.
+    if (this.#items.length === 0) this.#taken = this.#received;
+    return missed;
   }
 
   /** @internal Whether a message with this offset is new. Counts those that the server left out. */
@@ -249,8 +272,18 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#dropped += 1;
   }
 
+  /** @internal Whether the topic has presence. `known`: who is there, if another subscription knows. */
+  _setPresence(hasPresence: boolean, known: TopicPresenceView | null = null): void {
+    if (!hasPresence || !this._watchesPresence) {
+      this.#presence = null;
+      return;
+    }
+    this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error));
+    if (known !== null) this.#presence._copy(known);
+  }
+
   /** @internal */
-  _presence(frame: PresenceFrame): void {
+  _updatePresence(frame: PresenceFrame): void {
     this.#presence?._update(frame);
   }
 

@@ -165,6 +165,48 @@ describe("a subscription that is closed", () => {
     expect(errors).toMatchObject([{ code: 77, message: "no", name: "news" }]);
   });
 
+  const busy = { code: ErrorCode.RATE_LIMITED, success: false, error: "slower", details: { retry_after: 2 } };
+
+  test("while the server is too busy is closed there later", async () => {
+    const { runtime, client, peer, start, errors } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    subscription.close();
+    peer.send(Type.RPC_ERROR, busy, { id: (await peer.next(Type.RPC_REQUEST)).id });
+    await runtime.advance(1900);
+    expect(await methodsOf(peer)).toEqual([]);
+    await runtime.advance(200);
+    expect([await methodsOf(peer), errors]).toEqual([[TOPIC_UNSUBSCRIBE], []]);
+  });
+
+  test.each([
+    ["before the server answers", 0],
+    ["after the server was too busy", 100],
+  ])("and asked for again %s isn't closed there later", async (_what, waitMs) => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    subscription.close();
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    if (waitMs === 0) client.subscribe("news");
+    peer.send(Type.RPC_ERROR, busy, { id });
+    await runtime.advance(waitMs);
+    if (waitMs > 0) client.subscribe("news");
+    await start();
+    await runtime.advance(3000);
+    expect(await methodsOf(peer)).toEqual([]);
+  });
+
+  test("when its call has timed out is closed on the server too", async () => {
+    const { runtime, client, peer } = await rawScene({ rpcTimeoutMs: 1000 });
+    const subscription = client.subscribe("news");
+    await runtime.settle();
+    await runtime.advance(1100);
+    await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.TIMEOUT });
+    await runtime.settle();
+    expect(await methodsOf(peer)).toEqual([TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE]);
+  });
+
   test("just before the connection is lost reports nothing", async () => {
     const { runtime, client, peer, start, errors } = await rawScene({ reconnect: { enabled: false } });
     const subscription = client.subscribe("news");
@@ -189,6 +231,16 @@ describe("a subscription that is refused for now", () => {
     await runtime.advance(200);
     await start();
     await subscription.ready;
+    expect(subscription.isLive).toBe(true);
+  });
+
+  test("because this client doesn't read fast enough is asked for again", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    const full = { code: ErrorCode.SEND_QUEUE_FULL, success: false, error: "full" };
+    peer.send(Type.RPC_ERROR, full, { id: (await asked(peer)).id });
+    await runtime.advance(1100);
+    await start();
     expect(subscription.isLive).toBe(true);
   });
 
@@ -239,15 +291,18 @@ describe("a subscription that is refused for now", () => {
 describe("a subscription that the server begins", () => {
   const news = { topic: "news", epoch: "e", offset: 0, presence: false };
 
-  test("is taken by a program that subscribes to the topic", async () => {
-    const { runtime, client, peer } = await rawScene();
+  test("goes on beside one that a program asks for, also when that one is closed", async () => {
+    const { runtime, client, peer, start } = await rawScene();
     const begun: Subscription[] = [];
     client.onSubscribed((subscription) => begun.push(subscription));
     peer.send(TOPIC_START_FRAME, news, { id: 1 });
     await runtime.settle();
-    expect(client.subscribe("news")).toBe(begun[0]);
-    expect(await methodsOf(peer)).toEqual([]);
-    expect(() => client.subscribe("news")).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_STATE }));
+    const asked = client.subscribe("news");
+    await start();
+    asked.close();
+    peer.send(TOPIC_DATA_FRAME, { offset: 1, data: "hello" }, { id: 1 });
+    await runtime.settle();
+    expect([begun.length, await taken(begun[0] as Subscription), await methodsOf(peer)]).toEqual([1, ["hello"], []]);
   });
 
   test("and doesn't begin again after a reconnect is asked for when a program subscribes", async () => {

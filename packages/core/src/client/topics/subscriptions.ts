@@ -1,14 +1,17 @@
 /**
  * A client's subscriptions. They are asked for by a call when the client is connected, and again, from where they were,
- * each time it reconnects. A token says which call a TOPIC_START belongs to: a program may have left and come back in
- * the meantime.
+ * each time it reconnects.
+ *
+ * The server knows one subscription to each topic. Several here share it: each is asked for by a call of its own, from its
+ * own position, which makes the server send the messages behind that position (again), and each takes those that are new
+ * to it. A token says which call a TOPIC_START belongs to: a program may have left and come back in the meantime.
  */
 
 import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
 import { HookList } from "../../endpoint/hook-list.ts";
 import type { Disposer } from "../../endpoint/method-types.ts";
-import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
-import { parsePosition } from "../../extensions/topics/position.ts";
+import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { formatPosition, type Position, parsePosition } from "../../extensions/topics/position.ts";
 import {
   type PresenceFrame,
   TOPIC_SUBSCRIBE,
@@ -27,13 +30,13 @@ import { type AnySubscription, type SubscribeOptions, Subscription, type Subscri
 
 /** Subscriptions that a server may begin by itself on one connection. */
 const MAX_UNASKED = 10_000;
-/** A refused subscription is asked for again after this time at the least. */
+/** What was refused for now is asked for again after this time at the least. */
 const MIN_RETRY_MS = 100;
+const MAX_RETRY_MS = 60_000;
+/** Until a full send queue may have room. */
+const FULL_QUEUE_RETRY_MS = 1000;
 
-type Connection = Pick<
-  ProtocolConnection<unknown>,
-  "call" | "callNoWait" | "extension" | "fail" | "isOpen" | "hasNetconduitPeer"
->;
+type Connection = Pick<ProtocolConnection<unknown>, "call" | "extension" | "fail" | "isOpen" | "hasNetconduitPeer">;
 
 /** The client of its subscriptions. */
 export interface SubscriptionsHost {
@@ -50,28 +53,38 @@ export interface SubscriptionsHost {
   hookFailed(name: string, error: unknown): void;
 }
 
+/** A topic that the client is, or wants to be, subscribed to. */
 interface Entry {
-  readonly subscription: AnySubscription;
+  readonly topic: string;
   readonly validator: Validator<unknown> | null;
-  readonly watchesPresence: boolean;
-  /** Whether this side asked for it, and asks again after a reconnect. */
-  isAsked: boolean;
-  /** Of the last call, which TOPIC_START repeats. */
-  token: number;
-  /** On the current connection; -1 until it has started there. */
+  readonly subscriptions: Set<AnySubscription>;
+  /** Calls that subscribe, by token, until both their result and their TOPIC_START have come. */
+  readonly asks: Map<number, Ask>;
+  /** On the current connection; -1 while it hasn't started there. */
   number: number;
-  /** Whether it has started on any connection. */
+}
+
+/** A call that subscribes. */
+interface Ask {
+  readonly token: number;
+  readonly subscriptions: Set<AnySubscription>;
+  /** Aborts the call; null when its result has come. */
+  calling: AbortController | null;
   hasStarted: boolean;
-  /** Aborts the call that asks for it. */
-  asking: AbortController | null;
+  /** It was refused for now. */
   retry: CallbackTimer | null;
 }
+
+/** The data of a message was invalid. */
+const INVALID = Symbol("invalid");
 
 export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   readonly #host: SubscriptionsHost;
   readonly #byName = new Map<string, Entry>();
   /** On the current connection. */
   readonly #byNumber = new Map<number, Entry>();
+  /** Topics that the server couldn't be told to end yet. */
+  readonly #leaving = new Map<string, CallbackTimer>();
   readonly #hooks = new HookList<[subscription: Subscription]>();
   #nextToken = 1;
   /** Number of subscriptions that the server began on this connection. */
@@ -98,48 +111,40 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return this.#hooks.add(hook);
   }
 
-  /** @throws ConduitError INVALID_CONFIG, INVALID_STATE if the topic is subscribed to */
+  /** @throws ConduitError INVALID_CONFIG */
   subscribe(name: string, options: SubscribeOptions): AnySubscription {
     checkArguments(name, options);
-    const known = this.#byName.get(name);
-    if (known?.isAsked === true) {
-      const message = `Cannot subscribe to '${name}': this client is subscribed already; use that subscription, or close it`;
-      throw new ConduitError(ErrorCode.INVALID_STATE, message);
-    }
-    if (known !== undefined) {
-      // The server began it, and nobody has taken it.
-      known.isAsked = true;
-      // It may have begun on an earlier connection only.
-      const current = this.#host.connection();
-      if (known.number < 0 && current !== null) this.#ask(known, current);
-      return known.subscription;
-    }
     const since = options.since === undefined ? null : parsePosition(options.since);
     const subscription = new Subscription(this, name, options, since);
-    const entry = this.#add(subscription, options.presence !== false, true);
     const connection = this.#host.connection();
     if (connection === null && !this.#host.mayConnect()) {
-      this.#drop(entry);
       subscription._end(new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': not connected`));
-    } else if (connection !== null) {
-      this.#ask(entry, connection);
+      return subscription;
     }
+    const entry = this.#byName.get(name) ?? this.#open(name);
+    const known = presenceIn(entry);
+    entry.subscriptions.add(subscription);
+    if (known !== null) subscription._setPresence(true, known);
+    if (connection !== null) this.#ask(entry, [subscription], connection);
     return subscription;
   }
 
   /** The client is connected, or again. */
   connected(connection: Connection): void {
-    for (const entry of this.#byName.values()) if (entry.isAsked && entry.number < 0) this.#ask(entry, connection);
+    for (const entry of [...this.#byName.values()]) this.#askForAll(entry, connection);
   }
 
   /** The connection was lost. */
   disconnected(): void {
     this.#byNumber.clear();
     this.#unasked = 0;
+    for (const timer of this.#leaving.values()) this.#host.wheel.cancel(timer);
+    this.#leaving.clear();
     for (const entry of this.#byName.values()) {
       entry.number = -1;
-      this.#stopAsking(entry);
-      entry.subscription._pause();
+      for (const ask of entry.asks.values()) this.#stopAsking(ask);
+      entry.asks.clear();
+      for (const subscription of entry.subscriptions) subscription._pause();
     }
   }
 
@@ -147,162 +152,293 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   endAll(error: ConduitError | null): void {
     for (const entry of [...this.#byName.values()]) {
       this.#drop(entry);
-      entry.subscription._end(error);
+      for (const subscription of entry.subscriptions) subscription._end(error);
     }
   }
 
   left(subscription: AnySubscription): void {
     const entry = this.#byName.get(subscription.topic);
-    if (entry?.subscription !== subscription) return;
+    if (entry?.subscriptions.delete(subscription) !== true) return;
+    for (const ask of entry.asks.values()) {
+      if (!ask.subscriptions.delete(subscription) || ask.subscriptions.size > 0) continue;
+      this.#stopAsking(ask);
+      entry.asks.delete(ask.token);
+    }
+    if (entry.subscriptions.size > 0) return;
     this.#drop(entry);
-    const connection = this.#host.connection();
-    if (connection?.extension(topic) === undefined || !connection.isOpen) return;
-    const params = { topic: subscription.topic };
-    connection.call(TOPIC_UNSUBSCRIBE, params, undefined, null).catch((error: unknown) => {
-      // With the connection, the subscription has ended on the other side too.
-      if (connection.isOpen) this.#host.reportInvalid(error, subscription.topic);
-    });
+    this.#leave(entry.topic);
   }
 
   // --- TopicReceiver ------------------------------------------------------------------------------------------------
 
   topicStarted(number: number, start: TopicStart): void {
     let entry = this.#byName.get(start.topic);
-    if (start.token !== null && entry?.token !== start.token) return;
-    if (entry === undefined) {
+    const isBegun = start.token === null && entry === undefined;
+    if (isBegun) {
       if (this.#hooks.isEmpty) return;
-      entry = this.#add(new Subscription(this, start.topic, {}, null), true, false);
-      this.#unasked += 1;
-      if (this.#unasked > MAX_UNASKED) {
-        const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for`;
-        this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
-        return;
-      }
+      entry = this.#begin(start.topic);
     }
-    const isNew = !entry.hasStarted;
-    const isReturn = entry.hasStarted && entry.number < 0;
-    if (entry.number >= 0) this.#byNumber.delete(entry.number);
+    if (entry === undefined) return;
+    const ask = start.token === null ? undefined : entry.asks.get(start.token);
+    // A call of before the program left and came back.
+    if (start.token !== null && ask === undefined && entry.number !== number) return;
+    const isFirst = entry.number !== number;
+    if (isFirst) this.#byNumber.delete(entry.number);
     entry.number = number;
-    entry.hasStarted = true;
     this.#byNumber.set(number, entry);
-    entry.subscription._start(start, isReturn);
-    if (isNew && !entry.isAsked) {
-      this.#hooks.notify((error) => this.#host.hookFailed("onSubscribed", error), entry.subscription);
+    const starting = [...entry.subscriptions].filter(
+      (one) => ask?.subscriptions.has(one) === true || isIdle(entry, one),
+    );
+    if (ask !== undefined) {
+      ask.hasStarted = true;
+      if (ask.calling === null) entry.asks.delete(ask.token);
     }
+    for (const one of entry.subscriptions) {
+      if (one.isLive && !starting.includes(one)) one._started(start);
+      if (isFirst || start.presence) one._setPresence(start.presence);
+    }
+    // Hooks may close them.
+    for (const one of starting) {
+      this.#dropRetries(entry, one);
+      one._start(start);
+    }
+    if (isBegun) for (const one of starting) this.#tellBegun(one);
   }
 
   topicData(number: number, offset: number, data: unknown, bytes: number): void {
     const entry = this.#byNumber.get(number);
     if (entry === undefined) return;
-    const { subscription, validator } = entry;
-    if (!subscription._expects(offset)) return;
-    let value = data;
-    try {
-      if (validator !== null) value = validator.run(data, subscription.topic);
-      if (typeof (value as { then?: unknown } | null)?.then === "function") {
-        void Promise.resolve(value).catch(() => undefined);
-        throw asynchronousSchema(subscription.topic);
-      }
-    } catch (error) {
-      subscription._invalid();
-      this.#host.reportInvalid(error, subscription.topic);
-      return;
+    let isChecked = false;
+    let value: unknown = data;
+    for (const subscription of entry.subscriptions) {
+      if (!subscription.isLive || !subscription._expects(offset)) continue;
+      if (!isChecked) value = this.#check(entry, data);
+      isChecked = true;
+      if (value === INVALID) subscription._invalid();
+      else subscription._push(value, offset, bytes);
     }
-    subscription._push(value, offset, bytes);
   }
 
   topicPresence(number: number, presence: PresenceFrame): void {
-    this.#byNumber.get(number)?.subscription._presence(presence);
+    for (const one of this.#byNumber.get(number)?.subscriptions ?? []) one._updatePresence(presence);
   }
 
   topicEnded(number: number, _error: ConduitError): void {
     const entry = this.#byNumber.get(number);
     if (entry === undefined) return;
-    this.#drop(entry);
-    entry.subscription._end(null);
+    this.#byNumber.delete(number);
+    entry.number = -1;
+    // Those that are being asked for may begin anew.
+    const ended = [...entry.subscriptions].filter(({ isLive }) => isLive);
+    for (const one of ended) entry.subscriptions.delete(one);
+    if (entry.subscriptions.size === 0) this.#drop(entry);
+    for (const one of ended) one._end(null);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
 
-  #add(subscription: AnySubscription, watchesPresence: boolean, isAsked: boolean): Entry {
-    const entry: Entry = {
-      subscription,
-      validator: this.#host.validatorOf(subscription.topic),
-      watchesPresence,
-      isAsked,
-      token: 0,
-      number: -1,
-      hasStarted: false,
-      asking: null,
-      retry: null,
-    };
-    this.#byName.set(subscription.topic, entry);
+  #open(name: string): Entry {
+    const validator = this.#host.validatorOf(name);
+    const entry: Entry = { topic: name, validator, subscriptions: new Set(), asks: new Map(), number: -1 };
+    this.#byName.set(name, entry);
+    this.#stopLeaving(name);
     return entry;
   }
 
+  /** The server begins a subscription by itself. */
+  #begin(name: string): Entry | undefined {
+    this.#unasked += 1;
+    if (this.#unasked > MAX_UNASKED) {
+      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for`;
+      this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
+      return undefined;
+    }
+    const entry = this.#open(name);
+    entry.subscriptions.add(new Subscription(this, name, {}, null, true));
+    return entry;
+  }
+
+  #tellBegun(subscription: AnySubscription): void {
+    this.#hooks.notify((error) => this.#host.hookFailed("onSubscribed", error), subscription);
+  }
+
+  /** Returns the data as the schema puts it out, or INVALID. */
+  #check({ topic: name, validator }: Entry, data: unknown): unknown {
+    if (validator === null) return data;
+    try {
+      const value = validator.run(data, name);
+      if (typeof (value as { then?: unknown } | null)?.then !== "function") return value;
+      void Promise.resolve(value).catch(() => undefined);
+      throw asynchronousSchema(name);
+    } catch (error) {
+      this.#host.reportInvalid(error, name);
+      return INVALID;
+    }
+  }
+
   #drop(entry: Entry): void {
-    this.#stopAsking(entry);
-    if (this.#byName.get(entry.subscription.topic) === entry) this.#byName.delete(entry.subscription.topic);
+    for (const ask of entry.asks.values()) this.#stopAsking(ask);
+    entry.asks.clear();
+    if (this.#byName.get(entry.topic) === entry) this.#byName.delete(entry.topic);
     if (this.#byNumber.get(entry.number) === entry) this.#byNumber.delete(entry.number);
   }
 
-  #stopAsking(entry: Entry): void {
-    entry.asking?.abort();
-    entry.asking = null;
-    if (entry.retry !== null) this.#host.wheel.cancel(entry.retry);
-    entry.retry = null;
+  // --- asking -------------------------------------------------------------------------------------------------------
+
+  /** One call for all that left off in the same epoch, from the earliest position. */
+  #askForAll(entry: Entry, connection: Connection): void {
+    const byEpoch = new Map<string | null, AnySubscription[]>();
+    for (const one of entry.subscriptions) {
+      if (one._isUnasked) continue;
+      const epoch = one._since?.epoch ?? null;
+      byEpoch.set(epoch, [...(byEpoch.get(epoch) ?? []), one]);
+    }
+    for (const group of byEpoch.values()) this.#ask(entry, group, connection);
   }
 
-  #ask(entry: Entry, connection: Connection): void {
-    const { subscription, watchesPresence } = entry;
+  #ask(entry: Entry, subscriptions: readonly AnySubscription[], connection: Connection): void {
     const state = connection.extension(topic);
     if (state === undefined) {
-      this.#drop(entry);
       const peer = connection.hasNetconduitPeer ? "a netconduit server has none" : "the server has none";
-      const message = `Cannot subscribe to '${subscription.topic}': ${peer} (extension 'topic')`;
-      subscription._end(new ConduitError(ErrorCode.PEER_UNSUPPORTED, message));
+      const message = `Cannot subscribe to '${entry.topic}': ${peer} (extension 'topic')`;
+      this.#endThese(entry, subscriptions, new ConduitError(ErrorCode.PEER_UNSUPPORTED, message));
       return;
     }
     state.receiver = this;
     const controller = new AbortController();
-    entry.asking = controller;
-    entry.token = this.#nextToken++;
-    const since = subscription._since;
-    const params = {
-      topic: subscription.topic,
-      token: entry.token,
-      ...(since === undefined ? {} : { since }),
-      ...(watchesPresence ? {} : { presence: false }),
+    const ask: Ask = {
+      token: this.#nextToken++,
+      subscriptions: new Set(subscriptions),
+      calling: controller,
+      hasStarted: false,
+      retry: null,
     };
-    const { signal } = controller;
-    connection.call(TOPIC_SUBSCRIBE, params, { signal }, null).then(
+    entry.asks.set(ask.token, ask);
+    const since = earliest(subscriptions);
+    const isNew = entry.number < 0;
+    const needsPresence = [...entry.subscriptions].some(
+      (one) => one._watchesPresence && (isNew || one.presence === null),
+    );
+    const params = {
+      topic: entry.topic,
+      token: ask.token,
+      ...(since === null ? {} : { since: formatPosition(since) }),
+      ...(needsPresence ? {} : { presence: false }),
+    };
+    connection.call(TOPIC_SUBSCRIBE, params, { signal: controller.signal }, null).then(
       () => {
-        if (entry.asking === controller) entry.asking = null;
+        ask.calling = null;
+        if (ask.hasStarted) entry.asks.delete(ask.token);
       },
       (error: unknown) => {
-        if (entry.asking !== controller) return;
-        entry.asking = null;
-        this.#refused(entry, connection, asConduitError(error));
+        if (entry.asks.get(ask.token) !== ask) return;
+        ask.calling = null;
+        this.#refused(entry, ask, connection, asConduitError(error));
       },
     );
   }
 
-  #refused(entry: Entry, connection: Connection, error: ConduitError): void {
+  #refused(entry: Entry, ask: Ask, connection: Connection, error: ConduitError): void {
+    entry.asks.delete(ask.token);
     // The next connection asks again.
     if (error.code === ErrorCode.SERVER_STOPPING || !connection.isOpen) return;
-    const retryAfter: unknown = isMap(error.details) ? error.details["retry_after"] : undefined;
-    if (error.code === ErrorCode.RATE_LIMITED && typeof retryAfter === "number") {
-      entry.retry = new CallbackTimer(() => {
-        entry.retry = null;
+    const retryMs = retryTimeOf(error);
+    if (retryMs !== null) {
+      ask.retry = new CallbackTimer(() => {
+        entry.asks.delete(ask.token);
         const current = this.#host.connection();
-        if (current !== null && entry.number < 0) this.#ask(entry, current);
+        if (current !== null) this.#ask(entry, [...ask.subscriptions], current);
       });
-      this.#host.wheel.schedule(entry.retry, Math.max(MIN_RETRY_MS, Math.min(retryAfter * 1000, 60_000)));
+      entry.asks.set(ask.token, ask);
+      this.#host.wheel.schedule(ask.retry, retryMs);
       return;
     }
-    this.#drop(entry);
-    entry.subscription._end(error);
+    const { number } = entry;
+    this.#endThese(entry, ask.subscriptions, error);
+    // The server may have subscribed this client nevertheless.
+    const isRefusal = isInstance(error, RpcError);
+    if (entry.subscriptions.size === 0 && (number >= 0 || !isRefusal)) this.#leave(entry.topic);
   }
+
+  #endThese(entry: Entry, subscriptions: Iterable<AnySubscription>, error: ConduitError): void {
+    const these = [...subscriptions];
+    for (const one of these) entry.subscriptions.delete(one);
+    if (entry.subscriptions.size === 0) this.#drop(entry);
+    for (const one of these) one._end(error);
+  }
+
+  #stopAsking(ask: Ask): void {
+    ask.calling?.abort();
+    ask.calling = null;
+    if (ask.retry !== null) this.#host.wheel.cancel(ask.retry);
+    ask.retry = null;
+  }
+
+  /** It needn't be asked for any more. */
+  #dropRetries(entry: Entry, subscription: AnySubscription): void {
+    for (const ask of entry.asks.values()) {
+      if (ask.retry === null || !ask.subscriptions.delete(subscription) || ask.subscriptions.size > 0) continue;
+      this.#stopAsking(ask);
+      entry.asks.delete(ask.token);
+    }
+  }
+
+  // --- leaving ------------------------------------------------------------------------------------------------------
+
+  /** Tells the server that nobody here is subscribed, again if it is too busy: it would go on sending. */
+  #leave(name: string): void {
+    const connection = this.#host.connection();
+    if (connection?.extension(topic) === undefined || !connection.isOpen || this.#byName.has(name)) return;
+    connection.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
+      // With the connection, the subscription has ended on the other side too.
+      if (!connection.isOpen || this.#byName.has(name)) return;
+      const retryMs = retryTimeOf(asConduitError(reason));
+      if (retryMs === null) {
+        this.#host.reportInvalid(reason, name);
+        return;
+      }
+      const timer = new CallbackTimer(() => {
+        this.#leaving.delete(name);
+        this.#leave(name);
+      });
+      this.#stopLeaving(name);
+      this.#leaving.set(name, timer);
+      this.#host.wheel.schedule(timer, retryMs);
+    });
+  }
+
+  #stopLeaving(name: string): void {
+    const timer = this.#leaving.get(name);
+    if (timer === undefined) return;
+    this.#host.wheel.cancel(timer);
+    this.#leaving.delete(name);
+  }
+}
+
+/** Whether no call for this subscription is under way: it starts with whatever starts its topic. */
+function isIdle({ asks }: Entry, subscription: AnySubscription): boolean {
+  if (subscription.isLive) return false;
+  return [...asks.values()].every(({ retry, subscriptions }) => retry !== null || !subscriptions.has(subscription));
+}
+
+/** Who is there, if one of the topic's subscriptions knows. */
+function presenceIn({ subscriptions }: Entry): AnySubscription["presence"] {
+  for (const { isLive, presence } of subscriptions) if (isLive && presence !== null) return presence;
+  return null;
+}
+
+/** The earliest position, of subscriptions in the same epoch. */
+function earliest(subscriptions: readonly AnySubscription[]): Position | null {
+  const positions = subscriptions.map(({ _since }) => _since).filter((position) => position !== null);
+  return positions.length === 0 ? null : positions.reduce((a, b) => (b.offset < a.offset ? b : a));
+}
+
+/** Milliseconds until what failed with this error may be tried again; null if it has failed for good. */
+function retryTimeOf({ code, details }: ConduitError): number | null {
+  if (code === ErrorCode.SEND_QUEUE_FULL) return FULL_QUEUE_RETRY_MS;
+  const retryAfter: unknown = isMap(details) ? details["retry_after"] : undefined;
+  if (code !== ErrorCode.RATE_LIMITED || typeof retryAfter !== "number") return null;
+  return Math.max(MIN_RETRY_MS, Math.min(retryAfter * 1000, MAX_RETRY_MS));
 }
 
 /** @throws ConduitError INVALID_CONFIG */

@@ -109,13 +109,14 @@ export class TopicChannel {
   }
 
   /**
-   * Adds a member, or starts its subscription anew. TOPIC_START and what it missed leave now, or as it reads.
+   * Adds a member, or starts its subscription anew, without leaving out what still waits for it. TOPIC_START and what it
+   * missed leave now, or as it reads.
    * @throws RpcError SEND_QUEUE_FULL
    */
   join(member: Member, { since, user, watchesPresence, token }: Joining): void {
     const isNew = !this.members.has(member);
     if (!member.hasNetconduitPeer) {
-      const next = this.#nextFor(since);
+      const next = Math.min(this.#nextFor(since), this.#lagging?.get(member)?.next ?? Number.POSITIVE_INFINITY);
       const start = {
         topic: this.name,
         epoch: this.epoch,

@@ -30,7 +30,7 @@ export class TopicPresence {
   readonly #watchers = new Set<Member>();
   /** Members that need the whole list first. */
   readonly #newcomers = new Set<Member>();
-  readonly #joined = new Map<string, Entry>();
+  readonly #joined = new Map<string, { readonly entry: Entry; readonly isNew: boolean }>();
   readonly #left = new Set<string>();
 
   constructor(host: ChannelHost, topic: string, number: number) {
@@ -46,10 +46,17 @@ export class TopicPresence {
 
   /** @param watches whether it wants to know who is here */
   join(member: Member, user: string | null, watches: boolean): void {
-    const entry = [member.peer.id, user] as const;
-    this.#entries.set(member, entry);
-    this.#left.delete(entry[0]);
-    this.#joined.set(entry[0], entry);
+    const known = this.#entries.get(member);
+    if (known?.[1] !== user) {
+      const { id } = member.peer;
+      const entry = [id, user] as const;
+      this.#entries.set(member, entry);
+      const hadLeft = this.#left.delete(id);
+      const isNew = known === undefined ? !hadLeft : this.#joined.get(id)?.isNew === true;
+      this.#joined.set(id, { entry, isNew });
+    } else if (!watches) {
+      return;
+    }
     if (watches) {
       this.#watchers.delete(member);
       this.#newcomers.add(member);
@@ -65,7 +72,9 @@ export class TopicPresence {
     this.#newcomers.delete(member);
     this.#host.waits.delete(member, this);
     // Nobody has heard of somebody who came and went within the window.
-    if (!this.#joined.delete(entry[0])) this.#left.add(entry[0]);
+    const [id] = entry;
+    if (this.#joined.get(id)?.isNew !== true) this.#left.add(id);
+    this.#joined.delete(id);
     this.#changed();
   }
 
@@ -86,7 +95,8 @@ export class TopicPresence {
   /** Tells the members of what has changed. */
   flush(): void {
     if (this.#joined.size + this.#left.size > 0) {
-      const changes = this.#framesFor([...this.#joined.values()], [...this.#left], false);
+      const joined = Array.from(this.#joined.values(), ({ entry }) => entry);
+      const changes = this.#framesFor(joined, [...this.#left], false);
       this.#joined.clear();
       this.#left.clear();
       for (const member of this.#watchers) if (!this.#send(member, changes)) this.#missed(member);

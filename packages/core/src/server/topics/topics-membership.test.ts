@@ -154,16 +154,6 @@ describe("members", () => {
     await expect(client.publish("news", 1)).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
   });
 
-  test("are subscribed once: a client can't iterate a topic twice", async () => {
-    const { server, join } = await topicScene();
-    server.topic("news");
-    const client = await join();
-    const first = client.subscribe("news");
-    expect(() => client.subscribe("news")).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_STATE }));
-    first.close();
-    await client.subscribe("news").ready;
-  });
-
   test("that subscribe before they are connected are subscribed when they are", async () => {
     const { runtime, server } = await topicScene();
     const news = server.topic("news");

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { PresenceChange } from "../../client/topics/presence-view.ts";
 import type { Subscription } from "../../client/topics/subscription.ts";
-import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
+import { TOPIC_PRESENCE_FRAME, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { type MemoryPeer, rawClient } from "../../test-support/raw-memory.ts";
 import { topicScene } from "../../test-support/topic-scene.ts";
 import type { Connection } from "../connection.ts";
@@ -60,6 +61,41 @@ describe("presence", () => {
     expect(payload).toMatchObject({ reset: false, left: [] });
     const users = ((payload?.["joined"] ?? []) as [string, string][]).map(([, user]) => user);
     expect(users).toEqual(Array.from({ length: 20 }, (_, n) => `user ${n}`));
+  });
+
+  test("forgets a member that subscribes again and leaves within the window, and says nothing of one that stays", async () => {
+    const { runtime, raw, enter } = await present();
+    const watcher = await enter("watcher");
+    const again = await raw("room:7");
+    await runtime.advance(150);
+    const changes: PresenceChange[] = [];
+    watcher.presence?.onChange((change) => changes.push(change));
+    again.call(TOPIC_SUBSCRIBE, { topic: "room:7" }, 2);
+    await runtime.settle();
+    await runtime.advance(150);
+    expect([watcher.presence?.size, changes.length]).toEqual([2, 1]);
+    again.call(TOPIC_SUBSCRIBE, { topic: "room:7" }, 3);
+    again.call(TOPIC_UNSUBSCRIBE, { topic: "room:7" }, 4);
+    await runtime.settle();
+    await runtime.advance(150);
+    expect([watcher.presence?.size, changes.length]).toEqual([1, 2]);
+  });
+
+  test("forgets a member whose user changes just before it leaves", async () => {
+    const { runtime, server, raw, join } = await topicScene();
+    let user = "first";
+    server.topic("lobby", { presence: true, authorize: () => ({ user }) });
+    const watcher = (await join()).subscribe("lobby");
+    await watcher.ready;
+    const member = await raw("lobby");
+    await runtime.advance(150);
+    expect(watcher.presence?.size).toBe(2);
+    user = "second";
+    member.call(TOPIC_SUBSCRIBE, { topic: "lobby" }, 2);
+    member.call(TOPIC_UNSUBSCRIBE, { topic: "lobby" }, 3);
+    await runtime.settle();
+    await runtime.advance(150);
+    expect(watcher.presence?.clients.map((client) => client.user)).toEqual(["first"]);
   });
 
   test("isn't told to those that don't want it, but of them", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { CHUNK_ACK_FRAME } from "../../extensions/chunk.ts";
-import { TOPIC_END_FRAME, TOPIC_SUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { TOPIC_END_FRAME, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
@@ -92,9 +92,20 @@ describe("a subscriber that doesn't read", () => {
     expect(news.stats).toMatchObject({ lagging: 0, keptMessages: 0 });
   });
 
-  test("may begin anew, and then gets what comes afterwards alone", async () => {
-    const { runtime, news, sleeper, numbers } = await slowScene("drop-oldest");
+  test("that subscribes again still gets what waits for it", async () => {
+    const { runtime, news, sleeper, numbers } = await slowScene("drop-oldest", { messages: 50 });
     sleeper.call(TOPIC_SUBSCRIBE, { topic: "news" }, 2);
+    await runtime.settle();
+    expect(news.stats.lagging).toBe(1);
+    sleeper.resume();
+    await runtime.settle();
+    expect([await numbers(), news.stats.dropped]).toEqual([Array.from({ length: 20 }, (_, n) => n), 0]);
+  });
+
+  test("may leave and come back, and then gets what comes afterwards alone", async () => {
+    const { runtime, news, sleeper, numbers } = await slowScene("drop-oldest");
+    sleeper.call(TOPIC_UNSUBSCRIBE, { topic: "news" }, 2);
+    sleeper.call(TOPIC_SUBSCRIBE, { topic: "news" }, 3);
     await runtime.settle();
     expect(news.stats.lagging).toBe(0);
     sleeper.resume();
