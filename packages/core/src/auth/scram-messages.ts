@@ -115,7 +115,7 @@ export function parseServerFinal(message: string): Uint8Array {
  */
 function parseAttributes(what: string, message: string, expected: string): string[] {
   const values: string[] = [];
-  const names = new Set<string>();
+  let names = "";
   for (const part of message.split(",")) {
     const name = part.charAt(0);
     const value = part.slice(2);
@@ -124,12 +124,14 @@ function parseAttributes(what: string, message: string, expected: string): strin
       throw malformed(what, `attribute ${values.length + 1} is not "letter=value"`);
     }
     if (name === "m") throw malformed(what, "it demands a mandatory extension (m=), and none is known here");
-    if (names.has(name)) throw malformed(what, `attribute "${name}" stands twice`);
-    names.add(name);
+    if (names.includes(name)) throw malformed(what, `attribute "${name}" stands twice`);
+    names += name;
     values.push(value);
   }
-  const found = [...names].slice(0, expected.length).join("");
-  if (found !== expected) throw malformed(what, `its attributes must begin with "${expected}", got "${found}"`);
+  if (!names.startsWith(expected)) {
+    const found = names.slice(0, expected.length);
+    throw malformed(what, `its attributes must begin with "${expected}", got "${found}"`);
+  }
   return values;
 }
 

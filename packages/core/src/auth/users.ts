@@ -100,7 +100,7 @@ export class Users {
 
   async #madeUp(name: string): Promise<Credential> {
     const { crypto, secret, iterations } = this.#settings;
-    const derive = (what: string): Promise<Uint8Array> => crypto.hmacSha256(secret, utf8(`${what},${name}`));
+    const derive = async (what: string): Promise<Uint8Array> => crypto.hmacSha256(secret, utf8(`${what},${name}`));
     const salt = (await derive("salt")).slice(0, SALT_BYTES);
     return {
       keys: { salt, iterations, storedKey: await derive("stored"), serverKey: await derive("server") },

@@ -315,8 +315,10 @@ export class ProtocolConnection<Peer>
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
     this.reader = this.context.reader(this.settings.maxMessageBytes, false);
     this.machine.transition("authenticated", { message: "Logged in" });
-    this.features = this.delegate.extensions.combinationOf(agreement).features;
-    this.#extensions = new AttachedExtensions(this.delegate.extensions, agreement, this);
+    const { extensions } = this.delegate;
+    const { features, isAttached } = extensions.combinationOf(agreement);
+    this.features = features;
+    this.#extensions = new AttachedExtensions(extensions, agreement, isAttached, this);
   }
 
   /** Holds back all new frames for this time, or until the peer sends something; earlier frames still leave. */
