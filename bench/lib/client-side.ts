@@ -2,11 +2,20 @@
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { certificates } from "./certificates.ts";
-import type { ClientCommands, ConnectArgs, Handlers, TransferArgs, TransferResult, WatchResult } from "./commands.ts";
+import type {
+  ClientCommands,
+  ConnectArgs,
+  Handlers,
+  StreamArgs,
+  StreamResult,
+  TransferArgs,
+  TransferResult,
+  WatchResult,
+} from "./commands.ts";
 import { runLoad, runPaced } from "./load.ts";
 import { cpuMs } from "./memory.ts";
 import type { BenchClient, Peer } from "./peer.ts";
-import { mark, pattern } from "./workload.ts";
+import { ITEM_TEXT, mark, pattern } from "./workload.ts";
 
 /** Counts broadcasts on all clients. */
 class Watcher {
@@ -74,6 +83,24 @@ async function transfer(client: BenchClient, args: TransferArgs): Promise<Transf
   return { messages, seconds: (performance.now() - started) / 1000 };
 }
 
+async function readStream(client: BenchClient, { kind, seconds }: StreamArgs): Promise<StreamResult> {
+  if (client.stream === undefined) throw new Error("The peer has no streams");
+  let items = 0;
+  let bytes = 0;
+  let failure: Error | null = null;
+  const started = performance.now();
+  const end = await client.stream(kind, (item) => {
+    if (item instanceof Uint8Array) bytes += item.length;
+    else if (item.n !== items || item.text !== ITEM_TEXT) failure = new Error(`Item ${items} has number ${item.n}`);
+    items++;
+  });
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const result = { items, bytes, seconds: (performance.now() - started) / 1000 };
+  await end();
+  if (failure !== null) throw failure;
+  return result;
+}
+
 export function clientCommands(peer: Peer): Handlers<ClientCommands> {
   const clients: BenchClient[] = [];
   const watched = new Set<BenchClient>();
@@ -117,6 +144,12 @@ export function clientCommands(peer: Peer): Handlers<ClientCommands> {
     load: (args) => runLoad(first(), args),
     paced: (args) => runPaced(first(), args),
     transfer: (args) => transfer(first(), args),
+    stream: (args) => readStream(first(), args),
+    async stallStreams({ count }) {
+      const client = first();
+      for (let n = 0; n < count; n++) await client.stallStream?.();
+      return null;
+    },
 
     async watch({ signalPort, perTurn, subscribers }) {
       if (subscribers !== undefined) {

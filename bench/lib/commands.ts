@@ -2,7 +2,7 @@
  * Commands from the harness to its two processes: one JSON object per line over standard input and output.
  * Request: `{id, command, args}`; reply: `{id, result}` or `{id, error}`.
  */
-import type { Target } from "./peer.ts";
+import type { StreamKind, Target } from "./peer.ts";
 
 /** Arguments and result of one command. */
 interface Command<Args, Result> {
@@ -29,6 +29,8 @@ export interface Memory {
   readonly rssBytes: number;
   /** After a full garbage collection; null for a server in another process. */
   readonly heapBytes: number | null;
+  /** Heap and buffers, likewise. */
+  readonly heldBytes: number | null;
 }
 
 /** CPU time used since the process began. */
@@ -61,7 +63,7 @@ export interface ConnectArgs {
 }
 
 export interface LoadArgs {
-  readonly kind: "call" | "request";
+  readonly kind: "call" | "request" | "openStream";
   readonly inFlight: number;
   readonly seconds: number;
   /** Number of methods to rotate over. */
@@ -112,6 +114,17 @@ export interface ServerCommands {
   stop: Command<null, null>;
 }
 
+export interface StreamArgs {
+  readonly kind: StreamKind;
+  readonly seconds: number;
+}
+
+export interface StreamResult {
+  readonly items: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
 /** Commands of the client's process. */
 export interface ClientCommands {
   connect: Command<ConnectArgs, { readonly seconds: number }>;
@@ -122,6 +135,10 @@ export interface ClientCommands {
   load: Command<LoadArgs, LoadResult>;
   paced: Command<PacedArgs, PacedResult>;
   transfer: Command<TransferArgs, TransferResult>;
+  /** Reads a stream for a while, and ends it. */
+  stream: Command<StreamArgs, StreamResult>;
+  /** Opens streams and takes one item of each. */
+  stallStreams: Command<{ readonly count: number }, null>;
   /** Listens on all clients, and signals whenever each has received `perTurn` broadcasts. */
   watch: Command<
     {

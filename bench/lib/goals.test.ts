@@ -39,6 +39,15 @@ describe("judge", () => {
     ]);
   });
 
+  test("a number may be compared to netconduit's own at another variant", () => {
+    const rows = [row("netconduit", [10], { variant: "a call" }), row("netconduit", [12], { variant: "a stream" })];
+    const own = { kind: "own", variant: "a stream", from: "a call", to: "netconduit", bound: "at most" } as const;
+    expect(judge(rows, [goal({ ...own, value: 1.2 }), goal({ ...own, value: 1.1 })])).toMatchObject([
+      { actual: 1.2, state: "met" },
+      { actual: 1.2, state: "missed" },
+    ]);
+  });
+
   test.each([
     ["netconduit was not measured", [row("ws", [1])]],
     ["the other was not measured", [row("netconduit", [1])]],

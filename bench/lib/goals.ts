@@ -20,6 +20,8 @@ export type Goal = Measured & {
     | { readonly kind: "ratio" }
     /** Netconduit's number over its own at the variant `from`, over the same ratio of the other peer. */
     | { readonly kind: "growth"; readonly from: string }
+    /** Netconduit's number over its own at the variant `from`; `to` is netconduit. */
+    | { readonly kind: "own"; readonly from: string }
   );
 
 /** The verdict on a goal. */
@@ -39,6 +41,8 @@ const SINGLE = { ...NODE, scenario: "broadcast", variant: "one at a time", metri
 const CONNECTS = { ...NODE, scenario: "connects", variant: "64 at a time", metric: "connects" } as const;
 const IDLE = { ...NODE, scenario: "memory", variant: "10000 connections", metric: "rss" } as const;
 const GROWN = { ...NODE, scenario: "connections", variant: "10000 connections" } as const;
+
+const ITEMS = { ...NODE, scenario: "streams", variant: "64 B items", metric: "items" } as const;
 
 function ratio(bound: Goal["bound"], value: number, to: string, where: Measured, text: string): Goal {
   return { ...where, text, kind: "ratio", to, bound, value };
@@ -84,13 +88,34 @@ export const GOALS: readonly Goal[] = [
   ratio("at most", 1, "ws", IDLE, "Idle connection, RSS: × ws"),
   mebibytes("to the server"),
   mebibytes("to the client"),
+  ratio("at least", 3, "ws", ITEMS, "Stream of 64 B items: × ws messages with JSON"),
+  ratio("at least", 20, "grpc-js", ITEMS, "Stream of 64 B items: × grpc-js server streaming"),
+  ratio(
+    "at least",
+    0.85,
+    "raw",
+    { ...NODE, scenario: "streams", variant: "64 KiB items", metric: "speed" },
+    "Stream of 64 KiB binary items: × raw TCP",
+  ),
+  {
+    ...NODE,
+    scenario: "streams",
+    variant: "a stream of one item, one in flight",
+    metric: "p50",
+    text: "Stream of one item, p50: × a call",
+    kind: "own",
+    from: "a call, one in flight",
+    to: OURS,
+    bound: "at most",
+    value: 1,
+  },
   growth("delivery"),
   growth("connect"),
   ratio("at least", 2, "bun-websocket", { ...MANY, pair: "bun" }, "On Bun, RPC: × its own WebSocket + JSON"),
   ratio("at least", 2, "deno-websocket", { ...MANY, pair: "deno" }, "On Deno, RPC: × its own WebSocket + JSON"),
 ];
 
-function growthOf(goal: Goal & { readonly kind: "growth" }, rows: readonly Row[], peer: string): number | null {
+function growthOf(goal: Measured & { readonly from: string }, rows: readonly Row[], peer: string): number | null {
   const before = findRow(rows, { ...goal, peer, variant: goal.from });
   const after = findRow(rows, { ...goal, peer });
   if (before === undefined || after === undefined) return null;
@@ -103,6 +128,7 @@ function actualOf(goal: Goal, rows: readonly Row[]): number | null {
     const theirs = growthOf(goal, rows, goal.to);
     return ours === null || theirs === null ? null : ours / theirs;
   }
+  if (goal.kind === "own") return growthOf(goal, rows, OURS);
   const row = findRow(rows, { ...goal, peer: OURS });
   return row === undefined ? null : (rowRatio(rows, row, goal.to)?.median ?? null);
 }

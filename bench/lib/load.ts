@@ -20,6 +20,14 @@ function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind"
       if (reply.id !== id || reply.text !== MESSAGE_TEXT) throw new Error(`The reply to ${id} has id ${reply.id}`);
     };
   }
+  if (kind === "openStream") {
+    const { openStream } = client;
+    if (openStream === undefined) throw new Error("The peer has no streams");
+    return async () => {
+      const item = await openStream.call(client);
+      if (item !== 1) throw new Error(`The item 1 came as ${item}`);
+    };
+  }
   const { call } = client;
   if (call === undefined) throw new Error("The peer has no calls");
   return async () => {

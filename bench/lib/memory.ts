@@ -32,7 +32,7 @@ function rssOf(processId: number): number {
  */
 export async function measureMemory(processIds: readonly number[] | undefined): Promise<Memory> {
   if (processIds !== undefined) {
-    return { rssBytes: processIds.reduce((sum, id) => sum + rssOf(id), 0), heapBytes: null };
+    return { rssBytes: processIds.reduce((sum, id) => sum + rssOf(id), 0), heapBytes: null, heldBytes: null };
   }
   await sleep(SETTLE_MS);
   const { rss } = process.memoryUsage();
@@ -40,8 +40,8 @@ export async function measureMemory(processIds: readonly number[] | undefined): 
     await sleep(PAUSE_MS);
     collectGarbage();
   }
-  const { heapUsed } = process.memoryUsage();
-  return { rssBytes: rss, heapBytes: heapUsed };
+  const { heapUsed, external } = process.memoryUsage();
+  return { rssBytes: rss, heapBytes: heapUsed, heldBytes: heapUsed + external };
 }
 
 /** CPU time of this process so far, in milliseconds. */

@@ -20,6 +20,9 @@ import type { AddParams, Message, News } from "./workload.ts";
 
 export type RuntimeName = "node" | "bun" | "deno";
 
+/** A stream of the server without an end: items `{n, text}` of about 64 bytes, or binary items of 64 KiB. */
+export type StreamKind = "items" | "blocks";
+
 export type Side = "server" | "client";
 
 /** Features a peer may lack. `binary`: bytes of any size; `methods`: several registered methods. */
@@ -90,6 +93,15 @@ export interface BenchClient {
   upload?(bytes: Uint8Array): Promise<number>;
   /** Has the server send `servedBytes(length)` as one message; resolves with `mark(bytes)` as received here. */
   download?(length: number): Promise<number>;
+  /**
+   * Reads a stream, with `n` from 0 on. Calls `received` for each item, or with the bytes of blocks in pieces of any size.
+   * Resolves to a function that ends it.
+   */
+  stream?(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>>;
+  /** Opens a stream with one item, which is 1, and reads it to its end; resolves with the item. */
+  openStream?(): Promise<number>;
+  /** Opens a stream whose items of 64 KiB are made for it, takes one, and leaves the stream open. */
+  stallStream?(): Promise<void>;
   /** Ends the connection; resolves once this end has closed. */
   close(): Promise<void>;
 }

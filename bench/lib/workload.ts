@@ -31,6 +31,12 @@ export interface News {
 /** Makes a {@link News} about 92 bytes on the wire, including a header of 32 bytes. */
 export const NEWS_TEXT: string = "twenty-eight bytes of news..";
 
+/** Text of an item of a stream, which has about 64 bytes. */
+export const ITEM_TEXT: string = "forty-eight bytes, such as a line of a log has..";
+
+/** Bytes of an item of blocks. */
+export const BLOCK_BYTES: number = 64 * 1024;
+
 /** Text of a {@link Message}. */
 export const MESSAGE_TEXT: string = "what a chat line might say";
 

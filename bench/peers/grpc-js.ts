@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { missingPackage, packageVersion } from "../lib/package-version.ts";
-import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
-import { type AddParams, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
+import { type AddParams, ITEM_TEXT, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 
 const PROTO: string = fileURLToPath(new URL("support/bench.proto", import.meta.url));
 /** Connecting takes milliseconds, or a second with a thousand at once. */
@@ -20,6 +20,7 @@ interface BenchStub extends grpc.Client {
   Upload: Unary<{ bytes: Uint8Array }, { mark: number }>;
   Download: Unary<{ length: number }, { bytes: Uint8Array }>;
   Listen(nothing: object): grpc.ClientReadableStream<News>;
+  Items(nothing: object): grpc.ClientReadableStream<News>;
 }
 
 /** The service of bench.proto, with its method `Add` under `methods` names: `add`, `add1`, … */
@@ -31,6 +32,16 @@ function serviceDefinition(methods: number): grpc.ServiceDefinition {
     definition[name] = { ...Add!, path: `/bench.Bench/${name}`, originalName: name };
   }
   return definition;
+}
+
+/** Writes as `write` and "drain" say. */
+function sendItems(call: grpc.ServerWritableStream<object, News>): void {
+  let n = 0;
+  const more = (): void => {
+    while (!call.cancelled && call.write({ n: n++, text: ITEM_TEXT }));
+    if (!call.cancelled) call.once("drain", more);
+  };
+  more();
 }
 
 function limits(maxPayloadBytes: number): grpc.ChannelOptions {
@@ -64,6 +75,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
       call.sendMetadata(new grpc.Metadata());
     },
   };
+  handlers["Items"] = sendItems as grpc.UntypedHandleCall;
   for (let index = 0; index < methods; index++) handlers[methodName(index)] = add as grpc.UntypedHandleCall;
   server.addService(serviceDefinition(methods), handlers);
 
@@ -107,7 +119,7 @@ function countConnections(server: grpc.Server): number {
 
 class GrpcClient implements BenchClient {
   private readonly stub: BenchStub;
-  private stream: grpc.ClientReadableStream<News> | null = null;
+  private listening: grpc.ClientReadableStream<News> | null = null;
 
   constructor(stub: BenchStub) {
     this.stub = stub;
@@ -124,7 +136,7 @@ class GrpcClient implements BenchClient {
 
   async onBroadcast(listener: (news: News) => void): Promise<void> {
     const stream = this.stub.Listen({});
-    this.stream = stream;
+    this.listening = stream;
     stream.on("data", listener);
     await new Promise<void>((resolve, reject) => {
       stream.once("metadata", () => resolve());
@@ -143,8 +155,23 @@ class GrpcClient implements BenchClient {
     return mark((await this.unary<{ length: number }, { bytes: Uint8Array }>("Download", { length })).bytes);
   }
 
+  async stream(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>> {
+    if (kind !== "items") throw new Error("grpc-js is measured with items only");
+    const call = this.stub.Items({});
+    const ended = Promise.withResolvers<void>();
+    call.on("data", received);
+    call.on("error", (error: grpc.ServiceError) => {
+      if (error.code === grpc.status.CANCELLED) ended.resolve();
+      else ended.reject(error);
+    });
+    return () => {
+      call.cancel();
+      return ended.promise;
+    };
+  }
+
   async close(): Promise<void> {
-    this.stream?.cancel();
+    this.listening?.cancel();
     this.stub.close();
   }
 

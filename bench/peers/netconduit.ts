@@ -1,8 +1,18 @@
 /** netconduit from the built packages with its defaults: SCRAM login, limits, deadlines, heartbeats. */
 import { packageVersion } from "../lib/package-version.ts";
-import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
 import { currentRuntime } from "../lib/runtimes.ts";
-import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
+import {
+  type AddParams,
+  AddSchema,
+  BLOCK_BYTES,
+  ITEM_TEXT,
+  type Message,
+  mark,
+  methodName,
+  type News,
+  servedBytes,
+} from "../lib/workload.ts";
 
 type Netconduit = typeof import("@netconduit/node");
 type Client = InstanceType<Netconduit["Client"]>;
@@ -38,6 +48,19 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.on("message", (_connection, data) => data);
   server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
   server.on("download", (_connection, length) => servedBytes(length as number));
+  // A generator that doesn't wait for anything needn't be asynchronous.
+  server.stream("items", function* () {
+    for (let n = 0; ; n++) yield { n, text: ITEM_TEXT };
+  });
+  server.stream("blocks", function* () {
+    for (;;) yield servedBytes(BLOCK_BYTES);
+  });
+  server.stream("fresh", function* () {
+    for (;;) yield new Uint8Array(BLOCK_BYTES);
+  });
+  server.stream("one", async function* () {
+    yield 1;
+  });
   // No error is expected; the harness shows standard error when a measurement fails.
   server.onError((error, { stage }) => console.error(stage, error));
   server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
@@ -89,13 +112,32 @@ class NetconduitClient implements BenchClient {
     return mark((await this.client.request("download", length)) as Uint8Array);
   }
 
+  async stream(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>> {
+    const stream = this.client.stream<News | Uint8Array>(kind);
+    const reading = iterate(stream, received);
+    return async () => {
+      await stream.return?.();
+      await reading;
+    };
+  }
+
+  async openStream(): Promise<number> {
+    let item = 0;
+    for await (const one of this.client.stream<number>("one")) item = one;
+    return item;
+  }
+
+  async stallStream(): Promise<void> {
+    await this.client.stream("fresh").next();
+  }
+
   close(): Promise<void> {
     return this.client.disconnect();
   }
 }
 
-async function iterate(subscription: AsyncIterable<News>, listener: (news: News) => void): Promise<void> {
-  for await (const news of subscription) listener(news);
+async function iterate<T>(items: AsyncIterable<T>, listener: (item: T) => void): Promise<void> {
+  for await (const item of items) listener(item);
 }
 
 async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {

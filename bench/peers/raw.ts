@@ -7,22 +7,36 @@ import type { Socket } from "node:net";
 import process from "node:process";
 import { Fifo } from "../../packages/core/src/util/fifo.ts";
 import { BatchWriter } from "../lib/batch-writer.ts";
-import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
 import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
 import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";
-import type { AddParams, News } from "../lib/workload.ts";
+import { type AddParams, BLOCK_BYTES, type News, servedBytes } from "../lib/workload.ts";
 
 const RECORD_BYTES = 59;
 /** The size of a broadcast in netconduit's frames. */
 const NEWS_BYTES = 92;
+
+/** Writes that wait for the system at a time. */
+const WRITES = 4;
+
+function sendBlocks(socket: Socket): void {
+  const more = (): void => {
+    if (socket.writable) socket.write(servedBytes(BLOCK_BYTES), more);
+  };
+  for (let n = 0; n < WRITES; n++) more();
+}
 
 async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
   const echo = await startPlainServer(tls, (socket) => {
     socket.on("data", (chunk) => socket.write(chunk));
   });
   const transfers = await startPlainServer(tls, acceptTransfers);
+  const blocks = await startPlainServer(tls, sendBlocks);
   return {
-    target: { ...echo.target, extra: { transferPort: String(transfers.target.port) } },
+    target: {
+      ...echo.target,
+      extra: { transferPort: String(transfers.target.port), blocksPort: String(blocks.target.port) },
+    },
     connectionCount: () => echo.sockets.size,
     broadcast({ n }) {
       const bytes = new Uint8Array(NEWS_BYTES);
@@ -32,6 +46,7 @@ async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
     async close() {
       await echo.close();
       await transfers.close();
+      await blocks.close();
     },
   };
 }
@@ -40,16 +55,18 @@ class RawClient implements BenchClient {
   private readonly socket: Socket;
   private readonly writer: BatchWriter;
   private readonly openTransfers: () => Promise<TransferClient>;
+  private readonly openBlocks: () => Promise<Socket>;
   private transfers: Promise<TransferClient> | null = null;
   private readonly waiting: Fifo<(sum: number) => void> = new Fifo();
   /** The beginning of a record or broadcast that continues in the next chunk. */
   private rest: Buffer | null = null;
   private listener: ((news: News) => void) | null = null;
 
-  constructor(socket: Socket, openTransfers: () => Promise<TransferClient>) {
+  constructor(socket: Socket, openTransfers: () => Promise<TransferClient>, openBlocks: () => Promise<Socket>) {
     this.socket = socket;
     this.writer = new BatchWriter(socket);
     this.openTransfers = openTransfers;
+    this.openBlocks = openBlocks;
     socket.on("data", (chunk: Buffer) => this.received(chunk));
   }
 
@@ -72,6 +89,16 @@ class RawClient implements BenchClient {
 
   async download(length: number): Promise<number> {
     return (await this.transferClient()).download(length);
+  }
+
+  async stream(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>> {
+    if (kind !== "blocks") throw new Error("raw is measured with blocks only");
+    const socket = await this.openBlocks();
+    socket.on("error", () => socket.destroy());
+    socket.on("data", received);
+    return async () => {
+      socket.destroy();
+    };
   }
 
   async close(): Promise<void> {
@@ -103,9 +130,11 @@ class RawClient implements BenchClient {
 
 async function connect(target: Target, { tls }: ClientOptions): Promise<BenchClient> {
   const transferTarget = { ...target, port: Number(target.extra?.["transferPort"]) };
+  const blocksTarget = { ...target, port: Number(target.extra?.["blocksPort"]) };
   return new RawClient(
     await connectPlain(target, tls),
     async () => new TransferClient(await connectPlain(transferTarget, tls)),
+    () => connectPlain(blocksTarget, tls),
   );
 }
 

@@ -2,9 +2,28 @@
 import { once } from "node:events";
 import { WebSocket, WebSocketServer } from "ws";
 import { missingPackage, packageVersion } from "../lib/package-version.ts";
-import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
+import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
+import { ITEM_TEXT, type News } from "../lib/workload.ts";
 import { closeHttp, listenHttp } from "./support/http-server.ts";
 import { answerer, type Content, JsonClient } from "./support/json-socket.ts";
+
+/** A client sends this to get items until the connection ends. */
+const STREAM = "stream";
+/** Items that are sent without looking at what the socket holds. */
+const ITEMS_PER_LOOK = 500;
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+
+function sendItems(socket: WebSocket): void {
+  let n = 0;
+  const more = (): void => {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    if (socket.bufferedAmount < MAX_BUFFERED_BYTES) {
+      for (let i = 0; i < ITEMS_PER_LOOK; i++) socket.send(JSON.stringify({ n: n++, text: ITEM_TEXT }));
+    }
+    setImmediate(more);
+  };
+  more();
+}
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
   const { http, target } = await listenHttp(options.tls);
@@ -13,7 +32,11 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   const answer = answerer(options);
   server.on("connection", (socket) => {
     socket.on("error", () => socket.terminate());
-    socket.on("message", (data: Buffer, isBinary) => socket.send(answer(isBinary ? data : data.toString())));
+    socket.on("message", (data: Buffer, isBinary) => {
+      const content = isBinary ? data : data.toString();
+      if (content === STREAM) sendItems(socket);
+      else socket.send(answer(content));
+    });
   });
   return {
     target,
@@ -38,6 +61,16 @@ class WsClient extends JsonClient {
     this.socket = socket;
     socket.on("message", (data: Buffer, isBinary) => this.received(isBinary ? data : data.toString()));
     socket.on("close", () => this.closed());
+  }
+
+  /** Has a connection of its own, which ends the stream. */
+  async stream(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>> {
+    if (kind !== "items") throw new Error("ws is measured with items only");
+    const own = new WebSocket(this.socket.url, { perMessageDeflate: false });
+    await once(own, "open");
+    own.on("message", (data) => received(JSON.parse(String(data)) as News));
+    own.send(STREAM);
+    return async () => own.terminate();
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import { connects } from "./connects.ts";
 import { latency } from "./latency.ts";
 import { memory } from "./memory.ts";
 import { handlers, pairs, request, rpc } from "./rpc.ts";
+import { streams } from "./streams.ts";
 import { tls } from "./tls.ts";
 import { topics } from "./topics.ts";
 
@@ -20,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   memory,
   binary,
   beside,
+  streams,
   connections,
   payload,
   handlers,

@@ -99,7 +99,10 @@ export class CallStreams implements Streams, OwnCall {
   }
 
   answered(): void {
-    this.#endInput(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was answered`));
+    // An error takes longer to make than a call.
+    if (!this.#isInputOver) {
+      this.#endInput(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was answered`));
+    }
     this.#delete();
   }
 

@@ -115,7 +115,10 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   answered(): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
-    this.#sender?.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));
+    // An error takes longer to make than a call.
+    if (this.#sender?.isFinished === false) {
+      this.#sender.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));
+    }
     // The caller stops by itself; what is still on its way is dropped.
     this.#receiver?.stop();
     this.#deleteIfOver();

@@ -11,7 +11,7 @@ import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { StreamFlag } from "./stream-frames.ts";
 
 /** Small items are gathered until they have so many bytes, or until the end of the turn. */
-const GATHERED_BYTES = 16 * 1024;
+const GATHERED_BYTES = 60 * 1024;
 const FIRST_GATHERED_BYTES = 512;
 /** Binary items from here up leave as they are, in frames of their own: without encoding, and copied once. */
 const MIN_BINARY_BYTES = 4096;
@@ -59,6 +59,8 @@ export class StreamSender {
   #credit: number;
   /** The next frame: room for its header, then items. */
   #gathered: Uint8Array | null = null;
+  /** Room for the next frame: as much as the last one took, so that it needn't grow again. */
+  #usualBytes = FIRST_GATHERED_BYTES;
   #end = HEADER_BYTES;
   #item: OwnFrames | null = null;
   /** This stream's part of the connection's overdraft. */
@@ -103,11 +105,15 @@ export class StreamSender {
   /** Everything written leaves now, as far as it may. Returns a promise if something is left. */
   finish(): Promise<void> | null {
     if (this.#reason !== null) throw this.#reason;
+    this.#isFinishing = true;
     if (!this.hasData) return null;
     this.#host.sendNow(this);
-    if (!this.hasData) return null;
-    this.#isFinishing = true;
-    return this.#wait();
+    return this.hasData ? this.#wait() : null;
+  }
+
+  /** Whether everything has left, and nothing follows. */
+  get isFinished(): boolean {
+    return this.#isFinishing && !this.hasData;
   }
 
   /** Sends nothing more, and drops what hasn't left. */
@@ -196,7 +202,7 @@ export class StreamSender {
     const gathered = this.#gathered;
     const needed = this.#end + length;
     if (gathered !== null && needed <= gathered.length) return gathered;
-    const size = gathered === null ? FIRST_GATHERED_BYTES : 2 * gathered.length;
+    const size = gathered === null ? this.#usualBytes : 2 * gathered.length;
     const larger = new Uint8Array(Math.min(Math.max(size, needed), HEADER_BYTES + MAX_CHUNK_BYTES));
     if (gathered !== null) larger.set(gathered.subarray(0, this.#end));
     this.#gathered = larger;
@@ -230,6 +236,8 @@ export class StreamSender {
     const bytes = this.#gathered as Uint8Array;
     const end = this.#end;
     const length = end - HEADER_BYTES;
+    // A little more, since items differ.
+    this.#usualBytes = Math.min(end + (end >>> 3), HEADER_BYTES + MAX_CHUNK_BYTES);
     this.#gathered = null;
     this.#end = HEADER_BYTES;
     this.#credit -= end;
