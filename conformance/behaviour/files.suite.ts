@@ -311,7 +311,34 @@ export function describeFiles(subject: Subject): void {
         await box.download("a", here);
         const file = { folder: "box", name: "a", path: join(there, "a"), bytes: 10, sha256: sha256Of(content) };
         await until(() => heard.length === 2);
-        expect(heard).toEqual([file, file]);
+        expect(heard).toEqual([
+          { ...file, resumedFrom: 0 },
+          { ...file, resumedFrom: 0 },
+        ]);
+      }),
+    );
+
+    test(
+      "an upload keeps to maxBytesPerSecond, and to a new limit at once",
+      PATIENT,
+      staged(async (stage) => {
+        const { box } = await scene(stage);
+        const content = someBytes(MIB);
+        let limit = 20_000; // 52 seconds for the file
+        const phases: number[] = [];
+        const sent = await box.upload(content, {
+          name: "a",
+          maxBytesPerSecond: () => limit,
+          onProgress({ bytes }) {
+            phases.push(bytes);
+            limit = Number.POSITIVE_INFINITY;
+          },
+        });
+        expect(sent).toMatchObject({ bytes: MIB, sha256: sha256Of(content) });
+        expect(phases[0]).toBeLessThanOrEqual(8000);
+        await expect(box.upload(content, { name: "b", maxBytesPerSecond: 0 })).rejects.toMatchObject({
+          codeName: "INVALID_CONFIG",
+        });
       }),
     );
 

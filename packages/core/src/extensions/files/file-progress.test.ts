@@ -17,8 +17,8 @@ test("progress is reported ten times a second, with the rate of this attempt and
   const { heard, clock, progress } = reporter(1000, 500);
   for (clock.ms = 10; clock.ms <= 200; clock.ms += 10) progress.moved(500 + clock.ms);
   expect(heard).toEqual([
-    { phase: "moving", bytes: 600, total: 1000, bytesPerSecond: 1000, etaMs: 400 },
-    { phase: "moving", bytes: 700, total: 1000, bytesPerSecond: 1000, etaMs: 300 },
+    { phase: "moving", bytes: 600, resumedFrom: 500, total: 1000, bytesPerSecond: 1000, etaMs: 400 },
+    { phase: "moving", bytes: 700, resumedFrom: 500, total: 1000, bytesPerSecond: 1000, etaMs: 300 },
   ]);
 });
 
@@ -39,5 +39,7 @@ test("checking is a phase with a rate of its own", () => {
   progress.checked(0);
   clock.ms = 100;
   progress.checked(50);
-  expect(heard).toEqual([{ phase: "checking", bytes: 50, total: 100, bytesPerSecond: 500, etaMs: 100 }]);
+  expect(heard).toEqual([
+    { phase: "checking", bytes: 50, resumedFrom: 90, total: 100, bytesPerSecond: 500, etaMs: 100 },
+  ]);
 });

@@ -4,6 +4,8 @@ export interface FileProgress {
   readonly phase: "moving" | "checking";
   /** Bytes of the file that are done, those of earlier attempts included. */
   readonly bytes: number;
+  /** Bytes that earlier attempts had transferred. */
+  readonly resumedFrom: number;
   /** Size of the file; null if it isn't known. */
   readonly total: number | null;
   /** Of this attempt, over the last seconds. */
@@ -23,6 +25,7 @@ export class ProgressReporter {
   #phase: FileProgress["phase"] = "moving";
   #total: number | null;
   #bytes: number;
+  readonly #resumedFrom: number;
   #samples: { readonly ms: number; readonly bytes: number }[];
 
   constructor(
@@ -35,6 +38,7 @@ export class ProgressReporter {
     this.#now = now;
     this.#total = total;
     this.#bytes = offset;
+    this.#resumedFrom = offset;
     this.#samples = [{ ms: now(), bytes: offset }];
   }
 
@@ -76,6 +80,7 @@ export class ProgressReporter {
     const left = total === null ? null : Math.max(0, total - this.#bytes);
     const etaMs =
       left === 0 ? 0 : left === null || bytesPerSecond <= 0 ? null : Math.round((left * 1000) / bytesPerSecond);
-    this.#report?.({ phase: this.#phase, bytes: this.#bytes, total, bytesPerSecond, etaMs });
+    const [phase, bytes, resumedFrom] = [this.#phase, this.#bytes, this.#resumedFrom];
+    this.#report?.({ phase, bytes, resumedFrom, total, bytesPerSecond, etaMs });
   }
 }

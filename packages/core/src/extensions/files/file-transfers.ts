@@ -2,6 +2,7 @@ import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import type { FileAccess } from "../../util/file-access.ts";
 import { toHex } from "../../util/hex.ts";
+import { CallbackTimer } from "../../util/time.ts";
 import { HashMemory } from "./hash-memory.ts";
 import type { PartialFile, ReceiverContext } from "./receiving-folder.ts";
 
@@ -21,6 +22,11 @@ export class FileTransfers implements ReceiverContext {
 
   now(): number {
     return this.#context.runtime.now();
+  }
+
+  /** A wait that doesn't keep the process running. */
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.#context.wheel.schedule(new CallbackTimer(resolve), delayMs));
   }
 
   wallClock(): number {

@@ -9,6 +9,7 @@ import { type FileProgress, ProgressReporter } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
+import { checkedRate, pacedChunks, type RateLimit } from "./paced-chunks.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
 import { existsError, isCount, type OverwritePolicy, type PartialState, ReceivingFolder } from "./receiving-folder.ts";
 import type { FileEntry } from "./served-folder.ts";
@@ -52,6 +53,10 @@ export interface UploadOptions extends TransferOptions {
    * A file is the same if its name, size and time of change are; bytes and streams can't be continued. Default false.
    */
   readonly resume?: boolean | undefined;
+  /**
+   * The most bytes that leave per second, on average; a function is asked several times per second. Default: no limit.
+   */
+  readonly maxBytesPerSecond?: RateLimit | undefined;
 }
 
 export interface DownloadOptions extends TransferOptions {
@@ -121,10 +126,13 @@ export class RemoteFiles {
 
   /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
+    const { maxBytesPerSecond } = options;
+    if (typeof maxBytesPerSecond === "number") checkedRate(maxBytesPerSecond);
     const opened = await openSource(source, () => this.#transfers().files);
     try {
       const name = checkFileName(options.name ?? mustHaveName(opened.name));
-      return await this.#send(opened, name, options);
+      const paced = maxBytesPerSecond === undefined ? opened : this.#paced(opened, maxBytesPerSecond);
+      return await this.#send(paced, name, options);
     } finally {
       await opened.close();
     }
@@ -192,6 +200,16 @@ export class RemoteFiles {
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
+
+  #paced(source: FileSource, limit: RateLimit): FileSource {
+    const { name, bytes, modifiedMs, key } = source;
+    return {
+      ...{ name, bytes, modifiedMs, key },
+      chunks: (offset) => pacedChunks(source.chunks(offset), limit, this.#transfers()),
+      mustBeUnchanged: (size) => source.mustBeUnchanged(size),
+      close: () => source.close(),
+    };
+  }
 
   async #send(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
     const transfers = this.#transfers();

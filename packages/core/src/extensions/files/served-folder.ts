@@ -29,6 +29,8 @@ export interface TransferredFile {
   readonly bytes: number;
   /** Of the whole file, in hex; null after a download that both sides continued after a restart. */
   readonly sha256: string | null;
+  /** Bytes that an earlier attempt had transferred. */
+  readonly resumedFrom: number;
 }
 
 /** A regular file of a folder. */
@@ -125,7 +127,7 @@ export class ServedFolder<Peer> {
       } catch (error) {
         throw this.#reported(context, error);
       }
-      this.#host.sent(context.client, { folder: this.#name, name, path, bytes, sha256 });
+      this.#host.sent(context.client, { folder: this.#name, name, path, bytes, sha256, resumedFrom: offset });
     } finally {
       await source.close();
     }
@@ -215,7 +217,7 @@ export class ServedFolder<Peer> {
         partial.finish(this.#config.overwrite, sha256, (checked) => context.progress({ checked })),
       );
       isKept = true;
-      this.#host.received(context.client, { folder: this.#name, ...file });
+      this.#host.received(context.client, { folder: this.#name, ...file, resumedFrom: offset });
       return { name: file.name, bytes: file.bytes, sha256: file.sha256 };
     } finally {
       this.#quota.end(partial, isKept);
