@@ -55,6 +55,8 @@ function askRuntime(name: RuntimeName): Installed | null {
 const DENO_PERMISSIONS: Readonly<Record<string, readonly string[]>> = {
   // Unix sockets and certificates are files.
   monitoring: ["--allow-read", "--allow-write"],
+  // Devices upload files, and the server kills itself on demand.
+  fleet: ["--allow-read", "--allow-write", "--allow-run"],
   // Starts the server as a separate process.
   "demo.ts": ["--allow-run"],
 };

@@ -1,0 +1,107 @@
+/**
+ * Devices of a fleet: they measure, keep a log, obey the server and upload what they record. They come back by
+ * themselves when the server does, and go on where they were.
+ *
+ *     node examples/fleet/device.ts pump-1 pump-2
+ *
+ * Environment: HOST (127.0.0.1), PORT (7450), PASSWORD (secret123), FILES (folder for recordings, here by default),
+ * INTERVAL_MS (250).
+ */
+
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { fleet, type Upload } from "./contract.ts";
+import { DeviceLog } from "./device-log.ts";
+import { Client, ConduitError, runtime } from "./netconduit.ts";
+
+const { HOST = "127.0.0.1", PORT = "7450", PASSWORD = "secret123", FILES = ".", INTERVAL_MS = "250" } = process.env;
+const MEBIBYTE = 2 ** 20;
+/** Errors after which an upload goes on later. */
+const BREAKS: ReadonlySet<string> = new Set(["CONNECTION_CLOSED", "SERVER_STOPPING", "TIMEOUT"]);
+
+async function runDevice(name: string, seed: number): Promise<void> {
+  const log = new DeviceLog();
+  let samples = 0;
+  let recordings = 0;
+  let upload: Upload | null = null;
+  let mebibytesPerSecond = 2;
+
+  const client = new Client({
+    name,
+    description: "device",
+    host: HOST,
+    port: Number(PORT),
+    password: PASSWORD,
+    contract: fleet,
+    // Tries for ever: first after up to 100 ms, later after up to a second.
+    reconnect: { delayMs: 100, maxDelayMs: 1000 },
+    // Calls made while disconnected wait: samples taken meanwhile arrive later, and uploads go on by themselves.
+    queueWhileDisconnected: "send",
+  });
+
+  client.onConnect(() => log.add(`connected to the ${client.serverInfo?.name}`));
+  client.onDisconnect((_, { message }) => log.add(`disconnected: ${message}`));
+  client.onError((error, { stage }) => {
+    if (stage !== "reconnect") log.add(`error (${stage}): ${error.message}`);
+  });
+
+  // What the server may call.
+  client.implement({
+    async record({ mebibytes }) {
+      recordings += 1;
+      const file = `${name}-${recordings}.bin`;
+      const recording = await open(join(FILES, file), "w");
+      await recording.truncate(mebibytes * MEBIBYTE);
+      await recording.close();
+      log.add(`recorded ${file}, ${mebibytes} MiB`);
+      send(file).catch((error) => log.add(`${file} can't be uploaded: ${error.message}`));
+      return file;
+    },
+    limit(limit) {
+      ({ mebibytesPerSecond } = limit);
+      log.add(`uploads are limited to ${mebibytesPerSecond} MiB/s`);
+    },
+    log: ({ from }, { signal }) => log.lines(from, signal),
+  });
+
+  /** Uploads a file. An attempt that breaks off is followed by one that continues there. */
+  async function send(file: string): Promise<void> {
+    for (;;) {
+      try {
+        const sent = await client.files("recordings").upload(join(FILES, file), {
+          resume: true,
+          maxBytesPerSecond: () => mebibytesPerSecond * MEBIBYTE,
+          onProgress({ bytes, resumedFrom, total, bytesPerSecond }) {
+            upload = { file, bytes, resumedFrom, total: total ?? bytes, bytesPerSecond };
+          },
+        });
+        upload = null;
+        log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
+        return;
+      } catch (error) {
+        if (!(error instanceof ConduitError && BREAKS.has(error.codeName))) throw error;
+        log.add(`the upload of ${file} broke off`);
+      }
+    }
+  }
+
+  function measure(): void {
+    samples += 1;
+    const wave = Math.sin(samples / 12 + seed) + Math.sin(samples / 5 + 2 * seed) / 3;
+    const sample = { number: samples, celsius: 61 + 6 * wave, bar: 3.2 + wave / 2, runtime, upload };
+    client.publish(`telemetry:${name}`, sample).catch((error) => log.add(`sample ${sample.number}: ${error.message}`));
+    if (samples % 20 === 0) log.add(`${sample.celsius.toFixed(1)} °C, ${sample.bar.toFixed(2)} bar`);
+  }
+
+  await client.connect();
+  const measuring = setInterval(measure, Number(INTERVAL_MS));
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      clearInterval(measuring);
+      void client.disconnect("the device is switched off");
+    });
+  }
+}
+
+const [, , ...names] = process.argv;
+await Promise.all(names.map(runDevice));

@@ -1,0 +1,129 @@
+/** The dashboard's picture of the fleet, and how it is drawn in a terminal. */
+
+import type { LogLine, Sample, Upload } from "./contract.ts";
+
+export interface DeviceView {
+  readonly name: string;
+  isHere: boolean;
+  sample: Sample | null;
+  /** Samples that never came. */
+  missing: number;
+  /** The last temperatures. */
+  readonly celsius: number[];
+}
+
+export interface Picture {
+  /** The server and the connection to it. */
+  server: string;
+  isConnected: boolean;
+  latencyMs: number | null;
+  /** Number of dashboards, this one included. */
+  dashboards: number;
+  readonly devices: Map<string, DeviceView>;
+  readonly log: { readonly device: string; readonly line: LogLine }[];
+  readonly events: { readonly at: Date; readonly text: string }[];
+}
+
+const HEAT = "▁▂▃▄▅▆▇█";
+export const HEAT_WIDTH = 24;
+const BAR_WIDTH = 30;
+/** Events are what the picture is for, so they get more room than the log. */
+const LOG_SHARE = 0.4;
+const KEYS = "[r] record, upload   [l] change limit   [c] cut connection   [k] kill server   [q] quit";
+
+const ESCAPE = "\u001b[";
+const styled = (code: number) => (text: string) => `${ESCAPE}${code}m${text}${ESCAPE}0m`;
+const bold = styled(1);
+const dim = styled(2);
+const red = styled(31);
+const green = styled(32);
+const yellow = styled(33);
+const cyan = styled(36);
+
+/** The whole screen: as many lines as there are rows. */
+export function draw(picture: Picture, columns: number, rows: number): string {
+  const { devices } = picture;
+  const uploads = [...devices.values()].flatMap(({ sample }) => (sample?.upload ? [uploadLine(sample.upload)] : []));
+  const top = [
+    header(picture),
+    "",
+    ...[...devices.values()].map(deviceLine),
+    "",
+    ...section("UPLOADS", uploads.length > 0 ? uploads : [dim("none")]),
+    "",
+  ];
+  const room = Math.max(4, rows - top.length - 5);
+  const logRows = Math.max(1, Math.floor(room * LOG_SHARE));
+  const log = picture.log.toSorted((a, b) => a.line.at.getTime() - b.line.at.getTime());
+  const logLines = log.slice(-logRows).map(({ device, line }) => {
+    return `${dim(clock(line.at))}  ${cyan(device)} ${dim(String(line.number).padStart(3))}  ${line.text}`;
+  });
+  const events = picture.events.slice(logRows - room).map(({ at, text }) => `${dim(clock(at))}  ${text}`);
+  const lines = [
+    ...top,
+    ...section("LOGS", filled(logLines, logRows)),
+    "",
+    ...section("EVENTS", filled(events, room - logRows)),
+  ];
+  lines.push("", dim(KEYS));
+  return `${ESCAPE}H${lines.map((line) => `${clipped(line, columns)}${ESCAPE}K`).join("\r\n")}${ESCAPE}J`;
+}
+
+function header({ server, isConnected, latencyMs, dashboards, devices }: Picture): string {
+  const here = [...devices.values()].filter(({ isHere }) => isHere).length;
+  const link = isConnected ? green("● connected") : red("● reconnecting");
+  const latency = latencyMs === null || !isConnected ? "" : dim(`  ${latencyMs.toFixed(1)} ms`);
+  const present = `${here} of ${devices.size} devices, ${dashboards} ${dashboards === 1 ? "dashboard" : "dashboards"}`;
+  return `${bold(server)}  ${link}${latency}  ${dim(present)}`;
+}
+
+function deviceLine({ name, isHere, sample, missing, celsius }: DeviceView): string {
+  const state = isHere ? green("●") : red("○");
+  if (sample === null) return `${state} ${bold(name)}  ${dim("no sample yet")}`;
+  const low = Math.min(...celsius);
+  const step = (Math.max(...celsius) - low) / (HEAT.length - 1) || 1;
+  const heat = celsius.map((value) => HEAT[Math.round((value - low) / step)]).join("");
+  const figures = `${sample.celsius.toFixed(1)} °C  ${cyan(heat.padStart(HEAT_WIDTH))}  ${sample.bar.toFixed(2)} bar`;
+  const count = `${sample.number} samples, ${missing} missing`;
+  return `${state} ${bold(name)}  ${figures}  ${dim(`${count.padEnd(24)}  ${sample.runtime}`)}`;
+}
+
+function uploadLine({ file, bytes, resumedFrom, total, bytesPerSecond }: Upload): string {
+  const before = Math.floor((BAR_WIDTH * resumedFrom) / total);
+  const done = Math.floor((BAR_WIDTH * bytes) / total);
+  const bar = `${cyan("█".repeat(before))}${green("█".repeat(done - before))}${dim("░".repeat(BAR_WIDTH - done))}`;
+  const rate = `${mebibytes(bytesPerSecond)} MiB/s`;
+  const note = resumedFrom === 0 ? rate : `${rate}, continued at ${mebibytes(resumedFrom)} MiB`;
+  return `${file}  ${bar}  ${mebibytes(bytes)} of ${mebibytes(total)} MiB  ${dim(note)}`;
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return [yellow(title), ...lines];
+}
+
+function filled(lines: readonly string[], rows: number): string[] {
+  return [...lines, ...Array<string>(rows - lines.length).fill("")];
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
+}
+
+function clock(at: Date): string {
+  return at.toTimeString().slice(0, 8);
+}
+
+/** Cuts a line to a width. Escape sequences take none. */
+function clipped(line: string, columns: number): string {
+  let [width, text] = [0, ""];
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what an escape sequence begins with
+  for (const part of line.split(/(\u001b\[\d+m)/)) {
+    if (part.startsWith(ESCAPE)) {
+      text += part;
+      continue;
+    }
+    text += part.slice(0, columns - width);
+    width = Math.min(columns, width + part.length);
+  }
+  return text;
+}

@@ -1,0 +1,85 @@
+/**
+ * The server of a fleet: it passes on what devices report, relays commands and logs, and keeps uploaded files.
+ *
+ *     node examples/fleet/server.ts
+ *
+ * Environment: HOST (127.0.0.1), PORT (7450), PASSWORD (secret123), FILES (folder for uploads, here by default).
+ */
+
+import { fleet } from "./contract.ts";
+import { ErrorCode, RpcError, runtime, Server } from "./netconduit.ts";
+
+const { HOST = "127.0.0.1", PORT = "7450", PASSWORD = "secret123", FILES = "." } = process.env;
+
+const server = new Server({
+  name: `fleet server on ${runtime}`,
+  host: HOST,
+  port: Number(PORT),
+  password: PASSWORD,
+  contract: fleet,
+  complete: true,
+});
+type Connection = (typeof server.connections)[number];
+
+// --- Who is there -----------------------------------------------------------------------------------------------------
+
+/** Subscribers with a user are devices; dashboards subscribe by themselves and are nobody in particular. */
+const everybody = server.topic("fleet", { presence: true, history: { messages: 100 } });
+
+const isDevice = ({ info }: Connection): boolean => info.description === "device";
+
+server.onClientConnect((connection) => {
+  if (isDevice(connection)) everybody.add(connection, { user: connection.info.name });
+});
+
+function announce(text: string): void {
+  everybody.publish({ at: new Date(), text });
+}
+
+// --- Telemetry: each device has a topic, and only that device publishes to it ---------------------------------------
+
+server.topics("telemetry:*", {
+  retain: 100, // a new dashboard begins with these
+  history: { messages: 1000 },
+  authorize: () => true,
+  publish: (connection, topic) => isDevice(connection) && topic === `telemetry:${connection.info.name}`,
+});
+
+// --- Commands and logs: dashboards ask the server, and the server asks the device -----------------------------------
+
+/** @throws RpcError NOT_FOUND, which the dashboard gets */
+function deviceNamed(name: string): Connection {
+  const device = everybody.subscribers.find((connection) => isDevice(connection) && connection.info.name === name);
+  if (device === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
+  return device;
+}
+
+server.rpc("record", ({ device, mebibytes }) => deviceNamed(device).call("record", { mebibytes }));
+
+server.rpc("limit", async (limit) => {
+  const devices = everybody.subscribers.filter(isDevice);
+  await Promise.all(devices.map((device) => device.call("limit", limit, { timeoutMs: 2000 })));
+  return devices.length;
+});
+
+server.stream("log", ({ device, from }, { signal }) => deviceNamed(device).stream("log", { from }, { signal }));
+
+// --- Files ----------------------------------------------------------------------------------------------------------
+
+server.files("recordings", { dir: FILES, upload: true, overwrite: "rename", authorize: isDevice });
+
+server.onFileReceived(({ info }, { name, bytes, resumedFrom }) => {
+  const how = resumedFrom === 0 ? "in one go" : `continued at byte ${resumedFrom}`;
+  announce(`${name} of ${info.name} is here and verified: ${bytes} bytes, ${how}`);
+});
+
+// --- Faults on demand -----------------------------------------------------------------------------------------------
+
+server.rpc("cut", (_params, { client }) => void client.close("cut on demand", { reconnect: true }));
+server.rpc("kill", () => process.kill(process.pid, "SIGKILL"));
+
+server.onError((error, { stage }) => console.log(`Error (${stage}): ${error.message}`));
+server.onListening(({ address }) => console.log(`Listening on ${address}`));
+
+// Stops gracefully on Ctrl+C and SIGTERM.
+await server.run();
