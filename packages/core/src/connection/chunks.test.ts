@@ -366,6 +366,65 @@ describe("a sender", () => {
     await runtime.settle();
     expect(assembled(await peer.received()).whole.length).toBe(1);
   });
+
+  describe("whose large calls use up the credit", () => {
+    /** Two large calls have been made; the credit that the first one leaves is too little for the second. */
+    async function scene() {
+      const one = await toRawServer(CHUNKS, { credit: { frames: 1000, bytes: 5 * MIB } });
+      const { runtime, client, peer, acknowledge } = one;
+      const received: ReceivedFrame[] = [];
+      const receive = async () => {
+        for (let turn = 0; turn < 60; turn += 1) {
+          await runtime.settle();
+          received.push(...(await peer.received()));
+          acknowledge(MAX_CHUNK_BYTES);
+        }
+        const { whole, unfinished } = assembled(received);
+        return { names: whole.map(({ payload }) => payload?.["method"] ?? payload?.["result"]), unfinished };
+      };
+      void client.call("first", { text: text(3 * MIB) }).catch(() => undefined);
+      const abort = new AbortController();
+      const second = outcome(client.call("second", { text: text(2 * MIB) }, { signal: abort.signal }));
+      await receive();
+      return { ...one, receive, abort, second };
+    }
+
+    test("begins the next one when credit returns, and sends small calls until then", async () => {
+      const { client, peer, receive } = await scene();
+      void client.call("small").catch(() => undefined);
+      expect(await receive()).toEqual({ names: ["first", "small"], unfinished: [] });
+      expect(client.state).toBe("paused");
+      peer.send(CREDIT_FRAME, { frames: 1, bytes: 3 * MIB });
+      expect(await receive()).toEqual({ names: ["first", "small", "second"], unfinished: [] });
+      expect(client.state).toBe("active");
+    });
+
+    test("sends large replies meanwhile", async () => {
+      const { client, peer, receive } = await scene();
+      client.rpc("repeat", () => text(MIB));
+      peer.call("repeat", {}, 7);
+      expect((await receive()).names).toEqual(["first", text(MIB)]);
+    });
+
+    test("waits no longer for one that its caller gives up", async () => {
+      const { client, receive, abort, second } = await scene();
+      abort.abort();
+      expect(await receive()).toEqual({ names: ["first"], unfinished: [] });
+      expect([second.error?.code, client.state]).toEqual([ErrorCode.CANCELLED, "active"]);
+      void client.call("third", { text: text(MIB) }).catch(() => undefined);
+      expect((await receive()).names).toEqual(["first", "third"]);
+    });
+  });
+
+  test("begins a large call that takes all of the credit if half of it is there", async () => {
+    const credit = { frames: 1000, bytes: 2 * MIB };
+    const { runtime, client, peer, acknowledge } = await toRawServer(CHUNKS, { credit });
+    client.send("note", text(900_000));
+    void client.call("large", { text: text(2 * MIB) }).catch(() => undefined);
+    acknowledge(2 * MAX_CHUNK_BYTES);
+    await runtime.settle();
+    expect(assembled(await peer.received()).unfinished).toEqual([1n, 2n]);
+  });
 });
 
 describe("a receiver", () => {

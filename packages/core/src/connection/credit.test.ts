@@ -94,6 +94,13 @@ describe("a receiver", () => {
     expect(given?.bytes).toBeGreaterThan(2000);
   });
 
+  test("returns credit by the half mebibyte, so that large messages can follow each other", async () => {
+    const { peer } = await toServer({ maxMessageBytes: 1024 * 1024, receiveQueueBytes: 64 * 1024 * 1024 });
+    for (let count = 0; count < 11; count += 1) peer.message("note", "x".repeat(50_000));
+    const [given] = credits(await peer.received()) as { frames: number; bytes: number }[];
+    expect(given).toMatchObject({ frames: 11 });
+  });
+
   test("returns no credit for what waits, and reads on", async () => {
     const { peer, call, gates, runtime, connection } = await toServer({ handlerConcurrency: 1, receiveQueueSize: 10 });
     call(1, 10);

@@ -91,6 +91,8 @@ export interface PeerOptions {
 
 /** Room in a queue for a message's frame header and control frames. */
 const QUEUE_HEADROOM_BYTES = 1024;
+/** The default receive queue has room for so much beside the largest message, so that small calls pass it. */
+const RECEIVE_HEADROOM_BYTES: number = 2 * 1024 * 1024;
 const MIN_MESSAGE_BYTES = 1024;
 const MIN_MAX_STREAM_BYTES = 65_536;
 /** Names, versions and descriptions are sent at login, and the other side cuts longer ones. */
@@ -167,10 +169,11 @@ export function checkQueueBytes<Option extends string>(
 
 /** The queue sizes in bytes, with defaults filled in. */
 export function queueBytes(facts: PeerFacts): { sendQueueBytes: number; receiveQueueBytes: number } {
-  const least = facts.maxMessageBytes + QUEUE_HEADROOM_BYTES;
+  const { maxMessageBytes } = facts;
   return {
-    sendQueueBytes: facts.sendQueueBytes ?? Math.max(DEFAULT_SEND_QUEUE_BYTES, least),
-    receiveQueueBytes: facts.receiveQueueBytes ?? Math.max(DEFAULT_RECEIVE_QUEUE_BYTES, least),
+    sendQueueBytes: facts.sendQueueBytes ?? Math.max(DEFAULT_SEND_QUEUE_BYTES, maxMessageBytes + QUEUE_HEADROOM_BYTES),
+    receiveQueueBytes:
+      facts.receiveQueueBytes ?? Math.max(DEFAULT_RECEIVE_QUEUE_BYTES, maxMessageBytes + RECEIVE_HEADROOM_BYTES),
   };
 }
 

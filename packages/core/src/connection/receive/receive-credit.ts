@@ -2,8 +2,11 @@
  * The credit that this side grants its peer: frames and bytes of messages and requests.
  *
  * Both ends count alike. A frame is charged when it arrives and released when the application has taken it. Released
- * credit goes back in batches of half a window, so that a call costs no frame of its own.
+ * credit goes back in batches, so that a call costs no frame of its own: of half the frames, and of a few bytes, so that a
+ * peer that has sent one large message can soon send the next.
  */
+
+const MAX_BATCH_BYTES: number = 512 * 1024;
 
 /** How credit is returned. */
 export interface CreditHost {
@@ -28,7 +31,7 @@ export class ReceiveCredit {
     this.#frames = frames;
     this.#bytes = bytes;
     this.#frameBatch = Math.ceil(frames / 2);
-    this.#byteBatch = Math.ceil(bytes / 2);
+    this.#byteBatch = Math.min(Math.ceil(bytes / 2), MAX_BATCH_BYTES);
   }
 
   /** A frame arrived. Returns false if the peer had no credit for it. */

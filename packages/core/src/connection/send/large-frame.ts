@@ -26,6 +26,8 @@ export class LargeFrame {
   readonly isOrdered: boolean;
   /** Null if its caller can't withdraw it. */
   readonly request: LargeRequest | null;
+  /** Whether it has the peer's credit. Replies need none. */
+  hasCredit: boolean;
   /** 0 until its first chunk has left. */
   id = 0;
   /** Bytes that haven't left. */
@@ -45,6 +47,7 @@ export class LargeFrame {
     this.length = this.#cursor.left;
     this.left = this.length;
     this.isReply = isReply;
+    this.hasCredit = isReply;
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);
     this.request = request;
     if (request !== null) request.large = this;

@@ -7,11 +7,11 @@
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { HEADER_BYTES } from "../../limits.ts";
-import { Fifo } from "../../util/fifo.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { setTimeoutField, writeHeader } from "../../wire/frame-writer.ts";
 import { ChunkWindow } from "./chunk-window.ts";
 import type { LargeFrame } from "./large-frame.ts";
+import type { SendCredit } from "./send-credit.ts";
 import type { StreamWriter } from "./stream-writer.ts";
 
 /** Limits of the peer: unfinished messages, and the sum of their lengths. */
@@ -24,12 +24,14 @@ export class LargeFrames {
   readonly #context: RuntimeContext;
   readonly #writer: StreamWriter;
   readonly #limits: ChunkLimits;
+  /** Null if requests need none. */
+  readonly #credit: SendCredit | null;
   readonly #window = new ChunkWindow();
   /** Frames that have begun, the next one first. */
   readonly #active: LargeFrame[] = [];
   #activeBytes = 0;
-  /** Frames over the peer's limits. */
-  readonly #waiting: Fifo<LargeFrame> = new Fifo();
+  /** Frames over the peer's limits, and requests without its credit. */
+  readonly #waiting: LargeFrame[] = [];
   #lastId = 0;
   #ordered = 0;
   #isClosed = false;
@@ -40,10 +42,16 @@ export class LargeFrames {
   answers = 0;
   answerBytes = 0;
 
-  constructor(context: RuntimeContext, writer: StreamWriter, limits: ChunkLimits) {
+  constructor(context: RuntimeContext, writer: StreamWriter, limits: ChunkLimits, credit: SendCredit | null) {
     this.#context = context;
     this.#writer = writer;
     this.#limits = limits;
+    this.#credit = credit;
+  }
+
+  /** Whether a request waits for credit. */
+  get waitsForCredit(): boolean {
+    return this.#waiting.some(({ hasCredit }) => !hasCredit);
   }
 
   /** Whether later messages have to wait for one of these. */
@@ -75,7 +83,7 @@ export class LargeFrames {
     }
     this.#count(frame, 1, frame.length);
     this.#waiting.push(frame);
-    this.#begin();
+    this.begin();
   }
 
   /**
@@ -88,13 +96,12 @@ export class LargeFrames {
       this.#active.splice(index, 1);
       this.#activeBytes -= frame.length;
     } else {
-      const others = [...this.#waiting].filter((one) => one !== frame);
-      this.#waiting.clear();
-      for (const other of others) this.#waiting.push(other);
+      this.#waiting.splice(this.#waiting.indexOf(frame), 1);
     }
     this.#count(frame, -1, -frame.left);
+    if (frame.id === 0 && frame.hasCredit) this.#credit?.add(1, frame.length);
     frame.release(this.#context.buffers);
-    this.#begin();
+    this.begin();
     if (frame.id === 0) return null;
     const abort = new Uint8Array(HEADER_BYTES);
     writeHeader(abort, 0, FrameType.CHUNK, 0, frame.id, this.#context.wallClock());
@@ -106,7 +113,7 @@ export class LargeFrames {
     this.#isClosed = true;
     for (const frame of [...this.#active, ...this.#waiting]) frame.release(this.#context.buffers);
     this.#active.length = 0;
-    this.#waiting.clear();
+    this.#waiting.length = 0;
     this.#ordered = this.frames = this.bytes = this.answers = this.answerBytes = 0;
   }
 
@@ -141,23 +148,32 @@ export class LargeFrames {
     this.#activeBytes -= frame.length;
     this.#count(frame, -1, 0);
     frame.release(this.#context.buffers);
-    this.#begin();
+    this.begin();
     return chunk;
   }
 
-  /** Begins frames that wait, as far as the peer's limits allow. */
-  #begin(): void {
-    for (;;) {
-      const next = this.#waiting.peek();
-      if (next === undefined) return;
-      const { messages, bytes } = this.#limits;
-      const fits = this.#active.length < messages && this.#activeBytes + next.length <= bytes;
-      // One message always fits: its length is within the peer's other limit.
-      if (!fits && this.#active.length > 0) return;
-      this.#waiting.shift();
+  /** Begins frames that wait, as far as the peer's limits and credit allow. */
+  begin(): void {
+    for (let index = this.#nextIndex(); index >= 0; index = this.#nextIndex()) {
+      const [next] = this.#waiting.splice(index, 1) as [LargeFrame];
       this.#active.push(next);
       this.#activeBytes += next.length;
     }
+  }
+
+  /** Position of the frame that begins next; -1 if none may. Replies pass a request without credit. */
+  #nextIndex(): number {
+    const { messages, bytes } = this.#limits;
+    const fits = ({ length }: LargeFrame): boolean =>
+      // One message always fits: its length is within the peer's other limit.
+      this.#active.length === 0 || (this.#active.length < messages && this.#activeBytes + length <= bytes);
+    const [first] = this.#waiting;
+    if (first === undefined) return -1;
+    if (first.hasCredit) return fits(first) ? 0 : -1;
+    if (fits(first)) first.hasCredit = this.#credit === null || this.#credit.begin(first.length);
+    if (first.hasCredit) return 0;
+    const reply = this.#waiting.findIndex(({ isReply }) => isReply);
+    return reply >= 0 && fits(this.#waiting[reply] as LargeFrame) ? reply : -1;
   }
 
   #count(frame: LargeFrame, frames: number, bytes: number): void {

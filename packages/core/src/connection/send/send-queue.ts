@@ -142,12 +142,12 @@ export class SendQueue implements Continuable {
 
   /** Whether the peer sent PAUSE, or messages and requests wait for its credit. */
   get isHeldByPeer(): boolean {
-    return this.#isPausedByPeer || this.#waiting.hasHeld;
+    return this.#isPausedByPeer || this.hasHeld;
   }
 
   /** Whether messages and requests wait for the peer's permission. */
   get hasHeld(): boolean {
-    return this.#waiting.hasHeld;
+    return this.#waiting.hasHeld || this.#large?.waitsForCredit === true;
   }
 
   /** Whether frames leave in chunks, or wait behind such a frame. The peer must acknowledge what it receives. */
@@ -217,7 +217,7 @@ export class SendQueue implements Continuable {
       if (!mustWait) this.#drain();
       return;
     }
-    if (lane === "message") this.#credit?.spend(frameLength(frame));
+    if (lane === "message" && !isLarge) this.#credit?.spend(frameLength(frame));
     if (isLarge) this.#sendInChunks(frame, lane, owner);
     else if (frame.large === null) this.#writer.collect(bytes, start, end);
     else this.#sendScattered(frame, lane);
@@ -244,11 +244,13 @@ export class SendQueue implements Continuable {
   /** Messages and requests need the peer's credit from now on. */
   useCredit(credit: SendCredit): void {
     this.#credit = credit;
+    if (this.#chunkLimits !== null) credit.useChunks();
   }
 
   /** Large frames leave in chunks from now on. */
   useChunks(limits: ChunkLimits): void {
     this.#chunkLimits = limits;
+    this.#credit?.useChunks();
   }
 
   /** The peer has received this many more bytes of chunks. */
@@ -263,7 +265,7 @@ export class SendQueue implements Continuable {
   /** The peer returned credit. */
   addCredit(frames: number, bytes: number): void {
     this.#credit?.add(frames, bytes);
-    this.#releaseHeld();
+    this.#creditAdded();
   }
 
   /** The peer sent PAUSE or RESUME. */
@@ -279,11 +281,9 @@ export class SendQueue implements Continuable {
     if (request === null || (request.large === null && request.block === null)) return false;
     if (this.#isOver) return true;
     const { hasHeld: wasHeld, hasLarge: hadLarge } = this;
-    const hadCredit = request.large === null ? this.#waiting.withdraw(request) : this.#withdrawLarge(request.large);
-    if (hadCredit) {
-      this.#credit?.add(1, request.length);
-      this.#releaseHeld();
-    }
+    if (request.large !== null) this.#withdrawLarge(request.large);
+    else if (this.#waiting.withdraw(request)) this.#credit?.refund(request.length);
+    this.#creditAdded();
     this.#drain();
     if ((wasHeld && !this.hasHeld) || (hadLarge && !this.hasLarge)) this.#host.heldChanged();
     return true;
@@ -291,18 +291,15 @@ export class SendQueue implements Continuable {
 
   /** The peer reads no more messages and requests: drops those that wait for its permission, and all in chunks. */
   dropHeld(): void {
-    const hadHeld = this.#waiting.hasHeld;
+    const hadHeld = this.hasHeld;
     this.#large?.close();
     if (this.#waiting !== NOTHING) this.#waiting.dropHeld();
     if (hadHeld) this.#host.heldChanged();
   }
 
-  /** Returns whether the peer has seen nothing of it, so that its credit is free again. */
-  #withdrawLarge(frame: LargeFrame): boolean {
+  #withdrawLarge(frame: LargeFrame): void {
     const abort = this.#large?.withdraw(frame) ?? null;
-    if (abort === null) return true;
-    this.push({ bytes: abort, start: 0, end: abort.length, large: null }, "control");
-    return false;
+    if (abort !== null) this.push({ bytes: abort, start: 0, end: abort.length, large: null }, "control");
   }
 
   /** Resolves when the queue has room, immediately if it has. Rejects with CONNECTION_CLOSED. */
@@ -394,7 +391,7 @@ export class SendQueue implements Continuable {
 
   #makeLarge(): void {
     if (this.#large !== null) return;
-    this.#large = new LargeFrames(this.#host.context, this.#writer, this.#chunkLimits as ChunkLimits);
+    this.#large = new LargeFrames(this.#host.context, this.#writer, this.#chunkLimits as ChunkLimits, this.#credit);
     if (this.#waiting !== NOTHING) this.#waiting.large = this.#large;
   }
 
@@ -410,6 +407,7 @@ export class SendQueue implements Continuable {
     this.#wait();
     this.#large?.send(new LargeFrame(frame, lane !== "message", request));
     this.#writer.forgetLent();
+    if (this.#large?.waitsForCredit === true) this.#host.heldChanged();
     if (this.#waiting.isUnused) this.#waiting = NOTHING;
   }
 
@@ -430,6 +428,18 @@ export class SendQueue implements Continuable {
     const cursor = new FrameCursor(frame);
     const bytes = this.#host.context.buffers.take(cursor.left);
     return { bytes, start: 0, end: cursor.copyTo(bytes), large: null };
+  }
+
+  /** There is more credit: large requests that wait for it begin first, then those that are held. */
+  #creditAdded(): void {
+    if (this.#large?.waitsForCredit === true) {
+      this.#large.begin();
+      // Frames collected in this turn go first.
+      this.#writer.flush();
+      this.#drain();
+      if (!this.hasHeld) this.#host.heldChanged();
+    }
+    this.#releaseHeld();
   }
 
   #releaseHeld(): void {
@@ -458,7 +468,7 @@ export class SendQueue implements Continuable {
 
   #drain(): void {
     const waiting = this.#waiting;
-    const hadLarge = waiting.hasLarge;
+    const { hasHeld: hadHeld, hasLarge: hadLarge } = this;
     const now = waiting.isEmpty ? 0 : this.#host.context.runtime.now();
     let written = 0;
     while (!this.#isBlocked && !this.#isHeld && !this.#isOver) {
@@ -482,7 +492,7 @@ export class SendQueue implements Continuable {
     }
     this.#wakePassing();
     if (waiting.isUnused) this.#waiting = NOTHING;
-    if (hadLarge && !waiting.hasLarge) this.#host.heldChanged();
+    if ((hadLarge && !waiting.hasLarge) || hadHeld !== this.hasHeld) this.#host.heldChanged();
     if (this.#replyFill <= LOW_WATER_RATIO) this.#host.sendQueueDrained();
   }
 
