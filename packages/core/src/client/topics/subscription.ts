@@ -126,7 +126,8 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
 
   /**
    * Whether everything since the option `since`, or since the connection was lost, has been or will be received. False
-   * for a subscription that began without `since`. `onResume` tells of every return.
+   * for a subscription that began without `since`, and once the server has left out messages because this side reads too
+   * slowly. `onResume` tells of every return.
    */
   get recovered(): boolean {
     return this.#recovered;
@@ -244,7 +245,9 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     if (offset === 0) return true;
     const last = this.#received as Position;
     if (offset <= last.offset) return false;
-    this.#dropped += offset - last.offset - 1;
+    const missed = offset - last.offset - 1;
+    this.#dropped += missed;
+    if (missed > 0) this.#recovered = false;
     this.#received = { epoch: last.epoch, offset };
     return true;
   }

@@ -118,6 +118,19 @@ describe("a subscription", () => {
     expect([await taken(subscription), subscription.dropped, subscription.isLive]).toEqual([[1, 2, 3], 0, true]);
   });
 
+  test("is no longer recovered when the server leaves out a part of what was missed", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const subscription = client.subscribe("news", { since: "e:5" });
+    const { token } = await asked(peer);
+    peer.send(TOPIC_START_FRAME, { topic: "news", epoch: "e", offset: 5, presence: false, token }, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 6, data: 6 }, { id: 1 });
+    await runtime.settle();
+    expect(subscription.recovered).toBe(true);
+    peer.send(TOPIC_DATA_FRAME, { offset: 9, data: 9 }, { id: 1 });
+    await runtime.settle();
+    expect([await taken(subscription), subscription.recovered, subscription.dropped]).toEqual([[6, 9], false, 2]);
+  });
+
   test("reports data of an asynchronous schema as INVALID_CONFIG, also if the schema refuses it", async () => {
     const schema = v.objectAsync({
       n: v.pipeAsync(

@@ -45,3 +45,10 @@ export interface EncodedPublish {
   /** Before compression. */
   readonly payloadBytes: number;
 }
+
+/** A frame that stays when the turn ends. A large one has memory of its own. */
+export function lasting(frame: FrameBytes): FrameBytes {
+  const { bytes, start, end } = frame;
+  if (start === 0 && end === bytes.length) return frame;
+  return { bytes: bytes.slice(start, end), start: 0, end: end - start, large: null };
+}

@@ -21,6 +21,7 @@ function bench() {
       flushed.push(name);
       nowMs += costMs;
       if (error !== null) throw error;
+      return true;
     },
   });
   return { runtime, flushed, failures, turns, flusher, topic };

@@ -16,7 +16,8 @@ export interface FlusherHost {
 /** A topic whose presence has changed. */
 export interface Flushable {
   readonly topic: string;
-  flush(): void;
+  /** @param hasTime whether this turn may go on. @returns whether it has told everybody */
+  flush(hasTime: () => boolean): boolean;
 }
 
 /**
@@ -47,26 +48,35 @@ export class PresenceFlusher {
   }
 
   #fire(): void {
-    for (const topic of this.#changed) this.#due.add(topic);
-    this.#changed.clear();
+    for (const topic of this.#changed) {
+      // What has changed since is for its next round.
+      if (this.#due.has(topic)) continue;
+      this.#changed.delete(topic);
+      this.#due.add(topic);
+    }
+    if (this.#changed.size > 0) this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
     if (!this.#isRunning) this.#run();
   }
 
   #run(): void {
     this.#isRunning = true;
     const endsAt = this.#host.now() + TIME_SLICE_MS;
+    const hasTime = (): boolean => this.#host.now() < endsAt;
     for (const topic of this.#due) {
-      this.#due.delete(topic);
-      try {
-        topic.flush();
-      } catch (error) {
-        this.#host.flushFailed(topic.topic, error);
-      }
-      if (this.#due.size > 0 && this.#host.now() >= endsAt) {
+      if (this.#hasTold(topic, hasTime)) this.#due.delete(topic);
+      if (this.#due.size > 0 && !hasTime()) {
         this.#host.nextTurn(() => this.#run());
         return;
       }
     }
     this.#isRunning = false;
+  }
+  #hasTold(topic: Flushable, hasTime: () => boolean): boolean {
+    try {
+      return topic.flush(hasTime);
+    } catch (error) {
+      this.#host.flushFailed(topic.topic, error);
+      return true;
+    }
   }
 }

@@ -10,7 +10,7 @@ import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
 import { TOPIC_DATA_FRAME, TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
-import type { ChannelHost, Member } from "./channel-host.ts";
+import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
 import { MessageLog } from "./message-log.ts";
 import type { TopicRules } from "./topic-options.ts";
 import { TopicPresence } from "./topic-presence.ts";
@@ -257,7 +257,7 @@ export class TopicChannel {
   /** Keeps the message that was just published. */
   #keep(frame: FrameBytes, payloadBytes: number): void {
     this.#log ??= new MessageLog();
-    this.#log.append(this.#offset, { frame: copied(frame), payloadBytes, atMs: this.#host.now() });
+    this.#log.append(this.#offset, { frame: lasting(frame), payloadBytes, atMs: this.#host.now() });
     this.#trim();
   }
 
@@ -333,13 +333,6 @@ export class TopicChannel {
 
 function isSelected({ peer }: Member, { exclude, include }: Selection): boolean {
   return exclude?.has(peer.id) !== true && (include === null || include.has(peer.id));
-}
-
-/** A frame that stays when the turn ends. A large one has memory of its own. */
-function copied(frame: FrameBytes): FrameBytes {
-  const { bytes, start, end } = frame;
-  if (start === 0 && end === bytes.length) return frame;
-  return { bytes: bytes.slice(start, end), start: 0, end: end - start, large: null };
 }
 
 /** Whether a connection can be subscribed. */

@@ -7,7 +7,7 @@
 import { MIN_MESSAGE_BYTES } from "../../extensions/limits.ts";
 import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
-import type { ChannelHost, Member } from "./channel-host.ts";
+import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
 
 /** Payload of one frame, so that a long list leaves room for other frames. */
 const MAX_PART_BYTES: number = 32 * 1024;
@@ -15,6 +15,9 @@ const MAX_PART_BYTES: number = 32 * 1024;
 const MIN_PART_BYTES = MIN_MESSAGE_BYTES;
 /** Names of the fields, and the lengths of their values. */
 const PART_HEAD_BYTES = 48;
+
+/** Members that are told between two looks at the clock. */
+const MEMBERS_PER_LOOK = 8;
 
 type Entry = readonly [id: string, user: string | null];
 
@@ -32,6 +35,8 @@ export class TopicPresence {
   readonly #newcomers = new Set<Member>();
   readonly #joined = new Map<string, { readonly entry: Entry; readonly isNew: boolean }>();
   readonly #left = new Set<string>();
+  /** Members that are being told. */
+  #round: Iterator<void, void> | null = null;
 
   constructor(host: ChannelHost, topic: string, number: number) {
     this.#host = host;
@@ -79,6 +84,7 @@ export class TopicPresence {
   }
 
   end(): void {
+    this.#round = null;
     this.#host.flusher.delete(this);
   }
 
@@ -92,21 +98,45 @@ export class TopicPresence {
     }
   }
 
-  /** Tells the members of what has changed. */
-  flush(): void {
+  /**
+   * Tells the members of what has changed, some per turn: a list of ten thousand to a thousand newcomers is half a gigabyte.
+   * @param hasTime whether this turn may go on. @returns whether everybody has been told
+   */
+  flush(hasTime: () => boolean): boolean {
+    this.#round ??= this.#tellAll();
+    try {
+      for (let count = 1; this.#round.next().done !== true; count += 1) {
+        if (count % MEMBERS_PER_LOOK === 0 && !hasTime()) return false;
+      }
+    } catch (error) {
+      this.#round = null;
+      throw error;
+    }
+    this.#round = null;
+    return true;
+  }
+
+  /** Stops after each member. Changes in the meantime are for the next round. */
+  *#tellAll(): Generator<void, void> {
+    const newcomers = [...this.#newcomers];
+    const all = newcomers.length > 0 ? this.#framesFor([...this.#entries.values()], [], true) : null;
     if (this.#joined.size + this.#left.size > 0) {
       const joined = Array.from(this.#joined.values(), ({ entry }) => entry);
       const changes = this.#framesFor(joined, [...this.#left], false);
       this.#joined.clear();
       this.#left.clear();
-      for (const member of this.#watchers) if (!this.#send(member, changes)) this.#missed(member);
+      for (const member of [...this.#watchers]) {
+        if (!this.#watchers.has(member)) continue;
+        if (!this.#send(member, changes)) this.#missed(member);
+        yield;
+      }
     }
-    if (this.#newcomers.size === 0) return;
-    const all = this.#framesFor([...this.#entries.values()], [], true);
-    for (const member of this.#newcomers) {
-      this.#newcomers.delete(member);
+    if (all === null) return;
+    for (const member of newcomers) {
+      if (!this.#newcomers.delete(member)) continue;
       if (this.#send(member, all)) this.#watchers.add(member);
       else this.#missed(member);
+      yield;
     }
   }
 
@@ -145,9 +175,8 @@ export class TopicPresence {
     let part: { joined: Entry[]; left: string[] } = { joined: [], left: [] };
     let bytes = PART_HEAD_BYTES;
     const endPart = (): void => {
-      frames.push(
-        this.#host.encode(TOPIC_PRESENCE_FRAME, this.#number, { reset: reset && frames.length === 0, ...part }),
-      );
+      const payload = { reset: reset && frames.length === 0, ...part };
+      frames.push(lasting(this.#host.encode(TOPIC_PRESENCE_FRAME, this.#number, payload)));
       part = { joined: [], left: [] };
       bytes = PART_HEAD_BYTES;
     };
