@@ -1,5 +1,10 @@
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { COLUMNS, ROWS, TITLE } from "../scripts/lib/fleet-screen.ts";
+import { Screen } from "../scripts/lib/terminal-svg.ts";
+import { draw, type Picture } from "./fleet/picture.ts";
 import type { Program } from "./lib/program.ts";
 import { startProgram } from "./lib/test-support.ts";
 
@@ -60,7 +65,7 @@ describe.each(MIXES)("the fleet on %s", { timeout: 120_000 }, (_title, args) => 
     await fleet.line(/^server: process \d+ on Node\.js$/, 2);
     await fleet.line(/^connected to the fleet server on node$/, 2);
     for (const device of DEVICES) {
-      await fleet.line(new RegExp(`^telemetry of ${device} is back: not recovered, the server is a new one$`));
+      await fleet.line(new RegExp(`^telemetry of ${device}: back, not recovered: the server is a new one$`));
       await joined(fleet, device, 2);
     }
     const [, again = ""] = await fleet.line(/^pump-1-1\.bin: \d+ of 268435456 bytes, from ([1-9]\d*) on$/);
@@ -88,9 +93,9 @@ describe.each(MIXES)("the fleet on %s", { timeout: 120_000 }, (_title, args) => 
     for (const device of DEVICES) await fleet.line(new RegExp(`^${device} sample \\d+: `), 2);
     fleet.type("cut");
     await fleet.line(/^disconnected: cut on demand$/);
-    await fleet.line(/^news are back: recovered, nothing missed$/);
+    await fleet.line(/^news: back and recovered, nothing missed$/);
     for (const device of DEVICES) {
-      await fleet.line(new RegExp(`^telemetry of ${device} is back: recovered, nothing missed$`));
+      await fleet.line(new RegExp(`^telemetry of ${device}: back and recovered, nothing missed$`));
       await joined(fleet, device, 2);
       const before = numbers(fleet, new RegExp(`^${device} sample (\\d+): `)).length;
       await fleet.line(new RegExp(`^${device} sample \\d+: `), before + 2);
@@ -117,5 +122,52 @@ describe.each(MIXES)("the fleet on %s", { timeout: 120_000 }, (_title, args) => 
     fleet.type("record pump-2 1");
     await fleet.line(/^pump-2-1\.bin of pump-2 is here and verified: 1048576 bytes, in one go$/);
     expect(await fleet.stop()).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("the picture of the fleet in the README", () => {
+  const svg = readFileSync(fileURLToPath(new URL("../docs/fleet.svg", import.meta.url)), "utf8");
+  const texts = (source: string): string[] =>
+    [...source.matchAll(/<text [^>]*>([^<]*)</g)].map(([, text = ""]) => text);
+
+  test("is a screen as the dashboard draws it now; run pnpm fleet-picture if it isn't", async () => {
+    const at = new Date(0);
+    const upload = { file: "pump-1-1.bin", bytes: 20e6, resumedFrom: 8e6, total: 24 * MIB, bytesPerSecond: 2e6 };
+    const sample = { number: 70, celsius: 61.6, bar: 3.25, runtime: "bun" };
+    const picture: Picture = {
+      server: "fleet server on node",
+      isConnected: true,
+      latencyMs: null,
+      dashboards: 1,
+      devices: new Map(
+        DEVICES.map((name) => {
+          const own = { ...sample, upload: name === "pump-1" ? upload : null };
+          return [name, { name, isHere: true, sample: own, missing: 0, celsius: [60, 61, 62] }];
+        }),
+      ),
+      log: [{ device: "pump-1", line: { number: 1, at, text: "connected to the fleet server on node" } }],
+      events: [{ at, text: "connected to the fleet server on node", tone: "good" }],
+    };
+    const screen = new Screen(COLUMNS, ROWS);
+    await screen.write(draw(picture, COLUMNS, ROWS));
+    const fresh = screen.svg(TITLE);
+    // The frame and all texts that don't depend on what happened when.
+    const frame = (source: string): string[] => source.split("\n").slice(0, 5);
+    expect(frame(svg)).toEqual(frame(fresh));
+    const lasting = (source: string): string[] =>
+      texts(source).filter((text) => !/\d/.test(text.replaceAll(/pump-\d(-\d\.bin)?/g, "")));
+    const shown = new Set(lasting(svg));
+    expect(lasting(fresh).filter((text) => !shown.has(text))).toEqual([]);
+  });
+
+  test("shows what came back after a cut, and after the server was killed", () => {
+    const shown = texts(svg);
+    for (const device of DEVICES) {
+      expect(shown).toContain(`telemetry of ${device}: back and recovered, nothing missed`);
+      expect(shown).toContain(`telemetry of ${device}: back, not recovered: the server is a new one`);
+      const joins = shown.filter((text) => text.endsWith(" joined") && text.includes(device));
+      expect(joins.length).toBeGreaterThanOrEqual(3);
+    }
+    expect(shown.join("\n")).toMatch(/continued at \d+\.\d MiB/);
   });
 });

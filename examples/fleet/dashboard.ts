@@ -12,7 +12,7 @@
 import { createInterface } from "node:readline";
 import { fleet } from "./contract.ts";
 import { Client, ConduitError } from "./netconduit.ts";
-import { type DeviceView, draw, HEAT_WIDTH, type Picture } from "./picture.ts";
+import { type DeviceView, draw, HEAT_WIDTH, type Picture, type Tone } from "./picture.ts";
 
 const { HOST = "127.0.0.1", PORT = "7450", PASSWORD = "secret123" } = process.env;
 const { stdin, stdout } = process;
@@ -41,14 +41,14 @@ const picture: Picture = {
 client.onConnect(() => {
   picture.server = client.serverInfo?.name ?? "";
   picture.isConnected = true;
-  happened(`connected to the ${picture.server}`);
+  happened(`connected to the ${picture.server}`, "good");
 });
 client.onDisconnect((_, { message }) => {
   picture.isConnected = false;
-  happened(`disconnected: ${message}`);
+  happened(`disconnected: ${message}`, "bad");
 });
 client.onError((error, { stage }) => {
-  if (stage !== "reconnect") happened(`error (${stage}): ${error.message}`);
+  if (stage !== "reconnect") happened(`error (${stage}): ${error.message}`, "bad");
 });
 
 // --- Who is there ---------------------------------------------------------------------------------------------------
@@ -56,14 +56,14 @@ client.onError((error, { stage }) => {
 async function watchFleet(): Promise<void> {
   const everybody = client.subscribe("fleet");
   await everybody.ready;
-  everybody.onResume(({ recovered, missed }) => happened(`news are back: ${returned(recovered, missed)}`));
+  everybody.onResume(({ recovered, missed }) => tellOfReturn("news", recovered, missed));
   everybody.presence?.onChange(({ joined, usersJoined, usersLeft }) => {
     picture.dashboards = (everybody.presence?.clients ?? []).filter(({ user }) => user === null).length;
     for (const name of usersLeft) deviceView(name).isHere = false;
     for (const name of usersJoined) deviceView(name).isHere = true;
-    if (usersJoined.length > 0) happened(`${usersJoined.join(", ")} joined`);
+    if (usersJoined.length > 0) happened(`${usersJoined.join(", ")} joined`, "good");
     // While it isn't live, nobody is known to be there, which isn't to say that they left.
-    if (usersLeft.length > 0 && everybody.isLive) happened(`${usersLeft.join(", ")} left`);
+    if (usersLeft.length > 0 && everybody.isLive) happened(`${usersLeft.join(", ")} left`, "bad");
     // Each new connection of a device, also of one that nobody has missed.
     for (const { user } of joined) if (user !== null) follow(readLog(user));
   });
@@ -85,9 +85,7 @@ function deviceView(name: string): DeviceView {
 /** A subscription returns by itself after a reconnect. */
 async function readTelemetry(device: DeviceView): Promise<void> {
   const telemetry = client.subscribe(`telemetry:${device.name}`);
-  telemetry.onResume(({ recovered, missed }) => {
-    happened(`telemetry of ${device.name} is back: ${returned(recovered, missed)}`);
-  });
+  telemetry.onResume(({ recovered, missed }) => tellOfReturn(`telemetry of ${device.name}`, recovered, missed));
   for await (const sample of telemetry) {
     const { number, celsius, upload } = sample;
     const last = device.sample?.number ?? number - 1;
@@ -103,9 +101,10 @@ async function readTelemetry(device: DeviceView): Promise<void> {
   }
 }
 
-function returned(recovered: boolean, missed: number | null): string {
-  if (recovered) return "recovered, nothing missed";
-  return missed === null ? "not recovered, the server is a new one" : `not recovered, ${missed} missed`;
+function tellOfReturn(what: string, recovered: boolean, missed: number | null): void {
+  if (recovered) happened(`${what}: back and recovered, nothing missed`, "good");
+  else if (missed === null) happened(`${what}: back, not recovered: the server is a new one`);
+  else happened(`${what}: back, not recovered: ${missed} missed`);
 }
 
 const nextLines = new Map<string, number>();
@@ -125,7 +124,7 @@ async function readLog(device: string): Promise<void> {
 function follow(work: Promise<void>): void {
   work.catch((error: unknown) => {
     if (!(error instanceof ConduitError)) throw error;
-    if (error.codeName !== "CONNECTION_CLOSED") happened(`${error.codeName}: ${error.message}`);
+    if (error.codeName !== "CONNECTION_CLOSED") happened(`${error.codeName}: ${error.message}`, "bad");
   });
 }
 
@@ -181,8 +180,8 @@ async function quit(): Promise<void> {
 
 // --- What is shown --------------------------------------------------------------------------------------------------
 
-function happened(text: string): void {
-  picture.events.push({ at: new Date(), text });
+function happened(text: string, tone: Tone = "plain"): void {
+  picture.events.push({ at: new Date(), text, tone });
   picture.events.splice(0, picture.events.length - 100);
   changed(text);
 }

@@ -2,6 +2,9 @@
 
 import type { LogLine, Sample, Upload } from "./contract.ts";
 
+/** Whether something is good or bad to hear. */
+export type Tone = "good" | "bad" | "plain";
+
 export interface DeviceView {
   readonly name: string;
   isHere: boolean;
@@ -21,14 +24,13 @@ export interface Picture {
   dashboards: number;
   readonly devices: Map<string, DeviceView>;
   readonly log: { readonly device: string; readonly line: LogLine }[];
-  readonly events: { readonly at: Date; readonly text: string }[];
+  readonly events: { readonly at: Date; readonly text: string; readonly tone: Tone }[];
 }
 
 const HEAT = "▁▂▃▄▅▆▇█";
 export const HEAT_WIDTH = 24;
-const BAR_WIDTH = 30;
-/** Events are what the picture is for, so they get more room than the log. */
-const LOG_SHARE = 0.4;
+const BAR_WIDTH = 24;
+const LOG_ROWS = 5;
 const KEYS = "[r] record, upload   [l] change limit   [c] cut connection   [k] kill server   [q] quit";
 
 const ESCAPE = "\u001b[";
@@ -39,6 +41,7 @@ const red = styled(31);
 const green = styled(32);
 const yellow = styled(33);
 const cyan = styled(36);
+const TONES: Readonly<Record<Tone, (text: string) => string>> = { good: green, bad: red, plain: (text) => text };
 
 /** The whole screen: as many lines as there are rows. */
 export function draw(picture: Picture, columns: number, rows: number): string {
@@ -52,18 +55,19 @@ export function draw(picture: Picture, columns: number, rows: number): string {
     ...section("UPLOADS", uploads.length > 0 ? uploads : [dim("none")]),
     "",
   ];
-  const room = Math.max(4, rows - top.length - 5);
-  const logRows = Math.max(1, Math.floor(room * LOG_SHARE));
+  const eventRows = Math.max(1, rows - top.length - LOG_ROWS - 5);
   const log = picture.log.toSorted((a, b) => a.line.at.getTime() - b.line.at.getTime());
-  const logLines = log.slice(-logRows).map(({ device, line }) => {
+  const logLines = log.slice(-LOG_ROWS).map(({ device, line }) => {
     return `${dim(clock(line.at))}  ${cyan(device)} ${dim(String(line.number).padStart(3))}  ${line.text}`;
   });
-  const events = picture.events.slice(logRows - room).map(({ at, text }) => `${dim(clock(at))}  ${text}`);
+  const events = picture.events
+    .slice(-eventRows)
+    .map(({ at, text, tone }) => `${dim(clock(at))}  ${TONES[tone](text)}`);
   const lines = [
     ...top,
-    ...section("LOGS", filled(logLines, logRows)),
+    ...section("LOGS", filled(logLines, LOG_ROWS)),
     "",
-    ...section("EVENTS", filled(events, room - logRows)),
+    ...section("EVENTS", filled(events, eventRows)),
   ];
   lines.push("", dim(KEYS));
   return `${ESCAPE}H${lines.map((line) => `${clipped(line, columns)}${ESCAPE}K`).join("\r\n")}${ESCAPE}J`;

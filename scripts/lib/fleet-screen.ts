@@ -1,0 +1,5 @@
+/** The terminal of docs/fleet.svg. */
+export const COLUMNS = 96;
+export const ROWS = 36;
+export const TITLE =
+  "The fleet's dashboard after its connection was cut and its server was killed: devices, presence, subscriptions, logs and an upload have come back";
