@@ -12,6 +12,7 @@ import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drai
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { READY_FRAME } from "../packages/core/src/extensions/ready.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
+import { SESSION_ACK_FRAME } from "../packages/core/src/extensions/resume/resume.ts";
 import { StreamFrame } from "../packages/core/src/extensions/streams/stream-frames.ts";
 import {
   TOPIC_DATA_FRAME,
@@ -65,6 +66,7 @@ describe("frames in PROTOCOL.md", () => {
       READY: READY_FRAME,
       REFUSED: REFUSED_FRAME,
       ...StreamFrame,
+      SESSION_ACK: SESSION_ACK_FRAME,
       TOPIC_START: TOPIC_START_FRAME,
       TOPIC_DATA: TOPIC_DATA_FRAME,
       TOPIC_PRESENCE: TOPIC_PRESENCE_FRAME,
@@ -156,7 +158,11 @@ describe("SCRAM in PROTOCOL.md", () => {
 describe("extensions in PROTOCOL.md", () => {
   test("the table matches the code", () => {
     const described = tableRows(text, "Extensions", "Extension").map((row) => codeIn(row["Extension"] ?? ""));
-    const settings = { enableBackpressure: true, enableCompression: true } as ConnectionSettings;
+    const settings = {
+      enableBackpressure: true,
+      enableCompression: true,
+      resume: { windowMs: 1, maxBytes: 65_536 },
+    } as ConnectionSettings;
     const offered = new ExtensionRegistry(builtInExtensions, settings).offer;
     expect(described.toSorted()).toEqual(Object.keys(offered).toSorted());
   });

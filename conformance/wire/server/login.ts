@@ -234,7 +234,7 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: "AUTH_SUCCESS",
-    sentence: "`session_token` is random for each login and currently unused.",
+    sentence: "`session_token` is random for each login, and is used to resume the session.",
     async run(server) {
       const tokens: unknown[] = [];
       for (let count = 0; count < 2; count++) {

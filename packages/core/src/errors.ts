@@ -111,6 +111,8 @@ export const ErrorCode = {
   RECONNECT_FAILED: 5021,
   /** A frame arrived too slowly: less than 1 KiB per second, averaged over `heartbeatTimeoutMs`. */
   FRAME_TIMEOUT: 5022,
+  /** The session ended because its client didn't come back in time, or because the server doesn't know it any more. */
+  SESSION_EXPIRED: 5023,
 
   // 6xxx: limits
   /** Rate limit exceeded; `details.retry_after` is in seconds. */

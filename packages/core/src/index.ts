@@ -21,6 +21,7 @@ export type {
 } from "./client/client-options.ts";
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
+export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { DrainNotice } from "./connection/extension.ts";
@@ -43,6 +44,7 @@ export type {
 } from "./endpoint/method-types.ts";
 export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
+export type { ClientResumeOptions, ServerResumeOptions } from "./endpoint/resume-option.ts";
 export {
   ConduitError,
   type ConduitErrorOptions,

@@ -133,6 +133,12 @@ export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
 /** So often such memory is looked through; what was of no use since the last time is let go. */
 export const SPARE_MEMORY_MS = 5000;
 
+/** How long a session waits for its client, and how much of what was sent is kept until it is acknowledged. */
+export const DEFAULT_RESUME_WINDOW_MS = 120_000;
+export const DEFAULT_RESUME_BYTES: number = 1024 * 1024;
+/** A peer that keeps less would wait for acknowledgements all the time. */
+export const MIN_RESUME_BYTES: number = 64 * 1024;
+
 /** Topics that one connection may be subscribed to. */
 export const DEFAULT_MAX_SUBSCRIPTIONS = 1000;
 /** Messages that a topic keeps for its history or for a slow subscriber, their age, and their bytes. */

@@ -45,6 +45,9 @@ export type ClientStep =
       readonly server: PeerInfo;
       /** `extensions` of AUTH_SUCCESS, not validated. */
       readonly extensions: unknown;
+      /** `resumed` and `expired` of AUTH_SUCCESS, not validated. */
+      readonly resumed: unknown;
+      readonly expired: unknown;
       readonly method: AuthMethod;
     }
   | { readonly kind: "failed"; readonly error: ConduitError };
@@ -57,6 +60,8 @@ export interface ClientHandshakeOptions {
   readonly info: LocalInfo;
   /** The map of extensions that the client offers. */
   readonly offer: Readonly<Record<string, unknown>>;
+  /** The session to resume. Default: none. */
+  readonly resume?: { readonly token: string; readonly received: number } | undefined;
   /** Also send netconduit's hash, which can be replayed, to any server at the address. */
   readonly allowPasswordHash: boolean;
   readonly crypto: RuntimeCrypto;
@@ -85,8 +90,9 @@ export class ClientHandshake {
   async start(): Promise<Record<string, unknown>> {
     if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
     this.#stage = "requested";
-    const { password, info, offer, allowPasswordHash, crypto } = this.#options;
-    const request = { client_info: infoPayload(info), scram: this.#scram.clientFirst, extensions: offer };
+    const { password, info, offer, resume, allowPasswordHash, crypto } = this.#options;
+    const session = resume === undefined ? {} : { resume };
+    const request = { client_info: infoPayload(info), scram: this.#scram.clientFirst, extensions: offer, ...session };
     // netconduit's keys come first and in its order, so that its server sees the same request as from its own client.
     return allowPasswordHash ? { password_hash: await passwordHash(password, crypto), ...request } : request;
   }
@@ -145,7 +151,7 @@ export class ClientHandshake {
   }
 
   #accept(payload: Record<string, unknown> | null, isChallenged: boolean): ClientStep {
-    const { session_token, server_info, scram, extensions } = payload ?? {};
+    const { session_token, server_info, scram, extensions, resumed, expired } = payload ?? {};
     if (isChallenged && typeof scram === "string") {
       this.#scram.verify(scram);
     } else if (isChallenged || !this.#options.allowPasswordHash) {
@@ -162,6 +168,8 @@ export class ClientHandshake {
       sessionToken: session_token,
       server: parsePeerInfo(server_info, extensions),
       extensions,
+      resumed,
+      expired,
       method: isChallenged ? "scram" : "password-hash",
     };
   }

@@ -34,6 +34,8 @@ export type ServerStep =
       readonly peer: PeerInfo;
       /** `extensions` of AUTH_REQUEST, not validated. */
       readonly offer: unknown;
+      /** `resume` of AUTH_REQUEST, not validated. */
+      readonly resume: unknown;
       readonly payload: { readonly scram?: string };
     }
   /** Send AUTH_FAILURE with `payload` and end the connection. `reason` is for this side's logs. */
@@ -118,6 +120,7 @@ export class ServerAuthenticator {
 interface Introduction {
   readonly peer: PeerInfo;
   readonly offer: unknown;
+  readonly resume: unknown;
 }
 
 /** One login. */
@@ -156,7 +159,7 @@ export class ServerHandshake {
 
   async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
     if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
-    const { client_info, extensions: offer } = payload;
+    const { client_info, extensions: offer, resume } = payload;
     const scram = payload.scram ?? undefined;
     const password_hash = payload.password_hash ?? undefined;
     if (scram !== undefined && typeof scram !== "string") return malformed("scram of AUTH_REQUEST must be a string");
@@ -164,7 +167,7 @@ export class ServerHandshake {
       return malformed("password_hash of AUTH_REQUEST must be a string");
     }
     const peer = this.#authenticator.shared(parsePeerInfo(client_info, offer));
-    const introduction = { peer, offer };
+    const introduction = { peer, offer, resume };
     if (scram !== undefined) return await this.#issueChallenge(scram, introduction);
     if (password_hash !== undefined) return this.#judgeHash(password_hash, introduction);
     return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");

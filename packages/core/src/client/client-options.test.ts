@@ -23,6 +23,7 @@ describe("parseClientOptions", () => {
       path: undefined,
       ipv6: false,
       tls: null,
+      resume: null,
       name: "conduit_client",
       version: "1.0.0",
       description: "",

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { usernameProblem } from "../auth/user.ts";
+import type { ResumeSettings } from "../connection/connection-settings.ts";
 import {
   checkPeerOptions,
   MAX_NAME_CHARS,
@@ -20,6 +21,12 @@ import {
   text,
   wholeNumber,
 } from "../endpoint/option-rules.ts";
+import {
+  type ClientResumeOptions,
+  clientResume,
+  clientResumePaths,
+  resumeSettings,
+} from "../endpoint/resume-option.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
@@ -78,6 +85,11 @@ export interface ClientSettings extends PeerOptions {
   /** Reconnect policy. Default: see {@link ReconnectOptions}. */
   readonly reconnect?: ReconnectOptions | undefined;
   /**
+   * When the stream is lost, log in again and go on where the connection was, if the server resumes sessions, too. `true`
+   * uses the defaults. Needs `reconnect`. Default: the connection ends with its stream.
+   */
+  readonly resume?: boolean | ClientResumeOptions | undefined;
+  /**
    * Messages and calls made while disconnected: `"reject"` rejects them with CONNECTION_CLOSED; `"send"` encodes them,
    * queues them up to `sendQueueSize` and `sendQueueBytes`, and sends them once connected. Default `"reject"`.
    */
@@ -88,13 +100,17 @@ export interface ClientSettings extends PeerOptions {
  * All options with defaults filled in, as in `client.config`. Frozen; the password isn't enumerable, so that logging
  * the config doesn't print it.
  */
-export interface ClientConfig extends Filled<ClientSettings, "username" | "path" | "tls" | "reconnect">, TcpTarget {
+export interface ClientConfig
+  extends Filled<ClientSettings, "username" | "path" | "tls" | "reconnect" | "resume">,
+    TcpTarget {
   readonly username: string | undefined;
   /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 by default. */
   readonly path: string | undefined;
   /** `null` for plain TCP. */
   readonly tls: TlsClientOptions | null;
   readonly reconnect: Filled<ReconnectOptions, never>;
+  /** `null` if a connection ends with its stream. `windowMs` is 0: the server says it. */
+  readonly resume: ResumeSettings | null;
 }
 
 /** Unlimited: a client that gives up after a minute stays away for good when its server is down for two. */
@@ -148,6 +164,7 @@ const entries = {
   ),
   connectTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECT_TIMEOUT_MS),
   reconnect: v.optional(group(reconnectEntries), {}),
+  resume: v.optional(clientResume),
   queueWhileDisconnected: v.optional(oneOf(["send", "reject"]), "reject"),
 } satisfies Record<keyof ClientSettings | keyof TcpTarget, unknown>;
 
@@ -158,6 +175,7 @@ const knownOptions: readonly string[] = [
   ...Object.keys(entries),
   ...optionPaths("tls", tlsEntries),
   ...optionPaths("reconnect", reconnectEntries),
+  ...clientResumePaths,
 ];
 
 const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
@@ -193,6 +211,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
     path: parsed.path,
     tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
     reconnect: Object.freeze(parsed.reconnect),
+    resume: parsed.reconnect.enabled ? resumeSettings(parsed.resume, 0) : null,
   };
   return sealConfig(config, ["password"]);
 }

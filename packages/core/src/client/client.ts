@@ -1,9 +1,10 @@
 /** The client: connects, logs in, and reconnects when the connection is lost. */
 
-import { ClientHandshake } from "../auth/client-handshake.ts";
+import { ClientHandshake, type ClientStep } from "../auth/client-handshake.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ResumableStream } from "../bytes/resumable-stream.ts";
 import { type CloseReason, errorOf } from "../connection/close-reason.ts";
 import {
   type ConnectionState,
@@ -39,6 +40,7 @@ import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
+import { resume } from "../extensions/resume/resume.ts";
 import { TOPIC_PUBLISH, topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
@@ -74,6 +76,7 @@ import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
+import { type ExpiredSession, type ResumedSession, receivedIn, WaitingSession } from "./waiting-session.ts";
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
@@ -129,6 +132,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
   readonly #reconnectHooks = new HookList<[client: this]>();
   readonly #drainHooks = new HookList<[client: this, notice: DrainNotice]>();
+  readonly #resumeHooks = new HookList<[session: ResumedSession]>();
+  readonly #expiredHooks = new HookList<[session: ExpiredSession]>();
+  readonly #waiting: WaitingSession<Client<C>>;
+  /** What the current attempt has resumed; null if it made a new connection. */
+  #resumed: ResumedSession | null = null;
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
@@ -161,10 +169,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
       connectionReady: (connection) => this.#ready(connection),
       connectionDraining: (_connection, notice) => this.#draining(notice),
+      connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
       buffers: null,
     });
+    this.#waiting = new WaitingSession(this.#core.runtimeContext);
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
     this.#offline = new OfflineQueue(this.#core.wheel, config);
@@ -205,8 +215,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal */
   protected get _outgoing(): Outgoing {
-    const connection = this.#connection;
+    const connection = this.#current;
     return connection?.isOpen === true && connection.draining === null ? connection : this.#offlineSender;
+  }
+
+  /** The connection to send by: one that has lost its stream takes everything until it has another. */
+  get #current(): ProtocolConnection<Client<C>> | null {
+    return this.#waiting.connection ?? this.#connection;
   }
 
   /** The same as `info`. */
@@ -227,7 +242,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       reconnectAttempts: this.isConnected ? 0 : this.#reconnector.attempts,
       serverInfo: this.info,
       latency: this.isAuthenticated ? this.latency : null,
-      pendingCalls: this.#connection?.pendingCalls ?? 0,
+      pendingCalls: this.#current?.pendingCalls ?? 0,
       bufferedBytes: this.bufferedBytes,
     };
   }
@@ -379,6 +394,22 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
+   * Runs when the connection goes on over another stream, after its own was lost (option `resume`). Nothing was lost, and
+   * `onDisconnect`, `onConnect` and `onReconnect` don't run. Returns a function that removes the hook.
+   */
+  onResume(hook: (session: ResumedSession) => unknown): Disposer {
+    return this.#resumeHooks.add(hook);
+  }
+
+  /**
+   * Runs when a connection that waited for another stream has ended: the server wasn't reached in time, or doesn't know the
+   * session any more, or the client was closed. It says how much may be lost. Returns a function that removes the hook.
+   */
+  onSessionExpired(hook: (session: ExpiredSession) => unknown): Disposer {
+    return this.#expiredHooks.add(hook);
+  }
+
+  /**
    * Runs when the server is about to stop. It takes no more messages and calls, and finishes those it has. Returns a
    * function that removes the hook.
    */
@@ -520,6 +551,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (connection !== null) {
       await connection.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     }
+    await this.#waiting.connection?.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     if (dial !== null) await dial.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
     this.#core.runtimeContext.rest();
@@ -531,14 +563,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   unref(): this {
     this.#reconnector.keepsRunning = false;
-    if (this.isConnected) this.#connection?.stream.unref?.();
+    if (this.isAuthenticated) this.#current?.stream.unref?.();
     return this;
   }
 
   /** The client keeps the process running, as it does at first. */
   ref(): this {
     this.#reconnector.keepsRunning = true;
-    this.#connection?.stream.ref?.();
+    this.#current?.stream.ref?.();
     return this;
   }
 
@@ -556,6 +588,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal The client won't connect again by itself. */
   protected _gaveUp(error: Error): void {
+    this.#waiting.connection?.destroy(asConduitError(error));
     this.#offline.rejectAll(error);
     this.#subscriptions?.endAll(asConduitError(error));
   }
@@ -591,6 +624,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #opened(again: boolean): Promise<void> | null {
+    const resumed = this.#resumed;
+    if (resumed !== null) {
+      this.#resumeHooks.notify((error) => this.#core.hookFailed("onResume", error), resumed);
+      return null;
+    }
     return this.#connectHooks.isEmpty && (!again || this.#reconnectHooks.isEmpty) ? null : this.#runHooks(again);
   }
 
@@ -611,9 +649,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const { crypto } = this.#runtime;
     const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
     const offer = this.#core.extensions.offer;
-    const handshake = new ClientHandshake({ password, username, info: config, offer, allowPasswordHash, crypto });
+    const session = this.#waiting.request(this.#lastLogin?.token);
+    const options = { password, username, info: config, offer, allowPasswordHash, crypto };
+    const handshake = new ClientHandshake({ ...options, ...(session === undefined ? {} : { resume: session }) });
     const request = await handshake.start();
-    const stream = await this.#connect(where, abort);
+    const opened = await this.#connect(where, abort);
+    const stream = config.resume === null ? opened : new ResumableStream(opened);
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const connection = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
     connection.peer = this;
@@ -660,7 +701,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       login.reject(error);
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
       connection.destroy(error);
-    } else {
+    } else if (!this.#resume(connection, step)) {
+      this.#resumed = null;
       if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
@@ -671,6 +713,35 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       if (connection.extension(ready) === undefined) this.#ready(connection);
       else connection.scheduler.activate();
     }
+  }
+
+  /** The session goes on over the stream of a new login. Returns false if there is none, or the server doesn't know it. */
+  #resume(connection: ProtocolConnection<Client<C>>, step: ClientStep & { readonly kind: "accepted" }): boolean {
+    const kept = this.#waiting.connection;
+    const last = this.#lastLogin;
+    if (kept === null || kept.resumable === null || last === null) return false;
+    const received = receivedIn(step.resumed);
+    if (received === null || !kept.resumable.sent.isPossible(received)) {
+      const taken = receivedIn(step.expired);
+      if (taken !== null) kept.resumable.acknowledge(taken);
+      kept.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server doesn't know the session any more"));
+      if (received === null) return false;
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "resumed of AUTH_SUCCESS has an impossible number");
+    }
+    const login = this.#login;
+    this.#login = null;
+    this.#waiting.end();
+    this.#connection = kept;
+    this.#lastLogin = { ...last, token: step.sessionToken };
+    this.#reconnector.loggedIn();
+    kept.resumable.acknowledge(received);
+    this.#resumed = { replayed: kept.unacknowledgedFrames, lost: 0 };
+    kept.machine = this.#machine;
+    kept.restore(connection, received);
+    // Shows the server that the new token has arrived.
+    kept.extension(resume)?.acknowledge();
+    login?.resolve();
+    return true;
   }
 
   /** The login is complete, and the server's connect hooks have let this client in. */
@@ -688,7 +759,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
     const login = this.#login;
-    if (login !== null) {
+    if (login !== null && connection === this.#connection) {
       login.reject(notNetconduit(error, this.config));
       return;
     }
@@ -699,7 +770,36 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#drainHooks.notify((error) => this.#core.hookFailed("onDrain", error), this, notice);
   }
 
+  /** The stream was lost: the connection waits for another one, if the client reconnects. */
+  #suspended(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
+    if (!this.#reconnector.mayConnect(reason)) {
+      connection.destroy(errorOf(reason));
+      return;
+    }
+    this.#connection = null;
+    // From now on, listeners hear of the attempts to connect.
+    connection.machine = connection.machine.unheard();
+    this.#waiting.start(connection);
+    this.#reconnector.lost(reason, () => Promise.resolve());
+  }
+
+  /** A connection that waited for another stream has ended. */
+  #sessionEnded(reason: CloseReason): void {
+    this.#waiting.end();
+    const { code, message } = reason;
+    const { state } = this.#machine;
+    if (state === "suspended") this.#machine.transition("fail", { code, message });
+    this.#subscriptions?.disconnected();
+    void this.#disconnectHooks.run((error) => this.#core.hookFailed("onDisconnect", error), this, reason);
+    const expired = { lost: reason.lost ?? 0, reason };
+    this.#expiredHooks.notify((error) => this.#core.hookFailed("onSessionExpired", error), expired);
+  }
+
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
+    if (this.#waiting.connection === connection) {
+      this.#sessionEnded(reason);
+      return;
+    }
     if (this.#connection === connection) this.#connection = null;
     if (this.#login !== null) {
       const error = connection.isAuthenticated

@@ -11,6 +11,8 @@ export interface CloseReason {
   readonly byPeer: boolean;
   /** False if the closing side asks the client not to reconnect. */
   readonly reconnect: boolean;
+  /** Frames of a session that expired which the peer didn't acknowledge; absent otherwise. */
+  readonly lost?: number | undefined;
 }
 
 /** Arguments for closing a connection. */

@@ -24,10 +24,14 @@ export interface ClosingHost {
   readonly machine: ConnectionStateMachine;
   readonly isOver: boolean;
   readonly isAuthenticated: boolean;
+  /** Whether its stream is lost, so that the peer can't be told. */
+  readonly isSuspended: boolean;
   readonly hasNetconduitPeer: boolean;
   /** Whether messages leave only as the peer returns credit or acknowledges chunks. */
   readonly mustFlush: boolean;
-  readonly sendQueue: Pick<SendQueue, "bufferedBytes" | "dropHeld">;
+  readonly sendQueue: Pick<SendQueue, "bufferedBytes" | "dropHeld" | "flush">;
+  /** Frames that the peer didn't acknowledge, of a session that ends without its stream; else null. */
+  readonly lostFrames: number | null;
   countError(): void;
   report(error: ConduitError): void;
   /** (Re)starts the timer that calls `timedOut`; 0 stops it. */
@@ -84,6 +88,13 @@ export class ConnectionClosing {
     if (this.#reason !== null) return promise;
     const reason = closeReason(request);
     this.#reason = reason;
+    if (host.isSuspended) {
+      // What this turn has sent counts as lost.
+      host.sendQueue.flush();
+      host.stream.destroy(null);
+      this.ended(null);
+      return promise;
+    }
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
     host.closingStarted(reason, request.started ?? null);
@@ -107,6 +118,7 @@ export class ConnectionClosing {
   destroy(error: ConduitError): void {
     if (this.#host.isOver) return;
     this.#reason ??= closeReason(requestOf(error));
+    if (this.#host.isSuspended) this.#host.sendQueue.flush();
     this.#host.stream.destroy(error);
     // Free the slot and reject calls now, without waiting for the stream's `closed`.
     this.ended(error);
@@ -128,7 +140,9 @@ export class ConnectionClosing {
   ended(error: Error | null): void {
     const host = this.#host;
     if (host.isOver) return;
-    const reason = this.#reason ?? streamEndReason(error);
+    const known = this.#reason ?? streamEndReason(error);
+    const { lostFrames } = host;
+    const reason = lostFrames === null ? known : { ...known, lost: lostFrames };
     this.#reason = reason;
     const isClean = reason.code === ErrorCode.CONNECTION_CLOSED || host.machine.state === "closing";
     host.machine.transition(isClean ? "closed" : "fail", { code: reason.code, message: reason.message });

@@ -16,11 +16,21 @@ export interface ConnectionSettings {
   readonly enableCompression: boolean;
   /** Topics that a connection may be subscribed to; absent on a client. */
   readonly maxSubscriptions?: number | undefined;
+  /** Sessions outlive their streams; null or absent if they don't. */
+  readonly resume?: ResumeSettings | null | undefined;
   /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
     | { readonly messagesPerSecond?: number | undefined; readonly bytesPerSecond?: number | undefined }
     | null
     | undefined;
+}
+
+/** How sessions are resumed. */
+export interface ResumeSettings {
+  /** How long a session waits for its client. A client has what its server says. */
+  readonly windowMs: number;
+  /** Bytes that were sent and aren't acknowledged; beyond that, senders wait. */
+  readonly maxBytes: number;
 }
 
 /** Counters of failures on one connection. */

@@ -19,6 +19,8 @@ const events: ConnectionEvent[] = [
   "ready",
   "pause",
   "resume",
+  "cut",
+  "restore",
   "drain",
   "close",
   "closed",
@@ -90,7 +92,14 @@ describe("ConnectionStateMachine", () => {
 
   test("says which events are possible", () => {
     const active = driven("accepted", "authenticated", "ready");
-    expect(events.filter((event) => active.allows(event))).toEqual(["pause", "drain", "close", "closed", "fail"]);
+    expect(events.filter((event) => active.allows(event))).toEqual([
+      "pause",
+      "cut",
+      "drain",
+      "close",
+      "closed",
+      "fail",
+    ]);
   });
 
   test("refuses a transition that the table does not have", () => {

@@ -1,7 +1,7 @@
 /**
  * The states of one connection.
  *
- * Theory of operation. A connection is in exactly one of ten states. It changes state only through a named event, and
+ * Theory of operation. A connection is in exactly one of eleven states. It changes state only through a named event, and
  * only if the table below has an entry for the pair of state and event; otherwise INVALID_STATE is thrown, so an
  * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
  * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
@@ -12,6 +12,7 @@
  *   connected       logged in; the connect hooks run, and the application's frames wait
  *   active          in use
  *   paused          in use but held back: messages wait for the peer's permission, or this side has stopped reading
+ *   suspended       the stream was lost, and the session waits for another one
  *   draining        a client's connection to a server that stops: calls under way finish, new ones aren't sent
  *   closing         this side ends it: the queue is flushed, and the peer has until the deadline
  *   closed          over, cleanly
@@ -20,6 +21,9 @@
  * Two causes can hold a connection in `paused` at the same time. Its owner tracks them: the first one sends `pause`,
  * and the end of the last one sends `resume`. A cause that arises while the connect hooks run takes effect after
  * `ready`.
+ *
+ * A client whose session waits has a second state machine, that of the next attempt, and its listeners hear that one. If
+ * the attempt restores the session, the session's connection takes over its machine.
  *
  * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while waiting to reconnect. A
  * client has one state machine per connection attempt, with shared listeners; each starts in the final state of the
@@ -35,6 +39,7 @@ export type ConnectionState =
   | "connected"
   | "active"
   | "paused"
+  | "suspended"
   | "draining"
   | "closing"
   | "closed"
@@ -56,6 +61,10 @@ export type ConnectionEvent =
   | "pause"
   /** The cause of the pause ended. */
   | "resume"
+  /** The stream was lost; the session is kept. */
+  | "cut"
+  /** The session goes on over another stream. */
+  | "restore"
   /** The server is stopping, and takes no new messages and requests. */
   | "drain"
   /** This side closes the connection. */
@@ -89,11 +98,12 @@ export const transitions: Readonly<
 > = {
   disconnected: { dial: "connecting", accepted: "authenticating" },
   connecting: { opened: "authenticating", close: "closing", fail: "failed" },
-  authenticating: { authenticated: "connected", close: "closing", closed: "closed", fail: "failed" },
+  authenticating: { authenticated: "connected", restore: "active", close: "closing", closed: "closed", fail: "failed" },
   connected: { ready: "active", close: "closing", closed: "closed", fail: "failed" },
-  active: { pause: "paused", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
-  paused: { resume: "active", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
-  draining: { close: "closing", closed: "closed", fail: "failed" },
+  active: { pause: "paused", cut: "suspended", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
+  paused: { resume: "active", cut: "suspended", drain: "draining", close: "closing", closed: "closed", fail: "failed" },
+  suspended: { dial: "connecting", restore: "active", closed: "closed", fail: "failed" },
+  draining: { cut: "suspended", close: "closing", closed: "closed", fail: "failed" },
   closing: { closed: "closed", fail: "failed" },
   closed: { dial: "connecting" },
   failed: { dial: "connecting", close: "closed" },
@@ -191,6 +201,11 @@ export class ConnectionStateMachine {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** A machine in the same state that nobody listens to. */
+  unheard(): ConnectionStateMachine {
+    return new ConnectionStateMachine(this.#host, this.#state);
   }
 
   /** The connection has ended. */

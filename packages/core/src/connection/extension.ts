@@ -5,6 +5,7 @@
  * MESSAGE and the RPC frames belong to no extension: the connection itself handles them, for speed.
  */
 
+import type { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError, RpcError } from "../errors.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
@@ -212,6 +213,19 @@ export interface ExtensionHost {
   drainingByPeer(notice: DrainNotice): void;
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
+  /** The stream, if its loss needn't end the connection. */
+  readonly resumable: Pick<
+    ResumableStream,
+    "keep" | "leave" | "write" | "acknowledge" | "isSuspended" | "received" | "sent"
+  > | null;
+  /** Whether its stream is lost, and it waits for another. */
+  readonly isSuspended: boolean;
+  /** Bytes that have arrived and aren't decoded. */
+  readonly undecodedBytes: number;
+  /** The stream was lost. Returns whether the connection is kept, to go on over another. */
+  suspended(error: Error | null): boolean;
+  /** The peer is silent: cuts the stream if the connection may go on over another, and else ends it. */
+  streamFailed(error: ConduitError): void;
   /** The peer has closed, and took so many messages and calls whose sender hears of failures: a client reports the rest. */
   peerTook(reportable: number): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */

@@ -11,6 +11,7 @@
 
 import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
+import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
@@ -27,7 +28,7 @@ import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
-import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
+import { type CloseReason, type CloseRequest, errorOf, streamEndReason } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
 import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
@@ -50,6 +51,7 @@ import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import { Replies, type RepliesHost } from "./replies.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
+import { countLost } from "./send/lost-frames.ts";
 import { ReportedSends } from "./send/reported-sends.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
@@ -92,6 +94,11 @@ export interface ConnectionDelegate<Peer> {
   connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
   connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void;
+  /**
+   * The stream was lost, and the session waits for another one. The delegate may end the connection instead.
+   * @param reason what would be the reason if the connection had ended
+   */
+  connectionSuspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
   /** The connection starts to close. Not called if it ends without closing first. */
   connectionClosing(connection: ProtocolConnection<Peer>): void;
   /** The connection has ended. Called once. */
@@ -119,7 +126,9 @@ export class ProtocolConnection<Peer>
   /** Before login, it inflates if the option is set: a netconduit peer compresses its login, too. */
   reader: PayloadReader;
   readonly stream: ByteStream;
-  readonly machine: ConnectionStateMachine;
+  /** The stream, if its loss needn't end the connection; else null. */
+  readonly resumable: ResumableStream | null;
+  machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
   readonly requests: RequestReceiver<Peer>;
   readonly replies: Replies<Peer>;
@@ -182,6 +191,7 @@ export class ProtocolConnection<Peer>
     this.writer = writer;
     this.reader = reader;
     this.stream = stream;
+    this.resumable = stream instanceof ResumableStream ? stream : null;
     this.machine = machine;
     this.maxPeerPayloadBytes = settings.maxMessageBytes;
     this.sendQueue = new SendQueue(this);
@@ -243,6 +253,26 @@ export class ProtocolConnection<Peer>
     return this.info !== null && this.closeReason === null;
   }
 
+  /** Whether its stream is lost, and it waits for another. */
+  get isSuspended(): boolean {
+    return this.resumable?.isSuspended === true && !this.isOver;
+  }
+
+  get undecodedBytes(): number {
+    return this.#receiver.undecodedBytes;
+  }
+
+  /** Messages, calls, replies and items that have been sent and aren't acknowledged completely. */
+  get unacknowledgedFrames(): number {
+    return this.resumable === null ? 0 : countLost(this.resumable.sent.writes());
+  }
+
+  /** Of messages, calls, replies and items, those that leave this side and the peer hasn't acknowledged; null if connected. */
+  get lostFrames(): number | null {
+    if (this.resumable === null || !this.isSuspended) return null;
+    return this.unacknowledgedFrames + this.sendQueue.queuedFrames;
+  }
+
   get isHandshaking(): boolean {
     return this.#receiver.isHandshaking;
   }
@@ -280,7 +310,8 @@ export class ProtocolConnection<Peer>
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
     // A client that missed a broadcast may keep others than the rest of the clients do.
     const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
-    return received + Math.max(0, sendQueue.bufferedBytes - shared);
+    const kept = this.resumable?.sent.length ?? 0;
+    return received + kept + Math.max(0, sendQueue.bufferedBytes - shared);
   }
 
   /** Counts held bytes again after a change. */
@@ -343,6 +374,40 @@ export class ProtocolConnection<Peer>
     }
     this.scheduler.activate();
     this.pump();
+  }
+
+  // --- session ------------------------------------------------------------------------------------------------------
+
+  suspended(error: Error | null): boolean {
+    if (!this.machine.allows("cut")) return false;
+    const reason = streamEndReason(error);
+    this.machine.transition("cut", { code: reason.code, message: `Waiting to resume: ${reason.message}` });
+    this.delegate.connectionSuspended(this, reason);
+    return !this.isOver;
+  }
+
+  streamFailed(error: ConduitError): void {
+    if (this.resumable === null) this.destroy(error);
+    else this.resumable.cut(error);
+    // Not agreed on, or not logged in.
+    if (!this.isSuspended) this.destroy(error);
+  }
+
+  /**
+   * Goes on over the stream of a connection that has logged in for this. That one ends without notice.
+   * @param theirReceived bytes that the peer has received; must be possible
+   */
+  restore(other: ProtocolConnection<Peer>, theirReceived: number): void {
+    const rest = other.#receiver.takeRest();
+    const carrier = (other.stream as ResumableStream).release();
+    other.machine = other.machine.unheard();
+    other.#startClosing().ended(null);
+    this.receivedAtMs = Math.ceil(this.context.runtime.now());
+    this.machine.transition("restore", { message: "Resumed" });
+    this.resumable?.attach(carrier, theirReceived, rest);
+    if (this.isOver) return;
+    this.readingChanged();
+    this.#showDraining();
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------

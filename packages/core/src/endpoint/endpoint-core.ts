@@ -61,6 +61,7 @@ export type ConnectionEvents<Peer> = Pick<
   | "frameRefused"
   | "connectionReady"
   | "connectionDraining"
+  | "connectionSuspended"
   | "connectionClosing"
   | "connectionClosed"
   | "buffers"

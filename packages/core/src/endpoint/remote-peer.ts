@@ -45,6 +45,7 @@ export type PeerConnection = Pick<
   | "skippedFrames"
   | "info"
   | "isOpen"
+  | "isSuspended"
   | "isOver"
   | "messagesReceived"
   | "messagesSent"
@@ -94,9 +95,10 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
    */
   abstract close(reason?: string): Promise<void>;
 
-  /** Whether it is logged in, and neither closing nor closed. */
+  /** Whether it is logged in, has a stream, and is neither closing nor closed. */
   get isConnected(): boolean {
-    return this._connection?.isOpen === true;
+    const connection = this._connection;
+    return connection?.isOpen === true && !connection.isSuspended;
   }
 
   /** Whether it is logged in and hasn't ended. */

@@ -63,6 +63,10 @@ class ConnectionHeartbeat extends TimerEntry {
   override onTimer(): void {
     const connection = this.#connection;
     const { heartbeatTimeoutMs } = connection.settings;
+    if (this.#hasLostStream) {
+      this.#waitForStream();
+      return;
+    }
     const now = connection.context.runtime.now();
     this.#noteActivity(now);
     const verdict = this.#liveness.check(now);
@@ -74,7 +78,8 @@ class ConnectionHeartbeat extends TimerEntry {
     }
     if (verdict === "dead") {
       const message = `No sign of life for ${heartbeatTimeoutMs} ms`;
-      connection.destroy(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
+      connection.streamFailed(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
+      if (this.#hasLostStream) this.#waitForStream();
       return;
     }
     if (this.#isFrameTooSlow(now)) {
@@ -87,6 +92,17 @@ class ConnectionHeartbeat extends TimerEntry {
       this.#liveness.sent(now);
     }
     connection.context.wheel.schedule(this, this.#liveness.nextCheckMs(now));
+  }
+
+  get #hasLostStream(): boolean {
+    return this.#connection.isSuspended;
+  }
+
+  /** Nothing is judged while there is no stream. */
+  #waitForStream(): void {
+    this.#progress = null;
+    this.#liveness.suspend();
+    this.#connection.context.wheel.schedule(this, this.#connection.settings.heartbeatIntervalMs);
   }
 
   #isFrameTooSlow(now: number): boolean {

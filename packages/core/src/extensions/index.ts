@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 import { reply } from "./reply.ts";
+import { resume } from "./resume/resume.ts";
 import { stream } from "./streams/stream.ts";
 import { topic } from "./topics/topic.ts";
 
@@ -27,6 +28,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   cancel,
   credit,
   chunk,
+  resume,
   stream,
   compression,
   flow,

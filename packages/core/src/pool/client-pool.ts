@@ -461,7 +461,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   #makeConnection(server: PoolServer, slot: number): PoolConnection<C> {
     const { servers: _servers, size: _size, strategy: _strategy, lookupIntervalMs: _interval, ...config } = this.config;
-    const { password, tls } = this.config;
+    const { password, tls, resume } = this.config;
     const { target, name } = server;
     const init = {
       ...config,
@@ -469,6 +469,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
       password,
       // The certificate is for the name, not for its address.
       tls: tls === null ? undefined : { ...tls, serverName: tls.serverName ?? name ?? undefined },
+      resume: resume === null ? undefined : { maxBytes: resume.maxBytes },
       contract: this.#contract,
       queueWhileDisconnected: "reject",
     } as ClientInit<C>;

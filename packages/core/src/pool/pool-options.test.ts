@@ -24,6 +24,7 @@ test("defaults are filled in, of the pool and of its clients", () => {
     lookupIntervalMs: 30_000,
     rpcTimeoutMs: 30_000,
     tls: null,
+    resume: null,
   });
   expect(config).not.toHaveProperty("host");
   expect(config).not.toHaveProperty("path");

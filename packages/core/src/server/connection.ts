@@ -11,7 +11,7 @@ import type { Contract } from "../rpc/contract.ts";
 
 /** A login. It ends with its connection. */
 export interface Session {
-  /** 256 random bits in hex, sent to the client at login. */
+  /** 256 random bits in hex, sent to the client at login; others each time that it resumes the session. */
   readonly token: string;
   /** Unix milliseconds. */
   readonly createdAt: number;
@@ -27,9 +27,9 @@ export class Connection<
   /** A UUID. */
   readonly id: string;
   readonly #protocol: ProtocolConnection<Connection<C, D>>;
-  /** The login. */
-  readonly session: Session;
-  readonly #user: User;
+  #session: Session;
+  #user: User;
+  #resumes = 0;
   #data: D | undefined;
 
   /** @internal */
@@ -43,9 +43,27 @@ export class Connection<
     super();
     this.#protocol = protocol;
     this.id = id;
-    this.session = session;
+    this.#session = session;
     this.#user = user;
     this.#data = data;
+  }
+
+  /** The login. */
+  get session(): Session {
+    return this.#session;
+  }
+
+  /** How often its client has resumed it over another stream. */
+  get resumes(): number {
+    return this.#resumes;
+  }
+
+  /** @internal */
+  _resumed(token: string, user: User): void {
+    // Its roles may have changed.
+    this.#user = user;
+    this.#session = { ...this.#session, token };
+    this.#resumes += 1;
   }
 
   /** Who the client is. Its name is empty if it logged in with the shared password. */
@@ -71,7 +89,7 @@ export class Connection<
 
   /** @internal */
   protected get _connectedAt(): number {
-    return this.session.createdAt;
+    return this.#session.createdAt;
   }
 
   /** @internal */

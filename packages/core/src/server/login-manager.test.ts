@@ -71,6 +71,7 @@ class LoginBench {
       handshakeFrame: (connection, type, payload) => this.logins.handshakeFrame(connection, type, payload),
       phaseTimedOut: (connection) => this.timedOut.push(connection),
       frameRefused: () => undefined,
+      connectionSuspended: () => undefined,
       connectionReady: () => undefined,
       connectionDraining: () => undefined,
       connectionClosing: () => undefined,

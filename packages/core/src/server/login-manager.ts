@@ -40,8 +40,11 @@ export interface LoginManagerHost<Peer> {
   readonly runtime: Runtime;
   readonly runtimeContext: RuntimeContext;
   readonly config: ServerConfig;
-  /** The reason why no more clients are accepted now; null if another one is. */
-  refusal(): { readonly code: number; readonly message: string } | null;
+  /**
+   * The reason why no more clients are accepted now; null if another one is.
+   * @param resume what the client wants to resume, not validated
+   */
+  refusal(resume: unknown): { readonly code: number; readonly message: string } | null;
   /**
    * The client knows the password. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
@@ -150,7 +153,7 @@ export class LoginManager<Peer> {
   ): Promise<void> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
-    if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection)) return;
+    if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
     const step = await this.#step(connection, login, type, payload);
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
@@ -158,7 +161,7 @@ export class LoginManager<Peer> {
       connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
       this.refuse(connection, step.code, step.reason, step.payload);
-    } else if (!this.#isRefused(connection)) {
+    } else if (!this.#isRefused(connection, step.resume)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
       this.#host.admit(connection, step, login.acceptedAt);
     }
@@ -196,8 +199,8 @@ export class LoginManager<Peer> {
     return true;
   }
 
-  #isRefused(connection: ProtocolConnection<Peer>): boolean {
-    const refusal = this.#host.refusal();
+  #isRefused(connection: ProtocolConnection<Peer>, resume: unknown): boolean {
+    const refusal = this.#host.refusal(resume);
     if (refusal !== null) this.refuse(connection, refusal.code, refusal.message);
     return refusal !== null;
   }

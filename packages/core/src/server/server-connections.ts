@@ -10,6 +10,7 @@
 import { infoPayload } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
@@ -19,6 +20,7 @@ import type { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
 import { READY_FRAME, ready } from "../extensions/ready.ts";
+import { resume } from "../extensions/resume/resume.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
@@ -30,6 +32,7 @@ import { Connection } from "./connection.ts";
 import { DescriptorGuard } from "./descriptor-guard.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import type { ServerConfig } from "./server-options.ts";
+import { type ResumeRequest, resumeRequest, type Session, Sessions } from "./sessions.ts";
 import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
@@ -52,6 +55,7 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly core: EndpointCore<Connection<C, D>>;
   readonly config: ServerConfig;
   readonly connectHooks: HookList<[connection: Connection<C, D>]>;
+  readonly resumeHooks: HookList<[connection: Connection<C, D>]>;
   readonly disconnectHooks: HookList<[connection: Connection<C, D>, reason: CloseReason]>;
   readonly rejectedHooks: HookList<[rejection: Rejection]>;
   /** Makes the initial `connection.data`; undefined for an empty object. */
@@ -74,6 +78,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #leaving = new Set<Protocol<C, D>>();
   readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
+  /** Null if sessions end with their streams. */
+  readonly #sessions: Sessions<Connection<C, D>> | null;
   /** Failures to accept, by code. */
   readonly #acceptReports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
   readonly #connectHooksRunning = new Map<Connection<C, D>, Promise<void>>();
@@ -86,6 +92,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const { core, config, runtime } = host;
     this.#host = host;
     this.#serverInfo = infoPayload(config);
+    this.#sessions = config.resume === null ? null : new Sessions(core.runtimeContext, config.resume.windowMs);
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = core.delegate({
       role: "server",
@@ -94,6 +101,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
       connectionReady: ignore,
       connectionDraining: ignore,
+      connectionSuspended: (protocol) => this.#sessions?.suspended(protocol),
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
       buffers: this.#buffers,
@@ -102,7 +110,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       runtime,
       runtimeContext: core.runtimeContext,
       config,
-      refusal: () => this.#refusal(),
+      refusal: (wanted) => this.#refusal(wanted),
       admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
       rejected: (rejection) =>
         host.rejectedHooks.notify((error) => core.hookFailed("onClientRejected", error), rejection),
@@ -161,7 +169,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (!this.#keepsRunning) stream.unref?.();
     const machine = new ConnectionStateMachine(this.#host.core);
     machine.transition("accepted", { message: "Accepted" });
-    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, stream, machine));
+    const carried = this.#sessions === null ? stream : new ResumableStream(stream);
+    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, carried, machine));
   }
 
   /**
@@ -221,15 +230,32 @@ export class ServerConnections<C extends Contract, D extends object> {
     return this.#logins.dropOldest();
   }
 
-  #refusal(): { code: number; message: string } | null {
+  #refusal(wanted: unknown): { code: number; message: string } | null {
+    // A client that resumes has its place.
+    if (this.#sessions?.has(resumeRequest(wanted)) === true) return null;
     if (!this.#host.isOpen()) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.#host.config;
-    if (this.#clients.size < maxConnections) return null;
+    // Sessions without a stream give way.
+    if (this.#clients.size < maxConnections || this.#sessions?.hasSuspended === true) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
   #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number): void {
-    const { core, runtime, connectHooks } = this.#host;
+    const { core, connectHooks } = this.#host;
+    const owner = ownerOf(step);
+    const wanted = this.#sessions === null ? null : resumeRequest(step.resume);
+    const session = wanted === null ? null : (this.#sessions?.find(wanted, owner) ?? null);
+    if (session !== null && wanted !== null) {
+      this.#mayResume(protocol, step, session, wanted);
+      return;
+    }
+    // Its place may have been that of the session which it can't resume.
+    const refusal = this.#refusal(null);
+    if (refusal !== null) {
+      this.#logins.refuse(protocol, refusal.code, refusal.message);
+      return;
+    }
+    if (this.#clients.size >= this.#host.config.maxConnections) this.#sessions?.endOldest();
     let data: D | undefined;
     try {
       data = this.#host.connectionData?.();
@@ -241,9 +267,9 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#endLeaving();
     // The hooks may have stopped this server.
     if (protocol.state !== "authenticating") return;
-    const token = toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
-    const session = { token, createdAt: runtime.wallClock(), method: step.user.method };
-    const connection = new Connection<C, D>(protocol, newConnectionId(), session, step.user, data);
+    const token = this.#newToken();
+    const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
+    const connection = new Connection<C, D>(protocol, newConnectionId(), login, step.user, data);
     this.#logins.leave(protocol);
     this.#descriptors.loggedIn();
     this.#loggedIn += 1;
@@ -252,19 +278,82 @@ export class ServerConnections<C extends Contract, D extends object> {
     const { extensions } = core;
     // Without hooks the client needn't wait for READY.
     const agreement = extensions.accept(step.offer, connectHooks.isEmpty ? ready.name : undefined);
-    const success = { session_token: token, server_info: this.#serverInfo, ...step.payload };
+    const received = wanted === null ? null : (this.#sessions?.receivedOf(wanted, owner) ?? null);
+    const expired = wanted === null ? {} : { expired: received === null ? {} : { received } };
+    const success = { session_token: token, server_info: this.#serverInfo, ...step.payload, ...expired };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
+    if (protocol.extension(resume) !== undefined) this.#sessions?.add(protocol, owner, token);
     if (connectHooks.isEmpty) {
       protocol.setPhaseTimer(0);
       protocol.activate();
       return;
     }
     this.#runConnectHooks(protocol, connection, acceptedAt);
+  }
+
+  #newToken(): string {
+    return toHex(this.#host.runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
+  }
+
+  /** The hooks decide whether a client may resume, as they could when it connected. */
+  #mayResume(
+    protocol: Protocol<C, D>,
+    step: AcceptedStep,
+    session: Session<Connection<C, D>>,
+    wanted: ResumeRequest,
+  ): void {
+    const { core, resumeHooks } = this.#host;
+    if (resumeHooks.isEmpty) {
+      this.#resume(protocol, step, session, wanted);
+      return;
+    }
+    const connection = session.protocol.peer;
+    void resumeHooks
+      .run((error) => {
+        if (!isInstance(error, RpcError)) {
+          core.hookFailed("onClientResume", error, connection);
+          return;
+        }
+        this.#logins.refuse(protocol, codeOf(error), messageOf(error));
+        session.protocol.destroy(new ConduitError(codeOf(error), messageOf(error)));
+      }, connection)
+      .then(() => this.#resume(protocol, step, session, wanted));
+  }
+
+  #resume(
+    protocol: Protocol<C, D>,
+    step: AcceptedStep,
+    session: Session<Connection<C, D>>,
+    wanted: ResumeRequest,
+  ): void {
+    if (protocol.state !== "authenticating") return;
+    const { protocol: kept } = session;
+    // A client sends nothing before the answer. Its old stream may look alive.
+    const isPossible = protocol.undecodedBytes === 0 && this.#sessions?.find(wanted, session.owner) === session;
+    if (isPossible) kept.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
+    if (!isPossible || kept.resumable === null || !kept.isSuspended) {
+      protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
+      return;
+    }
+    const token = this.#newToken();
+    this.#sessions?.resumed(session, wanted, token);
+    this.#logins.leave(protocol);
+    this.#loggedIn += 1;
+    protocol.sendPayload(FrameType.AUTH_SUCCESS, {
+      session_token: token,
+      server_info: this.#serverInfo,
+      ...step.payload,
+      extensions: this.#host.core.extensions.answer(this.#host.core.extensions.accept(step.offer)),
+      resumed: { received: kept.resumable.received },
+    });
+    protocol.sendQueue.flush();
+    kept.peer._resumed(token, step.user);
+    kept.restore(protocol, wanted.received);
   }
 
   /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
@@ -331,6 +420,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   #connectionClosed(protocol: Protocol<C, D>, reason: CloseReason): void {
     const { core, disconnectHooks } = this.#host;
     this.#buffers.count(protocol);
+    this.#sessions?.ended(protocol);
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);
     if (connection === undefined) return;
@@ -354,6 +444,11 @@ async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice:
   const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
   protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
   await protocol.scheduler.idle();
+}
+
+/** Whose session it is, for comparison. */
+function ownerOf({ user }: AcceptedStep): string {
+  return JSON.stringify([user.method, user.name]);
 }
 
 /** The connection of a logged-in client. */

@@ -28,6 +28,7 @@ describe("parseServerOptions", () => {
       path: undefined,
       ipv6: false,
       tls: null,
+      resume: null,
       maxConnections: 100,
       maxPendingLogins: 1000,
       bufferSize: 65_536,

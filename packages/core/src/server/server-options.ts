@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { UserOptions, VerifierLookup } from "../auth/users.ts";
+import type { ResumeSettings } from "../connection/connection-settings.ts";
 import {
   checkPeerOptions,
   checkQueueBytes,
@@ -23,6 +24,12 @@ import {
   text,
   wholeNumber,
 } from "../endpoint/option-rules.ts";
+import {
+  resumeSettings,
+  type ServerResumeOptions,
+  serverResume,
+  serverResumePaths,
+} from "../endpoint/resume-option.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import {
   DEFAULT_AUTH_TIMEOUT_MS,
@@ -31,6 +38,7 @@ import {
   DEFAULT_MAX_BUFFERED_BYTES,
   DEFAULT_MAX_CONNECTIONS,
   DEFAULT_MAX_SUBSCRIPTIONS,
+  DEFAULT_RESUME_WINDOW_MS,
   SCRAM_ITERATIONS,
   SCRAM_MAX_ITERATIONS,
   SCRAM_MIN_ITERATIONS,
@@ -115,6 +123,11 @@ export interface ServerOptions extends PeerOptions {
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
   /** Maximum number of topics that one client may be subscribed to; 1 to 1,000,000. Default 1,000. */
   readonly maxSubscriptions?: number | undefined;
+  /**
+   * Sessions outlive their streams: when a client's stream is lost, its connection waits for the client to log in again, and
+   * goes on where it was. `true` uses the defaults. Default: a connection ends with its stream.
+   */
+  readonly resume?: boolean | ServerResumeOptions | undefined;
   /** How long `stop()` lets running handlers finish; 0 means not at all. Default 5,000 ms. */
   readonly drainMs?: number | undefined;
   /** Whether `run()` stops the server on SIGINT and SIGTERM. Default true. */
@@ -126,7 +139,7 @@ export interface ServerOptions extends PeerOptions {
  * enumerable, so that logging the config doesn't print secrets.
  */
 export interface ServerConfig
-  extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit"> {
+  extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit" | "resume"> {
   readonly password: string | undefined;
   /** As the server was made; `null` for none. */
   readonly users: Readonly<Record<string, UserOptions>> | null;
@@ -136,6 +149,8 @@ export interface ServerConfig
   readonly path: string | undefined;
   /** `null` for plain TCP. */
   readonly tls: TlsServerOptions | null;
+  /** `null` if connections end with their streams. */
+  readonly resume: ResumeSettings | null;
   /** `null` for no limit. A single unlimited rate is `Infinity`. */
   readonly rateLimit: { readonly messagesPerSecond: number; readonly bytesPerSecond: number } | null;
 }
@@ -180,6 +195,7 @@ const entries = {
   rateLimit: v.optional(group(rateLimitEntries)),
   maxSubscriptions: v.optional(wholeNumber(1, 1_000_000), DEFAULT_MAX_SUBSCRIPTIONS),
   slowConsumer: v.optional(oneOf(["drop", "disconnect"]), "disconnect"),
+  resume: v.optional(serverResume),
   drainMs: v.optional(milliseconds(0), DEFAULT_DRAIN_MS),
   handleSignals: v.optional(flag(), true),
 } satisfies Record<keyof ServerOptions, unknown>;
@@ -191,6 +207,7 @@ const knownOptions: readonly string[] = [
   ...optionPaths("tls", tlsEntries),
   ...optionPaths("rateLimit", rateLimitEntries),
   ...optionPaths("authenticate", authenticateEntries),
+  ...serverResumePaths,
 ];
 
 const remarks = {
@@ -238,6 +255,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
     ipv6,
     tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
     rateLimit: rateLimitOf(parsed.rateLimit),
+    resume: resumeSettings(parsed.resume, DEFAULT_RESUME_WINDOW_MS),
   };
   return sealConfig(config, ["password", "users", "authenticate"]);
 }

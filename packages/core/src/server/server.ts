@@ -83,6 +83,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #listeningHooks = new HookList<[server: this]>();
   readonly #shutdown = new HookList<[server: this]>();
   readonly #connect = new HookList<[connection: Connection<C, D>]>();
+  readonly #resume = new HookList<[connection: Connection<C, D>]>();
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
   readonly #rejected = new HookList<[rejection: Rejection]>();
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
@@ -113,6 +114,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       config,
       connectHooks: this.#connect,
       disconnectHooks: this.#disconnect,
+      resumeHooks: this.#resume,
       rejectedHooks: this.#rejected,
       connectionData,
       clientEnded: (protocol) => this.#topics.connectionEnded(protocol),
@@ -333,6 +335,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
+   * Runs when a client has logged in again to resume its connection over another stream, before it goes on (option
+   * `resume`). A hook that throws an `RpcError` refuses that, and ends the connection with that code and message. Returns a
+   * function that removes the hook.
+   */
+  onClientResume(hook: (connection: Connection<C, D>) => unknown): Disposer {
+    return this.#resume.add(hook);
+  }
+
+  /**
    * Runs once when the connection of a logged-in client has ended, with the reason. Returns a function that removes the
    * hook.
    */
@@ -407,7 +418,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Whether a handler or hook is on the stack. */
   get #isCalling(): boolean {
     const { dispatcher, errorHooks, unknownHooks } = this.#core;
-    const own = [this.#shutdown, this.#connect, this.#disconnect, this.#rejected, this.#slow, this.#listeningHooks];
+    const own = [
+      this.#shutdown,
+      this.#connect,
+      this.#resume,
+      this.#disconnect,
+      this.#rejected,
+      this.#slow,
+      this.#listeningHooks,
+    ];
     return [dispatcher, errorHooks, unknownHooks, ...own].some((calls) => calls.isCalling);
   }
 

@@ -194,6 +194,15 @@ export class FrameDecoder {
     this.inputOwned = true;
   }
 
+  /** Removes and returns the undecoded bytes behind the current frame. */
+  takeRest(): Uint8Array {
+    const rest = this.input.slice(this.position, this.inputEnd);
+    this.input = EMPTY;
+    this.position = 0;
+    this.inputEnd = 0;
+    return rest;
+  }
+
   /** Clears the current frame; its fields are no longer valid. */
   leaveFrame(): void {
     if (this.exclusive) this.leaveMemory();

@@ -72,6 +72,16 @@ export class FrameReceiver implements Continuable {
     return this.#decoder?.heldBytes ?? 0;
   }
 
+  /** Bytes that have arrived and aren't decoded. */
+  get undecodedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** Removes and returns what has arrived behind the last frame of the login. */
+  takeRest(): Uint8Array {
+    return this.#decoder?.takeRest() ?? new Uint8Array(0);
+  }
+
   /** The connection has ended; the application may keep it. */
   over(): void {
     this.#decoder?.forget();

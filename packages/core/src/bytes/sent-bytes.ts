@@ -1,0 +1,89 @@
+const FIRST_SEGMENT_BYTES = 1024;
+const MAX_SEGMENT_BYTES: number = 64 * 1024;
+
+interface Segment {
+  readonly bytes: Uint8Array;
+  /** Position in the stream of its first byte. */
+  readonly from: number;
+  /** Bytes in use. */
+  length: number;
+}
+
+/**
+ * What was sent and the peer hasn't acknowledged, to send it again. Positions count the bytes of a stream from its
+ * beginning. Every `append` is kept in one piece, so segments begin where a write began.
+ */
+export class SentBytes {
+  #segments: Segment[] = [];
+  #acknowledged = 0;
+  #end = 0;
+
+  /** Bytes that the peer has acknowledged. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  /** Bytes appended so far. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Bytes kept. */
+  get length(): number {
+    return this.#end - this.#acknowledged;
+  }
+
+  /** Copies the bytes. Returns the copy, which never changes. */
+  append(bytes: Uint8Array): Uint8Array {
+    const { length } = bytes;
+    let last = this.#segments.at(-1);
+    if (last === undefined || last.bytes.length - last.length < length) {
+      const usual = last === undefined ? FIRST_SEGMENT_BYTES : Math.min(2 * last.bytes.length, MAX_SEGMENT_BYTES);
+      last = { bytes: new Uint8Array(Math.max(usual, length)), from: this.#end, length: 0 };
+      this.#segments.push(last);
+    }
+    const copy = last.bytes.subarray(last.length, last.length + length);
+    copy.set(bytes);
+    last.length += length;
+    this.#end += length;
+    return copy;
+  }
+
+  /** Whether the peer may have received exactly so many bytes. */
+  isPossible(received: number): boolean {
+    return received >= this.#acknowledged && received <= this.#end;
+  }
+
+  /** The peer has received so many bytes since the beginning. Returns false if that isn't possible. */
+  acknowledge(received: number): boolean {
+    if (!this.isPossible(received)) return false;
+    this.#acknowledged = received;
+    let done = 0;
+    for (const { from, length } of this.#segments) {
+      if (from + length > received) break;
+      done += 1;
+    }
+    if (done > 0) this.#segments.splice(0, done);
+    return true;
+  }
+
+  /** What is kept, in order. */
+  *unacknowledged(): Iterable<Uint8Array> {
+    for (const { bytes, from, length } of this.#segments) {
+      const skipped = Math.max(0, this.#acknowledged - from);
+      yield bytes.subarray(skipped, length);
+    }
+  }
+
+  /** What is kept, from the beginning of the write that the first unacknowledged byte belongs to or an earlier one. */
+  *writes(): Iterable<{ readonly bytes: Uint8Array; readonly acknowledged: number }> {
+    for (const { bytes, from, length } of this.#segments) {
+      yield { bytes: bytes.subarray(0, length), acknowledged: Math.max(0, this.#acknowledged - from) };
+    }
+  }
+
+  clear(): void {
+    this.#segments = [];
+    this.#acknowledged = this.#end;
+  }
+}

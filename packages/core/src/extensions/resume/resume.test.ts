@@ -1,0 +1,373 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import type { Client, ClientInit } from "../../client/client.ts";
+import type { CloseReason } from "../../connection/close-reason.ts";
+import { ErrorCode, RpcError } from "../../errors.ts";
+import type { Connection } from "../../server/connection.ts";
+import type { Server, ServerInit } from "../../server/server.ts";
+import { type FakeRuntime, fakeRuntime } from "../../test-support/fake-runtime.ts";
+import { gate } from "../../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../../test-support/peers.ts";
+
+interface Scene {
+  readonly runtime: FakeRuntime;
+  readonly server: Server;
+  readonly client: Client;
+  readonly connection: Connection;
+  readonly events: string[];
+}
+
+const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
+/** The client is back by then. */
+const BACK_MS = 100;
+
+async function scene(
+  serverOptions: Partial<ServerInit> = {},
+  clientOptions: Partial<ClientInit> = {},
+  prepare: (server: Server) => void = () => undefined,
+): Promise<Scene> {
+  const runtime = fakeRuntime();
+  const events: string[] = [];
+  const { server } = await testServer(runtime, { resume: true, ...serverOptions }, (made) => {
+    made.onClientConnect(() => void events.push("server: connect"));
+    made.onClientDisconnect((_connection, reason) => void events.push(`server: disconnect ${describeReason(reason)}`));
+    prepare(made);
+  });
+  const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT, ...clientOptions });
+  client.onConnect(() => void events.push("connect"));
+  client.onDisconnect((_client, reason) => void events.push(`disconnect ${describeReason(reason)}`));
+  client.onReconnect(() => void events.push("reconnect"));
+  client.onResume(({ replayed, lost }) => void events.push(`resume ${replayed} ${lost}`));
+  client.onSessionExpired(({ lost }) => void events.push(`expired ${lost}`));
+  await client.connect();
+  events.length = 0;
+  return { runtime, server, client, connection: server.connections[0] as Connection, events };
+}
+
+function describeReason({ codeName, lost }: CloseReason): string {
+  return lost === undefined ? codeName : `${codeName} ${lost}`;
+}
+
+/** Cuts the present stream; everything on its way is lost. */
+function cut(runtime: FakeRuntime): void {
+  runtime.pairs.at(-1)?.dialled.destroy(null);
+}
+
+describe("a session", () => {
+  test("goes on over another stream, and hooks hear only that", async () => {
+    const { runtime, server, client, connection, events } = await scene();
+    server.rpc("echo", (params) => params);
+    cut(runtime);
+    await runtime.settle();
+    expect([client.state, connection.state, client.isConnected]).toEqual(["suspended", "suspended", false]);
+    await runtime.advance(BACK_MS);
+    expect([client.state, connection.state, client.isConnected]).toEqual(["active", "active", true]);
+    expect(events).toEqual(["resume 0 0"]);
+    expect(server.connections).toEqual([connection]);
+    expect(connection.resumes).toBe(1);
+    expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
+  });
+
+  test("delivers each message once and in order, in both directions, whenever it is cut", async () => {
+    const { runtime, server, client, connection } = await scene();
+    const atServer: unknown[] = [];
+    const atClient: unknown[] = [];
+    server.on("n", (_client, n) => void atServer.push(n));
+    client.on("n", (n) => void atClient.push(n));
+    let sent = 0;
+    for (let round = 0; round < 40; round += 1) {
+      for (let i = 0; i < 5; i += 1) {
+        client.send("n", sent);
+        connection.send("n", sent);
+        sent += 1;
+      }
+      for (let turns = round % 7; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      cut(runtime);
+      await runtime.advance(round % 3 === 0 ? 0 : BACK_MS);
+    }
+    await runtime.advance(BACK_MS);
+    const all = Array.from({ length: sent }, (_, n) => n);
+    expect(atServer.join()).toBe(all.join());
+    expect(atClient.join()).toBe(all.join());
+  });
+
+  test("answers a call that was carried out while there was no stream, and doesn't run it again", async () => {
+    const { runtime, server, client } = await scene();
+    const open = gate();
+    let runs = 0;
+    server.rpc("slow", async () => {
+      runs += 1;
+      await open.promise;
+      return runs;
+    });
+    const call = outcome(client.call("slow"));
+    await runtime.settle();
+    cut(runtime);
+    await runtime.settle();
+    open.open();
+    await runtime.settle();
+    expect(call.state).toBe("pending");
+    await runtime.advance(BACK_MS);
+    expect(call).toMatchObject({ state: "resolved", value: 1 });
+  });
+
+  test("takes calls and messages while there is no stream", async () => {
+    const { runtime, server, client, connection } = await scene();
+    const got: unknown[] = [];
+    server.on("n", (_client, n) => void got.push(n));
+    client.on("n", (n) => void got.push(n));
+    server.rpc("echo", (params) => params);
+    cut(runtime);
+    await runtime.settle();
+    client.send("n", "from client");
+    connection.send("n", "from server");
+    const call = outcome(client.call("echo", { a: 1 }));
+    await runtime.advance(BACK_MS);
+    expect(got.sort()).toEqual(["from client", "from server"]);
+    expect(call).toMatchObject({ state: "resolved", value: { a: 1 } });
+  });
+
+  test("expires at the server after windowMs, and both sides hear what was lost", async () => {
+    const { runtime, client, connection, server, events } = await scene({ resume: { windowMs: 5000 } });
+    server.on("n", () => undefined);
+    connection.send("n", 1);
+    client.send("n", 1);
+    cut(runtime);
+    await runtime.settle();
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    connection.send("n", 2);
+    await runtime.advance(4000);
+    expect(events).toEqual([]);
+    await runtime.advance(1500);
+    expect(events).toContain("server: disconnect SESSION_EXPIRED 2");
+    expect(events).toContain("disconnect SESSION_EXPIRED 1");
+    expect(events).toContain("expired 1");
+    await runtime.advance(20_000);
+    expect(client.isConnected).toBe(true);
+    expect(events.at(-1)).toBe("reconnect");
+  });
+
+  test("that the server doesn't know any more expires, and the client says what the server had not received", async () => {
+    const { runtime, client, connection, server, events } = await scene();
+    server.on("n", () => undefined);
+    client.send("n", 1);
+    await runtime.settle();
+    cut(runtime);
+    await runtime.settle();
+    client.send("n", 2);
+    client.send("n", 3);
+    const call = outcome(client.call("never"));
+    void connection.close("Banned");
+    await runtime.advance(BACK_MS);
+    expect(events).toEqual([
+      "server: disconnect CONNECTION_CLOSED 0",
+      "server: connect",
+      "disconnect SESSION_EXPIRED 3",
+      "expired 3",
+      "connect",
+      "reconnect",
+    ]);
+    expect(call.error?.code).toBe(ErrorCode.CONNECTION_CLOSED);
+    expect(client.isConnected).toBe(true);
+  });
+
+  test("is refused by a hook that throws an RpcError, and ends", async () => {
+    const { runtime, server, client, events } = await scene();
+    server.onClientResume(() => {
+      throw new RpcError(ErrorCode.PERMISSION_DENIED, "Banned");
+    });
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    expect(events).toEqual(["server: disconnect PERMISSION_DENIED 0", "disconnect RECONNECT_FAILED 0", "expired 0"]);
+    expect(client.state).toBe("failed");
+  });
+
+  test("has another token after each resume, and the old one is of no use", async () => {
+    const { runtime, client, connection } = await scene();
+    const tokens = new Set([client.sessionToken]);
+    for (let i = 0; i < 5; i += 1) {
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+      tokens.add(client.sessionToken);
+      expect(connection.session.token).toBe(client.sessionToken);
+    }
+    expect(tokens.size).toBe(6);
+  });
+
+  test("goes on if the answer to the login was lost, several times", async () => {
+    const { runtime, client, server, connection, events } = await scene();
+    server.rpc("echo", (params) => params);
+    for (let i = 0; i < 3; i += 1) {
+      cut(runtime);
+      await runtime.settle();
+      const { resumes } = connection;
+      // Until the server has resumed it and the client hasn't heard of that.
+      await runtime.advance(10);
+      while (connection.resumes === resumes) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await runtime.advance(BACK_MS);
+    expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
+    expect(events.every((event) => event.startsWith("resume"))).toBe(true);
+  });
+
+  test("goes on while the server takes the old stream for alive", async () => {
+    const { runtime, client, connection, server } = await scene();
+    server.rpc("echo", (params) => params);
+    const pair = runtime.pairs.at(-1);
+    // The client's end fails, and the server's doesn't hear of it.
+    Object.defineProperty(pair?.accepted, "destroy", { value: () => undefined });
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    expect(connection.resumes).toBe(1);
+    expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
+  });
+
+  test("needs the option on both sides", async () => {
+    for (const [ours, theirs] of [
+      [true, false],
+      [false, true],
+    ] as const) {
+      const { runtime, events } = await scene({ resume: ours }, { resume: theirs });
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+      expect(events).toContain("disconnect CONNECTION_CLOSED");
+      expect(events).toContain("reconnect");
+    }
+  });
+
+  test("gives way to a new client when the server is full", async () => {
+    const { runtime, events, client } = await scene({ maxConnections: 1 });
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    cut(runtime);
+    await runtime.settle();
+    const { client: other } = testClient(runtime, {});
+    await runtime.advance(10);
+    await other.connect();
+    expect(events).toEqual(["server: disconnect SESSION_EXPIRED 0", "server: connect"]);
+    void client;
+  });
+
+  test("ends without its stream when the client closes", async () => {
+    const { runtime, events, client } = await scene();
+    cut(runtime);
+    await runtime.settle();
+    client.send("n", 1);
+    await client.close();
+    expect(events).toEqual(["disconnect CONNECTION_CLOSED 1", "expired 1"]);
+    expect(client.state).toBe("closed");
+  });
+
+  test("makes senders wait when maxBytes aren't acknowledged, and goes on", async () => {
+    const { runtime, server, client } = await scene({}, { resume: { maxBytes: 65_536 }, sendQueueSize: 100 });
+    let got = 0;
+    server.on("block", () => {
+      got += 1;
+    });
+    cut(runtime);
+    await runtime.settle();
+    const block = new Uint8Array(10_000);
+    let sent = 0;
+    while (client.send("block", block)) sent += 1;
+    expect(sent).toBeGreaterThan(80);
+    const room = outcome(client.drained());
+    await runtime.settle();
+    expect(room.state).toBe("pending");
+    await runtime.advance(BACK_MS);
+    expect(room.state).toBe("resolved");
+    expect(got).toBe(sent + 1);
+  });
+
+  test("goes on with messages in chunks of which a part had arrived", async () => {
+    const { runtime, server, client } = await scene();
+    const lengths: number[] = [];
+    server.on("block", (_client, data) => void lengths.push((data as Uint8Array).length));
+    for (let round = 1; round <= 8; round += 1) {
+      client.send("block", new Uint8Array(round * 100_000));
+      for (let turns = 3 * round; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+    }
+    await runtime.advance(BACK_MS);
+    expect(lengths).toEqual(Array.from({ length: 8 }, (_, index) => (index + 1) * 100_000));
+  });
+
+  test("goes on with streams at their item, in both directions", async () => {
+    const { runtime, server, client } = await scene();
+    server.stream("count", async function* () {
+      for (let n = 0; n < 2000; n += 1) {
+        if (n % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+        yield { n, text: "x".repeat(200) };
+      }
+    });
+    server.rpc({ name: "sum", input: v.number() }, async (_params, context) => {
+      let sum = 0;
+      for await (const n of context.input) sum += n;
+      return sum;
+    });
+    const got: unknown[] = [];
+    const reading = (async () => {
+      for await (const item of client.stream("count", {})) got.push((item as { n: number }).n);
+    })();
+    async function* numbers(): AsyncGenerator<number> {
+      for (let n = 0; n < 2000; n += 1) {
+        if (n % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+        yield n;
+      }
+    }
+    const sum = client.call("sum", {}, { input: numbers() });
+    for (let round = 0; round < 10; round += 1) {
+      for (let turns = 6; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+    }
+    await reading;
+    expect(got).toEqual(Array.from({ length: 2000 }, (_, n) => n));
+    expect(await sum).toBe((2000 * 1999) / 2);
+  });
+
+  test("keeps subscriptions and presence", async () => {
+    const { runtime, server, client, connection } = await scene();
+    const topic = server.topic("news", { presence: true });
+    const got: unknown[] = [];
+    const subscription = client.subscribe("news");
+    void (async () => {
+      for await (const item of subscription) got.push(item);
+    })();
+    await runtime.advance(BACK_MS);
+    for (let n = 0; n < 20; n += 1) {
+      topic.publish(n);
+      cut(runtime);
+      topic.publish(n + 0.5);
+      expect(topic.subscribers).toEqual([connection]);
+      await runtime.advance(BACK_MS);
+    }
+    expect(got).toEqual(Array.from({ length: 40 }, (_, n) => n / 2));
+  });
+
+  test("doesn't cut a stream for its silence while it has none, and is cut for silence when it has one", async () => {
+    const { runtime, client, connection } = await scene({
+      heartbeatIntervalMs: 1000,
+      heartbeatTimeoutMs: 3000,
+      resume: { windowMs: 60_000 },
+    });
+    const [pair] = runtime.pairs;
+    pair?.dialled.pause();
+    Object.defineProperty(pair?.dialled, "write", { value: () => true });
+    await runtime.advance(5000);
+    expect(connection.resumes).toBe(1);
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    cut(runtime);
+    await runtime.advance(5000);
+    expect([connection.state, client.state]).toEqual(["suspended", "connecting"]);
+  });
+
+  test("acknowledges once a second at most while little is sent, and nothing when idle", async () => {
+    const { runtime, client, server } = await scene();
+    server.on("n", () => undefined);
+    client.send("n", 1);
+    await runtime.advance(5000);
+    const received = client.stats?.bytesReceived;
+    await runtime.advance(10_000);
+    expect(client.stats?.bytesReceived).toBe(received);
+  });
+});

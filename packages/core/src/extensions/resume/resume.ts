@@ -1,0 +1,138 @@
+/**
+ * A session outlives its byte stream. Both sides count the bytes that they receive behind the login, and keep what they
+ * sent until the other has acknowledged it by SESSION_ACK. When the stream is lost, the client logs in again and says how
+ * much it has received; the server says the same, and both go on at that byte.
+ *
+ * Bytes are counted, not frames: so every frame is counted, of whatever type, and a frame that was cut goes on.
+ */
+
+import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
+import { ConduitError, ErrorCode } from "../../errors.ts";
+import { HEADER_BYTES, MIN_RESUME_BYTES } from "../../limits.ts";
+import { isMap } from "../../util/is-map.ts";
+import { TimerEntry } from "../../util/timer-wheel.ts";
+
+/** `{received: int}`: bytes of the session. */
+export const SESSION_ACK_FRAME = 0x0140;
+/** Room for an integer and its key. */
+const MAX_SESSION_ACK_BYTES = 32;
+/** What has arrived is acknowledged after this time at the latest. */
+const ACK_DELAY_MS = 1000;
+/** Or after this part of what the peer keeps, so that its senders don't wait. */
+const ACKS_PER_BUFFER = 4;
+const MAX_UNACKNOWLEDGED_BYTES: number = 256 * 1024;
+
+export interface ResumeParams {
+  /** Bytes that this side keeps until they are acknowledged. */
+  readonly bytes: number;
+  /** How long the server keeps a session without a stream; 0 if a client says it. */
+  readonly window_ms: number;
+}
+
+/** The session of one connection. Its timer acknowledges what has arrived. */
+export class ConnectionSession extends TimerEntry {
+  readonly theirs: ResumeParams;
+  readonly #connection: ExtensionHost;
+  readonly #stream: NonNullable<ExtensionHost["resumable"]>;
+  readonly #mostUnacknowledged: number;
+  #acknowledged = 0;
+  /** Acknowledgements that have arrived since: they need none themselves. */
+  #ackBytes = 0;
+  #hasLeft = false;
+
+  constructor(connection: ExtensionHost, stream: NonNullable<ExtensionHost["resumable"]>, theirs: ResumeParams) {
+    super();
+    this.#connection = connection;
+    this.#stream = stream;
+    this.theirs = theirs;
+    this.#mostUnacknowledged = Math.min(theirs.bytes / ACKS_PER_BUFFER, MAX_UNACKNOWLEDGED_BYTES);
+    const { maxBytes = 0 } = connection.settings.resume ?? {};
+    stream.keep(this, maxBytes, connection.undecodedBytes);
+  }
+
+  received(): void {
+    if (this.#hasLeft) return;
+    if (this.#stream.received - this.#acknowledged >= this.#mostUnacknowledged) this.acknowledge();
+    else if (!this.isScheduled) this.#connection.context.wheel.schedule(this, ACK_DELAY_MS);
+  }
+
+  overflowed(): void {
+    const { runtime } = this.#connection.context;
+    const message = "The peer doesn't acknowledge what it receives";
+    runtime.defer(() => this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message)));
+  }
+
+  lost(error: Error | null): boolean {
+    this.#stop();
+    return !this.#hasLeft && this.#connection.suspended(error);
+  }
+
+  override onTimer(): void {
+    if (this.#stream.received - this.#acknowledged > this.#ackBytes) this.acknowledge();
+  }
+
+  /** The peer has been told by other means, when the session was resumed. */
+  told(): void {
+    this.#acknowledged = this.#stream.received;
+    this.#ackBytes = 0;
+  }
+
+  /** Says how much has arrived, whatever waits: senders of the other side may wait for this. */
+  acknowledge(): void {
+    if (this.#stream.isSuspended) return;
+    this.told();
+    const { context, settings } = this.#connection;
+    const writer = context.writer(settings.maxMessageBytes, false);
+    writer.payload(SESSION_ACK_FRAME, 0, 0, { received: this.#acknowledged });
+    this.#stream.write(writer.bytes.subarray(writer.start, writer.end));
+  }
+
+  /** SESSION_ACK arrived. */
+  receive(frame: ReceivedFrame): void {
+    const received = this.#connection.readMap(frame)?.["received"];
+    this.#ackBytes += HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
+    if (Number.isSafeInteger(received) && this.#stream.acknowledge(received as number)) return;
+    const { acknowledged, end } = this.#stream.sent;
+    const message = `SESSION_ACK must have received, an integer from ${acknowledged} to ${end}`;
+    this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
+  }
+
+  /** The connection closes: nothing is acknowledged any more. */
+  leave(): void {
+    this.#hasLeft = true;
+    this.#stop();
+    this.#stream.leave();
+  }
+
+  #stop(): void {
+    if (this.isScheduled) this.#connection.context.wheel.cancel(this);
+  }
+}
+
+export const resume: Extension<ResumeParams, ConnectionSession> = {
+  name: "resume",
+  frames: [{ type: SESSION_ACK_FRAME, maxPayloadBytes: MAX_SESSION_ACK_BYTES }],
+  // Without chunks, a frame may be written in part, and an acknowledgement couldn't pass what waits.
+  needs: "chunk",
+  offer: ({ resume: settings }) =>
+    settings === null || settings === undefined ? null : { bytes: settings.maxBytes, window_ms: settings.windowMs },
+  accept(theirs) {
+    if (!isMap(theirs)) return null;
+    const { bytes, window_ms } = theirs;
+    if (!isCount(bytes, MIN_RESUME_BYTES) || !isCount(window_ms, 0)) return null;
+    return { bytes, window_ms };
+  },
+  attach(connection, theirs) {
+    if (theirs === null || connection.resumable === null) return undefined;
+    // The login isn't counted.
+    connection.sendQueue.flush();
+    return new ConnectionSession(connection, connection.resumable, theirs);
+  },
+  receive: (session, frame) => session.receive(frame),
+  closing: (session) => session.leave(),
+  closed: (session) => session.leave(),
+};
+
+function isCount(value: unknown, least: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least;
+}

@@ -1,0 +1,165 @@
+/**
+ * The sessions of a server that outlive their streams.
+ *
+ * Theory of operation. A session is a client's connection, and the token by which its client may go on over another stream.
+ * The token changes each time it is used. The old one stays good until the client has sent something over the new stream:
+ * the answer with the new one may have been lost. Of a session that has expired, the number of bytes it had received is
+ * remembered for as long again, so that its client hears which of its messages arrived.
+ */
+
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import { CallbackTimer } from "../util/time.ts";
+
+/** Expired sessions that are remembered. */
+const MAX_EXPIRED = 10_000;
+
+export interface Session<Peer> {
+  readonly protocol: ProtocolConnection<Peer>;
+  /** Whose it is: nobody else may resume it. */
+  readonly owner: string;
+  token: string;
+  /** The one before, while the client may not know the new one. */
+  formerToken: string | null;
+  /** What had been received when the token was made. */
+  receivedBefore: number;
+  expiry: CallbackTimer | null;
+}
+
+/** What a client asks for. */
+export interface ResumeRequest {
+  readonly token: string;
+  /** Bytes of the session that the client has received. */
+  readonly received: number;
+}
+
+export class Sessions<Peer> {
+  readonly #context: RuntimeContext;
+  readonly #windowMs: number;
+  readonly #byToken = new Map<string, Session<Peer>>();
+  readonly #byProtocol = new Map<ProtocolConnection<Peer>, Session<Peer>>();
+  /** Sessions without a stream; that which has waited longest first. */
+  readonly #suspended = new Set<Session<Peer>>();
+  /** Bytes received, and when that is forgotten, by token; oldest first. */
+  readonly #expired = new Map<
+    string,
+    { readonly owner: string; readonly received: number; readonly untilMs: number }
+  >();
+
+  constructor(context: RuntimeContext, windowMs: number) {
+    this.#context = context;
+    this.#windowMs = windowMs;
+  }
+
+  /** A client has logged in that may resume. */
+  add(protocol: ProtocolConnection<Peer>, owner: string, token: string): void {
+    const session = { protocol, owner, token, formerToken: null, receivedBefore: 0, expiry: null };
+    this.#byToken.set(token, session);
+    this.#byProtocol.set(protocol, session);
+  }
+
+  /** Whether a login asks for a session that exists. */
+  has(request: ResumeRequest | null): boolean {
+    return request !== null && this.#find(request.token) !== null;
+  }
+
+  /** The session that a client may resume; null if it can't be, or isn't its own. */
+  find(request: ResumeRequest, owner: string): Session<Peer> | null {
+    const session = this.#find(request.token);
+    if (session === null || session.owner !== owner || !session.protocol.isOpen) return null;
+    return session.protocol.resumable?.sent.isPossible(request.received) === true ? session : null;
+  }
+
+  #find(token: string): Session<Peer> | null {
+    const session = this.#byToken.get(token);
+    if (session === undefined) return null;
+    const isKnownToClient = (session.protocol.resumable?.received ?? 0) > session.receivedBefore;
+    if (token === session.formerToken && isKnownToClient) return null;
+    return session;
+  }
+
+  /** The client goes on, and gets another token. */
+  resumed(session: Session<Peer>, request: ResumeRequest, token: string): void {
+    this.#cancelExpiry(session);
+    for (const old of [session.token, session.formerToken]) {
+      if (old !== null && old !== request.token) this.#byToken.delete(old);
+    }
+    session.formerToken = request.token;
+    session.token = token;
+    session.receivedBefore = session.protocol.resumable?.received ?? 0;
+    this.#byToken.set(token, session);
+  }
+
+  /** Its stream was lost. */
+  suspended(protocol: ProtocolConnection<Peer>): void {
+    const session = this.#byProtocol.get(protocol);
+    if (session === undefined) return;
+    const expiry = new CallbackTimer(() => {
+      const message = `The session expired: its client didn't come back within ${this.#windowMs} ms`;
+      protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, message));
+    });
+    session.expiry = expiry;
+    this.#suspended.add(session);
+    this.#context.wheel.schedule(expiry, this.#windowMs);
+  }
+
+  /** Whether any waits for its client. */
+  get hasSuspended(): boolean {
+    return this.#suspended.size > 0;
+  }
+
+  /** Ends the session that has waited longest for its client. */
+  endOldest(): void {
+    const [oldest] = this.#suspended;
+    const message = "The session ended: another client needed its place";
+    oldest?.protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, message));
+  }
+
+  /** The connection has ended. */
+  ended(protocol: ProtocolConnection<Peer>): void {
+    const session = this.#byProtocol.get(protocol);
+    if (session === undefined) return;
+    this.#cancelExpiry(session);
+    this.#byProtocol.delete(protocol);
+    const { owner, token, formerToken } = session;
+    const received = protocol.resumable?.received ?? 0;
+    const untilMs = this.#context.runtime.now() + this.#windowMs;
+    for (const known of [token, formerToken]) {
+      if (known === null) continue;
+      this.#byToken.delete(known);
+      this.#expired.set(known, { owner, received, untilMs });
+    }
+    this.#forgetExpired();
+  }
+
+  /** What an expired session had received; null if that isn't known. */
+  receivedOf(request: ResumeRequest, owner: string): number | null {
+    this.#forgetExpired();
+    const expired = this.#expired.get(request.token);
+    return expired === undefined || expired.owner !== owner ? null : expired.received;
+  }
+
+  #forgetExpired(): void {
+    const now = this.#context.runtime.now();
+    for (const [token, { untilMs }] of this.#expired) {
+      if (untilMs > now && this.#expired.size <= MAX_EXPIRED) return;
+      this.#expired.delete(token);
+    }
+  }
+
+  #cancelExpiry(session: Session<Peer>): void {
+    this.#suspended.delete(session);
+    if (session.expiry !== null) this.#context.wheel.cancel(session.expiry);
+    session.expiry = null;
+  }
+}
+
+/** Returns what a client asks for in AUTH_REQUEST; null if nothing, or nothing valid. */
+export function resumeRequest(value: unknown): ResumeRequest | null {
+  if (!isMap(value)) return null;
+  const { token, received } = value;
+  const isValid = typeof token === "string" && Number.isSafeInteger(received) && (received as number) >= 0;
+  return isValid ? { token: token as string, received: received as number } : null;
+}
