@@ -1,6 +1,5 @@
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { decodeBase64 } from "../packages/core/src/auth/base64.ts";
 import { ScramClient, ScramServer } from "../packages/core/src/auth/scram.ts";
 import { deriveServerKeys } from "../packages/core/src/auth/scram-keys.ts";
 import type { ConnectionSettings } from "../packages/core/src/connection/connection-settings.ts";
@@ -20,6 +19,7 @@ import {
   TOPIC_PRESENCE_FRAME,
   TOPIC_START_FRAME,
 } from "../packages/core/src/extensions/topics/topic.ts";
+import { decodeBase64 } from "../packages/core/src/util/base64.ts";
 import { Flag, FrameType } from "../packages/core/src/wire/constants.ts";
 import { FrameDecoder } from "../packages/core/src/wire/frame-decoder.ts";
 import { anyFrameType } from "../packages/core/src/wire/frame-types.ts";

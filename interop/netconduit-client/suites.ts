@@ -1,5 +1,6 @@
 import { describeWithDriver, type InteropSubject } from "../scene.ts";
 import { describeClosing } from "./closing.suite.ts";
+import { describeFiles } from "./files.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
@@ -13,6 +14,6 @@ export function describeNetconduitClient(subject: InteropSubject, python: string
     python,
     "client_driver.py",
     (driver) => new ClientScene(subject, driver),
-    [describeLogin, describeMessages, describeRpc, describeValues, describeTopics, describeClosing],
+    [describeLogin, describeMessages, describeRpc, describeValues, describeTopics, describeFiles, describeClosing],
   );
 }

@@ -1,5 +1,6 @@
 import { describeWithDriver, type InteropSubject } from "../scene.ts";
 import { describeClosing } from "./closing.suite.ts";
+import { describeFiles } from "./files.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
@@ -12,6 +13,6 @@ export function describeNetconduitServer(subject: InteropSubject, python: string
     python,
     "server_driver.py",
     (driver) => new ServerScene(subject, driver),
-    [describeLogin, describeMessages, describeRpc, describeValues, describeClosing],
+    [describeLogin, describeMessages, describeRpc, describeValues, describeFiles, describeClosing],
   );
 }

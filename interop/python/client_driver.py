@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 
 from conduit import Client, ClientDescriptor
 from conduit.streaming import StreamManager
+from conduit.transfer.file_transfer import FileTransferHandler
 
 from driver import Driver
 
@@ -83,6 +85,27 @@ async def iterate_stream(client, stream):
     # It drops what arrives before it has made its own stream.
     while manager.get(stream) is None:
         await asyncio.sleep(0.01)
+
+
+@driver.command
+async def upload_file(client, path):
+    return await FileTransferHandler(os.path.dirname(path)).send_to_server(clients[client], path)
+
+
+@driver.command
+async def download_file(client, name, folder):
+    return await FileTransferHandler(folder).receive_from_server(clients[client], name, folder)
+
+
+@driver.command
+async def receive_files(client, folder):
+    """Takes files that the server pushes. Reports each that is complete."""
+    transfer = FileTransferHandler(folder)
+    transfer.register_client_handlers(clients[client])
+
+    @transfer.on_file_received
+    async def received(path, result):
+        driver.emit("file_received", client=client, path=path, result=result)
 
 
 @driver.command

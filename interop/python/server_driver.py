@@ -1,9 +1,11 @@
 """Runs netconduit servers for a test. Each server has a name, and the handlers below or those of shop.py."""
 
 import asyncio
+import os
 import socket
 
 from conduit import Server, ServerDescriptor
+from conduit.transfer.file_transfer import FileTransferHandler
 from pydantic import BaseModel
 
 import shop
@@ -129,6 +131,33 @@ async def heartbeat(server):
         {"connected": connection.is_connected, "sent": stats.pings_sent, "answered": stats.pongs_received}
         for connection, stats in every
     ]
+
+
+@driver.command
+async def serve_files(server, folder):
+    """Lets clients use a folder. Reports each file that is complete."""
+    transfer = FileTransferHandler(folder)
+    transfer.register_server_handlers(servers[server])
+
+    @transfer.on_file_received
+    async def received(_, path, result):
+        driver.emit("file_received", server=server, path=path, result=result)
+
+
+@driver.command
+async def push_file(server, path):
+    """Sends a file to each client."""
+    target = servers[server]
+    transfer = FileTransferHandler(os.path.dirname(path))
+    return [await transfer.send_to_client(target, connection.id, path) for connection in target.connections]
+
+
+@driver.command
+async def push_messages(server, messages):
+    """Sends messages to each client, as a server with other names and numbers would."""
+    for connection in servers[server].connections:
+        for message in messages:
+            await connection.send_message(message["type"], message["data"])
 
 
 @driver.command

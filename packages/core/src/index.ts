@@ -53,6 +53,7 @@ export {
   errorCodeName,
   RpcError,
 } from "./errors.ts";
+export type { FileCallOptions } from "./extensions/files/file-caller.ts";
 export type { FileProgress } from "./extensions/files/file-progress.ts";
 export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
 export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
@@ -60,7 +61,6 @@ export type { OverwritePolicy } from "./extensions/files/receiving-folder.ts";
 export type {
   BytesOptions,
   DownloadOptions,
-  FileCallOptions,
   FileResult,
   RemoteFiles,
   TransferOptions,

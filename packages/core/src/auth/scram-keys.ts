@@ -1,8 +1,8 @@
 /** Keys that SCRAM-SHA-256 derives from a password (RFC 5802, section 3). */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
+import { encodeBase64 } from "../util/base64.ts";
 import { utf8 } from "../util/utf8.ts";
-import { encodeBase64 } from "./base64.ts";
 
 /** Length of a new salt. */
 export const SALT_BYTES = 16;

@@ -1,7 +1,7 @@
 /** Parses SCRAM messages (RFC 5802, section 7): attributes `a=value`, joined by commas. */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
-import { decodeBase64 } from "./base64.ts";
+import { decodeBase64 } from "../util/base64.ts";
 
 /** Start of a client-first-message: no channel binding, no authorization identity. */
 export const GS2_HEADER = "n,,";

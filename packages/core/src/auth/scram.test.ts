@@ -5,7 +5,7 @@ import type { RuntimeCrypto } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
-import { decodeBase64 } from "./base64.ts";
+import { decodeBase64 } from "../util/base64.ts";
 import { ScramClient, ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, ScramKeyCache } from "./scram-keys.ts";
 

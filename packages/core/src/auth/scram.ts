@@ -11,8 +11,8 @@
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
+import { encodeBase64 } from "../util/base64.ts";
 import { utf8 } from "../util/utf8.ts";
-import { encodeBase64 } from "./base64.ts";
 import { constantTimeEqual, keyCacheOf, normalizePassword, type ScramServerKeys } from "./scram-keys.ts";
 import {
   CHANNEL_BINDING,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { FEW_ITERATIONS } from "../test-support/peers.ts";
-import { encodeBase64 } from "./base64.ts";
+import { encodeBase64 } from "../util/base64.ts";
 import { Users, type UsersSettings, type Verifier } from "./users.ts";
 import { scramVerifier } from "./verifier.ts";
 

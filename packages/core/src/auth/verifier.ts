@@ -6,7 +6,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_ITERATIONS, SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
-import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { decodeBase64, encodeBase64 } from "../util/base64.ts";
 import { deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 
 const MECHANISM = "SCRAM-SHA-256";

@@ -203,17 +203,21 @@ export class OutgoingCalls {
     });
   }
 
-  /** Sends MESSAGE and waits for its reply. Rejects like `call`. */
+  /**
+   * Sends MESSAGE and waits for its reply. Rejects like `call`.
+   * @param replyType a netconduit peer's reply, if it isn't `<type>_response`
+   */
   request(
     type: string,
     data: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
+    replyType: string | null = null,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const host = this.#host;
       host.mustBeOpen();
-      if (!host.features.correlatesReplies && host.role === "server") {
+      if (!host.features.correlatesReplies && host.role === "server" && replyType === null) {
         const message = `Cannot request '${type}': the client doesn't answer messages (it didn't offer the extension 'reply')`;
         throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
       }
@@ -229,7 +233,7 @@ export class OutgoingCalls {
         this.#remove(call);
         throw error;
       }
-      if (!host.features.correlatesReplies) this.#awaitUncorrelated(`${type}_response`, call);
+      if (!host.features.correlatesReplies) this.#awaitUncorrelated(replyType ?? `${type}_response`, call);
     });
   }
 

@@ -500,9 +500,10 @@ export class ProtocolConnection<Peer>
     data: unknown,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
+    replyType: string | null = null,
   ): Promise<unknown> {
     this.#calls ??= new OutgoingCalls(this);
-    return this.#calls.request(type, data, options, validator);
+    return this.#calls.request(type, data, options, validator, replyType);
   }
 
   sendControl(type: number, idHi: number, idLo: number, lane: Lane = "control"): void {

@@ -37,6 +37,7 @@ export interface ConnectionStats {
 /** The parts of a logged-in connection that a peer exposes. */
 export type PeerConnection = Pick<
   ProtocolConnection<unknown>,
+  | "answersCalls"
   | "bytesReceived"
   | "extension"
   | "errors"
@@ -165,8 +166,19 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   /** A folder that the peer serves with `files(name, options)`. Nothing is asked until one of its methods is called. */
   files(name: string): RemoteFiles {
     const outgoing = (): Outgoing => this._outgoing;
+    const how = (): "calls" | "messages" | null => {
+      const connection = this._connection;
+      return connection?.info?.netconduit !== true ? null : connection.answersCalls ? "calls" : "messages";
+    };
     return new RemoteFiles(
       {
+        get netconduit() {
+          return how();
+        },
+        request: (type, data, replyType, options) => outgoing().request(type, data, options, null, replyType),
+        async send(type, data) {
+          if (!outgoing().sendMessage(type, data)) await outgoing().waitForRoom();
+        },
         async call(method, params, options) {
           if (options.input === undefined) return await outgoing().call(method, params, options, null);
           return await callWithStreams(outgoing(), method, params, options);

@@ -36,7 +36,7 @@ function scene(answer: (to: string) => unknown = (to) => to, settings: Partial<S
     };
     return {
       call,
-      request: call,
+      request: (name, value, options, validator) => call(name, value, options, validator),
       sendMessage: send,
       callNoWait: send,
       streamConnection: () => {

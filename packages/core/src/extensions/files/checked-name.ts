@@ -18,6 +18,15 @@ export function checkFileName(name: unknown): string {
   throw new RpcError(ErrorCode.INVALID_FILE_NAME, `The file name ${describeValue(name)} ${problem}`);
 }
 
+/** Whether a name is one under which a file is stored. Others aren't listed. */
+export function isServable(name: unknown): name is string {
+  try {
+    return checkFileName(name) === name;
+  } catch {
+    return false;
+  }
+}
+
 /** Spares the forms of a name that is too long in all of them. */
 function problemOfLength(name: unknown): string | null {
   const isLong = typeof name === "string" && isTooLong(name, MAX_NAME_BYTES);

@@ -4,7 +4,8 @@ import { didYouMean } from "../../rpc/nearest-name.ts";
 import type { MethodEntry, Registry } from "../../rpc/registry.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
-import { type FolderHost, ServedFolder } from "./served-folder.ts";
+import { NetconduitTransfers } from "./netconduit-transfers.ts";
+import { type FolderContext, type FolderHost, ServedFolder } from "./served-folder.ts";
 
 /** Methods of the protocol. Lists of methods don't show them. */
 export const FileMethod = {
@@ -23,6 +24,9 @@ export class FileService<Peer> {
   readonly #registry: Registry<Peer>;
   readonly #host: FolderHost<Peer>;
   readonly #folders = new Map<string, ServedFolder<Peer>>();
+  /** The folder for netconduit peers. */
+  #netconduitFolder: ServedFolder<Peer> | null = null;
+  #servesNetconduit = false;
 
   constructor(registry: Registry<Peer>, host: FolderHost<Peer>) {
     this.#registry = registry;
@@ -48,14 +52,50 @@ export class FileService<Peer> {
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken
    */
   serve(name: string, options: FolderOptions<Peer>): () => void {
-    const folder = new ServedFolder(name, parseFolderOptions(name, options), this.#host);
+    const config = parseFolderOptions(name, options);
+    const folder = new ServedFolder(name, config, this.#host);
     if (this.#folders.has(name)) {
       throw new ConduitError(ErrorCode.INVALID_STATE, `The folder ${describeValue(name)} is already served`);
     }
+    if (config.netconduit) this.#serveNetconduit(folder);
     this.#folders.set(name, folder);
     return () => {
       if (this.#folders.get(name) === folder) this.#folders.delete(name);
+      if (this.#netconduitFolder === folder) this.#netconduitFolder = null;
     };
+  }
+
+  /** @throws ConduitError INVALID_STATE */
+  #serveNetconduit(folder: ServedFolder<Peer>): void {
+    if (this.#netconduitFolder !== null) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, "Another folder has the option netconduit, and only one can");
+    }
+    this.#netconduitFolder = folder;
+    if (this.#servesNetconduit) return;
+    this.#servesNetconduit = true;
+    const { transfers } = this.#host;
+    const netconduit = new NetconduitTransfers<Peer>({
+      folder: () => {
+        if (this.#netconduitFolder !== null) return this.#netconduitFolder;
+        throw new RpcError(ErrorCode.NOT_FOUND, "There is no folder for netconduit peers");
+      },
+      now: () => transfers.now(),
+      randomHex: () => transfers.randomHex(),
+    });
+    for (const [name, handler] of netconduit.calls) {
+      this.#registry.addBuiltIn(
+        { ...entryOf(name, "Files"), handler: (params, { client }) => handler(params, client) },
+        true,
+      );
+    }
+    for (const [type, handler] of netconduit.messages) {
+      this.#registry.addNetconduitHandler({
+        type,
+        data: null,
+        takesPeer: true,
+        handler: (client, data) => handler(data, client),
+      });
+    }
   }
 
   #folder(params: Params): ServedFolder<Peer> {
@@ -69,18 +109,24 @@ export class FileService<Peer> {
   #add(
     name: string,
     description: string,
-    handler: (params: Params, context: Parameters<ServedFolder<Peer>["upload"]>[1]) => unknown,
+    handler: (params: Params, context: FolderContext<Peer>) => unknown,
     stream?: "input" | "output",
   ): void {
     const items = { check: null };
     const entry: MethodEntry<Peer> = {
-      info: { name, description, parameters: {}, return_type: "Any", requires_auth: true },
-      describeToNetconduit: () => ({}),
-      params: null,
-      result: null,
+      ...entryOf(name, description),
       ...(stream === undefined ? {} : { [stream]: items }),
       handler: handler as unknown as (params: never, context: HandlerContext<Peer>) => unknown,
     };
     this.#registry.addBuiltIn(entry, false);
   }
+}
+
+function entryOf(name: string, description: string) {
+  return {
+    info: { name, description, parameters: {}, return_type: "Any", requires_auth: true },
+    describeToNetconduit: () => ({}),
+    params: null,
+    result: null,
+  };
 }

@@ -7,6 +7,7 @@ test("a folder lets nobody do anything, limits nothing and keeps unfinished file
     upload: false,
     download: false,
     remove: false,
+    netconduit: false,
     maxFileBytes: Number.POSITIVE_INFINITY,
     quotaBytes: Number.POSITIVE_INFINITY,
     overwrite: "fail",

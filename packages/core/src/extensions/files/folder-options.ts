@@ -32,11 +32,15 @@ export interface FolderOptions<Peer = unknown> {
   readonly overwrite?: OverwritePolicy | undefined;
   /** Milliseconds after which an unfinished file that nobody continues is removed. Default: 24 hours. */
   readonly expireMs?: number | undefined;
+  /**
+   * Whether peers of netconduit's Python package use this folder: they name none. One folder at most. Default false.
+   */
+  readonly netconduit?: boolean | undefined;
   /** Judges each request. False refuses it with PERMISSION_DENIED, an `RpcError` that it throws with its code. */
   readonly authorize?: ((peer: Peer, request: FileRequest) => boolean | PromiseLike<boolean>) | undefined;
 }
 
-const BOOLEANS = ["upload", "download", "remove"] as const;
+const BOOLEANS = ["upload", "download", "remove", "netconduit"] as const;
 const SIZES = ["maxFileBytes", "quotaBytes", "expireMs"] as const;
 const KNOWN = ["dir", ...BOOLEANS, ...SIZES, "overwrite", "authorize"];
 const POLICIES = ["fail", "replace", "rename"];
@@ -48,6 +52,7 @@ export interface FolderConfig<Peer> {
   readonly upload: boolean;
   readonly download: boolean;
   readonly remove: boolean;
+  readonly netconduit: boolean;
   readonly maxFileBytes: number;
   readonly quotaBytes: number;
   readonly overwrite: OverwritePolicy;
@@ -84,6 +89,7 @@ export function parseFolderOptions<Peer>(name: unknown, options: FolderOptions<P
     upload: options.upload ?? false,
     download: options.download ?? false,
     remove: options.remove ?? false,
+    netconduit: options.netconduit ?? false,
     maxFileBytes: options.maxFileBytes ?? Number.POSITIVE_INFINITY,
     quotaBytes: options.quotaBytes ?? Number.POSITIVE_INFINITY,
     expireMs: options.expireMs ?? DAY_MS,

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { sha256Of, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
+import type { FileCaller } from "./file-caller.ts";
 import type { FileProgress } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import type { FileTransfers } from "./file-transfers.ts";
-import { type FileCaller, RemoteFiles } from "./remote-files.ts";
+import { RemoteFiles } from "./remote-files.ts";
 
 const CONTENT = new TextEncoder().encode("0123456789");
 const HEADER = { bytes: 10, modified: 5, offset: 0, sha256: null };
@@ -31,6 +32,9 @@ function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: 
   const left = [...streams];
   let open = 0;
   const caller: FileCaller = {
+    netconduit: null,
+    request: async () => undefined,
+    send: async () => undefined,
     async call(method, params, { input, onProgress }) {
       asked.push(params);
       const items: unknown[] = [];

@@ -3,41 +3,20 @@
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { isMap } from "../../util/is-map.ts";
 import { checkFileName } from "./checked-name.ts";
+import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
 import { type FileProgress, ProgressReporter } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
+import { NetconduitFolder } from "./netconduit-folder.ts";
 import { checkedRate, pacedChunks, type RateLimit } from "./paced-chunks.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
 import { existsError, isCount, type OverwritePolicy, type PartialState, ReceivingFolder } from "./receiving-folder.ts";
 import type { FileEntry } from "./served-folder.ts";
 
 type Params = Readonly<Record<string, unknown>>;
-
-interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeoutMs?: number | undefined;
-}
-
-/** How calls reach the peer. */
-export interface FileCaller {
-  call(
-    method: string,
-    params: Params,
-    options: CallOptions & {
-      readonly input?: AsyncIterable<unknown> | undefined;
-      readonly onProgress?: ((value: unknown) => void) | undefined;
-    },
-  ): Promise<unknown>;
-  stream(method: string, params: Params, options: CallOptions): AsyncIterableIterator<unknown>;
-}
-
-/** Options of everything that isn't a transfer. */
-export interface FileCallOptions {
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Options of transfers. */
 export interface TransferOptions extends FileCallOptions {
@@ -132,6 +111,7 @@ export class RemoteFiles {
     try {
       const name = checkFileName(options.name ?? mustHaveName(opened.name));
       const paced = maxBytesPerSecond === undefined ? opened : this.#paced(opened, maxBytesPerSecond);
+      if (this.#peer.netconduit !== null) return await this.#sendToNetconduit(paced, name, options);
       return await this.#send(paced, name, options);
     } finally {
       await opened.close();
@@ -180,7 +160,7 @@ export class RemoteFiles {
   async list(options: FileCallOptions = {}): Promise<FileEntry[]> {
     const entries: FileEntry[] = [];
     try {
-      for await (const item of this.#peer.stream(FileMethod.LIST, { folder: this.folder }, options)) {
+      for await (const item of this.#stream(FileMethod.LIST, {}, options)) {
         if (!Array.isArray(item)) throw invalidAnswer("a list of files");
         for (const entry of item) entries.push(entryOf(entry));
       }
@@ -247,6 +227,18 @@ export class RemoteFiles {
     if (key !== null) memory.forget(key);
     progress.ended(result.bytes);
     return result;
+  }
+
+  async #sendToNetconduit(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
+    const transfers = this.#transfers();
+    const progress = new ProgressReporter(options.onProgress, () => transfers.now(), source.bytes, 0);
+    try {
+      const sent = await this.#netconduit.send(source, name, { signal: options.signal }, progress);
+      progress.ended(sent.bytes);
+      return { ...sent, resumedFrom: 0 };
+    } catch (error) {
+      throw translated(error);
+    }
   }
 
   async #continueAt(
@@ -343,23 +335,32 @@ export class RemoteFiles {
     }
   }
 
+  get #netconduit(): NetconduitFolder {
+    return new NetconduitFolder(this.#peer, this.#transfers());
+  }
+
   #download(
     name: string,
     before: PartialState | null,
     signal: AbortSignal | undefined,
   ): AsyncIterableIterator<unknown> {
     const params = {
-      folder: this.folder,
       name,
       offset: before?.verified ?? 0,
       bytes: before?.bytes ?? null,
       modified: before?.modifiedMs ?? null,
     };
-    return this.#peer.stream(FileMethod.DOWNLOAD, params, { signal });
+    return this.#stream(FileMethod.DOWNLOAD, params, { signal });
+  }
+
+  #stream(method: string, params: Params, options: FileCallOptions): AsyncIterableIterator<unknown> {
+    if (this.#peer.netconduit !== null) return this.#netconduit.items(method, params, options);
+    return this.#peer.stream(method, { folder: this.folder, ...params }, options);
   }
 
   async #call(method: string, params: Params, options: Parameters<FileCaller["call"]>[2]): Promise<unknown> {
     try {
+      if (this.#peer.netconduit !== null) return await this.#netconduit.call(method, params, options);
       return await this.#peer.call(method, { folder: this.folder, ...params }, options);
     } catch (error) {
       throw translated(error);
@@ -389,7 +390,7 @@ function isContinuation({ offset, bytes, modifiedMs, sha256 }: Header, before: P
 
 function entryOf(value: unknown): FileEntry {
   const { name, bytes, modified } = isMap(value) ? value : {};
-  if (!isCount(bytes) || !isCount(modified)) throw invalidAnswer("a file's size");
+  if (!isCount(bytes) || !(modified === null || isCount(modified))) throw invalidAnswer("a file's size");
   // A name that is used as a path here must not lead out of a folder.
   return { name: checkFileName(name), bytes, modifiedMs: modified };
 }

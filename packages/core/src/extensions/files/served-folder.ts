@@ -1,8 +1,7 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
 import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
-import type { HandlerContext } from "../../rpc/incoming-request.ts";
-import { checkFileName } from "./checked-name.ts";
+import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
 import { openFile } from "./file-source.ts";
@@ -37,8 +36,8 @@ export interface TransferredFile {
 export interface FileEntry {
   readonly name: string;
   readonly bytes: number;
-  /** Unix milliseconds. */
-  readonly modifiedMs: number;
+  /** Unix milliseconds; null if the peer doesn't say, as netconduit's. */
+  readonly modifiedMs: number | null;
 }
 
 export interface FolderHost<Peer> {
@@ -50,7 +49,28 @@ export interface FolderHost<Peer> {
 }
 
 type Params = Readonly<Record<string, unknown>>;
-type Context<Peer> = HandlerContext<Peer>;
+
+/** Of a call: a handler's context, or the like of it. */
+export interface FolderContext<Peer> {
+  readonly client: Peer;
+  readonly method: string;
+  readonly input: AsyncIterableIterator<unknown>;
+  progress(value: unknown): void;
+}
+
+/** An entry of a list on the wire. */
+interface ListedFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly modified: number;
+}
+
+/** The answer to an upload. */
+export interface ReceivedFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
 
 const EXPIRY_INTERVAL_MS = 60_000;
 const ENTRIES_PER_ITEM = 256;
@@ -78,7 +98,7 @@ export class ServedFolder<Peer> {
   }
 
   /** Where an upload can be continued. */
-  async offset(params: Params, context: Context<Peer>): Promise<unknown> {
+  async offset(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     return await this.#reporting(context, async () => {
       const identity = await this.#identity(params, context);
       const state = await this.#receiving.find(identity);
@@ -87,7 +107,7 @@ export class ServedFolder<Peer> {
     });
   }
 
-  async upload(params: Params, context: Context<Peer>): Promise<unknown> {
+  async upload(params: Params, context: FolderContext<Peer>): Promise<ReceivedFile> {
     return await this.#reporting(context, async () => {
       const identity = await this.#identity(params, context);
       const { offset } = params;
@@ -96,7 +116,7 @@ export class ServedFolder<Peer> {
     });
   }
 
-  async *download(params: Params, context: Context<Peer>): AsyncGenerator<unknown, undefined> {
+  async *download(params: Params, context: FolderContext<Peer>): AsyncGenerator<unknown, undefined> {
     const name = checkFileName(params["name"]);
     await this.#mustBeAllowed(context.client, { action: "download", folder: this.#name, name });
     const { files, memory } = this.#host.transfers;
@@ -134,12 +154,12 @@ export class ServedFolder<Peer> {
   }
 
   /** Items are arrays of entries. */
-  async *list(_params: Params, context: Context<Peer>): AsyncGenerator<unknown, undefined> {
+  async *list(_params: Params, context: FolderContext<Peer>): AsyncGenerator<ListedFile[], undefined> {
     await this.#mustBeAllowed(context.client, { action: "list", folder: this.#name, name: null });
     const { files } = this.#host.transfers;
     const doing = `list '${this.#name}'`;
     const names = await this.#reporting(context, () => withFileErrors(doing, () => files.names(this.#config.dir)));
-    let entries: unknown[] = [];
+    let entries: ListedFile[] = [];
     for (const name of names) {
       if (!isServable(name)) continue;
       const path = this.#receiving.pathOf(name);
@@ -153,7 +173,7 @@ export class ServedFolder<Peer> {
     if (entries.length > 0) yield entries;
   }
 
-  async stat(params: Params, context: Context<Peer>): Promise<unknown> {
+  async stat(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     const name = checkFileName(params["name"]);
     await this.#mustBeAllowed(context.client, { action: "stat", folder: this.#name, name });
     return await this.#reporting(context, async () => {
@@ -162,7 +182,7 @@ export class ServedFolder<Peer> {
     });
   }
 
-  async remove(params: Params, context: Context<Peer>): Promise<unknown> {
+  async remove(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     const name = checkFileName(params["name"]);
     await this.#mustBeAllowed(context.client, { action: "remove", folder: this.#name, name });
     const doing = `remove '${name}'`;
@@ -181,7 +201,7 @@ export class ServedFolder<Peer> {
   }
 
   /** @throws RpcError for an upload that must not begin */
-  async #identity(params: Params, context: Context<Peer>): Promise<ReceivedIdentity> {
+  async #identity(params: Params, context: FolderContext<Peer>): Promise<ReceivedIdentity> {
     const { bytes, modified, resume } = params;
     const name = checkFileName(params["name"]);
     if (bytes !== null && !isCount(bytes)) throw invalidParams("bytes must be a whole number or null");
@@ -194,7 +214,7 @@ export class ServedFolder<Peer> {
     return { name, owner: ownerOf(context.client), bytes, modifiedMs: modified, isResumable };
   }
 
-  async #receive(identity: ReceivedIdentity, offset: number, context: Context<Peer>): Promise<unknown> {
+  async #receive(identity: ReceivedIdentity, offset: number, context: FolderContext<Peer>): Promise<ReceivedFile> {
     const { name, bytes } = identity;
     const { files } = this.#host.transfers;
     const partial = await this.#receiving.open(identity, offset);
@@ -259,7 +279,7 @@ export class ServedFolder<Peer> {
     await withFileErrors(doing, () => this.#receiving.expire(this.#config.expireMs));
   }
 
-  async #reporting<T>(context: Context<Peer>, operation: () => Promise<T>): Promise<T> {
+  async #reporting<T>(context: FolderContext<Peer>, operation: () => Promise<T>): Promise<T> {
     try {
       return await operation();
     } catch (error) {
@@ -268,7 +288,7 @@ export class ServedFolder<Peer> {
   }
 
   /** The error for the peer. The application hears of it if the disk is at fault. */
-  #reported(context: Context<Peer>, error: unknown): ConduitError {
+  #reported(context: FolderContext<Peer>, error: unknown): ConduitError {
     const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.#name}'`);
     if (OWN_FAULTS.has(known.code) && known.cause !== undefined) {
       this.#host.failed(context.client, context.method, known);
@@ -284,15 +304,6 @@ async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<
   } catch (error) {
     await giveUp(partial, error);
     throw error;
-  }
-}
-
-/** Names that this side would refuse aren't listed. */
-function isServable(name: string): boolean {
-  try {
-    return checkFileName(name) === name;
-  } catch {
-    return false;
   }
 }
 

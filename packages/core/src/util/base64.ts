@@ -1,9 +1,18 @@
 /** Base64 of RFC 4648, section 4. */
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** A multiple of 3, so that pieces can be joined, and as many arguments as each engine takes. */
+const PIECE_BYTES = 12_288;
 
-/** Encodes short byte strings (digests, nonces, salts), with padding and without line breaks. */
+/** Encodes with padding and without line breaks. */
 export function encodeBase64(bytes: Uint8Array): string {
+  if (bytes.length <= PIECE_BYTES) return encodePiece(bytes);
+  let text = "";
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) text += encodePiece(bytes.subarray(at, at + PIECE_BYTES));
+  return text;
+}
+
+function encodePiece(bytes: Uint8Array): string {
   // `apply`, because spreading makes an object per byte, 2 KiB for each login.
   return btoa(String.fromCharCode.apply(null, bytes as unknown as number[]));
 }

@@ -1,0 +1,26 @@
+/** How the operations on a peer's folder reach the peer. */
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** Options of everything that isn't a transfer. */
+export interface FileCallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FileCaller {
+  call(
+    method: string,
+    params: Params,
+    options: FileCallOptions & {
+      readonly input?: AsyncIterable<unknown> | undefined;
+      readonly onProgress?: ((value: unknown) => void) | undefined;
+    },
+  ): Promise<unknown>;
+  stream(method: string, params: Params, options: FileCallOptions): AsyncIterableIterator<unknown>;
+  /** How a netconduit peer takes files: a server by calls, a client by messages. Null for our own peers. */
+  readonly netconduit: "calls" | "messages" | null;
+  /** Sends a netconduit client a message, and resolves when the message `replyType` has come. */
+  request(type: string, data: Params, replyType: string, options: FileCallOptions): Promise<unknown>;
+  /** Sends a message. Resolves when there is room for the next one. */
+  send(type: string, data: Params): Promise<void>;
+}
