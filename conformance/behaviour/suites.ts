@@ -29,6 +29,7 @@ import { describeMiddleware } from "./middleware.suite.ts";
 import { describePool } from "./pool.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
 import { describeReplies } from "./replies.suite.ts";
+import { describeResume } from "./resume.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
@@ -43,6 +44,7 @@ export function describeBehaviour(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
   describeDrainSeenByClients(subject);
+  describeResume(subject);
   describeUnhandledMessages(subject);
   describeHooks(subject);
   describeLogin(subject);

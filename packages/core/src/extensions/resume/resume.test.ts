@@ -361,6 +361,21 @@ describe("a session", () => {
     expect([connection.state, client.state]).toEqual(["suspended", "connecting"]);
   });
 
+  test("ignores acknowledgements from before it was resumed", async () => {
+    const { runtime, client, server, connection, events } = await scene();
+    server.on("block", () => undefined);
+    for (let round = 0; round < 12; round += 1) {
+      client.send("block", new Uint8Array(500_000));
+      for (let turns = 4 * round; turns > 0; turns -= 1) await new Promise((resolve) => setImmediate(resolve));
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+    }
+    expect(connection.resumes).toBe(12);
+    events.length = 0;
+    await client.close();
+    expect(events[0]).toBe("disconnect CONNECTION_CLOSED");
+  });
+
   test("acknowledges once a second at most while little is sent, and nothing when idle", async () => {
     const { runtime, client, server } = await scene();
     server.on("n", () => undefined);
