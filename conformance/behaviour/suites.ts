@@ -25,6 +25,7 @@ import { describeLifecycle } from "./lifecycle.suite.ts";
 import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
 import { describeMessages } from "./messages.suite.ts";
+import { describeMetadata } from "./metadata.suite.ts";
 import { describeMiddleware } from "./middleware.suite.ts";
 import { describePool } from "./pool.suite.ts";
 import { describeReconnect } from "./reconnect.suite.ts";
@@ -64,6 +65,7 @@ export function describeBehaviour(subject: Subject): void {
   describeContext(subject);
   describeAsyncContext(subject);
   describeMiddleware(subject);
+  describeMetadata(subject);
   describeFakeTimers(subject);
   describeFiles(subject);
   describeFileNames(subject);

@@ -65,7 +65,7 @@ test("a server that is silent fails sentences for that", async () => {
 
 test("conformance:wire on a client program starts it for each sentence, and ends with 0", async () => {
   const command = `"${process.execPath}" ${FLAGS.join(" ")} conformance/wire/client.ts {port}`;
-  const { code, lines } = await run("--client", command, "--only", "RPC_ERROR");
+  const { code, lines } = await run("--client", command, "--only", "RPC_ERROR", "--timeout-ms", "60000");
   expect([code, lines.at(-1)]).toEqual([0, "4 passed, 0 failed, 0 skipped"]);
 });
 

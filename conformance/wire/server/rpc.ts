@@ -6,6 +6,7 @@ import {
   rawFrame,
   Type,
 } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
@@ -280,6 +281,42 @@ export const rpcChecks: readonly Check<ServerUnderTest>[] = [
       const peer = await server.login(["close"]);
       peer.write(frame(Type.RPC_REQUEST, { method: "listall", params: {}, timeout_ms: 60_000 }, { id: 12n }));
       isError(await answerTo(peer, 12n), 7013);
+    },
+  },
+  {
+    section: "Metadata",
+    sentence:
+      "With `meta`, an `RPC_REQUEST` or `MESSAGE` may have a map of strings, `meta`, beside its other keys: at most 64 entries, whose keys and values have at most 4,096 UTF-16 code units together, or else the request is answered with `INVALID_PAYLOAD_SHAPE`.",
+    async run(server) {
+      await server.needsExtension("meta");
+      const peer = await server.login(["meta"]);
+      const ask = (meta: unknown): Promise<ReceivedFrame> => {
+        peer.send(Type.RPC_REQUEST, { method: "listall", params: {}, meta }, { id: 11n });
+        return answerTo(peer, 11n);
+      };
+      const entries = (count: number): Record<string, string> =>
+        Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]));
+      for (const meta of [{}, { traceparent: "00-0af7-b7ad-01" }, entries(64), { key: "v".repeat(4093) }]) {
+        assert.equal((await ask(meta)).type, Type.RPC_RESPONSE);
+      }
+      for (const meta of [null, "text", [], { key: 1 }, { key: null }, entries(65), { key: "v".repeat(4094) }]) {
+        isError(await ask(meta), 7013);
+      }
+    },
+  },
+  {
+    section: "Metadata",
+    sentence:
+      "Without `meta`, a request with this key is answered with `INVALID_PAYLOAD_SHAPE`; that of a plain peer is ignored.",
+    async run(server) {
+      await server.needsExtension("meta");
+      const peer = await server.login(["close"]);
+      peer.write(frame(Type.RPC_REQUEST, { method: "listall", params: {}, meta: { key: "v" } }, { id: 12n }));
+      isError(await answerTo(peer, 12n), 7013);
+      const plain = await server.dial();
+      await server.logInAs(plain, new ScramClient(server.password), {});
+      plain.write(frame(Type.RPC_REQUEST, { method: "listall", params: {}, meta: { key: "v" } }, { id: 13n }));
+      assert.equal((await answerTo(plain, 13n)).type, Type.RPC_RESPONSE);
     },
   },
 ];

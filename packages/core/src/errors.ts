@@ -282,7 +282,10 @@ export class RpcError extends ConduitError {
  * signal's reason is the cause.
  */
 export function cancelledError(name: string, reason: unknown): ConduitError {
-  const timedOut = isInstance(reason, Error) && textOf(() => reason.name) === "TimeoutError";
+  // The latter is the reason of a handler's signal.
+  const timedOut =
+    isInstance(reason, Error) &&
+    (textOf(() => reason.name) === "TimeoutError" || codeOf(reason as ConduitError) === ErrorCode.TIMEOUT);
   const code = timedOut ? ErrorCode.TIMEOUT : ErrorCode.CANCELLED;
   return new ConduitError(code, `'${name}' ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
 }

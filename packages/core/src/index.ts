@@ -29,6 +29,7 @@ export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type {
   CallOptions,
   CallStreamOptions,
+  SendOptions,
   StreamOptions,
   TypedCallOptions,
   TypedStreamOptions,

@@ -1,5 +1,5 @@
 import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
-import type { CallOptions } from "../endpoint/call-options.ts";
+import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -39,16 +39,16 @@ export class OfflineSender implements Outgoing {
     this.#host = host;
   }
 
-  sendMessage(type: string, data: unknown): boolean {
+  sendMessage(type: string, data: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(type);
     const value = this.#host.writer.encodeData(type, data);
-    return this.#send(type, "message", value, (connection) => connection.sendMessage(type, value));
+    return this.#send(type, "message", value, (connection) => connection.sendMessage(type, value, options));
   }
 
-  callNoWait(method: string, params: unknown): boolean {
+  callNoWait(method: string, params: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(method);
     const value = this.#host.writer.encodeParams(method, params);
-    return this.#send(method, "rpc", value, (connection) => connection.callNoWait(method, value));
+    return this.#send(method, "rpc", value, (connection) => connection.callNoWait(method, value, options));
   }
 
   async call(
@@ -132,7 +132,7 @@ export class OfflineSender implements Outgoing {
     value: EncodedValue,
     send: (connection: Outgoing, options: CallOptions) => Promise<unknown>,
   ): Promise<unknown> {
-    const { signal, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
+    const { signal, meta, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
       const queuedAt = this.#host.clock.now();
       const item: OfflineItem<Outgoing> = {
@@ -142,7 +142,7 @@ export class OfflineSender implements Outgoing {
         send: (connection) => {
           signal?.removeEventListener("abort", onAbort);
           const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.clock.now() - queuedAt));
-          resolve(send(connection, { timeoutMs: leftMs, signal }));
+          resolve(send(connection, { timeoutMs: leftMs, signal, meta }));
         },
         reject: (error) => {
           signal?.removeEventListener("abort", onAbort);

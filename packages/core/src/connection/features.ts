@@ -9,6 +9,8 @@ export interface Features {
   readonly reportsRefusals: boolean;
   /** RPC_REQUEST contains `timeout_ms`. */
   readonly usesDeadlines: boolean;
+  /** RPC_REQUEST and MESSAGE may contain `meta`. */
+  readonly carriesMetadata: boolean;
   /** CLOSE is answered with CLOSE_ACK. */
   readonly answersClose: boolean;
   /** The client answers calls, too. */
@@ -22,6 +24,7 @@ export const NO_FEATURES: Features = {
   correlatesReplies: false,
   reportsRefusals: false,
   usesDeadlines: false,
+  carriesMetadata: false,
   answersClose: false,
   callsClient: false,
   hasCredit: false,

@@ -19,6 +19,7 @@ import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
+import { type Metadata, metadataOf } from "../wire/metadata.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { Features } from "./features.ts";
@@ -32,6 +33,7 @@ const MAX_GENERATION = 0x1fffff;
 export interface OutgoingCallOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly meta?: Metadata | undefined;
 }
 
 /** A call with streams, as the extension that carries them sees it. */
@@ -185,6 +187,7 @@ export class OutgoingCalls {
       const host = this.#host;
       host.mustBeOpen();
       mustAnswerCalls(host, method);
+      const meta = metadataOf(method, options?.meta, host.features.carriesMetadata);
       const call = this.#begin(method, options, validator, resolve, reject);
       if (call === null) return;
       if (streams !== null) {
@@ -193,7 +196,8 @@ export class OutgoingCalls {
       }
       try {
         const writer = host.requestWriter;
-        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutOnWire(host, call), streams?.keys ?? null);
+        const timeoutMs = timeoutOnWire(host, call);
+        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutMs, streams?.keys ?? null, meta);
         host.sendBounded(method, writer, call);
       } catch (error) {
         this.#remove(call);
@@ -221,12 +225,13 @@ export class OutgoingCalls {
         const message = `Cannot request '${type}': the client doesn't answer messages (it didn't offer the extension 'reply')`;
         throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
       }
+      const meta = metadataOf(type, options?.meta, host.features.carriesMetadata);
       const call = this.#begin(type, options, validator, resolve, reject);
       if (call === null) return;
       try {
         const writer = host.requestWriter;
         if (host.features.correlatesReplies)
-          writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call));
+          writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call), meta);
         else writer.message(0, 0, type, data);
         host.sendBounded(type, writer, call);
       } catch (error) {

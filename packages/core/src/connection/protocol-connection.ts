@@ -25,6 +25,7 @@ import { Flag, FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
+import { type Metadata, metadataOf } from "../wire/metadata.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
@@ -417,9 +418,9 @@ export class ProtocolConnection<Peer>
    * @returns false if the send queue is filling up
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
    */
-  sendMessage(type: string, data: unknown): boolean {
+  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
     this.mustBeOpen();
-    this.writer.message(0, 0, type, data);
+    this.writer.message(0, 0, type, data, 0, metadataOf(type, options?.meta, this.features.carriesMetadata));
     return this.#sendWithoutReply(type);
   }
 
@@ -487,10 +488,11 @@ export class ProtocolConnection<Peer>
   }
 
   /** Sends a call without a reply. Returns false if the send queue is filling up. */
-  callNoWait(method: string, params: unknown): boolean {
+  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
     this.mustBeOpen();
     mustAnswerCalls(this, method);
-    this.writer.rpcRequest(0, 0, method, params, 0);
+    const meta = metadataOf(method, options?.meta, this.features.carriesMetadata);
+    this.writer.rpcRequest(0, 0, method, params, 0, null, meta);
     return this.#sendWithoutReply(method);
   }
 

@@ -1,9 +1,17 @@
+import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { StreamSource } from "../rpc/request-streams.ts";
 import { isSchema, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
+import type { Metadata } from "../wire/metadata.ts";
+
+/** Options of a message. */
+export interface SendOptions {
+  /** Strings for the handler's `context.meta`, at most 64 with 4096 characters together. Default: none. */
+  readonly meta?: Metadata | undefined;
+}
 
 /** Options of one call or request. */
-export interface CallOptions {
+export interface CallOptions extends SendOptions {
   /** Milliseconds until the call rejects with TIMEOUT. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /**
@@ -11,6 +19,11 @@ export interface CallOptions {
    * handler's signal fires.
    */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * The context of the handler that makes this call. The call ends when the handler's caller gives up, and its timeout is
+   * at most the time that this one still waits.
+   */
+  readonly parent?: HandlerContext<unknown, unknown> | undefined;
 }
 
 /** Streams of a call. */
@@ -22,7 +35,9 @@ export interface CallStreamOptions<Item> {
 }
 
 /** Options of a stream. */
-export interface StreamOptions<Item = unknown> {
+export interface StreamOptions<Item = unknown> extends SendOptions {
+  /** As that of a call. */
+  readonly parent?: HandlerContext<unknown, unknown> | undefined;
   /** Milliseconds until the whole stream ends with TIMEOUT. Default: none. */
   readonly timeoutMs?: number | undefined;
   /** Cancels the stream: reading it throws CANCELLED, and the handler's signal fires. */

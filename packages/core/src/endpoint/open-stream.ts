@@ -20,6 +20,7 @@ import {
   type StreamOptions,
   type TypedStreamOptions,
 } from "./call-options.ts";
+import { withParent } from "./nested-call.ts";
 
 /** A connection that calls with streams go to. */
 export type StreamConnection = Pick<ProtocolConnection<unknown>, "call" | "extension">;
@@ -35,19 +36,21 @@ export function openStream(
   outgoing: Outgoing,
   name: string,
   params: unknown,
-  options: StreamOptions | undefined,
+  given: StreamOptions | undefined,
 ): ItemStream<unknown> {
   let connection: StreamConnection;
   let call: CallStreams;
+  let options: StreamOptions | undefined;
   try {
+    options = withParent(name, given);
     connection = outgoing.streamConnection(name);
     call = callStreams(connection, name, options, true);
   } catch (error) {
     return new StreamItems(failing(error));
   }
-  const { timeoutMs = 0, signal } = options ?? {};
+  const { timeoutMs = 0, signal, meta } = options ?? {};
   const send = (): void => {
-    connection.call(name, params, { timeoutMs, signal }, null, call).then(
+    connection.call(name, params, { timeoutMs, signal, meta }, null, call).then(
       () => call.settled(call.hasInputFailed ? asError(call.inputError) : null),
       (error: unknown) => call.settled(asError(call.hasInputFailed ? call.inputError : error)),
     );

@@ -6,12 +6,10 @@ import type {
   CallInput,
   CallResult,
   Contract,
-  DataArguments,
   MessageArguments,
   MessageType,
   MethodName,
   NameBound,
-  ParamsArguments,
   Side,
   StatedItem,
   StatedRequest,
@@ -29,10 +27,12 @@ import {
   type CallOptions,
   type CallStreamOptions,
   resultValidator,
+  type SendOptions,
   type StreamOptions,
   type TypedCallOptions,
   type TypedStreamOptions,
 } from "./call-options.ts";
+import { withParent } from "./nested-call.ts";
 import { callWithStreams, openStream, type StreamConnection } from "./open-stream.ts";
 
 /** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
@@ -70,9 +70,12 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
    *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
    */
-  send<T extends NameBound<MessageType<C, S>>>(type: T & string, ...data: DataArguments<C, S, T>): boolean;
-  send(type: string, data?: unknown): boolean {
-    return this._outgoing.sendMessage(type, data);
+  send<T extends NameBound<MessageType<C, S>>>(
+    type: T & string,
+    ...dataAndOptions: MessageArguments<C, S, T, SendOptions>
+  ): boolean;
+  send(type: string, data?: unknown, options?: SendOptions): boolean {
+    return this._outgoing.sendMessage(type, data, options);
   }
 
   /**
@@ -134,9 +137,12 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
    *
    * @returns and throws like `send`; PEER_UNSUPPORTED like `call`
    */
-  callNoWait<M extends NameBound<MethodName<C, S>>>(method: M & string, ...params: ParamsArguments<C, S, M>): boolean;
-  callNoWait(method: string, params?: unknown): boolean {
-    return this._outgoing.callNoWait(method, params);
+  callNoWait<M extends NameBound<MethodName<C, S>>>(
+    method: M & string,
+    ...paramsAndOptions: CallArguments<C, S, M, SendOptions>
+  ): boolean;
+  callNoWait(method: string, params?: unknown, options?: SendOptions): boolean {
+    return this._outgoing.callNoWait(method, params, options);
   }
 
   /**
@@ -151,7 +157,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   ): Promise<InferOutput<R>>;
   async request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
     try {
-      return await this._outgoing.request(type, data, options, resultValidator(options));
+      return await this._outgoing.request(type, data, withParent(type, options), resultValidator(options));
     } catch (error) {
       throw withCallerStack(error);
     }
@@ -162,8 +168,9 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return parseDiscovery(await this.#call("listall", {}, options));
   }
 
-  async #call(method: string, params: unknown, options: CallOptions | undefined): Promise<unknown> {
+  async #call(method: string, params: unknown, given: CallOptions | undefined): Promise<unknown> {
     try {
+      const options = given?.parent === undefined ? given : withParent(method, given);
       const { input, onProgress } = (options ?? {}) as CallStreamOptions<unknown>;
       if (input !== undefined || onProgress !== undefined) {
         return await callWithStreams(this._outgoing, method, params, options);

@@ -10,6 +10,7 @@ import { drain } from "./drain.ts";
 import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { limits } from "./limits.ts";
+import { meta } from "./meta.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 import { reply } from "./reply.ts";
@@ -24,6 +25,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   reply,
   refusal,
   deadline,
+  meta,
   call,
   cancel,
   credit,

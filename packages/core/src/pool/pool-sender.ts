@@ -1,4 +1,4 @@
-import type { CallOptions } from "../endpoint/call-options.ts";
+import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -58,12 +58,12 @@ export class PoolSender implements Outgoing {
     return this.#movedCalls;
   }
 
-  sendMessage(type: string, data: unknown): boolean {
-    return this.#send((outgoing) => outgoing.sendMessage(type, data));
+  sendMessage(type: string, data: unknown, options?: SendOptions): boolean {
+    return this.#send((outgoing) => outgoing.sendMessage(type, data, options));
   }
 
-  callNoWait(method: string, params: unknown): boolean {
-    return this.#send((outgoing) => outgoing.callNoWait(method, params));
+  callNoWait(method: string, params: unknown, options?: SendOptions): boolean {
+    return this.#send((outgoing) => outgoing.callNoWait(method, params, options));
   }
 
   call(

@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
+import { type Metadata, NO_METADATA } from "../wire/metadata.ts";
 import type { ItemStream, RequestStreams } from "./request-streams.ts";
 import { noItems } from "./stream-items.ts";
 
@@ -16,6 +17,8 @@ export interface HandlerContext<Peer, Item = unknown> {
   readonly signal: AbortSignal;
   /** When the caller stops waiting, in Unix milliseconds; null if it sent no deadline (netconduit peers never do). */
   readonly deadline: number | null;
+  /** Strings that the caller sent along, by its option `meta`; an empty map if it sent none. */
+  readonly meta: Metadata;
   /** Items from the caller's option `input`, if the method takes any; none without the option. They can be read once. */
   readonly input: ItemStream<Item>;
   /**
@@ -84,6 +87,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   readonly #deadlineMs: number;
   /** Null if it has none. */
   streams: RequestStreams | null = null;
+  meta: Metadata = NO_METADATA;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
@@ -151,6 +155,11 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
 
   get deadline(): number | null {
     return this.#deadlineMs === 0 ? null : this.#deadlineMs;
+  }
+
+  /** Milliseconds until the deadline, at least 1; null if there is none. */
+  get remainingMs(): number | null {
+    return this.#deadlineMs === 0 ? null : Math.max(1, this.#deadlineMs - this.#source.context.wallClock());
   }
 
   get signal(): AbortSignal {

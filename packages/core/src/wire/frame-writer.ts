@@ -19,6 +19,7 @@ import {
   REQUEST_HEAD,
   RESPONSE_HEAD,
 } from "./envelope.ts";
+import { type Metadata, metadataHead } from "./metadata.ts";
 import { type FrameBytes, FrameCursor } from "./scattered-frame.ts";
 import { MAX_SLAB_FRAME_BYTES, Slab } from "./slab.ts";
 import { type StreamKeys, streamHead } from "./stream-keys.ts";
@@ -95,12 +96,21 @@ export class FrameWriter implements FrameBytes {
     return this.compress !== null;
   }
 
-  /** MESSAGE `{type, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
-  message(hi: number, lo: number, type: string, data: unknown, timeoutMs: number = 0): void {
-    this.write(FrameType.MESSAGE, hi, lo, this.messageHead(type), this.encode(data, "data"), timeoutMs, type);
+  /** MESSAGE `{type, meta?, data, timeout_ms?}`; undefined data is nil, and 0 ms (no timeout) is omitted. */
+  message(
+    hi: number,
+    lo: number,
+    type: string,
+    data: unknown,
+    timeoutMs: number = 0,
+    meta: Metadata | null = null,
+  ): void {
+    let head = this.messageHead(type);
+    if (meta !== null) head = metadataHead(head, "data", meta);
+    this.write(FrameType.MESSAGE, hi, lo, head, this.encode(data, "data"), timeoutMs, type);
   }
 
-  /** RPC_REQUEST `{method, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
+  /** RPC_REQUEST `{method, meta?, params, timeout_ms?}`; undefined params are `{}`, and 0 ms (no timeout) is omitted. */
   rpcRequest(
     hi: number,
     lo: number,
@@ -108,8 +118,11 @@ export class FrameWriter implements FrameBytes {
     params: unknown,
     timeoutMs: number,
     streams: StreamKeys | null = null,
+    meta: Metadata | null = null,
   ): void {
-    const head = streams === null ? this.requestHead(method) : streamHead(this.requestHead(method), streams);
+    let head = this.requestHead(method);
+    if (streams !== null) head = streamHead(head, streams);
+    if (meta !== null) head = metadataHead(head, "params", meta);
     const value = this.encode(params === undefined ? NO_PARAMS : params, "params");
     this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs, method);
   }

@@ -21,6 +21,7 @@ import {
   TIMED_MESSAGE_HEAD,
   TIMED_REQUEST_HEAD,
 } from "./envelope.ts";
+import { type Metadata, metadataProblem } from "./metadata.ts";
 import { FRESH_MEMORY, type ReceiveMemory } from "./receive-memory.ts";
 import type { StreamKeys } from "./stream-keys.ts";
 import { ValueReader } from "./value-reader.ts";
@@ -60,6 +61,8 @@ export class PayloadReader {
   timeoutMs = 0;
   /** Streams of a request; null if it has none. */
   streams: StreamKeys | null = null;
+  /** Metadata of a message or request; null if it has none. */
+  meta: Metadata | null = null;
   /** Where the last item ended. */
   itemEnd = 0;
   /** Message of an error. */
@@ -96,6 +99,7 @@ export class PayloadReader {
     this.name = "";
     this.value = null;
     this.timeoutMs = 0;
+    this.meta = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
       this.readMessage(this.inflated(source));
       return;
@@ -114,6 +118,7 @@ export class PayloadReader {
     }
     const map = this.readWhole(source, "MESSAGE");
     this.name = text(map, "type", "MESSAGE");
+    this.meta = metadata(map, "MESSAGE");
     this.value = map["data"] ?? null;
     this.timeoutMs = milliseconds(map["timeout_ms"], "MESSAGE");
   }
@@ -127,6 +132,7 @@ export class PayloadReader {
     this.value = null;
     this.timeoutMs = 0;
     this.streams = null;
+    this.meta = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
       this.readRpcRequest(this.inflated(source));
       return;
@@ -146,6 +152,7 @@ export class PayloadReader {
     const map = this.readWhole(source, "RPC_REQUEST");
     this.name = text(map, "method", "RPC_REQUEST");
     this.streams = streamKeys(map);
+    this.meta = metadata(map, "RPC_REQUEST");
     this.value = paramsMap(map["params"]);
     this.timeoutMs = milliseconds(map["timeout_ms"], "RPC_REQUEST");
   }
@@ -269,6 +276,14 @@ function streamKeys({ output, input, progress }: PayloadMap): StreamKeys | null 
     throw invalidShape("RPC_REQUEST", `output is ${kind(output)} and not an integer from 1 to ${MAX_CREDIT}`);
   }
   return { output: credit as number, input: input === true, progress: progress === true };
+}
+
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE */
+function metadata({ meta }: PayloadMap, frame: string): Metadata | null {
+  if (meta === undefined) return null;
+  const problem = metadataProblem(meta);
+  if (problem !== null) throw invalidShape(frame, `meta ${problem}`);
+  return meta as Metadata;
 }
 
 function milliseconds(value: unknown, frame: string): number {

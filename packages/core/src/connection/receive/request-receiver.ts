@@ -49,6 +49,7 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
     /** Whether messages and requests need credit. */
     readonly hasCredit: boolean;
     readonly usesDeadlines: boolean;
+    readonly carriesMetadata: boolean;
     readonly reportsRefusals: boolean;
   };
   /** Null if the extension `stream` isn't in force. */
@@ -220,13 +221,14 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       else reader.readMessage(frame);
       timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
       if (isCall && reader.streams !== null) this.#mustHaveStreams(idHi, idLo);
+      if (reader.meta !== null) this.#mustCarryMetadata();
     } catch (error) {
       if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
       this.refusePayload(frame, asConduitError(error));
       return;
     }
     this.#chargeInflated(frame);
-    const { name, value, size, streams } = reader;
+    const { name, value, size, streams, meta } = reader;
     const isReported = this.#reportsRefusal(frame);
     const request = new IncomingRequest<Peer>(
       host,
@@ -240,6 +242,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       receivedAtMs,
       isReported,
     );
+    if (meta !== null && host.features.carriesMetadata) request.meta = meta;
     if (receivedAtMs > 0 && request.isExpired) {
       const message = `The deadline of '${name}' passed before it started`;
       if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
@@ -271,6 +274,13 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (this.#host.features.usesDeadlines) return timeoutMs;
     if (this.#host.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
+  }
+
+  /** A plain peer's key `meta` is ignored. @throws ConduitError INVALID_PAYLOAD_SHAPE */
+  #mustCarryMetadata(): void {
+    if (this.#host.features.carriesMetadata || this.#host.hasNetconduitPeer) return;
+    const message = "meta belongs to the extension 'meta', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 

@@ -1,0 +1,62 @@
+/** The map of strings beside a call or message. */
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
+
+/** Strings beside a call, message or stream, such as `traceparent`. */
+export type Metadata = Readonly<Record<string, string>>;
+
+/** Of a request without metadata. */
+export const NO_METADATA: Metadata = Object.freeze({});
+/** The most entries. */
+export const MAX_METADATA_ENTRIES = 64;
+/** The most characters of all keys and values together. */
+export const MAX_METADATA_CHARACTERS = 4096;
+
+const KEY_META: Uint8Array = encodeText("meta");
+const MAP_16 = 0xde;
+/** Fixed-size maps have fewer entries. */
+const FIXED_MAP_ENTRIES = 16;
+
+/** Why `meta` is no metadata; null if it is. */
+export function metadataProblem(meta: unknown): string | null {
+  if (!isMap(meta)) return "is not a map";
+  const entries = Object.entries(meta);
+  if (entries.length > MAX_METADATA_ENTRIES) {
+    return `has ${entries.length} entries, more than ${MAX_METADATA_ENTRIES}`;
+  }
+  let characters = 0;
+  for (const [key, value] of entries) {
+    if (typeof value !== "string")
+      return `has a ${value === null ? "null" : typeof value} at '${key}' and not a string`;
+    characters += key.length + value.length;
+  }
+  if (characters <= MAX_METADATA_CHARACTERS) return null;
+  return `has ${characters} characters, more than ${MAX_METADATA_CHARACTERS}`;
+}
+
+/**
+ * The option `meta`, checked; null for none.
+ * @param isCarried whether the peer takes metadata
+ * @throws ConduitError INVALID_CONFIG, PEER_UNSUPPORTED
+ */
+export function metadataOf(name: string, meta: Metadata | undefined, isCarried: boolean): Metadata | null {
+  if (meta === undefined) return null;
+  const problem = metadataProblem(meta);
+  if (problem !== null) throw new ConduitError(ErrorCode.INVALID_CONFIG, `meta of '${name}' ${problem}`);
+  if (Object.keys(meta).length === 0) return null;
+  if (isCarried) return meta;
+  const message = `Cannot send '${name}' with meta: the peer doesn't support the extension 'meta'`;
+  throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+}
+
+/** The bytes before the params or data of a request with metadata, made of those of one without. */
+export function metadataHead(head: Uint8Array, valueKey: "params" | "data", meta: Metadata): Uint8Array {
+  const key = valueKey === "params" ? KEY_PARAMS : KEY_DATA;
+  const entries = Object.entries(meta);
+  const size = entries.length;
+  const map = size < FIXED_MAP_ENTRIES ? [0x80 | size] : [MAP_16, 0, size];
+  const texts = entries.flatMap(([name, value]) => [encodeText(name), encodeText(value)]);
+  const name = head.subarray(1, head.length - key.length);
+  return concat([[(head[0] as number) + 1], name, KEY_META, map, ...texts, key]);
+}
