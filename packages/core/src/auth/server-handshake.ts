@@ -157,7 +157,7 @@ export class ServerHandshake {
     return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
   }
 
-  async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
+  #request(payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
     const { client_info, extensions: offer, resume } = payload;
     const scram = payload.scram ?? undefined;
@@ -168,7 +168,7 @@ export class ServerHandshake {
     }
     const peer = this.#authenticator.shared(parsePeerInfo(client_info, offer));
     const introduction = { peer, offer, resume };
-    if (scram !== undefined) return await this.#issueChallenge(scram, introduction);
+    if (scram !== undefined) return this.#issueChallenge(scram, introduction);
     if (password_hash !== undefined) return this.#judgeHash(password_hash, introduction);
     return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
   }

@@ -154,7 +154,7 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
-    const step = await this.#step(connection, login, type, payload);
+    const step = await this.#judge(connection, login, type, payload);
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
@@ -205,36 +205,31 @@ export class LoginManager<Peer> {
     return refusal !== null;
   }
 
-  /** Processes one frame of a login. A failing function of the application ends it. */
-  async #step(
+  /**
+   * Processes one frame of a login. A proof of the password takes a guess from the budget of its address. A failing
+   * function of the application ends the login.
+   */
+  async #judge(
     connection: ProtocolConnection<Peer>,
-    login: PendingLogin,
+    { handshake, guesser }: PendingLogin,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
-    try {
-      return await this.#judge(login, type, payload);
-    } catch (error) {
-      this.#host.lookupFailed(error, connection.stream);
-      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
-      return { kind: "refused", code, reason, payload: { reason, code } };
-    }
-  }
-
-  /** Processes one frame of a login. A proof of the password takes a guess from the budget of its address. */
-  async #judge(login: PendingLogin, type: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
     const { runtime } = this.#host;
-    const { handshake, guesser } = login;
-    if (guesser === null || !handshake.isGuess(type, payload)) return handshake.receive(type, payload);
-    const waitMs = this.#throttle.take(guesser, runtime.now());
+    const guess = handshake.isGuess(type, payload) ? guesser : null;
+    const waitMs = guess === null ? 0 : this.#throttle.take(guess, runtime.now());
     if (waitMs > 0) return tooManyGuesses(waitMs);
     let isWrong = false;
     try {
       const step = await handshake.receive(type, payload);
       isWrong = isWrongPassword(step);
       return step;
+    } catch (error) {
+      this.#host.lookupFailed(error, connection.stream);
+      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
+      return { kind: "refused", code, reason, payload: { reason, code } };
     } finally {
-      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
+      if (guess !== null && !isWrong) this.#throttle.giveBack(guess, runtime.now());
     }
   }
 }
