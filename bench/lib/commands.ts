@@ -104,8 +104,22 @@ export interface WatchResult {
   readonly sum: number;
 }
 
+export interface MembershipArgs {
+  readonly topics: number;
+  /** Of each topic. */
+  readonly members: number;
+}
+
+export interface MembershipResult {
+  readonly joinSeconds: number;
+  readonly leaveSeconds: number;
+  /** Heap that the memberships take together, after a collection. */
+  readonly heapBytes: number;
+}
+
 /** Commands of the server's process. */
 export interface ServerCommands {
+  memberships: Command<MembershipArgs, MembershipResult>;
   start: Command<StartArgs, Started>;
   connectionCount: Command<null, number>;
   memory: Command<null, Memory>;

@@ -73,6 +73,12 @@ export interface BenchServer {
   broadcast?(news: News): void;
   /** Sends `news` to the subscribers of the topic, like `broadcast`. */
   publish?(news: News): void;
+  /**
+   * Makes all connections members of topics, by turns, so that each of `topics` topics has `members`. Resolves when all are.
+   */
+  joinTopics?(topics: number, members: number): Promise<void>;
+  /** Undoes `joinTopics`, member by member. */
+  leaveTopics?(): Promise<void>;
   /** Ids of other server processes (nats-server, Python), whose memory counts instead of this process's. */
   readonly processIds?: readonly number[];
   /** Ends everything it started. Clients may still be connected then. */

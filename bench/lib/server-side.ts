@@ -2,7 +2,16 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { certificates } from "./certificates.ts";
-import type { BroadcastArgs, BroadcastResult, Handlers, ServerCommands, StartArgs, Started } from "./commands.ts";
+import type {
+  BroadcastArgs,
+  BroadcastResult,
+  Handlers,
+  MembershipArgs,
+  MembershipResult,
+  ServerCommands,
+  StartArgs,
+  Started,
+} from "./commands.ts";
 import { cpuMs, measureMemory } from "./memory.ts";
 import type { BenchServer, Peer } from "./peer.ts";
 import { NEWS_TEXT } from "./workload.ts";
@@ -84,6 +93,25 @@ export function serverCommands(peer: Peer): Handlers<ServerCommands> {
         now = performance.now();
       }
       return { messages, sum, seconds: (now - started) / 1000 };
+    },
+
+    async memberships({ topics, members }: MembershipArgs): Promise<MembershipResult> {
+      const { joinTopics, leaveTopics } = running();
+      if (joinTopics === undefined || leaveTopics === undefined) throw new Error(`${peer.name} has no topics`);
+      const heapBytes = async (): Promise<number> => (await measureMemory(undefined)).heapBytes ?? 0;
+      const secondsOf = async (work: () => Promise<void>): Promise<number> => {
+        const started = performance.now();
+        await work();
+        return (performance.now() - started) / 1000;
+      };
+      // Once before, so that code is compiled and pools are filled.
+      await joinTopics(topics / 10, members);
+      await leaveTopics();
+      const before = await heapBytes();
+      const joinSeconds = await secondsOf(() => joinTopics(topics, members));
+      const after = await heapBytes();
+      const leaveSeconds = await secondsOf(leaveTopics);
+      return { joinSeconds, leaveSeconds, heapBytes: after - before };
     },
 
     async stop(): Promise<null> {

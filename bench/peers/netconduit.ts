@@ -19,6 +19,8 @@ type Client = InstanceType<Netconduit["Client"]>;
 
 export const PASSWORD = "measured";
 const KIB = 1024;
+/** Topics that are joined or left between two looks at the send queues. */
+const TOPICS_PER_PAUSE = 500;
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
 
 let loaded: Promise<Netconduit> | null = null;
@@ -65,6 +67,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.onError((error, { stage }) => console.error(stage, error));
   server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
   const topic = server.topic("news");
+  const rooms = server.topics("room:*", { authorize: () => true });
   await server.start();
   return {
     target: { host: "127.0.0.1", port: server.address.port },
@@ -75,8 +78,34 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
     publish(news) {
       topic.publish(news);
     },
+    async joinTopics(topics, members) {
+      const { connections } = server;
+      let next = 0;
+      for (let n = 0; n < topics; n++) {
+        const room = rooms.topic(`room:${n}`);
+        for (let member = 0; member < members; member++) {
+          room.add(connections[next] as (typeof connections)[number]);
+          next = (next + 1) % connections.length;
+        }
+        if (n % TOPICS_PER_PAUSE === 0) await drained(connections);
+      }
+      await drained(connections);
+    },
+    async leaveTopics() {
+      const { connections } = server;
+      for (const [n, room] of rooms.all.entries()) {
+        for (const connection of room.subscribers) room.delete(connection);
+        if (n % TOPICS_PER_PAUSE === 0) await drained(connections);
+      }
+    },
     close: () => server.stop(),
   };
+}
+
+/** Clients hear of each topic: their send queues have a limit. */
+async function drained(connections: readonly { drained(): Promise<void> }[]): Promise<void> {
+  await Promise.all(connections.map((connection) => connection.drained()));
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 class NetconduitClient implements BenchClient {

@@ -71,6 +71,21 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     publish(news) {
       server.to("news").emit("topic", news);
     },
+    async joinTopics(topics, members) {
+      const sockets = [...server.sockets.sockets.values()];
+      let next = 0;
+      for (let n = 0; n < topics; n++) {
+        for (let member = 0; member < members; member++) {
+          await (sockets[next] as (typeof sockets)[number]).join(`room:${n}`);
+          next = (next + 1) % sockets.length;
+        }
+      }
+    },
+    async leaveTopics() {
+      for (const socket of server.sockets.sockets.values()) {
+        for (const room of [...socket.rooms]) if (room.startsWith("room:")) await socket.leave(room);
+      }
+    },
     async close() {
       await server.close();
     },

@@ -4,6 +4,7 @@ import { binary, payload } from "./binary.ts";
 import { broadcast, connections } from "./broadcast.ts";
 import { connects } from "./connects.ts";
 import { latency } from "./latency.ts";
+import { memberships } from "./memberships.ts";
 import { memory } from "./memory.ts";
 import { handlers, pairs, request, rpc } from "./rpc.ts";
 import { streams } from "./streams.ts";
@@ -17,6 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   latency,
   broadcast,
   topics,
+  memberships,
   connects,
   memory,
   binary,

@@ -13,7 +13,7 @@ import type { Schema } from "../../rpc/schema.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
-import { type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
+import { type EndReason, type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
 import { type Admission, parseTopicOptions, type TopicRules } from "./topic-options.ts";
 
 export interface HubHost extends ChannelHost {
@@ -147,8 +147,8 @@ export class TopicHub {
     const channel = this.#channels.get(name);
     const member = this.#host.memberOf(connection);
     if (channel?.rules !== rules || member === undefined) return false;
-    const reason = new ConduitError(ErrorCode.CANCELLED, `The server ended the subscription to '${name}'`);
-    return this.#leave(member, channel, reason);
+    const message = `The server ended the subscription to '${name}'`;
+    return this.#leave(member, channel, { code: ErrorCode.CANCELLED, message });
   }
 
   /** A connection closes or has closed: its memberships end. */
@@ -378,7 +378,7 @@ export class TopicHub {
     return channel;
   }
 
-  #leave(member: Member, channel: TopicChannel, reason: ConduitError | null): boolean {
+  #leave(member: Member, channel: TopicChannel, reason: EndReason | null): boolean {
     const wasMember = channel.leave(member, reason);
     if (channel.owner !== member) this.#memberships.get(member)?.channels.delete(channel);
     this.#forgetIfEmpty(member);
@@ -392,7 +392,7 @@ export class TopicHub {
     return channel;
   }
 
-  #end(channel: TopicChannel, reason: ConduitError): void {
+  #end(channel: TopicChannel, reason: EndReason): void {
     this.#forget(channel);
     for (const member of channel.end(reason)) {
       this.#memberships.get(member)?.channels.delete(channel);
@@ -474,6 +474,6 @@ function mayNotPublish(name: string): RpcError {
   return new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not publish to '${name}'`);
 }
 
-function ended(name: string): ConduitError {
-  return new ConduitError(ErrorCode.CANCELLED, `The server ended the topic '${name}'`);
+function ended(name: string): EndReason {
+  return { code: ErrorCode.CANCELLED, message: `The server ended the topic '${name}'` };
 }
