@@ -6,17 +6,21 @@ import { COLUMNS, ROWS, TITLE } from "../scripts/lib/fleet-screen.ts";
 import { Screen } from "../scripts/lib/terminal-svg.ts";
 import { draw, type Picture } from "./fleet/picture.ts";
 import type { Program } from "./lib/program.ts";
+import type { RuntimeName } from "./lib/runtimes.ts";
 import { startProgram } from "./lib/test-support.ts";
 
 const MIB = 2 ** 20;
 const DEVICES = ["pump-1", "pump-2", "pump-3"];
-const MIXES = [
-  ["Node.js alone", []],
-  ["a Node.js server, Bun devices and a Deno dashboard", ["--device", "bun", "--dashboard", "deno"]],
-] as const;
+const MIXES: readonly (readonly [server: RuntimeName, device: RuntimeName, dashboard: RuntimeName])[] = [
+  ["node", "node", "node"],
+  ["node", "bun", "deno"],
+  ["bun", "deno", "node"],
+  ["deno", "node", "bun"],
+];
 
 /** A fleet, and what it printed so far. It stops with the test, by a signal, so that no process stays. */
-async function startFleet(args: readonly string[]): Promise<Program> {
+async function startFleet(server: RuntimeName, device: RuntimeName, dashboard: RuntimeName): Promise<Program> {
+  const args = ["--server", server, "--device", device, "--dashboard", dashboard];
   const fleet = startProgram("fleet/start.ts", { args, env: { INTERVAL_MS: "50" } });
   onTestFinished(async () => {
     await fleet.stop();
@@ -50,80 +54,87 @@ function dial(port: number): Promise<string | null> {
   });
 }
 
-describe.each(MIXES)("the fleet on %s", { timeout: 120_000 }, (_title, args) => {
-  test("when the server is killed, devices, presence, subscriptions, logs and an upload come back", async () => {
-    const fleet = await startFleet(args);
-    // So slow that it can't end before the server does.
-    fleet.type("limit 2");
-    await fleet.line(/^3 devices upload at most 2 MiB\/s each$/);
-    fleet.type("record pump-1 256");
-    // The server has verified something by then: what it hasn't taken yet is less than that.
-    await fleet.line(/^pump-1-1\.bin: (?:[6-9]|[1-9]\d)\d{6} of 268435456 bytes, from 0 on$/);
+describe.each(MIXES)(
+  "the fleet with a server on %s, devices on %s, a dashboard on %s",
+  {
+    timeout: 120_000,
+  },
+  (server, device, dashboard) => {
+    test("when the server is killed, devices, presence, subscriptions, logs and an upload come back", async () => {
+      const fleet = await startFleet(server, device, dashboard);
+      // So slow that it can't end before the server does.
+      fleet.type("limit 2");
+      await fleet.line(/^3 devices upload at most 2 MiB\/s each$/);
+      fleet.type("record pump-1 256");
+      // The server has verified something by then: what it hasn't taken yet is less than that.
+      await fleet.line(/^pump-1-1\.bin: (?:[6-9]|[1-9]\d)\d{6} of 268435456 bytes, from 0 on$/);
 
-    fleet.type("kill");
-    await fleet.line(/^disconnected: /);
-    await fleet.line(/^server: process \d+ on Node\.js$/, 2);
-    await fleet.line(/^connected to the fleet server on node$/, 2);
-    for (const device of DEVICES) {
-      await fleet.line(new RegExp(`^telemetry of ${device}: back, not recovered: the server is a new one$`));
-      await joined(fleet, device, 2);
-    }
-    const [, again = ""] = await fleet.line(/^pump-1-1\.bin: \d+ of 268435456 bytes, from ([1-9]\d*) on$/);
-    fleet.type("limit 10000");
-    await fleet.line(
-      new RegExp(`^pump-1-1.bin of pump-1 is here and verified: 268435456 bytes, continued at byte ${again}$`),
-    );
-    expect(Number(again)).toBeGreaterThanOrEqual(MIB);
-    expect(Number(again)).toBeLessThan(256 * MIB);
+      fleet.type("kill");
+      await fleet.line(/^disconnected: /);
+      await fleet.line(/^server: process \d+ on /, 2);
+      const connected = `connected to the fleet server on ${server}`;
+      await fleet.line(new RegExp(`^${connected}$`), 2);
+      for (const name of DEVICES) {
+        await fleet.line(new RegExp(`^telemetry of ${name}: back, not recovered: the server is a new one$`));
+        await joined(fleet, name, 2);
+      }
+      const [, again = ""] = await fleet.line(/^pump-1-1\.bin: \d+ of 268435456 bytes, from ([1-9]\d*) on$/);
+      fleet.type("limit 10000");
+      await fleet.line(
+        new RegExp(`^pump-1-1.bin of pump-1 is here and verified: 268435456 bytes, continued at byte ${again}$`),
+      );
+      expect(Number(again)).toBeGreaterThanOrEqual(MIB);
+      expect(Number(again)).toBeLessThan(256 * MIB);
 
-    for (const device of DEVICES) {
-      // A log is the device's own, so nothing of it is lost or comes twice.
-      await fleet.line(new RegExp(`^${device} log \\d+: connected to the fleet server on node$`), 2);
-      const log = numbers(fleet, new RegExp(`^${device} log (\\d+): `));
-      expect(log).toEqual(counted(log));
-      const samples = numbers(fleet, new RegExp(`^${device} sample (\\d+): `));
-      expect(samples).toEqual([...new Set(samples)].sort((a, b) => a - b));
-    }
-    fleet.type("quit");
-    expect(await fleet.ended).toEqual({ code: 0, signal: null });
-  });
+      for (const name of DEVICES) {
+        // A log is the device's own, so nothing of it is lost or comes twice.
+        await fleet.line(new RegExp(`^${name} log \\d+: ${connected}$`), 2);
+        const log = numbers(fleet, new RegExp(`^${name} log (\\d+): `));
+        expect(log).toEqual(counted(log));
+        const samples = numbers(fleet, new RegExp(`^${name} sample (\\d+): `));
+        expect(samples).toEqual([...new Set(samples)].sort((a, b) => a - b));
+      }
+      fleet.type("quit");
+      expect(await fleet.ended).toEqual({ code: 0, signal: null });
+    });
 
-  test("when the dashboard's connection is cut, it misses nothing; at the end no process and no port is left", async () => {
-    const fleet = await startFleet(args);
-    for (const device of DEVICES) await fleet.line(new RegExp(`^${device} sample \\d+: `), 2);
-    fleet.type("cut");
-    await fleet.line(/^disconnected: cut on demand$/);
-    await fleet.line(/^news: back and recovered, nothing missed$/);
-    for (const device of DEVICES) {
-      await fleet.line(new RegExp(`^telemetry of ${device}: back and recovered, nothing missed$`));
-      await joined(fleet, device, 2);
-      const before = numbers(fleet, new RegExp(`^${device} sample (\\d+): `)).length;
-      await fleet.line(new RegExp(`^${device} sample \\d+: `), before + 2);
-      const samples = numbers(fleet, new RegExp(`^${device} sample (\\d+): `));
-      const [first = 0] = samples;
-      expect(samples).toEqual(samples.map((_, index) => first + index));
-    }
-    fleet.type("quit");
-    expect(await fleet.ended).toEqual({ code: 0, signal: null });
+    test("when the dashboard's connection is cut, it misses nothing; at the end no process and no port is left", async () => {
+      const fleet = await startFleet(server, device, dashboard);
+      for (const name of DEVICES) await fleet.line(new RegExp(`^${name} sample \\d+: `), 2);
+      fleet.type("cut");
+      await fleet.line(/^disconnected: cut on demand$/);
+      await fleet.line(/^news: back and recovered, nothing missed$/);
+      for (const name of DEVICES) {
+        await fleet.line(new RegExp(`^telemetry of ${name}: back and recovered, nothing missed$`));
+        await joined(fleet, name, 2);
+        const before = numbers(fleet, new RegExp(`^${name} sample (\\d+): `)).length;
+        await fleet.line(new RegExp(`^${name} sample \\d+: `), before + 2);
+        const samples = numbers(fleet, new RegExp(`^${name} sample (\\d+): `));
+        const [first = 0] = samples;
+        expect(samples).toEqual(samples.map((_, index) => first + index));
+      }
+      fleet.type("quit");
+      expect(await fleet.ended).toEqual({ code: 0, signal: null });
 
-    const processes = numbers(fleet, /^(?:server|device|dashboard): process (\d+) /);
-    expect(processes).toHaveLength(3);
-    for (const pid of processes) expect(() => process.kill(pid, 0)).toThrow("ESRCH");
-    const [port = 0] = numbers(fleet, /^server: Listening on 127\.0\.0\.1:(\d+)$/);
-    expect(await dial(port)).toBe("ECONNREFUSED");
-  });
+      const processes = numbers(fleet, /^(?:server|device|dashboard): process (\d+) /);
+      expect(processes).toHaveLength(3);
+      for (const pid of processes) expect(() => process.kill(pid, 0)).toThrow("ESRCH");
+      const [port = 0] = numbers(fleet, /^server: Listening on 127\.0\.0\.1:(\d+)$/);
+      expect(await dial(port)).toBe("ECONNREFUSED");
+    });
 
-  test("commands that fail say why, and the dashboard goes on", async () => {
-    const fleet = await startFleet(args);
-    fleet.type("record pump-9 1");
-    await fleet.line(/^NOT_FOUND: pump-9 is not connected$/);
-    fleet.type("record pump-1 0");
-    await fleet.line(/^VALIDATION: .*mebibytes/);
-    fleet.type("record pump-2 1");
-    await fleet.line(/^pump-2-1\.bin of pump-2 is here and verified: 1048576 bytes, in one go$/);
-    expect(await fleet.stop()).toEqual({ code: 0, signal: null });
-  });
-});
+    test("commands that fail say why, and the dashboard goes on", async () => {
+      const fleet = await startFleet(server, device, dashboard);
+      fleet.type("record pump-9 1");
+      await fleet.line(/^NOT_FOUND: pump-9 is not connected$/);
+      fleet.type("record pump-1 0");
+      await fleet.line(/^VALIDATION: .*mebibytes/);
+      fleet.type("record pump-2 1");
+      await fleet.line(/^pump-2-1\.bin of pump-2 is here and verified: 1048576 bytes, in one go$/);
+      expect(await fleet.stop()).toEqual({ code: 0, signal: null });
+    });
+  },
+);
 
 describe("the picture of the fleet in the README", () => {
   const svg = readFileSync(fileURLToPath(new URL("../docs/fleet.svg", import.meta.url)), "utf8");

@@ -94,10 +94,10 @@ async function restart(port: number): Promise<void> {
   if (!isStopping) start("server", port).once("exit", () => void restart(port));
 }
 
-/** Ends whatever runs, the dashboard last: it shows how the others leave. */
+/** Ends what runs, the server last: it would wait for those that read logs. */
 async function stop(): Promise<void> {
   isStopping = true;
-  for (const child of children.values()) {
+  for (const child of [...children.values()].reverse()) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
     const ended = once(child, "exit");
     child.kill("SIGTERM");
