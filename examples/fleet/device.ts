@@ -4,8 +4,8 @@
  *
  *     node examples/fleet/device.ts pump-1 pump-2
  *
- * Environment: HOST (127.0.0.1), PORT (7450), PASSWORD (secret123), FILES (folder for recordings, here by default),
- * INTERVAL_MS (250).
+ * Environment: HOST (127.0.0.1), PORT (7450), DEVICE_PASSWORD (secret456), FILES (folder for recordings, here by
+ * default), INTERVAL_MS (250).
  */
 
 import { open } from "node:fs/promises";
@@ -14,7 +14,8 @@ import { fleet, type Upload } from "./contract.ts";
 import { DeviceLog } from "./device-log.ts";
 import { Client, ConduitError, runtime } from "./netconduit.ts";
 
-const { HOST = "127.0.0.1", PORT = "7450", PASSWORD = "secret123", FILES = ".", INTERVAL_MS = "250" } = process.env;
+const { HOST = "127.0.0.1", PORT = "7450", DEVICE_PASSWORD = "secret456" } = process.env;
+const { FILES = ".", INTERVAL_MS = "250" } = process.env;
 const MEBIBYTE = 2 ** 20;
 /** Errors after which an upload goes on later. */
 const BREAKS: ReadonlySet<string> = new Set(["CONNECTION_CLOSED", "SERVER_STOPPING", "TIMEOUT"]);
@@ -27,11 +28,10 @@ async function runDevice(name: string, seed: number): Promise<void> {
   let mebibytesPerSecond = 2;
 
   const client = new Client({
-    name,
-    description: "device",
     host: HOST,
     port: Number(PORT),
-    password: PASSWORD,
+    username: name,
+    password: DEVICE_PASSWORD,
     contract: fleet,
     // Tries for ever: first after up to 100 ms, later after up to a second.
     reconnect: { delayMs: 100, maxDelayMs: 1000 },

@@ -3,19 +3,23 @@
  *
  *     node examples/fleet/server.ts
  *
- * Environment: HOST (127.0.0.1), PORT (7450), PASSWORD (secret123), FILES (folder for uploads, here by default).
+ * Environment: HOST (127.0.0.1), PORT (7450), PASSWORD (of dashboards, secret123), DEVICE_PASSWORD (of devices, secret456),
+ * FILES (folder for uploads, here by default).
  */
 
 import { fleet } from "./contract.ts";
 import { ErrorCode, RpcError, runtime, Server } from "./netconduit.ts";
 
-const { HOST = "127.0.0.1", PORT = "7450", PASSWORD = "secret123", FILES = "." } = process.env;
+const { HOST = "127.0.0.1", PORT = "7450", FILES = "." } = process.env;
+const { PASSWORD = "secret123", DEVICE_PASSWORD = "secret456" } = process.env;
+const deviceUser = { password: DEVICE_PASSWORD, roles: ["device"] };
 
 const server = new Server({
   name: `fleet server on ${runtime}`,
   host: HOST,
   port: Number(PORT),
   password: PASSWORD,
+  users: { "pump-1": deviceUser, "pump-2": deviceUser, "pump-3": deviceUser },
   contract: fleet,
   complete: true,
 });
@@ -23,13 +27,13 @@ type Connection = (typeof server.connections)[number];
 
 // --- Who is there -----------------------------------------------------------------------------------------------------
 
-/** Subscribers with a user are devices; dashboards subscribe by themselves and are nobody in particular. */
+/** The server adds devices, which are users. Dashboards subscribe by themselves, and are nobody in particular. */
 const everybody = server.topic("fleet", { presence: true, history: { messages: 100 } });
 
-const isDevice = ({ info }: Connection): boolean => info.description === "device";
+const isDevice = ({ user }: Connection): boolean => user.roles.includes("device");
 
 server.onClientConnect((connection) => {
-  if (isDevice(connection)) everybody.add(connection, { user: connection.info.name });
+  if (isDevice(connection)) everybody.add(connection, { user: connection.user.name });
 });
 
 function announce(text: string): void {
@@ -42,16 +46,16 @@ server.topics("telemetry:*", {
   retain: 100, // a new dashboard begins with these
   history: { messages: 1000 },
   authorize: () => true,
-  publish: (connection, topic) => isDevice(connection) && topic === `telemetry:${connection.info.name}`,
+  publish: ({ user }, topic) => topic === `telemetry:${user.name}`,
 });
 
 // --- Commands and logs: dashboards ask the server, and the server asks the device -----------------------------------
 
 /** @throws RpcError NOT_FOUND, which the dashboard gets */
 function deviceNamed(name: string): Connection {
-  const device = everybody.subscribers.find((connection) => isDevice(connection) && connection.info.name === name);
-  if (device === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
-  return device;
+  const found = everybody.subscribers.find(({ user }) => user.name === name);
+  if (found === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
+  return found;
 }
 
 server.rpc("record", ({ device, mebibytes }) => deviceNamed(device).call("record", { mebibytes }));
@@ -68,9 +72,9 @@ server.stream("log", ({ device, from }, { signal }) => deviceNamed(device).strea
 
 server.files("recordings", { dir: FILES, upload: true, overwrite: "rename", authorize: isDevice });
 
-server.onFileReceived(({ info }, { name, bytes, resumedFrom }) => {
+server.onFileReceived(({ user }, { name, bytes, resumedFrom }) => {
   const how = resumedFrom === 0 ? "in one go" : `continued at byte ${resumedFrom}`;
-  announce(`${name} of ${info.name} is here and verified: ${bytes} bytes, ${how}`);
+  announce(`${name} of ${user.name} is here and verified: ${bytes} bytes, ${how}`);
 });
 
 // --- Faults on demand -----------------------------------------------------------------------------------------------

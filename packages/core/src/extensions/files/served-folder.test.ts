@@ -56,6 +56,25 @@ test("an upload at an offset where nothing was verified is WRONG_OFFSET, which s
   expect(await readdir(dir)).toEqual([]);
 });
 
+test("a user's upload is continued by that user alone, whatever names others state", async () => {
+  const { folder, contextOf } = await served();
+  const peer = (user: string, name: string) => ({ user: { name: user }, info: { name } });
+  const part = CONTENT.subarray(0, 4);
+  async function* lost() {
+    yield part;
+    yield { at: 4, sha256: sha256Of(part) };
+    throw new RpcError(ErrorCode.CANCELLED, "Cancelled");
+  }
+  const resumed = { ...UPLOAD, resume: true };
+  const upload = folder.upload(resumed, { ...contextOf(peer("ada", "laptop")), input: lost() as never });
+  await expect(upload).rejects.toMatchObject({ codeName: "CANCELLED" });
+  const offsetFor = async (client: unknown) => await folder.offset(resumed, contextOf(client));
+  for (const other of [peer("bob", "laptop"), peer("", "laptop"), peer("", "ada")]) {
+    expect(await offsetFor(other)).toEqual({ offset: 0, sha256: null });
+  }
+  expect(await offsetFor(peer("ada", "phone"))).toEqual({ offset: 4, sha256: sha256Of(part) });
+});
+
 test("peers with and without a name continue only what a peer of their name sent", async () => {
   const { folder, contextOf } = await served();
   const named = (name: unknown) => ({ info: { name } });

@@ -307,10 +307,11 @@ async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<
   }
 }
 
-/** Two kinds of peers that send a file of the same name don't continue each other's. */
+/** Peers don't continue each other's files: a user only its own, and others only those of the name that they state. */
 function ownerOf(peer: unknown): string {
-  const name = (peer as { info?: { name?: unknown } | null } | null)?.info?.name;
-  return typeof name === "string" ? name : "";
+  const { user, info } = (peer ?? {}) as { user?: { name?: unknown } | null; info?: { name?: unknown } | null };
+  if (typeof user?.name === "string" && user.name !== "") return `user/${user.name}`;
+  return typeof info?.name === "string" ? info.name : "";
 }
 
 function invalidParams(rule: string): RpcError {
