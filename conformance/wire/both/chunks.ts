@@ -157,13 +157,18 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
     },
     {
       section: SECTION,
-      sentence: "A receiver sends one for each 131,072 bytes or less, at once.",
+      sentence:
+        "A receiver sends one for each 131,072 bytes or less, and for a chunk with the flag `0x8000` (`ACK_NOW`), at once.",
       async run(target) {
         const [peer] = await loggedIn(target);
         peer.write(...chunksOf(echo(5n), 1).slice(0, 2));
         let bytes = 0;
         while (bytes < 131_072) bytes += Number((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"]);
         assert.equal(bytes, 131_072);
+        const [chunk] = chunksOf(echo(6n, 100), 2, 50) as [Buffer];
+        chunk.writeUInt16BE(0x8000, 8);
+        peer.write(chunk);
+        assert.equal((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"], 50);
       },
     },
   ];

@@ -17,6 +17,7 @@ const INPUT_END = 0x0122;
 const INPUT_CREDIT = 0x0123;
 const OUTPUT_CREDIT = 0x0124;
 const INPUT_STOP = 0x0125;
+const STREAM_ACK = 0x0126;
 
 const MIB = 1024 * 1024;
 const CREDIT = { credit: { frames: 1000, bytes: 16 * MIB } };
@@ -156,7 +157,9 @@ export const streamChecks: readonly Check<ServerUnderTest>[] = [
       const text = encode("together".repeat(10_000));
       const [first, rest] = [text.subarray(0, 65_536), text.subarray(65_536)];
       peer.write(rawFrame(INPUT, first, { id: 5, flags: 0x2000 }), rawFrame(INPUT, rest, { id: 5 }), end());
-      const parts = [await frameOf(peer, OUTPUT), await frameOf(peer, OUTPUT)];
+      const part = await frameOf(peer, OUTPUT);
+      peer.send(STREAM_ACK, { bytes: 32 + part.payloadBytes.length });
+      const parts = [part, await frameOf(peer, OUTPUT)];
       assert.deepEqual(Buffer.concat(parts.map(({ payloadBytes }) => payloadBytes)), Buffer.from(text));
     },
   },

@@ -11,7 +11,7 @@ import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { call, chunksOf, FrameParser, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
-import { FrameType } from "../wire/constants.ts";
+import { Flag, FrameType } from "../wire/constants.ts";
 
 const MIB = 1024 * 1024;
 const CHUNKS = { messages: 3, bytes: 16 * MIB };
@@ -447,6 +447,20 @@ describe("a receiver", () => {
     expect(frames.find(({ type }) => type === FrameType.RPC_RESPONSE)?.payload?.["result"]).toBe(150_000);
     const acknowledged = frames.filter(({ type }) => type === CHUNK_ACK_FRAME).map(({ payload }) => payload?.["bytes"]);
     expect(acknowledged.reduce<number>((sum, bytes) => sum + (bytes as number), 0)).toBe(4 * MAX_CHUNK_BYTES);
+  });
+
+  test("acknowledges a chunk whose sender waits for that, once it is complete", async () => {
+    const { runtime, peer } = await toServer();
+    const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = chunksOf(message("note", text(100_000)), 1, 50_000);
+    second.writeUInt16BE(Flag.ACK_NOW, 8);
+    const acknowledged = async () => {
+      await runtime.settle();
+      return (await peer.received()).filter(({ type }) => type === CHUNK_ACK_FRAME).map(({ payload }) => payload);
+    };
+    peer.write(first, second.subarray(0, 1000));
+    expect(await acknowledged()).toEqual([]);
+    peer.write(second.subarray(1000));
+    expect(await acknowledged()).toEqual([{ bytes: 100_000 }]);
   });
 
   test("takes chunks of any size, and messages that fit in one", async () => {

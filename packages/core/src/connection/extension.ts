@@ -43,6 +43,7 @@ export type ReceivedFrame = Pick<
   | "payloadEnd"
   | "exclusive"
   | "isShared"
+  | "isCut"
 >;
 
 /**

@@ -5,17 +5,16 @@
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
 import { ChunkAssembler } from "../connection/receive/chunk-assembler.ts";
+import { BYTES_PER_ACK } from "../connection/send/chunk-window.ts";
 import type { ChunkLimits } from "../connection/send/large-frames.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_CHUNK_BYTES, MAX_CHUNKED_FRAMES } from "../limits.ts";
 import { isMap } from "../util/is-map.ts";
-import { FrameType } from "../wire/constants.ts";
+import { Flag, FrameType } from "../wire/constants.ts";
 
 /** `{bytes}`. */
 export const CHUNK_ACK_FRAME = 0x0105;
 const MAX_ACK_BYTES = 32;
-/** Bytes that are acknowledged together: half of the smallest window. */
-const BYTES_PER_ACK = 2 * MAX_CHUNK_BYTES;
 
 /** The receiving side of a connection. */
 class Chunks {
@@ -34,7 +33,7 @@ class Chunks {
       this.#assembler ??= makeAssembler(connection);
       const whole = this.#assembler.receive(frame);
       connection.unfinished = this.#assembler;
-      this.#acknowledge(frame.payloadEnd - frame.payloadStart);
+      this.#acknowledge(frame);
       if (whole === null) return;
       connection.frameAssembled(whole);
       whole.leaveFrame();
@@ -49,9 +48,10 @@ class Chunks {
     this.#assembler?.clear();
   }
 
-  #acknowledge(bytes: number): void {
-    this.#unacknowledged += bytes;
-    if (this.#unacknowledged < BYTES_PER_ACK) return;
+  #acknowledge({ payloadStart, payloadEnd, flags, isCut }: ReceivedFrame): void {
+    this.#unacknowledged += payloadEnd - payloadStart;
+    const isAsked = (flags & Flag.ACK_NOW) !== 0 && !isCut;
+    if (this.#unacknowledged < (isAsked ? 1 : BYTES_PER_ACK)) return;
     this.connection.sendPayload(CHUNK_ACK_FRAME, { bytes: this.#unacknowledged });
     this.#unacknowledged = 0;
   }

@@ -45,4 +45,6 @@ export const Flag = {
   BINARY: 0x0040,
   /** The sender expects no reply, but wants to hear of a failure (extension `refusal`). A hint that others ignore. */
   REPORT_REFUSAL: 0x1000,
+  /** The sender waits for the acknowledgement of this frame (extensions `chunk` and `stream`). */
+  ACK_NOW: 0x8000,
 } as const;

@@ -103,6 +103,11 @@ export class FrameDecoder {
     return !hasBytes && this.failure === null;
   }
 
+  /** Whether the rest of the current CHUNK is still to come. */
+  get isCut(): boolean {
+    return this.chunkLeft > 0;
+  }
+
   /** Number of the frame that has arrived in part; 0 if there is none. */
   get incompleteFrame(): number {
     return this.partial === null ? 0 : this.cutFrames;

@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { MAX_CHUNK_BYTES } from "../../limits.ts";
 import { ChunkWindow } from "./chunk-window.ts";
 
+const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
+
 /** Fills the window, and acknowledges all of it after this time. */
 function roundTrip(window: ChunkWindow, fromMs: number, ms: number): void {
   let sent = 0;
@@ -44,16 +46,47 @@ describe("the window of chunks", () => {
     expect(window.size).toBe(32 * MAX_CHUNK_BYTES);
   });
 
-  test("is small again when something small was sent, and grows after a round trip without", () => {
+  test("is one chunk while something small is sent, where larger ones take longer, and grows after that", () => {
     const window = new ChunkWindow();
-    for (let round = 0; round < 3; round += 1) roundTrip(window, round * 100, 10);
-    window.sent(MAX_CHUNK_BYTES, 500);
+    for (const ms of [0.1, 0.2, 0.4, 0.8]) roundTrip(window, ms * 1000, ms);
+    for (let round = 0; round < 3; round += 1) {
+      while (window.hasRoom) window.sent(MAX_CHUNK_BYTES, 2000 + round);
+      window.shared();
+      window.acknowledged(MAX_WINDOW_BYTES, 2000.2 + round);
+    }
+    expect(window.size).toBe(MAX_CHUNK_BYTES);
+    roundTrip(window, 3000, 0.2);
+    roundTrip(window, 4000, 0.4);
+    expect(window.size).toBeGreaterThanOrEqual(4 * MAX_CHUNK_BYTES);
+  });
+
+  test("stays as large as makes no queue while something small is sent", () => {
+    const window = new ChunkWindow();
+    for (let round = 0; round < 6; round += 1) {
+      window.shared();
+      roundTrip(window, round * 100, 50);
+    }
+    expect(window.size).toBeGreaterThan(16 * MAX_CHUNK_BYTES);
+  });
+
+  test("asks for an acknowledgement of the last bytes that fit, as long as less is acknowledged without that", () => {
+    const window = new ChunkWindow();
     window.shared();
-    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
-    window.acknowledged(MAX_CHUNK_BYTES, 510);
-    expect(window.size).toBe(2 * MAX_CHUNK_BYTES);
-    roundTrip(window, 600, 10);
-    expect(window.size).toBe(4 * MAX_CHUNK_BYTES);
+    expect(window.mustAsk(MAX_CHUNK_BYTES - 1)).toBe(false);
+    expect(window.mustAsk(MAX_CHUNK_BYTES)).toBe(true);
+    for (let round = 0; round < 6; round += 1) roundTrip(window, round * 100, 50);
+    expect(window.mustAsk(MAX_WINDOW_BYTES)).toBe(false);
+  });
+
+  test("has room for bytes that ask, if it shrank while bytes that didn't were on their way", () => {
+    const window = new ChunkWindow();
+    window.sent(100_000, 0);
+    window.shared();
+    expect([window.hasRoom, window.mustAsk(1)]).toEqual([true, true]);
+    window.sent(1, 0);
+    expect(window.hasRoom).toBe(false);
+    window.acknowledged(100_001, 1);
+    expect(window.hasRoom).toBe(true);
   });
 
   test("doesn't grow while it isn't full", () => {

@@ -1,6 +1,8 @@
 import { MAX_CHUNK_BYTES } from "../../limits.ts";
 
-const MIN_WINDOW_BYTES = 2 * MAX_CHUNK_BYTES;
+const FIRST_WINDOW_BYTES = 2 * MAX_CHUNK_BYTES;
+/** The peer acknowledges so many bytes by itself, and fewer where it is asked to. */
+export const BYTES_PER_ACK: number = 2 * MAX_CHUNK_BYTES;
 /** Fills 1 Gbit/s over a round trip of 130 ms. */
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Round trips up to this many times the shortest one mean that nothing queues on the way, so the window may grow. */
@@ -13,11 +15,18 @@ const SHRINK_RATIO = 2;
  */
 const HARMLESS_MS = 2;
 
+/** Nearer peers get one chunk at a time while small frames are sent, too: that is still 64 MB/s. */
+const NEAR_MS = 1;
+
 /** How many bytes of chunks may be on their way without an acknowledgement, before one more chunk is sent. */
 export class ChunkWindow {
-  #size = MIN_WINDOW_BYTES;
+  #size = FIRST_WINDOW_BYTES;
+  /** The largest window that has made no queue on the way. Small frames that are sent, too, don't wait behind more. */
+  #sharedSize = MAX_CHUNK_BYTES;
   #sent = 0;
   #acknowledged = 0;
+  /** The peer was asked to acknowledge everything up to here. */
+  #asked = 0;
   #shortestMs = Number.POSITIVE_INFINITY;
   /** The round trip being measured: it ends when this many bytes are acknowledged. 0: none. */
   #probe = 0;
@@ -33,12 +42,20 @@ export class ChunkWindow {
 
   /** Whether another chunk may be sent. */
   get hasRoom(): boolean {
-    if (this.#sent - this.#acknowledged < this.#size) return true;
+    const onTheWay = this.#sent - this.#acknowledged;
+    if (onTheWay < this.#size) return true;
     this.#wasFull = true;
-    return false;
+    // The window may have shrunk since, and the peer wasn't asked and hasn't enough to acknowledge it by itself.
+    return onTheWay < BYTES_PER_ACK && this.#asked <= this.#acknowledged;
+  }
+
+  /** Whether the peer must be asked to acknowledge the next bytes at once, because nothing is sent before it does. */
+  mustAsk(bytes: number): boolean {
+    return this.#size <= BYTES_PER_ACK && this.#sent + bytes - this.#acknowledged >= this.#size;
   }
 
   sent(bytes: number, nowMs: number): void {
+    if (this.mustAsk(bytes)) this.#asked = this.#sent + bytes;
     this.#sent += bytes;
     if (this.#probe > 0) return;
     this.#probe = this.#sent;
@@ -47,10 +64,10 @@ export class ChunkWindow {
     this.#wasShared = false;
   }
 
-  /** A small frame was sent, and more may follow: they don't wait behind more than the smallest window. */
+  /** A small frame was sent, and more may follow. */
   shared(): void {
     this.#wasShared = true;
-    this.#size = MIN_WINDOW_BYTES;
+    this.#size = Math.min(this.#size, this.#sharedSize);
   }
 
   /** More than was sent counts as all of it. */
@@ -63,10 +80,13 @@ export class ChunkWindow {
 
   #measured(roundTripMs: number): void {
     this.#shortestMs = Math.min(this.#shortestMs, roundTripMs);
-    if (!this.#wasFull || this.#wasShared) return;
-    const isShort = roundTripMs <= Math.max(GROW_RATIO * this.#shortestMs, HARMLESS_MS);
-    const isLong = roundTripMs > Math.max(SHRINK_RATIO * this.#shortestMs, SHRINK_RATIO * HARMLESS_MS);
-    if (isShort) this.#size = Math.min(2 * this.#size, MAX_WINDOW_BYTES);
-    else if (isLong) this.#size = Math.max(this.#size / 2, MIN_WINDOW_BYTES);
+    if (!this.#wasFull) return;
+    const makesNoQueue = roundTripMs <= GROW_RATIO * this.#shortestMs;
+    if (makesNoQueue && roundTripMs >= NEAR_MS) this.#sharedSize = Math.max(this.#sharedSize, 2 * this.#size);
+    else if (this.#size <= this.#sharedSize) this.#sharedSize = Math.max(this.#sharedSize / 2, MAX_CHUNK_BYTES);
+    const harmlessMs = this.#wasShared ? 0 : HARMLESS_MS;
+    if (makesNoQueue || roundTripMs <= harmlessMs) this.#size = Math.min(2 * this.#size, MAX_WINDOW_BYTES);
+    else if (roundTripMs > SHRINK_RATIO * Math.max(this.#shortestMs, harmlessMs)) this.#size /= 2;
+    this.#size = Math.max(this.#size, this.#wasShared ? MAX_CHUNK_BYTES : FIRST_WINDOW_BYTES);
   }
 }

@@ -7,7 +7,7 @@
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { HEADER_BYTES } from "../../limits.ts";
-import { FrameType } from "../../wire/constants.ts";
+import { Flag, FrameType } from "../../wire/constants.ts";
 import { setTimeoutField, writeHeader } from "../../wire/frame-writer.ts";
 import { ChunkWindow } from "./chunk-window.ts";
 import type { LargeFrame } from "./large-frame.ts";
@@ -135,7 +135,8 @@ export class LargeFrames {
     if (frame.id === 0) frame.id = this.#lastId += 1;
     const chunk = frame.shift(this.#context.buffers);
     const length = chunk.length - HEADER_BYTES;
-    writeHeader(chunk, 0, FrameType.CHUNK, length, frame.id, this.#context.wallClock());
+    const flags = this.#window.mustAsk(length) ? Flag.ACK_NOW : 0;
+    writeHeader(chunk, 0, FrameType.CHUNK, length, frame.id, this.#context.wallClock(), 0, flags);
     this.#window.sent(length, nowMs);
     this.#count(frame, 0, -length);
     if (frame.left > 0) {

@@ -7,6 +7,7 @@
  */
 
 import type { ExtensionHost, ReceivedFrame, StreamLimits } from "../../connection/extension.ts";
+import { BYTES_PER_ACK } from "../../connection/send/chunk-window.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import {
   HEADER_BYTES,
@@ -26,8 +27,6 @@ import type { ReceiverHost, StreamReceiver } from "./stream-receiver.ts";
 import type { SenderHost, StreamSender } from "./stream-sender.ts";
 import { StreamTurns } from "./stream-turns.ts";
 
-/** Bytes that are acknowledged together: half of the smallest window of the outlet. */
-const BYTES_PER_ACK = 2 * MAX_CHUNK_BYTES;
 /** A window of the usual size is a small part of what is left of the total, so that later streams get theirs. */
 const WINDOW_SHARE = 64;
 
@@ -215,7 +214,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
     }
     this.#unacknowledged += HEADER_BYTES + bytes;
-    if (this.#unacknowledged < BYTES_PER_ACK) return;
+    if (this.#unacknowledged < BYTES_PER_ACK && (frame.flags & Flag.ACK_NOW) === 0) return;
     this.send(StreamFrame.STREAM_ACK, 0, 0, { bytes: this.#unacknowledged });
     this.#unacknowledged = 0;
   }
@@ -256,6 +255,10 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
 
   wallClock(): number {
     return this.connection.context.wallClock();
+  }
+
+  mustAsk(bytes: number): boolean {
+    return this.outlet.mustAsk(bytes);
   }
 
   pushFrame(frame: FrameBytes, lane: "reply"): void {

@@ -46,6 +46,11 @@ export class StreamOutlet implements Flushable {
     this.#connection.sendQueue.flush();
   }
 
+  /** Whether the peer must be asked to acknowledge a frame of so many bytes at once. */
+  mustAsk(bytes: number): boolean {
+    return this.#window.mustAsk(bytes);
+  }
+
   /** The peer has received so many more bytes. */
   acknowledged(bytes: number): void {
     this.#window.acknowledged(bytes, this.#connection.context.runtime.now());

@@ -20,6 +20,7 @@ test("a large item behind small ones waits for the overdraft of other streams", 
     },
     sendLater: () => undefined,
     mayOverdraw: (bytes: number) => bytes <= 0,
+    mustAsk: () => false,
     countSentOverdraft: () => undefined,
     waitForOverdraft: () => {
       waiting += 1;

@@ -6,6 +6,7 @@
 import type { Lane } from "../../connection/send/lane.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HEADER_BYTES, MAX_CHUNK_BYTES } from "../../limits.ts";
+import { Flag } from "../../wire/constants.ts";
 import { writeHeader } from "../../wire/frame-writer.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { StreamFlag } from "./stream-frames.ts";
@@ -23,6 +24,8 @@ export interface SenderHost {
   /** Largest item that the peer takes, in bytes. */
   readonly maxSentItemBytes: number;
   wallClock(): number;
+  /** Whether the peer must be asked to acknowledge a frame of so many bytes at once. */
+  mustAsk(bytes: number): boolean;
   pushFrame(frame: FrameBytes, lane: Lane): void;
   /** The stream has something to send: at once if it is much, else at the end of the turn. */
   sendNow(sender: StreamSender): void;
@@ -263,7 +266,9 @@ export class StreamSender {
   }
 
   #writeHeader(target: Uint8Array, length: number, flags: number): void {
-    const all = this.#credit > 0 ? flags : flags | StreamFlag.BLOCKED;
+    const blocked = this.#credit > 0 ? 0 : StreamFlag.BLOCKED;
+    const ask = this.#host.mustAsk(HEADER_BYTES + length) ? Flag.ACK_NOW : 0;
+    const all = flags | blocked | ask;
     writeHeader(target, 0, this.#type, length, this.#idLo, this.#host.wallClock(), this.#idHi, all);
   }
 
