@@ -8,7 +8,7 @@ import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, n) => from + n);
 
-/** Messages that a server has not handled when it closes: none is lost without a word to its sender. */
+/** Messages that the other side has not handled when it closes: none is lost without a word to its sender. */
 export function describeUnhandledMessages(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -76,6 +76,32 @@ export function describeUnhandledMessages(subject: Subject): void {
         );
         expect(context).toMatchObject({ stage: "send", name: "last", count: 40 });
         expect(errors.all).toHaveLength(1);
+      }),
+    );
+
+    test(
+      "of a server are told to it when the client disconnects, those on their way included",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const errors = new EventLog<{ error: Error; context: object }>();
+        server.onError((error, context) => errors.add({ error, context }));
+        const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 20 });
+        const started = gate();
+        client.on("note", () => {
+          started.open();
+          return new Promise(() => {});
+        });
+        client.onError(() => undefined);
+        const connection = connectionOf(server, client);
+        for (let n = 0; n < 40; n++) connection.send("note", n);
+        server.broadcast("note", "isn't counted");
+        connection.callNoWait("last");
+        await started.promise;
+        await client.disconnect();
+        const { error, context } = await errors.next();
+        expect(error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED, details: { count: 40 } });
+        expect(error.message).toContain("The client closed the connection without handling the last 40 of send()");
+        expect(context).toMatchObject({ stage: "send", name: "last", count: 40, client: connection });
       }),
     );
 

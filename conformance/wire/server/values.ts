@@ -99,6 +99,65 @@ export const valueChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: "Values",
+    sentence: "`2` and `2.0` are the same value, so that a peer must not rely on the difference.",
+    async run(server) {
+      const twos = [
+        holding(2),
+        holding(0xca, 0x40, 0, 0, 0),
+        holding(0xcb, 0x40, ...zeros(7)),
+        holding(0xd3, ...zeros(7), 2),
+      ];
+      const values = await echoes(server, ...twos);
+      assert.deepEqual(
+        values.map(({ v }) => Number(v)),
+        [2, 2, 2, 2],
+      );
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Only where this page says that a key is optional, nil counts as absent.",
+    async run(server) {
+      const peer = await server.loginFor("echo");
+      const nils = { timeout_ms: null, more: null };
+      peer.send(Type.RPC_REQUEST, { method: "echo", params: { v: 1 }, ...nils }, { id: 1n });
+      assert.deepEqual((await answerTo(peer, 1n)).payload?.["result"], { v: 1 });
+      peer.send(Type.RPC_REQUEST, { method: null, params: {} }, { id: 2n });
+      assert.equal((await answerTo(peer, 2n)).payload?.["success"], false);
+      peer.send(Type.CLOSE, { reason: null, code: null, reconnect: null }, { id: 3n });
+      assert.equal((await answerTo(peer, 3n)).type, Type.CLOSE_ACK);
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Where an integer is optional, any other value counts as absent, unless its section says otherwise.",
+    async run(server) {
+      for (const code of ["5010", 1.5, true, [5010], {}]) {
+        const peer = await server.login();
+        peer.send(Type.CLOSE, { reason: "done", code, taken: code }, { id: 3n });
+        assert.equal((await answerTo(peer, 3n)).type, Type.CLOSE_ACK);
+        assert.equal(await peer.over, "end");
+      }
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Numbers of this protocol are integers, never text, except for the iterations of SCRAM.",
+    async run(server) {
+      const credit = { frames: 1000, bytes: 1_000_000 };
+      await server.needsExtension("credit", credit);
+      for (const given of [
+        { ...credit, frames: "1000" },
+        { ...credit, bytes: "1000000" },
+        { ...credit, frames: 1.5 },
+      ]) {
+        const [, accepted] = await server.loginAs({ credit: given }, "credit");
+        assert.equal(accepted, undefined, `Credit of ${JSON.stringify(given)} was taken`);
+      }
+    },
+  },
+  {
+    section: "Values",
     sentence: "A key with nil arrives with nil, and an absent key stays absent.",
     async run(server) {
       const values = await echoes(server, holding(0xc0), [0x80], holding(0x81, ...text("a"), 0xc0), holding(0x80));

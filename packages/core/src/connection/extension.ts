@@ -227,7 +227,7 @@ export interface ExtensionHost {
   suspended(error: Error | null): boolean;
   /** The peer is silent: cuts the stream if the connection may go on over another, and else ends it. */
   streamFailed(error: ConduitError): void;
-  /** The peer has closed, and took so many messages and calls whose sender hears of failures: a client reports the rest. */
+  /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
   peerTook(reportable: number): void;
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;

@@ -426,9 +426,10 @@ export class ProtocolConnection<Peer>
 
   /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
   #sendWithoutReply(name: string): boolean {
-    if (this.features.reportsRefusals) this.writer.setFlag(Flag.REPORT_REFUSAL);
+    const isReported = this.features.reportsRefusals;
+    if (isReported) this.writer.setFlag(Flag.REPORT_REFUSAL);
     this.sendBounded(name, this.writer);
-    if (this.features.reportsRefusals && this.role === "client") {
+    if (isReported) {
       this.#reportedSends ??= new ReportedSends();
       this.#reportedSends.add(name);
     }
@@ -624,7 +625,8 @@ export class ProtocolConnection<Peer>
     const { count, names } = rest;
     const kinds = [...new Set(names)].map((name) => `'${name}'`).join(", ");
     const why = this.closeReason?.message ?? "";
-    const message = `The server closed the connection without handling the last ${count} of send() and callNoWait() (${kinds}): ${why}`;
+    const peer = this.role === "client" ? "server" : "client";
+    const message = `The ${peer} closed the connection without handling the last ${count} of send() and callNoWait() (${kinds}): ${why}`;
     const method = names.at(-1);
     const error = new RpcError(ErrorCode.CONNECTION_CLOSED, message, { method, details: { count, names } });
     this.delegate.sendRefused(this, error, count);

@@ -81,6 +81,15 @@ const valid = {
   shape: { kind: "circle" },
 };
 
+test.each([
+  ["valibot", v.object({ id: v.bigint() })],
+  ["zod", z.object({ id: z.bigint() })],
+])("a bigint of %s that arrived as a number: the error says what to do", (_library, schema) => {
+  const messageFor = (id: unknown): string => failure(schema, { id }).message;
+  expect(messageFor(5)).toMatch(/bigint.*arrive as numbers: let the schema take both, and convert/);
+  expect(messageFor("5")).not.toContain("arrive as numbers");
+});
+
 describe.each(libraries)("a validator of a $name schema", ({ user, strict, asynchronous, defaults }) => {
   test("returns a valid value at once, not as a promise", () => {
     expect(new Validator(user, "params").run(valid, "add")).toEqual(valid);

@@ -175,7 +175,7 @@ function appendFieldErrors(errors: FieldError[], issue: SchemaIssue | undefined,
   try {
     const extras = issue as SchemaIssue & IssueExtras; // an undefined issue ends in the catch below
     const path = pathOf(extras);
-    const message = messageOf(extras);
+    const message = messageOf(extras) + bigintHint(extras, path, value);
     if (extras.code === "unrecognized_keys" && Array.isArray(extras.keys)) {
       // zod reports unknown keys on the containing object; report them on the fields
       for (const key of extras.keys.slice(0, MAX_FIELD_ERRORS - errors.length)) {
@@ -219,19 +219,30 @@ function messageOf(issue: SchemaIssue & IssueExtras): string {
   return clip(short, MAX_MESSAGE_CHARS);
 }
 
+/** Says what to do if a schema for bigints got one that arrived as a number. */
+function bigintHint(issue: SchemaIssue, path: readonly (string | number)[], value: unknown): string {
+  if (!/\bbigint\b/i.test(issue.message) || !Number.isSafeInteger(valueAt(value, path))) return "";
+  return " (integers up to 2⁵³ − 1 arrive as numbers: let the schema take both, and convert)";
+}
+
 function codeOf(issue: IssueExtras, path: readonly (string | number)[], value: unknown): number {
   if (isAbsent(value, path)) return ErrorCode.MISSING_FIELD;
   return isWrongType(issue, 0) ? ErrorCode.INVALID_TYPE : ErrorCode.VALIDATION;
 }
 
 function isAbsent(value: unknown, path: readonly (string | number)[]): boolean {
+  return valueAt(value, path) === undefined;
+}
+
+/** The field; undefined if it is absent. */
+function valueAt(value: unknown, path: readonly (string | number)[]): unknown {
   let current = value;
   for (const key of path) {
-    if (current instanceof Map || current instanceof Set) return false; // decoded values contain none
-    if (typeof current !== "object" || current === null || !(key in current)) return true;
+    if (current instanceof Map || current instanceof Set) return current; // decoded values contain none
+    if (typeof current !== "object" || current === null || !(key in current)) return undefined;
     current = (current as Record<string | number, unknown>)[key];
   }
-  return current === undefined;
+  return current;
 }
 
 /** Valibot's schemas that reject values, not types. Zod reports `invalid_value` for the same. */
