@@ -47,6 +47,35 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
+      "of 2,000 calls at once that are all cancelled, each handler that runs hears of it, and nothing is stuck",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const running = new Set<AbortSignal>();
+        let started = 0;
+        server.rpc("wait", async (_params, { signal }) => {
+          started++;
+          running.add(signal);
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          running.delete(signal);
+        });
+        server.rpc("ping", () => "pong");
+        const client = await stage.join(server);
+        const { signal, abort } = abortable();
+        const calls = Array.from({ length: 2000 }, () => failureOf(client.call("wait", {}, { signal })));
+        await until(() => running.size === 256);
+        abort();
+        const codes = new Set((await Promise.all(calls)).map(({ code }) => code));
+        expect([...codes]).toEqual([ErrorCode.CANCELLED]);
+        await until(() => running.size === 0);
+        expect(await client.call("ping")).toBe("pong");
+        expect([client.state, connectionOf(server, client).state]).toEqual(["active", "active"]);
+        expect(started).toBeLessThan(2000);
+        await client.disconnect();
+        await server.stop();
+      }),
+    );
+
+    test(
       "a sender that waits for room is never refused, however large its messages",
       staged(async (stage) => {
         const maxMessageBytes = 64 * 1024;
