@@ -318,6 +318,115 @@ export function describeMiddleware(subject: Subject): void {
     );
 
     test(
+      "a client's middleware runs around its calls and requests, and adds metadata to all that it sends",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const got = new EventLog<unknown>();
+        server.rpc("work", (_params, { meta }) => {
+          got.add(meta);
+          return "done";
+        });
+        server.on("note", (_client, _data, { meta }) => {
+          got.add(meta);
+          return "noted";
+        });
+        server.stream("items", async function* (_params, { meta }) {
+          yield meta;
+        });
+        const client = await stage.join(server);
+        const kinds = new EventLog<unknown>();
+        client.use(async (context, next) => {
+          context.meta["trace"] = "7";
+          const result = await next();
+          kinds.add([context.kind, context.method, typeof result === "string" ? result : null]);
+          return result;
+        });
+        const meta = { trace: "7" };
+        expect(await client.call("work")).toBe("done");
+        expect(await client.request("note")).toBe("noted");
+        expect(await client.api["work"]?.()).toBe("done");
+        expect(client.send("note")).toBe(true);
+        expect(client.callNoWait("work", {}, { meta: { more: "8" } })).toBe(true);
+        expect(await got.count(5)).toEqual([meta, meta, meta, meta, { trace: "7", more: "8" }]);
+        for await (const item of client.stream("items")) expect(item).toEqual(meta);
+        expect(await kinds.count(6)).toEqual([
+          ["call", "work", "done"],
+          ["request", "note", "noted"],
+          ["call", "work", "done"],
+          ["message", "note", null],
+          ["call", "work", null],
+          ["stream", "items", null],
+        ]);
+      }),
+    );
+
+    test(
+      "a client's middleware may try a call again, and answer it by itself",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        let attempts = 0;
+        server.rpc("flaky", () => {
+          attempts += 1;
+          if (attempts < 3) throw new RpcError(ErrorCode.RATE_LIMITED, "not yet");
+          return attempts;
+        });
+        const client = await stage.join(server);
+        client.use(async ({ method }, next) => {
+          if (method === "cached") return "from the cache";
+          for (;;) {
+            try {
+              return await next();
+            } catch (error) {
+              if ((error as RpcError).code !== ErrorCode.RATE_LIMITED) throw error;
+            }
+          }
+        });
+        expect(await client.call("flaky")).toBe(3);
+        expect(await client.call("cached")).toBe("from the cache");
+      }),
+    );
+
+    test(
+      "a call with an input isn't tried again, because its input was read",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc({ name: "sum", input: true }, () => {
+          throw new RpcError(ErrorCode.RATE_LIMITED, "not yet");
+        });
+        const client = await stage.join(server);
+        client.use(async (_context, next) => {
+          await failureOf(next());
+          return await next();
+        });
+        expect(await failureOf(client.call("sum", {}, { input: [1] }))).toMatchObject({
+          code: ErrorCode.INVALID_STATE,
+        });
+      }),
+    );
+
+    test(
+      "a message whose middleware waits before next() isn't sent, and says so",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        let heard = 0;
+        server.on("note", () => {
+          heard += 1;
+        });
+        const client = await stage.join(server);
+        const errors = new EventLog<unknown>();
+        client.onError((error) => errors.add(error));
+        client.use(() => Promise.reject(new RpcError(ErrorCode.PERMISSION_DENIED, "no")));
+        const refused = expect.objectContaining({ code: ErrorCode.INVALID_STATE });
+        expect(() => client.send("note")).toThrow(refused);
+        expect(() => client.callNoWait("note")).toThrow(refused);
+        const reading = client.stream("note")[Symbol.asyncIterator]().next();
+        expect(await failureOf(reading)).toMatchObject({ code: ErrorCode.INVALID_STATE });
+        expect(await errors.count(3)).toMatchObject(Array(3).fill({ code: ErrorCode.PERMISSION_DENIED }));
+        expect(heard).toBe(0);
+      }),
+    );
+
+    test(
       "use() of anything but a function is refused with INVALID_CONFIG",
       staged(async (stage) => {
         const server = await stage.listen();

@@ -43,6 +43,7 @@ export type {
   MethodHandlers,
   StreamDefinition,
 } from "./endpoint/method-types.ts";
+export type { OutgoingContext, OutgoingMiddleware } from "./endpoint/outgoing-middleware.ts";
 export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
 export type { ClientResumeOptions, ServerResumeOptions } from "./endpoint/resume-option.ts";

@@ -30,7 +30,7 @@ import type {
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
-import { openStream } from "../endpoint/open-stream.ts";
+import { type OutgoingMiddleware, OutgoingMiddlewares } from "../endpoint/outgoing-middleware.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
@@ -141,6 +141,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
   readonly #contract: C | null;
+  #middlewares: OutgoingMiddlewares | null = null;
   /** Made with the first subscription, or hook for those that servers begin. */
   #subscriptions: Subscriptions | null = null;
   #connection: ProtocolConnection<Client<C>> | null = null;
@@ -224,6 +225,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#waiting.connection ?? this.#connection;
   }
 
+  /** @internal */
+  protected override get _middlewares(): OutgoingMiddlewares | null {
+    return this.#middlewares;
+  }
+
   /** The same as `info`. */
   get serverInfo(): PeerInfo | null {
     return this.info;
@@ -248,6 +254,17 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   // --- registration -------------------------------------------------------------------------------------------------
+
+  /**
+   * Adds a middleware around what this client sends from now on: calls, requests, messages and streams. They run in the
+   * order in which they were added. For handlers, see `group`.
+   * @throws ConduitError INVALID_CONFIG
+   */
+  use(middleware: OutgoingMiddleware): this {
+    this.#middlewares ??= new OutgoingMiddlewares((error, name) => this.#core.reportError(error, "send", this, name));
+    this.#middlewares.add(middleware);
+    return this;
+  }
 
   /** Handlers of what the server calls and sends, with middleware of their own: `client.group().use(…)`. */
   group(): HandlerGroup<C, "client", Client<C>> {
@@ -326,7 +343,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (typeof second === "function" || typeof third === "function") {
       return this.#core.registration.addStream(stream, second as StreamCallback, third as StreamCallback | undefined);
     }
-    return openStream(this._outgoing, stream as string, second, third as StreamOptions | undefined);
+    return this._stream(stream as string, second, third as StreamOptions | undefined);
   }
 
   /** A folder that the server serves. Nothing is asked until a method is called. */

@@ -46,7 +46,7 @@ export function openStream(
     connection = outgoing.streamConnection(name);
     call = callStreams(connection, name, options, true);
   } catch (error) {
-    return new StreamItems(failing(error));
+    return failedStream(error);
   }
   const { timeoutMs = 0, signal, meta } = options ?? {};
   const send = (): void => {
@@ -119,6 +119,11 @@ function streamsOf(connection: StreamConnection, name: string): ConnectionStream
   }
   streams.mustHaveRoom(name);
   return streams;
+}
+
+/** A stream whose reading throws the error. */
+export function failedStream(error: unknown): ItemStream<unknown> {
+  return new StreamItems(failing(error));
 }
 
 async function* failing(error: unknown): AsyncGenerator<never, undefined> {

@@ -33,7 +33,8 @@ import {
   type TypedStreamOptions,
 } from "./call-options.ts";
 import { withParent } from "./nested-call.ts";
-import { callWithStreams, openStream, type StreamConnection } from "./open-stream.ts";
+import { callWithStreams, failedStream, openStream, type StreamConnection } from "./open-stream.ts";
+import type { OutgoingMiddlewares } from "./outgoing-middleware.ts";
 
 /** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
 export type Outgoing = Pick<
@@ -53,6 +54,10 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   // It isn't in the published declarations. The underscore keeps it apart from fields of applications' subclasses.
   /** @internal */
   protected abstract get _outgoing(): Outgoing;
+  /** @internal Middleware around what is sent; null for none. */
+  protected get _middlewares(): OutgoingMiddlewares | null {
+    return null;
+  }
 
   /**
    * The peer's methods as functions: `peer.api.users.list(params, options)` is `peer.call("users.list", params,
@@ -75,7 +80,10 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...dataAndOptions: MessageArguments<C, S, T, SendOptions>
   ): boolean;
   send(type: string, data?: unknown, options?: SendOptions): boolean {
-    return this._outgoing.sendMessage(type, data, options);
+    const { _middlewares } = this;
+    if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
+    const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
+    return _middlewares.aroundSending("message", type, data, options, send);
   }
 
   /**
@@ -128,7 +136,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     >
   ): ItemStream<StreamItem<C, S, NoInfer<T>, M, R>>;
   stream(name: string, params?: unknown, options?: StreamOptions): ItemStream<unknown> {
-    return openStream(this._outgoing, name, params, options);
+    return this._stream(name, params, options);
   }
 
   /**
@@ -142,7 +150,10 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...paramsAndOptions: CallArguments<C, S, M, SendOptions>
   ): boolean;
   callNoWait(method: string, params?: unknown, options?: SendOptions): boolean {
-    return this._outgoing.callNoWait(method, params, options);
+    const { _middlewares } = this;
+    if (_middlewares === null) return this._outgoing.callNoWait(method, params, options);
+    const send = (given: SendOptions): boolean => this._outgoing.callNoWait(method, params, given);
+    return _middlewares.aroundSending("call", method, params, options, send);
   }
 
   /**
@@ -156,8 +167,11 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...dataAndOptions: MessageArguments<C, S, M, CallOptions | TypedCallOptions<R>>
   ): Promise<InferOutput<R>>;
   async request(type: string, data?: unknown, options?: CallOptions): Promise<unknown> {
+    const send = (given: CallOptions | undefined): Promise<unknown> =>
+      this._outgoing.request(type, data, withParent(type, given), resultValidator(given));
+    const { _middlewares } = this;
     try {
-      return await this._outgoing.request(type, data, withParent(type, options), resultValidator(options));
+      return await (_middlewares === null ? send(options) : _middlewares.around("request", type, data, options, send));
     } catch (error) {
       throw withCallerStack(error);
     }
@@ -169,15 +183,34 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   async #call(method: string, params: unknown, given: CallOptions | undefined): Promise<unknown> {
+    const { _middlewares } = this;
     try {
-      const options = given?.parent === undefined ? given : withParent(method, given);
-      const { input, onProgress } = (options ?? {}) as CallStreamOptions<unknown>;
-      if (input !== undefined || onProgress !== undefined) {
-        return await callWithStreams(this._outgoing, method, params, options);
-      }
-      return await this._outgoing.call(method, params, options, resultValidator(options));
+      if (_middlewares === null) return await this.#callNow(method, params, given);
+      const send = (options: CallOptions): Promise<unknown> => this.#callNow(method, params, options);
+      return await _middlewares.around("call", method, params, given, send);
     } catch (error) {
       throw withCallerStack(error);
     }
+  }
+
+  /** @internal */
+  protected _stream(name: string, params: unknown, options: StreamOptions | undefined): ItemStream<unknown> {
+    const { _middlewares } = this;
+    const open = (given: StreamOptions | undefined): ItemStream<unknown> =>
+      openStream(this._outgoing, name, params, given);
+    if (_middlewares === null) return open(options);
+    try {
+      return _middlewares.aroundSending("stream", name, params, options, open);
+    } catch (error) {
+      return failedStream(error);
+    }
+  }
+
+  #callNow(method: string, params: unknown, given: CallOptions | undefined): Promise<unknown> {
+    const options = given?.parent === undefined ? given : withParent(method, given);
+    const { input, onProgress } = (options ?? {}) as CallStreamOptions<unknown>;
+    return input === undefined && onProgress === undefined
+      ? this._outgoing.call(method, params, options, resultValidator(options))
+      : callWithStreams(this._outgoing, method, params, options);
   }
 }

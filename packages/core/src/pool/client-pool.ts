@@ -26,7 +26,6 @@ import type {
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
-import { openStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type {
@@ -263,7 +262,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (typeof second === "function" || typeof third === "function") {
       return this.#register((client) => client.stream(stream as never, second as never, third as never));
     }
-    return openStream(this._outgoing, stream as string, second, third as StreamOptions | undefined);
+    return this._stream(stream as string, second, third as StreamOptions | undefined);
   }
 
   /** As `Client.implement`, for calls from all servers. */

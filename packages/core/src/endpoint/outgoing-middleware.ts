@@ -1,0 +1,112 @@
+/** Middleware around what a client sends. */
+
+import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import type { CallOptions, CallStreamOptions, SendOptions } from "./call-options.ts";
+
+/** What a middleware of `client.use` is told of a call, request, message or stream. */
+export interface OutgoingContext {
+  readonly kind: "call" | "request" | "message" | "stream";
+  /** Method or message type. */
+  readonly method: string;
+  /** The parameters or data. */
+  readonly value: unknown;
+  /** Of a call, request or stream, as given. */
+  readonly signal: AbortSignal | undefined;
+  /** Metadata that is sent along: that of the option `meta`, and what middlewares add. */
+  readonly meta: Record<string, string>;
+}
+
+/**
+ * Runs around what a client sends. Its return value is the result of a call or request, its error the error.
+ *
+ * `next` sends, and resolves with the result. Around a call or request it may be called again, to try again. A message, a
+ * call without a reply and a stream leave at once: `next` must be called once, before the first `await`, and resolves then.
+ */
+export type OutgoingMiddleware = (context: OutgoingContext, next: () => Promise<unknown>) => unknown;
+
+/** The middlewares of a client. */
+export class OutgoingMiddlewares {
+  readonly #list: OutgoingMiddleware[] = [];
+  readonly #failed: (error: Error, name: string) => void;
+
+  /** @param failed a middleware failed around something without a reply */
+  constructor(failed: (error: Error, name: string) => void) {
+    this.#failed = failed;
+  }
+
+  /** @throws ConduitError INVALID_CONFIG */
+  add(middleware: OutgoingMiddleware): void {
+    if (typeof middleware !== "function") {
+      const message = "use() takes a function: use(async (context, next) => await next())";
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    this.#list.push(middleware);
+  }
+
+  /** Runs the middlewares around a call or request. Each call of `send` sends it. */
+  async around<O extends CallOptions>(
+    kind: "call" | "request",
+    method: string,
+    value: unknown,
+    options: O | undefined,
+    send: (options: O) => Promise<unknown>,
+  ): Promise<unknown> {
+    const context = contextOf(kind, method, value, options);
+    const { input } = (options ?? {}) as CallStreamOptions<unknown>;
+    let attempts = 0;
+    return this.#run(0, context, () => {
+      attempts += 1;
+      if (attempts > 1 && input !== undefined) {
+        throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' can't be called again: its input was read`);
+      }
+      return send({ ...options, meta: context.meta } as O);
+    });
+  }
+
+  /** Runs the middlewares around something that leaves at once. Returns or throws what `send` does. */
+  aroundSending<O extends SendOptions, T>(
+    kind: "message" | "call" | "stream",
+    method: string,
+    value: unknown,
+    options: O | undefined,
+    send: (options: O) => T,
+  ): T {
+    const context = contextOf(kind, method, value, options);
+    let sent: { readonly value: T } | { readonly error: unknown } | null = null;
+    const rest = this.#run(0, context, () => {
+      if (sent !== null) throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' was sent already`);
+      try {
+        sent = { value: send({ ...options, meta: context.meta } as O) };
+      } catch (error) {
+        sent = { error };
+        throw error;
+      }
+    });
+    const outcome = sent as { readonly value: T } | { readonly error: unknown } | null;
+    // The error of sending is thrown below.
+    rest.catch((error: unknown) => {
+      if (outcome === null || !("error" in outcome) || outcome.error !== error) this.#failed(asError(error), method);
+    });
+    if (outcome === null) {
+      const message = `'${method}' wasn't sent: a middleware must call next() for it before its first await`;
+      throw new ConduitError(ErrorCode.INVALID_STATE, message);
+    }
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  async #run(index: number, context: OutgoingContext, send: () => unknown): Promise<unknown> {
+    const middleware = this.#list[index];
+    if (middleware === undefined) return send();
+    return middleware(context, () => this.#run(index + 1, context, send));
+  }
+}
+
+function contextOf(
+  kind: OutgoingContext["kind"],
+  method: string,
+  value: unknown,
+  options: CallOptions | undefined,
+): OutgoingContext {
+  return { kind, method, value, signal: options?.signal, meta: { ...options?.meta } };
+}
