@@ -1,10 +1,14 @@
 /** The client process's commands: the same loops for every peer. */
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
+import { join } from "node:path";
+import { makeFile, newFolder } from "./bench-files.ts";
 import { certificates } from "./certificates.ts";
 import type {
   ClientCommands,
   ConnectArgs,
+  FileArgs,
   Handlers,
   StreamArgs,
   StreamResult,
@@ -13,7 +17,7 @@ import type {
   WatchResult,
 } from "./commands.ts";
 import { runLoad, runPaced } from "./load.ts";
-import { cpuMs } from "./memory.ts";
+import { cpuMs, MemoryWatch } from "./memory.ts";
 import type { BenchClient, Peer } from "./peer.ts";
 import { ITEM_TEXT, mark, pattern } from "./workload.ts";
 
@@ -101,11 +105,39 @@ async function readStream(client: BenchClient, { kind, seconds }: StreamArgs): P
   return result;
 }
 
+/** Moves files of one client. */
+class FileMover {
+  private folder: string | null = null;
+  /** Of the last file that was sent. */
+  private sha256 = "";
+
+  async move(client: BenchClient, { direction, bytes }: FileArgs): Promise<{ seconds: number }> {
+    const { sendFile, fetchFile } = client;
+    if (sendFile === undefined || fetchFile === undefined) throw new Error("The peer has no files");
+    this.folder ??= newFolder();
+    const path = join(this.folder, direction);
+    if (direction === "upload") this.sha256 = await makeFile(path, bytes);
+    else await rm(path, { force: true });
+    const started = performance.now();
+    const sha256 = await (direction === "upload" ? sendFile : fetchFile).call(client, path);
+    const seconds = (performance.now() - started) / 1000;
+    if (sha256 !== this.sha256) throw new Error(`The ${direction} has the hash ${sha256}, not ${this.sha256}`);
+    return { seconds };
+  }
+
+  async end(): Promise<void> {
+    if (this.folder !== null) await rm(this.folder, { recursive: true });
+    this.folder = null;
+  }
+}
+
 export function clientCommands(peer: Peer): Handlers<ClientCommands> {
   const clients: BenchClient[] = [];
   const watched = new Set<BenchClient>();
   const subscribed = new Set<BenchClient>();
   const watcher = new Watcher();
+  const mover = new FileMover();
+  const memory = new MemoryWatch();
 
   const first = (): BenchClient => {
     const [client] = clients;
@@ -125,7 +157,12 @@ export function clientCommands(peer: Peer): Handlers<ClientCommands> {
       return { seconds: (performance.now() - started) / 1000 };
     },
 
+    file: (args) => mover.move(first(), args),
+    watchMemory: () => memory.start(),
+    memoryGrowth: () => memory.growth(),
+
     async disconnect() {
+      await mover.end();
       watched.clear();
       subscribed.clear();
       await Promise.all(clients.splice(0).map((client) => client.close()));

@@ -125,6 +125,8 @@ export interface ServerCommands {
   memory: Command<null, Memory>;
   cpu: Command<null, CpuTime>;
   broadcast: Command<BroadcastArgs, BroadcastResult>;
+  watchMemory: Command<null, null>;
+  memoryGrowth: Command<null, number>;
   stop: Command<null, null>;
 }
 
@@ -139,8 +141,19 @@ export interface StreamResult {
   readonly seconds: number;
 }
 
+export interface FileArgs {
+  readonly direction: "upload" | "download";
+  readonly bytes: number;
+}
+
 /** Commands of the client's process. */
 export interface ClientCommands {
+  /** Moves a file, which is made before. A download fetches the last upload. */
+  file: Command<FileArgs, { readonly seconds: number }>;
+  /** Notes the resident memory, and watches it from now on. */
+  watchMemory: Command<null, null>;
+  /** Bytes by which it has grown at most. */
+  memoryGrowth: Command<null, number>;
   connect: Command<ConnectArgs, { readonly seconds: number }>;
   disconnect: Command<null, null>;
   /** Makes one call on every connection in turn, if the peer has calls. */

@@ -97,6 +97,10 @@ export const GOALS: readonly Goal[] = [
     { ...NODE, scenario: "streams", variant: "64 KiB items", metric: "speed" },
     "Stream of 64 KiB binary items: × raw TCP",
   ),
+  ...["to the server", "to the client"].map((way) => {
+    const where = { ...NODE, scenario: "files", variant: `a file ${way}`, metric: "speed" };
+    return ratio("at least", 0.9, "raw", where, `File of 1 GiB ${way}, hashed by both sides: × raw TCP`);
+  }),
   {
     ...NODE,
     scenario: "streams",

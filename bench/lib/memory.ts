@@ -44,6 +44,34 @@ export async function measureMemory(processIds: readonly number[] | undefined): 
   return { rssBytes: rss, heapBytes: heapUsed, heldBytes: heapUsed + external };
 }
 
+const WATCH_MS = 10;
+
+/** Watches this process's resident memory. */
+export class MemoryWatch {
+  private idle = 0;
+  private most = 0;
+  private timer: NodeJS.Timeout | null = null;
+
+  start(): null {
+    collectGarbage();
+    this.idle = process.memoryUsage.rss();
+    this.most = this.idle;
+    this.timer = setInterval(() => this.look(), WATCH_MS);
+    return null;
+  }
+
+  /** Ends it. Returns the bytes by which it grew at most. */
+  growth(): number {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.look();
+    return this.most - this.idle;
+  }
+
+  private look(): void {
+    this.most = Math.max(this.most, process.memoryUsage.rss());
+  }
+}
+
 /** CPU time of this process so far, in milliseconds. */
 export function cpuMs(): number {
   const { user, system } = process.cpuUsage();

@@ -108,6 +108,10 @@ export interface BenchClient {
   openStream?(): Promise<number>;
   /** Opens a stream whose items of 64 KiB are made for it, takes one, and leaves the stream open. */
   stallStream?(): Promise<void>;
+  /** Sends the file at `path`, under one name; resolves with its SHA-256 in hex, as the server has it on its disk. */
+  sendFile?(path: string): Promise<string>;
+  /** Fetches the file that was sent to `path`; resolves with its SHA-256 in hex when it is there. */
+  fetchFile?(path: string): Promise<string>;
   /** Ends the connection; resolves once this end has closed. */
   close(): Promise<void>;
 }

@@ -12,7 +12,7 @@ import type {
   StartArgs,
   Started,
 } from "./commands.ts";
-import { cpuMs, measureMemory } from "./memory.ts";
+import { cpuMs, MemoryWatch, measureMemory } from "./memory.ts";
 import type { BenchServer, Peer } from "./peer.ts";
 import { NEWS_TEXT } from "./workload.ts";
 
@@ -56,6 +56,7 @@ class SignalServer {
 
 export function serverCommands(peer: Peer): Handlers<ServerCommands> {
   const signals = new SignalServer();
+  const watch = new MemoryWatch();
   let server: BenchServer | null = null;
   let lastNumber = 0;
 
@@ -72,6 +73,8 @@ export function serverCommands(peer: Peer): Handlers<ServerCommands> {
     connectionCount: () => running().connectionCount(),
     memory: () => measureMemory(running().processIds),
     cpu: () => ({ cpuMs: cpuMs() }),
+    watchMemory: () => watch.start(),
+    memoryGrowth: () => watch.growth(),
 
     async broadcast({ perTurn, seconds, topic = false }: BroadcastArgs): Promise<BroadcastResult> {
       const target = running();

@@ -1,4 +1,6 @@
 /** netconduit from the built packages with its defaults: SCRAM login, limits, deadlines, heartbeats. */
+import { rm } from "node:fs/promises";
+import { newFolder } from "../lib/bench-files.ts";
 import { packageVersion } from "../lib/package-version.ts";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
 import { currentRuntime } from "../lib/runtimes.ts";
@@ -21,6 +23,7 @@ export const PASSWORD = "measured";
 const KIB = 1024;
 /** Topics that are joined or left between two looks at the send queues. */
 const TOPICS_PER_PAUSE = 500;
+const FILE_NAME = "file.bin";
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
 
 let loaded: Promise<Netconduit> | null = null;
@@ -68,6 +71,8 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
   const topic = server.topic("news");
   const rooms = server.topics("room:*", { authorize: () => true });
+  const folder = newFolder();
+  server.files("bench", { dir: folder, upload: true, download: true, overwrite: "replace" });
   await server.start();
   return {
     target: { host: "127.0.0.1", port: server.address.port },
@@ -98,7 +103,10 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
         if (n % TOPICS_PER_PAUSE === 0) await drained(connections);
       }
     },
-    close: () => server.stop(),
+    async close() {
+      await server.stop();
+      await rm(folder, { recursive: true });
+    },
   };
 }
 
@@ -158,6 +166,14 @@ class NetconduitClient implements BenchClient {
 
   async stallStream(): Promise<void> {
     await this.client.stream("fresh").next();
+  }
+
+  async sendFile(path: string): Promise<string> {
+    return (await this.client.files("bench").upload(path, { name: FILE_NAME })).sha256;
+  }
+
+  async fetchFile(path: string): Promise<string> {
+    return (await this.client.files("bench").download(FILE_NAME, path)).sha256;
   }
 
   close(): Promise<void> {

@@ -3,12 +3,17 @@
  * `add` in netconduit's frames) that are echoed in order; what a client writes in one turn leaves as one write. Nothing
  * is parsed, validated or assembled. Binary transfers have a connection of their own, to keep the echo simple.
  */
+
+import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 import process from "node:process";
 import { Fifo } from "../../packages/core/src/util/fifo.ts";
 import { BatchWriter } from "../lib/batch-writer.ts";
+import { newFolder } from "../lib/bench-files.ts";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, StreamKind, Target } from "../lib/peer.ts";
 import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
+import { acceptFiles, FileClient } from "../lib/raw-files.ts";
 import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";
 import { type AddParams, BLOCK_BYTES, type News, servedBytes } from "../lib/workload.ts";
 
@@ -32,10 +37,18 @@ async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
   });
   const transfers = await startPlainServer(tls, acceptTransfers);
   const blocks = await startPlainServer(tls, sendBlocks);
+  const folder = newFolder();
+  const files = await startPlainServer(tls, (socket) => {
+    acceptFiles(socket, join(folder, "file.bin")).catch(() => socket.destroy());
+  });
   return {
     target: {
       ...echo.target,
-      extra: { transferPort: String(transfers.target.port), blocksPort: String(blocks.target.port) },
+      extra: {
+        transferPort: String(transfers.target.port),
+        blocksPort: String(blocks.target.port),
+        filesPort: String(files.target.port),
+      },
     },
     connectionCount: () => echo.sockets.size,
     broadcast({ n }) {
@@ -47,6 +60,8 @@ async function startServer({ tls }: ServerOptions): Promise<BenchServer> {
       await echo.close();
       await transfers.close();
       await blocks.close();
+      await files.close();
+      await rm(folder, { recursive: true });
     },
   };
 }
@@ -57,12 +72,20 @@ class RawClient implements BenchClient {
   private readonly openTransfers: () => Promise<TransferClient>;
   private readonly openBlocks: () => Promise<Socket>;
   private transfers: Promise<TransferClient> | null = null;
+  private readonly openFiles: () => Promise<FileClient>;
+  private files: Promise<FileClient> | null = null;
   private readonly waiting: Fifo<(sum: number) => void> = new Fifo();
   /** The beginning of a record or broadcast that continues in the next chunk. */
   private rest: Buffer | null = null;
   private listener: ((news: News) => void) | null = null;
 
-  constructor(socket: Socket, openTransfers: () => Promise<TransferClient>, openBlocks: () => Promise<Socket>) {
+  constructor(
+    socket: Socket,
+    openTransfers: () => Promise<TransferClient>,
+    openBlocks: () => Promise<Socket>,
+    openFiles: () => Promise<FileClient>,
+  ) {
+    this.openFiles = openFiles;
     this.socket = socket;
     this.writer = new BatchWriter(socket);
     this.openTransfers = openTransfers;
@@ -101,7 +124,18 @@ class RawClient implements BenchClient {
     };
   }
 
+  async sendFile(path: string): Promise<string> {
+    this.files ??= this.openFiles();
+    return (await this.files).upload(path);
+  }
+
+  async fetchFile(path: string): Promise<string> {
+    this.files ??= this.openFiles();
+    return (await this.files).download(path);
+  }
+
   async close(): Promise<void> {
+    (await this.files)?.close();
     await (await this.transfers)?.close();
     await closePlain(this.socket);
   }
@@ -130,11 +164,13 @@ class RawClient implements BenchClient {
 
 async function connect(target: Target, { tls }: ClientOptions): Promise<BenchClient> {
   const transferTarget = { ...target, port: Number(target.extra?.["transferPort"]) };
+  const filesTarget = { ...target, port: Number(target.extra?.["filesPort"]) };
   const blocksTarget = { ...target, port: Number(target.extra?.["blocksPort"]) };
   return new RawClient(
     await connectPlain(target, tls),
     async () => new TransferClient(await connectPlain(transferTarget, tls)),
     () => connectPlain(blocksTarget, tls),
+    async () => new FileClient(await connectPlain(filesTarget, tls)),
   );
 }
 

@@ -3,6 +3,7 @@ import { beside } from "./beside.ts";
 import { binary, payload } from "./binary.ts";
 import { broadcast, connections } from "./broadcast.ts";
 import { connects } from "./connects.ts";
+import { files } from "./files.ts";
 import { latency } from "./latency.ts";
 import { memberships } from "./memberships.ts";
 import { memory } from "./memory.ts";
@@ -24,6 +25,7 @@ export const SCENARIOS: readonly Scenario[] = [
   binary,
   beside,
   streams,
+  files,
   connections,
   payload,
   handlers,

@@ -1,0 +1,30 @@
+/** Files that are measured, and those that arrive. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const SHARED_MEMORY = "/dev/shm";
+const BLOCK_BYTES: number = 1024 * 1024;
+
+/** A new folder, in memory if the system has such a place: otherwise the disk would be measured. Its maker removes it. */
+export function newFolder(): string {
+  return mkdtempSync(join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "bench-"));
+}
+
+/** Makes a file whose blocks differ. Returns its SHA-256. */
+export async function makeFile(path: string, bytes: number): Promise<string> {
+  const file = await open(path, "w");
+  const hash = createHash("sha256");
+  try {
+    for (let at = 0; at < bytes; at += BLOCK_BYTES) {
+      const block = Buffer.alloc(Math.min(BLOCK_BYTES, bytes - at), `block at ${at}`);
+      hash.update(block);
+      await file.write(block);
+    }
+  } finally {
+    await file.close();
+  }
+  return hash.digest("hex");
+}
