@@ -4,7 +4,9 @@ import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts";
 import { withFileErrors } from "./file-errors.ts";
 
-const CHUNK_BYTES: number = 256 * 1024;
+const READ_BYTES: number = 256 * 1024;
+/** One frame of a stream: a larger item is put together again, which costs its receiver a copy. */
+const CHUNK_BYTES: number = 64 * 1024;
 
 /** A file to send. It can be read once, unless it has a size. */
 export interface FileSource {
@@ -96,7 +98,7 @@ class DiskSource implements FileSource {
 
   /** The next chunk is read while the last one leaves. */
   async *chunks(offset: number): AsyncGenerator<Uint8Array, undefined> {
-    const size = Math.min(CHUNK_BYTES, Math.max(1, this.bytes - offset));
+    const size = Math.min(READ_BYTES, Math.max(1, this.bytes - offset));
     const [one, other] = [new Uint8Array(size), new Uint8Array(size)];
     let [memory, spare] = [one, other];
     let reading = this.#read(memory, offset);
@@ -111,7 +113,7 @@ class DiskSource implements FileSource {
         reading = this.#read(memory, at);
         // It is awaited in the next round, or at the end.
         reading.catch(() => undefined);
-        yield bytes;
+        for (let from = 0; from < count; from += CHUNK_BYTES) yield bytes.subarray(from, from + CHUNK_BYTES);
       }
     } finally {
       await reading.catch(() => undefined);

@@ -23,6 +23,8 @@ export type OverwritePolicy = "fail" | "replace" | "rename";
  */
 const SAVE_BYTES: number = 64 * 1024 * 1024;
 const SAVE_MS = 1000;
+/** Writes under way: the next items are received and hashed meanwhile. */
+const MAX_WRITES = 8;
 const CHECK_BYTES: number = 1024 * 1024;
 const ID_DIGITS = 32;
 const MAX_NUMBER = 9999;
@@ -226,6 +228,8 @@ export class PartialFile {
   readonly #identity: ReceivedIdentity;
   readonly #paths: PartialPaths;
   #file: OpenFile | null = null;
+  /** Writes under way, oldest first. */
+  #writes: Promise<void>[] = [];
   #at: number;
   #verified: number;
   /** The hash of the verified bytes; null if it isn't known. */
@@ -257,7 +261,7 @@ export class PartialFile {
     return this.#whole?.copy() ?? null;
   }
 
-  /** Number of bytes written so far. */
+  /** Number of bytes that were given to `write`. */
   get bytes(): number {
     return this.#at;
   }
@@ -287,11 +291,21 @@ export class PartialFile {
     if (this.#interrupted !== null) throw this.#interrupted;
   }
 
-  /** Appends bytes. @throws coded errors of the disk */
+  /** Appends bytes, which nobody changes any more. @throws coded errors of the disk, also those of earlier writes */
   async write(bytes: Uint8Array): Promise<void> {
     this.throwIfInterrupted();
-    await withFileErrors(this.#doing, () => this.#opened.write(bytes, this.#at));
+    const file = this.#opened;
+    const at = this.#at;
     this.#at += bytes.length;
+    const written = withFileErrors(this.#doing, () => file.write(bytes, at));
+    // A later write, or the end, rejects with its error.
+    written.catch(() => undefined);
+    this.#writes.push(written);
+    if (this.#writes.length === MAX_WRITES) await this.#writes.shift();
+  }
+
+  async #written(): Promise<void> {
+    for (let write = this.#writes.shift(); write !== undefined; write = this.#writes.shift()) await write;
   }
 
   /** Everything written so far is verified. @param whole its hash; null if it isn't known */
@@ -318,6 +332,7 @@ export class PartialFile {
     const { part } = this.#paths;
     const bytes = this.#at;
     const finished = await withFileErrors(this.#doing, async () => {
+      await this.#written();
       const digest = sha256 ?? (await this.#digestAll(onCheck));
       await this.#opened.sync();
       await this.#close();
@@ -387,6 +402,7 @@ export class PartialFile {
   async #close(): Promise<void> {
     const file = this.#file;
     this.#file = null;
+    await Promise.allSettled(this.#writes);
     await file?.close();
   }
 
@@ -412,6 +428,7 @@ export class PartialFile {
   async #save(): Promise<void> {
     const { context } = this.#folder;
     const { part, state } = this.#paths;
+    await this.#written();
     await this.#opened.sync();
     if (this.#whole !== null) context.memory.remember(part, this.#verified, this.#whole.copy());
     const { bytes, modifiedMs } = this.#identity;
