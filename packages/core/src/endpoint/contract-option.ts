@@ -68,8 +68,9 @@ export function agreedResults(side: SideContract | undefined): ResultValidators 
 
 /** Validators of the items of a side's methods and streams; null if there are none. */
 export function agreedItems(side: SideContract | undefined): ItemValidators | null {
+  if (side === undefined) return null;
   const validators = new Map<string, ItemChecks>();
-  const streams: [string, StreamContract & MethodContract][] = Object.entries({ ...side?.methods, ...side?.streams });
+  const streams: [string, StreamContract & MethodContract][] = Object.entries({ ...side.methods, ...side.streams });
   for (const [name, { input, output }] of streams) {
     if (input === undefined && output === undefined) continue;
     validators.set(name, {
