@@ -160,6 +160,12 @@ export function describeRuntime(runtime: Runtime): void {
       expect(results.map((result) => result.constructor)).toEqual(results.map(() => Uint8Array));
     });
 
+    test("randomBytes never returns the same bytes twice, and as many as asked even if that is more than it draws", () => {
+      const parts = Array.from({ length: 200 }, () => hex(crypto.randomBytes(32)));
+      expect(new Set(parts).size).toBe(200);
+      expect(crypto.randomBytes(5000)).toHaveLength(5000);
+    });
+
     test("randomBytes returns as many bytes as asked, different each time", () => {
       expect(crypto.randomBytes(16)).toHaveLength(16);
       expect(crypto.randomBytes(16)).not.toEqual(crypto.randomBytes(16));
