@@ -41,7 +41,7 @@ import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
 import { resume } from "../extensions/resume/resume.ts";
-import { TOPIC_PUBLISH, topic } from "../extensions/topics/topic.ts";
+import { topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
   MessageOutput,
@@ -74,6 +74,7 @@ import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
+import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
 import { type ExpiredSession, type ResumedSession, receivedIn, WaitingSession } from "./waiting-session.ts";
@@ -472,12 +473,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     name: N,
     options: SubscribeOptions = {},
   ): Subscription<TopicOutput<C, N, T>> {
-    return this.#subscribing.subscribe(name, options);
+    return this._subscriptions.subscribe(name, options);
   }
 
   /** Runs when the server has subscribed this client by itself, by `topic.add`. Returns a function that removes the hook. */
   onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
-    return this.#subscribing.onSubscribed(hook);
+    return this._subscriptions.onSubscribed(hook);
   }
 
   /**
@@ -492,16 +493,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (connection?.isOpen === true && connection.extension(topic) === undefined) {
       throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot publish to '${name}': the server has no topics`);
     }
-    try {
-      const validator = this.#topicValidator(name);
-      const checked: unknown = validator === null ? data : await validator.run(data, name);
-      await this._outgoing.call(TOPIC_PUBLISH, { topic: name, data: checked ?? null }, options, null);
-    } catch (error) {
-      throw withCallerStack(error);
-    }
+    await publishTopic(this._outgoing, this.#topicValidator(name), name, data, options);
   }
 
-  get #subscribing(): Subscriptions {
+  /** @internal */
+  protected get _subscriptions(): Subscriptions {
     if (this.#subscriptions !== null) return this.#subscriptions;
     const host: SubscriptionsHost = {
       wheel: this.#core.wheel,
@@ -608,6 +604,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#waiting.connection?.destroy(asConduitError(error));
     this.#offline.rejectAll(error);
     this.#subscriptions?.endAll(asConduitError(error));
+  }
+
+  /** @internal */
+  protected _hookFailed(name: string, error: unknown): void {
+    this.#core.hookFailed(name, error);
   }
 
   /** @internal */

@@ -3,6 +3,8 @@
 import type { Client, ClientInit } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { OfflineSender } from "../client/offline-sender.ts";
+import { publishTopic } from "../client/topics/publish-topic.ts";
+import type { SubscribeOptions, Subscription } from "../client/topics/subscription.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
@@ -14,7 +16,7 @@ import {
   type TypedCallOptions,
   type TypedStreamOptions,
 } from "../endpoint/call-options.ts";
-import type { ContractOption } from "../endpoint/contract-option.ts";
+import { agreedTopic, type ContractOption } from "../endpoint/contract-option.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import type {
   Awaitable,
@@ -27,7 +29,8 @@ import type {
   StreamHandler,
 } from "../endpoint/method-types.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
-import { asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { asConduitError, asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import type { RemoteFiles } from "../extensions/files/remote-files.ts";
 import type {
   CallArguments,
   CallResult,
@@ -39,6 +42,7 @@ import type {
   MethodName,
   NameBound,
   ParamsSchema,
+  PublishArguments,
   ResultSchema,
   StatedItem,
   StatedResult,
@@ -48,10 +52,13 @@ import type {
   StreamItemSchema,
   StreamName,
   StreamParamsSchema,
+  TopicName,
+  TopicOutput,
 } from "../rpc/contract.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
@@ -59,9 +66,10 @@ import { isUsable, PoolConnection } from "./pool-connection.ts";
 import { type PoolConfig, type PoolOptions, parsePoolOptions } from "./pool-options.ts";
 import { PoolSender } from "./pool-sender.ts";
 import { type PoolStats, serverStats, sumOf } from "./pool-stats.ts";
+import { PoolSubscriptions } from "./pool-subscriptions.ts";
 import { Registrations } from "./registrations.ts";
 import { type PoolServer, ServerLookup } from "./server-lookup.ts";
-import { chooserOf } from "./strategy.ts";
+import { type Choose, chooserOf } from "./strategy.ts";
 
 /** Options of a pool, and its contract. */
 export type PoolInit<C extends Contract = Contract> = PoolOptions & ContractOption<C>;
@@ -94,6 +102,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   readonly #offline: OfflineSender;
   readonly #sender: PoolSender;
   readonly #lookup: ServerLookup;
+  readonly #choose: Choose;
+  readonly #subscriptions: PoolSubscriptions;
+  /** Connections that take calls. */
+  #usable: readonly PoolConnection<C>[] = [];
   #connections: readonly PoolConnection<C>[] = [];
   /** Clients of servers that a name no longer stands for; closed once their calls have finished. */
   readonly #leaving = new Set<PoolConnection<C>>();
@@ -124,6 +136,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     });
     const measures = strategy === "least-latency";
     const choose = chooserOf(strategy);
+    this.#choose = choose;
+    this.#subscriptions = new PoolSubscriptions({
+      receiveQueueBytes: this.config.receiveQueueBytes,
+      choose: () => (this.#usable.length === 0 ? null : choose(this.#usable)),
+      isUsable: (home) => this.#usable.some((connection) => connection === home),
+      mayConnect: () => this.#mayConnect,
+      hookFailed: (name, error) => this.#connections[0]?.hookFailed(name, error),
+    });
     this.#sender = new PoolSender({ choose, measures, rpcTimeoutMs, clock: runtime, offline: this.#offline, queues });
     this.#lookup = new ServerLookup(runtime, this.config, (servers) => this.#found(servers));
   }
@@ -203,6 +223,47 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         return { server, ok: false, error: asError(error) };
       }
     });
+  }
+
+  // --- topics and files of one server -------------------------------------------------------------------------------
+
+  /**
+   * As `Client.subscribe`, at one of the servers. While no server takes calls, the subscription waits. When its server
+   * fails or stops, it goes to another one: `onResume` then says `{recovered: false, missed: null}`, because each server
+   * counts its own messages.
+   * @throws ConduitError INVALID_CONFIG
+   */
+  subscribe<T = unknown, N extends TopicName<C> = TopicName<C>>(
+    name: N,
+    options: SubscribeOptions = {},
+  ): Subscription<TopicOutput<C, N, T>> {
+    return this.#subscriptions.subscribe(name, options);
+  }
+
+  /** Runs when a server has subscribed one of the clients by itself. Returns a function that removes the hook. */
+  onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
+    return this.#register((client) => client.onSubscribed(hook));
+  }
+
+  /** As `Client.publish`, at one of the servers, for its subscribers. Moves to another server as calls do. */
+  async publish<N extends TopicName<C>>(
+    name: N,
+    ...[data, options]: PublishArguments<C, N, CallOptions>
+  ): Promise<void> {
+    const schema = agreedTopic(this.#contract ?? null, name);
+    const validator = schema === undefined ? null : new Validator(schema, "topic");
+    await publishTopic(this._outgoing, validator, name, data, options);
+  }
+
+  /**
+   * As `Client.files`: a folder of one of the servers, chosen now. It stays with that server, because a transfer that
+   * continues needs what the server has of it.
+   * @throws ConduitError CONNECTION_CLOSED if no server takes calls
+   */
+  files(name: string): RemoteFiles {
+    if (this.#usable.length > 0) return this.#choose(this.#usable).client.files(name);
+    const message = `Cannot use the folder '${name}': no server takes calls now`;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
 
   // --- registration -------------------------------------------------------------------------------------------------
@@ -347,6 +408,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#closings += 1;
     this.#connecting = null;
     if (this.#queue.size > 0) this.#queue.rejectAll(calledOff());
+    this.#subscriptions.endAll(null);
     this.#offline.endPauses();
     await this.#end(reason);
   }
@@ -407,7 +469,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         this.#phase = "new";
         this.#connecting = null;
       }
-      throw notConnected(failures, attempts.length);
+      const error = notConnected(failures, attempts.length);
+      if (!wasClosed()) this.#subscriptions.endAll(asConduitError(error));
+      throw error;
     }
     if (wasClosed()) throw calledOff();
     this.#phase = "open";
@@ -492,7 +556,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   #usableChanged(): void {
-    this.#sender.usable = this.#connections.filter((connection) => connection.isUsable);
+    this.#usable = this.#connections.filter((connection) => connection.isUsable);
+    this.#sender.usable = this.#usable;
+    this.#subscriptions.usableChanged();
     if (this.#sender.usable.length > 0 && this.#queue.size > 0) this.#queue.sendAll(this.#sender);
   }
 
@@ -510,7 +576,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** A client won't connect again by itself. */
   #gaveUp(error: Error): void {
-    if (this.#queue.size > 0 && !this.#mayConnect) this.#queue.rejectAll(error);
+    if (this.#mayConnect) return;
+    if (this.#queue.size > 0) this.#queue.rejectAll(error);
+    this.#subscriptions.endAll(asConduitError(error));
   }
 
   /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */

@@ -1,4 +1,5 @@
 import { Client, type ClientInit } from "../client/client.ts";
+import type { Subscriptions } from "../client/topics/subscriptions.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import type { Latency } from "../extensions/liveness.ts";
@@ -30,6 +31,14 @@ class PoolClient<C extends Contract> extends Client<C> {
 
   get pendingCalls(): number {
     return this._connection?.pendingCalls ?? 0;
+  }
+
+  get subscriptions(): Subscriptions {
+    return this._subscriptions;
+  }
+
+  failedHook(name: string, error: unknown): void {
+    this._hookFailed(name, error);
   }
 
   tryAgain(error: unknown): void {
@@ -88,6 +97,15 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
 
   get address(): string {
     return this.server.address;
+  }
+
+  get subscriptions(): Subscriptions {
+    return this.#inside.subscriptions;
+  }
+
+  /** A hook of the program has failed. */
+  hookFailed(name: string, error: unknown): void {
+    this.#inside.failedHook(name, error);
   }
 
   get pendingCalls(): number {

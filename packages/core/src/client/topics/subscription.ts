@@ -26,13 +26,15 @@ export interface Resumption {
   readonly missed: number | null;
 }
 
-/** The client that a subscription belongs to. */
+/** The client, or the pool, that a subscription belongs to. */
 export interface SubscriptionOwner {
   /** Bytes of memory that waiting messages may take. */
   readonly maxBytes: number;
   closedError(topic: string): ConduitError;
   /** It was closed by the program. */
   left(subscription: AnySubscription): void;
+  /** It is over. */
+  ended?(subscription: AnySubscription): void;
   hookFailed(name: string, error: unknown): void;
 }
 
@@ -200,9 +202,9 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   /** Ends the subscription. Messages that wait are dropped. */
   close(): void {
     if (this.#hasEnded) return;
+    this.#owner.left(this);
     this._end(null);
     this.#clear();
-    this.#owner.left(this);
   }
 
   /** @internal Where the server is to continue; null for a new subscription. */
@@ -304,6 +306,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#error = error;
     this.#presence?._clear();
     this.#rejectReady(error ?? this.#owner.closedError(this.topic));
+    this.#owner.ended?.(this);
     for (let taker = this.#takers.shift(); taker !== undefined; taker = this.#takers.shift()) {
       if (this.#error === null) {
         taker.resolve({ done: true, value: undefined });

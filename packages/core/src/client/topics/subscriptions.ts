@@ -113,9 +113,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   /** @throws ConduitError INVALID_CONFIG */
   subscribe(name: string, options: SubscribeOptions): AnySubscription {
-    checkArguments(name, options);
-    const since = options.since === undefined ? null : parsePosition(options.since);
-    const subscription = new Subscription(this, name, options, since);
+    return this.attach(makeSubscription(this, name, options));
+  }
+
+  /** Adds a subscription, which may have been another client's: it continues here. */
+  attach(subscription: AnySubscription): AnySubscription {
+    const name = subscription.topic;
     const connection = this.#host.connection();
     if (connection === null && !this.#host.mayConnect()) {
       subscription._end(new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': not connected`));
@@ -157,6 +160,11 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 
   left(subscription: AnySubscription): void {
+    this.detach(subscription);
+  }
+
+  /** Lets go of a subscription. The server is told if it was the last one of its topic. */
+  detach(subscription: AnySubscription): void {
     const entry = this.#byName.get(subscription.topic);
     if (entry?.subscriptions.delete(subscription) !== true) return;
     for (const ask of entry.asks.values()) {
@@ -164,6 +172,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       this.#stopAsking(ask);
       entry.asks.delete(ask.token);
     }
+    subscription._pause();
     if (entry.subscriptions.size > 0) return;
     this.#drop(entry);
     this.#leave(entry.topic);
@@ -442,6 +451,12 @@ function retryTimeOf({ code, details }: ConduitError): number | null {
 }
 
 /** @throws ConduitError INVALID_CONFIG */
+export function makeSubscription(owner: SubscriptionOwner, name: string, options: SubscribeOptions): AnySubscription {
+  checkArguments(name, options);
+  const since = options.since === undefined ? null : parsePosition(options.since);
+  return new Subscription(owner, name, options, since);
+}
+
 function checkArguments(name: unknown, options: SubscribeOptions): void {
   if (!isTopicName(name)) {
     const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;

@@ -1,0 +1,21 @@
+import type { CallOptions } from "../../endpoint/call-options.ts";
+import type { Outgoing } from "../../endpoint/remote-caller.ts";
+import { withCallerStack } from "../../errors.ts";
+import { TOPIC_PUBLISH } from "../../extensions/topics/topic.ts";
+import type { Validator } from "../../rpc/validation.ts";
+
+/** Checks data and publishes it. Rejects like `call`. */
+export async function publishTopic(
+  outgoing: Outgoing,
+  validator: Validator<unknown> | null,
+  name: string,
+  data: unknown,
+  options: CallOptions | undefined,
+): Promise<void> {
+  try {
+    const checked: unknown = validator === null ? data : await validator.run(data, name);
+    await outgoing.call(TOPIC_PUBLISH, { topic: name, data: checked ?? null }, options, null);
+  } catch (error) {
+    throw withCallerStack(error);
+  }
+}

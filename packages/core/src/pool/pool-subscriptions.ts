@@ -1,0 +1,94 @@
+/**
+ * The subscriptions of a pool. Each is at one server, and goes to another one when that fails or stops. Positions are the
+ * server's own, so a subscription that moves can't say what it missed.
+ */
+
+import type { AnySubscription, SubscribeOptions, SubscriptionOwner } from "../client/topics/subscription.ts";
+import { makeSubscription, type Subscriptions } from "../client/topics/subscriptions.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+
+/** A connection that has a pool's subscriptions. */
+export interface SubscriptionHome {
+  readonly subscriptions: Subscriptions;
+}
+
+/** The pool. */
+export interface PoolSubscriptionsHost {
+  readonly receiveQueueBytes: number;
+  /** A connection that takes calls; null if there is none. */
+  choose(): SubscriptionHome | null;
+  /** Whether a connection takes calls. */
+  isUsable(home: SubscriptionHome): boolean;
+  /** Whether there may be a connection later. */
+  mayConnect(): boolean;
+  hookFailed(name: string, error: unknown): void;
+}
+
+export class PoolSubscriptions implements SubscriptionOwner {
+  readonly #host: PoolSubscriptionsHost;
+  /** Where each one is; null while it waits for a server. */
+  readonly #homes = new Map<AnySubscription, SubscriptionHome | null>();
+
+  constructor(host: PoolSubscriptionsHost) {
+    this.#host = host;
+  }
+
+  get maxBytes(): number {
+    return this.#host.receiveQueueBytes;
+  }
+
+  /** @throws ConduitError INVALID_CONFIG */
+  subscribe(name: string, options: SubscribeOptions): AnySubscription {
+    const subscription = makeSubscription(this, name, options);
+    if (!this.#host.mayConnect()) {
+      subscription._end(new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': not connected`));
+      return subscription;
+    }
+    this.#homes.set(subscription, null);
+    this.#settle(subscription);
+    return subscription;
+  }
+
+  /** Connections came or went: those whose server takes no calls any more go to another one. */
+  usableChanged(): void {
+    for (const [subscription, home] of this.#homes) {
+      if (home !== null && this.#host.isUsable(home)) continue;
+      if (home !== null) {
+        this.#homes.set(subscription, null);
+        home.subscriptions.detach(subscription);
+      }
+      this.#settle(subscription);
+    }
+  }
+
+  /** There will be no connection: all of them end, by this error unless the program wants it so. */
+  endAll(error: ConduitError | null): void {
+    for (const [subscription, home] of [...this.#homes]) {
+      home?.subscriptions.detach(subscription);
+      subscription._end(error);
+    }
+  }
+
+  closedError(name: string): ConduitError {
+    return new ConduitError(ErrorCode.CANCELLED, `The subscription to '${name}' was closed`);
+  }
+
+  left(subscription: AnySubscription): void {
+    this.#homes.get(subscription)?.subscriptions.detach(subscription);
+  }
+
+  ended(subscription: AnySubscription): void {
+    this.#homes.delete(subscription);
+  }
+
+  hookFailed(name: string, error: unknown): void {
+    this.#host.hookFailed(name, error);
+  }
+
+  #settle(subscription: AnySubscription): void {
+    const home = this.#host.choose();
+    if (home === null) return;
+    this.#homes.set(subscription, home);
+    home.subscriptions.attach(subscription);
+  }
+}
