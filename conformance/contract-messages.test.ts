@@ -39,8 +39,8 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ],
   ['void client.call("history", { room: "a", last: "ten" });', "Type 'string' is not assignable to type 'number'."],
   ['void client.call<string>("ping");', "Type 'string' does not satisfy the constraint 'never'."],
-  ['client.callNoWait("history");', "Expected 2 arguments, but got 1."],
-  ['client.send("say");', "Expected 2 arguments, but got 1."],
+  ['client.callNoWait("history");', "Expected 2-3 arguments, but got 1."],
+  ['client.send("say");', "Expected 2-3 arguments, but got 1."],
   ['client.send("sya");', `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`],
   [
     'client.send("sya", { text: "a" });',
