@@ -2,7 +2,7 @@ import { ErrorCode, scramVerifier } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
-import type { Subject } from "../support/subject.ts";
+import type { OpenClient, Subject } from "../support/subject.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const ADA = { password: "lovelace", roles: ["admin"], claims: { team: 7 } };
@@ -48,6 +48,39 @@ export function describeUsers(subject: Subject): void {
         expect(eve?.frames).toEqual(ada?.frames);
         expect(ada?.frames.at(-1)).toEqual({ reason: "Invalid password", code: ErrorCode.AUTH_FAILED });
         expect([again?.salt, eve?.salt.length]).toEqual([eve?.salt, ada?.salt.length]);
+      }),
+    );
+
+    test(
+      "without a role are refused methods, streams, messages, topics and folders, and the server hears of it",
+      staged(async (stage) => {
+        const server = stage.server({ users: { ada: ADA } });
+        const denied: string[] = [];
+        server.onDenied(({ user }, { kind, name, roles }) => denied.push(`${user.name} ${kind} ${name} ${roles}`));
+        const roles = ["admin"];
+        server.rpc({ name: "purge", roles }, () => "purged");
+        server.stream({ name: "log", roles }, async function* () {
+          yield "line";
+        });
+        server.on({ type: "halt", roles }, () => "halted");
+        server.topic("alarms", { roles, publish: true });
+        server.files("box", { dir: ".", download: true, roles });
+        await server.start();
+        const ask = (client: OpenClient) => [
+          client.call("purge"),
+          client.stream("log").next(),
+          client.request("halt"),
+          client.subscribe("alarms").ready,
+          client.publish("alarms", 1),
+          client.files("box").stat("no such file"),
+        ];
+        const outcomes = async (asked: Promise<unknown>[]) =>
+          (await Promise.allSettled(asked)).map((one) => (one.status === "fulfilled" ? "done" : one.reason.codeName));
+        const ada = await stage.join(server, { username: "ada", password: "lovelace" });
+        expect(await outcomes(ask(ada))).toEqual([...new Array(5).fill("done"), "NOT_FOUND"]);
+        expect(await outcomes(ask(await stage.join(server)))).toEqual(new Array(6).fill("PERMISSION_DENIED"));
+        const kinds = ["method purge", "stream log", "message halt", "subscribe alarms", "publish alarms", "files box"];
+        expect(denied.sort()).toEqual(kinds.map((kind) => ` ${kind} admin`).sort());
       }),
     );
 

@@ -39,6 +39,7 @@ export type { HandlerGroup } from "./endpoint/handler-group.ts";
 export type {
   Awaitable,
   Disposer,
+  MessageDefinition,
   MethodDefinition,
   MethodHandlers,
   StreamDefinition,
@@ -76,7 +77,8 @@ export { ClientPool, type PoolConnectOptions, type PoolInit, type PoolResult } f
 export type { PoolConfig, PoolOptions } from "./pool/pool-options.ts";
 export type { PoolServerStats, PoolStats } from "./pool/pool-stats.ts";
 export type { PoolStrategy } from "./pool/strategy.ts";
-export type { Contract, MethodContract, Params, SideContract, StreamContract } from "./rpc/contract.ts";
+export type { Denial } from "./rpc/access.ts";
+export type { Contract, DataContract, MethodContract, Params, SideContract, StreamContract } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
 export type { HandlerContext } from "./rpc/incoming-request.ts";
 export type { HookContext, Middleware, MiddlewareContext, Next, Passed, RequestContext } from "./rpc/middleware.ts";

@@ -522,7 +522,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #topicValidator(name: string): Validator<unknown> | null {
-    const schema = agreedTopic(this.#contract, name);
+    const schema = agreedTopic(this.#contract, name)?.schema;
     return schema === undefined ? null : new Validator(schema, "topic");
   }
 

@@ -1,7 +1,8 @@
 import type { ItemChecks } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fitsPattern } from "../extensions/topics/topic-name.ts";
-import type { Contract, MethodContract, SideContract, StreamContract } from "../rpc/contract.ts";
+import { isRoleList } from "../rpc/access.ts";
+import type { Contract, DataContract, MethodContract, SideContract, StreamContract } from "../rpc/contract.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
@@ -24,6 +25,7 @@ const SIDES = ["server", "client"];
 const TOPICS = "topics";
 const PARTS = ["methods", "streams", "messages"];
 const METHOD_SCHEMAS = ["params", "result", "input"];
+const ROLES = "roles";
 const STREAM_SCHEMAS = ["params", "output", "input"];
 
 /**
@@ -40,15 +42,16 @@ export function parseContract<C extends Contract>(contract: C | undefined, compl
   const problems = new OptionProblems("contract", [], []);
   for (const [sidePath, side] of parts(problems, "contract", contract, [...SIDES, TOPICS])) {
     if (sidePath === `contract.${TOPICS}`) {
-      for (const [path, schema] of parts(problems, sidePath, side, null)) checkSchema(problems, path, schema);
+      for (const [path, entry] of parts(problems, sidePath, side, null)) checkData(problems, path, entry, true);
       continue;
     }
     for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
       const isMessages = path.endsWith(".messages");
+      const isOfServer = sidePath === "contract.server";
       const schemas = path.endsWith(".streams") ? STREAM_SCHEMAS : METHOD_SCHEMAS;
       for (const [name, entry] of parts(problems, path, part, null)) {
-        if (isMessages) checkSchema(problems, name, entry);
-        else checkMethod(problems, name, entry, schemas);
+        if (isMessages) checkData(problems, name, entry, isOfServer);
+        else checkMethod(problems, name, entry, schemas, isOfServer);
       }
     }
   }
@@ -86,13 +89,39 @@ export function agreedOn<T>(entries: Readonly<Record<string, T>> | undefined, na
   return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined;
 }
 
-function checkMethod(problems: OptionProblems, path: string, method: unknown, schemas: readonly string[]): void {
+/** Checks a message or topic: a schema, or an object with a schema and roles. */
+function checkData(problems: OptionProblems, path: string, entry: unknown, isOfServer: boolean): void {
+  const isPair =
+    typeof entry === "object" && entry !== null && !isSchema(entry) && ("roles" in entry || "data" in entry);
+  if (!isPair) {
+    checkSchema(problems, path, entry);
+    return;
+  }
+  for (const [name, part] of parts(problems, path, entry, ["data", ROLES])) {
+    if (name === `${path}.${ROLES}`) checkRoles(problems, name, part, isOfServer);
+    else checkSchema(problems, name, part);
+  }
+}
+
+function checkRoles(problems: OptionProblems, path: string, roles: unknown, isOfServer: boolean): void {
+  if (!isOfServer) problems.add(path, "must not be given for clients: a server has no roles", roles);
+  else if (!isRoleList(roles)) problems.add(path, "must be an array of one or more non-empty strings", roles);
+}
+
+function checkMethod(
+  problems: OptionProblems,
+  path: string,
+  method: unknown,
+  schemas: readonly string[],
+  isOfServer: boolean,
+): void {
   if (isSchema(method)) {
     problems.add(path, `must be an object with ${schemas[0]} and ${schemas[1]}, not a schema`, method);
     return;
   }
-  for (const [name, schema] of parts(problems, path, method as MethodContract, schemas)) {
-    checkSchema(problems, name, schema);
+  for (const [name, part] of parts(problems, path, method as MethodContract, [...schemas, ROLES])) {
+    if (name === `${path}.${ROLES}`) checkRoles(problems, name, part, isOfServer);
+    else checkSchema(problems, name, part);
   }
 }
 
@@ -118,12 +147,23 @@ function parts(
   return found.filter(([name, part]) => paths.includes(name) && part !== undefined);
 }
 
-/** The contract's schema for a topic: that of its name, else that of the first pattern that it fits. */
-export function agreedTopic(contract: Contract | null, name: string): Schema | undefined {
+/** What a contract says of a topic. */
+export interface AgreedTopic {
+  readonly schema: Schema | undefined;
+  readonly roles: readonly string[] | undefined;
+}
+
+/** The contract's entry for a topic: that of its name, else that of the first pattern that it fits. */
+export function agreedTopic(contract: Contract | null, name: string): AgreedTopic | undefined {
   const topics = contract?.topics;
   if (topics === undefined) return undefined;
   const own = agreedOn(topics, name);
-  if (own !== undefined) return own;
+  if (own !== undefined) return agreedData(own);
   const pattern = Object.keys(topics).find((key) => key.includes("*") && fitsPattern(name, key));
-  return pattern === undefined ? undefined : topics[pattern];
+  return pattern === undefined ? undefined : agreedData(topics[pattern] as Schema | DataContract);
+}
+
+/** A message or topic of a contract: its schema, and who may send or use it. */
+export function agreedData(entry: Schema | DataContract): AgreedTopic {
+  return isSchema(entry) ? { schema: entry, roles: undefined } : { schema: entry.data, roles: entry.roles };
 }

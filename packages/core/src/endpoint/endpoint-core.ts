@@ -10,6 +10,7 @@ import { fileTransfersOf } from "../extensions/files/file-transfers.ts";
 import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { MAX_WARNING_CHARS, REPORT_WINDOW_MS } from "../limits.ts";
+import { AccessControl } from "../rpc/access.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
 import { type Discovery, Registry } from "../rpc/registry.ts";
@@ -84,6 +85,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly writer: FrameWriter;
   readonly reader: PayloadReader;
   readonly exposeErrors: boolean;
+  readonly access: AccessControl<Peer> = new AccessControl<Peer>();
   readonly errorHooks: HookList<[error: Error, context: ErrorContext<Peer>]> = new HookList();
   readonly unknownHooks: HookList<[client: Peer, type: string, data: unknown]> = new HookList();
   readonly fileReceivedHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
@@ -98,16 +100,19 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** The encoded reply to RPC_LIST, and what it was encoded from. */
   #list: { readonly of: Discovery; readonly payload: Uint8Array } | null = null;
 
+  /** @param rolesOf the roles of a peer's user; null on a client */
   constructor(
     runtime: Runtime,
     settings: ConnectionSettings & { readonly exposeErrors: boolean },
     contract: EndpointContract,
     extensions: readonly AnyExtension[],
+    rolesOf: ((peer: Peer) => readonly string[]) | null = null,
   ) {
     this.#settings = settings;
     this.#results = agreedResults(contract.peer);
     this.#items = agreedItems(contract.peer);
-    this.registration = new HandlerRegistration(this.registry, contract.own);
+    this.access.rolesOf = rolesOf;
+    this.registration = new HandlerRegistration(this.registry, contract.own, rolesOf !== null);
     this.extensions = new ExtensionRegistry(extensions, settings);
     this.runtimeContext = runtimeContextOf(runtime);
     this.exposeErrors = settings.exposeErrors;
@@ -138,6 +143,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   serveFiles(name: string, options: FolderOptions<Peer>): () => void {
     this.#files ??= new FileService<Peer>(this.registry, {
       transfers: fileTransfersOf(this.runtimeContext),
+      access: this.access,
       received: (peer, file) =>
         this.fileReceivedHooks.notify((error) => this.hookFailed("onFileReceived", error, peer), peer, file),
       sent: (peer, file) =>

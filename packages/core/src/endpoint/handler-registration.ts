@@ -1,12 +1,13 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Access, accessOf } from "../rpc/access.ts";
 import type { MethodContract, SideContract } from "../rpc/contract.ts";
 import { MiddlewareList } from "../rpc/middleware.ts";
 import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
-import { agreedOn } from "./contract-option.ts";
-import type { Disposer, MethodDefinition, StreamDefinition } from "./method-types.ts";
+import { agreedData, agreedOn } from "./contract-option.ts";
+import type { Disposer, MessageDefinition, MethodDefinition, StreamDefinition } from "./method-types.ts";
 
 type Handler = (...args: never[]) => unknown;
 
@@ -20,8 +21,11 @@ export class HandlerRegistration<Peer> {
   readonly #registry: Registry<Peer>;
   /** Undefined without a contract. */
   readonly #contract: SideContract | undefined;
+  /** Whether peers have users: on a server. */
+  readonly #hasUsers: boolean;
 
-  constructor(registry: Registry<Peer>, contract: SideContract | undefined) {
+  constructor(registry: Registry<Peer>, contract: SideContract | undefined, hasUsers: boolean) {
+    this.#hasUsers = hasUsers;
     this.#registry = registry;
     this.#contract = contract;
   }
@@ -71,6 +75,7 @@ export class HandlerRegistration<Peer> {
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
     const input = inputOf(definition.input ?? agreed?.input, name);
     return this.#registry.addMethod({
+      access: this.#accessOf(name, agreed?.roles, definition.roles),
       input,
       output,
       info: {
@@ -107,21 +112,41 @@ export class HandlerRegistration<Peer> {
 
   /** Registers `(handler)` or `(schema, handler)` for one or several types of messages. */
   addMessageHandler(
-    type: string | readonly string[],
+    message: string | readonly string[] | MessageDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
     { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
   ): Disposer {
+    const isDefinition = typeof message === "object" && "type" in message;
+    const { type, data, roles }: MessageDefinition = isDefinition ? message : { type: message };
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
     const disposers = types.map((one) => {
-      const check = schema ?? checkedSchema(agreedOn(this.#contract?.messages, one), one);
-      const data = check === null ? null : new Validator(check, "data");
-      return this.#registry.addHandler({ type: one, data, middlewares, takesPeer, handler } as MessageEntry<Peer>);
+      const entry = agreedOn(this.#contract?.messages, one);
+      const agreed = entry === undefined ? undefined : agreedData(entry);
+      const check = schema ?? checkedSchema(data ?? agreed?.schema, one);
+      const access = this.#accessOf(one, agreed?.roles, roles);
+      return this.#registry.addHandler({
+        type: one,
+        access,
+        data: check === null ? null : new Validator(check, "data"),
+        middlewares,
+        takesPeer,
+        handler,
+      } as MessageEntry<Peer>);
     });
     return () => disposeAll(disposers);
+  }
+
+  #accessOf(name: string, ...roles: (readonly string[] | undefined)[]): Access | null {
+    const access = accessOf(name, ...roles);
+    if (access === null || this.#hasUsers) return access;
+    throw new ConduitError(
+      ErrorCode.INVALID_CONFIG,
+      `'${name}' has roles, but only clients have: register it on a server`,
+    );
   }
 
   /** @throws ConduitError INVALID_STATE if a method of the contract has no handler */

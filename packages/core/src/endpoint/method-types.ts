@@ -36,6 +36,8 @@ export interface MethodDefinition<
   readonly params?: P;
   /** Validates the return value before it is sent. Default: any serializable value. */
   readonly result?: R;
+  /** On a server: users with one of these roles may call it, if the contract's roles let them. Default: all. */
+  readonly roles?: readonly string[];
   /** Shown by discovery. Default true. Changes nothing else: no method can be called before login. */
   readonly requiresAuth?: boolean;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
@@ -61,8 +63,20 @@ export interface StreamDefinition<
   readonly output?: O;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
   readonly input?: I;
+  /** On a server: users with one of these roles may call it, if the contract's roles let them. Default: all. */
+  readonly roles?: readonly string[];
   /** Shown by discovery. Default true. */
   readonly requiresAuth?: boolean;
+}
+
+/** Definition of a message handler, for `on` of a server. */
+export interface MessageDefinition<T extends string = string, D extends Schema | undefined = Schema | undefined> {
+  /** The type, or several. */
+  readonly type: T | readonly T[];
+  /** Validates the data. Default: that of the contract; else any data. */
+  readonly data?: D;
+  /** Users with one of these roles may send it, if the contract's roles let them. Default: all. */
+  readonly roles?: readonly string[];
 }
 
 type RpcHandler<P, R, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<R | RpcError>;

@@ -14,6 +14,8 @@ export interface MethodContract {
   readonly result?: Schema;
   /** Items that callers send, validated on both sides. Default: the method takes none. */
   readonly input?: Schema;
+  /** Of servers only: users with one of these roles may call it. Default: all. */
+  readonly roles?: readonly string[];
 }
 
 /** A method that returns a stream of items. */
@@ -24,13 +26,23 @@ export interface StreamContract {
   readonly output?: Schema;
   /** Items that callers send, validated on both sides. Default: the stream takes none. */
   readonly input?: Schema;
+  /** Of servers only: users with one of these roles may call it. Default: all. */
+  readonly roles?: readonly string[];
+}
+
+/** A message to a server, or a topic, that not everybody may send or use. */
+export interface DataContract {
+  /** Default: any data. */
+  readonly data?: Schema;
+  /** Users with one of these roles may send the message, or subscribe and publish to the topic. Default: all. */
+  readonly roles?: readonly string[];
 }
 
 /** One side's part: methods and streams it answers, messages it handles. */
 export interface SideContract {
   readonly methods?: Readonly<Record<string, MethodContract>>;
   readonly streams?: Readonly<Record<string, StreamContract>>;
-  readonly messages?: Readonly<Record<string, Schema>>;
+  readonly messages?: Readonly<Record<string, Schema | DataContract>>;
 }
 
 /** Methods and messages of both sides. */
@@ -38,7 +50,7 @@ export interface Contract {
   readonly server?: SideContract;
   readonly client?: SideContract;
   /** Schemas of the data of the server's topics. A name with a `*`, as in `room:*`, stands for all that fit it. */
-  readonly topics?: Readonly<Record<string, Schema>>;
+  readonly topics?: Readonly<Record<string, Schema | DataContract>>;
 }
 
 /** Either end of a connection. */
@@ -75,8 +87,14 @@ type MethodOf<C extends Contract, S extends Side, M extends Name> = M extends ke
   ? MethodsOf<C, S>[M]
   : MethodContract;
 type MessageOf<C extends Contract, S extends Side, T extends Name> = T extends keyof MessagesOf<C, S>
-  ? MessagesOf<C, S>[T]
+  ? DataSchema<MessagesOf<C, S>[T]>
   : Schema;
+/** The schema of a message's or topic's entry. */
+type DataSchema<Entry> = Entry extends Schema
+  ? Entry
+  : Entry extends { readonly data: infer D extends Schema }
+    ? D
+    : Schema;
 
 /** Parameters of any method that has no schema: a map with string keys. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -244,7 +262,7 @@ export type TopicNameOf<P extends string> = P extends `${infer Before}*${infer A
 export type TopicName<C extends Contract> = TopicNameOf<TopicKey<C>>;
 /** The schema that a contract has for a topic or pattern. */
 export type TopicSchema<C extends Contract, K extends string> = K extends keyof TopicsOf<C>
-  ? Extract<TopicsOf<C>[K], Schema>
+  ? DataSchema<TopicsOf<C>[K]>
   : Schema;
 /** The contract's entry for a topic: that of its name, else that of a pattern. */
 type KeyOfTopic<C extends Contract, N extends string> =

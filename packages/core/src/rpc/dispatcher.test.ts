@@ -4,6 +4,7 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { incomingRequest, RecordingSource } from "../test-support/recording-source.ts";
+import { AccessControl } from "./access.ts";
 import { Dispatcher, type DispatchHost } from "./dispatcher.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 import { Registry } from "./registry.ts";
@@ -17,6 +18,7 @@ function bench(exposeErrors = false) {
   const host: DispatchHost<string> = {
     registry,
     exposeErrors,
+    access: new AccessControl(),
     reportError: (error, stage, from, name) =>
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
     newFailureId: () => "f1",

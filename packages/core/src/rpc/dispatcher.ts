@@ -2,6 +2,7 @@
 
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
+import type { AccessControl } from "./access.ts";
 import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
 import { runThrough } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
@@ -11,6 +12,7 @@ import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.
 export interface DispatchHost<Peer> {
   readonly registry: Registry<Peer>;
   readonly exposeErrors: boolean;
+  readonly access: AccessControl<Peer>;
   /** @param failureId the id that the caller receives instead of the error */
   reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string, failureId?: string): void;
   newFailureId(): string;
@@ -101,6 +103,14 @@ export class Dispatcher<Peer> {
       const message = `Method '${method}' requires authentication`;
       this.#replyError(source, request, new RpcError(ErrorCode.AUTH_REQUIRED, message));
       return;
+    }
+    if (entry.access) {
+      const kind = entry.output ? "stream" : "method";
+      const refusal = this.#host.access.refusal(request.client, entry.access, kind, method);
+      if (refusal !== null) {
+        this.#replyError(source, request, refusal);
+        return;
+      }
     }
     if (request.streams !== null || entry.output) {
       const mismatch = streamMismatch(entry, request);
@@ -258,6 +268,7 @@ export class Dispatcher<Peer> {
     }
     try {
       const [only] = entries;
+      if (only?.access && entries.length === 1) this.#allowed(entries, request);
       const reply =
         only !== undefined && entries.length === 1 ? this.#runOne(only, request) : this.#runAll(entries, request);
       if (isThenable(reply)) {
@@ -316,9 +327,26 @@ export class Dispatcher<Peer> {
     return this.#invokeLater(() => invoke(entry, data, request));
   }
 
-  /** Starts all handlers in order. The reply is the last return value. A failing handler doesn't stop the others. */
+  /** The handlers that the sender's user has access to. @throws RpcError PERMISSION_DENIED if there are none */
+  #allowed(entries: readonly MessageEntry<Peer>[], request: IncomingRequest<Peer>): readonly MessageEntry<Peer>[] {
+    const { access } = this.#host;
+    let refusal: RpcError | null = null;
+    const allowed = entries.filter((entry) => {
+      const own = access.refusal(request.client, entry.access ?? null, "message", request.method);
+      refusal ??= own;
+      return own === null;
+    });
+    if (allowed.length === 0 && refusal !== null) throw refusal;
+    return allowed;
+  }
+
+  /**
+   * Starts all handlers that the sender may use, in order. The reply is the last return value. A failing handler doesn't
+   * stop the others.
+   */
   async #runAll(entries: readonly MessageEntry<Peer>[], request: IncomingRequest<Peer>): Promise<unknown> {
-    const results = await Promise.allSettled(entries.map(async (entry) => await this.#runOne(entry, request)));
+    const allowed = this.#allowed(entries, request);
+    const results = await Promise.allSettled(allowed.map(async (entry) => await this.#runOne(entry, request)));
     let reply: unknown;
     let failure: { error: unknown } | null = null;
     for (const result of results) {

@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { MethodDescription } from "../netconduit/discovery.ts";
+import type { Access } from "./access.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 import type { AnyMiddleware } from "./middleware.ts";
 import type { Validator } from "./validation.ts";
@@ -20,6 +21,8 @@ export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
   /** The parameters as netconduit's own server describes them. Called when a netconduit client first asks. */
   readonly describeToNetconduit: () => Readonly<Record<string, string>>;
+  /** Who may call it; null for everybody, as by default. */
+  readonly access?: Access | null;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
   /** Whether callers may send items, and their validator. Default: they may not. */
@@ -36,6 +39,8 @@ export interface MethodEntry<Peer> {
  */
 export type MessageEntry<Peer> = {
   readonly type: string;
+  /** Who may send it; null for everybody, as by default. */
+  readonly access?: Access | null;
   readonly data: Validator<unknown> | null;
   /** Run around the handler. Default: none. */
   readonly middlewares?: readonly AnyMiddleware<Peer>[] | null;

@@ -12,6 +12,7 @@ import type {
   Awaitable,
   Disposer,
   InputSchema,
+  MessageDefinition,
   MethodDefinition,
   MethodHandler,
   MethodHandlers,
@@ -22,6 +23,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
+import type { Denial } from "../rpc/access.ts";
 import type {
   Contract,
   MessageArguments,
@@ -86,6 +88,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #resume = new HookList<[connection: Connection<C, D>]>();
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
   readonly #rejected = new HookList<[rejection: Rejection]>();
+  readonly #denied = new HookList<[connection: Connection<C, D>, denial: Denial]>();
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
   readonly #topics: TopicHub;
   readonly #lifecycle: ServerLifecycle;
@@ -104,7 +107,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
     const sides = { own: contract?.server, peer: contract?.client };
-    this.#core = new EndpointCore(runtime, config, sides, extensions);
+    this.#core = new EndpointCore(runtime, config, sides, extensions, (connection) => connection.user.roles);
+    this.#core.access.denied = (connection, denial) =>
+      this.#denied.notify((error) => this.#core.hookFailed("onDenied", error, connection), connection, denial);
     this.config = config;
     this.#tls = config.tls;
     this.#runtime = runtime;
@@ -140,7 +145,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#topics = makeTopicHub({
       core: this.#core as unknown as EndpointCore<AnyConnection>,
       config,
-      agreedSchema: (name) => agreedTopic(contract, name),
+      agreedTopic: (name) => agreedTopic(contract, name),
       memberOf: (connection) => this.#connections.clients.get(connection.id) as Member | undefined,
       slowMember: (member, topic, missed, disconnect) =>
         this.#slowConsumer(member as ProtocolConnection<Connection<C, D>>, { disconnect, missed, topic }),
@@ -282,8 +287,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * Registers a handler for one or more types of messages. The handler's return value is the reply to `client.request`;
    * after `client.send` it is dropped, except that a netconduit client receives it as a message of type
    * `<type>_response`. Data is validated with the given schema, or else with that of the option `contract`.
+   * With roles, only users who have one of them may send it; others are refused with PERMISSION_DENIED.
    * @returns a function that removes the handler.
    */
+  on<T extends NameBound<MessageType<C, "server">>, M extends MessageSchema<C, "server", T> | undefined = undefined>(
+    message: MessageDefinition<T & string, M>,
+    handler: OnHandler<M extends Schema ? InferOutput<M> : MessageOutput<C, "server", T>, Connection<C, D>>,
+  ): Disposer;
   on<T extends NameBound<MessageType<C, "server">>>(
     type: (T & string) | readonly (T & string)[],
     handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
@@ -294,7 +304,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     handler: OnHandler<InferOutput<M>, Connection<C, D>>,
   ): Disposer;
   on(
-    type: string | readonly string[],
+    type: string | readonly string[] | MessageDefinition,
     schemaOrHandler: Schema | OnHandler<never, Connection<C, D>>,
     maybeHandler?: OnHandler<never, Connection<C, D>>,
   ): Disposer {
@@ -354,6 +364,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Runs when a login was rejected. Returns a function that removes the hook. */
   onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
     return this.#rejected.add(hook);
+  }
+
+  /**
+   * Runs when a client was refused what its user has no role for: for an audit log. Refusals by `authorize` and by
+   * handlers don't count. Returns a function that removes the hook.
+   */
+  onDenied(hook: (connection: Connection<C, D>, denial: Denial) => unknown): Disposer {
+    return this.#denied.add(hook);
   }
 
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
@@ -419,6 +437,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   get #isCalling(): boolean {
     const { dispatcher, errorHooks, unknownHooks } = this.#core;
     const own = [
+      this.#denied,
       this.#shutdown,
       this.#connect,
       this.#resume,

@@ -31,20 +31,34 @@ export class FileService<Peer> {
   constructor(registry: Registry<Peer>, host: FolderHost<Peer>) {
     this.#registry = registry;
     this.#host = host;
-    const call = (params: Params): ServedFolder<Peer> => this.#folder(params);
+    const call = (params: Params, peer: Peer): ServedFolder<Peer> => this.#folder(params, peer);
     this.#add(FileMethod.OFFSET, "Where an upload continues", (params, context) =>
-      call(params).offset(params, context),
+      call(params, context.client).offset(params, context),
     );
-    this.#add(FileMethod.UPLOAD, "Receives a file", (params, context) => call(params).upload(params, context), "input");
+    this.#add(
+      FileMethod.UPLOAD,
+      "Receives a file",
+      (params, context) => call(params, context.client).upload(params, context),
+      "input",
+    );
     this.#add(
       FileMethod.DOWNLOAD,
       "Sends a file",
-      (params, context) => call(params).download(params, context),
+      (params, context) => call(params, context.client).download(params, context),
       "output",
     );
-    this.#add(FileMethod.LIST, "Files of a folder", (params, context) => call(params).list(params, context), "output");
-    this.#add(FileMethod.STAT, "Size of a file", (params, context) => call(params).stat(params, context));
-    this.#add(FileMethod.REMOVE, "Removes a file", (params, context) => call(params).remove(params, context));
+    this.#add(
+      FileMethod.LIST,
+      "Files of a folder",
+      (params, context) => call(params, context.client).list(params, context),
+      "output",
+    );
+    this.#add(FileMethod.STAT, "Size of a file", (params, context) =>
+      call(params, context.client).stat(params, context),
+    );
+    this.#add(FileMethod.REMOVE, "Removes a file", (params, context) =>
+      call(params, context.client).remove(params, context),
+    );
   }
 
   /**
@@ -98,10 +112,14 @@ export class FileService<Peer> {
     }
   }
 
-  #folder(params: Params): ServedFolder<Peer> {
+  /** @throws RpcError NOT_FOUND, PERMISSION_DENIED */
+  #folder(params: Params, peer: Peer): ServedFolder<Peer> {
     const name = params["folder"];
     const folder = typeof name === "string" ? this.#folders.get(name) : undefined;
-    if (folder !== undefined) return folder;
+    if (folder !== undefined) {
+      this.#host.access.mustHave(peer, folder.access, "files", folder.name);
+      return folder;
+    }
     const hint = typeof name === "string" ? didYouMean(name, this.#folders.keys()) : "";
     throw new RpcError(ErrorCode.NOT_FOUND, `There is no folder ${describeValue(name)} for files${hint}`);
   }

@@ -4,6 +4,7 @@ import { parseFolderOptions } from "./folder-options.ts";
 test("a folder lets nobody do anything, limits nothing and keeps unfinished files for a day, unless it is told", () => {
   expect(parseFolderOptions("box", { dir: "/srv" })).toEqual({
     dir: "/srv",
+    access: null,
     upload: false,
     download: false,
     remove: false,

@@ -1,4 +1,5 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
+import { type Access, accessOf } from "../../rpc/access.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import type { OverwritePolicy } from "./receiving-folder.ts";
 
@@ -36,13 +37,15 @@ export interface FolderOptions<Peer = unknown> {
    * Whether peers of netconduit's Python package use this folder: they name none. One folder at most. Default false.
    */
   readonly netconduit?: boolean | undefined;
+  /** Peers whose user has one of these roles may use the folder; the others are refused with PERMISSION_DENIED. Default: all. */
+  readonly roles?: readonly string[] | undefined;
   /** Judges each request. False refuses it with PERMISSION_DENIED, an `RpcError` that it throws with its code. */
   readonly authorize?: ((peer: Peer, request: FileRequest) => boolean | PromiseLike<boolean>) | undefined;
 }
 
 const BOOLEANS = ["upload", "download", "remove", "netconduit"] as const;
 const SIZES = ["maxFileBytes", "quotaBytes", "expireMs"] as const;
-const KNOWN = ["dir", ...BOOLEANS, ...SIZES, "overwrite", "authorize"];
+const KNOWN = ["dir", ...BOOLEANS, ...SIZES, "overwrite", "authorize", "roles"];
 const POLICIES = ["fail", "replace", "rename"];
 const DAY_MS: number = 24 * 60 * 60 * 1000;
 
@@ -58,6 +61,8 @@ export interface FolderConfig<Peer> {
   readonly overwrite: OverwritePolicy;
   readonly expireMs: number;
   readonly authorize: FolderOptions<Peer>["authorize"];
+  /** Null for everybody. */
+  readonly access: Access | null;
 }
 
 /** @throws ConduitError INVALID_CONFIG */
@@ -83,6 +88,7 @@ export function parseFolderOptions<Peer>(name: unknown, options: FolderOptions<P
     throw invalid("authorize", "must be a function", authorize);
   }
   return {
+    access: accessOf(name, options.roles),
     dir,
     overwrite,
     authorize,

@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../../errors.ts";
+import { AccessControl } from "../../rpc/access.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { opening, sha256Of, systemError, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
 import type { FileTransfers } from "./file-transfers.ts";
@@ -24,6 +25,7 @@ async function served(options: Partial<FolderOptions> = {}, transfers: FileTrans
   const heard: unknown[] = [];
   const config = parseFolderOptions("box", { dir, upload: true, download: true, remove: true, ...options });
   const folder = new ServedFolder("box", config, {
+    access: new AccessControl(),
     transfers,
     received: (_peer, { name, bytes }) => heard.push(["received", name, bytes]),
     sent: (_peer, { name, bytes, sha256 }) => heard.push(["sent", name, bytes, sha256]),

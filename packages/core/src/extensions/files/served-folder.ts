@@ -1,6 +1,7 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
 import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import type { Access, AccessControl } from "../../rpc/access.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
@@ -42,6 +43,7 @@ export interface FileEntry {
 
 export interface FolderHost<Peer> {
   readonly transfers: FileTransfers;
+  readonly access: AccessControl<Peer>;
   received(peer: Peer, file: TransferredFile): void;
   sent(peer: Peer, file: TransferredFile): void;
   /** An error of the disk, which this side's application should know of. */
@@ -82,7 +84,7 @@ const OWN_FAULTS: ReadonlySet<number> = new Set([
 ]);
 
 export class ServedFolder<Peer> {
-  readonly #name: string;
+  readonly name: string;
   readonly #config: FolderConfig<Peer>;
   readonly #host: FolderHost<Peer>;
   readonly #receiving: ReceivingFolder;
@@ -90,11 +92,16 @@ export class ServedFolder<Peer> {
   #expiredMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
-    this.#name = name;
+    this.name = name;
     this.#config = config;
     this.#host = host;
     this.#receiving = new ReceivingFolder(host.transfers, config.dir);
     this.#quota = new Quota(config.quotaBytes);
+  }
+
+  /** Who may use it; null for everybody. */
+  get access(): Access | null {
+    return this.#config.access;
   }
 
   /** Where an upload can be continued. */
@@ -118,7 +125,7 @@ export class ServedFolder<Peer> {
 
   async *download(params: Params, context: FolderContext<Peer>): AsyncGenerator<unknown, undefined> {
     const name = checkFileName(params["name"]);
-    await this.#mustBeAllowed(context.client, { action: "download", folder: this.#name, name });
+    await this.#mustBeAllowed(context.client, { action: "download", folder: this.name, name });
     const { files, memory } = this.#host.transfers;
     const path = this.#receiving.pathOf(name);
     const source = await this.#reporting(context, () => openFile(files, path, name));
@@ -147,7 +154,7 @@ export class ServedFolder<Peer> {
       } catch (error) {
         throw this.#reported(context, error);
       }
-      this.#host.sent(context.client, { folder: this.#name, name, path, bytes, sha256, resumedFrom: offset });
+      this.#host.sent(context.client, { folder: this.name, name, path, bytes, sha256, resumedFrom: offset });
     } finally {
       await source.close();
     }
@@ -155,9 +162,9 @@ export class ServedFolder<Peer> {
 
   /** Items are arrays of entries. */
   async *list(_params: Params, context: FolderContext<Peer>): AsyncGenerator<ListedFile[], undefined> {
-    await this.#mustBeAllowed(context.client, { action: "list", folder: this.#name, name: null });
+    await this.#mustBeAllowed(context.client, { action: "list", folder: this.name, name: null });
     const { files } = this.#host.transfers;
-    const doing = `list '${this.#name}'`;
+    const doing = `list '${this.name}'`;
     const names = await this.#reporting(context, () => withFileErrors(doing, () => files.names(this.#config.dir)));
     let entries: ListedFile[] = [];
     for (const name of names) {
@@ -175,7 +182,7 @@ export class ServedFolder<Peer> {
 
   async stat(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     const name = checkFileName(params["name"]);
-    await this.#mustBeAllowed(context.client, { action: "stat", folder: this.#name, name });
+    await this.#mustBeAllowed(context.client, { action: "stat", folder: this.name, name });
     return await this.#reporting(context, async () => {
       const { bytes, modifiedMs } = await this.#factsOf(name, `look up '${name}'`);
       return { name, bytes, modified: modifiedMs };
@@ -184,7 +191,7 @@ export class ServedFolder<Peer> {
 
   async remove(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     const name = checkFileName(params["name"]);
-    await this.#mustBeAllowed(context.client, { action: "remove", folder: this.#name, name });
+    await this.#mustBeAllowed(context.client, { action: "remove", folder: this.name, name });
     const doing = `remove '${name}'`;
     return await this.#reporting(context, async () => {
       await this.#factsOf(name, doing);
@@ -197,7 +204,7 @@ export class ServedFolder<Peer> {
     const { files } = this.#host.transfers;
     const facts = await withFileErrors(doing, () => files.facts(this.#receiving.pathOf(name)));
     if (facts?.kind === "file") return facts;
-    throw new RpcError(ErrorCode.NOT_FOUND, `Cannot ${doing}: there is no such file in '${this.#name}'`);
+    throw new RpcError(ErrorCode.NOT_FOUND, `Cannot ${doing}: there is no such file in '${this.name}'`);
   }
 
   /** @throws RpcError for an upload that must not begin */
@@ -206,7 +213,7 @@ export class ServedFolder<Peer> {
     const name = checkFileName(params["name"]);
     if (bytes !== null && !isCount(bytes)) throw invalidParams("bytes must be a whole number or null");
     if (modified !== null && !isCount(modified)) throw invalidParams("modified must be a whole number or null");
-    await this.#mustBeAllowed(context.client, { action: "upload", folder: this.#name, name });
+    await this.#mustBeAllowed(context.client, { action: "upload", folder: this.name, name });
     this.#mustNotExceed(name, bytes ?? 0);
     if (this.#config.overwrite === "fail" && (await this.#receiving.has(name))) throw existsError(name);
     await this.#expire();
@@ -237,7 +244,7 @@ export class ServedFolder<Peer> {
         partial.finish(this.#config.overwrite, sha256, (checked) => context.progress({ checked })),
       );
       isKept = true;
-      this.#host.received(context.client, { folder: this.#name, ...file, resumedFrom: offset });
+      this.#host.received(context.client, { folder: this.name, ...file, resumedFrom: offset });
       return { name: file.name, bytes: file.bytes, sha256: file.sha256 };
     } finally {
       this.#quota.end(partial, isKept);
@@ -248,7 +255,7 @@ export class ServedFolder<Peer> {
     const { files, active } = this.#host.transfers;
     const { folder, partials } = this.#receiving;
     await finish(partial, () =>
-      withFileErrors(`measure '${this.#name}'`, () =>
+      withFileErrors(`measure '${this.name}'`, () =>
         this.#quota.begin(partial, bytes, files, [folder, partials], (path) => active.has(path)),
       ),
     );
@@ -257,17 +264,18 @@ export class ServedFolder<Peer> {
   #mustNotExceed(name: string, bytes: number): void {
     const { maxFileBytes } = this.#config;
     if (bytes <= maxFileBytes) return;
-    const message = `'${name}' has at least ${bytes} bytes, and '${this.#name}' takes files of ${maxFileBytes}`;
+    const message = `'${name}' has at least ${bytes} bytes, and '${this.name}' takes files of ${maxFileBytes}`;
     throw new RpcError(ErrorCode.FILE_TOO_LARGE, message, { details: { limit: maxFileBytes } });
   }
 
   /** @throws RpcError PERMISSION_DENIED; what `authorize` throws */
   async #mustBeAllowed(peer: Peer, request: FileRequest): Promise<void> {
+    this.#host.access.mustHave(peer, this.access, "files", this.name);
     const { upload, download, remove, authorize } = this.#config;
     const { action } = request;
     const isOffered = action === "upload" ? upload : action === "remove" ? remove : download;
     if (isOffered && (authorize === undefined || (await authorize(peer, request)) === true)) return;
-    throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.#name}' doesn't let this peer ${action}`);
+    throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.name}' doesn't let this peer ${action}`);
   }
 
   /** Looks for abandoned files now and then, when the folder is used. */
@@ -275,7 +283,7 @@ export class ServedFolder<Peer> {
     const now = this.#host.transfers.now();
     if (now - this.#expiredMs < Math.min(EXPIRY_INTERVAL_MS, this.#config.expireMs)) return;
     this.#expiredMs = now;
-    const doing = `clean up '${this.#name}'`;
+    const doing = `clean up '${this.name}'`;
     await withFileErrors(doing, () => this.#receiving.expire(this.#config.expireMs));
   }
 
@@ -289,7 +297,7 @@ export class ServedFolder<Peer> {
 
   /** The error for the peer. The application hears of it if the disk is at fault. */
   #reported(context: FolderContext<Peer>, error: unknown): ConduitError {
-    const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.#name}'`);
+    const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.name}'`);
     if (OWN_FAULTS.has(known.code) && known.cause !== undefined) {
       this.#host.failed(context.client, context.method, known);
     }

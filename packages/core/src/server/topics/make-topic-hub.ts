@@ -1,7 +1,7 @@
+import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import type { EndpointCore } from "../../endpoint/endpoint-core.ts";
 import { TOPIC_PUBLISH, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { STREAM_CLOSED, STREAM_DATA, streamData } from "../../netconduit/streams.ts";
-import type { Schema } from "../../rpc/schema.ts";
 import { toHex } from "../../util/hex.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
@@ -21,14 +21,14 @@ const BYTES_PER_DELIVERY = 128;
 export interface TopicServer {
   readonly core: EndpointCore<AnyConnection>;
   readonly config: ServerConfig;
-  /** The contract's schema for a topic or pattern. */
-  agreedSchema(name: string): Schema | undefined;
+  /** The contract's entry for a topic or pattern. */
+  agreedTopic(name: string): AgreedTopic | undefined;
   memberOf(connection: AnyConnection): Member | undefined;
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
 }
 
 /** Makes a server's topics, and registers the calls by which clients take part. */
-export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember }: TopicServer): TopicHub {
+export function makeTopicHub({ core, config, agreedTopic, memberOf, slowMember }: TopicServer): TopicHub {
   const { runtimeContext, writer, wheel, registry } = core;
   const { runtime } = runtimeContext;
   const compressing = config.enableCompression ? runtimeContext.writer(config.maxMessageBytes, true) : null;
@@ -64,7 +64,8 @@ export function makeTopicHub({ core, config, agreedSchema, memberOf, slowMember 
     },
     encodeStreamData: (topic, data) => encodeMessage(STREAM_DATA, streamData(topic, data, runtime.wallClock())),
     sendStreamClosed: (member, stream) => member.sendShared(encodeMessage(STREAM_CLOSED, { stream }), false),
-    agreedSchema,
+    agreedTopic,
+    access: core.access,
     memberOf,
     slowMember,
   });

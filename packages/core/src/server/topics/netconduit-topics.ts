@@ -44,7 +44,8 @@ function list(hub: TopicHub, connection: AnyConnection): StreamInfo[] {
   for (const channel of hub.channels) {
     if (streams.length === MAX_LISTED) break;
     const { name, owner, members, rules } = channel;
-    if (rules.authorize !== null && !hub.has(name, rules, connection) && owner?.peer !== connection) continue;
+    const isForAll = rules.authorize === null && rules.access === null;
+    if (!isForAll && !hub.has(name, rules, connection) && owner?.peer !== connection) continue;
     streams.push({ name, owner: owner?.peer.id ?? "server", subscribers: members.size, active: true });
   }
   return streams;

@@ -3,13 +3,14 @@
  * subscribe, unsubscribe and publish. A topic of a pattern exists while it has members, or messages to keep.
  */
 
+import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { parsePosition } from "../../extensions/topics/position.ts";
 import { isOffset, MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
+import type { AccessControl } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
-import type { Schema } from "../../rpc/schema.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
@@ -20,7 +21,8 @@ export interface HubHost extends ChannelHost {
   readonly maxSubscriptions: number;
   readonly slowConsumer: "drop" | "disconnect";
   /** The contract's schema for a topic or pattern. */
-  agreedSchema(name: string): Schema | undefined;
+  agreedTopic(name: string): AgreedTopic | undefined;
+  readonly access: AccessControl<AnyConnection>;
   /** The connection of a logged-in client; undefined if it is closing or has closed. */
   memberOf(connection: AnyConnection): Member | undefined;
 }
@@ -60,7 +62,7 @@ export class TopicHub {
       name,
       isPattern,
       options ?? {},
-      this.#host.agreedSchema(name),
+      this.#host.agreedTopic(name),
       this.#host.slowConsumer,
     );
     const known = isPattern ? this.#patterns : this.#named;
@@ -192,6 +194,7 @@ export class TopicHub {
     join: (member: Member, user: string | null) => void,
   ): null | Promise<null> {
     const member = this.#mustBeMember(connection, name);
+    this.#host.access.mustHave(connection, rules.access, "subscribe", name);
     if (this.channel(name)?.members.has(member) !== true) this.#mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
     if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
@@ -246,6 +249,7 @@ export class TopicHub {
   publishFrom(params: Readonly<Record<string, unknown>>, connection: AnyConnection): null | Promise<null> {
     const { topic: name, data = null } = params;
     const rules = this.rulesFor(name);
+    this.#host.access.mustHave(connection, rules.access, "publish", name as string);
     const verdict = this.#mayPublish(name as string, rules, connection);
     if (typeof verdict === "object" && verdict !== null)
       return this.#publishLater(name as string, rules, verdict, data);
@@ -366,6 +370,7 @@ export class TopicHub {
   async create(name: unknown, connection: AnyConnection): Promise<TopicChannel | null> {
     const rules = this.rulesFor(name);
     const topic = name as string;
+    this.#host.access.mustHave(connection, rules.access, "publish", topic);
     const isAllowed = await this.#mayPublish(topic, rules, connection);
     if (isAllowed !== true) throw mayNotPublish(topic);
     this.#mustExist(rules);

@@ -1,9 +1,11 @@
 import * as v from "valibot";
+import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { OptionProblems } from "../../endpoint/option-problems.ts";
 import { flag, group, milliseconds, oneOf, optionPaths, wholeNumber } from "../../endpoint/option-rules.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
 import { DEFAULT_TOPIC_AGE_MS, DEFAULT_TOPIC_BUFFER, DEFAULT_TOPIC_BYTES } from "../../limits.ts";
+import { type Access, accessOf, isRoleList } from "../../rpc/access.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
 import type { AnyConnection } from "../connection.ts";
@@ -55,13 +57,15 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
    * user. Default: every client.
    */
   readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;
+  /** Only users with one of these roles may subscribe or publish; others are refused with PERMISSION_DENIED. Default: all. */
+  readonly roles?: readonly string[] | undefined;
   /** Which clients may publish: all, those that are subscribed, or those that a function admits. Default: none. */
   readonly publish?: boolean | "subscribers" | ((connection: Peer, topic: string) => Awaitable<boolean>) | undefined;
 }
 
-/** Options of the topics of a pattern, where clients choose the names: `authorize` is required. */
+/** Options of the topics of a pattern, where clients choose the names: `authorize` or `roles` is required. */
 export type TopicPatternOptions<S extends Schema = Schema, Peer = AnyConnection> = TopicOptions<S, Peer> &
-  Required<Pick<TopicOptions<S, Peer>, "authorize">>;
+  (Required<Pick<TopicOptions<S, Peer>, "authorize">> | Required<Pick<TopicOptions<S, Peer>, "roles">>);
 
 /** A topic's options with defaults filled in, shared by all topics of a pattern. */
 export interface TopicRules {
@@ -79,6 +83,8 @@ export interface TopicRules {
   readonly slowBuffer: number;
   readonly authorize: ((connection: AnyConnection, topic: string) => Awaitable<boolean | Admission>) | null;
   readonly publish: boolean | "subscribers" | ((connection: AnyConnection, topic: string) => Awaitable<boolean>);
+  /** Null for everybody. */
+  readonly access: Access | null;
 }
 
 const isFunction = (value: unknown): boolean => typeof value === "function";
@@ -102,6 +108,7 @@ const entries = {
   slow: v.optional(oneOf(["drop-oldest", "drop-newest", "latest", "disconnect"])),
   slowBuffer: v.optional(wholeNumber(1), DEFAULT_TOPIC_BUFFER),
   authorize: v.optional(v.custom<() => boolean>(isFunction, "must be a function")),
+  roles: v.optional(v.custom<readonly string[]>(isRoleList, "must be an array of one or more non-empty strings")),
   publish: v.optional(publishEntry, false),
 } satisfies Record<keyof TopicOptions, unknown>;
 
@@ -109,7 +116,7 @@ const schema = group(entries);
 const knownOptions: readonly string[] = [...Object.keys(entries), ...optionPaths("history", historyEntries)];
 
 /**
- * @param agreed the contract's schema for it
+ * @param agreed the contract's entry for it
  * @param slowConsumer the server's option
  * @throws ConduitError INVALID_CONFIG
  */
@@ -117,7 +124,7 @@ export function parseTopicOptions(
   name: string,
   isPattern: boolean,
   options: unknown,
-  agreed: Schema | undefined,
+  agreed: AgreedTopic | undefined,
   slowConsumer: "drop" | "disconnect",
 ): TopicRules {
   checkName(name, isPattern);
@@ -125,16 +132,26 @@ export function parseTopicOptions(
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   problems.throwIfAny();
-  const { history, retain, slow, schema: given, authorize, ...rest } = result.output as v.InferOutput<typeof schema>;
-  if (isPattern && authorize === undefined) {
+  const {
+    history,
+    retain,
+    slow,
+    schema: given,
+    authorize,
+    roles,
+    ...rest
+  } = result.output as v.InferOutput<typeof schema>;
+  const access = accessOf(name, agreed?.roles, roles);
+  if (isPattern && authorize === undefined && access === null) {
     problems.add("authorize", "must be a function, because clients choose the names of these topics", undefined);
     problems.throwIfAny();
   }
-  const checks = given ?? agreed;
+  const checks = given ?? agreed?.schema;
   return {
     ...(rest as Pick<TopicRules, "presence" | "slowBuffer" | "publish">),
     name,
     isPattern,
+    access,
     validator: checks === undefined ? null : new Validator(checks, "topic"),
     retain,
     keep: Math.max(retain, history?.messages ?? 0),
