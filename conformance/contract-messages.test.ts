@@ -67,7 +67,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
     'server.broadcast("siad", { text: "a" });',
     `Argument of type '"siad"' is not assignable to parameter of type '"said" | "bye"'.`,
   ],
-  ['server.on("say");', "Expected 2-3 arguments, but got 1."],
+  ['server.on("say");', "Expected 2-4 arguments, but got 1."],
   [
     'server.on("sya", () => {});',
     `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES} | readonly ("say" | "leave")[]'.`,

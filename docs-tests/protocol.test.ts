@@ -11,6 +11,7 @@ import { DRAIN_FRAME, DRAINED_FRAME } from "../packages/core/src/extensions/drai
 import { builtInExtensions } from "../packages/core/src/extensions/index.ts";
 import { READY_FRAME } from "../packages/core/src/extensions/ready.ts";
 import { REFUSED_FRAME } from "../packages/core/src/extensions/refusal.ts";
+import { CREDENTIALS_EXPIRING_FRAME, CREDENTIALS_FRAME } from "../packages/core/src/extensions/renewal.ts";
 import { SESSION_ACK_FRAME } from "../packages/core/src/extensions/resume/resume.ts";
 import { StreamFrame } from "../packages/core/src/extensions/streams/stream-frames.ts";
 import {
@@ -65,6 +66,8 @@ describe("frames in PROTOCOL.md", () => {
       DRAINED: DRAINED_FRAME,
       READY: READY_FRAME,
       REFUSED: REFUSED_FRAME,
+      CREDENTIALS_EXPIRING: CREDENTIALS_EXPIRING_FRAME,
+      CREDENTIALS: CREDENTIALS_FRAME,
       ...StreamFrame,
       SESSION_ACK: SESSION_ACK_FRAME,
       TOPIC_START: TOPIC_START_FRAME,
@@ -161,6 +164,7 @@ describe("extensions in PROTOCOL.md", () => {
     const settings = {
       enableBackpressure: true,
       enableCompression: true,
+      renewsCredentials: true,
       resume: { windowMs: 1, maxBytes: 65_536 },
     } as ConnectionSettings;
     const offered = new ExtensionRegistry(builtInExtensions, settings).offer;

@@ -1,8 +1,11 @@
-import { ErrorCode, scramVerifier } from "@netconduit/core";
+import { ErrorCode, type Identity, scramVerifier } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
+import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenClient, Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const ADA = { password: "lovelace", roles: ["admin"], claims: { team: 7 } };
@@ -62,7 +65,7 @@ export function describeUsers(subject: Subject): void {
         server.stream({ name: "log", roles }, async function* () {
           yield "line";
         });
-        server.on({ type: "halt", roles }, () => "halted");
+        server.on("halt", () => "halted", { roles });
         server.topic("alarms", { roles, publish: true });
         server.files("box", { dir: ".", download: true, roles });
         await server.start();
@@ -81,6 +84,45 @@ export function describeUsers(subject: Subject): void {
         expect(await outcomes(ask(await stage.join(server)))).toEqual(new Array(6).fill("PERMISSION_DENIED"));
         const kinds = ["method purge", "stream log", "message halt", "subscribe alarms", "publish alarms", "files box"];
         expect(denied.sort()).toEqual(kinds.map((kind) => ` ${kind} admin`).sort());
+      }),
+    );
+
+    test(
+      "log in by token, are asked to renew it before it expires, and can be revoked",
+      staged(async (stage) => {
+        const clock = new SteppedClock(subject.runtime);
+        const soon = { name: "ada", expiresAt: clock.runtime.wallClock() + 60_000 };
+        const identities = new Map<string, Identity>([
+          ["first", soon],
+          ["second", { name: "ada", roles: ["admin"] }],
+        ]);
+        const token = async (text: string) => identities.get(text) ?? null;
+        const server = await stage.listen({ authenticate: { token } }, clock.runtime);
+        const tokens = ["first", "second"];
+        const client = stage.client(server, {
+          password: undefined,
+          credentials: () => ({ token: tokens.shift() ?? "none is left" }),
+        });
+        const ends = new EventLog<number>();
+        client.onDisconnect((_client, { code }) => ends.add(code));
+        await client.connect();
+        const [connection] = server.connections;
+        clock.advance(50_000);
+        await until(() => connection?.user.roles.includes("admin") === true);
+        expect([connection?.user, client.isConnected]).toMatchObject([{ name: "ada", method: "token" }, true]);
+        expect(server.revoke("ada")).toBe(1);
+        expect(await ends.next()).toBe(ErrorCode.IDENTITY_REVOKED);
+      }),
+    );
+
+    test(
+      "change their passwords while the server runs",
+      staged(async (stage) => {
+        const server = await stage.listen({ users: { ada: ADA } });
+        await server.setUser("ada", { password: "byron" });
+        await stage.join(server, { username: "ada", password: "byron" });
+        const late = stage.join(server, { username: "ada", password: "lovelace" });
+        await expect(late).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
       }),
     );
 

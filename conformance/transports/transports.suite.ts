@@ -13,8 +13,10 @@ import {
   type ConduitError,
   ErrorCode,
   type ErrorContext,
+  type Identity,
   type Server,
   type ServerInit,
+  type TlsInfo,
 } from "@netconduit/core";
 import { afterEach, describe, expect, test } from "vitest";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
@@ -131,6 +133,27 @@ export function describeTransports(subject: TransportSubject): void {
         expect((await failureOf(client.connect())).code).toBe(ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
         expect((await reported).code).toBe(ErrorCode.TLS_CLIENT_CERTIFICATE_REQUIRED);
         expect(server.connectionCount).toBe(0);
+      },
+    );
+
+    test.skipIf(!capabilities.clientCertificates)(
+      "a client logs in by its certificate alone, if the server knows whom it stands for",
+      async () => {
+        const asked: (string | null)[] = [];
+        const certificate = ({ peerName }: TlsInfo): Identity | null => {
+          asked.push(peerName);
+          return peerName === null || asked.length > 1 ? null : { name: peerName, roles: ["device"] };
+        };
+        const server = await serve({ password: undefined, tls: { ...serverTls, ca }, authenticate: { certificate } });
+        const options = { port: server.address.port, password: undefined, credentials: { certificate: true } } as const;
+        const client = dialler({ ...options, tls: clientTls });
+        await client.connect();
+        expect(server.connections[0]?.user).toMatchObject({ method: "certificate", roles: ["device"] });
+        const again = dialler({ ...options, tls: clientTls });
+        expect((await failureOf(again.connect())).code).toBe(ErrorCode.AUTH_FAILED);
+        const bare = dialler({ ...options, credentials: () => ({ certificate: true }), tls: { ca } });
+        expect((await failureOf(bare.connect())).code).toBe(ErrorCode.LOGIN_METHOD_REFUSED);
+        expect(asked.length).toBe(2);
       },
     );
 

@@ -46,6 +46,14 @@ export const ErrorCode = {
   PASSWORD_HASH_REFUSED: 3012,
   /** The server didn't prove that it knows the password (SCRAM server signature). */
   SERVER_NOT_TRUSTED: 3013,
+  /** The server doesn't take this kind of login, or not over this connection; `details.methods` lists those it takes. */
+  LOGIN_METHOD_REFUSED: 3014,
+  /** A token isn't sent over a connection that others can read: use TLS, a Unix socket or the loopback address. */
+  INSECURE_CONNECTION: 3015,
+  /** The identity of the user has expired, and wasn't renewed. */
+  IDENTITY_EXPIRED: 3016,
+  /** The server has revoked the user (`server.revoke`). */
+  IDENTITY_REVOKED: 3017,
 
   // 4xxx: RPC
   /** RPC method not found. */

@@ -3,8 +3,9 @@
  * runtime.
  */
 
+export type { CertificateCheck, TokenCheck } from "./auth/login-methods.ts";
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
-export type { User } from "./auth/user.ts";
+export type { Identity, User } from "./auth/user.ts";
 export type { UserOptions, Verifier, VerifierLookup } from "./auth/users.ts";
 export { scramVerifier, type VerifierOptions } from "./auth/verifier.ts";
 export { ServerAddress } from "./bytes/address.ts";
@@ -15,10 +16,13 @@ export type {
   ClientOptions,
   ClientSettings,
   Credentials,
+  CredentialsSource,
+  Password,
   ReconnectOptions,
   TcpTarget,
   UnixTarget,
 } from "./client/client-options.ts";
+export type { RenewalHook, RenewedCredentials } from "./client/credential-renewal.ts";
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
@@ -39,7 +43,7 @@ export type { HandlerGroup } from "./endpoint/handler-group.ts";
 export type {
   Awaitable,
   Disposer,
-  MessageDefinition,
+  MessageOptions,
   MethodDefinition,
   MethodHandlers,
   StreamDefinition,

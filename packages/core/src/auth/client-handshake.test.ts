@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 function fresh(allowPasswordHash: boolean, description = ""): ClientHandshake {
   const info = { name: "probe", version: "1.2.3", description };
-  return new ClientHandshake({ password, info, offer, allowPasswordHash, crypto });
+  return new ClientHandshake({ credentials: { password }, info, offer, allowPasswordHash, crypto });
 }
 
 async function started(allowPasswordHash: boolean): Promise<ClientHandshake> {
@@ -41,7 +41,7 @@ async function answered(
   const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: server.first(String(scram)) });
   if (step.kind !== "send") throw new Error(`expected an answer to the challenge, got ${step.kind}`);
   // A server with another password refuses the answer; its own proof is not that of this password then.
-  const proof = await server.final(step.payload.data).catch(() => "");
+  const proof = await server.final(String(step.payload.data)).catch(() => "");
   return { client, scram: proof };
 }
 
@@ -209,7 +209,7 @@ describe("ClientHandshake", () => {
   test("refuses an empty password", () => {
     const info = { name: "probe", version: "1", description: "" };
     const make = (): ClientHandshake =>
-      new ClientHandshake({ password: "", info, offer, allowPasswordHash: false, crypto });
+      new ClientHandshake({ credentials: { password: "" }, info, offer, allowPasswordHash: false, crypto });
     expect(make).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
   });
 
@@ -248,7 +248,13 @@ describe("ClientHandshake", () => {
   test("rejects when the runtime's cryptography does, and then accepts nothing", async () => {
     const broken = { ...crypto, pbkdf2Sha256: () => Promise.reject(new Error("out of memory")) };
     const info = { name: "probe", version: "1", description: "" };
-    const client = new ClientHandshake({ password, info, offer, allowPasswordHash: true, crypto: broken });
+    const client = new ClientHandshake({
+      credentials: { password },
+      info,
+      offer,
+      allowPasswordHash: true,
+      crypto: broken,
+    });
     const { scram } = await client.start();
     const data = new ScramServer(keys, crypto).first(String(scram));
     await expect(client.receive(FrameType.AUTH_CHALLENGE, { data })).rejects.toThrow("out of memory");

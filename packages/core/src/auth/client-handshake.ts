@@ -28,6 +28,7 @@ export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.SERVER_FULL,
   ErrorCode.AUTH_TIMEOUT,
   ErrorCode.PASSWORD_HASH_REFUSED,
+  ErrorCode.LOGIN_METHOD_REFUSED,
   ErrorCode.SERVER_STOPPING,
   ErrorCode.RATE_LIMITED,
 ]);
@@ -37,7 +38,7 @@ export type ClientStep =
   | {
       readonly kind: "send";
       readonly type: typeof FrameType.AUTH_RESPONSE;
-      readonly payload: { readonly data: string };
+      readonly payload: { readonly data: string } | { readonly data?: undefined; readonly token: string };
     }
   | {
       readonly kind: "accepted";
@@ -52,11 +53,15 @@ export type ClientStep =
     }
   | { readonly kind: "failed"; readonly error: ConduitError };
 
+/** What a client logs in with. Without a user name, the password is the shared one. */
+export type LoginCredentials =
+  | { readonly password: string; readonly username?: string | undefined }
+  | { readonly token: string }
+  | { readonly certificate: true };
+
 /** Inputs of {@link ClientHandshake}. */
 export interface ClientHandshakeOptions {
-  readonly password: string;
-  /** Default: the password is the shared one. */
-  readonly username?: string | undefined;
+  readonly credentials: LoginCredentials;
   readonly info: LocalInfo;
   /** The map of extensions that the client offers. */
   readonly offer: Readonly<Record<string, unknown>>;
@@ -70,7 +75,8 @@ export interface ClientHandshakeOptions {
 /** One login. */
 export class ClientHandshake {
   readonly #options: ClientHandshakeOptions;
-  readonly #scram: ScramClient;
+  /** Null for a login by token or certificate. */
+  readonly #scram: ScramClient | null;
   /**
    * `requested`: AUTH_REQUEST was sent. `answering`: a challenge is being processed. `answered`: AUTH_RESPONSE was
    * sent.
@@ -80,7 +86,8 @@ export class ClientHandshake {
   /** @throws ConduitError INVALID_CONFIG for an empty password. */
   constructor(options: ClientHandshakeOptions) {
     this.#options = options;
-    this.#scram = new ScramClient(options.password, options.crypto, options);
+    const { credentials, crypto } = options;
+    this.#scram = "password" in credentials ? new ScramClient(credentials.password, crypto, credentials) : null;
   }
 
   /**
@@ -90,8 +97,13 @@ export class ClientHandshake {
   async start(): Promise<Record<string, unknown>> {
     if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
     this.#stage = "requested";
-    const { password, info, offer, resume, allowPasswordHash, crypto } = this.#options;
+    const { credentials, info, offer, resume, allowPasswordHash, crypto } = this.#options;
     const session = resume === undefined ? {} : { resume };
+    if (!("password" in credentials) || this.#scram === null) {
+      const methods = "token" in credentials ? ["token"] : ["certificate"];
+      return { client_info: infoPayload(info), methods, extensions: offer, ...session };
+    }
+    const { password } = credentials;
     const request = { client_info: infoPayload(info), scram: this.#scram.clientFirst, extensions: offer, ...session };
     // netconduit's keys come first and in its order, so that its server sees the same request as from its own client.
     return allowPasswordHash ? { password_hash: await passwordHash(password, crypto), ...request } : request;
@@ -133,6 +145,8 @@ export class ClientHandshake {
 
   async #answer(payload: Record<string, unknown> | null): Promise<ClientStep> {
     this.#stage = "answering";
+    const { credentials } = this.#options;
+    if (this.#scram === null) return this.#sendToken(payload, credentials);
     const challenge = payload?.data;
     if (typeof challenge !== "string") {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_CHALLENGE must be a map with a string data");
@@ -145,6 +159,19 @@ export class ClientHandshake {
     return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { data } };
   }
 
+  /** The server takes tokens over this connection. */
+  #sendToken(payload: Record<string, unknown> | null, credentials: LoginCredentials): ClientStep {
+    const methods = payload?.methods;
+    if (!("token" in credentials) || !Array.isArray(methods) || !methods.includes("token")) {
+      throw new ConduitError(
+        ErrorCode.UNEXPECTED_FRAME,
+        "The server sent AUTH_CHALLENGE, and this login has no answer",
+      );
+    }
+    this.#stage = "answered";
+    return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { token: credentials.token } };
+  }
+
   /** A method, because the compiler doesn't consider that another frame may end the login during an `await`. */
   #isOver(): boolean {
     return this.#stage === "over";
@@ -152,7 +179,12 @@ export class ClientHandshake {
 
   #accept(payload: Record<string, unknown> | null, isChallenged: boolean): ClientStep {
     const { session_token, server_info, scram, extensions, resumed, expired } = payload ?? {};
-    if (isChallenged && typeof scram === "string") {
+    if (this.#scram === null) {
+      // TLS has verified the server, or it is on this machine.
+      if (isChallenged !== "token" in this.#options.credentials) {
+        throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "The server accepted a login that this client didn't send");
+      }
+    } else if (isChallenged && typeof scram === "string") {
       this.#scram.verify(scram);
     } else if (isChallenged || !this.#options.allowPasswordHash) {
       throw new ConduitError(
@@ -170,14 +202,23 @@ export class ClientHandshake {
       extensions,
       resumed,
       expired,
-      method: isChallenged ? "scram" : "password-hash",
+      method: this.#method(isChallenged),
     };
+  }
+
+  #method(isChallenged: boolean): AuthMethod {
+    if (this.#scram === null) return isChallenged ? "token" : "certificate";
+    return isChallenged ? "scram" : "password-hash";
   }
 
   /** @param isFirstAnswer whether the server sent no challenge, so it may be a netconduit server */
   #refusal(payload: Record<string, unknown> | null, isFirstAnswer: boolean): ConduitError {
     const code = payload?.code;
     const reason = clippedText(payload?.reason) || "no reason given";
+    if (code === undefined && isFirstAnswer && this.#scram === null) {
+      const message = `The server refused the login (${reason}). It takes neither tokens nor certificates`;
+      return new ConduitError(ErrorCode.LOGIN_METHOD_REFUSED, message);
+    }
     if (code === undefined && isFirstAnswer && !this.#options.allowPasswordHash) {
       return new ConduitError(
         ErrorCode.PASSWORD_HASH_REFUSED,
@@ -187,7 +228,8 @@ export class ClientHandshake {
     }
     if (typeof code === "number" && failureCodes.has(code)) {
       const message = `The server refused the login with ${errorCodeName(code)}: ${reason}`;
-      const { retry_after } = payload ?? {};
+      const { retry_after, methods } = payload ?? {};
+      if (Array.isArray(methods)) return new ConduitError(code, message, { details: { methods } });
       return new ConduitError(code, message, typeof retry_after === "number" ? { details: { retry_after } } : {});
     }
     return new ConduitError(

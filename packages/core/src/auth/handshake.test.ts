@@ -7,6 +7,7 @@ import { FrameType } from "../wire/constants.ts";
 import { ClientHandshake, type ClientStep } from "./client-handshake.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
 
+const transport = { remote: { kind: "memory", name: "peer" }, tls: null } as const;
 const { crypto } = fakeRuntime();
 const iterations = 4096;
 const info = { name: "probe", version: "1.2.3", description: "" };
@@ -32,9 +33,9 @@ async function login(options: {
     iterations,
     allowPasswordHash: serverAllows,
   });
-  const server = new ServerHandshake(authenticator);
+  const server = new ServerHandshake(authenticator, transport);
   const client = new ClientHandshake({
-    password: clientPassword,
+    credentials: { password: clientPassword },
     info,
     offer,
     allowPasswordHash: clientAllows,
@@ -114,11 +115,17 @@ class World {
   });
 
   client(password = "secret"): ClientHandshake {
-    return new ClientHandshake({ password, info, offer, allowPasswordHash: false, crypto: this.crypto });
+    return new ClientHandshake({
+      credentials: { password },
+      info,
+      offer,
+      allowPasswordHash: false,
+      crypto: this.crypto,
+    });
   }
 
   async server(): Promise<ServerHandshake> {
-    return new ServerHandshake(await this.#authenticator);
+    return new ServerHandshake(await this.#authenticator, transport);
   }
 
   /**
@@ -139,7 +146,7 @@ class World {
     if (step.kind !== "accepted") throw new Error(`expected a login, got ${step.kind}`);
     const payload = tamper({ session_token: "token", ...step.payload });
     const end = await client.receive(FrameType.AUTH_SUCCESS, payload);
-    return { request, response: answer.payload, server: step, client: end };
+    return { request, response: { data: String(answer.payload.data) }, server: step, client: end };
   }
 }
 

@@ -15,7 +15,7 @@ export interface PeerInfo {
 }
 
 /** How a client proved who it is. */
-export type AuthMethod = "scram" | "password-hash";
+export type AuthMethod = "scram" | "password-hash" | "token" | "certificate";
 
 /** This side's info. */
 export interface LocalInfo {

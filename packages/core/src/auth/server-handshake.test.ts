@@ -11,6 +11,7 @@ import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-
 import { NOBODY } from "./user.ts";
 
 const { crypto } = fakeRuntime();
+const transport = { remote: { kind: "memory", name: "peer" }, tls: null } as const;
 const iterations = 4096;
 const password = "secret";
 /** SHA-256 of "secret", as netconduit writes it. */
@@ -29,7 +30,7 @@ async function request(
   authenticator: ServerAuthenticator,
   payload: Record<string, unknown> | null,
 ): Promise<ServerStep> {
-  return await new ServerHandshake(authenticator).receive(FrameType.AUTH_REQUEST, payload);
+  return await new ServerHandshake(authenticator, transport).receive(FrameType.AUTH_REQUEST, payload);
 }
 
 function scramClient(secret = password): ScramClient {
@@ -46,11 +47,11 @@ async function challenged({
   secret?: string;
   fields?: Record<string, unknown>;
 } = {}): Promise<{ handshake: ServerHandshake; data: string }> {
-  const handshake = new ServerHandshake(authenticator);
+  const handshake = new ServerHandshake(authenticator, transport);
   const client = scramClient(secret);
   const step = await handshake.receive(FrameType.AUTH_REQUEST, { ...fields, scram: client.clientFirst });
   if (step.kind !== "challenge") throw new Error(`expected a challenge, got ${step.kind}`);
-  return { handshake, data: await client.challenge(step.payload.data) };
+  return { handshake, data: await client.challenge(String(step.payload.data)) };
 }
 
 describe("ServerAuthenticator", () => {
@@ -174,7 +175,7 @@ describe("ServerHandshake", () => {
   test.each(Object.values(FrameType).filter((type) => type !== FrameType.AUTH_REQUEST))(
     "refuses frame type %i as the first",
     async (type) => {
-      const step = await new ServerHandshake(open).receive(type, { password_hash: hash, data: "" });
+      const step = await new ServerHandshake(open, transport).receive(type, { password_hash: hash, data: "" });
       expect(step).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
     },
   );
@@ -189,7 +190,7 @@ describe("ServerHandshake", () => {
   );
 
   test("gives a refused client no second attempt", async () => {
-    const handshake = new ServerHandshake(open);
+    const handshake = new ServerHandshake(open, transport);
     await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: "wrong" });
     const again = await handshake.receive(FrameType.AUTH_REQUEST, { password_hash: hash });
     expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });

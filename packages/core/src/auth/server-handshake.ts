@@ -8,16 +8,18 @@
  * If the server has users, the name in `scram` chooses the keys. Without them it is ignored, and the password is shared.
  */
 
+import type { TlsInfo } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { passwordHash } from "../netconduit/password-hash.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
-import { isSamePeer, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import { type CertificateCheck, isPrivate, type LoginTransport, type TokenCheck } from "./login-methods.ts";
+import { type AuthMethod, isSamePeer, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 import { parseClientFirst } from "./scram-messages.ts";
-import { isNobody, NOBODY, type User } from "./user.ts";
+import { type Identity, isNobody, makeUser, NOBODY, type User } from "./user.ts";
 import type { Credential, Users } from "./users.ts";
 
 /** netconduit's wording. */
@@ -26,7 +28,10 @@ const INVALID_PASSWORD = "Invalid password";
 /** Next action of the server. */
 export type ServerStep =
   /** Send AUTH_CHALLENGE. */
-  | { readonly kind: "challenge"; readonly payload: { readonly data: string } }
+  | {
+      readonly kind: "challenge";
+      readonly payload: { readonly data: string } | { readonly data?: undefined; readonly methods: readonly string[] };
+    }
   /** The peer knows the password. Send AUTH_SUCCESS, including the keys of `payload`. */
   | {
       readonly kind: "accepted";
@@ -43,7 +48,12 @@ export type ServerStep =
       readonly kind: "refused";
       readonly code: number;
       readonly reason: string;
-      readonly payload: { readonly reason: string; readonly code: number; readonly retry_after?: number };
+      readonly payload: {
+        readonly reason: string;
+        readonly code: number;
+        readonly retry_after?: number;
+        readonly methods?: readonly string[];
+      };
     };
 
 /** Inputs of {@link ServerAuthenticator.create}. */
@@ -52,6 +62,12 @@ export interface ServerAuthenticatorOptions {
   readonly password: string | null;
   /** Default: the server has no users. */
   readonly users?: Users | null;
+  /** Default: it takes no tokens. */
+  readonly token?: TokenCheck | undefined;
+  /** Default: it maps no certificates. */
+  readonly certificate?: CertificateCheck | undefined;
+  /** The clock of `expiresAt`. Default: nothing expires. */
+  readonly wallClock?: () => number;
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 rounds. */
   readonly iterations: number;
@@ -64,19 +80,20 @@ export class ServerAuthenticator {
   /** Null if there is no shared password. */
   readonly #keys: ScramServerKeys | null;
   readonly #users: Users | null;
+  readonly #options: ServerAuthenticatorOptions;
   readonly crypto: RuntimeCrypto;
   readonly #passwordHash: string | null;
   #lastPeer: PeerInfo | null = null;
 
   private constructor(
+    options: Omit<ServerAuthenticatorOptions, "password">,
     keys: ScramServerKeys | null,
-    users: Users | null,
-    crypto: RuntimeCrypto,
     passwordHash: string | null,
   ) {
     this.#keys = keys;
-    this.#users = users;
-    this.crypto = crypto;
+    this.#users = options.users ?? null;
+    this.#options = { ...options, password: null };
+    this.crypto = options.crypto;
     this.#passwordHash = passwordHash;
   }
 
@@ -85,11 +102,42 @@ export class ServerAuthenticator {
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
   static async create(options: ServerAuthenticatorOptions): Promise<ServerAuthenticator> {
-    const { password, users = null, crypto, iterations, allowPasswordHash } = options;
-    if (password === null) return new ServerAuthenticator(null, users, crypto, null);
+    const { password, crypto, iterations, allowPasswordHash } = options;
+    if (password === null) return new ServerAuthenticator(options, null, null);
     const keys = await deriveServerKeys(password, iterations, crypto);
     const hash = allowPasswordHash ? await passwordHash(password, crypto) : null;
-    return new ServerAuthenticator(keys, users, crypto, hash);
+    return new ServerAuthenticator(options, keys, hash);
+  }
+
+  /** Whether a name and password can log in. */
+  get takesPasswords(): boolean {
+    return this.#keys !== null || this.#users !== null;
+  }
+
+  /** Login methods that are possible over this connection, as clients are told. */
+  methodsFor(transport: LoginTransport): string[] {
+    const { token, certificate } = this.#options;
+    const methods = this.takesPasswords ? ["scram"] : [];
+    if (token !== undefined && isPrivate(transport)) methods.push("token");
+    if (certificate !== undefined && transport.tls?.peerVerified === true) methods.push("certificate");
+    return methods;
+  }
+
+  /** Who a token stands for; null if it isn't valid. Rejects if your function does. */
+  async userOfToken(token: string): Promise<User | null> {
+    return this.#userOf((await this.#options.token?.(token)) ?? null, "token");
+  }
+
+  /** Who a verified certificate stands for; null for nobody. Rejects if your function does. */
+  async userOfCertificate(tls: TlsInfo): Promise<User | null> {
+    return this.#userOf((await this.#options.certificate?.(tls)) ?? null, "certificate");
+  }
+
+  #userOf(identity: Identity | null, method: AuthMethod): User | null {
+    if (identity === null) return null;
+    const user = makeUser(identity, method);
+    const now = this.#options.wallClock?.() ?? 0;
+    return user.expiresAt !== undefined && user.expiresAt <= now ? null : user;
   }
 
   /** What a login by SCRAM is checked against. A promise only if there are users. Rejects if your lookup of users does. */
@@ -129,14 +177,20 @@ export class ServerHandshake {
   /** The pending challenge. */
   #challenge: { readonly scram: ScramServer; readonly user: User | null; readonly introduction: Introduction } | null =
     null;
+  /** A client that will send a token. */
+  #tokenBearer: Introduction | null = null;
+  readonly #transport: LoginTransport;
   #expecting: "request" | "response" | "nothing" = "request";
 
-  constructor(authenticator: ServerAuthenticator) {
+  constructor(authenticator: ServerAuthenticator, transport: LoginTransport) {
     this.#authenticator = authenticator;
+    this.#transport = transport;
   }
 
   /** Whether the answer to this frame tells the client if its password is right. */
   isGuess(frameType: number, payload: Record<string, unknown> | null): boolean {
+    // Tokens are too long to be guessed.
+    if (this.#tokenBearer !== null) return false;
     if (this.#expecting === "response") return frameType === FrameType.AUTH_RESPONSE;
     return (
       this.#expecting === "request" && (payload?.scram ?? null) === null && (payload?.password_hash ?? null) !== null
@@ -157,7 +211,7 @@ export class ServerHandshake {
     return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
   }
 
-  #request(payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
+  async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
     if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
     const { client_info, extensions: offer, resume } = payload;
     const scram = payload.scram ?? undefined;
@@ -168,8 +222,12 @@ export class ServerHandshake {
     }
     const peer = this.#authenticator.shared(parsePeerInfo(client_info, offer));
     const introduction = { peer, offer, resume };
-    if (scram !== undefined) return this.#issueChallenge(scram, introduction);
+    if (scram !== undefined && this.#authenticator.takesPasswords) {
+      return await this.#issueChallenge(scram, introduction);
+    }
+    if (scram !== undefined) return this.#refuseMethod("passwords");
     if (password_hash !== undefined) return this.#judgeHash(password_hash, introduction);
+    if (Array.isArray(payload.methods)) return await this.#startMethod(payload.methods, introduction);
     return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
   }
 
@@ -188,6 +246,38 @@ export class ServerHandshake {
     return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
   }
 
+  /** The client can log in by one of these methods, and has sent no secret yet. */
+  async #startMethod(theirs: readonly unknown[], introduction: Introduction): Promise<ServerStep> {
+    const methods = this.#authenticator.methodsFor(this.#transport);
+    const { tls } = this.#transport;
+    if (theirs.includes("certificate") && methods.includes("certificate") && tls !== null) {
+      const user = await this.#authenticator.userOfCertificate(tls);
+      if (user !== null) return { kind: "accepted", user, ...introduction, payload: {} };
+      return refused(ErrorCode.AUTH_FAILED, "The client's certificate stands for nobody here");
+    }
+    if (theirs.includes("token") && methods.includes("token")) {
+      this.#tokenBearer = introduction;
+      this.#expecting = "response";
+      return { kind: "challenge", payload: { methods } };
+    }
+    return this.#refuseMethod("the client's login methods");
+  }
+
+  #refuseMethod(what: string): ServerStep {
+    const code = ErrorCode.LOGIN_METHOD_REFUSED;
+    const methods = this.#authenticator.methodsFor(this.#transport);
+    const reason = `This server doesn't take ${what} over this connection; it takes: ${methods.join(", ") || "nothing"}`;
+    return { kind: "refused", code, reason, payload: { reason, code, methods } };
+  }
+
+  async #judgeToken(payload: Record<string, unknown> | null, introduction: Introduction): Promise<ServerStep> {
+    const token = payload?.token;
+    if (typeof token !== "string") return malformed("The payload of AUTH_RESPONSE must be a map with a string token");
+    const user = await this.#authenticator.userOfToken(token);
+    if (user === null) return refused(ErrorCode.AUTH_FAILED, "The token isn't valid", "Invalid token");
+    return { kind: "accepted", user, ...introduction, payload: {} };
+  }
+
   #judgeHash(hash: string, introduction: Introduction): ServerStep {
     if (!this.#authenticator.allowsPasswordHash) {
       return refused(
@@ -200,6 +290,7 @@ export class ServerHandshake {
   }
 
   async #response(payload: Record<string, unknown> | null): Promise<ServerStep> {
+    if (this.#tokenBearer !== null) return await this.#judgeToken(payload, this.#tokenBearer);
     const challenge = this.#challenge;
     const data = payload?.data;
     if (challenge === null || typeof data !== "string") {

@@ -16,6 +16,8 @@ export interface User {
   readonly method: AuthMethod;
   /** Facts that your program or a token states about the user; empty by default. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** When this ends, in Unix milliseconds, unless it is renewed before; absent if it doesn't. */
+  readonly expiresAt?: number;
 }
 
 /** What your program knows about a user. */
@@ -26,6 +28,8 @@ export interface Identity {
   readonly roles?: readonly string[] | undefined;
   /** Default: none. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
+  /** When it ends, in Unix milliseconds. The client is asked to renew it before that. Default: never. */
+  readonly expiresAt?: number | undefined;
 }
 
 /** The name that clients without a user name send; RFC 5802 requires one. */
@@ -53,18 +57,27 @@ export function rolesProblem(roles: unknown): string | null {
 
 /** @throws ConduitError INVALID_CONFIG if the program's identity isn't one */
 export function makeUser(identity: Identity, method: AuthMethod): User {
-  const { name, roles = [], claims = {} } = isMap(identity) ? (identity as unknown as Identity) : { name: undefined };
-  const problem =
-    usernameProblem(name) ?? rolesProblem(roles) ?? (isMap(claims) ? null : "must have a plain object as claims");
+  const problem = identityProblem(identity);
   if (problem !== null) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid identity from the option authenticate: it ${problem}`);
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid identity from the option authenticate: ${problem}`);
   }
+  const { name, roles = [], claims = {}, expiresAt } = identity;
   return Object.freeze({
-    name: name as string,
+    name,
     roles: Object.freeze([...roles]),
     method,
     claims: Object.freeze({ ...claims }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
   });
+}
+
+function identityProblem(identity: unknown): string | null {
+  if (!isMap(identity)) return "it must be an object or null";
+  const { name, roles = [], claims = {}, expiresAt = 0 } = identity;
+  const problem = usernameProblem(name) ?? rolesProblem(roles);
+  if (problem !== null) return `${usernameProblem(name) === null ? "roles" : "name"} ${problem}`;
+  if (!isMap(claims)) return "claims must be a plain object";
+  return Number.isFinite(expiresAt) ? null : "expiresAt must be a finite number of Unix milliseconds";
 }
 
 function nobody(method: AuthMethod): User {

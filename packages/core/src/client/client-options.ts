@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { LoginCredentials } from "../auth/client-handshake.ts";
 import { usernameProblem } from "../auth/user.ts";
 import type { ResumeSettings } from "../connection/connection-settings.ts";
 import {
@@ -27,12 +28,20 @@ import {
   clientResumePaths,
   resumeSettings,
 } from "../endpoint/resume-option.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
 import { ipFamily } from "../util/ip-address.ts";
+import { isMap } from "../util/is-map.ts";
 
 /** A password, or a function that returns it, called at every connect. */
-export type Credentials = string | (() => string | Promise<string>);
+export type Password = string | (() => string | Promise<string>);
+
+/** What a client logs in with: a password with or without a user name, a token, or the certificate of the option `tls`. */
+export type Credentials = LoginCredentials;
+
+/** Credentials, or a function that returns them, called at every connect and when they expire. */
+export type CredentialsSource = Credentials | (() => Credentials | Promise<Credentials>);
 
 /** Reconnect policy of a client. */
 export interface ReconnectOptions {
@@ -69,8 +78,13 @@ export type ClientOptions = ClientSettings & (UnixTarget | TcpTarget);
 
 /** Options of a client, except for the server's address. All times are in whole milliseconds, 1 to 2^31-1. */
 export interface ClientSettings extends PeerOptions {
-  /** The server's password, or a function that returns it, called at every connect. Required. */
-  readonly password: Credentials;
+  /** The server's password, or a function that returns it, called at every connect. Required without `credentials`. */
+  readonly password?: Password | undefined;
+  /**
+   * Instead of `password` and `username`: what to log in with, or a function that returns it, called at every connect. A
+   * token is sent over TLS, Unix sockets and the loopback address alone.
+   */
+  readonly credentials?: CredentialsSource | undefined;
   /** Name of the user whose password it is. Default: none, and the password is the one that all share. */
   readonly username?: string | undefined;
   /** Name of the client, sent to the server; at most 256 characters. Default `"conduit_client"`. */
@@ -101,8 +115,11 @@ export interface ClientSettings extends PeerOptions {
  * the config doesn't print it.
  */
 export interface ClientConfig
-  extends Filled<ClientSettings, "username" | "path" | "tls" | "reconnect" | "resume">,
+  extends Filled<ClientSettings, "password" | "credentials" | "username" | "path" | "tls" | "reconnect" | "resume">,
     TcpTarget {
+  readonly password: Password | undefined;
+  /** Not enumerable, as the password. */
+  readonly credentials: CredentialsSource | undefined;
   readonly username: string | undefined;
   /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 by default. */
   readonly path: string | undefined;
@@ -143,13 +160,39 @@ function username(): v.GenericSchema<string> {
   return v.custom<string>((value) => usernameProblem(value) === null, issue);
 }
 
-function isCredentials(value: unknown): value is Credentials {
+function isPassword(value: unknown): value is Password {
   return (typeof value === "string" && value !== "") || typeof value === "function";
+}
+
+const CREDENTIALS_RULE =
+  "must be { username, password }, { token }, { certificate: true } or a function that returns one of them";
+
+/** Whether it is what a client can log in with. */
+function isCredentials(value: unknown): value is Credentials {
+  if (!isMap(value)) return false;
+  const { username, password, token, certificate, ...rest } = value;
+  if (Object.keys(rest).length > 0) return false;
+  if (certificate !== undefined) return certificate === true && token === undefined && password === undefined;
+  if (token !== undefined) return typeof token === "string" && token !== "" && password === undefined;
+  return (
+    typeof password === "string" && password !== "" && (username === undefined || usernameProblem(username) === null)
+  );
+}
+
+function isCredentialsSource(value: unknown): value is CredentialsSource {
+  return typeof value === "function" || isCredentials(value);
+}
+
+/** @throws ConduitError INVALID_CONFIG if a function returned something else */
+export function checkedCredentials(value: unknown): Credentials {
+  if (isCredentials(value)) return value;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `The result of the option credentials ${CREDENTIALS_RULE}`);
 }
 
 const entries = {
   ...peerEntries,
-  password: v.custom<Credentials>(isCredentials, "must be a non-empty string or a function"),
+  password: v.optional(v.custom<Password>(isPassword, "must be a non-empty string or a function")),
+  credentials: v.optional(v.custom<CredentialsSource>(isCredentialsSource, CREDENTIALS_RULE)),
   username: v.optional(username()),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_client"),
   host: v.optional(text()),
@@ -188,7 +231,7 @@ const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWA
  *   `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
 export function parseClientOptions(options: unknown): ClientConfig {
-  const problems = new OptionProblems("client options", knownOptions, ["password", "tls.key"], remarks);
+  const problems = new OptionProblems("client options", knownOptions, ["password", "credentials", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
@@ -197,6 +240,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
   const given = options as Readonly<Record<string, unknown>>;
   checkPeerOptions(problems, parsed, given);
   checkTarget(problems, parsed);
+  checkCredentials(problems, parsed);
   if (!problems.has("reconnect")) checkReconnect(problems, parsed.reconnect, given["reconnect"] as ReconnectOptions);
   const tls = typeof parsed.tls === "object" ? parsed.tls : undefined;
   if (tls !== undefined && !problems.has("tls")) checkTls(problems, tls);
@@ -204,6 +248,8 @@ export function parseClientOptions(options: unknown): ClientConfig {
 
   const config = {
     ...parsed,
+    password: parsed.password,
+    credentials: parsed.credentials,
     username: parsed.username,
     ...queueBytes(parsed),
     host: parsed.host ?? "localhost",
@@ -213,7 +259,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
     reconnect: Object.freeze(parsed.reconnect),
     resume: parsed.reconnect.enabled ? resumeSettings(parsed.resume, 0) : null,
   };
-  return sealConfig(config, ["password"]);
+  return sealConfig(config, ["password", "credentials"]);
 }
 
 function checkTarget(problems: OptionProblems, parsed: Parsed): void {
@@ -225,6 +271,20 @@ function checkTarget(problems: OptionProblems, parsed: Parsed): void {
   if (parsed.host === undefined || problems.has("host") || problems.has("ipv6")) return;
   if (parsed.ipv6 && ipFamily(parsed.host) === 4) {
     problems.add("host", "must be an IPv6 address or a name when ipv6 is true", parsed.host);
+  }
+}
+
+function checkCredentials(problems: OptionProblems, { password, username, credentials, tls }: Parsed): void {
+  if (problems.has("password") || problems.has("credentials")) return;
+  if (credentials === undefined) {
+    if (password === undefined) problems.addMissing("password", "is required unless credentials is given");
+    return;
+  }
+  if (password !== undefined) problems.add("password", "must not be given together with credentials", password);
+  if (username !== undefined) problems.add("username", "must not be given together with credentials", username);
+  const hasCertificate = typeof tls === "object" && tls.cert !== undefined;
+  if (typeof credentials === "object" && "certificate" in credentials && !hasCertificate) {
+    problems.add("credentials", "must not be { certificate: true } without tls.cert and tls.key", credentials);
   }
 }
 

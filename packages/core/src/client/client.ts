@@ -40,6 +40,7 @@ import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
+import { type Renewal, renewal } from "../extensions/renewal.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { topic } from "../extensions/topics/topic.ts";
 import type {
@@ -69,6 +70,7 @@ import { Validator } from "../rpc/validation.ts";
 import type { ConnectTarget, Runtime } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
+import { credentialsOf, mustBePrivate, type RenewalHook, renew } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.ts";
 import { OfflineQueue } from "./offline-queue.ts";
@@ -148,6 +150,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #connection: ProtocolConnection<Client<C>> | null = null;
   #login: Login | null = null;
   #lastLogin: LastLogin | null = null;
+  #renewalHook: RenewalHook | null = null;
   /** The error of a login that the server ended, asking this client not to come back. */
   #finalRefusal: unknown = null;
 
@@ -159,7 +162,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const { contract, config } = parseInit(options);
     super();
     const sides = { own: contract?.client, peer: contract?.server };
-    this.#core = new EndpointCore(runtime, config, sides, extensions);
+    const settings = { ...config, renewsCredentials: config.credentials !== undefined };
+    this.#core = new EndpointCore(runtime, settings, sides, extensions);
     this.config = config;
     this.#contract = contract;
     this.#runtime = runtime;
@@ -435,6 +439,18 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#drainHooks.add(hook);
   }
 
+  /**
+   * Runs when the server says that this client's token expires, with the milliseconds left. Returns new credentials;
+   * without a hook, or if it returns nothing, the option `credentials` is asked. If no valid token comes in time, the
+   * connection ends with IDENTITY_EXPIRED. Replaces an earlier hook. Returns a function that removes the hook.
+   */
+  onCredentialsExpiring(hook: RenewalHook): Disposer {
+    this.#renewalHook = hook;
+    return () => {
+      if (this.#renewalHook === hook) this.#renewalHook = null;
+    };
+  }
+
   /** Runs when the server has sent a file to a folder of this side. Returns a function that removes the hook. */
   onFileReceived(hook: (client: Client<C>, file: TransferredFile) => unknown): Disposer {
     return this.#core.fileReceivedHooks.add(hook);
@@ -663,15 +679,21 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Connects and logs in. */
   async #open(where: ConnectTarget, abort: DialController): Promise<void> {
     const { config } = this;
-    const { password: given, username, allowPasswordHash } = config;
+    const { allowPasswordHash } = config;
     const { crypto } = this.#runtime;
-    const password = typeof given === "function" ? await abort.race((async () => given())()) : given;
+    const credentials = await abort.race(credentialsOf(config));
     const offer = this.#core.extensions.offer;
     const session = this.#waiting.request(this.#lastLogin?.token);
-    const options = { password, username, info: config, offer, allowPasswordHash, crypto };
+    const options = { credentials, info: config, offer, allowPasswordHash, crypto };
     const handshake = new ClientHandshake({ ...options, ...(session === undefined ? {} : { resume: session }) });
     const request = await handshake.start();
     const opened = await this.#connect(where, abort);
+    try {
+      mustBePrivate(credentials, opened);
+    } catch (error) {
+      opened.destroy(null);
+      throw error;
+    }
     const stream = config.resume === null ? opened : new ResumableStream(opened);
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const connection = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
@@ -724,6 +746,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
+      const renewing = connection.extension(renewal);
+      if (renewing !== undefined) renewing.expiring = (expiresInMs) => void this.#renew(renewing, expiresInMs);
       // The server's connect hooks may subscribe this client.
       const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
       if (topics !== undefined) topics.receiver = this.#subscriptions;
@@ -760,6 +784,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     kept.extension(resume)?.acknowledge();
     login?.resolve();
     return true;
+  }
+
+  async #renew(renewing: Renewal, expiresInMs: number): Promise<void> {
+    try {
+      await renew(renewing, expiresInMs, this.#renewalHook, this.config);
+    } catch (error) {
+      this.#core.hookFailed("onCredentialsExpiring", error);
+    }
   }
 
   /** The login is complete, and the server's connect hooks have let this client in. */

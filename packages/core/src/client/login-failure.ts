@@ -48,7 +48,8 @@ export function refusedLogin(error: ConduitError, config: ClientConfig): Conduit
   return new ConduitError(error.code, `${error.message} (${where})`, { details: error.details, cause: error });
 }
 
-function passwordHint({ username }: ClientConfig): string {
+function passwordHint({ username, credentials }: ClientConfig): string {
+  if (credentials !== undefined) return "check the option credentials";
   return username === undefined ? "check the option password" : "check the options username and password";
 }
 

@@ -305,10 +305,11 @@ export class Reconnector<Peer> {
     });
   }
 
-  /** Whether further attempts would fail the same way. A password function may return another one. */
+  /** Whether further attempts would fail the same way. A function may return other credentials. */
   #endsReconnecting(error: unknown): boolean {
     if (this.#owner.isFinal(error)) return true;
-    return isPasswordProblem(error) && typeof this.#config.password !== "function";
+    const { password, credentials } = this.#config;
+    return isLoginProblem(error) && typeof password !== "function" && typeof credentials !== "function";
   }
 
   #stopSeries(): void {
@@ -340,10 +341,14 @@ function retryAfterMs(error: unknown): number | null {
   return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;
 }
 
-function isPasswordProblem(error: unknown): boolean {
-  if (!isInstance(error, ConduitError)) return false;
-  const code = codeOf(error);
-  return (
-    code === ErrorCode.AUTH_FAILED || code === ErrorCode.PASSWORD_HASH_REFUSED || code === ErrorCode.SERVER_NOT_TRUSTED
-  );
+const loginProblems: ReadonlySet<number> = new Set<number>([
+  ErrorCode.AUTH_FAILED,
+  ErrorCode.PASSWORD_HASH_REFUSED,
+  ErrorCode.SERVER_NOT_TRUSTED,
+  ErrorCode.LOGIN_METHOD_REFUSED,
+  ErrorCode.INSECURE_CONNECTION,
+]);
+
+function isLoginProblem(error: unknown): boolean {
+  return isInstance(error, ConduitError) && loginProblems.has(codeOf(error));
 }

@@ -18,6 +18,8 @@ export interface ConnectionSettings {
   readonly maxSubscriptions?: number | undefined;
   /** Sessions outlive their streams; null or absent if they don't. */
   readonly resume?: ResumeSettings | null | undefined;
+  /** Whether an expiring identity can be renewed: tokens are sent, or taken. Default false. */
+  readonly renewsCredentials?: boolean | undefined;
   /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
     | { readonly messagesPerSecond?: number | undefined; readonly bytesPerSecond?: number | undefined }

@@ -93,7 +93,7 @@ describe("rpc", () => {
     ],
     [
       "a type alone, as before a Python function,",
-      (server: Server) => (server.on as unknown as (type: string) => unknown).call(server, "chat"),
+      (server: Server) => (server.on as (type: string) => unknown).call(server, "chat"),
       /not a decorator\): on\("chat", \(connection, data\) => …\)$/,
     ],
     [

@@ -7,7 +7,7 @@ import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
 import { agreedData, agreedOn } from "./contract-option.ts";
-import type { Disposer, MessageDefinition, MethodDefinition, StreamDefinition } from "./method-types.ts";
+import type { Disposer, MethodDefinition, StreamDefinition } from "./method-types.ts";
 
 type Handler = (...args: never[]) => unknown;
 
@@ -112,21 +112,20 @@ export class HandlerRegistration<Peer> {
 
   /** Registers `(handler)` or `(schema, handler)` for one or several types of messages. */
   addMessageHandler(
-    message: string | readonly string[] | MessageDefinition,
+    type: string | readonly string[],
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
     { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
+    roles?: readonly string[],
   ): Disposer {
-    const isDefinition = typeof message === "object" && "type" in message;
-    const { type, data, roles }: MessageDefinition = isDefinition ? message : { type: message };
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
     const disposers = types.map((one) => {
       const entry = agreedOn(this.#contract?.messages, one);
       const agreed = entry === undefined ? undefined : agreedData(entry);
-      const check = schema ?? checkedSchema(data ?? agreed?.schema, one);
+      const check = schema ?? checkedSchema(agreed?.schema, one);
       const access = this.#accessOf(one, agreed?.roles, roles);
       return this.#registry.addHandler({
         type: one,

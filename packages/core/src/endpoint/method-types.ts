@@ -69,12 +69,8 @@ export interface StreamDefinition<
   readonly requiresAuth?: boolean;
 }
 
-/** Definition of a message handler, for `on` of a server. */
-export interface MessageDefinition<T extends string = string, D extends Schema | undefined = Schema | undefined> {
-  /** The type, or several. */
-  readonly type: T | readonly T[];
-  /** Validates the data. Default: that of the contract; else any data. */
-  readonly data?: D;
+/** Options of a message handler, for `on` of a server. */
+export interface MessageOptions {
   /** Users with one of these roles may send it, if the contract's roles let them. Default: all. */
   readonly roles?: readonly string[];
 }

@@ -13,6 +13,7 @@ import { limits } from "./limits.ts";
 import { meta } from "./meta.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
+import { renewal } from "./renewal.ts";
 import { reply } from "./reply.ts";
 import { resume } from "./resume/resume.ts";
 import { stream } from "./streams/stream.ts";
@@ -35,6 +36,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   compression,
   flow,
   ready,
+  renewal,
   topic,
   drain,
   close,

@@ -524,12 +524,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   #makeConnection(server: PoolServer, slot: number): PoolConnection<C> {
     const { servers: _servers, size: _size, strategy: _strategy, lookupIntervalMs: _interval, ...config } = this.config;
-    const { password, tls, resume } = this.config;
+    const { password, credentials, tls, resume } = this.config;
     const { target, name } = server;
     const init = {
       ...config,
       ...target,
       password,
+      credentials,
       // The certificate is for the name, not for its address.
       tls: tls === null ? undefined : { ...tls, serverName: tls.serverName ?? name ?? undefined },
       resume: resume === null ? undefined : { maxBytes: resume.maxBytes },

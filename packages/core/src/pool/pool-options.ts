@@ -82,8 +82,11 @@ export function parsePoolOptions(options: unknown): PoolConfig {
   const servers = parsed.servers.map((server) => Object.freeze(server) as TcpTarget | UnixTarget);
   const [config] = servers.map((server) => parseClientOptions({ ...forClients, ...server }));
   const { host: _host, port: _port, path: _path, ...shared } = config as ClientConfig;
-  const { password } = config as ClientConfig;
-  return sealConfig({ ...shared, ...parsed, password, servers: Object.freeze(servers) }, ["password"]);
+  const { password, credentials } = config as ClientConfig;
+  return sealConfig({ ...shared, ...parsed, password, credentials, servers: Object.freeze(servers) }, [
+    "password",
+    "credentials",
+  ]);
 }
 
 function checkServers(problems: OptionProblems, servers: v.InferOutput<typeof schema>["servers"]): void {

@@ -82,6 +82,11 @@ export class Connection<
     this.#data = data;
   }
 
+  /** @internal The identity was renewed. */
+  _renew(user: User): void {
+    this.#user = user;
+  }
+
   /** @internal */
   protected get _connection(): PeerConnection {
     return this.#protocol;

@@ -7,7 +7,8 @@
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
-import { Users } from "../auth/users.ts";
+import type { User } from "../auth/user.ts";
+import { type UserOptions, Users } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -61,6 +62,8 @@ interface PendingLogin {
   readonly guesser: string | null;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
+  /** Users that were changed or revoked since; null if there are none. */
+  revoked: Set<string> | null;
 }
 
 /** A server's connections that haven't logged in. */
@@ -70,6 +73,7 @@ export class LoginManager<Peer> {
   readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
   readonly #throttle = new AuthThrottle();
   #authenticator: ServerAuthenticator | null = null;
+  #users: Users | null = null;
   #authFailures = 0;
   #rejections = 0;
 
@@ -104,7 +108,50 @@ export class LoginManager<Peer> {
     const { crypto } = runtime;
     if (this.#authenticator !== null) return;
     const users = await this.#makeUsers();
-    this.#authenticator = await ServerAuthenticator.create({ password, users, crypto, iterations, allowPasswordHash });
+    this.#users = users;
+    const { token, certificate } = config.authenticate ?? {};
+    this.#authenticator = await ServerAuthenticator.create({
+      password,
+      users,
+      token,
+      certificate,
+      wallClock: () => runtime.wallClock(),
+      crypto,
+      iterations,
+      allowPasswordHash,
+    });
+  }
+
+  /** Who a token stands for; null if it isn't valid. Rejects if the application's function does. */
+  async userOfToken(token: string): Promise<User | null> {
+    return (await this.#authenticator?.userOfToken(token)) ?? null;
+  }
+
+  /**
+   * Adds or replaces a user. Logins under way that know the old password fail.
+   * @throws ConduitError INVALID_CONFIG
+   */
+  async setUser(name: string, options: UserOptions): Promise<void> {
+    if (this.#users === null) {
+      const message = "Cannot set a user: the server was made without the option users";
+      throw new ConduitError(ErrorCode.INVALID_STATE, message);
+    }
+    await this.#users.set(name, options);
+    this.#failPending(name);
+  }
+
+  /** Removes a user, and fails its logins under way. */
+  revoke(name: string): void {
+    this.#users?.delete(name);
+    this.#failPending(name);
+  }
+
+  /** A login that began before this counts for nothing if it turns out to be this user's. */
+  #failPending(name: string): void {
+    for (const login of this.#pending.values()) {
+      login.revoked ??= new Set();
+      login.revoked.add(name);
+    }
   }
 
   async #makeUsers(): Promise<Users | null> {
@@ -131,10 +178,10 @@ export class LoginManager<Peer> {
   begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
     if (this.#pending.size >= config.maxPendingLogins) this.dropOldest();
-    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator);
+    const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
-    this.#pending.set(connection, { handshake, guesser, acceptedAt });
+    this.#pending.set(connection, { handshake, guesser, acceptedAt, revoked: null });
     this.#addresses.add(connection, guesser ?? "");
     connection.start(config.authTimeoutMs);
   }
@@ -154,7 +201,7 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
-    const step = await this.#judge(connection, login, type, payload);
+    const step = await this.#step(connection, login, type, payload);
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
@@ -205,31 +252,42 @@ export class LoginManager<Peer> {
     return refusal !== null;
   }
 
-  /**
-   * Processes one frame of a login. A proof of the password takes a guess from the budget of its address. A failing
-   * function of the application ends the login.
-   */
-  async #judge(
+  /** Processes one frame of a login. A failing function of the application ends it, as does a change of its user. */
+  async #step(
     connection: ProtocolConnection<Peer>,
+    login: PendingLogin,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<ServerStep> {
+    try {
+      const step = await this.#judge(login, type, payload);
+      if (step.kind !== "accepted" || login.revoked?.has(step.user.name) !== true) return step;
+      const [code, reason] = [ErrorCode.AUTH_FAILED, "Invalid password"];
+      return { kind: "refused", code, reason: "The user was changed during the login", payload: { reason, code } };
+    } catch (error) {
+      this.#host.lookupFailed(error, connection.stream);
+      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
+      return { kind: "refused", code, reason, payload: { reason, code } };
+    }
+  }
+
+  /** Processes one frame of a login. A proof of the password takes a guess from the budget of its address. */
+  async #judge(
     { handshake, guesser }: PendingLogin,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
     const { runtime } = this.#host;
-    const guess = handshake.isGuess(type, payload) ? guesser : null;
-    const waitMs = guess === null ? 0 : this.#throttle.take(guess, runtime.now());
+    if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
+    const waitMs = this.#throttle.take(guesser, runtime.now());
     if (waitMs > 0) return tooManyGuesses(waitMs);
     let isWrong = false;
     try {
       const step = await handshake.receive(type, payload);
       isWrong = isWrongPassword(step);
       return step;
-    } catch (error) {
-      this.#host.lookupFailed(error, connection.stream);
-      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
-      return { kind: "refused", code, reason, payload: { reason, code } };
     } finally {
-      if (guess !== null && !isWrong) this.#throttle.giveBack(guess, runtime.now());
+      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
     }
   }
 }

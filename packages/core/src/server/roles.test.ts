@@ -89,7 +89,7 @@ describe("a message with roles", () => {
   test("is refused from users who have none of them, also if they want no reply", async () => {
     const got: unknown[] = [];
     const { ada, bob, denials, runtime } = await scene((server) => {
-      server.on({ type: "order", roles: ["admin"], data: v.number() }, ({ user }, n) => got.push([user.name, n]));
+      server.on("order", v.number(), ({ user }, n) => got.push([user.name, n]), { roles: ["admin"] });
     });
     const refused: unknown[] = [];
     bob.onError((error) => refused.push((error as ConduitError).code));
@@ -103,7 +103,7 @@ describe("a message with roles", () => {
   test("runs the handlers that the sender may use, and no others", async () => {
     const got: string[] = [];
     const { bob } = await scene((server) => {
-      server.on({ type: "order", roles: ["admin"] }, () => got.push("admin"));
+      server.on("order", () => got.push("admin"), { roles: ["admin"] });
       server.on("order", () => {
         got.push("all");
         return "handled";

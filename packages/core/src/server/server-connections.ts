@@ -8,6 +8,7 @@
  */
 
 import { infoPayload } from "../auth/peer-info.ts";
+import type { UserOptions } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
@@ -20,6 +21,7 @@ import type { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
 import { READY_FRAME, ready } from "../extensions/ready.ts";
+import { renewal } from "../extensions/renewal.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Contract } from "../rpc/contract.ts";
@@ -30,6 +32,7 @@ import { FrameType } from "../wire/constants.ts";
 import { BufferBudget } from "./buffer-budget.ts";
 import { Connection } from "./connection.ts";
 import { DescriptorGuard } from "./descriptor-guard.ts";
+import { IdentityExpiry } from "./identity-expiry.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { type ResumeRequest, resumeRequest, type Session, Sessions } from "./sessions.ts";
@@ -84,6 +87,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #acceptReports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
   readonly #connectHooksRunning = new Map<Connection<C, D>, Promise<void>>();
   readonly #disconnectHooksRunning = new Set<Promise<void>>();
+  /** Of users whose identity expires. */
+  readonly #expiries = new Map<Protocol<C, D>, IdentityExpiry>();
   #accepted = 0;
   #loggedIn = 0;
   #keepsRunning = true;
@@ -288,6 +293,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
     if (protocol.extension(resume) !== undefined) this.#sessions?.add(protocol, owner, token);
+    if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection);
     if (connectHooks.isEmpty) {
       protocol.setPhaseTimer(0);
       protocol.activate();
@@ -353,7 +359,38 @@ export class ServerConnections<C extends Contract, D extends object> {
     });
     protocol.sendQueue.flush();
     kept.peer._resumed(token, step.user);
+    this.#expiries.get(kept)?.end();
+    this.#expiries.delete(kept);
+    if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer);
     kept.restore(protocol, wanted.received);
+  }
+
+  #watchExpiry(protocol: Protocol<C, D>, connection: Connection<C, D>): void {
+    const { core, runtime } = this.#host;
+    const expiry = new IdentityExpiry(protocol, protocol.extension(renewal) ?? null, connection.user, {
+      wallClock: () => runtime.wallClock(),
+      userOf: (token) => this.#logins.userOfToken(token),
+      renewed: (user) => connection._renew(user),
+      failed: (error) => core.report(error, { stage: "login", name: "authenticate", client: connection }),
+    });
+    this.#expiries.set(protocol, expiry);
+  }
+
+  /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  setUser(name: string, options: UserOptions): Promise<void> {
+    return this.#logins.setUser(name, options);
+  }
+
+  /** Removes a user and ends its connections. Returns their number. */
+  revoke(name: string): number {
+    this.#logins.revoke(name);
+    const own = name === "" ? [] : [...this.#clients.values()].filter(({ peer }) => peer.user.name === name);
+    const reason = { code: ErrorCode.IDENTITY_REVOKED, message: `The user '${name}' was revoked`, reconnect: false };
+    for (const protocol of own) {
+      if (protocol.isSuspended) protocol.destroy(new ConduitError(reason.code, reason.message));
+      else void protocol.close(reason);
+    }
+    return own.length;
   }
 
   /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
@@ -424,6 +461,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);
     if (connection === undefined) return;
+    this.#expiries.get(protocol)?.end();
+    this.#expiries.delete(protocol);
     this.#clients.delete(connection.id);
     this.#leaving.delete(protocol);
     this.#host.clientEnded(protocol);

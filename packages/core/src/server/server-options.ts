@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { CertificateCheck, TokenCheck } from "../auth/login-methods.ts";
 import type { UserOptions, VerifierLookup } from "../auth/users.ts";
 import type { ResumeSettings } from "../connection/connection-settings.ts";
 import {
@@ -64,6 +65,16 @@ export interface RateLimitOptions {
 export interface AuthenticateOptions {
   /** Finds a user that isn't in `users` by its name. Default: there is none. */
   readonly scram?: VerifierLookup | undefined;
+  /**
+   * Checks a token, for example a JWT, and says who it stands for; null if it isn't valid. Tokens are taken over TLS, Unix
+   * sockets and the loopback address alone. Default: no tokens are taken.
+   */
+  readonly token?: TokenCheck | undefined;
+  /**
+   * Says who a client certificate stands for that `tls.ca` has signed; null for nobody. Default: certificates let nobody
+   * in by themselves.
+   */
+  readonly certificate?: CertificateCheck | undefined;
   /**
    * Makes the salts that names that don't exist are answered with; at least 16 characters. Give the same secret to all
    * servers with the same users, and after a restart, so that those salts stay as those of users do. Default: random
@@ -173,6 +184,8 @@ const rateLimitEntries = {
 
 const authenticateEntries = {
   scram: v.optional(callback<VerifierLookup>()),
+  token: v.optional(callback<TokenCheck>()),
+  certificate: v.optional(callback<CertificateCheck>()),
   secret: v.optional(secretText(MIN_SECRET_CHARS)),
 };
 
@@ -270,7 +283,12 @@ export function parseServerTls(tls: unknown): TlsServerOptions {
 function checkLogin(problems: OptionProblems, parsed: v.InferOutput<typeof schema>): void {
   const { password, users, authenticate } = parsed;
   if (users !== undefined && !problems.has("users")) checkUsers(problems, users);
-  if (password === undefined && users === undefined && authenticate?.scram === undefined) {
+  const { scram, token, certificate } = authenticate ?? {};
+  if (certificate !== undefined && parsed.tls?.ca === undefined && !problems.has("tls")) {
+    problems.add("authenticate.certificate", "must not be given without tls.ca", certificate);
+  }
+  const isOpen = [password, users, scram, token, certificate].some((way) => way !== undefined);
+  if (!isOpen) {
     problems.addMissing("password", "is required unless users or authenticate are given");
   }
 }

@@ -1,5 +1,6 @@
 /** The server: accepts connections, logs clients in and owns their connections. */
 
+import type { UserOptions } from "../auth/users.ts";
 import { ServerAddress } from "../bytes/address.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { AnyExtension } from "../connection/extension.ts";
@@ -12,7 +13,7 @@ import type {
   Awaitable,
   Disposer,
   InputSchema,
-  MessageDefinition,
+  MessageOptions,
   MethodDefinition,
   MethodHandler,
   MethodHandlers,
@@ -58,6 +59,7 @@ import { makeTopicHub } from "./topics/make-topic-hub.ts";
 import { Topic, TopicPattern } from "./topics/topic.ts";
 import type { TopicHub } from "./topics/topic-hub.ts";
 import type { TopicOptions, TopicPatternOptions } from "./topics/topic-options.ts";
+import { parseUser } from "./user-options.ts";
 
 /** Options of a server, including its contract and `connectionData`. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
@@ -107,7 +109,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
     const sides = { own: contract?.server, peer: contract?.client };
-    this.#core = new EndpointCore(runtime, config, sides, extensions, (connection) => connection.user.roles);
+    const settings = { ...config, renewsCredentials: config.authenticate?.token !== undefined };
+    this.#core = new EndpointCore(runtime, settings, sides, extensions, (connection) => connection.user.roles);
     this.#core.access.denied = (connection, denial) =>
       this.#denied.notify((error) => this.#core.hookFailed("onDenied", error, connection), connection, denial);
     this.config = config;
@@ -290,25 +293,27 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * With roles, only users who have one of them may send it; others are refused with PERMISSION_DENIED.
    * @returns a function that removes the handler.
    */
-  on<T extends NameBound<MessageType<C, "server">>, M extends MessageSchema<C, "server", T> | undefined = undefined>(
-    message: MessageDefinition<T & string, M>,
-    handler: OnHandler<M extends Schema ? InferOutput<M> : MessageOutput<C, "server", T>, Connection<C, D>>,
-  ): Disposer;
   on<T extends NameBound<MessageType<C, "server">>>(
     type: (T & string) | readonly (T & string)[],
     handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
+    options?: MessageOptions,
   ): Disposer;
   on<T extends NameBound<MessageType<C, "server">>, M extends MessageSchema<C, "server", T>>(
     type: (T & string) | readonly (T & string)[],
     schema: M,
     handler: OnHandler<InferOutput<M>, Connection<C, D>>,
+    options?: MessageOptions,
   ): Disposer;
   on(
-    type: string | readonly string[] | MessageDefinition,
+    type: string | readonly string[],
     schemaOrHandler: Schema | OnHandler<never, Connection<C, D>>,
-    maybeHandler?: OnHandler<never, Connection<C, D>>,
+    handlerOrOptions?: OnHandler<never, Connection<C, D>> | MessageOptions,
+    maybeOptions?: MessageOptions,
   ): Disposer {
-    return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, true);
+    const isHandler = typeof handlerOrOptions === "function";
+    const handler = isHandler ? handlerOrOptions : undefined;
+    const options = isHandler ? maybeOptions : handlerOrOptions;
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, handler, true, undefined, options?.roles);
   }
 
   /**
@@ -470,6 +475,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       await listener.setTls(next);
     }
     this.#tls = next;
+  }
+
+  /**
+   * Adds a user, or replaces its password and roles, until the server ends. The user's connections stay as they are: to
+   * end them, call `revoke` first. Needs the option `users` or `authenticate.scram`.
+   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started
+   */
+  async setUser(name: string, user: UserOptions): Promise<void> {
+    parseUser(name, user);
+    await this.#connections.setUser(name, user);
+  }
+
+  /**
+   * Removes a user of the option `users`, and ends the connections of everybody with this name, with IDENTITY_REVOKED;
+   * they don't reconnect by themselves. A user that comes from a function or a file can log in again unless it is removed
+   * there first.
+   * @returns the number of connections that end
+   */
+  revoke(name: string): number {
+    return this.#connections.revoke(name);
   }
 
   /** The process may end while the server is running. Undone by `ref`. */

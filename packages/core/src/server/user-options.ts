@@ -3,7 +3,7 @@
 import { rolesProblem, usernameProblem } from "../auth/user.ts";
 import type { UserOptions } from "../auth/users.ts";
 import { parseVerifier } from "../auth/verifier.ts";
-import type { OptionProblems } from "../endpoint/option-problems.ts";
+import { OptionProblems } from "../endpoint/option-problems.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** Paths of secrets in the option `users`. */
@@ -13,6 +13,13 @@ const KNOWN: ReadonlySet<string> = new Set<keyof UserOptions>(["password", "veri
 
 export function checkUsers(problems: OptionProblems, users: Readonly<Record<string, unknown>>): void {
   for (const [name, user] of Object.entries(users)) checkUser(problems, `users.${name}`, name, user);
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+export function parseUser(name: string, user: unknown): void {
+  const problems = new OptionProblems("options of the user", [], USER_SECRETS);
+  checkUser(problems, `users.${name}`, name, user);
+  problems.throwIfAny();
 }
 
 /** Checks one user, and its name. */

@@ -35,6 +35,14 @@ export function unmapIpv4(host: string): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
 }
 
+/** Whether it is an address of this machine that no network carries: 127.0.0.0/8 or ::1. */
+export function isLoopback(host: string): boolean {
+  const unmapped = unmapIpv4(host);
+  if (parseIpv4(unmapped)?.[0] === 127) return true;
+  const groups = parseIpv6(unmapped);
+  return groups !== null && groups[7] === 1 && groups.slice(0, 7).every((group) => group === 0);
+}
+
 /**
  * An IPv4 address, or the /64 network of an IPv6 one, because a client usually has all addresses of its /64. IPv4 clients
  * of a dual-stack listener (`::ffff:1.2.3.4`) count as IPv4.

@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { AccessControl } from "../../rpc/access.ts";
 import { sha256Of, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
 import { NetconduitTransfers } from "./netconduit-transfers.ts";
@@ -15,7 +16,13 @@ async function scene(options: Partial<FolderOptions> = {}) {
   const transfers = transfersWith();
   const config = parseFolderOptions("box", { dir, upload: true, download: true, netconduit: true, ...options });
   const ignore = (): void => undefined;
-  const folder = new ServedFolder<object>("box", config, { transfers, received: ignore, sent: ignore, failed: ignore });
+  const folder = new ServedFolder<object>("box", config, {
+    access: new AccessControl<object>(),
+    transfers,
+    received: ignore,
+    sent: ignore,
+    failed: ignore,
+  });
   const listeners = new Set<(change: { to: string }) => void>();
   const sent: unknown[] = [];
   const peer = {

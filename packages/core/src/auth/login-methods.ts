@@ -1,0 +1,23 @@
+/** Logins by token and by client certificate, beside SCRAM. */
+
+import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
+import { isLoopback } from "../util/ip-address.ts";
+import type { Identity } from "./user.ts";
+
+type Awaitable<T> = T | Promise<T>;
+
+/** Who a token stands for; null if it isn't valid. */
+export type TokenCheck = (token: string) => Awaitable<Identity | null>;
+/** Who a verified client certificate stands for; null for nobody. */
+export type CertificateCheck = (tls: TlsInfo) => Awaitable<Identity | null>;
+
+/** The connection that a login comes over. */
+export interface LoginTransport {
+  readonly remote: Address;
+  readonly tls: TlsInfo | null;
+}
+
+/** Whether nobody on a network can read what is sent: TLS, a Unix socket, this machine. */
+export function isPrivate({ remote, tls }: LoginTransport): boolean {
+  return tls !== null || remote.kind !== "tcp" || isLoopback(remote.host);
+}

@@ -1,0 +1,45 @@
+/** Where a client's credentials come from, at a connect and when they expire. */
+
+import type { LoginCredentials } from "../auth/client-handshake.ts";
+import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { CREDENTIALS_FRAME, type Renewal } from "../extensions/renewal.ts";
+import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
+
+/** What a hook of `onCredentialsExpiring` may return: new credentials, or nothing, and then the option is asked. */
+export type RenewedCredentials = Credentials | null | undefined;
+
+/** A client's `onCredentialsExpiring`. */
+export type RenewalHook = (expiresInMs: number) => RenewedCredentials | Promise<RenewedCredentials>;
+
+/** Asks for the credentials of a login. Rejects with what a function of the options throws. */
+export async function credentialsOf(config: ClientConfig): Promise<LoginCredentials> {
+  const { credentials, password, username } = config;
+  if (credentials !== undefined) {
+    return typeof credentials === "function" ? checkedCredentials(await credentials()) : credentials;
+  }
+  return { password: (typeof password === "function" ? await password() : password) as string, username };
+}
+
+/** @throws ConduitError INSECURE_CONNECTION if a token would be sent where others can read it */
+export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransport): void {
+  if (!("token" in credentials) || isPrivate(stream)) return;
+  throw new ConduitError(
+    ErrorCode.INSECURE_CONNECTION,
+    "A token isn't sent over plain TCP, where others can read it: use the option tls, a Unix socket or the loopback address",
+  );
+}
+
+/** The server asks for a new token. Rejects with what the hook or the option throws. */
+export async function renew(
+  { connection }: Renewal,
+  expiresInMs: number,
+  hook: RenewalHook | null,
+  config: ClientConfig,
+): Promise<void> {
+  const renewed = (await hook?.(expiresInMs)) ?? null;
+  const credentials = renewed === null ? await credentialsOf(config) : checkedCredentials(renewed);
+  if (connection.isOpen && "token" in credentials) {
+    connection.sendPayload(CREDENTIALS_FRAME, { token: credentials.token });
+  }
+}

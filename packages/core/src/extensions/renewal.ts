@@ -1,0 +1,54 @@
+/**
+ * CREDENTIALS_EXPIRING and CREDENTIALS: a server asks for a new token before the client's identity expires, so that the
+ * connection needn't end. Agreed on between clients with credentials and servers that take tokens.
+ */
+
+import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+
+/** `{expires_in_ms: int}`, from the server. */
+export const CREDENTIALS_EXPIRING_FRAME = 0x0118;
+/** `{token: str}`, from the client. */
+export const CREDENTIALS_FRAME = 0x0119;
+const MAX_EXPIRING_BYTES = 128;
+/** As much as a login frame may have. */
+const MAX_CREDENTIALS_BYTES = 16 * 1024;
+
+/** The renewals of one connection. The server or client sets what it handles. */
+export interface Renewal {
+  readonly connection: ExtensionHost;
+  /** On a client. */
+  expiring: ((expiresInMs: number) => void) | null;
+  /** On a server. */
+  received: ((token: string) => void) | null;
+}
+
+export const renewal: Extension<true, Renewal> = {
+  name: "renewal",
+  frames: [
+    { type: CREDENTIALS_EXPIRING_FRAME, maxPayloadBytes: MAX_EXPIRING_BYTES },
+    { type: CREDENTIALS_FRAME, maxPayloadBytes: MAX_CREDENTIALS_BYTES },
+  ],
+  offer: ({ renewsCredentials }) => (renewsCredentials === true ? true : null),
+  accept: acceptWithoutParams,
+  makeState: (connection) => ({ connection, expiring: null, received: null }),
+  receive(state, frame) {
+    const { connection } = state;
+    const payload = connection.readMap(frame) ?? {};
+    if (frame.type === CREDENTIALS_EXPIRING_FRAME) {
+      if (connection.role === "server") {
+        throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends CREDENTIALS_EXPIRING");
+      }
+      const { expires_in_ms } = payload;
+      state.expiring?.(Number.isSafeInteger(expires_in_ms) ? Math.max(0, expires_in_ms as number) : 0);
+      return;
+    }
+    if (connection.role === "client")
+      throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a client sends CREDENTIALS");
+    const { token } = payload;
+    if (typeof token !== "string") {
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "token of CREDENTIALS must be a string");
+    }
+    state.received?.(token);
+  },
+};

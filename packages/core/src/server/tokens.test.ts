@@ -1,0 +1,259 @@
+import { describe, expect, test } from "vitest";
+import type { Identity } from "../auth/user.ts";
+import type { Address } from "../bytes/byte-stream.ts";
+import type { ClientInit } from "../client/client.ts";
+import { ErrorCode } from "../errors.ts";
+import { EPOCH_MS, type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
+import { rawDial } from "../test-support/raw-memory.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { ServerInit } from "./server.ts";
+
+const FAR: Address = { kind: "tcp", host: "192.0.2.7", port: 50_000, family: "IPv4" };
+/** Tokens of two users; "late" ends 30 seconds after the start, and "later" after 90. */
+const identities: Readonly<Record<string, Identity>> = {
+  good: { name: "ada", roles: ["admin"], claims: { sub: "42" } },
+  late: { name: "ada", expiresAt: EPOCH_MS + 30_000 },
+  later: { name: "ada", roles: ["admin"], expiresAt: EPOCH_MS + 90_000 },
+  bob: { name: "bob" },
+  expired: { name: "ada", expiresAt: EPOCH_MS - 1 },
+};
+
+const token = async (text: string): Promise<Identity | null> => identities[text] ?? null;
+
+async function scene(options: Partial<ServerInit> = {}) {
+  const runtime = fakeRuntime();
+  const seen: string[] = [];
+  const bench = await testServer(runtime, {
+    authenticate: {
+      token: (text) => {
+        seen.push(text);
+        return token(text);
+      },
+    },
+    ...options,
+  });
+  return { runtime, seen, ...bench };
+}
+
+function bearer(runtime: FakeRuntime, credentials: ClientInit["credentials"], options: Partial<ClientInit> = {}) {
+  return testClient(runtime, { password: undefined, credentials, reconnect: { enabled: false }, ...options }).client;
+}
+
+/** The next stream seems to lead to another machine, from one side. */
+function farAway(runtime: FakeRuntime, side: "client" | "server"): void {
+  const pair = runtime.pair.bind(runtime);
+  runtime.pair = () => {
+    runtime.pair = pair;
+    const [dialled, accepted] = pair();
+    Object.defineProperty(side === "client" ? dialled : accepted, "remote", { value: FAR });
+    return [dialled, accepted];
+  };
+}
+
+describe("a login by token", () => {
+  test("is judged by the application's function, which says who it is", async () => {
+    const { runtime, server, seen } = await scene();
+    await bearer(runtime, { token: "good" }).connect();
+    const user = { name: "ada", roles: ["admin"], method: "token", claims: { sub: "42" } };
+    expect([server.connections[0]?.user, seen]).toEqual([user, ["good"]]);
+  });
+
+  test.each(["bad", "expired"])("with the token %j fails", async (text) => {
+    const { runtime } = await scene();
+    await expect(bearer(runtime, { token: text }).connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+  });
+
+  test("asks for the token at each connect", async () => {
+    const { runtime, server } = await scene();
+    const tokens = ["good", "bob"];
+    const client = bearer(runtime, async () => ({ token: tokens.shift() ?? "bad" }));
+    await client.connect();
+    await client.close();
+    await client.connect();
+    expect(server.connections[0]?.user.name).toBe("bob");
+  });
+
+  test("isn't begun over plain TCP to another machine: nothing is sent", async () => {
+    const { runtime, seen } = await scene();
+    farAway(runtime, "client");
+    await expect(bearer(runtime, { token: "good" }).connect()).rejects.toMatchObject({
+      code: ErrorCode.INSECURE_CONNECTION,
+    });
+    await runtime.settle();
+    expect(seen).toEqual([]);
+  });
+
+  test("isn't taken over plain TCP from another machine", async () => {
+    const { runtime, seen } = await scene();
+    farAway(runtime, "server");
+    await expect(bearer(runtime, { token: "good" }).connect()).rejects.toMatchObject({
+      code: ErrorCode.LOGIN_METHOD_REFUSED,
+      details: { methods: ["scram"] },
+    });
+    expect(seen).toEqual([]);
+  });
+
+  test("isn't sent to a server that takes none", async () => {
+    const { runtime } = await scene({ authenticate: undefined });
+    await expect(bearer(runtime, { token: "good" }).connect()).rejects.toMatchObject({
+      code: ErrorCode.LOGIN_METHOD_REFUSED,
+      details: { methods: ["scram"] },
+    });
+  });
+
+  test("is the only one at a server without passwords", async () => {
+    const { runtime } = await scene({ password: undefined });
+    await expect(testClient(runtime).client.connect()).rejects.toMatchObject({
+      code: ErrorCode.LOGIN_METHOD_REFUSED,
+      details: { methods: ["token"] },
+    });
+  });
+
+  test("tells a client that offers methods which ones there are, before it sends a secret", async () => {
+    const { runtime, port } = await scene();
+    const peer = await rawDial(runtime, port);
+    peer.send(FrameType.AUTH_REQUEST, { client_info: {}, methods: ["smoke signals", "token"], extensions: {} });
+    expect((await peer.next(FrameType.AUTH_CHALLENGE)).payload).toEqual({ methods: ["scram", "token"] });
+    peer.send(FrameType.AUTH_RESPONSE, { token: 5 });
+    expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE });
+  });
+
+  test("fails if the application's function does, which is reported", async () => {
+    const failing = { token: () => Promise.reject(new Error("no keys")) };
+    const { runtime, errors } = await scene({ authenticate: failing });
+    await expect(bearer(runtime, { token: "good" }).connect()).rejects.toThrow("Internal server error");
+    expect(errors).toMatchObject([{ stage: "login", message: "no keys" }]);
+  });
+
+  test("fails if the user was revoked while the token was checked", async () => {
+    const { runtime, server } = await scene({
+      authenticate: {
+        token: (text) => {
+          server.revoke("ada");
+          return token(text);
+        },
+      },
+    });
+    await expect(bearer(runtime, { token: "good" }).connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+  });
+});
+
+describe("an identity that expires", () => {
+  test("ends its connection with a code", async () => {
+    const { runtime } = await scene();
+    const client = bearer(runtime, { token: "late" });
+    client.onCredentialsExpiring(() => ({ token: "bad" }));
+    const codes: number[] = [];
+    client.onDisconnect((_client, { code }) => codes.push(code));
+    await client.connect();
+    await runtime.advance(29_000);
+    expect(codes).toEqual([]);
+    await runtime.advance(2000);
+    expect(codes).toEqual([ErrorCode.IDENTITY_EXPIRED]);
+  });
+
+  test("is renewed by the option credentials without losing the connection, and has what the new token says", async () => {
+    const { runtime, server, seen } = await scene();
+    const tokens = ["late", "later"];
+    const client = bearer(runtime, () => ({ token: tokens.shift() ?? "good" }));
+    await client.connect();
+    const [connection] = server.connections;
+    await runtime.advance(25_000);
+    expect([seen, connection?.user.roles]).toEqual([["late", "later"], ["admin"]]);
+    await runtime.advance(300_000);
+    expect([seen, client.isConnected, connection?.isConnected]).toEqual([["late", "later", "good"], true, true]);
+  });
+
+  test("is renewed by a hook, which hears how much time is left", async () => {
+    const { runtime, seen } = await scene();
+    const client = bearer(runtime, { token: "late" });
+    const left: number[] = [];
+    client.onCredentialsExpiring(async (expiresInMs) => {
+      left.push(expiresInMs);
+      return { token: "good" };
+    });
+    await client.connect();
+    await runtime.advance(40_000);
+    expect([seen, client.isConnected]).toEqual([["late", "good"], true]);
+    expect(left).toEqual([expect.closeTo(10_000, -3)]);
+  });
+
+  test.each([
+    ["another user's token", "bob"],
+    ["an invalid token", "bad"],
+  ])("isn't renewed by %s", async (_, text) => {
+    const { runtime, errors } = await scene();
+    const client = bearer(runtime, { token: "late" });
+    client.onCredentialsExpiring(() => ({ token: text }));
+    await client.connect();
+    await runtime.advance(40_000);
+    expect(client.isConnected).toBe(false);
+    expect(errors).toMatchObject([{ stage: "login", code: ErrorCode.AUTH_FAILED }]);
+  });
+
+  test("reports what the hook throws", async () => {
+    const { runtime } = await scene();
+    const { client, errors } = testClient(runtime, { password: undefined, credentials: { token: "late" } });
+    client.onCredentialsExpiring(() => Promise.reject(new Error("no new token")));
+    await client.connect();
+    await runtime.advance(25_000);
+    expect(errors).toMatchObject([{ stage: "hook", name: "onCredentialsExpiring", message: "no new token" }]);
+  });
+});
+
+describe("server.revoke", () => {
+  test("ends the connections of a user, who isn't let in again", async () => {
+    const users = { ada: { password: "lovelace" }, bob: { password: "builder" } };
+    const { runtime, server } = await scene({ users });
+    const ada = testClient(runtime, { username: "ada", password: "lovelace" }).client;
+    const bob = testClient(runtime, { username: "bob", password: "builder" }).client;
+    await Promise.all([ada.connect(), bob.connect()]);
+    const ends: unknown[] = [];
+    ada.onDisconnect((_client, { code, reconnect }) => ends.push([code, reconnect]));
+    expect(server.revoke("ada")).toBe(1);
+    await runtime.advance(1000);
+    expect([ends, ada.state, bob.isConnected]).toEqual([[[ErrorCode.IDENTITY_REVOKED, false]], "closed", true]);
+    await expect(ada.connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+  });
+
+  test("ends nobody by the empty name of the shared password", async () => {
+    const { runtime, server } = await scene();
+    await testClient(runtime).client.connect();
+    expect(server.revoke("")).toBe(0);
+  });
+});
+
+describe("server.setUser", () => {
+  test("changes a password, and adds a user", async () => {
+    const { runtime, server } = await scene({ users: { ada: { password: "old" } } });
+    await server.setUser("ada", { password: "new", roles: ["admin"] });
+    await server.setUser("eve", { password: "eve" });
+    const connect = (username: string, password: string) =>
+      testClient(runtime, { username, password, reconnect: { enabled: false } }).client.connect();
+    await expect(connect("ada", "old")).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    await connect("ada", "new");
+    await connect("eve", "eve");
+    expect(server.connections.map(({ user }) => user.name)).toEqual(["ada", "eve"]);
+  });
+
+  test.each([
+    ["netconduit", { password: "x" }],
+    ["ada", {}],
+    ["ada", { password: "x", verifier: "y" }],
+    ["ada", { password: "" }],
+    ["ada", { verifier: "y" }],
+    ["ada", { password: "x", roles: [5] }],
+    ["ada", { password: "x", claims: [] }],
+    ["ada", { password: "x", role: "admin" }],
+    ["ada", null],
+  ])("refuses %j %j, and shows no secret", async (name, options) => {
+    const { server } = await scene({ users: {} });
+    await expect(server.setUser(name, options as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+  });
+
+  test("needs a server with users", async () => {
+    const { server } = await scene();
+    await expect(server.setUser("ada", { password: "x" })).rejects.toMatchObject({ code: ErrorCode.INVALID_STATE });
+  });
+});
