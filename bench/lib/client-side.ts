@@ -182,6 +182,13 @@ export function clientCommands(peer: Peer): Handlers<ClientCommands> {
     paced: (args) => runPaced(first(), args),
     transfer: (args) => transfer(first(), args),
     stream: (args) => readStream(first(), args),
+    async streamBothWays({ seconds }) {
+      const client = first();
+      const end = await client.streamUp?.();
+      await readStream(client, { kind: "blocks", seconds });
+      await end?.();
+      return null;
+    },
     async stallStreams({ count }) {
       const client = first();
       for (let n = 0; n < count; n++) await client.stallStream?.();

@@ -164,6 +164,8 @@ export interface ClientCommands {
   transfer: Command<TransferArgs, TransferResult>;
   /** Reads a stream for a while, and ends it. */
   stream: Command<StreamArgs, StreamResult>;
+  /** Has a stream of blocks each way for a while. */
+  streamBothWays: Command<{ readonly seconds: number }, null>;
   /** Opens streams and takes one item of each. */
   stallStreams: Command<{ readonly count: number }, null>;
   /** Listens on all clients, and signals whenever each has received `perTurn` broadcasts. */

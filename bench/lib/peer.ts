@@ -104,6 +104,8 @@ export interface BenchClient {
    * Resolves to a function that ends it.
    */
   stream?(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>>;
+  /** Sends binary items of 64 KiB to the server without an end. */
+  streamUp?(): Promise<() => Promise<void>>;
   /** Opens a stream with one item, which is 1, and reads it to its end; resolves with the item. */
   openStream?(): Promise<number>;
   /** Opens a stream whose items of 64 KiB are made for it, takes one, and leaves the stream open. */

@@ -63,6 +63,9 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
   server.stream("fresh", function* () {
     for (;;) yield new Uint8Array(BLOCK_BYTES);
   });
+  server.rpc({ name: "sink", input: true }, async (_params, { input }) => {
+    for await (const _block of input);
+  });
   server.stream("one", async function* () {
     yield 1;
   });
@@ -155,6 +158,18 @@ class NetconduitClient implements BenchClient {
     return async () => {
       await stream.return?.();
       await reading;
+    };
+  }
+
+  async streamUp(): Promise<() => Promise<void>> {
+    let isRunning = true;
+    const blocks = async function* (): AsyncGenerator<Uint8Array> {
+      while (isRunning) yield servedBytes(BLOCK_BYTES);
+    };
+    const sending = this.client.call("sink", {}, { input: blocks() });
+    return async () => {
+      isRunning = false;
+      await sending;
     };
   }
 

@@ -134,6 +134,19 @@ class RawClient implements BenchClient {
     return (await this.files).download(path);
   }
 
+  async streamUp(): Promise<() => Promise<void>> {
+    let isRunning = true;
+    const block = servedBytes(BLOCK_BYTES);
+    const send = async (): Promise<void> => {
+      while (isRunning) await this.upload(block);
+    };
+    const sending = Promise.all(Array.from({ length: WRITES }, send));
+    return async () => {
+      isRunning = false;
+      await sending;
+    };
+  }
+
   async close(): Promise<void> {
     (await this.files)?.close();
     await (await this.transfers)?.close();

@@ -15,20 +15,20 @@ async function smallCalls(session: Session, seconds: number): Promise<{ p50: num
   return { p50: (medianMs ?? Number.NaN) * 1000, p99: (p99Ms ?? Number.NaN) * 1000 };
 }
 
-/** The same, while a large message is always on its way. */
-async function besideLarge(
-  session: Session,
-  direction: TransferArgs["direction"],
-  warmupSeconds: number,
+const BESIDE: readonly { readonly variant: string; readonly direction: TransferArgs["direction"] | null }[] = [
+  { direction: "upload", variant: "64 MiB to the server" },
+  { direction: "download", variant: "64 MiB to the client" },
+  { direction: null, variant: "streams of 64 KiB both ways" },
+];
+
+/** Keeps a large message, or without a direction streams both ways, under way for so long. */
+function startBulk(
+  { client }: Session,
+  direction: TransferArgs["direction"] | null,
   seconds: number,
-): Promise<{ p50: number; p99: number }> {
-  const total = warmupSeconds + seconds + 0.5;
-  const transferring = session.client.call("transfer", { direction, bytes: LARGE_BYTES, inFlight: 1, seconds: total });
-  // The large message is made meanwhile.
-  await smallCalls(session, warmupSeconds + 0.5);
-  const small = await smallCalls(session, seconds);
-  await transferring;
-  return small;
+): Promise<unknown> {
+  if (direction === null) return client.call("streamBothWays", { seconds });
+  return client.call("transfer", { direction, bytes: LARGE_BYTES, inFlight: 1, seconds });
 }
 
 export const beside: Scenario = {
@@ -36,24 +36,28 @@ export const beside: Scenario = {
   title: "Small calls beside large messages",
   description:
     "`add({a, b})`, one in flight, on a connection on which a binary message of 64 MiB is always on its way in one " +
-    "direction. The ratio is that of p99 with and without it.",
+    "direction, or a stream of 64 KiB items in each. The ratio is that of p99 with and without it. The raw calls have a " +
+    "socket of their own: they wait for nothing but the two processes.",
   needs: ["rpc", "binary"],
   pairs: "each",
-  peers: ["netconduit", "ws"],
+  peers: ["raw", "netconduit", "ws"],
   quick: true,
   maxRounds: 2,
-  async measure({ plan, withSession, sample }) {
+  async measure({ peer, plan, withSession, sample }) {
     await withSession({ maxPayloadBytes: LARGE_BYTES }, async (session) => {
       await session.connect(1);
       await smallCalls(session, plan.warmupSeconds);
       const alone = await smallCalls(session, plan.seconds);
       sample("alone", P50, alone.p50);
       sample("alone", P99, alone.p99);
-      for (const { direction, variant } of [
-        { direction: "upload", variant: "64 MiB to the server" },
-        { direction: "download", variant: "64 MiB to the client" },
-      ] as const) {
-        const { p50, p99 } = await besideLarge(session, direction, plan.warmupSeconds, plan.seconds);
+      for (const { direction, variant } of BESIDE) {
+        if (direction === null && peer.name === "ws") continue;
+        // What is large is made meanwhile.
+        const warmupSeconds = plan.warmupSeconds + 0.5;
+        const bulk = startBulk(session, direction, warmupSeconds + plan.seconds);
+        await smallCalls(session, warmupSeconds);
+        const { p50, p99 } = await smallCalls(session, plan.seconds);
+        await bulk;
         sample(variant, P50, p50);
         sample(variant, P99, p99);
         sample(variant, RATIO, p99 / alone.p99);
