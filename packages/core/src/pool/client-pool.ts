@@ -250,7 +250,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     name: N,
     ...[data, options]: PublishArguments<C, N, CallOptions>
   ): Promise<void> {
-    const schema = agreedTopic(this.#contract ?? null, name);
+    const schema = agreedTopic(this.#contract ?? null, name)?.schema;
     const validator = schema === undefined ? null : new Validator(schema, "topic");
     await publishTopic(this._outgoing, validator, name, data, options);
   }
