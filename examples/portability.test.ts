@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXAMPLES, examplesFor } from "./lib/port.ts";
 
-describe.each(["complete", "chat", "game", "monitoring"])("the programs of the %s example", (example) => {
+describe.each(["complete", "chat", "game", "monitoring", "files"])("the programs of the %s example", (example) => {
   const files = readdirSync(join(EXAMPLES, example)).filter((file) => file.endsWith(".ts"));
   const read = (examples: string, file: string): string => readFileSync(join(examples, example, file), "utf8");
 

@@ -53,6 +53,7 @@ function askRuntime(name: RuntimeName): Installed | null {
 
 /** Deno permissions, by the first part of a script's path below `examples/`. */
 const DENO_PERMISSIONS: Readonly<Record<string, readonly string[]>> = {
+  files: ["--allow-read", "--allow-write"],
   // Unix sockets and certificates are files.
   monitoring: ["--allow-read", "--allow-write"],
   // Devices upload files, and the server kills itself on demand.
