@@ -175,8 +175,12 @@ interface Introduction {
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
   /** The pending challenge. */
-  #challenge: { readonly scram: ScramServer; readonly user: User | null; readonly introduction: Introduction } | null =
-    null;
+  #challenge: {
+    readonly scram: ScramServer;
+    readonly user: User | null;
+    readonly username: string | null;
+    readonly introduction: Introduction;
+  } | null = null;
   /** A client that will send a token. */
   #tokenBearer: Introduction | null = null;
   readonly #transport: LoginTransport;
@@ -185,6 +189,11 @@ export class ServerHandshake {
   constructor(authenticator: ServerAuthenticator, transport: LoginTransport) {
     this.#authenticator = authenticator;
     this.#transport = transport;
+  }
+
+  /** The user whose password is judged; null for the shared one. */
+  get username(): string | null {
+    return this.#challenge?.username ?? null;
   }
 
   /** Whether the answer to this frame tells the client if its password is right. */
@@ -241,7 +250,8 @@ export class ServerHandshake {
     }
     const { keys, user } = await this.#authenticator.credentialOf(username);
     const scram = new ScramServer(keys, this.#authenticator.crypto);
-    this.#challenge = { scram, user, introduction };
+    // The same for a name that doesn't exist.
+    this.#challenge = { scram, user, username: user === NOBODY.scram ? null : username, introduction };
     this.#expecting = "response";
     return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
   }

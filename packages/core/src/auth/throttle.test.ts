@@ -1,17 +1,17 @@
 import { describe, expect, test } from "vitest";
 import type { Address } from "../bytes/byte-stream.ts";
-import { AuthThrottle, throttleKey } from "./throttle.ts";
+import { AuthThrottle, GuessBudget, throttleKey } from "./throttle.ts";
 
 /** A throttle from which `times` guesses of the address "a" were taken at once. */
-function guessed(times: number, now = 0): AuthThrottle {
-  const throttle = new AuthThrottle();
+function guessed(times: number, now = 0): GuessBudget {
+  const throttle = new GuessBudget();
   for (let guess = 0; guess < times; guess++) throttle.take("a", now);
   return throttle;
 }
 
-describe("AuthThrottle", () => {
+describe("GuessBudget", () => {
   test("allows twenty guesses at once, and names the time until the next", () => {
-    const throttle = new AuthThrottle();
+    const throttle = new GuessBudget();
     const waits = Array.from({ length: 22 }, () => throttle.take("a", 0));
     expect(waits).toEqual([...Array(20).fill(0), 100, 100]);
   });
@@ -102,5 +102,62 @@ describe("throttleKey", () => {
   test("tells the kinds of address apart", () => {
     expect(throttleKey({ kind: "unix", path: "/run/a" })).toBe(null);
     expect(throttleKey({ kind: "memory", name: "a" })).toBe("memory:a");
+  });
+});
+
+describe("AuthThrottle", () => {
+  /** Waits of `times` guesses at once. */
+  function waits(throttle: AuthThrottle, times: number, address: string, name: string | null): number[] {
+    return Array.from({ length: times }, () => throttle.take(address, name, 0).waitMs);
+  }
+
+  test("judges the shared password by its address alone", () => {
+    const throttle = new AuthThrottle();
+    expect(waits(throttle, 21, "a", null)).toEqual([...Array(20).fill(0), 100]);
+    expect(throttle.take("b", null, 0).waitMs).toBe(0);
+  });
+
+  test("keeps three guesses of a name at an address apart from those of other names there", () => {
+    const throttle = new AuthThrottle();
+    for (const name of ["eve", "mallory", null]) waits(throttle, 30, "nat", name);
+    expect(waits(throttle, 4, "nat", "ada")).toEqual([0, 0, 0, 100]);
+  });
+
+  test("keeps three guesses of a name at an address apart from those of the name elsewhere", () => {
+    const throttle = new AuthThrottle();
+    for (const address of ["x", "y", "z"]) waits(throttle, 30, address, "ada");
+    expect(waits(throttle, 4, "home", "ada")).toEqual([0, 0, 0, 100]);
+  });
+
+  test("judges ten guesses a second of a name from all addresses together, beside three of each", () => {
+    const throttle = new AuthThrottle();
+    const judged = (now: number): number =>
+      Array.from({ length: 50 }, (_, n) => throttle.take(`address ${n % 10}`, "ada", now).waitMs).filter(
+        (wait) => wait === 0,
+      ).length;
+    expect([judged(0), judged(1000), judged(2000)]).toEqual([50, 10, 10]);
+  });
+
+  test("judges ten guesses a second of all names from an address together, beside three of each", () => {
+    const throttle = new AuthThrottle();
+    const judged = (now: number): number =>
+      Array.from({ length: 50 }, (_, n) => throttle.take("nat", `name ${n % 10}`, now).waitMs).filter(
+        (wait) => wait === 0,
+      ).length;
+    expect([judged(0), judged(1000), judged(2000)]).toEqual([50, 10, 10]);
+  });
+
+  test("has all of them back after right passwords", () => {
+    const throttle = new AuthThrottle();
+    for (let login = 0; login < 100; login++) throttle.take("nat", "ada", 0).giveBack(0);
+    expect(waits(throttle, 24, "nat", "ada")).toEqual([...Array(23).fill(0), 100]);
+  });
+
+  test("takes nothing from the address if the name has no guess left", () => {
+    const throttle = new AuthThrottle();
+    for (const address of ["x", "y"]) waits(throttle, 23, address, "ada");
+    waits(throttle, 3, "nat", "ada");
+    expect(waits(throttle, 30, "nat", "ada").every((wait) => wait > 0)).toBe(true);
+    expect(waits(throttle, 20, "nat", null)).toEqual(Array(20).fill(0));
   });
 });

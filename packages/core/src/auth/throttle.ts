@@ -1,4 +1,10 @@
-/** Limits password guessing per address, without locking anyone out. */
+/**
+ * Limits password guessing per address and per user, without locking anyone out.
+ *
+ * A login by name first takes a guess from a small reserve that belongs to this name at this address. So neither guesses
+ * of other names behind the same NAT nor guesses of the same name from elsewhere use it up. Beyond it, a guess needs the
+ * budgets of both the address and the name. Logins with the shared password have no name: only their address counts.
+ */
 import type { Address } from "../bytes/byte-stream.ts";
 import { networkOf } from "../util/ip-address.ts";
 
@@ -9,31 +15,41 @@ import { networkOf } from "../util/ip-address.ts";
 const GUESSES_PER_SECOND = 10;
 /** How many may come at once after a quiet time. */
 const GUESS_BURST = 20;
-/** Bounds the memory to about 2 MB. */
-const MAX_ADDRESSES = 10_000;
+/** Wrong passwords of one name from one address that are judged whatever else is guessed: enough for typing errors. */
+const RESERVE_BURST = 3;
+const RESERVE_MS = 5 * 60 * 1000;
+/** Bounds the memory of each kind of budget to about 2 MB. */
+const MAX_KEYS = 10_000;
 
 const GUESS_MS = 1000 / GUESSES_PER_SECOND;
 
 /**
- * A budget of wrong passwords for each address: 20 at once, then 10 per second. Each login takes one from the budget
- * before its password is judged, so that many connections can't guess faster than one; a right password gives it back
- * and changes nothing else. At most 10,000 addresses are stored; the one that was used least recently goes first.
+ * A budget of wrong passwords for each key: `burst` at once, then one each `guessMs` milliseconds. Each login takes one
+ * from the budget before its password is judged, so that many connections can't guess faster than one; a right password
+ * gives it back and changes nothing else. At most 10,000 keys are stored; the one that was used least recently goes first.
  *
- * Times are `Runtime.now` milliseconds. Keys come from {@link throttleKey}.
+ * Times are `Runtime.now` milliseconds.
  */
-export class AuthThrottle {
-  /** When the budget of an address will be full again. Ordered by the last use. */
+export class GuessBudget {
+  readonly #burst: number;
+  readonly #guessMs: number;
+  /** When the budget of a key will be full again. Ordered by the last use. */
   readonly #fullAt: Map<string, number> = new Map();
 
-  /** Number of stored addresses. */
+  constructor(burst: number = GUESS_BURST, guessMs: number = GUESS_MS) {
+    this.#burst = burst;
+    this.#guessMs = guessMs;
+  }
+
+  /** Number of stored keys. */
   get size(): number {
     return this.#fullAt.size;
   }
 
   /** Takes one guess. Returns 0, or the milliseconds until there is one; then none was taken. */
   take(key: string, now: number): number {
-    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + GUESS_MS;
-    const waitMs = fullAt - now - GUESS_BURST * GUESS_MS;
+    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + this.#guessMs;
+    const waitMs = fullAt - now - this.#burst * this.#guessMs;
     if (waitMs > 0) return Math.ceil(waitMs);
     this.#set(key, fullAt, now);
     return 0;
@@ -42,16 +58,56 @@ export class AuthThrottle {
   /** The password was right, or wasn't judged. */
   giveBack(key: string, now: number): void {
     const fullAt = this.#fullAt.get(key);
-    if (fullAt !== undefined) this.#set(key, fullAt - GUESS_MS, now);
+    if (fullAt !== undefined) this.#set(key, fullAt - this.#guessMs, now);
   }
 
   #set(key: string, fullAt: number, now: number): void {
     this.#fullAt.delete(key);
     if (fullAt > now) this.#fullAt.set(key, fullAt);
     for (const [oldest, at] of this.#fullAt) {
-      if (this.#fullAt.size <= MAX_ADDRESSES && at > now) break;
+      if (this.#fullAt.size <= MAX_KEYS && at > now) break;
       this.#fullAt.delete(oldest);
     }
+  }
+}
+
+/** A guess that was asked for. */
+export interface Guess {
+  /** 0 if it may be judged; else the milliseconds until one may, and none was taken. */
+  readonly waitMs: number;
+  /** The password was right, or wasn't judged. */
+  giveBack(now: number): void;
+}
+
+/** The budgets of a server. Addresses are keys from {@link throttleKey}. */
+export class AuthThrottle {
+  readonly #addresses = new GuessBudget();
+  readonly #names = new GuessBudget();
+  readonly #reserves = new GuessBudget(RESERVE_BURST, RESERVE_MS);
+
+  /** @param name the user's; null for the shared password */
+  take(address: string, name: string | null, now: number): Guess {
+    if (name === null) return this.#taken(this.#addresses.take(address, now), [[this.#addresses, address]]);
+    const pair = `${address} ${name}`;
+    if (this.#reserves.take(pair, now) === 0) return this.#taken(0, [[this.#reserves, pair]]);
+    const ofAddress = this.#addresses.take(address, now);
+    if (ofAddress > 0) return this.#taken(ofAddress, []);
+    const ofName = this.#names.take(name, now);
+    if (ofName > 0) this.#addresses.giveBack(address, now);
+    const used: [GuessBudget, string][] = [
+      [this.#addresses, address],
+      [this.#names, name],
+    ];
+    return this.#taken(ofName, ofName > 0 ? [] : used);
+  }
+
+  #taken(waitMs: number, used: readonly (readonly [GuessBudget, string])[]): Guess {
+    return {
+      waitMs,
+      giveBack: (now) => {
+        for (const [budget, key] of used) budget.giveBack(key, now);
+      },
+    };
   }
 }
 

@@ -2,7 +2,8 @@
  * Accepts or rejects logins: handles connections from the accept to the login.
  *
  * Theory of operation. A connection is pending from `begin` until it has logged in or ended. Each of its login frames
- * becomes a step of the handshake. Each address has a budget of wrong passwords, and a share of the pending logins.
+ * becomes a step of the handshake. Each address and each user has a budget of wrong passwords, and each address a share
+ * of the pending logins.
  */
 
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
@@ -271,7 +272,7 @@ export class LoginManager<Peer> {
     }
   }
 
-  /** Processes one frame of a login. A proof of the password takes a guess from the budget of its address. */
+  /** Processes one frame of a login. A proof of the password takes a guess from the budgets of its address and user. */
   async #judge(
     { handshake, guesser }: PendingLogin,
     type: number,
@@ -279,15 +280,15 @@ export class LoginManager<Peer> {
   ): Promise<ServerStep> {
     const { runtime } = this.#host;
     if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
-    const waitMs = this.#throttle.take(guesser, runtime.now());
-    if (waitMs > 0) return tooManyGuesses(waitMs);
+    const guess = this.#throttle.take(guesser, handshake.username, runtime.now());
+    if (guess.waitMs > 0) return tooManyGuesses(guess.waitMs);
     let isWrong = false;
     try {
       const step = await handshake.receive(type, payload);
       isWrong = isWrongPassword(step);
       return step;
     } finally {
-      if (!isWrong) this.#throttle.giveBack(guesser, runtime.now());
+      if (!isWrong) guess.giveBack(runtime.now());
     }
   }
 }
@@ -298,7 +299,7 @@ function isWrongPassword(step: ServerStep): boolean {
 
 function tooManyGuesses(waitMs: number): ServerStep {
   const code = ErrorCode.RATE_LIMITED;
-  const reason = "Too many wrong passwords from this address; try again later";
+  const reason = "Too many wrong passwords from this address or of this user; try again later";
   return { kind: "refused", code, reason, payload: { reason, code, retry_after: waitMs / 1000 } };
 }
 
