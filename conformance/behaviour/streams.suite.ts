@@ -399,6 +399,26 @@ export function describeStreams(subject: Subject): void {
     );
 
     test(
+      "when a client with a thousand open streams leaves, each handler's signal fires",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const ends = { started: 0, aborted: 0 };
+        server.stream("wait", async function* (_params, { signal }) {
+          ends.started++;
+          yield 1;
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          ends.aborted++;
+        });
+        const client = await stage.join(server);
+        const streams = Array.from({ length: 1000 }, () => client.stream("wait"));
+        await Promise.all(streams.map((stream) => stream.next()));
+        await client.disconnect();
+        await until(() => ends.aborted === 1000);
+        expect(ends.started).toBe(1000);
+      }),
+    );
+
+    test(
       "10,000 streams are open on one connection at once",
       staged(async (stage) => {
         const { server, client } = await pair(stage);

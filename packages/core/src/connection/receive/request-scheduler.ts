@@ -43,6 +43,9 @@ export interface SchedulerHost {
   receiveQueueHasRoom(): void;
 }
 
+/** Handlers other than those of streams are fewer by default. */
+const ABORTED_PER_TURN = 256;
+
 export class RequestScheduler<Peer> implements Continuable {
   readonly #host: SchedulerHost;
   /** Whether the connect hooks have finished. */
@@ -166,9 +169,22 @@ export class RequestScheduler<Peer> implements Continuable {
     return [...(this.#running ?? [])].filter((request) => request.wantsReply);
   }
 
-  /** Fires the signal of every running handler. */
+  /**
+   * Fires the signal of every running handler. Thousands of streams take several turns of the event loop: all at once would
+   * hold it up for 100 ms.
+   */
   abortRunning(error: ConduitError): void {
-    for (const request of [...(this.#running ?? [])]) request.abort(error);
+    const running = [...(this.#running ?? [])];
+    const { turns } = this.#host.context;
+    const work = {
+      continueTurn: (): void => {
+        for (const request of running.splice(0, ABORTED_PER_TURN)) {
+          if (this.#running?.has(request) === true) request.abort(error);
+        }
+        if (running.length > 0) turns.add(work);
+      },
+    };
+    work.continueTurn();
   }
 
   /**
