@@ -121,6 +121,8 @@ export const ErrorCode = {
   FRAME_TIMEOUT: 5022,
   /** The session ended because its client didn't come back in time, or because the server doesn't know it any more. */
   SESSION_EXPIRED: 5023,
+  /** A message sent with `ack` was not acknowledged in all its attempts; the handler may have run. */
+  NOT_DELIVERED: 5024,
 
   // 6xxx: limits
   /** Rate limit exceeded; `details.retry_after` is in seconds. */

@@ -29,11 +29,15 @@ export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { DrainNotice } from "./connection/extension.ts";
+export type { AckOptions } from "./endpoint/acknowledged-send.ts";
 export type { Api, ApiMethod, OpenApi, OpenApiMethod } from "./endpoint/api.ts";
 export type {
   CallOptions,
   CallStreamOptions,
+  OnceOptions,
+  SendingOptions,
   SendOptions,
+  Sent,
   StreamOptions,
   TypedCallOptions,
   TypedStreamOptions,

@@ -133,6 +133,9 @@ export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
 /** So often such memory is looked through; what was of no use since the last time is let go. */
 export const SPARE_MEMORY_MS = 5000;
 
+/** How long a call or message that was carried out once is remembered by its key, and how many are. */
+export const ONCE_WINDOW_MS = 120_000;
+export const MAX_ONCE_KEYS = 100_000;
 /** How long a session waits for its client, and how much of what was sent is kept until it is acknowledged. */
 export const DEFAULT_RESUME_WINDOW_MS = 120_000;
 export const DEFAULT_RESUME_BYTES: number = 1024 * 1024;

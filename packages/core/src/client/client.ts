@@ -215,6 +215,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** @internal */
+  protected override get _hasEnded(): boolean {
+    return !this.#reconnector.mayConnect(null);
+  }
+
+  /** @internal */
   protected get _runtimeContext(): RuntimeContext {
     return this.#core.runtimeContext;
   }

@@ -3,6 +3,7 @@ import type { StreamSource } from "../rpc/request-streams.ts";
 import { isSchema, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import type { Metadata } from "../wire/metadata.ts";
+import type { AckOptions } from "./acknowledged-send.ts";
 
 /** Options of a message. */
 export interface SendOptions {
@@ -24,6 +25,24 @@ export interface CallOptions extends SendOptions {
    * at most the time that this one still waits.
    */
   readonly parent?: HandlerContext<unknown, unknown> | undefined;
+}
+
+/** Options of `send`. */
+export interface SendingOptions extends SendOptions {
+  /** Resolve when the peer's handler has returned, and reject with its error. The message is sent again until then. */
+  readonly ack?: true | AckOptions | undefined;
+}
+
+/** What `send` returns. */
+export type Sent<O> = [O] extends [{ readonly ack: true | AckOptions }] ? Promise<void> : boolean;
+
+/** Options of `call` beside those of any call. */
+export interface OnceOptions {
+  /**
+   * A key of 1 to 256 characters. The method is carried out once, however often it is called with this key within two minutes;
+   * each call gets the same answer. Keys are those of the user; clients with the shared password share theirs.
+   */
+  readonly once?: string | undefined;
 }
 
 /** Streams of a call. */

@@ -176,6 +176,13 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     });
   }
 
+  /** Servers replace it: a user's keys are those of all its connections. */
+  onceOwner: (from: Peer) => string = () => "";
+
+  now(): number {
+    return this.runtimeContext.runtime.now();
+  }
+
   newFailureId(): string {
     return toHex(this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES));
   }

@@ -1,4 +1,5 @@
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import { withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
@@ -20,14 +21,19 @@ import type {
   StreamName,
   UnstatedReply,
 } from "../rpc/contract.ts";
+import { ONCE_METHOD } from "../rpc/once-window.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
+import { type AckOptions, sendAcknowledged } from "./acknowledged-send.ts";
 import { type Api, apiOf } from "./api.ts";
 import {
   type CallOptions,
   type CallStreamOptions,
+  type OnceOptions,
   resultValidator,
+  type SendingOptions,
   type SendOptions,
+  type Sent,
   type StreamOptions,
   type TypedCallOptions,
   type TypedStreamOptions,
@@ -58,6 +64,12 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   protected get _middlewares(): OutgoingMiddlewares | null {
     return null;
   }
+  /** @internal */
+  protected abstract get _runtimeContext(): RuntimeContext;
+  /** @internal Whether nothing can be sent any more. */
+  protected get _hasEnded(): boolean {
+    return false;
+  }
 
   /**
    * The peer's methods as functions: `peer.api.users.list(params, options)` is `peer.call("users.list", params,
@@ -71,15 +83,21 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
    * Sends a message. If the peer refuses it, or its handler fails, the error goes to `onError`, stage `send`, unless the
    * peer is netconduit's.
    *
+   * With the option `ack`, it resolves when the peer's handler has returned, and rejects with its error; until the peer
+   * answers, the message is sent again, also over later connections. The peer handles it once. It rejects with NOT_DELIVERED
+   * when all attempts have failed.
+   *
    * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
    *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
    */
-  send<T extends NameBound<MessageType<C, S>>>(
+  send<T extends NameBound<MessageType<C, S>>, O extends SendingOptions = Record<never, never>>(
     type: T & string,
-    ...dataAndOptions: MessageArguments<C, S, T, SendOptions>
-  ): boolean;
-  send(type: string, data?: unknown, options?: SendOptions): boolean {
+    ...dataAndOptions: MessageArguments<C, S, T, O>
+  ): Sent<O>;
+  send(type: string, data?: unknown, options?: SendingOptions): boolean | Promise<void> {
+    const { ack } = options ?? {};
+    if (ack !== undefined) return this.#sendAcknowledged(type, data, ack === true ? {} : ack, options?.meta);
     const { _middlewares } = this;
     if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
     const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
@@ -109,7 +127,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
       C,
       S,
       M,
-      (CallOptions | TypedCallOptions<R>) & CallStreamOptions<CallInput<C, S, M>>
+      (CallOptions | TypedCallOptions<R>) & CallStreamOptions<CallInput<C, S, M>> & OnceOptions
     >
   ): Promise<CallResult<C, S, NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions): Promise<unknown> {
@@ -206,9 +224,32 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     }
   }
 
+  /** Middlewares see it as a request, since it waits for an answer. */
+  async #sendAcknowledged(type: string, data: unknown, ack: AckOptions, meta: SendOptions["meta"]): Promise<void> {
+    const { _middlewares, _runtimeContext } = this;
+    const send = (given: SendOptions): Promise<void> =>
+      sendAcknowledged(
+        _runtimeContext,
+        () => this._outgoing,
+        () => this._hasEnded,
+        type,
+        data,
+        {
+          ...ack,
+          meta: given.meta,
+        },
+      );
+    if (_middlewares === null) await send({ meta });
+    else await _middlewares.around("request", type, data, { meta }, send);
+  }
+
   #callNow(method: string, params: unknown, given: CallOptions | undefined): Promise<unknown> {
     const options = given?.parent === undefined ? given : withParent(method, given);
-    const { input, onProgress } = (options ?? {}) as CallStreamOptions<unknown>;
+    const { input, onProgress, once } = (options ?? {}) as CallStreamOptions<unknown> & OnceOptions;
+    if (once !== undefined) {
+      const wrapped = { key: once, method, params: params ?? {} };
+      return this._outgoing.call(ONCE_METHOD, wrapped, options, resultValidator(options));
+    }
     return input === undefined && onProgress === undefined
       ? this._outgoing.call(method, params, options, resultValidator(options))
       : callWithStreams(this._outgoing, method, params, options);

@@ -82,7 +82,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   /** @internal Time of its login, in Unix milliseconds. */
   protected abstract get _connectedAt(): number;
   /** @internal */
-  protected abstract get _runtimeContext(): RuntimeContext;
+  protected abstract override get _runtimeContext(): RuntimeContext;
 
   /** The state of the connection. */
   abstract get state(): ConnectionState;

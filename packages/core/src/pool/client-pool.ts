@@ -170,6 +170,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /** @internal */
+  protected get _runtimeContext(): RuntimeContext {
+    return runtimeContextOf(this.#runtime);
+  }
+
+  /** @internal */
   protected get _outgoing(): Outgoing {
     return this.#sender;
   }

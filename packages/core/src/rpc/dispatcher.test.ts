@@ -21,6 +21,8 @@ function bench(exposeErrors = false) {
     access: new AccessControl(),
     reportError: (error, stage, from, name) =>
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
+    onceOwner: () => "",
+    now: () => 0,
     newFailureId: () => "f1",
     unknownMessage: (from, type, data) => unknown.push([from, type, data]) > 99,
   };

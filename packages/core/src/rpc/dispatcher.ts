@@ -3,9 +3,10 @@
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { AccessControl } from "./access.ts";
-import type { IncomingRequest, RequestSource } from "./incoming-request.ts";
+import { IncomingRequest, type RequestSource } from "./incoming-request.ts";
 import { runThrough } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
+import { ONCE_METHOD, type OnceAnswer, type OnceRequest, OnceWindow, onceRequest } from "./once-window.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** A dispatcher's server or client. */
@@ -16,6 +17,10 @@ export interface DispatchHost<Peer> {
   /** @param failureId the id that the caller receives instead of the error */
   reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string, failureId?: string): void;
   newFailureId(): string;
+  /** Whose keys of calls that are carried out once a peer uses. */
+  onceOwner(from: Peer): string;
+  /** Monotonic milliseconds. */
+  now(): number;
   /** Runs the `onUnknown` hooks. Returns whether there are any. */
   unknownMessage(from: Peer, type: string, data: unknown): boolean;
 }
@@ -57,6 +62,8 @@ export class Dispatcher<Peer> {
   readonly #host: DispatchHost<Peer>;
   readonly #registry: Registry<Peer>;
   #depth = 0;
+  /** Made with the first call that is carried out once. */
+  #once: OnceWindow | null = null;
 
   constructor(host: DispatchHost<Peer>) {
     this.#host = host;
@@ -92,6 +99,7 @@ export class Dispatcher<Peer> {
     const entry = this.#registry.method(method) ?? this.#registry.builtIn(method, source.hasNetconduitPeer);
     if (entry === undefined) {
       if (method === "listall") this.#reply(source, request, this.#discovery(source));
+      else if (method === ONCE_METHOD && !source.hasNetconduitPeer) void this.#runOnce(source, request);
       else {
         const hint = source.hasNetconduitPeer ? "" : didYouMean(method, this.#registry.methodNames());
         const message = `RPC method not found: ${method}${hint}`;
@@ -162,6 +170,55 @@ export class Dispatcher<Peer> {
     const params = await checking;
     request.throwIfAborted();
     return this.#invokeLater(() => callMethod(entry, params, request));
+  }
+
+  // --- once ---------------------------------------------------------------------------------------------------------
+
+  /** Answers a call or message with a key: as it was answered before, or as it is carried out now. */
+  async #runOnce(source: RequestSource<Peer>, request: IncomingRequest<Peer>): Promise<void> {
+    source.handlerStarted(request);
+    try {
+      const wanted = onceRequest(request.value);
+      this.#once ??= new OnceWindow(() => this.#host.now());
+      const owner = this.#host.onceOwner(request.client);
+      const answer = await this.#once.run(owner, wanted, () => this.#carryOut(source, request, wanted));
+      request.finish();
+      this.#reply(source, request, "error" in answer ? answer.error : answer.result);
+    } catch (error) {
+      this.#callFailed(source, request, error);
+    } finally {
+      source.handlerSettled(request);
+    }
+  }
+
+  /** Runs to its end even if the caller gives up or the connection ends: the answer is for whoever asks again. */
+  #carryOut(
+    source: RequestSource<Peer>,
+    { bytes, meta }: IncomingRequest<Peer>,
+    { isCall, name, value }: OnceRequest,
+  ): Promise<OnceAnswer> {
+    return new Promise((resolve) => {
+      const kept: RequestSource<Peer> = {
+        context: source.context,
+        peer: source.peer,
+        isAuthenticated: source.isAuthenticated,
+        correlatesReplies: true,
+        hasNetconduitPeer: false,
+        handlerStarted: () => undefined,
+        handlerSettled: () => undefined,
+        replies: {
+          sendResult: (_request, result) => resolve({ result: result ?? null }),
+          sendError: (_request, error) => resolve({ error }),
+          sendRefusal: (_request, error) => resolve({ error }),
+          sendUncorrelatedReply: () => undefined,
+          sendUncorrelatedError: () => undefined,
+        },
+      };
+      // Any id: its answer goes no further.
+      const inner = new IncomingRequest<Peer>(kept, isCall, name, value, 0, 1, 0, bytes);
+      inner.meta = meta;
+      this.dispatch(kept, inner);
+    });
   }
 
   #discovery(source: RequestSource<Peer>): Discovery {

@@ -103,6 +103,11 @@ export class Connection<
   }
 
   /** @internal */
+  protected override get _hasEnded(): boolean {
+    return this.#protocol.isOver;
+  }
+
+  /** @internal */
   protected get _runtimeContext(): RuntimeContext {
     return this.#protocol.context;
   }

@@ -128,6 +128,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       clientEnded: (protocol) => this.#topics.connectionEnded(protocol),
       isOpen: () => this.#lifecycle.isOpen,
     });
+    this.#core.onceOwner = ({ user }) => user.name;
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,

@@ -1,0 +1,211 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+
+const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
+/** A client that has lost its stream is connected again by then. */
+const BACK_MS = 1000;
+
+function cut(runtime: FakeRuntime): void {
+  runtime.pairs.at(-1)?.dialled.destroy(null);
+}
+
+async function scene() {
+  const runtime = fakeRuntime();
+  const { server } = await testServer(runtime);
+  const { client } = testClient(runtime, { reconnect: RECONNECT });
+  await client.connect();
+  return { runtime, server, client };
+}
+
+describe("send with ack", () => {
+  test("resolves when the handler has returned", async () => {
+    const { runtime, server, client } = await scene();
+    const open = gate();
+    server.on("order", () => open.promise);
+    const sent = outcome(client.send("order", { id: 1 }, { ack: true }));
+    await runtime.settle();
+    expect(sent.state).toBe("pending");
+    open.open();
+    await runtime.settle();
+    expect(sent).toMatchObject({ state: "resolved", value: undefined });
+  });
+
+  test("rejects with the handler's error, and isn't sent again", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+      throw new RpcError(900, "Sold out");
+    });
+    const sent = outcome(client.send("order", { id: 1 }, { ack: true }));
+    await runtime.advance(60_000);
+    expect(sent.error).toMatchObject({ code: 900, message: "Sold out" });
+    expect(runs).toBe(1);
+  });
+
+  test("is sent again over the next connection, and handled once", async () => {
+    const { runtime, server, client } = await scene();
+    const open = gate();
+    const got: unknown[] = [];
+    server.on("order", async (_client, data) => {
+      got.push(data);
+      await open.promise;
+    });
+    const sent = outcome(client.send("order", { id: 1 }, { ack: true }));
+    await runtime.settle();
+    for (let round = 0; round < 3; round += 1) {
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+    }
+    open.open();
+    await runtime.advance(BACK_MS);
+    expect(sent.state).toBe("resolved");
+    expect(got).toEqual([{ id: 1 }]);
+  });
+
+  test("is given up after its attempts, and says how many there were", async () => {
+    const { runtime, server, client } = await scene();
+    server.on("order", () => new Promise(() => undefined));
+    const sent = outcome(client.send("order", {}, { ack: { attempts: 3, timeoutMs: 1000, delayMs: 100 } }));
+    await runtime.advance(10_000);
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 3 } });
+    expect(sent.error?.cause).toMatchObject({ code: ErrorCode.TIMEOUT });
+  });
+
+  test("is given up by its signal, and when the client disconnects", async () => {
+    const { runtime, server, client } = await scene();
+    server.on("order", () => new Promise(() => undefined));
+    const controller = new AbortController();
+    const first = outcome(client.send("order", {}, { ack: { signal: controller.signal } }));
+    const second = outcome(client.send("order", {}, { ack: true }));
+    await runtime.settle();
+    controller.abort();
+    await client.close();
+    await runtime.settle();
+    expect(first.error?.code).toBe(ErrorCode.CANCELLED);
+    expect(second.error?.code).toBe(ErrorCode.NOT_DELIVERED);
+  });
+
+  test("goes from a server to a client as well, and ends with the connection", async () => {
+    const { runtime, server, client } = await scene();
+    const got: unknown[] = [];
+    client.on("order", (data) => void got.push(data));
+    client.on("slow", () => new Promise(() => undefined));
+    const [connection] = server.connections;
+    const sent = outcome(connection?.send("order", { id: 1 }, { ack: true }) as Promise<void>);
+    const slow = outcome(connection?.send("slow", {}, { ack: true }) as Promise<void>);
+    await runtime.settle();
+    expect(sent.state).toBe("resolved");
+    expect(got).toEqual([{ id: 1 }]);
+    cut(runtime);
+    await runtime.settle();
+    expect(slow.error?.code).toBe(ErrorCode.NOT_DELIVERED);
+  });
+
+  test("to a type without a handler rejects with NO_HANDLER", async () => {
+    const { client } = await scene();
+    await expect(client.send("nothing", {}, { ack: true })).rejects.toMatchObject({ code: ErrorCode.NO_HANDLER });
+  });
+
+  test("handles again what comes with a key to a server that was started anew", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    const count = (): void => {
+      runs += 1;
+    };
+    server.on("order", count);
+    await client.send("order", {}, { ack: { once: "order 1" } });
+    await server.stop({ drainMs: 0 });
+    const { server: next } = await testServer(runtime);
+    next.on("order", count);
+    const again = outcome(client.send("order", {}, { ack: { once: "order 1" } }));
+    await runtime.advance(BACK_MS);
+    expect(again.state).toBe("resolved");
+    expect(runs).toBe(2);
+  });
+});
+
+describe("call with once", () => {
+  test("carries the method out once, however often it is called with the key, and gives each the same answer", async () => {
+    const { runtime, server, client } = await scene();
+    let charged = 0;
+    server.rpc("charge", async ({ amount }) => {
+      charged += amount as number;
+      await new Promise((resolve) => setImmediate(resolve));
+      return { charged };
+    });
+    const both = await Promise.all([
+      client.call("charge", { amount: 5 }, { once: "order 1" }),
+      client.call("charge", { amount: 5 }, { once: "order 1" }),
+    ]);
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    const later = await client.call("charge", { amount: 5 }, { once: "order 1" });
+    expect([...both, later]).toEqual([{ charged: 5 }, { charged: 5 }, { charged: 5 }]);
+    expect(await client.call("charge", { amount: 5 }, { once: "order 2" })).toEqual({ charged: 10 });
+    await runtime.advance(121_000);
+    expect(await client.call("charge", { amount: 5 }, { once: "order 1" })).toEqual({ charged: 15 });
+  });
+
+  test("gives the same error again", async () => {
+    const { server, client } = await scene();
+    let runs = 0;
+    server.rpc("charge", () => {
+      runs += 1;
+      throw new RpcError(900, "No money", { details: { runs } });
+    });
+    for (let i = 0; i < 3; i += 1) {
+      await expect(client.call("charge", {}, { once: "order 1" })).rejects.toMatchObject({
+        code: 900,
+        details: { runs: 1 },
+      });
+    }
+  });
+
+  test("refuses a key that isn't a string of 1 to 256 characters", async () => {
+    const { server, client } = await scene();
+    server.rpc("charge", () => 1);
+    for (const once of ["", "x".repeat(257)]) {
+      await expect(client.call("charge", {}, { once })).rejects.toMatchObject({ code: ErrorCode.INVALID_PARAMS });
+    }
+  });
+
+  test("keeps the keys of users apart, and those of methods and messages", async () => {
+    const runtime = fakeRuntime();
+    const users = { ada: { password: "one password" }, bob: { password: "another one" } };
+    const { server } = await testServer(runtime, { users });
+    const got: unknown[] = [];
+    server.rpc("charge", (_params, { client }) => void got.push(`call of ${client.user.name}`));
+    server.rpc("refund", (_params, { client }) => void got.push(`refund of ${client.user.name}`));
+    server.on("charge", (client) => void got.push(`message of ${client.user.name}`));
+    for (const [username, { password }] of Object.entries(users)) {
+      const { client } = testClient(runtime, { username, password });
+      await client.connect();
+      for (let i = 0; i < 2; i += 1) {
+        await client.call("charge", {}, { once: "1" });
+        await client.call("refund", {}, { once: "1" });
+        await client.send("charge", {}, { ack: { once: "1" } });
+      }
+    }
+    expect(got).toEqual(
+      ["ada", "bob"].flatMap((name) => [`call of ${name}`, `refund of ${name}`, `message of ${name}`]),
+    );
+  });
+
+  test("asks for the roles of the method or message, as without a key", async () => {
+    const { server, client } = await scene();
+    let runs = 0;
+    const count = (): void => {
+      runs += 1;
+    };
+    server.rpc({ name: "purge", roles: ["admin"] }, count);
+    server.on("purge", count, { roles: ["admin"] });
+    const denied = { code: ErrorCode.PERMISSION_DENIED };
+    await expect(client.call("purge", {}, { once: "1" })).rejects.toMatchObject(denied);
+    await expect(client.send("purge", {}, { ack: true })).rejects.toMatchObject(denied);
+    expect(runs).toBe(0);
+  });
+});
