@@ -229,7 +229,7 @@ export class PartialFile {
   readonly #paths: PartialPaths;
   #file: OpenFile | null = null;
   /** Writes under way, oldest first. */
-  #writes: Promise<void>[] = [];
+  readonly #writes: Promise<void>[] = [];
   #at: number;
   #verified: number;
   /** The hash of the verified bytes; null if it isn't known. */
