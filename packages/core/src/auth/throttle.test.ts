@@ -160,4 +160,29 @@ describe("AuthThrottle", () => {
     expect(waits(throttle, 30, "nat", "ada").every((wait) => wait > 0)).toBe(true);
     expect(waits(throttle, 20, "nat", null)).toEqual(Array(20).fill(0));
   });
+
+  /** How many of three guesses for each of 100 names from one address are judged at once. */
+  function sprayed(throttle: AuthThrottle, now: number): number {
+    const tries = Array.from({ length: 300 }, (_, n) => throttle.take("nat", `name ${n % 100}`, now).waitMs);
+    return tries.filter((wait) => wait === 0).length;
+  }
+
+  test("doesn't judge more guesses from an address because they are of many names", () => {
+    const throttle = new AuthThrottle();
+    expect([sprayed(throttle, 0), sprayed(throttle, 1000), sprayed(throttle, 2000)]).toEqual([50, 10, 10]);
+  });
+
+  test("keeps three guesses of a name that has logged in from an address, whatever others guess there", () => {
+    const throttle = new AuthThrottle();
+    throttle.take("nat", "ada", 0).accepted(0);
+    sprayed(throttle, 0);
+    expect(waits(throttle, 4, "nat", "ada")).toEqual([0, 0, 0, 100]);
+    expect(throttle.take("nat", "eve", 0).waitMs).toBe(100);
+  });
+
+  test("counts names that no user can have as one, so that long ones aren't stored", () => {
+    const throttle = new AuthThrottle();
+    const tries = Array.from({ length: 24 }, (_, n) => throttle.take("nat", `${n}`.padEnd(257, "x"), 0).waitMs);
+    expect(tries).toEqual([...Array(23).fill(0), 100]);
+  });
 });

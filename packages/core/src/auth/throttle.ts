@@ -2,11 +2,14 @@
  * Limits password guessing per address and per user, without locking anyone out.
  *
  * A login by name first takes a guess from a small reserve that belongs to this name at this address. So neither guesses
- * of other names behind the same NAT nor guesses of the same name from elsewhere use it up. Beyond it, a guess needs the
- * budgets of both the address and the name. Logins with the shared password have no name: only their address counts.
+ * of other names behind the same NAT nor guesses of the same name from elsewhere use it up. Names that haven't logged in
+ * from an address share one budget of such guesses there, so that trying many names doesn't give more of them. Beyond the
+ * reserve, a guess needs the budgets of both the address and the name. Logins with the shared password have no name: only
+ * their address counts.
  */
 import type { Address } from "../bytes/byte-stream.ts";
 import { networkOf } from "../util/ip-address.ts";
+import { usernameProblem } from "./user.ts";
 
 /**
  * Wrong passwords per second and address that are judged in the long run. Fewer would lock out honest clients beside an
@@ -18,7 +21,9 @@ const GUESS_BURST = 20;
 /** Wrong passwords of one name from one address that are judged whatever else is guessed: enough for typing errors. */
 const RESERVE_BURST = 3;
 const RESERVE_MS = 5 * 60 * 1000;
-/** Bounds the memory of each kind of budget to about 2 MB. */
+/** Names at an address that have a reserve at the same time without an earlier login from there. */
+const NEW_NAMES = 10;
+/** Bounds the memory of each kind of budget to about 2 MB, and to 6 MB with names of the greatest length. */
 const MAX_KEYS = 10_000;
 
 const GUESS_MS = 1000 / GUESSES_PER_SECOND;
@@ -77,6 +82,8 @@ export interface Guess {
   readonly waitMs: number;
   /** The password was right, or wasn't judged. */
   giveBack(now: number): void;
+  /** The password was right: gives it back, and the name keeps its reserve at this address whatever others guess there. */
+  accepted(now: number): void;
 }
 
 /** The budgets of a server. Addresses are keys from {@link throttleKey}. */
@@ -84,31 +91,68 @@ export class AuthThrottle {
   readonly #addresses = new GuessBudget();
   readonly #names = new GuessBudget();
   readonly #reserves = new GuessBudget(RESERVE_BURST, RESERVE_MS);
+  /** How many guesses the reserves of new names at an address give together. */
+  readonly #newNames = new GuessBudget(RESERVE_BURST * NEW_NAMES, RESERVE_MS / NEW_NAMES);
+  /** Names that have logged in from an address, the last ones. Ordered by the last login. */
+  readonly #known = new Set<string>();
 
   /** @param name the user's; null for the shared password */
   take(address: string, name: string | null, now: number): Guess {
-    if (name === null) return this.#taken(this.#addresses.take(address, now), [[this.#addresses, address]]);
-    const pair = `${address} ${name}`;
-    if (this.#reserves.take(pair, now) === 0) return this.#taken(0, [[this.#reserves, pair]]);
-    const ofAddress = this.#addresses.take(address, now);
-    if (ofAddress > 0) return this.#taken(ofAddress, []);
-    const ofName = this.#names.take(name, now);
-    if (ofName > 0) this.#addresses.giveBack(address, now);
-    const used: [GuessBudget, string][] = [
+    if (name === null) return this.#takeAll([[this.#addresses, address]], null, now);
+    const key = nameKey(name);
+    const pair = `${address} ${key}`;
+    const reserve: BudgetKey[] = [[this.#reserves, pair]];
+    if (!this.#known.has(pair)) reserve.push([this.#newNames, address]);
+    const reserved = this.#takeAll(reserve, pair, now);
+    if (reserved.waitMs === 0) return reserved;
+    const shared: BudgetKey[] = [
       [this.#addresses, address],
-      [this.#names, name],
+      [this.#names, key],
     ];
-    return this.#taken(ofName, ofName > 0 ? [] : used);
+    return this.#takeAll(shared, pair, now);
   }
 
-  #taken(waitMs: number, used: readonly (readonly [GuessBudget, string])[]): Guess {
-    return {
-      waitMs,
-      giveBack: (now) => {
-        for (const [budget, key] of used) budget.giveBack(key, now);
-      },
+  /** Takes a guess from each of these budgets, or from none. */
+  #takeAll(budgets: readonly BudgetKey[], pair: string | null, now: number): Guess {
+    const taken: BudgetKey[] = [];
+    const giveBack = (at: number): void => {
+      for (const [budget, key] of taken) budget.giveBack(key, at);
     };
+    for (const [budget, key] of budgets) {
+      const waitMs = budget.take(key, now);
+      if (waitMs > 0) {
+        giveBack(now);
+        return { waitMs, giveBack: nothing, accepted: nothing };
+      }
+      taken.push([budget, key]);
+    }
+    const accepted = (at: number): void => {
+      giveBack(at);
+      if (pair !== null) this.#remember(pair);
+    };
+    return { waitMs: 0, giveBack, accepted };
   }
+
+  #remember(pair: string): void {
+    this.#known.delete(pair);
+    this.#known.add(pair);
+    for (const oldest of this.#known) {
+      if (this.#known.size <= MAX_KEYS) break;
+      this.#known.delete(oldest);
+    }
+  }
+}
+
+type BudgetKey = readonly [GuessBudget, string];
+
+const nothing = (): void => undefined;
+
+/**
+ * Names that no user can have, which may be long, count as one. Others are copied: a name is a part of its login frame,
+ * and would keep all of that.
+ */
+function nameKey(name: string): string {
+  return usernameProblem(name) === null ? [...name].join("") : "";
 }
 
 /** The key of an address: its network ({@link networkOf}); null for a Unix socket. */

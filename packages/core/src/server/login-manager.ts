@@ -282,13 +282,14 @@ export class LoginManager<Peer> {
     if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
     const guess = this.#throttle.take(guesser, handshake.username, runtime.now());
     if (guess.waitMs > 0) return tooManyGuesses(guess.waitMs);
-    let isWrong = false;
     try {
       const step = await handshake.receive(type, payload);
-      isWrong = isWrongPassword(step);
+      if (step.kind === "accepted") guess.accepted(runtime.now());
+      else if (!isWrongPassword(step)) guess.giveBack(runtime.now());
       return step;
-    } finally {
-      if (!isWrong) guess.giveBack(runtime.now());
+    } catch (error) {
+      guess.giveBack(runtime.now());
+      throw error;
     }
   }
 }
