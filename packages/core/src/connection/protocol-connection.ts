@@ -405,6 +405,11 @@ export class ProtocolConnection<Peer>
     other.#startClosing().ended(null);
     this.receivedAtMs = Math.ceil(this.context.runtime.now());
     this.machine.transition("restore", { message: "Resumed" });
+    if (this.isOver) {
+      // A listener has closed it, without a stream.
+      carrier.stream.destroy(null);
+      return;
+    }
     this.resumable?.attach(carrier, theirReceived, rest);
     if (this.isOver) return;
     this.readingChanged();

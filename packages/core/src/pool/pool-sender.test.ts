@@ -73,16 +73,17 @@ function failing(...names: string[]): (to: string) => unknown {
 }
 
 describe("a call that was never started", () => {
-  test("moves to another server, with its data, signal and validator", async () => {
+  test("moves to another server, with its data, options and validator", async () => {
     const { sender, sent, member } = scene(failing("a"));
     sender.usable = [member("a"), member("b")];
     const { signal } = new AbortController();
-    expect(await sender.call("add", { n: 1 }, { signal }, null)).toBe("b");
+    const options = { signal, meta: { trace: "7" } };
+    expect(await sender.call("add", { n: 1 }, options, null)).toBe("b");
     expect(sent.map(({ to, name, value }) => [to, name, value])).toEqual([
       ["a", "add", { n: 1 }],
       ["b", "add", { n: 1 }],
     ]);
-    expect(sent[1]?.options?.signal).toBe(signal);
+    expect(sent[1]?.options).toMatchObject(options);
     expect(sender.movedCalls).toBe(1);
   });
 

@@ -154,7 +154,7 @@ export class PoolSender implements Outgoing {
     while (wasNeverStarted(failure)) {
       const timeoutMs = options?.timeoutMs ?? rpcTimeoutMs;
       const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (clock.now() - call.startedAtMs));
-      const rest = { timeoutMs: leftMs, signal: options?.signal };
+      const rest = { ...options, timeoutMs: leftMs };
       const next = this.#another(tried);
       if (next === null && !(queues && this.usable.length === 0)) break;
       if (next === null) return offline[kind](name, value, rest, validator);

@@ -171,10 +171,10 @@ export class ServerConnections<C extends Contract, D extends object> {
       stream.destroy(new ConduitError(ErrorCode.CONNECTION_ERROR, "Short of file descriptors"));
       return;
     }
-    if (!this.#keepsRunning) stream.unref?.();
     const machine = new ConnectionStateMachine(this.#host.core);
     machine.transition("accepted", { message: "Accepted" });
     const carried = this.#sessions === null ? stream : new ResumableStream(stream);
+    if (!this.#keepsRunning) carried.unref?.();
     this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, carried, machine));
   }
 
@@ -229,7 +229,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
   #hasDescriptors(): boolean {
     const pending = this.#logins.size;
-    const open = pending + this.#clients.size + this.#leaving.size;
+    const open = pending + this.#clients.size + this.#leaving.size - (this.#sessions?.suspendedCount ?? 0);
     if (this.#descriptors.hasRoom(open, pending)) return true;
     this.acceptFailed(this.#descriptors.error(open));
     return this.#logins.dropOldest();
@@ -241,7 +241,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (!this.#host.isOpen()) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.#host.config;
     // Sessions without a stream give way.
-    if (this.#clients.size < maxConnections || this.#sessions?.hasSuspended === true) return null;
+    if (this.#clients.size < maxConnections || (this.#sessions?.suspendedCount ?? 0) > 0) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 

@@ -2,8 +2,8 @@
  * The sessions of a server that outlive their streams.
  *
  * Theory of operation. A session is a client's connection, and the token by which its client may go on over another stream.
- * The token changes each time it is used. The old one stays good until the client has sent something over the new stream:
- * the answer with the new one may have been lost. Of a session that has expired, the number of bytes it had received is
+ * The token changes each time it is used. Earlier ones stay good until the client has sent something over the new stream:
+ * the answer with the new one may have been lost, or a login may have come late, after a later one. Of a session that has expired, the number of bytes it had received is
  * remembered for as long again, so that its client hears which of its messages arrived.
  */
 
@@ -13,6 +13,8 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 
+/** Tokens of a session that are good. */
+const MAX_TOKENS = 4;
 /** Expired sessions that are remembered. */
 const MAX_EXPIRED = 10_000;
 
@@ -20,10 +22,9 @@ export interface Session<Peer> {
   readonly protocol: ProtocolConnection<Peer>;
   /** Whose it is: nobody else may resume it. */
   readonly owner: string;
-  token: string;
-  /** The one before, while the client may not know the new one. */
-  formerToken: string | null;
-  /** What had been received when the token was made. */
+  /** Those that the client may hold, oldest first: the last one that it certainly got, and those given since. */
+  tokens: readonly string[];
+  /** What had been received when the last token was made. */
   receivedBefore: number;
   expiry: CallbackTimer | null;
 }
@@ -55,7 +56,7 @@ export class Sessions<Peer> {
 
   /** A client has logged in that may resume. */
   add(protocol: ProtocolConnection<Peer>, owner: string, token: string): void {
-    const session = { protocol, owner, token, formerToken: null, receivedBefore: 0, expiry: null };
+    const session = { protocol, owner, tokens: [token], receivedBefore: 0, expiry: null };
     this.#byToken.set(token, session);
     this.#byProtocol.set(protocol, session);
   }
@@ -75,19 +76,25 @@ export class Sessions<Peer> {
   #find(token: string): Session<Peer> | null {
     const session = this.#byToken.get(token);
     if (session === undefined) return null;
-    const isKnownToClient = (session.protocol.resumable?.received ?? 0) > session.receivedBefore;
-    if (token === session.formerToken && isKnownToClient) return null;
-    return session;
+    return this.#knowsLastToken(session) && token !== session.tokens.at(-1) ? null : session;
+  }
+
+  /** Whether the client has sent something over the stream that it got the last token on. */
+  #knowsLastToken({ protocol, receivedBefore }: Session<Peer>): boolean {
+    return (protocol.resumable?.received ?? 0) > receivedBefore;
   }
 
   /** The client goes on, and gets another token. */
   resumed(session: Session<Peer>, request: ResumeRequest, token: string): void {
     this.#cancelExpiry(session);
-    for (const old of [session.token, session.formerToken]) {
-      if (old !== null && old !== request.token) this.#byToken.delete(old);
+    const possible = this.#knowsLastToken(session) ? [request.token] : [...session.tokens];
+    // A client that gets no answers uses the same token again and again.
+    if (possible.length === MAX_TOKENS) possible.splice(possible[0] === request.token ? 1 : 0, 1);
+    const tokens = [...possible, token];
+    for (const old of session.tokens) {
+      if (!tokens.includes(old)) this.#byToken.delete(old);
     }
-    session.formerToken = request.token;
-    session.token = token;
+    session.tokens = tokens;
     session.receivedBefore = session.protocol.resumable?.received ?? 0;
     this.#byToken.set(token, session);
   }
@@ -105,9 +112,9 @@ export class Sessions<Peer> {
     this.#context.wheel.schedule(expiry, this.#windowMs);
   }
 
-  /** Whether any waits for its client. */
-  get hasSuspended(): boolean {
-    return this.#suspended.size > 0;
+  /** Sessions that wait for their client, without a stream. */
+  get suspendedCount(): number {
+    return this.#suspended.size;
   }
 
   /** Ends the session that has waited longest for its client. */
@@ -123,11 +130,10 @@ export class Sessions<Peer> {
     if (session === undefined) return;
     this.#cancelExpiry(session);
     this.#byProtocol.delete(protocol);
-    const { owner, token, formerToken } = session;
+    const { owner, tokens } = session;
     const received = protocol.resumable?.received ?? 0;
     const untilMs = this.#context.runtime.now() + this.#windowMs;
-    for (const known of [token, formerToken]) {
-      if (known === null) continue;
+    for (const known of tokens) {
       this.#byToken.delete(known);
       this.#expired.set(known, { owner, received, untilMs });
     }

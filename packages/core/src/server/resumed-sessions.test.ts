@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
+
+const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
+/** A client that was cut is back by then. */
+const BACK_MS = 100;
+
+describe("a session that is resumed", () => {
+  test("doesn't keep the process of an unref'd server running", async () => {
+    const runtime = fakeRuntime();
+    const keeping: boolean[] = [];
+    const pair = runtime.pair.bind(runtime);
+    runtime.pair = () => {
+      const streams = pair();
+      const index = keeping.push(true) - 1;
+      streams[1].ref = () => {
+        keeping[index] = true;
+      };
+      streams[1].unref = () => {
+        keeping[index] = false;
+      };
+      return streams;
+    };
+    const { server } = await testServer(runtime, { resume: true });
+    server.unref();
+    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
+    await client.connect();
+    runtime.pairs.at(-1)?.dialled.destroy(null);
+    await runtime.advance(BACK_MS);
+    expect(server.connections[0]?.resumes).toBe(1);
+    expect(keeping).toEqual([false, false]);
+    server.ref();
+    expect(keeping[1]).toBe(true);
+  });
+});
+
+describe("a session without a stream", () => {
+  test("takes no file descriptor from a new client", async () => {
+    const runtime = fakeRuntime();
+    const listen = runtime.listen.bind(runtime);
+    runtime.listen = async (target, events) => ({ ...(await listen(target, events)), maxSockets: 1 });
+    const { server, errors } = await testServer(runtime, { resume: true });
+    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
+    await client.connect();
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    runtime.pairs.at(-1)?.dialled.destroy(null);
+    await runtime.advance(BACK_MS);
+    expect(server.connections[0]?.state).toBe("suspended");
+    const { client: other } = testClient(runtime);
+    await other.connect();
+    expect([other.state, server.connectionCount, errors]).toEqual(["active", 2, []]);
+  });
+});
