@@ -530,16 +530,16 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       hookFailed: (name, error) => this.#core.hookFailed(name, error),
     };
     this.#subscriptions = new Subscriptions(host);
-    const state = this.#connection?.extension(topic);
+    const state = this.#current?.extension(topic);
     if (state !== undefined) state.receiver = this.#subscriptions;
     return this.#subscriptions;
   }
 
-  /** The connection, if it takes calls. */
+  /** The connection, if it takes calls. One that waits for another stream does, also during a login. */
   get #readyConnection(): ProtocolConnection<Client<C>> | null {
-    const connection = this.#connection;
-    if (connection?.isOpen !== true || connection.draining !== null || this.#login !== null) return null;
-    return connection;
+    const connection = this.#current;
+    if (connection?.isOpen !== true || connection.draining !== null) return null;
+    return this.#login === null || connection === this.#waiting.connection ? connection : null;
   }
 
   #topicValidator(name: string): Validator<unknown> | null {
@@ -766,8 +766,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #resume(connection: ProtocolConnection<Client<C>>, step: ClientStep & { readonly kind: "accepted" }): boolean {
     const kept = this.#waiting.connection;
     const last = this.#lastLogin;
-    if (kept === null || kept.resumable === null || last === null) return false;
     const received = receivedIn(step.resumed);
+    if (kept === null || kept.resumable === null || last === null) {
+      if (received === null) return false;
+      this.#refuseResumed(connection);
+      return true;
+    }
     if (received === null || !kept.resumable.sent.isPossible(received)) {
       const taken = receivedIn(step.expired);
       if (taken !== null) kept.resumable.acknowledge(taken);
@@ -789,6 +793,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     kept.extension(resume)?.acknowledge();
     login?.resolve();
     return true;
+  }
+
+  /** The session expired here during the login: what the server goes on with would start in the middle. */
+  #refuseResumed(connection: ProtocolConnection<Client<C>>): void {
+    const error = new ConduitError(ErrorCode.SESSION_EXPIRED, "The session expired here while it was being resumed");
+    this.#login?.reject(error);
+    connection.destroy(error);
   }
 
   async #renew(renewing: Renewal, expiresInMs: number): Promise<void> {

@@ -214,7 +214,10 @@ export class Reconnector<Peer> {
     if (hooks !== null) await hooks;
   }
 
-  /** Opens a connection. If wrong passwords from this address have used up the server's budget, it asks again later. */
+  /**
+   * Opens a connection. If wrong passwords from this address have used up the server's budget, it asks again later; if the
+   * session expired during the login, at once, for a new one.
+   */
   async #open(abort: DialController): Promise<void> {
     const endsAt = this.#runtime.now() + this.#config.connectTimeoutMs;
     for (;;) {
@@ -333,9 +336,14 @@ function toConduitError(error: unknown): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_ERROR, messageOf(error), { cause: error });
 }
 
-/** When to ask a server again that judges no more passwords from this address for now; null if that isn't the error. */
+/**
+ * When to ask a server again that judges no more passwords from this address for now, or that resumed a session which had
+ * expired here; null if the error is another one.
+ */
 function retryAfterMs(error: unknown): number | null {
-  if (!isInstance(error, ConduitError) || codeOf(error) !== ErrorCode.RATE_LIMITED) return null;
+  if (!isInstance(error, ConduitError)) return null;
+  if (codeOf(error) === ErrorCode.SESSION_EXPIRED) return 0;
+  if (codeOf(error) !== ErrorCode.RATE_LIMITED) return null;
   const seconds = isMap(error.details) ? error.details["retry_after"] : undefined;
   if (typeof seconds !== "number" || !(seconds >= 0)) return null;
   return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;

@@ -46,6 +46,20 @@ describe("a method with roles", () => {
     ]);
   });
 
+  test("has middlewares around the hooks that hear of a refusal", async () => {
+    const seen: unknown[] = [];
+    const { bob } = await scene((server) => {
+      server.use(({ kind, method }, next) => {
+        if (kind === "hook") seen.push(method);
+        return next();
+      });
+      server.onDenied((_connection, { name }) => seen.push(name));
+      server.rpc({ name: "purge", roles: ["admin"] }, () => "done");
+    });
+    await expect(bob.call("purge")).rejects.toMatchObject(DENIED);
+    expect(seen).toEqual(["onDenied", "purge"]);
+  });
+
   test("and with others in the contract asks for one of each", async () => {
     const contract = { server: { methods: { purge: { roles: ["admin", "operator"] } } } };
     const { ada, bob } = await scene((server) => server.rpc({ name: "purge", roles: ["guest"] }, () => "done"), {

@@ -356,7 +356,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * function that removes the hook.
    */
   onClientResume(hook: (connection: Connection<C, D>) => unknown): Disposer {
-    return this.#resume.add(hook);
+    return this.#resume.add(this.#core.registration.middlewares.around("onClientResume", hook));
   }
 
   /**
@@ -377,7 +377,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * handlers don't count. Returns a function that removes the hook.
    */
   onDenied(hook: (connection: Connection<C, D>, denial: Denial) => unknown): Disposer {
-    return this.#denied.add(hook);
+    return this.#denied.add(this.#core.registration.middlewares.around("onDenied", hook));
   }
 
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */

@@ -36,13 +36,16 @@ const MAX_RETRY_MS = 60_000;
 /** Until a full send queue may have room. */
 const FULL_QUEUE_RETRY_MS = 1000;
 
-type Connection = Pick<ProtocolConnection<unknown>, "call" | "extension" | "fail" | "isOpen" | "hasNetconduitPeer">;
+type Connection = Pick<
+  ProtocolConnection<unknown>,
+  "call" | "extension" | "fail" | "isOpen" | "isSuspended" | "hasNetconduitPeer"
+>;
 
 /** The client of its subscriptions. */
 export interface SubscriptionsHost {
   readonly wheel: TimerWheel;
   readonly receiveQueueBytes: number;
-  /** The connection, if it is ready for calls. */
+  /** The connection, if it is ready for calls. It may be waiting for another stream. */
   connection(): Connection | null;
   /** Whether there is a connection, or may be one. */
   mayConnect(): boolean;
@@ -351,6 +354,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     entry.asks.delete(ask.token);
     // The next connection asks again.
     if (error.code === ErrorCode.SERVER_STOPPING || !connection.isOpen) return;
+    if (isTooEarly(error, connection)) {
+      this.#ask(entry, [...ask.subscriptions], connection);
+      return;
+    }
     const retryMs = retryTimeOf(error);
     if (retryMs !== null) {
       ask.retry = new CallbackTimer(() => {
@@ -401,7 +408,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     connection.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
       // With the connection, the subscription has ended on the other side too.
       if (!connection.isOpen || this.#byName.has(name)) return;
-      const retryMs = retryTimeOf(asConduitError(reason));
+      const error = asConduitError(reason);
+      if (isTooEarly(error, connection)) {
+        this.#leave(name);
+        return;
+      }
+      const retryMs = retryTimeOf(error);
       if (retryMs === null) {
         this.#host.reportInvalid(reason, name);
         return;
@@ -440,6 +452,11 @@ function presenceIn({ subscriptions }: Entry): AnySubscription["presence"] {
 function earliest(subscriptions: readonly AnySubscription[]): Position | null {
   const positions = subscriptions.map(({ _since }) => _since).filter((position) => position !== null);
   return positions.length === 0 ? null : positions.reduce((a, b) => (b.offset < a.offset ? b : a));
+}
+
+/** Whether a call ran into its time limit while there was no stream: the server may not have got it. */
+function isTooEarly({ code }: ConduitError, { isSuspended }: Connection): boolean {
+  return code === ErrorCode.TIMEOUT && isSuspended;
 }
 
 /** Milliseconds until what failed with this error may be tried again; null if it has failed for good. */

@@ -171,6 +171,26 @@ describe("a session", () => {
     expect(client.isConnected).toBe(true);
   });
 
+  test("that expires at the client while it is being resumed isn't taken for a new connection", async () => {
+    const { runtime, server, client, events } = await scene({ resume: { windowMs: 1000 } });
+    const got: unknown[] = [];
+    server.on("n", (_client, n) => void got.push(n));
+    // The answer to the login is late.
+    const remove = server.onClientResume(() => runtime.pairs.at(-1)?.dialled.pause());
+    cut(runtime);
+    await runtime.settle();
+    client.send("n", 1);
+    await runtime.advance(1500);
+    expect(events).toEqual(["disconnect SESSION_EXPIRED 1", "expired 1"]);
+    remove();
+    runtime.pairs.at(-1)?.dialled.resume();
+    await runtime.advance(BACK_MS);
+    expect(events.slice(2)).toEqual(["server: connect", "connect", "reconnect"]);
+    client.send("n", 2);
+    await runtime.settle();
+    expect(got).toEqual([2]);
+  });
+
   test("is refused by a hook that throws an RpcError, and ends", async () => {
     const { runtime, server, client, events } = await scene();
     server.onClientResume(() => {
@@ -180,6 +200,19 @@ describe("a session", () => {
     await runtime.advance(BACK_MS);
     expect(events).toEqual(["server: disconnect PERMISSION_DENIED 0", "disconnect RECONNECT_FAILED 0", "expired 0"]);
     expect(client.state).toBe("failed");
+  });
+
+  test("has middlewares around its hooks", async () => {
+    const { runtime, server } = await scene();
+    const seen: unknown[] = [];
+    server.use(async ({ kind, method }, next) => {
+      seen.push([kind, method]);
+      return await next();
+    });
+    server.onClientResume(() => void seen.push("hook"));
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    expect(seen).toEqual([["hook", "onClientResume"], "hook"]);
   });
 
   test("has another token after each resume, and the old one is of no use", async () => {
