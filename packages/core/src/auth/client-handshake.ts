@@ -31,6 +31,7 @@ export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.LOGIN_METHOD_REFUSED,
   ErrorCode.SERVER_STOPPING,
   ErrorCode.RATE_LIMITED,
+  ErrorCode.INTERNAL,
 ]);
 
 /** Next action of the client. */

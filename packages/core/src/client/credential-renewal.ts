@@ -21,8 +21,17 @@ export async function credentialsOf(config: ClientConfig): Promise<LoginCredenti
   return { password: (typeof password === "function" ? await password() : password) as string, username };
 }
 
-/** @throws ConduitError INSECURE_CONNECTION if a token would be sent where others can read it */
+/**
+ * @throws ConduitError INSECURE_CONNECTION if a token would be sent where others can read it, or if TLS doesn't verify the
+ *   server of a login by certificate
+ */
 export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransport): void {
+  if ("certificate" in credentials && stream.tls === null) {
+    throw new ConduitError(
+      ErrorCode.INSECURE_CONNECTION,
+      "A login by certificate needs TLS, which verifies both sides: use the option tls",
+    );
+  }
   if (!("token" in credentials) || isPrivate(stream)) return;
   throw new ConduitError(
     ErrorCode.INSECURE_CONNECTION,

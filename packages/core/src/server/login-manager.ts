@@ -22,6 +22,8 @@ import { FrameType } from "../wire/constants.ts";
 import type { ServerConfig } from "./server-options.ts";
 
 const SECRET_BYTES = 32;
+/** After this, a client whose user was replaced during its login tries again, with the new password if it has one. */
+const CHANGED_RETRY_MS = 100;
 
 /** A connection that was rejected. */
 export interface Rejection {
@@ -63,8 +65,8 @@ interface PendingLogin {
   readonly guesser: string | null;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
-  /** Users that were changed or revoked since; null if there are none. */
-  revoked: Set<string> | null;
+  /** Users that were replaced or revoked since, and which of both came last; null if there are none. */
+  changes: Map<string, "replaced" | "revoked"> | null;
 }
 
 /** A server's connections that haven't logged in. */
@@ -129,7 +131,7 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * Adds or replaces a user. Logins under way that know the old password fail.
+   * Adds or replaces a user. Its logins under way are told to try again.
    * @throws ConduitError INVALID_CONFIG
    */
   async setUser(name: string, options: UserOptions): Promise<void> {
@@ -138,20 +140,20 @@ export class LoginManager<Peer> {
       throw new ConduitError(ErrorCode.INVALID_STATE, message);
     }
     await this.#users.set(name, options);
-    this.#failPending(name);
+    this.#failPending(name, "replaced");
   }
 
   /** Removes a user, and fails its logins under way. */
   revoke(name: string): void {
     this.#users?.delete(name);
-    this.#failPending(name);
+    this.#failPending(name, "revoked");
   }
 
   /** A login that began before this counts for nothing if it turns out to be this user's. */
-  #failPending(name: string): void {
+  #failPending(name: string, change: "replaced" | "revoked"): void {
     for (const login of this.#pending.values()) {
-      login.revoked ??= new Set();
-      login.revoked.add(name);
+      login.changes ??= new Map();
+      login.changes.set(name, change);
     }
   }
 
@@ -182,7 +184,7 @@ export class LoginManager<Peer> {
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
-    this.#pending.set(connection, { handshake, guesser, acceptedAt, revoked: null });
+    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null });
     this.#addresses.add(connection, guesser ?? "");
     connection.start(config.authTimeoutMs);
   }
@@ -262,9 +264,11 @@ export class LoginManager<Peer> {
   ): Promise<ServerStep> {
     try {
       const step = await this.#judge(login, type, payload);
-      if (step.kind !== "accepted" || login.revoked?.has(step.user.name) !== true) return step;
+      const change = step.kind === "accepted" ? login.changes?.get(step.user.name) : undefined;
+      if (change === undefined) return step;
+      if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
       const [code, reason] = [ErrorCode.AUTH_FAILED, "Invalid password"];
-      return { kind: "refused", code, reason: "The user was changed during the login", payload: { reason, code } };
+      return { kind: "refused", code, reason: "The user was revoked during the login", payload: { reason, code } };
     } catch (error) {
       this.#host.lookupFailed(error, connection.stream);
       const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
@@ -299,8 +303,12 @@ function isWrongPassword(step: ServerStep): boolean {
 }
 
 function tooManyGuesses(waitMs: number): ServerStep {
+  return tryLater("Too many wrong passwords from this address or of this user; try again later", waitMs);
+}
+
+/** Clients try again after this time by themselves. */
+function tryLater(reason: string, waitMs: number): ServerStep {
   const code = ErrorCode.RATE_LIMITED;
-  const reason = "Too many wrong passwords from this address or of this user; try again later";
   return { kind: "refused", code, reason, payload: { reason, code, retry_after: waitMs / 1000 } };
 }
 

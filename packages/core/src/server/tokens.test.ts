@@ -126,6 +126,40 @@ describe("a login by token", () => {
     expect(errors).toMatchObject([{ stage: "login", message: "no keys" }]);
   });
 
+  test("that the application's function fails once isn't given up by a client that reconnects", async () => {
+    const outcomes: (() => Promise<Identity | null>)[] = [
+      () => token("good"),
+      () => Promise.reject(new Error("no database")),
+      () => token("good"),
+    ];
+    const { runtime, server } = await scene({
+      authenticate: { token: async () => (await outcomes.shift()?.()) ?? null },
+    });
+    const client = bearer(runtime, { token: "good" }, { reconnect: { enabled: true, delayMs: 100, jitter: false } });
+    await client.connect();
+    await server.connections[0]?.close("again", { reconnect: true });
+    await runtime.advance(2000);
+    expect([client.isConnected, outcomes.length]).toEqual([true, 0]);
+  });
+
+  test("is tried again if the user was changed while the token was checked", async () => {
+    let checks = 0;
+    const { runtime, server } = await scene({
+      users: {},
+      authenticate: {
+        token: async (text) => {
+          checks += 1;
+          if (checks === 1) await server.setUser("ada", { password: "new" });
+          return token(text);
+        },
+      },
+    });
+    const connected = bearer(runtime, { token: "good" }).connect();
+    await runtime.advance(1000);
+    await connected;
+    expect(checks).toBe(2);
+  });
+
   test("fails if the user was revoked while the token was checked", async () => {
     const { runtime, server } = await scene({
       authenticate: {
@@ -137,6 +171,15 @@ describe("a login by token", () => {
     });
     await expect(bearer(runtime, { token: "good" }).connect()).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
   });
+});
+
+test("a login by certificate isn't begun without TLS: nothing is sent", async () => {
+  const { runtime, server } = await scene();
+  await expect(bearer(runtime, () => ({ certificate: true })).connect()).rejects.toMatchObject({
+    code: ErrorCode.INSECURE_CONNECTION,
+  });
+  await runtime.settle();
+  expect(server.stats.rejected).toBe(0);
 });
 
 describe("an identity that expires", () => {
