@@ -1,5 +1,7 @@
 /** The entry `./adapter`: the core's API for runtime packages. Applications import `@netconduit/core` instead. */
 
+export { usernameProblem } from "./auth/user.ts";
+export { type FileUser, formatUsersFile, newUsersFile, parseUsersFile, type UsersFile } from "./auth/users-file.ts";
 export type { Endpoint } from "./bytes/address.ts";
 export type {
   Address,
