@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { libraryBuild } from "../../scripts/lib/library-build.ts";
 
-export default defineConfig(libraryBuild({ entry: { index: "src/index.ts" }, platform: "node" }));
+export default defineConfig(
+  libraryBuild({ entry: { index: "src/index.ts", "users-bin": "src/users-bin.ts" }, platform: "node" }),
+);

@@ -2,6 +2,7 @@
 
 export { usernameProblem } from "./auth/user.ts";
 export { type FileUser, formatUsersFile, newUsersFile, parseUsersFile, type UsersFile } from "./auth/users-file.ts";
+export { usersFile } from "./auth/users-file-lookup.ts";
 export type { Endpoint } from "./bytes/address.ts";
 export type {
   Address,

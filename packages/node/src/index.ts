@@ -1,5 +1,6 @@
 /** netconduit on Node.js. */
 
+import { readFile } from "node:fs/promises";
 import {
   type ClientInit,
   type Contract,
@@ -9,8 +10,10 @@ import {
   type PoolInit,
   type ServerInit,
   scramVerifier as scramVerifierOn,
+  type UsersFileLookup,
   type VerifierOptions,
 } from "@netconduit/core";
+import { usersFile as usersFileOn } from "@netconduit/core/adapter";
 import { nodeRuntime } from "./runtime.ts";
 
 export * from "@netconduit/core";
@@ -49,4 +52,12 @@ export class ClientPool<C extends Contract = Contract> extends CoreClientPool<C>
  */
 export function scramVerifier(password: string, options?: VerifierOptions): Promise<string> {
   return scramVerifierOn(password, nodeRuntime, options);
+}
+
+/**
+ * Reads the file that the command `netconduit-users` makes, for a server's option `authenticate`.
+ * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid
+ */
+export function usersFile(path: string): Promise<UsersFileLookup> {
+  return usersFileOn(path, (file) => readFile(file, "utf8"));
 }

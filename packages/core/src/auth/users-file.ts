@@ -5,8 +5,8 @@
 
 import { ConduitError, ErrorCode, messageOf } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
-import { isMap } from "../util/is-map.ts";
 import { decodeBase64, encodeBase64 } from "../util/base64.ts";
+import { isMap } from "../util/is-map.ts";
 import { rolesProblem, usernameProblem } from "./user.ts";
 import { parseVerifier } from "./verifier.ts";
 
