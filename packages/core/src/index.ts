@@ -3,6 +3,7 @@
  * runtime.
  */
 
+export type { LoginCredentials } from "./auth/client-handshake.ts";
 export type { CertificateCheck, TokenCheck } from "./auth/login-methods.ts";
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
 export type { Identity, User } from "./auth/user.ts";
@@ -28,6 +29,7 @@ export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
+export type { ResumeSettings } from "./connection/connection-settings.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
 export type { DrainNotice } from "./connection/extension.ts";
 export type { AckOptions } from "./endpoint/acknowledged-send.ts";
@@ -69,6 +71,7 @@ export type { FileCallOptions } from "./extensions/files/file-caller.ts";
 export type { FileProgress } from "./extensions/files/file-progress.ts";
 export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
 export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
+export type { RateLimit } from "./extensions/files/paced-chunks.ts";
 export type { OverwritePolicy } from "./extensions/files/receiving-folder.ts";
 export type {
   BytesOptions,
@@ -114,3 +117,4 @@ export type {
   TopicPatternOptions,
 } from "./server/topics/topic-options.ts";
 export { Float64, float64 } from "./wire/float64.ts";
+export type { Metadata } from "./wire/metadata.ts";

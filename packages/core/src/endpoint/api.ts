@@ -43,7 +43,7 @@ export type ApiMethod<P, Result, Input = never> = <R extends Schema = never>(
 ) => Promise<[R] extends [never] ? Result : InferOutput<R>>;
 
 /** First segments of the names that start with `Prefix`, which is empty or ends with a dot. */
-type Segment<Names extends string, Prefix extends string> = Names extends `${Prefix}${infer Rest}`
+type NameSegment<Names extends string, Prefix extends string> = Names extends `${Prefix}${infer Rest}`
   ? Rest extends `${infer First}.${string}`
     ? First
     : Rest
@@ -51,14 +51,14 @@ type Segment<Names extends string, Prefix extends string> = Names extends `${Pre
 
 /** Conditional, so that the compiler shows the names instead of an alias with the whole contract. */
 type ApiBelow<C extends Contract, S extends Side, Prefix extends string> =
-  Exclude<Segment<MethodName<C, S>, Prefix>, Reserved> extends infer Names extends string
+  Exclude<NameSegment<MethodName<C, S>, Prefix>, Reserved> extends infer Names extends string
     ? { readonly [K in Names]: ApiAt<C, S, `${Prefix}${K}`> }
     : never;
 
 /** A name may be a method, a prefix of other names, or both. */
-type ApiAt<C extends Contract, S extends Side, Name extends string> = [Segment<MethodName<C, S>, `${Name}.`>] extends [
-  never,
-]
+type ApiAt<C extends Contract, S extends Side, Name extends string> = [
+  NameSegment<MethodName<C, S>, `${Name}.`>,
+] extends [never]
   ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>>
   : Name extends MethodName<C, S>
     ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>> & ApiBelow<C, S, `${Name}.`>
