@@ -560,6 +560,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   async connect(): Promise<void> {
     if (this.isConnected && this.#login === null) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
+    this.#core.begin();
     try {
       await this.#reconnector.connect();
     } catch (error) {
@@ -588,7 +589,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     await this.#waiting.connection?.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     if (dial !== null) await dial.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
-    this.#core.runtimeContext.rest();
+    this.#core.rest();
   }
 
   /**

@@ -93,6 +93,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly extensions: ExtensionRegistry;
   /** Made with the first folder that is served. */
   #files: FileService<Peer> | null = null;
+  #isRunning = false;
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
   readonly #items: ItemValidators | null;
@@ -150,7 +151,21 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
         this.fileSentHooks.notify((error) => this.hookFailed("onFileSent", error, peer), peer, file),
       failed: (peer, method, error) => this.reportError(error, "rpc", peer, method),
     });
-    return this.#files.serve(name, options);
+    return this.#files.serve(name, options, this.#isRunning);
+  }
+
+  /** The endpoint starts, or connects. */
+  begin(): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#files?.begin();
+  }
+
+  /** The endpoint is stopped or closed: leaves no timers behind. */
+  rest(): void {
+    this.#isRunning = false;
+    this.#files?.rest();
+    this.runtimeContext.rest();
   }
 
   get wheel(): TimerWheel {

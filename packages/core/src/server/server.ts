@@ -141,6 +141,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       endAll: async () => {
         await this.#connections.endAll();
         this.#topics.rest();
+        this.#core.rest();
       },
       ended: () => this.#connections.ended(),
       stop: (options) => this.stop(options),
@@ -521,6 +522,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     await this.#connections.prepare();
     await this.#startupHooks.runStrict(this);
     if (this.config.complete) this.#core.registration.mustBeComplete("start");
+    this.#core.begin();
   }
 
   async #listen(): Promise<Listener> {

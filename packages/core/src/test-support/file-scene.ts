@@ -8,6 +8,8 @@ import { onTestFinished } from "vitest";
 import { FileTransfers } from "../extensions/files/file-transfers.ts";
 import { nodeFiles } from "../sockets/node-files.ts";
 import type { FileAccess, OpenFile } from "../util/file-access.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
+import { ManualTimers } from "./manual-timers.ts";
 
 export const diskFiles: FileAccess = nodeFiles(fs, path, createHash);
 
@@ -28,7 +30,11 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 /** Transfers on the disk, some of whose operations are replaced. */
-export function transfersWith(changes: Partial<FileAccess> = {}, clock = { ms: 0 }): FileTransfers {
+export function transfersWith(
+  changes: Partial<FileAccess> = {},
+  clock: { readonly ms: number } = { ms: 0 },
+  timers: ManualTimers = new ManualTimers(),
+): FileTransfers {
   let random = 0;
   const runtime = {
     now: () => clock.ms,
@@ -40,7 +46,8 @@ export function transfersWith(changes: Partial<FileAccess> = {}, clock = { ms: 0
       },
     },
   };
-  return new FileTransfers({ runtime } as never, { ...diskFiles, ...changes });
+  const wheel = new TimerWheel({ now: runtime.now, setTimer: timers.set, clearTimer: timers.clear });
+  return new FileTransfers({ runtime, wheel } as never, { ...diskFiles, ...changes });
 }
 
 /** `open` with another behaviour of the files that it opens. */

@@ -62,10 +62,11 @@ export class FileService<Peer> {
   }
 
   /**
+   * @param isRunning whether peers may come already; else `begin` follows
    * @returns a function that stops serving it; transfers under way continue
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken
    */
-  serve(name: string, options: FolderOptions<Peer>): () => void {
+  serve(name: string, options: FolderOptions<Peer>, isRunning: boolean): () => void {
     const config = parseFolderOptions(name, options);
     const folder = new ServedFolder(name, config, this.#host);
     if (this.#folders.has(name)) {
@@ -73,10 +74,22 @@ export class FileService<Peer> {
     }
     if (config.netconduit) this.#serveNetconduit(folder);
     this.#folders.set(name, folder);
+    if (isRunning) folder.begin();
     return () => {
+      folder.rest();
       if (this.#folders.get(name) === folder) this.#folders.delete(name);
       if (this.#netconduitFolder === folder) this.#netconduitFolder = null;
     };
+  }
+
+  /** Peers may come. */
+  begin(): void {
+    for (const folder of this.#folders.values()) folder.begin();
+  }
+
+  /** No peers come any more: leaves no timers behind. */
+  rest(): void {
+    for (const folder of this.#folders.values()) folder.rest();
   }
 
   /** @throws ConduitError INVALID_STATE */

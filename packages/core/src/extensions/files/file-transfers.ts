@@ -29,6 +29,15 @@ export class FileTransfers implements ReceiverContext {
     return new Promise((resolve) => this.#context.wheel.schedule(new CallbackTimer(resolve), delayMs));
   }
 
+  /** Fires the timer once, also if it was scheduled before. It doesn't keep the process running. */
+  schedule(timer: CallbackTimer, delayMs: number): void {
+    this.#context.wheel.schedule(timer, delayMs);
+  }
+
+  cancel(timer: CallbackTimer): void {
+    this.#context.wheel.cancel(timer);
+  }
+
   wallClock(): number {
     return this.#context.runtime.wallClock();
   }

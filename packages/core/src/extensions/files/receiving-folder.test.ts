@@ -192,11 +192,13 @@ test("only what nobody has continued for long enough expires", async () => {
   const old = join(partials, `${"f".repeat(32)}.part`);
   await writeFile(old, "");
   await utimes(old, new Date(0), new Date(0));
-  await folder.expire(HOUR_MS);
+  const nextMs = await folder.expire(HOUR_MS);
+  expect(nextMs).toBeGreaterThan(0);
+  expect(nextMs).toBeLessThanOrEqual(HOUR_MS);
   const id = folder.idOf(RESUMABLE);
   expect((await readdir(partials)).sort()).toEqual([`${id}.json`, `${id}.part`]);
   clock.ms = 2 * HOUR_MS;
-  await folder.expire(HOUR_MS);
+  expect(await folder.expire(HOUR_MS)).toBeNull();
   expect(await readdir(dir)).toEqual([]);
 });
 
@@ -212,7 +214,7 @@ test("an unfinished file that is being received, and a folder beside it, don't e
 test("a folder for unfinished files that goes while it is cleaned up has nothing to clean", async () => {
   const { partials, folder } = await receiving({ names: failing("ENOENT") });
   await mkdir(partials);
-  await expect(folder.expire(0)).resolves.toBeUndefined();
+  await expect(folder.expire(0)).resolves.toBeNull();
 });
 
 test("a folder for unfinished files that can't be read isn't cleaned up: the system's error is passed on", async () => {

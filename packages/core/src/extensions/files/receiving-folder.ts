@@ -132,21 +132,31 @@ export class ReceivingFolder {
     }
   }
 
-  /** Removes what nobody has continued for `ageMs`. */
-  async expire(ageMs: number): Promise<void> {
+  /**
+   * Removes what nobody has continued for `ageMs`.
+   * @returns milliseconds until the next of the others is as old; null if there are none
+   */
+  async expire(ageMs: number): Promise<number | null> {
     const { files, active } = this.context;
     const { partials } = this;
-    if ((await files.facts(partials))?.kind !== "folder") return;
-    const activeIds = new Set([...active.keys()].map((part) => idIn(files.nameOf(part))));
+    if ((await files.facts(partials))?.kind !== "folder") return null;
+    const isActive = (id: string): boolean => [...active.keys()].some((part) => idIn(files.nameOf(part)) === id);
+    let nextMs: number | null = null;
     for (const entry of await namesIfThere(files, partials)) {
       const path = files.join(partials, entry);
       const facts = await files.facts(path);
-      if (facts === null || facts.kind === "folder" || activeIds.has(idIn(entry))) continue;
-      if (this.context.wallClock() - facts.modifiedMs < ageMs) continue;
+      if (facts === null || facts.kind === "folder") continue;
+      const leftMs = ageMs - (this.context.wallClock() - facts.modifiedMs);
+      if (leftMs > 0) {
+        nextMs = Math.min(nextMs ?? ageMs, leftMs);
+        continue;
+      }
+      if (isActive(idIn(entry))) continue;
       await removeIfThere(files, path);
       this.context.memory.forget(path);
     }
     await this.removeIfEmpty();
+    return nextMs;
   }
 
   /**

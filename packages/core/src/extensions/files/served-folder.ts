@@ -7,6 +7,7 @@ import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
 import { openFile } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
+import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
@@ -46,8 +47,8 @@ export interface FolderHost<Peer> {
   readonly access: AccessControl<Peer>;
   received(peer: Peer, file: TransferredFile): void;
   sent(peer: Peer, file: TransferredFile): void;
-  /** An error of the disk, which this side's application should know of. */
-  failed(peer: Peer, method: string, error: unknown): void;
+  /** An error of the disk, which this side's application should know of. @param peer undefined if no peer asked */
+  failed(peer: Peer | undefined, method: string, error: unknown): void;
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -74,7 +75,6 @@ export interface ReceivedFile {
   readonly sha256: string;
 }
 
-const EXPIRY_INTERVAL_MS = 60_000;
 const ENTRIES_PER_ITEM = 256;
 /** The application of this side should hear of these, if the system says so. */
 const OWN_FAULTS: ReadonlySet<number> = new Set([
@@ -89,7 +89,7 @@ export class ServedFolder<Peer> {
   readonly #host: FolderHost<Peer>;
   readonly #receiving: ReceivingFolder;
   readonly #quota: Quota;
-  #expiredMs = Number.NEGATIVE_INFINITY;
+  readonly #expiry: FolderExpiry;
 
   constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
     this.name = name;
@@ -97,6 +97,23 @@ export class ServedFolder<Peer> {
     this.#host = host;
     this.#receiving = new ReceivingFolder(host.transfers, config.dir);
     this.#quota = new Quota(config.quotaBytes);
+    this.#expiry = new FolderExpiry({
+      name,
+      receiving: this.#receiving,
+      transfers: host.transfers,
+      expireMs: config.expireMs,
+      failed: (error) => host.failed(undefined, "files", error),
+    });
+  }
+
+  /** Peers may use it from now on. */
+  begin(): void {
+    if (this.#config.upload) this.#expiry.begin();
+  }
+
+  /** Peers don't use it any more. Transfers under way continue. */
+  rest(): void {
+    this.#expiry.rest();
   }
 
   /** Who may use it; null for everybody. */
@@ -216,7 +233,7 @@ export class ServedFolder<Peer> {
     await this.#mustBeAllowed(context.client, { action: "upload", folder: this.name, name });
     this.#mustNotExceed(name, bytes ?? 0);
     if (this.#config.overwrite === "fail" && (await this.#receiving.has(name))) throw existsError(name);
-    await this.#expire();
+    await this.#expiry.used();
     const isResumable = resume === true && bytes !== null;
     return { name, owner: ownerOf(context.client), bytes, modifiedMs: modified, isResumable };
   }
@@ -248,6 +265,7 @@ export class ServedFolder<Peer> {
       return { name: file.name, bytes: file.bytes, sha256: file.sha256 };
     } finally {
       this.#quota.end(partial, isKept);
+      if (!isKept && identity.isResumable) this.#expiry.left();
     }
   }
 
@@ -276,15 +294,6 @@ export class ServedFolder<Peer> {
     const isOffered = action === "upload" ? upload : action === "remove" ? remove : download;
     if (isOffered && (authorize === undefined || (await authorize(peer, request)) === true)) return;
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.name}' doesn't let this peer ${action}`);
-  }
-
-  /** Looks for abandoned files now and then, when the folder is used. */
-  async #expire(): Promise<void> {
-    const now = this.#host.transfers.now();
-    if (now - this.#expiredMs < Math.min(EXPIRY_INTERVAL_MS, this.#config.expireMs)) return;
-    this.#expiredMs = now;
-    const doing = `clean up '${this.name}'`;
-    await withFileErrors(doing, () => this.#receiving.expire(this.#config.expireMs));
   }
 
   async #reporting<T>(context: FolderContext<Peer>, operation: () => Promise<T>): Promise<T> {
