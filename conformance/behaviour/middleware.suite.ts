@@ -257,6 +257,25 @@ export function describeMiddleware(subject: Subject): void {
     );
 
     test(
+      "a middleware adds its fields for each handler of a message",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const log = new EventLog<unknown>();
+        const app = server
+          .use(async (_context, next) => await next({ user: "ada" }))
+          .use(async ({ user }, next) => await next({ user: user.toUpperCase() }));
+        app.on("note", (_client, _data, { user }) => log.add(["one", user]));
+        app.group().on("note", (_client, _data, { user }) => log.add(["two", user]));
+        const client = await stage.join(server);
+        await client.request("note");
+        expect(log.all).toEqual([
+          ["one", "ADA"],
+          ["two", "ADA"],
+        ]);
+      }),
+    );
+
+    test(
       "a hook that takes a connection runs inside the middlewares, which can refuse the client",
       staged(async (stage) => {
         const server = await stage.listen();

@@ -88,6 +88,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   /** Null if it has none. */
   streams: RequestStreams | null = null;
   meta: Metadata = NO_METADATA;
+  /** Fields that middlewares have added. The handlers of a message share them. */
+  addedNames: ReadonlySet<string> | null = null;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
