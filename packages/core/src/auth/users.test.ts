@@ -6,9 +6,10 @@ import { encodeBase64 } from "../util/base64.ts";
 import { Users, type UsersSettings, type Verifier } from "./users.ts";
 import { scramVerifier } from "./verifier.ts";
 
+const NOW = 1_000_000;
 const runtime = fakeRuntime();
 const { crypto } = runtime;
-const settings = { crypto, iterations: FEW_ITERATIONS, lookup: null, secret: new Uint8Array(32) };
+const settings = { crypto, iterations: FEW_ITERATIONS, lookup: null, secret: new Uint8Array(32), wallClock: () => NOW };
 
 function usersWith(changed: Partial<UsersSettings> = {}): Users {
   return new Users({ ...settings, ...changed });
@@ -50,10 +51,26 @@ describe("the users of a server", () => {
     expect((await users.find("eve")).user).toBeNull();
   });
 
-  test("of the table come before those of the lookup", async () => {
-    const users = usersWith({ lookup: () => Promise.reject(new Error("must not be asked")) });
+  test("of the table come before those of the lookup, which is asked nevertheless, so that the time tells nothing", async () => {
+    const asked: string[] = [];
+    const users = usersWith({
+      lookup: (name) => {
+        asked.push(name);
+        return null;
+      },
+    });
     await users.set("ada", { password: "lovelace" });
     expect((await users.find("ada")).user?.name).toBe("ada");
+    expect(asked).toEqual(["ada"]);
+  });
+
+  test("of the lookup whose time is over are answered like names that don't exist", async () => {
+    const verifier = await scramVerifier("lovelace", runtime, { iterations: FEW_ITERATIONS });
+    const users = usersWith({
+      lookup: (name) => ({ verifier, expiresAt: name === "early" ? NOW : NOW + 1 }),
+    });
+    expect(await users.find("early")).toEqual(await usersWith().find("early"));
+    expect((await users.find("late")).user).toMatchObject({ name: "late", expiresAt: NOW + 1 });
   });
 
   test("with an unusable verifier reject the login", async () => {

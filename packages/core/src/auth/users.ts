@@ -32,6 +32,8 @@ export type Verifier =
       readonly verifier: string;
       readonly roles?: readonly string[] | undefined;
       readonly claims?: Readonly<Record<string, unknown>> | undefined;
+      /** When the user ends, in Unix milliseconds: its logins fail then, and its connections end. Default: never. */
+      readonly expiresAt?: number | undefined;
     };
 
 /** Finds a user by name; null if there is none. */
@@ -49,10 +51,12 @@ export interface UsersSettings {
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 iterations for passwords, and for names that don't exist. */
   readonly iterations: number;
-  /** Asked for names that the table doesn't have; null if there is none. */
+  /** Asked for each name; the table comes first. Null if there is none. */
   readonly lookup: VerifierLookup | null;
   /** Makes the salts of names that don't exist. The same secret gives the same salts. */
   readonly secret: Uint8Array;
+  /** The clock of `expiresAt`. */
+  readonly wallClock: () => number;
 }
 
 export class Users {
@@ -73,18 +77,22 @@ export class Users {
     return this.#table.delete(name);
   }
 
-  /** Does the same for names that exist and for others, so that the time tells nothing. Rejects if the lookup does. */
+  /**
+   * Does the same for names that exist and for others, so that the time tells nothing: names of the table are looked up,
+   * too. Rejects if the lookup does.
+   */
   async find(name: string): Promise<Credential> {
     const madeUp = await this.#madeUp(name);
+    const { lookup, wallClock } = this.#settings;
+    const found = lookup === null || usernameProblem(name) !== null ? null : await lookup(name);
     const known = this.#table.get(name);
     if (known !== undefined) return known;
-    const { lookup } = this.#settings;
-    const found = lookup === null || usernameProblem(name) !== null ? null : await lookup(name);
     if (found === null) return madeUp;
     const { verifier, ...rest } = typeof found === "string" ? { verifier: found } : found;
     const keys = parseVerifier(verifier);
     if (keys === null) throw invalidVerifier(name);
-    return { keys, user: makeUser({ ...rest, name }, "scram") };
+    const user = makeUser({ ...rest, name }, "scram");
+    return user.expiresAt !== undefined && user.expiresAt <= wallClock() ? madeUp : { keys, user };
   }
 
   async #credentialOf(name: string, { password, verifier, ...rest }: UserOptions): Promise<Credential> {

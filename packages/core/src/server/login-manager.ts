@@ -161,10 +161,11 @@ export class LoginManager<Peer> {
     const { users: table, authenticate, scramIterations: iterations } = this.#host.config;
     const lookup = authenticate?.scram ?? null;
     if (table === null && lookup === null) return null;
-    const { crypto } = this.#host.runtime;
+    const { runtime } = this.#host;
+    const { crypto } = runtime;
     const given = authenticate?.secret;
     const secret = given === undefined ? crypto.randomBytes(SECRET_BYTES) : await crypto.sha256(utf8(given));
-    const users = new Users({ crypto, iterations, lookup, secret });
+    const users = new Users({ crypto, iterations, lookup, secret, wallClock: () => runtime.wallClock() });
     for (const [name, options] of Object.entries(table ?? {})) await users.set(name, options);
     return users;
   }

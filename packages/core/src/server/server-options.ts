@@ -63,7 +63,7 @@ export interface RateLimitOptions {
 
 /** Functions that say who a client is. They get what strangers sent, and run before the client is known. */
 export interface AuthenticateOptions {
-  /** Finds a user that isn't in `users` by its name. Default: there is none. */
+  /** Finds a user by its name. One of `users` comes before it. Default: there is none. */
   readonly scram?: VerifierLookup | undefined;
   /**
    * Checks a token, for example a JWT, and says who it stands for; null if it isn't valid. Tokens are taken over TLS, Unix
