@@ -34,6 +34,11 @@ export function isRoleList(roles: unknown): boolean {
   return Array.isArray(roles) && roles.length > 0 && roles.every((role) => typeof role === "string" && role !== "");
 }
 
+/** Roles of which one would be needed besides these; null if they suffice. */
+export function missingRoles(access: Access | null, own: readonly string[]): readonly string[] | null {
+  return access?.find((roles) => !roles.some((role) => own.includes(role))) ?? null;
+}
+
 /** Checks the roles of an endpoint's peers. */
 export class AccessControl<Peer> {
   /** Roles of a peer's user. Null on a client: servers have none. */
@@ -44,9 +49,8 @@ export class AccessControl<Peer> {
   /** Refuses a peer without the roles. Returns the error for it, or null. */
   refusal(peer: Peer, access: Access | null, kind: Denial["kind"], name: string): RpcError | null {
     if (access === null) return null;
-    const own = this.rolesOf?.(peer) ?? [];
-    const missing = access.find((roles) => !roles.some((role) => own.includes(role)));
-    if (missing === undefined) return null;
+    const missing = missingRoles(access, this.rolesOf?.(peer) ?? []);
+    if (missing === null) return null;
     this.denied(peer, { kind, name, roles: missing });
     return new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: '${name}' needs a role that this user lacks`);
   }

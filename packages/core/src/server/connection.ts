@@ -59,9 +59,7 @@ export class Connection<
   }
 
   /** @internal */
-  _resumed(token: string, user: User): void {
-    // Its roles may have changed.
-    this.#user = user;
+  _resumed(token: string): void {
     this.#session = { ...this.#session, token };
     this.#resumes += 1;
   }
@@ -82,7 +80,7 @@ export class Connection<
     this.#data = data;
   }
 
-  /** @internal The identity was renewed. */
+  /** @internal The identity was renewed, or proven anew. */
   _renew(user: User): void {
     this.#user = user;
   }

@@ -8,6 +8,7 @@
  */
 
 import { infoPayload } from "../auth/peer-info.ts";
+import type { User } from "../auth/user.ts";
 import type { UserOptions } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -63,6 +64,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly rejectedHooks: HookList<[rejection: Rejection]>;
   /** Makes the initial `connection.data`; undefined for an empty object. */
   readonly connectionData: (() => D) | undefined;
+  /** The roles of its user may have changed. */
+  userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
   /** A client's connection begins to close, or has ended. */
   clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** Whether clients are accepted now. */
@@ -106,7 +109,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
       connectionReady: ignore,
       connectionDraining: ignore,
-      connectionSuspended: (protocol) => this.#sessions?.suspended(protocol),
+      connectionSuspended: (protocol) => this.#suspended(protocol),
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
       buffers: this.#buffers,
@@ -201,8 +204,12 @@ export class ServerConnections<C extends Contract, D extends object> {
     }
   }
 
-  /** Asks clients to send no more; resolves when no connection has any requests left. */
+  /**
+   * Asks clients to send no more; resolves when no connection has any requests left. Sessions without a stream end: their
+   * clients can't come back.
+   */
   drain(notice: DrainNotice): Promise<unknown> {
+    for (const protocol of this.#all()) if (protocol.isSuspended) endStopped(protocol);
     return Promise.all(this.#all().map((protocol) => drainConnection(protocol, notice)));
   }
 
@@ -314,6 +321,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     wanted: ResumeRequest,
   ): void {
     const { core, resumeHooks } = this.#host;
+    this.#setUserOf(session.protocol, step.user);
     if (resumeHooks.isEmpty) {
       this.#resume(protocol, step, session, wanted);
       return;
@@ -358,7 +366,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       resumed: { received: kept.resumable.received },
     });
     protocol.sendQueue.flush();
-    kept.peer._resumed(token, step.user);
+    kept.peer._resumed(token);
     this.#expiries.get(kept)?.end();
     this.#expiries.delete(kept);
     if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer);
@@ -370,10 +378,17 @@ export class ServerConnections<C extends Contract, D extends object> {
     const expiry = new IdentityExpiry(protocol, protocol.extension(renewal) ?? null, connection.user, {
       wallClock: () => runtime.wallClock(),
       userOf: (token) => this.#logins.userOfToken(token),
-      renewed: (user) => connection._renew(user),
+      renewed: (user) => this.#setUserOf(protocol, user),
       failed: (error) => core.report(error, { stage: "login", name: "authenticate", client: connection }),
     });
     this.#expiries.set(protocol, expiry);
+  }
+
+  /** It may have other roles from now on. */
+  #setUserOf(protocol: Protocol<C, D>, user: User): void {
+    const { roles } = protocol.peer.user;
+    protocol.peer._renew(user);
+    this.#host.userChanged(protocol, roles);
   }
 
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
@@ -446,6 +461,11 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#host.core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });
   }
 
+  #suspended(protocol: Protocol<C, D>): void {
+    if (this.#host.isOpen()) this.#sessions?.suspended(protocol);
+    else endStopped(protocol);
+  }
+
   #connectionClosing(protocol: Protocol<C, D>): void {
     const connection = clientOf(protocol);
     if (connection === undefined) return;
@@ -483,6 +503,11 @@ async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice:
   const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
   protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
   await protocol.scheduler.idle();
+}
+
+/** Ends a session without a stream, because no client can resume it any more. */
+function endStopped<Peer>(protocol: ProtocolConnection<Peer>): void {
+  protocol.destroy(new ConduitError(ErrorCode.SERVER_STOPPING, "The server stopped before the client came back"));
 }
 
 /** Whose session it is, for comparison. */

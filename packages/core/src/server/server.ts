@@ -125,6 +125,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       resumeHooks: this.#resume,
       rejectedHooks: this.#rejected,
       connectionData,
+      userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
       clientEnded: (protocol) => this.#topics.connectionEnded(protocol),
       isOpen: () => this.#lifecycle.isOpen,
     });

@@ -15,6 +15,7 @@ const identities: Readonly<Record<string, Identity>> = {
   good: { name: "ada", roles: ["admin"], claims: { sub: "42" } },
   late: { name: "ada", expiresAt: EPOCH_MS + 30_000 },
   later: { name: "ada", roles: ["admin"], expiresAt: EPOCH_MS + 90_000 },
+  plain: { name: "ada" },
   bob: { name: "bob" },
   expired: { name: "ada", expiresAt: EPOCH_MS - 1 },
 };
@@ -206,6 +207,17 @@ describe("an identity that expires", () => {
     expect([seen, connection?.user.roles]).toEqual([["late", "later"], ["admin"]]);
     await runtime.advance(300_000);
     expect([seen, client.isConnected, connection?.isConnected]).toEqual([["late", "later", "good"], true, true]);
+  });
+
+  test("that is renewed without a role ends the subscriptions that need it", async () => {
+    const { runtime, server } = await scene();
+    const [admins, all] = [server.topic("admins", { roles: ["admin"] }), server.topic("all")];
+    const tokens = ["later", "plain"];
+    const client = bearer(runtime, () => ({ token: tokens.shift() ?? "good" }));
+    await client.connect();
+    await Promise.all([client.subscribe("admins").ready, client.subscribe("all").ready]);
+    await runtime.advance(65_000);
+    expect([admins.size, all.size]).toEqual([0, 1]);
   });
 
   test("is renewed by a hook, which hears how much time is left", async () => {

@@ -202,6 +202,46 @@ describe("a session", () => {
     expect(client.state).toBe("failed");
   });
 
+  test("has the roles that its user has now, also in the hooks, and keeps no subscriptions that need others", async () => {
+    const ada = (roles: readonly string[]) => ({ password: "lovelace", roles });
+    const { runtime, server, client, connection } = await scene(
+      { users: { ada: ada(["admin"]) } },
+      { username: "ada", password: "lovelace" },
+    );
+    const topics = [{ roles: ["admin"] }, { roles: ["admin", "guest"] }, {}, { roles: ["auditor"] }].map((options, n) =>
+      server.topic(`topic ${n}`, options),
+    );
+    const subscriptions = [0, 1, 2].map((n) => client.subscribe(`topic ${n}`));
+    await Promise.all(subscriptions.map(({ ready }) => ready));
+    topics[3]?.add(connection);
+    const seen: unknown[] = [];
+    server.onClientResume(({ user }) => void seen.push(user.roles));
+    cut(runtime);
+    await server.setUser("ada", ada(["guest"]));
+    await runtime.advance(BACK_MS);
+    expect([seen, connection.resumes, connection.user.roles]).toEqual([[["guest"]], 1, ["guest"]]);
+    expect(topics.map(({ size }) => size)).toEqual([0, 1, 1, 1]);
+    expect(subscriptions.map(({ isLive }) => isLive)).toEqual([false, true, true]);
+  });
+
+  test.each(["before", "after"])("doesn't hold up a server that stops, if it lost its stream %s that", async (when) => {
+    const { runtime, server, client, connection, events } = await scene();
+    server.rpc("slow", () => new Promise(() => undefined));
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    const call = outcome(client.call("slow"));
+    await runtime.settle();
+    if (when === "before") cut(runtime);
+    await runtime.settle();
+    const stopping = outcome(server.stop({ drainMs: 60_000 }));
+    await runtime.settle();
+    if (when === "after") cut(runtime);
+    await runtime.settle();
+    expect([connection.state, stopping.state]).toEqual(["failed", "resolved"]);
+    expect(events).toEqual(["server: disconnect SERVER_STOPPING 0"]);
+    await client.close();
+    expect(call.state).toBe("rejected");
+  });
+
   test("has middlewares around its hooks", async () => {
     const { runtime, server } = await scene();
     const seen: unknown[] = [];

@@ -9,7 +9,7 @@ import { parsePosition } from "../../extensions/topics/position.ts";
 import { isOffset, MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
-import type { AccessControl } from "../../rpc/access.ts";
+import { type AccessControl, missingRoles } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { AnyConnection } from "../connection.ts";
@@ -153,6 +153,16 @@ export class TopicHub {
     return this.#leave(member, channel, { code: ErrorCode.CANCELLED, message });
   }
 
+  /** A connection's user may have lost roles: memberships that need them end, except those that it has without them. */
+  userChanged(member: Member, formerRoles: readonly string[]): void {
+    for (const channel of [...(this.#memberships.get(member)?.channels ?? [])]) {
+      const { access } = channel.rules;
+      if (!channel.members.has(member) || missingRoles(access, formerRoles) !== null) continue;
+      const refusal = this.#host.access.refusal(member.peer, access, "subscribe", channel.name);
+      if (refusal !== null) this.#leave(member, channel, refusal);
+    }
+  }
+
   /** A connection closes or has closed: its memberships end. */
   connectionEnded(member: Member): void {
     const own = this.#memberships.get(member);
@@ -228,6 +238,8 @@ export class TopicHub {
     }
     if (!member.isOpen) throw new RpcError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': closed`);
     this.#mustExist(rules);
+    // Its user's roles may have changed.
+    this.#host.access.mustHave(member.peer, rules.access, "subscribe", name);
     this.#mustHaveRoom(member, name);
     join(member, user);
     return null;
