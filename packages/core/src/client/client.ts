@@ -1,6 +1,7 @@
 /** The client: connects, logs in, and reconnects when the connection is lost. */
 
 import { ClientHandshake, type ClientStep } from "../auth/client-handshake.ts";
+import type { LoginTransport } from "../auth/login-methods.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -753,7 +754,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
       connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
       const renewing = connection.extension(renewal);
-      if (renewing !== undefined) renewing.expiring = (expiresInMs) => void this.#renew(renewing, expiresInMs);
+      if (renewing !== undefined) renewing.expiring = (ms) => void this.#renew(renewing, connection.stream, ms);
       // The server's connect hooks may subscribe this client.
       const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
       if (topics !== undefined) topics.receiver = this.#subscriptions;
@@ -803,11 +804,15 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     connection.destroy(error);
   }
 
-  async #renew(renewing: Renewal, expiresInMs: number): Promise<void> {
+  async #renew(renewing: Renewal, stream: LoginTransport, expiresInMs: number): Promise<void> {
+    if (renewing.isUnderWay) return;
+    renewing.isUnderWay = true;
     try {
-      await renew(renewing, expiresInMs, this.#renewalHook, this.config);
+      await renew(renewing, stream, expiresInMs, this.#renewalHook, this.config);
     } catch (error) {
       this.#core.hookFailed("onCredentialsExpiring", error);
+    } finally {
+      renewing.isUnderWay = false;
     }
   }
 

@@ -39,9 +39,10 @@ export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransp
   );
 }
 
-/** The server asks for a new token. Rejects with what the hook or the option throws. */
+/** The server asks for a new token. Rejects with what the hook or the option throws, and as {@link mustBePrivate}. */
 export async function renew(
   { connection }: Renewal,
+  stream: LoginTransport,
   expiresInMs: number,
   hook: RenewalHook | null,
   config: ClientConfig,
@@ -49,6 +50,7 @@ export async function renew(
   const renewed = (await hook?.(expiresInMs)) ?? null;
   const credentials = renewed === null ? await credentialsOf(config) : checkedCredentials(renewed);
   if (connection.isOpen && "token" in credentials) {
+    mustBePrivate(credentials, stream);
     connection.sendPayload(CREDENTIALS_FRAME, { token: credentials.token });
   }
 }

@@ -19,6 +19,8 @@ export interface Renewal {
   readonly connection: ExtensionHost;
   /** On a client. */
   expiring: ((expiresInMs: number) => void) | null;
+  /** On a client: it is getting new credentials, and ignores further requests. */
+  isUnderWay: boolean;
   /** On a server. */
   received: ((token: string) => void) | null;
 }
@@ -31,7 +33,7 @@ export const renewal: Extension<true, Renewal> = {
   ],
   offer: ({ renewsCredentials }) => (renewsCredentials === true ? true : null),
   accept: acceptWithoutParams,
-  makeState: (connection) => ({ connection, expiring: null, received: null }),
+  makeState: (connection) => ({ connection, expiring: null, isUnderWay: false, received: null }),
   receive(state, frame) {
     const { connection } = state;
     const payload = connection.readMap(frame) ?? {};

@@ -1,5 +1,6 @@
 /** Ends a connection when its user's identity expires, and asks for a new token before that. */
 
+import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
 import type { User } from "../auth/user.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
@@ -11,6 +12,8 @@ const ASK_SHARE = 1 / 3;
 const MAX_ASK_MS = 60_000;
 /** A day: longer times are taken in steps, because timers are bounded. */
 const MAX_STEP_MS = 86_400_000;
+/** Tokens that come sooner after the one before aren't checked: a check may cost much. */
+const CHECK_EVERY_MS = 1000;
 
 type ExpiringConnection = Pick<ProtocolConnection<never>, "close" | "context" | "isOpen" | "isOver" | "sendPayload">;
 
@@ -32,25 +35,41 @@ export class IdentityExpiry {
   readonly #renewal: Renewal | null;
   readonly #host: ExpiryHost;
   readonly #name: string;
+  #isOver = false;
   readonly #timer = new CallbackTimer(() => this.#due());
   #expiresAt: number;
   /** Unix milliseconds; infinite once it was asked. */
   #askAt: number;
   #isChecking = false;
+  /** Monotonic milliseconds. */
+  #nextCheckAt = 0;
 
-  constructor(protocol: ExpiringConnection, renewal: Renewal | null, user: User, host: ExpiryHost) {
+  /** @param transport the stream: tokens aren't asked for, nor taken, where others can read them */
+  constructor(
+    protocol: ExpiringConnection,
+    transport: LoginTransport,
+    renewal: Renewal | null,
+    user: User,
+    host: ExpiryHost,
+  ) {
     this.#protocol = protocol;
-    this.#renewal = renewal;
+    this.#renewal = isPrivate(transport) ? renewal : null;
     this.#host = host;
     this.#name = user.name;
     this.#expiresAt = user.expiresAt ?? Number.POSITIVE_INFINITY;
     this.#askAt = this.#askTime();
-    if (renewal !== null) renewal.received = (token) => void this.#received(token);
+    if (this.#renewal !== null) this.#renewal.received = (token) => void this.#received(token);
     this.#schedule();
   }
 
-  /** The connection has ended. */
+  /** The connection has ended, or its client has logged in again. A check under way changes nothing any more. */
   end(): void {
+    this.#isOver = true;
+    if (this.#renewal !== null) this.#renewal.received = null;
+    this.#cancel();
+  }
+
+  #cancel(): void {
     if (this.#timer.isScheduled) this.#protocol.context.wheel.cancel(this.#timer);
   }
 
@@ -61,7 +80,7 @@ export class IdentityExpiry {
   }
 
   #schedule(): void {
-    this.end();
+    this.#cancel();
     const nextAt = Math.min(this.#expiresAt, this.#askAt);
     if (nextAt === Number.POSITIVE_INFINITY || this.#protocol.isOver) return;
     const delayMs = Math.max(1, Math.ceil(nextAt - this.#host.wallClock()));
@@ -82,13 +101,15 @@ export class IdentityExpiry {
     this.#schedule();
   }
 
-  /** A client's token counts once at a time, so that it can't make this side check a flood of them. */
+  /** One token is checked at a time and one a second, so that a client can't make this side check a flood of them. */
   async #received(token: string): Promise<void> {
-    if (this.#isChecking) return;
+    const now = this.#protocol.context.runtime.now();
+    if (this.#isChecking || now < this.#nextCheckAt) return;
     this.#isChecking = true;
+    this.#nextCheckAt = now + CHECK_EVERY_MS;
     try {
       const user = await this.#host.userOf(token);
-      if (this.#protocol.isOver) return;
+      if (this.#isOver || this.#protocol.isOver) return;
       if (user === null || user.name !== this.#name) {
         const what = user === null ? "an invalid token" : `a token of '${user.name}'`;
         throw new ConduitError(ErrorCode.AUTH_FAILED, `'${this.#name}' sent ${what} to renew its identity`);
@@ -98,7 +119,7 @@ export class IdentityExpiry {
       this.#host.renewed(user);
       this.#schedule();
     } catch (error) {
-      this.#host.failed(asError(error));
+      if (!this.#isOver) this.#host.failed(asError(error));
     } finally {
       this.#isChecking = false;
     }

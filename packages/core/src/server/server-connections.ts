@@ -300,7 +300,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
     if (protocol.extension(resume) !== undefined) this.#sessions?.add(protocol, owner, token);
-    if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection);
+    if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection, protocol.stream);
     if (connectHooks.isEmpty) {
       protocol.setPhaseTimer(0);
       protocol.activate();
@@ -369,13 +369,13 @@ export class ServerConnections<C extends Contract, D extends object> {
     kept.peer._resumed(token);
     this.#expiries.get(kept)?.end();
     this.#expiries.delete(kept);
-    if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer);
+    if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer, protocol.stream);
     kept.restore(protocol, wanted.received);
   }
 
-  #watchExpiry(protocol: Protocol<C, D>, connection: Connection<C, D>): void {
+  #watchExpiry(protocol: Protocol<C, D>, connection: Connection<C, D>, stream: ByteStream): void {
     const { core, runtime } = this.#host;
-    const expiry = new IdentityExpiry(protocol, protocol.extension(renewal) ?? null, connection.user, {
+    const expiry = new IdentityExpiry(protocol, stream, protocol.extension(renewal) ?? null, connection.user, {
       wallClock: () => runtime.wallClock(),
       userOf: (token) => this.#logins.userOfToken(token),
       renewed: (user) => this.#setUserOf(protocol, user),

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { Identity } from "../auth/user.ts";
+import { scramVerifier } from "../auth/verifier.ts";
 import type { Address } from "../bytes/byte-stream.ts";
 import type { ClientInit } from "../client/client.ts";
 import { ErrorCode } from "../errors.ts";
+import { CREDENTIALS_EXPIRING_FRAME, CREDENTIALS_FRAME } from "../extensions/renewal.ts";
 import { EPOCH_MS, type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { testClient, testServer } from "../test-support/peers.ts";
-import { rawDial } from "../test-support/raw-memory.ts";
+import { gate } from "../test-support/gate.ts";
+import { FEW_ITERATIONS, testClient, testServer } from "../test-support/peers.ts";
+import { PASSWORD, RawServer, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { ServerInit } from "./server.ts";
 
@@ -254,6 +257,115 @@ describe("an identity that expires", () => {
     await client.connect();
     await runtime.advance(25_000);
     expect(errors).toMatchObject([{ stage: "hook", name: "onCredentialsExpiring", message: "no new token" }]);
+  });
+});
+
+describe("a token that renews an identity", () => {
+  /** A user that logs in by a password over plain TCP to another machine, as this side sees it, and renews by a token. */
+  async function renewedFrom(side: "client" | "server") {
+    const runtime = fakeRuntime();
+    const verifier = await scramVerifier("lovelace", runtime, { iterations: FEW_ITERATIONS });
+    const seen: string[] = [];
+    await testServer(runtime, {
+      authenticate: {
+        scram: () => ({ verifier, expiresAt: EPOCH_MS + 30_000 }),
+        token: (text) => {
+          seen.push(text);
+          return null;
+        },
+      },
+    });
+    const options = { password: undefined, credentials: { username: "ada", password: "lovelace" } };
+    const { client, errors } = testClient(runtime, { ...options, reconnect: { enabled: false } });
+    let asked = 0;
+    client.onCredentialsExpiring(() => {
+      asked += 1;
+      return { token: "good" };
+    });
+    farAway(runtime, side);
+    await client.connect();
+    await runtime.advance(29_000);
+    return { seen, errors, asked };
+  }
+
+  test("isn't sent over plain TCP to another machine", async () => {
+    const { seen, errors } = await renewedFrom("client");
+    expect(seen).toEqual([]);
+    expect(errors).toMatchObject([{ code: ErrorCode.INSECURE_CONNECTION, name: "onCredentialsExpiring" }]);
+  });
+
+  test("isn't asked for, nor taken, over plain TCP from another machine", async () => {
+    expect(await renewedFrom("server")).toEqual({ seen: [], errors: [], asked: 0 });
+  });
+
+  test("is got once at a time, however often the server asks", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const client = bearer(runtime, { username: "ada", password: PASSWORD });
+    const held = gate();
+    let asked = 0;
+    client.onCredentialsExpiring(async () => {
+      asked += 1;
+      await held.promise;
+      return { token: "good" };
+    });
+    const connected = client.connect();
+    const peer = await raw.admit({ extensions: { renewal: true } });
+    await connected;
+    for (let count = 0; count < 10; count += 1) peer.send(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms: 5 });
+    await runtime.settle();
+    expect(asked).toBe(1);
+    held.open();
+    await peer.next(CREDENTIALS_FRAME);
+    peer.send(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms: 5 });
+    await peer.next(CREDENTIALS_FRAME);
+    expect(asked).toBe(2);
+  });
+
+  test("is checked once a second, whatever the client sends", async () => {
+    const { runtime, port, seen, errors } = await scene();
+    const peer = await rawDial(runtime, port);
+    peer.send(FrameType.AUTH_REQUEST, { client_info: {}, methods: ["token"], extensions: { renewal: true } });
+    await peer.next(FrameType.AUTH_CHALLENGE);
+    peer.send(FrameType.AUTH_RESPONSE, { token: "late" });
+    await peer.next(FrameType.AUTH_SUCCESS);
+    for (const round of [1, 2]) {
+      for (let count = 0; count < 20; count += 1) {
+        peer.send(CREDENTIALS_FRAME, { token: "bad" });
+        await runtime.settle();
+      }
+      expect([seen.length, errors.length]).toEqual([1 + round, round]);
+      await runtime.advance(1000);
+    }
+  });
+
+  test("changes nothing if the client has come back in the meantime with another one", async () => {
+    const held = gate();
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, {
+      resume: true,
+      authenticate: {
+        token: async (text) => {
+          if (text !== "slow") return token(text);
+          await held.promise;
+          return { name: "ada", roles: ["outdated"], expiresAt: EPOCH_MS + 40_000 };
+        },
+      },
+    });
+    const tokens = ["late", "slow", "good"];
+    const client = bearer(runtime, () => ({ token: tokens.shift() ?? "bad" }), {
+      resume: true,
+      reconnect: { delayMs: 10, maxDelayMs: 10, jitter: false },
+    });
+    await client.connect();
+    await runtime.advance(25_000);
+    runtime.pairs.at(-1)?.dialled.destroy(null);
+    await runtime.advance(100);
+    const [connection] = server.connections;
+    expect([connection?.resumes, connection?.user.roles]).toEqual([1, ["admin"]]);
+    held.open();
+    await runtime.advance(60_000);
+    expect([connection?.user.roles, connection?.isConnected]).toEqual([["admin"], true]);
   });
 });
 
