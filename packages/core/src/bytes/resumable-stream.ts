@@ -106,7 +106,7 @@ export class ResumableStream implements ByteStream {
   }
 
   /** What was sent since `keep` and isn't acknowledged. */
-  get sent(): Pick<SentBytes, "length" | "acknowledged" | "end" | "isPossible" | "writes"> {
+  get sent(): Pick<SentBytes, "length" | "capacity" | "acknowledged" | "end" | "isPossible" | "writes"> {
     return this.#sent;
   }
 

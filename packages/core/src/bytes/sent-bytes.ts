@@ -1,5 +1,9 @@
 const FIRST_SEGMENT_BYTES = 1024;
-const MAX_SEGMENT_BYTES: number = 64 * 1024;
+/**
+ * Of segments for several writes. The last write is often an acknowledgement, which nobody acknowledges, so one segment
+ * stays while nothing is sent. With 64 KiB a write of 3 KB takes 0.6 us instead of 1.1.
+ */
+const MAX_SEGMENT_BYTES: number = 8 * 1024;
 
 interface Segment {
   readonly bytes: Uint8Array;
@@ -17,6 +21,7 @@ export class SentBytes {
   #segments: Segment[] = [];
   #acknowledged = 0;
   #end = 0;
+  #capacity = 0;
 
   /** Bytes that the peer has acknowledged. */
   get acknowledged(): number {
@@ -33,6 +38,11 @@ export class SentBytes {
     return this.#end - this.#acknowledged;
   }
 
+  /** Bytes of memory that keeping them takes. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
   /** Copies the bytes. Returns the copy, which never changes. */
   append(bytes: Uint8Array): Uint8Array {
     const { length } = bytes;
@@ -41,6 +51,7 @@ export class SentBytes {
       const usual = last === undefined ? FIRST_SEGMENT_BYTES : Math.min(2 * last.bytes.length, MAX_SEGMENT_BYTES);
       last = { bytes: new Uint8Array(Math.max(usual, length)), from: this.#end, length: 0 };
       this.#segments.push(last);
+      this.#capacity += last.bytes.length;
     }
     const copy = last.bytes.subarray(last.length, last.length + length);
     copy.set(bytes);
@@ -59,9 +70,10 @@ export class SentBytes {
     if (!this.isPossible(received)) return false;
     this.#acknowledged = received;
     let done = 0;
-    for (const { from, length } of this.#segments) {
+    for (const { bytes, from, length } of this.#segments) {
       if (from + length > received) break;
       done += 1;
+      this.#capacity -= bytes.length;
     }
     if (done > 0) this.#segments.splice(0, done);
     return true;
@@ -84,6 +96,7 @@ export class SentBytes {
 
   clear(): void {
     this.#segments = [];
+    this.#capacity = 0;
     this.#acknowledged = this.#end;
   }
 }

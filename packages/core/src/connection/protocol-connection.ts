@@ -311,7 +311,7 @@ export class ProtocolConnection<Peer>
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
     // A client that missed a broadcast may keep others than the rest of the clients do.
     const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
-    const kept = this.resumable?.sent.length ?? 0;
+    const kept = this.resumable?.sent.capacity ?? 0;
     return received + kept + Math.max(0, sendQueue.bufferedBytes - shared);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
@@ -50,5 +51,28 @@ describe("a session without a stream", () => {
     const { client: other } = testClient(runtime);
     await other.connect();
     expect([other.state, server.connectionCount, errors]).toEqual(["active", 2, []]);
+  });
+});
+
+describe("a session that was busy", () => {
+  test("takes at most 8 KiB when it is idle, and counts them", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { resume: true });
+    server.rpc("echo", (params) => params);
+    const { client } = testClient(runtime, { resume: true });
+    await client.connect();
+    const text = "x".repeat(500);
+    for (let round = 0; round < 20; round += 1) {
+      await Promise.all(Array.from({ length: 20 }, () => client.call("echo", { text })));
+      await runtime.advance(200);
+    }
+    await runtime.advance(10_000);
+    const { _connection: protocol } = server.connections[0] as unknown as {
+      readonly _connection: ProtocolConnection<unknown>;
+    };
+    // An acknowledgement is kept, in a segment of its own size or more.
+    expect(protocol.resumable?.sent.length).toBeGreaterThan(0);
+    expect(protocol.heldBytes).toBe(protocol.resumable?.sent.capacity);
+    expect(protocol.heldBytes).toBeLessThanOrEqual(8 * 1024);
   });
 });
