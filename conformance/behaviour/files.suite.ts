@@ -478,6 +478,42 @@ export function describeFiles(subject: Subject): void {
           })(),
       );
 
+      test.each(["fail", "rename"] as const)(
+        "an upload whose answer was lost is answered at the next attempt, by the policy %s",
+        PATIENT,
+        (overwrite) =>
+          staged(async (stage) => {
+            const [renamed, lost] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+            const runtime = withFiles(subject.runtime, (files) => ({
+              // It follows the rename.
+              async syncFolder(path) {
+                renamed.resolve();
+                await lost.promise;
+                await files.syncFolder(path);
+              },
+            }));
+            const { here, there, client, box } = await scene(stage, { overwrite }, { server: runtime });
+            const content = someBytes(MIB);
+            const source = join(here, "a.bin");
+            await writeFile(source, content);
+            const first = box.upload(source, { resume: true });
+            const failure = expect(first).rejects.toMatchObject({ codeName: "CONNECTION_CLOSED" });
+            await renamed.promise;
+            await client.disconnect();
+            await failure;
+            await client.connect();
+            const again = box.upload(source, { resume: true });
+            lost.resolve();
+            const file = { name: "a.bin", bytes: content.length, sha256: sha256Of(content) };
+            expect(await again).toEqual({ ...file, resumedFrom: content.length });
+            expect(await readdir(there)).toEqual(["a.bin"]);
+            // The answer has come: this is another upload.
+            const other = box.upload(source, { resume: true });
+            if (overwrite === "fail") await expect(other).rejects.toMatchObject({ codeName: "FILE_EXISTS" });
+            else expect(await other).toMatchObject({ name: "a (2).bin", resumedFrom: 0 });
+          })(),
+      );
+
       test(
         "abandoned ones expire, also if nobody uses the folder",
         PATIENT,

@@ -5,6 +5,7 @@ import { toHex } from "../../util/hex.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import { HashMemory } from "./hash-memory.ts";
 import type { PartialFile, ReceiverContext } from "./receiving-folder.ts";
+import { TransferIds } from "./transfer-ids.ts";
 
 const RANDOM_BYTES = 16;
 
@@ -13,6 +14,7 @@ export class FileTransfers implements ReceiverContext {
   readonly files: FileAccess;
   readonly memory: HashMemory = new HashMemory();
   readonly active: Map<string, PartialFile> = new Map();
+  readonly ids: TransferIds = new TransferIds(() => this.randomHex());
   readonly #context: RuntimeContext;
 
   constructor(context: RuntimeContext, files: FileAccess) {

@@ -101,9 +101,15 @@ export class ReceivingFolder {
    */
   async find(identity: ReceivedIdentity): Promise<PartialState | null> {
     if (!identity.isResumable) return null;
-    const id = this.idOf(identity);
-    await this.#interrupt(id);
-    return await withFileErrors(`receive '${identity.name}'`, () => this.#stateOf(id));
+    await this.interrupt(identity);
+    return await withFileErrors(`receive '${identity.name}'`, () => this.#stateOf(this.idOf(identity)));
+  }
+
+  /** Ends an attempt that is under way. */
+  async interrupt(identity: ReceivedIdentity): Promise<void> {
+    const { active } = this.context;
+    const part = this.#partPath(this.idOf(identity));
+    for (let other = active.get(part); other !== undefined; other = active.get(part)) await other.interrupt();
   }
 
   /**
@@ -191,12 +197,6 @@ export class ReceivingFolder {
 
   #statePath(id: string): string {
     return this.context.files.join(this.partials, `${id}.json`);
-  }
-
-  async #interrupt(id: string): Promise<void> {
-    const { active } = this.context;
-    const part = this.#partPath(id);
-    for (let other = active.get(part); other !== undefined; other = active.get(part)) await other.interrupt();
   }
 
   async #stateOf(id: string): Promise<PartialState | null> {

@@ -112,7 +112,7 @@ export class RemoteFiles {
       const name = checkFileName(options.name ?? mustHaveName(opened.name));
       const paced = maxBytesPerSecond === undefined ? opened : this.#paced(opened, maxBytesPerSecond);
       if (this.#peer.netconduit !== null) return await this.#sendToNetconduit(paced, name, options);
-      return await this.#send(paced, name, options);
+      return await this.#sendIdentified(paced, name, options);
     } finally {
       await opened.close();
     }
@@ -191,13 +191,31 @@ export class RemoteFiles {
     };
   }
 
-  async #send(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
+  /** A later attempt of the same upload has the same id, so that the peer knows it if only its answer was lost. */
+  async #sendIdentified(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
+    const { bytes, modifiedMs, key } = source;
+    if (options.resume !== true || bytes === null || modifiedMs === null) {
+      return await this.#send(source, name, options, null);
+    }
+    const { ids } = this.#transfers();
+    const upload = JSON.stringify([this.folder, name, key]);
+    const transfer = ids.take(upload);
+    try {
+      return await this.#send(source, name, options, transfer);
+    } catch (error) {
+      ids.leave(upload, transfer);
+      throw error;
+    }
+  }
+
+  /** @param transfer null for an upload that can't be continued */
+  async #send(source: FileSource, name: string, options: UploadOptions, transfer: string | null): Promise<FileResult> {
     const transfers = this.#transfers();
     const { files, memory } = transfers;
     const now = (): number => transfers.now();
     const { bytes, modifiedMs, key } = source;
-    const resume = options.resume === true && bytes !== null && modifiedMs !== null;
-    const identity = { name, bytes, modified: modifiedMs, resume };
+    const resume = transfer !== null;
+    const identity = { name, bytes, modified: modifiedMs, resume, ...(resume ? { transfer } : {}) };
     const found = resume ? await this.#continueAt(identity, options) : { offset: 0, sha256: null };
     const recalled = key === null || found.offset === 0 ? null : memory.recall(key, found.offset);
     const isSame = recalled === null || found.sha256 === null || recalled.copy().digest() === found.sha256;

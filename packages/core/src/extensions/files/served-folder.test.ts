@@ -1,6 +1,6 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { AccessControl } from "../../rpc/access.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
@@ -96,6 +96,60 @@ test("peers with and without a name continue only what a peer of their name sent
   for (const other of [named("two"), named(undefined), { info: null }]) expect(await offsetFor(other)).toEqual(nothing);
   await expect(breakingOff({ info: null })).rejects.toMatchObject({ codeName: "CANCELLED" });
   expect(await offsetFor(named(undefined))).toEqual(found);
+});
+
+describe("an upload that is complete, asked for again,", () => {
+  const TRANSFER = { ...UPLOAD, resume: true, transfer: "t1" };
+  const ANSWER = { name: "a.bin", bytes: 10, sha256: sha256Of(CONTENT) };
+  const again = { ...TRANSFER, offset: 10 };
+
+  async function finished() {
+    const clock = { ms: 0 };
+    const the = await served({}, transfersWith({}, clock));
+    expect(await the.folder.upload(TRANSFER, the.contextOf({}, [CONTENT, END]))).toEqual(ANSWER);
+    return { ...the, clock };
+  }
+
+  test("has the same answer, and this side's application hears of it once", async () => {
+    const { folder, heard, context } = await finished();
+    expect(await folder.offset(TRANSFER, context)).toEqual({ offset: 10, sha256: ANSWER.sha256 });
+    expect(await folder.upload(again, context)).toEqual(ANSWER);
+    expect(heard).toEqual([["received", "a.bin", 10]]);
+  });
+
+  test.each<[string, Record<string, unknown>, object]>([
+    ["with another id", { transfer: "t2" }, {}],
+    ["without an id", { transfer: undefined }, {}],
+    ["of another time", { modified: 6 }, {}],
+    ["from its start", { offset: 0 }, {}],
+    ["by another peer", {}, { info: { name: "other" } }],
+  ])("%s is FILE_EXISTS", async (_, change, peer) => {
+    const { folder, contextOf } = await finished();
+    const upload = folder.upload({ ...again, ...change }, contextOf(peer, [CONTENT, END]));
+    await expect(upload).rejects.toMatchObject({ codeName: "FILE_EXISTS" });
+  });
+
+  test("begins at its start if the file was removed", async () => {
+    const { dir, folder, context } = await finished();
+    await rm(join(dir, "a.bin"));
+    expect(await folder.offset(TRANSFER, context)).toEqual({ offset: 0, sha256: null });
+  });
+
+  test("after ten minutes is FILE_EXISTS", async () => {
+    const { folder, context, clock } = await finished();
+    clock.ms = 10 * 60_000 - 1;
+    expect(await folder.upload(again, context)).toEqual(ANSWER);
+    clock.ms += 1;
+    await expect(folder.offset(TRANSFER, context)).rejects.toMatchObject({ codeName: "FILE_EXISTS" });
+  });
+
+  test.each(["", "x".repeat(65), 7])("with the id %j is INVALID_PARAMS", async (transfer) => {
+    const { folder, context } = await served();
+    await expect(folder.offset({ ...TRANSFER, transfer }, context)).rejects.toMatchObject({
+      codeName: "INVALID_PARAMS",
+      message: expect.stringContaining("transfer must be text of 1 to 64 characters"),
+    });
+  });
 });
 
 test("a download at an offset that is none begins at the start", async () => {

@@ -7,6 +7,7 @@ import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
 import { openFile } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
+import { type FinishedUpload, FinishedUploads } from "./finished-uploads.ts";
 import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
 import { Quota } from "./quota.ts";
@@ -75,7 +76,16 @@ export interface ReceivedFile {
   readonly sha256: string;
 }
 
+/** What a peer asks for. */
+interface UploadRequest {
+  readonly identity: ReceivedIdentity;
+  /** Of this owner; null if the upload can't be continued, or has no id. */
+  readonly transfer: string | null;
+  readonly finished: FinishedUpload | null;
+}
+
 const ENTRIES_PER_ITEM = 256;
+const MAX_ID_CHARS = 64;
 /** The application of this side should hear of these, if the system says so. */
 const OWN_FAULTS: ReadonlySet<number> = new Set([
   ErrorCode.DISK_FULL,
@@ -90,6 +100,7 @@ export class ServedFolder<Peer> {
   readonly #receiving: ReceivingFolder;
   readonly #quota: Quota;
   readonly #expiry: FolderExpiry;
+  readonly #finished: FinishedUploads;
 
   constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
     this.name = name;
@@ -97,6 +108,7 @@ export class ServedFolder<Peer> {
     this.#host = host;
     this.#receiving = new ReceivingFolder(host.transfers, config.dir);
     this.#quota = new Quota(config.quotaBytes);
+    this.#finished = new FinishedUploads(() => host.transfers.now());
     this.#expiry = new FolderExpiry({
       name,
       receiving: this.#receiving,
@@ -124,7 +136,9 @@ export class ServedFolder<Peer> {
   /** Where an upload can be continued. */
   async offset(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     return await this.#reporting(context, async () => {
-      const identity = await this.#identity(params, context);
+      const { identity, finished } = await this.#request(params, context);
+      if (finished !== null) return { offset: finished.bytes, sha256: finished.sha256 };
+      await this.#mustBeAbleToBegin(identity);
       const state = await this.#receiving.find(identity);
       if (state === null || !isSameVersion(state, identity)) return { offset: 0, sha256: null };
       return { offset: state.verified, sha256: state.sha256 };
@@ -133,10 +147,13 @@ export class ServedFolder<Peer> {
 
   async upload(params: Params, context: FolderContext<Peer>): Promise<ReceivedFile> {
     return await this.#reporting(context, async () => {
-      const identity = await this.#identity(params, context);
+      const { identity, transfer, finished } = await this.#request(params, context);
       const { offset } = params;
+      if (finished !== null && finished.bytes === offset) return answerOf(finished);
+      await this.#mustBeAbleToBegin(identity);
       if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
-      return await this.#receive(identity, offset, context);
+      const receiving = this.#receive(identity, offset, context);
+      return answerOf(await (transfer === null ? receiving : this.#finished.add(transfer, receiving)));
     });
   }
 
@@ -224,21 +241,44 @@ export class ServedFolder<Peer> {
     throw new RpcError(ErrorCode.NOT_FOUND, `Cannot ${doing}: there is no such file in '${this.name}'`);
   }
 
-  /** @throws RpcError for an upload that must not begin */
-  async #identity(params: Params, context: FolderContext<Peer>): Promise<ReceivedIdentity> {
-    const { bytes, modified, resume } = params;
+  /** The upload that is asked for, and the same one if it is complete. @throws RpcError if it isn't allowed */
+  async #request(params: Params, context: FolderContext<Peer>): Promise<UploadRequest> {
+    const { bytes, modified, resume, transfer: id = null } = params;
     const name = checkFileName(params["name"]);
     if (bytes !== null && !isCount(bytes)) throw invalidParams("bytes must be a whole number or null");
     if (modified !== null && !isCount(modified)) throw invalidParams("modified must be a whole number or null");
+    if (!isTransferId(id)) throw invalidParams(`transfer must be text of 1 to ${MAX_ID_CHARS} characters`);
     await this.#mustBeAllowed(context.client, { action: "upload", folder: this.name, name });
+    const owner = ownerOf(context.client);
+    const isResumable = resume === true && bytes !== null;
+    const identity = { name, owner, bytes, modifiedMs: modified, isResumable };
+    if (id === null || !isResumable) return { identity, transfer: null, finished: null };
+    const transfer = JSON.stringify([owner, name, bytes, modified, id]);
+    return { identity, transfer, finished: await this.#finishedUpload(identity, transfer) };
+  }
+
+  /** Null if the transfer isn't complete, or its file isn't there any more. */
+  async #finishedUpload(identity: ReceivedIdentity, transfer: string): Promise<FinishedUpload | null> {
+    await this.#receiving.interrupt(identity);
+    const finished = await this.#finished.find(transfer);
+    return finished !== null && finished.version === (await this.#versionOf(finished.name)) ? finished : null;
+  }
+
+  /** Null if there is no such file. */
+  async #versionOf(name: string): Promise<string | null> {
+    const { files } = this.#host.transfers;
+    const facts = await withFileErrors(`look up '${name}'`, () => files.facts(this.#receiving.pathOf(name)));
+    return facts?.kind === "file" ? `${facts.id}/${facts.bytes}/${facts.modifiedMs}` : null;
+  }
+
+  /** @throws RpcError for an upload that must not begin */
+  async #mustBeAbleToBegin({ name, bytes }: ReceivedIdentity): Promise<void> {
     this.#mustNotExceed(name, bytes ?? 0);
     if (this.#config.overwrite === "fail" && (await this.#receiving.has(name))) throw existsError(name);
     await this.#expiry.used();
-    const isResumable = resume === true && bytes !== null;
-    return { name, owner: ownerOf(context.client), bytes, modifiedMs: modified, isResumable };
   }
 
-  async #receive(identity: ReceivedIdentity, offset: number, context: FolderContext<Peer>): Promise<ReceivedFile> {
+  async #receive(identity: ReceivedIdentity, offset: number, context: FolderContext<Peer>): Promise<FinishedUpload> {
     const { name, bytes } = identity;
     const { files } = this.#host.transfers;
     const partial = await this.#receiving.open(identity, offset);
@@ -262,7 +302,8 @@ export class ServedFolder<Peer> {
       );
       isKept = true;
       this.#host.received(context.client, { folder: this.name, ...file, resumedFrom: offset });
-      return { name: file.name, bytes: file.bytes, sha256: file.sha256 };
+      const version = identity.isResumable ? await this.#versionOf(file.name) : null;
+      return { name: file.name, bytes: file.bytes, sha256: file.sha256, version: version ?? "" };
     } finally {
       this.#quota.end(partial, isKept);
       if (!isKept && identity.isResumable) this.#expiry.left();
@@ -312,6 +353,14 @@ export class ServedFolder<Peer> {
     }
     return known;
   }
+}
+
+function answerOf({ name, bytes, sha256 }: FinishedUpload): ReceivedFile {
+  return { name, bytes, sha256 };
+}
+
+function isTransferId(id: unknown): id is string | null {
+  return id === null || (typeof id === "string" && id !== "" && id.length <= MAX_ID_CHARS);
 }
 
 /** The last steps: the unfinished file goes if one fails. */

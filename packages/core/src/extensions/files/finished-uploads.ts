@@ -1,0 +1,55 @@
+/** Remembers uploads that are complete, so that one whose answer was lost is answered again and not refused. */
+
+const MAX_UPLOADS = 1000;
+const MEMORY_MS: number = 10 * 60 * 1000;
+
+/** Its answer, and what its file was like then. */
+export interface FinishedUpload {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Tells the file from another one that stands there later. */
+  readonly version: string;
+}
+
+export class FinishedUploads {
+  readonly #now: () => number;
+  /** By transfer, oldest first. */
+  readonly #finished = new Map<string, { readonly upload: FinishedUpload; readonly untilMs: number }>();
+  readonly #underWay = new Map<string, Promise<FinishedUpload>>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Remembers the upload if it succeeds. */
+  async add(transfer: string, receiving: Promise<FinishedUpload>): Promise<FinishedUpload> {
+    this.#underWay.set(transfer, receiving);
+    try {
+      const upload = await receiving;
+      this.#finished.delete(transfer);
+      this.#finished.set(transfer, { upload, untilMs: this.#now() + MEMORY_MS });
+      this.#forget();
+      return upload;
+    } finally {
+      if (this.#underWay.get(transfer) === receiving) this.#underWay.delete(transfer);
+    }
+  }
+
+  /** Waits for an attempt under way. Null if the transfer isn't complete, or was too long ago. */
+  async find(transfer: string): Promise<FinishedUpload | null> {
+    const underWay = this.#underWay.get(transfer);
+    // Its own peer hears of its failure.
+    if (underWay !== undefined) return await underWay.catch(() => null);
+    this.#forget();
+    return this.#finished.get(transfer)?.upload ?? null;
+  }
+
+  #forget(): void {
+    const now = this.#now();
+    for (const [transfer, { untilMs }] of this.#finished) {
+      if (untilMs > now && this.#finished.size <= MAX_UPLOADS) return;
+      this.#finished.delete(transfer);
+    }
+  }
+}
