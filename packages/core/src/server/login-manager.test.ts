@@ -130,10 +130,16 @@ class LoginBench {
   }
 
   /** A client's side of SCRAM. */
-  handshake(password = PASSWORD): ClientHandshake {
+  handshake(password = PASSWORD, username?: string): ClientHandshake {
     const { crypto } = this.runtime;
     const info = { name: "raw", version: "1", description: "" };
-    return new ClientHandshake({ credentials: { password }, info, offer: {}, allowPasswordHash: false, crypto });
+    return new ClientHandshake({
+      credentials: { password, username },
+      info,
+      offer: {},
+      allowPasswordHash: false,
+      crypto,
+    });
   }
 
   /** Sends the first frame of SCRAM and takes the challenge. @returns what sends the answer. */
@@ -498,6 +504,57 @@ describe("wrong passwords from one address", () => {
     await bench.ask();
     await bench.runtime.settle();
     expect(bench.admitted.length).toBe(1);
+  });
+});
+
+describe("logins that a function of the application checks", () => {
+  /** A server with four places whose look-up of users takes until the gate is opened. */
+  async function slow() {
+    const held = gate();
+    const asked: string[] = [];
+    const scram = async (name: string): Promise<null> => {
+      asked.push(name);
+      await held.promise;
+      return null;
+    };
+    const bench = await LoginBench.open({ maxPendingLogins: 4, authenticate: { scram } });
+    const ask = async (host: string, name: string): Promise<MemoryPeer> => {
+      const { peer } = bench.begin(host);
+      peer.send(FrameType.AUTH_REQUEST, await bench.handshake(PASSWORD, name).start());
+      await bench.runtime.settle();
+      return peer;
+    };
+    const hangUp = async (host: string, name: string): Promise<void> => {
+      (await ask(host, name)).stream.destroy(null);
+      await bench.runtime.settle();
+    };
+    return { bench, held, asked, ask, hangUp };
+  }
+
+  test("keep their places when the client hangs up, half of them at most for one address", async () => {
+    const { bench, asked, ask, hangUp } = await slow();
+    for (const name of ["a", "b", "c"]) await hangUp(SOMEWHERE, name);
+    expect([asked, bench.logins.size]).toEqual([["a", "b"], 0]);
+    const peer = await ask(SOMEWHERE, "d");
+    expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({
+      code: ErrorCode.RATE_LIMITED,
+      retry_after: 0.5,
+    });
+    for (const name of ["e", "f"]) await hangUp(ELSEWHERE, name);
+    await hangUp(LOOPBACK, "g");
+    expect(asked).toEqual(["a", "b", "e", "f"]);
+  });
+
+  test("give their places back when the check has settled", async () => {
+    const { bench, held, asked, ask, hangUp } = await slow();
+    for (const name of ["a", "b"]) await hangUp(SOMEWHERE, name);
+    held.open();
+    await bench.runtime.settle();
+    for (const name of ["c", "d", "e"]) {
+      const peer = await ask(SOMEWHERE, name);
+      await peer.next(FrameType.AUTH_CHALLENGE);
+    }
+    expect(asked).toEqual(["a", "b", "c", "d", "e"]);
   });
 });
 

@@ -19,11 +19,14 @@ import type { Runtime } from "../runtime.ts";
 import { PendingByAddress } from "../util/pending-by-address.ts";
 import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
+import { LoginChecks } from "./login-checks.ts";
 import type { ServerConfig } from "./server-options.ts";
 
 const SECRET_BYTES = 32;
 /** After this, a client whose user was replaced during its login tries again, with the new password if it has one. */
 const CHANGED_RETRY_MS = 100;
+/** After this, a client tries again that came while too many logins were being checked. */
+const BUSY_RETRY_MS = 500;
 
 /** A connection that was rejected. */
 export interface Rejection {
@@ -75,6 +78,7 @@ export class LoginManager<Peer> {
   readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
   readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
   readonly #throttle = new AuthThrottle();
+  readonly #checks: LoginChecks;
   #authenticator: ServerAuthenticator | null = null;
   #users: Users | null = null;
   #authFailures = 0;
@@ -82,6 +86,9 @@ export class LoginManager<Peer> {
 
   constructor(host: LoginManagerHost<Peer>) {
     this.#host = host;
+    const { authenticate, maxPendingLogins } = host.config;
+    // Without functions of the application a check takes no time to speak of.
+    this.#checks = new LoginChecks(authenticate === null ? Number.POSITIVE_INFINITY : maxPendingLogins);
   }
 
   /** Logins rejected because of a wrong password. */
@@ -263,6 +270,10 @@ export class LoginManager<Peer> {
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
+    const address = login.guesser ?? "";
+    if (!this.#checks.begin(address)) {
+      return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
+    }
     try {
       const step = await this.#judge(login, type, payload);
       const change = step.kind === "accepted" ? login.changes?.get(step.user.name) : undefined;
@@ -274,6 +285,8 @@ export class LoginManager<Peer> {
       this.#host.lookupFailed(error, connection.stream);
       const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
       return { kind: "refused", code, reason, payload: { reason, code } };
+    } finally {
+      this.#checks.end(address);
     }
   }
 
