@@ -3,6 +3,7 @@ import type { Check } from "./check.ts";
 import { serverChunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
 import { serverCreditChecks } from "./server/credit.ts";
+import { fileChecks } from "./server/files.ts";
 import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
@@ -23,6 +24,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...refusalChecks(loggedIn),
   ...streamChecks,
   ...topicChecks,
+  ...fileChecks,
   ...limitChecks,
   ...valueChecks,
 ];

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Subject } from "../support/subject.ts";
 import { clientChecks } from "./client-checks.ts";
@@ -9,6 +12,9 @@ import { ServerUnderTest } from "./server-under-test.ts";
 
 /** Longer than a check may take, which says more about what is missing. */
 const PATIENT = { timeout: 60_000 };
+
+/** Their servers need a folder. */
+const FILE_SECTIONS = ["Files", "Items of a file", "Uploads", "Downloads"];
 
 /** The sentences of PROTOCOL.md, checked on a runtime's server and client over TCP. None may be skipped. */
 export function describeWire(subject: Subject): void {
@@ -27,12 +33,15 @@ export function describeWire(subject: Subject): void {
           const history = { messages: 100 };
           server.topics("wire:*", { history, authorize: () => true, publish: "subscribers" });
         }
+        const dir = FILE_SECTIONS.includes(check.section) ? await mkdtemp(join(tmpdir(), "nc-wire-")) : null;
+        if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });
         // A server without such hooks declines the extension `ready`.
         if (check.section === "READY") server.onClientConnect(() => {});
         await server.start();
         const target = new ServerUnderTest({ host: "127.0.0.1", port: server.address.port, password: PASSWORD });
         const outcome = await runCheck(check, target);
         await server.stop({ drainMs: 0 });
+        if (dir !== null) await rm(dir, { recursive: true });
         expect(outcome).toMatchObject({ result: "pass", reason: "" });
       });
     }
