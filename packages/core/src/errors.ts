@@ -48,7 +48,7 @@ export const ErrorCode = {
   SERVER_NOT_TRUSTED: 3013,
   /** The server doesn't take this kind of login, or not over this connection; `details.methods` lists those it takes. */
   LOGIN_METHOD_REFUSED: 3014,
-  /** A token isn't sent over a connection that others can read: use TLS, a Unix socket or the loopback address. */
+  /** A token isn't sent where others can read it, and a login by certificate needs TLS: use TLS, a Unix socket or the loopback address. */
   INSECURE_CONNECTION: 3015,
   /** The identity of the user has expired, and wasn't renewed. */
   IDENTITY_EXPIRED: 3016,
