@@ -93,7 +93,8 @@ export class AttackSocket {
     for (;;) {
       const received = this.#frames.shift();
       if (received?.type === type) return received;
-      if (received !== undefined) throw new Error(`Got a frame of type ${received.type} instead`);
+      if (received !== undefined)
+        throw new Error(`Got a frame of type ${received.type} instead: ${JSON.stringify(received.payload)}`);
       if (this.#isEnded) throw new Error("The socket has ended");
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
