@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
 const CHUNK_BYTES = 65_536;
 /** The server's default bound of streams. */
 const MAX_STREAMS = 10_000;
-/** What the server may send: as much as it likes. */
+/** Credit for the server: as much as it likes. */
 const OUTPUT_BYTES = 0xffff_ffff;
 const EXTENSIONS = {
   close: true,
@@ -116,7 +116,7 @@ async function openMany(attacker: StreamAttacker, count: number, method: string,
 /** Opens many streams and reads nothing from then on. */
 async function openUnread(context: AttackContext, connections: number, count: number, method: string): Promise<void> {
   await attack(context, connections, async (attacker) => {
-    // What has arrived until then isn't much.
+    // Little has arrived by then.
     await openMany(attacker, count, method, { output: OUTPUT_BYTES });
     attacker.socket.pause();
     await context.hold();

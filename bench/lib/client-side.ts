@@ -108,7 +108,7 @@ async function readStream(client: BenchClient, { kind, seconds }: StreamArgs): P
 /** Moves files of one client. */
 class FileMover {
   private folder: string | null = null;
-  /** Of the last file that was sent. */
+  /** Digest of the last file sent. */
   private sha256 = "";
 
   async move(client: BenchClient, { direction, bytes }: FileArgs): Promise<{ seconds: number }> {

@@ -1,4 +1,4 @@
-/** What the server, the devices and the dashboards say to each other. Both ends are typed and checked by it. */
+/** The contract between the server, the devices and the dashboards. It types and validates both ends. */
 
 import * as v from "valibot";
 import type { Contract } from "./netconduit.ts";

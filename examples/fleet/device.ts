@@ -45,7 +45,7 @@ async function runDevice(name: string, seed: number): Promise<void> {
     if (stage !== "reconnect") log.add(`error (${stage}): ${error.message}`);
   });
 
-  // What the server may call.
+  // Methods that the server may call.
   client.implement({
     async record({ mebibytes }) {
       recordings += 1;

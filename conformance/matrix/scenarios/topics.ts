@@ -6,7 +6,7 @@ import type { Scenario } from "../scenario.ts";
 const MANY = 2000;
 const LARGE_BYTES = 256 * 1024;
 
-/** What one runtime publishes and another one's clients receive. */
+/** One runtime publishes, and clients of another receive. */
 export const topics: readonly Scenario[] = [
   {
     title:

@@ -36,7 +36,7 @@ function mark(bytes: Uint8Array, other: Params = {}): Params {
   return { at: bytes.length, sha256: sha256Of(bytes), ...other };
 }
 
-/** What follows the bytes of {@link CONTENT}. */
+/** The item behind the bytes of {@link CONTENT}, which ends the upload. */
 const END: Params = mark(CONTENT, { end: true });
 
 /** A raw client of a server that serves the folder of the checks. */
