@@ -22,6 +22,7 @@ const FLOORS = [
   ["connection/"],
   ["extensions/"],
   ["endpoint/"],
+  ["cluster/"],
   ["client/", "server/"],
   ["pool/"],
   ["index.ts", "adapter.ts"],

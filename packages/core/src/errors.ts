@@ -123,6 +123,12 @@ export const ErrorCode = {
   SESSION_EXPIRED: 5023,
   /** A message sent with `ack` was not acknowledged in all its attempts; the handler may have run. */
   NOT_DELIVERED: 5024,
+  /** The link to the other nodes is down, or what connects them doesn't answer (option `cluster`). */
+  CLUSTER_UNAVAILABLE: 5030,
+  /** The node that has the connection doesn't answer, or is gone. */
+  NODE_UNAVAILABLE: 5031,
+  /** Another node has started with this node's id, so this one has left the cluster. */
+  NODE_REPLACED: 5032,
 
   // 6xxx: limits
   /** Rate limit exceeded; `details.retry_after` is in seconds. */

@@ -28,6 +28,25 @@ export type { RenewalHook, RenewedCredentials } from "./client/credential-renewa
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
+export type { ClusterOptions } from "./cluster/cluster-options.ts";
+export type {
+  ClusterAddress,
+  ClusterDriver,
+  ClusterHost,
+  ClusterLink,
+  ClusterLinkStats,
+  ClusterLog,
+  ClusterLogLimits,
+  ClusterLogs,
+  ClusterRecord,
+  ClusterRecordSet,
+  ClusterRecords,
+  ClusterState,
+  ClusterSubscription,
+  LogPlace,
+  LogReader,
+  PublishResult,
+} from "./cluster/driver.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ResumeSettings } from "./connection/connection-settings.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
