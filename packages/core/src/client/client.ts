@@ -1,11 +1,8 @@
 /** The client: connects, logs in, and reconnects when the connection is lost. */
 
-import { ClientHandshake, type ClientStep } from "../auth/client-handshake.ts";
-import type { LoginTransport } from "../auth/login-methods.ts";
 import type { PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
-import { ResumableStream } from "../bytes/resumable-stream.ts";
 import { type CloseReason, errorOf } from "../connection/close-reason.ts";
 import {
   type ConnectionState,
@@ -41,8 +38,6 @@ import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
 import { ready } from "../extensions/ready.ts";
-import { type Renewal, renewal } from "../extensions/renewal.ts";
-import { resume } from "../extensions/resume/resume.ts";
 import { topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
@@ -68,19 +63,19 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
-import type { ConnectTarget, Runtime } from "../runtime.ts";
-import { FrameType } from "../wire/constants.ts";
+import type { Runtime } from "../runtime.ts";
+import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
-import { credentialsOf, mustBePrivate, type RenewalHook, renew } from "./credential-renewal.ts";
+import { CredentialRenewal, type RenewalHook } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
-import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.ts";
+import { mustQueue } from "./must-queue.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 import { endpointOf, Reconnector } from "./reconnector.ts";
 import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
-import { type ExpiredSession, type ResumedSession, receivedIn, WaitingSession } from "./waiting-session.ts";
+import { type ExpiredSession, type ResumableSession, type ResumedSession, WaitingSession } from "./waiting-session.ts";
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
@@ -100,12 +95,6 @@ export interface ClientHealth {
 
 /** Options of a client, and its contract. */
 export type ClientInit<C extends Contract = Contract> = ClientOptions & ContractOption<C>;
-
-interface Login {
-  readonly handshake: ClientHandshake;
-  resolve(): void;
-  reject(error: Error): void;
-}
 
 /** The last login. */
 interface LastLogin {
@@ -149,11 +138,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Made with the first subscription, or hook for those that servers begin. */
   #subscriptions: Subscriptions | null = null;
   #connection: ProtocolConnection<Client<C>> | null = null;
-  #login: Login | null = null;
+  readonly #login: ClientLogin<Client<C>>;
   #lastLogin: LastLogin | null = null;
-  #renewalHook: RenewalHook | null = null;
-  /** The error of a login that the server ended, asking this client not to come back. */
-  #finalRefusal: unknown = null;
+  readonly #renewal: CredentialRenewal;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ClientInit<C>, runtime: Runtime);
@@ -170,7 +157,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#runtime = runtime;
     this.#delegate = this.#core.delegate({
       role: "client",
-      handshakeFrame: (connection, type, payload) => this.#handshakeFrame(connection, type, payload),
+      handshakeFrame: (connection, type, payload) => this.#login.receive(connection, type, payload),
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
@@ -181,6 +168,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
       buffers: null,
     });
+    this.#login = new ClientLogin(this.#core, config, {
+      session: () => this.#waiting.request(this.#lastLogin?.token),
+      opened: (stream) => this.#streamOpened(stream),
+      accepted: (connection, answer) => this.#accepted(connection, answer),
+    });
+    this.#renewal = new CredentialRenewal(config, (error) => this.#core.hookFailed("onCredentialsExpiring", error));
     this.#waiting = new WaitingSession(this.#core.runtimeContext);
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
@@ -188,14 +181,15 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#offlineSender = new OfflineSender(this.#offline, {
       rpcTimeoutMs: config.rpcTimeoutMs,
       writer: this.#core.writer,
-      mustQueue: (name) => this.#mustQueue(name),
+      mustQueue: (name) =>
+        mustQueue(name, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
       clock: runtime,
       isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
       sendFailed: (error, stage, name) => this.#core.reportError(error, stage, undefined, name),
     });
     this.#reconnector = new Reconnector(this.#core, config, {
       open: (abort) => this.#dial(abort),
-      isFinal: (error) => error === this.#finalRefusal,
+      isFinal: (error) => this.#login.isFinal(error),
       failed: (error, isLast) => this.#dialFailed(error, isLast),
       opened: (again) => this.#opened(again),
     });
@@ -228,7 +222,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal */
   protected get _outgoing(): Outgoing {
     const connection = this.#current;
-    return connection?.isOpen === true && connection.draining === null ? connection : this.#offlineSender;
+    return connection?.isOpen === true && connection.draining === null ? connection.sender : this.#offlineSender;
   }
 
   /** The connection to send by: one that has lost its stream takes everything until it has another. */
@@ -451,10 +445,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * connection ends with IDENTITY_EXPIRED. Replaces an earlier hook. Returns a function that removes the hook.
    */
   onCredentialsExpiring(hook: RenewalHook): Disposer {
-    this.#renewalHook = hook;
-    return () => {
-      if (this.#renewalHook === hook) this.#renewalHook = null;
-    };
+    return this.#renewal.setHook(hook);
   }
 
   /** Runs when the server has sent a file to a folder of this side. Returns a function that removes the hook. */
@@ -540,7 +531,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   get #readyConnection(): ProtocolConnection<Client<C>> | null {
     const connection = this.#current;
     if (connection?.isOpen !== true || connection.draining !== null) return null;
-    return this.#login === null || connection === this.#waiting.connection ? connection : null;
+    return !this.#login.isUnderWay || connection === this.#waiting.connection ? connection : null;
   }
 
   #topicValidator(name: string): Validator<unknown> | null {
@@ -559,7 +550,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
    */
   async connect(): Promise<void> {
-    if (this.isConnected && this.#login === null) return;
+    if (this.isConnected && !this.#login.isUnderWay) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
     this.#core.begin();
     try {
@@ -651,7 +642,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     abort.throwIfAborted();
     this.#machine = new ConnectionStateMachine(this.#core, this.#machine.state, this.#stateListeners);
     this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
-    await this.#open(this.#target(), abort);
+    await this.#login.run(abort);
   }
 
   #dialFailed(error: ConduitError, isLast: boolean): void {
@@ -678,164 +669,57 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (again) await this.#reconnectHooks.run((error) => this.#core.hookFailed("onReconnect", error), this);
   }
 
-  #target(): ConnectTarget {
-    const { host, port, path, ipv6, tls, bufferSize } = this.config;
-    return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
-  }
-
-  /** Connects and logs in. */
-  async #open(where: ConnectTarget, abort: DialController): Promise<void> {
-    const { config } = this;
-    const { allowPasswordHash } = config;
-    const { crypto } = this.#runtime;
-    const credentials = await abort.race(credentialsOf(config));
-    const offer = this.#core.extensions.offer;
-    const session = this.#waiting.request(this.#lastLogin?.token);
-    const options = { credentials, info: config, offer, allowPasswordHash, crypto };
-    const handshake = new ClientHandshake({ ...options, ...(session === undefined ? {} : { resume: session }) });
-    const request = await handshake.start();
-    const opened = await this.#connect(where, abort);
-    try {
-      mustBePrivate(credentials, opened);
-    } catch (error) {
-      opened.destroy(null);
-      throw error;
-    }
-    const stream = config.resume === null ? opened : new ResumableStream(opened);
+  #streamOpened(stream: ByteStream): ProtocolConnection<Client<C>> {
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
     const connection = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
     connection.peer = this;
     this.#connection = connection;
-    try {
-      await abort.wait<void>((resolve, reject) => {
-        this.#login = { handshake, resolve, reject };
-        connection.start(0);
-        if (!connection.isOver) connection.sendPayload(FrameType.AUTH_REQUEST, request);
-      });
-    } finally {
-      this.#login = null;
-    }
+    return connection;
   }
 
-  async #connect(where: ConnectTarget, abort: DialController): Promise<ByteStream> {
-    abort.throwIfAborted();
-    const dialled = this.#runtime.connect(where, abort);
-    try {
-      const stream = await abort.race(dialled);
-      if (!abort.aborted) return stream;
-      stream.destroy(null);
-    } catch (error) {
-      // Discard a stream that opens after the attempt was aborted.
-      dialled.then((late) => late.destroy(null), ignore);
-      throw error;
+  /** @throws ConduitError if a session can't be resumed as the server says */
+  #accepted(connection: ProtocolConnection<Client<C>>, answer: AcceptedLogin): void {
+    const resumable = this.#waiting.answered(answer);
+    if (resumable !== null) {
+      this.#resume(connection, resumable, answer.sessionToken);
+      return;
     }
-    throw abort.reason;
+    this.#resumed = null;
+    if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
+    this.#lastLogin = { connection, token: answer.sessionToken, connectedAt: this.#runtime.wallClock() };
+    connection.authenticated(answer.server, this.#core.extensions.accept(answer.extensions));
+    this.#renewal.watch(connection);
+    // The server's connect hooks may subscribe this client.
+    const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
+    if (topics !== undefined) topics.receiver = this.#subscriptions;
+    // Handlers may run while the server's connect hooks do, because these may call the client.
+    if (connection.extension(ready) === undefined) this.#ready(connection);
+    else connection.scheduler.activate();
   }
 
-  async #handshakeFrame(
-    connection: ProtocolConnection<Client<C>>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void> {
-    const login = this.#login;
-    if (login === null) return;
-    const step = await login.handshake.receive(type, payload);
-    if (connection.isOver || this.#login !== login) return;
-    if (step.kind === "send") {
-      connection.sendPayload(step.type, step.payload);
-    } else if (step.kind === "failed") {
-      const error = refusedLogin(step.error, this.config);
-      login.reject(error);
-      // Destroy it immediately with this reason, before the server's close arrives as the reason.
-      connection.destroy(error);
-    } else if (!this.#resume(connection, step)) {
-      this.#resumed = null;
-      if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
-      this.#lastLogin = { connection, token: step.sessionToken, connectedAt: this.#runtime.wallClock() };
-      connection.authenticated(step.server, this.#core.extensions.accept(step.extensions));
-      const renewing = connection.extension(renewal);
-      if (renewing !== undefined) renewing.expiring = (ms) => void this.#renew(renewing, connection.stream, ms);
-      // The server's connect hooks may subscribe this client.
-      const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
-      if (topics !== undefined) topics.receiver = this.#subscriptions;
-      // Handlers may run while the server's connect hooks do, because these may call the client.
-      if (connection.extension(ready) === undefined) this.#ready(connection);
-      else connection.scheduler.activate();
-    }
-  }
-
-  /** The session goes on over the stream of a new login. Returns false if there is none, or the server doesn't know it. */
-  #resume(connection: ProtocolConnection<Client<C>>, step: ClientStep & { readonly kind: "accepted" }): boolean {
-    const kept = this.#waiting.connection;
-    const last = this.#lastLogin;
-    const received = receivedIn(step.resumed);
-    if (kept === null || kept.resumable === null || last === null) {
-      if (received === null) return false;
-      this.#refuseResumed(connection);
-      return true;
-    }
-    if (received === null || !kept.resumable.sent.isPossible(received)) {
-      const taken = receivedIn(step.expired);
-      if (taken !== null) kept.resumable.acknowledge(taken);
-      kept.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server doesn't know the session any more"));
-      if (received === null) return false;
-      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "resumed of AUTH_SUCCESS has an impossible number");
-    }
-    const login = this.#login;
-    this.#login = null;
-    this.#waiting.end();
-    this.#connection = kept;
-    this.#lastLogin = { ...last, token: step.sessionToken };
+  /** The session goes on over the stream of a new login. */
+  #resume(connection: ProtocolConnection<Client<C>>, session: ResumableSession<Client<C>>, token: string): void {
+    this.#login.succeed();
+    this.#connection = session.connection;
+    if (this.#lastLogin !== null) this.#lastLogin = { ...this.#lastLogin, token };
     this.#reconnector.loggedIn();
-    kept.resumable.acknowledge(received);
-    this.#resumed = { replayed: kept.unacknowledgedFrames, lost: 0 };
-    kept.machine = this.#machine;
-    kept.restore(connection, received);
-    // Shows the server that the new token has arrived.
-    kept.extension(resume)?.acknowledge();
-    login?.resolve();
-    return true;
-  }
-
-  /** The session expired here during the login: what the server goes on with would start in the middle. */
-  #refuseResumed(connection: ProtocolConnection<Client<C>>): void {
-    const error = new ConduitError(ErrorCode.SESSION_EXPIRED, "The session expired here while it was being resumed");
-    this.#login?.reject(error);
-    connection.destroy(error);
-  }
-
-  async #renew(renewing: Renewal, stream: LoginTransport, expiresInMs: number): Promise<void> {
-    if (renewing.isUnderWay) return;
-    renewing.isUnderWay = true;
-    try {
-      await renew(renewing, stream, expiresInMs, this.#renewalHook, this.config);
-    } catch (error) {
-      this.#core.hookFailed("onCredentialsExpiring", error);
-    } finally {
-      renewing.isUnderWay = false;
-    }
+    this.#resumed = this.#waiting.resume(session, connection, this.#machine);
   }
 
   /** The login is complete, and the server's connect hooks have let this client in. */
   #ready(connection: ProtocolConnection<Client<C>>): void {
-    const login = this.#login;
-    if (login === null || connection !== this.#connection) return;
-    this.#login = null;
+    if (!this.#login.isFor(connection)) return;
+    this.#login.succeed();
     this.#reconnector.loggedIn();
     // A server that is stopping already takes no more: they wait for the next connection.
-    if (connection.draining === null) this.#offline.sendAll(connection);
+    if (connection.draining === null) this.#offline.sendAll(connection.sender);
     connection.activate();
     this.#subscriptions?.connected(connection);
-    login.resolve();
   }
 
   #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
-    const login = this.#login;
-    if (login !== null && connection === this.#connection) {
-      login.reject(notNetconduit(error, this.config));
-      return;
-    }
-    this.#core.report(error, { stage: "protocol", client: connection.peer, count });
+    if (this.#login.isFor(connection)) this.#login.frameRefused(error);
+    else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
   }
 
   #draining(notice: DrainNotice): void {
@@ -873,12 +757,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       return;
     }
     if (this.#connection === connection) this.#connection = null;
-    if (this.#login !== null) {
-      const error = connection.isAuthenticated
-        ? errorOf(reason)
-        : closedDuringLogin(reason, connection.bytesReceived === 0, this.config);
-      if (!reason.reconnect) this.#finalRefusal = error;
-      this.#login.reject(error);
+    if (this.#login.isUnderWay) {
+      this.#login.connectionClosed(connection, reason);
       return;
     }
     if (!connection.isAuthenticated) return;
@@ -887,24 +767,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason), retryAfterMs);
     if (!this.#reconnector.mayConnect(null)) this._gaveUp(errorOf(reason));
-  }
-
-  /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless what is sent is queued and may still be sent */
-  #mustQueue(name: string): void {
-    const draining = this.#connection?.isOpen === true ? this.#connection.draining : null;
-    if (draining !== null) {
-      if (this.config.queueWhileDisconnected === "send" && this.#reconnector.mayReconnect) return;
-      throw serverStopping(name, draining, this.config);
-    }
-    const mayConnect = this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
-    if (this.config.queueWhileDisconnected === "send" && mayConnect) return;
-    const remedy = this.#reconnector.isConnecting
-      ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
-      : "call connect() first";
-    throw new ConduitError(
-      ErrorCode.CONNECTION_CLOSED,
-      `Cannot send '${name}': not connected (${this.state}); ${remedy}`,
-    );
   }
 }
 
@@ -916,13 +778,6 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
   const { contract, ...rest } = options;
   const config = parseClientOptions(rest);
   return { contract: parseContract(contract, config.complete), config };
-}
-
-function serverStopping(name: string, { endsInMs, retryAfterMs }: DrainNotice, config: ClientConfig): ConduitError {
-  const waitMs = endsInMs + retryAfterMs;
-  const message = `Cannot send '${name}': the server ${endpointOf(config)} is stopping; try again in ${waitMs} ms`;
-  const details = { retry_after: waitMs / 1000, started: false };
-  return new ConduitError(ErrorCode.SERVER_STOPPING, message, { details });
 }
 
 /** Shared by all clients. */

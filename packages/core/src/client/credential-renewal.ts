@@ -2,8 +2,9 @@
 
 import type { LoginCredentials } from "../auth/client-handshake.ts";
 import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { CREDENTIALS_FRAME, type Renewal } from "../extensions/renewal.ts";
+import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
 /** What a hook of `onCredentialsExpiring` may return: new credentials, or nothing, and then the option is asked. */
@@ -39,18 +40,50 @@ export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransp
   );
 }
 
-/** The server asks for a new token. Rejects with what the hook or the option throws, and as {@link mustBePrivate}. */
-export async function renew(
-  { connection }: Renewal,
-  stream: LoginTransport,
-  expiresInMs: number,
-  hook: RenewalHook | null,
-  config: ClientConfig,
-): Promise<void> {
-  const renewed = (await hook?.(expiresInMs)) ?? null;
-  const credentials = renewed === null ? await credentialsOf(config) : checkedCredentials(renewed);
-  if (connection.isOpen && "token" in credentials) {
-    mustBePrivate(credentials, stream);
-    connection.sendPayload(CREDENTIALS_FRAME, { token: credentials.token });
+/** Sends new credentials when a server says that a client's token expires. */
+export class CredentialRenewal {
+  readonly #config: ClientConfig;
+  readonly #failed: (error: unknown) => void;
+  #hook: RenewalHook | null = null;
+
+  /** @param failed hears of what the hook or the option throws, and of {@link mustBePrivate} */
+  constructor(config: ClientConfig, failed: (error: unknown) => void) {
+    this.#config = config;
+    this.#failed = failed;
+  }
+
+  /** Replaces the hook. Returns a function that removes it. */
+  setHook(hook: RenewalHook): () => void {
+    this.#hook = hook;
+    return () => {
+      if (this.#hook === hook) this.#hook = null;
+    };
+  }
+
+  /** The client has logged in. */
+  watch(connection: Pick<ProtocolConnection<unknown>, "extension" | "stream">): void {
+    const renewing = connection.extension(renewal);
+    if (renewing !== undefined) renewing.expiring = (ms) => void this.#renew(renewing, connection.stream, ms);
+  }
+
+  async #renew(renewing: Renewal, stream: LoginTransport, expiresInMs: number): Promise<void> {
+    if (renewing.isUnderWay) return;
+    renewing.isUnderWay = true;
+    try {
+      await this.#send(renewing, stream, expiresInMs);
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      renewing.isUnderWay = false;
+    }
+  }
+
+  async #send({ connection }: Renewal, stream: LoginTransport, expiresInMs: number): Promise<void> {
+    const renewed = (await this.#hook?.(expiresInMs)) ?? null;
+    const credentials = renewed === null ? await credentialsOf(this.#config) : checkedCredentials(renewed);
+    if (connection.isOpen && "token" in credentials) {
+      mustBePrivate(credentials, stream);
+      connection.sendPayload(CREDENTIALS_FRAME, { token: credentials.token });
+    }
   }
 }

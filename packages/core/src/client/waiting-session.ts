@@ -1,10 +1,13 @@
 import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { Resumption } from "../connection/resumption.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
+import type { AcceptedLogin } from "./client-login.ts";
 
 /** A session that goes on over another stream. */
 export interface ResumedSession {
@@ -19,6 +22,14 @@ export interface ExpiredSession {
   /** Messages, calls, replies and items of this client that the server may not have received. */
   readonly lost: number;
   readonly reason: CloseReason;
+}
+
+/** A session that the server goes on with. */
+export interface ResumableSession<Peer> {
+  readonly connection: ProtocolConnection<Peer>;
+  readonly resumption: Resumption;
+  /** Bytes that the server has received. */
+  readonly theirReceived: number;
 }
 
 /** The connection of a client that has lost its stream, until it goes on over another, or is given up. */
@@ -55,15 +66,57 @@ export class WaitingSession<Peer> {
 
   /** What to ask a server for; undefined if nothing waits. */
   request(token: string | undefined): { readonly token: string; readonly received: number } | undefined {
-    const stream = this.#connection?.resumable;
-    return stream === null || stream === undefined || token === undefined
-      ? undefined
-      : { token, received: stream.received };
+    const stream = this.#connection?.resumption?.stream;
+    return stream === undefined || token === undefined ? undefined : { token, received: stream.received };
+  }
+  /**
+   * The server has accepted a login. If it doesn't know the session that waits, that one ends.
+   * @returns the session, if it goes on
+   * @throws ConduitError SESSION_EXPIRED if the server goes on with a session that has ended here, INVALID_PAYLOAD_SHAPE
+   */
+  answered({ resumed, expired }: Pick<AcceptedLogin, "resumed" | "expired">): ResumableSession<Peer> | null {
+    const connection = this.#connection;
+    const theirReceived = receivedIn(resumed);
+    if (connection === null || connection.resumption === null) {
+      if (theirReceived === null) return null;
+      // What the server goes on with would start in the middle.
+      const message = "The session expired here while it was being resumed";
+      throw new ConduitError(ErrorCode.SESSION_EXPIRED, message);
+    }
+    const { resumption } = connection;
+    if (theirReceived !== null && resumption.stream.sent.isPossible(theirReceived)) {
+      return { connection, resumption, theirReceived };
+    }
+    const taken = receivedIn(expired);
+    if (taken !== null) resumption.stream.acknowledge(taken);
+    connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server doesn't know the session any more"));
+    if (theirReceived === null) return null;
+    throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "resumed of AUTH_SUCCESS has an impossible number");
+  }
+
+  /**
+   * Goes on over the stream of a login.
+   * @param machine the state machine of the login's attempt
+   */
+  resume(
+    { connection, resumption, theirReceived }: ResumableSession<Peer>,
+    login: ProtocolConnection<Peer>,
+    machine: ConnectionStateMachine,
+  ): ResumedSession {
+    this.end();
+    resumption.stream.acknowledge(theirReceived);
+    const replayed = resumption.unacknowledgedFrames;
+    connection.machine = machine;
+    const handed = login.resumption?.handOver();
+    if (handed !== undefined) resumption.goOn(handed, theirReceived);
+    // Shows the server that the new token has arrived.
+    connection.extension(resume)?.acknowledge();
+    return { replayed, lost: 0 };
   }
 }
 
 /** Bytes in `resumed` or `expired` of AUTH_SUCCESS; null if there are none. */
-export function receivedIn(answer: unknown): number | null {
+function receivedIn(answer: unknown): number | null {
   const received = isMap(answer) ? answer["received"] : null;
   return Number.isSafeInteger(received) && (received as number) >= 0 ? (received as number) : null;
 }

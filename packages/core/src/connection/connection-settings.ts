@@ -34,13 +34,3 @@ export interface ResumeSettings {
   /** Bytes that were sent and aren't acknowledged; beyond that, senders wait. */
   readonly maxBytes: number;
 }
-
-/** Counters of failures on one connection. */
-export interface ConnectionFaults {
-  /** Number of invalid frames. */
-  errors: number;
-  /** Broadcasts dropped because the peer read too slowly. */
-  dropped: number;
-  /** Messages and requests over the rate limit. */
-  rateLimited: number;
-}

@@ -5,7 +5,6 @@
  * MESSAGE and the RPC frames belong to no extension: the connection itself handles them, for speed.
  */
 
-import type { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError, RpcError } from "../errors.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
@@ -20,6 +19,7 @@ import type { Features } from "./features.ts";
 import type { ReadControl } from "./receive/read-control.ts";
 import type { RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
+import type { Resumption } from "./resumption.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
@@ -214,21 +214,18 @@ export interface ExtensionHost {
   drainingByPeer(notice: DrainNotice): void;
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
-  /** The stream, if its loss needn't end the connection. */
-  readonly resumable: Pick<
-    ResumableStream,
-    "keep" | "leave" | "write" | "acknowledge" | "isSuspended" | "received" | "sent"
-  > | null;
+  /** Null if the loss of its stream ends the connection. */
+  readonly resumption: Pick<Resumption, "stream" | "streamLost"> | null;
   /** Whether its stream is lost, and it waits for another. */
   readonly isSuspended: boolean;
   /** Bytes that have arrived and aren't decoded. */
   readonly undecodedBytes: number;
-  /** The stream was lost. Returns whether the connection is kept, to go on over another. */
-  suspended(error: Error | null): boolean;
   /** The peer is silent: cuts the stream if the connection may go on over another, and else ends it. */
   streamFailed(error: ConduitError): void;
-  /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
-  peerTook(reportable: number): void;
+  readonly sender: {
+    /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
+    peerTook(reportable: number): void;
+  };
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
   /** Closes the connection gracefully. */

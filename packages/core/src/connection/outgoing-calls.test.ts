@@ -21,7 +21,6 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
   const host: CallsHost = {
     context,
     writer,
-    requestWriter: writer,
     reader: context.reader(1_000_000, false),
     role: "client",
     stream: { remote: { kind: "tcp", host: "127.0.0.1", port: 7, family: "IPv4" } },
@@ -33,12 +32,15 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     sendQueue: { withdraw: () => false },
     reading: { startForReply: () => undefined },
     answersCalls: true,
-    mustBeOpen: () => undefined,
     countError: () => undefined,
-    sendBounded: () => {
-      if (queue.refuse !== null) throw queue.refuse;
-      const view = new DataView(writer.bytes.buffer, writer.bytes.byteOffset + writer.start);
-      sent.push(`${view.getUint32(16)}/${view.getUint32(20)}`);
+    sender: {
+      requestWriter: writer,
+      mustBeOpen: () => undefined,
+      sendBounded: () => {
+        if (queue.refuse !== null) throw queue.refuse;
+        const view = new DataView(writer.bytes.buffer, writer.bytes.byteOffset + writer.start);
+        sent.push(`${view.getUint32(16)}/${view.getUint32(20)}`);
+      },
     },
   };
   const calls = new OutgoingCalls(host, maxGeneration);

@@ -64,8 +64,6 @@ export interface CallStreams {
 export interface CallsHost {
   readonly context: RuntimeContext;
   readonly writer: FrameWriter;
-  /** Writer of requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they leave. */
-  readonly requestWriter: FrameWriter;
   readonly reader: PayloadReader;
   readonly role: "server" | "client";
   readonly settings: { readonly rpcTimeoutMs: number };
@@ -82,13 +80,17 @@ export interface CallsHost {
   readonly reading: Pick<ReadControl, "startForReply">;
   readonly answersCalls: boolean;
   countError(): void;
-  /** @throws ConduitError CONNECTION_CLOSED */
-  mustBeOpen(): void;
-  /**
-   * Queues a message or request.
-   * @throws ConduitError SEND_QUEUE_FULL
-   */
-  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner): void;
+  readonly sender: {
+    /** Writer of requests. */
+    readonly requestWriter: FrameWriter;
+    /** @throws ConduitError CONNECTION_CLOSED */
+    mustBeOpen(): void;
+    /**
+     * Queues a message or request.
+     * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
+     */
+    sendBounded(name: string, frame: FrameWriter, owner: RequestOwner): void;
+  };
 }
 
 /** A pending call. Its timer is the call's deadline. */
@@ -185,7 +187,7 @@ export class OutgoingCalls {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const host = this.#host;
-      host.mustBeOpen();
+      host.sender.mustBeOpen();
       mustAnswerCalls(host, method);
       const meta = metadataOf(method, options?.meta, host.features.carriesMetadata);
       const call = this.#begin(method, options, validator, resolve, reject);
@@ -195,10 +197,10 @@ export class OutgoingCalls {
         streams.opened(call);
       }
       try {
-        const writer = host.requestWriter;
+        const writer = host.sender.requestWriter;
         const timeoutMs = timeoutOnWire(host, call);
         writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutMs, streams?.keys ?? null, meta);
-        host.sendBounded(method, writer, call);
+        host.sender.sendBounded(method, writer, call);
       } catch (error) {
         this.#remove(call);
         streams?.abandoned(false, asConduitError(error));
@@ -220,7 +222,7 @@ export class OutgoingCalls {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const host = this.#host;
-      host.mustBeOpen();
+      host.sender.mustBeOpen();
       if (!host.features.correlatesReplies && host.role === "server" && replyType === null) {
         const message = `Cannot request '${type}': the client doesn't answer messages (it didn't offer the extension 'reply')`;
         throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
@@ -229,11 +231,11 @@ export class OutgoingCalls {
       const call = this.#begin(type, options, validator, resolve, reject);
       if (call === null) return;
       try {
-        const writer = host.requestWriter;
+        const writer = host.sender.requestWriter;
         if (host.features.correlatesReplies)
           writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call), meta);
         else writer.message(0, 0, type, data);
-        host.sendBounded(type, writer, call);
+        host.sender.sendBounded(type, writer, call);
       } catch (error) {
         this.#remove(call);
         throw error;

@@ -13,50 +13,40 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS, UNCOUNTED_BYTES } from "../limits.ts";
+import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
+import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
-import { Flag, FrameType } from "../wire/constants.ts";
+import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import { isOptionalFrameType } from "../wire/frame-types.ts";
-import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
-import { type Metadata, metadataOf } from "../wire/metadata.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
-import { type CloseReason, type CloseRequest, errorOf, streamEndReason } from "./close-reason.ts";
+import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
-import type { ConnectionFaults, ConnectionSettings } from "./connection-settings.ts";
+import { ConnectionSender, type SenderHost } from "./connection-sender.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
 import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import { type Features, NO_FEATURES } from "./features.ts";
-import {
-  type CallStreams,
-  type CallsHost,
-  mustAnswerCalls,
-  type OutgoingCall,
-  type OutgoingCallOptions,
-  OutgoingCalls,
-} from "./outgoing-calls.ts";
+import type { OutgoingCall } from "./outgoing-calls.ts";
 import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
 import { wireBytes } from "./receive/queued-frame.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { type RequestHost, RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import { Replies, type RepliesHost } from "./replies.ts";
+import { Resumption, type ResumptionHost } from "./resumption.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
-import { countLost } from "./send/lost-frames.ts";
-import { ReportedSends } from "./send/reported-sends.ts";
 import { SendCredit } from "./send/send-credit.ts";
-import { type RequestOwner, SendQueue, type SendQueueHost } from "./send/send-queue.ts";
-import { SharedBytes } from "./send/shared-bytes.ts";
+import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -110,13 +100,13 @@ export class ProtocolConnection<Peer>
   implements
     ByteSink,
     ClosingHost,
-    ConnectionFaults,
     ExtensionHost,
     RequestHost<Peer>,
-    CallsHost,
     ReadHost,
     ReceiverHost,
     RepliesHost,
+    ResumptionHost,
+    SenderHost,
     SendQueueHost
 {
   readonly delegate: ConnectionDelegate<Peer>;
@@ -127,16 +117,15 @@ export class ProtocolConnection<Peer>
   /** Before login, it inflates if the option is set: a netconduit peer compresses its login, too. */
   reader: PayloadReader;
   readonly stream: ByteStream;
-  /** The stream, if its loss needn't end the connection; else null. */
-  readonly resumable: ResumableStream | null;
+  /** Null if the loss of its stream ends the connection. */
+  readonly resumption: Resumption | null;
   machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
+  readonly sender: ConnectionSender;
   readonly requests: RequestReceiver<Peer>;
   readonly replies: Replies<Peer>;
   readonly reading: ReadControl;
   readonly #receiver: FrameReceiver;
-  /** Made with the first call. */
-  #calls: OutgoingCalls | null = null;
   /** Set while new frames are held back. */
   #holdTimer: CallbackTimer | null = null;
   /** Set by the delegate before any handler can run. */
@@ -154,21 +143,15 @@ export class ProtocolConnection<Peer>
   streamLimits: StreamLimits | null = null;
   streamBytes = 0;
 
-  messagesSent = 0;
   messagesReceived = 0;
   bytesReceived = 0;
   receivedAtMs = 0;
   errors = 0;
-  dropped = 0;
   rateLimited = 0;
   skippedFrames = 0;
 
   /** {@link heldBytes} as its server last counted them. */
   countedBytes = 0;
-  /** Made with the first large broadcast. */
-  #shared: SharedBytes | null = null;
-  /** Made with the first message of a client whose server says what it took. */
-  #reportedSends: ReportedSends | null = null;
 
   /** Why and until when no messages and requests are sent; null while they are. */
   draining: DrainNotice | null = null;
@@ -192,10 +175,11 @@ export class ProtocolConnection<Peer>
     this.writer = writer;
     this.reader = reader;
     this.stream = stream;
-    this.resumable = stream instanceof ResumableStream ? stream : null;
+    this.resumption = stream instanceof ResumableStream ? new Resumption(this, stream) : null;
     this.machine = machine;
     this.maxPeerPayloadBytes = settings.maxMessageBytes;
     this.sendQueue = new SendQueue(this);
+    this.sender = new ConnectionSender(this);
     this.requests = new RequestReceiver<Peer>(this);
     this.replies = new Replies<Peer>(this);
     context.connectionMade();
@@ -256,22 +240,15 @@ export class ProtocolConnection<Peer>
 
   /** Whether its stream is lost, and it waits for another. */
   get isSuspended(): boolean {
-    return this.resumable?.isSuspended === true && !this.isOver;
+    return this.resumption?.isSuspended === true;
   }
 
   get undecodedBytes(): number {
     return this.#receiver.undecodedBytes;
   }
 
-  /** Messages, calls, replies and items that have been sent and aren't acknowledged completely. */
-  get unacknowledgedFrames(): number {
-    return this.resumable === null ? 0 : countLost(this.resumable.sent.writes());
-  }
-
-  /** Of messages, calls, replies and items, those that leave this side and the peer hasn't acknowledged; null if connected. */
   get lostFrames(): number | null {
-    if (this.resumable === null || !this.isSuspended) return null;
-    return this.unacknowledgedFrames + this.sendQueue.queuedFrames;
+    return this.resumption?.lostFrames ?? null;
   }
 
   get isHandshaking(): boolean {
@@ -295,7 +272,7 @@ export class ProtocolConnection<Peer>
   }
 
   get pendingCalls(): number {
-    return this.#calls?.size ?? 0;
+    return this.sender.calls?.size ?? 0;
   }
 
   /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
@@ -306,13 +283,11 @@ export class ProtocolConnection<Peer>
   /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
   get heldBytes(): number {
     if (this.isOver) return 0;
-    const { scheduler, sendQueue } = this;
+    const { scheduler, sender, sendQueue } = this;
     const incomplete = this.#receiver.heldBytes + (this.unfinished?.heldBytes ?? 0);
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
-    // A client that missed a broadcast may keep others than the rest of the clients do.
-    const shared = this.dropped === 0 ? (this.#shared?.queued(sendQueue.acceptedBytes) ?? 0) : 0;
-    const kept = this.resumable?.sent.capacity ?? 0;
-    return received + kept + Math.max(0, sendQueue.bufferedBytes - shared);
+    const kept = this.resumption?.stream.sent.capacity ?? 0;
+    return received + kept + Math.max(0, sendQueue.bufferedBytes - sender.sharedBytes);
   }
 
   /** Counts held bytes again after a change. */
@@ -370,149 +345,18 @@ export class ProtocolConnection<Peer>
   activate(): void {
     if (this.isOpen) {
       this.machine.transition("ready", { message: "Ready" });
-      this.readingChanged();
-      this.#showDraining();
+      this.becameActive();
     }
     this.scheduler.activate();
     this.pump();
   }
 
-  // --- session ------------------------------------------------------------------------------------------------------
-
-  suspended(error: Error | null): boolean {
-    if (!this.machine.allows("cut")) return false;
-    const reason = streamEndReason(error);
-    this.machine.transition("cut", { code: reason.code, message: `Waiting to resume: ${reason.message}` });
-    this.delegate.connectionSuspended(this, reason);
-    return !this.isOver;
-  }
-
-  streamFailed(error: ConduitError): void {
-    if (this.resumable === null) this.destroy(error);
-    else this.resumable.cut(error);
-    // Not agreed on, or not logged in.
-    if (!this.isSuspended) this.destroy(error);
-  }
-
-  /**
-   * Goes on over the stream of a connection that has logged in for this. That one ends without notice.
-   * @param theirReceived bytes that the peer has received; must be possible
-   */
-  restore(other: ProtocolConnection<Peer>, theirReceived: number): void {
-    const rest = other.#receiver.takeRest();
-    const carrier = (other.stream as ResumableStream).release();
-    other.machine = other.machine.unheard();
-    other.#startClosing().ended(null);
-    this.receivedAtMs = Math.ceil(this.context.runtime.now());
-    this.machine.transition("restore", { message: "Resumed" });
-    if (this.isOver) {
-      // A listener has closed it, without a stream.
-      carrier.stream.destroy(null);
-      return;
-    }
-    this.resumable?.attach(carrier, theirReceived, rest);
-    if (this.isOver) return;
+  becameActive(): void {
     this.readingChanged();
     this.#showDraining();
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
-
-  /**
-   * Sends a message.
-   * @returns false if the send queue is filling up
-   * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
-   */
-  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
-    this.mustBeOpen();
-    this.writer.message(0, 0, type, data, 0, metadataOf(type, options?.meta, this.features.carriesMetadata));
-    return this.#sendWithoutReply(type);
-  }
-
-  /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
-  #sendWithoutReply(name: string): boolean {
-    const isReported = this.features.reportsRefusals;
-    if (isReported) this.writer.setFlag(Flag.REPORT_REFUSAL);
-    this.sendBounded(name, this.writer);
-    if (isReported) {
-      this.#reportedSends ??= new ReportedSends();
-      this.#reportedSends.add(name);
-    }
-    return !this.sendQueue.isCongested;
-  }
-
-  /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
-  refusesSize(type: string, payloadBytes: number): boolean {
-    if (payloadBytes <= this.maxPeerPayloadBytes) return false;
-    this.missedBroadcast();
-    this.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
-    return true;
-  }
-
-  /** Broadcasts, or messages of a topic, aren't sent to this peer, although they are for it. */
-  missedBroadcast(count: number = 1): void {
-    this.dropped += count;
-    this.countHeldBytes();
-  }
-
-  /**
-   * Sends a frame that was encoded once for many connections. Returns false if it doesn't fit.
-   * @param isForAll whether all clients get it, so that its memory isn't this connection's
-   */
-  sendShared(frame: FrameBytes, isForAll: boolean): boolean {
-    if (!this.sendQueue.hasRoomFor(frame)) return false;
-    this.messagesSent += 1;
-    const bytes = frame.end - frame.start;
-    if (isForAll && bytes >= UNCOUNTED_BYTES) {
-      this.#shared ??= new SharedBytes();
-      this.#shared.add(bytes, this.sendQueue.acceptedBytes);
-    }
-    this.sendQueue.push(frame, "message");
-    this.countHeldBytes();
-    return true;
-  }
-
-  /** Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection ends first. */
-  waitForRoom(): Promise<void> {
-    return this.sendQueue.waitForRoom();
-  }
-
-  /**
-   * Calls a method of the peer. `validator` is from the call's own options. Rejects with RpcError, TIMEOUT, CANCELLED,
-   * CONNECTION_CLOSED, SEND_QUEUE_FULL, PEER_UNSUPPORTED, …
-   */
-  call(
-    method: string,
-    params: unknown,
-    options: OutgoingCallOptions | undefined,
-    validator: Validator<unknown> | null,
-    streams: CallStreams | null = null,
-  ): Promise<unknown> {
-    this.#calls ??= new OutgoingCalls(this);
-    const check = validator ?? this.delegate.results?.get(method) ?? null;
-    return this.#calls.call(method, params, options, check, streams);
-  }
-
-  /** Sends a call without a reply. Returns false if the send queue is filling up. */
-  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
-    this.mustBeOpen();
-    mustAnswerCalls(this, method);
-    const meta = metadataOf(method, options?.meta, this.features.carriesMetadata);
-    this.writer.rpcRequest(0, 0, method, params, 0, null, meta);
-    return this.#sendWithoutReply(method);
-  }
-
-  /** Sends a message and resolves with the handler's reply. Rejects like `call`. */
-  request(
-    type: string,
-    data: unknown,
-    options: OutgoingCallOptions | undefined,
-    validator: Validator<unknown> | null,
-    replyType: string | null = null,
-  ): Promise<unknown> {
-    this.#calls ??= new OutgoingCalls(this);
-    return this.#calls.request(type, data, options, validator, replyType);
-  }
 
   sendControl(type: number, idHi: number, idLo: number, lane: Lane = "control"): void {
     this.writer.control(type, idHi, idLo);
@@ -535,32 +379,17 @@ export class ProtocolConnection<Peer>
     this.#whenSendable.push(action);
   }
 
-  itemChecks(method: string): ItemChecks | null {
-    return this.delegate.items?.get(method) ?? null;
+  resultsOf(method: string): Validator<unknown> | null {
+    return this.delegate.results?.get(method) ?? null;
   }
 
-  /** Where calls with streams go. */
-  streamConnection(): this {
-    return this;
+  itemChecks(method: string): ItemChecks | null {
+    return this.delegate.items?.get(method) ?? null;
   }
 
   openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null {
     const { idHi, idLo, method } = request;
     return this.#extensions?.openStreams(idHi, idLo, method, keys) ?? null;
-  }
-
-  get requestWriter(): FrameWriter {
-    const { writer } = this;
-    if (!writer.compresses || !this.sendQueue.delaysRequests) return writer;
-    return this.context.writer(this.settings.maxMessageBytes, false);
-  }
-
-  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
-    if (frame.payloadBytes > this.maxPeerPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
-    if (!this.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
-    this.messagesSent += 1;
-    this.sendQueue.push(frame, "message", owner);
-    this.countHeldBytes();
   }
 
   setPausedByPeer(isPaused: boolean): void {
@@ -623,20 +452,6 @@ export class ProtocolConnection<Peer>
     this.machine.transition("drain", { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" });
   }
 
-  peerTook(reportable: number): void {
-    const rest = this.#reportedSends?.notTaken(reportable) ?? null;
-    if (rest === null) return;
-    this.#reportedSends = null;
-    const { count, names } = rest;
-    const kinds = [...new Set(names)].map((name) => `'${name}'`).join(", ");
-    const why = this.closeReason?.message ?? "";
-    const peer = this.role === "client" ? "server" : "client";
-    const message = `The ${peer} closed the connection without handling the last ${count} of send() and callNoWait() (${kinds}): ${why}`;
-    const method = names.at(-1);
-    const error = new RpcError(ErrorCode.CONNECTION_CLOSED, message, { method, details: { count, names } });
-    this.delegate.sendRefused(this, error, count);
-  }
-
   // --- requests of the peer -----------------------------------------------------------------------------------------
 
   handlerStarted(request: IncomingRequest<Peer>): void {
@@ -682,6 +497,17 @@ export class ProtocolConnection<Peer>
     this.#startClosing().fail(error);
   }
 
+  streamFailed(error: ConduitError): void {
+    this.resumption?.stream.cut(error);
+    // Not agreed on, or not logged in.
+    if (!this.isSuspended) this.destroy(error);
+  }
+
+  endUnheard(): void {
+    this.machine = this.machine.unheard();
+    this.#startClosing().ended(null);
+  }
+
   #startClosing(): ConnectionClosing {
     this.#closing ??= new ConnectionClosing(this);
     return this.#closing;
@@ -720,6 +546,10 @@ export class ProtocolConnection<Peer>
     for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
   }
 
+  notifySuspended(reason: CloseReason): void {
+    this.delegate.connectionSuspended(this, reason);
+  }
+
   notifyClosed(reason: CloseReason): void {
     this.delegate.connectionClosed(this, reason);
     this.context.connectionEnded();
@@ -736,7 +566,7 @@ export class ProtocolConnection<Peer>
 
   /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
-    if (this.pendingCalls > 0) this.#calls?.rejectAll(reason.message, errorOf(reason), started);
+    if (this.pendingCalls > 0) this.sender.calls?.rejectAll(reason.message, errorOf(reason), started);
     if (this.scheduler.runningHandlers > 0) {
       this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
@@ -789,6 +619,10 @@ export class ProtocolConnection<Peer>
     this.closed(null);
   }
 
+  takeUndecoded(): Uint8Array {
+    return this.#receiver.takeRest();
+  }
+
   handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void> {
     return this.delegate.handshakeFrame(this, type, payload);
   }
@@ -809,10 +643,10 @@ export class ProtocolConnection<Peer>
     try {
       switch (frame.type) {
         case FrameType.RPC_RESPONSE:
-          this.#calls?.response(frame);
+          this.sender.calls?.response(frame);
           return;
         case FrameType.RPC_ERROR:
-          this.#calls?.errorResponse(frame);
+          this.sender.calls?.errorResponse(frame);
           return;
         // A reply, which this side never requests.
         case FrameType.RPC_LIST:
@@ -843,7 +677,7 @@ export class ProtocolConnection<Peer>
   }
 
   takeUncorrelatedReply(frame: FrameDecoder): boolean {
-    const calls = this.#calls;
+    const { calls } = this.sender;
     if (calls === null || !calls.awaitsUncorrelated || frame.type !== FrameType.MESSAGE) return false;
     try {
       this.reader.readMessage(frame);
@@ -905,31 +739,5 @@ export class ProtocolConnection<Peer>
     this.#reports ??= new ReportWindows(REPORT_WINDOW_MS);
     const count = this.#reports.add(error.code, error, this.context.runtime.now());
     if (count > 0) this.delegate.frameRefused(this, error, count);
-  }
-
-  // --- helpers ------------------------------------------------------------------------------------------------------
-
-  /** @throws ConduitError CONNECTION_CLOSED */
-  mustBeOpen(): void {
-    if (this.isOpen) return;
-    const why = this.closeReason?.message ?? "the connection is not logged in";
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
-  }
-
-  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
-  mustFitPeer(what: string, payloadBytes: number): void {
-    if (payloadBytes > this.maxPeerPayloadBytes) throw this.#tooLargeForPeer(what, payloadBytes);
-  }
-
-  #tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
-    return messageTooLarge(what, payloadBytes, this.maxPeerPayloadBytes, this.role === "server" ? "client" : "server");
-  }
-
-  #sendQueueFull(name: string): ConduitError {
-    const { sendQueueSize, sendQueueBytes } = this.settings;
-    const message =
-      `Cannot send '${name}': the send queue holds ${this.sendQueue.queuedFrames} messages, ${this.sendQueue.bufferedBytes} bytes ` +
-      `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
-    return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }
 }

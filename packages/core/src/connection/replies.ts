@@ -6,6 +6,7 @@ import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { ConnectionSender } from "./connection-sender.ts";
 import { writeErrorReply } from "./error-reply.ts";
 import type { Features } from "./features.ts";
 import type { RequestReplies } from "./receive/request-receiver.ts";
@@ -23,13 +24,9 @@ export interface RepliesHost {
   readonly hasNetconduitPeer: boolean;
   readonly features: Features;
   readonly maxPeerPayloadBytes: number;
-  messagesSent: number;
   /** The encoded list of methods. */
   discovery(): Uint8Array;
-  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
-  mustFitPeer(what: string, payloadBytes: number): void;
-  /** Sends a message. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
-  sendBounded(name: string, frame: FrameWriter): void;
+  readonly sender: Pick<ConnectionSender, "messagesSent" | "mustFitPeer" | "sendBounded">;
   /** Tells the sender of a message, or of a call without a reply, that it failed. `name` is `""` if it wasn't read. */
   requestRefused(name: string, error: RpcError): void;
   /** An error was sent without its details or message, because they couldn't be. */
@@ -49,7 +46,7 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     const { writer } = host;
     writer.rpcResponse(request.idHi, request.idLo, host.hasNetconduitPeer ? wrapResult(result) : result);
     const { payloadBytes } = writer;
-    host.mustFitPeer("the reply", payloadBytes);
+    host.sender.mustFitPeer("the reply", payloadBytes);
     if (payloadBytes >= LARGE_REPLY_BYTES) host.context.slice.add(payloadBytes);
     host.sendQueue.push(writer, "reply");
     request.streams?.answered();
@@ -75,7 +72,7 @@ export class Replies<Peer> implements RequestReplies<Peer> {
   sendDiscovery(idHi: number, idLo: number): void {
     const { writer, context, sendQueue } = this.#host;
     const list = this.#host.discovery();
-    this.#host.mustFitPeer("the list of methods", list.length);
+    this.#host.sender.mustFitPeer("the list of methods", list.length);
     writer.encoded(FrameType.RPC_LIST, idHi, idLo, list);
     context.slice.add(list.length);
     sendQueue.push(writer, "reply");
@@ -86,10 +83,10 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     if (host.isOver) return;
     host.writer.message(0, 0, type, data);
     if (host.features.hasCredit) {
-      host.sendBounded(type, host.writer);
+      host.sender.sendBounded(type, host.writer);
       return;
     }
-    host.messagesSent += 1;
+    host.sender.messagesSent += 1;
     host.sendQueue.push(host.writer, "reply");
   }
 

@@ -1,7 +1,7 @@
 /** Calls with streams: the caller's side. */
 
+import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkOptions } from "../connection/outgoing-calls.ts";
-import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
@@ -21,9 +21,6 @@ import {
   type TypedStreamOptions,
 } from "./call-options.ts";
 import { withParent } from "./nested-call.ts";
-
-/** A connection that calls with streams go to. */
-export type StreamConnection = Pick<ProtocolConnection<unknown>, "call" | "extension">;
 
 /** Chooses the connection. */
 interface Outgoing {
@@ -50,7 +47,7 @@ export function openStream(
   }
   const { timeoutMs = 0, signal, meta } = options ?? {};
   const send = (): void => {
-    connection.call(name, params, { timeoutMs, signal, meta }, null, call).then(
+    connection.sender.call(name, params, { timeoutMs, signal, meta }, null, call).then(
       () => call.settled(call.hasInputFailed ? asError(call.inputError) : null),
       (error: unknown) => call.settled(asError(call.hasInputFailed ? call.inputError : error)),
     );
@@ -71,7 +68,7 @@ export async function callWithStreams(
   const timeout = options?.input === undefined ? {} : { timeoutMs: options.timeoutMs ?? 0 };
   let result: unknown;
   try {
-    result = await connection.call(name, params, { ...options, ...timeout }, resultValidator(options), call);
+    result = await connection.sender.call(name, params, { ...options, ...timeout }, resultValidator(options), call);
   } catch (error) {
     throw call.hasInputFailed ? call.inputError : error;
   }

@@ -1,4 +1,4 @@
-import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { ConnectionSender, StreamConnection } from "../connection/connection-sender.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
@@ -39,14 +39,11 @@ import {
   type TypedStreamOptions,
 } from "./call-options.ts";
 import { withParent } from "./nested-call.ts";
-import { callWithStreams, failedStream, openStream, type StreamConnection } from "./open-stream.ts";
+import { callWithStreams, failedStream, openStream } from "./open-stream.ts";
 import type { OutgoingMiddlewares } from "./outgoing-middleware.ts";
 
 /** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
-export type Outgoing = Pick<
-  ProtocolConnection<unknown>,
-  "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"
-> & {
+export type Outgoing = Pick<ConnectionSender, "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"> & {
   /** The connection for a call with streams. @throws ConduitError CONNECTION_CLOSED */
   streamConnection(name: string): StreamConnection;
 };

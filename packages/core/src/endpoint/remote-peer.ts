@@ -41,7 +41,6 @@ export type PeerConnection = Pick<
   | "bytesReceived"
   | "extension"
   | "errors"
-  | "dropped"
   | "rateLimited"
   | "skippedFrames"
   | "info"
@@ -49,8 +48,8 @@ export type PeerConnection = Pick<
   | "isSuspended"
   | "isOver"
   | "messagesReceived"
-  | "messagesSent"
   | "pendingCalls"
+  | "sender"
   | "sendQueue"
   | "stream"
 >;
@@ -147,12 +146,12 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   get stats(): ConnectionStats | Absent {
     return this.#fact((connection) => ({
       connectedAt: this._connectedAt,
-      messagesSent: connection.messagesSent,
+      messagesSent: connection.sender.messagesSent,
       messagesReceived: connection.messagesReceived,
       bytesSent: connection.sendQueue.bytesSent,
       bytesReceived: connection.bytesReceived,
       errors: connection.errors,
-      dropped: connection.dropped,
+      dropped: connection.sender.dropped,
       rateLimited: connection.rateLimited,
       skippedFrames: connection.skippedFrames,
     }));

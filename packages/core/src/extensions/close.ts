@@ -57,7 +57,7 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
   void connection.close({ code, message, reconnect, byPeer: true, started });
   const taken = payload?.["taken"];
-  if (Number.isSafeInteger(taken) && (taken as number) >= 0) connection.peerTook(taken as number);
+  if (Number.isSafeInteger(taken) && (taken as number) >= 0) connection.sender.peerTook(taken as number);
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {

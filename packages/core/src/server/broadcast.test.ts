@@ -16,8 +16,7 @@ function crowd() {
         return true;
       },
       writer: { compresses: false },
-      refusesSize: () => false,
-      sendShared: () => true,
+      sender: { refusesSize: () => false, sendShared: () => true },
     };
     connections.set(`${n}`, connection);
   }

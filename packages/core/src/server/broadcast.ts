@@ -54,8 +54,8 @@ export function sendToSelected<C extends Contract, D extends object>(
   const send = (id: string, connection: ProtocolConnection<Connection<C, D>>): void => {
     if (!connection.isOpen || exclude?.has(id) === true) return;
     if (where !== undefined && !where(connection.peer)) return;
-    if (connection.refusesSize(type, payloadBytes)) return;
-    if (connection.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
+    if (connection.sender.refusesSize(type, payloadBytes)) return;
+    if (connection.sender.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
   };
   if (include === null) {

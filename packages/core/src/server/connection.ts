@@ -97,7 +97,7 @@ export class Connection<
 
   /** @internal */
   protected get _outgoing(): Outgoing {
-    return this.#protocol;
+    return this.#protocol.sender;
   }
 
   /** @internal */

@@ -71,8 +71,8 @@ describe("a session that was busy", () => {
       readonly _connection: ProtocolConnection<unknown>;
     };
     // An acknowledgement is kept, in a segment of its own size or more.
-    expect(protocol.resumable?.sent.length).toBeGreaterThan(0);
-    expect(protocol.heldBytes).toBe(protocol.resumable?.sent.capacity);
+    expect(protocol.resumption?.stream.sent.length).toBeGreaterThan(0);
+    expect(protocol.heldBytes).toBe(protocol.resumption?.stream.sent.capacity);
     expect(protocol.heldBytes).toBeLessThanOrEqual(8 * 1024);
   });
 });

@@ -350,7 +350,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     // A client sends nothing before the answer. Its old stream may look alive.
     const isPossible = protocol.undecodedBytes === 0 && this.#sessions?.find(wanted, session.owner) === session;
     if (isPossible) kept.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
-    if (!isPossible || kept.resumable === null || !kept.isSuspended) {
+    const { resumption } = protocol;
+    if (!isPossible || kept.resumption === null || resumption === null || !kept.isSuspended) {
       protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
       return;
     }
@@ -363,14 +364,14 @@ export class ServerConnections<C extends Contract, D extends object> {
       server_info: this.#serverInfo,
       ...step.payload,
       extensions: this.#host.core.extensions.answer(this.#host.core.extensions.accept(step.offer)),
-      resumed: { received: kept.resumable.received },
+      resumed: { received: kept.resumption.stream.received },
     });
     protocol.sendQueue.flush();
     kept.peer._resumed(token);
     this.#expiries.get(kept)?.end();
     this.#expiries.delete(kept);
     if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer, protocol.stream);
-    kept.restore(protocol, wanted.received);
+    kept.resumption.goOn(resumption.handOver(), wanted.received);
   }
 
   #watchExpiry(protocol: Protocol<C, D>, connection: Connection<C, D>, stream: ByteStream): void {

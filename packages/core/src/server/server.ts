@@ -609,7 +609,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const connection = protocol.peer;
     const queuedMessages = protocol.sendQueue.queuedFrames;
     const bufferedBytes = protocol.sendQueue.bufferedBytes;
-    protocol.missedBroadcast(missed);
+    protocol.sender.missedBroadcast(missed);
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));

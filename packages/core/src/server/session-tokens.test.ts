@@ -7,7 +7,7 @@ import { Sessions } from "./sessions.ts";
 /** Sessions with one session whose first token is "first". */
 function scene() {
   const stream = { received: 0, sent: { isPossible: () => true } };
-  const protocol = { isOpen: true, resumable: stream } as unknown as ProtocolConnection<unknown>;
+  const protocol = { isOpen: true, resumption: { stream } } as unknown as ProtocolConnection<unknown>;
   const sessions = new Sessions<unknown>(new RuntimeContext(fakeRuntime()), 1000);
   sessions.add(protocol, "ada", "first");
   const isGood = (token: string): boolean => sessions.find({ token, received: 0 }, "ada") !== null;

@@ -7,7 +7,8 @@ import { resumeRequest, Sessions } from "./sessions.ts";
 /** A connection that has received so many bytes, and of which up to 100 were sent. */
 function connection(received = 0): ProtocolConnection<unknown> {
   const sent = { isPossible: (count: number) => count <= 100 };
-  return { isOpen: true, isSuspended: true, resumable: { received, sent } } as unknown as ProtocolConnection<unknown>;
+  const resumption = { stream: { received, sent } };
+  return { isOpen: true, isSuspended: true, resumption } as unknown as ProtocolConnection<unknown>;
 }
 
 function sessions(): Sessions<unknown> {
@@ -34,7 +35,7 @@ test("a token is good until something has arrived over the stream that came with
   if (session === null) return expect.fail("There is no session");
   all.resumed(session, request, "second");
   expect(all.has(request)).toBe(true);
-  Object.assign(protocol.resumable ?? {}, { received: 1 });
+  Object.assign(protocol.resumption?.stream ?? {}, { received: 1 });
   expect(all.has(request)).toBe(false);
   expect(all.has({ token: "second", received: 0 })).toBe(true);
 });

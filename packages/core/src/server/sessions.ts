@@ -70,7 +70,7 @@ export class Sessions<Peer> {
   find(request: ResumeRequest, owner: string): Session<Peer> | null {
     const session = this.#find(request.token);
     if (session === null || session.owner !== owner || !session.protocol.isOpen) return null;
-    return session.protocol.resumable?.sent.isPossible(request.received) === true ? session : null;
+    return session.protocol.resumption?.stream.sent.isPossible(request.received) === true ? session : null;
   }
 
   #find(token: string): Session<Peer> | null {
@@ -81,7 +81,7 @@ export class Sessions<Peer> {
 
   /** Whether the client has sent something over the stream that it got the last token on. */
   #knowsLastToken({ protocol, receivedBefore }: Session<Peer>): boolean {
-    return (protocol.resumable?.received ?? 0) > receivedBefore;
+    return (protocol.resumption?.stream.received ?? 0) > receivedBefore;
   }
 
   /** The client goes on, and gets another token. */
@@ -95,7 +95,7 @@ export class Sessions<Peer> {
       if (!tokens.includes(old)) this.#byToken.delete(old);
     }
     session.tokens = tokens;
-    session.receivedBefore = session.protocol.resumable?.received ?? 0;
+    session.receivedBefore = session.protocol.resumption?.stream.received ?? 0;
     this.#byToken.set(token, session);
   }
 
@@ -131,7 +131,7 @@ export class Sessions<Peer> {
     this.#cancelExpiry(session);
     this.#byProtocol.delete(protocol);
     const { owner, tokens } = session;
-    const received = protocol.resumable?.received ?? 0;
+    const received = protocol.resumption?.stream.received ?? 0;
     const untilMs = this.#context.runtime.now() + this.#windowMs;
     for (const known of tokens) {
       this.#byToken.delete(known);

@@ -38,7 +38,7 @@ const FULL_QUEUE_RETRY_MS = 1000;
 
 type Connection = Pick<
   ProtocolConnection<unknown>,
-  "call" | "extension" | "fail" | "isOpen" | "isSuspended" | "hasNetconduitPeer"
+  "extension" | "fail" | "isOpen" | "isSuspended" | "hasNetconduitPeer" | "sender"
 >;
 
 /** The client of its subscriptions. */
@@ -337,7 +337,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       ...(since === null ? {} : { since: formatPosition(since) }),
       ...(needsPresence ? {} : { presence: false }),
     };
-    connection.call(TOPIC_SUBSCRIBE, params, { signal: controller.signal }, null).then(
+    connection.sender.call(TOPIC_SUBSCRIBE, params, { signal: controller.signal }, null).then(
       () => {
         ask.calling = null;
         if (ask.hasStarted) entry.asks.delete(ask.token);
@@ -405,7 +405,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   #leave(name: string): void {
     const connection = this.#host.connection();
     if (connection?.extension(topic) === undefined || !connection.isOpen || this.#byName.has(name)) return;
-    connection.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
+    connection.sender.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
       // With the connection, the subscription has ended on the other side too.
       if (!connection.isOpen || this.#byName.has(name)) return;
       const error = asConduitError(reason);

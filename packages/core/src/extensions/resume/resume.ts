@@ -22,6 +22,8 @@ const ACK_DELAY_MS = 1000;
 const ACKS_PER_BUFFER = 4;
 const MAX_UNACKNOWLEDGED_BYTES: number = 256 * 1024;
 
+type Resumption = NonNullable<ExtensionHost["resumption"]>;
+
 export interface ResumeParams {
   /** Bytes that this side keeps until they are acknowledged. */
   readonly bytes: number;
@@ -33,21 +35,23 @@ export interface ResumeParams {
 export class ConnectionSession extends TimerEntry {
   readonly theirs: ResumeParams;
   readonly #connection: ExtensionHost;
-  readonly #stream: NonNullable<ExtensionHost["resumable"]>;
+  readonly #resumption: Resumption;
+  readonly #stream: Resumption["stream"];
   readonly #mostUnacknowledged: number;
   #acknowledged = 0;
   /** Acknowledgements that have arrived since: they need none themselves. */
   #ackBytes = 0;
   #hasLeft = false;
 
-  constructor(connection: ExtensionHost, stream: NonNullable<ExtensionHost["resumable"]>, theirs: ResumeParams) {
+  constructor(connection: ExtensionHost, resumption: Resumption, theirs: ResumeParams) {
     super();
     this.#connection = connection;
-    this.#stream = stream;
+    this.#resumption = resumption;
+    this.#stream = resumption.stream;
     this.theirs = theirs;
     this.#mostUnacknowledged = Math.min(theirs.bytes / ACKS_PER_BUFFER, MAX_UNACKNOWLEDGED_BYTES);
     const { maxBytes = 0 } = connection.settings.resume ?? {};
-    stream.keep(this, maxBytes, connection.undecodedBytes);
+    this.#stream.keep(this, maxBytes, connection.undecodedBytes);
   }
 
   received(): void {
@@ -64,7 +68,7 @@ export class ConnectionSession extends TimerEntry {
 
   lost(error: Error | null): boolean {
     this.#stop();
-    return !this.#hasLeft && this.#connection.suspended(error);
+    return !this.#hasLeft && this.#resumption.streamLost(error);
   }
 
   override onTimer(): void {
@@ -127,10 +131,10 @@ export const resume: Extension<ResumeParams, ConnectionSession> = {
     return { bytes, window_ms };
   },
   attach(connection, theirs) {
-    if (theirs === null || connection.resumable === null) return undefined;
+    if (theirs === null || connection.resumption === null) return undefined;
     // The login isn't counted.
     connection.sendQueue.flush();
-    return new ConnectionSession(connection, connection.resumable, theirs);
+    return new ConnectionSession(connection, connection.resumption, theirs);
   },
   receive: (session, frame) => session.receive(frame),
   closing: (session) => session.leave(),

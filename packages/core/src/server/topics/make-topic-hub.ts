@@ -63,7 +63,7 @@ export function makeTopicHub({ core, config, agreedTopic, memberOf, slowMember }
       return { frame: frameOf(used), payloadBytes: used.payloadBytes };
     },
     encodeStreamData: (topic, data) => encodeMessage(STREAM_DATA, streamData(topic, data, runtime.wallClock())),
-    sendStreamClosed: (member, stream) => member.sendShared(encodeMessage(STREAM_CLOSED, { stream }), false),
+    sendStreamClosed: (member, stream) => member.sender.sendShared(encodeMessage(STREAM_CLOSED, { stream }), false),
     agreedTopic,
     access: core.access,
     memberOf,

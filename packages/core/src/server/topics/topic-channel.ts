@@ -130,7 +130,7 @@ export class TopicChannel {
         presence: this.rules.presence && watchesPresence,
         ...(token === null ? {} : { token }),
       };
-      if (!member.sendShared(this.#host.encode(TOPIC_START_FRAME, this.number, start), false)) {
+      if (!member.sender.sendShared(this.#host.encode(TOPIC_START_FRAME, this.number, start), false)) {
         throw new RpcError(ErrorCode.SEND_QUEUE_FULL, `Cannot subscribe to '${this.name}': the client doesn't read`);
       }
       this.#lagging?.delete(member);
@@ -198,12 +198,12 @@ export class TopicChannel {
         reached += 1;
         continue;
       }
-      if (member.refusesSize(this.name, payloadBytes)) {
+      if (member.sender.refusesSize(this.name, payloadBytes)) {
         this.#dropped += 1;
         continue;
       }
       if (member.hasNetconduitPeer) {
-        if (member.sendShared(streamData as FrameBytes, false)) reached += 1;
+        if (member.sender.sendShared(streamData as FrameBytes, false)) reached += 1;
         else slow.push(member);
         continue;
       }
@@ -214,7 +214,7 @@ export class TopicChannel {
         reached += 1;
         continue;
       }
-      if (member.sendShared(member.writer.compresses ? compressed : plain, false)) reached += 1;
+      if (member.sender.sendShared(member.writer.compresses ? compressed : plain, false)) reached += 1;
       else slow.push(member);
     }
     // Hooks may change the members, so they run last.
@@ -324,8 +324,8 @@ export class TopicChannel {
       }
       const message = log?.at(lag.next);
       if (message === undefined) return true;
-      if (member.refusesSize(this.name, message.payloadBytes)) this.#dropped += 1;
-      else if (member.sendQueue.delaysRequests || !member.sendShared(message.frame, false)) return false;
+      if (member.sender.refusesSize(this.name, message.payloadBytes)) this.#dropped += 1;
+      else if (member.sendQueue.delaysRequests || !member.sender.sendShared(message.frame, false)) return false;
       lag.next += 1;
     }
     return true;

@@ -61,20 +61,22 @@ function scene() {
       member: {
         peer: { id: `00000000-0000-4000-8000-${String(n).padStart(12, "0")}` },
         maxPeerPayloadBytes: 1024 * 1024,
-        sendShared: ({ bytes }: FrameBytes) => {
-          const { reset, joined, left } = parts.get(bytes) as Part;
-          if (reset) one.size = 0;
-          one.size += joined.length - left.length;
-          if (reset) one.present?.clear();
-          if (one.present !== null) for (const [id] of joined) one.present.add(id);
-          for (const id of left) one.present?.delete(id);
-          one.frames += 1;
-          one.bytes += bytes.length;
-          one.entries += joined.length + left.length;
-          sentInTurn += 1;
-          // As long as a frame takes.
-          nowMs += 0.001;
-          return true;
+        sender: {
+          sendShared: ({ bytes }: FrameBytes) => {
+            const { reset, joined, left } = parts.get(bytes) as Part;
+            if (reset) one.size = 0;
+            one.size += joined.length - left.length;
+            if (reset) one.present?.clear();
+            if (one.present !== null) for (const [id] of joined) one.present.add(id);
+            for (const id of left) one.present?.delete(id);
+            one.frames += 1;
+            one.bytes += bytes.length;
+            one.entries += joined.length + left.length;
+            sentInTurn += 1;
+            // As long as a frame takes.
+            nowMs += 0.001;
+            return true;
+          },
         },
       } as unknown as Member,
       frames: 0,
@@ -141,8 +143,8 @@ test("members that come and go while others are being told are in the next round
   for (const { member } of watchers.slice(0, 1000)) presence.join(member, null, true);
   let isFirst = true;
   const busy = watchers[500] as Watcher;
-  const { sendShared } = busy.member;
-  Object.assign(busy.member, {
+  const { sendShared } = busy.member.sender;
+  Object.assign(busy.member.sender, {
     sendShared: (frame: FrameBytes, isForAll: boolean) => {
       if (isFirst) {
         isFirst = false;

@@ -155,7 +155,7 @@ export class TopicPresence {
   }
 
   #send(member: Member, framesFor: FramesFor): boolean {
-    return framesFor(member).every((frame) => member.sendShared(frame, false));
+    return framesFor(member).every((frame) => member.sender.sendShared(frame, false));
   }
 
   /** Members with a small limit share smaller frames. */

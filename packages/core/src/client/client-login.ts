@@ -1,0 +1,157 @@
+import { ClientHandshake, type ClientStep } from "../auth/client-handshake.ts";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { ResumableStream } from "../bytes/resumable-stream.ts";
+import { type CloseReason, errorOf } from "../connection/close-reason.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import type { ConduitError } from "../errors.ts";
+import type { ConnectTarget, Runtime } from "../runtime.ts";
+import { FrameType } from "../wire/constants.ts";
+import type { ClientConfig } from "./client-options.ts";
+import { credentialsOf, mustBePrivate } from "./credential-renewal.ts";
+import type { DialController } from "./dial-controller.ts";
+import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.ts";
+
+/** The server's answer to a login that it accepts. */
+export type AcceptedLogin = ClientStep & { readonly kind: "accepted" };
+
+/** The client that logs in. */
+export interface ClientLoginHost<Peer> {
+  /** The session that the server is asked for; undefined for none. */
+  session(): { readonly token: string; readonly received: number } | undefined;
+  /** The stream is open: makes a connection of it. */
+  opened(stream: ByteStream): ProtocolConnection<Peer>;
+  /** The server knows this client. `succeed` ends the attempt, and an error that is thrown fails it. */
+  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void;
+}
+
+/** An attempt whose stream is open. */
+interface Attempt<Peer> {
+  readonly connection: ProtocolConnection<Peer>;
+  readonly handshake: ClientHandshake;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** A client's logins, one after the other: each dials, exchanges the frames of the login, and has one outcome. */
+export class ClientLogin<Peer> {
+  readonly #core: EndpointCore<Peer>;
+  readonly #config: ClientConfig;
+  readonly #host: ClientLoginHost<Peer>;
+  #attempt: Attempt<Peer> | null = null;
+  /** The error of a login that the server ended, asking this client not to come back. */
+  #finalRefusal: unknown = null;
+
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ClientLoginHost<Peer>) {
+    this.#core = core;
+    this.#config = config;
+    this.#host = host;
+  }
+
+  /** Whether a stream is open, and the outcome isn't known yet. */
+  get isUnderWay(): boolean {
+    return this.#attempt !== null;
+  }
+
+  isFor(connection: ProtocolConnection<Peer>): boolean {
+    return this.#attempt?.connection === connection;
+  }
+
+  /** Whether the server ended a login with this error, and asked the client not to come back. */
+  isFinal(error: unknown): boolean {
+    return error === this.#finalRefusal;
+  }
+
+  /** Dials and logs in. Rejects on failure, and soon after an abort. */
+  async run(abort: DialController): Promise<void> {
+    const { allowPasswordHash, resume } = this.#config;
+    const { runtime } = this.#core.runtimeContext;
+    const credentials = await abort.race(credentialsOf(this.#config));
+    const offer = this.#core.extensions.offer;
+    const session = this.#host.session();
+    const options = { credentials, info: this.#config, offer, allowPasswordHash, crypto: runtime.crypto };
+    const handshake = new ClientHandshake({ ...options, ...(session === undefined ? {} : { resume: session }) });
+    const request = await handshake.start();
+    const opened = await dial(runtime, targetOf(this.#config), abort);
+    try {
+      mustBePrivate(credentials, opened);
+    } catch (error) {
+      opened.destroy(null);
+      throw error;
+    }
+    const connection = this.#host.opened(resume === null ? opened : new ResumableStream(opened));
+    try {
+      await abort.wait<void>((resolve, reject) => {
+        this.#attempt = { connection, handshake, resolve, reject };
+        connection.start(0);
+        if (!connection.isOver) connection.sendPayload(FrameType.AUTH_REQUEST, request);
+      });
+    } finally {
+      this.#attempt = null;
+    }
+  }
+
+  /** A frame of the login arrived. */
+  async receive(
+    connection: ProtocolConnection<Peer>,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<void> {
+    const attempt = this.#attempt;
+    if (attempt === null) return;
+    const step = await attempt.handshake.receive(type, payload);
+    if (connection.isOver || this.#attempt !== attempt) return;
+    if (step.kind === "send") {
+      connection.sendPayload(step.type, step.payload);
+    } else if (step.kind === "failed") {
+      const error = refusedLogin(step.error, this.#config);
+      attempt.reject(error);
+      // Destroy it immediately with this reason, before the server's close arrives as the reason.
+      connection.destroy(error);
+    } else {
+      this.#host.accepted(connection, step);
+    }
+  }
+
+  /** The client may use its connection. */
+  succeed(): void {
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    attempt?.resolve();
+  }
+
+  /** The server sent an invalid frame. */
+  frameRefused(error: ConduitError): void {
+    this.#attempt?.reject(notNetconduit(error, this.#config));
+  }
+
+  /** The connection ended before the outcome was known. */
+  connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
+    const error = connection.isAuthenticated
+      ? errorOf(reason)
+      : closedDuringLogin(reason, connection.bytesReceived === 0, this.#config);
+    if (!reason.reconnect) this.#finalRefusal = error;
+    this.#attempt?.reject(error);
+  }
+}
+
+function targetOf({ host, port, path, ipv6, tls, bufferSize }: ClientConfig): ConnectTarget {
+  return { host, port, family: ipv6 ? 6 : 0, tls, bufferSize, ...(path === undefined ? {} : { path }) };
+}
+
+async function dial(runtime: Runtime, where: ConnectTarget, abort: DialController): Promise<ByteStream> {
+  abort.throwIfAborted();
+  const dialled = runtime.connect(where, abort);
+  try {
+    const stream = await abort.race(dialled);
+    if (!abort.aborted) return stream;
+    stream.destroy(null);
+  } catch (error) {
+    // Discard a stream that opens after the attempt was aborted.
+    dialled.then((late) => late.destroy(null), ignore);
+    throw error;
+  }
+  throw abort.reason;
+}
+
+const ignore = (): void => undefined;

@@ -1,0 +1,37 @@
+import type { ConnectionState } from "../connection/connection-state.ts";
+import type { DrainNotice } from "../connection/extension.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { ClientConfig } from "./client-options.ts";
+import { endpointOf, type Reconnector } from "./reconnector.ts";
+
+/** A client that can't send now. */
+export interface UnconnectedClient {
+  readonly config: ClientConfig;
+  readonly state: ConnectionState;
+  /** Null if it has none. */
+  readonly connection: Pick<ProtocolConnection<unknown>, "closeReason" | "draining" | "isOpen"> | null;
+  readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
+}
+
+/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless what is sent is queued and may still be sent */
+export function mustQueue(name: string, { config, state, connection, reconnector }: UnconnectedClient): void {
+  const isQueued = config.queueWhileDisconnected === "send";
+  const draining = connection?.isOpen === true ? connection.draining : null;
+  if (draining !== null) {
+    if (isQueued && reconnector.mayReconnect) return;
+    throw serverStopping(name, draining, config);
+  }
+  if (isQueued && reconnector.mayConnect(connection?.closeReason ?? null)) return;
+  const remedy = reconnector.isConnecting
+    ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
+    : "call connect() first";
+  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${state}); ${remedy}`);
+}
+
+function serverStopping(name: string, { endsInMs, retryAfterMs }: DrainNotice, config: ClientConfig): ConduitError {
+  const waitMs = endsInMs + retryAfterMs;
+  const message = `Cannot send '${name}': the server ${endpointOf(config)} is stopping; try again in ${waitMs} ms`;
+  const details = { retry_after: waitMs / 1000, started: false };
+  return new ConduitError(ErrorCode.SERVER_STOPPING, message, { details });
+}

@@ -1,0 +1,241 @@
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { UNCOUNTED_BYTES } from "../limits.ts";
+import type { Validator } from "../rpc/validation.ts";
+import { Flag } from "../wire/constants.ts";
+import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
+import { type Metadata, metadataOf } from "../wire/metadata.ts";
+import type { FrameBytes } from "../wire/scattered-frame.ts";
+import type { CloseReason } from "./close-reason.ts";
+import type { Extension } from "./extension.ts";
+import {
+  type CallStreams,
+  type CallsHost,
+  mustAnswerCalls,
+  type OutgoingCallOptions,
+  OutgoingCalls,
+} from "./outgoing-calls.ts";
+import { ReportedSends } from "./send/reported-sends.ts";
+import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
+import { SharedBytes } from "./send/shared-bytes.ts";
+
+/** A connection that calls with streams go to. */
+export interface StreamConnection {
+  readonly sender: Pick<ConnectionSender, "call">;
+  extension<State>(extension: Extension<unknown, State>): State | undefined;
+}
+
+/** The sender's connection. */
+export interface SenderHost extends CallsHost, StreamConnection {
+  readonly context: RuntimeContext;
+  readonly settings: {
+    readonly maxMessageBytes: number;
+    readonly rpcTimeoutMs: number;
+    readonly sendQueueSize: number;
+    readonly sendQueueBytes: number;
+  };
+  readonly sendQueue: SendQueue;
+  readonly sender: ConnectionSender;
+  readonly closeReason: CloseReason | null;
+  /** The peer accepts no larger payloads. */
+  readonly maxPeerPayloadBytes: number;
+  /** Validators for the results of calls without their own schema. */
+  resultsOf(method: string): Validator<unknown> | null;
+  /** Counts the connection's memory again after a change. */
+  countHeldBytes(): void;
+  report(error: ConduitError): void;
+  /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
+  sendRefused(error: RpcError, count: number): void;
+}
+
+/** Sends the application's messages and calls, and frames that go to many peers. */
+export class ConnectionSender {
+  readonly #host: SenderHost;
+  /** Made with the first call. */
+  #calls: OutgoingCalls | null = null;
+  /** Made with the first large broadcast. */
+  #shared: SharedBytes | null = null;
+  /** Made with the first message of a client whose server says what it took. */
+  #reportedSends: ReportedSends | null = null;
+  messagesSent = 0;
+  /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
+  dropped = 0;
+
+  constructor(host: SenderHost) {
+    this.#host = host;
+  }
+
+  /** Calls and requests that wait for their replies; null before the first. */
+  get calls(): OutgoingCalls | null {
+    return this.#calls;
+  }
+
+  /** Bytes in the send queue whose memory is shared by all clients. */
+  get sharedBytes(): number {
+    // A client that missed a broadcast may keep others than the rest of the clients do.
+    return this.dropped === 0 ? (this.#shared?.queued(this.#host.sendQueue.acceptedBytes) ?? 0) : 0;
+  }
+
+  /**
+   * Sends a message.
+   * @returns false if the send queue is filling up
+   * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
+   */
+  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+    const host = this.#host;
+    this.mustBeOpen();
+    host.writer.message(0, 0, type, data, 0, metadataOf(type, options?.meta, host.features.carriesMetadata));
+    return this.#sendWithoutReply(type);
+  }
+
+  /** Sends a call without a reply. Returns false if the send queue is filling up. */
+  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+    const host = this.#host;
+    this.mustBeOpen();
+    mustAnswerCalls(host, method);
+    const meta = metadataOf(method, options?.meta, host.features.carriesMetadata);
+    host.writer.rpcRequest(0, 0, method, params, 0, null, meta);
+    return this.#sendWithoutReply(method);
+  }
+
+  /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
+  #sendWithoutReply(name: string): boolean {
+    const host = this.#host;
+    const isReported = host.features.reportsRefusals;
+    if (isReported) host.writer.setFlag(Flag.REPORT_REFUSAL);
+    this.sendBounded(name, host.writer);
+    if (isReported) {
+      this.#reportedSends ??= new ReportedSends();
+      this.#reportedSends.add(name);
+    }
+    return !host.sendQueue.isCongested;
+  }
+
+  /**
+   * Calls a method of the peer. `validator` is from the call's own options. Rejects with RpcError, TIMEOUT, CANCELLED,
+   * CONNECTION_CLOSED, SEND_QUEUE_FULL, PEER_UNSUPPORTED, …
+   */
+  call(
+    method: string,
+    params: unknown,
+    options: OutgoingCallOptions | undefined,
+    validator: Validator<unknown> | null,
+    streams: CallStreams | null = null,
+  ): Promise<unknown> {
+    this.#calls ??= new OutgoingCalls(this.#host);
+    return this.#calls.call(method, params, options, validator ?? this.#host.resultsOf(method), streams);
+  }
+
+  /** Sends a message and resolves with the handler's reply. Rejects like `call`. */
+  request(
+    type: string,
+    data: unknown,
+    options: OutgoingCallOptions | undefined,
+    validator: Validator<unknown> | null,
+    replyType: string | null = null,
+  ): Promise<unknown> {
+    this.#calls ??= new OutgoingCalls(this.#host);
+    return this.#calls.request(type, data, options, validator, replyType);
+  }
+
+  /** Where calls with streams go. */
+  streamConnection(): StreamConnection {
+    return this.#host;
+  }
+
+  /** Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection ends first. */
+  waitForRoom(): Promise<void> {
+    return this.#host.sendQueue.waitForRoom();
+  }
+
+  /**
+   * Sends a frame that was encoded once for many connections. Returns false if it doesn't fit.
+   * @param isForAll whether all clients get it, so that its memory isn't this connection's
+   */
+  sendShared(frame: FrameBytes, isForAll: boolean): boolean {
+    const { sendQueue } = this.#host;
+    if (!sendQueue.hasRoomFor(frame)) return false;
+    this.messagesSent += 1;
+    const bytes = frame.end - frame.start;
+    if (isForAll && bytes >= UNCOUNTED_BYTES) {
+      this.#shared ??= new SharedBytes();
+      this.#shared.add(bytes, sendQueue.acceptedBytes);
+    }
+    sendQueue.push(frame, "message");
+    this.#host.countHeldBytes();
+    return true;
+  }
+
+  /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
+  refusesSize(type: string, payloadBytes: number): boolean {
+    if (payloadBytes <= this.#host.maxPeerPayloadBytes) return false;
+    this.missedBroadcast();
+    this.#host.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
+    return true;
+  }
+
+  /** Broadcasts, or messages of a topic, aren't sent to this peer, although they are for it. */
+  missedBroadcast(count: number = 1): void {
+    this.dropped += count;
+    this.#host.countHeldBytes();
+  }
+
+  /** Queues a message or request. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
+  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
+    const host = this.#host;
+    if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
+    if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
+    this.messagesSent += 1;
+    host.sendQueue.push(frame, "message", owner);
+    host.countHeldBytes();
+  }
+
+  /** Writer of requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they leave. */
+  get requestWriter(): FrameWriter {
+    const { context, sendQueue, settings, writer } = this.#host;
+    if (!writer.compresses || !sendQueue.delaysRequests) return writer;
+    return context.writer(settings.maxMessageBytes, false);
+  }
+
+  /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
+  peerTook(reportable: number): void {
+    const rest = this.#reportedSends?.notTaken(reportable) ?? null;
+    if (rest === null) return;
+    this.#reportedSends = null;
+    const host = this.#host;
+    const { count, names } = rest;
+    const kinds = [...new Set(names)].map((name) => `'${name}'`).join(", ");
+    const why = host.closeReason?.message ?? "";
+    const peer = host.role === "client" ? "server" : "client";
+    const message = `The ${peer} closed the connection without handling the last ${count} of send() and callNoWait() (${kinds}): ${why}`;
+    const method = names.at(-1);
+    const error = new RpcError(ErrorCode.CONNECTION_CLOSED, message, { method, details: { count, names } });
+    host.sendRefused(error, count);
+  }
+
+  /** @throws ConduitError CONNECTION_CLOSED */
+  mustBeOpen(): void {
+    const { closeReason, isOpen } = this.#host;
+    if (isOpen) return;
+    const why = closeReason?.message ?? "the connection is not logged in";
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
+  }
+
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
+  mustFitPeer(what: string, payloadBytes: number): void {
+    if (payloadBytes > this.#host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(what, payloadBytes);
+  }
+
+  #tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
+    const { maxPeerPayloadBytes, role } = this.#host;
+    return messageTooLarge(what, payloadBytes, maxPeerPayloadBytes, role === "server" ? "client" : "server");
+  }
+
+  #sendQueueFull(name: string): ConduitError {
+    const { sendQueue, settings } = this.#host;
+    const message =
+      `Cannot send '${name}': the send queue holds ${sendQueue.queuedFrames} messages, ${sendQueue.bufferedBytes} bytes ` +
+      `(sendQueueSize ${settings.sendQueueSize}, sendQueueBytes ${settings.sendQueueBytes})`;
+    return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
+  }
+}
