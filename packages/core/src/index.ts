@@ -91,7 +91,7 @@ export type { FileProgress } from "./extensions/files/file-progress.ts";
 export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
 export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
 export type { RateLimit } from "./extensions/files/paced-chunks.ts";
-export type { OverwritePolicy } from "./extensions/files/receiving-folder.ts";
+export type { OverwritePolicy } from "./extensions/files/partial-file.ts";
 export type {
   BytesOptions,
   DownloadOptions,

@@ -4,7 +4,7 @@ import type { FileAccess } from "../../util/file-access.ts";
 import { toHex } from "../../util/hex.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import { HashMemory } from "./hash-memory.ts";
-import type { PartialFile, ReceiverContext } from "./receiving-folder.ts";
+import type { PartialFile, ReceiverContext } from "./partial-file.ts";
 import { TransferIds } from "./transfer-ids.ts";
 
 const RANDOM_BYTES = 16;

@@ -1,7 +1,7 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { type Access, accessOf } from "../../rpc/access.ts";
 import { describeValue } from "../../util/describe-value.ts";
-import type { OverwritePolicy } from "./receiving-folder.ts";
+import type { OverwritePolicy } from "./partial-file.ts";
 
 /** An operation of a peer in a folder. */
 export interface FileRequest {

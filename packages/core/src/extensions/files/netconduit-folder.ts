@@ -19,11 +19,11 @@ import {
 import { decodeBase64, encodeBase64 } from "../../util/base64.ts";
 import { isServable } from "./checked-name.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
+import { isCount } from "./file-items.ts";
 import type { ProgressReporter } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import type { FileSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
-import { isCount } from "./receiving-folder.ts";
 
 type Params = Readonly<Record<string, unknown>>;
 

@@ -19,9 +19,8 @@ import {
 import { decodeBase64, encodeBase64 } from "../../util/base64.ts";
 import { isMap } from "../../util/is-map.ts";
 import { float64 } from "../../wire/float64.ts";
-import { isSha256 } from "./file-items.ts";
+import { isCount, isSha256 } from "./file-items.ts";
 import { ItemChannel } from "./item-channel.ts";
-import { isCount } from "./receiving-folder.ts";
 import type { FolderContext, ServedFolder } from "./served-folder.ts";
 
 /** Of one peer at a time. Another one ends the oldest, which its peer has most likely given up. */

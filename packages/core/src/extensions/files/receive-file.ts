@@ -1,6 +1,6 @@
 import { asConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { ItemVerifier } from "./file-items.ts";
-import type { PartialFile } from "./receiving-folder.ts";
+import type { PartialFile } from "./partial-file.ts";
 
 export interface ReceiveOptions {
   readonly name: string;

@@ -9,7 +9,8 @@ import {
   temporaryFolder,
   transfersWith,
 } from "../../test-support/file-scene.ts";
-import { type PartialFile, type ReceivedIdentity, ReceivingFolder } from "./receiving-folder.ts";
+import type { PartialFile, ReceivedIdentity } from "./partial-file.ts";
+import { ReceivingFolder } from "./receiving-folder.ts";
 
 const CONTENT = new TextEncoder().encode("0123456789");
 const FILE: ReceivedIdentity = { name: "a.bin", owner: "", bytes: 10, modifiedMs: 5, isResumable: false };

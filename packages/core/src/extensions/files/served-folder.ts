@@ -4,22 +4,17 @@ import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors
 import type { Access, AccessControl } from "../../rpc/access.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
-import { fileItems, ItemVerifier } from "./file-items.ts";
+import { fileItems, ItemVerifier, isCount } from "./file-items.ts";
 import { openFile } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { type FinishedUpload, FinishedUploads } from "./finished-uploads.ts";
 import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
+import { existsError, type PartialFile, type ReceivedIdentity } from "./partial-file.ts";
+import { isSameVersion } from "./partial-state.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
-import {
-  existsError,
-  isCount,
-  isSameVersion,
-  type PartialFile,
-  type ReceivedIdentity,
-  ReceivingFolder,
-} from "./receiving-folder.ts";
+import { ReceivingFolder } from "./receiving-folder.ts";
 
 /** A file that a peer sent or fetched. */
 export interface TransferredFile {

@@ -1,0 +1,315 @@
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import type { FileAccess, FileHash, OpenFile } from "../../util/file-access.ts";
+import { numbered } from "./checked-name.ts";
+import { systemCodeOf, withFileErrors } from "./file-errors.ts";
+import type { HashMemory } from "./hash-memory.ts";
+import { removeIfThere, removeState, writeState } from "./partial-state.ts";
+
+export type OverwritePolicy = "fail" | "replace" | "rename";
+
+/**
+ * The verified length reaches the disk when it has doubled, after so many bytes, or after so much time: that is what a
+ * crash costs.
+ */
+const SAVE_BYTES: number = 64 * 1024 * 1024;
+const SAVE_MS = 1000;
+/** Writes under way: the next items are received and hashed meanwhile. */
+const MAX_WRITES = 8;
+const CHECK_BYTES: number = 1024 * 1024;
+const MAX_NUMBER = 9999;
+/** The folder for unfinished files can go so often, by other processes, while a file is made in it. */
+const MAX_CREATE_ATTEMPTS = 100;
+
+/** The process-wide part: two servers, and a client, may have the same folder. */
+export interface ReceiverContext {
+  readonly files: FileAccess;
+  readonly memory: HashMemory;
+  /** Files that are being received now, by the path of their partial file. */
+  readonly active: Map<string, PartialFile>;
+  now(): number;
+  wallClock(): number;
+  randomHex(): string;
+}
+
+/** Which file it is. */
+export interface ReceivedIdentity {
+  readonly name: string;
+  /** Who sends it. */
+  readonly owner: string;
+  /** Null if it isn't known. */
+  readonly bytes: number | null;
+  readonly modifiedMs: number | null;
+  /** Whether it may be continued later. If not, nothing is left of it when it fails. */
+  readonly isResumable: boolean;
+}
+
+/** The folder that a file is received in. */
+export interface PartialFolder {
+  readonly context: ReceiverContext;
+  readonly folder: string;
+  pathOf(name: string): string;
+  /** @throws the system's error; RpcError PERMISSION_DENIED if the folder for unfinished files is a link */
+  makePartials(): Promise<void>;
+  /** Removes the folder for unfinished files if this was the last. */
+  removeIfEmpty(): Promise<void>;
+}
+
+interface PartialPaths {
+  readonly part: string;
+  readonly state: string;
+  readonly offset: number;
+}
+
+/** A file that is being received. Ends by `finish`, `keep` or `discard`, and its file is closed then. */
+export class PartialFile {
+  readonly #folder: PartialFolder;
+  readonly #identity: ReceivedIdentity;
+  readonly #paths: PartialPaths;
+  #file: OpenFile | null = null;
+  /** Writes under way, oldest first. */
+  readonly #writes: Promise<void>[] = [];
+  #at: number;
+  #verified: number;
+  /** The hash of the verified bytes; null if it isn't known. */
+  #whole: FileHash | null;
+  #savedAt: number;
+  #savedMs: number;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => undefined;
+  #interrupted: RpcError | null = null;
+  /** Ends the stream that this file arrives by. */
+  onInterrupt: (() => void) | null = null;
+
+  constructor(folder: PartialFolder, identity: ReceivedIdentity, paths: PartialPaths) {
+    this.#folder = folder;
+    this.#identity = identity;
+    this.#paths = paths;
+    this.#at = paths.offset;
+    this.#verified = paths.offset;
+    this.#whole = paths.offset === 0 ? null : folder.context.memory.recall(paths.part, paths.offset);
+    this.#savedAt = paths.offset;
+    this.#savedMs = folder.context.now();
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  /** A copy of the hash of the verified bytes; null if it isn't known. */
+  get whole(): FileHash | null {
+    return this.#whole?.copy() ?? null;
+  }
+
+  /** Number of bytes that were given to `write`. */
+  get bytes(): number {
+    return this.#at;
+  }
+
+  get #files(): FileAccess {
+    return this.#folder.context.files;
+  }
+
+  /** @throws the system's error */
+  async begin(): Promise<void> {
+    const { part, offset } = this.#paths;
+    if (offset > 0) {
+      await this.#folder.makePartials();
+      this.#file = await this.#files.open(part, "write");
+      // The bytes that follow were never verified.
+      await this.#file.truncate(offset);
+      return;
+    }
+    await this.#removeState();
+    await removeIfThere(this.#files, part);
+    this.#folder.context.memory.forget(part);
+    this.#file = await this.#create(part);
+  }
+
+  /** @throws RpcError CANCELLED if another attempt continues */
+  throwIfInterrupted(): void {
+    if (this.#interrupted !== null) throw this.#interrupted;
+  }
+
+  /** Appends bytes, which nobody changes any more. @throws coded errors of the disk, also those of earlier writes */
+  async write(bytes: Uint8Array): Promise<void> {
+    this.throwIfInterrupted();
+    const file = this.#opened;
+    const at = this.#at;
+    this.#at += bytes.length;
+    const written = withFileErrors(this.#doing, () => file.write(bytes, at));
+    // A later write, or the end, rejects with its error.
+    written.catch(() => undefined);
+    this.#writes.push(written);
+    if (this.#writes.length === MAX_WRITES) await this.#writes.shift();
+  }
+
+  async #written(): Promise<void> {
+    for (let write = this.#writes.shift(); write !== undefined; write = this.#writes.shift()) await write;
+  }
+
+  /** Everything written so far is verified. @param whole its hash; null if it isn't known */
+  async verified(whole: FileHash | null): Promise<void> {
+    this.throwIfInterrupted();
+    this.#verified = this.#at;
+    this.#whole = whole;
+    if (!this.#identity.isResumable) return;
+    const now = this.#folder.context.now();
+    if (this.#at - this.#savedAt < Math.min(SAVE_BYTES, this.#savedAt) && now - this.#savedMs < SAVE_MS) return;
+    await withFileErrors(this.#doing, () => this.#save());
+  }
+
+  /**
+   * All of it is here and verified: gives it its name.
+   * @param sha256 of the whole file; null if it isn't known, and then the file is read once
+   * @param onCheck called while it is read, with the number of bytes
+   */
+  async finish(
+    policy: OverwritePolicy,
+    sha256: string | null,
+    onCheck: (bytes: number) => void,
+  ): Promise<{ name: string; path: string; bytes: number; sha256: string }> {
+    const { part } = this.#paths;
+    const bytes = this.#at;
+    const finished = await withFileErrors(this.#doing, async () => {
+      await this.#written();
+      const digest = sha256 ?? (await this.#digestAll(onCheck));
+      await this.#opened.sync();
+      await this.#close();
+      const name = await this.#publish(policy);
+      await this.#removeState();
+      await this.#files.syncFolder(this.#folder.folder);
+      return { name, path: this.#folder.pathOf(name), bytes, sha256: digest };
+    });
+    this.#folder.context.memory.forget(part);
+    await this.end();
+    return finished;
+  }
+
+  /** It didn't finish, and may be continued: keeps what was verified. */
+  async keep(): Promise<void> {
+    if (!this.#identity.isResumable || this.#verified === 0) return await this.discard();
+    try {
+      await withFileErrors(this.#doing, () => this.#save());
+    } finally {
+      await this.end();
+    }
+  }
+
+  /** Leaves nothing behind. */
+  async discard(): Promise<void> {
+    const { part } = this.#paths;
+    this.#folder.context.memory.forget(part);
+    try {
+      await withFileErrors(this.#doing, async () => {
+        await this.#close();
+        await this.#removeState();
+        await removeIfThere(this.#files, part);
+      });
+    } finally {
+      await this.end();
+    }
+  }
+
+  /** Another attempt continues: this one keeps what it has. Resolves when it has ended. */
+  async interrupt(): Promise<void> {
+    this.#interrupted ??= new RpcError(ErrorCode.CANCELLED, `Another attempt continues '${this.#identity.name}'`);
+    this.onInterrupt?.();
+    await this.#ended;
+  }
+
+  /** It is nobody's any more. */
+  async end(): Promise<void> {
+    const { active } = this.#folder.context;
+    try {
+      await this.#close();
+    } finally {
+      if (active.get(this.#paths.part) === this) active.delete(this.#paths.part);
+      this.#resolveEnded();
+    }
+    await this.#folder.removeIfEmpty();
+  }
+
+  get #doing(): string {
+    return `receive '${this.#identity.name}'`;
+  }
+
+  get #opened(): OpenFile {
+    if (this.#file === null) throw new ConduitError(ErrorCode.INVALID_STATE, `${this.#doing}: the file is closed`);
+    return this.#file;
+  }
+
+  async #close(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    await Promise.allSettled(this.#writes);
+    await file?.close();
+  }
+
+  /** The folder may go with the last of the other files, just before. */
+  async #create(path: string): Promise<OpenFile> {
+    for (let attempt = 1; ; attempt += 1) {
+      await this.#folder.makePartials();
+      try {
+        return await this.#files.open(path, "create");
+      } catch (cause) {
+        if (systemCodeOf(cause) !== "ENOENT" || attempt === MAX_CREATE_ATTEMPTS) throw cause;
+      }
+    }
+  }
+
+  async #removeState(): Promise<void> {
+    if (this.#identity.isResumable) await removeState(this.#files, this.#paths.state);
+  }
+
+  /** The data reaches the disk before the number that says how much of it there is. */
+  async #save(): Promise<void> {
+    const { context } = this.#folder;
+    const { part, state } = this.#paths;
+    await this.#written();
+    await this.#opened.sync();
+    if (this.#whole !== null) context.memory.remember(part, this.#verified, this.#whole.copy());
+    const { bytes, modifiedMs } = this.#identity;
+    const sha256 = this.#whole?.copy().digest() ?? null;
+    await writeState(this.#files, state, { bytes, modifiedMs, verified: this.#verified, sha256 });
+    this.#savedAt = this.#verified;
+    this.#savedMs = context.now();
+  }
+
+  async #digestAll(onCheck: (bytes: number) => void): Promise<string> {
+    const hash = this.#files.sha256();
+    const memory = new Uint8Array(CHECK_BYTES);
+    for (let at = 0; at < this.#at; ) {
+      const count = await this.#opened.read(memory, at);
+      if (count === 0) throw new RpcError(ErrorCode.FILE_ERROR, `Cannot ${this.#doing}: the file became shorter`);
+      hash.update(memory.subarray(0, count));
+      at += count;
+      onCheck(at);
+    }
+    return hash.digest();
+  }
+
+  /** A link fails if the name is taken, in one step; renaming would replace what is there. Returns the name. */
+  async #publish(policy: OverwritePolicy): Promise<string> {
+    const { part } = this.#paths;
+    const { name } = this.#identity;
+    if (policy === "replace") {
+      await this.#files.rename(part, this.#folder.pathOf(name));
+      return name;
+    }
+    for (let number = 1; ; number += 1) {
+      const candidate = number === 1 ? name : numbered(name, number);
+      try {
+        await this.#files.link(part, this.#folder.pathOf(candidate));
+        await removeIfThere(this.#files, part);
+        return candidate;
+      } catch (cause) {
+        const isTaken = systemCodeOf(cause) === "EEXIST";
+        if (!isTaken) throw cause;
+        if (policy === "fail" || number === MAX_NUMBER) throw existsError(name, cause);
+      }
+    }
+  }
+}
+
+export function existsError(name: string, cause?: unknown): RpcError {
+  return new RpcError(ErrorCode.FILE_EXISTS, `There is a file '${name}' already`, { cause });
+}
