@@ -1,6 +1,6 @@
 /** A pool of clients: calls and messages go to one of several servers, and past those that fail or stop. */
 
-import type { Client, ClientInit } from "../client/client.ts";
+import type { Client } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { OfflineSender } from "../client/offline-sender.ts";
 import { publishTopic } from "../client/topics/publish-topic.ts";
@@ -62,12 +62,12 @@ import { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
-import { isUsable, PoolConnection } from "./pool-connection.ts";
+import { isUsable, type PoolConnection } from "./pool-connection.ts";
+import { PoolMembers } from "./pool-members.ts";
 import { type PoolConfig, type PoolOptions, parsePoolOptions } from "./pool-options.ts";
 import { PoolSender } from "./pool-sender.ts";
 import { type PoolStats, serverStats, sumOf } from "./pool-stats.ts";
 import { PoolSubscriptions } from "./pool-subscriptions.ts";
-import { Registrations } from "./registrations.ts";
 import { type PoolServer, ServerLookup } from "./server-lookup.ts";
 import { type Choose, chooserOf } from "./strategy.ts";
 
@@ -97,7 +97,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   readonly #contract: C | undefined;
   readonly #runtime: Runtime;
   readonly #context: RuntimeContext;
-  readonly #registrations = new Registrations<Client<C>>();
+  readonly #members: PoolMembers<C>;
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #offline: OfflineSender;
   readonly #sender: PoolSender;
@@ -106,14 +106,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   readonly #subscriptions: PoolSubscriptions;
   /** Connections that take calls. */
   #usable: readonly PoolConnection<C>[] = [];
-  #connections: readonly PoolConnection<C>[] = [];
-  /** Clients of servers that a name no longer stands for; closed once their calls have finished. */
-  readonly #leaving = new Set<PoolConnection<C>>();
   #phase: "new" | "connecting" | "open" | "closed" = "new";
   #connecting: Promise<readonly Attempt[]> | null = null;
   /** Number of `close` calls: a `connect` from before is over. */
   #closings = 0;
-  #keepsRunning = true;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: PoolInit<C>, runtime: Runtime) {
@@ -125,6 +121,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#context = runtimeContextOf(runtime);
     const { strategy, rpcTimeoutMs, queueWhileDisconnected, maxMessageBytes } = this.config;
     const queues = queueWhileDisconnected === "send";
+    this.#members = new PoolMembers({
+      config: this.config,
+      contract,
+      runtime,
+      stateChanged: (from, to) => this.#stateChanged(from, to),
+      gaveUp: (error) => this.#gaveUp(error),
+    });
     this.#queue = new OfflineQueue(this.#context.wheel, this.config);
     this.#offline = new OfflineSender(this.#queue, {
       rpcTimeoutMs,
@@ -132,7 +135,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
       mustQueue: (name) => this.#mustQueue(name),
       clock: runtime,
       isTemporary: () => !this.#isUnused && this.#mayConnect,
-      sendFailed: (error, stage, name) => this.#connections[0]?.report(error, stage, name),
+      sendFailed: (error, stage, name) => this.#members.connections[0]?.report(error, stage, name),
     });
     const measures = strategy === "least-latency";
     const choose = chooserOf(strategy);
@@ -142,7 +145,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
       choose: () => (this.#usable.length === 0 ? null : choose(this.#usable)),
       isUsable: (home) => this.#usable.some((connection) => connection === home),
       mayConnect: () => this.#mayConnect,
-      hookFailed: (name, error) => this.#connections[0]?.hookFailed(name, error),
+      hookFailed: (name, error) => this.#members.connections[0]?.hookFailed(name, error),
     });
     this.#sender = new PoolSender({ choose, measures, rpcTimeoutMs, clock: runtime, offline: this.#offline, queues });
     this.#lookup = new ServerLookup(runtime, this.config, (servers) => this.#found(servers));
@@ -150,7 +153,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** The connections of the pool, whether connected or not. */
   get clients(): readonly Client<C>[] {
-    return this.#connections.map(({ client }) => client);
+    return this.#members.connections.map(({ client }) => client);
   }
 
   /** Whether a server takes calls. */
@@ -159,7 +162,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   get stats(): PoolStats {
-    const servers = [...this.#byServer()].map(([server, connections]) => serverStats(server, connections));
+    const servers = [...this.#members.byServer()].map(([server, connections]) => serverStats(server, connections));
     return {
       servers,
       connectedServers: servers.filter(({ connected }) => connected > 0).length,
@@ -205,7 +208,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         return { server, ok: false, error: asError(error) };
       }
     };
-    return Promise.all([...this.#byServer()].map(([server, connections]) => one(server, connections)));
+    return Promise.all([...this.#members.byServer()].map(([server, connections]) => one(server, connections)));
   }
 
   /**
@@ -220,7 +223,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   ): PoolResult<boolean>[];
   broadcast(type: string, data?: unknown): PoolResult<boolean>[] {
     const value = this.#writer.encodeData(type, data);
-    return [...this.#byServer()].map(([server, connections]): PoolResult<boolean> => {
+    return [...this.#members.byServer()].map(([server, connections]): PoolResult<boolean> => {
       try {
         const { outgoing } = connectionTo(server, connections, type);
         return { server, ok: true, result: outgoing.sendMessage(type, value) };
@@ -247,7 +250,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** Runs when a server has subscribed one of the clients by itself. Returns a function that removes the hook. */
   onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
-    return this.#register((client) => client.onSubscribed(hook));
+    return this.#members.register((client) => client.onSubscribed(hook));
   }
 
   /** As `Client.publish`, at one of the servers, for its subscribers. Moves to another server as calls do. */
@@ -289,7 +292,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     handler: MethodHandler<C, "client", M, P, undefined, Client<C>>,
   ): Disposer;
   rpc(method: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
-    return this.#register((client) => client.rpc(method as never, schemaOrHandler as never, maybeHandler as never));
+    return this.#members.register((client) =>
+      client.rpc(method as never, schemaOrHandler as never, maybeHandler as never),
+    );
   }
 
   /**
@@ -326,14 +331,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   ): ItemStream<StreamItem<C, "server", NoInfer<T>, M, R>>;
   override stream(stream: unknown, second?: unknown, third?: unknown): Disposer | ItemStream<unknown> {
     if (typeof second === "function" || typeof third === "function") {
-      return this.#register((client) => client.stream(stream as never, second as never, third as never));
+      return this.#members.register((client) => client.stream(stream as never, second as never, third as never));
     }
     return this._stream(stream as string, second, third as StreamOptions | undefined);
   }
 
   /** As `Client.implement`, for calls from all servers. */
   implement(handlers: MethodHandlers<C, "client", Client<C>>): Disposer {
-    return this.#register((client) => client.implement(handlers));
+    return this.#members.register((client) => client.implement(handlers));
   }
 
   /** As `Client.on`, for messages from all servers. `context.client` is the connection that a message came from. */
@@ -347,37 +352,39 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     handler: OnHandler<InferOutput<M>, C>,
   ): Disposer;
   on(type: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
-    return this.#register((client) => client.on(type as never, schemaOrHandler as never, maybeHandler as never));
+    return this.#members.register((client) =>
+      client.on(type as never, schemaOrHandler as never, maybeHandler as never),
+    );
   }
 
   /** Runs after every login of a connection, including reconnects. Returns a function that removes the hook. */
   onConnect(hook: (client: Client<C>) => unknown): Disposer {
-    return this.#register((client) => client.onConnect(hook));
+    return this.#members.register((client) => client.onConnect(hook));
   }
 
   /** Runs once each time a logged-in connection ends, with the reason. Returns a function that removes the hook. */
   onDisconnect(hook: (client: Client<C>, reason: CloseReason) => unknown): Disposer {
-    return this.#register((client) => client.onDisconnect(hook));
+    return this.#members.register((client) => client.onDisconnect(hook));
   }
 
   /** Runs after `onConnect` if a connection was made again. Returns a function that removes the hook. */
   onReconnect(hook: (client: Client<C>) => unknown): Disposer {
-    return this.#register((client) => client.onReconnect(hook));
+    return this.#members.register((client) => client.onReconnect(hook));
   }
 
   /** Runs when a server is about to stop. It gets no new calls. Returns a function that removes the hook. */
   onDrain(hook: (client: Client<C>, notice: DrainNotice) => unknown): Disposer {
-    return this.#register((client) => client.onDrain(hook));
+    return this.#members.register((client) => client.onDrain(hook));
   }
 
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
-    return this.#register((client) => client.onError(hook));
+    return this.#members.register((client) => client.onError(hook));
   }
 
   /** Runs on messages whose type has no handler. Returns a function that removes the hook. */
   onUnknown(hook: (client: Client<C>, type: string, data: unknown) => unknown): Disposer {
-    return this.#register((client) => client.onUnknown(hook));
+    return this.#members.register((client) => client.onUnknown(hook));
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
@@ -420,15 +427,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** The process may end while the pool is connected or waits to reconnect, as with `Client.unref`. Undone by `ref`. */
   unref(): this {
-    this.#keepsRunning = false;
-    for (const { client } of this.#connections) client.unref();
+    this.#members.keepsRunning = false;
     return this;
   }
 
   /** The pool keeps the process running, as it does at first. */
   ref(): this {
-    this.#keepsRunning = true;
-    for (const { client } of this.#connections) client.ref();
+    this.#members.keepsRunning = true;
     return this;
   }
 
@@ -452,7 +457,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   /** Whether a server may be connected later. */
   get #mayConnect(): boolean {
-    return !this.#isClosed && this.#connections.some(({ hasGivenUp }) => !hasGivenUp);
+    return !this.#isClosed && this.#members.connections.some(({ hasGivenUp }) => !hasGivenUp);
   }
 
   /** Resolves once a server is connected. Rejects if none is, and leaves nothing running then. */
@@ -463,7 +468,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (!wasOpen) this.#phase = "connecting";
     await this.#lookup.start();
     if (wasClosed()) throw calledOff();
-    const attempts = this.#connections.map((connection) => {
+    const attempts = this.#members.connections.map((connection) => {
       return { connection, server: connection.address, done: connection.connect() };
     });
     const first = Promise.any(attempts.map(({ done }) => done));
@@ -485,7 +490,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (!wasOpen) {
       // A look-up found them since the attempts began.
       const tried = new Set(attempts.map(({ connection }) => connection));
-      this.#connectAll(this.#connections.filter((connection) => !tried.has(connection)));
+      this.#connectAll(this.#members.connections.filter((connection) => !tried.has(connection)));
     }
     return attempts;
   }
@@ -494,29 +499,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   async #end(reason: string): Promise<void> {
     this.#phase = "closed";
     this.#lookup.stop();
-    await Promise.all([...this.#connections, ...this.#leaving].map(({ client }) => client.close(reason)));
+    await this.#members.closeAll(reason);
     this.#context.rest();
   }
 
-  /** The servers are these. New ones are connected to; those that are gone get no new calls. */
+  /** The servers are these. */
   #found(servers: readonly PoolServer[]): void {
-    const before = new Map(
-      this.#connections.map((connection) => [keyOf(connection.server, connection.slot), connection]),
-    );
-    const added: PoolConnection<C>[] = [];
-    const connectionOf = (server: PoolServer, slot: number): PoolConnection<C> => {
-      const known = before.get(keyOf(server, slot));
-      if (known !== undefined) return known;
-      const connection = this.#makeConnection(server, slot);
-      added.push(connection);
-      return connection;
-    };
-    // Slot by slot, so that consecutive calls go to different servers.
-    const slots = Array.from({ length: this.config.size }, (_, slot) => slot);
-    this.#connections = slots.flatMap((slot) => servers.map((server) => connectionOf(server, slot)));
-    const kept = new Set(this.#connections);
-    for (const connection of before.values()) if (!kept.has(connection)) this.#leaving.add(connection);
-    this.#endLeaving();
+    const added = this.#members.found(servers);
     this.#usableChanged();
     // While the first one connects, those that are added wait for that.
     if (this.#phase === "open") this.#connectAll(added);
@@ -527,57 +516,16 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     for (const connection of connections) connection.connect().catch((error) => connection.tryAgain(error));
   }
 
-  #makeConnection(server: PoolServer, slot: number): PoolConnection<C> {
-    const { servers: _servers, size: _size, strategy: _strategy, lookupIntervalMs: _interval, ...config } = this.config;
-    const { password, credentials, tls, resume } = this.config;
-    const { target, name } = server;
-    const init = {
-      ...config,
-      ...target,
-      password,
-      credentials,
-      // The certificate is for the name, not for its address.
-      tls: tls === null ? undefined : { ...tls, serverName: tls.serverName ?? name ?? undefined },
-      resume: resume === null ? undefined : { maxBytes: resume.maxBytes },
-      contract: this.#contract,
-      queueWhileDisconnected: "reject",
-    } as ClientInit<C>;
-    const connection = new PoolConnection(init, this.#runtime, server, slot, {
-      stateChanged: (from, to) => this.#stateChanged(from, to),
-      gaveUp: (error) => this.#gaveUp(error),
-    });
-    this.#registrations.addAllTo(connection.client);
-    if (!this.#keepsRunning) connection.client.unref();
-    return connection;
-  }
-
-  #register(add: (client: Client<C>) => Disposer): Disposer {
-    const clients = [...this.#connections, ...this.#leaving].map(({ client }) => client);
-    return this.#registrations.add(clients, add);
-  }
-
   #stateChanged(from: ConnectionState, to: ConnectionState): void {
     if (isUsable(from) !== isUsable(to)) this.#usableChanged();
     if (to === "draining" || to === "closed" || to === "failed") this.#lookup.lookUpSoon();
   }
 
   #usableChanged(): void {
-    this.#usable = this.#connections.filter((connection) => connection.isUsable);
+    this.#usable = this.#members.connections.filter((connection) => connection.isUsable);
     this.#sender.usable = this.#usable;
     this.#subscriptions.usableChanged();
     if (this.#sender.usable.length > 0 && this.#queue.size > 0) this.#queue.sendAll(this.#sender);
-  }
-
-  /** Closes connections to servers that are gone, as soon as a look-up finds that their calls have finished. */
-  #endLeaving(): void {
-    for (const connection of this.#leaving) {
-      const { client } = connection;
-      if (client.isConnected && connection.pendingCalls > 0) continue;
-      void client.close("The server's name no longer stands for its address").then(() => {
-        this.#leaving.delete(connection);
-        this.#registrations.forget(client);
-      });
-    }
   }
 
   /** A client won't connect again by itself. */
@@ -590,22 +538,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */
   #mustQueue(name: string): void {
     if (this.config.queueWhileDisconnected === "send" && this.#mayConnect) return;
-    const states = [...this.#byServer()].map(([server, [connection]]) => `${server} is ${connection?.client.state}`);
+    const states = [...this.#members.byServer()].map(
+      ([server, [connection]]) => `${server} is ${connection?.client.state}`,
+    );
     const why = this.#isUnused
       ? "not connected; call connect() first"
       : `no server takes it now (${states.join(", ")})`;
     const message = `Cannot send '${name}': ${why}`;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
-  }
-
-  #byServer(): Map<string, readonly PoolConnection<C>[]> {
-    const servers = new Map<string, PoolConnection<C>[]>();
-    for (const connection of this.#connections) {
-      const known = servers.get(connection.address);
-      if (known === undefined) servers.set(connection.address, [connection]);
-      else known.push(connection);
-    }
-    return servers;
   }
 }
 
@@ -621,10 +561,6 @@ function connectionTo<C extends Contract>(
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
   return others.reduce((best, one) => (one.pendingCalls < best.pendingCalls ? one : best), first);
-}
-
-function keyOf({ address }: PoolServer, slot: number): string {
-  return `${slot} ${address}`;
 }
 
 function calledOff(): ConduitError {
