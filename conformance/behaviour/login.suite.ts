@@ -237,6 +237,16 @@ export function describeLogin(subject: Subject): void {
       }),
     );
 
+    test(
+      "200 clients of one address that log in at once all get in, and none is asked to come back later",
+      staged(async (stage) => {
+        const server = await stage.listen({ maxConnections: 200 });
+        const clients = Array.from({ length: 200 }, () => stage.client(server, { connectTimeoutMs: 60_000 }));
+        await Promise.all(clients.map((client) => client.connect()));
+        expect([server.connectionCount, server.stats.rejected]).toEqual([200, 0]);
+      }),
+    );
+
     for (const [what, bytes] of [
       ["a message", message("chat", "hello")],
       ["a call", call(1n, "listall")],

@@ -6,6 +6,7 @@
  * of the pending logins.
  */
 
+import { GuessQueue, type Verdict } from "../auth/guess-queue.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
 import type { User } from "../auth/user.ts";
@@ -77,7 +78,7 @@ export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
   readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
   readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
-  readonly #throttle = new AuthThrottle();
+  readonly #guesses: GuessQueue;
   readonly #checks: LoginChecks;
   #authenticator: ServerAuthenticator | null = null;
   #users: Users | null = null;
@@ -86,6 +87,7 @@ export class LoginManager<Peer> {
 
   constructor(host: LoginManagerHost<Peer>) {
     this.#host = host;
+    this.#guesses = new GuessQueue(new AuthThrottle(), () => host.runtime.now());
     const { authenticate, maxPendingLogins } = host.config;
     // Without functions of the application a check takes no time to speak of.
     this.#checks = new LoginChecks(authenticate === null ? Number.POSITIVE_INFINITY : maxPendingLogins);
@@ -290,26 +292,22 @@ export class LoginManager<Peer> {
     }
   }
 
-  /** Processes one frame of a login. A proof of the password takes a guess from the budgets of its address and user. */
+  /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
   async #judge(
     { handshake, guesser }: PendingLogin,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
-    const { runtime } = this.#host;
     if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
-    const guess = this.#throttle.take(guesser, handshake.username, runtime.now());
-    if (guess.waitMs > 0) return tooManyGuesses(guess.waitMs);
-    try {
-      const step = await handshake.receive(type, payload);
-      if (step.kind === "accepted") guess.accepted(runtime.now());
-      else if (!isWrongPassword(step)) guess.giveBack(runtime.now());
-      return step;
-    } catch (error) {
-      guess.giveBack(runtime.now());
-      throw error;
-    }
+    const judge = (): Promise<ServerStep> => handshake.receive(type, payload);
+    const judged = await this.#guesses.judge(guesser, handshake.username, judge, verdictOf);
+    return "result" in judged ? judged.result : tooManyGuesses(judged.waitMs);
   }
+}
+
+function verdictOf(step: ServerStep): Verdict {
+  if (step.kind === "accepted") return "right";
+  return isWrongPassword(step) ? "wrong" : "unjudged";
 }
 
 function isWrongPassword(step: ServerStep): boolean {

@@ -1,0 +1,110 @@
+import type { AuthThrottle, Guess } from "./throttle.ts";
+
+/** Logins that wait, of all addresses. More find out at once that there is no guess for them. */
+const MAX_WAITING = 4096;
+
+/** What a login says about its guess. */
+export type Verdict = "right" | "wrong" | "unjudged";
+
+interface Waiting {
+  readonly name: string | null;
+  resolve(guess: Guess | Promise<Guess>): void;
+}
+
+/** The logins of one address while at least one is being judged. */
+interface Crowd {
+  judging: number;
+  /** Oldest first. */
+  readonly waiting: Set<Waiting>;
+}
+
+/**
+ * Lets logins wait while the guesses that they need are being judged. Each takes its guess before that, so a crowd of right
+ * passwords would find none although it uses none up. Each verdict lets the next login try; when none of the address is
+ * being judged any more, the rest are told how long to stay away. So no more guesses are judged than without waiting.
+ */
+export class GuessQueue {
+  readonly #throttle: AuthThrottle;
+  readonly #now: () => number;
+  readonly #maxWaiting: number;
+  readonly #crowds = new Map<string, Crowd>();
+  #waiting = 0;
+
+  /** @param now monotonic milliseconds */
+  constructor(throttle: AuthThrottle, now: () => number, maxWaiting: number = MAX_WAITING) {
+    this.#throttle = throttle;
+    this.#now = now;
+    this.#maxWaiting = maxWaiting;
+  }
+
+  /** Addresses with logins that are being judged. */
+  get size(): number {
+    return this.#crowds.size;
+  }
+
+  /**
+   * Judges a login as soon as there is a guess for it.
+   * @param name the user's; null for the shared password
+   * @param verdictOf what the result of `judge` says; if it rejects, nothing was judged
+   * @returns what `judge` resolves with, or the milliseconds until there is a guess
+   */
+  async judge<T>(
+    address: string,
+    name: string | null,
+    judge: () => Promise<T>,
+    verdictOf: (result: T) => Verdict,
+  ): Promise<{ readonly result: T } | { readonly waitMs: number }> {
+    const guess = await this.#take(address, name);
+    if (guess.waitMs > 0) return { waitMs: guess.waitMs };
+    let verdict: Verdict = "unjudged";
+    try {
+      const result = await judge();
+      verdict = verdictOf(result);
+      return { result };
+    } finally {
+      if (verdict === "right") guess.accepted(this.#now());
+      else if (verdict === "unjudged") guess.giveBack(this.#now());
+      this.#judged(address, verdict);
+    }
+  }
+
+  #take(address: string, name: string | null): Guess | Promise<Guess> {
+    const guess = this.#throttle.take(address, name, this.#now());
+    const crowd = this.#crowds.get(address);
+    if (guess.waitMs === 0) {
+      if (crowd === undefined) this.#crowds.set(address, { judging: 1, waiting: new Set() });
+      else crowd.judging += 1;
+      return guess;
+    }
+    if (crowd === undefined || this.#waiting >= this.#maxWaiting) return guess;
+    this.#waiting += 1;
+    return new Promise((resolve) => {
+      crowd.waiting.add({ name, resolve });
+    });
+  }
+
+  #judged(address: string, verdict: Verdict): void {
+    const crowd = this.#crowds.get(address) as Crowd;
+    crowd.judging -= 1;
+    // A wrong one has left no guess to the next login.
+    if (verdict !== "wrong") this.#wakeNext(address, crowd);
+    if (crowd.judging > 0) return;
+    this.#crowds.delete(address);
+    this.#waiting -= crowd.waiting.size;
+    // Time may have brought a guess to some; then the others wait for those.
+    for (const { name, resolve } of crowd.waiting) resolve(this.#take(address, name));
+  }
+
+  /** Lets the oldest login be judged for which there is a guess. */
+  #wakeNext(address: string, crowd: Crowd): void {
+    for (const one of crowd.waiting) {
+      const guess = this.#throttle.take(address, one.name, this.#now());
+      if (guess.waitMs > 0) continue;
+      crowd.waiting.delete(one);
+      this.#waiting -= 1;
+      crowd.judging += 1;
+      one.resolve(guess);
+      return;
+    }
+  }
+}
