@@ -10,10 +10,12 @@ const chat = {
       ping: {},
     },
     messages: { say: v.object({ text: v.string() }), leave: v.optional(v.string()) },
+    files: { reports: { roles: ["staff"] }, photos: {} },
   },
   client: {
     methods: { mood: { result: v.string() } },
     messages: { said: v.object({ text: v.string() }), bye: v.string() },
+    files: { inbox: {} },
   },
 };
 declare const client: Client<typeof chat>;
@@ -57,6 +59,19 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
     `Argument of type '"sya"' is not assignable to parameter of type '${MESSAGES}'.`,
   ],
   ['void client.request("say", { text: 1 });', "Type 'number' is not assignable to type 'string'."],
+  [
+    'client.files("reprots");',
+    `Argument of type '"reprots"' is not assignable to parameter of type '"reports" | "photos"'.`,
+  ],
+  ['connection.files("photos");', `Argument of type '"photos"' is not assignable to parameter of type '"inbox"'.`],
+  [
+    'server.files("inbox", { dir: "." });',
+    `Argument of type '"inbox"' is not assignable to parameter of type '"reports" | "photos"'.`,
+  ],
+  [
+    'client.files("photos", { dir: "." });',
+    `Argument of type '"photos"' is not assignable to parameter of type '"inbox"'.`,
+  ],
   ['void connection.call("moood");', `Argument of type '"moood"' is not assignable to parameter of type '"mood"'.`],
   [
     'connection.send("siad", { text: "a" });',

@@ -1,4 +1,4 @@
-import { ErrorCode, type Identity, scramVerifier } from "@netconduit/core";
+import { type Contract, ErrorCode, type Identity, scramVerifier } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
@@ -84,6 +84,32 @@ export function describeUsers(subject: Subject): void {
         expect(await outcomes(ask(await stage.join(server)))).toEqual(new Array(6).fill("PERMISSION_DENIED"));
         const kinds = ["method purge", "stream log", "message halt", "subscribe alarms", "publish alarms", "files box"];
         expect(denied.sort()).toEqual(kinds.map((kind) => ` ${kind} admin`).sort());
+      }),
+    );
+
+    test(
+      "need a role of the contract's for a folder, and one of the program's",
+      staged(async (stage) => {
+        const contract: Contract = { server: { files: { box: { roles: ["staff"] } } } };
+        const users = {
+          ada: { password: "lovelace", roles: ["staff", "admin"] },
+          bob: { password: "builder", roles: ["staff"] },
+          eve: { password: "dropper", roles: ["admin"] },
+        };
+        const server = stage.server({ users, contract });
+        server.files("box", { dir: ".", download: true, roles: ["admin"] });
+        await server.start();
+        const codes: unknown[] = [];
+        for (const [username, { password }] of Object.entries(users)) {
+          const client = await stage.join(server, { username, password });
+          codes.push(
+            await client
+              .files("box")
+              .stat("no such file")
+              .catch((error) => error.codeName),
+          );
+        }
+        expect(codes).toEqual(["NOT_FOUND", "PERMISSION_DENIED", "PERMISSION_DENIED"]);
       }),
     );
 

@@ -49,6 +49,8 @@ const definition = {
       /** The log of a device from a line on, and what is added to it. */
       log: { params: v.object({ device, ...From.entries }), output: LogLine },
     },
+    /** What devices record. */
+    files: { recordings: { roles: ["device"] } },
   },
   client: {
     // The server calls these on devices.

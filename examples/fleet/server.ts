@@ -70,7 +70,7 @@ server.stream("log", ({ device, from }, { signal }) => deviceNamed(device).strea
 
 // --- Files ----------------------------------------------------------------------------------------------------------
 
-server.files("recordings", { dir: FILES, upload: true, overwrite: "rename", authorize: isDevice });
+server.files("recordings", { dir: FILES, upload: true, overwrite: "rename" });
 
 server.onFileReceived(({ user }, { name, bytes, resumedFrom }) => {
   const how = resumedFrom === 0 ? "in one go" : `continued at byte ${resumedFrom}`;

@@ -109,7 +109,15 @@ export type { PoolConfig, PoolOptions } from "./pool/pool-options.ts";
 export type { PoolServerStats, PoolStats } from "./pool/pool-stats.ts";
 export type { PoolStrategy } from "./pool/strategy.ts";
 export type { Denial } from "./rpc/access.ts";
-export type { Contract, DataContract, MethodContract, Params, SideContract, StreamContract } from "./rpc/contract.ts";
+export type {
+  Contract,
+  DataContract,
+  FolderContract,
+  MethodContract,
+  Params,
+  SideContract,
+  StreamContract,
+} from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
 export type { HandlerContext } from "./rpc/incoming-request.ts";
 export type { HookContext, Middleware, MiddlewareContext, Next, Passed, RequestContext } from "./rpc/middleware.ts";

@@ -41,6 +41,7 @@ import { ready } from "../extensions/ready.ts";
 import { topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
+  FolderName,
   MessageOutput,
   MessageSchema,
   MessageType,
@@ -352,16 +353,16 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** A folder that the server serves. Nothing is asked until a method is called. */
-  override files(name: string): RemoteFiles;
+  override files(name: FolderName<C, "server">): RemoteFiles;
   /**
    * Lets the server use a folder of this side, by `connection.files(name)`. Only what the options allow is possible.
    *
    * @returns a function that ends that; transfers under way continue
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
    */
-  override files(name: string, options: FolderOptions<Client<C>>): Disposer;
+  override files(name: FolderName<C, "client">, options: FolderOptions<Client<C>>): Disposer;
   override files(name: string, options?: FolderOptions<Client<C>>): RemoteFiles | Disposer {
-    return options === undefined ? super.files(name) : this.#core.serveFiles(name, options);
+    return options === undefined ? super.files(name as FolderName<C, "server">) : this.#core.serveFiles(name, options);
   }
 
   /**

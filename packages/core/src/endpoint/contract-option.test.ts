@@ -26,6 +26,7 @@ describe("parseContract", () => {
       { server: { methods: { a: { params: z.object({}), result: text }, b: {} } } },
     ],
     ["a schema that is undefined", { server: { methods: { a: { params: undefined } } } }],
+    ["folders", { server: { files: { reports: {}, photos: { roles: ["staff"] } } }, client: { files: { inbox: {} } } }],
     ["messages", { client: { messages: { a: text, constructor: z.string() } } }],
   ])("accepts %s, and gives it back", (_what, contract) => {
     expect(parseContract(contract as never, false)).toBe(contract);
@@ -53,6 +54,14 @@ describe("parseContract", () => {
     [
       { server: { methods: { a: { result: "string" } } } },
       'Invalid option contract.server.methods.a.result: must implement Standard Schema v1 (valibot, zod, arktype, …), got "string"',
+    ],
+    [
+      { server: { files: { reports: { role: ["staff"] } } } },
+      "Unknown option contract.server.files.reports.role; did you mean contract.server.files.reports.roles?",
+    ],
+    [
+      { client: { files: { inbox: { roles: ["staff"] } } } },
+      "Invalid option contract.client.files.inbox.roles: must not be given for clients: a server has no roles, got an array",
     ],
     [
       { server: { messages: { a: { params: text } } } },

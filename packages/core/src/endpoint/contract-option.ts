@@ -23,7 +23,7 @@ export type ItemValidators = ReadonlyMap<string, ItemChecks>;
 
 const SIDES = ["server", "client"];
 const TOPICS = "topics";
-const PARTS = ["methods", "streams", "messages"];
+const PARTS = ["methods", "streams", "messages", "files"];
 const METHOD_SCHEMAS = ["params", "result", "input"];
 const ROLES = "roles";
 const STREAM_SCHEMAS = ["params", "output", "input"];
@@ -47,10 +47,12 @@ export function parseContract<C extends Contract>(contract: C | undefined, compl
     }
     for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
       const isMessages = path.endsWith(".messages");
+      const isFiles = path.endsWith(".files");
       const isOfServer = sidePath === "contract.server";
       const schemas = path.endsWith(".streams") ? STREAM_SCHEMAS : METHOD_SCHEMAS;
       for (const [name, entry] of parts(problems, path, part, null)) {
         if (isMessages) checkData(problems, name, entry, isOfServer);
+        else if (isFiles) checkFolder(problems, name, entry, isOfServer);
         else checkMethod(problems, name, entry, schemas, isOfServer);
       }
     }
@@ -101,6 +103,10 @@ function checkData(problems: OptionProblems, path: string, entry: unknown, isOfS
     if (name === `${path}.${ROLES}`) checkRoles(problems, name, part, isOfServer);
     else checkSchema(problems, name, part);
   }
+}
+
+function checkFolder(problems: OptionProblems, path: string, entry: unknown, isOfServer: boolean): void {
+  for (const [name, part] of parts(problems, path, entry, [ROLES])) checkRoles(problems, name, part, isOfServer);
 }
 
 function checkRoles(problems: OptionProblems, path: string, roles: unknown, isOfServer: boolean): void {

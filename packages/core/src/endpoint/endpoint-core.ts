@@ -20,7 +20,7 @@ import { ReportWindows } from "../util/report-windows.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
-import { agreedItems, agreedResults, type ItemValidators, type ResultValidators } from "./contract-option.ts";
+import { agreedItems, agreedOn, agreedResults, type ItemValidators, type ResultValidators } from "./contract-option.ts";
 import { HandlerRegistration } from "./handler-registration.ts";
 import { HookList } from "./hook-list.ts";
 
@@ -97,6 +97,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly #settings: ConnectionSettings;
   readonly #results: ResultValidators | null;
   readonly #items: ItemValidators | null;
+  readonly #folders: SideContract["files"];
   readonly #warnings = new ReportWindows<null>(REPORT_WINDOW_MS);
   /** The encoded reply to RPC_LIST, and what it was encoded from. */
   #list: { readonly of: Discovery; readonly payload: Uint8Array } | null = null;
@@ -112,6 +113,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     this.#settings = settings;
     this.#results = agreedResults(contract.peer);
     this.#items = agreedItems(contract.peer);
+    this.#folders = contract.own?.files;
     this.access.rolesOf = rolesOf;
     this.registration = new HandlerRegistration(this.registry, contract.own, rolesOf !== null);
     this.extensions = new ExtensionRegistry(extensions, settings);
@@ -151,7 +153,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
         this.fileSentHooks.notify((error) => this.hookFailed("onFileSent", error, peer), peer, file),
       failed: (peer, method, error) => this.reportError(error, "rpc", peer, method),
     });
-    return this.#files.serve(name, options, this.#isRunning);
+    return this.#files.serve(name, options, agreedOn(this.#folders, name), this.#isRunning);
   }
 
   /** The endpoint starts, or connects. */

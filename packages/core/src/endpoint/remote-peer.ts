@@ -8,7 +8,7 @@ import { fileTransfersOf } from "../extensions/files/file-transfers.ts";
 import { RemoteFiles } from "../extensions/files/remote-files.ts";
 import { latencyOf } from "../extensions/heartbeat.ts";
 import type { Latency } from "../extensions/liveness.ts";
-import type { Contract, Side } from "../rpc/contract.ts";
+import type { Contract, FolderName, Side } from "../rpc/contract.ts";
 import type { Disposer } from "./method-types.ts";
 import { callWithStreams, openStream } from "./open-stream.ts";
 import { type Outgoing, RemoteCaller } from "./remote-caller.ts";
@@ -163,7 +163,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   }
 
   /** A folder that the peer serves with `files(name, options)`. Nothing is asked until one of its methods is called. */
-  files(name: string): RemoteFiles {
+  files(name: FolderName<C, S>): RemoteFiles {
     const outgoing = (): Outgoing => this._outgoing;
     const how = (): "calls" | "messages" | null => {
       const connection = this._connection;

@@ -36,6 +36,7 @@ import type {
   CallResult,
   Contract,
   DataArguments,
+  FolderName,
   MessageOutput,
   MessageSchema,
   MessageType,
@@ -268,7 +269,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
    * continues needs what the server has of it.
    * @throws ConduitError CONNECTION_CLOSED if no server takes calls
    */
-  files(name: string): RemoteFiles {
+  files(name: FolderName<C, "server">): RemoteFiles {
     if (this.#usable.length > 0) return this.#choose(this.#usable).client.files(name);
     const message = `Cannot use the folder '${name}': no server takes calls now`;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });

@@ -38,11 +38,18 @@ export interface DataContract {
   readonly roles?: readonly string[];
 }
 
-/** One side's part: methods and streams it answers, messages it handles. */
+/** A folder that a side serves. */
+export interface FolderContract {
+  /** Of servers only: users with one of these roles may use it. Default: all. */
+  readonly roles?: readonly string[];
+}
+
+/** One side's part: methods and streams it answers, messages it handles, folders it serves. */
 export interface SideContract {
   readonly methods?: Readonly<Record<string, MethodContract>>;
   readonly streams?: Readonly<Record<string, StreamContract>>;
   readonly messages?: Readonly<Record<string, Schema | DataContract>>;
+  readonly files?: Readonly<Record<string, FolderContract>>;
 }
 
 /** Methods and messages of both sides. */
@@ -59,6 +66,7 @@ export type Side = "server" | "client";
 type MethodsOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["methods"]>;
 type StreamsOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["streams"]>;
 type MessagesOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["messages"]>;
+type FoldersOf<C extends Contract, S extends Side> = NonNullable<NonNullable<C[S]>["files"]>;
 /**
  * Resolves to the names themselves, because the compiler would show an intersection as an alias with the whole
  * contract.
@@ -71,6 +79,8 @@ export type MethodName<C extends Contract, S extends Side> = NamesOf<MethodsOf<C
 export type StreamName<C extends Contract, S extends Side> = NamesOf<StreamsOf<C, S>>;
 /** Types of the messages that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
 export type MessageType<C extends Contract, S extends Side> = NamesOf<MessagesOf<C, S>>;
+/** Names of the folders that a contract lists for a side; `never` if it lists none, `string` for the open contract. */
+export type FolderName<C extends Contract, S extends Side> = NamesOf<FoldersOf<C, S>>;
 
 declare const unlisted: unique symbol;
 /** Marks a name that the contract doesn't list. */

@@ -27,6 +27,7 @@ import { builtInExtensions } from "../extensions/index.ts";
 import type { Denial } from "../rpc/access.ts";
 import type {
   Contract,
+  FolderName,
   MessageArguments,
   MessageOutput,
   MessageSchema,
@@ -325,7 +326,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @returns a function that ends that; transfers under way continue
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
    */
-  files(name: string, options: FolderOptions<Connection<C, D>>): Disposer {
+  files(name: FolderName<C, "server">, options: FolderOptions<Connection<C, D>>): Disposer {
     return this.#core.serveFiles(name, options);
   }
 

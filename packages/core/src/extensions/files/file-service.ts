@@ -1,4 +1,5 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import type { FolderContract } from "../../rpc/contract.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import type { MethodEntry, Registry } from "../../rpc/registry.ts";
@@ -66,8 +67,13 @@ export class FileService<Peer> {
    * @returns a function that stops serving it; transfers under way continue
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken
    */
-  serve(name: string, options: FolderOptions<Peer>, isRunning: boolean): () => void {
-    const config = parseFolderOptions(name, options);
+  serve(
+    name: string,
+    options: FolderOptions<Peer>,
+    agreed: FolderContract | undefined,
+    isRunning: boolean,
+  ): () => void {
+    const config = parseFolderOptions(name, options, agreed?.roles);
     const folder = new ServedFolder(name, config, this.#host);
     if (this.#folders.has(name)) {
       throw new ConduitError(ErrorCode.INVALID_STATE, `The folder ${describeValue(name)} is already served`);

@@ -65,8 +65,15 @@ export interface FolderConfig<Peer> {
   readonly access: Access | null;
 }
 
-/** @throws ConduitError INVALID_CONFIG */
-export function parseFolderOptions<Peer>(name: unknown, options: FolderOptions<Peer>): FolderConfig<Peer> {
+/**
+ * @param agreedRoles those that the contract asks for
+ * @throws ConduitError INVALID_CONFIG
+ */
+export function parseFolderOptions<Peer>(
+  name: unknown,
+  options: FolderOptions<Peer>,
+  agreedRoles?: readonly string[],
+): FolderConfig<Peer> {
   if (typeof name !== "string" || name === "") throw invalid("name", "must be a non-empty string", name);
   if (typeof options !== "object" || options === null) throw invalid("options", "must be an object", options);
   const unknown = Object.keys(options).find((key) => !KNOWN.includes(key));
@@ -88,7 +95,7 @@ export function parseFolderOptions<Peer>(name: unknown, options: FolderOptions<P
     throw invalid("authorize", "must be a function", authorize);
   }
   return {
-    access: accessOf(name, options.roles),
+    access: accessOf(name, options.roles, agreedRoles),
     dir,
     overwrite,
     authorize,
