@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, test } from "vitest";
+import { afterAll, beforeAll, describe } from "vitest";
+import { describeAbsence } from "./absence.ts";
 import { describeHeartbeats, HeartbeatPairs } from "./heartbeats.suite.ts";
 import { describeNetconduitClient } from "./netconduit-client/suites.ts";
 import { describeNetconduitServer } from "./netconduit-server/suites.ts";
@@ -12,7 +13,7 @@ import { type InteropSubject, PATIENCE_MS } from "./scene.ts";
  */
 export async function describeInterop(subject: InteropSubject): Promise<void> {
   const environment = await pythonEnvironment();
-  if (environment.python === null) return describeAbsence(subject, environment.reason);
+  if (environment.python === null) return describeAbsence(`interop on ${subject.name}`, environment.reason);
   const { python, version } = environment;
   const on = `on ${subject.name} (netconduit ${version})`;
 
@@ -25,14 +26,5 @@ export async function describeInterop(subject: InteropSubject): Promise<void> {
     describeNetconduitServer(subject, python, on);
     describeSameProgram(subject, python, on);
     describeHeartbeats(pairs, on);
-  });
-}
-
-function describeAbsence(subject: InteropSubject, reason: string): void {
-  const required = process.env.NETCONDUIT_INTEROP === "required";
-  describe.skipIf(!required)(`interop on ${subject.name} (${required ? "required" : "skipped"}: ${reason})`, () => {
-    test("netconduit can be run", () => {
-      throw new Error(`NETCONDUIT_INTEROP is "required", and netconduit cannot be run: ${reason}`);
-    });
   });
 }

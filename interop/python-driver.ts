@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Float64, float64 } from "@netconduit/core";
 
 /** A file name in python/. */
-export type DriverProgram = "client_driver.py" | "server_driver.py";
+export type DriverProgram = "client_driver.py" | "server_driver.py" | "values_driver.py";
 
 /** An event reported by a driver. */
 export interface DriverEvent {
