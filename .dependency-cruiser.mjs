@@ -73,7 +73,7 @@ export default {
     {
       name: "a runtime package imports @netconduit/core and no other package of ours",
       severity: "error",
-      from: { path: "^packages/(node|bun|deno)/src/", pathNot: TESTS },
+      from: { path: "^packages/(node|bun|deno|nats)/src/", pathNot: TESTS },
       to: { path: "^packages/", pathNot: ["^packages/$1/src/", `${CORE}(index|adapter)\\.ts$`] },
     },
   ],

@@ -15,6 +15,7 @@ export default defineConfig({
     alias: [
       { find: "@netconduit/core/adapter", replacement: source("packages/core/src/adapter.ts") },
       { find: "@netconduit/core", replacement: source("packages/core/src/index.ts") },
+      { find: "@netconduit/nats", replacement: source("packages/nats/src/index.ts") },
       { find: "@netconduit/node", replacement: source("packages/node/src/index.ts") },
     ],
   },

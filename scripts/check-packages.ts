@@ -120,7 +120,7 @@ async function load(work: string, specifiers: readonly string[]): Promise<void> 
   if (code !== 0) report(specifiers.join(", "), `it does not load\n${output}`);
 }
 
-/** Checks the JSR packages, core and Deno, which are published from their sources and need explicit types. */
+/** Checks the JSR packages (core, Deno, NATS), which are published from their sources and need explicit types. */
 async function dryRunOnJsr(): Promise<void> {
   const { code, output } = await pnpm(["exec", "deno", "publish", "--dry-run", "--allow-dirty"], { cwd: ROOT });
   if (code !== 0) report("deno publish --dry-run", output);

@@ -8,7 +8,7 @@ import { libraryPackages, ROOT } from "./lib/packages.ts";
 import { pnpmCommand } from "./lib/run.ts";
 import { serveTarballs, type TarballRegistry } from "./lib/tarball-registry.ts";
 
-/** Time limit for packing four packages, or installing and compiling against them, on a busy machine. */
+/** Time limit for packing the packages, or installing and compiling against them, on a busy machine. */
 const SLOW_MS = 180_000;
 
 const PRINTED = [

@@ -24,11 +24,13 @@ function foreignImports(files: PublishedFiles): string[] {
   return [...specifiers].sort();
 }
 
-test("JSR gets the core and the Deno package", () => {
-  expect([...published.keys()].sort()).toEqual(["@netconduit/core", "@netconduit/deno"]);
+const ON_JSR = ["@netconduit/core", "@netconduit/deno", "@netconduit/nats"];
+
+test("JSR gets the core, the Deno package and the one for NATS", () => {
+  expect([...published.keys()].sort()).toEqual(ON_JSR);
 });
 
-describe.each(["@netconduit/core", "@netconduit/deno"])("the JSR package %s", (name) => {
+describe.each(ON_JSR)("the JSR package %s", (name) => {
   test("contains the licence, the README, this version and sources only", () => {
     const files = published.get(name)!;
     expect(files.get("LICENSE")).toBe(readFileSync(join(ROOT, "LICENSE"), "utf8"));
@@ -50,5 +52,17 @@ test("the Deno package imports only this version of the core, from JSR, and Deno
   expect(imports.filter((specifier) => !specifier.startsWith("node:"))).toEqual([
     `jsr:@netconduit/core@^${version}`,
     `jsr:@netconduit/core@^${version}/adapter`,
+  ]);
+});
+
+test("the package for NATS imports this version of the core, and nats.js from npm", () => {
+  const imports = foreignImports(published.get("@netconduit/nats")!);
+  const others = imports.filter((specifier) => !specifier.startsWith("node:"));
+  expect(others.map((specifier) => specifier.replace(/@\^\d+\.\d+\.\d+(?=$|\/)/, ""))).toEqual([
+    "jsr:@netconduit/core",
+    "jsr:@netconduit/core/adapter",
+    "npm:@nats-io/jetstream",
+    "npm:@nats-io/kv",
+    "npm:@nats-io/transport-node",
   ]);
 });

@@ -63,7 +63,7 @@ describe("publishing to npm", () => {
     const lines: string[] = [];
     await publishToNpm(work, github, (line) => lines.push(line));
 
-    const names = ["@netconduit/core", "@netconduit/bun", "@netconduit/deno", "@netconduit/node"];
+    const names = ["@netconduit/core", "@netconduit/bun", "@netconduit/deno", "@netconduit/nats", "@netconduit/node"];
     expect(lines).toEqual(names.map((name) => `${name}@${version}: published`));
     expect(published.map(({ name }) => name)).toEqual(names);
     expect(new Set(published.map(({ access }) => access))).toEqual(new Set(["public"]));

@@ -23,6 +23,7 @@ const COMMON: ts.CompilerOptions = {
     "@netconduit/core": [join(ROOT, "packages/core/src/index.ts")],
     "@netconduit/core/adapter": [join(ROOT, "packages/core/src/adapter.ts")],
     "@netconduit/node": [join(ROOT, "packages/node/src/index.ts")],
+    "@netconduit/nats": [join(ROOT, "packages/nats/src/index.ts")],
     "@netconduit/bun": [join(ROOT, "packages/bun/src/index.ts")],
   },
 };

@@ -1,4 +1,5 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -9,7 +10,7 @@ import { type LibraryPackage, ROOT } from "./packages.ts";
 export interface EntrySize {
   /** Only this repository's code; a runtime's package includes the core. */
   readonly own: number;
-  /** Including `@msgpack/msgpack` and `valibot`. */
+  /** Including other people's packages, such as `@msgpack/msgpack` and `valibot`. */
   readonly withDependencies: number;
   /** Lines of the entry's declarations. Absent for a single name. */
   readonly declarationLines?: number;
@@ -45,11 +46,17 @@ async function bundledBytes(file: string, name: string | null, external: readonl
     platform: "neutral",
     mainFields: ["module", "main"],
     target: "es2023",
-    external: ["node:*", ...external],
+    external: ["node:*", ...builtinModules, ...external],
     write: false,
     logLevel: "silent",
   });
   return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
+}
+
+/** Whether a built entry has an export: it declares or lists it, or exports all of another package. */
+function exportsName(file: string, name: string): boolean {
+  const statements = readFileSync(file, "utf8").match(/^export (?:\{[^}]*\}|\* from|\w+ \w+)/gm) ?? [];
+  return statements.some((text) => text.startsWith("export *") || new RegExp(`\\b${name}\\b`).test(text));
 }
 
 /**
@@ -74,7 +81,9 @@ export async function measureSizes(packages: readonly LibraryPackage[], names: r
       const declarationLines = readDeclarations(declarations[index]!, declarations).lines;
       sizes[title] = { ...(await measure(file, null)), declarationLines };
       if (path !== ".") continue;
-      for (const name of names) sizes[`${title} { ${name} }`] = await measure(file, name);
+      for (const name of names) {
+        if (exportsName(file, name)) sizes[`${title} { ${name} }`] = await measure(file, name);
+      }
     }
   }
   return sizes;

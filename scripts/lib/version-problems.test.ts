@@ -71,7 +71,7 @@ describe("a package that JSR would miss is reported:", () => {
   });
 
   test("a package without a deno.json", () => {
-    const root = copyWith("deno.json", set("workspace", ["./packages/core"]));
+    const root = copyWith("deno.json", set("workspace", ["./packages/core", "./packages/nats"]));
     rmSync(join(root, "packages/deno/deno.json"));
     expect(versionProblems(root)).toEqual(["@netconduit/deno: has no deno.json, and JSR is to have it"]);
   });
@@ -79,7 +79,7 @@ describe("a package that JSR would miss is reported:", () => {
   test("a package missing from the workspace", () => {
     const root = copyWith("deno.json", set("workspace", ["./packages/core"]));
     expect(versionProblems(root)).toEqual([
-      'deno.json: "workspace" is ./packages/core, packages with a deno.json: ./packages/core, ./packages/deno',
+      'deno.json: "workspace" is ./packages/core, packages with a deno.json: ./packages/core, ./packages/deno, ./packages/nats',
     ]);
   });
 });

@@ -13,7 +13,7 @@ interface DenoManifest {
 }
 
 /** The packages that are also published to JSR, from their sources. */
-const ON_JSR = ["@netconduit/core", "@netconduit/deno"];
+const ON_JSR = ["@netconduit/core", "@netconduit/deno", "@netconduit/nats"];
 
 function readDeno(folder: string): DenoManifest | null {
   const file = join(folder, "deno.json");

@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { ChunkAssembler, chunksOf } from "./chunks.ts";
+
+const payload = Uint8Array.from({ length: 1000 }, (_, index) => index % 251);
+const chunks = [...chunksOf("link:7", payload, 556)];
+
+function assembler(maxBytes = 10_000): { readonly all: ChunkAssembler; readonly lost: () => number } {
+  let lost = 0;
+  return { all: new ChunkAssembler(maxBytes, () => lost++), lost: () => lost };
+}
+
+test("chunks leave room for headers within the limit, and make the message again", () => {
+  expect(chunks.map(({ bytes }) => bytes.length)).toEqual([300, 300, 300, 100]);
+  const { all, lost } = assembler();
+  const results = chunks.map(({ header, bytes }) => all.add(header, bytes));
+  expect(results).toEqual([null, null, null, payload]);
+  expect(lost()).toBe(0);
+});
+
+test("chunks of several links are put together apart", () => {
+  const { all } = assembler();
+  const others = [...chunksOf("other:1", payload.subarray(1), 556)];
+  const results = chunks.flatMap((chunk, index) =>
+    [chunk, others[index]!].map(({ header, bytes }) => all.add(header, bytes)),
+  );
+  expect(results.slice(-2)).toEqual([payload, payload.subarray(1)]);
+});
+
+test("a message whose chunk is missing is lost, and counted once", () => {
+  const { all, lost } = assembler();
+  for (const index of [0, 2, 3]) {
+    const { header, bytes } = chunks[index]!;
+    expect(all.add(header, bytes)).toBeNull();
+  }
+  expect(lost()).toBe(1);
+});
+
+test("an unfinished message is lost when the next one of its link begins", () => {
+  const { all, lost } = assembler();
+  all.add(chunks[0]!.header, chunks[0]!.bytes);
+  const results = [...chunksOf("link:8", payload, 556)].map(({ header, bytes }) => all.add(header, bytes));
+  expect(results.at(-1)).toEqual(payload);
+  expect(lost()).toBe(1);
+});
+
+test("a node that came in the middle of a message drops the rest, which isn't its loss", () => {
+  const { all, lost } = assembler();
+  for (const { header, bytes } of chunks.slice(1)) expect(all.add(header, bytes)).toBeNull();
+  expect(lost()).toBe(0);
+});
+
+test("a message over the limit takes no memory, and is counted as lost", () => {
+  const { all, lost } = assembler(999);
+  for (const { header, bytes } of chunks) expect(all.add(header, bytes)).toBeNull();
+  expect(lost()).toBe(1);
+});
+
+test.each(["", "link:1 0", "link 0 1 5", "a:1 -1 2 3"])("a malformed header (%j) is counted as a loss", (header) => {
+  const { all, lost } = assembler();
+  expect(all.add(header, payload)).toBeNull();
+  expect(lost()).toBe(1);
+});

@@ -1,0 +1,343 @@
+/**
+ * A node's link to its cluster over NATS: one connection, and one NATS subscription for each address.
+ *
+ * Theory of operation. nats.js reconnects, and subscribes again, by itself; it drops what was published meanwhile without a
+ * word. So this class publishes only while it is connected, knows by `SendWindow` what NATS has taken, and tells what may be
+ * lost when a connection ends. `connected` is said when NATS has answered behind the subscriptions.
+ */
+
+import { headers, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import type {
+  ClusterAddress,
+  ClusterHost,
+  ClusterLink,
+  ClusterLinkStats,
+  ClusterLogs,
+  ClusterRecords,
+  ClusterState,
+  ClusterSubscription,
+  PublishResult,
+} from "@netconduit/core";
+import { ConduitError, ErrorCode } from "@netconduit/core";
+import { CHUNK_HEADER, ChunkAssembler, chunksOf } from "./chunks.ts";
+import { connectBy } from "./nats-connect.ts";
+import {
+  connectionError,
+  isHopeless,
+  isPermissionViolation,
+  type PermissionViolation,
+  permissionError,
+} from "./nats-errors.ts";
+import { maxPayloadOf, ownBytes } from "./nats-limits.ts";
+import { NatsLogs } from "./nats-logs.ts";
+import { inboxPrefixOf, type NatsConfig } from "./nats-options.ts";
+import { NatsRecords } from "./nats-records.ts";
+import { SendWindow } from "./send-window.ts";
+import { probeSubject, subjectOf } from "./subjects.ts";
+
+/** Between attempts to connect: a random part of this, so that the nodes don't come all at once. */
+const RETRY_MS = 2000;
+const MIN_RETRY_MS = 100;
+/** Of the five seconds that `close` may take, these are for sending what was published. */
+const DRAIN_MS = 3000;
+
+const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user", "connection"];
+
+interface LinkSubscription {
+  readonly subject: string;
+  readonly onMessage: (payload: Uint8Array) => void;
+  /** Null until the link was connected for the first time. */
+  sub: Subscription | null;
+}
+
+export class NatsLink implements ClusterLink {
+  readonly logs: ClusterLogs;
+  readonly records: ClusterRecords;
+  readonly #host: ClusterHost;
+  readonly #config: NatsConfig;
+  readonly #window: SendWindow;
+  readonly #assembler: ChunkAssembler;
+  readonly #logs: NatsLogs;
+  readonly #subscriptions = new Map<string, LinkSubscription>();
+  readonly #stats = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
+  #state: ClusterState = "connecting";
+  #connection: NatsConnection | null = null;
+  /** Grows with each loss, so that what belongs to an earlier connection is noticed. */
+  #generation = 0;
+  #isClosed = false;
+  #retryTimer: unknown = null;
+  /** Filled while the permissions are tried. */
+  #violations: PermissionViolation[] | null = null;
+  #lastError: Error | null = null;
+  #confirming: Promise<void> | null = null;
+  #chunkedMessages = 0;
+  /** Names the messages of this link that travel in chunks. */
+  readonly #linkId = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 12)}`;
+
+  constructor(config: NatsConfig, host: ClusterHost) {
+    this.#config = config;
+    this.#host = host;
+    this.#window = new SendWindow(host.clock, config.maxPendingBytes);
+    this.#assembler = new ChunkAssembler(config.maxPayloadBytes, () => host.messagesLost("received", 1));
+    const connection = (): NatsConnection | null => (this.#state === "connected" ? this.#connection : null);
+    this.#logs = new NatsLogs({ config, clock: host.clock, connection });
+    this.logs = this.#logs;
+    this.records = new NatsRecords({ config, connection });
+  }
+
+  get state(): ClusterState {
+    return this.#state;
+  }
+
+  get maxPayloadBytes(): number {
+    return this.#config.maxPayloadBytes;
+  }
+
+  get stats(): ClusterLinkStats {
+    return { ...this.#stats };
+  }
+
+  /** Connects, or goes on trying. @throws ConduitError if that is useless */
+  async start(): Promise<void> {
+    try {
+      await this.#dial();
+    } catch (cause) {
+      const error = connectionError(cause, this.#config.servers);
+      if (isHopeless(error)) {
+        await this.close();
+        throw error;
+      }
+      this.#retry(error);
+    }
+  }
+
+  async #dial(): Promise<void> {
+    const config = this.#config;
+    const connection = await connectBy(config.connect, {
+      ...config.login,
+      servers: config.servers,
+      name: `netconduit ${config.name} ${this.#host.nodeId}`,
+      // Messages to an address go to the other nodes only.
+      noEcho: true,
+      inboxPrefix: inboxPrefixOf(config),
+      timeout: config.connectTimeoutMs,
+      pingInterval: config.pingIntervalMs,
+      maxPingOut: 2,
+      reconnect: true,
+      maxReconnectAttempts: -1,
+      reconnectDelayHandler: retryDelay,
+      // Credentials may be renewed while the node runs.
+      ignoreAuthErrorAbort: true,
+      noAsyncTraces: true,
+    });
+    if (this.#isClosed) {
+      await connection.close();
+      return;
+    }
+    this.#connection = connection;
+    void this.#watch(connection);
+    try {
+      await this.#tryPermissions(connection);
+    } catch (error) {
+      this.#connection = null;
+      await connection.close();
+      throw error;
+    }
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.sub === null) this.#subscribe(connection, subscription);
+    }
+    await this.#restored(connection);
+  }
+
+  /** Finds out now whether subjects are forbidden: NATS would drop messages later. @throws ConduitError PERMISSION_DENIED */
+  async #tryPermissions(connection: NatsConnection): Promise<void> {
+    const violations: PermissionViolation[] = [];
+    this.#violations = violations;
+    const probes = KINDS.map((kind) => {
+      const subject = probeSubject(this.#config.subjectPrefix, kind);
+      connection.publish(subject);
+      return connection.subscribe(subject, { callback: () => undefined });
+    });
+    await connection.flush();
+    // A second answer leaves time for the reports of the first.
+    await connection.flush();
+    for (const probe of probes) probe.unsubscribe();
+    this.#violations = null;
+    if (violations.length > 0) throw permissionError(violations);
+  }
+
+  #retry(reason: ConduitError): void {
+    if (this.#isClosed) return;
+    this.#host.stateChanged("connecting", reason);
+    this.#retryTimer = this.#host.clock.setTimer(() => void this.#dialAgain(), retryDelay(), false);
+  }
+
+  async #dialAgain(): Promise<void> {
+    try {
+      await this.#dial();
+    } catch (cause) {
+      this.#retry(connectionError(cause, this.#config.servers));
+    }
+  }
+
+  /** Follows a connection to its end. */
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) {
+      if (this.#connection !== connection) return;
+      if (status.type === "disconnect") this.#lost();
+      else if (status.type === "reconnect") void this.#restored(connection);
+      else if (status.type === "error") this.#failed(status.error);
+    }
+  }
+
+  /** The connection works: again, or for the first time. */
+  async #restored(connection: NatsConnection): Promise<void> {
+    const generation = this.#generation;
+    try {
+      await connection.flush();
+    } catch {
+      // It was lost again, which has been or will be told.
+      return;
+    }
+    if (generation !== this.#generation || this.#isClosed) return;
+    this.#lastError = null;
+    this.#window.opened(connection);
+    this.#setState("connected", null);
+    this.#logs.restored();
+  }
+
+  #lost(): void {
+    this.#generation += 1;
+    if (this.#state !== "connected") return;
+    const { servers } = this.#config;
+    const reason =
+      this.#lastError === null
+        ? new ConduitError(ErrorCode.CONNECTION_CLOSED, `The connection to NATS at ${servers.join(", ")} ended`)
+        : connectionError(this.#lastError, servers);
+    const lost = this.#window.closed();
+    this.#assembler.clear();
+    this.#setState("reconnecting", reason);
+    if (this.#isClosed) return;
+    if (lost > 0) this.#host.messagesLost("sent", lost);
+    this.#host.messagesLost("received", 0);
+  }
+
+  #failed(error: Error): void {
+    if (isPermissionViolation(error)) {
+      if (this.#violations !== null) this.#violations.push(error);
+      else if (!this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
+      return;
+    }
+    this.#lastError = error;
+    if (this.#state === "connected" || this.#isClosed) return;
+    this.#host.stateChanged(this.#state, connectionError(error, this.#config.servers));
+  }
+
+  #setState(state: ClusterState, reason: ConduitError | null): void {
+    if (this.#isClosed || state === this.#state) return;
+    this.#state = state;
+    this.#host.stateChanged(state, reason);
+  }
+
+  publish(address: ClusterAddress, payload: Uint8Array): PublishResult {
+    const connection = this.#connection;
+    if (this.#state !== "connected" || connection === null) return "disconnected";
+    if (payload.length > this.#config.maxPayloadBytes) return "too-large";
+    if (!this.#window.hasRoomFor(payload.length)) return "full";
+    const subject = subjectOf(this.#config.subjectPrefix, address);
+    const limit = maxPayloadOf(connection);
+    if (payload.length <= limit) connection.publish(subject, payload);
+    else this.#publishChunks(connection, subject, payload, limit);
+    this.#window.sent(payload.length);
+    this.#stats.sentMessages += 1;
+    this.#stats.sentBytes += payload.length;
+    return "sent";
+  }
+
+  #publishChunks(connection: NatsConnection, subject: string, payload: Uint8Array, limit: number): void {
+    const id = `${this.#linkId}:${this.#chunkedMessages++}`;
+    for (const { header, bytes } of chunksOf(id, payload, limit)) {
+      const chunkHeaders = headers();
+      chunkHeaders.set(CHUNK_HEADER, header);
+      connection.publish(subject, bytes, { headers: chunkHeaders });
+    }
+  }
+
+  subscribe(address: ClusterAddress, onMessage: (payload: Uint8Array) => void): ClusterSubscription {
+    const subject = subjectOf(this.#config.subjectPrefix, address);
+    const subscription: LinkSubscription = { subject, onMessage, sub: null };
+    this.#subscriptions.set(subject, subscription);
+    const connection = this.#connection;
+    if (connection !== null) this.#subscribe(connection, subscription);
+    return {
+      ready: connection === null ? Promise.resolve() : this.#confirm(connection),
+      unsubscribe: () => {
+        if (this.#subscriptions.get(subject) === subscription) this.#subscriptions.delete(subject);
+        subscription.sub?.unsubscribe();
+      },
+    };
+  }
+
+  #subscribe(connection: NatsConnection, subscription: LinkSubscription): void {
+    subscription.sub = connection.subscribe(subscription.subject, {
+      // NATS's refusals come as an error of the connection, too.
+      callback: (error, message) => {
+        if (error === null) this.#received(subscription, message);
+      },
+    });
+  }
+
+  #received({ onMessage }: LinkSubscription, { data, headers: messageHeaders }: Msg): void {
+    const header = messageHeaders?.get(CHUNK_HEADER) ?? "";
+    const payload = header === "" ? ownBytes(data) : this.#assembler.add(header, data);
+    if (payload === null) return;
+    this.#stats.receivedMessages += 1;
+    this.#stats.receivedBytes += payload.length;
+    onMessage(payload);
+  }
+
+  /** Resolves when NATS knows of all subscriptions made in this turn; one question is enough for them. */
+  #confirm(connection: NatsConnection): Promise<void> {
+    this.#confirming ??= Promise.resolve()
+      .then(() => {
+        this.#confirming = null;
+        return connection.flush();
+      })
+      // The link was lost first.
+      .catch(() => undefined);
+    return this.#confirming;
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    const wasConnected = this.#state === "connected";
+    this.#isClosed = true;
+    this.#state = "disconnected";
+    if (this.#retryTimer !== null) this.#host.clock.clearTimer(this.#retryTimer);
+    this.#window.closed();
+    this.#logs.close();
+    const connection = this.#connection;
+    this.#connection = null;
+    if (connection === null || connection.isClosed()) return;
+    if (wasConnected) await this.#drain(connection);
+    await connection.close();
+  }
+
+  /** Sends what was published; gives up if NATS doesn't read. */
+  async #drain(connection: NatsConnection): Promise<void> {
+    const { clock } = this.#host;
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(resolve, DRAIN_MS, true);
+      const done = (): void => {
+        clock.clearTimer(timer);
+        resolve();
+      };
+      // It rejects if the connection is lost meanwhile: then nothing can be sent.
+      connection.flush().then(done, done);
+    });
+  }
+}
+
+function retryDelay(): number {
+  return MIN_RETRY_MS + Math.random() * (RETRY_MS - MIN_RETRY_MS);
+}

@@ -1,0 +1,59 @@
+import { ConduitError, ErrorCode } from "@netconduit/core";
+import { expect, test } from "vitest";
+import { natsCluster } from "./nats-cluster.ts";
+import { type NatsClusterOptions, parseNatsOptions } from "./nats-options.ts";
+
+const needed = { servers: "nats://127.0.0.1:4222", name: "fleet" };
+
+function problemOf(options: object): string {
+  try {
+    natsCluster({ ...needed, ...options } as NatsClusterOptions);
+  } catch (error) {
+    if (error instanceof ConduitError && error.code === ErrorCode.INVALID_CONFIG) return error.message;
+    throw error;
+  }
+  return "none";
+}
+
+test.each([
+  [{ name: "" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got ""'],
+  [{ name: "a.b" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got "a.b"'],
+  [{ servers: [] }, "Invalid option servers: must name at least one server, got "],
+  [
+    { servers: "localhost" },
+    'Invalid option servers: must be URLs such as nats://host:4222 or tls://host:4222, got "localhost"',
+  ],
+  [
+    { servers: "nats://ada:secret@host" },
+    "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+  ],
+  [{ user: "ada", token: "t" }, "Invalid options user, token: only one of them can be given"],
+  [{ pass: "secret" }, 'Invalid option pass: needs the option user, got "…"'],
+  [
+    { subjectPrefix: "a.*" },
+    'Invalid option subjectPrefix: must be words of A-Z a-z 0-9 _ -, with points between them, got "a.*"',
+  ],
+  [{ replicas: 2 }, "Invalid option replicas: must be 1, 3 or 5, got 2"],
+  [{ maxPayloadBytes: 0 }, "Invalid option maxPayloadBytes: must be a whole number of at least 1, got 0"],
+  [{ connect: 5 }, "Invalid option connect: must be a function, got 5"],
+])("invalid options %j are refused with the rule and the value", (options, problem) => {
+  expect(problemOf(options)).toBe(problem);
+});
+
+test("subjects begin with netconduit and the cluster's name unless another prefix is chosen", () => {
+  expect(parseNatsOptions(needed).subjectPrefix).toBe("netconduit.fleet");
+  expect(parseNatsOptions({ ...needed, subjectPrefix: "chat" }).subjectPrefix).toBe("chat");
+});
+
+test("TLS is demanded by a URL that begins with tls, by true and by options, and refused by false", () => {
+  expect(parseNatsOptions(needed).login.tls).toBeUndefined();
+  expect(parseNatsOptions({ ...needed, servers: "tls://host" }).login.tls).toEqual({});
+  expect(parseNatsOptions({ ...needed, tls: true }).login.tls).toEqual({});
+  expect(parseNatsOptions({ ...needed, tls: { caFile: "ca.pem" } }).login.tls).toEqual({ caFile: "ca.pem" });
+  expect(parseNatsOptions({ ...needed, tls: false }).login.tls).toBeNull();
+});
+
+test("options of every cluster are passed on, and none of NATS", () => {
+  const { options } = natsCluster({ ...needed, nodeId: "a", heartbeatMs: 500, token: "secret" });
+  expect(options).toEqual({ nodeId: "a", heartbeatMs: 500 });
+});

@@ -1,0 +1,149 @@
+import type { NodeConnectionOptions } from "@nats-io/transport-node";
+import { credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
+import { type ClusterOptions, ConduitError, ErrorCode } from "@netconduit/core";
+import type { NatsConnect } from "./nats-connect.ts";
+
+/** TLS towards NATS. Texts in PEM, or paths of files. */
+export interface NatsTlsOptions {
+  readonly ca?: string;
+  readonly caFile?: string;
+  readonly cert?: string;
+  readonly certFile?: string;
+  readonly key?: string;
+  readonly keyFile?: string;
+  /** Whether the handshake comes before anything else; NATS needs `handshake_first` then. Default false. */
+  readonly handshakeFirst?: boolean;
+}
+
+/** Options of a node of a cluster over NATS. Times are in milliseconds, sizes in bytes. */
+export interface NatsClusterOptions extends ClusterOptions {
+  /** One or more servers: `nats://host:4222`, or `tls://host:4222`. The client learns the others of a NATS cluster by itself. */
+  readonly servers: string | readonly string[];
+  /** Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes with the same name, and only they, belong together. */
+  readonly name: string;
+  /** Name and password. */
+  readonly user?: string | undefined;
+  readonly pass?: string | undefined;
+  readonly token?: string | undefined;
+  /** Text of a `.creds` file (JWT and seed), or a function that returns it at each connect. */
+  readonly credentials?: string | (() => string) | undefined;
+  /** Seed of an NKey (`SU…`), or a function that returns it at each connect. */
+  readonly nkeySeed?: string | (() => string) | undefined;
+  /** True, or options: only TLS. Default: TLS if NATS has it. */
+  readonly tls?: boolean | NatsTlsOptions | undefined;
+  /** All subjects begin with it. Default `netconduit.NAME`. docs/nats-permissions.md lists them. */
+  readonly subjectPrefix?: string | undefined;
+  /** Copies of logs and sessions on servers of a NATS cluster: 1, 3 or 5. Holds for those that are made new. Default 1. */
+  readonly replicas?: 1 | 3 | 5 | undefined;
+  /** Largest message between nodes. What is larger than NATS allows (1 MiB by default) travels in parts. Default 16 MiB. */
+  readonly maxPayloadBytes?: number | undefined;
+  /** Bytes on their way to NATS at most; more isn't sent. Default 32 MiB. */
+  readonly maxPendingBytes?: number | undefined;
+  /** Time for a connect, TLS and login included. Default 5,000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** A NATS server that doesn't answer is given up after two to three times this. Default 3,000. */
+  readonly pingIntervalMs?: number | undefined;
+  /** `connect` of another transport of nats.js, such as that of `jsr:@nats-io/transport-deno`. Default: `@nats-io/transport-node`. */
+  readonly connect?: NatsConnect | undefined;
+}
+
+/** Options with defaults. */
+export interface NatsConfig {
+  readonly servers: string[];
+  readonly name: string;
+  readonly subjectPrefix: string;
+  readonly replicas: 1 | 3 | 5;
+  readonly maxPayloadBytes: number;
+  readonly maxPendingBytes: number;
+  readonly connectTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  readonly connect: NatsConnect | undefined;
+  /** What is for nats.js alone. */
+  readonly login: Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator" | "tls">;
+}
+
+/** Begins the subjects of answers. */
+export function inboxPrefixOf({ subjectPrefix }: NatsConfig): string {
+  return `${subjectPrefix}.inbox`;
+}
+
+const NAME = /^[\w-]{1,64}$/;
+const PREFIX = /^[\w-]+(\.[\w-]+)*$/;
+const MiB = 2 ** 20;
+
+/** @throws ConduitError INVALID_CONFIG */
+export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
+  const { name, subjectPrefix, replicas = 1, connect } = options;
+  if (!NAME.test(name)) throw invalid("name", "must be 1 to 64 characters A-Z a-z 0-9 _ -", name);
+  if (subjectPrefix !== undefined && !PREFIX.test(subjectPrefix)) {
+    throw invalid("subjectPrefix", "must be words of A-Z a-z 0-9 _ -, with points between them", subjectPrefix);
+  }
+  if (![1, 3, 5].includes(replicas)) throw invalid("replicas", "must be 1, 3 or 5", replicas);
+  if (connect !== undefined && typeof connect !== "function") throw invalid("connect", "must be a function", connect);
+  const servers = parseServers(options.servers);
+  return {
+    servers,
+    name,
+    subjectPrefix: subjectPrefix ?? `netconduit.${name}`,
+    replicas,
+    maxPayloadBytes: wholeNumber(options, "maxPayloadBytes", 16 * MiB),
+    maxPendingBytes: wholeNumber(options, "maxPendingBytes", 32 * MiB),
+    connectTimeoutMs: wholeNumber(options, "connectTimeoutMs", 5000),
+    pingIntervalMs: wholeNumber(options, "pingIntervalMs", 3000),
+    connect,
+    login: parseLogin(options, servers),
+  };
+}
+
+function parseServers(servers: string | readonly string[]): string[] {
+  const list = typeof servers === "string" ? [servers] : [...servers];
+  if (list.length === 0) throw invalid("servers", "must name at least one server", servers);
+  for (const server of list) {
+    const url = typeof server === "string" && URL.canParse(server) ? new URL(server) : null;
+    if (url === null || !["nats:", "tls:"].includes(url.protocol) || url.hostname === "") {
+      throw invalid("servers", "must be URLs such as nats://host:4222 or tls://host:4222", server);
+    }
+    if (url.username !== "" || url.password !== "") {
+      throw new ConduitError(
+        ErrorCode.INVALID_CONFIG,
+        "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+      );
+    }
+  }
+  return list;
+}
+
+function parseLogin(options: NatsClusterOptions, servers: readonly string[]): NatsConfig["login"] {
+  const { user, pass, token, credentials, nkeySeed, tls } = options;
+  const ways = Object.entries({ user, token, credentials, nkeySeed }).filter(([, value]) => value !== undefined);
+  if (ways.length > 1) {
+    const names = ways.map(([name]) => name).join(", ");
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid options ${names}: only one of them can be given`);
+  }
+  if (pass !== undefined && user === undefined) throw invalid("pass", "needs the option user", "…");
+  const wantsTls = tls === true || servers.some((server) => server.startsWith("tls:"));
+  const login: NatsConfig["login"] = {};
+  if (user !== undefined) Object.assign(login, { user, pass: pass ?? "" });
+  if (token !== undefined) login.token = token;
+  if (typeof tls === "object") login.tls = { ...tls };
+  else if (wantsTls) login.tls = {};
+  else if (tls === false) login.tls = null;
+  const bytesOf = (text: string | (() => string)) => (): Uint8Array =>
+    new TextEncoder().encode(typeof text === "function" ? text() : text);
+  if (credentials !== undefined) login.authenticator = credsAuthenticator(bytesOf(credentials));
+  if (nkeySeed !== undefined) login.authenticator = nkeyAuthenticator(bytesOf(nkeySeed));
+  return login;
+}
+
+type NumberOption = "maxPayloadBytes" | "maxPendingBytes" | "connectTimeoutMs" | "pingIntervalMs";
+
+function wholeNumber(options: NatsClusterOptions, name: NumberOption, byDefault: number): number {
+  const value = options[name] ?? byDefault;
+  if (!Number.isSafeInteger(value) || value < 1) throw invalid(name, "must be a whole number of at least 1", value);
+  return value;
+}
+
+function invalid(name: string, rule: string, value: unknown): ConduitError {
+  const shown = typeof value === "string" ? `"${value.slice(0, 100)}"` : String(value);
+  return new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option ${name}: ${rule}, got ${shown}`);
+}

@@ -1,0 +1,112 @@
+import { jetstream } from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { ClusterRecord, ClusterRecordSet, ClusterRecords } from "@netconduit/core";
+import { connectionGone, isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
+import type { NatsConfig } from "./nats-options.ts";
+
+/** How long NATS may take for an answer. */
+const TIMEOUT_MS = 3000;
+
+/** What records need of their link. */
+export interface RecordHost {
+  readonly config: NatsConfig;
+  /** Null while the link isn't connected. */
+  connection(): NatsConnection | null;
+}
+
+/** Sets of records: a KV bucket for each, which removes what wasn't put for its TTL. */
+export class NatsRecords implements ClusterRecords {
+  readonly #host: RecordHost;
+
+  constructor(host: RecordHost) {
+    this.#host = host;
+  }
+
+  async open(name: string, ttlMs: number): Promise<ClusterRecordSet> {
+    const set = new NatsRecordSet(this.#host, name, ttlMs);
+    await set.prepare();
+    return set;
+  }
+}
+
+class NatsRecordSet implements ClusterRecordSet {
+  readonly #host: RecordHost;
+  readonly #name: string;
+  readonly #ttlMs: number;
+  #bucket: KV | null = null;
+
+  constructor(host: RecordHost, name: string, ttlMs: number) {
+    this.#host = host;
+    this.#name = name;
+    this.#ttlMs = ttlMs;
+  }
+
+  async prepare(): Promise<void> {
+    await this.#do("open", () => Promise.resolve());
+  }
+
+  get(key: string): Promise<ClusterRecord | null> {
+    return this.#do("read", async (bucket) => {
+      const entry = await bucket.get(key);
+      if (entry === null || entry.operation !== "PUT") return null;
+      return { value: entry.value, revision: entry.revision };
+    });
+  }
+
+  put(key: string, value: Uint8Array, revision: number | null): Promise<number | null> {
+    return this.#do("write", async (bucket) => {
+      try {
+        if (revision === null) return await bucket.put(key, value);
+        return revision === 0 ? await bucket.create(key, value) : await bucket.update(key, value, revision, TIMEOUT_MS);
+      } catch (error) {
+        const { WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_UNKNOWN } = JetStreamCode;
+        if (isApiError(error, WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_UNKNOWN)) return null;
+        throw error;
+      }
+    });
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#do("remove", (bucket) => bucket.delete(key));
+  }
+
+  /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
+  async #do<T>(what: string, action: (bucket: KV) => Promise<T>): Promise<T> {
+    const connection = this.#host.connection();
+    if (connection === null) throw connectionGone(`${what} ${this.#name} of the cluster`);
+    try {
+      const known = this.#bucket;
+      if (known !== null) {
+        try {
+          return await action(known);
+        } catch (error) {
+          if (!isBucketMissing(error)) throw error;
+          this.#bucket = null;
+        }
+      }
+      this.#bucket ??= await this.#make(connection);
+      return await action(this.#bucket);
+    } catch (error) {
+      throw storageError(`Cannot ${what} ${this.#name} of the cluster`, error);
+    }
+  }
+
+  #make(connection: NatsConnection): Promise<KV> {
+    const { name, replicas } = this.#host.config;
+    // Direct reads may come from a copy that lags behind: a session that has just moved would be read as it was.
+    const options = { ttl: this.#ttlMs, history: 1, replicas, allow_direct: false };
+    return new Kvm(jetstream(connection, { timeout: TIMEOUT_MS, checkAPI: false })).create(
+      `netconduit-${name}-${this.#name}`,
+      options,
+    );
+  }
+}
+
+function isBucketMissing(error: unknown): boolean {
+  if (isApiError(error, JetStreamCode.STREAM_NOT_FOUND)) return true;
+  return (
+    error instanceof Error &&
+    [error, error.cause].some((cause) => (cause as Error | undefined)?.name === "NoResponders")
+  );
+}

@@ -1,0 +1,172 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { NatsInstallation } from "./nats-server.ts";
+
+export interface NatsProcessOptions {
+  /** Text of the configuration, without `port`, `http` and `jetstream`. Default: empty. */
+  readonly config?: string;
+  /** Name of the server. Default: `nats`. */
+  readonly name?: string;
+  /** Port for clients. Default: a free one. */
+  readonly port?: number;
+}
+
+/** How long a start may take on a busy machine. */
+const START_TIMEOUT_MS = 30_000;
+/** Below the ports that systems give to outgoing connections, one of which could take the port during a restart. */
+const PORTS = { first: 12_000, count: 18_000 } as const;
+
+/** A port of the loopback address that nobody listens at. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+}
+
+/** A nats-server in a process of its own, with JetStream in a temporary folder. Dispose it. */
+export class NatsProcess {
+  readonly port: number;
+  readonly monitorPort: number;
+  readonly #program: string;
+  readonly #folder: string;
+  readonly #configFile: string;
+  #child: ChildProcess | null = null;
+  /** The last lines it printed, for errors. */
+  #lines: string[] = [];
+
+  private constructor(program: string, folder: string, configFile: string, port: number, monitorPort: number) {
+    this.#program = program;
+    this.#folder = folder;
+    this.#configFile = configFile;
+    this.port = port;
+    this.monitorPort = monitorPort;
+  }
+
+  /** Starts a server; resolves when it takes clients. */
+  static async start({ path }: NatsInstallation, options: NatsProcessOptions = {}): Promise<NatsProcess> {
+    const { config = "", name = "nats", port = await freePort() } = options;
+    const monitorPort = await freePort();
+    const folder = mkdtempSync(join(tmpdir(), "netconduit-nats-"));
+    const configFile = join(folder, "nats.conf");
+    const store = join(folder, "store").replaceAll("\\", "/");
+    writeFileSync(
+      configFile,
+      `server_name: "${name}"\nhost: "127.0.0.1"\nport: ${port}\nhttp: "127.0.0.1:${monitorPort}"
+jetstream { store_dir: "${store}" }\n${config}\n`,
+    );
+    const server = new NatsProcess(path, folder, configFile, port, monitorPort);
+    try {
+      await server.start();
+    } catch (error) {
+      server.#removeFolder();
+      throw error;
+    }
+    return server;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    return this.#running().pid!;
+  }
+
+  /** Starts it again, at the same port and with the same data. */
+  async start(): Promise<void> {
+    if (this.#child !== null) throw new Error("nats-server is running already");
+    const child = spawn(this.#program, ["--config", this.#configFile], { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = child;
+    this.#lines = [];
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(this.#failure("didn't start in time")), START_TIMEOUT_MS);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(this.#failure(`exited with ${code}`)));
+    createInterface({ input: child.stderr! }).on("line", (line) => {
+      this.#lines = [...this.#lines.slice(-20), line];
+      if (line.includes("Server is ready")) resolve();
+    });
+    try {
+      await ready;
+    } catch (error) {
+      await this.kill();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends it without a chance to write anything. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Ends it in order. */
+  async stop(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  /** Freezes it: connections stay, and nothing is read or answered. */
+  pause(): void {
+    this.#running().kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#running().kill("SIGCONT");
+  }
+
+  /** Removes all streams and buckets; the server must not run. */
+  removeData(): void {
+    if (this.#child !== null) throw new Error("nats-server still runs");
+    rmSync(join(this.#folder, "store"), { recursive: true, force: true });
+  }
+
+  /** A page of the server's monitoring, such as `connz` or `subsz?subs=1`. */
+  async monitor<T>(page: string): Promise<T> {
+    const response = await fetch(`http://127.0.0.1:${this.monitorPort}/${page}`);
+    return (await response.json()) as T;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    this.#removeFolder();
+  }
+
+  #running(): ChildProcess {
+    if (this.#child === null) throw new Error("nats-server doesn't run");
+    return this.#child;
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    this.#child = null;
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+    const exited = once(child, "exit");
+    child.kill(signal);
+    // A stopped process sees no other signal than SIGKILL.
+    if (signal !== "SIGKILL") child.kill("SIGCONT");
+    await exited;
+  }
+
+  #removeFolder(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #failure(what: string): Error {
+    return new Error(`nats-server ${what}:\n${this.#lines.join("\n")}`);
+  }
+}
