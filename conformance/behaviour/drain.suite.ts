@@ -39,6 +39,29 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
+      "a stream that never ends by itself hears that the server is stopping, and doesn't hold it up",
+      staged(async (stage) => {
+        const server = await stage.listen({ drainMs: 60_000 });
+        server.stream("ticks", async function* (_params, { draining }) {
+          while (!draining.aborted) {
+            yield "tick";
+            await turn();
+          }
+          yield "bye";
+        });
+        const client = await stage.join(server);
+        let last: unknown;
+        let stopping: Promise<void> | undefined;
+        for await (const item of client.stream("ticks")) {
+          stopping ??= server.stop();
+          last = item;
+        }
+        await stopping;
+        expect(last).toBe("bye");
+      }),
+    );
+
+    test(
       "a running message handler finishes too, and queued calls are answered",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });

@@ -57,3 +57,33 @@ test("a class of an application's that has a name of its own keeps it", () => {
   }
   expect([new Own(1000, "mine").name, new Own(1000, "mine").codeName]).toEqual(["Own", "UNKNOWN"]);
 });
+
+test("temporary are lost connections, timeouts and limits of the moment, and no codes that the library doesn't define", () => {
+  const temporary = Object.entries(ErrorCode).filter(([, code]) => new RpcError(code, "no").isTemporary);
+  expect(temporary.map(([name]) => name).sort()).toEqual([
+    "ADDRESS_IN_USE",
+    "AUTH_TIMEOUT",
+    "BUFFER_LIMIT",
+    "CHECKSUM_MISMATCH",
+    "CONNECTION_CLOSED",
+    "CONNECTION_ERROR",
+    "CONNECTION_REFUSED",
+    "CONNECTION_RESET",
+    "CONNECT_TIMEOUT",
+    "FILE_CHANGED",
+    "FRAME_TIMEOUT",
+    "HEARTBEAT_TIMEOUT",
+    "HOST_UNREACHABLE",
+    "NOT_DELIVERED",
+    "RATE_LIMITED",
+    "RECONNECT_FAILED",
+    "SEND_QUEUE_FULL",
+    "SERVER_FULL",
+    "SERVER_STOPPING",
+    "SESSION_EXPIRED",
+    "SLOW_CONSUMER",
+    "TIMEOUT",
+    "TOO_MANY_STREAMS",
+  ]);
+  expect(new ConduitError(402, "pay first").isTemporary).toBe(false);
+});

@@ -220,6 +220,32 @@ export function errorCodeName(code: number): string {
   return names.get(code) ?? String(code);
 }
 
+const temporary: ReadonlySet<number> = new Set([
+  ErrorCode.SERVER_FULL,
+  ErrorCode.AUTH_TIMEOUT,
+  ErrorCode.FILE_CHANGED,
+  ErrorCode.CHECKSUM_MISMATCH,
+  ErrorCode.CONNECTION_ERROR,
+  ErrorCode.TIMEOUT,
+  ErrorCode.CONNECTION_CLOSED,
+  ErrorCode.CONNECTION_REFUSED,
+  ErrorCode.HOST_UNREACHABLE,
+  ErrorCode.CONNECTION_RESET,
+  ErrorCode.HEARTBEAT_TIMEOUT,
+  ErrorCode.SLOW_CONSUMER,
+  ErrorCode.SEND_QUEUE_FULL,
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.ADDRESS_IN_USE,
+  ErrorCode.CONNECT_TIMEOUT,
+  ErrorCode.RECONNECT_FAILED,
+  ErrorCode.FRAME_TIMEOUT,
+  ErrorCode.SESSION_EXPIRED,
+  ErrorCode.NOT_DELIVERED,
+  ErrorCode.RATE_LIMITED,
+  ErrorCode.BUFFER_LIMIT,
+  ErrorCode.TOO_MANY_STREAMS,
+]);
+
 /** Sets defaults on the prototype, so that they aren't printed with every error. */
 function inherit(prototype: Error, values: Readonly<Record<string, unknown>>): void {
   for (const [key, value] of Object.entries(values)) {
@@ -264,6 +290,15 @@ export class ConduitError extends Error {
   /** The code's name, for logs; the number as text if this library doesn't define the code. */
   get codeName(): string {
     return errorCodeName(this.code);
+  }
+
+  /**
+   * Whether the same may succeed later, without a change to the program, its options or the user's rights: lost
+   * connections, timeouts, limits of the moment. By the code alone: false for codes that this library doesn't define. What
+   * failed may have been carried out, unless `details.started` is false.
+   */
+  get isTemporary(): boolean {
+    return temporary.has(this.code);
   }
 }
 

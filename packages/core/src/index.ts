@@ -25,6 +25,8 @@ export type {
   UnixTarget,
 } from "./client/client-options.ts";
 export type { RenewalHook, RenewedCredentials } from "./client/credential-renewal.ts";
+export type { ConnectedOptions } from "./client/ready-waits.ts";
+export type { FailedAttempt } from "./client/reconnector.ts";
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";

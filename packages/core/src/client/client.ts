@@ -14,10 +14,9 @@ import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
-import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import { type ContractOption, parseContract, topicValidator } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
-import { HookList } from "../endpoint/hook-list.ts";
 import type {
   Awaitable,
   Disposer,
@@ -31,7 +30,7 @@ import type {
 import { type OutgoingMiddleware, OutgoingMiddlewares } from "../endpoint/outgoing-middleware.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
+import { asConduitError, asError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
 import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { RemoteFiles } from "../extensions/files/remote-files.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
@@ -63,8 +62,8 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
+import { ClientHooks } from "./client-hooks.ts";
 import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { CredentialRenewal, type RenewalHook } from "./credential-renewal.ts";
@@ -72,7 +71,8 @@ import type { DialController } from "./dial-controller.ts";
 import { mustQueue } from "./must-queue.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
-import { endpointOf, Reconnector } from "./reconnector.ts";
+import { type ConnectedOptions, ReadyWaits, wontConnect } from "./ready-waits.ts";
+import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
 import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
@@ -122,12 +122,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #stateListeners: StateListeners;
   /** State machine of the current connection attempt and its connection. */
   #machine: ConnectionStateMachine;
-  readonly #connectHooks = new HookList<[client: this]>();
-  readonly #disconnectHooks = new HookList<[client: this, reason: CloseReason]>();
-  readonly #reconnectHooks = new HookList<[client: this]>();
-  readonly #drainHooks = new HookList<[client: this, notice: DrainNotice]>();
-  readonly #resumeHooks = new HookList<[session: ResumedSession]>();
-  readonly #expiredHooks = new HookList<[session: ExpiredSession]>();
+  readonly #hooks: ClientHooks<this>;
+  readonly #readyWaits: ReadyWaits;
   readonly #waiting: WaitingSession<Client<C>>;
   /** What the current attempt has resumed; null if it made a new connection. */
   #resumed: ResumedSession | null = null;
@@ -163,7 +159,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
       connectionReady: (connection) => this.#ready(connection),
-      connectionDraining: (_connection, notice) => this.#draining(notice),
+      connectionDraining: (_connection, notice) => this.#hooks.notifyDraining(notice),
       connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
@@ -175,6 +171,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       accepted: (connection, answer) => this.#accepted(connection, answer),
     });
     this.#renewal = new CredentialRenewal(config, (error) => this.#core.hookFailed("onCredentialsExpiring", error));
+    this.#hooks = new ClientHooks<this>(this, (name, error) => this.#core.hookFailed(name, error));
+    this.#readyWaits = new ReadyWaits(runtime);
     this.#waiting = new WaitingSession(this.#core.runtimeContext);
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
@@ -193,6 +191,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       isFinal: (error) => this.#login.isFinal(error),
       failed: (error, isLast) => this.#dialFailed(error, isLast),
       opened: (again) => this.#opened(again),
+      attemptFailed: (attempt) => this.#attemptFailed(attempt),
     });
   }
 
@@ -403,17 +402,25 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** Runs after every login, including reconnects. Returns a function that removes the hook. */
   onConnect(hook: (client: this) => unknown): Disposer {
-    return this.#connectHooks.add(hook);
+    return this.#hooks.connect.add(hook);
   }
 
   /** Runs once each time a logged-in connection ends, with the reason. Returns a function that removes the hook. */
   onDisconnect(hook: (client: this, reason: CloseReason) => unknown): Disposer {
-    return this.#disconnectHooks.add(hook);
+    return this.#hooks.disconnect.add(hook);
+  }
+
+  /**
+   * Runs when an attempt to reconnect has failed. With such a hook, `onError` hears only of the end of reconnecting.
+   * Returns a function that removes the hook.
+   */
+  onReconnectAttemptFailed(hook: (client: this, attempt: FailedAttempt) => unknown): Disposer {
+    return this.#hooks.attemptFailed.add(hook);
   }
 
   /** Runs after `onConnect` if the client reconnected automatically. Returns a function that removes the hook. */
   onReconnect(hook: (client: this) => unknown): Disposer {
-    return this.#reconnectHooks.add(hook);
+    return this.#hooks.reconnect.add(hook);
   }
 
   /**
@@ -421,7 +428,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * `onDisconnect`, `onConnect` and `onReconnect` don't run. Returns a function that removes the hook.
    */
   onResume(hook: (session: ResumedSession) => unknown): Disposer {
-    return this.#resumeHooks.add(hook);
+    return this.#hooks.resume.add(hook);
   }
 
   /**
@@ -429,7 +436,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * session any more, or the client was closed. It says how much may be lost. Returns a function that removes the hook.
    */
   onSessionExpired(hook: (session: ExpiredSession) => unknown): Disposer {
-    return this.#expiredHooks.add(hook);
+    return this.#hooks.expired.add(hook);
   }
 
   /**
@@ -437,7 +444,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * function that removes the hook.
    */
   onDrain(hook: (client: this, notice: DrainNotice) => unknown): Disposer {
-    return this.#drainHooks.add(hook);
+    return this.#hooks.drain.add(hook);
   }
 
   /**
@@ -507,7 +514,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (connection?.isOpen === true && connection.extension(topic) === undefined) {
       throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot publish to '${name}': the server has no topics`);
     }
-    await publishTopic(this._outgoing, this.#topicValidator(name), name, data, options);
+    await publishTopic(this._outgoing, topicValidator(this.#contract, name), name, data, options);
   }
 
   /** @internal */
@@ -518,7 +525,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       receiveQueueBytes: this.config.receiveQueueBytes,
       connection: () => this.#readyConnection,
       mayConnect: () => this.#reconnector.mayConnect(this.#connection?.closeReason ?? null),
-      validatorOf: (name) => this.#topicValidator(name),
+      validatorOf: (name) => topicValidator(this.#contract, name),
       reportInvalid: (error, name) => this.#core.reportError(error, "message", this, name),
       hookFailed: (name, error) => this.#core.hookFailed(name, error),
     };
@@ -533,11 +540,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const connection = this.#current;
     if (connection?.isOpen !== true || connection.draining !== null) return null;
     return !this.#login.isUnderWay || connection === this.#waiting.connection ? connection : null;
-  }
-
-  #topicValidator(name: string): Validator<unknown> | null {
-    const schema = agreedTopic(this.#contract, name)?.schema;
-    return schema === undefined ? null : new Validator(schema, "topic");
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
@@ -561,6 +563,21 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
   }
 
+  /**
+   * Resolves when the client is connected: at once if it is, else after its next login. It doesn't connect by itself.
+   * @throws ConduitError CONNECTION_CLOSED when the client is closed or has given up, and until `connect` is called again;
+   *   TIMEOUT, CANCELLED
+   */
+  async connected(options: ConnectedOptions = {}): Promise<void> {
+    if (this.isConnected && !this.#login.isUnderWay) return;
+    if (this._hasEnded) throw wontConnect(null);
+    try {
+      await this.#readyWaits.wait(options);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
   /** The same as `close`. */
   disconnect(reason?: string): Promise<void> {
     return this.close(reason);
@@ -575,6 +592,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
     this.#subscriptions?.endAll(null);
     this.#offlineSender.endPauses();
+    this.#readyWaits.fail(calledOff());
     const connection = this.#connection;
     if (connection !== null) {
       await connection.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
@@ -611,7 +629,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
   protected _tryAgain(error: unknown): void {
-    if (this.#reconnector.tryAgain(error)) this.#core.report(error, { stage: "reconnect" });
+    const { attempts } = this.#reconnector;
+    if (this.#reconnector.tryAgain(error)) this.#attemptFailed({ error: asError(error), attempts });
   }
 
   /** @internal The client won't connect again by itself. */
@@ -619,6 +638,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#waiting.connection?.destroy(asConduitError(error));
     this.#offline.rejectAll(error);
     this.#subscriptions?.endAll(asConduitError(error));
+    this.#readyWaits.fail(wontConnect(error));
   }
 
   /** @internal */
@@ -659,15 +679,15 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #opened(again: boolean): Promise<void> | null {
     const resumed = this.#resumed;
     if (resumed !== null) {
-      this.#resumeHooks.notify((error) => this.#core.hookFailed("onResume", error), resumed);
+      this.#hooks.notifyResumed(resumed);
       return null;
     }
-    return this.#connectHooks.isEmpty && (!again || this.#reconnectHooks.isEmpty) ? null : this.#runHooks(again);
+    return this.#hooks.connected(again);
   }
 
-  async #runHooks(again: boolean): Promise<void> {
-    await this.#connectHooks.run((error) => this.#core.hookFailed("onConnect", error), this);
-    if (again) await this.#reconnectHooks.run((error) => this.#core.hookFailed("onReconnect", error), this);
+  #attemptFailed(attempt: FailedAttempt): void {
+    if (this.#hooks.attemptFailed.isEmpty) this.#core.report(attempt.error, { stage: "reconnect" });
+    else this.#hooks.notifyAttemptFailed(attempt);
   }
 
   #streamOpened(stream: ByteStream): ProtocolConnection<Client<C>> {
@@ -705,6 +725,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (this.#lastLogin !== null) this.#lastLogin = { ...this.#lastLogin, token };
     this.#reconnector.loggedIn();
     this.#resumed = this.#waiting.resume(session, connection, this.#machine);
+    this.#readyWaits.ready();
   }
 
   /** The login is complete, and the server's connect hooks have let this client in. */
@@ -716,15 +737,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (connection.draining === null) this.#offline.sendAll(connection.sender);
     connection.activate();
     this.#subscriptions?.connected(connection);
+    this.#readyWaits.ready();
   }
 
   #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
     if (this.#login.isFor(connection)) this.#login.frameRefused(error);
     else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
-  }
-
-  #draining(notice: DrainNotice): void {
-    this.#drainHooks.notify((error) => this.#core.hookFailed("onDrain", error), this, notice);
   }
 
   /** The stream was lost: the connection waits for another one, if the client reconnects. */
@@ -747,9 +765,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const { state } = this.#machine;
     if (state === "suspended") this.#machine.transition("fail", { code, message });
     this.#subscriptions?.disconnected();
-    void this.#disconnectHooks.run((error) => this.#core.hookFailed("onDisconnect", error), this, reason);
-    const expired = { lost: reason.lost ?? 0, reason };
-    this.#expiredHooks.notify((error) => this.#core.hookFailed("onSessionExpired", error), expired);
+    void this.#hooks.disconnected(reason);
+    this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
@@ -764,9 +781,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
     if (!connection.isAuthenticated) return;
     this.#subscriptions?.disconnected();
-    const onError = (error: unknown): void => this.#core.hookFailed("onDisconnect", error);
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
-    this.#reconnector.lost(reason, () => this.#disconnectHooks.run(onError, this, reason), retryAfterMs);
+    this.#reconnector.lost(reason, () => this.#hooks.disconnected(reason), retryAfterMs);
     if (!this.#reconnector.mayConnect(null)) this._gaveUp(errorOf(reason));
   }
 }
@@ -783,9 +799,6 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
 
 /** Shared by all clients. */
 const ignore = (): void => undefined;
-function calledOff(): ConduitError {
-  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
-}
 
 /** Any client, with any contract. `any`, because the class is invariant in its type parameter. */
 // biome-ignore lint/suspicious/noExplicitAny: see above

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { type ConduitError, ErrorCode } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Server } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -96,6 +96,19 @@ describe("a client that loses its connection", () => {
       ...Array(6).fill(ErrorCode.CONNECTION_REFUSED),
       ErrorCode.RECONNECT_FAILED,
     ]);
+  });
+
+  test("tells onReconnectAttemptFailed of each failed attempt, and onError only of the end", async () => {
+    const { runtime, client, cut, goAway, errors } = await bench({ attempts: 3 });
+    const failed: unknown[] = [];
+    client.onReconnectAttemptFailed((of, { error, attempts }) => {
+      failed.push([of === client, (error as ConduitError).code, attempts]);
+    });
+    await cut();
+    await goAway();
+    await runtime.advance(10_000);
+    expect(failed).toEqual([1, 2, 3].map((attempt) => [true, ErrorCode.CONNECTION_REFUSED, attempt]));
+    expect(errors.map((error) => error.code)).toEqual([ErrorCode.RECONNECT_FAILED]);
   });
 
   test("begins again with delayMs once a connection has lasted", async () => {

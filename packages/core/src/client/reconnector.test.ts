@@ -45,6 +45,7 @@ function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOp
     async opened(again) {
       log.push(again ? "opened again" : "opened");
     },
+    attemptFailed: ({ error }) => core.report(error, { stage: "reconnect" }),
   });
   return { runtime, subject, log, reported, errors };
 }

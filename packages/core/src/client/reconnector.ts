@@ -3,7 +3,7 @@
 import type { CloseReason } from "../connection/close-reason.ts";
 import { closeReason, errorOf } from "../connection/close-reason.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
+import { asError, ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TimerHandle } from "../util/clock.ts";
@@ -11,6 +11,13 @@ import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
+
+/** An attempt to reconnect that failed. Another one follows, unless `onError` gets RECONNECT_FAILED. */
+export interface FailedAttempt {
+  readonly error: Error;
+  /** Attempts since the last stable connection, this one included. */
+  readonly attempts: number;
+}
 
 /** Callbacks of {@link Reconnector} to its client. */
 export interface ReconnectorHost {
@@ -28,6 +35,8 @@ export interface ReconnectorHost {
    * @param again the client reconnected automatically
    */
   opened(again: boolean): Promise<void> | null;
+  /** An attempt to reconnect has failed. */
+  attemptFailed(attempt: FailedAttempt): void;
 }
 
 /** Spreads clients that compete for the budget of one address. */
@@ -271,7 +280,7 @@ export class Reconnector<Peer> {
         return;
       } catch (error) {
         lastError = error;
-        this.#core.report(error, { stage: "reconnect" });
+        this.#owner.attemptFailed({ error: asError(error), attempts: this.#attempts });
         if (this.#endsReconnecting(error)) break;
       } finally {
         if (this.#connecting === dial) this.#connecting = null;
@@ -322,6 +331,11 @@ export class Reconnector<Peer> {
     series.cancelled = true;
     series.wake?.();
   }
+}
+
+/** The error of what a `disconnect()` ended. */
+export function calledOff(): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
 
 /** The server's address, for messages. */

@@ -1,7 +1,7 @@
 import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionResumption } from "../connection/connection-resumption.ts";
 import type { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { Resumption } from "../connection/resumption.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
@@ -27,7 +27,7 @@ export interface ExpiredSession {
 /** A session that the server goes on with. */
 export interface ResumableSession<Peer> {
   readonly connection: ProtocolConnection<Peer>;
-  readonly resumption: Resumption;
+  readonly resumption: ConnectionResumption;
   /** Bytes that the server has received. */
   readonly theirReceived: number;
 }

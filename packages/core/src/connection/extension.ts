@@ -14,12 +14,12 @@ import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason, CloseRequest } from "./close-reason.ts";
+import type { ConnectionResumption } from "./connection-resumption.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Features } from "./features.ts";
 import type { ReadControl } from "./receive/read-control.ts";
 import type { RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
-import type { Resumption } from "./resumption.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
@@ -215,7 +215,7 @@ export interface ExtensionHost {
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
   /** Null if the loss of its stream ends the connection. */
-  readonly resumption: Pick<Resumption, "stream" | "streamLost"> | null;
+  readonly resumption: Pick<ConnectionResumption, "stream" | "streamLost"> | null;
   /** Whether its stream is lost, and it waits for another. */
   readonly isSuspended: boolean;
   /** Bytes that have arrived and aren't decoded. */

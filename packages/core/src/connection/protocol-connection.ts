@@ -29,6 +29,7 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
+import { ConnectionResumption, type ResumptionHost } from "./connection-resumption.ts";
 import { ConnectionSender, type SenderHost } from "./connection-sender.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
@@ -42,7 +43,6 @@ import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { type RequestHost, RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import { Replies, type RepliesHost } from "./replies.ts";
-import { Resumption, type ResumptionHost } from "./resumption.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
@@ -118,7 +118,7 @@ export class ProtocolConnection<Peer>
   reader: PayloadReader;
   readonly stream: ByteStream;
   /** Null if the loss of its stream ends the connection. */
-  readonly resumption: Resumption | null;
+  readonly resumption: ConnectionResumption | null;
   machine: ConnectionStateMachine;
   readonly sendQueue: SendQueue;
   readonly sender: ConnectionSender;
@@ -155,6 +155,9 @@ export class ProtocolConnection<Peer>
 
   /** Why and until when no messages and requests are sent; null while they are. */
   draining: DrainNotice | null = null;
+  /** Made when a handler asks for its signal. */
+  #drainController: AbortController | null = null;
+  #isDraining = false;
   /** Runs when no messages and requests wait for the peer's permission, or leave in chunks. */
   #afterMessages: (() => void) | null = null;
   /** Run when the stream takes bytes again. */
@@ -175,7 +178,7 @@ export class ProtocolConnection<Peer>
     this.writer = writer;
     this.reader = reader;
     this.stream = stream;
-    this.resumption = stream instanceof ResumableStream ? new Resumption(this, stream) : null;
+    this.resumption = stream instanceof ResumableStream ? new ConnectionResumption(this, stream) : null;
     this.machine = machine;
     this.maxPeerPayloadBytes = settings.maxMessageBytes;
     this.sendQueue = new SendQueue(this);
@@ -437,8 +440,23 @@ export class ProtocolConnection<Peer>
   drainingByPeer(notice: DrainNotice): void {
     if (this.draining !== null) return;
     this.draining = notice;
+    this.startDraining();
     this.#showDraining();
     this.delegate.connectionDraining(this, notice);
+  }
+
+  /** The server begins to stop: handlers that never finish should. */
+  startDraining(): void {
+    this.#isDraining = true;
+    this.#drainController?.abort(new ConduitError(ErrorCode.SERVER_STOPPING, "The server is stopping"));
+  }
+
+  get drainSignal(): AbortSignal {
+    if (this.#drainController === null) {
+      this.#drainController = new AbortController();
+      if (this.#isDraining) this.startDraining();
+    }
+    return this.#drainController.signal;
   }
 
   afterMessages(action: () => void): void {

@@ -173,3 +173,9 @@ export function agreedTopic(contract: Contract | null, name: string): AgreedTopi
 export function agreedData(entry: Schema | DataContract): AgreedTopic {
   return isSchema(entry) ? { schema: entry, roles: undefined } : { schema: entry.data, roles: entry.roles };
 }
+
+/** Validates what is published to a topic; null if the contract says nothing about it. */
+export function topicValidator(contract: Contract | null, name: string): Validator<unknown> | null {
+  const schema = agreedTopic(contract, name)?.schema;
+  return schema === undefined ? null : new Validator(schema, "topic");
+}

@@ -3,6 +3,7 @@
 import type { Client } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { OfflineSender } from "../client/offline-sender.ts";
+import { calledOff } from "../client/reconnector.ts";
 import { publishTopic } from "../client/topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "../client/topics/subscription.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
@@ -16,7 +17,7 @@ import {
   type TypedCallOptions,
   type TypedStreamOptions,
 } from "../endpoint/call-options.ts";
-import { agreedTopic, type ContractOption } from "../endpoint/contract-option.ts";
+import { type ContractOption, topicValidator } from "../endpoint/contract-option.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import type {
   Awaitable,
@@ -59,7 +60,6 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
@@ -259,9 +259,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     name: N,
     ...[data, options]: PublishArguments<C, N, CallOptions>
   ): Promise<void> {
-    const schema = agreedTopic(this.#contract ?? null, name)?.schema;
-    const validator = schema === undefined ? null : new Validator(schema, "topic");
-    await publishTopic(this._outgoing, validator, name, data, options);
+    await publishTopic(this._outgoing, topicValidator(this.#contract ?? null, name), name, data, options);
   }
 
   /**
@@ -562,10 +560,6 @@ function connectionTo<C extends Contract>(
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
   return others.reduce((best, one) => (one.pendingCalls < best.pendingCalls ? one : best), first);
-}
-
-function calledOff(): ConduitError {
-  return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
 
 const yes = (): boolean => true;

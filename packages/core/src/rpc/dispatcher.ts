@@ -204,6 +204,9 @@ export class Dispatcher<Peer> {
         isAuthenticated: source.isAuthenticated,
         correlatesReplies: true,
         hasNetconduitPeer: false,
+        get drainSignal() {
+          return source.drainSignal;
+        },
         handlerStarted: () => undefined,
         handlerSettled: () => undefined,
         replies: {

@@ -15,6 +15,11 @@ export interface HandlerContext<Peer, Item = unknown> {
    * CANCELLED, TIMEOUT or CONNECTION_CLOSED.
    */
   readonly signal: AbortSignal;
+  /**
+   * Fires when the server begins to stop, on either side. The handler may go on for the rest of `drainMs`: a stream that
+   * would go on for ever should return. The reason is a `ConduitError` with SERVER_STOPPING.
+   */
+  readonly draining: AbortSignal;
   /** When the caller stops waiting, in Unix milliseconds; null if it sent no deadline (netconduit peers never do). */
   readonly deadline: number | null;
   /** Strings that the caller sent along, by its option `meta`; an empty map if it sent none. */
@@ -60,6 +65,8 @@ export interface RequestSource<Peer> {
   readonly correlatesReplies: boolean;
   /** Whether the peer is the Python package netconduit. */
   readonly hasNetconduitPeer: boolean;
+  /** Fires when the server begins to stop. */
+  readonly drainSignal: AbortSignal;
   /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;
@@ -174,6 +181,10 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
       }
     }
     return this.#controller.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#source.drainSignal;
   }
 
   override onTimer(): void {

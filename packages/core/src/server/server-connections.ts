@@ -499,6 +499,7 @@ export class ServerConnections<C extends Contract, D extends object> {
 
 /** Takes what the client sent before it knew, then refuses requests. Resolves when all that were taken have finished. */
 async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
+  protocol.startDraining();
   const state = protocol.isOpen ? protocol.extension(drain) : undefined;
   if (state !== undefined) await askToDrain(state, notice);
   const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };

@@ -40,7 +40,7 @@ export interface HandedStream {
   readonly rest: Uint8Array;
 }
 
-export class Resumption {
+export class ConnectionResumption {
   readonly stream: ResumableStream;
   readonly #host: ResumptionHost;
 

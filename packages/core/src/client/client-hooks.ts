@@ -1,0 +1,57 @@
+import type { CloseReason } from "../connection/close-reason.ts";
+import type { DrainNotice } from "../connection/extension.ts";
+import { HookList } from "../endpoint/hook-list.ts";
+import type { FailedAttempt } from "./reconnector.ts";
+import type { ExpiredSession, ResumedSession } from "./waiting-session.ts";
+
+/** The hooks of a client about its connection. */
+export class ClientHooks<Peer> {
+  readonly #client: Peer;
+  readonly #failed: (name: string, error: unknown) => void;
+  readonly connect: HookList<[client: Peer]> = new HookList();
+  readonly disconnect: HookList<[client: Peer, reason: CloseReason]> = new HookList();
+  readonly reconnect: HookList<[client: Peer]> = new HookList();
+  readonly attemptFailed: HookList<[client: Peer, attempt: FailedAttempt]> = new HookList();
+  readonly drain: HookList<[client: Peer, notice: DrainNotice]> = new HookList();
+  readonly resume: HookList<[session: ResumedSession]> = new HookList();
+  readonly expired: HookList<[session: ExpiredSession]> = new HookList();
+
+  /** @param failed a hook has failed */
+  constructor(client: Peer, failed: (name: string, error: unknown) => void) {
+    this.#client = client;
+    this.#failed = failed;
+  }
+
+  /**
+   * The client has logged in; null if there is no hook for that.
+   * @param again it reconnected automatically
+   */
+  connected(again: boolean): Promise<void> | null {
+    return this.connect.isEmpty && (!again || this.reconnect.isEmpty) ? null : this.#runConnected(again);
+  }
+
+  async #runConnected(again: boolean): Promise<void> {
+    await this.connect.run((error) => this.#failed("onConnect", error), this.#client);
+    if (again) await this.reconnect.run((error) => this.#failed("onReconnect", error), this.#client);
+  }
+
+  disconnected(reason: CloseReason): Promise<void> {
+    return this.disconnect.run((error) => this.#failed("onDisconnect", error), this.#client, reason);
+  }
+
+  notifyAttemptFailed(attempt: FailedAttempt): void {
+    this.attemptFailed.notify((error) => this.#failed("onReconnectAttemptFailed", error), this.#client, attempt);
+  }
+
+  notifyDraining(notice: DrainNotice): void {
+    this.drain.notify((error) => this.#failed("onDrain", error), this.#client, notice);
+  }
+
+  notifyResumed(session: ResumedSession): void {
+    this.resume.notify((error) => this.#failed("onResume", error), session);
+  }
+
+  notifyExpired(session: ExpiredSession): void {
+    this.expired.notify((error) => this.#failed("onSessionExpired", error), session);
+  }
+}

@@ -1,0 +1,77 @@
+import { checkTimeout } from "../connection/outgoing-calls.ts";
+import { ConduitError, cancelledError, ErrorCode, messageOf } from "../errors.ts";
+import type { Clock } from "../util/clock.ts";
+import { describeValue } from "../util/describe-value.ts";
+
+/** Options of `client.connected`. */
+export interface ConnectedOptions {
+  /** How long to wait, in milliseconds; 0 waits for ever. Default 0. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const NAME = "connected()";
+
+interface Wait {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Those who wait until a client is connected. */
+export class ReadyWaits {
+  readonly #clock: Clock;
+  readonly #waits = new Set<Wait>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves at the next `ready`. Rejects with the error of `fail`, TIMEOUT, CANCELLED, INVALID_CONFIG. */
+  async wait(options: ConnectedOptions): Promise<void> {
+    if (typeof options !== "object" || options === null) {
+      const message = `The options of '${NAME}' must be an object ({ timeoutMs, signal }), got ${describeValue(options)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    const { timeoutMs = 0, signal } = options;
+    checkTimeout(NAME, timeoutMs);
+    if (signal?.aborted === true) throw cancelledError(NAME, signal.reason);
+    await new Promise<void>((resolve, reject) => {
+      const end = (): void => {
+        this.#waits.delete(wait);
+        signal?.removeEventListener("abort", onAbort);
+        if (timer !== null) this.#clock.clearTimer(timer);
+      };
+      const wait: Wait = {
+        resolve: () => {
+          end();
+          resolve();
+        },
+        reject: (error) => {
+          end();
+          reject(error);
+        },
+      };
+      const onAbort = (): void => wait.reject(cancelledError(NAME, signal?.reason));
+      const onTimeout = (): void =>
+        wait.reject(new ConduitError(ErrorCode.TIMEOUT, `'${NAME}' timed out: not connected after ${timeoutMs} ms`));
+      const timer = timeoutMs === 0 ? null : this.#clock.setTimer(onTimeout, timeoutMs, true);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waits.add(wait);
+    });
+  }
+
+  ready(): void {
+    for (const wait of [...this.#waits]) wait.resolve();
+  }
+
+  fail(error: Error): void {
+    for (const wait of [...this.#waits]) wait.reject(error);
+  }
+}
+
+/** The error of those who would wait for ever. @param cause why the client gave up; null if that isn't known any more */
+export function wontConnect(cause: Error | null): ConduitError {
+  const why = cause === null ? "it was closed, or has given up" : messageOf(cause);
+  const message = `The client isn't connected, and won't be until connect() is called: ${why}`;
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause: cause ?? undefined });
+}
