@@ -25,7 +25,8 @@ const FLOORS = [
   ["cluster/"],
   ["client/", "server/"],
   ["pool/"],
-  ["index.ts", "adapter.ts"],
+  ["testing/"],
+  ["index.ts", "adapter.ts", "testing.ts"],
 ];
 
 const CORE = "^packages/core/src/";

@@ -11,9 +11,10 @@ const HEAP_TEST = "packages/core/src/endpoint/heap.test.ts";
 
 export default defineConfig({
   resolve: {
-    // Tests run against the sources, so nothing has to be built first. The longer name stands first: it wins.
+    // Tests run against the sources, so nothing has to be built first. Longer names stand first: they win.
     alias: [
       { find: "@netconduit/core/adapter", replacement: source("packages/core/src/adapter.ts") },
+      { find: "@netconduit/core/testing", replacement: source("packages/core/src/testing.ts") },
       { find: "@netconduit/core", replacement: source("packages/core/src/index.ts") },
       { find: "@netconduit/nats", replacement: source("packages/nats/src/index.ts") },
       { find: "@netconduit/node", replacement: source("packages/node/src/index.ts") },

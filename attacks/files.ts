@@ -1,6 +1,6 @@
 /** Attacks by peers that ask for files of a folder. */
 
-import { call } from "../packages/core/src/test-support/raw-frames.ts";
+import { call } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
 
 const server = { files: true };
@@ -11,7 +11,7 @@ async function askFor(context: AttackContext, connections: number, names: readon
     const socket = await context.logIn();
     let id = 1;
     while (!context.isStopped) {
-      const frames: Buffer[] = [];
+      const frames: Uint8Array[] = [];
       for (const name of names) {
         for (const method of ["files:stat", "files:remove", "files:offset"]) {
           const params = { folder: "box", name, bytes: 1, modified: 1, resume: true };

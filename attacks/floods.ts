@@ -1,13 +1,13 @@
 /** Attacks that keep the server busy. */
 
 import { deflateSync } from "node:zlib";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
 
 /** Small frames are sent in chunks of about this size. */
 const CHUNK_BYTES = 256 * 1024;
 
-function chunkOf(bytes: Uint8Array): Buffer {
+function chunkOf(bytes: Uint8Array): Uint8Array {
   const count = Math.max(1, Math.floor(CHUNK_BYTES / bytes.length));
   return Buffer.concat(Array.from({ length: count }, () => bytes));
 }
@@ -26,7 +26,7 @@ const CALL = call(1, "echo", { text: "hostile" });
 const rateLimit = { messagesPerSecond: 200 };
 
 /** A payload `{type, data}` whose data is `count` times `element`. */
-function arrayOf(element: readonly number[], count: number): Buffer {
+function arrayOf(element: readonly number[], count: number): Uint8Array {
   const head = Buffer.concat([
     Buffer.from([0x82, 0xa4]),
     Buffer.from("type"),
@@ -49,7 +49,7 @@ const SMALL_ELEMENTS: readonly (readonly [string, readonly number[]])[] = [
 ];
 const LARGEST = 10 * 1024 * 1024 - 100;
 
-const payloadOf = (element: readonly number[]): Buffer => arrayOf(element, Math.floor(LARGEST / element.length));
+const payloadOf = (element: readonly number[]): Uint8Array => arrayOf(element, Math.floor(LARGEST / element.length));
 
 const bombs: readonly Attack[] = [
   ...SMALL_ELEMENTS.map(

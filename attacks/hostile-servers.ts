@@ -2,9 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deflateSync } from "node:zlib";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
 import { EXTENSIONS, extensionsOf } from "../packages/core/src/test-support/raw-peer.ts";
 import { ScramServer } from "../packages/core/src/test-support/scram-by-rfc.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 import type { AttackSocket } from "./lib/attack-socket.ts";
 import { PASSWORD } from "./lib/subject.ts";

@@ -1,7 +1,7 @@
 /** Attacks before the login is complete. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { frame, Type } from "../packages/core/src/test-support/raw-frames.ts";
 import { ScramClient } from "../packages/core/src/test-support/scram-by-rfc.ts";
+import { frame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
 import { PASSWORD } from "./lib/subject.ts";
 
@@ -9,7 +9,7 @@ import { PASSWORD } from "./lib/subject.ts";
 const ELSEWHERE = "127.0.0.2";
 
 const info = { name: "attacker", version: "1.0.0" };
-const request = (scram: ScramClient): Buffer =>
+const request = (scram: ScramClient): Uint8Array =>
   frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst });
 
 /** Begins something `perSecond` times a second, without waiting for it. */

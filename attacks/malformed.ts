@@ -1,8 +1,8 @@
 /** Attacks by bytes that no peer of the library sends. */
-import { call, frame, message, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { call, frame, message, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 
-const SOUND: readonly Buffer[] = [
+const SOUND: readonly Uint8Array[] = [
   call(1, "echo", { list: [1, 2, 3], text: "text", binary: new Uint8Array(100), nested: { a: { b: [] } } }),
   message("chat", { text: "text" }),
   frame(Type.HEARTBEAT_PING),
@@ -39,7 +39,7 @@ export const malformedAttacks: readonly Attack[] = [
       await context.againInParallel(8, async () => {
         const socket = await context.logIn();
         for (let n = 0; n < 200 && !context.isStopped; n += 1) {
-          const bytes = Buffer.concat(Array.from({ length: 5 }, () => SOUND[next(SOUND.length)] as Buffer));
+          const bytes = Buffer.concat(Array.from({ length: 5 }, () => SOUND[next(SOUND.length)] as Uint8Array));
           // Mostly in payloads, because one wrong byte of a header ends the connection.
           for (let flips = next(4); flips > 0; flips -= 1) bytes[next(bytes.length)] = next(256);
           await socket.write(bytes);
@@ -65,7 +65,7 @@ export const malformedAttacks: readonly Attack[] = [
       const socket = await context.logIn();
       socket.socket.setNoDelay(true);
       while (!context.isStopped) {
-        for (const byte of SOUND[0] as Buffer) socket.socket.write(Uint8Array.of(byte));
+        for (const byte of SOUND[0] as Uint8Array) socket.socket.write(Uint8Array.of(byte));
         await socket.write(rawFrame(Type.ACK, new Uint8Array(0)));
         await new Promise((resolve) => setImmediate(resolve));
       }

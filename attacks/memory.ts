@@ -1,6 +1,6 @@
 /** Attacks that make the server hold memory. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { call, chunksOf, frame, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { call, chunksOf, frame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 
 const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
@@ -55,7 +55,7 @@ export const memoryAttacks: readonly Attack[] = [
       const first = call(1, "big", { data: new Uint8Array(1024 * 1024) });
       await context.againInParallel(100, async () => {
         const socket = await context.logIn(undefined, WITH_CHUNKS);
-        for (let id = 1; id <= 8; id += 1) await socket.write(chunksOf(first, id)[0] as Buffer);
+        for (let id = 1; id <= 8; id += 1) await socket.write(chunksOf(first, id)[0] as Uint8Array);
         await socket.ended;
       });
     },
@@ -66,7 +66,7 @@ export const memoryAttacks: readonly Attack[] = [
       const one = call(1, "add", { a: 1, b: 2 });
       const tangle = Buffer.concat([
         ...Array.from({ length: 1000 }, (_, id) => [
-          chunksOf(one, (id % 7) + 1)[0] as Buffer,
+          chunksOf(one, (id % 7) + 1)[0] as Uint8Array,
           ...chunksOf(one.subarray(0, 40), (id % 7) + 1, 1).slice(0, 33),
           rawFrame(Type.CHUNK, new Uint8Array(0), { id: (id % 7) + 1 }),
         ]).flat(),
@@ -82,7 +82,7 @@ export const memoryAttacks: readonly Attack[] = [
     run: async (context) => {
       const first = call(1, "big", { data: new Uint8Array(1024 * 1024) });
       const heads = Buffer.concat(
-        Array.from({ length: 2000 }, (_, id) => chunksOf(first.subarray(0, 64), id + 1, 64)[0] as Buffer),
+        Array.from({ length: 2000 }, (_, id) => chunksOf(first.subarray(0, 64), id + 1, 64)[0] as Uint8Array),
       );
       await context.againInParallel(20, async () => {
         const socket = await context.logIn(undefined, WITH_CHUNKS);

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { encode } from "@msgpack/msgpack";
-import { frame, type ReceivedFrame, rawFrame, Type } from "../packages/core/src/test-support/raw-frames.ts";
+import { frame, type ReceivedFrame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
 import type { AttackSocket } from "./lib/attack-socket.ts";
 import { codeNameOf } from "./lib/attack-socket.ts";
@@ -48,7 +48,7 @@ class StreamAttacker {
   }
 
   /** The next call's id and frame, when the server takes another call. */
-  async call(method: string, keys: object): Promise<readonly [number, Buffer]> {
+  async call(method: string, keys: object): Promise<readonly [number, Uint8Array]> {
     while (this.#calls === 0) await this.next();
     this.#calls -= 1;
     this.#id += 1;
@@ -102,7 +102,7 @@ async function attack(
 async function openMany(attacker: StreamAttacker, count: number, method: string, keys: object): Promise<number[]> {
   const ids: number[] = [];
   for (let left = count; left > 0; ) {
-    const frames: Buffer[] = [];
+    const frames: Uint8Array[] = [];
     for (; left > 0 && frames.length < 100; left -= 1) {
       const [id, bytes] = await attacker.call(method, keys);
       ids.push(id);
@@ -127,7 +127,7 @@ const TINY = rawFrame(INPUT, Uint8Array.of(1));
 const TINY_FULL = rawFrame(INPUT, new Uint8Array(CHUNK_BYTES).fill(1));
 
 /** Sends the same frame of an input, as often as there is credit for it. */
-async function flood(context: AttackContext, connections: number, one: Buffer): Promise<void> {
+async function flood(context: AttackContext, connections: number, one: Uint8Array): Promise<void> {
   await attack(context, connections, async (attacker) => {
     const id = await attacker.openInput("drain");
     const bytes = Buffer.from(one);
@@ -219,7 +219,7 @@ export const streamAttacks: readonly Attack[] = [
     server,
     run: (context) =>
       attack(context, 10, async (attacker) => {
-        const frames: Buffer[] = [];
+        const frames: Uint8Array[] = [];
         while (frames.length < 200) {
           const [id, bytes] = await attacker.call("items", { output: 4096, input: true });
           frames.push(bytes, frame(Type.CANCEL, undefined, { id }), frame(INPUT_END, undefined, { id }));

@@ -1,7 +1,7 @@
 /** Attacks by subscribers and publishers of topics. */
 
-import { call } from "../packages/core/src/test-support/raw-frames.ts";
 import { EXTENSIONS } from "../packages/core/src/test-support/raw-peer.ts";
+import { call } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
 
 const server = { topics: true };
@@ -20,7 +20,7 @@ async function floodWith(
     const socket = await context.logIn(undefined, extensions);
     let id = 1;
     while (!context.isStopped) {
-      const frames: Buffer[] = [];
+      const frames: Uint8Array[] = [];
       while (frames.length < CALLS) {
         n += 1;
         for (const [method, params] of calls(n)) {

@@ -129,7 +129,7 @@ async function dryRunOnJsr(): Promise<void> {
 /** Checks that the core's main entry, which the runtime packages re-export, declares no insides. */
 function checkDeclarations(packages: readonly LibraryPackage[]): void {
   const { directory } = packages.find(({ manifest }) => manifest.name === "@netconduit/core")!;
-  const entries = ["index.d.ts", "adapter.d.ts"].map((name) => join(directory, "dist", name));
+  const entries = ["index.d.ts", "adapter.d.ts", "testing.d.ts"].map((name) => join(directory, "dist", name));
   const [main, adapter] = entries.map((entry) => readDeclarations(entry, entries));
   for (const name of exposedInsides(join(directory, "src"), main!, [main!, adapter!])) {
     report("@netconduit/core", `its declarations show ${name}; mark what refers to it @internal, or export it`);

@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
 import { ErrorCode } from "@netconduit/core";
-import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { EXTENSIONS, extensionsOf, type RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { addressOf, PASSWORD, type Place } from "./subject.ts";
 
 const MAGIC = Buffer.from("434e4454", "hex");

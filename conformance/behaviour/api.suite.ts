@@ -8,7 +8,7 @@ import {
 } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";

@@ -1,9 +1,9 @@
 import { type CloseReason, ErrorCode, type SlowConsumer } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { thrownBy } from "../support/failures.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";

@@ -1,7 +1,7 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call, chunksOf, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { call, chunksOf, frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
@@ -133,11 +133,11 @@ export function describeChunks(subject: Subject): void {
         const { server, client } = await pair(stage);
         const peer = await stage.rawLoggedIn(server, { extensions: WITH_CHUNKS });
         const large = call(1n, "echo", { text: "x".repeat(4 * MIB) });
-        for (let id = 1; id <= 8; id += 1) peer.write(chunksOf(large, id)[0] as Buffer);
+        for (let id = 1; id <= 8; id += 1) peer.write(chunksOf(large, id)[0] as Uint8Array);
         peer.write(frame(Type.HEARTBEAT_PING, undefined, { id: 9n }));
         expect((await peer.next(Type.HEARTBEAT_PONG)).id).toBe(9n);
         expect(await client.call("ping")).toBe("pong");
-        peer.write(chunksOf(large, 9)[0] as Buffer);
+        peer.write(chunksOf(large, 9)[0] as Uint8Array);
         expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
         await until(() => server.connections.length === 1);
       }),

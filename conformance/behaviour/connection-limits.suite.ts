@@ -1,9 +1,9 @@
 import { type Connection, ErrorCode, type Rejection } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";

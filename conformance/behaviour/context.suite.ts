@@ -1,9 +1,9 @@
 import { type Connection, ErrorCode, type HandlerContext } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call, frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { call, frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenServer, Subject } from "../support/subject.ts";

@@ -1,5 +1,5 @@
-import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 
 /** The ways in which a peer can leave. */
 export const DEPARTURES: readonly (readonly [string, (peer: RawPeer) => void])[] = [

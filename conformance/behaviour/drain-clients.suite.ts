@@ -1,7 +1,7 @@
 import { type ClientOptions, type CloseReason, type DrainNotice, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";

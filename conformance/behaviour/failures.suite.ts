@@ -1,8 +1,8 @@
 import { type ConduitError, ErrorCode, error, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
-import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";

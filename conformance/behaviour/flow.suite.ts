@@ -1,8 +1,8 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call, frame, message, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { call, frame, message, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf, thrownBy } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
@@ -307,7 +307,7 @@ export function describeFlow(subject: Subject): void {
           peer.pause();
           // Answers of 24 MiB are more than kernels buffer for a connection.
           const most = Math.ceil((24 * 1024 * 1024) / answerBytes);
-          const batchFrom = (first: number): Buffer =>
+          const batchFrom = (first: number): Uint8Array =>
             Buffer.concat(Array.from({ length: 1000 }, (_, index) => request(BigInt(first + index))));
           const { bytesReceived } = connection.stats;
           let sent = 0;

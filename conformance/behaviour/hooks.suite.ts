@@ -8,9 +8,9 @@ import {
   type Rejection,
 } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { call, message } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { call, message } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";

@@ -1,7 +1,7 @@
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";

@@ -1,10 +1,10 @@
 import { type ConduitError, ErrorCode, type Rejection } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
-import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { passwordHash, ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { COMPRESSED, call, frame, message, rawFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";
@@ -14,7 +14,7 @@ import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 const HANDSHAKE_BYTES = 16 * 1024;
 const CLIENT_INFO = { name: "raw", version: "1.0.0" };
 
-function authRequest(fields: Record<string, unknown>): Buffer {
+function authRequest(fields: Record<string, unknown>): Uint8Array {
   return frame(Type.AUTH_REQUEST, { client_info: CLIENT_INFO, ...fields });
 }
 
@@ -73,9 +73,9 @@ export function describeLogin(subject: Subject): void {
         await peer.login({ password: PASSWORD });
 
         const replay = await stage.raw(server);
-        replay.write(peer.sent[0] as Buffer);
+        replay.write(peer.sent[0] as Uint8Array);
         expect((await replay.next()).type).toBe(Type.AUTH_CHALLENGE);
-        replay.write(peer.sent[1] as Buffer);
+        replay.write(peer.sent[1] as Uint8Array);
         expect(await replay.next()).toMatchObject({
           type: Type.AUTH_FAILURE,
           payload: { reason: "Invalid password", code: ErrorCode.AUTH_FAILED },
@@ -289,7 +289,7 @@ export function describeLogin(subject: Subject): void {
         const errors = new EventLog<ConduitError>();
         server.onError((error) => errors.add(error as ConduitError));
         const scram = new ScramClient(PASSWORD).clientFirst;
-        const padded = (size: number): Buffer => {
+        const padded = (size: number): Uint8Array => {
           const empty = authRequest({ scram, extensions: {}, padding: new Uint8Array(1000) }).length - 32 - 1000;
           return authRequest({ scram, extensions: {}, padding: new Uint8Array(size - empty) });
         };

@@ -1,8 +1,8 @@
 import type { ConduitError, Connection, ErrorContext } from "@netconduit/core";
 import { expect } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
-import { call, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { call, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import type { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenServer } from "../support/subject.ts";
 import type { Stage } from "./stage.ts";

@@ -1,7 +1,7 @@
 import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";

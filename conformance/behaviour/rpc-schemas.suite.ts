@@ -2,7 +2,7 @@ import { ErrorCode, fieldErrors, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";

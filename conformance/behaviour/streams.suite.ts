@@ -1,8 +1,8 @@
 import { ErrorCode, error, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { Subject } from "../support/subject.ts";

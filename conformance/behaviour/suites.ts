@@ -21,6 +21,7 @@ import { describeHeartbeats } from "./heartbeats.suite.ts";
 import { describeHooks } from "./hooks.suite.ts";
 import { describeHostile } from "./hostile.suite.ts";
 import { describeHostileValues } from "./hostile-values.suite.ts";
+import { describeInMemory } from "./in-memory.suite.ts";
 import { describeLifecycle } from "./lifecycle.suite.ts";
 import { describeLimits } from "./limits.suite.ts";
 import { describeLogin } from "./login.suite.ts";
@@ -82,4 +83,5 @@ export function describeBehaviour(subject: Subject): void {
   describeHostile(subject);
   describeHostileValues(subject);
   describeChaos(subject);
+  describeInMemory(subject);
 }

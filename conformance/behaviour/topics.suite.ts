@@ -1,7 +1,7 @@
 import { ErrorCode, type Resumption, type SlowConsumer, type Subscription } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import type { OpenClient, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";

@@ -1,7 +1,7 @@
 import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { turn, until } from "../support/turns.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";

@@ -1,8 +1,8 @@
 import { type Contract, ErrorCode, type Identity, scramVerifier } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
-import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
+import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenClient, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";

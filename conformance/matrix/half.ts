@@ -1,5 +1,5 @@
 import process from "node:process";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";

@@ -1,7 +1,7 @@
 import type { Connection, ServerInit } from "@netconduit/core";
 import { Server as CoreServer } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import type { OpenServer } from "../support/subject.ts";
 import { Half, PASSWORD } from "./half.ts";
 

@@ -1,5 +1,5 @@
 import type { Runtime } from "@netconduit/core/adapter";
-import { ManualTimers } from "../../packages/core/src/test-support/manual-timers.ts";
+import { ManualTimers } from "../../packages/core/src/testing/manual-timers.ts";
 
 /**
  * A runtime on which time stands still until the test moves it: timers and both clocks are the test's, sockets and

@@ -1,7 +1,7 @@
 /** A sentence of PROTOCOL.md, and how to check it on a peer. */
 import assert from "node:assert/strict";
-import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 
 export interface Check<Target> {
   /** The heading in PROTOCOL.md that the sentence stands under. */

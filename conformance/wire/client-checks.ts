@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
-import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 import { chunkChecks } from "./both/chunks.ts";
 import { creditChecks } from "./both/credit.ts";
 import { refusalChecks } from "./both/refusal.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { ReceivedFrame } from "../../packages/core/src/test-support/raw-frames.ts";
-import { Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import type { ReceivedFrame } from "../../packages/core/src/testing/raw-frames.ts";
+import { Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, frameOf, isAlive, Skipped } from "./check.ts";
 import { type ClientUnderTest, loggedIn } from "./client-under-test.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramServer } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
 import { frameOf, Skipped } from "./check.ts";
@@ -61,7 +61,7 @@ export class ClientUnderTest extends Cleanups {
   /** Starts a client, and answers its login up to AUTH_SUCCESS, which is returned and not sent. */
   async answer(
     extensions?: Readonly<Record<string, unknown>>,
-  ): Promise<{ peer: RawPeer; success: Buffer; offer: Record<string, unknown> }> {
+  ): Promise<{ peer: RawPeer; success: Uint8Array; offer: Record<string, unknown> }> {
     const { peer, request, scram } = await this.request();
     peer.send(Type.AUTH_CHALLENGE, { data: scram.serverFirst });
     const response = await frameOf(peer);

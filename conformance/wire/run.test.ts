@@ -3,8 +3,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { Server } from "@netconduit/node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { frame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
+import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const FLAGS = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { frame, type ReceivedFrame, Type } from "../../packages/core/src/test-support/raw-frames.ts";
 import { extensionsOf, type RawLogin, type RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
 import { answerTo, frameOf, Skipped } from "./check.ts";
@@ -66,7 +66,7 @@ export class ServerUnderTest extends Cleanups {
   }
 
   /** The AUTH_RESPONSE to the server's challenge. */
-  async answered(peer: RawPeer, scram: ScramClient): Promise<Buffer> {
+  async answered(peer: RawPeer, scram: ScramClient): Promise<Uint8Array> {
     const challenge = await frameOf(peer);
     assert.equal(challenge.type, Type.AUTH_CHALLENGE, `No challenge came: ${JSON.stringify(challenge.payload)}`);
     return frame(Type.AUTH_RESPONSE, { data: scram.answer(String(challenge.payload?.["data"])) });

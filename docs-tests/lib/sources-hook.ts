@@ -8,6 +8,7 @@ const ROOT = new URL("../../", import.meta.url).href;
 const SOURCES: ReadonlyMap<string, string> = new Map([
   ["@netconduit/core", "packages/core/src/index.ts"],
   ["@netconduit/core/adapter", "packages/core/src/adapter.ts"],
+  ["@netconduit/core/testing", "packages/core/src/testing.ts"],
   ["@netconduit/nats", "packages/nats/src/index.ts"],
   ["@netconduit/node", "packages/node/src/index.ts"],
 ]);

@@ -22,6 +22,7 @@ const COMMON: ts.CompilerOptions = {
   paths: {
     "@netconduit/core": [join(ROOT, "packages/core/src/index.ts")],
     "@netconduit/core/adapter": [join(ROOT, "packages/core/src/adapter.ts")],
+    "@netconduit/core/testing": [join(ROOT, "packages/core/src/testing.ts")],
     "@netconduit/node": [join(ROOT, "packages/node/src/index.ts")],
     "@netconduit/nats": [join(ROOT, "packages/nats/src/index.ts")],
     "@netconduit/bun": [join(ROOT, "packages/bun/src/index.ts")],

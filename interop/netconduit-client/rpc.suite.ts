@@ -1,6 +1,6 @@
 import { ErrorCode } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import type { Staged } from "../scene.ts";
 import { withMethods } from "./methods.ts";
 import type { ClientScene } from "./scene.ts";

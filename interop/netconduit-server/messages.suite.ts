@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { EventLog } from "../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import type { Staged } from "../scene.ts";
 import type { ServerScene } from "./scene.ts";
 

@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: "@netconduit/core/adapter", replacement: source("../core/src/adapter.ts") },
+      { find: "@netconduit/core/testing", replacement: source("../core/src/testing.ts") },
       { find: "@netconduit/core", replacement: source("../core/src/index.ts") },
       { find: "@netconduit/nats", replacement: source("../nats/src/index.ts") },
       { find: "@netconduit/deno", replacement: source("src/index.ts") },

@@ -16,6 +16,7 @@ const SETTINGS: ts.CompilerOptions = {
   paths: {
     "@netconduit/core": [join(ROOT, "packages/core/src/index.ts")],
     "@netconduit/core/adapter": [join(ROOT, "packages/core/src/adapter.ts")],
+    "@netconduit/core/testing": [join(ROOT, "packages/core/src/testing.ts")],
     "@netconduit/node": [join(ROOT, "packages/node/src/index.ts")],
   },
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { failureOf, thrownBy } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 

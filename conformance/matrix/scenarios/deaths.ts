@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
 import { gate } from "../../../packages/core/src/test-support/gate.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../../support/failures.ts";
 import { PASSWORD } from "../half.ts";
 import type { Scenario } from "../scenario.ts";

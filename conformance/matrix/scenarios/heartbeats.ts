@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type CloseReason, ErrorCode } from "@netconduit/core";
 import type { ByteStream, Runtime } from "@netconduit/core/adapter";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { SteppedClock } from "../../support/stepped-clock.ts";
 import type { Scenario } from "../scenario.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Resumption, Subscription } from "@netconduit/core";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import type { Scenario } from "../scenario.ts";
 
 const MANY = 2000;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { turn } from "../../support/turns.ts";
 import type { Scenario } from "../scenario.ts";
 

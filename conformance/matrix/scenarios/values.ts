@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { EventLog } from "../../../packages/core/src/test-support/event-log.ts";
+import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 * 1024;

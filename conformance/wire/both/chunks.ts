@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { call, chunksOf, frame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { call, chunksOf, frame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import { GRANT } from "./credit.ts";
 import type { Login } from "./login.ts";
@@ -14,7 +14,7 @@ interface Announced {
   readonly bytes: number;
 }
 
-export const echo = (id: bigint, count = LENGTH): Buffer => call(id, "echo", { text: "x".repeat(count) });
+export const echo = (id: bigint, count = LENGTH): Uint8Array => call(id, "echo", { text: "x".repeat(count) });
 
 /** Checks of chunks, for servers and clients alike. */
 export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
@@ -25,7 +25,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
   };
 
   /** A check that the other side ends the connection at these chunks. */
-  const ends = (sentence: string, code: number, chunks: () => Buffer[]): Check<Target> => ({
+  const ends = (sentence: string, code: number, chunks: () => Uint8Array[]): Check<Target> => ({
     section: SECTION,
     sentence,
     async run(target) {
@@ -85,7 +85,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
         const chunks = chunksOf(echo(5n, 1000), 1n, 500);
         peer.write(...chunks.slice(0, -1), call(6n, "echo", { n: 6 }));
         assert.equal((await frameOf(peer)).id, 6n);
-        peer.write(chunks.at(-1) as Buffer);
+        peer.write(chunks.at(-1) as Uint8Array);
         assert.equal((await frameOf(peer)).id, 5n);
       },
     },
@@ -96,7 +96,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
         const [peer] = await loggedIn(target);
         const first = chunksOf(echo(5n, 1000), 1n, 100);
         const second = chunksOf(echo(6n, 1000), 0xffff_ffff_ffff_ffffn, 100);
-        peer.write(...first.flatMap((chunk, index) => [chunk, second[index] as Buffer]));
+        peer.write(...first.flatMap((chunk, index) => [chunk, second[index] as Uint8Array]));
         assert.equal((await frameOf(peer)).id, 5n);
         assert.equal((await frameOf(peer)).id, 6n);
       },
@@ -108,7 +108,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
       async run(target) {
         const [peer, { messages }] = await loggedIn(target);
         for (let id = 1; id <= messages + 1; id += 1) {
-          peer.write(chunksOf(echo(5n), id)[0] as Buffer, frame(Type.CHUNK, undefined, { id }));
+          peer.write(chunksOf(echo(5n), id)[0] as Uint8Array, frame(Type.CHUNK, undefined, { id }));
         }
         peer.write(...chunksOf(echo(6n, 1000), 1));
         assert.equal((await answerTo(peer, 6n)).type, Type.RPC_RESPONSE);
@@ -149,9 +149,9 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
       sentence: "A frame beyond that ends the connection with `FLOW_CONTROL_ERROR`.",
       async run(target) {
         const [peer, { messages }] = await loggedIn(target);
-        for (let id = 1; id <= messages; id += 1) peer.write(chunksOf(echo(BigInt(id), 100), id, 50)[0] as Buffer);
+        for (let id = 1; id <= messages; id += 1) peer.write(chunksOf(echo(BigInt(id), 100), id, 50)[0] as Uint8Array);
         await isAlive(peer);
-        peer.write(chunksOf(echo(99n, 100), messages + 1, 50)[0] as Buffer);
+        peer.write(chunksOf(echo(99n, 100), messages + 1, 50)[0] as Uint8Array);
         await isClosedWith(peer, 7019);
       },
     },
@@ -165,8 +165,8 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
         let bytes = 0;
         while (bytes < 131_072) bytes += Number((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"]);
         assert.equal(bytes, 131_072);
-        const [chunk] = chunksOf(echo(6n, 100), 2, 50) as [Buffer];
-        chunk.writeUInt16BE(0x8000, 8);
+        const [chunk] = chunksOf(echo(6n, 100), 2, 50) as [Uint8Array];
+        new DataView(chunk.buffer).setUint16(8, 0x8000);
         peer.write(chunk);
         assert.equal((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"], 50);
       },

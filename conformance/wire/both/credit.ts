@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { frame, message, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { frame, message, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, isAlive } from "../check.ts";
 import type { Login } from "./login.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { frame, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { frame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, frameOf, isAlive } from "../check.ts";
 import type { Login } from "./login.ts";
 
@@ -9,7 +9,7 @@ const EXTENSIONS = { close: true, call: true, refusal: true };
 const REPORT_REFUSAL = 0x1000;
 
 /** A call without a reply, of a method that nobody has. */
-const unknownCall = (flags: number): Buffer =>
+const unknownCall = (flags: number): Uint8Array =>
   frame(Type.RPC_REQUEST, { method: "nobody_has_this", params: {} }, { flags });
 
 /** Makes the other side close, by a frame of an unknown type. Resolves with the payload of CLOSE. */

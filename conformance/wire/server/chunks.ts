@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { CHUNK, chunkChecks, echo } from "../both/chunks.ts";
 import { GRANT } from "../both/credit.ts";
 import { answerTo, type Check } from "../check.ts";

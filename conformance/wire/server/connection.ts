@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { call, frame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { call, frame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answersPingsInOrder, type Check, endsSilently, frameOf, isAlive, isClosedWith } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { call, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { call, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { creditChecks, GRANT, type Grant } from "../both/credit.ts";
 import { type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { decodeMulti, encode } from "@msgpack/msgpack";
-import { frame, type ReceivedFrame, rawFrame, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { frame, type ReceivedFrame, rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, isAlive, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { frame, rawFrame, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { frame, rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
 const GARBAGE = Uint8Array.of(0xc1);
 
-function ping(fields: Parameters<typeof frame>[2] = {}): Buffer {
+function ping(fields: Parameters<typeof frame>[2] = {}): Uint8Array {
   return frame(Type.HEARTBEAT_PING, undefined, fields);
 }
 
@@ -52,7 +52,7 @@ function tolerated(sentence: string, ...flags: number[]): Check<ServerUnderTest>
   };
 }
 
-const flagged = (...flags: number[]): Buffer[] => flags.map((flag) => ping({ flags: flag }));
+const flagged = (...flags: number[]): Uint8Array[] => flags.map((flag) => ping({ flags: flag }));
 
 export const frameChecks: readonly Check<ServerUnderTest>[] = [
   {
@@ -97,7 +97,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const peer = await server.login(["close"]);
       const odd = ping({ id: 6n });
-      odd.writeBigUInt64BE(0xffff_ffff_ffff_ffffn, 24);
+      new DataView(odd.buffer).setBigUint64(24, 0xffff_ffff_ffff_ffffn);
       peer.write(odd);
       assert.equal((await frameOf(peer, Type.HEARTBEAT_PONG)).id, 6n);
     },

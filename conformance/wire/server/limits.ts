@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { call, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { call, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, frameOf } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

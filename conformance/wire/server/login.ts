@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { call, frame, rawFrame, Type, typeName } from "../../../packages/core/src/test-support/raw-frames.ts";
 import { extensionsOf } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { passwordHash, ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
+import { call, frame, rawFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, endsSilently, frameOf, isAlive, Skipped } from "../check.ts";
 import { isRefused, loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
@@ -18,7 +18,7 @@ async function refuses(server: ServerUnderTest, code: number, keys: Record<strin
 /** Logs in, and guesses the password wrongly. */
 async function guess(
   server: ServerUnderTest,
-): Promise<{ readonly answer: Buffer; readonly send: () => Promise<void> }> {
+): Promise<{ readonly answer: Uint8Array; readonly send: () => Promise<void> }> {
   const peer = await server.dial();
   const scram = new ScramClient(`not ${server.password}`);
   peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: {} });
@@ -68,7 +68,7 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
       "The login uses SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding: the password never crosses the wire, the messages can't be replayed, and the client verifies that the server knows the password too.",
     async run(server) {
       const peer = await server.login();
-      const [request, response] = peer.sent as [Buffer, Buffer];
+      const [request, response] = peer.sent as [Uint8Array, Uint8Array];
       const replay = await server.dial();
       replay.write(request);
       assert.equal((await frameOf(replay)).type, Type.AUTH_CHALLENGE);

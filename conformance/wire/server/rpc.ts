@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  frame,
-  message,
-  type ReceivedFrame,
-  rawFrame,
-  Type,
-} from "../../../packages/core/src/test-support/raw-frames.ts";
 import { ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
+import { frame, message, type ReceivedFrame, rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
-import {
-  frame,
-  type HeaderFields,
-  rawFrame,
-  Type,
-  typeName,
-} from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { frame, type HeaderFields, rawFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
@@ -40,8 +34,8 @@ async function opened(server: ServerUnderTest, output = 100_000): Promise<[RawPe
   return [peer, Number(payload?.["bytes"])];
 }
 
-const item = (value: unknown, fields: HeaderFields = { id: 5 }): Buffer => rawFrame(INPUT, encode(value), fields);
-const end = (): Buffer => frame(INPUT_END, undefined, { id: 5 });
+const item = (value: unknown, fields: HeaderFields = { id: 5 }): Uint8Array => rawFrame(INPUT, encode(value), fields);
+const end = (): Uint8Array => frame(INPUT_END, undefined, { id: 5 });
 
 /** A check that each of these calls is answered with the code. */
 function answers(
@@ -69,7 +63,7 @@ function ends(
   section: string,
   sentence: string,
   code: number,
-  ...attempts: ((credit: number) => Buffer[])[]
+  ...attempts: ((credit: number) => Uint8Array[])[]
 ): Check<ServerUnderTest> {
   return {
     section,

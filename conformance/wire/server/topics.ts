@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Type } from "../../../packages/core/src/test-support/raw-frames.ts";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

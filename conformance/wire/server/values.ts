@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { decode } from "@msgpack/msgpack";
-import { rawFrame, Type } from "../../../packages/core/src/test-support/raw-frames.ts";
+import { rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { answerTo, type Check, isAlive } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 

@@ -61,11 +61,20 @@ interface SubtleCrypto {
     extractable: false,
     usages: readonly "deriveBits"[],
   ): Promise<unknown>;
+  importKey(
+    format: "raw",
+    key: Uint8Array<ArrayBuffer>,
+    algorithm: { readonly name: "HMAC"; readonly hash: string },
+    extractable: false,
+    usages: readonly "sign"[],
+  ): Promise<unknown>;
   deriveBits(
     parameters: { name: string; hash: string; salt: Uint8Array; iterations: number },
     key: unknown,
     bits: number,
   ): Promise<ArrayBuffer>;
+  digest(algorithm: "SHA-256", data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
+  sign(algorithm: "HMAC", key: unknown, data: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer>;
 }
 interface Crypto {
   readonly subtle: SubtleCrypto;

@@ -10,6 +10,8 @@ export interface MemoryPairOptions {
   readonly maxChunkBytes?: number;
   /** Runs a task later, in order. Every delivery is one task. Default: a microtask. */
   readonly schedule?: (task: () => void) => void;
+  /** Sees all bytes when they are written, by the first or the second stream. They must not change. */
+  readonly written?: ((by: 0 | 1, bytes: Uint8Array) => void) | undefined;
 }
 
 /**
@@ -18,8 +20,9 @@ export interface MemoryPairOptions {
  * discards everything in transit.
  */
 export function memoryPair(options: MemoryPairOptions = {}): [ByteStream, ByteStream] {
-  const a = new MemoryStream("a", "b", options);
-  const b = new MemoryStream("b", "a", options);
+  const { written } = options;
+  const a = new MemoryStream("a", "b", options, (bytes) => written?.(0, bytes));
+  const b = new MemoryStream("b", "a", options, (bytes) => written?.(1, bytes));
   a.join(b);
   b.join(a);
   return [a, b];
@@ -42,6 +45,7 @@ class MemoryStream implements ByteStream {
   readonly #highWaterMark: number;
   readonly #maxChunkBytes: number;
   readonly #schedule: (task: () => void) => void;
+  readonly #written: (bytes: Uint8Array) => void;
   /** Set by `join` before the stream is exposed. */
   #peer: MemoryStream = this;
   #sink: ByteSink | null = null;
@@ -57,13 +61,14 @@ class MemoryStream implements ByteStream {
   #closing: Promise<void> | null = null;
   #resolveClosing: (() => void) | null = null;
 
-  constructor(name: string, peerName: string, options: MemoryPairOptions) {
+  constructor(name: string, peerName: string, options: MemoryPairOptions, written: (bytes: Uint8Array) => void) {
     this.#name = name;
     this.local = { kind: "memory", name };
     this.remote = { kind: "memory", name: peerName };
     this.#highWaterMark = options.highWaterMark ?? DEFAULT_BUFFER_SIZE;
     this.#maxChunkBytes = options.maxChunkBytes ?? Number.POSITIVE_INFINITY;
     this.#schedule = options.schedule ?? inMicrotask;
+    this.#written = written;
   }
 
   join(peer: MemoryStream): void {
@@ -83,6 +88,7 @@ class MemoryStream implements ByteStream {
   write(bytes: Uint8Array): boolean {
     if (this.#state !== "open") return false;
     if (bytes.length > 0) {
+      this.#written(bytes);
       this.#outgoing.push(bytes);
       this.#queuedBytes += bytes.length;
       this.#peer.#scheduleDelivery();

@@ -6,8 +6,8 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { frame, rawFrame, Type } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer } from "../test-support/raw-memory.ts";
+import { frame, rawFrame, Type } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
 

@@ -8,9 +8,9 @@ import { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import type { ScramClient } from "../test-support/scram-by-rfc.ts";
+import { COMPRESSED, frame, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const unhandled: unknown[] = [];

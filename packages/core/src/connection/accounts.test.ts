@@ -5,8 +5,8 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { COMPRESSED, call, frame, HEADER_BYTES, message, rawFrame, Type } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { COMPRESSED, call, frame, HEADER_BYTES, message, rawFrame, Type } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const CREDIT = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };

@@ -6,8 +6,8 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import { EPOCH_MS, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { rawFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** A client that is logged in to a raw server. */

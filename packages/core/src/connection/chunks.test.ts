@@ -9,8 +9,8 @@ import { MAX_CHUNK_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { call, chunksOf, FrameParser, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { call, chunksOf, FrameParser, frame, message, type ReceivedFrame } from "../testing/raw-frames.ts";
 import { Flag, FrameType } from "../wire/constants.ts";
 
 const MIB = 1024 * 1024;
@@ -451,8 +451,8 @@ describe("a receiver", () => {
 
   test("acknowledges a chunk whose sender waits for that, once it is complete", async () => {
     const { runtime, peer } = await toServer();
-    const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = chunksOf(message("note", text(100_000)), 1, 50_000);
-    second.writeUInt16BE(Flag.ACK_NOW, 8);
+    const [first, second] = chunksOf(message("note", text(100_000)), 1, 50_000) as [Uint8Array, Uint8Array];
+    new DataView(second.buffer).setUint16(8, Flag.ACK_NOW);
     const acknowledged = async () => {
       await runtime.settle();
       return (await peer.received()).filter(({ type }) => type === CHUNK_ACK_FRAME).map(({ payload }) => payload);
@@ -495,7 +495,10 @@ describe("a receiver", () => {
     });
     for (let id = 1; id <= 10; id += 1) {
       peer.write(...chunksOf(message("note", text(200_000)), id));
-      peer.write(chunksOf(message("note", text(200_000)), id)[0] as Buffer, frame(FrameType.CHUNK, undefined, { id }));
+      peer.write(
+        chunksOf(message("note", text(200_000)), id)[0] as Uint8Array,
+        frame(FrameType.CHUNK, undefined, { id }),
+      );
       await runtime.settle();
     }
     expect([heard, reasons]).toEqual([Array(10).fill(200_000), []]);
@@ -505,7 +508,7 @@ describe("a receiver", () => {
     const credit = { credit: { frames: 10, bytes: MIB } };
     const { runtime, peer, heard } = await toServer({ receiveQueueSize: 2, maxMessageBytes: MIB }, CHUNKS, credit);
     for (let id = 1; id <= 10; id += 1) {
-      peer.write(chunksOf(message("note", text(200_000)), id)[0] as Buffer);
+      peer.write(chunksOf(message("note", text(200_000)), id)[0] as Uint8Array);
       peer.send(FrameType.CHUNK, undefined, { id });
       await runtime.settle();
     }
@@ -524,16 +527,16 @@ describe("a receiver", () => {
     ["more bytes than it takes", ErrorCode.FLOW_CONTROL_ERROR, 3, message("note", text(900_000))],
   ])("ends the connection of a peer that has unfinished %s", async (_what, code, count, large) => {
     const { runtime, peer, reasons } = await toServer({ maxMessageBytes: MIB, receiveQueueBytes: 2 * MIB });
-    for (let id = 1; id < count; id += 1) peer.write(chunksOf(large, id)[0] as Buffer);
+    for (let id = 1; id < count; id += 1) peer.write(chunksOf(large, id)[0] as Uint8Array);
     await runtime.settle();
     expect(reasons).toEqual([]);
-    peer.write(chunksOf(large, count)[0] as Buffer);
+    peer.write(chunksOf(large, count)[0] as Uint8Array);
     await runtime.settle();
     expect(reasons).toEqual([code]);
   });
 
   const large = message("note", text(200_000));
-  test.each<[string, number, Buffer[]]>([
+  test.each<[string, number, Uint8Array[]]>([
     ["id 0", ErrorCode.INVALID_PAYLOAD_SHAPE, chunksOf(large, 0)],
     [
       "more bytes than the message has",
@@ -563,10 +566,10 @@ describe("a receiver", () => {
     const { runtime, peer, reasons, server } = await toServer({ receiveQueueSize: 1 }, CHUNKS, credit);
     const busy = gate();
     server.on("busy", () => busy.promise);
-    peer.write(chunksOf(large, 1)[0] as Buffer);
+    peer.write(chunksOf(large, 1)[0] as Uint8Array);
     await runtime.settle();
     expect(reasons).toEqual([]);
-    peer.write(chunksOf(large, 2)[0] as Buffer);
+    peer.write(chunksOf(large, 2)[0] as Uint8Array);
     await runtime.settle();
     expect(reasons).toEqual([ErrorCode.FLOW_CONTROL_ERROR]);
   });
@@ -578,7 +581,7 @@ describe("a receiver", () => {
       CHUNKS,
       credit,
     );
-    const list = (id: number): Buffer => Buffer.concat(chunksOf(frame(FrameType.RPC_LIST, undefined, { id }), id));
+    const list = (id: number): Uint8Array => Buffer.concat(chunksOf(frame(FrameType.RPC_LIST, undefined, { id }), id));
     for (let id = 1; id <= 10; id += 1) peer.write(list(id));
     await runtime.settle();
     const returned = (await peer.received()).filter(({ type }) => type === CREDIT_FRAME);
@@ -597,7 +600,7 @@ describe("a receiver", () => {
   test("answers heartbeats between chunks, and a call by the id of a half call", async () => {
     const { runtime, peer } = await toServer();
     const [first, ...rest] = chunksOf(call(7n, "length", { text: text(100_000) }), 1);
-    peer.write(first as Buffer);
+    peer.write(first as Uint8Array);
     peer.send(FrameType.HEARTBEAT_PING, undefined, { id: 3n });
     peer.send(0x0102, undefined, { id: 7n });
     await runtime.settle();

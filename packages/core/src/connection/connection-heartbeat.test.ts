@@ -3,8 +3,8 @@ import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { frame, rawFrame } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
+import { frame, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** The wheel fires up to a tick late. */

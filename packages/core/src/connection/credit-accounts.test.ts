@@ -7,8 +7,8 @@ import { CREDIT_FRAME } from "../extensions/credit.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { call, frame, message, type ReceivedFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { call, frame, message, type ReceivedFrame } from "../testing/raw-frames.ts";
 
 const EXTENSIONS = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
 

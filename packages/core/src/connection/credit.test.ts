@@ -8,8 +8,8 @@ import { DRAIN_FRAME } from "../extensions/drain.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { frame, type ReceivedFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { frame, type ReceivedFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const LARGE = 16 * 1024 * 1024;

@@ -6,8 +6,8 @@ import { OVERRUN_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { call, frame, rawFrame, typeName } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
+import { call, frame, rawFrame, typeName } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** Without `credit`. */

@@ -5,8 +5,8 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { testServer } from "../test-support/peers.ts";
-import { COMPRESSED, frame, message, rawFrame } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
+import { COMPRESSED, frame, message, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { CloseReason } from "./close-reason.ts";
 

@@ -4,8 +4,8 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer } from "../test-support/peers.ts";
-import { frame } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
+import { frame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 type Listen = (context: HandlerContext<unknown>) => void;

@@ -5,8 +5,8 @@ import type { Rejection } from "../server/login-manager.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { COMPRESSED, frame, rawFrame } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
+import { COMPRESSED, frame, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 async function bench(options: Record<string, unknown> = {}) {

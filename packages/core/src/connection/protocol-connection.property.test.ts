@@ -4,8 +4,8 @@ import { ConduitError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { type Outcome, outcome, testClient, testServer } from "../test-support/peers.ts";
-import { frame, rawFrame } from "../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { frame, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const action = fc.oneof(

@@ -2,8 +2,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer, withClients } from "../test-support/peers.ts";
-import { frame } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
+import { frame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** A server whose handlers answer at once, or by a promise, and a raw client of it. */

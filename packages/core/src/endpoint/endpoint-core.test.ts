@@ -5,8 +5,8 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { rawFrame } from "../test-support/raw-frames.ts";
 import { PASSWORD, RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 async function connected(options: Partial<ServerInit> = {}) {

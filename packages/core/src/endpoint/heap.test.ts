@@ -6,8 +6,8 @@ import { RequestQueue } from "../connection/receive/request-queue.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { call, frame, Type } from "../test-support/raw-frames.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
+import { call, frame, Type } from "../testing/raw-frames.ts";
 
 const CALLS_AT_A_TIME = 500;
 const MIB = 1024 * 1024;

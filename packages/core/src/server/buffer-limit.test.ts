@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer } from "../test-support/peers.ts";
-import { call, frame, message } from "../test-support/raw-frames.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
+import { call, frame, message } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Server } from "./server.ts";
 

@@ -7,9 +7,9 @@ import * as path from "node:path";
 import { onTestFinished } from "vitest";
 import { FileTransfers } from "../extensions/files/file-transfers.ts";
 import { nodeFiles } from "../sockets/node-files.ts";
+import { ManualTimers } from "../testing/manual-timers.ts";
 import type { FileAccess, OpenFile } from "../util/file-access.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
-import { ManualTimers } from "./manual-timers.ts";
 
 export const diskFiles: FileAccess = nodeFiles(fs, path, createHash);
 

@@ -1,7 +1,7 @@
 /** Raw peers over in-memory streams: clients of a server, and a server for a client. */
 import type { ByteStream } from "../bytes/byte-stream.ts";
+import { frame, Type } from "../testing/raw-frames.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
-import { frame, Type } from "./raw-frames.ts";
 import { extensionsOf, type RawLogin, RawPeer } from "./raw-peer.ts";
 import { ScramServer } from "./scram-by-rfc.ts";
 

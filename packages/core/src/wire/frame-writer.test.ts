@@ -219,7 +219,7 @@ describe("FrameWriter.gather", () => {
       for (const writer of [scattering, plain]) writer.rpcRequest(1, 2, "method", { data }, 1000);
       scattering.gather();
       const [left, right] = [scattering, plain].map(({ bytes, start, end }) => Buffer.from(bytes.subarray(start, end)));
-      expect(left?.equals(right as Buffer)).toBe(true);
+      expect(left?.equals(right as Uint8Array)).toBe(true);
       expect(scattering.large).toBeNull();
     }
   });

@@ -11,10 +11,10 @@ import {
 } from "../../extensions/topics/topic.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { testClient } from "../../test-support/peers.ts";
-import { Type } from "../../test-support/raw-frames.ts";
 import { type MemoryPeer, RawServer } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { taken, topicScene } from "../../test-support/topic-scene.ts";
+import { Type } from "../../testing/raw-frames.ts";
 import type { ClientInit } from "../client.ts";
 import type { PresenceChange } from "./presence-view.ts";
 import type { Subscription } from "./subscription.ts";

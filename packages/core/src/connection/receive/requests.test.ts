@@ -7,9 +7,9 @@ import type { Server, ServerInit } from "../../server/server.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
 import { testServer } from "../../test-support/peers.ts";
-import { chunksOf, frame, rawFrame, Type } from "../../test-support/raw-frames.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
 import type { RawLogin } from "../../test-support/raw-peer.ts";
+import { chunksOf, frame, rawFrame, Type } from "../../testing/raw-frames.ts";
 
 const MIB = 1024 * 1024;
 /** The flag of a message or call without a reply whose sender hears of its failure. */
@@ -96,8 +96,8 @@ test("a reply in chunks that its sender gives up leaves the connection as it was
   const { runtime, peer, server } = await bench({ extensions }, {}, (made) => made.rpc("add", () => 3));
   const asked = server.connections[0]?.call("text");
   const { id } = await peer.next(Type.RPC_REQUEST);
-  const reply = (result: unknown): Buffer => frame(Type.RPC_RESPONSE, { success: true, result }, { id });
-  peer.write(chunksOf(reply("x".repeat(100_000)), id)[0] as Buffer, frame(Type.CHUNK, undefined, { id }));
+  const reply = (result: unknown): Uint8Array => frame(Type.RPC_RESPONSE, { success: true, result }, { id });
+  peer.write(chunksOf(reply("x".repeat(100_000)), id)[0] as Uint8Array, frame(Type.CHUNK, undefined, { id }));
   await runtime.settle();
   peer.write(reply("short"));
   expect(await asked).toBe("short");

@@ -2,7 +2,7 @@ import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { systemError, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
-import { ManualTimers } from "../../test-support/manual-timers.ts";
+import { ManualTimers } from "../../testing/manual-timers.ts";
 import type { FileAccess } from "../../util/file-access.ts";
 import { FolderExpiry } from "./folder-expiry.ts";
 import { ReceivingFolder } from "./receiving-folder.ts";

@@ -2,7 +2,7 @@ import { encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { RuntimeContext } from "../../context/runtime-context.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { rawFrame } from "../../test-support/raw-frames.ts";
+import { rawFrame } from "../../testing/raw-frames.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import { anyFrameType } from "../../wire/frame-types.ts";
 import { ItemBuffer } from "./item-buffer.ts";
@@ -11,12 +11,12 @@ import { StreamFlag, StreamFrame } from "./stream-frames.ts";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-const packed = (item: unknown): Buffer => rawFrame(StreamFrame.INPUT, encode(item));
-const binary = (bytes: number, more = 0): Buffer =>
+const packed = (item: unknown): Uint8Array => rawFrame(StreamFrame.INPUT, encode(item));
+const binary = (bytes: number, more = 0): Uint8Array =>
   rawFrame(StreamFrame.INPUT, new Uint8Array(bytes).fill(bytes), { flags: StreamFlag.BINARY | more });
 
 /** Adds frames, as they come in one piece. */
-function add(buffer: ItemBuffer, frames: Buffer): void {
+function add(buffer: ItemBuffer, frames: Uint8Array): void {
   const decoder = new FrameDecoder(MIB, anyFrameType);
   decoder.push(frames);
   while (decoder.next()) buffer.add(decoder);

@@ -9,8 +9,8 @@ import type { Server } from "../../server/server.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
 import { testClient, testServer } from "../../test-support/peers.ts";
-import { frame, rawFrame, Type } from "../../test-support/raw-frames.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
+import { frame, rawFrame, Type } from "../../testing/raw-frames.ts";
 import { StreamFlag, StreamFrame } from "./stream-frames.ts";
 
 const MIB = 1024 * 1024;

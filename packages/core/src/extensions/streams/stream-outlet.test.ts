@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { testServer } from "../../test-support/peers.ts";
-import { frame, Type } from "../../test-support/raw-frames.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
+import { frame, Type } from "../../testing/raw-frames.ts";
 import { StreamFrame } from "./stream-frames.ts";
 
 const MIB = 1024 * 1024;

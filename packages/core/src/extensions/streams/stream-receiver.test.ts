@@ -5,7 +5,7 @@ import { ErrorCode } from "../../errors.ts";
 import type { Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { rawFrame } from "../../test-support/raw-frames.ts";
+import { rawFrame } from "../../testing/raw-frames.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import { anyFrameType } from "../../wire/frame-types.ts";
 import { StreamFrame } from "./stream-frames.ts";

@@ -7,8 +7,8 @@ import { ErrorCode } from "../../errors.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
 import { testClient, testServer } from "../../test-support/peers.ts";
-import { frame, type ReceivedFrame, rawFrame, Type } from "../../test-support/raw-frames.ts";
 import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import { frame, type ReceivedFrame, rawFrame, Type } from "../../testing/raw-frames.ts";
 import { Flag } from "../../wire/constants.ts";
 import { CANCEL_FRAME } from "../cancel.ts";
 import { StreamFlag, StreamFrame } from "./stream-frames.ts";
@@ -45,7 +45,7 @@ async function toServer(stream: unknown = STREAM, options: Record<string, unknow
   return { runtime, server, errors, reasons, peer, open, go, taken };
 }
 
-const items = (id: number, ...values: unknown[]): Buffer =>
+const items = (id: number, ...values: unknown[]): Uint8Array =>
   rawFrame(StreamFrame.INPUT, Buffer.concat(values.map((value) => encode(value))), { id });
 
 describe("an output on the wire", () => {

@@ -2,10 +2,10 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
-import { Type } from "../../test-support/raw-frames.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { topicScene } from "../../test-support/topic-scene.ts";
+import { Type } from "../../testing/raw-frames.ts";
 
 /** A server with topics `room:…` for everybody, and one subscriber of `room:1`. */
 async function roomScene() {

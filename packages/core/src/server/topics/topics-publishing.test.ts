@@ -4,8 +4,8 @@ import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, type RpcError } from "../../errors.ts";
 import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
 import { outcome } from "../../test-support/peers.ts";
-import { COMPRESSED } from "../../test-support/raw-frames.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
+import { COMPRESSED } from "../../testing/raw-frames.ts";
 
 describe("a topic", () => {
   test("takes what clients publish; without data that is null", async () => {

@@ -3,6 +3,7 @@
  */
 import { decode, encode } from "@msgpack/msgpack";
 
+/** Types of frames, by the names that PROTOCOL.md gives them. */
 export const Type = {
   MESSAGE: 0x0001,
   RPC_REQUEST: 0x0002,
@@ -30,9 +31,28 @@ export const Type = {
   DRAINED: 0x0109,
   READY: 0x010a,
   REFUSED: 0x0110,
+  CREDENTIALS_EXPIRING: 0x0118,
+  CREDENTIALS: 0x0119,
+  INPUT: 0x0120,
+  OUTPUT: 0x0121,
+  INPUT_END: 0x0122,
+  INPUT_CREDIT: 0x0123,
+  OUTPUT_CREDIT: 0x0124,
+  INPUT_STOP: 0x0125,
+  STREAM_ACK: 0x0126,
+  PROGRESS: 0x0127,
+  TOPIC_START: 0x0130,
+  TOPIC_DATA: 0x0131,
+  TOPIC_PRESENCE: 0x0132,
+  TOPIC_END: 0x0133,
+  SESSION_ACK: 0x0140,
 } as const;
 
+/** Name of a type of frames. */
+export type TypeName = keyof typeof Type;
+
 export const COMPRESSED = 0x0001;
+const MAGIC = 0x434e4454;
 export const HEADER_BYTES = 32;
 
 /** Header fields that differ from the defaults. */
@@ -56,11 +76,11 @@ export class ReceivedFrame {
   readonly timestampMs: number;
   readonly payloadBytes: Uint8Array;
 
-  constructor(header: Buffer, payloadBytes: Uint8Array) {
-    this.type = header.readUInt16BE(6);
-    this.flags = header.readUInt16BE(8);
-    this.id = header.readBigUInt64BE(16);
-    this.timestampMs = Number(header.readBigUInt64BE(24));
+  constructor(header: DataView, payloadBytes: Uint8Array) {
+    this.type = header.getUint16(6);
+    this.flags = header.getUint16(8);
+    this.id = header.getBigUint64(16);
+    this.timestampMs = Number(header.getBigUint64(24));
     this.payloadBytes = payloadBytes;
   }
 
@@ -72,38 +92,39 @@ export class ReceivedFrame {
 }
 
 /** A frame with these bytes as its payload. */
-export function rawFrame(type: number, payload: Uint8Array, fields: HeaderFields = {}): Buffer {
-  const bytes = Buffer.alloc(HEADER_BYTES + payload.length);
-  bytes.writeUInt32BE(fields.magic ?? 0x434e4454, 0);
-  bytes.writeUInt16BE(fields.version ?? 0x0100, 4);
-  bytes.writeUInt16BE(type, 6);
-  bytes.writeUInt16BE(fields.flags ?? 0, 8);
-  bytes.writeUInt16BE(fields.reserved ?? 0, 10);
-  bytes.writeUInt32BE(fields.length ?? payload.length, 12);
-  bytes.writeBigUInt64BE(BigInt(fields.id ?? 0), 16);
-  bytes.writeBigUInt64BE(BigInt(Date.now()), 24);
+export function rawFrame(type: number, payload: Uint8Array, fields: HeaderFields = {}): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(HEADER_BYTES + payload.length);
+  const header = new DataView(bytes.buffer);
+  header.setUint32(0, fields.magic ?? MAGIC);
+  header.setUint16(4, fields.version ?? 0x0100);
+  header.setUint16(6, type);
+  header.setUint16(8, fields.flags ?? 0);
+  header.setUint16(10, fields.reserved ?? 0);
+  header.setUint32(12, fields.length ?? payload.length);
+  header.setBigUint64(16, BigInt(fields.id ?? 0));
+  header.setBigUint64(24, BigInt(Date.now()));
   bytes.set(payload, HEADER_BYTES);
   return bytes;
 }
 
 /** A frame with `payload` as MessagePack; without one, an empty frame. */
-export function frame(type: number, payload?: unknown, fields: HeaderFields = {}): Buffer {
+export function frame(type: number, payload?: unknown, fields: HeaderFields = {}): Uint8Array<ArrayBuffer> {
   return rawFrame(type, payload === undefined ? new Uint8Array(0) : encode(payload), fields);
 }
 
 /** RPC_REQUEST. */
-export function call(id: number | bigint, method: string, params: unknown = {}): Buffer {
+export function call(id: number | bigint, method: string, params: unknown = {}): Uint8Array<ArrayBuffer> {
   return frame(Type.RPC_REQUEST, { method, params }, { id });
 }
 
 /** MESSAGE. */
-export function message(type: string, data: unknown = null, id: number | bigint = 0): Buffer {
+export function message(type: string, data: unknown = null, id: number | bigint = 0): Uint8Array<ArrayBuffer> {
   return frame(Type.MESSAGE, { type, data }, { id });
 }
 
 /** The CHUNK frames of a frame, with up to `size` bytes of it each. */
-export function chunksOf(bytes: Uint8Array, id: number | bigint, size = 65_536): Buffer[] {
-  const chunks: Buffer[] = [];
+export function chunksOf(bytes: Uint8Array, id: number | bigint, size = 65_536): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += size) {
     chunks.push(rawFrame(Type.CHUNK, bytes.subarray(at, at + size), { id }));
   }
@@ -115,22 +136,43 @@ export function typeName({ type }: { readonly type: number }): string {
   return Object.entries(Type).find(([, number]) => number === type)?.[0] ?? String(type);
 }
 
-/** Finds the frames in chunks of bytes. */
+/** The number of a type that is given by name or number. */
+export function typeNumber(type: TypeName | number): number {
+  return typeof type === "number" ? type : Type[type];
+}
+
+/** Finds the frames in chunks of bytes. What isn't a frame is skipped up to the next one. */
 export class FrameParser {
-  #rest: Buffer = Buffer.alloc(0);
+  #rest: Uint8Array = new Uint8Array(0);
 
   push(chunk: Uint8Array): ReceivedFrame[] {
-    const bytes = Buffer.concat([this.#rest, chunk]);
+    const bytes = concat([this.#rest, chunk]);
+    const view = new DataView(bytes.buffer);
     const frames: ReceivedFrame[] = [];
     let start = 0;
     while (bytes.length - start >= HEADER_BYTES) {
+      if (view.getUint32(start) !== MAGIC) {
+        start += 1;
+        continue;
+      }
       const payload = start + HEADER_BYTES;
-      const end = payload + bytes.readUInt32BE(start + 12);
+      const end = payload + view.getUint32(start + 12);
       if (bytes.length < end) break;
-      frames.push(new ReceivedFrame(bytes.subarray(start, payload), new Uint8Array(bytes.subarray(payload, end))));
+      frames.push(new ReceivedFrame(new DataView(bytes.buffer, start, HEADER_BYTES), bytes.slice(payload, end)));
       start = end;
     }
     this.#rest = bytes.subarray(start);
     return frames;
   }
+}
+
+/** One array of several. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

@@ -1,0 +1,76 @@
+import type { Client } from "../client/client.ts";
+import type { Awaitable } from "../endpoint/method-types.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { Connection } from "../server/connection.ts";
+import type { Server } from "../server/server.ts";
+import type { FrameRecorder } from "./frame-recorder.ts";
+import {
+  type TestClientOptions,
+  type TestClock,
+  TestNetwork,
+  type TestNetworkOptions,
+  type TestServerOptions,
+} from "./test-network.ts";
+
+/** Options of {@link connectedPair}. */
+export interface PairOptions<C extends Contract, D extends object> extends TestNetworkOptions {
+  /** The contract of both. Default: none. */
+  readonly contract?: C | undefined;
+  /** Further options of the server. */
+  readonly server?: TestServerOptions<C, D> | undefined;
+  /** Further options of the client. */
+  readonly client?: TestClientOptions<C> | undefined;
+  /** Registers handlers and hooks of both, before the server starts. */
+  readonly prepare?: ((server: Server<C, D>, client: Client<C>) => Awaitable<unknown>) | undefined;
+}
+
+/** A server, and a client that is logged in to it. */
+export interface ConnectedPair<C extends Contract, D extends object> {
+  readonly server: Server<C, D>;
+  readonly client: Client<C>;
+  /** The server's view of the client. */
+  readonly connection: Connection<C, D>;
+  readonly clock: TestClock;
+  /** All frames that were sent, the login's as well. */
+  readonly frames: FrameRecorder;
+  /** For more servers and clients, raw ones as well. */
+  readonly network: TestNetwork;
+  /** Closes the client and stops the server, and all else that was made by the network. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Makes a server, and a client that is logged in to it, in memory. Nothing of them keeps the process running, so a test
+ * needn't close them.
+ * @throws ConduitError as `new Server`, `server.start`, `new Client` and `client.connect`
+ */
+export async function connectedPair<C extends Contract = Contract, D extends object = Record<string, unknown>>(
+  options: PairOptions<C, D> = {},
+): Promise<ConnectedPair<C, D>> {
+  const { contract, server: serverOptions, client: clientOptions, prepare, ...rest } = options;
+  const network = new TestNetwork(rest);
+  const shared = contract === undefined ? {} : { contract };
+  let client: Client<C> | undefined;
+  const server = await network.server<C, D>(
+    { ...shared, ...serverOptions } as TestServerOptions<C, D>,
+    async (made) => {
+      client = network.client<C>({ ...shared, ...clientOptions } as TestClientOptions<C>);
+      await prepare?.(made, client);
+    },
+  );
+  const connected = client as unknown as Client<C>;
+  await connected.connect();
+  const connection = server.connections[0] as Connection<C, D>;
+  const close = (): Promise<void> => network.close();
+  return {
+    server,
+    client: connected,
+    connection,
+    clock: network.clock,
+    frames: network.frames,
+    network,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

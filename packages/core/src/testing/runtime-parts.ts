@@ -1,0 +1,41 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Runtime, RuntimeCrypto } from "../runtime.ts";
+
+/**
+ * What tests in memory use of a runtime: all but its sockets, clock and turns. A `Runtime` such as `nodeRuntime` has it.
+ */
+export type RuntimeParts = Pick<
+  Runtime,
+  "crypto" | "deflate" | "inflate" | "inOwnContext" | "allocate" | "view" | "files"
+>;
+
+const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
+
+const webCrypto: RuntimeCrypto = {
+  randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+  sha256: async (data) => new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(data))),
+  async hmacSha256(key, data) {
+    const imported = await crypto.subtle.importKey("raw", new Uint8Array(key), HMAC, false, ["sign"]);
+    return new Uint8Array(await crypto.subtle.sign("HMAC", imported, new Uint8Array(data)));
+  },
+  async pbkdf2Sha256(password, salt, iterations) {
+    const key = await crypto.subtle.importKey("raw", new Uint8Array(password), "PBKDF2", false, ["deriveBits"]);
+    const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
+    return new Uint8Array(await crypto.subtle.deriveBits(parameters, key, 256));
+  },
+};
+
+/** Parts that any platform with Web Crypto has: no compression, files or asynchronous context. */
+export const webParts: RuntimeParts = {
+  crypto: webCrypto,
+  // Payloads that don't get smaller are sent as they are.
+  deflate: (bytes) => bytes,
+  inflate(bytes) {
+    const message = `Cannot inflate ${bytes.length} bytes: pass the option runtime, for example nodeRuntime of @netconduit/node`;
+    throw new ConduitError(ErrorCode.INFLATE_FAILED, message);
+  },
+  inOwnContext: (task, a, b) => task(a, b),
+  allocate: (bytes) => new Uint8Array(bytes),
+  view: (bytes, start, end) => (start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)),
+  files: undefined,
+};
