@@ -136,7 +136,7 @@ export function describeUsers(subject: Subject): void {
         clock.advance(50_000);
         await until(() => connection?.user.roles.includes("admin") === true);
         expect([connection?.user, client.isConnected]).toMatchObject([{ name: "ada", method: "token" }, true]);
-        expect(server.revoke("ada")).toBe(1);
+        expect((await server.revoke("ada")).connections).toBe(1);
         expect(await ends.next()).toBe(ErrorCode.IDENTITY_REVOKED);
       }),
     );

@@ -30,7 +30,20 @@ export type { FailedAttempt } from "./client/reconnector.ts";
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
 export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
+export type {
+  Cluster,
+  ClusterAnswer,
+  ClusterLoss,
+  ClusterNodeInfo,
+  ClusterStateChange,
+  ClusterStats,
+  ConnectionCount,
+  ConnectionDescription,
+  ConnectionPage,
+  Revocation,
+} from "./cluster/cluster.ts";
 export type { ClusterOptions } from "./cluster/cluster-options.ts";
+export type { ConnectionFilter } from "./cluster/connection-filter.ts";
 export type {
   ClusterAddress,
   ClusterDriver,
@@ -49,6 +62,8 @@ export type {
   LogReader,
   PublishResult,
 } from "./cluster/driver.ts";
+export type { NodeEnd } from "./cluster/membership.ts";
+export type { NodePeer } from "./cluster/node-peer.ts";
 export type { CloseReason } from "./connection/close-reason.ts";
 export type { ResumeSettings } from "./connection/connection-settings.ts";
 export type { ConnectionEvent, ConnectionState, StateChange, StateReason } from "./connection/connection-state.ts";
@@ -135,6 +150,7 @@ export type { Rejection } from "./server/login-manager.ts";
 export { Server, type ServerInit } from "./server/server.ts";
 export type { ServerStats } from "./server/server-connections.ts";
 export type { ServerState, StopOptions } from "./server/server-lifecycle.ts";
+export type { ListOptions } from "./server/server-nodes.ts";
 export type { AuthenticateOptions, RateLimitOptions, ServerConfig, ServerOptions } from "./server/server-options.ts";
 export { type PresenceMember, type PublishOptions, Topic, TopicPattern } from "./server/topics/topic.ts";
 export type { TopicStats } from "./server/topics/topic-channel.ts";

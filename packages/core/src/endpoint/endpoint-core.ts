@@ -34,9 +34,19 @@ export interface ErrorContext<Peer> {
    * messages and calls were dropped because the connection ended before their handlers started (CONNECTION_CLOSED).
    * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
    * failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages of `send`, or calls of
-   * `callNoWait`.
+   * `callNoWait`. `cluster`: a message of another node couldn't be handled, or this node has left its cluster.
    */
-  readonly stage: "rpc" | "message" | "hook" | "protocol" | "login" | "accept" | "reconnect" | "rate-limit" | "send";
+  readonly stage:
+    | "rpc"
+    | "message"
+    | "hook"
+    | "protocol"
+    | "login"
+    | "accept"
+    | "reconnect"
+    | "rate-limit"
+    | "send"
+    | "cluster";
   /** The logged-in connection, if there is one. */
   readonly client?: Peer;
   /** The method, message type or hook. */

@@ -1,7 +1,10 @@
 /** Which connections a broadcast goes to. */
 
+import type { ConnectionFilter } from "../cluster/connection-filter.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { Contract } from "../rpc/contract.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Connection } from "./connection.ts";
 
@@ -11,7 +14,19 @@ export interface BroadcastOptions<C extends Contract, D extends object> {
   readonly exclude?: string | Iterable<string> | undefined;
   /** Connection id, or ids; if given, only these receive the message. */
   readonly include?: string | Iterable<string> | undefined;
-  /** Predicate; if given, only connections it returns true for receive the message. */
+  /**
+   * If given, only connections that fit receive the message: `{ user, role, topic }`, or a predicate. A predicate can't cross
+   * to the other nodes of a cluster, so there it needs `local: true`.
+   */
+  readonly where?: ConnectionFilter | ((connection: Connection<C, D>) => boolean) | undefined;
+  /** Whether only clients of this node receive the message. Default false. Without the option `cluster`, there are no others. */
+  readonly local?: boolean | undefined;
+}
+
+/** Recipients among the connections of this node. */
+export interface Selected<C extends Contract, D extends object> {
+  readonly exclude?: string | Iterable<string> | undefined;
+  readonly include?: string | Iterable<string> | undefined;
   readonly where?: ((connection: Connection<C, D>) => boolean) | undefined;
 }
 
@@ -43,7 +58,7 @@ export interface EncodedMessage {
 export function sendToSelected<C extends Contract, D extends object>(
   connections: ReadonlyMap<string, ProtocolConnection<Connection<C, D>>>,
   { type, frame, payloadBytes }: EncodedMessage,
-  options: BroadcastOptions<C, D>,
+  options: Selected<C, D>,
   onFull: (connection: ProtocolConnection<Connection<C, D>>) => void,
 ): number {
   const exclude = idSet(options.exclude);
@@ -68,6 +83,32 @@ export function sendToSelected<C extends Contract, D extends object>(
     if (connection !== undefined) send(id, connection);
   }
   return reached;
+}
+
+/**
+ * Encodes a message once, for connections that compress and for those that don't.
+ * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE
+ */
+export function encodeShared(
+  context: RuntimeContext,
+  config: { readonly maxMessageBytes: number; readonly enableCompression: boolean },
+  type: string,
+  data: unknown,
+): EncodedMessage {
+  const { maxMessageBytes, enableCompression } = config;
+  const writer = context.writer(maxMessageBytes, false);
+  const plain = encodedOnce(writer, type, data);
+  const { payloadBytes } = writer;
+  // Encoded now, too: the data may change while hooks and filters run.
+  const compressed = enableCompression ? encodedOnce(context.writer(maxMessageBytes, true), type, data) : plain;
+  return { type, frame: (isCompressed) => (isCompressed ? compressed : plain), payloadBytes };
+}
+
+/** A message's frame, which stays when the writer is used again, as by a hook or filter. */
+function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameBytes {
+  writer.message(0, 0, type, data);
+  writer.gather();
+  return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
 }
 
 /** Connection ids as a set; null if none are given. */

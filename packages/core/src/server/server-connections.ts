@@ -66,6 +66,10 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly connectionData: (() => D) | undefined;
   /** The roles of its user may have changed. */
   userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
+  /** The id of the next connection. */
+  connectionId(): string;
+  /** A client has logged in. */
+  clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** A client's connection begins to close, or has ended. */
   clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** Whether clients are accepted now. */
@@ -281,12 +285,13 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (protocol.state !== "authenticating") return;
     const token = this.#newToken();
     const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
-    const connection = new Connection<C, D>(protocol, newConnectionId(), login, step.user, data);
+    const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data);
     this.#logins.leave(protocol);
     this.#descriptors.loggedIn();
     this.#loggedIn += 1;
     this.#clients.set(connection.id, protocol);
     protocol.peer = connection;
+    this.#host.clientAdmitted(protocol);
     const { extensions } = core;
     // Without hooks the client needn't wait for READY.
     const agreement = extensions.accept(step.offer, connectHooks.isEmpty ? ready.name : undefined);
@@ -525,6 +530,6 @@ function clientOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
 const ignore = (): void => undefined;
 
 /** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
-function newConnectionId(): string {
+export function newConnectionId(): string {
   return crypto.randomUUID().split("-").join("-");
 }

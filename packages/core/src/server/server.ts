@@ -2,9 +2,14 @@
 
 import type { UserOptions } from "../auth/users.ts";
 import { ServerAddress } from "../bytes/address.ts";
+import type { Cluster, ConnectionCount, ConnectionPage, Revocation } from "../cluster/cluster.ts";
+import type { ConnectionFilter } from "../cluster/connection-filter.ts";
+import type { ClusterDriver } from "../cluster/driver.ts";
+import type { NodePeer } from "../cluster/node-peer.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { SendOptions } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
@@ -47,13 +52,12 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { AddedFields, Middleware } from "../rpc/middleware.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
-import type { FrameWriter } from "../wire/frame-writer.ts";
-import type { FrameBytes } from "../wire/scattered-frame.ts";
-import { type BroadcastOptions, type SlowConsumer, sendToSelected } from "./broadcast.ts";
+import type { BroadcastOptions, SlowConsumer } from "./broadcast.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
 import type { Rejection } from "./login-manager.ts";
-import { ServerConnections, type ServerStats } from "./server-connections.ts";
+import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
+import { type ListOptions, ServerNodes } from "./server-nodes.ts";
 import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import type { Member } from "./topics/channel-host.ts";
 import { makeTopicHub } from "./topics/make-topic-hub.ts";
@@ -62,12 +66,16 @@ import type { TopicHub } from "./topics/topic-hub.ts";
 import type { TopicOptions, TopicPatternOptions } from "./topics/topic-options.ts";
 import { parseUser } from "./user-options.ts";
 
+const NOBODY: ReadonlySet<never> = new Set();
+
 /** Options of a server, including its contract and `connectionData`. */
 export interface ServerInit<C extends Contract = Contract, D extends object = Record<string, unknown>>
   extends ServerOptions,
     ContractOption<C> {
   /** Creates the initial `connection.data` and determines its type. Default: an empty object. */
   readonly connectionData?: (() => D) | undefined;
+  /** Connects this server with others as nodes of a cluster. Each server has a driver of its own. Default: it is alone. */
+  readonly cluster?: ClusterDriver | undefined;
 }
 
 type OnHandler<D, Peer> = (client: Peer, data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
@@ -94,6 +102,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #denied = new HookList<[connection: Connection<C, D>, denial: Denial]>();
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
   readonly #topics: TopicHub;
+  readonly #nodes: ServerNodes;
   readonly #lifecycle: ServerLifecycle;
   /** As in the options, until `setTls`. */
   #tls: TlsServerOptions | null;
@@ -103,7 +112,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** @internal */
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[]);
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
-    const { connectionData, contract: given, ...rest } = options ?? {};
+    const { connectionData, contract: given, cluster, ...rest } = options ?? {};
     const config = parseServerOptions(rest);
     const contract = parseContract(given, config.complete);
     if (connectionData !== undefined && typeof connectionData !== "function") {
@@ -127,7 +136,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       rejectedHooks: this.#rejected,
       connectionData,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
-      clientEnded: (protocol) => this.#topics.connectionEnded(protocol),
+      connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
+      clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
+      clientEnded: (protocol) => {
+        this.#topics.connectionEnded(protocol);
+        this.#nodes.clientEnded(protocol);
+      },
       isOpen: () => this.#lifecycle.isOpen,
     });
     this.#core.onceOwner = ({ user }) => user.name;
@@ -135,7 +149,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       runtime,
       config,
       prepare: () => this.#prepare(),
-      listen: () => this.#listen(),
+      listen: () => this.#nodes.start(() => this.#listen()),
       listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
       refuseLogins: () => this.#connections.refuseLogins(),
       shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
@@ -143,13 +157,24 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       endAll: async () => {
         await this.#connections.endAll();
         this.#topics.rest();
+        await this.#nodes.stop();
         this.#core.rest();
       },
       ended: () => this.#connections.ended(),
       stop: (options) => this.stop(options),
       stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
     });
+    this.#nodes = new ServerNodes(cluster, {
+      core: this.#core as unknown as EndpointCore<AnyConnection>,
+      config,
+      clients: () => this.#connections.clients,
+      subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
+      revoke: (user) => this.#connections.revoke(user),
+      slowConsumer: (protocol) =>
+        this.#slowConsumer(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
+    });
     this.#topics = makeTopicHub({
+      cluster: this.#nodes.topics,
       core: this.#core as unknown as EndpointCore<AnyConnection>,
       config,
       agreedTopic: (name) => agreedTopic(contract, name),
@@ -185,6 +210,25 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** The logged-in connection with this id. */
   connection(id: string): Connection<C, D> | undefined {
     return this.#connections.clients.get(id)?.peer;
+  }
+
+  /** This server as a node of a cluster: its state, the other nodes, losses. Null without the option `cluster`. */
+  get cluster(): Cluster | null {
+    return this.#nodes.cluster;
+  }
+
+  /** Counts the logged-in clients on all nodes. `missing` names those that didn't answer. */
+  count(options: { readonly where?: ConnectionFilter | undefined } = {}): Promise<ConnectionCount> {
+    return this.#nodes.count(options.where);
+  }
+
+  /**
+   * Lists connections on all nodes, page by page: node after node, each by id. A page costs a node a look at each of its
+   * connections, or at those of the users that `where` names. `missing` names the nodes that didn't answer.
+   * @throws ConduitError INVALID_CONFIG
+   */
+  listConnections(options: ListOptions = {}): Promise<ConnectionPage> {
+    return this.#nodes.list(options);
   }
 
   get stats(): ServerStats {
@@ -492,13 +536,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Removes a user of the option `users`, and ends the connections of everybody with this name, with IDENTITY_REVOKED;
-   * they don't reconnect by themselves. A user that comes from a function or a file can log in again unless it is removed
-   * there first.
-   * @returns the number of connections that end
+   * Removes a user of the option `users`, and ends the connections of everybody with this name, with IDENTITY_REVOKED, on all
+   * nodes; they don't reconnect by themselves. A user that comes from a function or a file can log in again unless it is
+   * removed there first. This node's connections end before it returns; `missing` names the nodes that didn't answer.
    */
-  revoke(name: string): number {
-    return this.#connections.revoke(name);
+  revoke(name: string): Promise<Revocation> {
+    return this.#nodes.revoke(name);
   }
 
   /** The process may end while the server is running. Undone by `ref`. */
@@ -578,29 +621,41 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- sending -------------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message to all logged-in clients, or to those that `options` select. The message is encoded once. If a
+   * Sends a message to all logged-in clients of all nodes, or to those that `options` select. The message is encoded once. If a
    * client's send queue is full, the option `slowConsumer` decides whether the client misses the message or is
-   * disconnected, and `onSlowConsumer` runs. Other clients aren't affected.
-   * @returns the number of clients that the message was queued for
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent
+   * disconnected, and `onSlowConsumer` runs. Other clients aren't affected. Other nodes that can't be reached miss it, which
+   * `cluster.onLoss` tells.
+   * @returns the number of this node's clients that the message was queued for
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; INVALID_CONFIG for a predicate in a cluster without `local: true`.
+   *   Nothing was sent then
    */
   broadcast<T extends NameBound<MessageType<C, "client">>>(
     type: T & string,
     ...dataAndOptions: MessageArguments<C, "client", T, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
-    const { runtimeContext, writer } = this.#core;
-    const { enableCompression, maxMessageBytes } = this.config;
-    const plain = encodedOnce(writer, type, data);
-    const { payloadBytes } = writer;
-    // Encoded now, too: the data may change while hooks and filters run.
-    const compressed = enableCompression
-      ? encodedOnce(runtimeContext.writer(maxMessageBytes, true), type, data)
-      : plain;
-    const frame = (isCompressed: boolean): FrameBytes => (isCompressed ? compressed : plain);
-    return sendToSelected(this.#connections.clients, { type, frame, payloadBytes }, options, (protocol) =>
-      this.#slowConsumer(protocol, { disconnect: this.config.slowConsumer === "disconnect", missed: 1 }),
-    );
+    return this.#nodes.broadcast(type, data, options);
+  }
+
+  /**
+   * Sends a message to the connection with this id, or to all connections of a user, on whatever node they are. It isn't told
+   * whether a message to another node arrives: for that, use `peer(id)`.
+   * @returns the number of this node's connections that it was queued for
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
+   *   CLUSTER_UNAVAILABLE
+   */
+  send<T extends NameBound<MessageType<C, "client">>>(
+    to: string | { readonly user: string },
+    type: T & string,
+    ...dataAndOptions: MessageArguments<C, "client", T, SendOptions>
+  ): number;
+  send(to: string | { readonly user: string }, type: string, data?: unknown, options?: SendOptions): number {
+    return this.#nodes.send(to, type, data, options);
+  }
+
+  /** The client of the connection with this id, on whatever node it is, to call it. */
+  peer(connectionId: string): NodePeer<C> {
+    return this.#nodes.peer<C>(connectionId);
   }
 
   #slowConsumer(
@@ -620,11 +675,4 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const report = { action, queuedMessages, bufferedBytes, ...(topic === undefined ? {} : { topic }) } as const;
     this.#slow.notify(onError, connection, report);
   }
-}
-
-/** A message's frame, which stays when the writer is used again, as by a hook or filter. */
-function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameBytes {
-  writer.message(0, 0, type, data);
-  writer.gather();
-  return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
 }

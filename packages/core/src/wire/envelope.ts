@@ -51,3 +51,15 @@ export const REQUEST_HEAD: Uint8Array = concat([[MAP_2], KEY_METHOD]);
 export const TIMED_REQUEST_HEAD: Uint8Array = concat([[MAP_3], KEY_METHOD]);
 /** `{success: true, result:` */
 export const RESPONSE_HEAD: Uint8Array = concat([[MAP_2], encodeText("success"), [TRUE], encodeText("result")]);
+
+const DATA_HEAD: Uint8Array = concat([[0x81], KEY_DATA]);
+const OFFSET_HEAD: Uint8Array = concat([[MAP_2], encodeText("offset"), [0xcf]]);
+const OFFSET_BYTES = 8;
+
+/** `{offset?, data:` of a topic's message. @param offset 0 for none */
+export function topicDataHead(offset: number): Uint8Array {
+  if (offset === 0) return DATA_HEAD;
+  const head = concat([OFFSET_HEAD, new Uint8Array(OFFSET_BYTES), KEY_DATA]);
+  new DataView(head.buffer).setBigUint64(OFFSET_HEAD.length, BigInt(offset));
+  return head;
+}

@@ -174,6 +174,11 @@ export class FrameWriter implements FrameBytes {
     this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
   }
 
+  /** A frame whose payload is `head`, all but its last value, and that value. It may be an {@link EncodedValue}. */
+  headed(type: number, hi: number, lo: number, head: Uint8Array, value: unknown): void {
+    this.write(type, hi, lo, head, this.encode(value, "data"), 0);
+  }
+
   /** The encoded form of `value`, for any number of frames by {@link encoded}. */
   encodePayload(value: Readonly<Record<string, unknown>>): Uint8Array {
     const encoded = this.values.encode(value, "payload");

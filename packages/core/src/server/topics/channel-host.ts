@@ -1,5 +1,7 @@
+import type { ClusterTopics } from "../../cluster/cluster-topics.ts";
 import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
+import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { PresenceFlusher } from "./presence-flusher.ts";
@@ -13,6 +15,8 @@ export interface ChannelHost {
   readonly wheel: TimerWheel;
   readonly flusher: PresenceFlusher;
   readonly waits: RoomWaits<Member>;
+  /** The other nodes; null without a cluster. */
+  readonly cluster: ClusterTopics | null;
   readonly maxMessageBytes: number;
   /** Whether frames for some connections are compressed. */
   readonly compresses: boolean;
@@ -22,13 +26,14 @@ export interface ChannelHost {
   readonly epoch: string;
   /** Encodes a frame, which stays until the turn ends. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   encode(type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes;
-  /** Encodes a publish, for connections that compress or for others. Throws like `encode`. */
-  encodePublish(
-    type: number,
-    number: number,
-    payload: Readonly<Record<string, unknown>>,
-    compressed: boolean,
-  ): EncodedPublish;
+  /**
+   * Encodes a publish, for connections that compress or for others. Throws like `encode`.
+   * @param offset 0 for none
+   * @param data may be an `EncodedValue`
+   */
+  encodePublish(number: number, offset: number, data: unknown, compressed: boolean): EncodedPublish;
+  /** Encodes data that also goes to other nodes. Throws like `encode`. */
+  encodeData(topic: string, data: unknown): EncodedValue;
   /** Encodes `stream_data` for netconduit's peers. */
   encodeStreamData(topic: string, data: unknown): FrameBytes;
   /** Sends `stream_closed` to a netconduit peer. */

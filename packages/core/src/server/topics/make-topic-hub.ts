@@ -1,8 +1,11 @@
+import type { ClusterTopics } from "../../cluster/cluster-topics.ts";
 import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import type { EndpointCore } from "../../endpoint/endpoint-core.ts";
-import { TOPIC_PUBLISH, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { TOPIC_DATA_FRAME, TOPIC_PUBLISH, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { STREAM_CLOSED, STREAM_DATA, streamData } from "../../netconduit/streams.ts";
 import { toHex } from "../../util/hex.ts";
+import { EncodedValue } from "../../wire/encoded-value.ts";
+import { topicDataHead } from "../../wire/envelope.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { AnyConnection } from "../connection.ts";
@@ -21,6 +24,7 @@ const BYTES_PER_DELIVERY = 128;
 export interface TopicServer {
   readonly core: EndpointCore<AnyConnection>;
   readonly config: ServerConfig;
+  readonly cluster: ClusterTopics | null;
   /** The contract's entry for a topic or pattern. */
   agreedTopic(name: string): AgreedTopic | undefined;
   memberOf(connection: AnyConnection): Member | undefined;
@@ -28,8 +32,8 @@ export interface TopicServer {
 }
 
 /** Makes a server's topics, and registers the calls by which clients take part. */
-export function makeTopicHub({ core, config, agreedTopic, memberOf, slowMember }: TopicServer): TopicHub {
-  const { runtimeContext, writer, wheel, registry } = core;
+export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slowMember }: TopicServer): TopicHub {
+  const { runtimeContext, writer, reader, wheel, registry } = core;
   const { runtime } = runtimeContext;
   const compressing = config.enableCompression ? runtimeContext.writer(config.maxMessageBytes, true) : null;
   const encode = (type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes => {
@@ -50,6 +54,7 @@ export function makeTopicHub({ core, config, agreedTopic, memberOf, slowMember }
     }),
     maxMessageBytes: config.maxMessageBytes,
     waits: new RoomWaits(),
+    cluster,
     compresses: compressing !== null,
     epoch: toHex(runtime.crypto.randomBytes(EPOCH_BYTES)),
     maxSubscriptions: config.maxSubscriptions,
@@ -57,12 +62,19 @@ export function makeTopicHub({ core, config, agreedTopic, memberOf, slowMember }
     now: () => runtime.now(),
     chargeDeliveries: (count) => runtimeContext.slice.add(count * BYTES_PER_DELIVERY),
     encode,
-    encodePublish: (type, number, payload, compressed) => {
+    encodePublish: (number, offset, data, compressed) => {
       const used = compressed && compressing !== null ? compressing : writer;
-      writePayload(used, type, number, payload);
+      const isEncoded = data instanceof EncodedValue;
+      if (isEncoded) used.headed(TOPIC_DATA_FRAME, highOf(number), number >>> 0, topicDataHead(offset), data);
+      else writePayload(used, TOPIC_DATA_FRAME, number, offset === 0 ? { data } : { offset, data });
       return { frame: frameOf(used), payloadBytes: used.payloadBytes };
     },
-    encodeStreamData: (topic, data) => encodeMessage(STREAM_DATA, streamData(topic, data, runtime.wallClock())),
+    encodeData: (topic, data) => writer.encodeData(topic, data),
+    encodeStreamData: (topic, data) => {
+      const isEncoded = data instanceof EncodedValue;
+      const value = isEncoded ? reader.readItem(data.bytes.slice(), 0, data.bytes.length) : data;
+      return encodeMessage(STREAM_DATA, streamData(topic, value, runtime.wallClock()));
+    },
     sendStreamClosed: (member, stream) => member.sender.sendShared(encodeMessage(STREAM_CLOSED, { stream }), false),
     agreedTopic,
     access: core.access,
@@ -108,8 +120,13 @@ function writePayload(
   number: number,
   payload: Readonly<Record<string, unknown>>,
 ): void {
-  writer.payload(type, Math.floor(number / 0x1_0000_0000), number >>> 0, payload);
+  writer.payload(type, highOf(number), number >>> 0, payload);
   writer.gather();
+}
+
+/** The upper half of a topic's number. */
+function highOf(number: number): number {
+  return Math.floor(number / 0x1_0000_0000);
 }
 
 /** The writer's frame, which stays until the turn ends. */

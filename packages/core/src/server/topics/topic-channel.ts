@@ -6,9 +6,11 @@
  * they wait for. The policy says when a member counts as slow, and what it misses.
  */
 
+import type { ClusterTopic, PresenceEntry } from "../../cluster/cluster-topics.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
-import { TOPIC_DATA_FRAME, TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
+import { TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
+import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
 import { MessageLog } from "./message-log.ts";
@@ -51,13 +53,16 @@ export interface TopicStats {
   readonly keptBytes: number;
 }
 
+/** Token of a TOPIC_START that belongs to no call. A client that has left the topic ignores it. */
+const NO_CALL = 0;
+
 /** A member that waits for messages from the log. */
 interface Lag {
   /** Offset of the next message for it. */
   next: number;
 }
 
-export class TopicChannel {
+export class TopicChannel implements ClusterTopic {
   readonly name: string;
   readonly number: number;
   readonly rules: TopicRules;
@@ -66,6 +71,8 @@ export class TopicChannel {
   owner: Member | null = null;
   readonly #host: ChannelHost;
   #offset = 0;
+  /** How often messages of other nodes were or may have been missed. */
+  #interruptions = 0;
   #published = 0;
   #dropped = 0;
   /** Members that are netconduit's. */
@@ -82,7 +89,8 @@ export class TopicChannel {
   }
 
   get epoch(): string {
-    return `${this.#host.epoch}.${this.number}`;
+    const first = `${this.#host.epoch}.${this.number}`;
+    return this.#interruptions === 0 ? first : `${first}.${this.#interruptions}`;
   }
 
   /** Where the topic is now. */
@@ -142,8 +150,7 @@ export class TopicChannel {
     }
     // A hook that heard of a message too large for it may have removed it.
     if (!this.rules.presence || !this.members.has(member)) return;
-    this.#presence ??= new TopicPresence(this.#host, this.name, this.number);
-    this.#presence.join(member, user, watchesPresence && !member.hasNetconduitPeer);
+    this.#openPresence().join(member, user, watchesPresence && !member.hasNetconduitPeer);
   }
 
   /** @param reason tells the member that it was removed; null if it knows, or has gone. Returns whether it was one. */
@@ -174,6 +181,7 @@ export class TopicChannel {
   }
 
   /**
+   * @param data may be an `EncodedValue`
    * @param selection null for everybody. A message for some has no place in the history.
    * @returns the number of members that it was sent to, or that get it when they read
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then
@@ -181,9 +189,9 @@ export class TopicChannel {
   publish(data: unknown, selection: Selection | null): number {
     const host = this.#host;
     const isForAll = selection === null;
-    const payload = isForAll ? { offset: this.#offset + 1, data } : { data };
-    const { frame: plain, payloadBytes } = host.encodePublish(TOPIC_DATA_FRAME, this.number, payload, false);
-    const compressed = host.compresses ? host.encodePublish(TOPIC_DATA_FRAME, this.number, payload, true).frame : plain;
+    const offset = isForAll ? this.#offset + 1 : 0;
+    const { frame: plain, payloadBytes } = host.encodePublish(this.number, offset, data, false);
+    const compressed = host.compresses ? host.encodePublish(this.number, offset, data, true).frame : plain;
     const streamData = this.#plain > 0 ? host.encodeStreamData(this.name, data) : null;
     this.#published += 1;
     if (isForAll) {
@@ -222,6 +230,45 @@ export class TopicChannel {
     return reached;
   }
 
+  // --- ClusterTopic -------------------------------------------------------------------------------------------------
+
+  get hasPresence(): boolean {
+    return this.rules.presence;
+  }
+
+  ownPresence(): Iterable<PresenceEntry> {
+    return this.#presence?.ownEntries ?? [];
+  }
+
+  deliver(data: EncodedValue, selection: Selection | null): void {
+    this.publish(data, selection);
+  }
+
+  /** Positions of before can't be continued any more, and the members are told that they may have missed something. */
+  interrupted(): void {
+    this.#interruptions += 1;
+    const start = { topic: this.name, epoch: this.epoch, presence: false, token: NO_CALL };
+    let current: FrameBytes | null = null;
+    for (const member of [...this.members]) {
+      if (member.hasNetconduitPeer) continue;
+      const lag = this.#lagging?.get(member);
+      const encode = (offset: number): FrameBytes =>
+        lasting(this.#host.encode(TOPIC_START_FRAME, this.number, { ...start, offset }));
+      if (lag === undefined) current ??= encode(this.#offset);
+      const frame = lag === undefined ? (current as FrameBytes) : encode(lag.next - 1);
+      if (!member.sender.sendShared(frame, false)) this.#tooSlow(member, 1);
+    }
+  }
+
+  othersChanged(epoch: string, joined: readonly PresenceEntry[], left: readonly string[], isAll: boolean): void {
+    if (!this.rules.presence) return;
+    this.#openPresence().othersChanged(epoch, joined, left, isAll);
+  }
+
+  othersGone(epoch: string): void {
+    this.#presence?.othersChanged(epoch, [], [], true);
+  }
+
   /** Ends the topic: tells the members. */
   end(reason: EndReason): Member[] {
     const members = [...this.members];
@@ -234,6 +281,14 @@ export class TopicChannel {
   /** Stops what is scheduled. */
   rest(): void {
     this.#presence?.end();
+  }
+
+  #openPresence(): TopicPresence {
+    const { cluster } = this.#host;
+    const ownChanged =
+      cluster && ((id: string, entry: PresenceEntry | null) => cluster.presenceChanged(this, id, entry));
+    this.#presence ??= new TopicPresence(this.#host, this.name, this.number, ownChanged);
+    return this.#presence;
   }
 
   get #hasLaggards(): boolean {

@@ -190,9 +190,17 @@ export class TopicHub {
     const rules = this.rulesFor(name);
     const token = isOffset(given) ? given : 0;
     const joining = { since: parsePosition(since), watchesPresence: presence !== false, token };
-    return this.admit(name as string, rules, connection, token, (member, user) =>
+    const joined = this.admit(name as string, rules, connection, token, (member, user) =>
       this.#join(member, name as string, rules, { ...joining, user }),
     );
+    return this.#host.cluster === null ? joined : this.#whenReady(name as string, joined);
+  }
+
+  /** Messages that other nodes publish from now on arrive, too. */
+  async #whenReady(name: string, joined: null | Promise<null>): Promise<null> {
+    await joined;
+    await this.#host.cluster?.ready(name);
+    return null;
   }
 
   /** Asks `authorize`, then calls `join`. */
@@ -299,7 +307,15 @@ export class TopicHub {
     // Without members and memory, nobody would ever get it.
     const channel = known ?? (rules.keep > 0 ? this.#open(name, rules) : new TopicChannel(this.#host, name, 0, rules));
     try {
-      return channel.publish(channel.check(data), selection);
+      const checked = channel.check(data);
+      const { cluster } = this.#host;
+      if (cluster === null) return channel.publish(checked, selection);
+      // Encoded once, for the members here and for the other nodes.
+      const encoded = this.#host.encodeData(name, checked);
+      cluster.mustFit(name, encoded);
+      const reached = channel.publish(encoded, selection);
+      cluster.publish(name, encoded, selection);
+      return reached;
     } finally {
       // Also after invalid data: otherwise each new name would stay for ever.
       this.#dropUnused(channel);
@@ -363,6 +379,7 @@ export class TopicHub {
 
   #join(member: Member, name: string, rules: TopicRules, joining: Joining): void {
     const channel = this.#channels.get(name) ?? this.#open(name, rules);
+    this.#host.cluster?.open(channel);
     try {
       channel.join(member, joining);
     } catch (error) {
@@ -406,6 +423,8 @@ export class TopicHub {
   #open(name: string, rules: TopicRules): TopicChannel {
     const channel = new TopicChannel(this.#host, name, this.#nextNumber++, rules);
     this.#channels.set(name, channel);
+    // Its history has the messages of all nodes.
+    if (rules.keep > 0) this.#host.cluster?.open(channel);
     return channel;
   }
 
@@ -423,7 +442,9 @@ export class TopicHub {
 
   /** A topic of a pattern without members goes, at once or when its messages are too old. */
   #dropUnused(channel: TopicChannel): void {
-    if (!channel.rules.isPattern || channel.members.size > 0 || channel.owner !== null) return;
+    if (channel.members.size > 0) return;
+    if (channel.rules.keep === 0) this.#host.cluster?.close(channel);
+    if (!channel.rules.isPattern || channel.owner !== null) return;
     if (!channel.isKept) {
       this.#forget(channel);
       return;
@@ -457,6 +478,7 @@ export class TopicHub {
 
   #forget(channel: TopicChannel): void {
     this.#leaveIdle(channel);
+    this.#host.cluster?.close(channel);
     channel.rest();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
   }

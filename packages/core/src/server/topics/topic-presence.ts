@@ -4,6 +4,7 @@
  * thousand.
  */
 
+import type { PresenceEntry as Entry } from "../../cluster/cluster-topics.ts";
 import { MIN_MESSAGE_BYTES } from "../../extensions/limits.ts";
 import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
@@ -19,8 +20,6 @@ const PART_HEAD_BYTES = 48;
 /** Members that are told between two looks at the clock. */
 const MEMBERS_PER_LOOK = 8;
 
-type Entry = readonly [id: string, user: string | null];
-
 /** The frames of a list, cut for what this member accepts. */
 type FramesFor = (member: Member) => readonly FrameBytes[];
 
@@ -28,7 +27,10 @@ export class TopicPresence {
   readonly topic: string;
   readonly #host: ChannelHost;
   readonly #number: number;
+  readonly #ownChanged: ((id: string, entry: Entry | null) => void) | null;
   readonly #entries = new Map<Member, Entry>();
+  /** Those on other nodes: by the epoch of the node, then by id. Null without any. */
+  #others: Map<string, Map<string, Entry>> | null = null;
   /** Members that get changes. */
   readonly #watchers = new Set<Member>();
   /** Members that need the whole list first. */
@@ -38,14 +40,27 @@ export class TopicPresence {
   /** Members that are being told. */
   #round: Iterator<void, void> | null = null;
 
-  constructor(host: ChannelHost, topic: string, number: number) {
+  /** @param ownChanged tells other nodes that somebody has joined on this one, has another user, or has left (null) */
+  constructor(
+    host: ChannelHost,
+    topic: string,
+    number: number,
+    ownChanged: ((id: string, entry: Entry | null) => void) | null = null,
+  ) {
     this.#host = host;
     this.topic = topic;
     this.#number = number;
+    this.#ownChanged = ownChanged;
   }
 
-  /** Everybody who is here. */
-  get entries(): Iterable<Entry> {
+  /** Everybody who is subscribed, on this node and, as far as this node knows, on others. */
+  get entries(): Entry[] {
+    const others = this.#others === null ? [] : [...this.#others.values()].flatMap((ofNode) => [...ofNode.values()]);
+    return [...this.#entries.values(), ...others];
+  }
+
+  /** Those on this node. */
+  get ownEntries(): Iterable<Entry> {
     return this.#entries.values();
   }
 
@@ -56,9 +71,8 @@ export class TopicPresence {
       const { id } = member.peer;
       const entry = [id, user] as const;
       this.#entries.set(member, entry);
-      const hadLeft = this.#left.delete(id);
-      const isNew = known === undefined ? !hadLeft : this.#joined.get(id)?.isNew === true;
-      this.#joined.set(id, { entry, isNew });
+      this.#tellOfJoined(entry, known !== undefined);
+      this.#ownChanged?.(id, entry);
     } else if (!watches) {
       return;
     }
@@ -76,11 +90,46 @@ export class TopicPresence {
     this.#watchers.delete(member);
     this.#newcomers.delete(member);
     this.#host.waits.delete(member, this);
-    // Nobody has heard of somebody who came and went within the window.
     const [id] = entry;
+    this.#tellOfLeft(id);
+    this.#ownChanged?.(id, null);
+    this.#changed();
+  }
+
+  /** On a run of another node. `isAll`: nobody else is there. */
+  othersChanged(epoch: string, joined: readonly Entry[], left: readonly string[], isAll: boolean): void {
+    const ofNode = this.#others?.get(epoch) ?? new Map<string, Entry>();
+    const gone = isAll ? new Set(ofNode.keys()) : new Set(left);
+    for (const entry of joined) {
+      const [id, user] = entry;
+      gone.delete(id);
+      const known = ofNode.get(id);
+      if (known !== undefined && known[1] === user) continue;
+      ofNode.set(id, entry);
+      this.#tellOfJoined(entry, known !== undefined);
+    }
+    for (const id of gone) if (ofNode.delete(id)) this.#tellOfLeft(id);
+    if (ofNode.size > 0) {
+      this.#others ??= new Map();
+      this.#others.set(epoch, ofNode);
+    } else {
+      this.#others?.delete(epoch);
+      if (this.#others?.size === 0) this.#others = null;
+    }
+    this.#changed();
+  }
+
+  #tellOfJoined(entry: Entry, wasKnown: boolean): void {
+    const [id] = entry;
+    const hadLeft = this.#left.delete(id);
+    const isNew = wasKnown ? this.#joined.get(id)?.isNew === true : !hadLeft;
+    this.#joined.set(id, { entry, isNew });
+  }
+
+  #tellOfLeft(id: string): void {
+    // Nobody has heard of somebody who came and went within the window.
     if (this.#joined.get(id)?.isNew !== true) this.#left.add(id);
     this.#joined.delete(id);
-    this.#changed();
   }
 
   end(): void {
@@ -119,7 +168,7 @@ export class TopicPresence {
   /** Stops after each member. Changes in the meantime are for the next round. */
   *#tellAll(): Generator<void, void> {
     const newcomers = [...this.#newcomers];
-    const all = newcomers.length > 0 ? this.#framesFor([...this.#entries.values()], [], true) : null;
+    const all = newcomers.length > 0 ? this.#framesFor(this.entries, [], true) : null;
     if (this.#joined.size + this.#left.size > 0) {
       const joined = Array.from(this.#joined.values(), ({ entry }) => entry);
       const changes = this.#framesFor(joined, [...this.#left], false);

@@ -1,0 +1,61 @@
+/** Which connections are meant, as data: so that other nodes can tell. */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import { malformed } from "./envelope.ts";
+
+/** Selects connections. All that is given must fit. */
+export interface ConnectionFilter {
+  /** Name of the user, or names. */
+  readonly user?: string | readonly string[] | undefined;
+  /** Role of the user, or roles of which it has one. */
+  readonly role?: string | readonly string[] | undefined;
+  /** Topic to which it is subscribed, or topics. */
+  readonly topic?: string | readonly string[] | undefined;
+}
+
+/** What a filter looks at. */
+export interface FilteredConnection {
+  readonly user: { readonly name: string; readonly roles: readonly string[] };
+  isSubscribed(topic: string): boolean;
+}
+
+const KEYS: readonly string[] = ["user", "role", "topic"];
+const MAX_VALUES = 1000;
+
+/** @throws ConduitError INVALID_CONFIG if it isn't a filter */
+export function checkFilter(value: unknown): ConnectionFilter {
+  const problem = filterProblem(value);
+  if (problem === null) return value as ConnectionFilter;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option where: ${problem}`);
+}
+
+/** A filter that another node sent; null for all connections. @throws ConduitError MALFORMED_PAYLOAD */
+export function readFilter(value: unknown): ConnectionFilter | null {
+  if (value === undefined || value === null) return null;
+  const problem = filterProblem(value);
+  if (problem === null) return value as ConnectionFilter;
+  throw malformed("where", "a filter");
+}
+
+export function fitsFilter(connection: FilteredConnection, { user, role, topic }: ConnectionFilter): boolean {
+  if (user !== undefined && !valuesOf(user).includes(connection.user.name)) return false;
+  if (role !== undefined && !valuesOf(role).some((one) => connection.user.roles.includes(one))) return false;
+  return topic === undefined || valuesOf(topic).some((name) => connection.isSubscribed(name));
+}
+
+function filterProblem(value: unknown): string | null {
+  if (!isMap(value)) return "must be an object with user, role or topic, or a function";
+  for (const [key, given] of Object.entries(value)) {
+    if (!KEYS.includes(key)) return `has the unknown key ${JSON.stringify(key).slice(0, 100)}`;
+    if (given === undefined) continue;
+    const values: readonly unknown[] = typeof given === "string" ? [given] : Array.isArray(given) ? given : [];
+    const isList = values.length > 0 && values.length <= MAX_VALUES && values.every((one) => typeof one === "string");
+    if (!isList) return `${key} must be a string, or a list of 1 to ${MAX_VALUES} strings`;
+  }
+  return null;
+}
+
+function valuesOf(given: string | readonly string[]): readonly string[] {
+  return typeof given === "string" ? [given] : given;
+}

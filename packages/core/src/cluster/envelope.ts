@@ -1,0 +1,169 @@
+/**
+ * A message between nodes: a version, a kind, a head (a map) and a body, which is an encoded value that a node hands on to its
+ * clients as it came.
+ *
+ * | Offset | Size | Field |
+ * | --- | --- | --- |
+ * | 0 | 1 | version, 1 |
+ * | 1 | 1 | kind |
+ * | 2 | 4 | length of the head, big-endian |
+ * | 6 | … | head: a MessagePack map; `n` and `e` are the sender's id and epoch |
+ * | … | … | body, to the end |
+ *
+ * Unknown keys of the head are ignored. A message of an unknown version or kind is dropped and counted, so nodes of different
+ * versions may run side by side.
+ */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
+
+/** Version of the envelope. */
+export const ENVELOPE_VERSION = 1;
+const PREFIX_BYTES = 6;
+const MAX_ID_CHARS = 64;
+/** Longest name of a topic or user, or id of a connection. */
+const MAX_NAME_CHARS = 256;
+
+export const EnvelopeKind = {
+  /** A node is alive. */
+  HEARTBEAT: 1,
+  /** A node leaves, with its connections. */
+  LEAVE: 2,
+  /** A message for the clients that a filter selects. */
+  BROADCAST: 3,
+  /** A message for one connection, or for those of a user. */
+  MESSAGE: 4,
+  /** A call or request for a connection. */
+  CALL: 5,
+  /** The caller gave up. */
+  CANCEL: 6,
+  /** A question to a node itself. */
+  QUESTION: 7,
+  /** The answer to a call, request or question. */
+  ANSWER: 8,
+  /** A topic's message. */
+  PUBLISH: 9,
+  /** Who has joined and left a topic on a node, or all who are there. */
+  PRESENCE: 10,
+  /** Asks nodes who is in a topic. */
+  PRESENCE_QUESTION: 11,
+} as const;
+export type EnvelopeKind = (typeof EnvelopeKind)[keyof typeof EnvelopeKind];
+
+const KINDS: ReadonlySet<number> = new Set(Object.values(EnvelopeKind));
+
+/** One run of a node: its id, and a random text for each start. */
+export interface NodeIdentity {
+  readonly id: string;
+  readonly epoch: string;
+}
+
+export interface Envelope {
+  readonly kind: EnvelopeKind;
+  readonly from: NodeIdentity;
+  readonly head: EnvelopeHead;
+  readonly body: Uint8Array;
+}
+
+export const NO_BODY: Uint8Array = new Uint8Array(0);
+
+/** Encodes a message. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
+export function encodeEnvelope(
+  writer: FrameWriter,
+  from: NodeIdentity,
+  kind: EnvelopeKind,
+  head: Readonly<Record<string, unknown>>,
+  body: Uint8Array = NO_BODY,
+): Uint8Array {
+  const encoded = writer.encodePayload({ n: from.id, e: from.epoch, ...head });
+  const bytes = new Uint8Array(PREFIX_BYTES + encoded.length + body.length);
+  bytes[0] = ENVELOPE_VERSION;
+  bytes[1] = kind;
+  new DataView(bytes.buffer).setUint32(2, encoded.length);
+  bytes.set(encoded, PREFIX_BYTES);
+  bytes.set(body, PREFIX_BYTES + encoded.length);
+  return bytes;
+}
+
+/** Why a message wasn't read. */
+export type EnvelopeProblem = "unknown-version" | "unknown-kind" | "malformed";
+
+/** Decodes a message; its body is a view of `bytes`. Never throws. */
+export function decodeEnvelope(reader: PayloadReader, bytes: Uint8Array): Envelope | EnvelopeProblem {
+  if (bytes.length < PREFIX_BYTES) return "malformed";
+  if (bytes[0] !== ENVELOPE_VERSION) return "unknown-version";
+  const kind = bytes[1] as number;
+  if (!KINDS.has(kind)) return "unknown-kind";
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(2);
+  const headEnd = PREFIX_BYTES + length;
+  if (headEnd > bytes.length) return "malformed";
+  let values: Record<string, unknown> | null;
+  try {
+    values = reader.readMap({
+      bytes,
+      payloadStart: PREFIX_BYTES,
+      payloadEnd: headEnd,
+      flags: 0,
+      exclusive: false,
+      isShared: false,
+    });
+  } catch {
+    return "malformed";
+  }
+  const { n: id, e: epoch } = values ?? {};
+  if (!isNodeId(id) || !isNodeId(epoch)) return "malformed";
+  const head = new EnvelopeHead(values ?? {});
+  return { kind: kind as EnvelopeKind, from: { id, epoch }, head, body: bytes.subarray(headEnd) };
+}
+
+/** Whether it is the id of a node. */
+export function isNodeId(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_CHARS && /^[\w-]+$/.test(value);
+}
+
+/** The fields of a head. Each getter throws MALFORMED_PAYLOAD if the field has another type. */
+export class EnvelopeHead {
+  readonly #values: Readonly<Record<string, unknown>>;
+
+  constructor(values: Readonly<Record<string, unknown>>) {
+    this.#values = values;
+  }
+
+  /** As it came; undefined if absent. */
+  raw(key: string): unknown {
+    return this.#values[key];
+  }
+
+  /** Text of at most 256 characters. */
+  text(key: string): string {
+    const value = this.#values[key];
+    if (typeof value === "string" && value.length <= MAX_NAME_CHARS) return value;
+    throw malformed(key, "a text");
+  }
+
+  /** Null if absent. */
+  textOrNull(key: string): string | null {
+    return this.#values[key] === undefined || this.#values[key] === null ? null : this.text(key);
+  }
+
+  /** An integer of at least 0. */
+  count(key: string): number {
+    const value = this.#values[key];
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    throw malformed(key, "an integer of at least 0");
+  }
+
+  /** Null if absent. */
+  texts(key: string): readonly string[] | null {
+    const value = this.#values[key];
+    if (value === undefined || value === null) return null;
+    if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value as string[];
+    throw malformed(key, "a list of texts");
+  }
+}
+
+/** A field of a head that another version, or nobody, sent. */
+export function malformed(key: string, rule: string): ConduitError {
+  return new ConduitError(ErrorCode.MALFORMED_PAYLOAD, `Cannot read a message of a node: ${key} is not ${rule}`);
+}

@@ -1,0 +1,171 @@
+/**
+ * Which nodes are alive.
+ *
+ * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for `nodeTimeoutMs` is
+ * gone. A run of a node is its id and its epoch, a random text. Of two runs with one id the later one counts, by the time of
+ * its start: what comes from the earlier one afterwards is dropped, so a restart raises no dead, and of two nodes that were
+ * given the same id one leaves. A node that was gone and is heard again, after a partition or a pause, has joined anew.
+ */
+
+import { CallbackTimer } from "../util/time.ts";
+import type { TimerWheel } from "../util/timer-wheel.ts";
+import type { NodeIdentity } from "./envelope.ts";
+
+/** What a heartbeat says. */
+export interface Heartbeat {
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  /** Number of logged-in clients. */
+  readonly connections: number;
+  /** Grows by 1 with each heartbeat to all; 0 for one that answers another. */
+  readonly sequence: number;
+}
+
+/** A node that is alive. */
+export interface Node extends NodeIdentity {
+  readonly startedAt: number;
+  connections: number;
+  /** Monotonic milliseconds. */
+  heardAtMs: number;
+  sequence: number;
+}
+
+/** Why a node is gone. */
+export type NodeEnd = "left" | "timeout" | "replaced";
+
+export interface MembershipHost {
+  readonly wheel: TimerWheel;
+  readonly heartbeatMs: number;
+  readonly nodeTimeoutMs: number;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Says that this node is alive. */
+  beat(): void;
+  joined(node: Node): void;
+  gone(node: Node, why: NodeEnd): void;
+  /** Heartbeats of a node are missing, so other messages may be missing too. */
+  missedFrom(node: Node): void;
+  /** A later run of this node's id was heard. */
+  replaced(): void;
+}
+
+/** Former runs that are remembered. */
+const MAX_FORMER = 10_000;
+
+export class Membership {
+  readonly #host: MembershipHost;
+  readonly #self: NodeIdentity & { readonly startedAt: number };
+  readonly #nodes = new Map<string, Node>();
+  /** Epochs of runs that a later one has replaced; oldest first. */
+  readonly #former = new Set<string>();
+  readonly #timer: CallbackTimer;
+  #dueAtMs = 0;
+
+  constructor(host: MembershipHost, self: NodeIdentity & { readonly startedAt: number }) {
+    this.#host = host;
+    this.#self = self;
+    this.#timer = new CallbackTimer(() => this.#tick());
+  }
+
+  /** The other nodes, by id. */
+  get nodes(): ReadonlyMap<string, Node> {
+    return this.#nodes;
+  }
+
+  /** The run with this epoch, if it is alive. */
+  byEpoch(epoch: string): Node | undefined {
+    for (const node of this.#nodes.values()) if (node.epoch === epoch) return node;
+    return undefined;
+  }
+
+  /** Whether what comes from this run counts. */
+  isCurrent({ id, epoch }: NodeIdentity): boolean {
+    if (this.#former.has(epoch) || id === this.#self.id) return false;
+    const known = this.#nodes.get(id);
+    return known === undefined || known.epoch === epoch;
+  }
+
+  start(): void {
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#host.wheel.cancel(this.#timer);
+  }
+
+  /** A heartbeat arrived. */
+  heard(from: NodeIdentity, { startedAt, connections, sequence }: Heartbeat): void {
+    const { id, epoch } = from;
+    if (id === this.#self.id) {
+      if (epoch !== this.#self.epoch && isLater({ epoch, startedAt }, this.#self)) this.#host.replaced();
+      return;
+    }
+    if (this.#former.has(epoch)) return;
+    const known = this.#nodes.get(id);
+    if (known !== undefined && known.epoch !== epoch) {
+      if (!isLater({ epoch, startedAt }, known)) {
+        this.#remember(epoch);
+        return;
+      }
+      this.#remember(known.epoch);
+      this.#remove(known, "replaced");
+    }
+    if (known?.epoch === epoch) {
+      const isMissing = sequence > 0 && known.sequence > 0 && sequence > known.sequence + 1;
+      known.heardAtMs = this.#host.now();
+      known.connections = connections;
+      if (sequence > 0) known.sequence = sequence;
+      if (isMissing) this.#host.missedFrom(known);
+      return;
+    }
+    const node = { id, epoch, startedAt, connections, sequence, heardAtMs: this.#host.now() };
+    this.#nodes.set(id, node);
+    this.#host.joined(node);
+  }
+
+  /** A node says that it leaves. */
+  left({ id, epoch }: NodeIdentity): void {
+    this.#remember(epoch);
+    const node = this.#nodes.get(id);
+    if (node?.epoch === epoch) this.#remove(node, "left");
+  }
+
+  #tick(): void {
+    const host = this.#host;
+    const now = host.now();
+    // This process stood still: what the others said meanwhile hasn't been read.
+    const isLate = now - this.#dueAtMs > host.heartbeatMs;
+    host.beat();
+    for (const node of [...this.#nodes.values()]) {
+      if (isLate) node.heardAtMs = Math.max(node.heardAtMs, now - host.nodeTimeoutMs + host.heartbeatMs);
+      if (now - node.heardAtMs > host.nodeTimeoutMs) this.#remove(node, "timeout");
+    }
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    const { wheel, heartbeatMs } = this.#host;
+    this.#dueAtMs = this.#host.now() + heartbeatMs;
+    wheel.schedule(this.#timer, heartbeatMs);
+  }
+
+  #remove(node: Node, why: NodeEnd): void {
+    this.#nodes.delete(node.id);
+    this.#host.gone(node, why);
+  }
+
+  #remember(epoch: string): void {
+    this.#former.add(epoch);
+    for (const oldest of this.#former) {
+      if (this.#former.size <= MAX_FORMER) return;
+      this.#former.delete(oldest);
+    }
+  }
+}
+
+type Run = Pick<Node, "epoch" | "startedAt">;
+
+/** Whether a run started after another; a tie is broken in the same way on all nodes. */
+function isLater(run: Run, than: Run): boolean {
+  return run.startedAt > than.startedAt || (run.startedAt === than.startedAt && run.epoch > than.epoch);
+}

@@ -1,0 +1,121 @@
+import type { ClusterOptions } from "../cluster-options.ts";
+import type { ClusterDriver, PublishResult } from "../driver.ts";
+import { MemoryLink } from "./memory-link.ts";
+import { MemoryLogs } from "./memory-logs.ts";
+import { MemoryRecords } from "./memory-records.ts";
+
+/** Options of a {@link MemoryCluster}. */
+export interface MemoryClusterOptions {
+  /** Largest payload. Default 1 MiB. */
+  readonly maxPayloadBytes?: number | undefined;
+  /** How long a message is on its way. Default 0: it arrives in a later microtask. */
+  readonly delayMs?: number | undefined;
+  /** Whether there are logs of durable topics, and records. Default true. */
+  readonly isDurable?: boolean | undefined;
+}
+
+/**
+ * Connects servers of one process, for tests: each is given a driver of this cluster. Faults are made on demand.
+ *
+ * ```ts
+ * const cluster = new MemoryCluster();
+ * const a = new Server({ …, cluster: cluster.driver({ nodeId: "a" }) });
+ * const b = new Server({ …, cluster: cluster.driver({ nodeId: "b" }) });
+ * cluster.cut("b");  // b's link is lost, and it knows
+ * cluster.heal("b");
+ * cluster.partition(["a"], ["b"]);  // messages between them are lost, and neither knows
+ * ```
+ */
+export class MemoryCluster {
+  /** Payloads above it are refused. */
+  maxPayloadBytes: number;
+  /** How long a message is on its way, in milliseconds. */
+  delayMs: number;
+  /** Messages that each node has received, by its id. */
+  readonly received: Map<string, number> = new Map();
+  readonly #isDurable: boolean;
+  readonly #links = new Set<MemoryLink>();
+  /** Ids of nodes whose links are lost. */
+  readonly #cut = new Set<string>();
+  /** Groups of nodes that reach each other; null for all. */
+  #groups: readonly ReadonlySet<string>[] | null = null;
+  #dropping = 0;
+  readonly #logs = new MemoryLogs();
+  readonly #records = new MemoryRecords();
+
+  constructor({ maxPayloadBytes = 1024 * 1024, delayMs = 0, isDurable = true }: MemoryClusterOptions = {}) {
+    this.maxPayloadBytes = maxPayloadBytes;
+    this.delayMs = delayMs;
+    this.#isDurable = isDurable;
+  }
+
+  /** A driver for one server. */
+  driver(options: ClusterOptions = {}): ClusterDriver {
+    return {
+      name: "memory",
+      options,
+      start: async (host) => {
+        const link = new MemoryLink(host, {
+          cluster: this,
+          logs: this.#isDurable ? this.#logs : null,
+          records: this.#isDurable ? this.#records : null,
+          isReachable: () => !this.#cut.has(host.nodeId),
+          send: (from, key, payload) => this.#send(from, key, payload),
+          closed: (closed) => this.#links.delete(closed),
+        });
+        this.#links.add(link);
+        return link;
+      },
+    };
+  }
+
+  /** The link of a node is lost, or can't be made; the node notices. */
+  cut(nodeId: string): void {
+    this.#cut.add(nodeId);
+    for (const link of this.#links) if (link.nodeId === nodeId) link.cut();
+  }
+
+  /** Undoes `cut`. */
+  heal(nodeId: string): void {
+    this.#cut.delete(nodeId);
+    for (const link of this.#links) if (link.nodeId === nodeId) link.heal();
+  }
+
+  /** Only nodes of one group reach each other. Nobody notices. Without groups, all do again. */
+  partition(...groups: readonly (readonly string[])[]): void {
+    this.#groups = groups.length === 0 ? null : groups.map((group) => new Set(group));
+  }
+
+  /** The next so many messages are lost. Nobody notices. */
+  dropNext(count: number): void {
+    this.#dropping = count;
+  }
+
+  /** A node's link tells it that messages to it were lost. */
+  reportLost(nodeId: string, direction: "sent" | "received", count: number): void {
+    for (const link of this.#links) if (link.nodeId === nodeId) link.reportLost(direction, count);
+  }
+
+  /** What kept logs and records has lost its data. */
+  wipe(): void {
+    this.#logs.wipe();
+    this.#records.wipe();
+  }
+
+  #send(from: MemoryLink, key: string, payload: Uint8Array): PublishResult {
+    if (payload.length > this.maxPayloadBytes) return "too-large";
+    for (const link of this.#links) {
+      if (link === from || !link.hears(key) || !this.#reaches(from.nodeId, link.nodeId)) continue;
+      if (this.#dropping > 0) {
+        this.#dropping -= 1;
+        continue;
+      }
+      link.receive(key, payload.slice(), this.delayMs);
+    }
+    return "sent";
+  }
+
+  #reaches(from: string, to: string): boolean {
+    return this.#groups === null || this.#groups.some((group) => group.has(from) && group.has(to));
+  }
+}

@@ -1,0 +1,151 @@
+import { checkOptions, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { Validator } from "../rpc/validation.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import { type Metadata, metadataOf } from "../wire/metadata.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+
+/** The server of a {@link NodePeer}. */
+export interface NodePeerHost {
+  readonly context: RuntimeContext;
+  readonly writer: FrameWriter;
+  readonly rpcTimeoutMs: number;
+  /** Null without the option `cluster`. */
+  readonly cluster: ClusterNode | null;
+  /** A connection of this node. */
+  connection(id: string): Outgoing | undefined;
+}
+
+/**
+ * A client by the id of its connection, on whatever node it is. Sends and calls as `Connection` does. To a client of another
+ * node, `send` and `callNoWait` hand the message to the cluster, which isn't told whether it arrives: use `call`, `request` or
+ * `send` with `ack` to hear. Streams, inputs and progress are for this node's clients.
+ */
+export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "client"> {
+  /** Id of the connection. */
+  readonly id: string;
+  readonly #context: RuntimeContext;
+  readonly #sender: NodeSender;
+
+  /** @internal */
+  constructor(host: NodePeerHost, id: string) {
+    super();
+    this.id = id;
+    this.#context = host.context;
+    this.#sender = new NodeSender(host, id);
+  }
+
+  /** Whether it is connected to this node. */
+  get isLocal(): boolean {
+    return this.#sender.isLocal;
+  }
+
+  /** @internal */
+  protected get _outgoing(): Outgoing {
+    return this.#sender;
+  }
+
+  /** @internal */
+  protected get _runtimeContext(): RuntimeContext {
+    return this.#context;
+  }
+}
+
+/** Sends to a connection: at once if it is this node's, else through the cluster. */
+class NodeSender implements Outgoing {
+  readonly #host: NodePeerHost;
+  readonly #id: string;
+
+  constructor(host: NodePeerHost, id: string) {
+    this.#host = host;
+    this.#id = id;
+  }
+
+  get isLocal(): boolean {
+    return this.#host.connection(this.#id) !== undefined;
+  }
+
+  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+    const local = this.#host.connection(this.#id);
+    if (local !== undefined) return local.sendMessage(type, data, options);
+    const { bytes } = this.#host.writer.encodeData(type, data);
+    this.#cluster(type).sendTo(this.#id, "send", type, bytes, metadataIn(type, options));
+    return true;
+  }
+
+  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+    const local = this.#host.connection(this.#id);
+    if (local !== undefined) return local.callNoWait(method, params, options);
+    const { bytes } = this.#host.writer.encodeParams(method, params);
+    this.#cluster(method).sendTo(this.#id, "callNoWait", method, bytes, metadataIn(method, options));
+    return true;
+  }
+
+  async call(
+    method: string,
+    params: unknown,
+    options: OutgoingCallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    const local = this.#host.connection(this.#id);
+    if (local !== undefined) return local.call(method, params, options, validator);
+    return this.#ask("call", method, () => this.#host.writer.encodeParams(method, params), options, validator);
+  }
+
+  async request(
+    type: string,
+    data: unknown,
+    options: OutgoingCallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    const local = this.#host.connection(this.#id);
+    if (local !== undefined) return local.request(type, data, options, validator);
+    return this.#ask("request", type, () => this.#host.writer.encodeData(type, data), options, validator);
+  }
+
+  /** Messages to other nodes don't wait here. */
+  waitForRoom(): Promise<void> {
+    return this.#host.connection(this.#id)?.waitForRoom() ?? Promise.resolve();
+  }
+
+  streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
+    const local = this.#host.connection(this.#id);
+    if (local !== undefined) return local.streamConnection(name);
+    const message = `Cannot open the stream '${name}': streams to clients of other nodes aren't supported`;
+    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+  }
+
+  async #ask(
+    what: "call" | "request",
+    name: string,
+    encode: () => EncodedValue,
+    options: OutgoingCallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    checkOptions(name, options);
+    const timeoutMs = options?.timeoutMs ?? this.#host.rpcTimeoutMs;
+    checkTimeout(name, timeoutMs);
+    const meta = metadataIn(name, options);
+    const { bytes } = encode();
+    const signal = options?.signal;
+    const cluster = this.#cluster(name);
+    const value = await cluster.call({ to: this.#id, what, name, body: bytes, timeoutMs, signal, meta });
+    return validator === null ? value : validator.run(value, name);
+  }
+
+  /** @throws ConduitError CONNECTION_CLOSED without a cluster */
+  #cluster(name: string): ClusterNode {
+    const { cluster } = this.#host;
+    if (cluster !== null) return cluster;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no connection ${this.#id}`);
+  }
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function metadataIn(name: string, options: { readonly meta?: Metadata | undefined } | undefined): Metadata | undefined {
+  return metadataOf(name, options?.meta, true) ?? undefined;
+}

@@ -1,0 +1,167 @@
+/** Questions and calls to other nodes, from the question to the answers. */
+
+import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
+import { CallbackTimer } from "../util/time.ts";
+import type { TimerWheel } from "../util/timer-wheel.ts";
+import type { Node } from "./membership.ts";
+
+/** Answers of other nodes. */
+export interface NodeAnswers {
+  /** By node id. */
+  readonly answers: ReadonlyMap<string, unknown>;
+  /** Ids of nodes that didn't answer in time, or were lost meanwhile. */
+  readonly missing: readonly string[];
+}
+
+/** The answer of one node. */
+export type NodeAnswer = { readonly value: unknown } | { readonly error: ConduitError };
+
+interface Pending {
+  /** Nodes that haven't answered, by epoch. */
+  readonly awaited: Map<string, string>;
+  /** Whether nodes that weren't known are heard, too. */
+  readonly isOpen: boolean;
+  answered(nodeId: string, answer: NodeAnswer): void;
+  /** No more answers are awaited. */
+  done(): void;
+  /** The node is gone. */
+  lost(nodeId: string): void;
+  readonly timer: CallbackTimer;
+}
+
+/** Options of a call to one node. */
+export interface NodeCallOptions {
+  /** What is called, for errors. */
+  readonly name: string;
+  /** 0: no limit. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Tells the node that nobody waits any more. */
+  cancel(id: number): void;
+}
+
+export class NodeRequests {
+  readonly #wheel: TimerWheel;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+
+  constructor(wheel: TimerWheel) {
+    this.#wheel = wheel;
+  }
+
+  /** Number of those that wait. */
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Asks several nodes. Resolves when all have answered, are gone, or `timeoutMs` has passed.
+   * @param send sends the question with this id. Returns false if it can't be sent
+   */
+  ask(nodes: Iterable<Node>, timeoutMs: number, send: (id: number) => boolean): Promise<NodeAnswers> {
+    return new Promise((resolve) => {
+      const id = this.#nextId++;
+      const answers = new Map<string, unknown>();
+      const missing: string[] = [];
+      const awaited = new Map(Array.from(nodes, ({ epoch, id: nodeId }) => [epoch, nodeId]));
+      const end = (): void => {
+        this.#remove(id);
+        resolve({ answers, missing: [...missing, ...awaited.values()] });
+      };
+      const pending: Pending = {
+        awaited,
+        isOpen: true,
+        answered(nodeId, answer) {
+          if ("value" in answer) answers.set(nodeId, answer.value);
+          else missing.push(nodeId);
+        },
+        lost: (nodeId) => missing.push(nodeId),
+        done: end,
+        timer: new CallbackTimer(end),
+      };
+      this.#pending.set(id, pending);
+      if (awaited.size === 0 || !send(id)) end();
+      else this.#wheel.schedule(pending.timer, timeoutMs);
+    });
+  }
+
+  /**
+   * Calls something on one node. Rejects with the RpcError that it answers, NODE_UNAVAILABLE if it is lost, TIMEOUT, CANCELLED
+   * @param send sends the call with this id. Throws if it can't be sent
+   */
+  call(node: Node, options: NodeCallOptions, send: (id: number) => void): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { name, timeoutMs, signal } = options;
+      if (signal?.aborted === true) throw cancelledError(name, signal.reason);
+      const id = this.#nextId++;
+      const end = (): void => {
+        this.#remove(id);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const giveUp = (error: Error): void => {
+        end();
+        options.cancel(id);
+        reject(error);
+      };
+      const onAbort = (): void => giveUp(cancelledError(name, signal?.reason));
+      const timedOut = (): void =>
+        giveUp(new ConduitError(ErrorCode.TIMEOUT, `'${name}' timed out after ${timeoutMs} ms on node ${node.id}`));
+      const pending: Pending = {
+        awaited: new Map([[node.epoch, node.id]]),
+        isOpen: false,
+        answered(_nodeId, answer) {
+          end();
+          if ("value" in answer) resolve(answer.value);
+          else reject(answer.error);
+        },
+        lost() {
+          end();
+          reject(nodeUnavailable(name, node.id));
+        },
+        done: () => undefined,
+        timer: new CallbackTimer(timedOut),
+      };
+      this.#pending.set(id, pending);
+      try {
+        send(id);
+      } catch (error) {
+        end();
+        throw error;
+      }
+      if (timeoutMs > 0) this.#wheel.schedule(pending.timer, timeoutMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  /** A node has answered. Returns whether the answer was awaited. */
+  answered(id: number, node: { readonly id: string; readonly epoch: string }, answer: NodeAnswer): boolean {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return false;
+    const isAwaited = pending.awaited.delete(node.epoch);
+    if (!isAwaited && !pending.isOpen) return false;
+    pending.answered(node.id, answer);
+    if (pending.awaited.size === 0) pending.done();
+    return true;
+  }
+
+  /** A node is gone: nobody waits for it any more. */
+  nodeGone({ epoch, id }: Node): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (!pending.awaited.delete(epoch)) continue;
+      pending.lost(id);
+      if (pending.awaited.size === 0) pending.done();
+    }
+  }
+
+  #remove(id: number): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    this.#wheel.cancel(pending.timer);
+  }
+}
+
+export function nodeUnavailable(name: string, nodeId: string): ConduitError {
+  const message = `'${name}' got no answer: node ${nodeId}, which has the connection, is gone`;
+  return new ConduitError(ErrorCode.NODE_UNAVAILABLE, message, { details: { node: nodeId } });
+}

@@ -1,0 +1,321 @@
+/**
+ * A server's clients, on this node and on the others: broadcasts, messages to a connection or user, counts, lists. Without the
+ * option `cluster` this node is the only one, and all of it works on it alone.
+ */
+
+import type {
+  Cluster,
+  ConnectionCount,
+  ConnectionDescription,
+  ConnectionPage,
+  Revocation,
+} from "../cluster/cluster.ts";
+import { parseCluster } from "../cluster/cluster-config.ts";
+import { ClusterNode, connectionIdIn, type Recipients } from "../cluster/cluster-node.ts";
+import type { ClusterTopics } from "../cluster/cluster-topics.ts";
+import { type ConnectionFilter, checkFilter, fitsFilter } from "../cluster/connection-filter.ts";
+import type { ClusterDriver } from "../cluster/driver.ts";
+import { NodePeer } from "../cluster/node-peer.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Contract } from "../rpc/contract.ts";
+import type { Metadata } from "../wire/metadata.ts";
+import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
+import type { AnyConnection } from "./connection.ts";
+import type { ServerConfig } from "./server-options.ts";
+import { UserIndex } from "./user-index.ts";
+
+type Protocol = ProtocolConnection<AnyConnection>;
+
+/** The server of {@link ServerNodes}. */
+export interface ServerNodesHost {
+  readonly core: EndpointCore<AnyConnection>;
+  readonly config: ServerConfig;
+  /** The connections of logged-in clients, by id. */
+  clients(): ReadonlyMap<string, Protocol>;
+  /** The connections that are subscribed to a topic. */
+  subscribers(topic: string): ReadonlySet<Protocol>;
+  /** Ends a user's connections here. Returns their number. */
+  revoke(user: string): number;
+  /** A broadcast found a client's send queue full. */
+  slowConsumer(protocol: Protocol): void;
+}
+
+/** Options of a list of connections. */
+export interface ListOptions {
+  /** Default: all. */
+  readonly where?: ConnectionFilter | undefined;
+  /** At most so many; 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+  /** `next` of the page before. Default: from the beginning. */
+  readonly after?: string | null | undefined;
+}
+
+const MAX_LIMIT = 1000;
+const DEFAULT_LIMIT = 100;
+/** Answers of this node alone. */
+const HERE_ALONE = { missing: [], isAlone: false } as const;
+
+export class ServerNodes {
+  readonly #host: ServerNodesHost;
+  readonly #users: UserIndex;
+  /** Clients that the cluster knows; null without one. */
+  readonly #known: Set<Protocol> | null;
+  readonly node: ClusterNode | null;
+
+  /** @throws ConduitError INVALID_CONFIG */
+  constructor(cluster: ClusterDriver | undefined, host: ServerNodesHost) {
+    this.#host = host;
+    this.#users = new UserIndex(() => host.clients().values());
+    this.#known = cluster === undefined ? null : new Set();
+    if (cluster === undefined) {
+      this.node = null;
+      return;
+    }
+    const { core } = host;
+    const { driver, config } = parseCluster(cluster);
+    this.node = new ClusterNode(driver, config, {
+      context: core.runtimeContext,
+      writer: core.writer,
+      reader: core.reader,
+      get connectionCount() {
+        return host.clients().size;
+      },
+      connection: (id) => openConnection(host.clients().get(id))?.sender,
+      broadcast: (type, data, recipients) => this.#broadcastHere(type, data, recipients),
+      count: (where) => this.#countHere(where),
+      describe: (where, after, limit) => this.#describeHere(where, after, limit),
+      revoke: (user) => host.revoke(user),
+      report: (error) => core.report(error, { stage: "cluster" }),
+      hookFailed: (name, error) => core.hookFailed(name, error),
+    });
+  }
+
+  /** Null without the option. */
+  get cluster(): Cluster | null {
+    return this.node;
+  }
+
+  get topics(): ClusterTopics | null {
+    return this.node?.topics ?? null;
+  }
+
+  // --- life ---------------------------------------------------------------------------------------------------------
+
+  /** Connects to the other nodes, then listens. */
+  async start<T>(listen: () => Promise<T>): Promise<T> {
+    if (this.node === null) return listen();
+    await this.node.start();
+    try {
+      return await listen();
+    } catch (error) {
+      await this.node.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.node?.stop();
+  }
+
+  /** An id for a new connection; null for any UUID. */
+  connectionId(): string | null {
+    return this.node === null ? null : connectionIdIn(this.node.epoch);
+  }
+
+  /** A client has logged in. */
+  clientAdmitted(protocol: Protocol): void {
+    this.#users.add(protocol);
+    if (this.#known === null) return;
+    this.#known.add(protocol);
+    this.node?.users.add(protocol.peer.user.name);
+  }
+
+  /** A client's connection begins to close, or has ended. */
+  clientEnded(protocol: Protocol): void {
+    this.#users.delete(protocol);
+    if (this.#known?.delete(protocol) === true) this.node?.users.delete(protocol.peer.user.name);
+  }
+
+  // --- sending ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Returns the number of this node's clients.
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_CONFIG
+   */
+  broadcast<C extends Contract, D extends object>(
+    type: string,
+    data: unknown,
+    { where, exclude, include, local = false }: BroadcastOptions<C, D>,
+  ): number {
+    const isPredicate = typeof where === "function";
+    const isForOthers = this.node !== null && !local;
+    if (isPredicate && isForOthers) {
+      const message =
+        "A function as the option where can't run on the other nodes: use { user, role, topic }, or local: true";
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    if (isPredicate) {
+      const select = { exclude, include, where: where as (connection: AnyConnection) => boolean };
+      return this.#sendHere(type, data, this.#host.clients(), select);
+    }
+    const filter = where === undefined ? null : checkFilter(where);
+    const recipients = { exclude: idSet(exclude), include: idSet(include), where: filter };
+    if (!isForOthers) return this.#broadcastHere(type, data, recipients);
+    // Encoded once, for the clients here and for the other nodes.
+    const encoded = this.#host.core.writer.encodeData(type, data);
+    this.node?.mustFit(type, encoded.bytes);
+    const reached = this.#broadcastHere(type, encoded, recipients);
+    this.node?.broadcast(type, encoded, recipients);
+    return reached;
+  }
+
+  /** Returns the number of this node's connections that it was queued for. */
+  send(
+    to: string | { readonly user: string },
+    type: string,
+    data: unknown,
+    options: { readonly meta?: Metadata | undefined } | undefined,
+  ): number {
+    if (typeof to === "string") {
+      const peer = this.peer(to);
+      const isHere = peer.isLocal;
+      peer.send(type, data, options ?? {});
+      return isHere ? 1 : 0;
+    }
+    return this.broadcast(type, data, { where: { user: to.user } });
+  }
+
+  peer<C extends Contract>(id: string): NodePeer<C> {
+    const { core, config, clients } = this.#host;
+    return new NodePeer<C>(
+      {
+        context: core.runtimeContext,
+        writer: core.writer,
+        rpcTimeoutMs: config.rpcTimeoutMs,
+        cluster: this.node,
+        connection: (known) => openConnection(clients().get(known))?.sender,
+      },
+      id,
+    );
+  }
+
+  // --- asking -------------------------------------------------------------------------------------------------------
+
+  async count(where: ConnectionFilter | undefined): Promise<ConnectionCount> {
+    const filter = where === undefined ? null : checkFilter(where);
+    const here = this.#countHere(filter);
+    if (this.node === null) return { count: here, ...HERE_ALONE };
+    const params = filter === null ? {} : { where: filter };
+    const { answers, missing, isAlone } = await this.node.askAll("count", params);
+    return { count: here + sumOf(answers), missing, isAlone };
+  }
+
+  async list({ where, limit = DEFAULT_LIMIT, after }: ListOptions): Promise<ConnectionPage> {
+    const filter = where === undefined ? null : checkFilter(where);
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be an integer from 1 to ${MAX_LIMIT}, got ${limit}`);
+    }
+    if (this.node !== null) return this.node.page(filter, limit, after ?? "");
+    const connections = this.#describeHere(filter, (after ?? "").slice(1), limit);
+    const last = connections.at(-1);
+    return {
+      connections,
+      next: connections.length < limit || last === undefined ? null : `/${last.id}`,
+      ...HERE_ALONE,
+    };
+  }
+
+  async revoke(user: string): Promise<Revocation> {
+    const here = this.#host.revoke(user);
+    if (this.node === null) return { connections: here, ...HERE_ALONE };
+    const { answers, missing, isAlone } = await this.node.askAll("revoke", { user });
+    return { connections: here + sumOf(answers), missing, isAlone };
+  }
+
+  // --- here ---------------------------------------------------------------------------------------------------------
+
+  #broadcastHere(type: string, data: unknown, { exclude, include, where }: Recipients): number {
+    const ids = { exclude: exclude ?? undefined, include: include ?? undefined };
+    if (where === null) return this.#sendHere(type, data, this.#host.clients(), ids);
+    const fits = new Map<string, Protocol>();
+    for (const protocol of this.#candidates(where)) {
+      if (this.#fits(protocol, where)) fits.set(protocol.peer.id, protocol);
+    }
+    return fits.size === 0 ? 0 : this.#sendHere(type, data, fits, ids, false);
+  }
+
+  #sendHere(
+    type: string,
+    data: unknown,
+    among: ReadonlyMap<string, Protocol>,
+    select: Parameters<typeof sendToSelected>[2],
+    areAll = true,
+  ): number {
+    const { core, config } = this.#host;
+    const message = encodeShared(core.runtimeContext, config, type, data);
+    // Some of the clients share no memory with all of them.
+    const where = areAll ? select.where : () => true;
+    return sendToSelected(among, message, { ...select, where }, (protocol) => this.#host.slowConsumer(protocol));
+  }
+
+  #countHere(where: ConnectionFilter | null): number {
+    if (where === null) return this.#host.clients().size;
+    let count = 0;
+    for (const protocol of this.#candidates(where)) if (this.#fits(protocol, where)) count += 1;
+    return count;
+  }
+
+  #describeHere(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[] {
+    const first: Protocol[] = [];
+    for (const protocol of where === null ? this.#host.clients().values() : this.#candidates(where)) {
+      const { id } = protocol.peer;
+      if (id <= after || (first.length === limit && id >= (first.at(-1) as Protocol).peer.id)) continue;
+      if (where !== null && !this.#fits(protocol, where)) continue;
+      const at = first.findIndex(({ peer }) => peer.id > id);
+      first.splice(at < 0 ? first.length : at, 0, protocol);
+      if (first.length > limit) first.pop();
+    }
+    return first.map(({ peer }) => this.#describe(peer));
+  }
+
+  #describe(connection: AnyConnection): ConnectionDescription {
+    const { id, user, session, remoteAddress } = connection;
+    return {
+      id,
+      node: this.node?.nodeId ?? "",
+      user: user.name,
+      roles: user.roles,
+      connectedAt: session.createdAt,
+      address: remoteAddress,
+    };
+  }
+
+  /** Those that a filter may fit: all are looked at only if it names neither users nor topics. */
+  *#candidates({ user, topic }: ConnectionFilter): Iterable<Protocol> {
+    if (user !== undefined) {
+      for (const name of new Set(typeof user === "string" ? [user] : user)) yield* this.#users.of(name);
+    } else if (typeof topic === "string") {
+      yield* this.#host.subscribers(topic);
+    } else {
+      yield* this.#host.clients().values();
+    }
+  }
+
+  #fits(protocol: Protocol, where: ConnectionFilter): boolean {
+    const isSubscribed = (topic: string): boolean => this.#host.subscribers(topic).has(protocol);
+    return fitsFilter({ user: protocol.peer.user, isSubscribed }, where);
+  }
+}
+
+/** A connection to which messages can be sent. */
+function openConnection(protocol: Protocol | undefined): Protocol | undefined {
+  return protocol?.isOpen === true ? protocol : undefined;
+}
+
+function sumOf(answers: ReadonlyMap<string, unknown>): number {
+  let sum = 0;
+  for (const answer of answers.values()) if (Number.isSafeInteger(answer)) sum += answer as number;
+  return sum;
+}
