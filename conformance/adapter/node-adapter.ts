@@ -13,6 +13,7 @@ export const nodeAdapter: AdapterSubject = {
     tlsOverUnix: true,
     dropsHandshakes: true,
     noticesTlsCutOff: false,
+    certificates: { commonName: true, ofCa: true, intermediateAsRoot: false, longChain: true, rsa1024: false },
     oldTls: { ciphers: "DEFAULT@SECLEVEL=0" },
   },
 };

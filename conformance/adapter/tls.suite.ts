@@ -1,3 +1,4 @@
+import { describeCertificates } from "./certificates.suite.ts";
 import { describeClientCertificates } from "./client-certificates.suite.ts";
 import type { AdapterSubject } from "./subject.ts";
 import { describeTlsClient } from "./tls-client.suite.ts";
@@ -7,5 +8,6 @@ import { describeTlsServer } from "./tls-server.suite.ts";
 export function describeTls(subject: AdapterSubject): void {
   describeTlsClient(subject);
   describeTlsServer(subject);
+  describeCertificates(subject);
   if (subject.capabilities.clientCertificates) describeClientCertificates(subject);
 }

@@ -13,6 +13,7 @@ export const denoAdapter: AdapterSubject = {
     tlsOverUnix: false,
     dropsHandshakes: false,
     noticesTlsCutOff: true,
+    certificates: { commonName: false, ofCa: false, intermediateAsRoot: true, longChain: false, rsa1024: false },
     oldTls: null,
   },
 };
