@@ -1,6 +1,7 @@
 /** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
 import process from "node:process";
 import { type ConduitError, Client as CoreClient, Server as CoreServer } from "@netconduit/core";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { subjectOf } from "../matrix/subject-of.ts";
 import type { Subject } from "../support/subject.ts";
 import { watchedFiles } from "../support/watched-files.ts";
@@ -91,6 +92,38 @@ const roles: Readonly<Record<string, Role>> = {
     }
     await end;
     await server.stop({ drainMs: 0 });
+  },
+
+  /** A server that soon drops a silent client. Prints its port, and why a client has gone. */
+  async dropSilent({ Server }, transport) {
+    const tls = transport === "tls" ? { cert: testFile("server.crt"), key: testFile("server.key") } : undefined;
+    const heartbeat = { heartbeatIntervalMs: 200, heartbeatTimeoutMs: 1000 };
+    const server = new Server({ host, port: 0, password, handleSignals: false, tls, ...heartbeat });
+    const gone = new Promise<void>((resolve) => {
+      server.onClientDisconnect((_connection, { codeName }) => {
+        print(codeName);
+        resolve();
+      });
+    });
+    await server.start();
+    print(server.address.port);
+    await gone;
+    await server.stop({ drainMs: 0 });
+  },
+
+  /** A client that prints when it is connected, and why its connection has ended. */
+  async beDropped({ Client }, transport, port) {
+    const tls = transport === "tls" ? { ca: testFile("ca.crt") } : undefined;
+    const client = new Client({ host, port: Number(port), password, tls, reconnect: { enabled: false } });
+    const lost = new Promise<void>((resolve) => {
+      client.onDisconnect((_client, { codeName }) => {
+        print(codeName);
+        resolve();
+      });
+    });
+    await client.connect();
+    print("connected");
+    await lost;
   },
 
   /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
