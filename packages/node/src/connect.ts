@@ -1,8 +1,8 @@
 import { connect as netConnect, type Socket } from "node:net";
 import { type ConnectionOptions, checkServerIdentity, createSecureContext, connect as tlsConnect } from "node:tls";
 import { type ClientTls, type ConnectAttempt, MIN_TLS_VERSION } from "@netconduit/core/adapter";
-import { readInto } from "./read-into.ts";
-import { ownerOf, setOwner } from "./socket-stream.ts";
+import { readBuffer } from "./read-buffer.ts";
+import { ownerOf, reportReady, setOwner } from "./socket-stream.ts";
 
 /** Opens a client's socket. Its events report to the attempt. */
 export function open(attempt: ConnectAttempt<Socket>): void {
@@ -13,12 +13,18 @@ export function open(attempt: ConnectAttempt<Socket>): void {
     ...(path === undefined ? { host, port, family } : { path }),
     noDelay: true,
     highWaterMark: bufferSize,
-    // Node asks for a buffer before it returns the socket.
-    onread: readInto(bufferSize, () => (socket === null ? null : ownerOf(socket))),
+    onread: {
+      buffer: readBuffer(bufferSize),
+      // One closure, because each that a thousand clients have takes 0.15 µs of a broadcast: it isn't in the CPU's caches.
+      callback(count: number, buffer: Uint8Array) {
+        if (socket !== null) ownerOf(socket).received?.(buffer.subarray(0, count));
+        return true;
+      },
+    },
   };
   socket = tls === null ? netConnect(options) : tlsConnect({ ...options, ...tlsOptions(tls) });
   setOwner(socket, attempt);
-  socket.once(tls === null ? "connect" : "secureConnect", () => attempt.ready());
+  reportReady(socket, tls === null ? "connect" : "secureConnect");
   attempt.opened(socket);
 }
 

@@ -25,12 +25,21 @@ export function setOwner(socket: Socket, owner: SocketOwner): void {
   if (isNew) owned.on("error", onError).on("end", onEnd).on("drain", onDrain).on("close", onClose);
 }
 
+/** Calls `ready` of its owner at this event. */
+export function reportReady(socket: Socket, event: "connect" | "secureConnect"): void {
+  socket.once(event, onReady as () => void);
+}
+
 export function ownerOf(socket: Socket): SocketOwner {
   return (socket as OwnedSocket)[OWNER];
 }
 
 /** The owner of a socket that was discarded. */
 export const nobody: SocketOwner = {};
+
+function onReady(this: OwnedSocket): void {
+  this[OWNER].ready?.();
+}
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
   this[OWNER].received?.(chunk);

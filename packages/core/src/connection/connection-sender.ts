@@ -162,7 +162,7 @@ export class ConnectionSender {
       this.#shared.add(bytes, sendQueue.acceptedBytes);
     }
     sendQueue.push(frame, "message");
-    this.#host.countHeldBytes();
+    if (sendQueue.hasWaiting) this.#host.countHeldBytes();
     return true;
   }
 
@@ -187,7 +187,7 @@ export class ConnectionSender {
     if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
     this.messagesSent += 1;
     host.sendQueue.push(frame, "message", owner);
-    host.countHeldBytes();
+    if (host.sendQueue.hasWaiting) host.countHeldBytes();
   }
 
   /** Writer of requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they leave. */

@@ -122,10 +122,8 @@ export class ExtensionRegistry implements FrameTypes {
     return answer;
   }
 
-  /** As {@link FrameTypes}. */
+  /** As {@link FrameTypes}, of types that aren't base types. */
   maxPayloadBytes(type: number, limit: number): number {
-    const base = baseFrameTypes.maxPayloadBytes(type, limit);
-    if (base >= 0) return base;
     const entry = this.#table.byType.get(type);
     if (entry === undefined) return isOptionalFrameType(type) ? limit : -1;
     return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);

@@ -62,12 +62,20 @@ export class Dispatcher<Peer> {
   readonly #host: DispatchHost<Peer>;
   readonly #registry: Registry<Peer>;
   #depth = 0;
+  /**
+   * The only handler of the last message's type; null if it has more or none. In a process with a thousand clients, the
+   * objects on the way to it aren't in the CPU's caches: 0.4 µs for each message of a broadcast.
+   */
+  #only: MessageEntry<Peer> | null = null;
   /** Made with the first call that is carried out once. */
   #once: OnceWindow | null = null;
 
   constructor(host: DispatchHost<Peer>) {
     this.#host = host;
     this.#registry = host.registry;
+    host.registry.onHandlersChange = () => {
+      this.#only = null;
+    };
   }
 
   /** Whether a handler is on the stack, which it leaves at its first `await`. */
@@ -315,22 +323,35 @@ export class Dispatcher<Peer> {
   // --- messages -----------------------------------------------------------------------------------------------------
 
   #message(source: RequestSource<Peer>, request: IncomingRequest<Peer>): void {
-    const entries =
-      this.#registry.handlers(request.method) ??
-      (source.hasNetconduitPeer ? this.#registry.netconduitHandlers(request.method) : undefined);
-    if (entries === undefined) {
-      const hasHooks = this.#host.unknownMessage(request.client, request.method, request.value);
-      if (hasHooks && !request.wantsReply) return;
-      const hint = source.hasNetconduitPeer ? "" : didYouMean(request.method, this.#registry.messageTypes());
-      const message = `No handler for message type '${request.method}'${hint}`;
-      this.#replyError(source, request, new RpcError(ErrorCode.NO_HANDLER, message));
+    if (this.#only?.type === request.method) {
+      this.#runHandlers(source, request, this.#only, []);
       return;
     }
+    const own = this.#registry.handlers(request.method);
+    this.#only = own?.length === 1 ? (own[0] ?? null) : null;
+    const entries = own ?? (source.hasNetconduitPeer ? this.#registry.netconduitHandlers(request.method) : undefined);
+    if (entries !== undefined) {
+      const [only = null] = entries;
+      this.#runHandlers(source, request, entries.length === 1 ? only : null, entries);
+      return;
+    }
+    const hasHooks = this.#host.unknownMessage(request.client, request.method, request.value);
+    if (hasHooks && !request.wantsReply) return;
+    const hint = source.hasNetconduitPeer ? "" : didYouMean(request.method, this.#registry.messageTypes());
+    const message = `No handler for message type '${request.method}'${hint}`;
+    this.#replyError(source, request, new RpcError(ErrorCode.NO_HANDLER, message));
+  }
+
+  /** @param only the handler, if there is one; null for all of `entries` */
+  #runHandlers(
+    source: RequestSource<Peer>,
+    request: IncomingRequest<Peer>,
+    only: MessageEntry<Peer> | null,
+    entries: readonly MessageEntry<Peer>[],
+  ): void {
     try {
-      const [only] = entries;
-      if (only?.access && entries.length === 1) this.#allowed(entries, request);
-      const reply =
-        only !== undefined && entries.length === 1 ? this.#runOne(only, request) : this.#runAll(entries, request);
+      if (only?.access) this.#allowed([only], request);
+      const reply = only === null ? this.#runAll(entries, request) : this.#runOne(only, request);
       if (isThenable(reply)) {
         void this.#messageSettlesLater(source, request, reply);
         return;

@@ -16,20 +16,21 @@ type State = "open" | "ending" | "destroyed";
  * events.
  */
 export abstract class SocketStreamBase implements ByteStream {
+  // First the fields that each chunk needs.
+  #state: State = "open";
+  #sink: ByteSink | null = null;
+  #isPaused = false;
+  /** Data that arrived before `open`, or despite `pause`. */
+  #held: Uint8Array[] | null = null;
+  /** Null once the peer has sent data. */
+  #silentEnd: SilentEnd | null;
+  /** Whether `write` returned false and `drained()` hasn't been called since. */
+  #owesDrained = false;
   readonly local: Address;
   readonly remote: Address;
   readonly tls: TlsInfo | null;
   readonly #role: Role;
   readonly #errors: SocketErrors;
-  /** Null once the peer has sent data. */
-  #silentEnd: SilentEnd | null;
-  #state: State = "open";
-  #sink: ByteSink | null = null;
-  #isPaused = false;
-  /** Whether `write` returned false and `drained()` hasn't been called since. */
-  #owesDrained = false;
-  /** Data that arrived before `open`, or despite `pause`. */
-  #held: Uint8Array[] | null = null;
   #error: Error | null = null;
   /** Whether the socket is closed; `closed` was called or follows immediately. */
   #isOver = false;

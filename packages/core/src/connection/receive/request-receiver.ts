@@ -143,9 +143,11 @@ export class RequestReceiver<Peer> implements SchedulerHost {
 
   /** @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for a request of this length */
   charge(length: number): void {
-    if (!this.#host.features.hasCredit) return;
-    const { receiveQueueSize, receiveQueueBytes } = this.settings;
-    this.#credit ??= new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    if (this.#credit === null) {
+      if (!this.#host.features.hasCredit) return;
+      const { receiveQueueSize, receiveQueueBytes } = this.settings;
+      this.#credit = new ReceiveCredit(this, receiveQueueSize, receiveQueueBytes);
+    }
     if (this.#credit.charge(length)) return;
     throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, "The peer sent a message or request without credit for it");
   }

@@ -8,8 +8,8 @@ export class SendCredit {
   readonly #granted: number;
   #frames: number;
   #bytes: number;
-  /** Longer frames leave in chunks: their credit is spent by `begin`, not by `spend`. */
-  #wholeBytes = Number.POSITIVE_INFINITY;
+  /** Whether longer frames leave in chunks: their credit is spent by `begin`, not by `spend`. */
+  #usesChunks = false;
 
   constructor(frames: number, bytes: number) {
     this.#granted = bytes;
@@ -19,7 +19,7 @@ export class SendCredit {
 
   /** Frames that leave in chunks use their credit when they begin. */
   useChunks(): void {
-    this.#wholeBytes = MAX_WHOLE_FRAME_BYTES;
+    this.#usesChunks = true;
   }
 
   /** Whether a frame of any size may be sent. */
@@ -29,12 +29,16 @@ export class SendCredit {
 
   /** A frame of this many bytes leaves. The credit of bytes may fall below zero by the last frame. */
   spend(bytes: number): void {
-    if (bytes <= this.#wholeBytes) this.add(-1, -bytes);
+    if (!this.#leavesInChunks(bytes)) this.add(-1, -bytes);
   }
 
   /** A frame for which credit was spent is withdrawn. */
   refund(bytes: number): void {
-    if (bytes <= this.#wholeBytes) this.add(1, bytes);
+    if (!this.#leavesInChunks(bytes)) this.add(1, bytes);
+  }
+
+  #leavesInChunks(bytes: number): boolean {
+    return this.#usesChunks && bytes > MAX_WHOLE_FRAME_BYTES;
   }
 
   /**

@@ -260,7 +260,7 @@ describe("large binary data", () => {
     const stream = new StubStream();
     stream.takes = false;
     const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
-    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
     const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
     const writer = context.writer(10_000_000, false);
     writer.message(0, 0, "n", binary(600_000, 1));
@@ -306,7 +306,7 @@ describe("what waited for a peer that reads at last", () => {
     const stream = new StubStream();
     const context = runtimeContextOf(runtime);
     const settings = { sendQueueSize: 1000, sendQueueBytes: 10_000_000 };
-    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
     const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
     const writer = context.writer(10_000_000, false);
     const reply = (data: unknown): void => {
@@ -431,7 +431,7 @@ describe("whenPassing", () => {
     const context = runtimeContextOf(fakeRuntime());
     const stream = new StubStream();
     const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
-    const events = { sendQueueDrained: () => undefined, heldChanged: () => undefined };
+    const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
     const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
     const writer = context.writer(10_000_000, false);
     const send = (): void => {

@@ -41,6 +41,8 @@ export interface SendQueueHost {
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
   /** Whether requests contain `timeout_ms`. */
   readonly features: { readonly usesDeadlines: boolean };
+  /** Counts held bytes again: the stream keeps what was written. */
+  countHeldBytes(): void;
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
   /** Messages and requests wait for the peer's permission, or no longer do; or all large frames have left. */
@@ -84,7 +86,7 @@ export class SendQueue implements Continuable {
 
   constructor(host: SendQueueHost) {
     this.#host = host;
-    this.#writer = new StreamWriter(host.context, host.stream);
+    this.#writer = new StreamWriter(host);
   }
 
   /** Pool buffers that the stream may still refer to. */
@@ -105,6 +107,11 @@ export class SendQueue implements Continuable {
   /** Frames that wait because the peer doesn't read, or asked this side to hold back data. */
   get queuedFrames(): number {
     return this.#waiting.frames;
+  }
+
+  /** Whether frames wait here. What the stream holds doesn't count. */
+  get hasWaiting(): boolean {
+    return this.#waiting !== NOTHING;
   }
 
   /** Bytes accepted here that the operating system hasn't accepted yet. */
@@ -133,11 +140,6 @@ export class SendQueue implements Continuable {
   /** Bytes of queued replies and control frames. */
   get replyBytes(): number {
     return this.#waiting.replyBytes;
-  }
-
-  /** Whether all frames are held back until `release`. */
-  get isHeld(): boolean {
-    return this.#isHeld;
   }
 
   /** Whether the peer sent PAUSE, or messages and requests wait for its credit. */

@@ -20,7 +20,16 @@ const FIRST_SEGMENT_BYTES = 1024;
 /** Large frames are copied in pieces small enough to stay in the CPU's caches until they are written. */
 const PIECE_BYTES = 512 * 1024;
 
+/** The writer's connection. */
+export interface WriterHost {
+  readonly context: RuntimeContext;
+  readonly stream: ByteStream;
+  /** Counts held bytes again: the stream keeps what was written. */
+  countHeldBytes(): void;
+}
+
 export class StreamWriter implements Flushable {
+  readonly #host: WriterHost;
   readonly #context: RuntimeContext;
   readonly #stream: ByteStream;
   /** The segment is `#bytes[#start, #end)`; null if this turn has collected nothing. */
@@ -38,9 +47,10 @@ export class StreamWriter implements Flushable {
   /** Buffers of the pool that the stream may still refer to. */
   #lent: Uint8Array[] | null = null;
 
-  constructor(context: RuntimeContext, stream: ByteStream) {
-    this.#context = context;
-    this.#stream = stream;
+  constructor(host: WriterHost) {
+    this.#host = host;
+    this.#context = host.context;
+    this.#stream = host.stream;
   }
 
   /** Whether the stream takes nothing until it has drained. */
@@ -157,7 +167,9 @@ export class StreamWriter implements Flushable {
   #write(bytes: Uint8Array): void {
     this.#bytesWritten += bytes.length;
     if (!this.#stream.write(bytes)) this.#isFull = true;
-    if (this.#stream.queuedBytes > 0) this.#context.slab.keep();
+    if (this.#stream.queuedBytes === 0) return;
+    this.#context.slab.keep();
+    this.#host.countHeldBytes();
   }
 
   /** Returns lent buffers to the pool, unless the stream is full and may still refer to them. */
