@@ -3,6 +3,7 @@
  * itself. It needs no runtime package.
  */
 
+export { MemoryCluster, type MemoryClusterOptions } from "./cluster/memory/memory-cluster.ts";
 export { type ConnectedPair, connectedPair, type PairOptions } from "./testing/connected-pair.ts";
 export { EventLog } from "./testing/event-log.ts";
 export type { FrameDirection, FrameRecorder, RecordedFrame } from "./testing/frame-recorder.ts";

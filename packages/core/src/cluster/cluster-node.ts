@@ -308,6 +308,10 @@ export class ClusterNode implements Cluster {
   #stateChanged(state: ClusterState, reason: ConduitError | null): void {
     // Until start() has the link, it says how it is.
     if (this.#link === null) return;
+    if (state === this.#state) {
+      if (reason !== null) this.#local.report(reason);
+      return;
+    }
     this.#setState(state, reason);
     if (state === "disconnected") {
       this.#over(reason);

@@ -56,7 +56,10 @@ export interface ClusterHost {
   readonly nodeId: string;
   /** For timers, so that tests can move the time. */
   readonly clock: Clock;
-  /** The state has changed. `reason`: why the link was lost, or couldn't be made. Not called once `close` was called. */
+  /**
+   * The state has changed. `reason`: why the link was lost, or couldn't be made. Not called once `close` was called. With the present
+   * state and a reason, it reports a fault that changes nothing, such as a lost permission.
+   */
   stateChanged(state: ClusterState, reason: ConduitError | null): void;
   /**
    * Messages were lost that had been accepted, or that were for this node: what was on its way when the link broke, or

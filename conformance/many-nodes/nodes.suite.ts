@@ -1,0 +1,199 @@
+import { ErrorCode, type ServerInit } from "@netconduit/core";
+import { EventLog } from "@netconduit/core/testing";
+import { describe, expect, test } from "vitest";
+import { PATIENT, Stage } from "../behaviour/stage.ts";
+import { failureOf } from "../support/failures.ts";
+import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
+import { until } from "../support/turns.ts";
+import { type ClusterSubject, type TestCluster, TIMES } from "./subject.ts";
+
+const USERS = { ada: { password: "a", roles: ["admin"] }, bob: { password: "b" } };
+const ADA = { username: "ada", password: "a" };
+const BOB = { username: "bob", password: "b" };
+
+/** Servers of one cluster, and their clients. */
+class NodesStage extends Stage {
+  readonly cluster: TestCluster;
+
+  constructor(subject: Subject, cluster: TestCluster) {
+    super(subject);
+    this.cluster = cluster;
+    this.defer(() => cluster.close());
+  }
+
+  async node(nodeId: string, prepare: (server: OpenServer) => void, options: Partial<ServerInit> = {}) {
+    const driver = this.cluster.driver({ nodeId, ...TIMES });
+    const server = this.server({ cluster: driver, users: USERS, ...options });
+    prepare(server);
+    await server.start();
+    return server;
+  }
+
+  /** Three nodes that know each other. */
+  async three(prepare: (server: OpenServer) => void = () => undefined): Promise<[OpenServer, OpenServer, OpenServer]> {
+    const [a, b, c] = [await this.node("a", prepare), await this.node("b", prepare), await this.node("c", prepare)];
+    for (const server of [a, b, c]) await until(() => server.cluster?.nodes.length === 3);
+    return [a, b, c];
+  }
+}
+
+/** Records what a client hears of a message. */
+function heard(client: OpenClient, type: string): EventLog<unknown> {
+  const log = new EventLog<unknown>();
+  client.on(type, (data) => {
+    log.add(data);
+  });
+  return log;
+}
+
+async function itemsOf<T>(subscription: AsyncIterator<T>, count: number): Promise<T[]> {
+  const items: T[] = [];
+  while (items.length < count) items.push((await subscription.next()).value as T);
+  return items;
+}
+
+/** What servers do as nodes of a cluster, whatever its engine. */
+export function describeManyNodes(subject: Subject, { name, make }: ClusterSubject): void {
+  const staged = (body: (stage: NodesStage) => Promise<void>) => async (): Promise<void> => {
+    const stage = new NodesStage(subject, await make());
+    try {
+      await body(stage);
+    } finally {
+      await stage.dispose();
+    }
+  };
+
+  describe(`many nodes: ${name}`, PATIENT, () => {
+    test(
+      "Broadcasts reach the clients of all nodes, in order, and are filtered there",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three();
+        const [atA, atB, atC] = [
+          heard(await stage.join(a, ADA), "news"),
+          heard(await stage.join(b, ADA), "news"),
+          heard(await stage.join(c, BOB), "news"),
+        ];
+        for (let n = 0; n < 20; n += 1) a.broadcast("news", n);
+        a.broadcast("news", "admins", { where: { role: "admin" } });
+        a.broadcast("news", "ada", { where: { user: "ada" } });
+        a.broadcast("news", "end");
+        const numbers = Array.from({ length: 20 }, (_, n) => n);
+        expect(await atA.count(23)).toEqual([...numbers, "admins", "ada", "end"]);
+        expect(await atB.count(23)).toEqual([...numbers, "admins", "ada", "end"]);
+        expect(await atC.count(21)).toEqual([...numbers, "end"]);
+      }),
+    );
+
+    test(
+      "A user and a connection are reached and called wherever they are",
+      staged(async (stage) => {
+        const [a, b] = await stage.three();
+        const client = await stage.join(b, ADA);
+        const notes = heard(client, "note");
+        client.rpc("double", ({ n }) => 2 * Number(n));
+        const id = b.connections[0]?.id ?? "";
+        a.send({ user: "ada" }, "note", 1);
+        expect(await notes.next()).toBe(1);
+        a.send(id, "note", 2);
+        expect(await notes.next()).toBe(2);
+        expect(await a.peer(id).call("double", { n: 21 })).toBe(42);
+        await a.peer(id).send("note", 3, { ack: true });
+        expect(await notes.next()).toBe(3);
+        expect((await failureOf(a.peer(id).call("missing", {}))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
+      }),
+    );
+
+    test(
+      "Topics reach subscribers on all nodes, each publisher's messages in order, without doubles",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three((server) => {
+          server.topics("room:*", { authorize: () => true, publish: true });
+        });
+        const clients = [await stage.join(a), await stage.join(b), await stage.join(c)];
+        const subscriptions = clients.map((client) => client.subscribe<string>("room:1"));
+        for (const subscription of subscriptions) await subscription.ready;
+        await Promise.all(
+          clients.map(async (client, index) => {
+            for (let n = 0; n < 50; n += 1) await client.publish("room:1", `${index}/${n}`);
+          }),
+        );
+        for (const subscription of subscriptions) {
+          const items = await itemsOf(subscription, 150);
+          for (const index of [0, 1, 2]) {
+            const own = items.filter((item) => item.startsWith(`${index}/`));
+            expect(own).toEqual(Array.from({ length: 50 }, (_, n) => `${index}/${n}`));
+          }
+          subscription.close();
+        }
+        await until(() => [a, b, c].every((server) => server.cluster?.stats.topics === 0));
+      }),
+    );
+
+    test(
+      "Presence shows the subscribers of all nodes until their node is gone",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three((server) => {
+          server.topic("lobby", { presence: true, authorize: ({ user }) => ({ user: user.name }) });
+        });
+        const subscription = (await stage.join(a, ADA)).subscribe("lobby");
+        await subscription.ready;
+        const users = (): string =>
+          (subscription.presence?.clients ?? [])
+            .map(({ user }) => user)
+            .sort()
+            .join();
+        await (await stage.join(b, BOB)).subscribe("lobby").ready;
+        await (await stage.join(c, BOB)).subscribe("lobby").ready;
+        await until(() => users() === "ada,bob,bob");
+        await b.stop({ drainMs: 0 });
+        await until(() => users() === "ada,bob");
+        await stage.cluster.cut("c");
+        await until(() => users() === "ada");
+        await stage.cluster.heal("c");
+        await until(() => users() === "ada,bob");
+      }),
+    );
+
+    test(
+      "Counts, lists and revoking are for all nodes, and name those that don't answer",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three();
+        const ends = new EventLog<number>();
+        for (const server of [a, b, c]) {
+          (await stage.join(server, ADA)).onDisconnect((_client, { code }) => ends.add(code));
+        }
+        await stage.join(c, BOB);
+        expect(await a.count()).toEqual({ count: 4, missing: [], isAlone: false });
+        const { connections, next } = await a.listConnections({ where: { user: "bob" } });
+        expect(connections).toMatchObject([{ node: "c", user: "bob" }]);
+        expect(next).toBeNull();
+        expect(await b.revoke("ada")).toEqual({ connections: 3, missing: [], isAlone: false });
+        expect(await ends.count(3)).toEqual(Array.from({ length: 3 }, () => ErrorCode.IDENTITY_REVOKED));
+      }),
+    );
+
+    test(
+      "A node whose link is lost goes on serving its clients, counts what others miss, and comes back",
+      staged(async (stage) => {
+        const [a, b] = await stage.three((server) => {
+          server.topic("news", { publish: true });
+        });
+        const client = await stage.join(a);
+        const subscription = client.subscribe("news");
+        await subscription.ready;
+        const far = (await stage.join(b)).subscribe("news");
+        await far.ready;
+        await stage.cluster.cut("a");
+        await until(() => a.cluster?.state === "reconnecting");
+        await client.publish("news", "alone");
+        expect((await subscription.next()).value).toBe("alone");
+        expect(a.cluster?.stats.refused).toBe(1);
+        expect(await a.count()).toMatchObject({ count: 1, isAlone: true });
+        await stage.cluster.heal("a");
+        await until(() => a.cluster?.state === "connected");
+        await client.publish("news", "together");
+        expect((await far.next()).value).toBe("together");
+      }),
+    );
+  });
+}
