@@ -353,15 +353,15 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (protocol.state !== "authenticating") return;
     const { protocol: kept } = session;
     // A client sends nothing before the answer. Its old stream may look alive.
-    const isPossible = protocol.undecodedBytes === 0 && this.#sessions?.find(wanted, session.owner) === session;
+    const sessions = this.#sessions as Sessions<Connection<C, D>>;
+    const isPossible = protocol.undecodedBytes === 0 && sessions.find(wanted, session.owner) === session;
     if (isPossible) kept.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
     const { resumption } = protocol;
     if (!isPossible || kept.resumption === null || resumption === null || !kept.isSuspended) {
       protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
       return;
     }
-    const token = this.#newToken();
-    this.#sessions?.resumed(session, wanted, token);
+    const token = sessions.resumed(session, wanted, this.#newToken());
     this.#logins.leave(protocol);
     this.#loggedIn += 1;
     protocol.sendPayload(FrameType.AUTH_SUCCESS, {

@@ -2,9 +2,10 @@
  * The sessions of a server that outlive their streams.
  *
  * Theory of operation. A session is a client's connection, and the token by which its client may go on over another stream.
- * The token changes each time it is used. Earlier ones stay good until the client has sent something over the new stream:
- * the answer with the new one may have been lost, or a login may have come late, after a later one. Of a session that has expired, the number of bytes it had received is
- * remembered for as long again, so that its client hears which of its messages arrived.
+ * The token changes each time it is used. The earlier one stays good until the client has sent something over the new stream,
+ * and gives the same next token again: the answer with that may have been lost, or several logins with the earlier one may
+ * succeed, the latest of them not last. Of a session that has expired, the number of bytes it had received is remembered for
+ * as long again, so that its client hears which of its messages arrived.
  */
 
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -13,8 +14,6 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 
-/** Tokens of a session that are good. */
-const MAX_TOKENS = 4;
 /** Expired sessions that are remembered. */
 const MAX_EXPIRED = 10_000;
 
@@ -22,9 +21,11 @@ export interface Session<Peer> {
   readonly protocol: ProtocolConnection<Peer>;
   /** Whose it is: nobody else may resume it. */
   readonly owner: string;
-  /** Those that the client may hold, oldest first: the last one that it certainly got, and those given since. */
-  tokens: readonly string[];
-  /** What had been received when the last token was made. */
+  /** The last one that the client certainly got. */
+  token: string;
+  /** That which it was given since; null if none was. */
+  nextToken: string | null;
+  /** What had been received when that was last given. */
   receivedBefore: number;
   expiry: CallbackTimer | null;
 }
@@ -56,7 +57,7 @@ export class Sessions<Peer> {
 
   /** A client has logged in that may resume. */
   add(protocol: ProtocolConnection<Peer>, owner: string, token: string): void {
-    const session = { protocol, owner, tokens: [token], receivedBefore: 0, expiry: null };
+    const session = { protocol, owner, token, nextToken: null, receivedBefore: 0, expiry: null };
     this.#byToken.set(token, session);
     this.#byProtocol.set(protocol, session);
   }
@@ -75,28 +76,32 @@ export class Sessions<Peer> {
 
   #find(token: string): Session<Peer> | null {
     const session = this.#byToken.get(token);
-    if (session === undefined) return null;
-    return this.#knowsLastToken(session) && token !== session.tokens.at(-1) ? null : session;
+    // The client has sent something over a stream whose login gave it the next token.
+    if (session !== undefined && (session.protocol.resumption?.stream.received ?? 0) > session.receivedBefore)
+      this.#advance(session);
+    return this.#byToken.get(token) ?? null;
   }
 
-  /** Whether the client has sent something over the stream that it got the last token on. */
-  #knowsLastToken({ protocol, receivedBefore }: Session<Peer>): boolean {
-    return (protocol.resumption?.stream.received ?? 0) > receivedBefore;
+  /** The client is known to have the next token. */
+  #advance(session: Session<Peer>): void {
+    if (session.nextToken === null) return;
+    this.#byToken.delete(session.token);
+    session.token = session.nextToken;
+    session.nextToken = null;
   }
 
-  /** The client goes on, and gets another token. */
-  resumed(session: Session<Peer>, request: ResumeRequest, token: string): void {
+  /**
+   * The client goes on.
+   * @param fresh a new token
+   * @returns the token for the client
+   */
+  resumed(session: Session<Peer>, request: ResumeRequest, fresh: string): string {
     this.#cancelExpiry(session);
-    const possible = this.#knowsLastToken(session) ? [request.token] : [...session.tokens];
-    // A client that gets no answers uses the same token again and again.
-    if (possible.length === MAX_TOKENS) possible.splice(possible[0] === request.token ? 1 : 0, 1);
-    const tokens = [...possible, token];
-    for (const old of session.tokens) {
-      if (!tokens.includes(old)) this.#byToken.delete(old);
-    }
-    session.tokens = tokens;
+    if (request.token === session.nextToken) this.#advance(session);
+    session.nextToken ??= fresh;
     session.receivedBefore = session.protocol.resumption?.stream.received ?? 0;
-    this.#byToken.set(token, session);
+    this.#byToken.set(session.nextToken, session);
+    return session.nextToken;
   }
 
   /** Its stream was lost. */
@@ -130,10 +135,10 @@ export class Sessions<Peer> {
     if (session === undefined) return;
     this.#cancelExpiry(session);
     this.#byProtocol.delete(protocol);
-    const { owner, tokens } = session;
+    const { owner, token, nextToken } = session;
     const received = protocol.resumption?.stream.received ?? 0;
     const untilMs = this.#context.runtime.now() + this.#windowMs;
-    for (const known of tokens) {
+    for (const known of nextToken === null ? [token] : [token, nextToken]) {
       this.#byToken.delete(known);
       this.#expired.set(known, { owner, received, untilMs });
     }
