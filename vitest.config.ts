@@ -35,7 +35,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "programs",
-          include: ["{attacks,bench,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
+          include: ["{attacks,bench,chaos,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
         },
       },
     ],

@@ -54,6 +54,7 @@ const CIRCLES = [
   "packages/bun/conformance",
   "packages/node/src",
   "attacks",
+  "chaos",
   "conformance",
   "bench",
   "scripts",

@@ -1,0 +1,43 @@
+/** What the runner does to processes and to all connections together, when so much of a run has been received. */
+import type { Side } from "./journal.ts";
+import type { Random } from "./random.ts";
+import type { Mode } from "./workload.ts";
+
+export type Action =
+  /** Stopped beyond the heartbeat's timeout, then continued. */
+  | { readonly kind: "stop"; readonly side: Side }
+  | { readonly kind: "kill"; readonly side: Side }
+  /** The wall clock jumps. */
+  | { readonly kind: "jump"; readonly side: Side; readonly ms: number }
+  /** Connections are refused for a time, and those that exist are cut. */
+  | { readonly kind: "refuse" }
+  /** Nothing passes between the namespaces for a time. */
+  | { readonly kind: "part"; readonly ms: number };
+
+export interface TimedAction {
+  /** Part of the run, 0 to 1. */
+  readonly at: number;
+  readonly action: Action;
+}
+
+const DAY_MS = 86_400_000;
+const SIDES: readonly Side[] = ["server", "client"];
+
+/** @param count how many of each kind and side */
+export function actionsOf(mode: Mode, random: Random, count: number): TimedAction[] {
+  const timed: TimedAction[] = [];
+  const add = (action: Action): void => {
+    // Some of the run is left for what comes back.
+    timed.push({ at: 0.02 + 0.85 * random.next(), action });
+  };
+  for (let n = 0; n < count; n += 1) {
+    for (const side of SIDES) {
+      add({ kind: mode === "kills" ? "kill" : "stop", side });
+      add({ kind: "jump", side, ms: Math.round((2 * random.next() - 1) * DAY_MS * 40) });
+    }
+    if (mode !== "network") add({ kind: "refuse" });
+    // Some within the heartbeat's timeout, some beyond.
+    else for (const ms of [300, 6000]) add({ kind: "part", ms });
+  }
+  return timed.sort((a, b) => a.at - b.at);
+}

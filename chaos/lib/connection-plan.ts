@@ -1,0 +1,54 @@
+/** The faults of one connection through the forwarder. They depend on the seed and its number alone. */
+import type { Random } from "./random.ts";
+
+export type Direction = "up" | "down";
+
+/** How a connection is cut. After `"silence"` nothing passes any more, and neither end is told. */
+export type CutKind = "end" | "reset" | "silence";
+
+export interface ConnectionPlan {
+  /** The connection is cut when so many bytes have passed in one direction. Bytes that wait in the forwarder are lost. */
+  readonly cut: { readonly direction: Direction; readonly bytes: number; readonly kind: CutKind };
+  /** Each read is passed on so much later. */
+  readonly delayMs: number;
+  /** Bytes per second in each direction. */
+  readonly rate: number;
+  /**
+   * The client loses this connection in the middle of its login, and the server gets the rest of the login later: when a
+   * newer connection has logged in, before or after the server hears from that one again.
+   */
+  readonly late: "before" | "after" | null;
+  /** The login is sent to the server over a second connection, too. */
+  readonly isDuplicated: boolean;
+}
+
+/** Bytes within which a login ends, so that a cut may fall into each of its frames. */
+const LOGIN_BYTES = 1500;
+const CHANCES = { inLogin: 0.25, reset: 0.4, slow: 0.15, delayed: 0.3, late: 0.12, duplicated: 0.12 };
+
+/**
+ * @param meanBytes bytes that a connection passes before it is cut, on average
+ * @param silentNumbers numbers of the connections that become silent
+ */
+export function planOf(
+  random: Random,
+  number: number,
+  meanBytes: number,
+  silentNumbers: ReadonlySet<number>,
+): ConnectionPlan {
+  const own = random.fork(number);
+  const isInLogin = own.isLucky(CHANCES.inLogin);
+  const bytes = isInLogin ? own.below(LOGIN_BYTES) : LOGIN_BYTES + Math.ceil(-Math.log(1 - own.next()) * meanBytes);
+  const direction = own.pick(["up", "down"] as const);
+  const end = own.isLucky(CHANCES.reset) ? "reset" : "end";
+  const isSlow = own.isLucky(CHANCES.slow);
+  const delayMs = own.isLucky(CHANCES.delayed) ? own.below(8) : 0;
+  const late = own.isLucky(CHANCES.late) ? own.pick(["before", "after"] as const) : null;
+  return {
+    cut: { direction, bytes, kind: silentNumbers.has(number) ? "silence" : end },
+    delayMs,
+    rate: isSlow ? 256 * 1024 + own.below(1024 * 1024) : Number.POSITIVE_INFINITY,
+    late,
+    isDuplicated: own.isLucky(CHANCES.duplicated),
+  };
+}

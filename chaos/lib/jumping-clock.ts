@@ -1,0 +1,24 @@
+/** A wall clock that jumps. Monotonic time isn't touched. */
+const RealDate = Date;
+let offsetMs = 0;
+
+class JumpingDate extends RealDate {
+  constructor(...given: readonly unknown[]) {
+    if (given.length === 0) super(RealDate.now() + offsetMs);
+    else super(...(given as [number]));
+  }
+
+  static override now(): number {
+    return RealDate.now() + offsetMs;
+  }
+}
+
+/** Replaces `Date` of this process. To be called before the library is loaded. */
+export function installJumpingClock(): void {
+  globalThis.Date = JumpingDate as DateConstructor;
+}
+
+/** From now on the clock is so far off. */
+export function jumpTo(milliseconds: number): void {
+  offsetMs = milliseconds;
+}

@@ -1,0 +1,272 @@
+/** One run: a server and a client process, a forwarder between them, and what is done to them. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import { type Action, actionsOf, type TimedAction } from "./actions.ts";
+import { planOf } from "./connection-plan.ts";
+import { Forwarder, type ForwarderCounts } from "./forwarder.ts";
+import { type ReceiverFault, readJournals, type Side } from "./journal.ts";
+import type { Network } from "./network.ts";
+import { HEARTBEATS, LOOPBACK, type PeerOptions, type PeerReport } from "./peer-options.ts";
+import { type Note, PeerProcess } from "./peer-process.ts";
+import { Random } from "./random.ts";
+import { type Tally, tallyOf } from "./tally.ts";
+import type { SenderFault } from "./traffic.ts";
+import { lanesOf, type Mode, workloadOf } from "./workload.ts";
+
+export interface RunOptions {
+  readonly server: RuntimeName;
+  readonly client: RuntimeName;
+  readonly mode: Mode;
+  readonly messages: number;
+  readonly seed: number;
+  /** How often each action is taken. */
+  readonly actions: number;
+  /** Bytes that a connection passes before it is cut, on average. */
+  readonly meanBytes: number;
+  /** Where the processes run in a run of mode `"network"`. Default: on the loopback address. */
+  readonly network?: Network;
+  readonly fault?: ReceiverFault | SenderFault;
+  /** Prints what happens. */
+  readonly log?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly options: RunOptions;
+  readonly tally: Tally;
+  readonly forwarder: ForwarderCounts;
+  readonly stops: number;
+  readonly kills: number;
+  readonly jumps: number;
+  readonly partitions: number;
+  readonly resumes: number;
+  readonly replayed: number;
+  readonly expired: number;
+  readonly seconds: number;
+  /** What should not have happened; empty if all went well. */
+  readonly faults: readonly string[];
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+/** Nothing moves for so long: the run hangs. */
+const STALL_MS = 60_000;
+const CHECK_MS = 50;
+const REFUSED_MS = 300;
+/** Connections of which some become silent. */
+const SILENT_AMONG = 30;
+const ANSWER_MS = 60_000;
+
+export async function runPair(options: RunOptions): Promise<RunResult> {
+  const folder = mkdtempSync(join(tmpdir(), "netconduit-chaos-"));
+  const run = new PairRun(options, folder);
+  try {
+    return await run.run();
+  } finally {
+    await run.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** One side: its process now, and what those before it had received. */
+interface Part {
+  process: PeerProcess | null;
+  incarnation: number;
+  isDone: boolean;
+  received: number;
+  receivedBefore: number;
+}
+
+class PairRun {
+  readonly #options: RunOptions;
+  readonly #folder: string;
+  readonly #forwarder: Forwarder;
+  readonly #parts: Readonly<Record<Side, Part>> = { server: newPart(), client: newPart() };
+  readonly #counts = { stops: 0, kills: 0, jumps: 0, partitions: 0 };
+  readonly #faults: string[] = [];
+  #port = 0;
+  #movedAt = performance.now();
+
+  constructor(options: RunOptions, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+    const random = new Random(options.seed);
+    const silent = new Set(
+      Array.from({ length: options.actions }, (_, n) => n * SILENT_AMONG + random.below(SILENT_AMONG)),
+    );
+    this.#forwarder = new Forwarder((number) => planOf(random, number, options.meanBytes, silent));
+  }
+
+  async run(): Promise<RunResult> {
+    const { mode, messages, seed, actions } = this.#options;
+    const startedAt = performance.now();
+    const lanes = lanesOf(mode, workloadOf(mode, messages));
+    let total = 0;
+    for (const count of lanes.values()) total += count;
+    this.#port = await this.#forwarder.start();
+    await this.#start("server");
+    await this.#start("client");
+    await this.#disturb(actionsOf(mode, new Random(seed + 1), actions), total);
+    await this.#untilDone();
+    const reports = await this.#finish();
+    const tally = tallyOf(mode, lanes, readJournals(this.#folder));
+    const errors: Record<string, number> = {};
+    for (const report of reports) {
+      this.#faults.push(...report.surprises);
+      for (const [code, count] of Object.entries(report.errors)) errors[code] = (errors[code] ?? 0) + count;
+    }
+    const sum = (what: "resumes" | "replayed" | "expired"): number =>
+      reports.reduce((all, report) => all + report[what], 0);
+    return {
+      options: this.#options,
+      tally,
+      forwarder: this.#forwarder.counts,
+      ...this.#counts,
+      resumes: Math.max(0, ...reports.map(({ resumes }) => resumes)),
+      replayed: sum("replayed"),
+      expired: sum("expired"),
+      seconds: (performance.now() - startedAt) / 1000,
+      faults: this.#faults,
+      errors,
+    };
+  }
+
+  async stop(): Promise<void> {
+    for (const { process } of Object.values(this.#parts)) await process?.kill();
+    await this.#forwarder.stop();
+  }
+
+  async #start(side: Side): Promise<void> {
+    const { mode, messages, network, fault = null } = this.#options;
+    const part = this.#parts[side];
+    const options: PeerOptions = {
+      mode,
+      messages,
+      fault,
+      folder: this.#folder,
+      incarnation: part.incarnation,
+      host: network?.serverHost ?? LOOPBACK,
+      port: this.#port,
+    };
+    part.isDone = false;
+    part.receivedBefore += part.received;
+    part.received = 0;
+    const { incarnation } = part;
+    const noted = (note: Note): void => {
+      // A line of a process that was killed may come late.
+      if (part.incarnation !== incarnation) return;
+      this.#movedAt = performance.now();
+      if ("isDone" in note) part.isDone = true;
+      else part.received = note.progress;
+    };
+    const peer = await PeerProcess.start(this.#options[side], side, options, noted, network?.within(side));
+    part.process = peer;
+    const port = await peer.ask<number>("start");
+    if (side !== "server") return;
+    this.#forwarder.target = port;
+    if (network !== undefined) this.#port = port;
+  }
+
+  get #received(): number {
+    return Object.values(this.#parts).reduce((sum, { received, receivedBefore }) => sum + received + receivedBefore, 0);
+  }
+
+  get #isDone(): boolean {
+    return Object.values(this.#parts).every(({ isDone }) => isDone);
+  }
+
+  /** Whether nothing moves any more, or a process has ended by itself. */
+  get #isStuck(): boolean {
+    const ended = Object.values(this.#parts).find(({ process }) => process !== null && process.exit !== null);
+    return ended !== undefined || performance.now() - this.#movedAt > STALL_MS;
+  }
+
+  async #disturb(actions: readonly TimedAction[], total: number): Promise<void> {
+    for (const { at, action } of actions) {
+      while (this.#received < at * total && !this.#isDone && !this.#isStuck) await sleep(CHECK_MS);
+      if (this.#isStuck) return;
+      this.#options.log?.(`${Math.round(at * 100)} %: ${JSON.stringify(action)}`);
+      await this.#act(action);
+      this.#movedAt = performance.now();
+    }
+  }
+
+  async #act(action: Action): Promise<void> {
+    const part = "side" in action ? this.#parts[action.side] : null;
+    switch (action.kind) {
+      case "stop":
+        this.#counts.stops += 1;
+        part?.process?.signal("SIGSTOP");
+        await sleep(2 * HEARTBEATS.heartbeatTimeoutMs);
+        part?.process?.signal("SIGCONT");
+        return;
+      case "kill":
+        this.#counts.kills += 1;
+        await part?.process?.kill();
+        if (part !== null) part.incarnation += 1;
+        await this.#start(action.side);
+        return;
+      case "jump":
+        this.#counts.jumps += 1;
+        await part?.process?.ask("jump", action.ms);
+        return;
+      case "refuse":
+        this.#forwarder.isRefusing = true;
+        this.#forwarder.cutAll();
+        await sleep(REFUSED_MS);
+        this.#forwarder.isRefusing = false;
+        return;
+      case "part":
+        this.#counts.partitions += 1;
+        await this.#options.network?.part();
+        await sleep(action.ms);
+        await this.#options.network?.join();
+    }
+  }
+
+  async #untilDone(): Promise<void> {
+    while (!this.#isDone && !this.#isStuck) await sleep(CHECK_MS);
+    this.#forwarder.isCalm = true;
+  }
+
+  async #finish(): Promise<PeerReport[]> {
+    const { server, client } = this.#parts;
+    const reports: PeerReport[] = [];
+    if (!this.#isDone) this.#faults.push(await this.#describeHang());
+    for (const { process } of [client, server]) {
+      const report = await within(process?.ask<PeerReport>("finish"));
+      if (report === null) this.#faults.push("A process can't finish");
+      else reports.push(report);
+    }
+    for (const { process } of [client, server]) {
+      if ((await within(process?.ask("close").then(() => true))) === null) this.#faults.push("A process can't close");
+    }
+    return reports;
+  }
+
+  async #describeHang(): Promise<string> {
+    const states: unknown[] = [];
+    for (const { process } of Object.values(this.#parts)) {
+      states.push(process?.exit ?? (await within(process?.ask<object>("state"))));
+    }
+    return `It hung at ${this.#received} ids: ${JSON.stringify(states)}`;
+  }
+}
+
+function newPart(): Part {
+  return { process: null, incarnation: 0, isDone: false, received: 0, receivedBefore: 0 };
+}
+
+/** Null if there is no answer in time, or none at all. */
+async function within<T>(answer: Promise<T> | undefined): Promise<T | null> {
+  const late = new AbortController();
+  const timeout = sleep(ANSWER_MS, null, { signal: late.signal }).catch(() => null);
+  try {
+    return await Promise.race([answer ?? null, timeout]);
+  } catch {
+    return null;
+  } finally {
+    late.abort();
+  }
+}

@@ -1,0 +1,203 @@
+/** Sends and receives numbered messages and calls; the same on both ends. */
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
+import type { Journal, Lane } from "./journal.ts";
+import type { Workload } from "./workload.ts";
+
+/** What both ends of a connection can do. */
+export interface End {
+  send(type: string, data: unknown, options?: object): unknown;
+  call(method: string, params: unknown, options?: object): Promise<unknown>;
+  drained(): Promise<void>;
+}
+
+export interface Numbered {
+  readonly lane: Lane;
+  readonly id: number;
+}
+
+/** Where handlers are registered: a server or a client. */
+export interface Receiver {
+  on(type: string, handler: (data: Numbered) => unknown): unknown;
+  rpc(name: string, handler: (params: Numbered) => unknown): unknown;
+}
+
+/** A mistake that a sender makes on purpose, so that a test sees it counted. */
+export type SenderFault = "resends" | null;
+
+const IN_FLIGHT = 32;
+/** Every so many messages one is large, so that it travels in chunks. */
+const LARGE_EVERY = 500;
+const LARGE_BYTES = 80_000;
+const FAULTY_ID = 7;
+/** Short, so that messages are sent again while their session has no stream. */
+const ACK_TIMEOUT_MS = 500;
+const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
+/** In a run of kills, after which the sender looks for another connection. */
+const KILLED_ACK = { timeoutMs: 2000, delayMs: 20, attempts: 3 };
+const AGAIN_MS = 20;
+
+/** Errors that a killed process, or its end of the session, explains. */
+const BY_KILLS: ReadonlySet<string> = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_RESET",
+  "CONNECTION_REFUSED",
+  "CONNECTION_ERROR",
+  "SESSION_EXPIRED",
+  "HEARTBEAT_TIMEOUT",
+  "NOT_DELIVERED",
+  "TIMEOUT",
+]);
+
+function padOf(id: number): string {
+  return id % LARGE_EVERY === LARGE_EVERY - 1 ? "x".repeat(LARGE_BYTES) : "x".repeat((id * 7) % 200);
+}
+
+/** Runs `task` for each id, some at a time, beginning in order. */
+async function eachOf(ids: Iterable<number>, atOnce: number, task: (id: number) => Promise<void>): Promise<void> {
+  const left = ids[Symbol.iterator]();
+  const worker = async (): Promise<void> => {
+    for (let next = left.next(); next.done !== true; next = left.next()) await task(next.value);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+export function* upTo(count: number): Generator<number> {
+  for (let id = 0; id < count; id += 1) yield id;
+}
+
+export class Traffic {
+  /** What must not happen, for people. */
+  readonly surprises: string[] = [];
+  readonly journal: Journal;
+  readonly #workload: Workload;
+  readonly #fault: SenderFault;
+
+  constructor(journal: Journal, workload: Workload, fault: SenderFault) {
+    this.journal = journal;
+    this.#workload = workload;
+    this.#fault = fault;
+  }
+
+  surprise(where: string, error: unknown): void {
+    const { codeName, message } = error as { codeName?: string; message?: string };
+    this.surprises.push(`${where}: ${codeName ?? ""} ${message ?? String(error)}`);
+  }
+
+  receiveAt(receiver: Receiver): void {
+    const got = ({ lane, id }: Numbered): void => this.journal.got(lane, id);
+    receiver.on("message", got);
+    receiver.on("ack", async (data) => {
+      // Some are acknowledged later than others.
+      if (data.id % 3 === 0) await setImmediate();
+      got(data);
+    });
+    receiver.rpc("call", (params) => {
+      got(params);
+      return 2 * params.id + 1;
+    });
+    receiver.rpc("once", async (params) => {
+      if (params.id % 3 === 0) await setImmediate();
+      got(params);
+      return { id: params.id, answer: Math.random() };
+    });
+  }
+
+  /** Sends everything over one session. */
+  async sendAll(end: End, prefix: string): Promise<void> {
+    const { message, call, ack, once } = this.#workload;
+    await Promise.all([
+      this.#messages(end, `${prefix}message`, message),
+      eachOf(upTo(call), IN_FLIGHT, (id) => this.#call(end, `${prefix}call`, id)),
+      eachOf(upTo(ack), IN_FLIGHT, (id) => this.#ack(end, `${prefix}ack`, id)),
+      eachOf(upTo(once), IN_FLIGHT, (id) => this.#once(end, `${prefix}once`, id)),
+    ]);
+  }
+
+  async #messages(end: End, lane: Lane, count: number): Promise<void> {
+    for (const id of upTo(count)) {
+      if (end.send("message", { lane, id, pad: padOf(id) }) === false) await end.drained();
+      if (id % 16 === 0) await setImmediate();
+    }
+  }
+
+  async #call(end: End, lane: Lane, id: number): Promise<void> {
+    const answer = await end.call("call", { lane, id });
+    if (answer !== 2 * id + 1) this.surprise(lane, `${id} was answered with ${answer}`);
+  }
+
+  async #ack(end: End, lane: Lane, id: number): Promise<void> {
+    await end.send("ack", { lane, id }, { ack: { ...ACK, once: `${lane}-${id}` } });
+    this.journal.acked(lane, id);
+    if (this.#fault === "resends" && id === FAULTY_ID) await end.send("ack", { lane, id }, { ack: ACK });
+  }
+
+  async #once(end: End, lane: Lane, id: number): Promise<void> {
+    const ask = (): Promise<unknown> => end.call("once", { lane, id }, { once: `${lane}-${id}` });
+    const answers = await Promise.all(id % 5 === 0 ? [ask(), ask()] : [ask()]);
+    this.journal.acked(lane, id);
+    const [first, ...others] = answers.map((answer) => JSON.stringify(answer));
+    if (others.some((other) => other !== first)) this.surprise(lane, `${id} was answered differently`);
+  }
+
+  /**
+   * Sends everything, over whatever connection there is, though processes are killed.
+   * @param current the connection that there is; rejects or resolves with one that has ended if there is none
+   * @param ackedBefore ids of a lane that an earlier process knows to be acknowledged
+   * @param sentBefore ids of a lane that an earlier process has sent
+   */
+  async sendThroughKills(
+    current: () => End | null,
+    prefix: string,
+    ackedBefore: (lane: Lane) => ReadonlySet<number>,
+    sentBefore: (lane: Lane) => ReadonlySet<number>,
+  ): Promise<void> {
+    const { message, ack, once } = this.#workload;
+    const messages = `${prefix}message`;
+    const left = [...upTo(message)].filter((id) => !sentBefore(messages).has(id)).values();
+    const lane = async (kind: "ack" | "once", count: number): Promise<void> => {
+      const name = `${prefix}${kind}`;
+      const acked = ackedBefore(name);
+      const open = [...upTo(count)].filter((id) => !acked.has(id));
+      await eachOf(open, IN_FLIGHT, async (id) => {
+        const next = left.next();
+        if (next.done !== true) this.#sendOnce(current(), messages, next.value);
+        await this.#sendUntilAcked(current, kind, name, id);
+      });
+    };
+    await Promise.all([lane("ack", ack), lane("once", once)]);
+    for (const id of left) this.#sendOnce(current(), messages, id);
+  }
+
+  /** A message that nobody sends again. */
+  #sendOnce(end: End | null, lane: Lane, id: number): void {
+    this.journal.sent(lane, id);
+    try {
+      end?.send("message", { lane, id, pad: "" });
+    } catch (error) {
+      this.#explain(lane, error);
+    }
+  }
+
+  async #sendUntilAcked(current: () => End | null, kind: "ack" | "once", lane: Lane, id: number): Promise<void> {
+    const once = `${lane}-${id}`;
+    for (;;) {
+      const end = current();
+      try {
+        if (end !== null) {
+          if (kind === "ack") await end.send("ack", { lane, id }, { ack: { ...KILLED_ACK, once } });
+          else await end.call("once", { lane, id }, { once, timeoutMs: KILLED_ACK.timeoutMs });
+          this.journal.acked(lane, id);
+          return;
+        }
+      } catch (error) {
+        this.#explain(lane, error);
+      }
+      await sleep(AGAIN_MS);
+    }
+  }
+
+  #explain(where: string, error: unknown): void {
+    const { codeName = "" } = error as { codeName?: string };
+    if (!BY_KILLS.has(codeName)) this.surprise(where, error);
+  }
+}

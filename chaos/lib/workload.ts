@@ -1,0 +1,67 @@
+/** How many ids each lane carries. */
+
+/** Clients of a run, in one process: the first logs in by a password, the second by a token. */
+export const CLIENTS = ["c0", "c1"] as const;
+
+/**
+ * `"cuts"`: sessions hold, and nothing may be lost. `"network"`: the same between network namespaces. `"kills"`: processes die,
+ * and what was acknowledged may not be lost.
+ */
+export type Mode = "cuts" | "network" | "kills";
+
+/** Kinds of lanes, each in both directions unless the comment says otherwise. */
+export interface Workload {
+  /** Plain messages. */
+  readonly message: number;
+  /** Plain calls. */
+  readonly call: number;
+  /** Messages with `ack`. */
+  readonly ack: number;
+  /** Calls with `once`. */
+  readonly once: number;
+  /** Items of streams: inputs and outputs of calls of the client, and outputs of calls of the server. */
+  readonly items: number;
+  /** Messages of a client's topic, to all clients; and those of the server's, to all clients. */
+  readonly published: number;
+}
+
+export function workloadOf(mode: Mode, messages: number): Workload {
+  const each = messages / CLIENTS.length;
+  const share = (part: number): number => Math.ceil(each * part);
+  if (mode === "kills")
+    return { message: share(0.1), call: 0, ack: share(0.2), once: share(0.2), items: 0, published: 0 };
+  return {
+    message: share(0.2),
+    call: share(0.08),
+    ack: share(0.04),
+    once: share(0.04),
+    items: share(0.05),
+    published: share(0.065),
+  };
+}
+
+/** Every lane with the number of its ids. `>` leads to the server, `<` to a client. */
+export function lanesOf(mode: Mode, workload: Workload): Map<string, number> {
+  const lanes = new Map<string, number>();
+  for (const client of CLIENTS) {
+    for (const kind of ["message", "call", "ack", "once"] as const) {
+      lanes.set(`${client}>${kind}`, workload[kind]);
+      lanes.set(`${client}<${kind}`, workload[kind]);
+    }
+    if (mode === "kills") continue;
+    lanes.set(`${client}>input`, workload.items);
+    lanes.set(`${client}>asked`, workload.items);
+    lanes.set(`${client}<output`, workload.items);
+    lanes.set(`${client}<news`, workload.published);
+    for (const from of CLIENTS) lanes.set(`${client}<chat-of-${from}`, workload.published);
+  }
+  for (const [lane, count] of lanes) if (count === 0) lanes.delete(lane);
+  return lanes;
+}
+
+/** Ids that a side receives in all. */
+export function expectedAt(side: "server" | "client", lanes: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const [lane, count] of lanes) if (lane.includes(side === "server" ? ">" : "<")) sum += count;
+  return sum;
+}
