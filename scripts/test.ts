@@ -23,6 +23,9 @@ const RUNTIME_SUITES = [
   { name: "tests on Deno", command: ["deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"] },
 ] as const;
 
+/** Runs beside the others, since it mostly waits; it writes a report to reports/ too. */
+const SOAK = ["run", "soak", "--minutes", "3", "--report", join(REPORTS, "soak.json")] as const;
+
 function readCounts(): Counts {
   let counts = NO_TESTS;
   for (const file of readdirSync(REPORTS).sort()) {
@@ -54,6 +57,7 @@ async function main(): Promise<void> {
     if (!(await check(name))) return finish({ ...NO_TESTS, failed: 1 }, false);
   }
 
+  const soak = pnpm(SOAK, { cwd: ROOT });
   const report = join(REPORTS, "vitest.json");
   const { code, durationMs } = await pnpm(
     ["exec", "vitest", "run", "--coverage", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
@@ -68,6 +72,11 @@ async function main(): Promise<void> {
     if (run.code !== 0) console.log(`\n${run.output.trimEnd()}\n`);
     ok &&= run.code === 0;
   }
+
+  const soaked = await soak;
+  console.log(`${"soak".padEnd(16)}${soaked.code === 0 ? "ok" : "FAILED"}  ${formatDuration(soaked.durationMs)}`);
+  if (soaked.code !== 0) console.log(`\n${soaked.output.trimEnd()}\n`);
+  ok &&= soaked.code === 0;
 
   for (const { pid, command } of await leftOverProcesses(id)) {
     console.log(`The tests left a process behind: ${pid} ${command}`);
