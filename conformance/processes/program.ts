@@ -126,6 +126,26 @@ const roles: Readonly<Record<string, Role>> = {
     await lost;
   },
 
+  /** Prints how many messages of 1,000 bytes a client sends within one tick before its queue is full. */
+  async fillQueue({ Server, Client }) {
+    const server = new Server({ host, port: 0, password, handleSignals: false });
+    server.on("data", () => undefined);
+    await server.start();
+    const client = new Client({ host, port: server.address.port, password, sendQueueSize: 1000 });
+    await client.connect();
+    let sent = 0;
+    try {
+      for (;;) {
+        client.send("data", new Uint8Array(1000));
+        sent += 1;
+      }
+    } catch (failure) {
+      print({ sent, code: (failure as Partial<ConduitError>).codeName });
+    }
+    await client.disconnect();
+    await server.stop({ drainMs: 0 });
+  },
+
   /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
   async unrefReconnecting({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
