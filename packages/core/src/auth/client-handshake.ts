@@ -54,7 +54,7 @@ export type ClientStep =
     }
   | { readonly kind: "failed"; readonly error: ConduitError };
 
-/** What a client logs in with. Without a user name, the password is the shared one. */
+/** A client's credentials. Without a user name, the password is the shared one. */
 export type LoginCredentials =
   | { readonly password: string; readonly username?: string | undefined }
   | { readonly token: string }

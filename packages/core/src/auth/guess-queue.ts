@@ -3,7 +3,7 @@ import type { AuthThrottle, Guess } from "./throttle.ts";
 /** Logins that wait, of all addresses. More find out at once that there is no guess for them. */
 const MAX_WAITING = 4096;
 
-/** What a login says about its guess. */
+/** The outcome of a login, for its guess. */
 export type Verdict = "right" | "wrong" | "unjudged";
 
 interface Waiting {

@@ -140,7 +140,7 @@ export class ServerAuthenticator {
     return user.expiresAt !== undefined && user.expiresAt <= now ? null : user;
   }
 
-  /** What a login by SCRAM is checked against. A promise only if there are users. Rejects if your lookup of users does. */
+  /** The keys that check a login by SCRAM. A promise only if there are users. Rejects if your lookup of users does. */
   credentialOf(username: string): Credential | Promise<Credential> {
     const shared = this.#keys === null ? null : { keys: this.#keys, user: NOBODY.scram };
     if (shared !== null && (this.#users === null || isNobody(username))) return shared;

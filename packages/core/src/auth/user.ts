@@ -20,7 +20,7 @@ export interface User {
   readonly expiresAt?: number;
 }
 
-/** What your program knows about a user. */
+/** A user, as your program describes it. */
 export interface Identity {
   /** 1 to 256 characters, no control characters; not `"netconduit"`, which stands for the shared password. */
   readonly name: string;

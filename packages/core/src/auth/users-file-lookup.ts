@@ -3,7 +3,7 @@ import { encodeBase64 } from "../util/base64.ts";
 import type { Verifier, VerifierLookup } from "./users.ts";
 import { parseUsersFile, type UsersFile } from "./users-file.ts";
 
-/** What changed when a file of users was read again. */
+/** The changes when a file of users was read again. */
 export interface UsersFileChange {
   readonly added: readonly string[];
   /** With another password or other roles. */

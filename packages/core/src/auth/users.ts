@@ -39,7 +39,7 @@ export type Verifier =
 /** Finds a user by name; null if there is none. */
 export type VerifierLookup = (username: string) => Verifier | null | Promise<Verifier | null>;
 
-/** What a login by name is checked against. */
+/** The keys and the user that a login by name is checked against. */
 export interface Credential {
   readonly keys: ScramServerKeys;
   /** Null if there is no such user: then the login fails, whatever its proof. */

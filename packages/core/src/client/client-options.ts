@@ -37,7 +37,7 @@ import { isMap } from "../util/is-map.ts";
 /** A password, or a function that returns it, called at every connect. */
 export type Password = string | (() => string | Promise<string>);
 
-/** What a client logs in with: a password with or without a user name, a token, or the certificate of the option `tls`. */
+/** A client's credentials: a password with or without a user name, a token, or the certificate of the option `tls`. */
 export type Credentials = LoginCredentials;
 
 /** Credentials, or a function that returns them, called at every connect and when they expire. */

@@ -125,7 +125,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly #hooks: ClientHooks<this>;
   readonly #readyWaits: ReadyWaits;
   readonly #waiting: WaitingSession<Client<C>>;
-  /** What the current attempt has resumed; null if it made a new connection. */
+  /** The session that the current attempt has resumed; null if it made a new connection. */
   #resumed: ResumedSession | null = null;
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
@@ -600,7 +600,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     await this.#waiting.connection?.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
     if (dial !== null) await dial.catch(ignore);
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
-    this.#core.rest();
+    this.#core.end();
   }
 
   /**

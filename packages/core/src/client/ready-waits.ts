@@ -17,7 +17,7 @@ interface Wait {
   reject(error: Error): void;
 }
 
-/** Those who wait until a client is connected. */
+/** Callers that wait until a client is connected. */
 export class ReadyWaits {
   readonly #clock: Clock;
   readonly #waits = new Set<Wait>();
@@ -69,7 +69,7 @@ export class ReadyWaits {
   }
 }
 
-/** The error of those who would wait for ever. @param cause why the client gave up; null if that isn't known any more */
+/** The error of callers that would wait for ever. @param cause why the client gave up; null if that isn't known any more */
 export function wontConnect(cause: Error | null): ConduitError {
   const why = cause === null ? "it was closed, or has given up" : messageOf(cause);
   const message = `The client isn't connected, and won't be until connect() is called: ${why}`;

@@ -13,7 +13,7 @@ import type { AcceptedLogin } from "./client-login.ts";
 export interface ResumedSession {
   /** Messages, calls, replies and items that were sent again, because the server had not received them. */
   readonly replayed: number;
-  /** Those that were lost: 0, since a session goes on completely or not at all. */
+  /** Frames that were lost: 0, since a session goes on completely or not at all. */
   readonly lost: number;
 }
 
@@ -79,7 +79,7 @@ export class WaitingSession<Peer> {
     const theirReceived = receivedIn(resumed);
     if (connection === null || connection.resumption === null) {
       if (theirReceived === null) return null;
-      // What the server goes on with would start in the middle.
+      // The server's next frames would start in the middle.
       const message = "The session expired here while it was being resumed";
       throw new ConduitError(ErrorCode.SESSION_EXPIRED, message);
     }

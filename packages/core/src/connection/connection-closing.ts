@@ -89,7 +89,7 @@ export class ConnectionClosing {
     const reason = closeReason(request);
     this.#reason = reason;
     if (host.isSuspended) {
-      // What this turn has sent counts as lost.
+      // Frames of this turn count as lost.
       host.sendQueue.flush();
       host.stream.destroy(null);
       this.ended(null);

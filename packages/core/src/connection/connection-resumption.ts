@@ -59,7 +59,7 @@ export class ConnectionResumption {
     return countLost(this.stream.sent.writes());
   }
 
-  /** Those that are lost if the connection ends now, with what wasn't written yet; null unless suspended. */
+  /** Frames that are lost if the connection ends now, unwritten ones included; null unless suspended. */
   get lostFrames(): number | null {
     return this.isSuspended ? this.unacknowledgedFrames + this.#host.sendQueue.queuedFrames : null;
   }

@@ -21,7 +21,7 @@ interface Combination {
   readonly features: Features;
 }
 
-/** What follows from a list of extensions alone. */
+/** Facts that follow from a list of extensions alone. */
 interface ExtensionTable {
   readonly byType: ReadonlyMap<number, { readonly index: number; readonly spec: FrameSpec }>;
   /** One for each combination that peers have agreed on. */

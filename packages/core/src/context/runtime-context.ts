@@ -122,15 +122,15 @@ export class RuntimeContext implements CallClock {
 
   connectionEnded(): void {
     this.#connections -= 1;
-    this.rest();
+    this.releaseIdleState();
   }
 
-  /** If no connections are left, leaves no timer of the runtime behind, unless something is scheduled. */
-  rest(): void {
+  /** If no connections are left, gives memory back, and stops the runtime's timer unless something is scheduled. */
+  releaseIdleState(): void {
     if (this.#connections > 0) return;
     this.buffers.clear();
     this.#received.clear();
-    this.wheel.rest();
+    this.wheel.disarmIfEmpty();
   }
 
   /** Schedules `item` to be flushed at the end of the turn. */

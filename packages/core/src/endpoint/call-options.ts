@@ -33,7 +33,7 @@ export interface SendingOptions extends SendOptions {
   readonly ack?: true | AckOptions | undefined;
 }
 
-/** What `send` returns. */
+/** The return type of `send`. */
 export type Sent<O> = [O] extends [{ readonly ack: true | AckOptions }] ? Promise<void> : boolean;
 
 /** Options of `call` beside those of any call. */

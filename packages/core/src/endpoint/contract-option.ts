@@ -153,7 +153,7 @@ function parts(
   return found.filter(([name, part]) => paths.includes(name) && part !== undefined);
 }
 
-/** What a contract says of a topic. */
+/** A topic of a contract. */
 export interface AgreedTopic {
   readonly schema: Schema | undefined;
   readonly roles: readonly string[] | undefined;

@@ -82,7 +82,7 @@ export type ConnectionEvents<Peer> = Pick<
 export interface EndpointContract {
   /** Methods and messages that this side handles. */
   readonly own?: SideContract | undefined;
-  /** Those that its peers handle. */
+  /** Methods and messages that its peers handle. */
   readonly peer?: SideContract | undefined;
 }
 
@@ -174,10 +174,10 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   /** The endpoint is stopped or closed: leaves no timers behind. */
-  rest(): void {
+  end(): void {
     this.#isRunning = false;
-    this.#files?.rest();
-    this.runtimeContext.rest();
+    this.#files?.end();
+    this.runtimeContext.releaseIdleState();
   }
 
   get wheel(): TimerWheel {

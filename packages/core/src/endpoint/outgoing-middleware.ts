@@ -3,7 +3,7 @@
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import type { CallOptions, CallStreamOptions, SendOptions } from "./call-options.ts";
 
-/** What a middleware of `client.use` is told of a call, request, message or stream. */
+/** A call, request, message or stream, as a middleware of `client.use` sees it. */
 export interface OutgoingContext {
   readonly kind: "call" | "request" | "message" | "stream";
   /** Method or message type. */

@@ -499,7 +499,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#phase = "closed";
     this.#lookup.stop();
     await this.#members.closeAll(reason);
-    this.#context.rest();
+    this.#context.releaseIdleState();
   }
 
   /** The servers are these. */

@@ -7,7 +7,7 @@ export type Access = readonly (readonly string[])[];
 
 /** A refusal for lack of a role, as in `server.onDenied`. */
 export interface Denial {
-  /** What was asked for. */
+  /** The call, message, topic or folder that was asked for. */
   readonly kind: "method" | "stream" | "message" | "subscribe" | "publish" | "files";
   /** Name of the method, stream, topic or folder; type of the message. */
   readonly name: string;

@@ -3,7 +3,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 
-/** What middleware is told of a hook. */
+/** The context of middleware around a hook. */
 export interface HookContext<Peer> {
   readonly kind: "hook";
   readonly client: Peer;
@@ -11,7 +11,7 @@ export interface HookContext<Peer> {
   readonly method: string;
 }
 
-/** What middleware is told of a call, a stream or a message. */
+/** The context of middleware around a call, a stream or a message. */
 export interface RequestContext<Peer> extends HandlerContext<Peer> {
   readonly kind: "call" | "stream" | "message";
   /** The parameters or data as they arrived. They are validated after the middleware, before the handler. */
@@ -115,7 +115,7 @@ export class MiddlewareList<Peer> {
     this.#list = list;
   }
 
-  /** Those that run around what is registered now; null for none. */
+  /** The middlewares around handlers that are registered now; null for none. */
   get current(): readonly AnyMiddleware<Peer>[] | null {
     return this.#list;
   }

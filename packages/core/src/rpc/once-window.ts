@@ -1,5 +1,5 @@
 /**
- * What was carried out once, by key, so that a call or message that comes again gets the same answer. A key is remembered
+ * Remembers the answers of requests by key, so that a call or message that comes again gets the same answer. A key is remembered
  * for a time. If too many are, new ones are refused: none is forgotten before its time.
  */
 

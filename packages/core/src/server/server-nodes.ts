@@ -292,7 +292,7 @@ export class ServerNodes {
     };
   }
 
-  /** Those that a filter may fit: all are looked at only if it names neither users nor topics. */
+  /** Connections that a filter may fit: all are looked at only if it names neither users nor topics. */
   *#candidates({ user, topic }: ConnectionFilter): Iterable<Protocol> {
     if (user !== undefined) {
       for (const name of new Set(typeof user === "string" ? [user] : user)) yield* this.#users.of(name);

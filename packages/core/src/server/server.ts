@@ -156,9 +156,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       drain: (notice) => this.#connections.drain(notice),
       endAll: async () => {
         await this.#connections.endAll();
-        this.#topics.rest();
+        this.#topics.stopTimers();
         await this.#nodes.stop();
-        this.#core.rest();
+        this.#core.end();
       },
       ended: () => this.#connections.ended(),
       stop: (options) => this.stop(options),

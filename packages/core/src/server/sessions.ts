@@ -30,7 +30,7 @@ export interface Session<Peer> {
   expiry: CallbackTimer | null;
 }
 
-/** What a client asks for. */
+/** A client's request to resume a session. */
 export interface ResumeRequest {
   readonly token: string;
   /** Bytes of the session that the client has received. */
@@ -145,7 +145,7 @@ export class Sessions<Peer> {
     this.#forgetExpired();
   }
 
-  /** What an expired session had received; null if that isn't known. */
+  /** Bytes that an expired session had received; null if that isn't known. */
   receivedOf(request: ResumeRequest, owner: string): number | null {
     this.#forgetExpired();
     const expired = this.#expired.get(request.token);

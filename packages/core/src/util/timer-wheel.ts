@@ -135,7 +135,7 @@ export class TimerWheel {
   }
 
   /** Clears the runtime's timer if no entries are scheduled. */
-  rest(): void {
+  disarmIfEmpty(): void {
     const isEmpty = this.#due.first === null && this.#slots.every((slot) => slot.first === null);
     if (isEmpty) this.#disarm();
   }

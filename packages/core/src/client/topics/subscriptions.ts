@@ -30,7 +30,7 @@ import { type AnySubscription, type SubscribeOptions, Subscription, type Subscri
 
 /** Subscriptions that a server may begin by itself on one connection. */
 const MAX_UNASKED = 10_000;
-/** What was refused for now is asked for again after this time at the least. */
+/** Subscriptions that were refused for now are asked for again after this time at the least. */
 const MIN_RETRY_MS = 100;
 const MAX_RETRY_MS = 60_000;
 /** Until a full send queue may have room. */
@@ -240,7 +240,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (entry === undefined) return;
     this.#byNumber.delete(number);
     entry.number = -1;
-    // Those that are being asked for may begin anew.
+    // Subscriptions that are being asked for may begin anew.
     const ended = [...entry.subscriptions].filter(({ isLive }) => isLive);
     for (const one of ended) entry.subscriptions.delete(one);
     if (entry.subscriptions.size === 0) this.#drop(entry);

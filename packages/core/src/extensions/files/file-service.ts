@@ -82,7 +82,7 @@ export class FileService<Peer> {
     this.#folders.set(name, folder);
     if (isRunning) folder.begin();
     return () => {
-      folder.rest();
+      folder.end();
       if (this.#folders.get(name) === folder) this.#folders.delete(name);
       if (this.#netconduitFolder === folder) this.#netconduitFolder = null;
     };
@@ -94,8 +94,8 @@ export class FileService<Peer> {
   }
 
   /** No peers come any more: leaves no timers behind. */
-  rest(): void {
-    for (const folder of this.#folders.values()) folder.rest();
+  end(): void {
+    for (const folder of this.#folders.values()) folder.end();
   }
 
   /** @throws ConduitError INVALID_STATE */

@@ -82,7 +82,7 @@ test("a folder without unfinished files, and one that isn't served any more, has
   expiry.begin();
   await expiry.used();
   expect(timers.counts.count).toBe(0);
-  expiry.rest();
+  expiry.end();
   expiry.left();
   pass(2 * HOUR_MS);
   expect(timers.counts.count).toBe(0);

@@ -51,7 +51,7 @@ export class FolderExpiry {
   }
 
   /** The folder isn't served any more. */
-  rest(): void {
+  end(): void {
     this.#isServed = false;
     this.#options.transfers.cancel(this.#timer);
   }

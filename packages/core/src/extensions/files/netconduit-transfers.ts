@@ -39,7 +39,7 @@ export interface NetconduitHost<Peer> {
   randomHex(): string;
 }
 
-/** What transfers need of a peer: a connection of a server, or a client. */
+/** The part of a peer that transfers need: a connection of a server, or a client. */
 interface TransferPeer {
   readonly state: ConnectionState;
   onStateChange(listener: (change: { readonly to: ConnectionState }) => void): () => void;
@@ -259,7 +259,7 @@ class Steps {
 
   step<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last.then(operation);
-    // Whoever asked for the step hears of its failure.
+    // The caller of the step hears of its failure.
     this.#last = result.catch(() => undefined);
     return result;
   }

@@ -71,7 +71,7 @@ export interface ReceivedFile {
   readonly sha256: string;
 }
 
-/** What a peer asks for. */
+/** A peer's request. */
 interface UploadRequest {
   readonly identity: ReceivedIdentity;
   /** Of this owner; null if the upload can't be continued, or has no id. */
@@ -119,8 +119,8 @@ export class ServedFolder<Peer> {
   }
 
   /** Peers don't use it any more. Transfers under way continue. */
-  rest(): void {
-    this.#expiry.rest();
+  end(): void {
+    this.#expiry.end();
   }
 
   /** Who may use it; null for everybody. */

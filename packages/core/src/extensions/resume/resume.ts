@@ -16,7 +16,7 @@ import { TimerEntry } from "../../util/timer-wheel.ts";
 export const SESSION_ACK_FRAME = 0x0140;
 /** Room for an integer and its key. */
 const MAX_SESSION_ACK_BYTES = 32;
-/** What has arrived is acknowledged after this time at the latest. */
+/** Bytes are acknowledged after this time at the latest. */
 const ACK_DELAY_MS = 1000;
 /** Or after this part of what the peer keeps, so that its senders don't wait. */
 const ACKS_PER_BUFFER = 4;

@@ -49,7 +49,7 @@ export class PresenceFlusher {
 
   #fire(): void {
     for (const topic of this.#changed) {
-      // What has changed since is for its next round.
+      // Later changes belong to its next round.
       if (this.#due.has(topic)) continue;
       this.#changed.delete(topic);
       this.#due.add(topic);

@@ -273,13 +273,13 @@ export class TopicChannel implements ClusterTopic {
   end(reason: EndReason): Member[] {
     const members = [...this.members];
     for (const member of members) this.leave(member, reason);
-    this.rest();
+    this.stopTimers();
     this.#log = null;
     return members;
   }
 
   /** Stops what is scheduled. */
-  rest(): void {
+  stopTimers(): void {
     this.#presence?.end();
   }
 

@@ -176,8 +176,8 @@ export class TopicHub {
   }
 
   /** The server has stopped: no timer stays. */
-  rest(): void {
-    for (const channel of this.#channels.values()) channel.rest();
+  stopTimers(): void {
+    for (const channel of this.#channels.values()) channel.stopTimers();
     for (const channel of [...this.#idle.keys()]) this.#forget(channel);
     if (this.#idleTimer.isScheduled) this.#host.wheel.cancel(this.#idleTimer);
   }
@@ -479,7 +479,7 @@ export class TopicHub {
   #forget(channel: TopicChannel): void {
     this.#leaveIdle(channel);
     this.#host.cluster?.close(channel);
-    channel.rest();
+    channel.stopTimers();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
   }
 

@@ -127,7 +127,7 @@ export class TopicPresence {
   }
 
   #tellOfLeft(id: string): void {
-    // Nobody has heard of somebody who came and went within the window.
+    // A client that came and went within the window was never announced.
     if (this.#joined.get(id)?.isNew !== true) this.#left.add(id);
     this.#joined.delete(id);
   }

@@ -132,7 +132,7 @@ export class TopicPattern<P extends string = string, Data = unknown, Peer = AnyC
     return new Topic<Data, Peer>(this.#hub, name, this.#rules);
   }
 
-  /** Those that exist now. */
+  /** The topics that exist now. */
   get all(): Topic<Data, Peer>[] {
     const all = Array.from(this.#hub.channels).filter(({ rules }) => rules === this.#rules);
     return all.map(({ name }) => new Topic<Data, Peer>(this.#hub, name, this.#rules));
