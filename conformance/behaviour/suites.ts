@@ -4,6 +4,7 @@ import { describeAsyncContext } from "./async-context.suite.ts";
 import { describeBroadcast } from "./broadcast.suite.ts";
 import { describeChaos } from "./chaos.suite.ts";
 import { describeChunks } from "./chunks.suite.ts";
+import { describeClientKinds } from "./client-kinds.suite.ts";
 import { describeClosing } from "./closing.suite.ts";
 import { describeCompression } from "./compression.suite.ts";
 import { describeConnectionLimits } from "./connection-limits.suite.ts";
@@ -61,6 +62,7 @@ export function describeBehaviour(subject: Subject): void {
   describeMessages(subject);
   describeValues(subject);
   describeContract(subject);
+  describeClientKinds(subject);
   describeApi(subject);
   describeReplies(subject);
   describeContext(subject);

@@ -52,10 +52,12 @@ const definition = {
     /** What devices record. */
     files: { recordings: { roles: ["device"] } },
   },
-  client: {
-    // The server calls these on devices.
-    methods: { record: { params: Recording, result: v.string() }, limit: { params: Limit } },
-    streams: { log: { params: From, output: LogLine } },
+  clients: {
+    // The server calls these on devices. Dashboards have nothing that it calls.
+    device: {
+      methods: { record: { params: Recording, result: v.string() }, limit: { params: Limit } },
+      streams: { log: { params: From, output: LogLine } },
+    },
   },
   topics: {
     /** News for dashboards. Its presence says which devices are connected. */

@@ -12,7 +12,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fleet, type Upload } from "./contract.ts";
 import { DeviceLog } from "./device-log.ts";
-import { Client, ConduitError, runtime } from "./netconduit.ts";
+import { Client, ConduitError, forClient, runtime } from "./netconduit.ts";
 
 const { HOST = "127.0.0.1", PORT = "7450", DEVICE_PASSWORD = "secret456" } = process.env;
 const { FILES = ".", INTERVAL_MS = "250" } = process.env;
@@ -32,7 +32,7 @@ async function runDevice(name: string, seed: number): Promise<void> {
     port: Number(PORT),
     username: name,
     password: DEVICE_PASSWORD,
-    contract: fleet,
+    contract: forClient(fleet, "device"),
     // Tries for ever: first after up to 100 ms, later after up to a second.
     reconnect: { delayMs: 100, maxDelayMs: 1000 },
     // Calls made while disconnected wait: samples taken meanwhile arrive later, and uploads go on by themselves.

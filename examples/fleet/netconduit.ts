@@ -12,4 +12,4 @@ const { versions } = process;
 export const runtime = versions["bun"] !== undefined ? "bun" : versions["deno"] !== undefined ? "deno" : "node";
 
 const netconduit: typeof Package = await import(`@netconduit/${runtime}`);
-export const { Client, ConduitError, ErrorCode, RpcError, Server } = netconduit;
+export const { Client, ConduitError, ErrorCode, forClient, RpcError, Server } = netconduit;

@@ -23,17 +23,16 @@ const server = new Server({
   contract: fleet,
   complete: true,
 });
-type Connection = (typeof server.connections)[number];
+/** Those whose users have the role. */
+const devices = server.clients("device");
 
 // --- Who is there -----------------------------------------------------------------------------------------------------
 
 /** The server adds devices, which are users. Dashboards subscribe by themselves, and are nobody in particular. */
 const everybody = server.topic("fleet", { presence: true, history: { messages: 100 } });
 
-const isDevice = ({ user }: Connection): boolean => user.roles.includes("device");
-
 server.onClientConnect((connection) => {
-  if (isDevice(connection)) everybody.add(connection, { user: connection.user.name });
+  if (connection.is("device")) everybody.add(connection, { user: connection.user.name });
 });
 
 function announce(text: string): void {
@@ -52,8 +51,8 @@ server.topics("telemetry:*", {
 // --- Commands and logs: dashboards ask the server, and the server asks the device -----------------------------------
 
 /** @throws RpcError NOT_FOUND, which the dashboard gets */
-function deviceNamed(name: string): Connection {
-  const found = everybody.subscribers.find(({ user }) => user.name === name);
+function deviceNamed(name: string): (typeof devices.connections)[number] {
+  const found = devices.connections.find(({ user }) => user.name === name);
   if (found === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
   return found;
 }
@@ -61,9 +60,8 @@ function deviceNamed(name: string): Connection {
 server.rpc("record", ({ device, mebibytes }) => deviceNamed(device).call("record", { mebibytes }));
 
 server.rpc("limit", async (limit) => {
-  const devices = everybody.subscribers.filter(isDevice);
-  await Promise.all(devices.map((device) => device.call("limit", limit, { timeoutMs: 2000 })));
-  return devices.length;
+  const calls = devices.connections.map((device) => device.call("limit", limit, { timeoutMs: 2000 }));
+  return (await Promise.all(calls)).length;
 });
 
 server.stream("log", ({ device, from }, { signal }) => deviceNamed(device).stream("log", { from }, { signal }));

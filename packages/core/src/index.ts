@@ -126,6 +126,7 @@ export type { PoolConfig, PoolOptions } from "./pool/pool-options.ts";
 export type { PoolServerStats, PoolStats } from "./pool/pool-stats.ts";
 export type { PoolStrategy } from "./pool/strategy.ts";
 export type { Denial } from "./rpc/access.ts";
+export { type ClientKind, type ForClient, forClient } from "./rpc/client-kinds.ts";
 export type {
   Contract,
   DataContract,
@@ -145,6 +146,7 @@ export { type FieldError, fieldErrors } from "./rpc/validation.ts";
 export type { TlsClientOptions, TlsServerOptions } from "./runtime.ts";
 export type { AnyServer } from "./server/any.ts";
 export type { BroadcastOptions, SlowConsumer } from "./server/broadcast.ts";
+export type { ClientsOfKind, KindBroadcastOptions } from "./server/clients-of-kind.ts";
 export { type AnyConnection, Connection, type Session } from "./server/connection.ts";
 export type { Rejection } from "./server/login-manager.ts";
 export { Server, type ServerInit } from "./server/server.ts";

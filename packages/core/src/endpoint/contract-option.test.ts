@@ -76,7 +76,7 @@ describe("parseContract", () => {
   });
 
   test("names all problems at once", () => {
-    const { message, details } = refusal({ server: { messages: { a: 1, b: 2 } }, clients: {} });
+    const { message, details } = refusal({ server: { messages: { a: 1, b: 2 } }, clent: {} });
     expect(message).toMatch(/^3 problems in the contract:\n- /);
     expect(details?.["problems"]).toHaveLength(3);
   });

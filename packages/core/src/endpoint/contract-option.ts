@@ -23,6 +23,7 @@ export type ItemValidators = ReadonlyMap<string, ItemChecks>;
 
 const SIDES = ["server", "client"];
 const TOPICS = "topics";
+const CLIENTS = "clients";
 const PARTS = ["methods", "streams", "messages", "files"];
 const METHOD_SCHEMAS = ["params", "result", "input"];
 const ROLES = "roles";
@@ -40,25 +41,47 @@ export function parseContract<C extends Contract>(contract: C | undefined, compl
     throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option complete: needs the option contract");
   }
   const problems = new OptionProblems("contract", [], []);
-  for (const [sidePath, side] of parts(problems, "contract", contract, [...SIDES, TOPICS])) {
+  for (const [sidePath, side] of parts(problems, "contract", contract, [...SIDES, CLIENTS, TOPICS])) {
     if (sidePath === `contract.${TOPICS}`) {
       for (const [path, entry] of parts(problems, sidePath, side, null)) checkData(problems, path, entry, true);
-      continue;
+    } else if (sidePath === `contract.${CLIENTS}`) {
+      for (const [path, entry] of parts(problems, sidePath, side, null)) checkSide(problems, path, entry, false);
+    } else checkSide(problems, sidePath, side, sidePath === "contract.server");
+  }
+  problems.throwIfAny();
+  checkKinds(problems, contract);
+  problems.throwIfAny();
+  return contract;
+}
+
+function checkSide(problems: OptionProblems, sidePath: string, side: unknown, isOfServer: boolean): void {
+  for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
+    const isMessages = path.endsWith(".messages");
+    const isFiles = path.endsWith(".files");
+    const schemas = path.endsWith(".streams") ? STREAM_SCHEMAS : METHOD_SCHEMAS;
+    for (const [name, entry] of parts(problems, path, part, null)) {
+      if (isMessages) checkData(problems, name, entry, isOfServer);
+      else if (isFiles) checkFolder(problems, name, entry, isOfServer);
+      else checkMethod(problems, name, entry, schemas, isOfServer);
     }
-    for (const [path, part] of parts(problems, sidePath, side, PARTS)) {
-      const isMessages = path.endsWith(".messages");
-      const isFiles = path.endsWith(".files");
-      const isOfServer = sidePath === "contract.server";
-      const schemas = path.endsWith(".streams") ? STREAM_SCHEMAS : METHOD_SCHEMAS;
-      for (const [name, entry] of parts(problems, path, part, null)) {
-        if (isMessages) checkData(problems, name, entry, isOfServer);
-        else if (isFiles) checkFolder(problems, name, entry, isOfServer);
-        else checkMethod(problems, name, entry, schemas, isOfServer);
+  }
+}
+
+/** A name that all clients have can't be one of a kind, and a method of several kinds is the same in all. */
+function checkKinds(problems: OptionProblems, { client, clients = {} }: Contract): void {
+  for (const part of ["methods", "streams", "messages", "files"] as const) {
+    const known = new Map<string, unknown>();
+    for (const [kind, side] of Object.entries(clients)) {
+      for (const [name, entry] of Object.entries(side[part] ?? {})) {
+        const path = `contract.${CLIENTS}.${kind}.${part}.${name}`;
+        if (Object.hasOwn(client?.[part] ?? {}, name)) {
+          problems.add(path, `must not be given: all clients have it, by contract.client.${part}`, entry);
+        } else if ((part === "methods" || part === "streams") && known.has(name) && known.get(name) !== entry) {
+          problems.add(path, "must be the same object as that of another kind", entry);
+        } else known.set(name, entry);
       }
     }
   }
-  problems.throwIfAny();
-  return contract;
 }
 
 /** Validators for the results of a side's methods; null if there are none. */

@@ -20,6 +20,7 @@ import type {
   Awaitable,
   Disposer,
   InputSchema,
+  MessageOptions,
   MethodDefinition,
   MethodHandler,
   StreamDefinition,
@@ -29,6 +30,9 @@ import type {
 type GroupMessageHandler<S extends Side, D, Peer, Fields> = S extends "server"
   ? (client: Peer, data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>
   : (data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>;
+
+/** Servers have clients with roles; clients' groups take no options. */
+type OnOptions<S extends Side> = S extends "server" ? [options?: MessageOptions] : [];
 
 type AnyHandler = (...args: never[]) => unknown;
 
@@ -40,12 +44,22 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
   readonly #registration: HandlerRegistration<Peer>;
   readonly #middlewares: MiddlewareList<Peer>;
   readonly #takesPeer: boolean;
+  readonly #roles: readonly string[] | undefined;
 
-  /** @internal */
-  constructor(registration: HandlerRegistration<Peer>, middlewares: MiddlewareList<Peer>, takesPeer: boolean) {
+  /**
+   * @internal
+   * @param roles those that all its handlers ask for
+   */
+  constructor(
+    registration: HandlerRegistration<Peer>,
+    middlewares: MiddlewareList<Peer>,
+    takesPeer: boolean,
+    roles?: readonly string[],
+  ) {
     this.#registration = registration;
     this.#middlewares = middlewares;
     this.#takesPeer = takesPeer;
+    this.#roles = roles;
   }
 
   /**
@@ -60,7 +74,8 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
 
   /** A group that starts with this one's middleware. What is added to either later doesn't change the other. */
   group(): HandlerGroup<C, S, Peer, Fields> {
-    return new HandlerGroup(this.#registration, new MiddlewareList(this.#middlewares.current), this.#takesPeer);
+    const middlewares = new MiddlewareList(this.#middlewares.current);
+    return new HandlerGroup(this.#registration, middlewares, this.#takesPeer, this.#roles);
   }
 
   /** Registers a method, as `rpc` of the server or client does. */
@@ -79,7 +94,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     handler: MethodHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
   ): Disposer;
   rpc(method: string | MethodDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
-    return this.#registration.addMethod(method, schemaOrHandler, maybeHandler, this.#middlewares);
+    return this.#registration.addMethod(method, schemaOrHandler, maybeHandler, this.#middlewares, this.#roles);
   }
 
   /** Registers a method that returns a stream, as `stream` of the server or client does. */
@@ -98,26 +113,38 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     handler: StreamHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
   ): Disposer;
   stream(stream: string | StreamDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
-    return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#middlewares);
+    return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#middlewares, this.#roles);
   }
 
-  /** Registers a handler of messages, as `on` of the server or client does. */
+  /** Registers a handler of messages, as `on` of the server or client does. A server's takes roles, too. */
   on<T extends NameBound<MessageType<C, S>>>(
     type: (T & string) | readonly (T & string)[],
     handler: GroupMessageHandler<S, MessageOutput<C, S, T>, Peer, Fields>,
+    ...options: OnOptions<S>
   ): Disposer;
   on<T extends NameBound<MessageType<C, S>>, M extends MessageSchema<C, S, T>>(
     type: (T & string) | readonly (T & string)[],
     schema: M,
     handler: GroupMessageHandler<S, InferOutput<M>, Peer, Fields>,
+    ...options: OnOptions<S>
   ): Disposer;
-  on(type: string | readonly string[], schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
+  on(
+    type: string | readonly string[],
+    schemaOrHandler: Schema | AnyHandler,
+    handlerOrOptions?: AnyHandler | MessageOptions,
+    maybeOptions?: MessageOptions,
+  ): Disposer {
+    const isHandler = typeof handlerOrOptions === "function";
+    const handler = isHandler ? handlerOrOptions : undefined;
+    const options = isHandler ? maybeOptions : handlerOrOptions;
     return this.#registration.addMessageHandler(
       type,
       schemaOrHandler,
-      maybeHandler,
+      handler,
       this.#takesPeer,
       this.#middlewares,
+      options?.roles,
+      this.#roles,
     );
   }
 }

@@ -30,18 +30,22 @@ export class HandlerRegistration<Peer> {
     this.#contract = contract;
   }
 
-  /** Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`. */
+  /**
+   * Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`.
+   * @param roles those that its group asks for
+   */
   addMethod(
     method: string | MethodDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     middlewares: MiddlewareList<Peer> = this.middlewares,
+    roles?: readonly string[],
   ): Disposer {
     const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
     const { name } = definition;
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares);
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles);
   }
 
   /** Registers a handler that returns a stream of items. Arguments as those of `addMethod`. */
@@ -50,6 +54,7 @@ export class HandlerRegistration<Peer> {
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     middlewares: MiddlewareList<Peer> = this.middlewares,
+    roles?: readonly string[],
   ): Disposer {
     const definition: StreamDefinition = typeof stream === "string" ? { name: stream } : stream;
     const { name } = definition;
@@ -57,7 +62,7 @@ export class HandlerRegistration<Peer> {
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
     const items = { check: output === null ? null : new Validator(output, "result") };
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, items);
+    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles, items);
   }
 
   #add(
@@ -67,6 +72,7 @@ export class HandlerRegistration<Peer> {
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
     middlewares: MiddlewareList<Peer>,
+    roles: readonly string[] | undefined,
     output: Items | null = null,
   ): Disposer {
     const { name } = definition;
@@ -75,7 +81,7 @@ export class HandlerRegistration<Peer> {
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
     const input = inputOf(definition.input ?? agreed?.input, name);
     return this.#registry.addMethod({
-      access: this.#accessOf(name, agreed?.roles, definition.roles),
+      access: this.#accessOf(name, agreed?.roles, definition.roles, roles),
       input,
       output,
       info: {
@@ -117,7 +123,7 @@ export class HandlerRegistration<Peer> {
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
     { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
-    roles?: readonly string[],
+    ...roles: readonly (readonly string[] | undefined)[]
   ): Disposer {
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
@@ -126,7 +132,7 @@ export class HandlerRegistration<Peer> {
       const entry = agreedOn(this.#contract?.messages, one);
       const agreed = entry === undefined ? undefined : agreedData(entry);
       const check = schema ?? checkedSchema(agreed?.schema, one);
-      const access = this.#accessOf(one, agreed?.roles, roles);
+      const access = this.#accessOf(one, agreed?.roles, ...roles);
       return this.#registry.addHandler({
         type: one,
         access,

@@ -46,10 +46,19 @@ export class AccessControl<Peer> {
   /** Tells the application of each refusal. */
   denied: (peer: Peer, denial: Denial) => void = () => undefined;
 
+  /** Whether a peer has the roles. */
+  permits(peer: Peer, access: Access | null): boolean {
+    return access === null || this.#missing(peer, access) === null;
+  }
+
+  #missing(peer: Peer, access: Access): readonly string[] | null {
+    return missingRoles(access, this.rolesOf?.(peer) ?? []);
+  }
+
   /** Refuses a peer without the roles. Returns the error for it, or null. */
   refusal(peer: Peer, access: Access | null, kind: Denial["kind"], name: string): RpcError | null {
     if (access === null) return null;
-    const missing = missingRoles(access, this.rolesOf?.(peer) ?? []);
+    const missing = this.#missing(peer, access);
     if (missing === null) return null;
     this.denied(peer, { kind, name, roles: missing });
     return new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: '${name}' needs a role that this user lacks`);

@@ -55,7 +55,13 @@ export interface SideContract {
 /** Methods and messages of both sides. */
 export interface Contract {
   readonly server?: SideContract;
+  /** What all clients have. */
   readonly client?: SideContract;
+  /**
+   * What clients of one kind have besides, by kind. A client is of each kind that is one of its user's roles. A method or
+   * stream that several kinds have must be the same object in all of them. Clients use `forClient(contract, kind)`.
+   */
+  readonly clients?: Readonly<Record<string, SideContract>>;
   /** Schemas of the data of the server's topics. A name with a `*`, as in `room:*`, stands for all that fit it. */
   readonly topics?: Readonly<Record<string, Schema | DataContract>>;
 }

@@ -411,13 +411,10 @@ export class Dispatcher<Peer> {
   /** The handlers that the sender's user has access to. @throws RpcError PERMISSION_DENIED if there are none */
   #allowed(entries: readonly MessageEntry<Peer>[], request: IncomingRequest<Peer>): readonly MessageEntry<Peer>[] {
     const { access } = this.#host;
-    let refusal: RpcError | null = null;
-    const allowed = entries.filter((entry) => {
-      const own = access.refusal(request.client, entry.access ?? null, "message", request.method);
-      refusal ??= own;
-      return own === null;
-    });
-    if (allowed.length === 0 && refusal !== null) throw refusal;
+    const { client, method } = request;
+    const allowed = entries.filter((entry) => access.permits(client, entry.access ?? null));
+    const [first] = entries;
+    if (allowed.length === 0 && first !== undefined) access.mustHave(client, first.access ?? null, "message", method);
     return allowed;
   }
 

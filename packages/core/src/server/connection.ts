@@ -7,7 +7,9 @@ import type { Disposer } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
 import { ErrorCode } from "../errors.ts";
+import type { ClientKind, ClientKinds, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
+import { withKindCheck } from "./kind-check.ts";
 
 /** A login. It ends with its connection. */
 export interface Session {
@@ -31,6 +33,8 @@ export class Connection<
   #user: User;
   #resumes = 0;
   #data: D | undefined;
+  /** Null if the contract has no kinds of clients. */
+  readonly #kinds: ClientKinds | null;
 
   /** @internal */
   constructor(
@@ -39,6 +43,7 @@ export class Connection<
     session: Session,
     user: User,
     data: D | undefined,
+    kinds: ClientKinds | null,
   ) {
     super();
     this.#protocol = protocol;
@@ -46,6 +51,7 @@ export class Connection<
     this.#session = session;
     this.#user = user;
     this.#data = data;
+    this.#kinds = kinds;
   }
 
   /** The login. */
@@ -67,6 +73,14 @@ export class Connection<
   /** Who the client is. Its name is empty if it logged in with the shared password. */
   get user(): User {
     return this.#user;
+  }
+
+  /**
+   * Whether the client is of a kind that the contract lists as `clients`: whether that is one of its user's roles. Then the
+   * type of the connection has the methods and messages of that kind. Other clients are refused them with PEER_UNSUPPORTED.
+   */
+  is<K extends ClientKind<C>>(kind: K): this is Connection<ForClient<C, K>, D> {
+    return this.#user.roles.includes(kind);
   }
 
   /** The application's data for this connection, initially created by the option `connectionData`. */
@@ -97,7 +111,8 @@ export class Connection<
 
   /** @internal */
   protected get _outgoing(): Outgoing {
-    return this.#protocol.sender;
+    const { sender } = this.#protocol;
+    return this.#kinds === null ? sender : withKindCheck(sender, this.#kinds, this.#user.roles);
   }
 
   /** @internal */

@@ -25,6 +25,7 @@ import { READY_FRAME, ready } from "../extensions/ready.ts";
 import { renewal } from "../extensions/renewal.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS, REPORT_WINDOW_MS } from "../limits.ts";
+import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
@@ -64,6 +65,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly rejectedHooks: HookList<[rejection: Rejection]>;
   /** Makes the initial `connection.data`; undefined for an empty object. */
   readonly connectionData: (() => D) | undefined;
+  /** Null if the contract has no kinds of clients. */
+  readonly clientKinds: ClientKinds | null;
   /** The roles of its user may have changed. */
   userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
   /** The id of the next connection. */
@@ -285,7 +288,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (protocol.state !== "authenticating") return;
     const token = this.#newToken();
     const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
-    const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data);
+    const { clientKinds } = this.#host;
+    const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data, clientKinds);
     this.#logins.leave(protocol);
     this.#descriptors.loggedIn();
     this.#loggedIn += 1;

@@ -30,6 +30,7 @@ import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Denial } from "../rpc/access.ts";
+import { anyClientSide, type ClientKind, ClientKinds } from "../rpc/client-kinds.ts";
 import type {
   Contract,
   FolderName,
@@ -53,6 +54,7 @@ import type { AddedFields, Middleware } from "../rpc/middleware.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import type { BroadcastOptions, SlowConsumer } from "./broadcast.ts";
+import { ClientsOfKind } from "./clients-of-kind.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
 import type { Rejection } from "./login-manager.ts";
 import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
@@ -103,6 +105,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
   readonly #topics: TopicHub;
   readonly #nodes: ServerNodes;
+  /** Null if the contract has no kinds of clients. */
+  readonly #kinds: ClientKinds | null;
   readonly #lifecycle: ServerLifecycle;
   /** As in the options, until `setTls`. */
   #tls: TlsServerOptions | null;
@@ -118,7 +122,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
-    const sides = { own: contract?.server, peer: contract?.client };
+    const sides = { own: contract?.server, peer: contract === null ? undefined : anyClientSide(contract) };
     const settings = { ...config, renewsCredentials: config.authenticate?.token !== undefined };
     this.#core = new EndpointCore(runtime, settings, sides, extensions, (connection) => connection.user.roles);
     this.#core.access.denied = (connection, denial) =>
@@ -126,6 +130,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.config = config;
     this.#tls = config.tls;
     this.#runtime = runtime;
+    this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#connections = new ServerConnections({
       runtime,
       core: this.#core,
@@ -135,6 +140,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       resumeHooks: this.#resume,
       rejectedHooks: this.#rejected,
       connectionData,
+      clientKinds: this.#kinds,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
       connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
       clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
@@ -255,6 +261,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   group(): HandlerGroup<C, "server", Connection<C, D>> {
     const { registration } = this.#core;
     return new HandlerGroup<C, "server", Connection<C, D>>(registration, registration.middlewares, true).group();
+  }
+
+  /**
+   * The clients of a kind that the contract lists as `clients`: those whose users have it as a role. Their handlers, their
+   * connections, and broadcasts to them, typed as that kind.
+   */
+  clients<K extends ClientKind<C>>(kind: K): ClientsOfKind<C, D, K> {
+    const { registration } = this.#core;
+    const broadcast = (type: string, data: unknown, options: BroadcastOptions<C, D>): number =>
+      this.#nodes.broadcast(type, data, options);
+    return new ClientsOfKind<C, D, K>({ connections: () => this.connections, broadcast }, registration, kind);
   }
 
   /**
@@ -634,6 +651,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     ...dataAndOptions: MessageArguments<C, "client", T, BroadcastOptions<C, D>>
   ): number;
   broadcast(type: string, data?: unknown, options: BroadcastOptions<C, D> = {}): number {
+    this.#kinds?.mustBeForAll(type);
     return this.#nodes.broadcast(type, data, options);
   }
 

@@ -1,0 +1,89 @@
+/** Kinds of clients in a contract: devices, operators. A client is of each kind that is one of its user's roles. */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Contract, SideContract } from "./contract.ts";
+import { didYouMean } from "./nearest-name.ts";
+
+/** Resolves to the names themselves, so that the compiler shows them. */
+type Names<T> = keyof T & string extends infer N extends string ? N : never;
+/** Kinds of clients that a contract lists; `never` if it lists none, `string` for the open contract. */
+export type ClientKind<C extends Contract> = Names<NonNullable<C["clients"]>>;
+
+type Part = keyof SideContract;
+type PartOf<S, P extends Part> = S extends { readonly [_ in P]: infer Entries } ? Entries : Record<never, never>;
+/** What all clients have, and what those of one kind have. */
+type Merged<All, Own> = { readonly [P in Part]: PartOf<All, P> & PartOf<Own, P> };
+type ContractOf<C extends Contract, K> = Pick<C, Extract<keyof C, "server" | "topics">> & {
+  readonly client: Merged<
+    C["client"],
+    K extends keyof NonNullable<C["clients"]> ? NonNullable<C["clients"]>[K] : never
+  >;
+};
+/** A contract as the clients of one kind see it: their part and that of all clients are the part `client`. */
+export type ForClient<C extends Contract, K extends string> =
+  string extends ClientKind<C> ? C : ContractOf<C, K> extends infer F extends Contract ? F : never;
+
+const PARTS: readonly Part[] = ["methods", "streams", "messages", "files"];
+
+/**
+ * The contract for the clients of one kind, as their option `contract`.
+ * @throws ConduitError INVALID_CONFIG if the contract has no such kind
+ */
+export function forClient<C extends Contract, K extends ClientKind<C>>(contract: C, kind: K): ForClient<C, K> {
+  const { clients = {}, client, ...rest } = contract;
+  if (!Object.hasOwn(clients, kind)) {
+    const hint = didYouMean(kind, Object.keys(clients));
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The contract has no kind of clients '${kind}'${hint}`);
+  }
+  return { ...rest, client: mergedSides([client, clients[kind]]) } as unknown as ForClient<C, K>;
+}
+
+/** What any client of a server may have; undefined if none has anything. */
+export function anyClientSide({ client, clients }: Contract): SideContract | undefined {
+  return clients === undefined ? client : mergedSides([client, ...Object.values(clients)]);
+}
+
+function mergedSides(sides: readonly (SideContract | undefined)[]): SideContract {
+  const given = sides.filter((side) => side !== undefined);
+  const parts = PARTS.map((part) => [part, Object.assign({}, ...given.map((side) => side[part]))] as const);
+  return Object.fromEntries(parts.filter(([, entries]) => Object.keys(entries).length > 0));
+}
+
+/** Which kinds of clients have a method, stream or message that not all have. */
+export class ClientKinds {
+  readonly #callable: Map<string, string[]> = new Map();
+  readonly #messages: Map<string, string[]> = new Map();
+
+  constructor(clients: NonNullable<Contract["clients"]>) {
+    for (const [kind, { methods, streams, messages }] of Object.entries(clients)) {
+      for (const name of Object.keys({ ...methods, ...streams })) add(this.#callable, name, kind);
+      for (const type of Object.keys(messages ?? {})) add(this.#messages, type, kind);
+    }
+  }
+
+  /** The kinds that have a method or stream; undefined if it is for all clients, or isn't in the contract. */
+  ofCall(name: string): readonly string[] | undefined {
+    return this.#callable.get(name);
+  }
+
+  /** The kinds that have a message. */
+  ofMessage(type: string): readonly string[] | undefined {
+    return this.#messages.get(type);
+  }
+
+  /** @throws ConduitError PEER_UNSUPPORTED for a message that not all clients have */
+  mustBeForAll(type: string): void {
+    const kinds = this.ofMessage(type);
+    if (kinds === undefined) return;
+    const message =
+      `Cannot broadcast '${type}' to all clients: the contract has it for clients of the kind ${kinds.join(", ")}. ` +
+      "Use server.clients(kind).broadcast";
+    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message, { details: { kinds } });
+  }
+}
+
+function add(kinds: Map<string, string[]>, name: string, kind: string): void {
+  const known = kinds.get(name);
+  if (known === undefined) kinds.set(name, [kind]);
+  else known.push(kind);
+}
