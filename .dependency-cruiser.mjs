@@ -12,6 +12,7 @@ const FLOORS = [
   ["util/"],
   ["bytes/"],
   ["runtime.ts"],
+  ["store/"],
   ["wire/"],
   ["sockets/"],
   ["netconduit/"],

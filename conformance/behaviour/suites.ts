@@ -36,6 +36,7 @@ import { describeResume } from "./resume.suite.ts";
 import { describeRpc } from "./rpc.suite.ts";
 import { describeRpcErrors } from "./rpc-errors.suite.ts";
 import { describeRpcSchemas } from "./rpc-schemas.suite.ts";
+import { describeStore } from "./store.suite.ts";
 import { describeStreams } from "./streams.suite.ts";
 import { describeTopics } from "./topics.suite.ts";
 import { describeUnhandledMessages } from "./unhandled.suite.ts";
@@ -48,6 +49,7 @@ export function describeBehaviour(subject: Subject): void {
   describeDrain(subject);
   describeDrainSeenByClients(subject);
   describeResume(subject);
+  describeStore(subject);
   describeUnhandledMessages(subject);
   describeHooks(subject);
   describeLogin(subject);

@@ -1,5 +1,5 @@
 import { MemoryCluster } from "@netconduit/core/testing";
-import { Client, ClientPool, nodeRuntime, Server } from "@netconduit/node";
+import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
 import { describeClusterDriver } from "./driver.suite.ts";
 import { describeManyNodes } from "./nodes.suite.ts";
 import type { ClusterSubject } from "./subject.ts";
@@ -20,6 +20,6 @@ const memory: ClusterSubject = {
 
 describeClusterDriver(memory);
 describeManyNodes(
-  { name: "Node", Server, Client, ClientPool, runtime: nodeRuntime, capabilities: { destroyResets: true } },
+  { name: "Node", Server, Client, ClientPool, fileStore, runtime: nodeRuntime, capabilities: { destroyResets: true } },
   memory,
 );

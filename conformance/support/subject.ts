@@ -1,4 +1,14 @@
-import type { Client, ClientInit, ClientPool, Contract, PoolInit, Server, ServerInit } from "@netconduit/core";
+import type {
+  Client,
+  ClientInit,
+  ClientPool,
+  Contract,
+  FileStore,
+  FileStoreOptions,
+  PoolInit,
+  Server,
+  ServerInit,
+} from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 
 /** A runtime package, as the behaviour suites see it. */
@@ -10,6 +20,7 @@ export interface Subject {
   ) => Server<C, D>;
   readonly Client: new <C extends Contract = Contract>(options: ClientInit<C>) => Client<C>;
   readonly ClientPool: new <C extends Contract = Contract>(options: PoolInit<C>) => ClientPool<C>;
+  fileStore(path: string, options?: FileStoreOptions): Promise<FileStore>;
   /** The runtime of `Server`, `Client` and `ClientPool`. Tests that need time to pass wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;

@@ -1,4 +1,4 @@
-import { Client, ClientPool, nodeRuntime, Server } from "@netconduit/node";
+import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
 import { describeWire } from "./wire.suite.ts";
 
 describeWire({
@@ -6,6 +6,7 @@ describeWire({
   Server,
   Client,
   ClientPool,
+  fileStore,
   runtime: nodeRuntime,
   capabilities: { destroyResets: false },
 });

@@ -17,6 +17,7 @@ import { usersFile as usersFileOn } from "@netconduit/core/adapter";
 import { bunRuntime } from "./runtime.ts";
 
 export * from "@netconduit/core";
+export { fileStore } from "./file-store.ts";
 export { bunRuntime } from "./runtime.ts";
 
 /** A server on `Bun.listen`. See `Server` in the core for its documentation. */

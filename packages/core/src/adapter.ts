@@ -46,6 +46,16 @@ export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
 export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
 export { makeTransport, type Transport } from "./sockets/transport.ts";
 export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";
+export {
+  type FileStore,
+  type FileStoreOptions,
+  openSqliteStore,
+  type SqliteDatabase,
+  type SqliteHost,
+  type SqliteRow,
+  type SqliteStatement,
+} from "./store/sqlite-store.ts";
+export type { Store } from "./store/store.ts";
 export type { Clock, TimerHandle } from "./util/clock.ts";
 export { type FileAccess, type FileFacts, type FileHash, NotRegularFile, type OpenFile } from "./util/file-access.ts";
 export { freeMemory } from "./util/free-memory.ts";

@@ -123,6 +123,11 @@ export const ErrorCode = {
   SESSION_EXPIRED: 5023,
   /** A message sent with `ack` was not acknowledged in all its attempts; the handler may have run. */
   NOT_DELIVERED: 5024,
+  /**
+   * The server's process ended while a call with `once` was carried out, or each time that a message with `ack` was handled:
+   * nobody knows what came of it, and it isn't begun again.
+   */
+  OUTCOME_UNKNOWN: 5025,
   /** The link to the other nodes is down, or what connects them doesn't answer (option `cluster`). */
   CLUSTER_UNAVAILABLE: 5030,
   /** The node that has the connection doesn't answer, or is gone. */
@@ -143,6 +148,12 @@ export const ErrorCode = {
 
   /** More calls with streams are unanswered than the called side takes (option `maxStreams`). */
   TOO_MANY_STREAMS: 6011,
+
+  // 62xx: the store
+  /** The store failed, so what needs it wasn't done; the cause stays with the server. */
+  STORE_FAILED: 6200,
+  /** The store, or the user's part of it, is full. */
+  STORE_FULL: 6201,
 
   // 7xxx: protocol
   /** The first bytes are not netconduit's magic number. */

@@ -81,6 +81,7 @@ export type {
   TypedCallOptions,
   TypedStreamOptions,
 } from "./endpoint/call-options.ts";
+export type { DeadLetter } from "./endpoint/dead-letter.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export type { HandlerGroup } from "./endpoint/handler-group.ts";
 export type {
@@ -94,7 +95,7 @@ export type {
 export type { OutgoingContext, OutgoingMiddleware } from "./endpoint/outgoing-middleware.ts";
 export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
-export type { ClientResumeOptions, ServerResumeOptions } from "./endpoint/resume-option.ts";
+export type { ClientResumeOptions, ServerResumeOptions, ServerResumeSettings } from "./endpoint/resume-option.ts";
 export {
   ConduitError,
   type ConduitErrorOptions,
@@ -137,7 +138,7 @@ export type {
   StreamContract,
 } from "./rpc/contract.ts";
 export { type ErrorHelper, type ErrorHelperOptions, error } from "./rpc/error-helpers.ts";
-export type { HandlerContext } from "./rpc/incoming-request.ts";
+export type { Delivery, HandlerContext } from "./rpc/incoming-request.ts";
 export type { HookContext, Middleware, MiddlewareContext, Next, Passed, RequestContext } from "./rpc/middleware.ts";
 export type { ItemStream, StreamSource } from "./rpc/request-streams.ts";
 export { type PaginatedResponse, type Pagination, type Response, response } from "./rpc/response.ts";
@@ -148,6 +149,7 @@ export type { AnyServer } from "./server/any.ts";
 export type { BroadcastOptions, SlowConsumer } from "./server/broadcast.ts";
 export type { ClientsOfKind, KindBroadcastOptions } from "./server/clients-of-kind.ts";
 export { type AnyConnection, Connection, type Session } from "./server/connection.ts";
+export type { DeadLetters } from "./server/dead-letters.ts";
 export type { Rejection } from "./server/login-manager.ts";
 export { Server, type ServerInit } from "./server/server.ts";
 export type { ServerStats } from "./server/server-connections.ts";
@@ -163,5 +165,8 @@ export type {
   TopicOptions,
   TopicPatternOptions,
 } from "./server/topics/topic-options.ts";
+export { type MemoryStoreOptions, memoryStore } from "./store/memory-store.ts";
+export type { FileStore, FileStoreOptions } from "./store/sqlite-store.ts";
+export type { Store } from "./store/store.ts";
 export { Float64, float64 } from "./wire/float64.ts";
 export type { Metadata } from "./wire/metadata.ts";

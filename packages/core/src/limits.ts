@@ -136,6 +136,13 @@ export const SPARE_MEMORY_MS = 5000;
 /** How long a call or message that was carried out once is remembered by its key, and how many are. */
 export const ONCE_WINDOW_MS = 120_000;
 export const MAX_ONCE_KEYS = 100_000;
+/** Memory of their answers. */
+export const MAX_ONCE_BYTES: number = 64 * 1024 * 1024;
+/** With a store, keys are remembered for so long, and dead letters; and one user's keys and letters are so many bytes. */
+export const DEFAULT_ONCE_MS = 600_000;
+export const MAX_STORED_ONCE_BYTES: number = 256 * 1024 * 1024;
+export const DEAD_LETTER_MS: number = 7 * 24 * 60 * 60 * 1000;
+export const MAX_DEAD_LETTER_BYTES: number = 64 * 1024 * 1024;
 /** How long a session waits for its client, and how much of what was sent is kept until it is acknowledged. */
 export const DEFAULT_RESUME_WINDOW_MS = 120_000;
 export const DEFAULT_RESUME_BYTES: number = 1024 * 1024;

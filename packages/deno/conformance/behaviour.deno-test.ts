@@ -1,4 +1,4 @@
-import { Client, ClientPool, denoRuntime, Server } from "@netconduit/deno";
+import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeBehaviour } from "../../../conformance/behaviour/suites.ts";
 
 describeBehaviour({
@@ -6,6 +6,7 @@ describeBehaviour({
   Server,
   Client,
   ClientPool,
+  fileStore,
   runtime: denoRuntime,
   capabilities: { destroyResets: false },
 });

@@ -1,4 +1,4 @@
-import { Client, ClientPool, denoRuntime, Server } from "@netconduit/deno";
+import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeWire } from "../../../conformance/wire/wire.suite.ts";
 
 describeWire({
@@ -6,6 +6,7 @@ describeWire({
   Server,
   Client,
   ClientPool,
+  fileStore,
   runtime: denoRuntime,
   capabilities: { destroyResets: false },
 });

@@ -17,6 +17,7 @@ import { usersFile as usersFileOn } from "@netconduit/core/adapter";
 import { denoRuntime } from "./runtime.ts";
 
 export * from "@netconduit/core";
+export { fileStore } from "./file-store.ts";
 export { denoRuntime } from "./runtime.ts";
 
 /** A server on `Deno.listen` and `Deno.listenTls`. See `Server` in the core for its documentation. */

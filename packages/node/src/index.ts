@@ -17,6 +17,7 @@ import { usersFile as usersFileOn } from "@netconduit/core/adapter";
 import { nodeRuntime } from "./runtime.ts";
 
 export * from "@netconduit/core";
+export { fileStore } from "./file-store.ts";
 export { nodeRuntime } from "./runtime.ts";
 
 /** A server on `node:net` and `node:tls`. See `Server` in the core for its documentation. */

@@ -26,7 +26,7 @@ import {
   type ClientResumeOptions,
   clientResume,
   clientResumePaths,
-  resumeSettings,
+  clientResumeSettings,
 } from "../endpoint/resume-option.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
@@ -257,7 +257,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
     path: parsed.path,
     tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
     reconnect: Object.freeze(parsed.reconnect),
-    resume: parsed.reconnect.enabled ? resumeSettings(parsed.resume, 0) : null,
+    resume: parsed.reconnect.enabled ? clientResumeSettings(parsed.resume) : null,
   };
   return sealConfig(config, ["password", "credentials"]);
 }

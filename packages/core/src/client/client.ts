@@ -15,6 +15,7 @@ import { type ConnectionDelegate, ProtocolConnection } from "../connection/proto
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { type ContractOption, parseContract, topicValidator } from "../endpoint/contract-option.ts";
+import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
 import type {
@@ -62,6 +63,7 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import { ClientHooks } from "./client-hooks.ts";
 import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
@@ -212,6 +214,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal */
   protected override get _hasEnded(): boolean {
     return !this.#reconnector.mayConnect(null);
+  }
+
+  /** @internal */
+  protected override _agreedResult(method: string): Validator<unknown> | null {
+    return this.#core.results?.get(method) ?? null;
   }
 
   /** @internal */
@@ -464,6 +471,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Runs when the server has fetched a file from a folder of this side. Returns a function that removes the hook. */
   onFileSent(hook: (client: Client<C>, file: TransferredFile) => unknown): Disposer {
     return this.#core.fileSentHooks.add(hook);
+  }
+
+  /**
+   * Runs when a message of the server isn't delivered any more: its handlers here have failed as often as the server allows
+   * (`ack.deliveries`). Returns a function that removes the hook.
+   */
+  onDeadLetter(hook: (letter: DeadLetter) => unknown): Disposer {
+    return this.#core.deadLetterHooks.add(hook);
   }
 
   /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */

@@ -3,6 +3,7 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { UNCOUNTED_BYTES } from "../limits.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { Flag } from "../wire/constants.ts";
+import { EncodedValue } from "../wire/encoded-value.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 import { type Metadata, metadataOf } from "../wire/metadata.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
@@ -18,6 +19,7 @@ import {
 import { ReportedSends } from "./send/reported-sends.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
+import type { UnhandledMessages } from "./send/unhandled-messages.ts";
 
 /** A connection that calls with streams go to. */
 export interface StreamConnection {
@@ -57,6 +59,7 @@ export class ConnectionSender {
   #shared: SharedBytes | null = null;
   /** Made with the first message of a client whose server says what it took. */
   #reportedSends: ReportedSends | null = null;
+  unhandled: UnhandledMessages | null = null;
   messagesSent = 0;
   /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
   dropped = 0;
@@ -83,9 +86,13 @@ export class ConnectionSender {
    */
   sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
     const host = this.#host;
+    const { unhandled } = this;
     this.mustBeOpen();
-    host.writer.message(0, 0, type, data, 0, metadataOf(type, options?.meta, host.features.carriesMetadata));
-    return this.#sendWithoutReply(type);
+    const value = unhandled === null || data instanceof EncodedValue ? data : host.writer.encodeData(type, data);
+    host.writer.message(0, 0, type, value, 0, metadataOf(type, options?.meta, host.features.carriesMetadata));
+    const mayGoOn = this.#sendWithoutReply(type);
+    unhandled?.add({ isCall: false, name: type, value: value as EncodedValue, meta: options?.meta });
+    return mayGoOn;
   }
 
   /** Sends a call without a reply. Returns false if the send queue is filling up. */
@@ -93,9 +100,14 @@ export class ConnectionSender {
     const host = this.#host;
     this.mustBeOpen();
     mustAnswerCalls(host, method);
+    const { unhandled } = this;
     const meta = metadataOf(method, options?.meta, host.features.carriesMetadata);
-    host.writer.rpcRequest(0, 0, method, params, 0, null, meta);
-    return this.#sendWithoutReply(method);
+    const value =
+      unhandled === null || params instanceof EncodedValue ? params : host.writer.encodeParams(method, params);
+    host.writer.rpcRequest(0, 0, method, value, 0, null, meta);
+    const mayGoOn = this.#sendWithoutReply(method);
+    unhandled?.add({ isCall: true, name: method, value: value as EncodedValue, meta: options?.meta });
+    return mayGoOn;
   }
 
   /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */

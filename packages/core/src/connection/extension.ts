@@ -23,6 +23,7 @@ import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
+import type { UnhandledMessages } from "./send/unhandled-messages.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -144,7 +145,7 @@ export interface ExtensionHost {
   /** The peer's messages and requests. */
   readonly requests: Pick<
     RequestReceiver<unknown>,
-    "startedIds" | "reportableTaken" | "frameBegun" | "frameAborted" | "charge" | "requestTaken"
+    "startedIds" | "reportableTaken" | "handledMessages" | "frameBegun" | "frameAborted" | "charge" | "requestTaken"
   >;
   /** The reader of payloads: `size` is the approximate memory of the values that `readMap` returned last. */
   readonly reader: Pick<PayloadReader, "size">;
@@ -215,7 +216,9 @@ export interface ExtensionHost {
   /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
   /** Null if the loss of its stream ends the connection. */
-  readonly resumption: Pick<ConnectionResumption, "stream" | "streamLost"> | null;
+  readonly resumption: Pick<ConnectionResumption, "stream" | "streamLost" | "unacknowledgedFrames"> | null;
+  /** Why and until when the peer takes no messages and requests; null while it does. */
+  readonly draining: DrainNotice | null;
   /** Whether its stream is lost, and it waits for another. */
   readonly isSuspended: boolean;
   /** Bytes that have arrived and aren't decoded. */
@@ -223,6 +226,8 @@ export interface ExtensionHost {
   /** The peer is silent: cuts the stream if the connection may go on over another, and else ends it. */
   streamFailed(error: ConduitError): void;
   readonly sender: {
+    /** Keeps messages until the peer has handled them; null if nothing does. Set by the extension `resume`. */
+    unhandled: UnhandledMessages | null;
     /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
     peerTook(reportable: number): void;
   };

@@ -482,6 +482,7 @@ export class ProtocolConnection<Peer>
 
   handlerSettled(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerSettled(request);
+    this.requests.handledMessages?.settled(request);
     this.countHeldBytes();
   }
 

@@ -1,33 +1,57 @@
-/** Messages whose handler's end is awaited. They are sent again until the peer answers, by one key, so it handles them once. */
+/**
+ * Messages whose handler's end is awaited, and calls with a key. They are sent again until the peer answers, by one key, so it
+ * handles them once. The sender also has a message delivered anew whose handler failed: it has kept it anyway, so a receiver
+ * needs no memory for that.
+ */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, cancelledError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
-import { ONCE_METHOD } from "../rpc/once-window.ts";
+import { MAX_DELIVERIES, ONCE_METHOD } from "../rpc/once-window.ts";
+import { isRedeliverable } from "../rpc/redelivery.ts";
+import type { Validator } from "../rpc/validation.ts";
 import { isMap } from "../util/is-map.ts";
 import type { Metadata } from "../wire/metadata.ts";
+
+interface CallSettings {
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly meta?: Metadata | undefined;
+}
 
 /** Where attempts go. */
 interface Calls {
   call(
     method: string,
     params: unknown,
-    options: {
-      readonly timeoutMs?: number | undefined;
-      readonly signal?: AbortSignal | undefined;
-      readonly meta?: Metadata | undefined;
-    },
-    validator: null,
+    options: CallSettings | undefined,
+    validator: Validator<unknown> | null,
   ): Promise<unknown>;
+}
+
+/** Who sends. */
+export interface RepeatingSender {
+  readonly context: RuntimeContext;
+  outgoing(): Calls;
+  /** Whether no attempt can succeed any more. */
+  isOver(): boolean;
 }
 
 /** How an acknowledged message is sent again. */
 export interface AckOptions {
   /** Attempts before it is given up. Default 10. */
   readonly attempts?: number | undefined;
-  /** Longest delay before the second attempt; it doubles each time, up to 30 s, and a random part of it is taken. Default 200 ms. */
+  /**
+   * Longest delay before the second attempt, or before the second delivery; it doubles each time, up to 30 s, and a random part
+   * of it is taken. Default 200 ms.
+   */
   readonly delayMs?: number | undefined;
   /** How long one attempt waits for the answer. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * How often the peer's handlers are started if they fail; 1 to 1,000. Then the message is a dead letter there
+   * (`onDeadLetter`), and `send` rejects with the last error. Default 1.
+   */
+  readonly deliveries?: number | undefined;
   /** Gives it up: it rejects with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
   /** Identifies the message, so that it is handled once even if your program sends it again. Default: a new one. */
@@ -38,41 +62,99 @@ const ATTEMPTS = 10;
 const DELAY_MS = 200;
 const MAX_DELAY_MS = 30_000;
 
-/**
- * Resolves when the peer's handler has returned.
- * @param isOver whether no attempt can succeed any more
- */
+/** Resolves when the peer's handler has returned. */
 export async function sendAcknowledged(
-  context: RuntimeContext,
-  outgoing: () => Calls,
-  isOver: () => boolean,
+  sender: RepeatingSender,
   type: string,
   data: unknown,
   options: AckOptions & { readonly meta?: Metadata | undefined },
 ): Promise<void> {
-  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, once = crypto.randomUUID(), meta } = options;
-  const params = { key: once, type, data };
-  for (let attempt = 1; ; attempt += 1) {
+  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta } = options;
+  const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
+  if (!Number.isInteger(deliveries) || deliveries < 1 || deliveries > MAX_DELIVERIES) {
+    const rule = `must be an integer from 1 to ${MAX_DELIVERIES}`;
+    throw new ConduitError(
+      ErrorCode.INVALID_CONFIG,
+      `Cannot send '${type}': ack.deliveries ${rule}, got ${deliveries}`,
+    );
+  }
+  let attempt = 1;
+  let delivery = 1;
+  for (;;) {
     if (signal?.aborted === true) throw cancelledError(type, signal.reason);
     try {
-      await outgoing().call(ONCE_METHOD, params, { timeoutMs, signal, meta }, null);
+      const params = deliveries === 1 ? { key, type, data } : { key, type, data, delivery, deliveries };
+      await sender.outgoing().call(ONCE_METHOD, params, { timeoutMs, signal, meta }, null);
       return;
     } catch (error) {
-      const waitMs = retryAfterMs(error, Math.min(delayMs * 2 ** (attempt - 1), MAX_DELAY_MS));
-      if (waitMs === null) throw error;
-      if (attempt >= attempts || isOver()) throw notDelivered(type, attempt, asConduitError(error));
-      await pause(context, waitMs, signal);
+      const waitMs = retryAfterMs(error, backOff(delayMs, attempt));
+      if (waitMs !== null) {
+        if (attempt >= attempts || sender.isOver()) throw notDelivered(type, attempt, asConduitError(error));
+        attempt += 1;
+        await pause(sender.context, waitMs, signal);
+      } else {
+        if (delivery >= deliveries || !hasFailedThere(error)) throw error;
+        await pause(sender.context, Math.random() * backOff(delayMs, delivery), signal);
+        delivery += 1;
+      }
     }
   }
 }
+
+/**
+ * Calls a method by a key. If the connection is lost, the call is made again over the next one, within its time: the method
+ * is carried out once all the same.
+ */
+export async function callOnce(
+  sender: RepeatingSender,
+  key: string,
+  method: string,
+  params: unknown,
+  options: CallSettings | undefined,
+  validator: Validator<unknown> | null,
+): Promise<unknown> {
+  const wrapped = { key, method, params: params ?? {} };
+  const { timeoutMs = 0, signal } = options ?? {};
+  const { runtime } = sender.context;
+  const startedMs = runtime.now();
+  for (let attempt = 1; ; attempt += 1) {
+    if (signal?.aborted === true) throw cancelledError(method, signal.reason);
+    const leftMs = timeoutMs - (runtime.now() - startedMs);
+    const given = timeoutMs > 0 && attempt > 1 ? { ...options, timeoutMs: Math.max(1, Math.ceil(leftMs)) } : options;
+    try {
+      return await sender.outgoing().call(ONCE_METHOD, wrapped, given, validator);
+    } catch (error) {
+      const isTimeout = codeOf(asConduitError(error)) === ErrorCode.TIMEOUT;
+      const waitMs = isTimeout ? null : retryAfterMs(error, backOff(DELAY_MS, attempt));
+      const isLast = timeoutMs > 0 ? waitMs !== null && waitMs >= leftMs : attempt >= ATTEMPTS;
+      if (waitMs === null || isLast || sender.isOver()) throw error;
+      await pause(sender.context, waitMs, signal);
+    }
+  }
+}
+
+function backOff(delayMs: number, count: number): number {
+  return Math.min(delayMs * 2 ** (count - 1), MAX_DELAY_MS);
+}
+
+/** Whether the peer's handler failed, and may succeed next time. */
+function hasFailedThere(error: unknown): boolean {
+  return isInstance(error, RpcError) && isRedeliverable(error);
+}
+
+const REFUSALS: ReadonlySet<number> = new Set<number>([
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.RATE_LIMITED,
+  ErrorCode.STORE_FAILED,
+  ErrorCode.STORE_FULL,
+]);
 
 /** When to try again; null if the peer has answered, or another attempt would fail the same way. */
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
   if (isInstance(error, RpcError)) {
-    const isRefused = codeOf(error) === ErrorCode.SERVER_STOPPING || codeOf(error) === ErrorCode.RATE_LIMITED;
     const seconds = isMap(error.details) ? error.details["retry_after"] : null;
-    return isRefused && typeof seconds === "number" ? seconds * 1000 + jittered : null;
+    return REFUSALS.has(codeOf(error)) && typeof seconds === "number" ? seconds * 1000 + jittered : null;
   }
   if (!isInstance(error, ConduitError)) return null;
   switch (codeOf(error)) {

@@ -39,8 +39,9 @@ export type Sent<O> = [O] extends [{ readonly ack: true | AckOptions }] ? Promis
 /** Options of `call` beside those of any call. */
 export interface OnceOptions {
   /**
-   * A key of 1 to 256 characters. The method is carried out once, however often it is called with this key within two minutes;
-   * each call gets the same answer. Keys are those of the user; clients with the shared password share theirs.
+   * A key of 1 to 256 characters. The method is carried out once, however often it is called with this key within two minutes
+   * (with a store, `resume.onceMs`); each call gets the same answer. If the connection is lost, the call goes on over the next
+   * one. Keys are those of the user; clients with the shared password share theirs.
    */
   readonly once?: string | undefined;
 }

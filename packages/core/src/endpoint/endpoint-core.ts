@@ -11,8 +11,11 @@ import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { MAX_WARNING_CHARS, REPORT_WINDOW_MS } from "../limits.ts";
 import { AccessControl } from "../rpc/access.ts";
+import type { Codec } from "../rpc/answer-record.ts";
 import type { SideContract } from "../rpc/contract.ts";
 import { Dispatcher, type DispatchHost } from "../rpc/dispatcher.ts";
+import { MemoryAnswers } from "../rpc/memory-answers.ts";
+import type { Answers, OnceRequest } from "../rpc/once-window.ts";
 import { type Discovery, Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
@@ -21,6 +24,7 @@ import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 import { agreedItems, agreedOn, agreedResults, type ItemValidators, type ResultValidators } from "./contract-option.ts";
+import { type DeadLetter, deadLetter } from "./dead-letter.ts";
 import { HandlerRegistration } from "./handler-registration.ts";
 import { HookList } from "./hook-list.ts";
 
@@ -34,7 +38,8 @@ export interface ErrorContext<Peer> {
    * messages and calls were dropped because the connection ended before their handlers started (CONNECTION_CLOSED).
    * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
    * failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages of `send`, or calls of
-   * `callNoWait`. `cluster`: a message of another node couldn't be handled, or this node has left its cluster.
+   * `callNoWait`. `cluster`: a message of another node couldn't be handled, or this node has left its cluster. `store`: the
+   * store failed (STORE_FAILED, STORE_FULL).
    */
   readonly stage:
     | "rpc"
@@ -46,7 +51,8 @@ export interface ErrorContext<Peer> {
     | "reconnect"
     | "rate-limit"
     | "send"
-    | "cluster";
+    | "cluster"
+    | "store";
   /** The logged-in connection, if there is one. */
   readonly client?: Peer;
   /** The method, message type or hook. */
@@ -56,9 +62,9 @@ export interface ErrorContext<Peer> {
   /** Id of a handler's failure. The caller's RpcError has the same `failureId`. */
   readonly failureId?: string;
   /**
-   * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for, or of connections with
-   * the stage `accept`. Errors of one connection, or of a server's accepting, with the same code are reported once per
-   * second, the rest when the connection has ended or the server stops.
+   * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for, of connections with
+   * the stage `accept`, or of failures with the stage `store`. Errors of one connection, of a server's accepting, or of its
+   * store, with the same code are reported once per second, the rest when the connection has ended or the server stops.
    */
   readonly count?: number;
 }
@@ -98,6 +104,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   readonly access: AccessControl<Peer> = new AccessControl<Peer>();
   readonly errorHooks: HookList<[error: Error, context: ErrorContext<Peer>]> = new HookList();
   readonly unknownHooks: HookList<[client: Peer, type: string, data: unknown]> = new HookList();
+  readonly deadLetterHooks: HookList<[letter: DeadLetter]> = new HookList();
   readonly fileReceivedHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
   readonly fileSentHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
   readonly extensions: ExtensionRegistry;
@@ -105,7 +112,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   #files: FileService<Peer> | null = null;
   #isRunning = false;
   readonly #settings: ConnectionSettings;
-  readonly #results: ResultValidators | null;
+  /** The contract's; null if there are none. */
+  readonly results: ResultValidators | null;
   readonly #items: ItemValidators | null;
   readonly #folders: SideContract["files"];
   readonly #warnings = new ReportWindows<null>(REPORT_WINDOW_MS);
@@ -121,7 +129,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     rolesOf: ((peer: Peer) => readonly string[]) | null = null,
   ) {
     this.#settings = settings;
-    this.#results = agreedResults(contract.peer);
+    this.results = agreedResults(contract.peer);
     this.#items = agreedItems(contract.peer);
     this.#folders = contract.own?.files;
     this.access.rolesOf = rolesOf;
@@ -146,7 +154,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       writer: this.writer,
       settings: this.#settings,
       extensions: this.extensions,
-      results: this.#results,
+      results: this.results,
       items: this.#items,
       discovery: () => this.#encodedList(),
     };
@@ -206,6 +214,32 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Servers replace it: a user's keys are those of all its connections. */
   onceOwner: (from: Peer) => string = () => "";
 
+  /** Servers with a store replace it. */
+  makeAnswers: () => Answers = () => new MemoryAnswers(this.codec, () => this.now());
+
+  /** Servers with a store replace it. */
+  keepDeadLetter: (letter: DeadLetter) => void = () => undefined;
+
+  /** For what is kept. */
+  get codec(): Codec {
+    const { reader, writer } = this;
+    return {
+      encode: (value) => writer.encodeItem(value).slice(),
+      decode: (bytes) => reader.readItem(bytes, 0, bytes.length),
+    };
+  }
+
+  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void {
+    this.deadLetterOf(this.onceOwner(from), request, error, deliveries);
+  }
+
+  deadLetterOf(user: string, request: OnceRequest, error: RpcError, deliveries: number): void {
+    const random = this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES);
+    const letter = deadLetter(request, error, deliveries, user, this.runtimeContext.runtime.wallClock(), random);
+    this.keepDeadLetter(letter);
+    this.deadLetterHooks.notify((failure) => this.hookFailed("onDeadLetter", failure), letter);
+  }
+
   now(): number {
     return this.runtimeContext.runtime.now();
   }
@@ -264,6 +298,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
 
 function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): boolean {
   if (stage === "rpc" || stage === "message" || stage === "hook") return !isInstance(error, RpcError);
+  if (stage === "store") return true;
   return isInstance(error, ConduitError) && error.code === ErrorCode.RECONNECT_FAILED;
 }
 
@@ -271,7 +306,14 @@ function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): b
 function warningOf(error: Error, { stage, name, failureId }: ErrorContext<unknown>, count: number): Error {
   if (stage === "reconnect") return error;
   const printable = printableError(error);
-  const what = stage === "rpc" ? "RPC method" : stage === "message" ? "The handler of message" : "A hook of";
+  const what =
+    stage === "rpc"
+      ? "RPC method"
+      : stage === "message"
+        ? "The handler of message"
+        : stage === "store"
+          ? "The store"
+          : "A hook of";
   const subject = name === undefined ? "" : ` '${name}'`;
   const times = count === 1 ? "" : ` ${count} times since the last warning; the last time`;
   const id = failureId === undefined ? "" : ` [failure ${failureId}]`;

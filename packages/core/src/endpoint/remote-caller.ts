@@ -21,10 +21,10 @@ import type {
   StreamName,
   UnstatedReply,
 } from "../rpc/contract.ts";
-import { ONCE_METHOD } from "../rpc/once-window.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import { type AckOptions, sendAcknowledged } from "./acknowledged-send.ts";
+import type { Validator } from "../rpc/validation.ts";
+import { type AckOptions, callOnce, type RepeatingSender, sendAcknowledged } from "./acknowledged-send.ts";
 import { type Api, apiOf } from "./api.ts";
 import {
   type CallOptions,
@@ -66,6 +66,16 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   /** @internal Whether nothing can be sent any more. */
   protected get _hasEnded(): boolean {
     return false;
+  }
+
+  /** @internal The contract's validator of a method's result. */
+  protected _agreedResult(_method: string): Validator<unknown> | null {
+    return null;
+  }
+
+  /** What is sent again goes over the connection of that moment. */
+  get #repeating(): RepeatingSender {
+    return { context: this._runtimeContext, outgoing: () => this._outgoing, isOver: () => this._hasEnded };
   }
 
   /**
@@ -223,19 +233,9 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
 
   /** Middlewares see it as a request, since it waits for an answer. */
   async #sendAcknowledged(type: string, data: unknown, ack: AckOptions, meta: SendOptions["meta"]): Promise<void> {
-    const { _middlewares, _runtimeContext } = this;
+    const { _middlewares } = this;
     const send = (given: SendOptions): Promise<void> =>
-      sendAcknowledged(
-        _runtimeContext,
-        () => this._outgoing,
-        () => this._hasEnded,
-        type,
-        data,
-        {
-          ...ack,
-          meta: given.meta,
-        },
-      );
+      sendAcknowledged(this.#repeating, type, data, { ...ack, meta: given.meta });
     if (_middlewares === null) await send({ meta });
     else await _middlewares.around("request", type, data, { meta }, send);
   }
@@ -244,8 +244,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const options = given?.parent === undefined ? given : withParent(method, given);
     const { input, onProgress, once } = (options ?? {}) as CallStreamOptions<unknown> & OnceOptions;
     if (once !== undefined) {
-      const wrapped = { key: once, method, params: params ?? {} };
-      return this._outgoing.call(ONCE_METHOD, wrapped, options, resultValidator(options));
+      const validator = resultValidator(options) ?? this._agreedResult(method);
+      return callOnce(this.#repeating, once, method, params, options, validator);
     }
     return input === undefined && onProgress === undefined
       ? this._outgoing.call(method, params, options, resultValidator(options))

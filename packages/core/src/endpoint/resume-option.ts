@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { ResumeSettings } from "../connection/connection-settings.ts";
-import { DEFAULT_RESUME_BYTES, DEFAULT_RESUME_WINDOW_MS, MIN_RESUME_BYTES } from "../limits.ts";
+import { DEFAULT_ONCE_MS, DEFAULT_RESUME_BYTES, DEFAULT_RESUME_WINDOW_MS, MIN_RESUME_BYTES } from "../limits.ts";
+import { isStore, type Store } from "../store/store.ts";
 import { group, milliseconds, optionPaths, wholeNumber } from "./option-rules.ts";
 
 /** How a server resumes sessions. */
@@ -12,6 +13,20 @@ export interface ServerResumeOptions {
    * 65,536. Default 1 MiB.
    */
   readonly maxBytes?: number | undefined;
+  /**
+   * Keeps what outlives the process: keys of `ack` and `once` with their answers, dead letters, and how much of each session
+   * was handled. Default: none, and a server that is started again knows nothing.
+   */
+  readonly store?: Store | undefined;
+  /** With a store: how long keys of `ack` and `once` are remembered. Default 600,000 ms; without a store, 120,000. */
+  readonly onceMs?: number | undefined;
+}
+
+/** Of a server, with defaults filled in. */
+export interface ServerResumeSettings extends ResumeSettings {
+  /** Null for none. */
+  readonly store: Store | null;
+  readonly onceMs: number;
 }
 
 /** How a client resumes its session. */
@@ -19,7 +34,12 @@ export type ClientResumeOptions = Pick<ServerResumeOptions, "maxBytes">;
 
 const maxBytes = v.optional(wholeNumber(MIN_RESUME_BYTES), DEFAULT_RESUME_BYTES);
 
-const serverEntries = { windowMs: v.optional(milliseconds(), DEFAULT_RESUME_WINDOW_MS), maxBytes };
+const serverEntries = {
+  windowMs: v.optional(milliseconds(), DEFAULT_RESUME_WINDOW_MS),
+  maxBytes,
+  store: v.optional(v.custom<Store>(isStore, "must be a store: isShared, get, create, put, delete, keys")),
+  onceMs: v.optional(milliseconds(), DEFAULT_ONCE_MS),
+};
 const clientEntries = { maxBytes };
 
 /** Paths of the options. */
@@ -27,22 +47,33 @@ export const serverResumePaths: readonly string[] = optionPaths("resume", server
 export const clientResumePaths: readonly string[] = optionPaths("resume", clientEntries);
 
 /** Settings, or `true` for the defaults. */
-type Flagged = v.GenericSchema<unknown, boolean | Partial<ResumeSettings>>;
+type Flagged<Settings> = v.GenericSchema<unknown, boolean | Settings>;
 
-export const serverResume: Flagged = flagged(group(serverEntries));
-export const clientResume: Flagged = flagged(group(clientEntries));
+export const serverResume: Flagged<ServerResumeOptions> = flagged<ServerResumeOptions>(group(serverEntries));
+export const clientResume: Flagged<ClientResumeOptions> = flagged<ClientResumeOptions>(group(clientEntries));
 
 /** Lazy instead of a union, to report problems inside the object at their path. */
-function flagged(settings: v.GenericSchema<unknown, Partial<ResumeSettings>>): Flagged {
-  return v.lazy((input): Flagged => (typeof input === "boolean" ? (v.boolean() as Flagged) : settings));
+function flagged<Settings>(settings: v.GenericSchema<unknown, Settings>): Flagged<Settings> {
+  return v.lazy(
+    (input): Flagged<Settings> => (typeof input === "boolean" ? (v.boolean() as Flagged<Settings>) : settings),
+  );
 }
 
-/** The setting of the option; null if sessions aren't resumed. */
-export function resumeSettings(
-  option: boolean | Partial<ResumeSettings> | undefined,
-  windowMs: number,
-): ResumeSettings | null {
+/** The setting of a client's option; null if sessions aren't resumed. */
+export function clientResumeSettings(option: boolean | ClientResumeOptions | undefined): ResumeSettings | null {
   if (option === undefined || option === false) return null;
-  const given = option === true ? {} : option;
-  return Object.freeze({ windowMs: given.windowMs ?? windowMs, maxBytes: given.maxBytes ?? DEFAULT_RESUME_BYTES });
+  const { maxBytes = DEFAULT_RESUME_BYTES } = option === true ? {} : option;
+  return Object.freeze({ windowMs: 0, maxBytes });
+}
+
+/** The setting of a server's option; null if sessions aren't resumed. */
+export function serverResumeSettings(option: boolean | ServerResumeOptions | undefined): ServerResumeSettings | null {
+  if (option === undefined || option === false) return null;
+  const {
+    windowMs = DEFAULT_RESUME_WINDOW_MS,
+    maxBytes: bytes = DEFAULT_RESUME_BYTES,
+    store = null,
+    onceMs = DEFAULT_ONCE_MS,
+  } = option === true ? {} : option;
+  return Object.freeze({ windowMs, maxBytes: bytes, store, onceMs });
 }

@@ -17,7 +17,12 @@ import {
   type TypedCallOptions,
   type TypedStreamOptions,
 } from "../endpoint/call-options.ts";
-import { type ContractOption, topicValidator } from "../endpoint/contract-option.ts";
+import {
+  agreedResults,
+  type ContractOption,
+  type ResultValidators,
+  topicValidator,
+} from "../endpoint/contract-option.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import type {
   Awaitable,
@@ -60,6 +65,7 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
+import type { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
@@ -96,6 +102,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** All options, with defaults filled in. */
   readonly config: PoolConfig;
   readonly #contract: C | undefined;
+  readonly #results: ResultValidators | null;
   readonly #runtime: Runtime;
   readonly #context: RuntimeContext;
   readonly #members: PoolMembers<C>;
@@ -118,6 +125,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     super();
     this.config = parsePoolOptions(options === undefined ? options : rest);
     this.#contract = contract;
+    this.#results = agreedResults(contract?.server);
     this.#runtime = runtime;
     this.#context = runtimeContextOf(runtime);
     const { strategy, rpcTimeoutMs, queueWhileDisconnected, maxMessageBytes } = this.config;
@@ -181,6 +189,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** @internal */
   protected get _outgoing(): Outgoing {
     return this.#sender;
+  }
+
+  /** @internal */
+  protected override _agreedResult(method: string): Validator<unknown> | null {
+    return this.#results?.get(method) ?? null;
   }
 
   // --- all servers --------------------------------------------------------------------------------------------------

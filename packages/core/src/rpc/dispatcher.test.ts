@@ -22,7 +22,10 @@ function bench(exposeErrors = false) {
     reportError: (error, stage, from, name) =>
       reports.push([error instanceof Error ? error.message : error, stage, from, name]),
     onceOwner: () => "",
-    now: () => 0,
+    makeAnswers: () => {
+      throw new Error("Not expected");
+    },
+    deadLetter: () => undefined,
     newFailureId: () => "f1",
     unknownMessage: (from, type, data) => unknown.push([from, type, data]) > 99,
   };

@@ -3,10 +3,18 @@
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { AccessControl } from "./access.ts";
-import { IncomingRequest, type RequestSource } from "./incoming-request.ts";
+import { type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
 import { runThrough } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
-import { ONCE_METHOD, type OnceAnswer, type OnceRequest, OnceWindow, onceRequest } from "./once-window.ts";
+import {
+  type Answers,
+  ONCE_METHOD,
+  type OnceAnswer,
+  type OnceRequest,
+  OnceWindow,
+  onceRequest,
+} from "./once-window.ts";
+import { isFinalFailure } from "./redelivery.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** A dispatcher's server or client. */
@@ -19,8 +27,10 @@ export interface DispatchHost<Peer> {
   newFailureId(): string;
   /** Whose keys of calls that are carried out once a peer uses. */
   onceOwner(from: Peer): string;
-  /** Monotonic milliseconds. */
-  now(): number;
+  /** Keeps the answers of what is carried out once. Called once. */
+  makeAnswers(): Answers;
+  /** A message won't be delivered again: its handlers have failed as often as its sender allows. */
+  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void;
   /** Runs the `onUnknown` hooks. Returns whether there are any. */
   unknownMessage(from: Peer, type: string, data: unknown): boolean;
 }
@@ -187,9 +197,10 @@ export class Dispatcher<Peer> {
     source.handlerStarted(request);
     try {
       const wanted = onceRequest(request.value);
-      this.#once ??= new OnceWindow(() => this.#host.now());
+      this.#once ??= new OnceWindow(this.#host.makeAnswers());
       const owner = this.#host.onceOwner(request.client);
-      const answer = await this.#once.run(owner, wanted, () => this.#carryOut(source, request, wanted));
+      const carryOut = (count: number): Promise<OnceAnswer> => this.#deliver(source, request, wanted, count);
+      const answer = await this.#once.run(owner, wanted, carryOut);
       request.finish();
       this.#reply(source, request, "error" in answer ? answer.error : answer.result);
     } catch (error) {
@@ -199,11 +210,25 @@ export class Dispatcher<Peer> {
     }
   }
 
+  async #deliver(
+    source: RequestSource<Peer>,
+    request: IncomingRequest<Peer>,
+    wanted: OnceRequest,
+    count: number,
+  ): Promise<OnceAnswer> {
+    const answer = await this.#carryOut(source, request, wanted, count);
+    if ("error" in answer && isFinalFailure(wanted, answer.error, count)) {
+      this.#host.deadLetter(request.client, wanted, answer.error, count);
+    }
+    return answer;
+  }
+
   /** Runs to its end even if the caller gives up or the connection ends: the answer is for whoever asks again. */
   #carryOut(
     source: RequestSource<Peer>,
     { bytes, meta }: IncomingRequest<Peer>,
-    { isCall, name, value }: OnceRequest,
+    wanted: OnceRequest,
+    count: number,
   ): Promise<OnceAnswer> {
     return new Promise((resolve) => {
       const kept: RequestSource<Peer> = {
@@ -225,8 +250,7 @@ export class Dispatcher<Peer> {
           sendUncorrelatedError: () => undefined,
         },
       };
-      // Any id: its answer goes no further.
-      const inner = new IncomingRequest<Peer>(kept, isCall, name, value, 0, 1, 0, bytes);
+      const inner = new KeyedRequest<Peer>(kept, { key: wanted.key, count }, wanted, bytes);
       inner.meta = meta;
       this.dispatch(kept, inner);
     });

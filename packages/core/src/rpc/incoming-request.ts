@@ -4,6 +4,17 @@ import { type Metadata, NO_METADATA } from "../wire/metadata.ts";
 import type { ItemStream, RequestStreams } from "./request-streams.ts";
 import { noItems } from "./stream-items.ts";
 
+/** A message with `ack`, or a call with `once`, as its handler sees it. */
+export interface Delivery {
+  /** As the sender chose it. */
+  readonly key: string;
+  /**
+   * How often a handler has been started for it, this time included. More than 1: an earlier one failed, or was interrupted by
+   * the end of its process.
+   */
+  readonly count: number;
+}
+
 /** A running handler's view of its call or message. */
 export interface HandlerContext<Peer, Item = unknown> {
   /** The caller: on a server the connection, on a client its connection to the server. */
@@ -24,6 +35,8 @@ export interface HandlerContext<Peer, Item = unknown> {
   readonly deadline: number | null;
   /** Strings that the caller sent along, by its option `meta`; an empty map if it sent none. */
   readonly meta: Metadata;
+  /** Of a message with `ack` or a call with `once`; else null. */
+  readonly delivery: Delivery | null;
   /** Items from the caller's option `input`, if the method takes any; none without the option. They can be read once. */
   readonly input: ItemStream<Item>;
   /**
@@ -148,6 +161,10 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return this.streams !== null && this.streams.keys.output > 0 ? "stream" : "call";
   }
 
+  get delivery(): Delivery | null {
+    return null;
+  }
+
   /** Its type is what the method's schema says. */
   get input(): ItemStream<never> {
     return (this.streams?.input ?? noItems()) as ItemStream<never>;
@@ -228,5 +245,25 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   /** The handler settled; cancels its deadline. */
   finish(): void {
     if (this.isScheduled) this.#source.context.wheel.cancel(this);
+  }
+}
+
+/** A call or message with a key, inside that which brought it. */
+export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
+  readonly #delivery: Delivery;
+
+  constructor(
+    source: RequestSource<Peer>,
+    delivery: Delivery,
+    { isCall, name, value }: { readonly isCall: boolean; readonly name: string; readonly value: unknown },
+    bytes: number,
+  ) {
+    // Any id: its answer goes no further.
+    super(source, isCall, name, value, 0, 1, 0, bytes);
+    this.#delivery = delivery;
+  }
+
+  override get delivery(): Delivery {
+    return this.#delivery;
   }
 }

@@ -1,82 +1,100 @@
 /**
- * Remembers the answers of requests by key, so that a call or message that comes again gets the same answer. A key is remembered
- * for a time. If too many are, new ones are refused: none is forgotten before its time.
+ * Carries out once what has a key: a call or message that comes again gets the answer of the first. The keeper of the
+ * answers ({@link Answers}) decides how long, and whether a message whose handler failed is delivered anew.
  */
 
 import { ErrorCode, RpcError } from "../errors.ts";
-import { MAX_ONCE_KEYS, ONCE_WINDOW_MS } from "../limits.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** The reserved method. */
 export const ONCE_METHOD = "$once";
 const MAX_KEY_CHARS = 256;
+/** A message may be delivered so often. */
+export const MAX_DELIVERIES = 1000;
 
-/** `{key, method, params}` of a call, or `{key, type, data}` of a message. */
+/** `{key, method, params}` of a call, or `{key, type, data, delivery?, deliveries?}` of a message. */
 export interface OnceRequest {
   readonly key: string;
   readonly isCall: boolean;
   readonly name: string;
   readonly value: unknown;
+  /** Which delivery the sender asks for, from 1. */
+  readonly delivery: number;
+  /** How many deliveries there are at most. */
+  readonly deliveries: number;
 }
 
 /** How it ended. */
 export type OnceAnswer = { readonly result: unknown } | { readonly error: RpcError };
 
-interface Entry {
-  readonly answer: Promise<OnceAnswer>;
-  /** When it is forgotten; 0 while it runs. */
-  untilMs: number;
+/** Keeps answers. */
+export interface Answers {
+  /**
+   * Returns the answer from before, or the number of the delivery that begins now.
+   * @param id the key, with whose it is and what for
+   * @throws RpcError if it can't be begun; it may be asked again
+   */
+  begin(owner: string, id: string, request: OnceRequest): OnceAnswer | number | Promise<OnceAnswer | number>;
+  /** A delivery has ended. Never rejects. */
+  end(owner: string, id: string, delivery: number, answer: OnceAnswer): void | Promise<void>;
 }
 
 export class OnceWindow {
-  readonly #now: () => number;
-  readonly #entries = new Map<string, Entry>();
+  readonly #answers: Answers;
+  readonly #running = new Map<string, Promise<OnceAnswer>>();
 
-  /** @param now in monotonic milliseconds */
-  constructor(now: () => number) {
-    this.#now = now;
+  constructor(answers: Answers) {
+    this.#answers = answers;
   }
 
   /**
    * Carries it out, or returns the answer from before.
    * @param owner whose key it is
-   * @throws RpcError RATE_LIMITED if too many keys are remembered
+   * @throws RpcError RATE_LIMITED if too many keys are remembered, STORE_FAILED, STORE_FULL
    */
-  run(owner: string, request: OnceRequest, carryOut: () => Promise<OnceAnswer>): Promise<OnceAnswer> {
+  run(owner: string, request: OnceRequest, carryOut: (delivery: number) => Promise<OnceAnswer>): Promise<OnceAnswer> {
     const id = JSON.stringify([owner, request.isCall, request.name, request.key]);
-    this.#forget();
-    const known = this.#entries.get(id);
-    if (known !== undefined) return known.answer;
-    if (this.#entries.size >= MAX_ONCE_KEYS) {
-      const details = { retry_after: ONCE_WINDOW_MS / 1000 };
-      throw new RpcError(ErrorCode.RATE_LIMITED, `${MAX_ONCE_KEYS} keys are remembered`, { details });
-    }
-    const entry: Entry = { answer: carryOut(), untilMs: 0 };
-    this.#entries.set(id, entry);
-    void entry.answer.then(() => {
-      // Behind those that ended earlier.
-      this.#entries.delete(id);
-      entry.untilMs = this.#now() + ONCE_WINDOW_MS;
-      this.#entries.set(id, entry);
-    });
-    return entry.answer;
+    const running = this.#running.get(id);
+    if (running !== undefined) return running;
+    const answer = this.#run(owner, id, request, carryOut);
+    this.#running.set(id, answer);
+    const ended = (): void => void this.#running.delete(id);
+    void answer.then(ended, ended);
+    return answer;
   }
 
-  #forget(): void {
-    const now = this.#now();
-    for (const [id, { untilMs }] of this.#entries) {
-      if (untilMs > now) return;
-      if (untilMs > 0) this.#entries.delete(id);
-    }
+  async #run(
+    owner: string,
+    id: string,
+    request: OnceRequest,
+    carryOut: (delivery: number) => Promise<OnceAnswer>,
+  ): Promise<OnceAnswer> {
+    const begun = this.#answers.begin(owner, id, request);
+    // Without a promise the handler starts in order with those of other messages.
+    const delivery = begun instanceof Promise ? await begun : begun;
+    if (typeof delivery !== "number") return delivery;
+    const answer = await carryOut(delivery);
+    await this.#answers.end(owner, id, delivery, answer);
+    return answer;
   }
 }
 
 /** @throws RpcError INVALID_PARAMS */
 export function onceRequest(params: unknown): OnceRequest {
-  const { key, method, params: value, type, data } = isMap(params) ? params : {};
+  const { key, method, params: value, type, data, delivery = 1, deliveries = 1 } = isMap(params) ? params : {};
   const isKey = typeof key === "string" && key !== "" && key.length <= MAX_KEY_CHARS;
-  if (isKey && typeof method === "string") return { key, isCall: true, name: method, value: value ?? {} };
-  if (isKey && typeof type === "string") return { key, isCall: false, name: type, value: data ?? null };
-  const message = `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a method or type`;
+  if (isKey && typeof method === "string") {
+    return { key, isCall: true, name: method, value: value ?? {}, delivery: 1, deliveries: 1 };
+  }
+  if (isKey && typeof type === "string" && isDelivery(deliveries) && isDelivery(delivery) && delivery <= deliveries) {
+    return { key, isCall: false, name: type, value: data ?? null, delivery, deliveries };
+  }
+  const message =
+    `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a method or type; ` +
+    `delivery and deliveries are integers from 1 to ${MAX_DELIVERIES}`;
   throw new RpcError(ErrorCode.INVALID_PARAMS, message);
+}
+
+function isDelivery(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_DELIVERIES;
 }

@@ -9,6 +9,7 @@ import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts"
 import { ErrorCode } from "../errors.ts";
 import type { ClientKind, ClientKinds, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
+import type { Validator } from "../rpc/validation.ts";
 import { withKindCheck } from "./kind-check.ts";
 
 /** A login. It ends with its connection. */
@@ -118,6 +119,11 @@ export class Connection<
   /** @internal */
   protected override get _hasEnded(): boolean {
     return this.#protocol.isOver;
+  }
+
+  /** @internal */
+  protected override _agreedResult(method: string): Validator<unknown> | null {
+    return this.#protocol.delegate.results?.get(method) ?? null;
   }
 
   /** @internal */

@@ -1,7 +1,6 @@
 import * as v from "valibot";
 import type { CertificateCheck, TokenCheck } from "../auth/login-methods.ts";
 import type { UserOptions, VerifierLookup } from "../auth/users.ts";
-import type { ResumeSettings } from "../connection/connection-settings.ts";
 import {
   checkPeerOptions,
   checkQueueBytes,
@@ -26,10 +25,11 @@ import {
   wholeNumber,
 } from "../endpoint/option-rules.ts";
 import {
-  resumeSettings,
   type ServerResumeOptions,
+  type ServerResumeSettings,
   serverResume,
   serverResumePaths,
+  serverResumeSettings,
 } from "../endpoint/resume-option.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import {
@@ -39,7 +39,6 @@ import {
   DEFAULT_MAX_BUFFERED_BYTES,
   DEFAULT_MAX_CONNECTIONS,
   DEFAULT_MAX_SUBSCRIPTIONS,
-  DEFAULT_RESUME_WINDOW_MS,
   SCRAM_ITERATIONS,
   SCRAM_MAX_ITERATIONS,
   SCRAM_MIN_ITERATIONS,
@@ -161,7 +160,7 @@ export interface ServerConfig
   /** `null` for plain TCP. */
   readonly tls: TlsServerOptions | null;
   /** `null` if connections end with their streams. */
-  readonly resume: ResumeSettings | null;
+  readonly resume: ServerResumeSettings | null;
   /** `null` for no limit. A single unlimited rate is `Infinity`. */
   readonly rateLimit: { readonly messagesPerSecond: number; readonly bytesPerSecond: number } | null;
 }
@@ -268,7 +267,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
     ipv6,
     tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
     rateLimit: rateLimitOf(parsed.rateLimit),
-    resume: resumeSettings(parsed.resume, DEFAULT_RESUME_WINDOW_MS),
+    resume: serverResumeSettings(parsed.resume),
   };
   return sealConfig(config, ["password", "users", "authenticate"]);
 }

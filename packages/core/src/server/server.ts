@@ -11,6 +11,7 @@ import type { AnyExtension } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { SendOptions } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
+import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
 import { HookList } from "../endpoint/hook-list.ts";
@@ -56,11 +57,13 @@ import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import type { BroadcastOptions, SlowConsumer } from "./broadcast.ts";
 import { ClientsOfKind } from "./clients-of-kind.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
+import type { DeadLetters } from "./dead-letters.ts";
 import type { Rejection } from "./login-manager.ts";
 import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { type ListOptions, ServerNodes } from "./server-nodes.ts";
 import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import { ServerStore } from "./server-store.ts";
 import type { Member } from "./topics/channel-host.ts";
 import { makeTopicHub } from "./topics/make-topic-hub.ts";
 import { Topic, TopicPattern } from "./topics/topic.ts";
@@ -108,6 +111,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Null if the contract has no kinds of clients. */
   readonly #kinds: ClientKinds | null;
   readonly #lifecycle: ServerLifecycle;
+  readonly #store: ServerStore<Connection<C, D>>;
   /** As in the options, until `setTls`. */
   #tls: TlsServerOptions | null;
 
@@ -151,6 +155,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       isOpen: () => this.#lifecycle.isOpen,
     });
     this.#core.onceOwner = ({ user }) => user.name;
+    this.#store = new ServerStore(this.#core, runtime, config.resume);
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,
@@ -164,6 +169,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         await this.#connections.endAll();
         this.#topics.stopTimers();
         await this.#nodes.stop();
+        this.#store.end();
         this.#core.end();
       },
       ended: () => this.#connections.ended(),
@@ -235,6 +241,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   listConnections(options: ListOptions = {}): Promise<ConnectionPage> {
     return this.#nodes.list(options);
+  }
+
+  /** Messages that were given up, in the store (option `resume.store`). */
+  get deadLetters(): DeadLetters {
+    return this.#store.deadLetters;
   }
 
   get stats(): ServerStats {
@@ -442,6 +453,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   onDenied(hook: (connection: Connection<C, D>, denial: Denial) => unknown): Disposer {
     return this.#denied.add(this.#core.registration.middlewares.around("onDenied", hook));
+  }
+
+  /**
+   * Runs when a message isn't delivered any more: its handlers have failed as often as its sender allows (`ack.deliveries`), or
+   * were interrupted each time by the end of the process. Returns a function that removes the hook.
+   */
+  onDeadLetter(hook: (letter: DeadLetter) => unknown): Disposer {
+    return this.#core.deadLetterHooks.add(hook);
   }
 
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */

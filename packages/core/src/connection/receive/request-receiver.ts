@@ -12,6 +12,7 @@ import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import type { StreamKeys } from "../../wire/stream-keys.ts";
+import type { HandledMessages } from "./handled-messages.ts";
 import { type RequestFrame, wireBytes } from "./queued-frame.ts";
 import { type RateGate, type Rates, rateGateOf } from "./rate-gate.ts";
 import type { ReadControl } from "./read-control.ts";
@@ -77,6 +78,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   /** Made with the first frame that needs credit. */
   #credit: ReceiveCredit | null = null;
   #reportableTaken = 0;
+  /** Numbers those messages and follows them to their end; null unless somebody asks. */
+  handledMessages: HandledMessages | null = null;
   /** The request whose handler is being started. */
   #dispatched: IncomingRequest<Peer> | null = null;
   /** Number of handlers being started: a request that waited for room may start within another. */
@@ -120,6 +123,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   /** Drops the requests that wait for their handlers. Returns how many. */
   dropQueued(): number {
     const dropped = this.scheduler.clear();
+    this.handledMessages?.dropped();
     this.#reportableTaken -= dropped.filter((frame) => this.#reportsRefusal(frame)).length;
     return dropped.length;
   }
@@ -163,16 +167,24 @@ export class RequestReceiver<Peer> implements SchedulerHost {
 
   /** A request arrived and was charged. */
   receive(frame: FrameDecoder): void {
-    if (!this.#isAdmitted(frame)) this.requestTaken(wireBytes(frame));
-    else this.scheduler.submit(frame);
+    if (this.#host.isClosing) {
+      this.requestTaken(wireBytes(frame));
+    } else if (this.#isAdmitted(frame)) {
+      this.scheduler.submit(frame);
+    } else {
+      this.requestTaken(wireBytes(frame));
+      if (this.#reportsRefusal(frame)) this.handledMessages?.lastRefused();
+    }
   }
 
   #isAdmitted(frame: FrameDecoder): boolean {
     const host = this.#host;
-    if (host.isClosing) return false;
     const { type } = frame;
     if (type !== FrameType.RPC_LIST) host.messagesReceived += 1;
-    if (this.#reportsRefusal(frame)) this.#reportableTaken += 1;
+    if (this.#reportsRefusal(frame)) {
+      this.#reportableTaken += 1;
+      this.handledMessages?.arrived();
+    }
     if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) return false;
     if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return false;
     return !host.takeUncorrelatedReply(frame);
@@ -192,7 +204,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     host.reading.throttle(gate.pauseMs);
     const details = { retry_after: gate.retryAfter };
     if (verdict === "refuse") {
-      this.refuseRequest(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
+      this.#refuse(frame, new RpcError(ErrorCode.RATE_LIMITED, "Rate limit exceeded", { details }));
     }
     const kind = isCall ? "call" : "message";
     host.report(new ConduitError(ErrorCode.RATE_LIMITED, `A ${kind} exceeded the rate limit`, { details }));
@@ -226,6 +238,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       if (reader.meta !== null) this.#mustCarryMetadata();
     } catch (error) {
       if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
+      if (this.#reportsRefusal(frame)) this.handledMessages?.nextRefused();
       this.refusePayload(frame, asConduitError(error));
       return;
     }
@@ -244,8 +257,10 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       receivedAtMs,
       isReported,
     );
+    if (isReported) this.handledMessages?.started(request);
     if (meta !== null && host.features.carriesMetadata) request.meta = meta;
     if (receivedAtMs > 0 && request.isExpired) {
+      this.handledMessages?.settled(request);
       const message = `The deadline of '${name}' passed before it started`;
       if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
       return;
@@ -262,6 +277,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     this.#dispatchDepth += 1;
     try {
       this.#host.dispatch(request);
+      if (this.handledMessages !== null && !this.scheduler.isRunning(request)) this.handledMessages.settled(request);
     } finally {
       this.#dispatchDepth -= 1;
       this.#dispatched = outer;
@@ -321,7 +337,13 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return isAnswered && (correlationHi !== 0 || correlationLo !== 0);
   }
 
+  /** The scheduler refuses a frame that has just arrived, or that its sender has cancelled. */
   refuseRequest(frame: RequestFrame, error: RpcError): void {
+    this.#refuse(frame, error);
+    if (this.#reportsRefusal(frame)) this.handledMessages?.lastRefused();
+  }
+
+  #refuse(frame: RequestFrame, error: RpcError): void {
     if (this.wantsReply(frame)) this.#host.replies.sendErrorOfFrame(frame.correlationHi, frame.correlationLo, error);
     else if (this.#reportsRefusal(frame)) this.#host.replies.sendRefusalOfFrame(error);
   }
@@ -329,7 +351,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   /** A complete frame has an invalid payload: answers and reports it. The connection continues. */
   refusePayload(frame: RequestFrame, error: ConduitError): void {
     this.#host.countError();
-    this.refuseRequest(frame, new RpcError(error.code, error.message));
+    this.#refuse(frame, new RpcError(error.code, error.message));
     this.#host.report(error);
   }
 

@@ -164,6 +164,11 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#wakeIdle();
   }
 
+  /** Whether its asynchronous handler runs. */
+  isRunning(request: IncomingRequest<Peer>): boolean {
+    return this.#running?.has(request) === true;
+  }
+
   /** Requests that expect a reply and whose asynchronous handlers run. */
   get runningRequests(): IncomingRequest<Peer>[] {
     return [...(this.#running ?? [])].filter((request) => request.wantsReply);

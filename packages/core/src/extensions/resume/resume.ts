@@ -7,17 +7,21 @@
  */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
+import { HandledMessages } from "../../connection/receive/handled-messages.ts";
+import { UnhandledMessages } from "../../connection/send/unhandled-messages.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HEADER_BYTES, MIN_RESUME_BYTES } from "../../limits.ts";
 import { isMap } from "../../util/is-map.ts";
 import { TimerEntry } from "../../util/timer-wheel.ts";
 
-/** `{received: int}`: bytes of the session. */
+/** `{received: int, handled: int}`: bytes of the session, and from a server, messages that were handled. */
 export const SESSION_ACK_FRAME = 0x0140;
-/** Room for an integer and its key. */
-const MAX_SESSION_ACK_BYTES = 32;
+/** Room for two integers and their keys. */
+const MAX_SESSION_ACK_BYTES = 64;
 /** Bytes are acknowledged after this time at the latest. */
 const ACK_DELAY_MS = 1000;
+/** While the server stops: it waits for what it has sent. */
+const DRAINING_ACK_DELAY_MS = 20;
 /** Or after this part of what the peer keeps, so that its senders don't wait. */
 const ACKS_PER_BUFFER = 4;
 const MAX_UNACKNOWLEDGED_BYTES: number = 256 * 1024;
@@ -42,6 +46,13 @@ export class ConnectionSession extends TimerEntry {
   /** Acknowledgements that have arrived since: they need none themselves. */
   #ackBytes = 0;
   #hasLeft = false;
+  /** Which of the client's messages have been handled; null on a client. */
+  readonly handled: HandledMessages | null;
+  /** More have been. By default the client is told; a server with a store keeps it first. */
+  handledMore: () => void = () => this.tellHandled();
+  #handledToTell = 0;
+  #handledTold = 0;
+  #whenDelivered: (() => void)[] = [];
 
   constructor(connection: ExtensionHost, resumption: Resumption, theirs: ResumeParams) {
     super();
@@ -51,13 +62,45 @@ export class ConnectionSession extends TimerEntry {
     this.theirs = theirs;
     this.#mostUnacknowledged = Math.min(theirs.bytes / ACKS_PER_BUFFER, MAX_UNACKNOWLEDGED_BYTES);
     const { maxBytes = 0 } = connection.settings.resume ?? {};
+    this.handled = connection.role === "server" ? new HandledMessages(() => this.handledMore()) : null;
+    if (this.handled === null) connection.sender.unhandled = new UnhandledMessages(maxBytes);
+    else connection.requests.handledMessages = this.handled;
     this.#stream.keep(this, maxBytes, connection.undecodedBytes);
   }
 
   received(): void {
     if (this.#hasLeft) return;
     if (this.#stream.received - this.#acknowledged >= this.#mostUnacknowledged) this.acknowledge();
-    else if (!this.isScheduled) this.#connection.context.wheel.schedule(this, ACK_DELAY_MS);
+    else this.#acknowledgeLater();
+  }
+
+  #acknowledgeLater(): void {
+    if (this.isScheduled || this.#hasLeft) return;
+    const delayMs = this.#connection.draining === null ? ACK_DELAY_MS : DRAINING_ACK_DELAY_MS;
+    this.#connection.context.wheel.schedule(this, delayMs);
+  }
+
+  /** Has the client forget what has been handled. */
+  tellHandled(handled: number = this.handled?.handled ?? 0): void {
+    this.#handledToTell = handled;
+    this.#acknowledgeLater();
+  }
+
+  /** Resolves when the peer has received everything, or the session has ended. */
+  delivered(): Promise<void> {
+    if (this.#isDelivered) return Promise.resolve();
+    return new Promise((resolve) => this.#whenDelivered.push(resolve));
+  }
+
+  get #isDelivered(): boolean {
+    return this.#hasLeft || (!this.#connection.isSuspended && this.#resumption.unacknowledgedFrames === 0);
+  }
+
+  #checkDelivered(): void {
+    if (this.#whenDelivered.length === 0 || !this.#isDelivered) return;
+    const waiting = this.#whenDelivered;
+    this.#whenDelivered = [];
+    for (const resolve of waiting) resolve();
   }
 
   overflowed(): void {
@@ -72,7 +115,8 @@ export class ConnectionSession extends TimerEntry {
   }
 
   override onTimer(): void {
-    if (this.#stream.received - this.#acknowledged > this.#ackBytes) this.acknowledge();
+    const hasMore = this.#stream.received - this.#acknowledged > this.#ackBytes;
+    if (hasMore || this.#handledToTell > this.#handledTold) this.acknowledge();
   }
 
   /** The peer has been told by other means, when the session was resumed. */
@@ -87,18 +131,27 @@ export class ConnectionSession extends TimerEntry {
     this.told();
     const { context, settings } = this.#connection;
     const writer = context.writer(settings.maxMessageBytes, false);
-    writer.payload(SESSION_ACK_FRAME, 0, 0, { received: this.#acknowledged });
+    const received = this.#acknowledged;
+    this.#handledTold = this.#handledToTell;
+    writer.payload(
+      SESSION_ACK_FRAME,
+      0,
+      0,
+      this.handled === null ? { received } : { received, handled: this.#handledTold },
+    );
     this.#stream.write(writer.bytes.subarray(writer.start, writer.end));
   }
 
   /** SESSION_ACK arrived. */
   receive(frame: ReceivedFrame): void {
-    const received = this.#connection.readMap(frame)?.["received"];
+    const { received, handled } = this.#connection.readMap(frame) ?? {};
+    if (isCount(handled, 0)) this.#connection.sender.unhandled?.handled(handled);
     this.#ackBytes += HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const { acknowledged, end } = this.#stream.sent;
     if (isCount(received, 0) && received <= end) {
       // An older one may come again when the session is resumed.
       if (received > acknowledged) this.#stream.acknowledge(received);
+      this.#checkDelivered();
       return;
     }
     const message = `SESSION_ACK must have received, an integer of at most ${end}`;
@@ -110,6 +163,7 @@ export class ConnectionSession extends TimerEntry {
     this.#hasLeft = true;
     this.#stop();
     this.#stream.leave();
+    this.#checkDelivered();
   }
 
   #stop(): void {

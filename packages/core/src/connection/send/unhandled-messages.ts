@@ -1,0 +1,77 @@
+import type { EncodedValue } from "../../wire/encoded-value.ts";
+import type { Metadata } from "../../wire/metadata.ts";
+
+/** A message, or a call without a reply. */
+export interface UnhandledMessage {
+  readonly isCall: boolean;
+  /** Message type or method. */
+  readonly name: string;
+  readonly value: EncodedValue;
+  readonly meta: Metadata | undefined;
+}
+
+/** What a peer has handled: all below `handled`, and those in `above`. */
+export interface HandledByPeer {
+  readonly handled: number;
+  readonly above: readonly number[];
+}
+
+/** What it takes beside its data. */
+const MESSAGE_BYTES = 100;
+
+/**
+ * Keeps what was sent until the peer says that it has handled it, to send it again to a server that was started anew. If that
+ * takes more than `maxBytes`, the oldest are given up: they count as lost if the server ends.
+ */
+export class UnhandledMessages {
+  readonly #maxBytes: number;
+  readonly #messages: UnhandledMessage[] = [];
+  /** The number of the first one. */
+  #first = 0;
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Memory that they take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  add(message: UnhandledMessage): void {
+    this.#messages.push(message);
+    this.#bytes += bytesOf(message);
+    if (this.#bytes <= this.#maxBytes) return;
+    let count = 0;
+    for (let bytes = this.#bytes; bytes > this.#maxBytes; count += 1)
+      bytes -= bytesOf(this.#messages[count] as UnhandledMessage);
+    this.#drop(count);
+  }
+
+  /** All below this number have been handled. */
+  handled(number: number): void {
+    if (number > this.#first) this.#drop(Math.min(number - this.#first, this.#messages.length));
+  }
+
+  /** Returns those that the peer hasn't handled, in order, and how many of them were given up. */
+  rest({ handled, above }: HandledByPeer): { readonly messages: readonly UnhandledMessage[]; readonly lost: number } {
+    const others = new Set(above);
+    const messages = this.#messages.filter((_message, index) => {
+      const number = this.#first + index;
+      return number >= handled && !others.has(number);
+    });
+    let lost = Math.max(0, this.#first - handled);
+    for (const number of others) if (number >= handled && number < this.#first) lost -= 1;
+    return { messages, lost };
+  }
+
+  #drop(count: number): void {
+    for (const message of this.#messages.splice(0, count)) this.#bytes -= bytesOf(message);
+    this.#first += count;
+  }
+}
+
+function bytesOf({ value }: UnhandledMessage): number {
+  return value.bytes.length + MESSAGE_BYTES;
+}

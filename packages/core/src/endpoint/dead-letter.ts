@@ -1,0 +1,45 @@
+import { codeOf, messageOf, type RpcError } from "../errors.ts";
+import type { OnceRequest } from "../rpc/once-window.ts";
+import { toHex } from "../util/hex.ts";
+
+/** A message that isn't delivered any more, because its handlers failed each time. */
+export interface DeadLetter {
+  /** Later ones have greater ids. */
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  /** As its sender chose it, by `once` of the option `ack`. */
+  readonly key: string;
+  /** How often its handlers were started. */
+  readonly deliveries: number;
+  /** The last failure, as its sender got it. */
+  readonly error: { readonly code: number; readonly message: string };
+  /** The sender's user; empty for the shared password, and on a client. */
+  readonly user: string;
+  /** When it was given up, in Unix milliseconds. */
+  readonly at: number;
+}
+
+/** Digits of milliseconds until the year 5138. */
+const TIME_DIGITS = 14;
+
+export function deadLetter(
+  { name, value, key }: OnceRequest,
+  error: RpcError,
+  deliveries: number,
+  user: string,
+  at: number,
+  random: Uint8Array,
+): DeadLetter {
+  const id = `${String(at).padStart(TIME_DIGITS, "0")}-${toHex(random)}`;
+  return {
+    id,
+    type: name,
+    data: value,
+    key,
+    deliveries,
+    error: { code: codeOf(error), message: messageOf(error) },
+    user,
+    at,
+  };
+}

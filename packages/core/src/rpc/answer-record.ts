@@ -1,0 +1,70 @@
+/** The form in which answers, and what has begun, are kept. */
+
+import { ErrorCode, RpcError } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import type { OnceAnswer } from "./once-window.ts";
+
+/** Values as bytes. */
+export interface Codec {
+  /** @throws ConduitError UNSERIALIZABLE */
+  encode(value: unknown): Uint8Array;
+  /** @throws ConduitError if the bytes are no such value */
+  decode(bytes: Uint8Array): unknown;
+}
+
+/** A delivery that has begun, and hasn't ended as far as is known. */
+export interface Begun {
+  readonly delivery: number;
+  /** The process that began it. */
+  readonly run: string;
+  /** Unix milliseconds by which that process shows again that it lives. */
+  readonly untilMs: number;
+}
+
+/** The end of a delivery. */
+export interface Ended {
+  readonly delivery: number;
+  readonly answer: OnceAnswer;
+}
+
+export function begunRecord(codec: Codec, { delivery, run, untilMs }: Begun): Uint8Array {
+  return codec.encode({ delivery, run, until: untilMs });
+}
+
+/** If a result can't be encoded, its caller hears that, and so do those who ask again. */
+export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Array {
+  if ("error" in answer) return failureRecord(codec, delivery, answer.error);
+  try {
+    return codec.encode({ delivery, result: answer.result });
+  } catch {
+    return failureRecord(codec, delivery, new RpcError(ErrorCode.INTERNAL, "The result can't be sent"));
+  }
+}
+
+/** The record in place of an answer for which there is no room. */
+export function notKept(codec: Codec, delivery: number, bytes: number): Uint8Array {
+  const message = `It was carried out, but its answer of ${bytes} bytes was not kept`;
+  return failureRecord(codec, delivery, new RpcError(ErrorCode.MESSAGE_TOO_LARGE, message));
+}
+
+function failureRecord(codec: Codec, delivery: number, { code, message, details }: RpcError): Uint8Array {
+  try {
+    return codec.encode({ delivery, code, message, details: details ?? null });
+  } catch {
+    return codec.encode({ delivery, code, message, details: null });
+  }
+}
+
+/** Null if it isn't a record of ours. */
+export function readRecord(codec: Codec, bytes: Uint8Array): Begun | Ended | null {
+  const record = codec.decode(bytes);
+  if (!isMap(record)) return null;
+  const { delivery, run, until, result, code, message, details } = record;
+  if (typeof delivery !== "number") return null;
+  if (typeof run === "string" && typeof until === "number") return { delivery, run, untilMs: until };
+  if (typeof code === "number" && typeof message === "string") {
+    const error = new RpcError(code, message, { details: isMap(details) ? details : undefined });
+    return { delivery, answer: { error } };
+  }
+  return "result" in record ? { delivery, answer: { result } } : null;
+}

@@ -1,0 +1,72 @@
+import { ErrorCode, RpcError } from "../errors.ts";
+import { MAX_ONCE_BYTES, MAX_ONCE_KEYS, ONCE_WINDOW_MS } from "../limits.ts";
+import { type Codec, type Ended, endedRecord, notKept, readRecord } from "./answer-record.ts";
+import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
+
+interface Kept {
+  readonly record: Uint8Array;
+  readonly untilMs: number;
+}
+
+/** Answers in this process. If there are too many, new keys are refused: none is forgotten before its time. */
+export class MemoryAnswers implements Answers {
+  readonly #codec: Codec;
+  readonly #now: () => number;
+  /** That which ended first comes first. */
+  readonly #kept = new Map<string, Kept>();
+  #bytes = 0;
+
+  /** @param now in monotonic milliseconds */
+  constructor(codec: Codec, now: () => number) {
+    this.#codec = codec;
+    this.#now = now;
+  }
+
+  begin(_owner: string, id: string, { delivery }: OnceRequest): OnceAnswer | number {
+    this.#forgetOld();
+    const ended = this.find(id);
+    if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
+    if (this.#kept.size >= MAX_ONCE_KEYS || this.#bytes >= MAX_ONCE_BYTES) {
+      const details = { retry_after: ONCE_WINDOW_MS / 1000 };
+      const message = `${this.#kept.size} keys are remembered, with ${this.#bytes} bytes of answers`;
+      throw new RpcError(ErrorCode.RATE_LIMITED, message, { details });
+    }
+    return 1;
+  }
+
+  end(_owner: string, id: string, delivery: number, answer: OnceAnswer): void {
+    this.#forget(id);
+    let record = endedRecord(this.#codec, { delivery, answer });
+    if (this.#bytes + record.length > MAX_ONCE_BYTES) record = notKept(this.#codec, delivery, record.length);
+    this.#bytes += record.length;
+    this.#kept.set(id, { record, untilMs: this.#now() + ONCE_WINDOW_MS });
+  }
+
+  find(id: string): Ended | null {
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return null;
+    // A copy: the values may refer to it, and their receivers may change them.
+    const record = readRecord(this.#codec, kept.record.slice());
+    return record !== null && "answer" in record ? record : null;
+  }
+
+  #forgetOld(): void {
+    const now = this.#now();
+    for (const [id, { untilMs }] of this.#kept) {
+      if (untilMs > now) return;
+      this.#forget(id);
+    }
+  }
+
+  #forget(id: string): void {
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return;
+    this.#bytes -= kept.record.length;
+    this.#kept.delete(id);
+  }
+}
+
+/** Whether a message is delivered again: its handler failed, and its sender asks for a later delivery. */
+export function isRepeatable({ delivery, answer }: Ended, asked: number): boolean {
+  return "error" in answer && asked > delivery;
+}

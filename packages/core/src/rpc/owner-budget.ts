@@ -1,0 +1,48 @@
+interface Use {
+  readonly sinceMs: number;
+  bytes: number;
+  /** Of the window before. */
+  before: number;
+}
+
+/**
+ * Bounds what each user keeps in a store, by what it added within the last one to two windows: nobody tells when something has
+ * expired. It begins anew with the process.
+ */
+export class OwnerBudget {
+  readonly #windowMs: number;
+  readonly #maxBytes: number;
+  readonly #uses = new Map<string, Use>();
+
+  constructor(windowMs: number, maxBytes: number) {
+    this.#windowMs = windowMs;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Returns false, and charges nothing, if it would be too much. */
+  charge(owner: string, bytes: number, nowMs: number): boolean {
+    const use = this.#useOf(owner, nowMs);
+    if (use.bytes + use.before + bytes > this.#maxBytes) return false;
+    use.bytes += bytes;
+    return true;
+  }
+
+  #useOf(owner: string, nowMs: number): Use {
+    const known = this.#uses.get(owner);
+    if (known !== undefined && nowMs - known.sinceMs < this.#windowMs) return known;
+    this.#forgetIdle(nowMs);
+    const isLast = known !== undefined && nowMs - known.sinceMs < 2 * this.#windowMs;
+    const use = { sinceMs: nowMs, bytes: 0, before: isLast ? known.bytes : 0 };
+    // Behind those that are older.
+    this.#uses.delete(owner);
+    this.#uses.set(owner, use);
+    return use;
+  }
+
+  #forgetIdle(nowMs: number): void {
+    for (const [owner, { sinceMs }] of this.#uses) {
+      if (nowMs - sinceMs < 2 * this.#windowMs) return;
+      this.#uses.delete(owner);
+    }
+  }
+}

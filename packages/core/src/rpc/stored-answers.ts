@@ -1,0 +1,173 @@
+/**
+ * Answers in a store, which outlive the process.
+ *
+ * Theory of operation. Before a handler starts, the store gets a record that says so, and behind its end the answer. A process
+ * that finds a record without an answer, of another process that has ended, knows that a handler was interrupted: a message is
+ * delivered again, with its number, and a call is answered with OUTCOME_UNKNOWN. If the store can't keep that a handler
+ * starts, it doesn't start. If it can't keep the answer, this process does.
+ */
+
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { MAX_STORED_ONCE_BYTES } from "../limits.ts";
+import type { Store } from "../store/store.ts";
+import { toHex } from "../util/hex.ts";
+import { utf8 } from "../util/utf8.ts";
+import { type Begun, begunRecord, type Codec, type Ended, endedRecord, notKept, readRecord } from "./answer-record.ts";
+import { isRepeatable, MemoryAnswers } from "./memory-answers.ts";
+import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
+import { OwnerBudget } from "./owner-budget.ts";
+
+/** Larger answers aren't kept: other stores have such a limit. */
+const MAX_ANSWER_BYTES: number = 256 * 1024;
+/** What a record takes beside its value. */
+const RECORD_BYTES = 256;
+/** A process that shares the store shows so often that it still runs a handler. */
+const SIGN_OF_LIFE_MS = 10_000;
+const LEASE_MS = 30_000;
+/** A handler that has ended its process so often isn't started again, unless the sender asks for more. */
+const MIN_INTERRUPTED = 3;
+const RETRY_AFTER_SECONDS = 1;
+
+export interface StoredAnswersHost {
+  readonly store: Store;
+  readonly codec: Codec;
+  /** How long a key is remembered. */
+  readonly onceMs: number;
+  /** Names this process. */
+  readonly run: string;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Unix milliseconds. */
+  wallClock(): number;
+  sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** Runs `task` until the returned function is called. Doesn't keep the process running. */
+  every(delayMs: number, task: () => void): () => void;
+  storeFailed(error: unknown): void;
+  /** A message's handlers were interrupted as often as is allowed. */
+  interrupted(owner: string, request: OnceRequest, error: RpcError, delivery: number): void;
+}
+
+export class StoredAnswers implements Answers {
+  readonly #host: StoredAnswersHost;
+  /** What the store couldn't keep. */
+  readonly #unsaved: MemoryAnswers;
+  readonly #budget: OwnerBudget;
+  /** Ends the signs of life, by id. */
+  readonly #alive = new Map<string, () => void>();
+
+  constructor(host: StoredAnswersHost) {
+    this.#host = host;
+    this.#unsaved = new MemoryAnswers(host.codec, () => host.now());
+    this.#budget = new OwnerBudget(host.onceMs, MAX_STORED_ONCE_BYTES);
+  }
+
+  async begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
+    const unsaved = this.#unsaved.find(id);
+    if (unsaved !== null && !isRepeatable(unsaved, request.delivery)) return unsaved.answer;
+    if (!this.#budget.charge(owner, RECORD_BYTES, this.#host.now())) {
+      throw refusal(ErrorCode.STORE_FULL, "Too much is kept for this user");
+    }
+    try {
+      return await this.#begin(owner, id, request);
+    } catch (error) {
+      if (error instanceof RpcError) throw error;
+      this.#host.storeFailed(error);
+      const code = error instanceof ConduitError ? error.code : ErrorCode.STORE_FAILED;
+      throw refusal(code === ErrorCode.STORE_FULL ? code : ErrorCode.STORE_FAILED, "The server can't keep the key now");
+    }
+  }
+
+  async #begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
+    const { store, codec } = this.#host;
+    const key = await this.#keyOf(id);
+    if (await store.create(key, this.#begunNow(1), this.#host.onceMs)) return this.#started(id, key, 1);
+    const bytes = await store.get(key);
+    const record = bytes === null ? null : readRecord(codec, bytes);
+    if (record === null) throw refusal(ErrorCode.STORE_FAILED, "The key has just expired, or isn't readable");
+    if ("answer" in record) {
+      return isRepeatable(record, request.delivery) ? this.#beginAgain(id, key, record.delivery + 1) : record.answer;
+    }
+    if (this.#isUnderWay(record)) throw refusal(ErrorCode.RATE_LIMITED, "Another server carries it out now");
+    return this.#goOn(owner, id, key, request, record);
+  }
+
+  /** A handler was interrupted by the end of its process. */
+  async #goOn(
+    owner: string,
+    id: string,
+    key: string,
+    request: OnceRequest,
+    record: Begun,
+  ): Promise<OnceAnswer | number> {
+    const { delivery } = record;
+    if (!request.isCall && delivery < Math.max(request.deliveries, MIN_INTERRUPTED)) {
+      return this.#beginAgain(id, key, delivery + 1);
+    }
+    const what = `'${request.name}' was interrupted by the end of the server's process`;
+    const message = request.isCall ? `${what}: nobody knows whether it was carried out` : `${what} ${delivery} times`;
+    const error = new RpcError(ErrorCode.OUTCOME_UNKNOWN, message, { details: { deliveries: delivery } });
+    const answer = { error };
+    await this.#host.store.put(key, endedRecord(this.#host.codec, { delivery, answer }), this.#host.onceMs);
+    if (!request.isCall) this.#host.interrupted(owner, request, error, delivery);
+    return answer;
+  }
+
+  async #beginAgain(id: string, key: string, delivery: number): Promise<number> {
+    await this.#host.store.put(key, this.#begunNow(delivery), this.#host.onceMs);
+    return this.#started(id, key, delivery);
+  }
+
+  #started(id: string, key: string, delivery: number): number {
+    const { store } = this.#host;
+    if (store.isShared) {
+      const show = async (): Promise<void> => {
+        try {
+          if (this.#alive.has(id)) await store.put(key, this.#begunNow(delivery), this.#host.onceMs);
+        } catch (error) {
+          this.#host.storeFailed(error);
+        }
+      };
+      this.#alive.set(
+        id,
+        this.#host.every(SIGN_OF_LIFE_MS, () => void show()),
+      );
+    }
+    return delivery;
+  }
+
+  async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<void> {
+    const { store, codec } = this.#host;
+    this.#alive.get(id)?.();
+    this.#alive.delete(id);
+    const ended: Ended = { delivery, answer };
+    let record = endedRecord(codec, ended);
+    if (record.length > MAX_ANSWER_BYTES || !this.#budget.charge(owner, record.length, this.#host.now())) {
+      this.#unsaved.end(owner, id, delivery, answer);
+      record = notKept(codec, delivery, record.length);
+    }
+    try {
+      await store.put(await this.#keyOf(id), record, this.#host.onceMs);
+    } catch (error) {
+      this.#unsaved.end(owner, id, delivery, answer);
+      this.#host.storeFailed(error);
+    }
+  }
+
+  #isUnderWay({ run, untilMs }: Begun): boolean {
+    const { store } = this.#host;
+    return store.isShared && run !== this.#host.run && untilMs > this.#host.wallClock();
+  }
+
+  #begunNow(delivery: number): Uint8Array {
+    const { codec, run } = this.#host;
+    return begunRecord(codec, { delivery, run, untilMs: this.#host.wallClock() + LEASE_MS });
+  }
+
+  async #keyOf(id: string): Promise<string> {
+    return `once/${toHex(await this.#host.sha256(utf8(id)))}`;
+  }
+}
+
+function refusal(code: number, message: string): RpcError {
+  return new RpcError(code, message, { details: { retry_after: RETRY_AFTER_SECONDS, started: false } });
+}

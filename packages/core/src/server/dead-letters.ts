@@ -1,0 +1,67 @@
+import type { DeadLetter } from "../endpoint/dead-letter.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { DEAD_LETTER_MS, MAX_DEAD_LETTER_BYTES } from "../limits.ts";
+import type { Codec } from "../rpc/answer-record.ts";
+import { OwnerBudget } from "../rpc/owner-budget.ts";
+import type { Store } from "../store/store.ts";
+
+const PREFIX = "dead/";
+const MAX_LISTED = 1000;
+
+interface DeadLettersHost {
+  readonly store: Store;
+  readonly codec: Codec;
+  /** Monotonic milliseconds. */
+  now(): number;
+  storeFailed(error: unknown): void;
+}
+
+/** The dead letters in a server's store. They are kept for seven days. */
+export class DeadLetters {
+  readonly #host: DeadLettersHost | null;
+  readonly #budget = new OwnerBudget(DEAD_LETTER_MS, MAX_DEAD_LETTER_BYTES);
+
+  /** @internal */
+  constructor(host: DeadLettersHost | null) {
+    this.#host = host;
+  }
+
+  /**
+   * Returns the oldest ones.
+   * @param options.limit at most 1,000. Default 100
+   * @throws ConduitError INVALID_STATE if the server has no store; the store's own errors
+   */
+  async list({ limit = 100 }: { readonly limit?: number } = {}): Promise<DeadLetter[]> {
+    const { store, codec } = this.#mustHaveStore();
+    const letters: DeadLetter[] = [];
+    for (const key of await store.keys(PREFIX, Math.min(limit, MAX_LISTED))) {
+      const bytes = await store.get(key);
+      if (bytes !== null) letters.push(codec.decode(bytes) as DeadLetter);
+    }
+    return letters;
+  }
+
+  /** Removes one. Throws like `list`. */
+  async delete(id: string): Promise<void> {
+    await this.#mustHaveStore().store.delete(PREFIX + id);
+  }
+
+  /** @internal */
+  _keep(letter: DeadLetter): void {
+    if (this.#host === null) return;
+    const { store, codec, now, storeFailed } = this.#host;
+    const record = codec.encode(letter);
+    if (this.#budget.charge(letter.user, record.length, now())) {
+      store.put(PREFIX + letter.id, record, DEAD_LETTER_MS).catch(storeFailed);
+      return;
+    }
+    const message = `A dead letter of ${record.length} bytes was not kept: too many are of the user '${letter.user}'`;
+    storeFailed(new ConduitError(ErrorCode.STORE_FULL, message));
+  }
+
+  #mustHaveStore(): DeadLettersHost {
+    if (this.#host !== null) return this.#host;
+    const message = "Dead letters are kept only with the option resume.store; see onDeadLetter";
+    throw new ConduitError(ErrorCode.INVALID_STATE, message);
+  }
+}

@@ -1,0 +1,69 @@
+/** What a server keeps in its store: answers to what has a key, and dead letters. */
+
+import type { DeadLetter } from "../endpoint/dead-letter.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import type { ServerResumeSettings } from "../endpoint/resume-option.ts";
+import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
+import { REPORT_WINDOW_MS } from "../limits.ts";
+import { StoredAnswers } from "../rpc/stored-answers.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Store } from "../store/store.ts";
+import { ReportWindows } from "../util/report-windows.ts";
+import { DeadLetters } from "./dead-letters.ts";
+
+export class ServerStore<Peer> {
+  readonly deadLetters: DeadLetters;
+  readonly #core: EndpointCore<Peer>;
+  readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
+
+  constructor(core: EndpointCore<Peer>, runtime: Runtime, settings: ServerResumeSettings | null) {
+    this.#core = core;
+    const store = settings?.store ?? null;
+    this.deadLetters = new DeadLetters(
+      store === null
+        ? null
+        : { store, codec: core.codec, now: () => runtime.now(), storeFailed: (error) => this.failed(error) },
+    );
+    if (settings === null || store === null) return;
+    core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
+    core.makeAnswers = () => this.#answers(runtime, store, settings.onceMs);
+  }
+
+  /** Reported once a second and code, with the number. */
+  failed(thrown: unknown): void {
+    const error = isInstance(thrown, ConduitError)
+      ? thrown
+      : new ConduitError(ErrorCode.STORE_FAILED, `The store failed: ${messageOf(thrown)}`, { cause: thrown });
+    const count = this.#reports.add(error.code, error, this.#core.now());
+    if (count > 0) this.#core.report(error, { stage: "store", count });
+  }
+
+  /** Reports the rest of the failures. */
+  end(): void {
+    for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
+  }
+
+  #answers(runtime: Runtime, store: Store, onceMs: number): StoredAnswers {
+    return new StoredAnswers({
+      store,
+      codec: this.#core.codec,
+      onceMs,
+      run: crypto.randomUUID(),
+      now: () => runtime.now(),
+      wallClock: () => runtime.wallClock(),
+      sha256: (bytes) => runtime.crypto.sha256(bytes),
+      every: (delayMs, task) => every(runtime, delayMs, task),
+      storeFailed: (error) => this.failed(error),
+      interrupted: (owner, request, error, deliveries) => this.#core.deadLetterOf(owner, request, error, deliveries),
+    });
+  }
+}
+
+function every(runtime: Runtime, delayMs: number, task: () => void): () => void {
+  const again = (): void => {
+    timer = runtime.setTimer(again, delayMs, false);
+    task();
+  };
+  let timer = runtime.setTimer(again, delayMs, false);
+  return () => runtime.clearTimer(timer);
+}

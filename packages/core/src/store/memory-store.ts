@@ -1,0 +1,65 @@
+import type { Store } from "./store.ts";
+
+interface Entry {
+  readonly value: Uint8Array;
+  /** Unix milliseconds. */
+  readonly untilMs: number;
+}
+
+/** Options of {@link memoryStore}. */
+export interface MemoryStoreOptions {
+  /** Unix milliseconds. Default: `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/**
+ * A store in the memory of this process, for tests, and for servers that follow each other in one process. It forgets
+ * expired values when something is kept.
+ */
+export function memoryStore({ now = () => Date.now() }: MemoryStoreOptions = {}): Store {
+  return new MemoryStore(now);
+}
+
+class MemoryStore implements Store {
+  readonly isShared: boolean = false;
+  readonly #now: () => number;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  async get(key: string): Promise<Uint8Array | null> {
+    return this.#find(key)?.value.slice() ?? null;
+  }
+
+  async create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
+    if (this.#find(key) !== null) return false;
+    this.#set(key, value, ttlMs);
+    return true;
+  }
+
+  async put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
+    this.#set(key, value, ttlMs);
+  }
+
+  async delete(key: string): Promise<void> {
+    this.#entries.delete(key);
+  }
+
+  async keys(prefix: string, limit: number): Promise<string[]> {
+    const all = [...this.#entries.keys()].filter((key) => key.startsWith(prefix) && this.#find(key) !== null);
+    return all.sort().slice(0, limit);
+  }
+
+  #find(key: string): Entry | null {
+    const entry = this.#entries.get(key);
+    return entry === undefined || entry.untilMs <= this.#now() ? null : entry;
+  }
+
+  #set(key: string, value: Uint8Array, ttlMs: number): void {
+    const nowMs = this.#now();
+    for (const [old, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(old);
+    this.#entries.set(key, { value: value.slice(), untilMs: nowMs + ttlMs });
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * A store in an SQLite file, over the database of a runtime.
+ *
+ * Theory of operation. What is asked in one turn of the event loop is one transaction, which runs at its end: a commit costs
+ * far more than what is in it. If that fails, everything that it was to keep is refused; what was only read is read again.
+ * The file is locked for one process: a second one can't open it.
+ */
+
+import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import type { Store } from "./store.ts";
+
+/** The values of one row. */
+export type SqliteRow = Readonly<Record<string, unknown>>;
+
+export interface SqliteStatement {
+  run(...values: (string | number | Uint8Array)[]): unknown;
+  /** Undefined or null for none. */
+  get(...values: (string | number | Uint8Array)[]): unknown;
+  all(...values: (string | number | Uint8Array)[]): unknown[];
+  /** Bun keeps the file locked until every statement is finalized. Default: closing the database does it. */
+  finalize?(): void;
+}
+
+/** The part of `DatabaseSync` (`node:sqlite`) and `Database` (`bun:sqlite`) that the store needs. */
+export interface SqliteDatabase {
+  exec(sql: string): unknown;
+  prepare(sql: string): SqliteStatement;
+  close(): unknown;
+}
+
+/** Options of a store in a file. */
+export interface FileStoreOptions {
+  /**
+   * When the disk is told to write. With both, what was kept survives the end of the process, also by `kill -9`.
+   * `checkpoint`: from time to time; a power cut, or a crash of the system, may take what was kept last, and leaves a valid
+   * file. `commit`: before anything counts as kept, so that a power cut takes nothing, if the disk doesn't lie. Default
+   * `"checkpoint"`.
+   */
+  readonly fsync?: "commit" | "checkpoint" | undefined;
+  /** Largest size of the file; what would exceed it is refused with STORE_FULL. At least 1 MiB. Default 1 GiB. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** A store in a file, which one process uses at a time. */
+export interface FileStore extends Store {
+  /** Closes the file, when everything asked has been done. Close the servers that use it first. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a runtime provides. */
+export interface SqliteHost {
+  /** Makes the file, if there is none. */
+  prepare(): Promise<unknown>;
+  open(): SqliteDatabase;
+  nextTurn(task: () => void): void;
+}
+
+const MIN_FILE_BYTES: number = 1024 * 1024;
+const DEFAULT_FILE_BYTES: number = 1024 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+/** Marks the file as ours: "ncst". */
+const APPLICATION_ID = 0x6e637374;
+const SWEEP_MS = 10_000;
+const ROWS_PER_SWEEP = 1000;
+
+const SQLITE_BUSY = 5;
+const SQLITE_READONLY = 8;
+const SQLITE_FULL = 13;
+
+interface Operation {
+  readonly writes: boolean;
+  /** Runs the statement. Its result counts once the transaction is committed. */
+  run(): unknown;
+  resolve(result: unknown): void;
+  reject(error: ConduitError): void;
+}
+
+/**
+ * Opens a store in a file, or makes it.
+ * @throws ConduitError INVALID_CONFIG, STORE_FAILED (it can't be opened, or another process uses it)
+ */
+export async function openSqliteStore(
+  host: SqliteHost,
+  path: string,
+  options: FileStoreOptions = {},
+): Promise<FileStore> {
+  const { fsync = "checkpoint", maxBytes = DEFAULT_FILE_BYTES } = options;
+  if (fsync !== "checkpoint" && fsync !== "commit") {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, 'Invalid option fsync: must be "commit" or "checkpoint"');
+  }
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < MIN_FILE_BYTES) {
+    const message = `Invalid option maxBytes: must be a whole number of at least ${MIN_FILE_BYTES}, got ${maxBytes}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  let database: SqliteDatabase | null = null;
+  try {
+    await host.prepare();
+    database = host.open();
+    prepareFile(database, fsync, maxBytes);
+    return new SqliteStore(database, host, path);
+  } catch (error) {
+    database?.close();
+    throw storeError(error, path);
+  }
+}
+
+function prepareFile(database: SqliteDatabase, fsync: "commit" | "checkpoint", maxBytes: number): void {
+  database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
+  database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  database.exec("PRAGMA journal_mode = WAL");
+  database.exec(`PRAGMA synchronous = ${fsync === "commit" ? "FULL" : "NORMAL"}`);
+  database.exec(`PRAGMA max_page_count = ${Math.floor(maxBytes / PAGE_BYTES)}`);
+  const { application_id } = readRow(database, "PRAGMA application_id");
+  const { tables } = readRow(database, "SELECT count(*) AS tables FROM sqlite_master");
+  if (tables !== 0 && application_id !== APPLICATION_ID) throw new Error("the file is another program's database");
+  // A write takes the lock, also if there is nothing to change.
+  database.exec("BEGIN IMMEDIATE");
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+  database.exec(
+    "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+  );
+  database.exec("CREATE INDEX IF NOT EXISTS kept_until ON kept (until)");
+  database.exec("COMMIT");
+}
+
+function readRow(database: SqliteDatabase, sql: string): SqliteRow {
+  const statement = database.prepare(sql);
+  const row = statement.get() as SqliteRow;
+  statement.finalize?.();
+  return row;
+}
+
+class SqliteStore implements FileStore {
+  readonly isShared: boolean = false;
+  readonly #database: SqliteDatabase;
+  readonly #host: SqliteHost;
+  readonly #path: string;
+  readonly #get: SqliteStatement;
+  readonly #create: SqliteStatement;
+  readonly #put: SqliteStatement;
+  readonly #delete: SqliteStatement;
+  readonly #keys: SqliteStatement;
+  readonly #sweep: SqliteStatement;
+  #waiting: Operation[] = [];
+  #sweptAtMs = 0;
+  #isClosed = false;
+
+  constructor(database: SqliteDatabase, host: SqliteHost, path: string) {
+    this.#database = database;
+    this.#host = host;
+    this.#path = path;
+    this.#get = database.prepare("SELECT value FROM kept WHERE key = ? AND until > ?");
+    // Takes the place of one that has expired.
+    this.#create = database.prepare(
+      "INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, until = excluded.until " +
+        "WHERE until <= ? RETURNING key",
+    );
+    this.#put = database.prepare("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)");
+    this.#delete = database.prepare("DELETE FROM kept WHERE key = ?");
+    this.#keys = database.prepare("SELECT key FROM kept WHERE key >= ? AND key < ? AND until > ? ORDER BY key LIMIT ?");
+    this.#sweep = database.prepare(
+      `DELETE FROM kept WHERE key IN (SELECT key FROM kept WHERE until <= ? LIMIT ${ROWS_PER_SWEEP})`,
+    );
+  }
+
+  get(key: string): Promise<Uint8Array | null> {
+    return this.#ask(false, () => {
+      const row = this.#get.get(key, Date.now()) as SqliteRow | null | undefined;
+      return row === null || row === undefined ? null : plain(row["value"] as Uint8Array);
+    });
+  }
+
+  create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
+    return this.#ask(true, () => {
+      const nowMs = Date.now();
+      return this.#create.all(key, value, nowMs + ttlMs, nowMs).length > 0;
+    });
+  }
+
+  put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
+    return this.#ask(true, () => void this.#put.run(key, value, Date.now() + ttlMs));
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#ask(true, () => void this.#delete.run(key));
+  }
+
+  keys(prefix: string, limit: number): Promise<string[]> {
+    // Above every key that begins with the prefix: keys are ASCII.
+    const rows = (): unknown[] => this.#keys.all(prefix, `${prefix}\u007f`, Date.now(), limit);
+    return this.#ask(false, () => rows().map((row) => (row as SqliteRow)["key"] as string));
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#runWaiting();
+    const statements = [this.#get, this.#create, this.#put, this.#delete, this.#keys, this.#sweep];
+    for (const statement of statements) statement.finalize?.();
+    this.#database.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #ask<T>(writes: boolean, run: () => T): Promise<T> {
+    if (this.#isClosed) return Promise.reject(new ConduitError(ErrorCode.STORE_FAILED, "The store was closed"));
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ writes, run, resolve: resolve as (result: unknown) => void, reject });
+      if (this.#waiting.length === 1) this.#host.nextTurn(() => this.#runWaiting());
+    });
+  }
+
+  #runWaiting(): void {
+    const operations = this.#waiting;
+    this.#waiting = [];
+    if (operations.length === 0) return;
+    if (operations.some(({ writes }) => writes)) this.#transact(operations);
+    else for (const operation of operations) this.#runAlone(operation);
+  }
+
+  #transact(operations: readonly Operation[]): void {
+    const results: unknown[] = [];
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+      for (const operation of operations) results.push(operation.run());
+      this.#sweepExpired();
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#rollBack();
+      const failure = storeError(error, this.#path);
+      for (const operation of operations) {
+        if (operation.writes) operation.reject(failure);
+        else this.#runAlone(operation);
+      }
+      return;
+    }
+    for (const [index, operation] of operations.entries()) operation.resolve(results[index]);
+  }
+
+  /** SQLite may have rolled back by itself. */
+  #rollBack(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch {
+      // "no transaction is active"
+    }
+  }
+
+  #runAlone(operation: Operation): void {
+    try {
+      operation.resolve(operation.run());
+    } catch (error) {
+      operation.reject(storeError(error, this.#path));
+    }
+  }
+
+  #sweepExpired(): void {
+    const nowMs = Date.now();
+    if (nowMs - this.#sweptAtMs < SWEEP_MS && nowMs >= this.#sweptAtMs) return;
+    this.#sweptAtMs = nowMs;
+    this.#sweep.run(nowMs);
+  }
+}
+
+/** Not a `Buffer`, and of no other memory. */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function storeError(thrown: unknown, path: string): ConduitError {
+  if (thrown instanceof ConduitError) return thrown;
+  const cause = asError(thrown);
+  const { errcode, errno } = cause as { errcode?: unknown; errno?: unknown };
+  // An extended code has the usual one in its last byte.
+  const number = Number(errcode ?? errno) & 0xff;
+  const details = { path };
+  switch (number) {
+    case SQLITE_FULL:
+      return new ConduitError(ErrorCode.STORE_FULL, `The store ${path} is full: ${cause.message}`, { cause, details });
+    case SQLITE_BUSY: {
+      const message = `The store ${path} is in use by another process, or was opened twice`;
+      return new ConduitError(ErrorCode.STORE_FAILED, message, { cause, details });
+    }
+    case SQLITE_READONLY: {
+      const message = `The store ${path} can't be written: ${cause.message}`;
+      return new ConduitError(ErrorCode.STORE_FAILED, message, { cause, details });
+    }
+    default:
+      return new ConduitError(ErrorCode.STORE_FAILED, `The store ${path} failed: ${cause.message}`, { cause, details });
+  }
+}
