@@ -53,7 +53,7 @@ async function itemsOf<T>(subscription: AsyncIterator<T>, count: number): Promis
 }
 
 /** What servers do as nodes of a cluster, whatever its engine. */
-export function describeManyNodes(subject: Subject, { name, make }: ClusterSubject): void {
+export function describeManyNodes(subject: Subject, { name, make, capabilities }: ClusterSubject): void {
   const staged = (body: (stage: NodesStage) => Promise<void>) => async (): Promise<void> => {
     const stage = new NodesStage(subject, await make());
     try {
@@ -193,6 +193,37 @@ export function describeManyNodes(subject: Subject, { name, make }: ClusterSubje
         await until(() => a.cluster?.state === "connected");
         await client.publish("news", "together");
         expect((await far.next()).value).toBe("together");
+      }),
+    );
+
+    test.skipIf(!capabilities.logs)(
+      "A durable topic has one order for all nodes, and a client that comes back to another node misses nothing",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three((server) => {
+          server.topic("orders", { publish: true, history: { messages: 1000, durable: true } });
+        });
+        const clients = [await stage.join(a), await stage.join(b)];
+        const subscriptions = clients.map((client) => client.subscribe<string>("orders"));
+        for (const subscription of subscriptions) await subscription.ready;
+        const publish = (from: number, to: number): Promise<unknown> =>
+          Promise.all(
+            clients.map(async (client, index) => {
+              for (let n = from; n < to; n += 1) await client.publish("orders", `${index}/${n}`);
+            }),
+          );
+        await publish(0, 20);
+        const [first, second] = [
+          await itemsOf(subscriptions[0] as AsyncIterator<string>, 40),
+          await itemsOf(subscriptions[1] as AsyncIterator<string>, 40),
+        ];
+        expect(first).toEqual(second);
+        const since = subscriptions[0]?.position ?? "";
+        await clients[0]?.disconnect();
+        for (let n = 20; n < 30; n += 1) await clients[1]?.publish("orders", `1/${n}`);
+        const returning = (await stage.join(c)).subscribe<string>("orders", { since });
+        await returning.ready;
+        expect(await itemsOf(returning, 10)).toEqual(Array.from({ length: 10 }, (_, n) => `1/${n + 20}`));
+        expect(returning.recovered).toBe(true);
       }),
     );
   });

@@ -2,72 +2,19 @@ import { expect, test } from "vitest";
 import type { Client, ClientInit } from "../client/client.ts";
 import type { Subscription } from "../client/topics/subscription.ts";
 import { ErrorCode } from "../errors.ts";
-import type { Server, ServerInit } from "../server/server.ts";
-import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import type { Server } from "../server/server.ts";
+import {
+  ADA,
+  BOB,
+  firstIdOf,
+  idsOf,
+  clusterScene as scene,
+  type TestNode,
+  three,
+} from "../test-support/cluster-scene.ts";
+import { outcome } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
 import type { ClusterLoss } from "./cluster.ts";
-import type { ClusterOptions } from "./cluster-options.ts";
-import { MemoryCluster, type MemoryClusterOptions } from "./memory/memory-cluster.ts";
-
-interface TestNode {
-  readonly id: string;
-  readonly server: Server;
-  readonly port: number;
-  join(options?: Partial<ClientInit>): Promise<Client>;
-}
-
-interface Scene {
-  readonly runtime: FakeRuntime;
-  readonly cluster: MemoryCluster;
-  node(id: string, options?: Partial<ServerInit>, prepare?: (server: Server) => void): Promise<TestNode>;
-}
-
-const USERS = { ada: { password: "a", roles: ["admin"] }, bob: { password: "b" } };
-const ADA = { username: "ada", password: "a" };
-const BOB = { username: "bob", password: "b" };
-
-function scene(options: MemoryClusterOptions = {}, clusterOptions: ClusterOptions = {}): Scene {
-  const runtime = fakeRuntime();
-  const cluster = new MemoryCluster(options);
-  let nextPort = 8080;
-  return {
-    runtime,
-    cluster,
-    async node(id, serverOptions = {}, prepare) {
-      const port = nextPort++;
-      const driver = cluster.driver({ nodeId: id, ...clusterOptions });
-      const { server } = await testServer(
-        runtime,
-        { port, users: USERS, cluster: driver, name: id, ...serverOptions },
-        prepare,
-      );
-      const join = async (given: Partial<ClientInit> = {}): Promise<Client> => {
-        const { client } = testClient(runtime, { port, ...given });
-        await client.connect();
-        return client;
-      };
-      return { id, server, port, join };
-    },
-  };
-}
-
-/** Three nodes that know each other. */
-async function three(all: Scene, options: Partial<ServerInit> = {}, prepare?: (server: Server) => void) {
-  const nodes: TestNode[] = [];
-  for (const id of ["a", "b", "c"]) nodes.push(await all.node(id, options, prepare));
-  await all.runtime.settle();
-  return nodes as [TestNode, TestNode, TestNode];
-}
-
-function idsOf({ server }: TestNode): string[] {
-  return (server.cluster?.nodes ?? []).map(({ id }) => id);
-}
-
-/** Id of the connection of a node's first client. */
-function firstIdOf({ server }: TestNode): string {
-  return server.connections[0]?.id ?? "";
-}
 
 test("Nodes meet when they start, and leave when they stop", async () => {
   const all = scene();

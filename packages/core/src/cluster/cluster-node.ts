@@ -31,6 +31,7 @@ import type { ClusterConfig } from "./cluster-config.ts";
 import { ClusterTopics } from "./cluster-topics.ts";
 import { type ConnectionFilter, readFilter } from "./connection-filter.ts";
 import type { ClusterAddress, ClusterDriver, ClusterLink, ClusterState, PublishResult } from "./driver.ts";
+import { DurableTopics } from "./durable-topics.ts";
 import {
   decodeEnvelope,
   type Envelope,
@@ -136,14 +137,38 @@ export class ClusterNode implements Cluster {
     const subscribe = (address: ClusterAddress) =>
       this.#link?.subscribe(address, (payload) => this.#received(payload)) ?? null;
     this.users = new UserInterest(subscribe);
-    this.topics = new ClusterTopics({
-      wheel,
-      subscribe,
-      publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
-      mustFit: (name, body) => this.mustFit(name, body),
-      node: (id) => this.#membership.nodes.get(id),
-      missed: (topic, node, count) => this.#lost({ direction: "received", count, reason: "gap", node, topic }),
+    this.topics = new ClusterTopics(
+      {
+        wheel,
+        subscribe,
+        publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
+        mustFit: (name, body) => this.mustFit(name, body),
+        node: (id) => this.#membership.nodes.get(id),
+        missed: (topic, node, count) => this.#lost({ direction: "received", count, reason: "gap", node, topic }),
+      },
+      this.#newDurableTopics(),
+    );
+  }
+
+  #newDurableTopics(): DurableTopics {
+    const { writer, reader } = this.#local;
+    return new DurableTopics({
+      answerTimeoutMs: this.config.answerTimeoutMs,
+      link: () => this.#link,
+      encode: (body) => encodeEnvelope(writer, this.#identity, EnvelopeKind.LOG_ENTRY, {}, body),
+      decode: (payload) => {
+        const envelope = decodeEnvelope(reader, payload);
+        if (typeof envelope !== "string" && envelope.kind === EnvelopeKind.LOG_ENTRY) {
+          return new EncodedValue(envelope.body);
+        }
+        this.#countUnread(envelope === "malformed" ? "malformed" : "unknown");
+        return null;
+      },
     });
+  }
+
+  #countUnread(what: "malformed" | "unknown"): void {
+    this.#counts[what] += 1;
   }
 
   // --- Cluster ------------------------------------------------------------------------------------------------------
@@ -505,8 +530,7 @@ export class ClusterNode implements Cluster {
   #received(payload: Uint8Array): void {
     const envelope = decodeEnvelope(this.#local.reader, payload);
     if (typeof envelope === "string") {
-      if (envelope === "malformed") this.#counts.malformed += 1;
-      else this.#counts.unknown += 1;
+      this.#countUnread(envelope === "malformed" ? "malformed" : "unknown");
       return;
     }
     try {

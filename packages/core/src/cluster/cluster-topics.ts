@@ -16,6 +16,7 @@ import { CallbackTimer } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { ClusterAddress, ClusterSubscription, PublishResult } from "./driver.ts";
+import type { DurableTopics } from "./durable-topics.ts";
 import { type Envelope, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
 import type { Node } from "./membership.ts";
 
@@ -85,6 +86,7 @@ const MAX_PART = 500;
 const MAX_NUMBERED = 10_000;
 
 export class ClusterTopics {
+  readonly durable: DurableTopics;
   readonly #host: ClusterTopicsHost;
   readonly #entries = new Map<string, Entry>();
   /** Number of the last message of this node, by topic. */
@@ -92,8 +94,9 @@ export class ClusterTopics {
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
 
-  constructor(host: ClusterTopicsHost) {
+  constructor(host: ClusterTopicsHost, durable: DurableTopics) {
     this.#host = host;
+    this.durable = durable;
     this.#timer = new CallbackTimer(() => this.#tell());
   }
 
@@ -109,6 +112,7 @@ export class ClusterTopics {
 
   /** The link ends. */
   stop(): void {
+    this.durable.stop();
     this.#host.wheel.cancel(this.#timer);
     for (const entry of this.#entries.values()) {
       entry.subscription = null;

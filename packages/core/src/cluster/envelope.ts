@@ -48,6 +48,8 @@ export const EnvelopeKind = {
   PRESENCE: 10,
   /** Asks nodes who is in a topic. */
   PRESENCE_QUESTION: 11,
+  /** A message in the log of a durable topic. */
+  LOG_ENTRY: 12,
 } as const;
 export type EnvelopeKind = (typeof EnvelopeKind)[keyof typeof EnvelopeKind];
 

@@ -463,7 +463,8 @@ function isTooEarly({ code }: ConduitError, { isSuspended }: Connection): boolea
 function retryTimeOf({ code, details }: ConduitError): number | null {
   if (code === ErrorCode.SEND_QUEUE_FULL) return FULL_QUEUE_RETRY_MS;
   const retryAfter: unknown = isMap(details) ? details["retry_after"] : undefined;
-  if (code !== ErrorCode.RATE_LIMITED || typeof retryAfter !== "number") return null;
+  const isForNow = code === ErrorCode.RATE_LIMITED || code === ErrorCode.CLUSTER_UNAVAILABLE;
+  if (!isForNow || typeof retryAfter !== "number") return null;
   return Math.max(MIN_RETRY_MS, Math.min(retryAfter * 1000, MAX_RETRY_MS));
 }
 

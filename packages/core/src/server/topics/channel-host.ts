@@ -40,6 +40,8 @@ export interface ChannelHost {
   sendStreamClosed(member: Member, topic: string): void;
   /** A member was too slow for so many messages; `disconnect` ends its connection. */
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
+  /** What was published to a durable topic couldn't be stored. */
+  appendFailed(topic: string, error: unknown): void;
   /** Work was done for a client: messages were sent to so many members. */
   chargeDeliveries(count: number): void;
 }

@@ -7,6 +7,8 @@
  */
 
 import type { ClusterTopic, PresenceEntry } from "../../cluster/cluster-topics.ts";
+import type { ClusterLogLimits, LogPlace } from "../../cluster/driver.ts";
+import type { DurableTopic } from "../../cluster/durable-topics.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
 import { TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
@@ -62,7 +64,7 @@ interface Lag {
   next: number;
 }
 
-export class TopicChannel implements ClusterTopic {
+export class TopicChannel implements ClusterTopic, DurableTopic {
   readonly name: string;
   readonly number: number;
   readonly rules: TopicRules;
@@ -73,6 +75,8 @@ export class TopicChannel implements ClusterTopic {
   #offset = 0;
   /** How often messages of other nodes were or may have been missed. */
   #interruptions = 0;
+  /** Epoch of a durable topic's log; null before it is read. */
+  #logEpoch: string | null = null;
   #published = 0;
   #dropped = 0;
   /** Members that are netconduit's. */
@@ -89,12 +93,14 @@ export class TopicChannel implements ClusterTopic {
   }
 
   get epoch(): string {
+    if (this.rules.isDurable) return this.#logEpoch ?? "";
     const first = `${this.#host.epoch}.${this.number}`;
     return this.#interruptions === 0 ? first : `${first}.${this.#interruptions}`;
   }
 
   /** Where the topic is now. */
-  get position(): string {
+  get position(): string | null {
+    if (this.rules.isDurable && this.#logEpoch === null) return null;
     return formatPosition({ epoch: this.epoch, offset: this.#offset });
   }
 
@@ -246,7 +252,14 @@ export class TopicChannel implements ClusterTopic {
 
   /** Positions of before can't be continued any more, and the members are told that they may have missed something. */
   interrupted(): void {
+    // A log goes on without gaps.
+    if (this.rules.isDurable) return;
     this.#interruptions += 1;
+    this.#tellStarts();
+  }
+
+  /** Tells the members where the topic goes on for them. */
+  #tellStarts(): void {
     const start = { topic: this.name, epoch: this.epoch, presence: false, token: NO_CALL };
     let current: FrameBytes | null = null;
     for (const member of [...this.members]) {
@@ -258,6 +271,33 @@ export class TopicChannel implements ClusterTopic {
       const frame = lag === undefined ? (current as FrameBytes) : encode(lag.next - 1);
       if (!member.sender.sendShared(frame, false)) this.#tooSlow(member, 1);
     }
+  }
+
+  get limits(): ClusterLogLimits {
+    const { keep, bytes, ageMs } = this.rules;
+    return { messages: Math.max(1, keep), bytes, ageMs };
+  }
+
+  logStarts({ epoch, offset }: LogPlace): void {
+    const isSame = epoch === this.#logEpoch;
+    this.#logEpoch = epoch;
+    this.#offset = offset;
+    this.#log?.clear();
+    this.#lagging?.clear();
+    // In one epoch, the next offset shows what was left out.
+    if (!isSame) this.#tellStarts();
+  }
+
+  /** The log isn't read any more. */
+  logClosed(): void {
+    this.#logEpoch = null;
+    this.#log = null;
+  }
+
+  logEntry(offset: number, data: EncodedValue | null): void {
+    this.#offset = offset - 1;
+    if (data === null) this.#offset = offset;
+    else this.publish(data, null);
   }
 
   othersChanged(epoch: string, joined: readonly PresenceEntry[], left: readonly string[], isAll: boolean): void {

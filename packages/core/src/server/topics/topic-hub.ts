@@ -5,7 +5,7 @@
 
 import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
-import { parsePosition } from "../../extensions/topics/position.ts";
+import { formatPosition, parsePosition } from "../../extensions/topics/position.ts";
 import { isOffset, MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
@@ -41,6 +41,8 @@ export class TopicHub {
   readonly #patterns = new Map<string, TopicRules>();
   readonly #channels = new Map<string, TopicChannel>();
   readonly #memberships = new Map<Member, Memberships>();
+  /** Durable topics whose log is being opened for a client: how many clients. */
+  readonly #held = new Map<TopicChannel, number>();
   /** Topics of patterns without members, until their messages are too old. In the order in which they became idle. */
   readonly #idle = new Map<TopicChannel, { readonly untilMs: number; readonly bytes: number }>();
   #idleBytes = 0;
@@ -65,6 +67,10 @@ export class TopicHub {
       this.#host.agreedTopic(name),
       this.#host.slowConsumer,
     );
+    if (rules.isDurable && this.#host.cluster === null) {
+      const message = `Invalid option history.durable of topic '${name}': it needs the server's option cluster`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
     const known = isPattern ? this.#patterns : this.#named;
     if (known.has(name)) {
       throw new ConduitError(ErrorCode.INVALID_STATE, `Topic '${name}' already exists`);
@@ -215,11 +221,41 @@ export class TopicHub {
     this.#host.access.mustHave(connection, rules.access, "subscribe", name);
     if (this.channel(name)?.members.has(member) !== true) this.#mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
+    if (rules.isDurable) return this.#admitDurable(name, rules, member, token, verdict, join);
     if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
       return this.#admitLater(name, rules, member, token, verdict, join);
     }
     join(member, userOf(verdict, name));
     return null;
+  }
+
+  /** Reads the log before the client joins. */
+  async #admitDurable(
+    name: string,
+    rules: TopicRules,
+    member: Member,
+    token: number,
+    verdict: boolean | Admission | Promise<boolean | Admission>,
+    join: (member: Member, user: string | null) => void,
+  ): Promise<null> {
+    const channel = this.#channels.get(name) ?? this.#open(name, rules);
+    const opened = async (): Promise<boolean | Admission> => {
+      const admission = await verdict;
+      userOf(admission, name);
+      await this.#host.cluster?.durable.open(channel);
+      return admission;
+    };
+    this.#held.set(channel, (this.#held.get(channel) ?? 0) + 1);
+    try {
+      return await this.#admitLater(name, rules, member, token, opened(), join);
+    } catch (error) {
+      throw asRpcError(error);
+    } finally {
+      const held = (this.#held.get(channel) ?? 1) - 1;
+      if (held > 0) this.#held.set(channel, held);
+      else this.#held.delete(channel);
+      this.#dropUnused(channel);
+    }
   }
 
   async #admitLater(
@@ -273,13 +309,11 @@ export class TopicHub {
     const verdict = this.#mayPublish(name as string, rules, connection);
     if (typeof verdict === "object" && verdict !== null)
       return this.#publishLater(name as string, rules, verdict, data);
-    this.#publishIfAllowed(name as string, rules, verdict, data);
-    return null;
+    return this.#publishIfAllowed(name as string, rules, verdict, data);
   }
 
   async #publishLater(name: string, rules: TopicRules, verdict: Promise<boolean>, data: unknown): Promise<null> {
-    this.#publishIfAllowed(name, rules, await verdict, data);
-    return null;
+    return this.#publishIfAllowed(name, rules, await verdict, data);
   }
 
   #mayPublish(name: string, rules: TopicRules, connection: AnyConnection): boolean | Promise<boolean> {
@@ -288,22 +322,49 @@ export class TopicHub {
     return typeof publish === "function" ? publish(connection, name) : publish;
   }
 
-  #publishIfAllowed(name: string, rules: TopicRules, isAllowed: boolean, data: unknown): void {
+  #publishIfAllowed(name: string, rules: TopicRules, isAllowed: boolean, data: unknown): null | Promise<null> {
     if (isAllowed !== true) throw mayNotPublish(name);
     this.#mustExist(rules);
+    if (rules.isDurable) return this.#appendFrom(name, rules, data);
     try {
       this.#host.chargeDeliveries(this.publish(name, rules, data, null));
     } catch (error) {
-      if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) throw error;
-      // The client's data doesn't fit: its own fault, not one inside this server.
-      throw new RpcError(error.code, error.message, { details: error.details });
+      throw asRpcError(error);
     }
+    return null;
+  }
+
+  async #appendFrom(name: string, rules: TopicRules, data: unknown): Promise<null> {
+    try {
+      await this.append(name, rules, data, crypto.randomUUID());
+    } catch (error) {
+      throw asRpcError(error);
+    }
+    return null;
+  }
+
+  /** Appends to a durable topic. Rejects with INVALID_STATE, UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE, VALIDATION */
+  async append(name: string, rules: TopicRules, data: unknown, id: string): Promise<string> {
+    this.#mustExist(rules);
+    const { cluster } = this.#host;
+    if (cluster === null || !rules.isDurable) {
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot append to '${name}': it isn't durable`);
+    }
+    const channel = this.#channels.get(name) ?? new TopicChannel(this.#host, name, 0, rules);
+    const encoded = this.#host.encodeData(name, channel.check(data));
+    return formatPosition(await cluster.durable.append(name, channel.limits, id, encoded));
   }
 
   /** @throws ConduitError INVALID_STATE, UNSERIALIZABLE, MESSAGE_TOO_LARGE; RpcError VALIDATION */
   publish(name: string, rules: TopicRules, data: unknown, selection: Parameters<TopicChannel["publish"]>[1]): number {
     this.#mustExist(rules);
     const known = this.#channels.get(name);
+    if (rules.isDurable && selection === null) {
+      this.append(name, rules, data, crypto.randomUUID()).catch((error: unknown) =>
+        this.#host.appendFailed(name, error),
+      );
+      return known?.members.size ?? 0;
+    }
     // Without members and memory, nobody would ever get it.
     const channel = known ?? (rules.keep > 0 ? this.#open(name, rules) : new TopicChannel(this.#host, name, 0, rules));
     try {
@@ -379,6 +440,11 @@ export class TopicHub {
 
   #join(member: Member, name: string, rules: TopicRules, joining: Joining): void {
     const channel = this.#channels.get(name) ?? this.#open(name, rules);
+    if (rules.isDurable && channel.position === null) {
+      this.#dropUnused(channel);
+      const message = `Cannot subscribe to '${name}': this node doesn't read its log; clients that ask for it can`;
+      throw new RpcError(ErrorCode.CLUSTER_UNAVAILABLE, message);
+    }
     this.#host.cluster?.open(channel);
     try {
       channel.join(member, joining);
@@ -424,7 +490,7 @@ export class TopicHub {
     const channel = new TopicChannel(this.#host, name, this.#nextNumber++, rules);
     this.#channels.set(name, channel);
     // Its history has the messages of all nodes.
-    if (rules.keep > 0) this.#host.cluster?.open(channel);
+    if (rules.keep > 0 && !rules.isDurable) this.#host.cluster?.open(channel);
     return channel;
   }
 
@@ -442,10 +508,12 @@ export class TopicHub {
 
   /** A topic of a pattern without members goes, at once or when its messages are too old. */
   #dropUnused(channel: TopicChannel): void {
-    if (channel.members.size > 0) return;
-    if (channel.rules.keep === 0) this.#host.cluster?.close(channel);
-    if (!channel.rules.isPattern || channel.owner !== null) return;
-    if (!channel.isKept) {
+    if (channel.members.size > 0 || this.#held.has(channel)) return;
+    const { isDurable, keep, isPattern } = channel.rules;
+    if (isDurable || keep === 0) this.#host.cluster?.close(channel);
+    if (isDurable) this.#stopReading(channel);
+    if (!isPattern || channel.owner !== null) return;
+    if (isDurable || !channel.isKept) {
       this.#forget(channel);
       return;
     }
@@ -459,6 +527,11 @@ export class TopicHub {
       this.#forget(oldest);
     }
     this.#dropIdleAt(untilMs);
+  }
+
+  #stopReading(channel: TopicChannel): void {
+    this.#host.cluster?.durable.close(channel);
+    channel.logClosed();
   }
 
   #leaveIdle(channel: TopicChannel): void {
@@ -479,6 +552,7 @@ export class TopicHub {
   #forget(channel: TopicChannel): void {
     this.#leaveIdle(channel);
     this.#host.cluster?.close(channel);
+    if (channel.rules.isDurable) this.#stopReading(channel);
     channel.stopTimers();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
   }
@@ -507,6 +581,13 @@ function checkedUser(user: unknown): string | null {
   if (user === undefined || user === null) return null;
   if (typeof user === "string" && user.length <= MAX_PRESENCE_CHARS) return user;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `user must be a string of at most ${MAX_PRESENCE_CHARS} characters`);
+}
+
+/** What a client's call failed with: its own fault, or one that it may try again after, not one inside this server. */
+function asRpcError(error: unknown): unknown {
+  if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) return error;
+  const isForNow = error.code === ErrorCode.CLUSTER_UNAVAILABLE;
+  return new RpcError(error.code, error.message, { details: isForNow ? { retry_after: 1 } : error.details });
 }
 
 function mayNotPublish(name: string): RpcError {

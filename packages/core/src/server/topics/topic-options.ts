@@ -29,6 +29,11 @@ export interface TopicHistory {
   readonly ageMs?: number | undefined;
   /** At most so many bytes of frames. Default 16 MiB. */
   readonly bytes?: number | undefined;
+  /**
+   * Keep them in a log of the cluster, in one order for all nodes, so that a subscriber may come back to any node. Needs the
+   * server's option `cluster`. Default false: each node keeps them in its memory.
+   */
+  readonly durable?: boolean | undefined;
 }
 
 /** Options of a topic. */
@@ -78,6 +83,8 @@ export interface TopicRules {
   readonly keep: number;
   readonly ageMs: number;
   readonly bytes: number;
+  /** Whether the history is a log of the cluster. */
+  readonly isDurable: boolean;
   readonly presence: boolean;
   readonly slow: SlowPolicy;
   readonly slowBuffer: number;
@@ -98,6 +105,7 @@ const historyEntries = {
   messages: v.optional(wholeNumber(1), DEFAULT_TOPIC_BUFFER),
   ageMs: v.optional(milliseconds(), DEFAULT_TOPIC_AGE_MS),
   bytes: v.optional(wholeNumber(1), DEFAULT_TOPIC_BYTES),
+  durable: v.optional(flag(), false),
 };
 
 const entries = {
@@ -157,6 +165,7 @@ export function parseTopicOptions(
     keep: Math.max(retain, history?.messages ?? 0),
     ageMs: history?.ageMs ?? DEFAULT_TOPIC_AGE_MS,
     bytes: history?.bytes ?? DEFAULT_TOPIC_BYTES,
+    isDurable: history?.durable ?? false,
     slow: slow ?? (slowConsumer === "drop" ? "drop-newest" : "disconnect"),
     authorize: (authorize ?? null) as TopicRules["authorize"],
   };

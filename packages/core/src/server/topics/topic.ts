@@ -47,13 +47,26 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 
   /**
-   * Sends data to all subscribers, or to those that `options` select. It is encoded once.
-   * @returns the number of subscribers that it was queued for, or is kept for until they read
+   * Sends data to all subscribers, or to those that `options` select, on all nodes. It is encoded once. With a durable topic it
+   * begins to append the data for all, and `onError` hears of a failure; `append` can be waited for.
+   * @returns the number of this node's subscribers that it was queued for, or is kept for until they read
    * @throws ConduitError INVALID_STATE (the topic has ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE; RpcError VALIDATION.
    *   Nothing was sent then
    */
   publish(data: Data, options?: PublishOptions): number {
     return this.#hub.publish(this.name, this.#rules, data, selectionOf(options));
+  }
+
+  /**
+   * Publishes to a durable topic. Resolves with the place behind the message when the log has stored it, as safely as the engine
+   * was told to store; then every subscriber gets it, now or when it comes back, as long as the log keeps it.
+   * @param options.id a message with an id that was appended within the last two minutes isn't appended again. Default: a
+   *   new one
+   * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE (it may
+   *   be stored nevertheless); RpcError VALIDATION
+   */
+  append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
+    return this.#hub.append(this.name, this.#rules, data, options.id ?? crypto.randomUUID());
   }
 
   /**
@@ -85,12 +98,17 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
     return this.#channel?.members.size ?? 0;
   }
 
-  /** Who is subscribed; empty without the option `presence`. */
+  /**
+   * Who is subscribed; empty without the option `presence`. In a cluster, those of the other nodes are known while this node
+   * receives the topic: while it has subscribers of it, or keeps its history.
+   */
   get presence(): PresenceMember[] {
     return Array.from(this.#channel?.presence?.entries ?? [], ([id, user]) => ({ id, user }));
   }
 
-  /** The place behind the last message; null if a pattern's topic doesn't exist now. */
+  /**
+   * The place behind the last message; null if a pattern's topic doesn't exist now, or this node hasn't read a durable one.
+   */
   get position(): string | null {
     return this.#channel?.position ?? null;
   }

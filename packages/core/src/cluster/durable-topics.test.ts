@@ -1,0 +1,161 @@
+import { expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import type { Server } from "../server/server.ts";
+import { clusterScene, three } from "../test-support/cluster-scene.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { outcome, testServer } from "../test-support/peers.ts";
+import { taken } from "../test-support/topic-scene.ts";
+
+const DURABLE = { publish: true, history: { messages: 100, durable: true } };
+
+function orders(server: Server): void {
+  server.topic("orders", DURABLE);
+}
+
+test("A durable topic needs a cluster", async () => {
+  const { server } = await testServer(fakeRuntime());
+  expect(() => server.topic("orders", DURABLE)).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
+});
+
+test("A durable topic needs an engine with logs", async () => {
+  const all = clusterScene({ isDurable: false });
+  const a = await all.node("a", {}, orders);
+  const client = await a.join();
+  await expect(client.publish("orders", 1)).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
+});
+
+test("Subscribers on all nodes get one order, and a client that publishes hears when it is stored", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all, {}, orders);
+  const [atA, atB] = [(await a.join()).subscribe("orders"), (await b.join()).subscribe("orders")];
+  await Promise.all([atA.ready, atB.ready]);
+  const [one, two] = [await a.join(), await b.join()];
+  await Promise.all(Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? one : two).publish("orders", n)));
+  await all.runtime.settle();
+  const items = await taken(atA);
+  expect(items.length).toBe(20);
+  expect(await taken(atB)).toEqual(items);
+});
+
+test("A subscriber that comes back to another node continues at its position", async () => {
+  const all = clusterScene();
+  const [a, b, c] = await three(all, {}, orders);
+  const first = (await a.join()).subscribe("orders");
+  await first.ready;
+  const publisher = await b.join();
+  for (let n = 0; n < 5; n += 1) await publisher.publish("orders", n);
+  await all.runtime.settle();
+  expect(await taken(first)).toEqual([0, 1, 2, 3, 4]);
+  const since = first.position ?? "";
+  first.close();
+  for (let n = 5; n < 10; n += 1) await publisher.publish("orders", n);
+  const second = (await c.join()).subscribe("orders", { since });
+  await second.ready;
+  await all.runtime.settle();
+  expect([await taken(second), second.recovered]).toEqual([[5, 6, 7, 8, 9], true]);
+});
+
+test("append() resolves with the place behind the message, and appends a message with an id once", async () => {
+  const all = clusterScene();
+  const a = await all.node("a");
+  const topic = a.server.topic<"orders">("orders", DURABLE);
+  const subscription = (await a.join()).subscribe("orders");
+  await subscription.ready;
+  const place = await topic.append(1, { id: "order-1" });
+  expect(await topic.append(1, { id: "order-1" })).toBe(place);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([1]);
+  expect(subscription.position).toBe(place);
+  expect(topic.position).toBe(place);
+});
+
+test("While the link is down, publishing is refused with a code; afterwards subscribers have missed nothing", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all, {}, orders);
+  const client = await a.join();
+  const subscription = client.subscribe("orders");
+  await subscription.ready;
+  const publisher = await b.join();
+  await publisher.publish("orders", 1);
+  all.cluster.cut("a");
+  const refused = outcome(client.publish("orders", "x"));
+  await all.runtime.settle();
+  expect(refused.error?.code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
+  expect(refused.error?.details).toEqual({ retry_after: 1 });
+  await publisher.publish("orders", 2);
+  all.cluster.heal("a");
+  await all.runtime.settle();
+  await client.publish("orders", 3);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([1, 2, 3]);
+});
+
+test("A client that subscribes while the link is down is subscribed when it returns", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  all.cluster.cut("a");
+  const subscription = (await a.join()).subscribe("orders");
+  const ready = outcome(subscription.ready);
+  await all.runtime.advance(3000);
+  expect(ready.state).toBe("pending");
+  all.cluster.heal("a");
+  await all.runtime.advance(3000);
+  expect(ready.state).toBe("resolved");
+});
+
+test("When the engine has lost its data, subscribers hear that they may have missed something, and go on", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  const client = await a.join();
+  const subscription = client.subscribe("orders");
+  await subscription.ready;
+  await client.publish("orders", 1);
+  await all.runtime.settle();
+  const { position } = subscription;
+  all.cluster.wipe();
+  await client.publish("orders", 2);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([1, 2]);
+  const returning = client.subscribe("orders", { since: position ?? "" });
+  await returning.ready;
+  expect(returning.recovered).toBe(false);
+});
+
+test("A client that may not subscribe opens no log", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, (server) => {
+    server.topics("room:*", { ...DURABLE, authorize: () => false });
+  });
+  const subscription = (await a.join()).subscribe("room:1");
+  await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.PERMISSION_DENIED });
+  expect(a.server.cluster?.stats.topics).toBe(0);
+});
+
+test("A topic of a durable pattern is read again, with its history, after its last subscriber has left", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, (server) => {
+    server.topics("room:*", { publish: true, retain: 2, history: { durable: true }, authorize: () => true });
+  });
+  const client = await a.join();
+  const first = client.subscribe("room:1");
+  await first.ready;
+  for (let n = 1; n <= 3; n += 1) await client.publish("room:1", n);
+  first.close();
+  await all.runtime.settle();
+  const second = client.subscribe("room:1");
+  await second.ready;
+  await all.runtime.settle();
+  expect(await taken(second)).toEqual([2, 3]);
+});
+
+test("publish() to a durable topic that can't be stored is reported", async () => {
+  const all = clusterScene();
+  const a = await all.node("a");
+  const topic = a.server.topic<"orders">("orders", DURABLE);
+  const errors: (number | string | undefined)[] = [];
+  a.server.onError((error, { stage, name }) => errors.push(stage, name, (error as { code?: number }).code));
+  all.cluster.cut("a");
+  topic.publish(1);
+  await all.runtime.settle();
+  expect(errors).toEqual(["cluster", "orders", ErrorCode.CLUSTER_UNAVAILABLE]);
+});

@@ -1,0 +1,164 @@
+/**
+ * Topics whose history is a log of the engine, in one order for all nodes.
+ *
+ * Theory of operation. What is published is appended to the log and nothing else; each node that has subscribers reads the log, and
+ * gives them what it reads. So all nodes have the same order and the same positions, a subscriber that comes back to another
+ * node continues there, and what was acknowledged isn't lost as long as the log keeps it.
+ */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
+import type { ClusterLink, ClusterLog, ClusterLogLimits, LogPlace } from "./driver.ts";
+
+/** A durable topic on this node. */
+export interface DurableTopic {
+  readonly name: string;
+  readonly limits: ClusterLogLimits;
+  /** What follows begins behind this place. */
+  logStarts(place: LogPlace): void;
+  /** The next message; null if it can't be read. */
+  logEntry(offset: number, data: EncodedValue | null): void;
+}
+
+export interface DurableTopicsHost {
+  readonly answerTimeoutMs: number;
+  /** Null while there is none. */
+  link(): ClusterLink | null;
+  encode(body: Uint8Array): Uint8Array;
+  /** Null if the entry can't be read. */
+  decode(payload: Uint8Array): EncodedValue | null;
+}
+
+/** A topic that is read. */
+interface Reading {
+  readonly topic: DurableTopic;
+  /** Resolves when it is up to date. */
+  ready: Promise<void>;
+  log: ClusterLog | null;
+  isOver: boolean;
+}
+
+/** Logs that are kept open for publishing. */
+const MAX_OPEN_LOGS = 1000;
+
+export class DurableTopics {
+  readonly #host: DurableTopicsHost;
+  readonly #readings = new Map<string, Reading>();
+  /** For publishing; the one used last is the last. */
+  readonly #logs = new Map<string, Promise<ClusterLog>>();
+
+  constructor(host: DurableTopicsHost) {
+    this.#host = host;
+  }
+
+  /** The link ends. */
+  stop(): void {
+    for (const reading of this.#readings.values()) reading.isOver = true;
+    this.#readings.clear();
+    this.#logs.clear();
+  }
+
+  /**
+   * Reads the topic from now on. Resolves when it is up to date.
+   * @throws ConduitError CLUSTER_UNAVAILABLE
+   */
+  open(topic: DurableTopic): Promise<void> {
+    const known = this.#readings.get(topic.name);
+    if (known?.topic === topic) return known.ready;
+    if (known !== undefined) this.close(known.topic);
+    const reading: Reading = { topic, ready: Promise.resolve(), log: null, isOver: false };
+    this.#readings.set(topic.name, reading);
+    reading.ready = this.#begin(reading);
+    return reading.ready;
+  }
+
+  async #begin(reading: Reading): Promise<void> {
+    const { topic } = reading;
+    try {
+      const log = await this.#openLog(topic);
+      if (reading.isOver) {
+        log.close();
+        throw unavailable(topic.name, "it was closed");
+      }
+      reading.log = log;
+      await this.#readUntilNewest(reading, log);
+    } catch (error) {
+      if (this.#readings.get(topic.name) === reading) this.close(topic);
+      throw error;
+    }
+  }
+
+  #readUntilNewest(reading: Reading, log: ClusterLog): Promise<void> {
+    const { topic } = reading;
+    return new Promise((resolve) => {
+      let newest = Number.POSITIVE_INFINITY;
+      const reached = (offset: number): void => {
+        if (offset >= newest) resolve();
+      };
+      log.read(topic.limits.messages, {
+        starts: (after, last) => {
+          if (reading.isOver) return;
+          newest = last;
+          topic.logStarts(after);
+          reached(after.offset);
+        },
+        entry: (offset, payload) => {
+          if (reading.isOver) return;
+          topic.logEntry(offset, this.#host.decode(payload));
+          reached(offset);
+        },
+      });
+    });
+  }
+
+  /** This node doesn't read the topic any more. */
+  close(topic: DurableTopic): void {
+    const reading = this.#readings.get(topic.name);
+    if (reading?.topic !== topic) return;
+    reading.isOver = true;
+    this.#readings.delete(topic.name);
+    reading.log?.close();
+  }
+
+  /**
+   * Appends a message. Resolves with its place when it is stored.
+   * @throws ConduitError CLUSTER_UNAVAILABLE (it may be stored nevertheless), MESSAGE_TOO_LARGE
+   */
+  async append(name: string, limits: ClusterLogLimits, id: string, data: EncodedValue): Promise<LogPlace> {
+    const payload = this.#host.encode(data.bytes);
+    const log = await this.#logFor(name, limits);
+    return log.append(id, payload, this.#host.answerTimeoutMs);
+  }
+
+  #logFor(name: string, limits: ClusterLogLimits): Promise<ClusterLog> {
+    const known = this.#logs.get(name);
+    const opening = known ?? this.#openLog({ name, limits });
+    this.#logs.delete(name);
+    this.#logs.set(name, opening);
+    if (known === undefined) {
+      opening.catch(() => {
+        if (this.#logs.get(name) === opening) this.#logs.delete(name);
+      });
+    }
+    for (const [oldest, log] of this.#logs) {
+      if (this.#logs.size <= MAX_OPEN_LOGS) break;
+      this.#logs.delete(oldest);
+      log.then(
+        (open) => open.close(),
+        () => undefined,
+      );
+    }
+    return opening;
+  }
+
+  async #openLog({ name, limits }: Pick<DurableTopic, "name" | "limits">): Promise<ClusterLog> {
+    const link = this.#host.link();
+    if (link === null) throw unavailable(name, "the server isn't running");
+    if (link.logs === null) throw unavailable(name, "the engine of the cluster has no logs");
+    return link.logs.open(name, limits, this.#host.answerTimeoutMs);
+  }
+}
+
+function unavailable(name: string, why: string): ConduitError {
+  return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot use the durable topic '${name}': ${why}`);
+}

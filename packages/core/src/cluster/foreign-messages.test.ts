@@ -1,0 +1,98 @@
+import { expect, test } from "vitest";
+import { type ClusterScene, clusterScene } from "../test-support/cluster-scene.ts";
+import { FrameWriter } from "../wire/frame-writer.ts";
+import type { ClusterAddress, ClusterLink } from "./driver.ts";
+import { EnvelopeKind, encodeEnvelope, type NodeIdentity } from "./envelope.ts";
+
+const writer = new FrameWriter({ wallClock: () => 0, maxMessageBytes: 1_000_000, compress: null });
+const ALL: ClusterAddress = { kind: "all", name: "" };
+const STRANGER = { id: "x", epoch: "0123456789ab" };
+
+/** A link that sends whatever bytes a test likes. */
+function rawLink(all: ClusterScene): Promise<ClusterLink> {
+  const ignore = (): void => undefined;
+  const host = { nodeId: "x", clock: all.runtime, stateChanged: ignore, messagesLost: ignore };
+  return all.cluster.driver().start(host);
+}
+
+function envelope(kind: EnvelopeKind, head: Record<string, unknown>, from: NodeIdentity = STRANGER): Uint8Array {
+  return encodeEnvelope(writer, from, kind, head, new Uint8Array([1]));
+}
+
+async function scene() {
+  const all = clusterScene();
+  const a = await all.node("a");
+  const link = await rawLink(all);
+  const heard: unknown[] = [];
+  (await a.join()).on("news", (data) => heard.push(data));
+  const send = async (bytes: Uint8Array, to: ClusterAddress = ALL): Promise<void> => {
+    link.publish(to, bytes);
+    await all.runtime.settle();
+  };
+  return { all, a, heard, send, stats: () => a.server.cluster?.stats };
+}
+
+test("A message of another version or of an unknown kind is dropped and counted", async () => {
+  const { heard, send, stats } = await scene();
+  const good = envelope(EnvelopeKind.BROADCAST, { type: "news" });
+  await send(good);
+  expect(heard).toEqual([1]);
+  await send(Uint8Array.from(good, (byte, index) => (index === 0 ? 2 : byte)));
+  await send(Uint8Array.from(good, (byte, index) => (index === 1 ? 200 : byte)));
+  expect([heard, stats()]).toMatchObject([[1], { unknown: 2, malformed: 0 }]);
+});
+
+test("Keys of a head that this version doesn't know are ignored", async () => {
+  const { heard, send } = await scene();
+  await send(envelope(EnvelopeKind.BROADCAST, { type: "news", later: { a: [1] } }));
+  expect(heard).toEqual([1]);
+});
+
+test("Messages that are cut short, or have fields of other types, are dropped and counted", async () => {
+  const { heard, send, stats } = await scene();
+  const good = envelope(EnvelopeKind.BROADCAST, { type: "news" });
+  const bad = [
+    new Uint8Array(0),
+    good.subarray(0, 5),
+    good.subarray(0, 12),
+    Uint8Array.from(good, (byte, index) => (index === 2 ? 0xff : byte)),
+    envelope(EnvelopeKind.BROADCAST, { type: 1 }),
+    envelope(EnvelopeKind.BROADCAST, { type: "news", exclude: "me" }),
+    envelope(EnvelopeKind.BROADCAST, { type: "news", where: { planet: "x" } }),
+    envelope(EnvelopeKind.BROADCAST, { type: "news" }, { id: "a b", epoch: "1" }),
+    envelope(EnvelopeKind.HEARTBEAT, { at: -1, c: 0, i: 0 }),
+    envelope(EnvelopeKind.ANSWER, { id: 1.5 }),
+    envelope(EnvelopeKind.CANCEL, {}),
+    envelope(EnvelopeKind.QUESTION, { id: 1, question: 2 }),
+    envelope(EnvelopeKind.MESSAGE, { to: 1, what: "send", name: "x" }),
+    envelope(EnvelopeKind.PRESENCE, { topic: 7 }),
+    envelope(EnvelopeKind.PRESENCE_QUESTION, { topics: [1] }),
+  ];
+  for (const bytes of bad) await send(bytes);
+  expect([heard, stats()]).toMatchObject([[], { malformed: bad.length, unknown: 0 }]);
+});
+
+test("Calls and questions that can't be understood are answered with an error, and do no harm", async () => {
+  const { a, all, send, stats } = await scene();
+  await send(envelope(EnvelopeKind.CALL, { id: 1, to: "nobody", what: "call", name: "x", ms: 10 }));
+  await send(envelope(EnvelopeKind.CALL, { id: 2, to: 5 }));
+  await send(envelope(EnvelopeKind.QUESTION, { id: 3, question: "what?" }));
+  await send(envelope(EnvelopeKind.QUESTION, { id: 4, question: "count", params: { where: 1 } }));
+  await send(envelope(EnvelopeKind.ANSWER, { id: 99 }));
+  await all.runtime.settle();
+  expect(stats()?.malformed).toBe(0);
+  expect(await a.server.count()).toMatchObject({ count: 1 });
+});
+
+test("What a former run of a node sends late is dropped and counted", async () => {
+  const { a, heard, send, stats } = await scene();
+  const [former, present] = [STRANGER, { id: "x", epoch: "ba9876543210" }];
+  await send(envelope(EnvelopeKind.HEARTBEAT, { at: 1, c: 0, i: 1 }, former));
+  await send(envelope(EnvelopeKind.HEARTBEAT, { at: 2, c: 0, i: 1 }, present));
+  await send(envelope(EnvelopeKind.BROADCAST, { type: "news" }, former));
+  await send(envelope(EnvelopeKind.HEARTBEAT, { at: 1, c: 0, i: 2 }, former));
+  expect([heard, stats()?.stale]).toEqual([[], 1]);
+  expect(a.server.cluster?.nodes.map(({ epoch }) => epoch)).toEqual([a.server.cluster?.epoch, present.epoch]);
+  await send(envelope(EnvelopeKind.BROADCAST, { type: "news" }, present));
+  expect(heard).toEqual([1]);
+});
