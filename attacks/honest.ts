@@ -31,17 +31,20 @@ async function timed(work: () => Promise<unknown>): Promise<void> {
 export interface HonestWork {
   readonly place: Place;
   readonly does: "calls" | "logins";
+  /** Name of the user that they log in as; null for the shared password. */
+  readonly user: string | null;
   readonly tls: boolean;
   readonly roundTripMs: number;
 }
 
-function newClient({ place, tls }: HonestWork): Client {
+function newClient({ place, user, tls }: HonestWork): Client {
   return new Client({
     ...addressOf(place),
     password: PASSWORD,
     rpcTimeoutMs: TIMEOUT_MS,
     connectTimeoutMs: TIMEOUT_MS,
     reconnect: { enabled: false },
+    ...(user === null ? {} : { username: user }),
     ...(tls ? { tls: CLIENT_TLS } : {}),
   });
 }

@@ -22,14 +22,33 @@ async function atRate(context: AttackContext, perSecond: number, work: () => Pro
   }
 }
 
-/** One login with a wrong password. */
-async function guess(context: AttackContext, localAddress?: string): Promise<void> {
+/** One login with a wrong password, of this user or with the shared one. */
+async function guess(context: AttackContext, localAddress?: string, name?: string): Promise<void> {
   const socket = await context.open(localAddress);
-  const scram = new ScramClient("wrong");
+  const scram = new ScramClient("wrong", undefined, name);
   await socket.write(request(scram));
   const challenge = await socket.next(Type.AUTH_CHALLENGE);
   await socket.write(frame(Type.AUTH_RESPONSE, { data: scram.answer(challenge.payload?.["data"] as string) }));
   await socket.ended;
+}
+
+const users = { ada: { password: PASSWORD }, grace: { password: PASSWORD } };
+
+/** Guesses the password of Ada, or of ever new names, beside honest clients that are this user. */
+function guessing(what: string, honestUser: string, from: string | undefined, newName?: () => string): Attack {
+  return {
+    name: `wrong passwords of ${what}`,
+    honest: "logins",
+    honestUser,
+    seconds: 6,
+    server: { options: { users } },
+    run: (context) => atRate(context, 20, () => guess(context, from, newName?.() ?? "ada")),
+  };
+}
+
+function newNames(): () => string {
+  let count = 0;
+  return () => `nobody-${++count}`;
 }
 
 /** Opens 1,000 sockets that send nothing; another whenever one is cut. */
@@ -110,6 +129,15 @@ export const loginAttacks: readonly Attack[] = [
     honest: "logins",
     run: (context) => atRate(context, 500, () => guess(context, ELSEWHERE)),
   },
+  guessing("a user, 20/s, from another address; the honest are this user", "ada", ELSEWHERE),
+  guessing("a user, 20/s, from the honest clients' address; the honest are this user", "ada", undefined),
+  guessing("a user, 20/s, from the honest clients' address; the honest are another user", "grace", undefined),
+  guessing(
+    "ever new names, 20/s, from the honest clients' address; the honest are a user",
+    "ada",
+    undefined,
+    newNames(),
+  ),
   {
     name: "replayed proofs, and proofs sent on other sockets",
     honest: "logins",

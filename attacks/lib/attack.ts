@@ -12,6 +12,8 @@ export interface Attack {
   readonly server?: ServerSetup;
   /** The work of the honest clients meanwhile. Default: calls. */
   readonly honest?: "calls" | "logins";
+  /** The user that the honest clients are, with `PASSWORD`. Default: none, and they have the shared password. */
+  readonly honestUser?: string;
   /** The honest clients' round trip. Default: the loopback's. */
   readonly roundTripMs?: number;
   /** The attacker is a server; clients in the process of the honest server dial it again and again. */

@@ -47,8 +47,8 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
   ]);
   try {
     const place = await server.ask<Place>("start", { setup: attack.server ?? {}, folder });
-    const { honest: does = "calls", roundTripMs = 0, server: { tls = false } = {} } = attack;
-    await honest.ask("start", { place, does, tls, roundTripMs } satisfies HonestWork);
+    const { honest: does = "calls", honestUser: user = null, roundTripMs = 0, server: { tls = false } = {} } = attack;
+    await honest.ask("start", { place, does, user, tls, roundTripMs } satisfies HonestWork);
     // The first calls compile the code.
     await sleep(times.warmUpMs);
     await honest.ask("take");

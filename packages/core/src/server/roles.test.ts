@@ -127,6 +127,29 @@ describe("a message with roles", () => {
     expect(got).toEqual(["all"]);
   });
 
+  test("may be of a group, with a schema or without one", async () => {
+    const { ada, bob, denials } = await scene((server) => {
+      const group = server.group();
+      group.on("order", (_connection, data) => data, { roles: ["admin"] });
+      group.on("count", v.number(), (_connection, n) => n + 1, { roles: ["operator"] });
+    });
+    await expect(ada.request("order", "one")).resolves.toBe("one");
+    await expect(bob.request("order", "one")).rejects.toMatchObject(DENIED);
+    await expect(bob.request("count", 1)).resolves.toBe(2);
+    await expect(ada.request("count", 1)).rejects.toMatchObject(DENIED);
+    expect(denials).toHaveLength(2);
+  });
+
+  test("is denied only if no handler is left that the sender may use", async () => {
+    const { bob, ada, denials } = await scene((server) => {
+      server.on("order", () => "admin", { roles: ["admin"] });
+      server.on("order", () => "operator", { roles: ["operator"] });
+    });
+    await expect(bob.request("order")).resolves.toBe("operator");
+    await expect(ada.request("order")).resolves.toBe("admin");
+    expect(denials).toEqual([]);
+  });
+
   test("has the schema and roles of the contract", async () => {
     const contract = { server: { messages: { order: { data: v.number(), roles: ["admin"] } } } };
     const { ada, bob } = await scene((server) => server.on("order", (_connection, n) => n), { contract });
