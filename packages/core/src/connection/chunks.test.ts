@@ -69,6 +69,9 @@ async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record
 
 const text = (count: number): string => "x".repeat(count);
 
+/** Of a message's text. */
+const lengthOf = ({ payload }: ReceivedFrame): number => String(payload?.["data"]).length;
+
 describe("frames in chunks", () => {
   test("go both ways between a server and a client, with values and order intact", async () => {
     const runtime = fakeRuntime();
@@ -414,6 +417,40 @@ describe("a sender", () => {
       void client.call("third", { text: text(MIB) }).catch(() => undefined);
       expect((await receive()).names).toEqual(["first", "third"]);
     });
+  });
+
+  test("has the credit of a large message before messages behind it use up the rest", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer(CHUNKS, {
+      credit: { frames: 4, bytes: 16 * MIB },
+    });
+    peer.pause();
+    for (const size of [65_500, 200_000, 1, 2, 3]) client.send("note", text(size));
+    await runtime.settle();
+    peer.resume();
+    await runtime.settle();
+    acknowledge(200_100);
+    const { whole } = assembled(await peer.received());
+    // The peer need not return credit before it has taken the second one, and the last one has none.
+    expect(whole.map(lengthOf)).toEqual([65_500, 200_000, 1, 2]);
+  });
+
+  test("sends small calls while a large message waits for credit, and keeps small messages behind it", async () => {
+    const credit = { credit: { frames: 100, bytes: 300_000 } };
+    const { runtime, client, peer, acknowledge } = await toRawServer(CHUNKS, credit);
+    for (const size of [200_000, 200_001, 1]) client.send("note", text(size));
+    const calling = outcome(client.call("now"));
+    await runtime.settle();
+    acknowledge(200_100);
+    const { whole } = assembled(await peer.received());
+    expect(whole.map(({ type }) => type)).toEqual([FrameType.RPC_REQUEST, FrameType.MESSAGE]);
+    peer.send(CREDIT_FRAME, { frames: 1, bytes: 200_100 });
+    await runtime.settle();
+    acknowledge(200_100);
+    const later = assembled(await peer.received()).whole;
+    expect(later.map(lengthOf)).toEqual([200_001, 1]);
+    peer.reset();
+    await runtime.settle();
+    expect(calling.state).toBe("rejected");
   });
 
   test("begins a large call that takes all of the credit if half of it is there", async () => {

@@ -26,7 +26,7 @@ export class LargeFrame {
   readonly isOrdered: boolean;
   /** Null if its caller can't withdraw it. */
   readonly request: LargeRequest | null;
-  /** Whether it has the peer's credit. Replies need none. */
+  /** Whether it has the peer's credit. Replies need none, and ordered frames have it already. */
   hasCredit: boolean;
   /** 0 until its first chunk has left. */
   id = 0;
@@ -47,8 +47,8 @@ export class LargeFrame {
     this.length = this.#cursor.left;
     this.left = this.length;
     this.isReply = isReply;
-    this.hasCredit = isReply;
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);
+    this.hasCredit = isReply || this.isOrdered;
     this.request = request;
     if (request !== null) request.large = this;
   }

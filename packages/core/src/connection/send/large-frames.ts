@@ -162,7 +162,7 @@ export class LargeFrames {
     }
   }
 
-  /** Position of the frame that begins next; -1 if none may. Replies pass a request without credit. */
+  /** Position of the frame that begins next; -1 if none may. Frames with credit pass a request without. */
   #nextIndex(): number {
     const { messages, bytes } = this.#limits;
     const fits = ({ length }: LargeFrame): boolean =>
@@ -173,8 +173,8 @@ export class LargeFrames {
     if (first.hasCredit) return fits(first) ? 0 : -1;
     if (fits(first)) first.hasCredit = this.#credit === null || this.#credit.begin(first.length);
     if (first.hasCredit) return 0;
-    const reply = this.#waiting.findIndex(({ isReply }) => isReply);
-    return reply >= 0 && fits(this.#waiting[reply] as LargeFrame) ? reply : -1;
+    const next = this.#waiting.findIndex(({ hasCredit }) => hasCredit);
+    return next >= 0 && fits(this.#waiting[next] as LargeFrame) ? next : -1;
   }
 
   #count(frame: LargeFrame, frames: number, bytes: number): void {

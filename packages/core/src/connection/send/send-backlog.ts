@@ -153,6 +153,7 @@ export class SendBacklog {
       if (block === undefined) return;
       closeGaps(block);
       const moved = credit === null ? block : frontWithin(block, credit);
+      if (moved !== block && moved.frames === 0) return;
       if (moved === block) this.#blocks.shift();
       if (moved === this.#open) this.#open = null;
       this.#countBlock(moved, -1);
@@ -279,7 +280,7 @@ function frontWithin(block: SendBlock, credit: SendCredit): SendBlock {
   let frames = 0;
   while (at < end && credit.isOpen) {
     const length = frameLengthAt(bytes, at);
-    credit.spend(length);
+    if (!credit.spend(bytes, at, length)) break;
     at += length;
     frames += 1;
   }

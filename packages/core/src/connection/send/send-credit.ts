@@ -1,4 +1,4 @@
-import { MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
+import { isOrdered, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
 
 /** A frame in chunks leaves so much credit for small ones, which would wait until the application has taken it. */
 const SPARED_BYTES: number = 512 * 1024;
@@ -8,7 +8,7 @@ export class SendCredit {
   readonly #granted: number;
   #frames: number;
   #bytes: number;
-  /** Whether longer frames leave in chunks: their credit is spent by `begin`, not by `spend`. */
+  /** Whether longer frames leave in chunks. */
   #usesChunks = false;
 
   constructor(frames: number, bytes: number) {
@@ -17,7 +17,7 @@ export class SendCredit {
     this.#bytes = bytes;
   }
 
-  /** Frames that leave in chunks use their credit when they begin. */
+  /** Longer frames leave in chunks from now on. */
   useChunks(): void {
     this.#usesChunks = true;
   }
@@ -27,9 +27,16 @@ export class SendCredit {
     return this.#frames > 0 && this.#bytes > 0;
   }
 
-  /** A frame of this many bytes leaves. The credit of bytes may fall below zero by the last frame. */
-  spend(bytes: number): void {
-    if (!this.#leavesInChunks(bytes)) this.add(-1, -bytes);
+  /**
+   * Spends the credit of a frame. The bytes may fall below zero by the last frame. A call that leaves in chunks spends its
+   * credit when it begins, by `begin`. A message in chunks must have it before others wait behind it: their credit could
+   * be the rest, which comes back only after they have left.
+   * @returns false if the frame has to wait for more credit
+   */
+  spend(bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.#leavesInChunks(length)) return !isOrdered(bytes, start) || this.begin(length);
+    this.add(-1, -length);
+    return true;
   }
 
   /** A frame for which credit was spent is withdrawn. */

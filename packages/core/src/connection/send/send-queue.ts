@@ -164,7 +164,7 @@ export class SendQueue implements Continuable {
 
   /** Whether the stream takes frames that need no permission now. */
   get canSend(): boolean {
-    return !this.#mustWait("reply") && !this.#isEnding;
+    return !this.#mustWait("reply", null) && !this.#isEnding;
   }
 
   /** Writes what was collected in this turn. */
@@ -174,7 +174,7 @@ export class SendQueue implements Continuable {
 
   /** Whether a request sent now would wait. */
   get delaysRequests(): boolean {
-    return this.#mustWait("message");
+    return this.#mustWait("message", null);
   }
 
   /** Limits for messages and calls. Replies have their own limit, so that they take no room from senders. */
@@ -213,13 +213,16 @@ export class SendQueue implements Continuable {
     const isLarge = this.#isLarge(frame);
     if (isLarge) this.#makeLarge();
     else if (this.#large !== null && lane !== "control") this.#large.shared();
-    const mustWait = this.#mustWait(lane);
+    const mustWait = this.#mustWait(lane, frame);
     if (mustWait || this.#isBehindLarge(frame, lane)) {
       this.#park(frame, lane, owner);
       if (!mustWait) this.#drain();
       return;
     }
-    if (lane === "message" && !isLarge) this.#credit?.spend(frameLength(frame));
+    if (lane === "message" && this.#credit?.spend(bytes, start, frameLength(frame)) === false) {
+      this.#hold(frame, owner);
+      return;
+    }
     if (isLarge) this.#sendInChunks(frame, lane, owner);
     else if (frame.large === null) this.#writer.collect(bytes, start, end);
     else this.#sendScattered(frame, lane);
@@ -344,14 +347,17 @@ export class SendQueue implements Continuable {
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
   }
 
-  #mustWait(lane: Lane): boolean {
-    return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass);
+  /** @param frame null for any that keeps its order */
+  #mustWait(lane: Lane, frame: FrameBytes | null): boolean {
+    return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass(frame));
   }
 
-  /** Whether the peer permits messages and requests now, and none wait for that. */
-  get #mayPass(): boolean {
+  /** Whether the peer permits messages and requests now, and the frame needn't keep its place behind those that wait. */
+  #mayPass(frame: FrameBytes | null): boolean {
     if (this.#isPausedByPeer || this.#credit?.isOpen === false) return false;
-    return this.#waiting === NOTHING || !this.#waiting.hasHeld;
+    if (this.#waiting === NOTHING || !this.#waiting.hasHeld) return true;
+    // There is credit, so all wait for a large message, which needs more of it.
+    return frame !== null && !isOrdered(frame.bytes, frame.start);
   }
 
   /** Whether a frame keeps its place behind a message that leaves in chunks. */
@@ -361,22 +367,27 @@ export class SendQueue implements Continuable {
 
   /** Copies a frame to what waits. After this, the application may change its data. */
   #park(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
-    const { bytes, start, end } = frame.large === null ? frame : this.#copyOf(frame);
-    const waiting = this.#wait();
+    const whole = frame.large === null ? frame : this.#copyOf(frame);
+    const { bytes, start, end } = whole;
     if (lane !== "message") {
-      waiting.park(bytes, start, end, lane);
+      this.#wait().park(bytes, start, end, lane);
       return;
     }
-    const isHeld = !this.#mayPass;
-    if (!isHeld) this.#credit?.spend(end - start);
-    if (owner !== null) {
-      owner.unsent = waiting.addRequest(bytes, start, end, this.#expiryOf(owner, bytes, start), isHeld);
-    } else if (isHeld) {
-      waiting.hold(bytes, start, end);
-    } else {
-      waiting.park(bytes, start, end, lane);
-    }
-    if (isHeld) this.#host.heldChanged();
+    if (!this.#mayPass(whole) || this.#credit?.spend(bytes, start, end - start) === false) this.#hold(whole, owner);
+    else if (owner !== null) owner.unsent = this.#addRequest(whole, owner, false);
+    else this.#wait().park(bytes, start, end, lane);
+  }
+
+  /** As `#park`, for a message or request that waits for the peer's permission. */
+  #hold(frame: FrameBytes, owner: RequestOwner | null): void {
+    const whole = frame.large === null ? frame : this.#copyOf(frame);
+    if (owner !== null) owner.unsent = this.#addRequest(whole, owner, true);
+    else this.#wait().hold(whole.bytes, whole.start, whole.end);
+    this.#host.heldChanged();
+  }
+
+  #addRequest({ bytes, start, end }: FrameBytes, owner: RequestOwner, isHeld: boolean): UnsentRequest {
+    return this.#wait().addRequest(bytes, start, end, this.#expiryOf(owner, bytes, start), isHeld);
   }
 
   /** When the caller of a request gives up; 0 if its frame has no `timeout_ms` that can be set. */
