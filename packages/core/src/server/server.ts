@@ -61,9 +61,11 @@ import type { DeadLetters } from "./dead-letters.ts";
 import type { Rejection } from "./login-manager.ts";
 import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
+import { ServerListener } from "./server-listener.ts";
 import { type ListOptions, ServerNodes } from "./server-nodes.ts";
-import { parseServerOptions, parseServerTls, type ServerConfig, type ServerOptions } from "./server-options.ts";
+import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { ServerStore } from "./server-store.ts";
+import { SlowConsumers } from "./slow-consumers.ts";
 import type { Member } from "./topics/channel-host.ts";
 import { makeTopicHub } from "./topics/make-topic-hub.ts";
 import { Topic, TopicPattern } from "./topics/topic.ts";
@@ -95,7 +97,6 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** All options, with defaults filled in. */
   readonly config: ServerConfig;
   readonly #core: EndpointCore<Connection<C, D>>;
-  readonly #runtime: Runtime;
   readonly #connections: ServerConnections<C, D>;
   readonly #startupHooks = new HookList<[server: this]>();
   readonly #listeningHooks = new HookList<[server: this]>();
@@ -105,15 +106,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
   readonly #rejected = new HookList<[rejection: Rejection]>();
   readonly #denied = new HookList<[connection: Connection<C, D>, denial: Denial]>();
-  readonly #slow = new HookList<[connection: Connection<C, D>, report: SlowConsumer]>();
+  readonly #slow: SlowConsumers<Connection<C, D>>;
   readonly #topics: TopicHub;
   readonly #nodes: ServerNodes;
   /** Null if the contract has no kinds of clients. */
   readonly #kinds: ClientKinds | null;
   readonly #lifecycle: ServerLifecycle;
   readonly #store: ServerStore<Connection<C, D>>;
-  /** As in the options, until `setTls`. */
-  #tls: TlsServerOptions | null;
+  readonly #listener: ServerListener;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ServerInit<C, D>, runtime: Runtime);
@@ -132,9 +132,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#core.access.denied = (connection, denial) =>
       this.#denied.notify((error) => this.#core.hookFailed("onDenied", error, connection), connection, denial);
     this.config = config;
-    this.#tls = config.tls;
-    this.#runtime = runtime;
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
+    this.#listener = new ServerListener(runtime, config);
+    this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
     this.#connections = new ServerConnections({
       runtime,
       core: this.#core,
@@ -183,7 +183,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
       revoke: (user) => this.#connections.revoke(user),
       slowConsumer: (protocol) =>
-        this.#slowConsumer(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
+        this.#slow.found(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
     });
     this.#topics = makeTopicHub({
       cluster: this.#nodes.topics,
@@ -192,7 +192,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       agreedTopic: (name) => agreedTopic(contract, name),
       memberOf: (connection) => this.#connections.clients.get(connection.id) as Member | undefined,
       slowMember: (member, topic, missed, disconnect) =>
-        this.#slowConsumer(member as ProtocolConnection<Connection<C, D>>, { disconnect, missed, topic }),
+        this.#slow.found(member as ProtocolConnection<Connection<C, D>>, { disconnect, missed, topic }),
     });
   }
 
@@ -465,7 +465,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
   onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
-    return this.#slow.add(this.#core.registration.middlewares.around("onSlowConsumer", hook));
+    return this.#slow.hooks.add(this.#core.registration.middlewares.around("onSlowConsumer", hook));
   }
 
   /** Runs when a client has uploaded a file, and it has its name. Returns a function that removes the hook. */
@@ -532,7 +532,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#resume,
       this.#disconnect,
       this.#rejected,
-      this.#slow,
+      this.#slow.hooks,
       this.#listeningHooks,
     ];
     return [dispatcher, errorHooks, unknownHooks, ...own].some((calls) => calls.isCalling);
@@ -545,20 +545,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    *   can't replace it; INVALID_STATE if the server has no TLS, or is starting or stopping
    */
   async setTls(tls: TlsServerOptions): Promise<void> {
-    const next = parseServerTls(tls);
-    if (this.#tls === null) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, "Cannot set tls: the server was made without the option tls");
-    }
-    const { state } = this;
-    if (state === "starting" || state === "stopping") {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot set tls: the server is ${state}`);
-    }
-    const { listener } = this.#lifecycle;
-    if (listener !== null) {
-      if (listener.setTls === undefined) throw new ConduitError(ErrorCode.INVALID_CONFIG, "The runtime has no setTls");
-      await listener.setTls(next);
-    }
-    this.#tls = next;
+    await this.#listener.setTls(tls, this.#lifecycle);
   }
 
   /**
@@ -607,23 +594,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   async #listen(): Promise<Listener> {
-    const { host, port, path, ipv6, bufferSize } = this.config;
-    const listener = await this.#runtime.listen(
-      {
-        host,
-        port,
-        ipv6,
-        tls: this.#tls,
-        bufferSize,
-        maxPendingHandshakes: this.config.maxPendingLogins,
-        ...(path === undefined ? {} : { path }),
-      },
-      {
-        accepted: (stream) => this.#connections.accept(stream),
-        failed: (error) => this.#connections.acceptFailed(error),
-        exhausted: (error) => this.#connections.exhausted(error),
-      },
-    );
+    const listener = await this.#listener.listen({
+      accepted: (stream) => this.#connections.accept(stream),
+      failed: (error) => this.#connections.acceptFailed(error),
+      exhausted: (error) => this.#connections.exhausted(error),
+    });
     this.#connections.listening(listener.maxSockets);
     if (!this.#connections.keepsRunning) listener.unref?.();
     return listener;
@@ -693,23 +668,5 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** The client of the connection with this id, on whatever node it is, to call it. */
   peer(connectionId: string): NodePeer<C> {
     return this.#nodes.peer<C>(connectionId);
-  }
-
-  #slowConsumer(
-    protocol: ProtocolConnection<Connection<C, D>>,
-    { disconnect, missed, topic }: { readonly disconnect: boolean; readonly missed: number; readonly topic?: string },
-  ): void {
-    const connection = protocol.peer;
-    const queuedMessages = protocol.sendQueue.queuedFrames;
-    const bufferedBytes = protocol.sendQueue.bufferedBytes;
-    protocol.sender.missedBroadcast(missed);
-    if (disconnect) {
-      const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
-      protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
-    }
-    const action = disconnect ? "disconnected" : "dropped";
-    const onError = (error: unknown): void => this.#core.hookFailed("onSlowConsumer", error, connection);
-    const report = { action, queuedMessages, bufferedBytes, ...(topic === undefined ? {} : { topic }) } as const;
-    this.#slow.notify(onError, connection, report);
   }
 }
