@@ -122,7 +122,6 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
         const addresses = [
           ...names.map(topic),
           { kind: "user", name: "x" } as const,
-          { kind: "connection", name: "x" } as const,
           { kind: "node", name: "x" } as const,
         ];
         const log = new EventLog<string>();
@@ -308,6 +307,11 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
         await atB?.delete("key");
         expect(await atA?.get("key")).toBeNull();
         expect(await atA?.put("key", bytes("4"), 0)).toBeGreaterThan(0);
+        for (const key of ["b.2", "b.1", "a.1", "b.3"]) await atA?.put(key, bytes("x"), null);
+        await atA?.delete("b.3");
+        expect(await atB?.keys("b.", 10)).toEqual(["b.1", "b.2"]);
+        expect(await atB?.keys("", 2)).toEqual(["a.1", "b.1"]);
+        expect(await atB?.keys("c.", 10)).toEqual([]);
       }),
     );
   });

@@ -43,6 +43,7 @@ export type {
   Revocation,
 } from "./cluster/cluster.ts";
 export type { ClusterOptions } from "./cluster/cluster-options.ts";
+export { clusterStore } from "./cluster/cluster-store.ts";
 export type { ConnectionFilter } from "./cluster/connection-filter.ts";
 export type {
   ClusterAddress,

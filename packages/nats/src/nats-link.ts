@@ -41,7 +41,7 @@ const MIN_RETRY_MS = 100;
 /** Of the five seconds that `close` may take, these are for sending what was published. */
 const DRAIN_MS = 3000;
 
-const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user", "connection"];
+const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user"];
 
 interface LinkSubscription {
   readonly subject: string;

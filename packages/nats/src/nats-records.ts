@@ -71,6 +71,14 @@ class NatsRecordSet implements ClusterRecordSet {
     return this.#do("remove", (bucket) => bucket.delete(key));
   }
 
+  keys(prefix: string, limit: number): Promise<string[]> {
+    return this.#do("list", async (bucket) => {
+      const keys: string[] = [];
+      for await (const key of await bucket.keys(`${prefix}>`)) keys.push(key);
+      return keys.sort().slice(0, limit);
+    });
+  }
+
   /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
   async #do<T>(what: string, action: (bucket: KV) => Promise<T>): Promise<T> {
     const connection = this.#host.connection();

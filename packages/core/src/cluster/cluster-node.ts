@@ -6,31 +6,24 @@
  * run of a node that is over.
  */
 
-import type { RuntimeContext } from "../context/runtime-context.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
-import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, isInstance } from "../errors.ts";
 import { toHex } from "../util/hex.ts";
-import { isMap } from "../util/is-map.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
-import type { FrameWriter } from "../wire/frame-writer.ts";
-import type { Metadata } from "../wire/metadata.ts";
-import type { PayloadReader } from "../wire/payload-reader.ts";
-import type {
-  Cluster,
-  ClusterAnswer,
-  ClusterLoss,
-  ClusterNodeInfo,
-  ClusterStateChange,
-  ClusterStats,
-  ConnectionDescription,
-  ConnectionPage,
-} from "./cluster.ts";
+import type { Cluster, ClusterLoss, ClusterNodeInfo, ClusterStateChange, ClusterStats } from "./cluster.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { ClusterTopics } from "./cluster-topics.ts";
 import { type ConnectionFilter, readFilter } from "./connection-filter.ts";
-import type { ClusterAddress, ClusterDriver, ClusterLink, ClusterState, PublishResult } from "./driver.ts";
+import type {
+  ClusterAddress,
+  ClusterDriver,
+  ClusterLink,
+  ClusterRecords,
+  ClusterState,
+  PublishResult,
+} from "./driver.ts";
 import { DurableTopics } from "./durable-topics.ts";
 import {
   decodeEnvelope,
@@ -38,75 +31,26 @@ import {
   type EnvelopeHead,
   EnvelopeKind,
   encodeEnvelope,
-  malformed,
   type NodeIdentity,
 } from "./envelope.ts";
+import type { LocalNode, Recipients } from "./local-node.ts";
 import { type Heartbeat, Membership, type Node, type NodeEnd } from "./membership.ts";
-import { type NodeAnswer, type NodeAnswers, NodeRequests } from "./node-requests.ts";
+import { NodeCalls, type NodeCallsHost, nameIn, noConnection } from "./node-calls.ts";
+import { NodeQuestions } from "./node-questions.ts";
+import { NodeRequests } from "./node-requests.ts";
 import { UserInterest } from "./user-interest.ts";
-
-/** Recipients of a broadcast, as data. */
-export interface Recipients {
-  readonly exclude: ReadonlySet<string> | null;
-  readonly include: ReadonlySet<string> | null;
-  readonly where: ConnectionFilter | null;
-}
-
-/** A connection of this node, as calls from other nodes use it. */
-export interface LocalConnection {
-  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
-  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
-  call(method: string, params: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
-  request(type: string, data: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
-}
-
-interface LocalCallOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly meta: Metadata | undefined;
-}
-
-/** What a server does for its cluster. */
-export interface LocalNode {
-  readonly context: RuntimeContext;
-  readonly writer: FrameWriter;
-  readonly reader: PayloadReader;
-  readonly connectionCount: number;
-  /** A logged-in connection. */
-  connection(id: string): LocalConnection | undefined;
-  /** Sends a message to those that are selected. Returns their number. */
-  broadcast(type: string, data: EncodedValue, recipients: Recipients): number;
-  count(where: ConnectionFilter | null): number;
-  /** The first of those behind this id, by id. */
-  describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
-  /** Ends a user's connections, and doesn't let it in again. Returns their number. */
-  revoke(user: string): number;
-  report(error: unknown): void;
-  hookFailed(name: string, error: unknown): void;
-}
-
-/** How another node's connection is called. */
-export interface RemoteCall {
-  /** Of the connection. */
-  readonly to: string;
-  readonly what: "call" | "request";
-  readonly name: string;
-  readonly body: Uint8Array;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly meta: Metadata | undefined;
-}
 
 const EPOCH_BYTES = 6;
 const NODE_ID_BYTES = 8;
 const LOSS_WINDOW_MS = 1000;
-const MAX_PAGE = 1000;
 const NO_TEXT = "";
 
 export class ClusterNode implements Cluster {
   readonly config: ClusterConfig;
   readonly topics: ClusterTopics;
   readonly users: UserInterest;
+  readonly calls: NodeCalls;
+  readonly questions: NodeQuestions;
   readonly #driver: ClusterDriver;
   readonly #local: LocalNode;
   readonly #requests: NodeRequests;
@@ -115,8 +59,6 @@ export class ClusterNode implements Cluster {
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
   readonly #lossHooks = new HookList<[loss: ClusterLoss]>();
   readonly #losses = new ReportWindows<ClusterLoss>(LOSS_WINDOW_MS);
-  /** Calls from other nodes that run here, by epoch and id. */
-  readonly #running = new Map<string, AbortController>();
   readonly #counts = { refused: 0, lostSent: 0, lostReceived: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
   #membership: Membership;
@@ -137,6 +79,15 @@ export class ClusterNode implements Cluster {
     const subscribe = (address: ClusterAddress) =>
       this.#link?.subscribe(address, (payload) => this.#received(payload)) ?? null;
     this.users = new UserInterest(subscribe);
+    const publish: NodeCallsHost["publish"] = (address, kind, head, body) => this.#publish(address, kind, head, body);
+    this.calls = new NodeCalls({
+      local,
+      requests: this.#requests,
+      publish,
+      mustPublish: (name, address, kind, head, body) => this.#mustPublish(name, address, kind, head, body),
+      mustFit: (name, body) => this.mustFit(name, body),
+    });
+    this.questions = this.#newQuestions();
     this.topics = new ClusterTopics(
       {
         wheel,
@@ -148,6 +99,23 @@ export class ClusterNode implements Cluster {
       },
       this.#newDurableTopics(),
     );
+  }
+
+  #newQuestions(): NodeQuestions {
+    const self = this;
+    return new NodeQuestions({
+      local: this.#local,
+      requests: this.#requests,
+      answerTimeoutMs: this.config.answerTimeoutMs,
+      get nodeId() {
+        return self.nodeId;
+      },
+      get isAlone() {
+        return self.#state !== "connected";
+      },
+      nodes: () => this.#membership.nodes,
+      publish: (address, kind, head) => this.#publish(address, kind, head),
+    });
   }
 
   #newDurableTopics(): DurableTopics {
@@ -273,8 +241,7 @@ export class ClusterNode implements Cluster {
     this.topics.stop();
     this.users.stop();
     for (const node of this.#membership.nodes.values()) this.#requests.nodeGone(node);
-    for (const controller of this.#running.values()) controller.abort();
-    this.#running.clear();
+    this.calls.stop();
     this.#setState("disconnected", reason);
     for (const { report, count } of this.#losses.end()) this.#tellLoss({ ...report, count });
   }
@@ -298,6 +265,7 @@ export class ClusterNode implements Cluster {
         },
         gone: (node, why) => {
           this.#requests.nodeGone(node);
+          this.calls.nodeGone(node);
           this.topics.gone(node);
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
@@ -353,6 +321,14 @@ export class ClusterNode implements Cluster {
     if (from === to) return;
     this.#state = to;
     this.#stateHooks.notify((error) => this.#local.hookFailed("onStateChange", error), { from, to, reason });
+  }
+
+  /** @throws ConduitError CLUSTER_UNAVAILABLE */
+  records(): ClusterRecords {
+    const records = this.#link?.records ?? null;
+    if (records !== null) return records;
+    const why = this.#link === null ? `the link is ${this.#state}` : "the engine of the cluster has none";
+    throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot use records: ${why}`);
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -424,48 +400,14 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** Sends a message to the connections of a user on other nodes. */
-  sendToUser(user: string, type: string, data: EncodedValue): void {
-    this.#publish({ kind: "user", name: user }, EnvelopeKind.BROADCAST, { type, where: { user } }, data.bytes, true);
-  }
-
-  /**
-   * Sends a message to a connection on another node, or calls a method without waiting for its answer.
-   * @throws ConduitError CONNECTION_CLOSED, CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE
-   */
-  sendTo(to: string, what: "send" | "callNoWait", name: string, body: Uint8Array, meta: Metadata | undefined): void {
-    const { id } = this.#mustKnow(to, name);
-    const head = { to, what, name, ...(meta === undefined ? {} : { meta }) };
-    this.#mustPublish(name, { kind: "node", name: id }, EnvelopeKind.MESSAGE, head, body);
-  }
-
-  /**
-   * Calls a connection on another node. Rejects with what its node's call rejects with, NODE_UNAVAILABLE, CLUSTER_UNAVAILABLE,
-   * CONNECTION_CLOSED, TIMEOUT, CANCELLED or MESSAGE_TOO_LARGE.
-   */
-  async call({ to, what, name, body, timeoutMs, signal, meta }: RemoteCall): Promise<unknown> {
-    const node = this.#mustKnow(to, name);
-    const address = { kind: "node", name: node.id } as const;
-    const options = {
-      name,
-      timeoutMs,
-      signal,
-      cancel: (id: number) => void this.#publish(address, EnvelopeKind.CANCEL, { id }),
-    };
-    return this.#requests.call(node, options, (id) => {
-      const head = { id, to, what, name, ms: timeoutMs, ...(meta === undefined ? {} : { meta }) };
-      this.#mustPublish(name, address, EnvelopeKind.CALL, head, body);
-    });
-  }
-
   /** The node that a connection's id was made on. */
   #nodeOf(connection: string): Node | undefined {
     const epoch = epochIn(connection);
     return epoch === null ? undefined : this.#membership.byEpoch(epoch);
   }
 
-  /** @throws ConduitError CONNECTION_CLOSED, CLUSTER_UNAVAILABLE */
-  #mustKnow(connection: string, name: string): Node {
+  /** The node of a connection. @throws ConduitError CONNECTION_CLOSED, CLUSTER_UNAVAILABLE */
+  mustKnow(connection: string, name: string): Node {
     const node = this.#nodeOf(connection);
     if (node !== undefined) return node;
     if (this.#state !== "connected") {
@@ -473,56 +415,6 @@ export class ClusterNode implements Cluster {
       throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, message);
     }
     throw noConnection(connection, name);
-  }
-
-  // --- questions ----------------------------------------------------------------------------------------------------
-
-  /** Asks all other nodes. */
-  async askAll(question: string, params: Readonly<Record<string, unknown>>): Promise<NodeAnswers & ClusterAnswer> {
-    const nodes = [...this.#membership.nodes.values()];
-    const send = (id: number): boolean =>
-      this.#publish(ALL, EnvelopeKind.QUESTION, { id, question, params }) === "sent";
-    const answers = await this.#requests.ask(nodes, this.config.answerTimeoutMs, send);
-    return { ...answers, isAlone: this.#state !== "connected" };
-  }
-
-  /** A page of connections, node after node in the order of their ids. */
-  async page(where: ConnectionFilter | null, limit: number, after: string): Promise<ConnectionPage> {
-    const [afterNode, afterConnection] = readCursor(after);
-    const nodes = this.nodes.map(({ id }) => id).sort();
-    const missing: string[] = [];
-    const connections: ConnectionDescription[] = [];
-    for (const id of nodes) {
-      if (id < afterNode) continue;
-      if (connections.length === limit) break;
-      const from = id === afterNode ? afterConnection : NO_TEXT;
-      const part = await this.#describe(id, where, from, limit - connections.length);
-      if (part === null) missing.push(id);
-      else connections.push(...part);
-    }
-    const last = connections.at(-1);
-    const next = connections.length < limit || last === undefined ? null : `${last.node}/${last.id}`;
-    return { connections, next, missing, isAlone: this.#state !== "connected" };
-  }
-
-  /** Null if the node doesn't answer. */
-  async #describe(
-    nodeId: string,
-    where: ConnectionFilter | null,
-    after: string,
-    limit: number,
-  ): Promise<ConnectionDescription[] | null> {
-    if (nodeId === this.nodeId) return this.#local.describe(where, after, limit);
-    const node = this.#membership.nodes.get(nodeId);
-    if (node === undefined) return [];
-    const params = { where, after, limit };
-    const { answers } = await this.#requests.ask([node], this.config.answerTimeoutMs, (id) => {
-      const address = { kind: "node", name: nodeId } as const;
-      return this.#publish(address, EnvelopeKind.QUESTION, { id, question: "connections", params }) === "sent";
-    });
-    const answer = answers.get(nodeId);
-    if (!Array.isArray(answer)) return null;
-    return answer.filter(isMap).map((one) => descriptionOf(one, nodeId));
   }
 
   // --- receiving ----------------------------------------------------------------------------------------------------
@@ -569,116 +461,22 @@ export class ClusterNode implements Cluster {
         return;
       }
       case EnvelopeKind.MESSAGE:
-        this.#deliver(head, body);
+        this.calls.deliver(head, body);
         return;
       case EnvelopeKind.CALL:
-        void this.#runCall(from, head, body);
+        void this.calls.run(from, head, body);
         return;
       case EnvelopeKind.CANCEL:
-        this.#running.get(`${from.epoch}/${head.count("id")}`)?.abort();
+        this.calls.cancel(from, head.count("id"));
         return;
       case EnvelopeKind.QUESTION:
-        this.#answer(from, head.count("id"), this.#answerTo(head.text("question"), head.raw("params")));
+        this.calls.answer(from, head.count("id"), this.questions.answerTo(head.text("question"), head.raw("params")));
         return;
       case EnvelopeKind.ANSWER:
-        this.#requests.answered(head.count("id"), from, this.#answerIn(head, body));
+        this.#requests.answered(head.count("id"), from, this.calls.answerIn(head, body));
         return;
       default:
         this.topics.received(envelope);
-    }
-  }
-
-  /** A message for a connection here. One that has gone meanwhile, or can't take it, misses it. */
-  #deliver(head: EnvelopeHead, body: Uint8Array): void {
-    const connection = this.#local.connection(head.text("to"));
-    const name = nameIn(head, "name");
-    const options = { meta: head.raw("meta") as Metadata | undefined };
-    if (connection === undefined) return;
-    if (head.text("what") === "callNoWait") connection.callNoWait(name, new EncodedValue(body), options);
-    else connection.sendMessage(name, new EncodedValue(body), options);
-  }
-
-  async #runCall(from: NodeIdentity, head: EnvelopeHead, body: Uint8Array): Promise<void> {
-    const controller = new AbortController();
-    let id = 0;
-    let key = NO_TEXT;
-    try {
-      id = head.count("id");
-      key = `${from.epoch}/${id}`;
-      const [to, name] = [head.text("to"), nameIn(head, "name")];
-      const connection = this.#local.connection(to);
-      if (connection === undefined) throw noConnection(to, name);
-      this.#running.set(key, controller);
-      const meta = head.raw("meta") as Metadata | undefined;
-      const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
-      const value = new EncodedValue(body);
-      const result = await (head.text("what") === "call"
-        ? connection.call(name, value, options, null)
-        : connection.request(name, value, options, null));
-      if (this.#running.get(key) === controller) this.#answer(from, id, { value: result });
-    } catch (error) {
-      if (id > 0 && !controller.signal.aborted) this.#answer(from, id, { error: asConduitError(error) });
-    } finally {
-      if (this.#running.get(key) === controller) this.#running.delete(key);
-    }
-  }
-
-  /** Answers another node. What can't be sent is answered by its error. */
-  #answer(to: NodeIdentity, id: number, answer: NodeAnswer): void {
-    const address = { kind: "node", name: to.id } as const;
-    if ("error" in answer) {
-      const { code, message, details } = answer.error;
-      const isRpc = isInstance(answer.error, RpcError);
-      const error = { code, message, ...(details === undefined ? {} : { details }), ...(isRpc ? { rpc: true } : {}) };
-      this.#publish(address, EnvelopeKind.ANSWER, { id, error });
-      return;
-    }
-    try {
-      const { bytes } = this.#local.writer.encodeData("answer", answer.value);
-      this.mustFit("the answer", bytes);
-      this.#publish(address, EnvelopeKind.ANSWER, { id }, bytes);
-    } catch (error) {
-      this.#answer(to, id, { error: asConduitError(error) });
-    }
-  }
-
-  /** @throws ConduitError MALFORMED_PAYLOAD */
-  #answerIn(head: EnvelopeHead, body: Uint8Array): NodeAnswer {
-    const error = head.raw("error");
-    if (error === undefined) {
-      const { reader } = this.#local;
-      const value = reader.readItem(body, 0, body.length);
-      if (reader.itemEnd !== body.length) throw malformed("body", "one value");
-      return { value };
-    }
-    if (!isMap(error)) throw malformed("error", "a map");
-    const { code, message, details, rpc } = error;
-    const Class = rpc === true ? RpcError : ConduitError;
-    const known = Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN;
-    const text = typeof message === "string" ? message : NO_TEXT;
-    return { error: new Class(known, text, isMap(details) ? { details } : {}) };
-  }
-
-  /** A question of another node. */
-  #answerTo(question: string, params: unknown): NodeAnswer {
-    const given = isMap(params) ? params : {};
-    try {
-      switch (question) {
-        case "count":
-          return { value: this.#local.count(readFilter(given["where"])) };
-        case "connections": {
-          const { after, limit } = given;
-          const size = Number.isSafeInteger(limit) ? Math.min(limit as number, MAX_PAGE) : MAX_PAGE;
-          const from = typeof after === "string" ? after : NO_TEXT;
-          return { value: this.#local.describe(readFilter(given["where"]), from, size) };
-        }
-        case "revoke":
-          return { value: typeof given["user"] === "string" ? this.#local.revoke(given["user"]) : 0 };
-        default:
-          throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `This node doesn't know the question '${question}'`);
-      }
-    } catch (error) {
-      return { error: asConduitError(error) };
     }
   }
 
@@ -741,33 +539,4 @@ function infoOf({ id, epoch, startedAt, connections }: Node): ClusterNodeInfo {
 /** @throws ConduitError MALFORMED_PAYLOAD */
 function heartbeatIn(head: EnvelopeHead): Heartbeat {
   return { startedAt: head.count("at"), connections: head.count("c"), sequence: head.count("i") };
-}
-
-/** The type of a message or name of a method: any text. @throws ConduitError MALFORMED_PAYLOAD */
-function nameIn(head: EnvelopeHead, key: string): string {
-  const name = head.raw(key);
-  if (typeof name === "string") return name;
-  throw malformed(key, "a text");
-}
-
-function noConnection(id: string, name: string): ConduitError {
-  return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no node has a connection ${id}`);
-}
-
-function readCursor(after: string): readonly [node: string, connection: string] {
-  const slash = after.indexOf("/");
-  return slash < 0 ? [NO_TEXT, NO_TEXT] : [after.slice(0, slash), after.slice(slash + 1)];
-}
-
-function descriptionOf(map: Record<string, unknown>, node: string): ConnectionDescription {
-  const { id, user, roles, connectedAt, address } = map;
-  const text = (value: unknown): string => (typeof value === "string" ? value : NO_TEXT);
-  return {
-    id: text(id),
-    node,
-    user: text(user),
-    roles: Array.isArray(roles) ? roles.filter((role) => typeof role === "string") : [],
-    connectedAt: typeof connectedAt === "number" ? connectedAt : 0,
-    address: text(address),
-  };
 }

@@ -11,12 +11,11 @@ import type { Clock } from "../util/clock.ts";
 import type { ClusterOptions } from "./cluster-options.ts";
 
 /**
- * Where a message goes: to all nodes, to one, or to those that have subscribers of a topic, connections of a user, or a
- * connection that came from another node. `name` is the node's id, the topic, the user or the connection's id; of `all` it is
- * empty. Names are any text of at most 256 characters without half surrogates, so a driver encodes them for its engine.
+ * Where a message goes: to all nodes, to one, or to those that have subscribers of a topic or connections of a user. `name` is
+ * the node's id, the topic or the user; of `all` it is empty. Names are any text of at most 256 characters without half surrogates, so a driver encodes them for its engine.
  */
 export interface ClusterAddress {
-  readonly kind: "all" | "node" | "topic" | "user" | "connection";
+  readonly kind: "all" | "node" | "topic" | "user";
   readonly name: string;
 }
 
@@ -176,7 +175,7 @@ export interface LogReader {
 
 // --- records ----------------------------------------------------------------------------------------------------------
 
-/** Records of all nodes that outlive them, for sessions. */
+/** Records of all nodes that outlive them, for `clusterStore()`. */
 export interface ClusterRecords {
   /**
    * Opens a set of records, and makes it if there is none. All nodes give the same `ttlMs`.
@@ -191,12 +190,14 @@ export interface ClusterRecords {
 export interface ClusterRecordSet {
   get(key: string): Promise<ClusterRecord | null>;
   /**
-   * @param key text of at most 256 characters `A-Z a-z 0-9 _ -`
+   * @param key text of at most 256 characters `A-Z a-z 0-9 _ -` and `.`, with no `.` at its ends or beside another
    * @param revision of the record that is replaced; 0 if there must be none; null to replace any
    * @returns the new revision; null if the record has another revision, and then nothing has changed
    */
   put(key: string, value: Uint8Array, revision: number | null): Promise<number | null>;
   delete(key: string): Promise<void>;
+  /** At most `limit` keys that begin with this prefix, which ends with `.` or is empty, in ascending order. */
+  keys(prefix: string, limit: number): Promise<string[]>;
 }
 
 export interface ClusterRecord {

@@ -73,7 +73,9 @@ class NodeSender implements Outgoing {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.sendMessage(type, data, options);
     const { bytes } = this.#host.writer.encodeData(type, data);
-    this.#cluster(type).sendTo(this.#id, "send", type, bytes, metadataIn(type, options));
+    const cluster = this.#cluster(type);
+    const node = cluster.mustKnow(this.#id, type);
+    cluster.calls.send(node, this.#id, "send", type, bytes, metadataIn(type, options));
     return true;
   }
 
@@ -81,7 +83,9 @@ class NodeSender implements Outgoing {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.callNoWait(method, params, options);
     const { bytes } = this.#host.writer.encodeParams(method, params);
-    this.#cluster(method).sendTo(this.#id, "callNoWait", method, bytes, metadataIn(method, options));
+    const cluster = this.#cluster(method);
+    const node = cluster.mustKnow(this.#id, method);
+    cluster.calls.send(node, this.#id, "callNoWait", method, bytes, metadataIn(method, options));
     return true;
   }
 
@@ -133,7 +137,8 @@ class NodeSender implements Outgoing {
     const { bytes } = encode();
     const signal = options?.signal;
     const cluster = this.#cluster(name);
-    const value = await cluster.call({ to: this.#id, what, name, body: bytes, timeoutMs, signal, meta });
+    const node = cluster.mustKnow(this.#id, name);
+    const value = await cluster.calls.call(node, { to: this.#id, what, name, body: bytes, timeoutMs, signal, meta });
     return validator === null ? value : validator.run(value, name);
   }
 

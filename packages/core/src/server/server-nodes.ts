@@ -11,10 +11,12 @@ import type {
   Revocation,
 } from "../cluster/cluster.ts";
 import { parseCluster } from "../cluster/cluster-config.ts";
-import { ClusterNode, connectionIdIn, type Recipients } from "../cluster/cluster-node.ts";
+import { ClusterNode, connectionIdIn } from "../cluster/cluster-node.ts";
+import { ClusterStore } from "../cluster/cluster-store.ts";
 import type { ClusterTopics } from "../cluster/cluster-topics.ts";
 import { type ConnectionFilter, checkFilter, fitsFilter } from "../cluster/connection-filter.ts";
 import type { ClusterDriver } from "../cluster/driver.ts";
+import type { Recipients } from "../cluster/local-node.ts";
 import { NodePeer } from "../cluster/node-peer.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
@@ -69,13 +71,17 @@ export class ServerNodes {
     this.#host = host;
     this.#users = new UserIndex(() => host.clients().values());
     this.#known = cluster === undefined ? null : new Set();
+    const store = host.config.resume?.store;
     if (cluster === undefined) {
+      if (store instanceof ClusterStore) {
+        throw new ConduitError(ErrorCode.INVALID_CONFIG, "clusterStore() needs the server's option cluster");
+      }
       this.node = null;
       return;
     }
     const { core } = host;
     const { driver, config } = parseCluster(cluster);
-    this.node = new ClusterNode(driver, config, {
+    const node = new ClusterNode(driver, config, {
       context: core.runtimeContext,
       writer: core.writer,
       reader: core.reader,
@@ -90,6 +96,10 @@ export class ServerNodes {
       report: (error) => core.report(error, { stage: "cluster" }),
       hookFailed: (name, error) => core.hookFailed(name, error),
     });
+    this.node = node;
+    if (store instanceof ClusterStore) {
+      store.bind({ records: () => node.records(), wallClock: () => core.runtimeContext.runtime.wallClock() });
+    }
   }
 
   /** Null without the option. */
@@ -208,7 +218,7 @@ export class ServerNodes {
     const here = this.#countHere(filter);
     if (this.node === null) return { count: here, ...HERE_ALONE };
     const params = filter === null ? {} : { where: filter };
-    const { answers, missing, isAlone } = await this.node.askAll("count", params);
+    const { answers, missing, isAlone } = await this.node.questions.askAll("count", params);
     return { count: here + sumOf(answers), missing, isAlone };
   }
 
@@ -217,7 +227,7 @@ export class ServerNodes {
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be an integer from 1 to ${MAX_LIMIT}, got ${limit}`);
     }
-    if (this.node !== null) return this.node.page(filter, limit, after ?? "");
+    if (this.node !== null) return this.node.questions.page(filter, limit, after ?? "");
     const connections = this.#describeHere(filter, (after ?? "").slice(1), limit);
     const last = connections.at(-1);
     return {
@@ -230,7 +240,7 @@ export class ServerNodes {
   async revoke(user: string): Promise<Revocation> {
     const here = this.#host.revoke(user);
     if (this.node === null) return { connections: here, ...HERE_ALONE };
-    const { answers, missing, isAlone } = await this.node.askAll("revoke", { user });
+    const { answers, missing, isAlone } = await this.node.questions.askAll("revoke", { user });
     return { connections: here + sumOf(answers), missing, isAlone };
   }
 

@@ -46,6 +46,10 @@ export class MemoryRecords {
             mustBeConnected();
             set.delete(key);
           },
+          keys: async (prefix, limit) => {
+            const all = [...set.keys()].filter((key) => key.startsWith(prefix) && find(key) !== null);
+            return all.sort().slice(0, limit);
+          },
         };
       },
     };

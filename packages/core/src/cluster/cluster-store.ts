@@ -1,0 +1,135 @@
+/**
+ * A store that all nodes share, in the records of their engine: keys of `ack` and `once`, their answers, and dead letters hold on
+ * whatever node a client comes back to.
+ */
+
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { Store } from "../store/store.ts";
+import type { ClusterRecordSet, ClusterRecords } from "./driver.ts";
+
+/** A set of records has one time to live, so there is one for short times and one for long ones. */
+const SETS = [
+  { name: "short", ttlMs: 3_600_000 },
+  { name: "long", ttlMs: 31 * 86_400_000 },
+] as const;
+/** Unix milliseconds at which a value ends, in front of it. */
+const EXPIRY_BYTES = 8;
+
+/**
+ * A store for `resume: { store: clusterStore() }` of a server that has the option `cluster`; each server has one of its own. It
+ * needs an engine with records. While the link is down, its methods reject with CLUSTER_UNAVAILABLE.
+ */
+export function clusterStore(): Store {
+  return new ClusterStore();
+}
+
+/** What a store needs of its server. */
+export interface ClusterStoreHost {
+  /** @throws ConduitError CLUSTER_UNAVAILABLE */
+  records(): ClusterRecords;
+  /** Unix milliseconds. */
+  wallClock(): number;
+}
+
+interface Found {
+  readonly value: Uint8Array;
+  readonly revision: number;
+  readonly isExpired: boolean;
+}
+
+export class ClusterStore implements Store {
+  readonly isShared: boolean = true;
+  #host: ClusterStoreHost | null = null;
+  /** The records that the sets were opened with: others after each start. */
+  #openedWith: ClusterRecords | null = null;
+  #sets: Promise<ClusterRecordSet>[] = [];
+
+  /** @throws ConduitError INVALID_CONFIG if it is another server's */
+  bind(host: ClusterStoreHost): void {
+    if (this.#host !== null) {
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, "A clusterStore() belongs to one server: make one for each");
+    }
+    this.#host = host;
+  }
+
+  async get(key: string): Promise<Uint8Array | null> {
+    for (const index of SETS.keys()) {
+      const found = await this.#find(await this.#set(index), key);
+      if (found !== null && !found.isExpired) return found.value;
+    }
+    return null;
+  }
+
+  async create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
+    const set = await this.#set(indexFor(ttlMs));
+    const record = this.#recordOf(value, ttlMs);
+    if ((await set.put(recordKey(key), record, 0)) !== null) return true;
+    const found = await this.#find(set, key);
+    if (found !== null && !found.isExpired) return false;
+    return (await set.put(recordKey(key), record, found?.revision ?? 0)) !== null;
+  }
+
+  async put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
+    const set = await this.#set(indexFor(ttlMs));
+    await set.put(recordKey(key), this.#recordOf(value, ttlMs), null);
+  }
+
+  async delete(key: string): Promise<void> {
+    for (const index of SETS.keys()) await (await this.#set(index)).delete(recordKey(key));
+  }
+
+  async keys(prefix: string, limit: number): Promise<string[]> {
+    const all = new Set<string>();
+    for (const index of SETS.keys()) {
+      for (const key of await (await this.#set(index)).keys(recordKey(prefix), limit))
+        all.add(key.replaceAll(".", "/"));
+    }
+    return [...all].sort().slice(0, limit);
+  }
+
+  async #find(set: ClusterRecordSet, key: string): Promise<Found | null> {
+    const record = await set.get(recordKey(key));
+    if (record === null || record.value.length < EXPIRY_BYTES) return null;
+    const { value, revision } = record;
+    const untilMs = new DataView(value.buffer, value.byteOffset).getFloat64(0);
+    return { value: value.slice(EXPIRY_BYTES), revision, isExpired: untilMs <= this.#mustBeBound().wallClock() };
+  }
+
+  #recordOf(value: Uint8Array, ttlMs: number): Uint8Array {
+    const record = new Uint8Array(EXPIRY_BYTES + value.length);
+    new DataView(record.buffer).setFloat64(0, this.#mustBeBound().wallClock() + ttlMs);
+    record.set(value, EXPIRY_BYTES);
+    return record;
+  }
+
+  #set(index: number): Promise<ClusterRecordSet> {
+    const records = this.#mustBeBound().records();
+    if (this.#openedWith !== records) this.#sets = [];
+    this.#openedWith = records;
+    const known = this.#sets[index];
+    if (known !== undefined) return known;
+    const { name, ttlMs } = SETS[index] as (typeof SETS)[number];
+    const opening = records.open(name, ttlMs);
+    this.#sets[index] = opening;
+    opening.catch(() => {
+      if (this.#sets[index] === opening) delete this.#sets[index];
+    });
+    return opening;
+  }
+
+  #mustBeBound(): ClusterStoreHost {
+    if (this.#host !== null) return this.#host;
+    throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, "Cannot use clusterStore(): no server has it yet");
+  }
+}
+
+function indexFor(ttlMs: number): number {
+  const index = SETS.findIndex((set) => ttlMs <= set.ttlMs);
+  if (index >= 0) return index;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `clusterStore() keeps nothing for ${ttlMs} ms; 31 days at most`);
+}
+
+/** Keys of records have no slashes. */
+function recordKey(key: string): string {
+  return key.replaceAll("/", ".");
+}

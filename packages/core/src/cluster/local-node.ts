@@ -1,0 +1,47 @@
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
+import type { Metadata } from "../wire/metadata.ts";
+import type { PayloadReader } from "../wire/payload-reader.ts";
+import type { ConnectionDescription } from "./cluster.ts";
+import type { ConnectionFilter } from "./connection-filter.ts";
+
+/** Recipients of a broadcast, as data. */
+export interface Recipients {
+  readonly exclude: ReadonlySet<string> | null;
+  readonly include: ReadonlySet<string> | null;
+  readonly where: ConnectionFilter | null;
+}
+
+/** A connection of this node, as calls from other nodes use it. */
+export interface LocalConnection {
+  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
+  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
+  call(method: string, params: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
+  request(type: string, data: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
+}
+
+interface LocalCallOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly meta: Metadata | undefined;
+}
+
+/** What a server does for its cluster. */
+export interface LocalNode {
+  readonly context: RuntimeContext;
+  readonly writer: FrameWriter;
+  readonly reader: PayloadReader;
+  readonly connectionCount: number;
+  /** A logged-in connection. */
+  connection(id: string): LocalConnection | undefined;
+  /** Sends a message to those that are selected. Returns their number. */
+  broadcast(type: string, data: EncodedValue, recipients: Recipients): number;
+  count(where: ConnectionFilter | null): number;
+  /** The first of those behind this id, by id. */
+  describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
+  /** Ends a user's connections, and doesn't let it in again. Returns their number. */
+  revoke(user: string): number;
+  report(error: unknown): void;
+  hookFailed(name: string, error: unknown): void;
+}

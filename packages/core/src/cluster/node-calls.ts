@@ -1,0 +1,190 @@
+/** Calls between nodes: those of this node to connections of others, and those of others to connections here. */
+
+import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import { EncodedValue } from "../wire/encoded-value.ts";
+import type { Metadata } from "../wire/metadata.ts";
+import type { ClusterAddress, PublishResult } from "./driver.ts";
+import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
+import type { LocalNode } from "./local-node.ts";
+import type { Node } from "./membership.ts";
+import type { NodeAnswer, NodeRequests } from "./node-requests.ts";
+
+/** How another node's connection is called. */
+export interface RemoteCall {
+  /** Of the connection. */
+  readonly to: string;
+  readonly what: "call" | "request";
+  readonly name: string;
+  readonly body: Uint8Array;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly meta: Metadata | undefined;
+}
+
+/** The node of {@link NodeCalls}. */
+export interface NodeCallsHost {
+  readonly local: LocalNode;
+  readonly requests: NodeRequests;
+  publish(
+    address: ClusterAddress,
+    kind: EnvelopeKind,
+    head: Readonly<Record<string, unknown>>,
+    body?: Uint8Array,
+  ): PublishResult;
+  /** @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE */
+  mustPublish(
+    name: string,
+    address: ClusterAddress,
+    kind: EnvelopeKind,
+    head: Readonly<Record<string, unknown>>,
+    body: Uint8Array,
+  ): void;
+  /** @throws ConduitError MESSAGE_TOO_LARGE */
+  mustFit(name: string, body: Uint8Array): void;
+}
+
+export class NodeCalls {
+  readonly #host: NodeCallsHost;
+  /** Calls from other nodes that run here, by epoch and id. */
+  readonly #running = new Map<string, AbortController>();
+
+  constructor(host: NodeCallsHost) {
+    this.#host = host;
+  }
+
+  /** This node has left the cluster. */
+  stop(): void {
+    for (const controller of this.#running.values()) controller.abort();
+    this.#running.clear();
+  }
+
+  /** A node is gone: nobody waits for the answers to its calls. */
+  nodeGone({ epoch }: Node): void {
+    for (const [key, controller] of [...this.#running]) if (key.startsWith(`${epoch}/`)) controller.abort();
+  }
+
+  // --- of this node -------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message to a connection on another node, or calls a method without waiting for its answer.
+   * @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE
+   */
+  send(
+    { id }: Node,
+    to: string,
+    what: "send" | "callNoWait",
+    name: string,
+    body: Uint8Array,
+    meta: Metadata | undefined,
+  ): void {
+    const head = { to, what, name, ...(meta === undefined ? {} : { meta }) };
+    this.#host.mustPublish(name, { kind: "node", name: id }, EnvelopeKind.MESSAGE, head, body);
+  }
+
+  /**
+   * Calls a connection on another node. Rejects with what its node's call rejects with, NODE_UNAVAILABLE, CLUSTER_UNAVAILABLE,
+   * TIMEOUT, CANCELLED or MESSAGE_TOO_LARGE.
+   */
+  call(node: Node, { to, what, name, body, timeoutMs, signal, meta }: RemoteCall): Promise<unknown> {
+    const host = this.#host;
+    const address = { kind: "node", name: node.id } as const;
+    const cancel = (id: number): void => void host.publish(address, EnvelopeKind.CANCEL, { id });
+    return host.requests.call(node, { name, timeoutMs, signal, cancel }, (id) => {
+      const head = { id, to, what, name, ms: timeoutMs, ...(meta === undefined ? {} : { meta }) };
+      host.mustPublish(name, address, EnvelopeKind.CALL, head, body);
+    });
+  }
+
+  // --- of other nodes -----------------------------------------------------------------------------------------------
+
+  /** A message for a connection here. One that has gone meanwhile, or can't take it, misses it. */
+  deliver(head: EnvelopeHead, body: Uint8Array): void {
+    const connection = this.#host.local.connection(head.text("to"));
+    const name = nameIn(head, "name");
+    const options = { meta: head.raw("meta") as Metadata | undefined };
+    if (connection === undefined) return;
+    if (head.text("what") === "callNoWait") connection.callNoWait(name, new EncodedValue(body), options);
+    else connection.sendMessage(name, new EncodedValue(body), options);
+  }
+
+  /** A call for a connection here. */
+  async run(from: NodeIdentity, head: EnvelopeHead, body: Uint8Array): Promise<void> {
+    const controller = new AbortController();
+    let id = 0;
+    let key = NO_TEXT;
+    try {
+      id = head.count("id");
+      key = `${from.epoch}/${id}`;
+      const [to, name] = [head.text("to"), nameIn(head, "name")];
+      const connection = this.#host.local.connection(to);
+      if (connection === undefined) throw noConnection(to, name);
+      this.#running.set(key, controller);
+      const meta = head.raw("meta") as Metadata | undefined;
+      const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
+      const value = new EncodedValue(body);
+      const result = await (head.text("what") === "call"
+        ? connection.call(name, value, options, null)
+        : connection.request(name, value, options, null));
+      if (this.#running.get(key) === controller) this.answer(from, id, { value: result });
+    } catch (error) {
+      if (id > 0 && !controller.signal.aborted) this.answer(from, id, { error: asConduitError(error) });
+    } finally {
+      if (this.#running.get(key) === controller) this.#running.delete(key);
+    }
+  }
+
+  /** The caller gave up. */
+  cancel(from: NodeIdentity, id: number): void {
+    this.#running.get(`${from.epoch}/${id}`)?.abort();
+  }
+
+  /** Answers another node. What can't be sent is answered by its error. */
+  answer(to: NodeIdentity, id: number, answer: NodeAnswer): void {
+    const address = { kind: "node", name: to.id } as const;
+    if ("error" in answer) {
+      const { code, message, details } = answer.error;
+      const isRpc = isInstance(answer.error, RpcError);
+      const error = { code, message, ...(details === undefined ? {} : { details }), ...(isRpc ? { rpc: true } : {}) };
+      this.#host.publish(address, EnvelopeKind.ANSWER, { id, error });
+      return;
+    }
+    try {
+      const { bytes } = this.#host.local.writer.encodeData("answer", answer.value);
+      this.#host.mustFit("the answer", bytes);
+      this.#host.publish(address, EnvelopeKind.ANSWER, { id }, bytes);
+    } catch (error) {
+      this.answer(to, id, { error: asConduitError(error) });
+    }
+  }
+
+  /** An answer of another node. @throws ConduitError MALFORMED_PAYLOAD */
+  answerIn(head: EnvelopeHead, body: Uint8Array): NodeAnswer {
+    const error = head.raw("error");
+    if (error === undefined) {
+      const { reader } = this.#host.local;
+      const value = reader.readItem(body, 0, body.length);
+      if (reader.itemEnd !== body.length) throw malformed("body", "one value");
+      return { value };
+    }
+    if (!isMap(error)) throw malformed("error", "a map");
+    const { code, message, details, rpc } = error;
+    const Class = rpc === true ? RpcError : ConduitError;
+    const known = Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN;
+    const text = typeof message === "string" ? message : NO_TEXT;
+    return { error: new Class(known, text, isMap(details) ? { details } : {}) };
+  }
+}
+
+const NO_TEXT = "";
+
+export function noConnection(id: string, name: string): ConduitError {
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no node has a connection ${id}`);
+}
+
+/** The type of a message or name of a method: any text. @throws ConduitError MALFORMED_PAYLOAD */
+export function nameIn(head: EnvelopeHead, key: string): string {
+  const name = head.raw(key);
+  if (typeof name === "string") return name;
+  throw malformed(key, "a text");
+}

@@ -1,0 +1,125 @@
+/** Questions to other nodes about their connections, and the answers to theirs. */
+
+import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
+import { isMap } from "../util/is-map.ts";
+import type { ClusterAnswer, ConnectionDescription, ConnectionPage } from "./cluster.ts";
+import { type ConnectionFilter, readFilter } from "./connection-filter.ts";
+import type { ClusterAddress, PublishResult } from "./driver.ts";
+import { EnvelopeKind } from "./envelope.ts";
+import type { LocalNode } from "./local-node.ts";
+import type { Node } from "./membership.ts";
+import type { NodeAnswer, NodeAnswers, NodeRequests } from "./node-requests.ts";
+
+/** The node of {@link NodeQuestions}. */
+export interface NodeQuestionsHost {
+  readonly local: LocalNode;
+  readonly requests: NodeRequests;
+  readonly answerTimeoutMs: number;
+  readonly nodeId: string;
+  /** Whether the link is down. */
+  readonly isAlone: boolean;
+  /** The other nodes, by id. */
+  nodes(): ReadonlyMap<string, Node>;
+  publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
+}
+
+const MAX_PAGE = 1000;
+const NO_TEXT = "";
+const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
+
+export class NodeQuestions {
+  readonly #host: NodeQuestionsHost;
+
+  constructor(host: NodeQuestionsHost) {
+    this.#host = host;
+  }
+
+  /** Asks all other nodes. */
+  async askAll(question: string, params: Readonly<Record<string, unknown>>): Promise<NodeAnswers & ClusterAnswer> {
+    const nodes = [...this.#host.nodes().values()];
+    const send = (id: number): boolean =>
+      this.#host.publish(ALL, EnvelopeKind.QUESTION, { id, question, params }) === "sent";
+    const answers = await this.#host.requests.ask(nodes, this.#host.answerTimeoutMs, send);
+    return { ...answers, isAlone: this.#host.isAlone };
+  }
+
+  /** A page of connections, node after node in the order of their ids. */
+  async page(where: ConnectionFilter | null, limit: number, after: string): Promise<ConnectionPage> {
+    const [afterNode, afterConnection] = readCursor(after);
+    const nodes = [this.#host.nodeId, ...this.#host.nodes().keys()].sort();
+    const missing: string[] = [];
+    const connections: ConnectionDescription[] = [];
+    for (const id of nodes) {
+      if (id < afterNode) continue;
+      if (connections.length === limit) break;
+      const from = id === afterNode ? afterConnection : NO_TEXT;
+      const part = await this.#describe(id, where, from, limit - connections.length);
+      if (part === null) missing.push(id);
+      else connections.push(...part);
+    }
+    const last = connections.at(-1);
+    const next = connections.length < limit || last === undefined ? null : `${last.node}/${last.id}`;
+    return { connections, next, missing, isAlone: this.#host.isAlone };
+  }
+
+  /** Null if the node doesn't answer. */
+  async #describe(
+    nodeId: string,
+    where: ConnectionFilter | null,
+    after: string,
+    limit: number,
+  ): Promise<ConnectionDescription[] | null> {
+    if (nodeId === this.#host.nodeId) return this.#host.local.describe(where, after, limit);
+    const node = this.#host.nodes().get(nodeId);
+    if (node === undefined) return [];
+    const params = { where, after, limit };
+    const { answers } = await this.#host.requests.ask([node], this.#host.answerTimeoutMs, (id) => {
+      const address = { kind: "node", name: nodeId } as const;
+      return this.#host.publish(address, EnvelopeKind.QUESTION, { id, question: "connections", params }) === "sent";
+    });
+    const answer = answers.get(nodeId);
+    if (!Array.isArray(answer)) return null;
+    return answer.filter(isMap).map((one) => descriptionOf(one, nodeId));
+  }
+
+  /** A question of another node. */
+  answerTo(question: string, params: unknown): NodeAnswer {
+    const given = isMap(params) ? params : {};
+    try {
+      switch (question) {
+        case "count":
+          return { value: this.#host.local.count(readFilter(given["where"])) };
+        case "connections": {
+          const { after, limit } = given;
+          const size = Number.isSafeInteger(limit) ? Math.min(limit as number, MAX_PAGE) : MAX_PAGE;
+          const from = typeof after === "string" ? after : NO_TEXT;
+          return { value: this.#host.local.describe(readFilter(given["where"]), from, size) };
+        }
+        case "revoke":
+          return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
+        default:
+          throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `This node doesn't know the question '${question}'`);
+      }
+    } catch (error) {
+      return { error: asConduitError(error) };
+    }
+  }
+}
+
+function readCursor(after: string): readonly [node: string, connection: string] {
+  const slash = after.indexOf("/");
+  return slash < 0 ? [NO_TEXT, NO_TEXT] : [after.slice(0, slash), after.slice(slash + 1)];
+}
+
+function descriptionOf(map: Record<string, unknown>, node: string): ConnectionDescription {
+  const { id, user, roles, connectedAt, address } = map;
+  const text = (value: unknown): string => (typeof value === "string" ? value : NO_TEXT);
+  return {
+    id: text(id),
+    node,
+    user: text(user),
+    roles: Array.isArray(roles) ? roles.filter((role) => typeof role === "string") : [],
+    connectedAt: typeof connectedAt === "number" ? connectedAt : 0,
+    address: text(address),
+  };
+}
