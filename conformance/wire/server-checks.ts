@@ -8,7 +8,9 @@ import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { rpcChecks } from "./server/rpc.ts";
+import { sessionChecks } from "./server/sessions.ts";
 import { streamChecks } from "./server/streams.ts";
+import { tokenChecks } from "./server/tokens.ts";
 import { topicChecks } from "./server/topics.ts";
 import { valueChecks } from "./server/values.ts";
 import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
@@ -17,6 +19,7 @@ import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
 export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...frameChecks,
   ...loginChecks,
+  ...tokenChecks,
   ...rpcChecks,
   ...connectionChecks,
   ...serverCreditChecks,
@@ -25,6 +28,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...streamChecks,
   ...topicChecks,
   ...fileChecks,
+  ...sessionChecks,
   ...limitChecks,
   ...valueChecks,
 ];

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Identity } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import type { Subject } from "../support/subject.ts";
 import { clientChecks } from "./client-checks.ts";
@@ -21,7 +22,8 @@ export function describeWire(subject: Subject): void {
   describe(`PROTOCOL.md on a server of ${subject.name}`, PATIENT, () => {
     for (const check of serverChecks) {
       test(`${check.section}: ${check.sentence}`, async () => {
-        const server = new subject.Server({ password: PASSWORD, host: "127.0.0.1", port: 0, scramIterations: 4096 });
+        const options = { password: PASSWORD, host: "127.0.0.1", port: 0, scramIterations: 4096 };
+        const server = new subject.Server({ ...options, resume: true, authenticate: { token: identityOf } });
         server.onError(() => {});
         server.rpc("echo", (params) => params);
         server.stream({ name: "wire_echo", input: true }, (_params, context) => context.input);
@@ -55,6 +57,12 @@ export function describeWire(subject: Subject): void {
       });
     }
   });
+}
+
+/** The token `wire:MS` stands for the user `wire` for so many milliseconds. */
+async function identityOf(token: string): Promise<Identity | null> {
+  const [, ms] = /^wire:(\d+)$/.exec(token) ?? [];
+  return ms === undefined ? null : { name: "wire", expiresAt: Date.now() + Number(ms) };
 }
 
 /** A client that acts as README.md says. */

@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
+import { HEADER_BYTES, Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { CHUNK } from "../both/chunks.ts";
+import { GRANT } from "../both/credit.ts";
+import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
+import type { ServerUnderTest } from "../server-under-test.ts";
+import { withToken } from "./tokens.ts";
+
+const ACKS = "Acknowledgements";
+const RESUMING = "Resuming";
+/** The least that a side may keep. */
+const BYTES = 65_536;
+const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes: BYTES, window_ms: 0 } };
+
+type Success = Readonly<Record<string, unknown>>;
+
+/** A session over one of its streams. */
+interface Stream {
+  readonly peer: RawPeer;
+  readonly success: Success;
+  readonly token: string;
+  /** Chunks that the peer had sent, and frames it had received, when the session began or went on. */
+  readonly sentBefore: number;
+}
+
+/** Logs in with a new session. Skips the check if the server has none. */
+async function newSession(server: ServerUnderTest, offer: object = OFFER): Promise<Stream> {
+  const stream = await logIn(server, { extensions: offer });
+  if (!Object.hasOwn((stream.success["extensions"] ?? {}) as object, "resume")) {
+    throw new Skipped("the server has no sessions");
+  }
+  return stream;
+}
+
+async function logIn(server: ServerUnderTest, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
+  const peer = await server.dial();
+  const success = await server.logInAs(peer, new ScramClient(server.password), keys);
+  return { peer, success, token: String(success["session_token"]), sentBefore: peer.sent.length };
+}
+
+/** Logs in to go on with a session of which this side has received so many bytes. */
+function resume(server: ServerUnderTest, token: string, received: number, extensions: object = OFFER): Promise<Stream> {
+  return logIn(server, { extensions, resume: { token, received } });
+}
+
+/** Bytes of the session that were sent over a stream. */
+function sentBytes({ peer, sentBefore }: Stream): number {
+  return peer.sent.slice(sentBefore).reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Bytes of the session that arrived over a stream in whole frames. */
+function receivedBytes({ peer }: Stream): number {
+  const all = peer.frames.all;
+  const behind = all.slice(all.findIndex(({ type }) => type === Type.AUTH_SUCCESS) + 1);
+  return behind.reduce((sum, { payloadBytes }) => sum + HEADER_BYTES + payloadBytes.length, 0);
+}
+
+/** Ends a stream without CLOSE. */
+async function cut({ peer }: Stream): Promise<void> {
+  peer.reset();
+  await peer.over;
+}
+
+/** `received` of the server's next acknowledgement. */
+async function nextAck({ peer }: Stream): Promise<number> {
+  return Number((await frameOf(peer, Type.SESSION_ACK)).payload?.["received"]);
+}
+
+/** The acknowledgements of the server, up to one of this many bytes. */
+async function acknowledges(stream: Stream, bytes: number): Promise<void> {
+  for (let received = 0; received !== bytes; ) {
+    received = await nextAck(stream);
+    assert.ok(received <= bytes, `It acknowledges ${received} bytes of ${bytes}`);
+  }
+}
+
+/** The count that the server gives for the session that goes on. */
+function resumedAt({ success }: Stream): unknown {
+  return (success["resumed"] as { readonly received?: unknown } | undefined)?.received;
+}
+
+function assertExpired({ success }: Stream): void {
+  assert.ok(!Object.hasOwn(success, "resumed"), "The session went on");
+  const { expired } = success;
+  assert.ok(typeof expired === "object" && expired !== null && !Array.isArray(expired), "There is no map expired");
+}
+
+export const sessionChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: "Sessions",
+    sentence:
+      "Both sides announce parameters, integers: `bytes`, how much a side keeps of what it has sent until the other acknowledges it, at least 65,536; and `window_ms`, how long the server keeps a suspended session, 0 from a client.",
+    async run(server) {
+      const { success } = await newSession(server);
+      const { bytes, window_ms } = (success["extensions"] as Record<string, Record<string, unknown>>)["resume"] ?? {};
+      assert.ok(Number.isSafeInteger(bytes) && Number(bytes) >= BYTES, `bytes is ${String(bytes)}`);
+      assert.ok(Number.isSafeInteger(window_ms) && Number(window_ms) > 0, `window_ms is ${String(window_ms)}`);
+      const { success: declined } = await logIn(server, {
+        extensions: { ...OFFER, resume: { bytes: BYTES - 1, window_ms: 0 } },
+      });
+      assert.ok(!Object.hasOwn(declined["extensions"] as object, "resume"), "It takes less than 65,536 bytes");
+    },
+  },
+  {
+    section: "Counting",
+    sentence:
+      "The counts begin at 0 behind the login: with the first byte behind `AUTH_SUCCESS` in one direction, and behind `AUTH_RESPONSE` in the other.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      assert.equal(resumedAt(await resume(server, session.token, 0)), 0);
+    },
+  },
+  {
+    section: "Counting",
+    sentence:
+      "They include every frame, heartbeats and acknowledgements too, and go on when the session is resumed, again without the frames of the login.",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      session.peer.send(Type.SESSION_ACK, { received: 0 });
+      await isAlive(session.peer);
+      await cut(session);
+      const again = await resume(server, session.token, receivedBytes(session));
+      assert.equal(resumedAt(again), sentBytes(session));
+      await isAlive(again.peer);
+      await acknowledges(again, sentBytes(session) + sentBytes(again));
+    },
+  },
+  {
+    section: ACKS,
+    sentence: "`SESSION_ACK` says in `received` how many bytes its sender has received of the session.",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      await acknowledges(session, sentBytes(session));
+    },
+  },
+  {
+    section: ACKS,
+    sentence: "A number above what was sent ends the connection with `FLOW_CONTROL_ERROR` (7019).",
+    async run(server) {
+      const { peer } = await newSession(server);
+      peer.send(Type.SESSION_ACK, { received: 1_000_000 });
+      await isClosedWith(peer, 7019);
+    },
+  },
+  {
+    section: ACKS,
+    sentence: "A number below the last one is ignored: it was sent before the session was resumed.",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      for (const received of [receivedBytes(session), 0]) session.peer.send(Type.SESSION_ACK, { received });
+      await isAlive(session.peer);
+    },
+  },
+  {
+    section: ACKS,
+    sentence:
+      "A receiver sends one at the latest when a quarter of what the other side keeps (`bytes`), or 262,144 bytes, has arrived since the last, and at the latest a second after something has arrived.",
+    async run(server) {
+      await (await server.loginFor("echo")).dispose();
+      const session = await newSession(server);
+      for (let id = 1n, last = 0; id <= 3n; id += 1n) {
+        session.peer.call("echo", { text: "x".repeat(BYTES / 4) }, id);
+        const received = await nextAck(session);
+        assert.ok(received > last, `It acknowledges ${received} bytes after ${last}`);
+        last = received;
+      }
+    },
+  },
+  {
+    section: RESUMING,
+    sentence: "`AUTH_SUCCESS` then contains the count of the server, and another token:",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      await cut(session);
+      const again = await resume(server, session.token, receivedBytes(session));
+      assert.equal(resumedAt(again), sentBytes(session));
+      assert.match(again.token, /^[0-9a-f]{64}$/);
+      assert.notEqual(again.token, session.token);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "Before that, the client sends nothing more: a server ends a connection that does, and the session waits on.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      const hasty = await server.dial();
+      const scram = new ScramClient(server.password);
+      hasty.send(Type.AUTH_REQUEST, {
+        scram: scram.clientFirst,
+        extensions: OFFER,
+        resume: { token: session.token, received: 0 },
+      });
+      const answer = await server.answered(hasty, scram);
+      hasty.write(answer, Uint8Array.from(answer));
+      await hasty.over;
+      assert.equal(resumedAt(await resume(server, session.token, 0)), 0);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "Behind `AUTH_SUCCESS`, each side sends what it has sent beyond the other side's count, and then goes on.",
+    async run(server) {
+      await (await server.loginFor("echo")).dispose();
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      const before = receivedBytes(session);
+      await server.callOn(session.peer, "echo", { text: "again" }, 7n);
+      await cut(session);
+      const again = await resume(server, session.token, before);
+      assert.equal((await answerTo(again.peer, 7n)).type, Type.RPC_RESPONSE);
+      await isAlive(again.peer);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "The agreement of the first login stays in force: the extensions of this login count for nothing, and `READY` isn't sent.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      const again = await resume(server, session.token, 0, { ready: true });
+      const before = await isAlive(again.peer);
+      assert.ok(!before.some(({ type }) => type === Type.READY), "READY was sent");
+      await acknowledges(again, sentBytes(again));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "A session that still has a stream, because the server hasn't noticed its end, goes over to the new one; nothing that arrives over the old one counts from then on.",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      const again = await resume(server, session.token, receivedBytes(session));
+      assert.equal(resumedAt(again), sentBytes(session));
+      const counted = sentBytes(session);
+      session.peer.send(Type.HEARTBEAT_PING, undefined, { id: 1n });
+      await isAlive(again.peer);
+      await acknowledges(again, counted + sentBytes(again));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "A token is good until something has arrived over the stream whose login gave the next one: until then, the client may not know that one.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      const second = await resume(server, session.token, 0);
+      await cut(second);
+      const third = await resume(server, session.token, 0);
+      assert.equal(resumedAt(third), 0);
+      await isAlive(third.peer);
+      await cut(third);
+      assertExpired(await resume(server, session.token, 0));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence: "Further logins with it get the same next one, since they may be late ones of before the client got it.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      const second = await resume(server, session.token, 0);
+      await cut(second);
+      const third = await resume(server, session.token, 0);
+      assert.equal(third.token, second.token);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence: "Otherwise the session has *expired*, and the login is that of a new one.",
+    async run(server) {
+      await newSession(server);
+      const fresh = await resume(server, "0".repeat(64), 0);
+      assertExpired(fresh);
+      assert.ok(Object.hasOwn(fresh.success["extensions"] as object, "resume"), "It has no session");
+      await isAlive(fresh.peer);
+      await acknowledges(fresh, sentBytes(fresh));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence: "`AUTH_SUCCESS` then contains `expired`, a map, so that the client knows.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      assertExpired(await resume(server, session.token, 1_000_000));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "`expired.received` is the number of bytes that the server had received, if it remembers the session: the client knows which of its frames arrived.",
+    async run(server) {
+      const session = await newSession(server);
+      await isAlive(session.peer);
+      const sent = sentBytes(session);
+      session.peer.send(Type.CLOSE, { reason: "done", code: 5010, reconnect: true });
+      await session.peer.over;
+      const fresh = await resume(server, session.token, receivedBytes(session));
+      const { received } = fresh.success["expired"] as { readonly received?: unknown };
+      assert.ok(received === undefined || (Number(received) >= sent && Number(received) <= sentBytes(session)));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "With `CLOSE`, from either side, a session ends: what is on its way when the stream is lost then, is lost.",
+    async run(server) {
+      const session = await newSession(server);
+      session.peer.send(Type.CLOSE, { reason: "done", code: 5010, reconnect: true });
+      await session.peer.over;
+      assertExpired(await resume(server, session.token, 0));
+    },
+  },
+  {
+    section: RESUMING,
+    sentence: "The token says nothing and is of no use to those who can't log in with the same identity.",
+    async run(server) {
+      const session = await newSession(server);
+      await cut(session);
+      const { success } = await withToken(server, "wire:600000", OFFER, {
+        resume: { token: session.token, received: 0 },
+      });
+      assert.ok(!Object.hasOwn(success, "resumed"), "Another identity resumed the session");
+    },
+  },
+];
