@@ -10,6 +10,8 @@ import type { NatsInstallation } from "./nats-server.ts";
 export interface NatsProcessOptions {
   /** Text of the configuration, without `port`, `http` and `jetstream`. Default: empty. */
   readonly config?: string;
+  /** Default: true. */
+  readonly hasJetStream?: boolean;
   /** Name of the server. Default: `nats`. */
   readonly name?: string;
   /** Port for clients. Default: a free one. */
@@ -57,7 +59,7 @@ export class NatsProcess {
 
   /** Starts a server; resolves when it takes clients. */
   static async start({ path }: NatsInstallation, options: NatsProcessOptions = {}): Promise<NatsProcess> {
-    const { config = "", name = "nats", port = await freePort() } = options;
+    const { config = "", hasJetStream = true, name = "nats", port = await freePort() } = options;
     const monitorPort = await freePort();
     const folder = mkdtempSync(join(tmpdir(), "netconduit-nats-"));
     const configFile = join(folder, "nats.conf");
@@ -65,7 +67,7 @@ export class NatsProcess {
     writeFileSync(
       configFile,
       `server_name: "${name}"\nhost: "127.0.0.1"\nport: ${port}\nhttp: "127.0.0.1:${monitorPort}"
-jetstream { store_dir: "${store}" }\n${config}\n`,
+${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
     );
     const server = new NatsProcess(path, folder, configFile, port, monitorPort);
     try {
@@ -75,6 +77,33 @@ jetstream { store_dir: "${store}" }\n${config}\n`,
       throw error;
     }
     return server;
+  }
+
+  /** Starts several servers as one cluster; resolves when it takes clients and stores what they append. */
+  static async startCluster(installation: NatsInstallation, count: number): Promise<NatsProcess[]> {
+    const routes = await Promise.all(Array.from({ length: count }, () => freePort()));
+    const urls = routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+    const servers = await Promise.all(
+      routes.map((port, index) =>
+        NatsProcess.start(installation, {
+          name: `nats-${index}`,
+          config: `cluster { name: "test", listen: "127.0.0.1:${port}", routes: [${urls}] }`,
+        }),
+      ),
+    );
+    for (const server of servers) await server.#untilHealthy();
+    return servers;
+  }
+
+  /** A server of a cluster is healthy when JetStream has a leader. */
+  async #untilHealthy(): Promise<void> {
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    for (;;) {
+      const { status } = await this.monitor<{ status: string }>("healthz");
+      if (status === "ok") return;
+      if (performance.now() > deadline) throw this.#failure(`isn't healthy: ${status}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   get url(): string {
@@ -121,11 +150,12 @@ jetstream { store_dir: "${store}" }\n${config}\n`,
 
   /** Freezes it: connections stay, and nothing is read or answered. */
   pause(): void {
-    this.#running().kill("SIGSTOP");
+    process.kill(this.pid, "SIGSTOP");
   }
 
   resume(): void {
-    this.#running().kill("SIGCONT");
+    // By its id: Deno's ChildProcess.kill() sends only one signal.
+    process.kill(this.pid, "SIGCONT");
   }
 
   /** Removes all streams and buckets; the server must not run. */

@@ -94,7 +94,7 @@ export function permissionError(violations: readonly PermissionViolation[]): Con
 
 /** The link isn't connected. */
 export function connectionGone(what: string): ConduitError {
-  return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot ${what}: there is no connection to NATS`);
+  return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot ${what}: the connection to NATS is down`);
 }
 
 /** Codes of JetStream's errors. */

@@ -20,6 +20,7 @@ import type {
 } from "@netconduit/core";
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import { CHUNK_HEADER, ChunkAssembler, chunksOf } from "./chunks.ts";
+import { ConnectionRequests } from "./connection-requests.ts";
 import { connectBy } from "./nats-connect.ts";
 import {
   connectionError,
@@ -58,6 +59,7 @@ export class NatsLink implements ClusterLink {
   readonly #window: SendWindow;
   readonly #assembler: ChunkAssembler;
   readonly #logs: NatsLogs;
+  readonly #requests = new ConnectionRequests();
   readonly #subscriptions = new Map<string, LinkSubscription>();
   readonly #stats = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
   #state: ClusterState = "connecting";
@@ -65,6 +67,7 @@ export class NatsLink implements ClusterLink {
   /** Grows with each loss, so that what belongs to an earlier connection is noticed. */
   #generation = 0;
   #isClosed = false;
+  #isStarting = true;
   #retryTimer: unknown = null;
   /** Filled while the permissions are tried. */
   #violations: PermissionViolation[] | null = null;
@@ -79,10 +82,9 @@ export class NatsLink implements ClusterLink {
     this.#host = host;
     this.#window = new SendWindow(host.clock, config.maxPendingBytes);
     this.#assembler = new ChunkAssembler(config.maxPayloadBytes, () => host.messagesLost("received", 1));
-    const connection = (): NatsConnection | null => (this.#state === "connected" ? this.#connection : null);
-    this.#logs = new NatsLogs({ config, clock: host.clock, connection });
+    this.#logs = new NatsLogs({ config, clock: host.clock, requests: this.#requests });
     this.logs = this.#logs;
-    this.records = new NatsRecords({ config, connection });
+    this.records = new NatsRecords(config, this.#requests);
   }
 
   get state(): ClusterState {
@@ -108,6 +110,8 @@ export class NatsLink implements ClusterLink {
         throw error;
       }
       this.#retry(error);
+    } finally {
+      this.#isStarting = false;
     }
   }
 
@@ -202,7 +206,10 @@ export class NatsLink implements ClusterLink {
     if (generation !== this.#generation || this.#isClosed) return;
     this.#lastError = null;
     this.#window.opened(connection);
-    this.#setState("connected", null);
+    this.#requests.opened(connection);
+    // The end of `start` says so.
+    if (this.#isStarting) this.#state = "connected";
+    else this.#setState("connected", null);
     this.#logs.restored();
   }
 
@@ -215,6 +222,7 @@ export class NatsLink implements ClusterLink {
         ? new ConduitError(ErrorCode.CONNECTION_CLOSED, `The connection to NATS at ${servers.join(", ")} ended`)
         : connectionError(this.#lastError, servers);
     const lost = this.#window.closed();
+    this.#requests.closed();
     this.#assembler.clear();
     this.#setState("reconnecting", reason);
     if (this.#isClosed) return;
@@ -315,6 +323,7 @@ export class NatsLink implements ClusterLink {
     this.#state = "disconnected";
     if (this.#retryTimer !== null) this.#host.clock.clearTimer(this.#retryTimer);
     this.#window.closed();
+    this.#requests.closed();
     this.#logs.close();
     const connection = this.#connection;
     this.#connection = null;

@@ -3,8 +3,9 @@ import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { ClusterLog, ClusterLogLimits, ClusterLogs, LogPlace, LogReader } from "@netconduit/core";
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import type { Clock } from "@netconduit/core/adapter";
+import type { ConnectionRequests } from "./connection-requests.ts";
 import { LogFollower } from "./log-follower.ts";
-import { connectionGone, isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
+import { isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
 import { maxPayloadOf } from "./nats-limits.ts";
 import { inboxPrefixOf, type NatsConfig } from "./nats-options.ts";
 import { encodeToken, streamToken } from "./subjects.ts";
@@ -22,8 +23,7 @@ const READ_TIMEOUT_MS = 5000;
 export interface LogHost {
   readonly config: NatsConfig;
   readonly clock: Clock;
-  /** Null while the link isn't connected. */
-  connection(): NatsConnection | null;
+  readonly requests: ConnectionRequests;
 }
 
 /** Logs of topics: a JetStream stream for each, whose sequence numbers are the offsets. */
@@ -91,32 +91,31 @@ class NatsLog implements ClusterLog {
   }
 
   async #prepare(timeoutMs: number): Promise<StreamInfo> {
-    const connection = this.#connection("open the log");
+    const what = `open the log of topic ${this.#topic}`;
     try {
-      const manager = await jetstreamManager(connection, { timeout: timeoutMs, checkAPI: false });
-      const wanted = this.#streamLimits();
-      let info: StreamInfo;
-      try {
-        info = await manager.streams.info(this.#stream);
-      } catch (error) {
-        if (!isApiError(error, JetStreamCode.STREAM_NOT_FOUND)) throw error;
-        info = await manager.streams.add({
-          name: this.#stream,
-          subjects: [this.#subject],
-          num_replicas: this.#host.config.replicas,
-          ...wanted,
-        });
-      }
-      const { max_msgs, max_bytes, max_age } = info.config;
-      if (max_msgs !== wanted.max_msgs || max_bytes !== wanted.max_bytes || max_age !== wanted.max_age) {
-        info = await manager.streams.update(this.#stream, wanted);
-      }
+      const info = await this.#host.requests.ask(what, (connection) => this.#prepareStream(connection, timeoutMs));
       this.#epoch = info.created.replace(/\D/g, "");
       this.#isStale = false;
       return info;
     } catch (error) {
-      throw storageError(`Cannot open the log of topic ${this.#topic}`, error);
+      throw storageError(`Cannot ${what}`, error);
     }
+  }
+
+  async #prepareStream(connection: NatsConnection, timeout: number): Promise<StreamInfo> {
+    const { streams } = await jetstreamManager(connection, { timeout, checkAPI: false });
+    const wanted = this.#streamLimits();
+    let info: StreamInfo;
+    try {
+      info = await streams.info(this.#stream);
+    } catch (error) {
+      if (!isApiError(error, JetStreamCode.STREAM_NOT_FOUND)) throw error;
+      const num_replicas = this.#host.config.replicas;
+      info = await streams.add({ name: this.#stream, subjects: [this.#subject], num_replicas, ...wanted });
+    }
+    const { max_msgs, max_bytes, max_age } = info.config;
+    const isAsWanted = max_msgs === wanted.max_msgs && max_bytes === wanted.max_bytes && max_age === wanted.max_age;
+    return isAsWanted ? info : streams.update(this.#stream, wanted);
   }
 
   #streamLimits(): { max_msgs: number; max_bytes: number; max_age: number; duplicate_window: number } {
@@ -133,26 +132,25 @@ class NatsLog implements ClusterLog {
   }
 
   async append(id: string, payload: Uint8Array, timeoutMs: number): Promise<LogPlace> {
-    const connection = this.#connection("append to the log");
-    const limit = maxPayloadOf(connection) - HEADER_BYTES;
-    if (payload.length > limit) {
-      throw new ConduitError(
-        ErrorCode.MESSAGE_TOO_LARGE,
-        `Cannot append to the log of topic ${this.#topic}: ${payload.length} bytes exceed ${limit}; raise NATS's max_payload`,
-      );
-    }
+    const what = `append to the log of topic ${this.#topic}`;
     try {
       if (this.#isStale) await this.prepare(timeoutMs);
-      return await this.#publish(connection, id, payload, timeoutMs);
+      return await this.#host.requests.ask(what, (connection) => this.#publish(connection, id, payload, timeoutMs));
     } catch (error) {
-      throw storageError(`Cannot append to the log of topic ${this.#topic}`, error);
+      throw storageError(`Cannot ${what}`, error);
     }
   }
 
-  async #publish(connection: NatsConnection, id: string, payload: Uint8Array, timeout: number): Promise<LogPlace> {
-    const options = { msgID: id, timeout, expect: { streamName: this.#stream } };
+  async #publish(connection: NatsConnection, msgID: string, payload: Uint8Array, timeout: number): Promise<LogPlace> {
+    const limit = maxPayloadOf(connection) - HEADER_BYTES;
+    if (payload.length > limit) {
+      const sizes = `${payload.length} bytes exceed ${limit}; raise NATS's max_payload`;
+      throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, `Cannot append to the log of topic ${this.#topic}: ${sizes}`);
+    }
+    const epoch = this.#epoch;
+    const options = { msgID, timeout, expect: { streamName: this.#stream } };
     const { seq } = await jetstream(connection).publish(this.#subject, payload, options);
-    return { epoch: this.#epoch, offset: seq };
+    return { epoch, offset: seq };
   }
 
   read(last: number, reader: LogReader): void {
@@ -185,11 +183,11 @@ class NatsLog implements ClusterLog {
   /** Begins to read, or goes on after an interruption. */
   async #readOn(): Promise<void> {
     this.#stopReading();
-    const connection = this.#host.connection();
+    const { clock, config, requests } = this.#host;
     const reader = this.#reader;
+    const { connection } = requests;
     // `restored` comes with the next connection.
     if (connection === null || reader === null) return;
-    const { clock, config } = this.#host;
     const follower = new LogFollower(connection, inboxPrefixOf(config), clock, {
       entry: (offset, payload, newest) => this.#entry(reader, offset, payload, newest),
       interrupted: () => void this.#readOn(),
@@ -199,7 +197,8 @@ class NatsLog implements ClusterLog {
       const { state } = await this.prepare(READ_TIMEOUT_MS);
       if (this.#follower !== follower) return;
       this.#findPlace(reader, state);
-      await follower.start(this.#stream, this.#place!.offset + 1, READ_TIMEOUT_MS);
+      const first = this.#place!.offset + 1;
+      await requests.ask("read a log", () => follower.start(this.#stream, first, READ_TIMEOUT_MS));
     } catch {
       // The link says why it isn't connected, and an append why NATS doesn't store. Reading goes on when it can.
       if (this.#follower !== follower || this.#isClosed) return;
@@ -226,11 +225,5 @@ class NatsLog implements ClusterLog {
     if (offset > place.offset + 1) reader.starts({ epoch: place.epoch, offset: offset - 1 }, newest);
     this.#place = { epoch: place.epoch, offset };
     reader.entry(offset, payload);
-  }
-
-  #connection(what: string): NatsConnection {
-    const connection = this.#host.connection();
-    if (connection === null) throw connectionGone(`${what} of topic ${this.#topic}`);
-    return connection;
   }
 }

@@ -2,42 +2,40 @@ import { jetstream } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { ClusterRecord, ClusterRecordSet, ClusterRecords } from "@netconduit/core";
-import { connectionGone, isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
+import type { ConnectionRequests } from "./connection-requests.ts";
+import { isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
 import type { NatsConfig } from "./nats-options.ts";
 
 /** How long NATS may take for an answer. */
 const TIMEOUT_MS = 3000;
 
-/** What records need of their link. */
-export interface RecordHost {
-  readonly config: NatsConfig;
-  /** Null while the link isn't connected. */
-  connection(): NatsConnection | null;
-}
-
 /** Sets of records: a KV bucket for each, which removes what wasn't put for its TTL. */
 export class NatsRecords implements ClusterRecords {
-  readonly #host: RecordHost;
+  readonly #config: NatsConfig;
+  readonly #requests: ConnectionRequests;
 
-  constructor(host: RecordHost) {
-    this.#host = host;
+  constructor(config: NatsConfig, requests: ConnectionRequests) {
+    this.#config = config;
+    this.#requests = requests;
   }
 
   async open(name: string, ttlMs: number): Promise<ClusterRecordSet> {
-    const set = new NatsRecordSet(this.#host, name, ttlMs);
+    const set = new NatsRecordSet(this.#config, this.#requests, name, ttlMs);
     await set.prepare();
     return set;
   }
 }
 
 class NatsRecordSet implements ClusterRecordSet {
-  readonly #host: RecordHost;
+  readonly #config: NatsConfig;
+  readonly #requests: ConnectionRequests;
   readonly #name: string;
   readonly #ttlMs: number;
   #bucket: KV | null = null;
 
-  constructor(host: RecordHost, name: string, ttlMs: number) {
-    this.#host = host;
+  constructor(config: NatsConfig, requests: ConnectionRequests, name: string, ttlMs: number) {
+    this.#config = config;
+    this.#requests = requests;
     this.#name = name;
     this.#ttlMs = ttlMs;
   }
@@ -79,29 +77,31 @@ class NatsRecordSet implements ClusterRecordSet {
     });
   }
 
-  /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
-  async #do<T>(what: string, action: (bucket: KV) => Promise<T>): Promise<T> {
-    const connection = this.#host.connection();
-    if (connection === null) throw connectionGone(`${what} ${this.#name} of the cluster`);
+  async #do<T>(verb: string, action: (bucket: KV) => Promise<T>): Promise<T> {
+    const what = `${verb} ${this.#name} of the cluster`;
     try {
-      const known = this.#bucket;
-      if (known !== null) {
-        try {
-          return await action(known);
-        } catch (error) {
-          if (!isBucketMissing(error)) throw error;
-          this.#bucket = null;
-        }
-      }
-      this.#bucket ??= await this.#make(connection);
-      return await action(this.#bucket);
+      return await this.#requests.ask(what, (connection) => this.#inBucket(connection, action));
     } catch (error) {
-      throw storageError(`Cannot ${what} ${this.#name} of the cluster`, error);
+      throw storageError(`Cannot ${what}`, error);
     }
   }
 
+  /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
+  async #inBucket<T>(connection: NatsConnection, action: (bucket: KV) => Promise<T>): Promise<T> {
+    const known = this.#bucket;
+    if (known !== null) {
+      try {
+        return await action(known);
+      } catch (error) {
+        if (!isBucketMissing(error)) throw error;
+      }
+    }
+    this.#bucket = await this.#make(connection);
+    return action(this.#bucket);
+  }
+
   #make(connection: NatsConnection): Promise<KV> {
-    const { name, replicas } = this.#host.config;
+    const { name, replicas } = this.#config;
     // Direct reads may come from a copy that lags behind: a session that has just moved would be read as it was.
     const options = { ttl: this.#ttlMs, history: 1, replicas, allow_direct: false };
     return new Kvm(jetstream(connection, { timeout: TIMEOUT_MS, checkAPI: false })).create(

@@ -1,0 +1,229 @@
+import { ErrorCode } from "@netconduit/core";
+import { expect, test } from "vitest";
+import { freePort } from "../../scripts/lib/nats-process.ts";
+import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { describeScenes, room, type TestLog, type TestNode } from "./scene.ts";
+
+/** Sends until one message arrives: the first ones after a reconnect may come before the other side listens again. */
+async function sendUntilHeard(from: TestNode, heard: { readonly all: readonly string[] }): Promise<void> {
+  const before = heard.all.length;
+  while (heard.all.length === before) {
+    from.send(room, "again");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Appends with the same id until it is stored. */
+async function appendForSure(log: TestLog, id: string): Promise<number> {
+  for (;;) {
+    try {
+      return (await log.append(id)).offset;
+    } catch (error) {
+      if ((error as { code?: number }).code !== ErrorCode.CLUSTER_UNAVAILABLE) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+/** A link over NATS while NATS is away, slow, or without its data. */
+export function describeNatsFailures(nats: NatsInstallation): void {
+  describeScenes("failures of NATS", nats, (scene) => {
+    test("a NATS that is killed and comes back: refused meanwhile, told with a reason, and connected again", async () => {
+      const nats = await scene().server();
+      const [a, b] = [await scene().node("a", { servers: nats.url }), await scene().node("b", { servers: nats.url })];
+      const heard = await b.listen(room);
+      await nats.kill();
+      expect(await a.until("reconnecting")).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+      expect(a.link.state).toBe("reconnecting");
+      expect(a.send(room, "lost")).toBe("disconnected");
+      await b.until("reconnecting");
+      await nats.start();
+      await Promise.all([a.until("connected"), b.until("connected")]);
+      expect(a.send(room, "back")).toBe("sent");
+      expect(await heard.next()).toBe("back");
+    });
+
+    test("what NATS hadn't taken when it was killed is told as lost, message for message", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      nats.pause();
+      for (let index = 0; index < 100; index++) expect(a.send(room, `${index}`)).toBe("sent");
+      await nats.kill();
+      await a.until("reconnecting");
+      expect(a.losses.all).toEqual([
+        { direction: "sent", count: 100 },
+        { direction: "received", count: 0 },
+      ]);
+    });
+
+    test("a NATS that stands still for a moment loses nothing", async () => {
+      const nats = await scene().server();
+      const [a, b] = [
+        await scene().node("a", { servers: nats.url, pingIntervalMs: 60_000 }),
+        await scene().node("b", { servers: nats.url, pingIntervalMs: 60_000 }),
+      ];
+      const heard = await b.listen(room);
+      nats.pause();
+      for (let index = 0; index < 100; index++) a.send(room, `${index}`);
+      nats.resume();
+      expect(await heard.count(100)).toHaveLength(100);
+      expect(a.losses.all).toEqual([]);
+    });
+
+    test("towards a NATS that doesn't read, at most maxPendingBytes are kept; then publishing is refused", async () => {
+      const nats = await scene().server();
+      const options = { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 };
+      const [a, b] = [await scene().node("a", options), await scene().node("b", options)];
+      const heard = await b.listen(room);
+      nats.pause();
+      const text = "x".repeat(100_000);
+      const results = Array.from({ length: 12 }, () => a.send(room, text));
+      expect(results).toEqual([...Array.from({ length: 10 }, () => "sent"), "full", "full"]);
+      nats.resume();
+      await heard.count(10);
+      while (a.send(room, "room again") !== "sent") await new Promise((resolve) => setTimeout(resolve, 5));
+      await heard.count(11);
+      expect(a.losses.all).toEqual([]);
+    });
+
+    test("a NATS that stands still is given up, and taken again when it goes on", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
+      nats.pause();
+      await a.until("reconnecting");
+      nats.resume();
+      await a.until("connected");
+      expect(a.send(room, "back")).toBe("sent");
+    });
+
+    test("a node that starts while NATS is away joins when it comes, with what it has subscribed to", async () => {
+      const port = await freePort();
+      const servers = `nats://127.0.0.1:${port}`;
+      const [a, b] = [await scene().node("a", { servers }), await scene().node("b", { servers })];
+      expect(a.link.state).toBe("connecting");
+      expect(a.states.all[0]).toMatchObject({ state: "connecting", code: ErrorCode.CONNECTION_REFUSED });
+      expect(a.send(room, "early")).toBe("disconnected");
+      const heard = await b.listen(room);
+      await scene().server({ port });
+      await Promise.all([a.until("connected"), b.until("connected")]);
+      expect(a.send(room, "hello")).toBe("sent");
+      expect(await heard.next()).toBe("hello");
+    });
+
+    test("a link that is closed while NATS is away ends at once, and leaves no timer", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const b = await scene().node("b", { servers: `nats://127.0.0.1:${await freePort()}` });
+      await nats.kill();
+      await a.until("reconnecting");
+      await Promise.all([a.link.close(), b.link.close()]);
+      expect([a.link.state, b.link.state]).toEqual(["disconnected", "disconnected"]);
+      expect([a.timers, b.timers]).toEqual([0, 0]);
+    });
+
+    test("a log goes on without gaps over a restart of NATS with its data", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const log = await a.log("chat");
+      log.read();
+      for (const text of ["m1", "m2"]) await log.append(text);
+      await log.events.count(3);
+      await nats.kill();
+      await expect(log.append("m3")).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
+      await nats.start();
+      expect(await appendForSure(log, "m3")).toBe(3);
+      expect((await log.events.count(4)).slice(1)).toEqual(["1 m1", "2 m2", "3 m3"]);
+    });
+
+    test("a log begins anew, with another epoch, when NATS comes back without its data", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const log = await a.log("chat");
+      log.read();
+      const before = await log.append("m1");
+      await log.events.count(2);
+      await nats.kill();
+      nats.removeData();
+      await nats.start();
+      await a.until("reconnecting");
+      await a.until("connected");
+      expect(await appendForSure(log, "m2")).toBe(1);
+      const events = await log.events.count(4);
+      expect(events.at(-1)).toBe("1 m2");
+      expect(events[2]).toMatch(/^after 0 of [01]$/);
+      expect(log.places[1]?.epoch).not.toBe(before.epoch);
+    });
+
+    test("records are made anew when NATS comes back without its data", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const set = await a.link.records!.open("sessions", 60_000);
+      await set.put("k", new Uint8Array([1]), null);
+      await nats.kill();
+      await expect(set.get("k")).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
+      nats.removeData();
+      await nats.start();
+      await a.until("reconnecting");
+      await a.until("connected");
+      expect(await set.get("k")).toBeNull();
+      expect(await set.put("k", new Uint8Array([2]), 0)).toBeGreaterThan(0);
+    });
+
+    test("every acknowledged message of a log is there once and at its place, however often NATS is killed", async () => {
+      const nats = await scene().server();
+      const nodes = await Promise.all(["a", "b", "c"].map((id) => scene().node(id, { servers: nats.url })));
+      const logs = await Promise.all(nodes.map((node) => node.log("chat")));
+      for (const log of logs) log.read(10_000);
+      const acknowledged = new Map<string, number>();
+      let isOver = false;
+      const writers = logs.map(async (log, writer) => {
+        for (let index = 0; !isOver; index++) {
+          const id = `${writer}-${index}`;
+          acknowledged.set(id, await appendForSure(log, id));
+        }
+      });
+      for (let kill = 1; kill <= 4; kill++) {
+        const enough = acknowledged.size + 50;
+        while (acknowledged.size < enough) await new Promise((resolve) => setTimeout(resolve, 5));
+        await nats.kill();
+        await nats.start();
+      }
+      isOver = true;
+      await Promise.all(writers);
+
+      const newest = Math.max(...acknowledged.values());
+      for (const { events, places } of logs) {
+        const heard = (await events.count(newest + 1)).slice(1).map((text) => text.split(" "));
+        expect(places).toHaveLength(1);
+        expect(heard.map(([offset]) => Number(offset))).toEqual(heard.map((_, index) => index + 1));
+        const places2 = new Map(heard.map(([offset, id]) => [id!, Number(offset)]));
+        expect(places2.size).toBe(heard.length);
+        for (const [id, offset] of acknowledged) expect(places2.get(id)).toBe(offset);
+      }
+    });
+
+    test("of three NATS servers one is killed: its nodes move to another, and the log loses and doubles nothing", async () => {
+      const servers = await scene().cluster(3);
+      const urls = servers.map(({ url }) => url);
+      // Each node begins at a server of its own.
+      const nodes = await Promise.all(
+        urls.map((url, index) => scene().node(`n${index}`, { servers: url, replicas: 3, connectTimeoutMs: 2000 })),
+      );
+      const logs: TestLog[] = [];
+      for (const node of nodes) logs.push(await node.log("chat"));
+      for (const log of logs) log.read(10_000);
+      const heard = await nodes[1]!.listen(room);
+      for (let index = 0; index < 20; index++) await appendForSure(logs[index % 3]!, `before-${index}`);
+      await servers[0]!.kill();
+      await nodes[0]!.until("reconnecting");
+      await nodes[0]!.until("connected");
+      for (let index = 0; index < 20; index++) await appendForSure(logs[index % 3]!, `after-${index}`);
+      await sendUntilHeard(nodes[0]!, heard);
+      for (const { events, places } of logs) {
+        const entries = (await events.count(41)).slice(1).map((text) => text.split(" ")[1]);
+        expect(places).toHaveLength(1);
+        expect(new Set(entries).size).toBe(40);
+      }
+    });
+  });
+}
