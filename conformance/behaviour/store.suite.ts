@@ -8,6 +8,7 @@ import { until } from "../support/turns.ts";
 import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const MINUTE = 60_000;
+const DAY = 86_400_000;
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
 
@@ -54,6 +55,28 @@ export function describeStore(subject: Subject): void {
         expect(await again.get("a/1")).toEqual(bytes(1));
         expect(await again.get("a/2")).toEqual(bytes(3));
         expect(await again.get("b/1")).toEqual(new Uint8Array(0));
+      }),
+    );
+
+    test(
+      "keeps values for their time, whatever the system's clock is set to",
+      staged(async (stage) => {
+        const { open } = await filed(stage);
+        const systemNow = Date.now;
+        const stores: FileStore[] = [];
+        try {
+          Date.now = () => systemNow() - 40 * DAY;
+          stores.push(await open());
+          await stores[0]?.put("key", bytes(1), MINUTE);
+          Date.now = systemNow;
+          expect(await stores[0]?.get("key")).toEqual(bytes(1));
+          await stores[0]?.close();
+          stores.push(await open());
+          expect(await stores[1]?.get("key")).toEqual(bytes(1));
+          expect(await stores[1]?.create("key", bytes(2), MINUTE)).toBe(false);
+        } finally {
+          Date.now = systemNow;
+        }
       }),
     );
 

@@ -18,6 +18,7 @@ export async function fileStore(path: string, options?: FileStoreOptions): Promi
       prepare: async () => (await open(path, "a", FILE_MODE)).close(),
       open: () => new Database(path),
       nextTurn: (task) => bunRuntime.nextTurn(task),
+      now: () => bunRuntime.now(),
     },
     path,
     options,

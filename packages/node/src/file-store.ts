@@ -18,6 +18,7 @@ export async function fileStore(path: string, options?: FileStoreOptions): Promi
       prepare: async () => (await open(path, "a", FILE_MODE)).close(),
       open: () => new DatabaseSync(path),
       nextTurn: (task) => nodeRuntime.nextTurn(task),
+      now: () => nodeRuntime.now(),
     },
     path,
     options,

@@ -4,6 +4,9 @@
  * Theory of operation. What is asked in one turn of the event loop is one transaction, which runs at its end: a commit costs
  * far more than what is in it. If that fails, everything that it was to keep is refused; what was only read is read again.
  * The file is locked for one process: a second one can't open it.
+ *
+ * The store has a clock of its own, which is kept in the file and runs while it is open: a system clock that is set, or was
+ * wrong when the process began, would end all values at once, and what they protect would be done again.
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
@@ -54,6 +57,8 @@ export interface SqliteHost {
   prepare(): Promise<unknown>;
   open(): SqliteDatabase;
   nextTurn(task: () => void): void;
+  /** Monotonic milliseconds. */
+  now(): number;
 }
 
 const MIN_FILE_BYTES: number = 1024 * 1024;
@@ -63,6 +68,8 @@ const PAGE_BYTES = 4096;
 const APPLICATION_ID = 0x6e637374;
 const SWEEP_MS = 10_000;
 const ROWS_PER_SWEEP = 1000;
+/** The store's time is kept with the first write after this; what is missing at the end makes values live longer. */
+const CLOCK_MS = 1000;
 
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
@@ -121,6 +128,8 @@ function prepareFile(database: SqliteDatabase, fsync: "commit" | "checkpoint", m
     "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
   );
   database.exec("CREATE INDEX IF NOT EXISTS kept_until ON kept (until)");
+  database.exec("CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY, ms INTEGER NOT NULL)");
+  database.exec("INSERT OR IGNORE INTO clock VALUES (1, 0)");
   database.exec("COMMIT");
 }
 
@@ -142,6 +151,10 @@ class SqliteStore implements FileStore {
   readonly #delete: SqliteStatement;
   readonly #keys: SqliteStatement;
   readonly #sweep: SqliteStatement;
+  readonly #setClock: SqliteStatement;
+  /** The store's time when the host's was 0. */
+  readonly #startMs: number;
+  #keptMs: number;
   #waiting: Operation[] = [];
   #sweptAtMs = 0;
   #isClosed = false;
@@ -162,24 +175,32 @@ class SqliteStore implements FileStore {
     this.#sweep = database.prepare(
       `DELETE FROM kept WHERE key IN (SELECT key FROM kept WHERE until <= ? LIMIT ${ROWS_PER_SWEEP})`,
     );
+    this.#setClock = database.prepare("UPDATE clock SET ms = ? WHERE id = 1");
+    this.#keptMs = Number(readRow(database, "SELECT ms FROM clock WHERE id = 1")["ms"]);
+    this.#startMs = this.#keptMs - host.now();
+  }
+
+  /** The store's time, in whole milliseconds. */
+  get #nowMs(): number {
+    return Math.floor(this.#startMs + this.#host.now());
   }
 
   get(key: string): Promise<Uint8Array | null> {
     return this.#ask(false, () => {
-      const row = this.#get.get(key, Date.now()) as SqliteRow | null | undefined;
+      const row = this.#get.get(key, this.#nowMs) as SqliteRow | null | undefined;
       return row === null || row === undefined ? null : plain(row["value"] as Uint8Array);
     });
   }
 
   create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
     return this.#ask(true, () => {
-      const nowMs = Date.now();
+      const nowMs = this.#nowMs;
       return this.#create.all(key, value, nowMs + ttlMs, nowMs).length > 0;
     });
   }
 
   put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    return this.#ask(true, () => void this.#put.run(key, value, Date.now() + ttlMs));
+    return this.#ask(true, () => void this.#put.run(key, value, this.#nowMs + ttlMs));
   }
 
   delete(key: string): Promise<void> {
@@ -188,7 +209,7 @@ class SqliteStore implements FileStore {
 
   keys(prefix: string, limit: number): Promise<string[]> {
     // Above every key that begins with the prefix: keys are ASCII.
-    const rows = (): unknown[] => this.#keys.all(prefix, `${prefix}\u007f`, Date.now(), limit);
+    const rows = (): unknown[] => this.#keys.all(prefix, `${prefix}\u007f`, this.#nowMs, limit);
     return this.#ask(false, () => rows().map((row) => (row as SqliteRow)["key"] as string));
   }
 
@@ -196,7 +217,7 @@ class SqliteStore implements FileStore {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#runWaiting();
-    const statements = [this.#get, this.#create, this.#put, this.#delete, this.#keys, this.#sweep];
+    const statements = [this.#get, this.#create, this.#put, this.#delete, this.#keys, this.#sweep, this.#setClock];
     for (const statement of statements) statement.finalize?.();
     this.#database.close();
   }
@@ -226,7 +247,7 @@ class SqliteStore implements FileStore {
     try {
       this.#database.exec("BEGIN IMMEDIATE");
       for (const operation of operations) results.push(operation.run());
-      this.#sweepExpired();
+      this.#keepTime();
       this.#database.exec("COMMIT");
     } catch (error) {
       this.#rollBack();
@@ -257,9 +278,14 @@ class SqliteStore implements FileStore {
     }
   }
 
-  #sweepExpired(): void {
-    const nowMs = Date.now();
-    if (nowMs - this.#sweptAtMs < SWEEP_MS && nowMs >= this.#sweptAtMs) return;
+  /** Keeps the store's time, and removes what has expired. */
+  #keepTime(): void {
+    const nowMs = this.#nowMs;
+    if (nowMs - this.#keptMs >= CLOCK_MS) {
+      this.#setClock.run(nowMs);
+      this.#keptMs = nowMs;
+    }
+    if (nowMs - this.#sweptAtMs < SWEEP_MS) return;
     this.#sweptAtMs = nowMs;
     this.#sweep.run(nowMs);
   }
