@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { ONCE_WINDOW_MS } from "../limits.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -64,6 +65,24 @@ describe("send with ack", () => {
     await runtime.advance(BACK_MS);
     expect(sent.state).toBe("resolved");
     expect(got).toEqual([{ id: 1 }]);
+  });
+
+  test("is handled again if no attempt came within two minutes after it was handled", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+      cut(runtime);
+    });
+    // The answer was lost, and the next attempt comes too late.
+    const sent = outcome(client.send("order", {}, { ack: { attempts: 1, once: "order 1" } }));
+    await runtime.advance(BACK_MS);
+    expect(sent.error?.code).toBe(ErrorCode.NOT_DELIVERED);
+    await runtime.advance(ONCE_WINDOW_MS);
+    const again = outcome(client.send("order", {}, { ack: { attempts: 1, once: "order 1" } }));
+    await runtime.settle();
+    expect(runs).toBe(2);
+    expect(again.error?.code).toBe(ErrorCode.NOT_DELIVERED);
   });
 
   test("is given up after its attempts, and says how many there were", async () => {
