@@ -9,7 +9,7 @@ import { installJumpingClock, jumpTo } from "./lib/jumping-clock.ts";
 import type { PeerOptions } from "./lib/peer-options.ts";
 import { ServerSide } from "./lib/server-side.ts";
 import { type SenderFault, Traffic } from "./lib/traffic.ts";
-import { expectedAt, lanesOf, workloadOf } from "./lib/workload.ts";
+import { expectedAt, hasKills, hasStore, lanesOf, workloadOf } from "./lib/workload.ts";
 
 const DONE_CHECK_MS = 50;
 
@@ -23,22 +23,24 @@ function print(note: object): void {
 
 installJumpingClock();
 const source = new URL(`../packages/${runtime}/src/index.ts`, import.meta.url).href;
-const subject = (await import(source)) as Pick<Subject, "Server" | "Client">;
+const subject = (await import(source)) as Pick<Subject, "Server" | "Client" | "fileStore">;
 
 const workload = workloadOf(mode, messages);
-const journal = new Journal(folder, side, incarnation, mode === "kills", fault as ReceiverFault, (entries) =>
+const store =
+  side === "server" && hasStore(mode) ? await subject.fileStore(options.storePath, { fsync: "checkpoint" }) : null;
+const journal = new Journal(folder, side, incarnation, hasKills(mode), fault as ReceiverFault, (entries) =>
   print({ progress: entries }),
 );
 const traffic = new Traffic(journal, workload, fault as SenderFault);
 const peer =
   side === "server"
-    ? new ServerSide(subject, options, workload, traffic)
+    ? new ServerSide(subject, options, workload, traffic, store)
     : new ClientSide(subject, options, workload, traffic);
 const expected = expectedAt(side, lanesOf(mode, workload));
 
 /** In a run of kills, an earlier process may have received any part of it. */
 function hasReceivedAll(): boolean {
-  return mode === "kills" || journal.entries >= expected;
+  return hasKills(mode) || journal.entries >= expected;
 }
 
 async function watch(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * `pnpm chaos [--messages 20000] [--pairs node-node,bun-deno] [--run cuts,kills,network] [--seed N] [--actions 3]
+ * `pnpm chaos [--messages 20000] [--pairs node-node,bun-deno] [--run cuts,kills,store,disk,network] [--seed N] [--actions 3]
  * [--mean-bytes 30000] [--write] [--verbose]`: a server and a client in processes of their own, whose connections are cut, and
  * which are stopped and killed. Counts what was lost, handled twice or out of order, and prints a row for each pair of
  * runtimes, server first. Exit code 1 if anything is wrong; the seed that is printed repeats the plan. With `--write` the
@@ -13,7 +13,7 @@ import { RUNTIMES, type RuntimeName } from "../docs-tests/lib/runtimes.ts";
 import { Network } from "./lib/network.ts";
 import { runPair } from "./lib/pair-run.ts";
 import { HEADING, problemsOf, rowOf, withRow } from "./lib/table.ts";
-import type { Mode } from "./lib/workload.ts";
+import { MODES, type Mode } from "./lib/workload.ts";
 
 const DOCUMENT = fileURLToPath(new URL("../docs/reliability.md", import.meta.url));
 const ALL_PAIRS = RUNTIMES.flatMap((server) => RUNTIMES.map((client) => `${server}-${client}`));
@@ -22,7 +22,7 @@ const { values } = parseArgs({
   options: {
     messages: { type: "string", default: "20000" },
     pairs: { type: "string", default: ALL_PAIRS.join(",") },
-    run: { type: "string", default: "cuts,kills,network" },
+    run: { type: "string", default: MODES.join(",") },
     seed: { type: "string", default: String(Math.floor(Math.random() * 1_000_000)) },
     actions: { type: "string", default: "3" },
     "mean-bytes": { type: "string", default: "30000" },

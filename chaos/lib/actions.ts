@@ -1,7 +1,7 @@
 /** What the runner does to processes and to all connections together, when so much of a run has been received. */
 import type { Side } from "./journal.ts";
 import type { Random } from "./random.ts";
-import type { Mode } from "./workload.ts";
+import { hasKills, type Mode } from "./workload.ts";
 
 export type Action =
   /** Stopped beyond the heartbeat's timeout, then continued. */
@@ -12,7 +12,11 @@ export type Action =
   /** Connections are refused for a time, and those that exist are cut. */
   | { readonly kind: "refuse" }
   /** Nothing passes between the namespaces for a time. */
-  | { readonly kind: "part"; readonly ms: number };
+  | { readonly kind: "part"; readonly ms: number }
+  /** The disk of the store is full for a time. */
+  | { readonly kind: "fill"; readonly ms: number }
+  /** The server is killed, finds the disk of its store read-only when it starts, and is started again when it isn't. */
+  | { readonly kind: "read-only" };
 
 export interface TimedAction {
   /** Part of the run, 0 to 1. */
@@ -32,8 +36,12 @@ export function actionsOf(mode: Mode, random: Random, count: number): TimedActio
   };
   for (let n = 0; n < count; n += 1) {
     for (const side of SIDES) {
-      add({ kind: mode === "kills" ? "kill" : "stop", side });
+      add({ kind: hasKills(mode) ? "kill" : "stop", side });
       add({ kind: "jump", side, ms: Math.round((2 * random.next() - 1) * DAY_MS * 40) });
+    }
+    if (mode === "disk") {
+      add({ kind: "fill", ms: 1500 });
+      add({ kind: "read-only" });
     }
     if (mode !== "network") add({ kind: "refuse" });
     // Some within the heartbeat's timeout, some beyond.

@@ -12,7 +12,7 @@ import {
 } from "./peer-options.ts";
 import { ReportedErrors } from "./reported-errors.ts";
 import { type End, type Numbered, type Traffic, upTo } from "./traffic.ts";
-import { CLIENTS, type Workload } from "./workload.ts";
+import { CLIENTS, hasKills, hasStore, type Workload } from "./workload.ts";
 
 /** The whole of what is published: nothing is dropped here, so what is missing was lost. */
 const BUFFER = 100_000_000;
@@ -61,7 +61,7 @@ export class ClientSide {
 
   #prepare(name: string, client: OpenClient): void {
     this.#traffic.receiveAt({
-      on: (type, handler) => client.on(type, (data) => handler(data as Numbered)),
+      on: (type, handler) => client.on(type, (data, { delivery }) => handler(data as Numbered, delivery?.count ?? 1)),
       rpc: (name, handler) => client.rpc(name, (params) => handler(params as unknown as Numbered)),
     });
     client.rpc("bye", () => null);
@@ -75,9 +75,9 @@ export class ClientSide {
     });
     client.onSessionExpired(({ reason }) => {
       this.#counts.expired += 1;
-      if (this.#options.mode !== "kills") this.#traffic.surprise(`${name}, session`, reason);
+      if (!hasKills(this.#options.mode)) this.#traffic.surprise(`${name}, session`, reason);
     });
-    if (this.#options.mode === "kills") {
+    if (hasKills(this.#options.mode)) {
       // The next connection begins anew if this one is lost meanwhile.
       client.onReconnect(() => client.call("begin", { name }).catch(() => undefined));
     }
@@ -95,7 +95,7 @@ export class ClientSide {
     await Promise.all(
       [...this.#clients].map(async ([name, client]) => {
         await this.#connect(client);
-        if (this.#options.mode === "kills") await this.#sendThroughKills(name, client);
+        if (hasKills(this.#options.mode)) await this.#sendThroughKills(name, client);
         else await this.#send(name, client);
       }),
     );
@@ -166,6 +166,7 @@ export class ClientSide {
     await this.#traffic.sendThroughKills(
       () => client as unknown as End,
       `${name}>`,
+      hasStore(this.#options.mode),
       (lane) => markedBefore(journals, "client", "acked", lane),
       (lane) => markedBefore(journals, "client", "sent", lane),
     );

@@ -3,8 +3,11 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } 
 import { join } from "node:path";
 
 export type Side = "server" | "client";
-/** What a line stands for: an id was handled here, acknowledged by the other side, or is about to be sent. */
-export type Mark = "got" | "acked" | "sent";
+/**
+ * What a line stands for: an id was handled here, was handled as something that may have been before, was acknowledged by the
+ * other side, is about to be sent, or nobody knows whether it was carried out.
+ */
+export type Mark = "got" | "got-again" | "acked" | "sent" | "unknown";
 
 /** Names of the lanes of a client: `c0>order` leads to the server, `c0<order` to the client. */
 export type Lane = string;
@@ -59,6 +62,14 @@ export class Journal {
     if (swapped === undefined) return;
     this.#write(swapped);
     this.#swapped.delete(lane);
+  }
+
+  gotAgain(lane: Lane, id: number): void {
+    this.#write(`got-again ${lane} ${id}\n`);
+  }
+
+  unknown(lane: Lane, id: number): void {
+    this.#write(`unknown ${lane} ${id}\n`);
   }
 
   acked(lane: Lane, id: number): void {

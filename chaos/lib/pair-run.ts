@@ -12,6 +12,7 @@ import type { Network } from "./network.ts";
 import { HEARTBEATS, LOOPBACK, type PeerOptions, type PeerReport } from "./peer-options.ts";
 import { type Note, PeerProcess } from "./peer-process.ts";
 import { Random } from "./random.ts";
+import { SmallDisk } from "./small-disk.ts";
 import { type Tally, tallyOf } from "./tally.ts";
 import type { SenderFault } from "./traffic.ts";
 import { lanesOf, type Mode, workloadOf } from "./workload.ts";
@@ -60,11 +61,13 @@ const ANSWER_MS = 60_000;
 
 export async function runPair(options: RunOptions): Promise<RunResult> {
   const folder = mkdtempSync(join(tmpdir(), "netconduit-chaos-"));
-  const run = new PairRun(options, folder);
+  const disk = options.mode === "disk" ? await SmallDisk.mount(join(folder, "disk")) : null;
+  const run = new PairRun(options, folder, disk);
   try {
     return await run.run();
   } finally {
     await run.stop();
+    await disk?.unmount();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -81,6 +84,7 @@ interface Part {
 class PairRun {
   readonly #options: RunOptions;
   readonly #folder: string;
+  readonly #disk: SmallDisk | null;
   readonly #forwarder: Forwarder;
   readonly #parts: Readonly<Record<Side, Part>> = { server: newPart(), client: newPart() };
   readonly #counts = { stops: 0, kills: 0, jumps: 0, partitions: 0 };
@@ -88,8 +92,9 @@ class PairRun {
   #port = 0;
   #movedAt = performance.now();
 
-  constructor(options: RunOptions, folder: string) {
+  constructor(options: RunOptions, folder: string, disk: SmallDisk | null) {
     this.#options = options;
+    this.#disk = disk;
     this.#folder = folder;
     const random = new Random(options.seed);
     const silent = new Set(
@@ -146,6 +151,7 @@ class PairRun {
       fault,
       folder: this.#folder,
       incarnation: part.incarnation,
+      storePath: join(this.#disk?.path ?? this.#folder, "store.db"),
       host: network?.serverHost ?? LOOPBACK,
       port: this.#port,
     };
@@ -202,9 +208,7 @@ class PairRun {
         part?.process?.signal("SIGCONT");
         return;
       case "kill":
-        this.#counts.kills += 1;
-        await part?.process?.kill();
-        if (part !== null) part.incarnation += 1;
+        await this.#kill(action.side);
         await this.#start(action.side);
         return;
       case "jump":
@@ -222,6 +226,36 @@ class PairRun {
         await this.#options.network?.part();
         await sleep(action.ms);
         await this.#options.network?.join();
+        return;
+      case "fill":
+        this.#disk?.fill();
+        await sleep(action.ms);
+        this.#disk?.empty();
+        return;
+      case "read-only":
+        await this.#kill("server");
+        await this.#disk?.remount("ro");
+        await this.#expectRefusal();
+        await this.#disk?.remount("rw");
+        await this.#start("server");
+    }
+  }
+
+  async #kill(side: Side): Promise<void> {
+    this.#counts.kills += 1;
+    await this.#parts[side].process?.kill();
+    this.#parts[side].incarnation += 1;
+  }
+
+  /** A server that can't write to its store says so, and doesn't start. */
+  async #expectRefusal(): Promise<void> {
+    try {
+      await this.#start("server");
+      this.#faults.push("The server has started with a store that it can't write to");
+      await this.#kill("server");
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (!message.includes("STORE_FAILED")) this.#faults.push(`With a read-only store: ${message}`);
     }
   }
 

@@ -14,6 +14,8 @@ export interface PeerOptions {
   readonly host: string;
   /** Where a client finds the server. */
   readonly port: number;
+  /** Where the server's store is, in runs with one. */
+  readonly storePath: string;
   readonly fault: ReceiverFault | SenderFault;
 }
 

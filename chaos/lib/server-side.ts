@@ -1,9 +1,10 @@
+import type { FileStore } from "@netconduit/core";
 import type { OpenServer, Subject } from "../../conformance/support/subject.ts";
 import { markedBefore, readJournals } from "./journal.ts";
 import { HEARTBEATS, PASSWORD, PATIENT_MS, type PeerOptions, type PeerReport, TOKEN } from "./peer-options.ts";
 import { ReportedErrors } from "./reported-errors.ts";
 import { type End, type Numbered, type Traffic, upTo } from "./traffic.ts";
-import { CLIENTS, type Workload } from "./workload.ts";
+import { CLIENTS, hasKills, type Workload } from "./workload.ts";
 
 type OpenConnection = OpenServer["connections"][number];
 
@@ -26,7 +27,13 @@ export class ServerSide {
   /** Resolves when everything was sent. */
   readonly sent: Promise<void>;
 
-  constructor({ Server }: Pick<Subject, "Server">, options: PeerOptions, workload: Workload, traffic: Traffic) {
+  constructor(
+    { Server }: Pick<Subject, "Server">,
+    options: PeerOptions,
+    workload: Workload,
+    traffic: Traffic,
+    store: FileStore | null,
+  ) {
     this.#options = options;
     this.#workload = workload;
     this.#traffic = traffic;
@@ -38,7 +45,7 @@ export class ServerSide {
       scramIterations: 4096,
       handleSignals: false,
       maxConnections: 1000,
-      resume: { windowMs: PATIENT_MS, maxBytes: KEPT_BYTES },
+      resume: { windowMs: PATIENT_MS, maxBytes: KEPT_BYTES, ...(store === null ? {} : { store, onceMs: PATIENT_MS }) },
       rpcTimeoutMs: PATIENT_MS,
       sendQueueSize: 4000,
       ...HEARTBEATS,
@@ -47,21 +54,22 @@ export class ServerSide {
     this.#errors = new ReportedErrors(traffic);
     server.onError((error) => this.#errors.add(error));
     traffic.receiveAt({
-      on: (type, handler) => server.on(type, (_connection, data) => handler(data as Numbered)),
+      on: (type, handler) =>
+        server.on(type, (_client, data, { delivery }) => handler(data as Numbered, delivery?.count ?? 1)),
       rpc: (name, handler) => server.rpc(name, (params) => handler(params as unknown as Numbered)),
     });
     server.rpc("begin", async ({ name }, { client }) => {
       this.#begin(name as string, client);
       // What one client publishes is for all.
-      if (options.mode !== "kills") await this.#begun.promise;
+      if (!hasKills(options.mode)) await this.#begun.promise;
     });
     server.rpc("bye", (_params, { client }) => client.call("bye"));
-    if (options.mode !== "kills") this.#openStreams();
+    if (!hasKills(options.mode)) this.#openStreams();
     server.onClientDisconnect((_connection, { code }) => {
       if (code !== 5010) this.#expired += 1;
     });
     this.sent = this.#begun.promise.then(async () => {
-      if (options.mode !== "kills") this.#parts.push(this.#publish());
+      if (!hasKills(options.mode)) this.#parts.push(this.#publish());
       await Promise.all(this.#parts);
     });
     this.sent.catch((error: unknown) => traffic.surprise("server", error));
@@ -81,18 +89,23 @@ export class ServerSide {
       for await (const item of input) this.#traffic.journal.got(lane as string, (item as { id: number }).id);
     });
     this.#news = server.topic("news");
-    for (const name of CLIENTS) server.topic(`chat-of-${name}`, { publish: true });
+    // A client that can't take more holds up those that publish; otherwise it would be a slow one, and be disconnected.
+    const publish = async (): Promise<boolean> => {
+      await this.#drained();
+      return true;
+    };
+    for (const name of CLIENTS) server.topic(`chat-of-${name}`, { publish });
   }
 
   #begin(name: string, connection: OpenConnection): void {
     const isFirst = !this.#connections.has(name);
-    if (!isFirst && this.#options.mode !== "kills") {
+    if (!isFirst && !hasKills(this.#options.mode)) {
       this.#traffic.surprise(name, "has begun a second time");
       return;
     }
     this.#connections.set(name, connection);
     if (!isFirst) return;
-    this.#parts.push(this.#options.mode === "kills" ? this.#sendThroughKills(name) : this.#send(name, connection));
+    this.#parts.push(hasKills(this.#options.mode) ? this.#sendThroughKills(name) : this.#send(name, connection));
     if (this.#connections.size === CLIENTS.length) this.#begun.resolve();
   }
 
@@ -113,6 +126,7 @@ export class ServerSide {
     return this.#traffic.sendThroughKills(
       () => this.#connections.get(name) as unknown as End,
       `${name}<`,
+      false,
       (lane) => markedBefore(journals, "server", "acked", lane),
       (lane) => markedBefore(journals, "server", "sent", lane),
     );
@@ -122,8 +136,12 @@ export class ServerSide {
     for (const id of upTo(this.#workload.published)) {
       this.#news?.publish({ id });
       if (id % PUBLISHED_AT_ONCE !== 0) continue;
-      await Promise.all([...this.#connections.values()].map((connection) => connection.drained()));
+      await this.#drained();
     }
+  }
+
+  async #drained(): Promise<void> {
+    await Promise.all([...this.#connections.values()].map((connection) => connection.drained()));
   }
 
   state(): object {

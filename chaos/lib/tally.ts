@@ -1,6 +1,6 @@
 /** Compares what was received with what was promised. */
 import type { Entries, Lane } from "./journal.ts";
-import type { Mode } from "./workload.ts";
+import { hasKills, hasStore, type Mode } from "./workload.ts";
 
 export interface Tally {
   /** Ids that were handled, each counted once. */
@@ -13,6 +13,8 @@ export interface Tally {
   readonly disordered: number;
   /** Ids that were handled again by a process that took the place of a killed one. */
   readonly again: number;
+  /** Calls of which the server said that nobody knows whether they were carried out, and which were not. */
+  readonly unknown: number;
   /** Plain messages that were lost with a killed process, which nobody promises. */
   readonly unpromised: number;
   /** What is wrong in which lane, for people. */
@@ -26,36 +28,49 @@ function kindOf(lane: Lane): string {
   return lane.slice(3);
 }
 
+/** Whether a server with a store must not carry out again what an earlier one has. */
+function isKept(mode: Mode, lane: Lane): boolean {
+  return hasStore(mode) && lane.includes(">");
+}
+
 /** @param lanes the number of ids of each lane */
 export function tallyOf(mode: Mode, lanes: ReadonlyMap<Lane, number>, journals: readonly Entries[]): Tally {
-  const sums = { received: 0, lost: 0, double: 0, disordered: 0, again: 0, unpromised: 0 };
+  const sums = { received: 0, lost: 0, double: 0, disordered: 0, again: 0, unknown: 0, unpromised: 0 };
   const examples = new Map<string, { count: number; readonly first: number }>();
-  const count = (what: "lost" | "double" | "disordered" | "again", lane: Lane, id: number): void => {
+  const count = (what: "lost" | "double" | "disordered", lane: Lane, id: number): void => {
     sums[what] += 1;
-    if (what === "again") return;
     const key = `${what} of ${lane}`;
     const example = examples.get(key) ?? { count: 0, first: id };
     examples.set(key, example);
     example.count += 1;
   };
   for (const [lane, ids] of lanes) {
+    const kind = kindOf(lane);
     const everywhere = new Set<number>();
+    const unknown = new Set<number>();
     for (const { marks } of journals) {
       const here = new Set<number>();
       let last = -1;
       for (const id of marks.get("got")?.get(lane) ?? []) {
         if (here.has(id)) count("double", lane, id);
-        else if (everywhere.has(id)) count(kindOf(lane) === "message" ? "double" : "again", lane, id);
-        else if (id < last && !UNORDERED.has(kindOf(lane))) count("disordered", lane, id);
+        else if (everywhere.has(id) && (kind === "message" || isKept(mode, lane))) count("double", lane, id);
+        else if (everywhere.has(id)) sums.again += 1;
+        else if (id < last && !UNORDERED.has(kind)) count("disordered", lane, id);
         here.add(id);
         last = Math.max(last, id);
       }
+      for (const id of marks.get("got-again")?.get(lane) ?? []) {
+        if (everywhere.has(id)) sums.again += 1;
+        here.add(id);
+      }
       for (const id of here) everywhere.add(id);
+      for (const id of marks.get("unknown")?.get(lane) ?? []) unknown.add(id);
     }
     sums.received += everywhere.size;
     for (let id = 0; id < ids; id += 1) {
       if (everywhere.has(id)) continue;
-      if (mode === "kills" && kindOf(lane) === "message") sums.unpromised += 1;
+      if (hasKills(mode) && kind === "message") sums.unpromised += 1;
+      else if (unknown.has(id)) sums.unknown += 1;
       else count("lost", lane, id);
     }
   }

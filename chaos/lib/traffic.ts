@@ -17,7 +17,8 @@ export interface Numbered {
 
 /** Where handlers are registered: a server or a client. */
 export interface Receiver {
-  on(type: string, handler: (data: Numbered) => unknown): unknown;
+  /** `delivery` counts how often the handler was started for a message with `ack`. */
+  on(type: string, handler: (data: Numbered, delivery: number) => unknown): unknown;
   rpc(name: string, handler: (params: Numbered) => unknown): unknown;
 }
 
@@ -30,11 +31,13 @@ const LARGE_EVERY = 500;
 const LARGE_BYTES = 80_000;
 const FAULTY_ID = 7;
 /** Short, so that messages are sent again while their session has no stream. */
-const ACK_TIMEOUT_MS = 500;
+const ACK_TIMEOUT_MS = 2000;
 const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
 /** In a run of kills, after which the sender looks for another connection. */
 const KILLED_ACK = { timeoutMs: 2000, delayMs: 20, attempts: 3 };
 const AGAIN_MS = 20;
+/** Every so many ids one is sent again after it was acknowledged. */
+const AGAIN_EVERY = 5;
 
 /** Errors that a killed process, or its end of the session, explains. */
 const BY_KILLS: ReadonlySet<string> = new Set([
@@ -46,6 +49,9 @@ const BY_KILLS: ReadonlySet<string> = new Set([
   "HEARTBEAT_TIMEOUT",
   "NOT_DELIVERED",
   "TIMEOUT",
+  // The disk is full.
+  "STORE_FAILED",
+  "STORE_FULL",
 ]);
 
 function padOf(id: number): string {
@@ -85,11 +91,12 @@ export class Traffic {
 
   receiveAt(receiver: Receiver): void {
     const got = ({ lane, id }: Numbered): void => this.journal.got(lane, id);
-    receiver.on("message", got);
-    receiver.on("ack", async (data) => {
+    receiver.on("message", (data) => got(data));
+    receiver.on("ack", async (data, delivery) => {
       // Some are acknowledged later than others.
       if (data.id % 3 === 0) await setImmediate();
-      got(data);
+      if (delivery > 1) this.journal.gotAgain(data.lane, data.id);
+      else got(data);
     });
     receiver.rpc("call", (params) => {
       got(params);
@@ -142,12 +149,14 @@ export class Traffic {
   /**
    * Sends everything, over whatever connection there is, though processes are killed.
    * @param current the connection that there is; rejects or resolves with one that has ended if there is none
+   * @param hasStore whether what was acknowledged is known to the other side for good: some of it is sent again
    * @param ackedBefore ids of a lane that an earlier process knows to be acknowledged
    * @param sentBefore ids of a lane that an earlier process has sent
    */
   async sendThroughKills(
     current: () => End | null,
     prefix: string,
+    hasStore: boolean,
     ackedBefore: (lane: Lane) => ReadonlySet<number>,
     sentBefore: (lane: Lane) => ReadonlySet<number>,
   ): Promise<void> {
@@ -162,6 +171,7 @@ export class Traffic {
         const next = left.next();
         if (next.done !== true) this.#sendOnce(current(), messages, next.value);
         await this.#sendUntilAcked(current, kind, name, id);
+        if (hasStore && id % AGAIN_EVERY === 0) await this.#sendUntilAcked(current, kind, name, id);
       });
     };
     await Promise.all([lane("ack", ack), lane("once", once)]);
@@ -190,6 +200,10 @@ export class Traffic {
           return;
         }
       } catch (error) {
+        if ((error as { codeName?: string }).codeName === "OUTCOME_UNKNOWN") {
+          this.journal.unknown(lane, id);
+          return;
+        }
         this.#explain(lane, error);
       }
       await sleep(AGAIN_MS);

@@ -5,9 +5,20 @@ export const CLIENTS = ["c0", "c1"] as const;
 
 /**
  * `"cuts"`: sessions hold, and nothing may be lost. `"network"`: the same between network namespaces. `"kills"`: processes die,
- * and what was acknowledged may not be lost.
+ * and what was acknowledged may not be lost. `"store"`: the same, and the server has a store. `"disk"`: the store's disk is
+ * full for a time, and read-only for another.
  */
-export type Mode = "cuts" | "network" | "kills";
+export const MODES = ["cuts", "kills", "store", "disk", "network"] as const;
+export type Mode = (typeof MODES)[number];
+
+/** Whether processes are killed, so that sessions end. */
+export function hasKills(mode: Mode): boolean {
+  return mode !== "cuts" && mode !== "network";
+}
+
+export function hasStore(mode: Mode): boolean {
+  return mode === "store" || mode === "disk";
+}
 
 /** Kinds of lanes, each in both directions unless the comment says otherwise. */
 export interface Workload {
@@ -28,7 +39,7 @@ export interface Workload {
 export function workloadOf(mode: Mode, messages: number): Workload {
   const each = messages / CLIENTS.length;
   const share = (part: number): number => Math.ceil(each * part);
-  if (mode === "kills")
+  if (hasKills(mode))
     return { message: share(0.1), call: 0, ack: share(0.2), once: share(0.2), items: 0, published: 0 };
   return {
     message: share(0.2),
@@ -48,7 +59,7 @@ export function lanesOf(mode: Mode, workload: Workload): Map<string, number> {
       lanes.set(`${client}>${kind}`, workload[kind]);
       lanes.set(`${client}<${kind}`, workload[kind]);
     }
-    if (mode === "kills") continue;
+    if (hasKills(mode)) continue;
     lanes.set(`${client}>input`, workload.items);
     lanes.set(`${client}>asked`, workload.items);
     lanes.set(`${client}<output`, workload.items);

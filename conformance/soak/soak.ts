@@ -1,8 +1,10 @@
 /**
  * `pnpm soak [--minutes 60] [--report FILE]`: a server and its clients in one process, with everything on, whose connections
  * are cut again and again. Exit code 1 if an operation fails, or if the heap, the descriptors or the timers have grown between
- * the first third and the last. It works for a small part of the time, so that it can run beside other suites. With Bun: `bun
- * conformance/soak/soak.ts`; Deno: `deno run -A --v8-flags=--expose-gc conformance/soak/soak.ts`.
+ * the first third and the last. It works for a small part of the time, so that it can run beside other suites.
+ *
+ * With Bun: `bun --tsconfig-override=conformance/matrix/bun.tsconfig.json conformance/soak/soak.ts`, with Deno: `deno run -A
+ * --no-check --v8-flags=--expose-gc conformance/soak/soak.ts`.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
