@@ -4,7 +4,8 @@
  * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for `nodeTimeoutMs` is
  * gone. A run of a node is its id and its epoch, a random text. Of two runs with one id the later one counts, by the time of
  * its start: what comes from the earlier one afterwards is dropped, so a restart raises no dead, and of two nodes that were
- * given the same id one leaves. A node that was gone and is heard again, after a partition or a pause, has joined anew.
+ * given the same id one leaves. A run that seems earlier counts once the other one isn't heard any more: after a restart on
+ * a machine whose clock is behind. A node that was gone and is heard again, after a partition or a pause, has joined anew.
  */
 
 import { CallbackTimer } from "../util/time.ts";
@@ -103,10 +104,8 @@ export class Membership {
     if (this.#former.has(epoch)) return;
     const known = this.#nodes.get(id);
     if (known !== undefined && known.epoch !== epoch) {
-      if (!isLater({ epoch, startedAt }, known)) {
-        this.#remember(epoch);
-        return;
-      }
+      // It isn't remembered: it may be the later one after all, on a machine whose clock is behind. Then the other one ends.
+      if (!isLater({ epoch, startedAt }, known)) return;
       this.#remember(known.epoch);
       this.#remove(known, "replaced");
     }
