@@ -23,7 +23,8 @@ export function libraryBuild({ entry, split = {}, platform }: LibraryBuild): Opt
     splitting: true,
     sourcemap: true,
     clean: true,
-    external: [/^@netconduit\//],
+    // Modules that are a part of Bun, as `bun:sqlite`, are left to it.
+    external: [/^@netconduit\//, /^bun:/],
     removeNodeProtocol: false,
     dts: {
       entry,
