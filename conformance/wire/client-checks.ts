@@ -6,6 +6,7 @@ import { chunkChecks } from "./both/chunks.ts";
 import { creditChecks } from "./both/credit.ts";
 import { refusalChecks } from "./both/refusal.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
+import { clientSessionChecks } from "./client-session-checks.ts";
 import { clientTopicChecks } from "./client-topic-checks.ts";
 import { type ClientLogin, type ClientUnderTest, loggedIn, SUCCESS } from "./client-under-test.ts";
 
@@ -354,4 +355,5 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   ...chunkChecks(loggedIn),
   ...refusalChecks(loggedIn),
   ...clientTopicChecks,
+  ...clientSessionChecks,
 ];

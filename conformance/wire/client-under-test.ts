@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramServer } from "../../packages/core/src/test-support/scram-by-rfc.ts";
+import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
@@ -10,8 +11,11 @@ import { frameOf, Skipped } from "./check.ts";
 /** The password of the raw server. */
 export const PASSWORD = "secret";
 
-/** Starts a client that acts as README.md says, and returns a function that ends it. */
-export type StartClient = (port: number) => Promise<() => Promise<void>>;
+/**
+ * Starts a client that acts as README.md says, and returns a function that ends it.
+ * @param resumes whether it resumes its session when a stream is lost
+ */
+export type StartClient = (port: number, resumes: boolean) => Promise<() => Promise<void>>;
 
 /** An AUTH_REQUEST, and what the server makes of it. */
 export interface ClientLogin {
@@ -23,6 +27,8 @@ export interface ClientLogin {
 /** The client that one check is run on, connected to a raw server. */
 export class ClientUnderTest extends Cleanups {
   readonly #start: StartClient;
+  /** All connections that the client has made. */
+  readonly #peers = new EventLog<RawPeer>();
 
   constructor(start: StartClient) {
     super();
@@ -30,43 +36,33 @@ export class ClientUnderTest extends Cleanups {
   }
 
   /** Starts a client. Resolves when it has connected. */
-  async connect(): Promise<RawPeer> {
-    let accepted: (peer: RawPeer) => void = () => undefined;
-    const connected = new Promise<RawPeer>((resolve) => {
-      accepted = resolve;
-    });
-    const peers: RawPeer[] = [];
-    const listener = await socketListener((peer) => {
-      peers.push(peer);
-      accepted(peer);
-    });
+  async connect(resumes = false): Promise<RawPeer> {
+    const listener = await socketListener(this.#peers.add);
     this.defer(() => listener.close());
     this.defer(async () => {
-      for (const peer of peers) await peer.dispose();
+      for (const peer of this.#peers.all) await peer.dispose();
     });
-    this.defer(await this.#start(listener.port));
-    return connected;
+    this.defer(await this.#start(listener.port, resumes));
+    return this.nextConnection();
+  }
+
+  /** The client's next connection that wasn't returned yet. */
+  nextConnection(): Promise<RawPeer> {
+    return this.#peers.next();
   }
 
   /** Starts a client. Resolves with its AUTH_REQUEST. */
   async request(iterations?: number): Promise<ClientLogin> {
-    const peer = await this.connect();
-    const first = await frameOf(peer);
-    assert.equal(first.type, Type.AUTH_REQUEST);
-    const request = first.payload ?? {};
-    if (typeof request["scram"] !== "string") throw new Error("AUTH_REQUEST has no scram");
-    return { peer, request, scram: new ScramServer(PASSWORD, request["scram"], iterations) };
+    return requestOn(await this.connect(), iterations);
   }
 
   /** Starts a client, and answers its login up to AUTH_SUCCESS, which is returned and not sent. */
   async answer(
     extensions?: Readonly<Record<string, unknown>>,
   ): Promise<{ peer: RawPeer; success: Uint8Array; offer: Record<string, unknown> }> {
-    const { peer, request, scram } = await this.request();
-    peer.send(Type.AUTH_CHALLENGE, { data: scram.serverFirst });
-    const response = await frameOf(peer);
-    assert.equal(response.type, Type.AUTH_RESPONSE);
-    const proof = scram.answer(String(response.payload?.["data"]));
+    const login = await this.request();
+    const { peer, request } = login;
+    const proof = await challenged(login);
     const offer = (request["extensions"] ?? {}) as Record<string, unknown>;
     const agreed =
       extensions ??
@@ -97,6 +93,23 @@ export class ClientUnderTest extends Cleanups {
     const isOffered = Object.hasOwn((request["extensions"] ?? {}) as object, name);
     if (!isOffered) throw new Skipped(`the client has no extension '${name}'`);
   }
+}
+
+/** The AUTH_REQUEST on a connection. */
+export async function requestOn(peer: RawPeer, iterations?: number): Promise<ClientLogin> {
+  const first = await frameOf(peer);
+  assert.equal(first.type, Type.AUTH_REQUEST);
+  const request = first.payload ?? {};
+  if (typeof request["scram"] !== "string") throw new Error("AUTH_REQUEST has no scram");
+  return { peer, request, scram: new ScramServer(PASSWORD, request["scram"], iterations) };
+}
+
+/** Challenges a client. Returns the proof for AUTH_SUCCESS. */
+export async function challenged({ peer, scram }: ClientLogin): Promise<string> {
+  peer.send(Type.AUTH_CHALLENGE, { data: scram.serverFirst });
+  const response = await frameOf(peer);
+  assert.equal(response.type, Type.AUTH_RESPONSE);
+  return scram.answer(String(response.payload?.["data"]));
 }
 
 /** Logs a client in with these extensions, and waits for its call. Skips the check if it doesn't offer all of them. */

@@ -7,7 +7,9 @@ const client = new Client({
   host: "127.0.0.1",
   port: Number(process.argv[2]),
   password: process.env["NETCONDUIT_PASSWORD"] ?? "",
-  reconnect: { enabled: false },
+  ...(process.env["NETCONDUIT_RESUME"] === "1"
+    ? { resume: true, reconnect: { delayMs: 1, maxDelayMs: 1 } }
+    : { reconnect: { enabled: false } }),
 });
 client.rpc("echo", (params) => params);
 addTopicMethods(client);

@@ -45,12 +45,13 @@ function addressOf(server: string, password: string | undefined): ServerAddress 
 
 /** Starts the client as a command of the shell, in a process group of its own. */
 function startOf(command: string): StartClient {
-  return async (port) => {
+  return async (port, resumes) => {
+    const session = resumes ? { NETCONDUIT_RESUME: "1" } : {};
     const client = spawn(command.replaceAll("{port}", String(port)), {
       shell: true,
       detached: true,
       stdio: ["ignore", "ignore", "inherit"],
-      env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD },
+      env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD, ...session },
     });
     const exited = new Promise<void>((resolve) => client.once("exit", () => resolve()));
     return async () => {

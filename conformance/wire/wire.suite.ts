@@ -67,8 +67,11 @@ async function identityOf(token: string): Promise<Identity | null> {
 
 /** A client that acts as README.md says. */
 function starter({ Client }: Subject): StartClient {
-  return async (port) => {
-    const client = new Client({ password: PASSWORD, host: "127.0.0.1", port, reconnect: { enabled: false } });
+  return async (port, resumes) => {
+    const session = resumes
+      ? { resume: true, reconnect: { delayMs: 1, maxDelayMs: 1 } }
+      : { reconnect: { enabled: false } };
+    const client = new Client({ password: PASSWORD, host: "127.0.0.1", port, ...session });
     client.onError(() => {});
     client.rpc("echo", (params) => params);
     addTopicMethods(client);
