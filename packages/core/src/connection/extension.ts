@@ -125,8 +125,10 @@ export interface ExtensionHost {
   readonly role: "server" | "client";
   /** Whether it is logged in and not closing. */
   readonly isOpen: boolean;
-  /** Whether and since when the stream is read. */
-  readonly reading: Pick<ReadControl, "isReading" | "sinceMs">;
+  /** Whether the stream is read. */
+  readonly isReading: boolean;
+  /** When reading last resumed, in monotonic milliseconds; 0 if it never stopped. */
+  readonly readingSinceMs: number;
   /** Frames on their way to the peer. */
   readonly sendQueue: Pick<
     SendQueue,

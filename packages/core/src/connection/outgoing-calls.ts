@@ -77,6 +77,7 @@ export interface CallsHost {
    */
   callAbandoned(call: OutgoingCall): boolean;
   readonly sendQueue: Pick<SendQueue, "withdraw">;
+  readonly isReading: boolean;
   readonly reading: Pick<ReadControl, "startForReply">;
   readonly answersCalls: boolean;
   countError(): void;
@@ -352,7 +353,7 @@ export class OutgoingCalls {
       signal.addEventListener("abort", call.onAbort, { once: true });
     }
     this.#add(call);
-    this.#host.reading.startForReply();
+    if (!this.#host.isReading) this.#host.reading.startForReply();
     return call;
   }
 

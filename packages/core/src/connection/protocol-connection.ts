@@ -118,14 +118,16 @@ export class ProtocolConnection<Peer>
   #closing: ConnectionClosing | null = null;
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
-  readonly reading: ReadControl;
+  /** Made when this side first stops reading. */
+  #reading: ReadControl | null = null;
   readonly requests: RequestReceiver<Peer>;
   features: Features = NO_FEATURES;
   /** Before login, it inflates if the option is set: a netconduit peer compresses its login, too. */
   reader: PayloadReader;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
-  readonly sender: ConnectionSender;
+  /** Made with the first message, call or broadcast. */
+  #sender: ConnectionSender | null = null;
   readonly sendQueue: SendQueue;
   /** Compresses once that is agreed on. */
   writer: FrameWriter;
@@ -185,12 +187,10 @@ export class ProtocolConnection<Peer>
     this.machine = machine;
     this.maxPeerPayloadBytes = settings.maxMessageBytes;
     this.sendQueue = new SendQueue(this);
-    this.sender = new ConnectionSender(this);
     this.requests = new RequestReceiver<Peer>(this);
     this.replies = new Replies<Peer>(this);
     context.connectionMade();
     this.#receiver = new FrameReceiver(this, extensions);
-    this.reading = new ReadControl(this);
   }
 
   // --- state --------------------------------------------------------------------------------------------------------
@@ -229,6 +229,28 @@ export class ProtocolConnection<Peer>
   /** Whether the peer may call this side. A netconduit server may, without having asked. */
   get acceptsCalls(): boolean {
     return this.role === "server" || this.features.callsClient || this.hasNetconduitPeer;
+  }
+
+  get sender(): ConnectionSender {
+    this.#sender ??= new ConnectionSender(this);
+    return this.#sender;
+  }
+
+  get reading(): ReadControl {
+    this.#reading ??= new ReadControl(this);
+    return this.#reading;
+  }
+
+  get isReading(): boolean {
+    return this.#reading === null || this.#reading.isReading;
+  }
+
+  get isThrottled(): boolean {
+    return this.#reading?.isThrottled === true;
+  }
+
+  get readingSinceMs(): number {
+    return this.#reading?.sinceMs ?? 0;
   }
 
   get scheduler(): RequestScheduler<Peer> {
@@ -278,7 +300,7 @@ export class ProtocolConnection<Peer>
   }
 
   get pendingCalls(): number {
-    return this.sender.calls?.size ?? 0;
+    return this.#sender?.calls?.size ?? 0;
   }
 
   /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
@@ -289,11 +311,11 @@ export class ProtocolConnection<Peer>
   /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
   get heldBytes(): number {
     if (this.isOver) return 0;
-    const { scheduler, sender, sendQueue } = this;
+    const { scheduler, sendQueue } = this;
     const incomplete = this.#receiver.heldBytes + (this.unfinished?.heldBytes ?? 0);
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
     const kept = this.resumption?.stream.sent.capacity ?? 0;
-    return received + kept + Math.max(0, sendQueue.bufferedBytes - sender.sharedBytes);
+    return received + kept + Math.max(0, sendQueue.bufferedBytes - (this.#sender?.sharedBytes ?? 0));
   }
 
   /** Counts held bytes again after a change. */
@@ -545,8 +567,8 @@ export class ProtocolConnection<Peer>
     this.delegate.connectionClosing(this);
     this.#giveUpCalls(reason, started);
     if (!reason.byPeer) this.#dropRequests(reason);
-    this.reading.unthrottle();
-    this.reading.start();
+    this.#reading?.unthrottle();
+    this.#reading?.start();
   }
 
   finishClosing(reason: CloseReason): void {
@@ -558,7 +580,7 @@ export class ProtocolConnection<Peer>
     this.sendQueue.over();
     this.#receiver.over();
     this.release();
-    this.reading.unthrottle();
+    this.#reading?.unthrottle();
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason, null);
     // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
@@ -588,7 +610,7 @@ export class ProtocolConnection<Peer>
 
   /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
-    if (this.pendingCalls > 0) this.sender.calls?.rejectAll(reason.message, errorOf(reason), started);
+    if (this.pendingCalls > 0) this.#sender?.calls?.rejectAll(reason.message, errorOf(reason), started);
     if (this.scheduler.runningHandlers > 0) {
       this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));
     }
@@ -665,10 +687,10 @@ export class ProtocolConnection<Peer>
     try {
       switch (frame.type) {
         case FrameType.RPC_RESPONSE:
-          this.sender.calls?.response(frame);
+          this.#sender?.calls?.response(frame);
           return;
         case FrameType.RPC_ERROR:
-          this.sender.calls?.errorResponse(frame);
+          this.#sender?.calls?.errorResponse(frame);
           return;
         // A reply, which this side never requests.
         case FrameType.RPC_LIST:
@@ -699,7 +721,7 @@ export class ProtocolConnection<Peer>
   }
 
   takeUncorrelatedReply(frame: FrameDecoder): boolean {
-    const { calls } = this.sender;
+    const calls = this.#sender?.calls ?? null;
     if (calls === null || !calls.awaitsUncorrelated || frame.type !== FrameType.MESSAGE) return false;
     try {
       this.reader.readMessage(frame);
@@ -738,9 +760,9 @@ export class ProtocolConnection<Peer>
   /** The state is `paused` while this side doesn't read, or the peer makes its messages wait. */
   readingChanged(): void {
     const { isHeldByPeer } = this.sendQueue;
-    const isHeld = !this.reading.isReading || isHeldByPeer;
+    const isHeld = !this.isReading || isHeldByPeer;
     if (isHeld && this.state === "active") {
-      const ours = this.reading.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
+      const ours = this.isThrottled ? "Over the rate limit; reading paused" : "Handlers lag; reading stopped";
       const message = isHeldByPeer ? "The peer's handlers lag; messages for it wait" : ours;
       this.machine.transition("pause", { message });
     } else if (!isHeld && this.state === "paused") {

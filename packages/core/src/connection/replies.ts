@@ -46,7 +46,7 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     const { writer } = host;
     writer.rpcResponse(request.idHi, request.idLo, host.hasNetconduitPeer ? wrapResult(result) : result);
     const { payloadBytes } = writer;
-    host.sender.mustFitPeer("the reply", payloadBytes);
+    if (payloadBytes > host.maxPeerPayloadBytes) host.sender.mustFitPeer("the reply", payloadBytes);
     if (payloadBytes >= LARGE_REPLY_BYTES) host.context.slice.add(payloadBytes);
     host.sendQueue.push(writer, "reply");
     request.streams?.answered();

@@ -8,7 +8,7 @@ import { ChunkAssembler } from "../connection/receive/chunk-assembler.ts";
 import { BYTES_PER_ACK } from "../connection/send/chunk-window.ts";
 import type { ChunkLimits } from "../connection/send/large-frames.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
-import { MAX_CHUNK_BYTES, MAX_CHUNKED_FRAMES } from "../limits.ts";
+import { DEFAULT_RECEIVE_QUEUE_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKED_FRAMES } from "../limits.ts";
 import { isMap } from "../util/is-map.ts";
 import { Flag, FrameType } from "../wire/constants.ts";
 
@@ -57,6 +57,9 @@ class Chunks {
   }
 }
 
+/** With default options. */
+const USUAL: ChunkLimits = { messages: MAX_CHUNKED_FRAMES, bytes: DEFAULT_RECEIVE_QUEUE_BYTES };
+
 export const chunk: Extension<ChunkLimits, Chunks> = {
   name: "chunk",
   frames: [
@@ -70,7 +73,9 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
   accept(theirs) {
     if (!isMap(theirs)) return null;
     const { messages, bytes } = theirs;
-    return isCount(messages, 1) && isCount(bytes, 1) ? { messages, bytes } : null;
+    if (!isCount(messages, 1) || !isCount(bytes, 1)) return null;
+    // Idle connections share it.
+    return messages === USUAL.messages && bytes === USUAL.bytes ? USUAL : { messages, bytes };
   },
   attach(connection, theirs) {
     if (theirs !== null) connection.useChunks(theirs);

@@ -10,7 +10,7 @@ function verdict(bytesPerSecond: number, at: (second: number) => Partial<Progres
   const progress = new FrameProgress();
   for (let second = 0; second <= 60; second += 1) {
     const bytesReceived = second * bytesPerSecond;
-    const source = { incompleteFrame: 1, bytesReceived, reading: { isReading: true, sinceMs: 0 }, ...at(second) };
+    const source = { incompleteFrame: 1, bytesReceived, isReading: true, readingSinceMs: 0, ...at(second) };
     if (progress.check(source, PERIOD_MS, 1000 + second * 1000)) return second;
   }
   return null;
@@ -38,13 +38,13 @@ describe("FrameProgress", () => {
   });
 
   test("judges nothing while this side doesn't read", () => {
-    expect(verdict(0, () => ({ reading: { isReading: false, sinceMs: 0 } }))).toBeNull();
-    expect(verdict(0, (second) => ({ reading: { isReading: true, sinceMs: second * 1000 } }))).toBeNull();
+    expect(verdict(0, () => ({ isReading: false, readingSinceMs: 0 }))).toBeNull();
+    expect(verdict(0, (second) => ({ isReading: true, readingSinceMs: second * 1000 }))).toBeNull();
   });
 
   test("begins a new period after this process has slept", () => {
     const progress = new FrameProgress();
-    const source = { incompleteFrame: 1, bytesReceived: 0, reading: { isReading: true, sinceMs: 0 } };
+    const source = { incompleteFrame: 1, bytesReceived: 0, isReading: true, readingSinceMs: 0 };
     progress.check(source, PERIOD_MS, 1000);
     expect(progress.check(source, PERIOD_MS, 100_000)).toBe(false);
   });

@@ -6,7 +6,8 @@ export interface ProgressSource {
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
   /** Whether it is read, and when reading last resumed, in monotonic milliseconds. */
-  readonly reading: { readonly isReading: boolean; readonly sinceMs: number };
+  readonly isReading: boolean;
+  readonly readingSinceMs: number;
 }
 
 /**
@@ -21,12 +22,12 @@ export class FrameProgress {
 
   /** Whether the current frame is too slow. To be called more often than once per `periodMs`. */
   check(source: ProgressSource, periodMs: number, nowMs: number): boolean {
-    const { incompleteFrame, bytesReceived, reading } = source;
+    const { incompleteFrame, bytesReceived, isReading, readingSinceMs } = source;
     // After a longer gap this process has slept, and so has its reading.
     const hasSlept = nowMs - this.#checkedAtMs > periodMs;
     this.#checkedAtMs = nowMs;
     const isSame = incompleteFrame !== 0 && incompleteFrame === this.#frame;
-    if (isSame && reading.isReading && reading.sinceMs <= this.#sinceMs && !hasSlept) {
+    if (isSame && isReading && readingSinceMs <= this.#sinceMs && !hasSlept) {
       const elapsedMs = nowMs - this.#sinceMs;
       if (elapsedMs < periodMs) return false;
       if (bytesReceived - this.#bytes < (elapsedMs / 1000) * MIN_FRAME_BYTES_PER_SECOND) return true;

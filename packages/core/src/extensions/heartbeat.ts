@@ -42,7 +42,7 @@ class ConnectionHeartbeat extends TimerEntry {
       this.#answerPing(correlationHi, correlationLo);
       return;
     }
-    this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.reading.sinceMs);
+    this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.readingSinceMs);
   }
 
   /** A peer that doesn't read while it sends PINGs would fill this side's memory with their answers. */
@@ -121,8 +121,7 @@ class ConnectionHeartbeat extends TimerEntry {
    * for its timeout, so this side doesn't wait longer for one either: its path may be dead.
    */
   #noteActivity(now: number): void {
-    const { reading, sendQueue, hasNetconduitPeer, receivedAtMs } = this.#connection;
-    const { isReading, sinceMs } = reading;
+    const { isReading, readingSinceMs: sinceMs, sendQueue, hasNetconduitPeer, receivedAtMs } = this.#connection;
     const { hasUnreadReplies, acceptedBytes } = sendQueue;
     this.#liveness.activity(receivedAtMs);
     if (!isReading && !hasUnreadReplies && !hasNetconduitPeer) {

@@ -29,6 +29,9 @@ export interface ReceiverHost {
   readonly isOver: boolean;
   /** Whether frames are still processed, because the connection isn't closing. */
   readonly isReceiving: boolean;
+  readonly isReading: boolean;
+  /** Whether reading has stopped because the peer is over its rate limit. */
+  readonly isThrottled: boolean;
   readonly reading: ReadControl;
   /** Bytes arrived now, in monotonic milliseconds. */
   recordReceive(count: number, nowMs: number): void;
@@ -149,7 +152,7 @@ export class FrameReceiver implements Continuable {
   end(): boolean {
     // Process frames that are buffered first: if the last one rejects the login, it has the reason.
     const host = this.#host;
-    const isLeft = this.#isHandshaking || this.#isWaiting || host.reading.isThrottled;
+    const isLeft = this.#isHandshaking || this.#isWaiting || host.isThrottled;
     this.#hasEnded = isLeft && host.isReceiving && this.#bufferedBytes > 0;
     return !this.#hasEnded;
   }
@@ -165,7 +168,7 @@ export class FrameReceiver implements Continuable {
     this.#isPumping = true;
     const host = this.#host;
     try {
-      while (host.reading.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
+      while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
         else void this.#handshake(decoder.type, this.#loginPayload(decoder));
         if (host.context.slice.frameDone(workBytes(decoder))) this.#passTurn();
@@ -201,7 +204,7 @@ export class FrameReceiver implements Continuable {
       context.endReceive();
       context.slice.end();
     }
-    if (!this.#isWaiting && this.#host.reading.isReading) this.#host.stream.resume();
+    if (!this.#isWaiting && this.#host.isReading) this.#host.stream.resume();
     this.#host.countHeldBytes();
   }
 
@@ -215,7 +218,7 @@ export class FrameReceiver implements Continuable {
 
   /** The stream has ended, and its frames are processed as far as they came. */
   #finishIfDone(): void {
-    if (this.#isHandshaking || this.#isWaiting || this.#host.reading.isThrottled) return;
+    if (this.#isHandshaking || this.#isWaiting || this.#host.isThrottled) return;
     this.#hasEnded = false;
     this.#host.streamEnded();
   }
@@ -240,7 +243,7 @@ export class FrameReceiver implements Continuable {
       return;
     }
     this.#isHandshaking = false;
-    if (!host.isOver) host.reading.start();
+    if (!host.isOver && !host.isReading) host.reading.start();
     this.pump();
   }
 

@@ -33,6 +33,7 @@ export interface RequestReplies<Peer> extends ReplySender<Peer> {
 /** The receiver's connection. */
 export interface RequestHost<Peer> extends RequestSource<Peer> {
   readonly context: RuntimeContext;
+  readonly isReading: boolean;
   readonly reading: ReadControl;
   readonly replies: RequestReplies<Peer>;
   readonly sendQueue: {
@@ -369,9 +370,9 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   receiveQueueHasRoom(): void {
-    const { reading, sendQueue } = this.#host;
-    if (reading.isReading || sendQueue.isOverwhelmed) return;
-    reading.start();
+    const { isReading, sendQueue } = this.#host;
+    if (isReading || sendQueue.isOverwhelmed) return;
+    this.#host.reading.start();
     this.#host.pump();
   }
 }
