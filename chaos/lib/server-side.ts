@@ -90,9 +90,11 @@ export class ServerSide {
     });
     this.#news = server.topic("news");
     // A client that can't take more holds up those that publish; otherwise it would be a slow one, and be disconnected.
-    const publish = async (): Promise<boolean> => {
-      await this.#drained();
-      return true;
+    let allowed = Promise.resolve(true);
+    const publish = (): Promise<boolean> => {
+      // One after the other, so that what is published stays in order.
+      allowed = allowed.then(() => this.#drained()).then(() => true);
+      return allowed;
     };
     for (const name of CLIENTS) server.topic(`chat-of-${name}`, { publish });
   }
