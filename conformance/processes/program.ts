@@ -1,4 +1,6 @@
 /** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { type ConduitError, Client as CoreClient, Server as CoreServer } from "@netconduit/core";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
@@ -47,6 +49,27 @@ const roles: Readonly<Record<string, Role>> = {
     print(server.address.port);
     await new Promise((resolve) => process.stdin.resume().on("end", resolve));
     await server.stop({ drainMs: 0 });
+  },
+
+  /**
+   * A server whose store is in a folder. Each handler adds a line to the file `log` there: what it got, and how often it was
+   * started for it. Prints its port, until its input ends.
+   */
+  async keep({ Server, fileStore }, folder = "", port = "0") {
+    const store = await fileStore(join(folder, "store.db"));
+    const server = new Server({ host, port: Number(port), password, handleSignals: false, resume: { store } });
+    const log = (...line: unknown[]): void => appendFileSync(join(folder, "log"), `${JSON.stringify(line)}\n`);
+    server.on("plain", (_client, n) => log("plain", n));
+    server.on("acknowledged", (_client, n, { delivery }) => log("acknowledged", n, delivery?.count));
+    server.rpc("once", ({ n }) => {
+      log("once", n);
+      return n;
+    });
+    await server.start();
+    print(server.address.port);
+    await new Promise((resolve) => process.stdin.resume().on("end", resolve));
+    await server.stop({ drainMs: 0 });
+    await store.close();
   },
 
   /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read, and its memory. */

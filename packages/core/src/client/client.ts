@@ -605,6 +605,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   async close(reason = "Closed by the client"): Promise<void> {
     const dial = this.#reconnector.callOff(calledOff);
     if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
+    this.#giveUpUnhandled(calledOff());
     this.#subscriptions?.endAll(null);
     this.#offlineSender.endPauses();
     this.#readyWaits.fail(calledOff());
@@ -652,6 +653,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   protected _gaveUp(error: Error): void {
     this.#waiting.connection?.destroy(asConduitError(error));
     this.#offline.rejectAll(error);
+    this.#giveUpUnhandled(error);
     this.#subscriptions?.endAll(asConduitError(error));
     this.#readyWaits.fail(wontConnect(error));
   }
@@ -749,10 +751,17 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#login.succeed();
     this.#reconnector.loggedIn();
     // A server that is stopping already takes no more: they wait for the next connection.
-    if (connection.draining === null) this.#offline.sendAll(connection.sender);
+    let restored: ResumedSession | null = null;
+    if (connection.draining === null) {
+      restored = this.#waiting.sendUnhandled(connection.sender, (error, name) =>
+        this.#core.reportError(error, "send", this, name),
+      );
+      this.#offline.sendAll(connection.sender);
+    }
     connection.activate();
     this.#subscriptions?.connected(connection);
     this.#readyWaits.ready();
+    if (restored !== null) this.#hooks.notifyResumed(restored);
   }
 
   #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
@@ -773,6 +782,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#reconnector.lost(reason, () => Promise.resolve());
   }
 
+  #giveUpUnhandled(cause: Error): void {
+    const count = this.#waiting.giveUp();
+    if (count === 0) return;
+    const message = `No server has handled the last ${count} of send() and callNoWait(): ${messageOf(cause)}`;
+    this.#core.report(new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause }), { stage: "send", count });
+  }
+
   /** A connection that waited for another stream has ended. */
   #sessionEnded(reason: CloseReason): void {
     this.#waiting.end();
@@ -781,7 +797,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (state === "suspended") this.#machine.transition("fail", { code, message });
     this.#subscriptions?.disconnected();
     void this.#hooks.disconnected(reason);
-    this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
+    if (!this.#waiting.isRestored) this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
@@ -796,6 +812,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
     if (!connection.isAuthenticated) return;
     this.#subscriptions?.disconnected();
+    if (this.#reconnector.mayConnect(reason)) this.#waiting.keep(connection.sender.takeNotTaken());
+    else connection.sender.reportNotTaken();
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#hooks.disconnected(reason), retryAfterMs);
     if (!this.#reconnector.mayConnect(null)) this._gaveUp(errorOf(reason));

@@ -1,7 +1,9 @@
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionResumption } from "../connection/connection-resumption.ts";
+import type { ConnectionSender } from "../connection/connection-sender.ts";
 import type { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { HandledByPeer, UnhandledMessage } from "../connection/send/unhandled-messages.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
@@ -13,8 +15,13 @@ import type { AcceptedLogin } from "./client-login.ts";
 export interface ResumedSession {
   /** Messages, calls, replies and items that were sent again, because the server had not received them. */
   readonly replayed: number;
-  /** Frames that were lost: 0, since a session goes on completely or not at all. */
+  /**
+   * Messages that were lost: 0, unless the server was started anew and more than `maxBytes` of them hadn't been handled. Calls,
+   * requests and streams under way have ended then, with CONNECTION_CLOSED.
+   */
   readonly lost: number;
+  /** Whether the server was started anew: this is a new connection, and the server's state of the former one is gone. */
+  readonly restarted: boolean;
 }
 
 /** A session that ended because the client couldn't go on with it. */
@@ -37,6 +44,10 @@ export class WaitingSession<Peer> {
   readonly #context: RuntimeContext;
   #connection: ProtocolConnection<Peer> | null = null;
   #expiry: CallbackTimer | null = null;
+  /** Messages of former connections that servers haven't handled, and a new one is to get. */
+  #unhandled: UnhandledMessage[] = [];
+  /** How many of them can't be sent again; null if no server was started anew. */
+  #lost: number | null = null;
 
   constructor(context: RuntimeContext) {
     this.#context = context;
@@ -89,6 +100,14 @@ export class WaitingSession<Peer> {
     }
     const taken = receivedIn(expired);
     if (taken !== null) resumption.stream.acknowledge(taken);
+    const handled = handledIn(expired);
+    const rest = handled === null ? null : (connection.sender.unhandled?.rest(handled) ?? null);
+    if (rest !== null) {
+      this.keep(rest.messages);
+      this.#lost = rest.lost;
+      connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server was started anew"));
+      return null;
+    }
     connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server doesn't know the session any more"));
     if (theirReceived === null) return null;
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "resumed of AUTH_SUCCESS has an impossible number");
@@ -111,8 +130,53 @@ export class WaitingSession<Peer> {
     if (handed !== undefined) resumption.goOn(handed, theirReceived);
     // Shows the server that the new token has arrived.
     connection.extension(resume)?.acknowledge();
-    return { replayed, lost: 0 };
+    return { replayed, lost: 0, restarted: false };
   }
+
+  /** Whether the session that ends goes on with a server that was started anew. */
+  get isRestored(): boolean {
+    return this.#lost !== null;
+  }
+
+  /** Keeps messages for the next connection. */
+  keep(messages: readonly UnhandledMessage[]): void {
+    this.#unhandled.push(...messages);
+  }
+
+  /** No connection will follow. Returns how many messages no server has handled. */
+  giveUp(): number {
+    const { length } = this.#unhandled;
+    this.#unhandled = [];
+    this.#lost = null;
+    return length;
+  }
+
+  /** Sends what servers haven't handled. Returns what to tell the application; null if no server was started anew. */
+  sendUnhandled(sender: ConnectionSender, failed: (error: unknown, name: string) => void): ResumedSession | null {
+    const messages = this.#unhandled;
+    const lost = this.#lost;
+    this.#unhandled = [];
+    this.#lost = null;
+    for (const message of messages) {
+      try {
+        sender.sendAgain(message);
+      } catch (error) {
+        failed(error, message.name);
+      }
+    }
+    return lost === null ? null : { replayed: messages.length, lost, restarted: true };
+  }
+}
+
+/** What a server that was started anew knows to be handled; null if it says nothing valid. */
+function handledIn(expired: unknown): HandledByPeer | null {
+  const { handled, above } = isMap(expired) ? expired : {};
+  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
+  return { handled, above };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** Bytes in `resumed` or `expired` of AUTH_SUCCESS; null if there are none. */

@@ -19,7 +19,7 @@ import {
 import { ReportedSends } from "./send/reported-sends.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
-import type { UnhandledMessages } from "./send/unhandled-messages.ts";
+import type { UnhandledMessage, UnhandledMessages } from "./send/unhandled-messages.ts";
 
 /** A connection that calls with streams go to. */
 export interface StreamConnection {
@@ -60,6 +60,8 @@ export class ConnectionSender {
   /** Made with the first message of a client whose server says what it took. */
   #reportedSends: ReportedSends | null = null;
   unhandled: UnhandledMessages | null = null;
+  /** What the peer took, as it said when it closed. */
+  #taken: number | null = null;
   messagesSent = 0;
   /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
   dropped = 0;
@@ -108,6 +110,25 @@ export class ConnectionSender {
     const mayGoOn = this.#sendWithoutReply(method);
     unhandled?.add({ isCall: true, name: method, value: value as EncodedValue, meta: options?.meta });
     return mayGoOn;
+  }
+
+  /** Sends what another connection couldn't bring to its end. Its memory is bounded already. */
+  sendAgain({ isCall, name, value, meta }: UnhandledMessage): void {
+    const { writer, features, sendQueue } = this.#host;
+    const known = metadataOf(name, meta, features.carriesMetadata);
+    if (isCall) writer.rpcRequest(0, 0, name, value, 0, null, known);
+    else writer.message(0, 0, name, value, 0, known);
+    if (writer.payloadBytes > this.#host.maxPeerPayloadBytes)
+      throw this.#tooLargeForPeer(`'${name}'`, writer.payloadBytes);
+    if (features.reportsRefusals) {
+      writer.setFlag(Flag.REPORT_REFUSAL);
+      this.#reportedSends ??= new ReportedSends();
+      this.#reportedSends.add(name);
+    }
+    this.messagesSent += 1;
+    sendQueue.push(writer, "message");
+    this.unhandled?.add({ isCall, name, value, meta });
+    this.#host.countHeldBytes();
   }
 
   /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
@@ -211,6 +232,25 @@ export class ConnectionSender {
 
   /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
   peerTook(reportable: number): void {
+    if (this.unhandled === null) this.reportNotTaken(reportable);
+    else this.#taken = reportable;
+  }
+
+  /** Messages to send to the next server: those that the peer has closed without taking. Later calls return none. */
+  takeNotTaken(): readonly UnhandledMessage[] {
+    const { unhandled } = this;
+    const taken = this.#taken;
+    if (unhandled === null || taken === null) return [];
+    this.#taken = null;
+    const { messages, lost } = unhandled.rest({ handled: taken, above: [] });
+    if (lost === 0) return messages;
+    this.reportNotTaken(taken);
+    return [];
+  }
+
+  /** Reports those that the peer hasn't taken. @param reportable how many it took; default: as it said when it closed */
+  reportNotTaken(reportable: number | null = this.#taken): void {
+    if (reportable === null) return;
     const rest = this.#reportedSends?.notTaken(reportable) ?? null;
     if (rest === null) return;
     this.#reportedSends = null;

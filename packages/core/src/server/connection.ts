@@ -33,6 +33,7 @@ export class Connection<
   #session: Session;
   #user: User;
   #resumes = 0;
+  #restored: { readonly unfinished: number } | null = null;
   #data: D | undefined;
   /** Null if the contract has no kinds of clients. */
   readonly #kinds: ClientKinds | null;
@@ -63,6 +64,19 @@ export class Connection<
   /** How often its client has resumed it over another stream. */
   get resumes(): number {
     return this.#resumes;
+  }
+
+  /**
+   * Set if its client had a session with a server that has ended since, which the store knows of: the client sends again what
+   * wasn't handled. `unfinished` counts the messages whose handlers were interrupted, and start again. Else null.
+   */
+  get restored(): { readonly unfinished: number } | null {
+    return this.#restored;
+  }
+
+  /** @internal */
+  _restored(restored: { readonly unfinished: number }): void {
+    this.#restored = restored;
   }
 
   /** @internal */

@@ -63,6 +63,7 @@ class LoginBench {
         this.logins.leave(connection);
         this.admitted.push({ connection, step, acceptedAt });
       },
+      recall: () => null,
       rejected: (rejection) => this.rejections.push(rejection),
       lookupFailed: () => undefined,
     });

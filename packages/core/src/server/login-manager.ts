@@ -22,6 +22,7 @@ import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
 import { LoginChecks } from "./login-checks.ts";
 import type { ServerConfig } from "./server-options.ts";
+import type { RecalledSession } from "./stored-sessions.ts";
 
 const SECRET_BYTES = 32;
 /** After this, a client whose user was replaced during its login tries again, with the new password if it has one. */
@@ -57,7 +58,14 @@ export interface LoginManagerHost<Peer> {
    * The client knows the password. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
    */
-  admit(connection: ProtocolConnection<Peer>, step: AcceptedStep, acceptedAt: number): void;
+  admit(
+    connection: ProtocolConnection<Peer>,
+    step: AcceptedStep,
+    acceptedAt: number,
+    recalled: RecalledSession | null,
+  ): void;
+  /** Looks up the session that a client asks for, if another process had it; null if there is nothing to look up. */
+  recall(step: AcceptedStep): Promise<RecalledSession | null> | null;
   rejected(rejection: Rejection): void;
   /** A function of the option `authenticate` failed. */
   lookupFailed(error: unknown, stream: ByteStream): void;
@@ -71,6 +79,7 @@ interface PendingLogin {
   readonly acceptedAt: number;
   /** Users that were replaced or revoked since, and which of both came last; null if there are none. */
   changes: Map<string, "replaced" | "revoked"> | null;
+  recalled: RecalledSession | null;
 }
 
 /** A server's connections that haven't logged in. */
@@ -194,7 +203,7 @@ export class LoginManager<Peer> {
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
-    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null });
+    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null, recalled: null });
     this.#addresses.add(connection, guesser ?? "");
     connection.start(config.authTimeoutMs);
   }
@@ -223,7 +232,7 @@ export class LoginManager<Peer> {
       this.refuse(connection, step.code, step.reason, step.payload);
     } else if (!this.#isRefused(connection, step.resume)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
-      this.#host.admit(connection, step, login.acceptedAt);
+      this.#host.admit(connection, step, login.acceptedAt, login.recalled);
     }
   }
 
@@ -278,6 +287,8 @@ export class LoginManager<Peer> {
     }
     try {
       const step = await this.#judge(login, type, payload);
+      const recalling = step.kind === "accepted" ? this.#host.recall(step) : null;
+      if (recalling !== null) login.recalled = await recalling;
       const change = step.kind === "accepted" ? login.changes?.get(step.user.name) : undefined;
       if (change === undefined) return step;
       if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);

@@ -38,6 +38,7 @@ import { IdentityExpiry } from "./identity-expiry.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { type ResumeRequest, resumeRequest, type Session, Sessions } from "./sessions.ts";
+import type { RecalledSession, StoredSessions } from "./stored-sessions.ts";
 import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
@@ -75,6 +76,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** A client's connection begins to close, or has ended. */
   clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
+  /** Keeps of sessions what outlives the process; null without a store. */
+  readonly storedSessions: StoredSessions | null;
   /** Whether clients are accepted now. */
   isOpen(): boolean;
 }
@@ -126,7 +129,8 @@ export class ServerConnections<C extends Contract, D extends object> {
       runtimeContext: core.runtimeContext,
       config,
       refusal: (wanted) => this.#refusal(wanted),
-      admit: (protocol, step, acceptedAt) => this.#admit(protocol, step, acceptedAt),
+      admit: (protocol, step, acceptedAt, recalled) => this.#admit(protocol, step, acceptedAt, recalled),
+      recall: (step) => this.#recall(step),
       rejected: (rejection) =>
         host.rejectedHooks.notify((error) => core.hookFailed("onClientRejected", error), rejection),
       lookupFailed: (error, stream) =>
@@ -259,7 +263,14 @@ export class ServerConnections<C extends Contract, D extends object> {
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
-  #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number): void {
+  #recall(step: AcceptedStep): Promise<RecalledSession | null> | null {
+    const wanted = resumeRequest(step.resume);
+    const { storedSessions } = this.#host;
+    if (storedSessions === null || wanted === null || this.#sessions?.has(wanted) === true) return null;
+    return storedSessions.recall(wanted, ownerOf(step));
+  }
+
+  #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number, recalled: RecalledSession | null): void {
     const { core, connectHooks } = this.#host;
     const owner = ownerOf(step);
     const wanted = this.#sessions === null ? null : resumeRequest(step.resume);
@@ -300,7 +311,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     // Without hooks the client needn't wait for READY.
     const agreement = extensions.accept(step.offer, connectHooks.isEmpty ? ready.name : undefined);
     const received = wanted === null ? null : (this.#sessions?.receivedOf(wanted, owner) ?? null);
-    const expired = wanted === null ? {} : { expired: received === null ? {} : { received } };
+    const expired = wanted === null ? {} : { expired: { ...(received === null ? {} : { received }), ...recalled } };
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload, ...expired };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
@@ -308,7 +319,12 @@ export class ServerConnections<C extends Contract, D extends object> {
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
-    if (protocol.extension(resume) !== undefined) this.#sessions?.add(protocol, owner, token);
+    const resuming = protocol.extension(resume);
+    if (resuming !== undefined) {
+      this.#sessions?.add(protocol, owner, token);
+      this.#host.storedSessions?.begin(resuming, owner, token);
+    }
+    if (recalled !== null) connection._restored({ unfinished: recalled.unfinished });
     if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection, protocol.stream);
     if (connectHooks.isEmpty) {
       protocol.setPhaseTimer(0);
@@ -365,7 +381,11 @@ export class ServerConnections<C extends Contract, D extends object> {
       protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
       return;
     }
-    const token = sessions.resumed(session, wanted, this.#newToken());
+    const { storedSessions } = this.#host;
+    const fresh = storedSessions?.nextToken(session.token, this.#newToken()) ?? this.#newToken();
+    const token = sessions.resumed(session, wanted, fresh);
+    const resuming = kept.extension(resume);
+    if (resuming !== undefined) storedSessions?.resumed(resuming, token);
     this.#logins.leave(protocol);
     this.#loggedIn += 1;
     protocol.sendPayload(FrameType.AUTH_SUCCESS, {
@@ -488,6 +508,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     const { core, disconnectHooks } = this.#host;
     this.#buffers.count(protocol);
     this.#sessions?.ended(protocol);
+    const resuming = protocol.extension(resume);
+    if (resuming !== undefined) this.#host.storedSessions?.ended(resuming, reason.code === ErrorCode.SERVER_STOPPING);
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);
     if (connection === undefined) return;

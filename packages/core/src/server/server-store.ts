@@ -9,10 +9,14 @@ import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Store } from "../store/store.ts";
 import { ReportWindows } from "../util/report-windows.ts";
+import { withDeadline } from "../util/time.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { StoredSessions } from "./stored-sessions.ts";
 
 export class ServerStore<Peer> {
   readonly deadLetters: DeadLetters;
+  /** Null without a store. */
+  readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
@@ -24,6 +28,8 @@ export class ServerStore<Peer> {
         ? null
         : { store, codec: core.codec, now: () => runtime.now(), storeFailed: (error) => this.failed(error) },
     );
+    this.sessions =
+      settings === null || store === null ? null : this.#storedSessions(runtime, store, settings.windowMs);
     if (settings === null || store === null) return;
     core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
     core.makeAnswers = () => this.#answers(runtime, store, settings.onceMs);
@@ -38,9 +44,25 @@ export class ServerStore<Peer> {
     if (count > 0) this.#core.report(error, { stage: "store", count });
   }
 
-  /** Reports the rest of the failures. */
-  end(): void {
+  /** Waits for what is being written, for a time, and reports the rest of the failures. */
+  async end(timeoutMs: number): Promise<void> {
+    if (this.sessions !== null) {
+      const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
+      await deadline.race(this.sessions.settled());
+      deadline.cancel();
+    }
     for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
+  }
+
+  #storedSessions(runtime: Runtime, store: Store, windowMs: number): StoredSessions {
+    return new StoredSessions({
+      store,
+      codec: this.#core.codec,
+      windowMs,
+      sha256: (bytes) => runtime.crypto.sha256(bytes),
+      every: (delayMs, task) => every(runtime, delayMs, task),
+      storeFailed: (error) => this.failed(error),
+    });
   }
 
   #answers(runtime: Runtime, store: Store, onceMs: number): StoredAnswers {

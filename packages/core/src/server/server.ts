@@ -135,6 +135,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);
     this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
+    this.#store = new ServerStore(this.#core, runtime, config.resume);
     this.#connections = new ServerConnections({
       runtime,
       core: this.#core,
@@ -152,10 +153,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         this.#topics.connectionEnded(protocol);
         this.#nodes.clientEnded(protocol);
       },
+      storedSessions: this.#store.sessions,
       isOpen: () => this.#lifecycle.isOpen,
     });
     this.#core.onceOwner = ({ user }) => user.name;
-    this.#store = new ServerStore(this.#core, runtime, config.resume);
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,
@@ -169,7 +170,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         await this.#connections.endAll();
         this.#topics.stopTimers();
         await this.#nodes.stop();
-        this.#store.end();
+        await this.#store.end(config.closeTimeoutMs);
         this.#core.end();
       },
       ended: () => this.#connections.ended(),

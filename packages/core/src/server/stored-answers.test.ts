@@ -18,7 +18,11 @@ async function scene(options: { readonly onceMs?: number; readonly store?: Store
   const { onceMs, store = memoryStore({ now: () => runtime.wallClock() }) } = options;
   let view = mortalStore(store);
   const begin = (prepare: (server: Server) => void) =>
-    testServer(runtime, { resume: { store: view, ...(onceMs === undefined ? {} : { onceMs }) } }, prepare);
+    testServer(
+      runtime,
+      { closeTimeoutMs: 100, resume: { store: view, ...(onceMs === undefined ? {} : { onceMs }) } },
+      prepare,
+    );
   let current: Awaited<ReturnType<typeof begin>>;
   const { client } = testClient(runtime, { reconnect: RECONNECT });
   return {
@@ -40,7 +44,10 @@ async function scene(options: { readonly onceMs?: number; readonly store?: Store
     async restart(prepare: (server: Server) => void): Promise<Server> {
       view.isDead = true;
       for (const { accepted } of runtime.pairs) accepted.destroy(null);
-      await current.server.stop({ drainMs: 0 });
+      // It waits in vain for its last writes.
+      const stopped = current.server.stop({ drainMs: 0 });
+      await runtime.advance(200);
+      await stopped;
       view = mortalStore(store);
       current = await begin(prepare);
       return current.server;

@@ -6,12 +6,13 @@ export class HandledMessages {
   /** Called when more have been handled. */
   readonly #changed: () => void;
   #arrived = 0;
-  /** Those that haven't started, in order. */
+  /** Numbers of those that haven't started, in order: from the first of them, except for the refused. */
   readonly #waiting: number[] = [];
   readonly #running = new Map<object, number>();
   /** All below it have been handled. */
   #handled = 0;
-  readonly #handledAbove = new Set<number>();
+  /** Those above it that have been handled: ranges in order, each with its first number and the one behind its last. */
+  readonly #ranges: [number, number][] = [];
 
   constructor(changed: () => void) {
     this.#changed = changed;
@@ -22,12 +23,12 @@ export class HandledMessages {
     return this.#handled;
   }
 
-  /** Those above it that have been handled. */
+  /** Those above it that have been handled: of each range its first number, and the one behind its last. */
   get handledAbove(): readonly number[] {
-    return [...this.#handledAbove];
+    return this.#ranges.flat();
   }
 
-  /** Those that have started, and not ended. */
+  /** How many have started, and not ended. */
   get unfinished(): number {
     return this.#running.size;
   }
@@ -56,7 +57,7 @@ export class HandledMessages {
   /** Its handlers have ended; nothing happens if it has no number. */
   settled(request: object): void {
     const number = this.#running.get(request);
-    if (!this.#running.delete(request)) return;
+    this.#running.delete(request);
     this.#end(number);
   }
 
@@ -67,8 +68,31 @@ export class HandledMessages {
 
   #end(number: number | undefined): void {
     if (number === undefined) return;
-    this.#handledAbove.add(number);
-    while (this.#handledAbove.delete(this.#handled)) this.#handled += 1;
+    if (number === this.#handled) this.#handled += 1;
+    else this.#addToRanges(number);
+    const [first] = this.#ranges;
+    if (first?.[0] === this.#handled) {
+      this.#handled = first[1];
+      this.#ranges.shift();
+    }
     this.#changed();
+  }
+
+  /** There are at most as many ranges as handlers run, so a search from the end is short. */
+  #addToRanges(number: number): void {
+    let index = this.#ranges.length;
+    while (index > 0 && (this.#ranges[index - 1] as [number, number])[0] > number) index -= 1;
+    const before = this.#ranges[index - 1];
+    const after = this.#ranges[index];
+    const isBehind = before?.[1] === number;
+    const isBefore = after?.[0] === number + 1;
+    if (before !== undefined && isBehind) {
+      before[1] = isBefore && after !== undefined ? after[1] : number + 1;
+      if (isBefore) this.#ranges.splice(index, 1);
+    } else if (after !== undefined && isBefore) {
+      after[0] = number;
+    } else {
+      this.#ranges.splice(index, 0, [number, number + 1]);
+    }
   }
 }

@@ -10,7 +10,7 @@ export interface UnhandledMessage {
   readonly meta: Metadata | undefined;
 }
 
-/** What a peer has handled: all below `handled`, and those in `above`. */
+/** What a peer has handled: all below `handled`, and the ranges in `above`, each with its first number and the one behind its last. */
 export interface HandledByPeer {
   readonly handled: number;
   readonly above: readonly number[];
@@ -56,13 +56,16 @@ export class UnhandledMessages {
 
   /** Returns those that the peer hasn't handled, in order, and how many of them were given up. */
   rest({ handled, above }: HandledByPeer): { readonly messages: readonly UnhandledMessage[]; readonly lost: number } {
-    const others = new Set(above);
-    const messages = this.#messages.filter((_message, index) => {
-      const number = this.#first + index;
-      return number >= handled && !others.has(number);
-    });
+    const isHandled = (number: number): boolean => {
+      const index = above.findIndex((edge) => edge > number);
+      return number < handled || index % 2 === 1;
+    };
+    const messages = this.#messages.filter((_message, index) => !isHandled(this.#first + index));
     let lost = Math.max(0, this.#first - handled);
-    for (const number of others) if (number >= handled && number < this.#first) lost -= 1;
+    for (let index = 0; index < above.length; index += 2) {
+      const [from = 0, end = 0] = above.slice(index, index + 2);
+      lost -= Math.max(0, Math.min(end, this.#first) - Math.max(from, handled));
+    }
     return { messages, lost };
   }
 

@@ -1,0 +1,172 @@
+/**
+ * What a server keeps in its store of each session: whose it is, and which of its client's messages have been handled. A server
+ * that is started anew then tells the client, which sends the others again.
+ *
+ * Theory of operation. A record is written when a client logs in, and whenever more has been handled: one write at a time, and
+ * then one with all that has changed meanwhile. The client is told what has been handled when the store has it. Records of
+ * sessions that live are written anew from time to time, so that they don't expire. A session's record has the first half of
+ * its token as its key, and hashes of its tokens; the other half changes each time that it is resumed.
+ */
+
+import type { HandledByPeer } from "../connection/send/unhandled-messages.ts";
+import type { ConnectionSession } from "../extensions/resume/resume.ts";
+import type { Codec } from "../rpc/answer-record.ts";
+import type { Store } from "../store/store.ts";
+import { toHex } from "../util/hex.ts";
+import { isMap } from "../util/is-map.ts";
+import { utf8 } from "../util/utf8.ts";
+import type { ResumeRequest } from "./sessions.ts";
+
+/** Hexadecimal digits of a token that stay. */
+const ID_DIGITS = 32;
+/** The token that the client certainly has, and the next one. */
+const MAX_TOKENS = 2;
+
+export interface StoredSessionsHost {
+  readonly store: Store;
+  readonly codec: Codec;
+  readonly windowMs: number;
+  sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** Runs `task` until the returned function is called. Doesn't keep the process running. */
+  every(delayMs: number, task: () => void): () => void;
+  storeFailed(error: unknown): void;
+}
+
+/** What is known of a session whose server has ended. */
+export interface RecalledSession extends HandledByPeer {
+  /** Messages whose handlers had started, and hadn't ended. */
+  readonly unfinished: number;
+}
+
+interface StoredSession {
+  readonly key: string;
+  readonly owner: string;
+  readonly session: ConnectionSession;
+  tokens: readonly string[];
+  isDirty: boolean;
+  saving: Promise<void> | null;
+}
+
+export class StoredSessions {
+  readonly #host: StoredSessionsHost;
+  readonly #live = new Map<ConnectionSession, StoredSession>();
+  #endRenewal: (() => void) | null = null;
+
+  constructor(host: StoredSessionsHost) {
+    this.#host = host;
+  }
+
+  /** A token of the same session. @param fresh a new token */
+  nextToken(token: string, fresh: string): string {
+    return token.slice(0, ID_DIGITS) + fresh.slice(ID_DIGITS);
+  }
+
+  /** What the store knows of a session that a client asks for; null if nothing, or it isn't the client's own. */
+  async recall({ token }: ResumeRequest, owner: string): Promise<RecalledSession | null> {
+    const { store, codec, storeFailed } = this.#host;
+    try {
+      const bytes = await store.get(keyOf(token));
+      const record = bytes === null ? null : codec.decode(bytes);
+      if (!isMap(record)) return null;
+      const { handled, above, unfinished, tokens } = record;
+      const isOwn = record["owner"] === owner && Array.isArray(tokens) && tokens.includes(await this.#hash(token));
+      if (!isOwn || typeof handled !== "number" || !Array.isArray(above) || typeof unfinished !== "number") return null;
+      return { handled, above, unfinished };
+    } catch (error) {
+      storeFailed(error);
+      return null;
+    }
+  }
+
+  /** A client has logged in that may resume. */
+  begin(session: ConnectionSession, owner: string, token: string): void {
+    const stored: StoredSession = { key: keyOf(token), owner, session, tokens: [token], isDirty: false, saving: null };
+    this.#live.set(session, stored);
+    session.handledMore = () => this.#save(stored);
+    this.#endRenewal ??= this.#host.every(this.#host.windowMs / 2, () => this.#renew());
+    this.#save(stored);
+  }
+
+  /** The session has been resumed, and its client was given this token. */
+  resumed(session: ConnectionSession, token: string): void {
+    const stored = this.#live.get(session);
+    if (stored === undefined || stored.tokens.includes(token)) return;
+    stored.tokens = [...stored.tokens, token].slice(-MAX_TOKENS);
+    this.#save(stored);
+  }
+
+  /**
+   * The connection has ended.
+   * @param isKept whether its client may ask the next server for it
+   */
+  ended(session: ConnectionSession, isKept: boolean): void {
+    const stored = this.#live.get(session);
+    if (stored === undefined) return;
+    this.#live.delete(session);
+    session.handledMore = () => undefined;
+    if (isKept) this.#save(stored);
+    else void this.#forget(stored);
+    if (this.#live.size > 0) return;
+    this.#endRenewal?.();
+    this.#endRenewal = null;
+  }
+
+  /** Resolves when everything has been written. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#saving]);
+  }
+
+  readonly #saving = new Set<Promise<void>>();
+
+  #renew(): void {
+    for (const stored of this.#live.values()) this.#save(stored);
+  }
+
+  #save(stored: StoredSession): void {
+    stored.isDirty = true;
+    if (stored.saving !== null) return;
+    const saving = this.#saveAll(stored).finally(() => {
+      stored.saving = null;
+      this.#saving.delete(saving);
+    });
+    stored.saving = saving;
+    this.#saving.add(saving);
+  }
+
+  async #saveAll(stored: StoredSession): Promise<void> {
+    const { store, codec, windowMs, storeFailed } = this.#host;
+    while (stored.isDirty) {
+      stored.isDirty = false;
+      const { key, owner, session, tokens } = stored;
+      const handled = session.handled?.handled ?? 0;
+      const above = session.handled?.handledAbove ?? [];
+      const unfinished = session.handled?.unfinished ?? 0;
+      try {
+        const hashes = await Promise.all(tokens.map((token) => this.#hash(token)));
+        await store.put(key, codec.encode({ owner, tokens: hashes, handled, above, unfinished }), 2 * windowMs);
+        if (this.#live.has(session)) session.tellHandled(handled);
+      } catch (error) {
+        storeFailed(error);
+        return;
+      }
+    }
+  }
+
+  async #forget(stored: StoredSession): Promise<void> {
+    try {
+      await stored.saving;
+      await this.#host.store.delete(stored.key);
+    } catch (error) {
+      this.#host.storeFailed(error);
+    }
+  }
+
+  async #hash(token: string): Promise<string> {
+    return toHex(await this.#host.sha256(utf8(token)));
+  }
+}
+
+/** Tokens come from strangers: the key is made of nothing but digits. */
+function keyOf(token: string): string {
+  return `session/${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
+}
