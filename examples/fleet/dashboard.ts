@@ -47,9 +47,10 @@ client.onDisconnect((_, { message }) => {
   picture.isConnected = false;
   happened(`disconnected: ${message}`, "bad");
 });
-client.onError((error, { stage }) => {
-  if (stage !== "reconnect") happened(`error (${stage}): ${error.message}`, "bad");
+client.onReconnectAttemptFailed((_, { attempts }) => {
+  if (attempts === 1) happened("the server can't be reached", "bad");
 });
+client.onError((error, { stage }) => happened(`error (${stage}): ${error.message}`, "bad"));
 
 // --- Who is there ---------------------------------------------------------------------------------------------------
 

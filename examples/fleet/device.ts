@@ -18,7 +18,6 @@ const { HOST = "127.0.0.1", PORT = "7450", DEVICE_PASSWORD = "secret456" } = pro
 const { FILES = ".", INTERVAL_MS = "250" } = process.env;
 const MEBIBYTE = 2 ** 20;
 /** Errors after which an upload goes on later. */
-const BREAKS: ReadonlySet<string> = new Set(["CONNECTION_CLOSED", "SERVER_STOPPING", "TIMEOUT"]);
 
 async function runDevice(name: string, seed: number): Promise<void> {
   const log = new DeviceLog();
@@ -41,9 +40,10 @@ async function runDevice(name: string, seed: number): Promise<void> {
 
   client.onConnect(() => log.add(`connected to the ${client.serverInfo?.name}`));
   client.onDisconnect((_, { message }) => log.add(`disconnected: ${message}`));
-  client.onError((error, { stage }) => {
-    if (stage !== "reconnect") log.add(`error (${stage}): ${error.message}`);
+  client.onReconnectAttemptFailed((_, { attempts }) => {
+    if (attempts === 1) log.add("the server can't be reached");
   });
+  client.onError((error, { stage }) => log.add(`error (${stage}): ${error.message}`));
 
   // Methods that the server may call.
   client.implement({
@@ -79,8 +79,9 @@ async function runDevice(name: string, seed: number): Promise<void> {
         log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
         return;
       } catch (error) {
-        if (!(error instanceof ConduitError && BREAKS.has(error.codeName))) throw error;
+        if (!(error instanceof ConduitError && error.isTemporary)) throw error;
         log.add(`the upload of ${file} broke off`);
+        await client.connected();
       }
     }
   }

@@ -64,7 +64,14 @@ server.rpc("limit", async (limit) => {
   return (await Promise.all(calls)).length;
 });
 
-server.stream("log", ({ device, from }, { signal }) => deviceNamed(device).stream("log", { from }, { signal }));
+/** It would go on for ever, so it returns when the server begins to stop. */
+server.stream("log", async function* ({ device, from }, { signal, draining }) {
+  try {
+    yield* deviceNamed(device).stream("log", { from }, { signal: AbortSignal.any([signal, draining]) });
+  } catch (error) {
+    if (!draining.aborted) throw error;
+  }
+});
 
 // --- Files ----------------------------------------------------------------------------------------------------------
 
