@@ -52,3 +52,83 @@ test("What a former run sends late, after a later one was heard, doesn't bring i
   expect(events).toEqual(["b first joined", "b first replaced", "b second joined", "b second timeout"]);
   expect(membership.isCurrent({ id: "b", epoch: "first" })).toBe(false);
 });
+
+/** A scene in which the process may stand still. */
+function stoppableScene() {
+  const runtime = fakeRuntime();
+  const wheel = new TimerWheel(runtime);
+  const events: string[] = [];
+  let lateMs = 0;
+  const membership = new Membership(
+    {
+      wheel,
+      heartbeatMs: 100,
+      nodeTimeoutMs: 500,
+      now: () => runtime.now() + lateMs,
+      beat: () => undefined,
+      joined: ({ id }) => events.push(`${id} joined`),
+      gone: ({ id }, why) => events.push(`${id} ${why}`),
+      missedFrom: ({ id }) => events.push(`${id} missed`),
+      replaced: () => events.push("replaced"),
+    },
+    { id: "self", epoch: "s1", startedAt: 100 },
+  );
+  membership.start();
+  const heard = (id: string, epoch: string, startedAt: number, sequence = 0): void =>
+    membership.heard({ id, epoch }, { startedAt, connections: 0, sequence });
+  const standStill = (ms: number): void => {
+    lateMs += ms;
+  };
+  return { runtime, membership, events, heard, standStill };
+}
+
+test("A process that stood still waits for one more heartbeat before it takes others for gone", async () => {
+  const { runtime, events, heard, standStill, membership } = stoppableScene();
+  heard("b", "b1", 1);
+  standStill(10_000);
+  await runtime.advance(120);
+  expect(events).toEqual(["b joined"]);
+  heard("b", "b1", 1);
+  await runtime.advance(450);
+  expect(events).toEqual(["b joined"]);
+  await runtime.advance(300);
+  expect(events).toEqual(["b joined", "b timeout"]);
+  membership.stop();
+});
+
+test("A gap in the numbers of heartbeats shows that messages are missing; answers to a greeting have none", () => {
+  const { events, heard, membership } = stoppableScene();
+  heard("b", "b1", 1, 0);
+  heard("b", "b1", 1, 7);
+  heard("b", "b1", 1, 8);
+  heard("b", "b1", 1, 0);
+  expect(events).toEqual(["b joined"]);
+  heard("b", "b1", 1, 10);
+  expect(events).toEqual(["b joined", "b missed"]);
+  membership.stop();
+});
+
+test("Of two runs with one id the later one counts, on all nodes alike, and one that has left doesn't come back", () => {
+  const { events, heard, membership } = stoppableScene();
+  heard("b", "b2", 2);
+  heard("b", "b1", 1);
+  expect(membership.nodes.get("b")?.epoch).toBe("b2");
+  heard("b", "b3", 2);
+  expect(membership.nodes.get("b")?.epoch).toBe("b3");
+  membership.left({ id: "b", epoch: "b3" });
+  heard("b", "b3", 2);
+  expect(membership.nodes.size).toBe(0);
+  expect(events).toEqual(["b joined", "b replaced", "b joined", "b left"]);
+  expect(membership.isCurrent({ id: "b", epoch: "b2" })).toBe(false);
+  membership.stop();
+});
+
+test("A later run with this node's own id replaces it, an earlier one doesn't", () => {
+  const { events, heard, membership } = stoppableScene();
+  heard("self", "s0", 99);
+  heard("self", "s1", 100);
+  expect(events).toEqual([]);
+  heard("self", "s2", 101);
+  expect(events).toEqual(["replaced"]);
+  membership.stop();
+});

@@ -40,6 +40,7 @@ export class MemoryCluster {
   /** Groups of nodes that reach each other; null for all. */
   #groups: readonly ReadonlySet<string>[] | null = null;
   #dropping = 0;
+  #refusing = 0;
   readonly #logs = new MemoryLogs();
   readonly #records = new MemoryRecords();
 
@@ -91,6 +92,11 @@ export class MemoryCluster {
     this.#dropping = count;
   }
 
+  /** The next so many publishes are refused, as by a link that holds as much as it may. */
+  refuseNext(count: number): void {
+    this.#refusing = count;
+  }
+
   /** A node's link tells it that messages to it were lost. */
   reportLost(nodeId: string, direction: "sent" | "received", count: number): void {
     for (const link of this.#links) if (link.nodeId === nodeId) link.reportLost(direction, count);
@@ -104,6 +110,10 @@ export class MemoryCluster {
 
   #send(from: MemoryLink, key: string, payload: Uint8Array): PublishResult {
     if (payload.length > this.maxPayloadBytes) return "too-large";
+    if (this.#refusing > 0) {
+      this.#refusing -= 1;
+      return "full";
+    }
     for (const link of this.#links) {
       if (link === from || !link.hears(key) || !this.#reaches(from.nodeId, link.nodeId)) continue;
       if (this.#dropping > 0) {

@@ -1,0 +1,124 @@
+import { expect, test } from "vitest";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
+import { type ClusterTopic, ClusterTopics, type PresenceEntry } from "./cluster-topics.ts";
+import type { ClusterAddress } from "./driver.ts";
+import { DurableTopics } from "./durable-topics.ts";
+import { EnvelopeHead, EnvelopeKind, NO_BODY } from "./envelope.ts";
+
+const A = { id: "a", epoch: "ea", startedAt: 1, connections: 0, heardAtMs: 0, sequence: 1 };
+const B = { ...A, id: "b", epoch: "eb" };
+
+interface Sent {
+  readonly to: ClusterAddress;
+  readonly kind: EnvelopeKind;
+  readonly head: Readonly<Record<string, unknown>>;
+}
+
+/** Topics of a node whose messages are kept, and a topic with presence. */
+function scene(own: readonly PresenceEntry[] = []) {
+  const runtime = fakeRuntime();
+  const sent: Sent[] = [];
+  const missed: number[] = [];
+  const others = new Set<string>();
+  let interruptions = 0;
+  const topics = new ClusterTopics(
+    {
+      wheel: new TimerWheel(runtime),
+      subscribe: () => null,
+      publish: (to, kind, head) => {
+        sent.push({ to, kind, head });
+        return "sent";
+      },
+      mustFit: () => undefined,
+      node: (id) => [A, B].find((node) => node.id === id),
+      missed: (_topic, _node, count) => missed.push(count),
+    },
+    new DurableTopics({ answerTimeoutMs: 1, link: () => null, encode: (body) => body, decode: () => null }),
+  );
+  const topic: ClusterTopic = {
+    name: "t",
+    hasPresence: true,
+    ownPresence: () => own,
+    deliver: () => undefined,
+    interrupted: () => {
+      interruptions += 1;
+    },
+    othersChanged: (_epoch, joined, left, isAll) => {
+      if (isAll) others.clear();
+      for (const [id] of joined) others.add(id);
+      for (const id of left) others.delete(id);
+    },
+    othersGone: () => others.clear(),
+  };
+  topics.open(topic);
+  sent.length = 0;
+  const receive = (kind: EnvelopeKind, head: Record<string, unknown>, from = B): void =>
+    topics.received({ kind, from, head: new EnvelopeHead(head), body: NO_BODY });
+  return { runtime, topics, topic, sent, missed, others, receive, interruptions: () => interruptions };
+}
+
+test("Presence of more people than fit into one message arrives whole", () => {
+  const people = Array.from({ length: 1200 }, (_, n): PresenceEntry => [`id${n}`, null]);
+  const [here, there] = [scene(people), scene()];
+  here.receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"] });
+  expect(here.sent.map(({ to, head }) => [to.name, (head["joined"] as unknown[]).length])).toEqual([
+    ["b", 500],
+    ["b", 500],
+    ["b", 200],
+  ]);
+  for (const { kind, head } of here.sent) there.receive(kind, head);
+  expect(there.others.size).toBe(1200);
+});
+
+test("A change of presence that doesn't follow on the last one makes the node ask for all", () => {
+  const { sent, others, receive } = scene();
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, joined: [["x", null]], left: [] });
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["z", null]], left: [] });
+  expect([...others]).toEqual(["x"]);
+  expect(sent).toEqual([
+    { to: { kind: "node", name: "b" }, kind: EnvelopeKind.PRESENCE_QUESTION, head: { topics: ["t"] } },
+  ]);
+  receive(EnvelopeKind.PRESENCE, {
+    topic: "t",
+    i: 3,
+    all: true,
+    joined: [
+      ["x", null],
+      ["y", null],
+      ["z", null],
+    ],
+    left: [],
+  });
+  expect([...others]).toEqual(["x", "y", "z"]);
+});
+
+test("Presence of a run that isn't known to be alive is ignored", () => {
+  const { others, receive } = scene();
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, joined: [["x", null]], left: [] }, { ...B, epoch: "old" });
+  expect(others.size).toBe(0);
+});
+
+test("Changes of presence are gathered, and somebody who came and went in between is told as gone", async () => {
+  const { runtime, topics, topic, sent } = scene();
+  topics.presenceChanged(topic, "x", ["x", null]);
+  topics.presenceChanged(topic, "y", ["y", "ada"]);
+  topics.presenceChanged(topic, "x", null);
+  expect(sent).toEqual([]);
+  await runtime.advance(200);
+  expect(sent.map(({ head }) => head)).toEqual([{ topic: "t", i: 1, joined: [["y", "ada"]], left: ["x"] }]);
+  topics.close(topic);
+});
+
+test("Messages of each publisher are counted, and a publisher that begins anew isn't a gap", () => {
+  const { receive, missed, interruptions } = scene();
+  const publish = (i: number, from = B): void => receive(EnvelopeKind.PUBLISH, { topic: "t", i }, from);
+  for (const i of [5, 6, 7]) publish(i);
+  publish(1, A);
+  publish(1);
+  publish(2);
+  expect([missed, interruptions()]).toEqual([[], 0]);
+  publish(5);
+  publish(2, A);
+  expect([missed, interruptions()]).toEqual([[2], 1]);
+});
