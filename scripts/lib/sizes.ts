@@ -46,7 +46,7 @@ async function bundledBytes(file: string, name: string | null, external: readonl
     platform: "neutral",
     mainFields: ["module", "main"],
     target: "es2023",
-    external: ["node:*", ...builtinModules, ...external],
+    external: ["node:*", "bun:*", ...builtinModules, ...external],
     write: false,
     logLevel: "silent",
   });
