@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await registry?.[Symbol.asyncDispose]();
   rmSync(work, { recursive: true, force: true });
-});
+}, SLOW_MS);
 
 /** A program of scripts/installed, with the import line of a runtime. */
 function program(file: string, specifier = "@netconduit/node"): string {
