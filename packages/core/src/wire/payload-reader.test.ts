@@ -171,6 +171,13 @@ describe("PayloadReader, of other frames", () => {
     expect(newReader().readMap(source(new Uint8Array(0)))).toBeNull();
   });
 
+  test("counts the size of a map alone, whatever was read before", () => {
+    const reader = newReader();
+    reader.readMessage(source(encode({ type: "t", data: "x".repeat(80_000) })));
+    reader.readMap(source(encode({ data: { id: 8 } })));
+    expect(reader.size).toBeLessThan(2000);
+  });
+
   test("refuses what is not a map", () => {
     expect(() => newReader().readMap(source(encode([1])))).toThrow(refusing("INVALID_PAYLOAD_SHAPE"));
   });

@@ -235,6 +235,7 @@ export class PayloadReader {
   private readWhole(source: PayloadSource, frame: string, maxBytes: number = this.maxBytes): Record<string, unknown> {
     const { bytes, payloadStart, payloadEnd, exclusive } = source;
     if (payloadStart === payloadEnd) throw invalidShape(frame, "it is empty");
+    this.payloadBytes = payloadEnd - payloadStart;
     const value = this.reader.decode(bytes, payloadStart, payloadEnd, exclusive, maxDecodedBytes(maxBytes));
     source.isShared = this.reader.aliased;
     if (!isMap(value)) throw invalidShape(frame, `it is ${kind(value)} and not a map`);
