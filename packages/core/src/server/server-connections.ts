@@ -102,6 +102,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #disconnectHooksRunning = new Set<Promise<void>>();
   /** Of users whose identity expires. */
   readonly #expiries = new Map<Protocol<C, D>, IdentityExpiry>();
+  /** Whether clients whose streams are lost may still come back, although the server is stopping. */
+  #isDraining = false;
   #accepted = 0;
   #loggedIn = 0;
   #keepsRunning = true;
@@ -177,7 +179,7 @@ export class ServerConnections<C extends Contract, D extends object> {
 
   accept(stream: ByteStream): void {
     this.#accepted += 1;
-    if (!this.#host.isOpen()) {
+    if (!this.#host.isOpen() && !this.#isDraining) {
       this.#logins.turnAway(stream);
       return;
     }
@@ -208,6 +210,12 @@ export class ServerConnections<C extends Contract, D extends object> {
     while (this.#logins.size > max) this.#logins.dropOldest();
   }
 
+  /** The server begins to stop. */
+  beginStop(): void {
+    this.#isDraining = this.#sessions !== null;
+    this.refuseLogins();
+  }
+
   /** Rejects clients that are logging in. */
   refuseLogins(): void {
     for (const protocol of this.#logins.pending) {
@@ -216,16 +224,18 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   /**
-   * Asks clients to send no more; resolves when no connection has any requests left. Sessions without a stream end: their
-   * clients can't come back.
+   * Asks clients to send no more; resolves when no connection has any requests left, and clients that resume have received
+   * everything. Clients whose streams are lost may come back meanwhile; the sessions of those that are away end at once if the
+   * server has nothing for them.
    */
   drain(notice: DrainNotice): Promise<unknown> {
-    for (const protocol of this.#all()) if (protocol.isSuspended) endStopped(protocol);
+    for (const protocol of this.#all()) if (protocol.isSuspended && !owesAnything(protocol)) endStopped(protocol);
     return Promise.all(this.#all().map((protocol) => drainConnection(protocol, notice)));
   }
 
   /** Closes all connections gracefully. */
   async endAll(): Promise<void> {
+    this.#isDraining = false;
     this.refuseLogins();
     const reason = { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping", reconnect: true };
     await Promise.all(this.#all().map((protocol) => protocol.close(reason)));
@@ -492,7 +502,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #suspended(protocol: Protocol<C, D>): void {
-    if (this.#host.isOpen()) this.#sessions?.suspended(protocol);
+    if (this.#host.isOpen() || this.#isDraining) this.#sessions?.suspended(protocol);
     else endStopped(protocol);
   }
 
@@ -536,6 +546,16 @@ async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice:
   const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
   protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
   await protocol.scheduler.idle();
+  // With CLOSE the session ends: its client must have everything by then.
+  await protocol.extension(resume)?.delivered();
+}
+
+/** Whether the server has anything for a client that is away: what it hasn't received, or what handlers will answer. */
+function owesAnything<Peer>({ resumption, scheduler, sendQueue }: ProtocolConnection<Peer>): boolean {
+  // What this turn has sent counts, too.
+  sendQueue.flush();
+  const isBusy = scheduler.runningHandlers > 0 || scheduler.queuedHandlers > 0;
+  return isBusy || (resumption?.lostFrames ?? 0) > 0;
 }
 
 /** Ends a session without a stream, because no client can resume it any more. */

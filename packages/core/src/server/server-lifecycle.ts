@@ -19,14 +19,14 @@ export interface StopOptions {
 /** The steps of a server's life cycle, implemented by the server. */
 export interface LifeHost {
   readonly runtime: Runtime;
-  readonly config: { readonly drainMs: number; readonly handleSignals: boolean };
+  readonly config: { readonly drainMs: number; readonly handleSignals: boolean; readonly resume: object | null };
   /** Runs everything before listening. If it throws, the start fails with that error. */
   prepare(): Promise<void>;
   listen(): Promise<Listener>;
   /** Runs the `onListening` hooks. Never rejects. */
   listening(): Promise<void>;
   /** Rejects clients that are logging in. */
-  refuseLogins(): void;
+  beginStop(): void;
   /** Runs the `onShutdown` hooks. Never rejects. */
   shutdown(): Promise<void>;
   /** Asks clients to send no more; resolves when no connection has any requests left. */
@@ -180,8 +180,10 @@ export class ServerLifecycle {
     const host = this.#host;
     const deadline = withDeadline(host.runtime, drainMs);
     this.#hurry = deadline.shorten;
-    const listening = this.#listener?.close();
-    host.refuseLogins();
+    // Clients whose streams are lost meanwhile come back over the same address.
+    const staysReachable = host.config.resume !== null && drainMs > 0;
+    let listening = staysReachable ? undefined : this.#listener?.close();
+    host.beginStop();
     await deadline.race(host.shutdown());
     let isDrained = false;
     const drained = host.drain({ endsInMs: deadline.leftMs, retryAfterMs }).then(() => {
@@ -191,6 +193,7 @@ export class ServerLifecycle {
     deadline.cancel();
     // Handlers that have just finished answer in this turn.
     if (!isDrained) await new Promise<void>((resolve) => host.runtime.nextTurn(resolve));
+    if (staysReachable) listening = this.#listener?.close();
     await host.endAll();
     await listening;
     this.#listener = null;

@@ -163,7 +163,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       prepare: () => this.#prepare(),
       listen: () => this.#nodes.start(() => this.#listen()),
       listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
-      refuseLogins: () => this.#connections.refuseLogins(),
+      beginStop: () => this.#connections.beginStop(),
       shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
       drain: (notice) => this.#connections.drain(notice),
       endAll: async () => {

@@ -224,23 +224,28 @@ describe("a session", () => {
     expect(subscriptions.map(({ isLive }) => isLive)).toEqual([false, true, true]);
   });
 
-  test.each(["before", "after"])("doesn't hold up a server that stops, if it lost its stream %s that", async (when) => {
-    const { runtime, server, client, connection, events } = await scene();
-    server.rpc("slow", () => new Promise(() => undefined));
-    runtime.dialBehaviours.push(() => new Promise(() => undefined));
-    const call = outcome(client.call("slow"));
-    await runtime.settle();
-    if (when === "before") cut(runtime);
-    await runtime.settle();
-    const stopping = outcome(server.stop({ drainMs: 60_000 }));
-    await runtime.settle();
-    if (when === "after") cut(runtime);
-    await runtime.settle();
-    expect([connection.state, stopping.state]).toEqual(["failed", "resolved"]);
-    expect(events).toEqual(["server: disconnect SERVER_STOPPING 0"]);
-    await client.close();
-    expect(call.state).toBe("rejected");
-  });
+  test.each(["before", "after"])(
+    "holds up a server that stops for drainMs at most, if it lost its stream %s that",
+    async (when) => {
+      const { runtime, server, client, connection, events } = await scene();
+      server.rpc("slow", () => new Promise(() => undefined));
+      runtime.dialBehaviours.push(() => new Promise(() => undefined));
+      const call = outcome(client.call("slow"));
+      await runtime.settle();
+      if (when === "before") cut(runtime);
+      await runtime.settle();
+      const stopping = outcome(server.stop({ drainMs: 2000 }));
+      await runtime.settle();
+      if (when === "after") cut(runtime);
+      await runtime.advance(1900);
+      expect([connection.state, stopping.state]).toEqual(["suspended", "pending"]);
+      await runtime.advance(200);
+      expect([connection.state, stopping.state]).toEqual(["failed", "resolved"]);
+      expect(events).toEqual(["server: disconnect SERVER_STOPPING 0"]);
+      await client.close();
+      expect(call.state).toBe("rejected");
+    },
+  );
 
   test("has middlewares around its hooks", async () => {
     const { runtime, server } = await scene();

@@ -46,6 +46,8 @@ export class ConnectionSession extends TimerEntry {
   /** Acknowledgements that have arrived since: they need none themselves. */
   #ackBytes = 0;
   #hasLeft = false;
+  /** Whether the acknowledgement comes soon, because the server is stopping. */
+  #isSoon = false;
   /** Which of the client's messages have been handled; null on a client. */
   readonly handled: HandledMessages | null;
   /** More have been. By default the client is told; a server with a store keeps it first. */
@@ -75,9 +77,11 @@ export class ConnectionSession extends TimerEntry {
   }
 
   #acknowledgeLater(): void {
-    if (this.isScheduled || this.#hasLeft) return;
-    const delayMs = this.#connection.draining === null ? ACK_DELAY_MS : DRAINING_ACK_DELAY_MS;
-    this.#connection.context.wheel.schedule(this, delayMs);
+    const isDraining = this.#connection.draining !== null;
+    if ((this.isScheduled && !isDraining) || this.#isSoon || this.#hasLeft) return;
+    this.#stop();
+    this.#isSoon = isDraining;
+    this.#connection.context.wheel.schedule(this, isDraining ? DRAINING_ACK_DELAY_MS : ACK_DELAY_MS);
   }
 
   /** Has the client forget what has been handled. */
@@ -93,7 +97,7 @@ export class ConnectionSession extends TimerEntry {
   }
 
   get #isDelivered(): boolean {
-    return this.#hasLeft || (!this.#connection.isSuspended && this.#resumption.unacknowledgedFrames === 0);
+    return this.#hasLeft || this.#resumption.unacknowledgedFrames === 0;
   }
 
   #checkDelivered(): void {
@@ -115,6 +119,7 @@ export class ConnectionSession extends TimerEntry {
   }
 
   override onTimer(): void {
+    this.#isSoon = false;
     const hasMore = this.#stream.received - this.#acknowledged > this.#ackBytes;
     if (hasMore || this.#handledToTell > this.#handledTold) this.acknowledge();
   }
@@ -167,6 +172,7 @@ export class ConnectionSession extends TimerEntry {
   }
 
   #stop(): void {
+    this.#isSoon = false;
     if (this.isScheduled) this.#connection.context.wheel.cancel(this);
   }
 }
