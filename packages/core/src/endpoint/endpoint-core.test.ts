@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Client } from "../client/client.ts";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { Server, type ServerInit } from "../server/server.ts";
@@ -34,6 +34,21 @@ test("a subclass of Client may have fields of its own", async () => {
   await chat.connect();
   expect(await chat.call("plain", { a: 1 })).toEqual({ a: 1 });
   expect(chat.stats?.connectedAt).toBeGreaterThan(0);
+});
+
+test("no stack is taken for calls and requests that succeed, only for one that fails", async () => {
+  const { server, client } = await connected();
+  server.rpc("echo", (params) => params);
+  server.on("echo", (_connection, data) => data);
+  const taken = vi.spyOn(Error, "captureStackTrace");
+  onTestFinished(() => taken.mockRestore());
+  for (let n = 0; n < 10; n += 1) {
+    await client.call("echo", { n });
+    await client.request("echo", n);
+  }
+  expect(taken).not.toHaveBeenCalled();
+  await expect(client.call("absent")).rejects.toMatchObject({ code: ErrorCode.METHOD_NOT_FOUND });
+  expect(taken).toHaveBeenCalledTimes(1);
 });
 
 describe("rpc", () => {

@@ -64,6 +64,20 @@ describe("connect", () => {
     expect(pool.stats.servers.map(({ connected }) => connected)).toEqual([1, 1]);
   });
 
+  test("tells onReconnectAttemptFailed of the servers that aren't reached, and then onError doesn't hear of them", async () => {
+    const runtime = fakeRuntime();
+    await whoServer(runtime, 1);
+    const { pool, errors } = testPool(runtime, [1, 2]);
+    const failed: unknown[] = [];
+    pool.onReconnectAttemptFailed((client, { error }) => {
+      failed.push([client === pool.clients[1], (error as ConduitError).code]);
+    });
+    await pool.connect();
+    await runtime.advance(250);
+    expect(failed).toEqual(Array(3).fill([true, CONNECTION_REFUSED]));
+    expect(errors).toEqual([]);
+  });
+
   test("rejects if no server can be reached, names them all, and tries nothing again", async () => {
     const runtime = fakeRuntime();
     const { pool } = testPool(runtime, [1, 2]);

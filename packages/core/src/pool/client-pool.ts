@@ -3,7 +3,7 @@
 import type { Client } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { OfflineSender } from "../client/offline-sender.ts";
-import { calledOff } from "../client/reconnector.ts";
+import { calledOff, type FailedAttempt } from "../client/reconnector.ts";
 import { publishTopic } from "../client/topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "../client/topics/subscription.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
@@ -382,6 +382,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** Runs after `onConnect` if a connection was made again. Returns a function that removes the hook. */
   onReconnect(hook: (client: Client<C>) => unknown): Disposer {
     return this.#members.register((client) => client.onReconnect(hook));
+  }
+
+  /** As `Client.onReconnectAttemptFailed`, for all connections. Returns a function that removes the hook. */
+  onReconnectAttemptFailed(hook: (client: Client<C>, attempt: FailedAttempt) => unknown): Disposer {
+    return this.#members.register((client) => client.onReconnectAttemptFailed(hook));
   }
 
   /** Runs when a server is about to stop. It gets no new calls. Returns a function that removes the hook. */
