@@ -17,7 +17,6 @@ import type { CloseReason, CloseRequest } from "./close-reason.ts";
 import type { ConnectionResumption } from "./connection-resumption.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Features } from "./features.ts";
-import type { ReadControl } from "./receive/read-control.ts";
 import type { RequestReceiver } from "./receive/request-receiver.ts";
 import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";

@@ -1,0 +1,93 @@
+/**
+ * `node bench/guarantees.ts [seconds]`: CPU time of calls and messages, of both ends together, with what keeps them from being
+ * lost: without anything, with `resume`, with a store in a file, and with `once` and `ack` in it. Several rounds, by turns.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Client, type FileStoreOptions, fileStore, Server } from "@netconduit/node";
+import { formatNumber, formatTable } from "./lib/format.ts";
+
+const [seconds = "1"] = process.argv.slice(2);
+const ROUNDS = 3;
+const IN_FLIGHT = 64;
+
+type Send = (client: Client, n: number) => Promise<unknown>;
+
+interface Row {
+  readonly title: string;
+  readonly resume: boolean;
+  readonly store: FileStoreOptions | null;
+  readonly send: Send;
+}
+
+const call: Send = (client, n) => client.call("echo", { n });
+const message: Send = async (client, n) => {
+  if (!client.send("n", n)) await client.drained();
+};
+const once: Send = (client, n) => client.call("echo", { n }, { once: `${process.pid} ${n}` });
+const acknowledged: Send = (client, n) => client.send("n", n, { ack: true });
+
+const rows: readonly Row[] = [
+  { title: "call", resume: false, store: null, send: call },
+  { title: "call, resume", resume: true, store: null, send: call },
+  { title: "call, store", resume: true, store: {}, send: call },
+  { title: "message", resume: false, store: null, send: message },
+  { title: "message, resume", resume: true, store: null, send: message },
+  { title: "message, store", resume: true, store: {}, send: message },
+  { title: "call, once", resume: true, store: null, send: once },
+  { title: "call, once, store", resume: true, store: {}, send: once },
+  { title: "message, ack, store", resume: true, store: {}, send: acknowledged },
+  { title: "message, ack, store, fsync commit", resume: true, store: { fsync: "commit" }, send: acknowledged },
+];
+
+/** Microseconds of CPU time, and of time, of one. */
+async function measure({ resume, store: options, send }: Row): Promise<{ cpu: number; wall: number }> {
+  const folder = await mkdtemp(join(tmpdir(), "netconduit-bench-"));
+  const store = options === null ? undefined : await fileStore(join(folder, "store.db"), options);
+  const server = new Server({ host: "127.0.0.1", port: 0, password: "secret123", resume: resume ? { store } : false });
+  server.rpc("echo", async (params) => params);
+  server.on("n", () => undefined);
+  await server.start();
+  const client = new Client({ host: "127.0.0.1", port: server.address.port, password: "secret123", resume });
+  await client.connect();
+  let sent = 0;
+  let end = performance.now() + 300;
+  const worker = async (): Promise<void> => {
+    for (; performance.now() < end; sent += 1) await send(client, sent);
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  const before = sent;
+  const cpuBefore = process.cpuUsage();
+  const startedAt = performance.now();
+  end = startedAt + Number(seconds) * 1000;
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  await client.call("echo", {});
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const wall = performance.now() - startedAt;
+  const count = sent - before;
+  await client.disconnect();
+  await server.stop();
+  await store?.close();
+  await rm(folder, { recursive: true });
+  return { cpu: (user + system) / count, wall: (wall * 1000) / count };
+}
+
+const best = new Map<Row, { cpu: number; wall: number }>();
+for (let round = 0; round < ROUNDS; round += 1) {
+  for (const row of rows) {
+    const { cpu, wall } = await measure(row);
+    const known = best.get(row) ?? { cpu, wall };
+    best.set(row, { cpu: Math.min(cpu, known.cpu), wall: Math.min(wall, known.wall) });
+  }
+}
+console.log(
+  formatTable(
+    ["", "CPU, us", "per second"],
+    rows.map((row) => {
+      const { cpu = 0, wall = 1 } = best.get(row) ?? {};
+      return [row.title, formatNumber(cpu), formatNumber(1e6 / wall)];
+    }),
+  ),
+);
