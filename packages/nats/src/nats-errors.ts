@@ -77,6 +77,11 @@ export interface PermissionViolation {
   readonly subject: string;
 }
 
+/** The violation that caused an error; null if it has another cause. */
+export function violationIn(error: unknown): PermissionViolation | null {
+  return (chainOf(error).find(isPermissionViolation) as (Error & PermissionViolation) | undefined) ?? null;
+}
+
 export function isPermissionViolation(error: unknown): error is Error & PermissionViolation {
   return nameOf(error) === "PermissionViolationError";
 }
@@ -114,9 +119,8 @@ const NO_JETSTREAM: ReadonlySet<string> = new Set(["NoResponders", "JetStreamNot
 /** NATS didn't do what was asked of JetStream. */
 export function storageError(what: string, error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
-  for (const cause of chainOf(error)) {
-    if (isPermissionViolation(cause)) return permissionError([cause]);
-  }
+  const violation = violationIn(error);
+  if (violation !== null) return permissionError([violation]);
   const isMissing = chainOf(error).some((cause) => NO_JETSTREAM.has(nameOf(cause)));
   const hint = isMissing
     ? "is JetStream enabled (jetstream { store_dir: … }), also for this account?"

@@ -28,6 +28,7 @@ import {
   isPermissionViolation,
   type PermissionViolation,
   permissionError,
+  violationIn,
 } from "./nats-errors.ts";
 import { maxPayloadOf, ownBytes } from "./nats-limits.ts";
 import { NatsLogs } from "./nats-logs.ts";
@@ -69,8 +70,8 @@ export class NatsLink implements ClusterLink {
   #isClosed = false;
   #isStarting = true;
   #retryTimer: unknown = null;
-  /** Filled while the permissions are tried. */
-  #violations: PermissionViolation[] | null = null;
+  /** Violations are no news while permissions are tried. */
+  #isTrying = false;
   #lastError: Error | null = null;
   #confirming: Promise<void> | null = null;
   #chunkedMessages = 0;
@@ -156,17 +157,23 @@ export class NatsLink implements ClusterLink {
   /** Finds out now whether subjects are forbidden: NATS would drop messages later. @throws ConduitError PERMISSION_DENIED */
   async #tryPermissions(connection: NatsConnection): Promise<void> {
     const violations: PermissionViolation[] = [];
-    this.#violations = violations;
-    const probes = KINDS.map((kind) => {
-      const subject = probeSubject(this.#config.subjectPrefix, kind);
-      connection.publish(subject);
-      return connection.subscribe(subject, { callback: () => undefined });
-    });
+    const collect = (error: unknown): void => {
+      const violation = violationIn(error);
+      if (violation !== null) violations.push(violation);
+    };
+    this.#isTrying = true;
+    const { subjectPrefix, connectTimeoutMs } = this.#config;
+    const subjects = KINDS.map((kind) => probeSubject(subjectPrefix, kind, this.#linkId));
+    // Nobody listens there, which NATS answers at once; that is an error, too, and no violation.
+    const options = { noMux: true, timeout: connectTimeoutMs };
+    await Promise.all(
+      subjects.map((subject) => connection.request(subject, new Uint8Array(0), options).catch(collect)),
+    );
+    const probes = subjects.map((subject) => connection.subscribe(subject, { callback: collect }));
     await connection.flush();
-    // A second answer leaves time for the reports of the first.
     await connection.flush();
-    for (const probe of probes) probe.unsubscribe();
-    this.#violations = null;
+    for (const probe of probes) if (!probe.isClosed()) probe.unsubscribe();
+    this.#isTrying = false;
     if (violations.length > 0) throw permissionError(violations);
   }
 
@@ -232,8 +239,7 @@ export class NatsLink implements ClusterLink {
 
   #failed(error: Error): void {
     if (isPermissionViolation(error)) {
-      if (this.#violations !== null) this.#violations.push(error);
-      else if (!this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
+      if (!this.#isTrying && !this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
       return;
     }
     this.#lastError = error;

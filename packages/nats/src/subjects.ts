@@ -17,9 +17,9 @@ export function subjectOf(prefix: string, { kind, name }: ClusterAddress): strin
   return `${prefix}.${kind}.${encodeToken(name)}`;
 }
 
-/** A subject that no address has, for trying permissions. */
-export function probeSubject(prefix: string, kind: ClusterAddress["kind"]): string {
-  return `${prefix}.${kind}.=probe`;
+/** A subject that no address and no other link has, for trying permissions. */
+export function probeSubject(prefix: string, kind: ClusterAddress["kind"], linkId: string): string {
+  return `${prefix}.${kind}.=probe-${linkId}`;
 }
 
 /** Streams are folders, whose names can have 255 bytes on most systems. */

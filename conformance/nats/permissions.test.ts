@@ -1,0 +1,68 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ROOT } from "../../scripts/lib/packages.ts";
+import { describeScenes, type NatsScene } from "./scene.ts";
+import { describeWithNats } from "./with-nats.ts";
+
+const DOCUMENT = readFileSync(join(ROOT, "docs", "nats-permissions.md"), "utf8");
+const CONFIG = /```text\n(accounts \{[\s\S]*?)```/.exec(DOCUMENT)![1]!;
+const LINES = CONFIG.split("\n");
+/** The lines with a subject: their number, the list, and the subject. */
+const SUBJECTS = LINES.flatMap((line, index) => {
+  const subject = /^\s+"([^"]+)"$/.exec(line)?.[1];
+  const list = LINES.slice(0, index)
+    .findLast((before) => /^\s+(publish|subscribe) \{/.test(before))
+    ?.trim();
+  return subject === undefined ? [] : [{ index, list: list!.split(" ")[0]!, subject }];
+});
+
+const TIMEOUT_MS = 1500;
+const LIMITS = { messages: 1000, bytes: 100_000_000, ageMs: 600_000 };
+
+/** Does all that nodes do. Rejects if NATS doesn't allow it. */
+async function exercise(scene: NatsScene, config: string): Promise<void> {
+  const { url } = await scene.server({ config });
+  const options = { servers: url, user: "fleet", pass: "change-me" };
+  const [a, b] = [await scene.node("a", options), await scene.node("b", options)];
+  for (const kind of ["all", "node", "topic", "user"] as const) {
+    const address = { kind, name: kind === "all" ? "" : "x:1" };
+    const heard = await b.listen(address);
+    a.send(address, "hello");
+    await heard.next();
+  }
+  const log = await a.link.logs!.open("chat", LIMITS, TIMEOUT_MS);
+  // Enough for NATS to ask whether the reader keeps up.
+  const large = new Uint8Array(100_000);
+  for (let index = 0; index < 60; index++) await log.append(`${index}`, large, TIMEOUT_MS);
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("the log isn't read")), 4 * TIMEOUT_MS);
+    log.read(1000, {
+      starts: () => undefined,
+      entry(offset) {
+        if (offset < 60) return;
+        clearTimeout(timer);
+        resolve();
+      },
+    });
+  });
+  await b.link.logs!.open("chat", { ...LIMITS, messages: 2000 }, TIMEOUT_MS);
+  for (const name of ["short", "long"]) {
+    const records = await a.link.records!.open(name, 60_000);
+    await records.put("k.1", new Uint8Array([1]), 0);
+    expect(await records.get("k.1")).not.toBeNull();
+    expect(await records.keys("k.", 10)).toEqual(["k.1"]);
+    await records.delete("k.1");
+  }
+}
+
+await describeWithNats("permissions in NATS", (nats) => {
+  describeScenes("the configuration of docs/nats-permissions.md", nats, (scene) => {
+    test("allows all that a node does", () => exercise(scene(), CONFIG));
+
+    test.for(SUBJECTS)("without $subject to $list, something fails", async ({ index }) => {
+      const config = LINES.filter((_, line) => line !== index).join("\n");
+      await expect(exercise(scene(), config)).rejects.toThrow();
+    });
+  });
+});
