@@ -1,0 +1,57 @@
+import { ErrorCode } from "@netconduit/core";
+import { expect, test } from "vitest";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
+import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { describeScenes, room } from "./scene.ts";
+
+const USERS = 'authorization { users: [ { user: "fleet", password: "right" } ] }';
+
+function tlsConfig(certificate: string): string {
+  const [cert, key] = [testFile(`${certificate}.crt`), testFile(`${certificate}.key`)];
+  return `tls { cert_file: "${cert}", key_file: "${key}" }`;
+}
+
+/** Which logins NATS takes, and what a node says of the others. */
+export function describeNatsLogins(nats: NatsInstallation): void {
+  describeScenes("logins at NATS", nats, (scene) => {
+    test("a node logs in by name and password", async () => {
+      const { url } = await scene().server({ config: USERS });
+      const a = await scene().node("a", { servers: url, user: "fleet", pass: "right" });
+      expect(a.link.state).toBe("connected");
+    });
+
+    test.each([{}, { user: "fleet", pass: "wrong" }, { token: "none" }])(
+      "a node with the login %j doesn't start, and says which options to check",
+      async (login) => {
+        const { url } = await scene().server({ config: USERS });
+        await expect(scene().node("a", { servers: url, ...login })).rejects.toMatchObject({
+          code: ErrorCode.AUTH_FAILED,
+          message: expect.stringContaining("check the options user and pass, token, credentials or nkeySeed"),
+        });
+      },
+    );
+
+    test("a node talks to NATS over TLS with a certificate of a CA that it trusts", async () => {
+      const { port } = await scene().server({ config: tlsConfig("server") });
+      const options = { servers: `tls://localhost:${port}`, tls: { caFile: testFile("ca.crt") } };
+      const [a, b] = [await scene().node("a", options), await scene().node("b", options)];
+      const heard = await b.listen(room);
+      a.send(room, "secret");
+      expect(await heard.next()).toBe("secret");
+    });
+
+    test("a NATS whose certificate isn't trusted is refused", async () => {
+      const { port } = await scene().server({ config: tlsConfig("other") });
+      const options = { servers: `tls://localhost:${port}`, tls: { caFile: testFile("ca.crt") } };
+      await expect(scene().node("a", options)).rejects.toMatchObject({ code: ErrorCode.TLS_UNTRUSTED });
+    });
+
+    test("a NATS without TLS is refused by a node that demands it", async () => {
+      const { port } = await scene().server();
+      await expect(scene().node("a", { servers: `tls://localhost:${port}` })).rejects.toMatchObject({
+        code: ErrorCode.TLS_NOT_TLS,
+        message: expect.stringContaining("configure it there, or leave out the option tls"),
+      });
+    });
+  });
+}

@@ -1,0 +1,4 @@
+import { describeNatsLogins } from "./logins.suite.ts";
+import { describeWithNats } from "./with-nats.ts";
+
+await describeWithNats("logins on Node", describeNatsLogins);
