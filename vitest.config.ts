@@ -35,7 +35,10 @@ export default defineConfig({
         extends: true,
         test: {
           name: "programs",
-          include: ["{attacks,bench,chaos,conformance,docs-tests,examples,interop,scripts}/**/*.test.ts", HEAP_TEST],
+          include: [
+            "{attacks,bench,chaos,conformance,docs-tests,examples,fuzz,interop,scripts}/**/*.test.ts",
+            HEAP_TEST,
+          ],
         },
       },
     ],

@@ -1,0 +1,49 @@
+/** The corpus keeps to the rules, and so does what follows from it in a number of executions; the fuzzer finds a planted fault. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
+
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+interface Run {
+  readonly code: number;
+  readonly output: string;
+}
+
+/** Runs `pnpm fuzz` with these arguments, in a process of its own: this one's coverage may be measured, too. */
+function fuzz(...args: readonly string[]): Promise<Run> {
+  const flags = ["--disable-warning=ExperimentalWarning", "--import", path("../docs-tests/lib/sources-hook.ts")];
+  return new Promise((resolve) => {
+    execFile(process.execPath, [...flags, path("run.ts"), ...args], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr });
+    });
+  });
+}
+
+describe("fuzzing", { concurrent: true, timeout: 300_000 }, () => {
+  test.each([
+    ["decoder", 5000],
+    ["login", 60],
+    ["session", 100],
+    ["streams", 100],
+  ])("%s keeps to the rules in its corpus and %i executions", async (target, executions) => {
+    // Anything that is found is left there, and CI's copy of the repository is thrown away.
+    const { code, output } = await fuzz(target, "--executions", String(executions));
+    expect(output).toMatch(new RegExp(`${target}: \\d+ executions, \\d+ characters reached`));
+    expect([code, output]).toEqual([0, expect.any(String)]);
+  });
+
+  test("finds a planted fault, leaves its input, and shows it again", async () => {
+    const corpus = await mkdtemp(join(tmpdir(), "netconduit-fuzz-"));
+    onTestFinished(() => rm(corpus, { recursive: true }));
+    const { code, output } = await fuzz("planted", "--executions", "300000", "--corpus", corpus);
+    expect([code, output]).toEqual([1, expect.stringContaining("the planted fault")]);
+    const [file = ""] = await readdir(join(corpus, "planted"));
+    expect(file).toMatch(/^crash-/);
+    const again = await fuzz("planted", "--replay", join(corpus, "planted", file));
+    expect([again.code, again.output]).toEqual([1, expect.stringContaining("the planted fault")]);
+  });
+});

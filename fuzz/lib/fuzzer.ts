@@ -1,0 +1,206 @@
+/**
+ * The loop of coverage-guided fuzzing: inputs that reach something new are kept, and changed again. The first input that
+ * breaks a rule is made small, and ends the loop.
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import { getHeapStatistics } from "node:v8";
+import { Coverage } from "./coverage.ts";
+import { mutated } from "./mutate.ts";
+import { Random } from "./random.ts";
+import { must, type Target, Violation } from "./target.ts";
+import type { Watchdog } from "./watchdog.ts";
+
+/** One input may take so much memory, garbage included. */
+const MAX_MEMORY_BYTES = 256 * 1024 * 1024;
+const PROGRESS_ROUNDS = 50;
+const MAX_INPUT_BYTES = 4096;
+/** Executions that go into making a finding small. */
+const MAX_SHRINKS = 2000;
+
+export interface FuzzOptions {
+  readonly executions: number;
+  readonly seed: number;
+  /** Inputs to begin with, besides the target's seeds. */
+  readonly corpus: readonly Uint8Array[];
+  readonly watchdog?: Watchdog | undefined;
+  /** Called now and then. */
+  progress?(executions: number, characters: number, inputs: number): void;
+}
+
+export interface Finding {
+  readonly input: Uint8Array;
+  readonly error: unknown;
+}
+
+export interface FuzzResult {
+  readonly executions: number;
+  /** Characters of the sources that ran. */
+  readonly characters: number;
+  /** The smallest inputs that together reach all of it. */
+  readonly corpus: readonly Uint8Array[];
+  /** Null if all inputs kept to the rules. */
+  readonly finding: Finding | null;
+}
+
+export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzResult> {
+  const random = new Random(options.seed);
+  const { batch } = target;
+  const coverage = new Coverage();
+  const runner = new Runner(target, options.watchdog);
+  const corpus: Uint8Array[] = [];
+  let executions = 0;
+
+  /** Runs an input, and keeps it if it reaches something new. */
+  async function tried(input: Uint8Array): Promise<Finding | null> {
+    executions += 1;
+    const finding = await runner.run(input);
+    if (finding === null && coverage.take() > 0) corpus.push(input);
+    return finding;
+  }
+  async function ended(finding: Finding | null): Promise<FuzzResult> {
+    const { characters } = coverage;
+    if (finding !== null) return { executions, characters, corpus, finding: await shrunk(runner, finding) };
+    return { executions, characters, corpus: await minimized(runner, coverage, corpus), finding };
+  }
+
+  /** Runs inputs; if they reach something new together, its halves once more, to see which one does. */
+  async function triedTogether(inputs: readonly Uint8Array[]): Promise<Finding | null> {
+    if (inputs.length === 1) return tried(inputs[0] as Uint8Array);
+    for (const input of inputs) {
+      executions += 1;
+      const finding = await runner.run(input);
+      if (finding !== null) return finding;
+    }
+    if (!coverage.hasNew()) return null;
+    const half = inputs.length >> 1;
+    return (await triedTogether(inputs.slice(0, half))) ?? (await triedTogether(inputs.slice(half)));
+  }
+
+  coverage.start();
+  runner.start();
+  try {
+    for (const input of [...options.corpus, ...(await target.seeds())]) {
+      const finding = await tried(input);
+      if (finding !== null) return await ended(finding);
+    }
+    for (let round = 1; executions < options.executions; round += 1) {
+      const inputs = Array.from({ length: batch }, () => {
+        // What was found last often leads further.
+        const parent = random.below(4) === 0 ? (corpus.at(-1) as Uint8Array) : random.pick(corpus);
+        return mutated(parent, random.pick(corpus), random, MAX_INPUT_BYTES);
+      });
+      const finding = await triedTogether(inputs);
+      if (finding !== null) return await ended(finding);
+      if (round % PROGRESS_ROUNDS === 0) options.progress?.(executions, coverage.characters, corpus.length);
+    }
+    return await ended(null);
+  } finally {
+    runner.stop();
+  }
+}
+
+/** Runs inputs by themselves, without coverage. */
+export async function replay(target: Target, inputs: readonly Uint8Array[]): Promise<Finding | null> {
+  const runner = new Runner(target, undefined);
+  runner.start();
+  try {
+    for (const input of inputs) {
+      const finding = await runner.run(input);
+      if (finding !== null) return finding;
+    }
+    return null;
+  } finally {
+    runner.stop();
+  }
+}
+
+class Runner {
+  readonly #target: Target;
+  readonly #watchdog: Watchdog | undefined;
+  readonly #escaped: unknown[] = [];
+
+  constructor(target: Target, watchdog: Watchdog | undefined) {
+    this.#target = target;
+    this.#watchdog = watchdog;
+  }
+
+  readonly #escape = (error: unknown): void => {
+    this.#escaped.push(error);
+  };
+
+  #starve = (): void => undefined;
+  readonly #beforeExit = (): void => this.#starve();
+
+  start(): void {
+    process.on("beforeExit", this.#beforeExit);
+    process.on("unhandledRejection", this.#escape);
+    process.on("uncaughtException", this.#escape);
+  }
+
+  stop(): void {
+    process.off("beforeExit", this.#beforeExit);
+    process.off("unhandledRejection", this.#escape);
+    process.off("uncaughtException", this.#escape);
+  }
+
+  /** Rejects when nothing is left to do in the process, though an input hasn't ended. */
+  #starved(): Promise<never> {
+    return new Promise((_resolve, reject) => {
+      this.#starve = () => reject(new Violation("it waits for something that never comes"));
+    });
+  }
+
+  async run(input: Uint8Array): Promise<Finding | null> {
+    this.#watchdog?.begin(input);
+    const before = memoryBytes();
+    try {
+      const running = this.#target.run(input);
+      if (running !== undefined) {
+        await Promise.race([running, this.#starved()]);
+        // Rejections that nobody handles are reported at the end of a turn.
+        await turn();
+      }
+      if (this.#escaped.length > 0) throw this.#escaped[0];
+      const taken = memoryBytes() - before;
+      must(taken <= MAX_MEMORY_BYTES, `${input.length} bytes took ${taken} bytes of memory`);
+      return null;
+    } catch (error) {
+      this.#escaped.length = 0;
+      return { input, error };
+    } finally {
+      this.#watchdog?.end();
+    }
+  }
+}
+
+function memoryBytes(): number {
+  const { used_heap_size: heap, external_memory: external } = getHeapStatistics();
+  return heap + external;
+}
+
+/** Removes bytes from a finding's input as long as it fails. */
+async function shrunk(runner: Runner, finding: Finding): Promise<Finding> {
+  let smallest = finding;
+  let left = MAX_SHRINKS;
+  for (let size = finding.input.length >> 1; size > 0; size >>= 1) {
+    for (let at = 0; at < smallest.input.length && left > 0; left -= 1) {
+      const { input } = smallest;
+      const smaller = Uint8Array.from([...input.subarray(0, at), ...input.subarray(at + size)]);
+      const still = await runner.run(smaller);
+      if (still === null || String(still.error) !== String(finding.error)) at += size;
+      else smallest = still;
+    }
+  }
+  return smallest;
+}
+
+/** Keeps inputs, the shortest first, that reach something which those before didn't. */
+async function minimized(runner: Runner, coverage: Coverage, corpus: readonly Uint8Array[]): Promise<Uint8Array[]> {
+  coverage.reset();
+  const kept: Uint8Array[] = [];
+  for (const input of corpus.toSorted((a, b) => a.length - b.length)) {
+    await runner.run(input);
+    if (coverage.take() > 0) kept.push(input);
+  }
+  return kept;
+}

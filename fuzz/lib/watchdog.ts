@@ -1,0 +1,33 @@
+import { Worker } from "node:worker_threads";
+
+/** Longest input that it can report. */
+const MAX_BYTES = 65_536;
+
+/** Ends the process when one input takes too long, and leaves that input in a file: a loop without end can't be stopped. */
+export class Watchdog {
+  /** How many inputs have begun and ended, and the length of the input. */
+  readonly #counts = new Int32Array(new SharedArrayBuffer(8));
+  readonly #input = new Uint8Array(new SharedArrayBuffer(MAX_BYTES));
+  readonly #worker: Worker;
+
+  /** @param file for the input */
+  constructor(limitMs: number, file: string) {
+    const shared = { counts: this.#counts, input: this.#input, limitMs, file };
+    this.#worker = new Worker(new URL("./watchdog-worker.ts", import.meta.url), { workerData: shared });
+    this.#worker.unref();
+  }
+
+  begin(input: Uint8Array): void {
+    this.#input.set(input.subarray(0, MAX_BYTES));
+    Atomics.store(this.#counts, 1, input.length);
+    Atomics.add(this.#counts, 0, 1);
+  }
+
+  end(): void {
+    Atomics.add(this.#counts, 0, 1);
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
