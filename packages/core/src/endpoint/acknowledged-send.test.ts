@@ -1,3 +1,4 @@
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { ONCE_WINDOW_MS } from "../limits.ts";
@@ -167,6 +168,18 @@ describe("call with once", () => {
     expect(await client.call("charge", { amount: 5 }, { once: "order 2" })).toEqual({ charged: 10 });
     await runtime.advance(121_000);
     expect(await client.call("charge", { amount: 5 }, { once: "order 1" })).toEqual({ charged: 15 });
+  });
+
+  test("validates its result by the contract, as without a key", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    server.rpc("charge", () => "much");
+    const contract = { server: { methods: { charge: { result: v.number() } } } };
+    const { client } = testClient(runtime, { contract });
+    await client.connect();
+    for (const options of [{}, { once: "1" }]) {
+      await expect(client.call("charge", {}, options)).rejects.toMatchObject({ code: ErrorCode.INVALID_RESULT });
+    }
   });
 
   test("gives the same error again", async () => {
