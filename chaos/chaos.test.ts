@@ -10,7 +10,7 @@ const PAIRS: readonly (readonly [server: RuntimeName, client: RuntimeName])[] = 
   ["deno", "node"],
 ];
 const SEED = 20_261_129;
-const PATIENT = { timeout: 300_000 };
+const PATIENT = { timeout: 600_000 };
 
 function run(options: Partial<RunOptions>): Promise<RunResult> {
   return runPair({

@@ -48,7 +48,7 @@ export class ClientSide {
           // A token is sent over the loopback address alone.
           ...(name === "c1" && host === LOOPBACK ? { credentials: { token: TOKEN } } : { password: PASSWORD }),
           reconnect: { delayMs: 5, maxDelayMs: 40 },
-          connectTimeoutMs: 4000,
+          connectTimeoutMs: 8000,
           resume: true,
           rpcTimeoutMs: PATIENT_MS,
           ...HEARTBEATS,

@@ -51,8 +51,8 @@ export interface RunResult {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** Nothing moves for so long: the run hangs. */
-const STALL_MS = 60_000;
+/** Nothing moves for so long: the run hangs. Long, because machines are busy. */
+const STALL_MS = 150_000;
 const CHECK_MS = 50;
 const REFUSED_MS = 300;
 /** Connections of which some become silent. */

@@ -34,6 +34,6 @@ export const LOOPBACK = "127.0.0.1";
 export const PASSWORD = "correct horse battery staple";
 export const TOKEN = "t0ken-of-the-second-client";
 /** Short, so that silence is noticed soon. */
-export const HEARTBEATS = { heartbeatIntervalMs: 800, heartbeatTimeoutMs: 2000, closeTimeoutMs: 1000 };
+export const HEARTBEATS = { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000, closeTimeoutMs: 1000 };
 /** Calls wait for as long as a session is away. */
 export const PATIENT_MS = 600_000;

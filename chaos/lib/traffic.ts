@@ -34,7 +34,7 @@ const FAULTY_ID = 7;
 const ACK_TIMEOUT_MS = 2000;
 const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
 /** In a run of kills, after which the sender looks for another connection. */
-const KILLED_ACK = { timeoutMs: 2000, delayMs: 20, attempts: 3 };
+const KILLED_ACK = { timeoutMs: 5000, delayMs: 20, attempts: 3 };
 const AGAIN_MS = 20;
 /** Every so many ids one is sent again after it was acknowledged. */
 const AGAIN_EVERY = 5;
