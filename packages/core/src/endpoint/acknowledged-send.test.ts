@@ -86,6 +86,20 @@ describe("send with ack", () => {
     expect(again.error?.code).toBe(ErrorCode.NOT_DELIVERED);
   });
 
+  test("is handled once for as long as its attempts come within two minutes of each other", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+    });
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const sent = outcome(client.send("order", {}, { ack: { once: "order 1" } }));
+      await runtime.advance(ONCE_WINDOW_MS / 2 + BACK_MS);
+      expect(sent.state).toBe("resolved");
+    }
+    expect(runs).toBe(1);
+  });
+
   test("is given up after its attempts, and says how many there were", async () => {
     const { runtime, server, client } = await scene();
     server.on("order", () => new Promise(() => undefined));

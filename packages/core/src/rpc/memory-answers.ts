@@ -12,7 +12,7 @@ interface Kept {
 export class MemoryAnswers implements Answers {
   readonly #codec: Codec;
   readonly #now: () => number;
-  /** That which ended first comes first. */
+  /** That which is forgotten first comes first. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
 
@@ -25,6 +25,7 @@ export class MemoryAnswers implements Answers {
   begin(_owner: string, id: string, { delivery }: OnceRequest): OnceAnswer | number {
     this.#forgetOld();
     const ended = this.find(id);
+    if (ended !== null) this.#renew(id);
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
     if (this.#kept.size >= MAX_ONCE_KEYS || this.#bytes >= MAX_ONCE_BYTES) {
       const details = { retry_after: ONCE_WINDOW_MS / 1000 };
@@ -48,6 +49,13 @@ export class MemoryAnswers implements Answers {
     // A copy: the values may refer to it, and their receivers may change them.
     const record = readRecord(this.#codec, kept.record.slice());
     return record !== null && "answer" in record ? record : null;
+  }
+
+  /** Its sender has not got the answer, and may ask again. */
+  #renew(id: string): void {
+    const { record } = this.#kept.get(id) as Kept;
+    this.#kept.delete(id);
+    this.#kept.set(id, { record, untilMs: this.#now() + ONCE_WINDOW_MS });
   }
 
   #forgetOld(): void {
