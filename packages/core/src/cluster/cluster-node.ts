@@ -470,7 +470,7 @@ export class ClusterNode implements Cluster {
         this.calls.cancel(from, head.count("id"));
         return;
       case EnvelopeKind.QUESTION:
-        this.calls.answer(from, head.count("id"), this.questions.answerTo(head.text("question"), head.raw("params")));
+        void this.#answerQuestion(from, head.count("id"), head.text("question"), head.raw("params"));
         return;
       case EnvelopeKind.ANSWER:
         this.#requests.answered(head.count("id"), from, this.calls.answerIn(head, body));
@@ -478,6 +478,11 @@ export class ClusterNode implements Cluster {
       default:
         this.topics.received(envelope);
     }
+  }
+
+  async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {
+    const answer = await this.questions.answerTo(question, params);
+    if (this.#run !== null) this.calls.answer(from, id, answer);
   }
 
   // --- losses -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
-import { clusterScene, type TestNode } from "../test-support/cluster-scene.ts";
+import { ADA, clusterScene, type TestNode } from "../test-support/cluster-scene.ts";
+import { testClient } from "../test-support/peers.ts";
 import { clusterStore } from "./cluster-store.ts";
 
 const resume = () => ({ store: clusterStore() });
@@ -69,4 +70,97 @@ test("A message with ack is handled once, also if its sender tries another node"
   for (const id of ["a", "b"]) nodes.push(await all.node(id, { resume: resume() }, prepare));
   for (const node of nodes) await (await node.join()).send("order", 7, { ack: { once: "order-7" } });
   expect(handled).toEqual([7]);
+});
+
+test("A session goes on on another node when its own is lost: what was handled isn't handled again, the rest is", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const first: unknown[] = [];
+  const a = await all.node("a", { port: 9000, resume: resume() }, (server) => {
+    server.on("n", async (_client, n) => {
+      first.push(n);
+      if (Number(n) >= 3) await new Promise(() => undefined);
+    });
+  });
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
+  const resumed: unknown[] = [];
+  client.onResume((session) => void resumed.push(session));
+  await client.connect();
+  for (let n = 0; n < 6; n += 1) client.send("n", n);
+  await runtime.settle();
+  expect(first).toEqual([0, 1, 2, 3, 4, 5]);
+  // As by kill -9: nobody hears of its end.
+  all.cluster.cut("a");
+  for (const { accepted } of runtime.pairs) accepted.destroy(null);
+  const stopped = a.server.stop({ drainMs: 0 });
+  await runtime.advance(200);
+  await stopped;
+  const second: unknown[] = [];
+  await all.node("b", { port: 9000, resume: resume() }, (server) => {
+    server.on("n", (_client, n) => void second.push(n));
+  });
+  await runtime.advance(1000);
+  expect(second).toEqual([3, 4, 5]);
+  expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
+});
+
+test("A client that comes to another node while its own still has the session takes it from there", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const [atA, atB]: unknown[][] = [[], []];
+  const ends: number[] = [];
+  const a = await all.node("a", { port: 9000, resume: resume() }, (server) => {
+    server.on("n", async (_client, n) => {
+      atA?.push(n);
+      if (Number(n) >= 2) await new Promise(() => undefined);
+    });
+    server.onClientDisconnect((_client, { code }) => void ends.push(code));
+  });
+  const b = await all.node("b", { port: 9001, resume: resume() }, (server) => {
+    server.on("n", (_client, n) => void atB?.push(n));
+  });
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
+  const resumed: unknown[] = [];
+  client.onResume((session) => void resumed.push(session));
+  await client.connect();
+  for (let n = 0; n < 4; n += 1) client.send("n", n);
+  await runtime.settle();
+  // As by a load balancer that chooses another node.
+  runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 9001 }, signal));
+  runtime.pairs.at(-1)?.accepted.destroy(null);
+  await runtime.advance(1000);
+  expect(atA).toEqual([0, 1, 2, 3]);
+  expect(atB).toEqual([2, 3]);
+  expect(resumed).toEqual([{ replayed: 2, lost: 0, restarted: true }]);
+  expect(ends).toEqual([ErrorCode.SESSION_EXPIRED]);
+  expect([a.server.connectionCount, b.server.connectionCount]).toEqual([0, 1]);
+  client.send("n", 4);
+  await runtime.settle();
+  expect(atB).toEqual([2, 3, 4]);
+});
+
+test("A client of a node that stops goes to another node, and nothing is lost or handled twice", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const handled: unknown[] = [];
+  const prepare = (server: Server): void => {
+    server.on("n", (_client, n) => void handled.push(n));
+  };
+  const a = await all.node("a", { port: 9000, resume: resume() }, prepare);
+  await all.node("b", { port: 9001, resume: resume() }, prepare);
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
+  await client.connect();
+  for (let n = 0; n < 4; n += 1) client.send("n", n);
+  await runtime.settle();
+  runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 9001 }, signal));
+  const stopped = a.server.stop();
+  await runtime.advance(3000);
+  await stopped;
+  expect(client.isConnected).toBe(true);
+  client.send("n", 4);
+  await runtime.settle();
+  expect(handled).toEqual([0, 1, 2, 3, 4]);
 });

@@ -42,6 +42,8 @@ export interface LocalNode {
   describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
   /** Ends a user's connections, and doesn't let it in again. Returns their number. */
   revoke(user: string): number;
+  /** Ends a session, because another node has it from now on. Resolves with whether it was here. */
+  release(key: string): Promise<boolean>;
   report(error: unknown): void;
   hookFailed(name: string, error: unknown): void;
 }

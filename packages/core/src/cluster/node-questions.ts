@@ -83,7 +83,7 @@ export class NodeQuestions {
   }
 
   /** A question of another node. */
-  answerTo(question: string, params: unknown): NodeAnswer {
+  async answerTo(question: string, params: unknown): Promise<NodeAnswer> {
     const given = isMap(params) ? params : {};
     try {
       switch (question) {
@@ -97,6 +97,10 @@ export class NodeQuestions {
         }
         case "revoke":
           return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
+        case "release": {
+          const { session } = given;
+          return { value: typeof session === "string" && (await this.#host.local.release(session)) };
+        }
         default:
           throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `This node doesn't know the question '${question}'`);
       }

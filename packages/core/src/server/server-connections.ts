@@ -38,7 +38,7 @@ import { IdentityExpiry } from "./identity-expiry.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { type ResumeRequest, resumeRequest, type Session, Sessions } from "./sessions.ts";
-import type { RecalledSession, StoredSessions } from "./stored-sessions.ts";
+import { keyOf, type RecalledSession, type StoredSessions } from "./stored-sessions.ts";
 import { strangerError } from "./stranger-error.ts";
 
 const SESSION_TOKEN_BYTES = 32;
@@ -72,6 +72,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
   /** The id of the next connection. */
   connectionId(): string;
+  /** Ends a session on other nodes. Resolves with whether one had it. */
+  releaseElsewhere(key: string): Promise<boolean>;
   /** A client has logged in. */
   clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** A client's connection begins to close, or has ended. */
@@ -92,6 +94,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #clients = new Map<string, Protocol<C, D>>();
   /** Oldest first. They count against `maxConnections` until their streams have ended. */
   readonly #leaving = new Set<Protocol<C, D>>();
+  /** Their sessions are on another node now. */
+  readonly #moved = new WeakSet<Protocol<C, D>>();
   readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
   /** Null if sessions end with their streams. */
@@ -277,7 +281,19 @@ export class ServerConnections<C extends Contract, D extends object> {
     const wanted = resumeRequest(step.resume);
     const { storedSessions } = this.#host;
     if (storedSessions === null || wanted === null || this.#sessions?.has(wanted) === true) return null;
-    return storedSessions.recall(wanted, ownerOf(step));
+    return this.#recallFrom(storedSessions, wanted, ownerOf(step));
+  }
+
+  /** Another node may still have the session: it ends there first, so that no message is handled on both. */
+  async #recallFrom(sessions: StoredSessions, wanted: ResumeRequest, owner: string): Promise<RecalledSession | null> {
+    const recalled = await sessions.recall(wanted, owner);
+    const wasElsewhere = recalled !== null && (await this.#host.releaseElsewhere(keyOf(wanted.token)));
+    return wasElsewhere ? sessions.recall(wanted, owner) : recalled;
+  }
+
+  #endMoved(protocol: Protocol<C, D>): void {
+    this.#moved.add(protocol);
+    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on on another node"));
   }
 
   #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number, recalled: RecalledSession | null): void {
@@ -332,7 +348,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const resuming = protocol.extension(resume);
     if (resuming !== undefined) {
       this.#sessions?.add(protocol, owner, token);
-      this.#host.storedSessions?.begin(resuming, owner, token);
+      this.#host.storedSessions?.begin(resuming, owner, token, () => this.#endMoved(protocol));
     }
     if (recalled !== null) connection._restored({ unfinished: recalled.unfinished });
     if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection, protocol.stream);
@@ -519,7 +535,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#buffers.count(protocol);
     this.#sessions?.ended(protocol);
     const resuming = protocol.extension(resume);
-    if (resuming !== undefined) this.#host.storedSessions?.ended(resuming, reason.code === ErrorCode.SERVER_STOPPING);
+    const isKept = reason.code === ErrorCode.SERVER_STOPPING || this.#moved.has(protocol);
+    if (resuming !== undefined) this.#host.storedSessions?.ended(resuming, isKept);
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);
     if (connection === undefined) return;

@@ -40,6 +40,8 @@ export interface ServerNodesHost {
   subscribers(topic: string): ReadonlySet<Protocol>;
   /** Ends a user's connections here. Returns their number. */
   revoke(user: string): number;
+  /** Ends a session here, because another node has it from now on. Resolves with whether it was here. */
+  release(key: string): Promise<boolean>;
   /** A broadcast found a client's send queue full. */
   slowConsumer(protocol: Protocol): void;
 }
@@ -93,6 +95,7 @@ export class ServerNodes {
       count: (where) => this.#countHere(where),
       describe: (where, after, limit) => this.#describeHere(where, after, limit),
       revoke: (user) => host.revoke(user),
+      release: (key) => host.release(key),
       report: (error) => core.report(error, { stage: "cluster" }),
       hookFailed: (name, error) => core.hookFailed(name, error),
     });
@@ -242,6 +245,13 @@ export class ServerNodes {
     if (this.node === null) return { connections: here, ...HERE_ALONE };
     const { answers, missing, isAlone } = await this.node.questions.askAll("revoke", { user });
     return { connections: here + sumOf(answers), missing, isAlone };
+  }
+
+  /** Ends a session on the other nodes. Resolves with whether one had it. */
+  async releaseElsewhere(key: string): Promise<boolean> {
+    if (this.node === null) return false;
+    const { answers } = await this.node.questions.askAll("release", { session: key });
+    return [...answers.values()].includes(true);
   }
 
   // --- here ---------------------------------------------------------------------------------------------------------

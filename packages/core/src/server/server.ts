@@ -148,6 +148,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       clientKinds: this.#kinds,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
       connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
+      releaseElsewhere: (key) => this.#nodes.releaseElsewhere(key),
       clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
       clientEnded: (protocol) => {
         this.#topics.connectionEnded(protocol);
@@ -169,8 +170,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       endAll: async () => {
         await this.#connections.endAll();
         this.#topics.stopTimers();
-        await this.#nodes.stop();
+        // The store may be the cluster's.
         await this.#store.end(config.closeTimeoutMs);
+        await this.#nodes.stop();
         this.#core.end();
       },
       ended: () => this.#connections.ended(),
@@ -183,6 +185,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       clients: () => this.#connections.clients,
       subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
       revoke: (user) => this.#connections.revoke(user),
+      release: async (key) => (await this.#store.sessions?.release(key)) ?? false,
       slowConsumer: (protocol) =>
         this.#slow.found(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
     });

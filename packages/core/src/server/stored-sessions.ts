@@ -45,11 +45,14 @@ interface StoredSession {
   tokens: readonly string[];
   isDirty: boolean;
   saving: Promise<void> | null;
+  /** Ends the connection, because another node has the session from now on. */
+  readonly end: () => void;
 }
 
 export class StoredSessions {
   readonly #host: StoredSessionsHost;
   readonly #live = new Map<ConnectionSession, StoredSession>();
+  readonly #byKey = new Map<string, StoredSession>();
   #endRenewal: (() => void) | null = null;
 
   constructor(host: StoredSessionsHost) {
@@ -78,10 +81,15 @@ export class StoredSessions {
     }
   }
 
-  /** A client has logged in that may resume. */
-  begin(session: ConnectionSession, owner: string, token: string): void {
-    const stored: StoredSession = { key: keyOf(token), owner, session, tokens: [token], isDirty: false, saving: null };
+  /**
+   * A client has logged in that may resume.
+   * @param end ends its connection, because another node has the session from now on
+   */
+  begin(session: ConnectionSession, owner: string, token: string, end: () => void): void {
+    const key = keyOf(token);
+    const stored: StoredSession = { key, owner, session, tokens: [token], isDirty: false, saving: null, end };
     this.#live.set(session, stored);
+    this.#byKey.set(key, stored);
     session.handledMore = () => this.#save(stored);
     this.#endRenewal ??= this.#host.every(this.#host.windowMs / 2, () => this.#renew());
     this.#save(stored);
@@ -103,12 +111,22 @@ export class StoredSessions {
     const stored = this.#live.get(session);
     if (stored === undefined) return;
     this.#live.delete(session);
+    if (this.#byKey.get(stored.key) === stored) this.#byKey.delete(stored.key);
     session.handledMore = () => undefined;
     if (isKept) this.#save(stored);
     else void this.#forget(stored);
     if (this.#live.size > 0) return;
     this.#endRenewal?.();
     this.#endRenewal = null;
+  }
+
+  /** Another node takes over a session: it ends here. Resolves, when the store has the last of it, with whether it was here. */
+  async release(key: string): Promise<boolean> {
+    const stored = this.#byKey.get(key);
+    if (stored === undefined) return false;
+    stored.end();
+    await stored.saving;
+    return true;
   }
 
   /** Resolves when everything has been written. */
@@ -167,6 +185,6 @@ export class StoredSessions {
 }
 
 /** Tokens come from strangers: the key is made of nothing but digits. */
-function keyOf(token: string): string {
+export function keyOf(token: string): string {
   return `session/${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
 }
