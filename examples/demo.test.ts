@@ -24,6 +24,13 @@ describe("the demo", { timeout: 60_000 }, () => {
     expect(demo.output).not.toContain("\u001b");
   });
 
+  test("of a cluster kills a node whose client goes on with another one, and exits with code 0", async () => {
+    const demo = startProgram("../scripts/demo.ts", { args: ["--cluster"] });
+    expect(await demo.ended, demo.output).toEqual({ code: 0, signal: null });
+    expect(demo.output).toMatch(/^9 checks passed\. It took .*$/m);
+    expect(stepNumbers(demo.output)).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
   test("on three runtimes names the missing ones, shows the rest, and exits with code 1", async () => {
     const demo = startProgram("demo-runtimes.ts", { env: { PATH: "" } });
     expect(await demo.ended).toEqual({ code: 1, signal: null });
@@ -40,7 +47,7 @@ describe("the demo", { timeout: 60_000 }, () => {
     expect(misspelt.output).toMatch(/^Unknown option '--runtim'\n\nUsage: /);
     const help = startProgram("../scripts/demo.ts", { args: ["--help"] });
     expect(await help.ended).toEqual({ code: 0, signal: null });
-    expect(help.output).toMatch(/^Usage: pnpm demo \[--runtime node\|bun\|deno\]\n/);
+    expect(help.output).toMatch(/^Usage: pnpm demo \[--runtime node\|bun\|deno \| --cluster\]\n/);
   });
 });
 

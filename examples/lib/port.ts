@@ -9,7 +9,7 @@ import { type RuntimeName, thisRuntime } from "./runtimes.ts";
 /** The folder of the examples. */
 export const EXAMPLES: string = fileURLToPath(new URL("..", import.meta.url));
 /** Folders to copy. */
-const FOLDERS = ["complete", "chat", "game", "monitoring", "files", "lib"];
+const FOLDERS = ["complete", "chat", "game", "monitoring", "files", "many-nodes", "lib"];
 
 /** Replaces the package in a program's import line with that of `runtime`. */
 export function portSource(source: string, runtime: RuntimeName): string {
