@@ -11,6 +11,8 @@ import type { Server } from "./server.ts";
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client is connected again by then, and what failed was sent again. */
 const BACK_MS = 3000;
+/** The same of what failed often: a message with `ack` waits for up to 30 s then. */
+const LATEST_BACK_MS = 31_000;
 
 /** A server with a store, its client, and a way to have the server's process end and another begin. */
 async function scene(options: { readonly onceMs?: number; readonly store?: Store } = {}) {
@@ -236,12 +238,12 @@ describe("ack with a store", () => {
       });
     };
     await start(prepare);
-    const sent = outcome(client.send("poison", { id: 1 }, { ack: { once: "p" } }));
+    const sent = outcome(client.send("poison", { id: 1 }, { ack: { once: "p", attempts: 100 } }));
     await runtime.settle();
     let server: Server | null = null;
     for (let i = 0; i < 3; i += 1) {
       server = await restart(prepare);
-      await runtime.advance(BACK_MS);
+      await runtime.advance(LATEST_BACK_MS);
     }
     expect(runs).toBe(3);
     expect(sent.error).toMatchObject({ code: ErrorCode.OUTCOME_UNKNOWN, details: { deliveries: 3 } });
