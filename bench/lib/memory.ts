@@ -19,7 +19,7 @@ function collectGarbage(): void {
 }
 
 /** Resident bytes of another process. */
-function rssOf(processId: number): number {
+export function rssOf(processId: number): number {
   if (platform() !== "linux") throw new Error("The memory of another process can only be measured on Linux");
   const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${processId}/status`, "utf8"));
   if (match === null) throw new Error(`Process ${processId} has no resident memory`);

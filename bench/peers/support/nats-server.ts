@@ -58,6 +58,15 @@ export interface NatsServerOptions {
   readonly maxPayloadBytes: number;
 }
 
+/** Counters of its monitoring page. */
+export interface NatsFacts {
+  readonly connections: number;
+  readonly subscriptions: number;
+  /** Messages that it received, and that it delivered, since it started. */
+  readonly in_msgs: number;
+  readonly out_msgs: number;
+}
+
 /** A nats-server on free ports of 127.0.0.1. */
 export class NatsServer {
   readonly port: number;
@@ -94,8 +103,13 @@ export class NatsServer {
 
   /** Number of connections, from its monitoring page. */
   async connectionCount(): Promise<number> {
+    return (await this.facts()).connections;
+  }
+
+  /** Its counters, from its monitoring page. */
+  async facts(): Promise<NatsFacts> {
     const response = await fetch(`http://127.0.0.1:${this.monitorPort}/varz`);
-    return ((await response.json()) as { connections: number }).connections;
+    return (await response.json()) as NatsFacts;
   }
 
   async close(): Promise<void> {
