@@ -114,6 +114,7 @@ export class ClusterNode implements Cluster {
         return self.#state !== "connected";
       },
       nodes: () => this.#membership.nodes,
+      lost: () => this.#membership.lost,
       publish: (address, kind, head) => this.#publish(address, kind, head),
     });
   }
@@ -259,7 +260,8 @@ export class ClusterNode implements Cluster {
           this.#beats += 1;
           this.#beat(ALL, this.#beats, false);
         },
-        joined: (node) => {
+        joined: (node, isBack) => {
+          if (isBack) this.questions.isBack(node);
           this.topics.meet(node);
           this.#joinedHooks.notify((error) => this.#local.hookFailed("onNodeJoined", error), infoOf(node));
         },
@@ -270,6 +272,7 @@ export class ClusterNode implements Cluster {
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
         missedFrom: (node) => {
+          this.questions.isBack(node);
           this.topics.interrupted();
           this.topics.meet(node);
         },

@@ -42,7 +42,8 @@ export interface MembershipHost {
   now(): number;
   /** Says that this node is alive. */
   beat(): void;
-  joined(node: Node): void;
+  /** @param isBack whether it is the same run of a node that had been gone by timeout */
+  joined(node: Node, isBack: boolean): void;
   gone(node: Node, why: NodeEnd): void;
   /** Heartbeats of a node are missing, so other messages may be missing too. */
   missedFrom(node: Node): void;
@@ -52,6 +53,10 @@ export interface MembershipHost {
 
 /** Former runs that are remembered. */
 const MAX_FORMER = 10_000;
+/** Nodes gone by timeout that are remembered. */
+const MAX_LOST = 1000;
+/** So many times `nodeTimeoutMs`, one that is gone by timeout counts as lost: after a partition it is back. */
+const LOST_TIMEOUTS = 12;
 
 export class Membership {
   readonly #host: MembershipHost;
@@ -59,6 +64,8 @@ export class Membership {
   readonly #nodes = new Map<string, Node>();
   /** Epochs of runs that a later one has replaced; oldest first. */
   readonly #former = new Set<string>();
+  /** Runs that are gone by timeout, by epoch; oldest first. */
+  readonly #lost = new Map<string, { readonly node: Node; readonly untilMs: number }>();
   readonly #timer: CallbackTimer;
   #dueAtMs = 0;
 
@@ -71,6 +78,12 @@ export class Membership {
   /** The other nodes, by id. */
   get nodes(): ReadonlyMap<string, Node> {
     return this.#nodes;
+  }
+
+  /** Nodes that are gone by timeout since a short time, and may be cut off only. */
+  get lost(): Node[] {
+    const now = this.#host.now();
+    return [...this.#lost.values()].filter(({ untilMs }) => untilMs > now).map(({ node }) => node);
   }
 
   /** The run with this epoch, if it is alive. */
@@ -119,12 +132,15 @@ export class Membership {
     }
     const node = { id, epoch, startedAt, connections, sequence, heardAtMs: this.#host.now() };
     this.#nodes.set(id, node);
-    this.#host.joined(node);
+    const isBack = this.#lost.has(epoch);
+    this.#found(id);
+    this.#host.joined(node, isBack);
   }
 
   /** A node says that it leaves. */
   left({ id, epoch }: NodeIdentity): void {
     this.#remember(epoch);
+    this.#lost.delete(epoch);
     const node = this.#nodes.get(id);
     if (node?.epoch === epoch) this.#remove(node, "left");
   }
@@ -150,7 +166,21 @@ export class Membership {
 
   #remove(node: Node, why: NodeEnd): void {
     this.#nodes.delete(node.id);
+    if (why === "timeout") this.#lose(node);
     this.#host.gone(node, why);
+  }
+
+  #lose(node: Node): void {
+    this.#lost.set(node.epoch, { node, untilMs: this.#host.now() + LOST_TIMEOUTS * this.#host.nodeTimeoutMs });
+    for (const oldest of this.#lost.keys()) {
+      if (this.#lost.size <= MAX_LOST) return;
+      this.#lost.delete(oldest);
+    }
+  }
+
+  /** A run of this node is alive: no other run of it is missed. */
+  #found(id: string): void {
+    for (const [epoch, { node }] of this.#lost) if (node.id === id) this.#lost.delete(epoch);
   }
 
   #remember(epoch: string): void {

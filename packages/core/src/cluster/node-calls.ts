@@ -139,14 +139,11 @@ export class NodeCalls {
     this.#running.get(`${from.epoch}/${id}`)?.abort();
   }
 
-  /** Answers another node. What can't be sent is answered by its error. */
+  /** Answers another node. What can't be sent is answered by its error. Never throws. */
   answer(to: NodeIdentity, id: number, answer: NodeAnswer): void {
     const address = { kind: "node", name: to.id } as const;
     if ("error" in answer) {
-      const { code, message, details } = answer.error;
-      const isRpc = isInstance(answer.error, RpcError);
-      const error = { code, message, ...(details === undefined ? {} : { details }), ...(isRpc ? { rpc: true } : {}) };
-      this.#host.publish(address, EnvelopeKind.ANSWER, { id, error });
+      this.#answerError(address, id, answer.error);
       return;
     }
     try {
@@ -154,7 +151,24 @@ export class NodeCalls {
       this.#host.mustFit("the answer", bytes);
       this.#host.publish(address, EnvelopeKind.ANSWER, { id }, bytes);
     } catch (error) {
-      this.answer(to, id, { error: asConduitError(error) });
+      this.#answerError(address, id, asConduitError(error));
+    }
+  }
+
+  /** Handlers make errors of anything: one that can't be encoded, or is too large, is sent by its code alone. */
+  #answerError(address: ClusterAddress, id: number, given: ConduitError): void {
+    const { code, message, details } = given;
+    const kind = isInstance(given, RpcError) ? { rpc: true } : {};
+    const whole = { code, message, ...(details === undefined ? {} : { details }), ...kind };
+    if (this.#isErrorSent(address, { id, error: whole })) return;
+    this.#isErrorSent(address, { id, error: { code, message: UNSENDABLE, ...kind } });
+  }
+
+  #isErrorSent(address: ClusterAddress, head: Readonly<Record<string, unknown>>): boolean {
+    try {
+      return this.#host.publish(address, EnvelopeKind.ANSWER, head) !== "too-large";
+    } catch {
+      return false;
     }
   }
 
@@ -177,6 +191,7 @@ export class NodeCalls {
 }
 
 const NO_TEXT = "";
+const UNSENDABLE = "The message and the details of this error can't be sent to another node";
 
 export function noConnection(id: string, name: string): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no node has a connection ${id}`);

@@ -8,6 +8,7 @@ import type { ClusterAddress, PublishResult } from "./driver.ts";
 import { EnvelopeKind } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
+import { MissedRevocations } from "./missed-revocations.ts";
 import type { NodeAnswer, NodeAnswers, NodeRequests } from "./node-requests.ts";
 
 /** The node of {@link NodeQuestions}. */
@@ -20,6 +21,8 @@ export interface NodeQuestionsHost {
   readonly isAlone: boolean;
   /** The other nodes, by id. */
   nodes(): ReadonlyMap<string, Node>;
+  /** Nodes that were lost a short time ago, and may be cut off only. */
+  lost(): readonly Node[];
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
 }
 
@@ -29,6 +32,7 @@ const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 
 export class NodeQuestions {
   readonly #host: NodeQuestionsHost;
+  readonly #missedRevocations = new MissedRevocations();
 
   constructor(host: NodeQuestionsHost) {
     this.#host = host;
@@ -39,8 +43,41 @@ export class NodeQuestions {
     const nodes = [...this.#host.nodes().values()];
     const send = (id: number): boolean =>
       this.#host.publish(ALL, EnvelopeKind.QUESTION, { id, question, params }) === "sent";
-    const answers = await this.#host.requests.ask(nodes, this.#host.answerTimeoutMs, send);
-    return { ...answers, isAlone: this.#host.isAlone };
+    const { answers, missing } = await this.#host.requests.ask(nodes, this.#host.answerTimeoutMs, send);
+    return { answers, missing: this.#withLost(missing, answers), isAlone: this.#host.isAlone };
+  }
+
+  #withLost(missing: readonly string[], answers: ReadonlyMap<string, unknown>): string[] {
+    const lost = this.#host.lost().map(({ id }) => id);
+    return [...new Set([...missing, ...lost.filter((id) => !answers.has(id))])];
+  }
+
+  /** Revokes a user on all other nodes. Those that don't answer are told when they are back. */
+  async revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
+    const asked = [...this.#host.nodes().values(), ...this.#host.lost()];
+    const result = await this.askAll("revoke", { user });
+    const unanswered = asked.filter(({ id }) => !result.answers.has(id));
+    this.#missedRevocations.add(
+      user,
+      unanswered.map(({ epoch }) => epoch),
+    );
+    return result;
+  }
+
+  /** The user is welcome again. */
+  welcomed(user: string): void {
+    this.#missedRevocations.delete(user);
+  }
+
+  /** A node is heard again, in the same run: it is told what it missed. */
+  isBack({ id: nodeId, epoch }: Node): void {
+    const address = { kind: "node", name: nodeId } as const;
+    for (const user of this.#missedRevocations.take(epoch)) {
+      // Nobody waits for the answer.
+      const head = { id: 0, question: "revoke", params: { user } };
+      if (this.#host.publish(address, EnvelopeKind.QUESTION, head) !== "sent")
+        this.#missedRevocations.add(user, [epoch]);
+    }
   }
 
   /** A page of connections, node after node in the order of their ids. */
@@ -59,7 +96,8 @@ export class NodeQuestions {
     }
     const last = connections.at(-1);
     const next = connections.length < limit || last === undefined ? null : `${last.node}/${last.id}`;
-    return { connections, next, missing, isAlone: this.#host.isAlone };
+    const lost = next === null ? this.#withLost(missing, new Map()) : missing;
+    return { connections, next, missing: lost, isAlone: this.#host.isAlone };
   }
 
   /** Null if the node doesn't answer. */

@@ -243,7 +243,7 @@ export class ServerNodes {
   async revoke(user: string): Promise<Revocation> {
     const here = this.#host.revoke(user);
     if (this.node === null) return { connections: here, ...HERE_ALONE };
-    const { answers, missing, isAlone } = await this.node.questions.askAll("revoke", { user });
+    const { answers, missing, isAlone } = await this.node.questions.revoke(user);
     return { connections: here + sumOf(answers), missing, isAlone };
   }
 

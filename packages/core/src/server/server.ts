@@ -560,6 +560,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   async setUser(name: string, user: UserOptions): Promise<void> {
     parseUser(name, user);
     await this.#connections.setUser(name, user);
+    this.#nodes.node?.questions.welcomed(name);
   }
 
   /**

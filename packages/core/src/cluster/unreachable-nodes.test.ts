@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { RpcError } from "../errors.ts";
+import { ADA, BOB, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
+import { outcome } from "../test-support/peers.ts";
+
+const LIMITS = { heartbeatMs: 100, nodeTimeoutMs: 300 };
+
+test("A user who is revoked while a node is cut off is disconnected there when the node is back", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  expect(await a.server.revoke("bob")).toEqual({ connections: 0, missing: ["b"], isAlone: false });
+  expect(b.server.connectionCount).toBe(1);
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(0);
+  await expect(b.join(BOB)).rejects.toThrow();
+});
+
+test("A user who is revoked by a node that is cut off is disconnected elsewhere when that node is back", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.cut("a");
+  await all.runtime.advance(1000);
+  expect(await a.server.revoke("bob")).toEqual({ connections: 0, missing: ["b", "c"], isAlone: true });
+  all.cluster.heal("a");
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(0);
+});
+
+test("A user who is welcome again isn't revoked on a node that comes back", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  await a.server.revoke("bob");
+  await a.server.setUser("bob", { password: "b" });
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(1);
+});
+
+test("A count names nodes that were lost a short time ago, and a node that has stopped isn't missing", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  all.cluster.partition(["a", "b"], ["c"]);
+  await b.server.stop();
+  await all.runtime.advance(1000);
+  expect(await a.server.count()).toEqual({ count: 0, missing: ["c"], isAlone: false });
+  expect(await a.server.listConnections()).toMatchObject({ missing: ["c"] });
+  await all.runtime.advance(12 * LIMITS.nodeTimeoutMs);
+  expect(await a.server.count()).toEqual({ count: 0, missing: [], isAlone: false });
+});
+
+/** More levels than a message may have. */
+function deep(): unknown {
+  let value: unknown = 1;
+  for (let level = 0; level < 125; level += 1) value = [value];
+  return value;
+}
+
+test.each([
+  ["has details that can't be encoded", { details: { deep: deep() } }, "denied"],
+  ["has a message with half a surrogate", {}, "half: \ud800"],
+  ["is larger than a message may be", { details: { text: "x".repeat(4000) } }, "y".repeat(200)],
+])("An error of a handler for another node's call that %s arrives by its code", async (_what, options, message) => {
+  const all = clusterScene();
+  const [a, b] = await three(all, { maxMessageBytes: 4096 });
+  const client = await b.join(ADA);
+  client.rpc("fail", () => {
+    throw new RpcError(2000, message, options);
+  });
+  const failure = outcome(a.server.peer(firstIdOf(b)).call("fail"));
+  await all.runtime.settle();
+  expect(failure).toMatchObject({ error: { code: 2000 } });
+});
