@@ -133,6 +133,12 @@ export class ClusterNode implements Cluster {
         this.#countUnread(envelope === "malformed" ? "malformed" : "unknown");
         return null;
       },
+      entryFailed: (topic, offset, error) => {
+        this.#lost({ direction: "received", count: 1, reason: "unreadable", topic });
+        const { code, message } = asConduitError(error);
+        const what = `Cannot give message ${offset} of the durable topic '${topic}' to its subscribers here: ${message}`;
+        this.#local.report(new ConduitError(code, what));
+      },
     });
   }
 

@@ -34,7 +34,13 @@ function scene(own: readonly PresenceEntry[] = []) {
       node: (id) => [A, B].find((node) => node.id === id),
       missed: (_topic, _node, count) => missed.push(count),
     },
-    new DurableTopics({ answerTimeoutMs: 1, link: () => null, encode: (body) => body, decode: () => null }),
+    new DurableTopics({
+      answerTimeoutMs: 1,
+      link: () => null,
+      encode: (body) => body,
+      decode: () => null,
+      entryFailed: () => undefined,
+    }),
   );
   const topic: ClusterTopic = {
     name: "t",

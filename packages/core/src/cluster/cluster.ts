@@ -31,9 +31,10 @@ export interface ClusterLoss {
   readonly count: number;
   /**
    * `disconnected`, `full`, `too-large`: as the driver refused them. `dropped`: the driver lost them. `gap`: the numbers of a
-   * node's messages to a topic showed it.
+   * node's messages to a topic showed it. `unreadable`: a message of a durable topic couldn't be given to subscribers here, for
+   * example because it exceeds `maxMessageBytes` of this node.
    */
-  readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap";
+  readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap" | "unreadable";
   /** The node that sent them, if known. */
   readonly node?: string;
   readonly topic?: string;

@@ -5,6 +5,8 @@ import { clusterScene, three } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
+import type { ClusterLink, ClusterLog } from "./driver.ts";
+import { type DurableTopic, DurableTopics } from "./durable-topics.ts";
 
 const DURABLE = { publish: true, history: { messages: 100, durable: true } };
 
@@ -158,4 +160,66 @@ test("publish() to a durable topic that can't be stored is reported", async () =
   topic.publish(1);
   await all.runtime.settle();
   expect(errors).toEqual(["cluster", "orders", ErrorCode.CLUSTER_UNAVAILABLE]);
+});
+
+test("A message that exceeds this node's maxMessageBytes is reported and counted, and its subscribers go on behind it", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  const b = await all.node("b", { maxMessageBytes: 1024 }, orders);
+  const errors: unknown[] = [];
+  b.server.onError((error, { stage }) => errors.push([stage, (error as { code?: number }).code]));
+  const subscription = (await b.join()).subscribe("orders");
+  await subscription.ready;
+  const publisher = await a.join();
+  for (const data of [1, "x".repeat(3000), 3]) await publisher.publish("orders", data);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([1, 3]);
+  expect(errors).toEqual([["cluster", ErrorCode.MESSAGE_TOO_LARGE]]);
+  expect(b.server.cluster?.stats.lostReceived).toBe(1);
+});
+
+test("A client whose newest message exceeds this node's maxMessageBytes can subscribe", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  const b = await all.node("b", { maxMessageBytes: 1024 }, orders);
+  await (await a.join()).publish("orders", "x".repeat(3000));
+  const subscription = (await b.join()).subscribe("orders");
+  const ready = outcome(subscription.ready);
+  await all.runtime.settle();
+  expect(ready.state).toBe("resolved");
+});
+
+/** Durable topics whose log has messages that never come. */
+function waiting() {
+  const log: ClusterLog = {
+    append: () => Promise.reject(new Error("unused")),
+    read: (_last, reader) => reader.starts({ epoch: "e", offset: 0 }, 1),
+    close: () => undefined,
+  };
+  const durable = new DurableTopics({
+    answerTimeoutMs: 1,
+    link: () => ({ logs: { open: async () => log } }) as unknown as ClusterLink,
+    encode: (body) => body,
+    decode: () => null,
+    entryFailed: () => undefined,
+  });
+  const topic: DurableTopic = {
+    name: "orders",
+    limits: { messages: 1, bytes: 1, ageMs: 1 },
+    logStarts: () => undefined,
+    logEntry: () => undefined,
+  };
+  return { durable, topic };
+}
+
+test.each([["closed"], ["stopped"]])("Opening a topic rejects if it is %s before it is up to date", async (how) => {
+  const { runtime } = clusterScene();
+  const { durable, topic } = waiting();
+  const opened = outcome(durable.open(topic));
+  await runtime.settle();
+  expect(opened.state).toBe("pending");
+  if (how === "closed") durable.close(topic);
+  else durable.stop();
+  await runtime.settle();
+  expect(opened.error?.code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
 });

@@ -27,6 +27,8 @@ export interface DurableTopicsHost {
   encode(body: Uint8Array): Uint8Array;
   /** Null if the entry can't be read. */
   decode(payload: Uint8Array): EncodedValue | null;
+  /** An entry couldn't be given to the subscribers: they go on behind it. */
+  entryFailed(topic: string, offset: number, error: unknown): void;
 }
 
 /** A topic that is read. */
@@ -36,6 +38,8 @@ interface Reading {
   ready: Promise<void>;
   log: ClusterLog | null;
   isOver: boolean;
+  /** Rejects `ready`, if it is pending. */
+  fail: (reason: ConduitError) => void;
 }
 
 /** Logs that are kept open for publishing. */
@@ -53,7 +57,10 @@ export class DurableTopics {
 
   /** The link ends. */
   stop(): void {
-    for (const reading of this.#readings.values()) reading.isOver = true;
+    for (const reading of this.#readings.values()) {
+      reading.isOver = true;
+      reading.fail(unavailable(reading.topic.name, "the link has ended"));
+    }
     this.#readings.clear();
     this.#logs.clear();
   }
@@ -66,7 +73,7 @@ export class DurableTopics {
     const known = this.#readings.get(topic.name);
     if (known?.topic === topic) return known.ready;
     if (known !== undefined) this.close(known.topic);
-    const reading: Reading = { topic, ready: Promise.resolve(), log: null, isOver: false };
+    const reading: Reading = { topic, ready: Promise.resolve(), log: null, isOver: false, fail: () => undefined };
     this.#readings.set(topic.name, reading);
     reading.ready = this.#begin(reading);
     return reading.ready;
@@ -90,7 +97,8 @@ export class DurableTopics {
 
   #readUntilNewest(reading: Reading, log: ClusterLog): Promise<void> {
     const { topic } = reading;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
+      reading.fail = reject;
       let newest = Number.POSITIVE_INFINITY;
       const reached = (offset: number): void => {
         if (offset >= newest) resolve();
@@ -104,11 +112,21 @@ export class DurableTopics {
         },
         entry: (offset, payload) => {
           if (reading.isOver) return;
-          topic.logEntry(offset, this.#host.decode(payload));
+          this.#give(topic, offset, payload);
           reached(offset);
         },
       });
     });
+  }
+
+  /** Never throws: the driver's reader goes on for all topics. */
+  #give(topic: DurableTopic, offset: number, payload: Uint8Array): void {
+    try {
+      topic.logEntry(offset, this.#host.decode(payload));
+    } catch (error) {
+      topic.logEntry(offset, null);
+      this.#host.entryFailed(topic.name, offset, error);
+    }
   }
 
   /** This node doesn't read the topic any more. */
@@ -118,6 +136,7 @@ export class DurableTopics {
     reading.isOver = true;
     this.#readings.delete(topic.name);
     reading.log?.close();
+    reading.fail(unavailable(topic.name, "it was closed"));
   }
 
   /**
