@@ -70,8 +70,6 @@ export class NatsLink implements ClusterLink {
   #isClosed = false;
   #isStarting = true;
   #retryTimer: unknown = null;
-  /** Violations are no news while permissions are tried. */
-  #isTrying = false;
   #lastError: Error | null = null;
   #confirming: Promise<void> | null = null;
   #chunkedMessages = 0;
@@ -140,7 +138,6 @@ export class NatsLink implements ClusterLink {
       return;
     }
     this.#connection = connection;
-    void this.#watch(connection);
     try {
       await this.#tryPermissions(connection);
     } catch (error) {
@@ -148,6 +145,8 @@ export class NatsLink implements ClusterLink {
       await connection.close();
       throw error;
     }
+    // Not before: violations are no news while permissions are tried.
+    void this.#watch(connection);
     for (const subscription of this.#subscriptions.values()) {
       if (subscription.sub === null) this.#subscribe(connection, subscription);
     }
@@ -161,7 +160,6 @@ export class NatsLink implements ClusterLink {
       const violation = violationIn(error);
       if (violation !== null) violations.push(violation);
     };
-    this.#isTrying = true;
     const { subjectPrefix, connectTimeoutMs } = this.#config;
     const subjects = KINDS.map((kind) => probeSubject(subjectPrefix, kind, this.#linkId));
     // Nobody listens there, which NATS answers at once; that is an error, too, and no violation.
@@ -173,13 +171,12 @@ export class NatsLink implements ClusterLink {
     await connection.flush();
     await connection.flush();
     for (const probe of probes) if (!probe.isClosed()) probe.unsubscribe();
-    this.#isTrying = false;
     if (violations.length > 0) throw permissionError(violations);
   }
 
   #retry(reason: ConduitError): void {
     if (this.#isClosed) return;
-    this.#host.stateChanged("connecting", reason);
+    this.#host.stateChanged(this.#state, reason);
     this.#retryTimer = this.#host.clock.setTimer(() => void this.#dialAgain(), retryDelay(), false);
   }
 
@@ -199,6 +196,16 @@ export class NatsLink implements ClusterLink {
       else if (status.type === "reconnect") void this.#restored(connection);
       else if (status.type === "error") this.#failed(status.error);
     }
+    if (this.#connection === connection) await this.#ended(connection);
+  }
+
+  /** nats.js has given the connection up, as it does when the function for the credentials throws: another one is made. */
+  async #ended(connection: NatsConnection): Promise<void> {
+    this.#connection = null;
+    for (const subscription of this.#subscriptions.values()) subscription.sub = null;
+    this.#lost();
+    const cause = (await connection.closed()) ?? new Error("nats.js closed the connection");
+    this.#retry(connectionError(cause, this.#config.servers));
   }
 
   /** The connection works: again, or for the first time. */
@@ -239,7 +246,7 @@ export class NatsLink implements ClusterLink {
 
   #failed(error: Error): void {
     if (isPermissionViolation(error)) {
-      if (!this.#isTrying && !this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
+      if (!this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
       return;
     }
     this.#lastError = error;

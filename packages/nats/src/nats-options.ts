@@ -1,6 +1,7 @@
-import type { NodeConnectionOptions } from "@nats-io/transport-node";
+import type { Authenticator, NodeConnectionOptions } from "@nats-io/transport-node";
 import { credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
 import { type ClusterOptions, ConduitError, ErrorCode } from "@netconduit/core";
+import { messageOf } from "@netconduit/core/adapter";
 import type { NatsConnect } from "./nats-connect.ts";
 
 /** TLS towards NATS. Texts in PEM, or paths of files. */
@@ -130,9 +131,23 @@ function parseLogin(options: NatsClusterOptions, servers: readonly string[]): Na
   else if (tls === false) login.tls = null;
   const bytesOf = (text: string | (() => string)) => (): Uint8Array =>
     new TextEncoder().encode(typeof text === "function" ? text() : text);
-  if (credentials !== undefined) login.authenticator = credsAuthenticator(bytesOf(credentials));
-  if (nkeySeed !== undefined) login.authenticator = nkeyAuthenticator(bytesOf(nkeySeed));
+  if (credentials !== undefined) {
+    login.authenticator = told("credentials", credsAuthenticator(bytesOf(credentials)));
+  }
+  if (nkeySeed !== undefined) login.authenticator = told("nkeySeed", nkeyAuthenticator(bytesOf(nkeySeed)));
   return login;
+}
+
+/** An authenticator whose errors name the option. @throws ConduitError AUTH_FAILED */
+function told(option: string, authenticator: Authenticator): Authenticator {
+  return (nonce) => {
+    try {
+      return authenticator(nonce);
+    } catch (cause) {
+      const message = `Cannot log in to NATS: the option ${option} gives no valid login: ${messageOf(cause)}`;
+      throw new ConduitError(ErrorCode.AUTH_FAILED, message, { cause });
+    }
+  };
 }
 
 type NumberOption = "maxPayloadBytes" | "maxPendingBytes" | "connectTimeoutMs" | "pingIntervalMs";
