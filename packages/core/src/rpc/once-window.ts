@@ -83,14 +83,15 @@ export class OnceWindow {
 export function onceRequest(params: unknown): OnceRequest {
   const { key, method, params: value, type, data, delivery = 1, deliveries = 1 } = isMap(params) ? params : {};
   const isKey = typeof key === "string" && key !== "" && key.length <= MAX_KEY_CHARS;
-  if (isKey && typeof method === "string") {
+  // Within itself it would wait for its own end.
+  if (isKey && typeof method === "string" && method !== ONCE_METHOD) {
     return { key, isCall: true, name: method, value: value ?? {}, delivery: 1, deliveries: 1 };
   }
   if (isKey && typeof type === "string" && isDelivery(deliveries) && isDelivery(delivery) && delivery <= deliveries) {
     return { key, isCall: false, name: type, value: data ?? null, delivery, deliveries };
   }
   const message =
-    `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a method or type; ` +
+    `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a type, or a method other than itself; ` +
     `delivery and deliveries are integers from 1 to ${MAX_DELIVERIES}`;
   throw new RpcError(ErrorCode.INVALID_PARAMS, message);
 }
