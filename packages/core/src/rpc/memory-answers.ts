@@ -12,14 +12,30 @@ interface Kept {
 export class MemoryAnswers implements Answers {
   readonly #codec: Codec;
   readonly #now: () => number;
+  readonly #windowMs: number;
   /** That which is forgotten first comes first. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
 
-  /** @param now in monotonic milliseconds */
-  constructor(codec: Codec, now: () => number) {
+  /**
+   * @param now in monotonic milliseconds
+   * @param windowMs how long a key is remembered
+   */
+  constructor(codec: Codec, now: () => number, windowMs: number = ONCE_WINDOW_MS) {
     this.#codec = codec;
     this.#now = now;
+    this.#windowMs = windowMs;
+  }
+
+  /** Whether there is no room for another key. */
+  get isFull(): boolean {
+    this.#forgetOld();
+    return this.#kept.size >= MAX_ONCE_KEYS;
+  }
+
+  /** Whether there is room for another key with so much of an answer. */
+  hasRoom(bytes: number): boolean {
+    return !this.isFull && this.#bytes + bytes <= MAX_ONCE_BYTES;
   }
 
   begin(_owner: string, id: string, { delivery }: OnceRequest): OnceAnswer | number {
@@ -28,7 +44,7 @@ export class MemoryAnswers implements Answers {
     if (ended !== null) this.#renew(id);
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
     if (this.#kept.size >= MAX_ONCE_KEYS || this.#bytes >= MAX_ONCE_BYTES) {
-      const details = { retry_after: ONCE_WINDOW_MS / 1000 };
+      const details = { retry_after: this.#windowMs / 1000 };
       const message = `${this.#kept.size} keys are remembered, with ${this.#bytes} bytes of answers`;
       throw new RpcError(ErrorCode.RATE_LIMITED, message, { details });
     }
@@ -36,16 +52,17 @@ export class MemoryAnswers implements Answers {
   }
 
   end(_owner: string, id: string, delivery: number, answer: OnceAnswer): void {
+    this.#forgetOld();
     this.#forget(id);
     let record = endedRecord(this.#codec, { delivery, answer });
     if (this.#bytes + record.length > MAX_ONCE_BYTES) record = notKept(this.#codec, delivery, record.length);
     this.#bytes += record.length;
-    this.#kept.set(id, { record, untilMs: this.#now() + ONCE_WINDOW_MS });
+    this.#kept.set(id, { record, untilMs: this.#now() + this.#windowMs });
   }
 
   find(id: string): Ended | null {
     const kept = this.#kept.get(id);
-    if (kept === undefined) return null;
+    if (kept === undefined || kept.untilMs <= this.#now()) return null;
     // A copy: the values may refer to it, and their receivers may change them.
     const record = readRecord(this.#codec, kept.record.slice());
     return record !== null && "answer" in record ? record : null;
@@ -55,7 +72,7 @@ export class MemoryAnswers implements Answers {
   #renew(id: string): void {
     const { record } = this.#kept.get(id) as Kept;
     this.#kept.delete(id);
-    this.#kept.set(id, { record, untilMs: this.#now() + ONCE_WINDOW_MS });
+    this.#kept.set(id, { record, untilMs: this.#now() + this.#windowMs });
   }
 
   #forgetOld(): void {

@@ -57,13 +57,15 @@ export class StoredAnswers implements Answers {
 
   constructor(host: StoredAnswersHost) {
     this.#host = host;
-    this.#unsaved = new MemoryAnswers(host.codec, () => host.now());
+    this.#unsaved = new MemoryAnswers(host.codec, () => host.now(), host.onceMs);
     this.#budget = new OwnerBudget(host.onceMs, MAX_STORED_ONCE_BYTES);
   }
 
   async begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
     const unsaved = this.#unsaved.find(id);
     if (unsaved !== null && !isRepeatable(unsaved, request.delivery)) return unsaved.answer;
+    // None of them may be forgotten before its time: it would be carried out again.
+    if (this.#unsaved.isFull) throw refusal(ErrorCode.STORE_FAILED, "Too many answers wait for the store");
     if (!this.#budget.charge(owner, RECORD_BYTES, this.#host.now())) {
       throw refusal(ErrorCode.STORE_FULL, "Too much is kept for this user");
     }
@@ -140,13 +142,12 @@ export class StoredAnswers implements Answers {
     this.#alive.get(id)?.();
     this.#alive.delete(id);
     const ended: Ended = { delivery, answer };
-    let record = endedRecord(codec, ended);
-    if (record.length > MAX_ANSWER_BYTES || !this.#budget.charge(owner, record.length, this.#host.now())) {
-      this.#unsaved.end(owner, id, delivery, answer);
-      record = notKept(codec, delivery, record.length);
-    }
+    const record = endedRecord(codec, ended);
+    const isKept = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
     try {
-      await store.put(await this.#keyOf(id), record, this.#host.onceMs);
+      const kept = isKept ? record : notKept(codec, delivery, record.length);
+      await store.put(await this.#keyOf(id), kept, this.#host.onceMs);
+      if (!isKept && this.#unsaved.hasRoom(record.length)) this.#unsaved.end(owner, id, delivery, answer);
     } catch (error) {
       this.#unsaved.end(owner, id, delivery, answer);
       this.#host.storeFailed(error);
