@@ -106,6 +106,38 @@ export function describeClientKinds(subject: Subject): void {
     );
 
     test(
+      "the server's own send and calls by id or user respect kinds, too",
+      staged(async (stage) => {
+        const { server, device, operator } = await fleetOn(stage);
+        const heard = new EventLog<string>();
+        // As programs without types might.
+        for (const type of ["alarm", "news"] as "news"[]) {
+          device.on(type, (text) => heard.add(`device ${type} ${text}`));
+          operator.on(type, (text) => heard.add(`operator ${type} ${text}`));
+        }
+        const idOf = (name: string): string => server.connections.find(({ user }) => user.name === name)?.id ?? "";
+        const peer = server.peer(idOf("pump"));
+        const failures = [
+          thrownBy(() => server.send(idOf("pump"), "alarm" as "news", "smoke")),
+          thrownBy(() => peer.send("alarm" as "news", "smoke")),
+          await failureOf(peer.request("alarm" as "news", "smoke")),
+          await failureOf(server.peer(idOf("ada")).call("record" as "ping")),
+          thrownBy(() => server.clients("device").broadcast("alarm" as "news", "smoke")),
+        ];
+        expect(failures.map(({ code }) => code)).toEqual(failures.map(() => ErrorCode.PEER_UNSUPPORTED));
+        expect(server.send({ user: "pump" }, "alarm" as "news", "smoke")).toBe(0);
+        expect(server.send({ user: "ada" }, "alarm" as "news", "fire")).toBe(1);
+        expect(server.send(idOf("ada"), "alarm" as "news", "water")).toBe(1);
+        expect(server.send(idOf("pump"), "news", "end")).toBe(1);
+        expect([...(await heard.count(3))].sort()).toEqual([
+          "device news end",
+          "operator alarm fire",
+          "operator alarm water",
+        ]);
+      }),
+    );
+
+    test(
       "results of a kind's methods are validated",
       staged(async (stage) => {
         const server = stage.ownServer({ ...stage.serverOptions({}), users: USERS, contract: fleet });

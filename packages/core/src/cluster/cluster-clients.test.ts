@@ -1,8 +1,9 @@
+import * as v from "valibot";
 import { expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
-import { ADA, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
+import { ADA, BOB, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
@@ -150,4 +151,26 @@ test("Without a cluster the same calls work on the one server", async () => {
     expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }),
   );
   expect(await server.revoke("ada")).toMatchObject({ connections: 1 });
+});
+
+test("What is for another kind of clients is refused by the node of the client, and that node hears of a message", async () => {
+  const all = clusterScene();
+  const contract = {
+    client: {},
+    clients: { device: { methods: { record: {} } }, admin: { messages: { alarm: v.string() } } },
+  };
+  const [a, b] = await three(all, { contract });
+  const reported: unknown[] = [];
+  b.server.onError((error, { stage }) => reported.push([stage, (error as { code?: number }).code]));
+  const client = await b.join(BOB);
+  const heard: unknown[] = [];
+  client.on("alarm", (data) => heard.push(data));
+  client.rpc("record", () => heard.push("record"));
+  const call = a.server.peer(firstIdOf(b)).call("record", {});
+  await expect(call).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
+  a.server.send(firstIdOf(b), "alarm", "fire");
+  a.server.send({ user: "bob" }, "alarm", "fire");
+  await all.runtime.settle();
+  expect(heard).toEqual([]);
+  expect(reported).toEqual([["cluster", ErrorCode.PEER_UNSUPPORTED]]);
 });

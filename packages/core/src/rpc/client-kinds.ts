@@ -80,6 +80,14 @@ export class ClientKinds {
       "Use server.clients(kind).broadcast";
     throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message, { details: { kinds } });
   }
+
+  /** @throws ConduitError PEER_UNSUPPORTED for a message of other kinds */
+  mustBeForKind(type: string, kind: string): void {
+    const kinds = this.ofMessage(type);
+    if (kinds === undefined || kinds.includes(kind)) return;
+    const message = `Cannot broadcast '${type}' to clients of the kind ${kind}: the contract has it for ${kinds.join(", ")}`;
+    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message, { details: { kinds } });
+  }
 }
 
 function add(kinds: Map<string, string[]>, name: string, kind: string): void {

@@ -124,8 +124,8 @@ export class Connection<
     return this.#session.createdAt;
   }
 
-  /** @internal */
-  protected get _outgoing(): Outgoing {
+  /** @internal Also of the server's `send` and `peer`, here and from other nodes. */
+  get _outgoing(): Outgoing {
     const { sender } = this.#protocol;
     return this.#kinds === null ? sender : withKindCheck(sender, this.#kinds, this.#user.roles);
   }

@@ -21,6 +21,7 @@ import { NodePeer } from "../cluster/node-peer.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Metadata } from "../wire/metadata.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
@@ -34,6 +35,8 @@ type Protocol = ProtocolConnection<AnyConnection>;
 export interface ServerNodesHost {
   readonly core: EndpointCore<AnyConnection>;
   readonly config: ServerConfig;
+  /** Null if the contract has no kinds of clients. */
+  readonly kinds: ClientKinds | null;
   /** The connections of logged-in clients, by id. */
   clients(): ReadonlyMap<string, Protocol>;
   /** The connections that are subscribed to a topic. */
@@ -90,7 +93,7 @@ export class ServerNodes {
       get connectionCount() {
         return host.clients().size;
       },
-      connection: (id) => openConnection(host.clients().get(id))?.sender,
+      connection: (id) => openConnection(host.clients().get(id))?.peer._outgoing,
       broadcast: (type, data, recipients) => this.#broadcastHere(type, data, recipients),
       count: (where) => this.#countHere(where),
       describe: (where, after, limit) => this.#describeHere(where, after, limit),
@@ -197,7 +200,8 @@ export class ServerNodes {
       peer.send(type, data, options ?? {});
       return isHere ? 1 : 0;
     }
-    return this.broadcast(type, data, { where: { user: to.user } });
+    const kinds = this.#host.kinds?.ofMessage(type);
+    return this.broadcast(type, data, { where: { user: to.user, ...(kinds === undefined ? {} : { role: kinds }) } });
   }
 
   peer<C extends Contract>(id: string): NodePeer<C> {
@@ -208,7 +212,7 @@ export class ServerNodes {
         writer: core.writer,
         rpcTimeoutMs: config.rpcTimeoutMs,
         cluster: this.node,
-        connection: (known) => openConnection(clients().get(known))?.sender,
+        connection: (known) => openConnection(clients().get(known))?.peer._outgoing,
       },
       id,
     );

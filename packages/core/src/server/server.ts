@@ -182,6 +182,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#nodes = new ServerNodes(cluster, {
       core: this.#core as unknown as EndpointCore<AnyConnection>,
       config,
+      kinds: this.#kinds,
       clients: () => this.#connections.clients,
       subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
       revoke: (user) => this.#connections.revoke(user),
@@ -284,8 +285,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   clients<K extends ClientKind<C>>(kind: K): ClientsOfKind<C, D, K> {
     const { registration } = this.#core;
-    const broadcast = (type: string, data: unknown, options: BroadcastOptions<C, D>): number =>
-      this.#nodes.broadcast(type, data, options);
+    const broadcast = (type: string, data: unknown, options: BroadcastOptions<C, D>): number => {
+      this.#kinds?.mustBeForKind(type, kind);
+      return this.#nodes.broadcast(type, data, options);
+    };
     return new ClientsOfKind<C, D, K>({ connections: () => this.connections, broadcast }, registration, kind);
   }
 
@@ -656,10 +659,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Sends a message to the connection with this id, or to all connections of a user, on whatever node they are. It isn't told
-   * whether a message to another node arrives: for that, use `peer(id)`.
+   * whether a message to another node arrives: for that, use `peer(id)`. A message that the contract has for one kind of clients
+   * goes to those of the user's connections that are of that kind.
    * @returns the number of this node's connections that it was queued for
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
-   *   CLUSTER_UNAVAILABLE
+   *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if it is this node's and of another kind
    */
   send<T extends NameBound<MessageType<C, "client">>>(
     to: string | { readonly user: string },
