@@ -156,7 +156,10 @@ class SqliteStore implements FileStore {
   readonly #startMs: number;
   #keptMs: number;
   #waiting: Operation[] = [];
-  #sweptAtMs = 0;
+  /** The store's time. */
+  #sweepDueMs = 0;
+  /** More is removed in the next turn. */
+  #isSweeping = false;
   #isClosed = false;
 
   constructor(database: SqliteDatabase, host: SqliteHost, path: string) {
@@ -243,22 +246,36 @@ class SqliteStore implements FileStore {
   }
 
   #transact(operations: readonly Operation[]): void {
-    const results: unknown[] = [];
-    try {
-      this.#database.exec("BEGIN IMMEDIATE");
-      for (const operation of operations) results.push(operation.run());
-      this.#keepTime();
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#rollBack();
-      const failure = storeError(error, this.#path);
-      for (const operation of operations) {
-        if (operation.writes) operation.reject(failure);
-        else this.#runAlone(operation);
-      }
+    if (this.#nowMs >= this.#sweepDueMs) this.#removeExpired();
+    let outcome = this.#runTogether(operations);
+    if (!Array.isArray(outcome) && outcome.code === ErrorCode.STORE_FULL && this.#removeExpired() > 0) {
+      outcome = this.#runTogether(operations);
+    }
+    if (Array.isArray(outcome)) {
+      for (const [index, operation] of operations.entries()) operation.resolve(outcome[index]);
       return;
     }
-    for (const [index, operation] of operations.entries()) operation.resolve(results[index]);
+    for (const operation of operations) {
+      if (operation.writes) operation.reject(outcome);
+      else this.#runAlone(operation);
+    }
+  }
+
+  /** Returns the results, or the error that rolled everything back. */
+  #runTogether(operations: readonly Operation[]): unknown[] | ConduitError {
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+      const results = operations.map((operation) => operation.run());
+      const nowMs = this.#nowMs;
+      const keepsTime = nowMs - this.#keptMs >= CLOCK_MS;
+      if (keepsTime) this.#setClock.run(nowMs);
+      this.#database.exec("COMMIT");
+      if (keepsTime) this.#keptMs = nowMs;
+      return results;
+    } catch (error) {
+      this.#rollBack();
+      return storeError(error, this.#path);
+    }
   }
 
   /** SQLite may have rolled back by itself. */
@@ -278,16 +295,28 @@ class SqliteStore implements FileStore {
     }
   }
 
-  /** Keeps the store's time, and removes what has expired. */
-  #keepTime(): void {
+  /**
+   * Removes values that have expired, in a transaction of its own, and more of them in the next turns. Returns their number.
+   * If it fails, it is tried again before the next write, which fails alike and tells.
+   */
+  #removeExpired(): number {
     const nowMs = this.#nowMs;
-    if (nowMs - this.#keptMs >= CLOCK_MS) {
-      this.#setClock.run(nowMs);
-      this.#keptMs = nowMs;
+    let rows = 0;
+    try {
+      rows = Number((this.#sweep.run(nowMs) as { readonly changes: number | bigint }).changes);
+    } catch {
+      return 0;
     }
-    if (nowMs - this.#sweptAtMs < SWEEP_MS) return;
-    this.#sweptAtMs = nowMs;
-    this.#sweep.run(nowMs);
+    const isDone = rows < ROWS_PER_SWEEP;
+    this.#sweepDueMs = isDone ? nowMs + SWEEP_MS : nowMs;
+    if (!isDone && !this.#isSweeping) {
+      this.#isSweeping = true;
+      this.#host.nextTurn(() => {
+        this.#isSweeping = false;
+        if (!this.#isClosed) this.#removeExpired();
+      });
+    }
+    return rows;
   }
 }
 
