@@ -1,10 +1,19 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** Stands between clients and a server, on a port of its own, so that a test can cut the server off as if it were killed. */
+type Pair = readonly [from: Socket, to: Socket];
+
+/**
+ * Stands between clients and a server, on a port of its own, so that a test can cut the server off as if it were killed, or
+ * as if the network between them carried nothing for a while.
+ */
 export class Relay {
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
+  /** What each socket reads goes to the other one of its pair. */
+  readonly #pairs = new Set<Pair>();
+  readonly #held = new Set<Pair>();
+  #isSilent = false;
   #listener: Server | null = null;
   #port = 0;
 
@@ -37,19 +46,45 @@ export class Relay {
     await closed;
   }
 
+  /** Carries nothing any more, in either direction; connections stay, and new ones are accepted. */
+  silence(): void {
+    this.#isSilent = true;
+    for (const pair of this.#pairs) {
+      const [from, to] = pair;
+      this.#held.add(pair);
+      from.unpipe(to).pause();
+    }
+  }
+
+  /** Carries what connections send that were made since `silence`. */
+  speak(): void {
+    this.#isSilent = false;
+    for (const pair of this.#pairs) if (!this.#held.has(pair)) pair[0].pipe(pair[1]);
+  }
+
+  /** Carries what was kept back of the connections made before `silence`, also if their clients have given up. */
+  deliverHeld(): void {
+    for (const [from, to] of this.#held) from.pipe(to);
+    this.#held.clear();
+  }
+
   #join(client: Socket, server: Socket): void {
-    for (const [from, to] of [
+    for (const pair of [
       [client, server],
       [server, client],
     ] as const) {
+      const [from, to] = pair;
+      this.#pairs.add(pair);
       this.#sockets.add(from);
       from.setNoDelay(true);
       from.on("error", () => to.destroy());
       from.on("close", () => {
         this.#sockets.delete(from);
+        this.#pairs.delete(pair);
+        this.#held.delete(pair);
         to.destroy();
       });
-      from.pipe(to);
+      if (!this.#isSilent) from.pipe(to);
     }
   }
 }

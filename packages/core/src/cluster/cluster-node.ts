@@ -74,7 +74,7 @@ export class ClusterNode implements Cluster {
     this.#local = local;
     const { wheel } = local.context;
     this.#requests = new NodeRequests(wheel);
-    this.#identity = { id: config.nodeId ?? NO_TEXT, epoch: NO_TEXT, startedAt: 0 };
+    this.#identity = { id: config.nodeId ?? NO_TEXT, epoch: NO_TEXT, link: 0, startedAt: 0 };
     this.#membership = this.#newMembership();
     const subscribe = (address: ClusterAddress) =>
       this.#link?.subscribe(address, (payload) => this.#received(payload)) ?? null;
@@ -161,7 +161,8 @@ export class ClusterNode implements Cluster {
   }
 
   get nodes(): ClusterNodeInfo[] {
-    const self = { ...this.#identity, connections: this.#local.connectionCount, isSelf: true };
+    const { id, epoch, startedAt } = this.#identity;
+    const self = { id, epoch, startedAt, connections: this.#local.connectionCount, isSelf: true };
     return [self, ...Array.from(this.#membership.nodes.values(), infoOf)];
   }
 
@@ -197,7 +198,7 @@ export class ClusterNode implements Cluster {
     this.#beats = 0;
     const id = this.config.nodeId ?? toHex(runtime.crypto.randomBytes(NODE_ID_BYTES));
     const epoch = toHex(runtime.crypto.randomBytes(EPOCH_BYTES));
-    this.#identity = { id, epoch, startedAt: runtime.wallClock() };
+    this.#identity = { id, epoch, link: 0, startedAt: runtime.wallClock() };
     this.#membership = this.#newMembership();
     this.#setState("connecting", null);
     let link: ClusterLink;
@@ -320,6 +321,7 @@ export class ClusterNode implements Cluster {
       return;
     }
     if (state !== "connected") return;
+    this.#identity = { ...this.#identity, link: this.#identity.link + 1 };
     this.#hello();
     this.topics.interrupted();
     this.topics.reconnected();

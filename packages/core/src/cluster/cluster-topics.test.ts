@@ -6,7 +6,7 @@ import type { ClusterAddress } from "./driver.ts";
 import { DurableTopics } from "./durable-topics.ts";
 import { EnvelopeHead, EnvelopeKind, NO_BODY } from "./envelope.ts";
 
-const A = { id: "a", epoch: "ea", startedAt: 1, connections: 0, heardAtMs: 0, sequence: 1 };
+const A = { id: "a", epoch: "ea", startedAt: 1, connections: 0, heardAtMs: 0, sequence: 1, link: 0 };
 const B = { ...A, id: "b", epoch: "eb" };
 
 interface Sent {

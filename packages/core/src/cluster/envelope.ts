@@ -7,7 +7,7 @@
  * | 0 | 1 | version, 1 |
  * | 1 | 1 | kind |
  * | 2 | 4 | length of the head, big-endian |
- * | 6 | … | head: a MessagePack map; `n` and `e` are the sender's id and epoch |
+ * | 6 | … | head: a MessagePack map; `n`, `e` and `l` are the sender's id, its epoch, and the number of its link, if not 0 |
  * | … | … | body, to the end |
  *
  * Unknown keys of the head are ignored. A message of an unknown version or kind is dropped and counted, so nodes of different
@@ -59,6 +59,8 @@ const KINDS: ReadonlySet<number> = new Set(Object.values(EnvelopeKind));
 export interface NodeIdentity {
   readonly id: string;
   readonly epoch: string;
+  /** Grows each time that the run has connected again. */
+  readonly link: number;
 }
 
 export interface Envelope {
@@ -78,7 +80,8 @@ export function encodeEnvelope(
   head: Readonly<Record<string, unknown>>,
   body: Uint8Array = NO_BODY,
 ): Uint8Array {
-  const encoded = writer.encodePayload({ n: from.id, e: from.epoch, ...head });
+  const { id, epoch, link } = from;
+  const encoded = writer.encodePayload({ n: id, e: epoch, ...(link === 0 ? {} : { l: link }), ...head });
   const bytes = new Uint8Array(PREFIX_BYTES + encoded.length + body.length);
   bytes[0] = ENVELOPE_VERSION;
   bytes[1] = kind;
@@ -113,15 +116,19 @@ export function decodeEnvelope(reader: PayloadReader, bytes: Uint8Array): Envelo
   } catch {
     return "malformed";
   }
-  const { n: id, e: epoch } = values ?? {};
-  if (!isNodeId(id) || !isNodeId(epoch)) return "malformed";
+  const { n: id, e: epoch, l: link = 0 } = values ?? {};
+  if (!isNodeId(id) || !isNodeId(epoch) || !isCount(link)) return "malformed";
   const head = new EnvelopeHead(values ?? {});
-  return { kind: kind as EnvelopeKind, from: { id, epoch }, head, body: bytes.subarray(headEnd) };
+  return { kind: kind as EnvelopeKind, from: { id, epoch, link }, head, body: bytes.subarray(headEnd) };
 }
 
 /** Whether it is the id of a node. */
 export function isNodeId(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_CHARS && /^[\w-]+$/.test(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** The fields of a head. Each getter throws MALFORMED_PAYLOAD if the field has another type. */
@@ -152,7 +159,7 @@ export class EnvelopeHead {
   /** An integer of at least 0. */
   count(key: string): number {
     const value = this.#values[key];
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    if (isCount(value)) return value;
     throw malformed(key, "an integer of at least 0");
   }
 

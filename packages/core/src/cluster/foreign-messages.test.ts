@@ -6,7 +6,7 @@ import { EnvelopeKind, encodeEnvelope, type NodeIdentity } from "./envelope.ts";
 
 const writer = new FrameWriter({ wallClock: () => 0, maxMessageBytes: 1_000_000, compress: null });
 const ALL: ClusterAddress = { kind: "all", name: "" };
-const STRANGER = { id: "x", epoch: "0123456789ab" };
+const STRANGER = { id: "x", epoch: "0123456789ab", link: 0 };
 
 /** A link that sends whatever bytes a test likes. */
 function rawLink(all: ClusterScene): Promise<ClusterLink> {
@@ -59,7 +59,7 @@ test("Messages that are cut short, or have fields of other types, are dropped an
     envelope(EnvelopeKind.BROADCAST, { type: 1 }),
     envelope(EnvelopeKind.BROADCAST, { type: "news", exclude: "me" }),
     envelope(EnvelopeKind.BROADCAST, { type: "news", where: { planet: "x" } }),
-    envelope(EnvelopeKind.BROADCAST, { type: "news" }, { id: "a b", epoch: "1" }),
+    envelope(EnvelopeKind.BROADCAST, { type: "news" }, { id: "a b", epoch: "1", link: 0 }),
     envelope(EnvelopeKind.HEARTBEAT, { at: -1, c: 0, i: 0 }),
     envelope(EnvelopeKind.ANSWER, { id: 1.5 }),
     envelope(EnvelopeKind.CANCEL, {}),
@@ -86,7 +86,7 @@ test("Calls and questions that can't be understood are answered with an error, a
 
 test("What a former run of a node sends late is dropped and counted", async () => {
   const { a, heard, send, stats } = await scene();
-  const [former, present] = [STRANGER, { id: "x", epoch: "ba9876543210" }];
+  const [former, present] = [STRANGER, { id: "x", epoch: "ba9876543210", link: 0 }];
   await send(envelope(EnvelopeKind.HEARTBEAT, { at: 1, c: 0, i: 1 }, former));
   await send(envelope(EnvelopeKind.HEARTBEAT, { at: 2, c: 0, i: 1 }, present));
   await send(envelope(EnvelopeKind.BROADCAST, { type: "news" }, former));

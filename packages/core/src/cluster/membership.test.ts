@@ -20,13 +20,13 @@ function scene() {
       missedFrom: () => undefined,
       replaced: () => events.push("replaced"),
     },
-    { id: "self", epoch: "1", startedAt: 0 },
+    { id: "self", epoch: "1", link: 0, startedAt: 0 },
   );
   membership.start();
   let sequence = 0;
   const hear = (id: string, epoch: string, startedAt: number): void => {
     sequence += 1;
-    membership.heard({ id, epoch }, { startedAt, connections: 0, sequence });
+    membership.heard({ id, epoch, link: 0 }, { startedAt, connections: 0, sequence });
   };
   return { runtime, events, membership, hear };
 }
@@ -39,7 +39,7 @@ test("A node that was restarted on a machine whose clock is behind joins when it
     await runtime.advance(HEARTBEAT_MS);
   }
   expect(events).toEqual(["b first joined", "b first timeout", "b second joined"]);
-  expect(membership.isCurrent({ id: "b", epoch: "second" })).toBe(true);
+  expect(membership.isCurrent({ id: "b", epoch: "second", link: 0 })).toBe(true);
 });
 
 test("What a former run sends late, after a later one was heard, doesn't bring it back when the later one is gone", async () => {
@@ -50,7 +50,7 @@ test("What a former run sends late, after a later one was heard, doesn't bring i
   await runtime.advance(5 * HEARTBEAT_MS);
   hear("b", "first", 4000);
   expect(events).toEqual(["b first joined", "b first replaced", "b second joined", "b second timeout"]);
-  expect(membership.isCurrent({ id: "b", epoch: "first" })).toBe(false);
+  expect(membership.isCurrent({ id: "b", epoch: "first", link: 0 })).toBe(false);
 });
 
 /** A scene in which the process may stand still. */
@@ -71,11 +71,11 @@ function stoppableScene() {
       missedFrom: ({ id }) => events.push(`${id} missed`),
       replaced: () => events.push("replaced"),
     },
-    { id: "self", epoch: "s1", startedAt: 100 },
+    { id: "self", epoch: "s1", link: 0, startedAt: 100 },
   );
   membership.start();
-  const heard = (id: string, epoch: string, startedAt: number, sequence = 0): void =>
-    membership.heard({ id, epoch }, { startedAt, connections: 0, sequence });
+  const heard = (id: string, epoch: string, startedAt: number, sequence = 0, link = 0): void =>
+    membership.heard({ id, epoch, link }, { startedAt, connections: 0, sequence });
   const standStill = (ms: number): void => {
     lateMs += ms;
   };
@@ -115,11 +115,11 @@ test("Of two runs with one id the later one counts, on all nodes alike, and one 
   expect(membership.nodes.get("b")?.epoch).toBe("b2");
   heard("b", "b3", 2);
   expect(membership.nodes.get("b")?.epoch).toBe("b3");
-  membership.left({ id: "b", epoch: "b3" });
+  membership.left({ id: "b", epoch: "b3", link: 0 });
   heard("b", "b3", 2);
   expect(membership.nodes.size).toBe(0);
   expect(events).toEqual(["b joined", "b replaced", "b joined", "b left"]);
-  expect(membership.isCurrent({ id: "b", epoch: "b2" })).toBe(false);
+  expect(membership.isCurrent({ id: "b", epoch: "b2", link: 0 })).toBe(false);
   membership.stop();
 });
 
@@ -130,5 +130,34 @@ test("A later run with this node's own id replaces it, an earlier one doesn't", 
   expect(events).toEqual([]);
   heard("self", "s2", 101);
   expect(events).toEqual(["replaced"]);
+  membership.stop();
+});
+
+test("A run that comes back after it was silent is missing messages if the numbers of its heartbeats have a gap", async () => {
+  const { runtime, events, heard, membership } = stoppableScene();
+  heard("b", "b1", 1, 7);
+  await runtime.advance(700);
+  heard("b", "b1", 1, 8);
+  expect(events.splice(0)).toEqual(["b joined", "b timeout", "b joined"]);
+  await runtime.advance(700);
+  // An answer to a greeting has no number.
+  heard("b", "b1", 1, 0);
+  expect(events.splice(0)).toEqual(["b timeout", "b joined"]);
+  heard("b", "b1", 1, 12);
+  expect(events).toEqual(["b missed"]);
+  membership.stop();
+});
+
+test("What comes late over a former link of a run doesn't count", async () => {
+  const { runtime, events, heard, membership } = stoppableScene();
+  const isCurrent = (link: number): boolean => membership.isCurrent({ id: "b", epoch: "b1", link });
+  heard("b", "b1", 1, 1, 0);
+  expect(isCurrent(0)).toBe(true);
+  heard("b", "b1", 1, 2, 1);
+  expect([isCurrent(0), isCurrent(1)]).toEqual([false, true]);
+  await runtime.advance(700);
+  heard("b", "b1", 1, 2, 0);
+  expect(events).toEqual(["b joined", "b timeout"]);
+  expect([isCurrent(0), isCurrent(1), isCurrent(2), isCurrent(1)]).toEqual([false, true, true, false]);
   membership.stop();
 });

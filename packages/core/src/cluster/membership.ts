@@ -5,7 +5,11 @@
  * gone. A run of a node is its id and its epoch, a random text. Of two runs with one id the later one counts, by the time of
  * its start: what comes from the earlier one afterwards is dropped, so a restart raises no dead, and of two nodes that were
  * given the same id one leaves. A run that seems earlier counts once the other one isn't heard any more: after a restart on
- * a machine whose clock is behind. A node that was gone and is heard again, after a partition or a pause, has joined anew.
+ * a machine whose clock is behind. A node that was gone and is heard again, after a partition or a pause, has joined anew; the
+ * numbers of its heartbeats go on, and tell whether it has sent anything meanwhile that didn't arrive.
+ *
+ * A node numbers its links to the engine, too. What comes over an earlier one than is known, because the network has kept it
+ * back while the node had reconnected, is dropped: it would be out of order.
  */
 
 import { CallbackTimer } from "../util/time.ts";
@@ -29,6 +33,7 @@ export interface Node extends NodeIdentity {
   /** Monotonic milliseconds. */
   heardAtMs: number;
   sequence: number;
+  link: number;
 }
 
 /** Why a node is gone. */
@@ -92,11 +97,15 @@ export class Membership {
     return undefined;
   }
 
-  /** Whether what comes from this run counts. */
-  isCurrent({ id, epoch }: NodeIdentity): boolean {
+  /** Whether what comes from this run, over this link of it, counts. */
+  isCurrent({ id, epoch, link }: NodeIdentity): boolean {
     if (this.#former.has(epoch) || id === this.#self.id) return false;
-    const known = this.#nodes.get(id);
-    return known === undefined || known.epoch === epoch;
+    const current = this.#nodes.get(id);
+    if (current !== undefined && current.epoch !== epoch) return false;
+    const known = current ?? this.#lost.get(epoch)?.node;
+    if (known === undefined) return true;
+    if (link > known.link) known.link = link;
+    return link === known.link;
   }
 
   start(): void {
@@ -109,7 +118,7 @@ export class Membership {
 
   /** A heartbeat arrived. */
   heard(from: NodeIdentity, { startedAt, connections, sequence }: Heartbeat): void {
-    const { id, epoch } = from;
+    const { id, epoch, link } = from;
     if (id === this.#self.id) {
       if (epoch !== this.#self.epoch && isLater({ epoch, startedAt }, this.#self)) this.#host.replaced();
       return;
@@ -122,19 +131,22 @@ export class Membership {
       this.#remember(known.epoch);
       this.#remove(known, "replaced");
     }
-    if (known?.epoch === epoch) {
-      const isMissing = sequence > 0 && known.sequence > 0 && sequence > known.sequence + 1;
-      known.heardAtMs = this.#host.now();
-      known.connections = connections;
-      if (sequence > 0) known.sequence = sequence;
-      if (isMissing) this.#host.missedFrom(known);
-      return;
+    const before = known?.epoch === epoch ? known : this.#lost.get(epoch)?.node;
+    const node = before ?? { id, epoch, startedAt, connections, sequence: 0, heardAtMs: 0, link };
+    // It was kept back by the network.
+    if (link < node.link) return;
+    const isMissing = sequence > 0 && node.sequence > 0 && sequence > node.sequence + 1;
+    node.heardAtMs = this.#host.now();
+    node.connections = connections;
+    node.link = link;
+    if (sequence > 0) node.sequence = sequence;
+    if (known?.epoch !== epoch) {
+      const isBack = this.#lost.has(epoch);
+      this.#found(id);
+      this.#nodes.set(id, node);
+      this.#host.joined(node, isBack);
     }
-    const node = { id, epoch, startedAt, connections, sequence, heardAtMs: this.#host.now() };
-    this.#nodes.set(id, node);
-    const isBack = this.#lost.has(epoch);
-    this.#found(id);
-    this.#host.joined(node, isBack);
+    if (isMissing) this.#host.missedFrom(node);
   }
 
   /** A node says that it leaves. */

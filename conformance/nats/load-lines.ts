@@ -1,0 +1,35 @@
+/** What a node under load and its test have in common. */
+
+export interface LoadNodeOptions {
+  readonly nodeId: string;
+  /** Begins the ids that this run of the node writes. */
+  readonly run: string;
+  readonly servers: string;
+  readonly replicas: 1 | 3;
+}
+
+/** What a node has written to `chat` when it stops. */
+export interface LoadTotals {
+  readonly messages: number;
+  /** Those of them that were published while the link was down. */
+  readonly alone: number;
+  readonly refused: number;
+  readonly lostSent: number;
+}
+
+/** A line that a node prints. */
+export type LoadLine =
+  | readonly ["ready", position: string]
+  | readonly ["state", to: string]
+  | readonly ["joined", nodeId: string]
+  | readonly ["left", nodeId: string, why: string]
+  | readonly ["error", message: string]
+  /** Written and acknowledged. */
+  | readonly ["stored", id: string, position: string]
+  /** Read. */
+  | readonly ["orders", id: string, position: string, recovered: boolean, dropped: number]
+  | readonly ["chat", id: string, position: string, recovered: boolean, dropped: number]
+  | readonly ["stopped", totals: LoadTotals];
+
+/** History of the topic `orders`: all of it. */
+export const HISTORY = { messages: 100_000, ageMs: 600_000, durable: true } as const;

@@ -1,0 +1,117 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { NatsProcess } from "../../scripts/lib/nats-process.ts";
+import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { Cleanups } from "../support/cleanups.ts";
+import { Relay } from "../support/relay.ts";
+import { checkChat, checkOrders, LoadNode, missingOf, stopWriting } from "./load.ts";
+import { describeWithNats } from "./with-nats.ts";
+
+/** Messages that each node stores between two things that happen. */
+const SOME = 40;
+
+function describeNodesUnderLoad(nats: NatsInstallation): void {
+  describe("three nodes under load", { timeout: 120_000 }, () => {
+    const cleanups = new Cleanups();
+    afterEach(() => cleanups.dispose());
+
+    async function natsServer(): Promise<NatsProcess> {
+      const server = await NatsProcess.start(nats);
+      cleanups.defer(() => server[Symbol.asyncDispose]());
+      return server;
+    }
+
+    async function start(run: string, nodeId: string, servers: string, replicas: 1 | 3 = 1): Promise<LoadNode> {
+      const node = await LoadNode.start({ nodeId, run, servers, replicas });
+      cleanups.defer(() => node.kill());
+      return node;
+    }
+
+    /** Nodes that know each other, and write. */
+    async function startThree(urls: readonly string[], replicas: 1 | 3 = 1): Promise<[LoadNode, LoadNode, LoadNode]> {
+      const ids = ["a", "b", "c"];
+      const [a, b, c] = await Promise.all(ids.map((id, index) => start(id, id, urls[index]!, replicas)));
+      const nodes: [LoadNode, LoadNode, LoadNode] = [a!, b!, c!];
+      for (const node of nodes) node.command("write");
+      for (const node of nodes) await node.stores(SOME);
+      return nodes;
+    }
+
+    test("a node is killed and started again: what was acknowledged is there once, at its place", async () => {
+      const { url } = await natsServer();
+      const [a, b, c] = await startThree([url, url, url]);
+      await c.kill();
+      await Promise.all([a.until("left", "c", "timeout"), b.until("left", "c", "timeout")]);
+      const again = await start("c2", "c", url);
+      again.command("write");
+      await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
+      await again.stores(SOME);
+      await stopWriting([a, b, again]);
+      await checkChat([a, b, c, again], [a, b, again]);
+      await checkOrders([a, b, c, again], [a, b, again], url);
+    });
+
+    test("a node stands still until the others take it for gone, and goes on: nothing is lost or told to be", async () => {
+      const { url } = await natsServer();
+      const nodes = await startThree([url, url, url]);
+      const [a, b, c] = nodes;
+      c.pause();
+      await Promise.all([a.until("left", "c", "timeout"), b.until("left", "c", "timeout")]);
+      c.resume();
+      await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
+      await c.stores(SOME);
+      await stopWriting(nodes);
+      await checkChat(nodes, nodes);
+      for (const reader of nodes) {
+        expect(nodes.map(({ options }) => missingOf(reader, options.run))).toEqual([0, 0, 0]);
+        expect(reader.all("chat").every(([, , , recovered]) => recovered)).toBe(true);
+      }
+      await checkOrders(nodes, nodes, url);
+    });
+
+    test("the network between a node and NATS carries nothing for a while: losses are counted and told", async () => {
+      const { url, port } = await natsServer();
+      const relay = new Relay(port);
+      await relay.start();
+      cleanups.defer(() => relay.kill());
+      const nodes = await startThree([url, url, `nats://127.0.0.1:${relay.address.port}`]);
+      const [a, b, c] = nodes;
+      relay.silence();
+      await c.until("state", "reconnecting");
+      await Promise.all([a.until("left", "c", "timeout"), b.until("left", "c", "timeout")]);
+      relay.speak();
+      await c.until("state", "connected");
+      await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
+      await Promise.all([a.hears(c), b.hears(c)]);
+      // What the node had sent over its former connection comes late.
+      relay.deliverHeld();
+      await c.stores(SOME);
+      const [, , { alone, refused, lostSent }] = (await stopWriting(nodes)) as [unknown, unknown, Totals];
+      await checkChat(nodes, nodes);
+      expect(refused).toBe(alone);
+      expect(alone).toBeGreaterThan(0);
+      for (const reader of [a, b]) {
+        expect(missingOf(reader, "c")).toBeGreaterThanOrEqual(refused);
+        expect(missingOf(reader, "c")).toBeLessThanOrEqual(refused + lostSent);
+      }
+      await checkOrders(nodes, nodes, url);
+    });
+
+    test("NATS is killed and started again: acknowledged messages are kept, the others counted and told", async () => {
+      const server = await natsServer();
+      const nodes = await startThree([server.url, server.url, server.url]);
+      await server.kill();
+      for (const node of nodes) await node.until("state", "reconnecting");
+      await server.start();
+      for (const node of nodes) await node.until("state", "connected");
+      for (const node of nodes) await node.stores(SOME);
+      const totals = await stopWriting(nodes);
+      for (const { alone, refused } of totals) expect(refused).toBe(alone);
+      await checkChat(nodes, nodes);
+      await checkOrders(nodes, nodes, server.url);
+    });
+  });
+}
+
+type Totals = Awaited<ReturnType<typeof stopWriting>>[number];
+
+await describeWithNats("nodes under load", describeNodesUnderLoad);
