@@ -27,21 +27,29 @@ export class DeadLetters {
   }
 
   /**
-   * Returns the oldest ones.
-   * @param options.limit at most 1,000. Default 100
-   * @throws ConduitError INVALID_STATE if the server has no store; the store's own errors
+   * Returns the oldest ones. Those that can't be read are left out, and reported.
+   * @param options.limit a whole number from 1; more than 1,000 counts as 1,000. Default 100
+   * @throws ConduitError INVALID_STATE if the server has no store, INVALID_CONFIG; the store's own errors
    */
   async list({ limit = 100 }: { readonly limit?: number } = {}): Promise<DeadLetter[]> {
-    const { store, codec } = this.#mustHaveStore();
+    const { store, codec, storeFailed } = this.#mustHaveStore();
+    if (!Number.isSafeInteger(limit) || limit < 1) {
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be a whole number from 1, got ${limit}`);
+    }
     const letters: DeadLetter[] = [];
     for (const key of await store.keys(PREFIX, Math.min(limit, MAX_LISTED))) {
       const bytes = await store.get(key);
-      if (bytes !== null) letters.push(codec.decode(bytes) as DeadLetter);
+      if (bytes === null) continue;
+      try {
+        letters.push(codec.decode(bytes) as DeadLetter);
+      } catch (cause) {
+        storeFailed(new ConduitError(ErrorCode.STORE_FAILED, `The dead letter ${key} can't be read`, { cause }));
+      }
     }
     return letters;
   }
 
-  /** Removes one. Throws like `list`. */
+  /** Removes one. Throws like `list`, without INVALID_CONFIG. */
   async delete(id: string): Promise<void> {
     await this.#mustHaveStore().store.delete(PREFIX + id);
   }
