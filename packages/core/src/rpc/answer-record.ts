@@ -41,6 +41,14 @@ export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Arr
   }
 }
 
+/** The answer as its record has it: whatever changes a result later, its caller and those who ask again get the same. */
+export function keptAnswer(codec: Codec, record: Uint8Array, answer: OnceAnswer): OnceAnswer {
+  if ("error" in answer) return answer;
+  const kept = readRecord(codec, record.slice());
+  // A result that can't be encoded is reported when it is sent.
+  return kept !== null && "answer" in kept && "result" in kept.answer ? kept.answer : answer;
+}
+
 /** The record in place of an answer for which there is no room. */
 export function notKept(codec: Codec, delivery: number, bytes: number): Uint8Array {
   const message = `It was carried out, but its answer of ${bytes} bytes was not kept`;

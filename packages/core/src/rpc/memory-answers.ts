@@ -51,13 +51,14 @@ export class MemoryAnswers implements Answers {
     return 1;
   }
 
-  end(_owner: string, id: string, delivery: number, answer: OnceAnswer): void {
+  end(_owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer {
     this.#forgetOld();
     this.#forget(id);
     let record = endedRecord(this.#codec, { delivery, answer });
     if (this.#bytes + record.length > MAX_ONCE_BYTES) record = notKept(this.#codec, delivery, record.length);
     this.#bytes += record.length;
     this.#kept.set(id, { record, untilMs: this.#now() + this.#windowMs });
+    return answer;
   }
 
   find(id: string): Ended | null {

@@ -35,8 +35,8 @@ export interface Answers {
    * @throws RpcError if it can't be begun; it may be asked again
    */
   begin(owner: string, id: string, request: OnceRequest): OnceAnswer | number | Promise<OnceAnswer | number>;
-  /** A delivery has ended. Never rejects. */
-  end(owner: string, id: string, delivery: number, answer: OnceAnswer): void | Promise<void>;
+  /** A delivery has ended. Returns what its sender gets, as one that asks again does. Never rejects. */
+  end(owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer | Promise<OnceAnswer>;
 }
 
 export class OnceWindow {
@@ -74,8 +74,7 @@ export class OnceWindow {
     const delivery = begun instanceof Promise ? await begun : begun;
     if (typeof delivery !== "number") return delivery;
     const answer = await carryOut(delivery);
-    await this.#answers.end(owner, id, delivery, answer);
-    return answer;
+    return this.#answers.end(owner, id, delivery, answer);
   }
 }
 

@@ -19,6 +19,7 @@ const codec: Codec = {
 /** Answers in a store, with a clock. */
 function scene(makeView: (store: Store) => Store = (store) => store) {
   const clock = { ms: 0 };
+  const signs = new Set<() => void>();
   const store = makeView(memoryStore({ now: () => clock.ms }));
   const answers = new StoredAnswers({
     store,
@@ -28,11 +29,14 @@ function scene(makeView: (store: Store) => Store = (store) => store) {
     now: () => clock.ms,
     wallClock: () => clock.ms,
     sha256: (bytes) => createHash("sha256").update(bytes).digest(),
-    every: () => () => undefined,
+    every: (_delayMs, task) => {
+      signs.add(task);
+      return () => signs.delete(task);
+    },
     storeFailed: () => undefined,
     interrupted: () => undefined,
   });
-  return { answers, clock };
+  return { answers, clock, signs };
 }
 
 test("an answer that is too large for the store is forgotten after onceMs", async () => {
@@ -67,4 +71,56 @@ test("what the store couldn't keep is forgotten after onceMs", async () => {
   expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: 1 });
   clock.ms = ONCE_MS;
   expect(await answers.begin("u", "id", REQUEST)).toBe(1);
+});
+
+test("its caller gets the answer that those who ask again get, whatever changes the result meanwhile", async () => {
+  const { answers } = scene();
+  const account = { balance: 70 };
+  await answers.begin("u", "id", REQUEST);
+  const ended = answers.end("u", "id", 1, { result: account });
+  account.balance = 20;
+  expect(await ended).toEqual({ result: { balance: 70 } });
+  expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: { balance: 70 } });
+});
+
+/** A store that once does what it is asked for, and then rejects. */
+function losingOneAnswer(method: "create" | "put"): (store: Store) => Store {
+  return (store) => {
+    let isLost = false;
+    const lose = async <T>(done: Promise<T>): Promise<T> => {
+      const result = await done;
+      if (isLost) return result;
+      isLost = true;
+      throw new Error("no answer");
+    };
+    return {
+      isShared: true,
+      get: (key) => store.get(key),
+      create: (...args) => (method === "create" ? lose(store.create(...args)) : store.create(...args)),
+      put: (...args) => (method === "put" ? lose(store.put(...args)) : store.put(...args)),
+      delete: (key) => store.delete(key),
+      keys: (...args) => store.keys(...args),
+    };
+  };
+}
+
+test("a call whose beginning the store kept without saying so begins when it comes again", async () => {
+  const { answers } = scene(losingOneAnswer("create"));
+  await expect(answers.begin("u", "id", REQUEST)).rejects.toMatchObject({ details: { started: false } });
+  expect(await answers.begin("u", "id", REQUEST)).toBe(1);
+});
+
+test("a call that was carried out isn't begun again, although the store didn't say that it kept the answer", async () => {
+  const { answers } = scene(losingOneAnswer("put"));
+  await answers.begin("u", "id", REQUEST);
+  await answers.end("u", "id", 1, { result: 1 });
+  expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: 1 });
+});
+
+test("handlers that never end show no signs of life when the server has stopped", async () => {
+  const { answers, signs } = scene(losingOneAnswer("put"));
+  await answers.begin("u", "id", REQUEST);
+  expect(signs.size).toBe(1);
+  answers.endSignsOfLife();
+  expect(signs.size).toBe(0);
 });

@@ -12,7 +12,16 @@ import { MAX_STORED_ONCE_BYTES } from "../limits.ts";
 import type { Store } from "../store/store.ts";
 import { toHex } from "../util/hex.ts";
 import { utf8 } from "../util/utf8.ts";
-import { type Begun, begunRecord, type Codec, type Ended, endedRecord, notKept, readRecord } from "./answer-record.ts";
+import {
+  type Begun,
+  begunRecord,
+  type Codec,
+  type Ended,
+  endedRecord,
+  keptAnswer,
+  notKept,
+  readRecord,
+} from "./answer-record.ts";
 import { isRepeatable, MemoryAnswers } from "./memory-answers.ts";
 import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
 import { OwnerBudget } from "./owner-budget.ts";
@@ -89,6 +98,7 @@ export class StoredAnswers implements Answers {
     if ("answer" in record) {
       return isRepeatable(record, request.delivery) ? this.#beginAgain(id, key, record.delivery + 1) : record.answer;
     }
+    if (this.#neverStarted(id, record)) return this.#beginAgain(id, key, record.delivery);
     if (this.#isUnderWay(record)) throw refusal(ErrorCode.RATE_LIMITED, "Another server carries it out now");
     return this.#goOn(owner, id, key, request, record);
   }
@@ -137,21 +147,35 @@ export class StoredAnswers implements Answers {
     return delivery;
   }
 
-  async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<void> {
+  async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<OnceAnswer> {
     const { store, codec } = this.#host;
     this.#alive.get(id)?.();
     this.#alive.delete(id);
     const ended: Ended = { delivery, answer };
     const record = endedRecord(codec, ended);
+    const sent = keptAnswer(codec, record, answer);
     const isKept = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
     try {
       const kept = isKept ? record : notKept(codec, delivery, record.length);
       await store.put(await this.#keyOf(id), kept, this.#host.onceMs);
-      if (!isKept && this.#unsaved.hasRoom(record.length)) this.#unsaved.end(owner, id, delivery, answer);
+      if (!isKept && this.#unsaved.hasRoom(record.length)) this.#unsaved.end(owner, id, delivery, sent);
     } catch (error) {
-      this.#unsaved.end(owner, id, delivery, answer);
+      this.#unsaved.end(owner, id, delivery, sent);
       this.#host.storeFailed(error);
     }
+    return sent;
+  }
+
+  /** The server has stopped: handlers that go on nevertheless count as interrupted when their lease has ended. */
+  endSignsOfLife(): void {
+    for (const end of this.#alive.values()) end();
+    this.#alive.clear();
+  }
+
+  /** The store kept that it begins, and then didn't say so. Those that run here don't come this far. */
+  #neverStarted(id: string, { run, delivery }: Begun): boolean {
+    const unsaved = this.#unsaved.find(id);
+    return run === this.#host.run && (unsaved === null || unsaved.delivery < delivery);
   }
 
   #isUnderWay({ run, untilMs }: Begun): boolean {

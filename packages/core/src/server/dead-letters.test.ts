@@ -18,7 +18,16 @@ function scene(...ids: readonly string[]) {
     storeFailed: (error) => void failures.push(error),
   });
   for (const id of ids) {
-    letters._keep({ id, type: "t", data: 1, key: "k", deliveries: 1, error: { code: 1, message: "" }, user: "", at: 0 });
+    letters._keep({
+      id,
+      type: "t",
+      data: 1,
+      key: "k",
+      deliveries: 1,
+      error: { code: 1, message: "" },
+      user: "",
+      at: 0,
+    });
   }
   return { store, letters, failures };
 }

@@ -18,6 +18,7 @@ export class ServerStore<Peer> {
   /** Null without a store. */
   readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
+  #answers: StoredAnswers | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
   constructor(core: EndpointCore<Peer>, runtime: Runtime, settings: ServerResumeSettings | null) {
@@ -32,7 +33,10 @@ export class ServerStore<Peer> {
       settings === null || store === null ? null : this.#storedSessions(runtime, store, settings.windowMs);
     if (settings === null || store === null) return;
     core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
-    core.makeAnswers = () => this.#answers(runtime, store, settings.onceMs);
+    core.makeAnswers = () => {
+      this.#answers = this.#storedAnswers(runtime, store, settings.onceMs);
+      return this.#answers;
+    };
   }
 
   /** Reported once a second and code, with the number. */
@@ -46,6 +50,7 @@ export class ServerStore<Peer> {
 
   /** Waits for what is being written, for a time, and reports the rest of the failures. */
   async end(timeoutMs: number): Promise<void> {
+    this.#answers?.endSignsOfLife();
     if (this.sessions !== null) {
       const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
       await deadline.race(this.sessions.settled());
@@ -65,7 +70,7 @@ export class ServerStore<Peer> {
     });
   }
 
-  #answers(runtime: Runtime, store: Store, onceMs: number): StoredAnswers {
+  #storedAnswers(runtime: Runtime, store: Store, onceMs: number): StoredAnswers {
     return new StoredAnswers({
       store,
       codec: this.#core.codec,
