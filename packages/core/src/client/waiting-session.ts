@@ -3,7 +3,7 @@ import type { ConnectionResumption } from "../connection/connection-resumption.t
 import type { ConnectionSender } from "../connection/connection-sender.ts";
 import type { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { HandledByPeer, UnhandledMessage } from "../connection/send/unhandled-messages.ts";
+import { handledIn, type UnhandledMessage } from "../connection/send/unhandled-messages.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
@@ -166,17 +166,6 @@ export class WaitingSession<Peer> {
     }
     return lost === null ? null : { replayed: messages.length, lost, restarted: true };
   }
-}
-
-/** What a server that was started anew knows to be handled; null if it says nothing valid. */
-function handledIn(expired: unknown): HandledByPeer | null {
-  const { handled, above } = isMap(expired) ? expired : {};
-  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
-  return { handled, above };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** Bytes in `resumed` or `expired` of AUTH_SUCCESS; null if there are none. */

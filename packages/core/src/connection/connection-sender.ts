@@ -19,7 +19,7 @@ import {
 import { ReportedSends } from "./send/reported-sends.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
-import type { UnhandledMessage, UnhandledMessages } from "./send/unhandled-messages.ts";
+import type { HandledByPeer, UnhandledMessage, UnhandledMessages } from "./send/unhandled-messages.ts";
 
 /** A connection that calls with streams go to. */
 export interface StreamConnection {
@@ -62,6 +62,8 @@ export class ConnectionSender {
   unhandled: UnhandledMessages | null = null;
   /** What the peer took, as it said when it closed. */
   #taken: number | null = null;
+  /** Which of them it brought to an end; null if it didn't say so. */
+  #handled: HandledByPeer | null = null;
   messagesSent = 0;
   /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
   dropped = 0;
@@ -230,22 +232,33 @@ export class ConnectionSender {
     return context.writer(settings.maxMessageBytes, false);
   }
 
-  /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
-  peerTook(reportable: number): void {
+  peerTook(reportable: number, handled: HandledByPeer | null): void {
+    this.#handled = handled;
     if (this.unhandled === null) this.reportNotTaken(reportable);
     else this.#taken = reportable;
   }
 
-  /** Messages to send to the next server: those that the peer has closed without taking. Later calls return none. */
+  /** Messages to send to the next server: those that the peer has closed without taking or, if it says so, ending. Later calls return none. */
   takeNotTaken(): readonly UnhandledMessage[] {
     const { unhandled } = this;
     const taken = this.#taken;
     if (unhandled === null || taken === null) return [];
     this.#taken = null;
-    const { messages, lost } = unhandled.rest({ handled: taken, above: [] });
+    const { messages, lost } = unhandled.rest(this.#handled ?? { handled: taken, above: [] });
     if (lost === 0) return messages;
+    if (this.#handled !== null) {
+      this.#reportGivenUp(lost);
+      return messages;
+    }
     this.reportNotTaken(taken);
     return [];
+  }
+
+  #reportGivenUp(count: number): void {
+    const message =
+      `The server stopped while it hadn't handled messages of send() and callNoWait(), and ${count} of them ` +
+      "can't be sent again: they were more than resume.maxBytes";
+    this.#host.sendRefused(new RpcError(ErrorCode.CONNECTION_CLOSED, message, { details: { count } }), count);
   }
 
   /** Reports those that the peer hasn't taken. @param reportable how many it took; default: as it said when it closed */

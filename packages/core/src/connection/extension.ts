@@ -22,7 +22,7 @@ import type { RequestScheduler } from "./receive/request-scheduler.ts";
 import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
-import type { UnhandledMessages } from "./send/unhandled-messages.ts";
+import type { HandledByPeer, UnhandledMessages } from "./send/unhandled-messages.ts";
 
 /** A frame type of an extension. */
 export interface FrameSpec {
@@ -229,8 +229,11 @@ export interface ExtensionHost {
   readonly sender: {
     /** Keeps messages until the peer has handled them; null if nothing does. Set by the extension `resume`. */
     unhandled: UnhandledMessages | null;
-    /** The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported. */
-    peerTook(reportable: number): void;
+    /**
+     * The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported.
+     * @param handled those that it brought to an end; null if interrupted ones aren't sent again
+     */
+    peerTook(reportable: number, handled: HandledByPeer | null): void;
   };
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;

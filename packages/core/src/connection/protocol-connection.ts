@@ -610,6 +610,7 @@ export class ProtocolConnection<Peer>
 
   /** Rejects pending calls, and fires the signals of running handlers. */
   #giveUpCalls(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
+    this.requests.handledMessages?.over();
     if (this.pendingCalls > 0) this.#sender?.calls?.rejectAll(reason.message, errorOf(reason), started);
     if (this.scheduler.runningHandlers > 0) {
       this.scheduler.abortRunning(new ConduitError(ErrorCode.CONNECTION_CLOSED, reason.message));

@@ -7,6 +7,7 @@ import {
   type ExtensionHost,
   type ReceivedFrame,
 } from "../connection/extension.ts";
+import { handledIn } from "../connection/send/unhandled-messages.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -15,6 +16,8 @@ import { FrameType } from "../wire/constants.ts";
 const MAX_REASON_CHARS = 256;
 /** If more requests are unanswered, CLOSE doesn't say which. */
 const MAX_STARTED = 1000;
+/** Ends of ranges of messages. Those of further ranges are handled again. */
+const MAX_ABOVE = 500;
 /** Room for a reason in any script, a code, a flag and the ids. */
 const MAX_CLOSE_BYTES = 16_384;
 
@@ -57,14 +60,18 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
   void connection.close({ code, message, reconnect, byPeer: true, started });
   const taken = payload?.["taken"];
-  if (Number.isSafeInteger(taken) && (taken as number) >= 0) connection.sender.peerTook(taken as number);
+  if (Number.isSafeInteger(taken) && (taken as number) >= 0)
+    connection.sender.peerTook(taken as number, handledIn(payload));
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
-  const { startedIds, reportableTaken: taken } = connection.requests;
+  const { startedIds, reportableTaken: taken, handledMessages: messages } = connection.requests;
+  // A handler that closes its own client for another reason would get the same message again and again.
+  const isInterrupted = code === ErrorCode.SERVER_STOPPING && messages?.isStored === true;
   const facts = {
     ...(startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {}),
     ...(connection.features.reportsRefusals ? { taken } : {}),
+    ...(isInterrupted ? { handled: messages.handled, above: messages.handledAbove.slice(0, MAX_ABOVE) } : {}),
   };
   try {
     const reason = clip(message, MAX_REASON_CHARS);

@@ -535,7 +535,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#buffers.count(protocol);
     this.#sessions?.ended(protocol);
     const resuming = protocol.extension(resume);
-    const isKept = reason.code === ErrorCode.SERVER_STOPPING || this.#moved.has(protocol);
+    const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
+    const isKept = isStopping || this.#moved.has(protocol);
     if (resuming !== undefined) this.#host.storedSessions?.ended(resuming, isKept);
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);

@@ -1,14 +1,26 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import type { ConnectionSession } from "../extensions/resume/resume.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { utf8 } from "../util/utf8.ts";
 import type { Server } from "./server.ts";
+import { StoredSessions } from "./stored-sessions.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client is connected again by then. */
 const BACK_MS = 1000;
+
+type Closing = { close(request: { code: number; message: string; reconnect: boolean }): Promise<void> };
+
+/** Rejects with the signal's reason. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+}
 
 /** A server with a store, its client, and a way to have the server's process end and another begin. */
 async function scene(prepare: (server: Server) => void, resume: { maxBytes?: number } = {}) {
@@ -149,7 +161,29 @@ describe("a session whose server was started anew", () => {
     expect(events).toEqual(["disconnected: SESSION_EXPIRED", "resumed", "connected"]);
   });
 
-  test("isn't another user's, and a store that fails makes it a new one", async () => {
+  test("isn't another user's", async () => {
+    const runtime = fakeRuntime();
+    const sessions = new StoredSessions({
+      store: memoryStore({ now: () => runtime.wallClock() }),
+      codec: {
+        encode: (value) => utf8(JSON.stringify(value)),
+        decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
+      },
+      windowMs: 60_000,
+      sha256: (bytes) => runtime.crypto.sha256(bytes),
+      every: () => () => undefined,
+      storeFailed: () => undefined,
+    });
+    const session = { handled: null, tellHandled: () => undefined } as unknown as ConnectionSession;
+    const token = "0123456789abcdef".repeat(4);
+    sessions.begin(session, "ada", token, () => undefined);
+    await sessions.settled();
+    expect(await sessions.recall({ token, received: 0 }, "bob")).toBeNull();
+    expect(await sessions.recall({ token: token.replace(/f$/, "0"), received: 0 }, "ada")).toBeNull();
+    expect(await sessions.recall({ token, received: 0 }, "ada")).toEqual({ handled: 0, above: [], unfinished: 0 });
+  });
+
+  test("is a new one if the store fails", async () => {
     const scenery = await scene((server) => server.on("n", () => new Promise(() => undefined)));
     const { runtime, client, kill, start, resumed, expired } = scenery;
     client.send("n", 1);
@@ -172,10 +206,70 @@ describe("a session whose server was started anew", () => {
     expect(store.isDead).toBe(true);
   });
 
-  test("leaves nothing in the store when its client has closed it", async () => {
+  test("leaves messages whose handlers a server that stops has interrupted to the next one", async () => {
+    const first: unknown[] = [];
+    const { runtime, client, server, start, errors } = await scene((server) => {
+      server.on("n", async (_client, n, { signal }) => {
+        first.push(n);
+        if (n === 0) await new Promise(() => undefined);
+        if (n === 2) await aborted(signal);
+      });
+    });
+    for (let n = 0; n < 3; n += 1) client.send("n", n);
+    await runtime.settle();
+    const stopped = outcome(server.stop({ drainMs: 100 }));
+    await runtime.advance(300);
+    expect([stopped.state, first]).toEqual(["resolved", [0, 1, 2]]);
+    const second: unknown[] = [];
+    await start((next) => next.on("n", (_client, n) => void second.push(n)));
+    expect(second).toEqual([0, 2]);
+    expect(errors.filter(({ stage }) => stage === "send")).toEqual([]);
+  });
+
+  test("reports how many messages a server that stopped had not handled and the client couldn't keep", async () => {
+    const { runtime, client, server, start, errors } = await scene(
+      (server) => server.on("n", () => new Promise(() => undefined)),
+      { maxBytes: 65_536 },
+    );
+    for (let n = 0; n < 100; n += 1) client.send("n", new Uint8Array(1000));
+    await runtime.settle();
+    const stopped = outcome(server.stop({ drainMs: 100 }));
+    await runtime.advance(300);
+    expect(stopped.state).toBe("resolved");
+    let got = 0;
+    await start((next) =>
+      next.on("n", () => {
+        got += 1;
+      }),
+    );
+    await runtime.advance(BACK_MS);
+    expect(got).toBeGreaterThan(50);
+    const [report] = errors.filter(({ stage }) => stage === "send");
+    expect(report?.code).toBe(ErrorCode.CONNECTION_CLOSED);
+    expect(report?.message).toContain(` and ${100 - got} of them can't be sent again`);
+  });
+
+  test("doesn't hear a message again whose handler closed the connection", async () => {
+    const got: unknown[] = [];
+    const { runtime, client } = await scene((server) => {
+      server.on("bye", async (connection) => {
+        got.push("bye");
+        await connection.close("Bye", { reconnect: true });
+      });
+    });
+    client.send("bye", 1);
+    await runtime.advance(BACK_MS);
+    expect([got, client.isConnected]).toEqual([["bye"], true]);
+  });
+
+  test.each([
+    ["normally", ErrorCode.CONNECTION_CLOSED],
+    ["with the code of servers that stop", ErrorCode.SERVER_STOPPING],
+  ])("leaves nothing in the store when its client has closed it %s", async (_how, code) => {
     const scenery = await scene(() => undefined);
     expect(await scenery.view.keys("session/", 10)).toHaveLength(1);
-    await scenery.client.disconnect();
+    const { _connection: connection } = scenery.client as unknown as { readonly _connection: Closing };
+    await Promise.all([connection.close({ code, message: "Closed", reconnect: false }), scenery.runtime.advance(200)]);
     await scenery.runtime.settle();
     expect(await scenery.view.keys("session/", 10)).toEqual([]);
   });

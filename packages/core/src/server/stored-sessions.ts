@@ -91,6 +91,7 @@ export class StoredSessions {
     this.#live.set(session, stored);
     this.#byKey.set(key, stored);
     session.handledMore = () => this.#save(stored);
+    if (session.handled !== null) session.handled.isStored = true;
     this.#endRenewal ??= this.#host.every(this.#host.windowMs / 2, () => this.#renew());
     this.#save(stored);
   }

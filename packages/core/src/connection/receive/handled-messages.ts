@@ -3,6 +3,9 @@
  * they were sent and arrive. Their handlers start in this order and end in any.
  */
 export class HandledMessages {
+  /** Whether a store outlives this server, so that the next one is to handle what is interrupted here. */
+  isStored = false;
+  #isOver = false;
   /** Called when more have been handled. */
   readonly #changed: () => void;
   #arrived = 0;
@@ -54,8 +57,14 @@ export class HandledMessages {
     if (number !== undefined) this.#running.set(request, number);
   }
 
+  /** The connection ends, and interrupts the handlers that run: those have not handled their messages. */
+  over(): void {
+    this.#isOver = true;
+  }
+
   /** Its handlers have ended; nothing happens if it has no number. */
   settled(request: object): void {
+    if (this.#isOver) return;
     const number = this.#running.get(request);
     this.#running.delete(request);
     this.#end(number);

@@ -1,3 +1,4 @@
+import { isMap } from "../../util/is-map.ts";
 import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { Metadata } from "../../wire/metadata.ts";
 
@@ -14,6 +15,17 @@ export interface UnhandledMessage {
 export interface HandledByPeer {
   readonly handled: number;
   readonly above: readonly number[];
+}
+
+/** What a server says in CLOSE or AUTH_SUCCESS to be handled; null if that is nothing valid. */
+export function handledIn(value: unknown): HandledByPeer | null {
+  const { handled, above } = isMap(value) ? value : {};
+  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
+  return { handled, above };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** What it takes beside its data. */
