@@ -1,6 +1,9 @@
 import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { Relay } from "../support/relay.ts";
+import { appendForSure } from "./failures.suite.ts";
+import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room } from "./scene.ts";
 
 const SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
@@ -34,6 +37,132 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       });
       b.send(room, "hello");
       expect(await heard.next()).toBe("hello");
+    });
+
+    test("when NATS comes back with older data: its log begins anew, and readers miss nothing of what is appended then", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const [reading, appending] = [await a.log("chat"), await a.log("chat")];
+      reading.read();
+      for (const text of ["m1", "m2"]) await appending.append(text);
+      await nats.kill();
+      nats.backUpData();
+      await nats.start();
+      for (const text of ["m3", "m4", "m5", "m6"]) await appendForSure(appending, text);
+      await reading.events.count(7);
+      await nats.kill();
+      nats.restoreData();
+      await nats.start();
+      expect(await appendForSure(appending, "n3")).toBe(3);
+      const place = await appending.append("n4");
+      expect((await reading.events.count(12)).slice(8)).toEqual(["1 m1", "2 m2", "3 n3", "4 n4"]);
+      expect(reading.places).toHaveLength(2);
+      expect(reading.places[1]).toEqual({ epoch: place.epoch, offset: 0 });
+      expect(reading.places[0]?.epoch).not.toBe(place.epoch);
+    });
+
+    test("when others append to older data before a reader is back: it finds other messages there, and reads them", async () => {
+      const nats = await scene().server();
+      const relay = new Relay(nats.port);
+      await relay.start();
+      const a = await scene().node("a", { servers: `nats://127.0.0.1:${relay.address.port}` });
+      const log = await a.log("chat");
+      log.read();
+      await log.append("m1");
+      await nats.kill();
+      nats.backUpData();
+      await nats.start();
+      for (const text of ["m2", "m3"]) await appendForSure(log, text);
+      await log.events.count(4);
+      await relay.kill();
+      await nats.kill();
+      nats.restoreData();
+      await nats.start();
+      const other = await (await scene().node("b", { servers: nats.url })).log("chat");
+      for (const text of ["n2", "n3", "n4"]) await other.append(text);
+      await relay.start();
+      const events = await log.events.count(9);
+      await relay.kill();
+      expect(events.slice(4)).toEqual(["after 0 of 4", "1 m1", "2 n2", "3 n3", "4 n4"]);
+      expect(log.places[1]?.epoch).not.toBe(log.places[0]?.epoch);
+    });
+
+    test("when the stream of a log is deleted: the next append makes it anew, and has the epoch that readers have", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url });
+      const [reading, appending] = [await a.log("chat"), await a.log("chat")];
+      reading.read();
+      const before = await appending.append("m1");
+      await reading.events.count(2);
+      expect(await rawRequest(nats.port, "$JS.API.STREAM.DELETE.netconduit-fleet-log-chat")).toContain("success");
+      const place = await appending.append("m2");
+      expect(place.offset).toBe(1);
+      expect(place.epoch).not.toBe(before.epoch);
+      expect((await reading.events.count(4))[3]).toBe("1 m2");
+      expect(reading.places[1]).toEqual({ epoch: place.epoch, offset: 0 });
+    });
+
+    test("when the newest message of a log was deleted: a reader is up to date with the one before", async () => {
+      const nats = await scene().server();
+      const log = await (await scene().node("a", { servers: nats.url })).log("chat");
+      for (const text of ["m1", "m2", "m3"]) await log.append(text);
+      await rawRequest(nats.port, "$JS.API.STREAM.MSG.DELETE.netconduit-fleet-log-chat", '{"seq":3}');
+      log.read();
+      expect(await log.events.count(3)).toEqual(["after 0 of 2", "1 m1", "2 m2"]);
+      await log.append("m4");
+      expect((await log.events.count(5)).slice(3)).toEqual(["after 3 of 4", "4 m4"]);
+    });
+
+    test("when a receiver throws at a message: it is told as lost, and the next ones come", async () => {
+      const { url } = await scene().server();
+      const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
+      const heard = await b.listen(room);
+      const { ready } = b.link.subscribe({ kind: "all", name: "" }, () => {
+        throw new Error("not for me");
+      });
+      await ready;
+      a.send({ kind: "all", name: "" }, "bad");
+      a.send(room, "good");
+      expect(await heard.next()).toBe("good");
+      expect(b.losses.all).toEqual([{ direction: "received", count: 1 }]);
+      expect(b.states.all).toEqual([
+        {
+          state: "connected",
+          code: ErrorCode.INTERNAL,
+          message: "A message between nodes couldn't be handled: not for me",
+        },
+      ]);
+    });
+
+    test("when the reader of a log throws at a message: it is told as lost, and the next ones come", async () => {
+      const { url } = await scene().server();
+      const b = await scene().node("b", { servers: url });
+      const log = await b.log("chat");
+      for (const text of ["m1", "m2"]) await log.append(text);
+      const limits = { messages: 10, bytes: 10_000, ageMs: 600_000 };
+      const { promise: second, resolve } = Promise.withResolvers<number>();
+      (await b.link.logs!.open("chat", limits, 5000)).read(10, {
+        starts: () => undefined,
+        entry: (offset) => {
+          if (offset === 1) throw new Error("not for me");
+          resolve(offset);
+        },
+      });
+      expect(await second).toBe(2);
+      expect(b.losses.all).toEqual([{ direction: "received", count: 1 }]);
+      expect(b.states.all.map(({ code }) => code)).toEqual([ErrorCode.INTERNAL]);
+    });
+
+    test("when a name is longer than NATS takes: nothing is sent, and nobody listens there", async () => {
+      const { url } = await scene().server();
+      const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
+      const heard = await b.listen(room);
+      const long = { kind: "user", name: "x".repeat(6000) } as const;
+      await b.listen(long);
+      expect(a.send(long, "hello")).toBe("too-large");
+      a.send(room, "next");
+      expect(await heard.next()).toBe("next");
+      expect([a.states.all, b.states.all]).toEqual([[], []]);
     });
   });
 }

@@ -14,7 +14,7 @@ async function sendUntilHeard(from: TestNode, heard: { readonly all: readonly st
 }
 
 /** Appends with the same id until it is stored. */
-async function appendForSure(log: TestLog, id: string): Promise<number> {
+export async function appendForSure(log: TestLog, id: string): Promise<number> {
   for (;;) {
     try {
       return (await log.append(id)).offset;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -162,6 +162,18 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
   removeData(): void {
     if (this.#child !== null) throw new Error("nats-server still runs");
     rmSync(join(this.#folder, "store"), { recursive: true, force: true });
+  }
+
+  /** Keeps a copy of the data, as a backup would; the server must not run. */
+  backUpData(): void {
+    if (this.#child !== null) throw new Error("nats-server still runs");
+    cpSync(join(this.#folder, "store"), join(this.#folder, "backup"), { recursive: true });
+  }
+
+  /** Puts the data of the backup in the place of the present ones; the server must not run. */
+  restoreData(): void {
+    this.removeData();
+    cpSync(join(this.#folder, "backup"), join(this.#folder, "store"), { recursive: true });
   }
 
   /** A page of the server's monitoring, such as `connz` or `subsz?subs=1`. */

@@ -19,10 +19,17 @@ const INACTIVE_MS = 10_000;
 const CONTROL = 100;
 
 export interface LogFollowerHost {
-  /** @param newest of the messages that were in the stream when this one was delivered */
-  entry(sequence: number, payload: Uint8Array, newest: number): void;
+  /**
+   * @param newest of the messages that were in the stream when this one was delivered
+   * @param stored when NATS stored the message, in its words
+   */
+  entry(sequence: number, payload: Uint8Array, newest: number, stored: string): void;
+  /** NATS had nothing to deliver for a while. */
+  idle(): void;
   /** Nothing more will come: begin again behind the last entry. Called once. */
   interrupted(): void;
+  /** `entry` threw: reading goes on with the next message. */
+  failed(error: unknown): void;
 }
 
 export class LogFollower {
@@ -104,7 +111,9 @@ export class LogFollower {
     if (stalled !== "") this.#connection.publish(stalled);
     else message.respond();
     const delivered = message.headers?.get("Nats-Last-Consumer") ?? "";
-    if (delivered !== "" && Number(delivered) > this.#delivered) this.#interrupt();
+    if (delivered === "") return;
+    if (Number(delivered) > this.#delivered) this.#interrupt();
+    else if (stalled === "") this.#host.idle();
   }
 
   #message(message: Msg): void {
@@ -114,13 +123,19 @@ export class LogFollower {
       return;
     }
     this.#delivered += 1;
-    this.#host.entry(place.sequence, ownBytes(message.data), place.sequence + place.pending);
+    try {
+      this.#host.entry(place.sequence, ownBytes(message.data), place.sequence + place.pending, place.stored);
+    } catch (error) {
+      // Thrown on, it would end nats.js's reading of the connection.
+      this.#host.failed(error);
+    }
   }
 }
 
 interface DeliveryPlace {
   readonly sequence: number;
   readonly deliverySequence: number;
+  readonly stored: string;
   readonly pending: number;
 }
 
@@ -131,6 +146,8 @@ interface DeliveryPlace {
 function parseReply(reply: string): DeliveryPlace | null {
   const tokens = reply.split(".");
   const first = tokens.length === 9 ? 4 : 6;
+  // In nanoseconds, which a number can't hold.
+  const stored = tokens[first + 3] ?? "";
   const [, sequence = 0, deliverySequence = 0, , pending = 0] = tokens.slice(first).map(Number);
-  return Number.isSafeInteger(sequence) && sequence > 0 ? { sequence, deliverySequence, pending } : null;
+  return Number.isSafeInteger(sequence) && sequence > 0 ? { sequence, deliverySequence, stored, pending } : null;
 }

@@ -116,6 +116,12 @@ export function isApiError(error: unknown, ...codes: number[]): boolean {
 
 const NO_JETSTREAM: ReadonlySet<string> = new Set(["NoResponders", "JetStreamNotEnabled"]);
 
+/** Whether nobody stores what was appended: NATS doesn't have the stream. */
+export function isStreamMissing(error: unknown): boolean {
+  const isUnheard = chainOf(error).some((cause) => NO_JETSTREAM.has(nameOf(cause)));
+  return isUnheard || isApiError(error, JetStreamCode.STREAM_NOT_FOUND);
+}
+
 /** NATS didn't do what was asked of JetStream. */
 export function storageError(what: string, error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;

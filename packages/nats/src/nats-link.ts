@@ -19,6 +19,7 @@ import type {
   PublishResult,
 } from "@netconduit/core";
 import { ConduitError, ErrorCode } from "@netconduit/core";
+import { messageOf } from "@netconduit/core/adapter";
 import { CHUNK_HEADER, ChunkAssembler, chunksOf } from "./chunks.ts";
 import { ConnectionRequests } from "./connection-requests.ts";
 import { connectBy } from "./nats-connect.ts";
@@ -35,7 +36,7 @@ import { NatsLogs } from "./nats-logs.ts";
 import { inboxPrefixOf, type NatsConfig } from "./nats-options.ts";
 import { NatsRecords } from "./nats-records.ts";
 import { SendWindow } from "./send-window.ts";
-import { probeSubject, subjectOf } from "./subjects.ts";
+import { fitsControlLine, probeSubject, subjectOf } from "./subjects.ts";
 
 /** Between attempts to connect: a random part of this, so that the nodes don't come all at once. */
 const RETRY_MS = 2000;
@@ -81,7 +82,8 @@ export class NatsLink implements ClusterLink {
     this.#host = host;
     this.#window = new SendWindow(host.clock, config.maxPendingBytes);
     this.#assembler = new ChunkAssembler(config.maxPayloadBytes, () => host.messagesLost("received", 1));
-    this.#logs = new NatsLogs({ config, clock: host.clock, requests: this.#requests });
+    const failed = (error: unknown): void => this.#notTaken(error);
+    this.#logs = new NatsLogs({ config, clock: host.clock, requests: this.#requests, failed });
     this.logs = this.#logs;
     this.records = new NatsRecords(config, this.#requests);
   }
@@ -263,9 +265,9 @@ export class NatsLink implements ClusterLink {
   publish(address: ClusterAddress, payload: Uint8Array): PublishResult {
     const connection = this.#connection;
     if (this.#state !== "connected" || connection === null) return "disconnected";
-    if (payload.length > this.#config.maxPayloadBytes) return "too-large";
-    if (!this.#window.hasRoomFor(payload.length)) return "full";
     const subject = subjectOf(this.#config.subjectPrefix, address);
+    if (payload.length > this.#config.maxPayloadBytes || !fitsControlLine(subject)) return "too-large";
+    if (!this.#window.hasRoomFor(payload.length)) return "full";
     const limit = maxPayloadOf(connection);
     if (payload.length <= limit) connection.publish(subject, payload);
     else this.#publishChunks(connection, subject, payload, limit);
@@ -287,6 +289,8 @@ export class NatsLink implements ClusterLink {
   subscribe(address: ClusterAddress, onMessage: (payload: Uint8Array) => void): ClusterSubscription {
     const subject = subjectOf(this.#config.subjectPrefix, address);
     const subscription: LinkSubscription = { subject, onMessage, sub: null };
+    // Nobody can publish there.
+    if (!fitsControlLine(subject)) return { ready: Promise.resolve(), unsubscribe: () => undefined };
     this.#subscriptions.set(subject, subscription);
     const connection = this.#connection;
     if (connection !== null) this.#subscribe(connection, subscription);
@@ -314,7 +318,20 @@ export class NatsLink implements ClusterLink {
     if (payload === null) return;
     this.#stats.receivedMessages += 1;
     this.#stats.receivedBytes += payload.length;
-    onMessage(payload);
+    try {
+      onMessage(payload);
+    } catch (error) {
+      // Thrown on, it would end nats.js's reading of the connection.
+      this.#notTaken(error);
+    }
+  }
+
+  /** A message came, and whoever it was for threw. */
+  #notTaken(error: unknown): void {
+    if (this.#isClosed) return;
+    const told = `A message between nodes couldn't be handled: ${messageOf(error)}`;
+    this.#host.messagesLost("received", 1);
+    this.#host.stateChanged(this.#state, new ConduitError(ErrorCode.INTERNAL, told, { cause: error }));
   }
 
   /** Resolves when NATS knows of all subscriptions made in this turn; one question is enough for them. */

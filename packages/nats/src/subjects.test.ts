@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encodeToken, streamToken, subjectOf } from "./subjects.ts";
+import { encodeToken, fitsControlLine, streamToken, subjectOf } from "./subjects.ts";
 
 test("letters, digits, _ and - stand for themselves in a token", () => {
   expect(encodeToken("Room_7-b")).toBe("Room_7-b");
@@ -24,6 +24,12 @@ test("any name is one token, and different names are different ones", () => {
 test("a subject names the prefix, the kind and the name", () => {
   expect(subjectOf("netconduit.fleet", { kind: "topic", name: "room:7" })).toBe("netconduit.fleet.topic.room=3A7");
   expect(subjectOf("netconduit.fleet", { kind: "all", name: "" })).toBe("netconduit.fleet.all.=");
+});
+
+test("a name of 256 characters fits NATS's control line, whatever they are, and one of 6,000 doesn't", () => {
+  const prefix = "p".repeat(100);
+  expect(fitsControlLine(subjectOf(prefix, { kind: "user", name: "€".repeat(256) }))).toBe(true);
+  expect(fitsControlLine(subjectOf(prefix, { kind: "user", name: "x".repeat(6000) }))).toBe(false);
 });
 
 test("a long topic's stream has a name that a folder can have, and another topic another one", () => {

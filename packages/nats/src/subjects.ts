@@ -17,6 +17,14 @@ export function subjectOf(prefix: string, { kind, name }: ClusterAddress): strin
   return `${prefix}.${kind}.${encodeToken(name)}`;
 }
 
+/** NATS ends a connection whose control line has more than 4,096 bytes; the rest is for the verb, an id and sizes. */
+const MAX_SUBJECT_BYTES = 4000;
+
+/** Whether NATS takes the subject. Subjects are ASCII. */
+export function fitsControlLine(subject: string): boolean {
+  return subject.length <= MAX_SUBJECT_BYTES;
+}
+
 /** A subject that no address and no other link has, for trying permissions. */
 export function probeSubject(prefix: string, kind: ClusterAddress["kind"], linkId: string): string {
   return `${prefix}.${kind}.=probe-${linkId}`;

@@ -1,0 +1,193 @@
+import { jetstream, jetstreamManager, type StreamAPI, type StreamInfo } from "@nats-io/jetstream";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import type { ClusterLogLimits, LogPlace } from "@netconduit/core";
+import { ConduitError, ErrorCode } from "@netconduit/core";
+import type { Clock } from "@netconduit/core/adapter";
+import type { ConnectionRequests } from "./connection-requests.ts";
+import { isApiError, isStreamMissing, JetStreamCode, storageError } from "./nats-errors.ts";
+import { maxPayloadOf } from "./nats-limits.ts";
+import type { NatsConfig } from "./nats-options.ts";
+import { encodeToken, streamToken } from "./subjects.ts";
+
+/** How long NATS remembers the ids of messages. */
+const DUPLICATE_WINDOW_MS = 120_000;
+/** Room for the headers of an append within NATS's limit, which includes them. */
+const HEADER_BYTES = 512;
+/** In a stream's metadata: another value since NATS came back with older data. */
+const GENERATION = "netconduit-generation";
+
+/** What streams need of their link. */
+export interface LogStreamHost {
+  readonly config: NatsConfig;
+  readonly clock: Clock;
+  readonly requests: ConnectionRequests;
+}
+
+/** A stream with the newest of its messages. */
+export interface LogStreamState {
+  readonly epoch: string;
+  /** Messages up to this one are removed. */
+  readonly removed: number;
+  /** The newest one that is there; if there is none, the last one that was. */
+  readonly newest: number;
+}
+
+/** The stream of a topic: one for all logs of that topic that this node has open, so that they agree on its epoch. */
+export class LogStream {
+  readonly topic: string;
+  readonly name: string;
+  limits: ClusterLogLimits = { messages: 0, bytes: 0, ageMs: 0 };
+  readonly #host: LogStreamHost;
+  readonly #subject: string;
+  /** When the stream was made, and its generation: another one's offsets stand for other messages. */
+  #epoch = "";
+  /** The newest offset of the epoch that this node knows of: a stream that ends before it has older data than it had. */
+  #known = 0;
+  /** An epoch whose messages aren't those that were read in it. */
+  #doubted: string | null = null;
+  #preparing: Promise<LogStreamState> | null = null;
+  /** The stream has to be looked at again before its epoch counts. */
+  #isStale = false;
+
+  constructor(host: LogStreamHost, topic: string) {
+    const { name, subjectPrefix } = host.config;
+    this.#host = host;
+    this.topic = topic;
+    this.name = `netconduit-${name}-log-${streamToken(topic)}`;
+    this.#subject = `${subjectPrefix}.log.${encodeToken(topic)}`;
+  }
+
+  /** The link is connected again. */
+  restored(): void {
+    this.#isStale = true;
+  }
+
+  /** At an offset of this epoch is another message than before. */
+  doubt(epoch: string): void {
+    this.#doubted = epoch;
+  }
+
+  /** A message was read. */
+  knows({ epoch, offset }: LogPlace): void {
+    if (epoch === this.#epoch && offset > this.#known) this.#known = offset;
+  }
+
+  /** Makes the stream if there is none. Several callers share one attempt. */
+  prepare(timeoutMs: number): Promise<LogStreamState> {
+    this.#preparing ??= this.#prepare(timeoutMs).finally(() => {
+      this.#preparing = null;
+    });
+    return this.#preparing;
+  }
+
+  async #prepare(timeoutMs: number): Promise<LogStreamState> {
+    const what = `open the log of topic ${this.topic}`;
+    try {
+      const { info, newest } = await this.#host.requests.ask(what, (connection) => this.#look(connection, timeoutMs));
+      const { messages, first_seq, last_seq } = info.state;
+      const epoch = epochOf(info);
+      if (epoch !== this.#epoch) this.#known = 0;
+      this.#epoch = epoch;
+      this.#isStale = false;
+      this.knows({ epoch, offset: last_seq });
+      return { epoch, removed: messages === 0 ? last_seq : first_seq - 1, newest };
+    } catch (error) {
+      throw storageError(`Cannot ${what}`, error);
+    }
+  }
+
+  async #look(connection: NatsConnection, timeout: number): Promise<{ info: StreamInfo; newest: number }> {
+    const { streams } = await jetstreamManager(connection, { timeout, checkAPI: false });
+    // Not what is appended while NATS answers.
+    const known = this.#known;
+    let info = await this.#infoOrNew(streams);
+    const wanted = this.#streamLimits();
+    const { max_msgs, max_bytes, max_age } = info.config;
+    const isAsWanted = max_msgs === wanted.max_msgs && max_bytes === wanted.max_bytes && max_age === wanted.max_age;
+    if (!isAsWanted) info = await streams.update(this.name, wanted);
+    if (this.#hasOtherMessages(info, known)) {
+      const metadata = { ...info.config.metadata, [GENERATION]: Date.now().toString(36) };
+      info = await streams.update(this.name, { metadata });
+    }
+    return { info, newest: await this.#newestOf(streams, info) };
+  }
+
+  async #infoOrNew(streams: StreamAPI): Promise<StreamInfo> {
+    try {
+      return await streams.info(this.name);
+    } catch (error) {
+      if (!isApiError(error, JetStreamCode.STREAM_NOT_FOUND)) throw error;
+      const num_replicas = this.#host.config.replicas;
+      return streams.add({ name: this.name, subjects: [this.#subject], num_replicas, ...this.#streamLimits() });
+    }
+  }
+
+  /** Whether NATS came back with older data, and no node has noted it in the stream yet. */
+  #hasOtherMessages(info: StreamInfo, known: number): boolean {
+    const epoch = epochOf(info);
+    return epoch === this.#epoch && (epoch === this.#doubted || info.state.last_seq < known);
+  }
+
+  /** The newest message that wasn't deleted by itself. */
+  async #newestOf(streams: StreamAPI, { state }: StreamInfo): Promise<number> {
+    // NATS leaves the number out if it is 0.
+    if (state.messages === 0 || (state.num_deleted ?? 0) === 0) return state.last_seq;
+    const message = await streams.getMessage(this.name, { last_by_subj: this.#subject });
+    return message?.seq ?? state.last_seq;
+  }
+
+  #streamLimits(): { max_msgs: number; max_bytes: number; max_age: number; duplicate_window: number } {
+    const { messages, bytes, ageMs } = this.limits;
+    const orNone = (limit: number): number => (Number.isFinite(limit) && limit > 0 ? Math.ceil(limit) : -1);
+    const hasAge = Number.isFinite(ageMs) && ageMs > 0;
+    return {
+      max_msgs: orNone(messages),
+      max_bytes: orNone(bytes),
+      max_age: hasAge ? nanos(ageMs) : 0,
+      // NATS takes no window that is longer than the messages live.
+      duplicate_window: nanos(hasAge ? Math.min(ageMs, DUPLICATE_WINDOW_MS) : DUPLICATE_WINDOW_MS),
+    };
+  }
+
+  async append(id: string, payload: Uint8Array, timeoutMs: number): Promise<LogPlace> {
+    const { clock, requests } = this.#host;
+    const what = `append to the log of topic ${this.topic}`;
+    const deadline = clock.now() + timeoutMs;
+    const leftMs = (): number => Math.max(1, deadline - clock.now());
+    const publish = (): Promise<LogPlace> =>
+      requests.ask(what, (connection) => this.#publish(connection, id, payload, leftMs()));
+    try {
+      if (this.#isStale) await this.prepare(leftMs());
+      try {
+        return await publish();
+      } catch (error) {
+        if (!isStreamMissing(error)) throw error;
+        // The stream was deleted: it is made again.
+        await this.prepare(leftMs());
+        return await publish();
+      }
+    } catch (error) {
+      throw storageError(`Cannot ${what}`, error);
+    }
+  }
+
+  async #publish(connection: NatsConnection, msgID: string, payload: Uint8Array, timeout: number): Promise<LogPlace> {
+    const limit = maxPayloadOf(connection) - HEADER_BYTES;
+    if (payload.length > limit) {
+      const sizes = `${payload.length} bytes exceed ${limit}; raise NATS's max_payload`;
+      throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, `Cannot append to the log of topic ${this.topic}: ${sizes}`);
+    }
+    const epoch = this.#epoch;
+    const options = { msgID, timeout, expect: { streamName: this.name } };
+    const { seq } = await jetstream(connection).publish(this.#subject, payload, options);
+    const place = { epoch, offset: seq };
+    this.knows(place);
+    return place;
+  }
+}
+
+function epochOf({ created, config }: StreamInfo): string {
+  const generation = config.metadata?.[GENERATION];
+  const made = created.replace(/\D/g, "");
+  return generation === undefined ? made : `${made}-${generation}`;
+}
