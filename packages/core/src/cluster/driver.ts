@@ -29,7 +29,7 @@ export type ClusterState = "connecting" | "connected" | "reconnecting" | "discon
 
 /**
  * Result of a publish. `disconnected`, `full` (more than the driver holds is on its way) and `too-large` (more than
- * `maxPayloadBytes`) mean that nothing was or will be sent.
+ * `maxPayloadBytes`, or a name that the engine can't take) mean that nothing was or will be sent.
  */
 export type PublishResult = "sent" | "disconnected" | "full" | "too-large";
 
@@ -76,7 +76,7 @@ export interface ClusterHost {
  */
 export interface ClusterLink {
   readonly state: ClusterState;
-  /** Largest payload of `publish` and of a log's `append`, in bytes. May change with each connection. */
+  /** Largest payload of `publish`, in bytes. May change with each connection. A log may take less. */
   readonly maxPayloadBytes: number;
   readonly stats: ClusterLinkStats;
   /**
@@ -107,8 +107,9 @@ export interface ClusterLinkStats {
 
 export interface ClusterSubscription {
   /**
-   * Resolves when the engine knows of it: messages that other nodes publish later arrive. Also when the link is lost or the
-   * subscription ends first. Never rejects.
+   * Resolves when the engine knows of it: messages that other nodes publish later arrive. In an engine of several servers, the
+   * one that this node is connected to has to know, and others may learn of it later. Resolves also when the link is lost or
+   * the subscription ends first. Never rejects.
    */
   readonly ready: Promise<void>;
   unsubscribe(): void;
@@ -139,7 +140,8 @@ export interface ClusterLogLimits {
 export interface ClusterLog {
   /**
    * Appends a message. Resolves with its place when it is stored, as safely as the engine was told to store.
-   * @param id a message with an id that was appended within the last two minutes isn't appended again; its place is returned
+   * @param id a message with an id that was appended within the last two minutes, or `ageMs` if that is shorter, isn't appended again;
+   *   its place is returned
    * @throws ConduitError CLUSTER_UNAVAILABLE if the engine is unreachable or doesn't answer within `timeoutMs` (the message may
    *   be stored, or may be stored later), MESSAGE_TOO_LARGE
    */

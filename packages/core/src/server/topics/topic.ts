@@ -60,8 +60,8 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   /**
    * Publishes to a durable topic. Resolves with the place behind the message when the log has stored it, as safely as the engine
    * was told to store; then every subscriber gets it, now or when it comes back, as long as the log keeps it.
-   * @param options.id a message with an id that was appended within the last two minutes isn't appended again. Default: a
-   *   new one
+   * @param options.id a message with an id that was appended within the last two minutes, or the history's `ageMs` if that is
+   *   shorter, isn't appended again. Default: a new one
    * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE (it may
    *   be stored nevertheless); RpcError VALIDATION
    */
