@@ -86,6 +86,27 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.losses.all).toEqual([]);
     });
 
+    test("a node that doesn't read is cut off by NATS; it comes back, and tells that it may have missed messages", async () => {
+      const nats = await scene().server({ config: "max_payload: 64KB\nmax_pending: 256KB" });
+      const relay = await scene().relay(nats);
+      const a = await scene().node("a", { servers: nats.url });
+      const slow = { servers: `nats://127.0.0.1:${relay.address.port}`, pingIntervalMs: 60_000 };
+      const b = await scene().node("b", slow);
+      const heard = await b.listen(room);
+      const text = "x".repeat(50_000);
+      relay.silence();
+      while ((await nats.monitor<{ slow_consumers: number }>("varz")).slow_consumers === 0) {
+        for (let index = 0; index < 20; index++) a.send(room, text);
+      }
+      relay.speak();
+      relay.deliverHeld();
+      await b.until("reconnecting");
+      await b.until("connected");
+      expect(b.losses.all).toEqual([{ direction: "received", count: 0 }]);
+      await sendUntilHeard(a, heard);
+      expect(a.losses.all).toEqual([]);
+    });
+
     test("a NATS that stands still is given up, and taken again when it goes on", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });

@@ -14,6 +14,7 @@ import { afterEach, describe } from "vitest";
 import { NatsProcess, type NatsProcessOptions } from "../../scripts/lib/nats-process.ts";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { Cleanups } from "../support/cleanups.ts";
+import { Relay } from "../support/relay.ts";
 
 /** Describes tests with a scene each. */
 export function describeScenes(title: string, nats: NatsInstallation, body: (scene: () => NatsScene) => void): void {
@@ -46,6 +47,13 @@ export class NatsScene {
     const servers = await NatsProcess.startCluster(this.#nats, count);
     for (const server of servers) this.#cleanups.defer(() => server[Symbol.asyncDispose]());
     return servers;
+  }
+
+  async relay({ port }: NatsProcess): Promise<Relay> {
+    const relay = new Relay(port);
+    await relay.start();
+    this.#cleanups.defer(() => relay.kill());
+    return relay;
   }
 
   /** Starts the link of a node. */
