@@ -11,13 +11,13 @@ function scene(maxWaiting?: number) {
   const underWay: ((verdict: Verdict) => void)[] = [];
   const outcomes: (Verdict | number)[] = [];
   const begun: (string | null)[] = [];
-  const login = (name: string | null = null, address = "nat"): void => {
+  const login = (name: string | null = null, address = "nat", isGone?: () => boolean): void => {
     const judge = (): Promise<Verdict> => {
       begun.push(name);
       return new Promise((resolve) => underWay.push(resolve));
     };
     void queue
-      .judge(address, name, judge, (verdict) => verdict)
+      .judge(address, name, judge, (verdict) => verdict, isGone)
       .then((outcome) => outcomes.push("result" in outcome ? outcome.result : outcome.waitMs));
   };
   const settle = async (): Promise<void> => {
@@ -106,6 +106,29 @@ describe("a crowd of logins of one address", () => {
     expect(outcomes).toEqual(Array(20).fill(100));
     await end(30, "right");
     expect(outcomes.length).toBe(50);
+  });
+
+  test("waits however many of another address do", async () => {
+    const { login, end, settle, outcomes, underWay } = scene(10);
+    for (let n = 0; n < 50; n += 1) login(null, "elsewhere");
+    await settle();
+    underWay.length = 0;
+    outcomes.length = 0;
+    for (let n = 0; n < 30; n += 1) login(null, "nat");
+    await end(30, "right");
+    expect(outcomes).toEqual(Array(30).fill("right"));
+  });
+
+  test("takes no guess for a login whose connection has ended", async () => {
+    const { login, end, outcomes, begun } = scene();
+    let isGone = false;
+    for (let n = 0; n < 20; n += 1) login();
+    for (let n = 0; n < 30; n += 1) login(null, "nat", () => isGone);
+    for (let n = 0; n < 30; n += 1) login();
+    isGone = true;
+    await end(50, "right");
+    expect(begun.length).toBe(50);
+    expect(outcomes.filter((outcome) => outcome === "right").length).toBe(50);
   });
 
   test("doesn't wait for a crowd of another address", async () => {

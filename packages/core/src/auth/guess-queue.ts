@@ -1,13 +1,15 @@
 import type { AuthThrottle, Guess } from "./throttle.ts";
 
-/** Logins that wait, of all addresses. More find out at once that there is no guess for them. */
-const MAX_WAITING = 4096;
+/** Logins of one address that wait. More find out at once that there is no guess for them. */
+const MAX_WAITING = 1024;
 
 /** The outcome of a login, for its guess. */
 export type Verdict = "right" | "wrong" | "unjudged";
 
 interface Waiting {
   readonly name: string | null;
+  /** Whether its connection has ended. */
+  isGone(): boolean;
   resolve(guess: Guess | Promise<Guess>): void;
 }
 
@@ -28,7 +30,6 @@ export class GuessQueue {
   readonly #now: () => number;
   readonly #maxWaiting: number;
   readonly #crowds = new Map<string, Crowd>();
-  #waiting = 0;
 
   /** @param now monotonic milliseconds */
   constructor(throttle: AuthThrottle, now: () => number, maxWaiting: number = MAX_WAITING) {
@@ -46,6 +47,7 @@ export class GuessQueue {
    * Judges a login as soon as there is a guess for it.
    * @param name the user's; null for the shared password
    * @param verdictOf what the result of `judge` says; if it rejects, nothing was judged
+   * @param isGone whether its connection has ended: then it takes no guess any more
    * @returns what `judge` resolves with, or the milliseconds until there is a guess
    */
   async judge<T>(
@@ -53,8 +55,9 @@ export class GuessQueue {
     name: string | null,
     judge: () => Promise<T>,
     verdictOf: (result: T) => Verdict,
+    isGone: () => boolean = never,
   ): Promise<{ readonly result: T } | { readonly waitMs: number }> {
-    const guess = await this.#take(address, name);
+    const guess = await this.#take(address, { name, isGone });
     if (guess.waitMs > 0) return { waitMs: guess.waitMs };
     let verdict: Verdict = "unjudged";
     try {
@@ -68,7 +71,7 @@ export class GuessQueue {
     }
   }
 
-  #take(address: string, name: string | null): Guess | Promise<Guess> {
+  #take(address: string, { name, isGone }: Omit<Waiting, "resolve">): Guess | Promise<Guess> {
     const guess = this.#throttle.take(address, name, this.#now());
     const crowd = this.#crowds.get(address);
     if (guess.waitMs === 0) {
@@ -76,10 +79,9 @@ export class GuessQueue {
       else crowd.judging += 1;
       return guess;
     }
-    if (crowd === undefined || this.#waiting >= this.#maxWaiting) return guess;
-    this.#waiting += 1;
+    if (crowd === undefined || crowd.waiting.size >= this.#maxWaiting) return guess;
     return new Promise((resolve) => {
-      crowd.waiting.add({ name, resolve });
+      crowd.waiting.add({ name, isGone, resolve });
     });
   }
 
@@ -90,21 +92,41 @@ export class GuessQueue {
     if (verdict !== "wrong") this.#wakeNext(address, crowd);
     if (crowd.judging > 0) return;
     this.#crowds.delete(address);
-    this.#waiting -= crowd.waiting.size;
     // Time may have brought a guess to some; then the others wait for those.
-    for (const { name, resolve } of crowd.waiting) resolve(this.#take(address, name));
+    for (const one of crowd.waiting) one.resolve(one.isGone() ? GONE : this.#take(address, one));
   }
 
   /** Lets the oldest login be judged for which there is a guess. */
   #wakeNext(address: string, crowd: Crowd): void {
+    // Each name is tried once: many may wait for the same.
+    const without = new Set<string | null>();
     for (const one of crowd.waiting) {
+      if (one.isGone()) {
+        crowd.waiting.delete(one);
+        one.resolve(GONE);
+        continue;
+      }
+      if (without.has(one.name)) continue;
       const guess = this.#throttle.take(address, one.name, this.#now());
-      if (guess.waitMs > 0) continue;
+      if (guess.waitMs > 0) {
+        without.add(one.name);
+        continue;
+      }
       crowd.waiting.delete(one);
-      this.#waiting -= 1;
       crowd.judging += 1;
       one.resolve(guess);
       return;
     }
   }
+}
+
+/** For a login that nobody waits for. */
+const GONE: Guess = { waitMs: 1, giveBack: nothing, accepted: nothing };
+
+function never(): boolean {
+  return false;
+}
+
+function nothing(): void {
+  // It took no guess.
 }

@@ -286,7 +286,7 @@ export class LoginManager<Peer> {
       return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
     }
     try {
-      const step = await this.#judge(login, type, payload);
+      const step = await this.#judge(connection, login, type, payload);
       const recalling = step.kind === "accepted" ? this.#host.recall(step) : null;
       if (recalling !== null) login.recalled = await recalling;
       const change = step.kind === "accepted" ? login.changes?.get(step.user.name) : undefined;
@@ -305,13 +305,15 @@ export class LoginManager<Peer> {
 
   /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
   async #judge(
+    connection: ProtocolConnection<Peer>,
     { handshake, guesser }: PendingLogin,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
     if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
     const judge = (): Promise<ServerStep> => handshake.receive(type, payload);
-    const judged = await this.#guesses.judge(guesser, handshake.username, judge, verdictOf);
+    const isGone = (): boolean => !isPending(connection);
+    const judged = await this.#guesses.judge(guesser, handshake.username, judge, verdictOf, isGone);
     return "result" in judged ? judged.result : tooManyGuesses(judged.waitMs);
   }
 }
