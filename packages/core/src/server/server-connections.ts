@@ -37,11 +37,9 @@ import { DescriptorGuard } from "./descriptor-guard.ts";
 import { IdentityExpiry } from "./identity-expiry.ts";
 import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
 import type { ServerConfig } from "./server-options.ts";
-import { type ResumeRequest, resumeRequest, type Session, Sessions } from "./sessions.ts";
+import { type ResumeRequest, resumeRequest, SESSION_TOKEN_BYTES, type Session, Sessions } from "./sessions.ts";
 import { keyOf, type RecalledSession, type StoredSessions } from "./stored-sessions.ts";
 import { strangerError } from "./stranger-error.ts";
-
-const SESSION_TOKEN_BYTES = 32;
 
 /** Counters of a server since its creation. */
 export interface ServerStats {
@@ -408,9 +406,11 @@ export class ServerConnections<C extends Contract, D extends object> {
       return;
     }
     const { storedSessions } = this.#host;
-    const fresh = storedSessions?.nextToken(session.token, this.#newToken()) ?? this.#newToken();
-    const token = sessions.resumed(session, wanted, fresh);
     const resuming = kept.extension(resume);
+    const hasNext = storedSessions !== null && resuming !== undefined;
+    const latest = wanted.token === session.nextToken ? session.nextToken : session.token;
+    const fresh = hasNext ? storedSessions.nextToken(resuming, latest) : this.#newToken();
+    const token = sessions.resumed(session, wanted, fresh);
     if (resuming !== undefined) storedSessions?.resumed(resuming, token);
     this.#logins.leave(protocol);
     this.#loggedIn += 1;

@@ -8,9 +8,11 @@ import { REPORT_WINDOW_MS } from "../limits.ts";
 import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Store } from "../store/store.ts";
+import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { withDeadline } from "../util/time.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { SESSION_TOKEN_BYTES } from "./sessions.ts";
 import { StoredSessions } from "./stored-sessions.ts";
 
 export class ServerStore<Peer> {
@@ -64,6 +66,7 @@ export class ServerStore<Peer> {
       store,
       codec: this.#core.codec,
       windowMs,
+      newToken: () => toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES)),
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       every: (delayMs, task) => every(runtime, delayMs, task),
       storeFailed: (error) => this.failed(error),

@@ -14,6 +14,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 
+export const SESSION_TOKEN_BYTES = 32;
 /** Expired sessions that are remembered. */
 const MAX_EXPIRED = 10_000;
 
@@ -92,12 +93,13 @@ export class Sessions<Peer> {
 
   /**
    * The client goes on.
-   * @param fresh a new token
+   * @param fresh a new token, or the session's own if there is no new one yet
    * @returns the token for the client
    */
   resumed(session: Session<Peer>, request: ResumeRequest, fresh: string): string {
     this.#cancelExpiry(session);
     if (request.token === session.nextToken) this.#advance(session);
+    if (session.nextToken === null && fresh === session.token) return fresh;
     session.nextToken ??= fresh;
     session.receivedBefore = session.protocol.resumption?.stream.received ?? 0;
     this.#byToken.set(session.nextToken, session);

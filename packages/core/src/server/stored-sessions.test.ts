@@ -171,6 +171,7 @@ describe("a session whose server was started anew", () => {
       },
       windowMs: 60_000,
       sha256: (bytes) => runtime.crypto.sha256(bytes),
+      newToken: () => "fedcba9876543210".repeat(4),
       every: () => () => undefined,
       storeFailed: () => undefined,
     });
@@ -181,6 +182,30 @@ describe("a session whose server was started anew", () => {
     expect(await sessions.recall({ token, received: 0 }, "bob")).toBeNull();
     expect(await sessions.recall({ token: token.replace(/f$/, "0"), received: 0 }, "ada")).toBeNull();
     expect(await sessions.recall({ token, received: 0 }, "ada")).toEqual({ handled: 0, above: [], unfinished: 0 });
+  });
+
+  test("goes on after an outage of the store, however often it was resumed meanwhile", async () => {
+    const scenery = await scene((server) => server.on("n", () => new Promise(() => undefined)));
+    const { runtime, client, kill, start, resumed, view } = scenery;
+    const second: unknown[] = [];
+    view.failing.add("put");
+    for (let round = 0; round < 3; round += 1) {
+      for (const { accepted } of runtime.pairs) accepted.destroy(null);
+      await runtime.advance(BACK_MS);
+    }
+    view.failing.clear();
+    await runtime.advance(2 * BACK_MS);
+    for (const { accepted } of runtime.pairs) accepted.destroy(null);
+    await runtime.settle();
+    // The client comes back, and the process ends before the store has heard of that.
+    view.failing.add("put");
+    await runtime.advance(BACK_MS);
+    client.send("n", 1);
+    await runtime.settle();
+    await kill();
+    await start((server) => server.on("n", (_client, n) => void second.push(n)));
+    expect(second).toEqual([1]);
+    expect(resumed.at(-1)).toEqual({ replayed: 1, lost: 0, restarted: true });
   });
 
   test("is a new one if the store fails", async () => {

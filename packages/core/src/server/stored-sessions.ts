@@ -19,14 +19,18 @@ import type { ResumeRequest } from "./sessions.ts";
 
 /** Hexadecimal digits of a token that stay. */
 const ID_DIGITS = 32;
-/** The token that the client certainly has, and the next one. */
-const MAX_TOKENS = 2;
+/** The token that the client certainly has, the next one, and the one behind it, which the store has before it is given. */
+const MAX_TOKENS = 3;
+/** What the store could not keep is written again after this time. */
+const RETRY_MS = 1000;
 
 export interface StoredSessionsHost {
   readonly store: Store;
   readonly codec: Codec;
   readonly windowMs: number;
   sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  /** Hexadecimal digits that nobody can guess, as many as a token has. */
+  newToken(): string;
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
   storeFailed(error: unknown): void;
@@ -43,6 +47,8 @@ interface StoredSession {
   readonly owner: string;
   readonly session: ConnectionSession;
   tokens: readonly string[];
+  /** Those that the store has. */
+  kept: readonly string[];
   isDirty: boolean;
   saving: Promise<void> | null;
   /** Ends the connection, because another node has the session from now on. */
@@ -54,14 +60,16 @@ export class StoredSessions {
   readonly #live = new Map<ConnectionSession, StoredSession>();
   readonly #byKey = new Map<string, StoredSession>();
   #endRenewal: (() => void) | null = null;
+  #endRetries: (() => void) | null = null;
 
   constructor(host: StoredSessionsHost) {
     this.#host = host;
   }
 
-  /** A token of the same session. @param fresh a new token */
-  nextToken(token: string, fresh: string): string {
-    return token.slice(0, ID_DIGITS) + fresh.slice(ID_DIGITS);
+  /** The next token of a session; its present one, `token`, if the store doesn't have the next one yet. */
+  nextToken(session: ConnectionSession, token: string): string {
+    const next = this.#live.get(session)?.tokens.at(-1);
+    return next !== undefined && this.#live.get(session)?.kept.includes(next) === true ? next : token;
   }
 
   /** What the store knows of a session that a client asks for; null if nothing, or it isn't the client's own. */
@@ -87,7 +95,8 @@ export class StoredSessions {
    */
   begin(session: ConnectionSession, owner: string, token: string, end: () => void): void {
     const key = keyOf(token);
-    const stored: StoredSession = { key, owner, session, tokens: [token], isDirty: false, saving: null, end };
+    const tokens = [token, this.#tokenAfter(token)];
+    const stored: StoredSession = { key, owner, session, tokens, kept: [], isDirty: false, saving: null, end };
     this.#live.set(session, stored);
     this.#byKey.set(key, stored);
     session.handledMore = () => this.#save(stored);
@@ -99,9 +108,13 @@ export class StoredSessions {
   /** The session has been resumed, and its client was given this token. */
   resumed(session: ConnectionSession, token: string): void {
     const stored = this.#live.get(session);
-    if (stored === undefined || stored.tokens.includes(token)) return;
-    stored.tokens = [...stored.tokens, token].slice(-MAX_TOKENS);
+    if (stored === undefined || stored.tokens.at(-1) !== token) return;
+    stored.tokens = [...stored.tokens, this.#tokenAfter(token)].slice(-MAX_TOKENS);
     this.#save(stored);
+  }
+
+  #tokenAfter(token: string): string {
+    return token.slice(0, ID_DIGITS) + this.#host.newToken().slice(ID_DIGITS);
   }
 
   /**
@@ -119,6 +132,8 @@ export class StoredSessions {
     if (this.#live.size > 0) return;
     this.#endRenewal?.();
     this.#endRenewal = null;
+    this.#endRetries?.();
+    this.#endRetries = null;
   }
 
   /** Another node takes over a session: it ends here. Resolves, when the store has the last of it, with whether it was here. */
@@ -139,6 +154,12 @@ export class StoredSessions {
 
   #renew(): void {
     for (const stored of this.#live.values()) this.#save(stored);
+  }
+
+  #retry(): void {
+    this.#endRetries?.();
+    this.#endRetries = null;
+    for (const stored of this.#live.values()) if (stored.isDirty) this.#save(stored);
   }
 
   #save(stored: StoredSession): void {
@@ -163,9 +184,12 @@ export class StoredSessions {
       try {
         const hashes = await Promise.all(tokens.map((token) => this.#hash(token)));
         await store.put(key, codec.encode({ owner, tokens: hashes, handled, above, unfinished }), 2 * windowMs);
+        stored.kept = tokens;
         if (this.#live.has(session)) session.tellHandled(handled);
       } catch (error) {
+        stored.isDirty = true;
         storeFailed(error);
+        if (this.#live.size > 0) this.#endRetries ??= this.#host.every(RETRY_MS, () => this.#retry());
         return;
       }
     }
