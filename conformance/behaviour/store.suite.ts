@@ -59,6 +59,16 @@ export function describeStore(subject: Subject): void {
     );
 
     test(
+      "is for its owner only, also in a file that others could read",
+      staged(async (stage) => {
+        const { path, open } = await filed(stage);
+        await writeFile(path, "", { mode: 0o644 });
+        await open();
+        expect((await stat(path)).mode & 0o077).toBe(0);
+      }),
+    );
+
+    test(
       "keeps values for their time, whatever the system's clock is set to",
       staged(async (stage) => {
         const { open } = await filed(stage);

@@ -81,10 +81,10 @@ describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and star
     expect(first(numbers(await logged("plain")))).toEqual(all);
     const handled = (await logged("acknowledged")).filter(([, n]) => n >= 0);
     expect(first(numbers(handled)).sort((a, b) => a - b)).toEqual(all);
-    // A second time is counted as such.
+    // A second time is counted as such. A count is missing if the process ended between the store and the handler.
     for (const n of all) {
       const counts = handled.filter(([, of]) => of === n).map(([, , count]) => count);
-      expect(counts).toEqual(counts.map((_, index) => index + (counts[0] ?? 0)));
+      expect(counts).toEqual([...new Set(counts)].sort((a, b) => (a ?? 0) - (b ?? 0)));
     }
     const carriedOut = numbers(await logged("once"));
     expect(carriedOut).toEqual(first(carriedOut));

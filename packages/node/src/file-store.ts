@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { chmod, open } from "node:fs/promises";
 import { type FileStore, type FileStoreOptions, openSqliteStore } from "@netconduit/core/adapter";
 import { nodeRuntime } from "./runtime.ts";
 
@@ -15,7 +15,11 @@ export async function fileStore(path: string, options?: FileStoreOptions): Promi
   const { DatabaseSync } = await import("node:sqlite");
   return openSqliteStore(
     {
-      prepare: async () => (await open(path, "a", FILE_MODE)).close(),
+      prepare: async () => {
+        await (await open(path, "a", FILE_MODE)).close();
+        // It may have been there before, with another mode.
+        await chmod(path, FILE_MODE);
+      },
       open: () => new DatabaseSync(path),
       nextTurn: (task) => nodeRuntime.nextTurn(task),
       now: () => nodeRuntime.now(),

@@ -19,24 +19,25 @@ const codec: Codec = {
 /** Answers in a store, with a clock. */
 function scene(makeView: (store: Store) => Store = (store) => store) {
   const clock = { ms: 0 };
-  const signs = new Set<() => void>();
   const store = makeView(memoryStore({ now: () => clock.ms }));
-  const answers = new StoredAnswers({
-    store,
-    codec,
-    onceMs: ONCE_MS,
-    run: "this process",
-    now: () => clock.ms,
-    wallClock: () => clock.ms,
-    sha256: (bytes) => createHash("sha256").update(bytes).digest(),
-    every: (_delayMs, task) => {
-      signs.add(task);
-      return () => signs.delete(task);
-    },
-    storeFailed: () => undefined,
-    interrupted: () => undefined,
-  });
-  return { answers, clock, signs };
+  const signs = new Set<() => void>();
+  const answersOf = (run: string): StoredAnswers =>
+    new StoredAnswers({
+      store,
+      codec,
+      onceMs: ONCE_MS,
+      run,
+      now: () => clock.ms,
+      wallClock: () => clock.ms,
+      sha256: (bytes) => createHash("sha256").update(bytes).digest(),
+      every: (_delayMs, task) => {
+        signs.add(task);
+        return () => signs.delete(task);
+      },
+      storeFailed: () => undefined,
+      interrupted: () => undefined,
+    });
+  return { answers: answersOf("this process"), answersOf, clock, signs };
 }
 
 test("an answer that is too large for the store is forgotten after onceMs", async () => {
@@ -123,4 +124,11 @@ test("handlers that never end show no signs of life when the server has stopped"
   expect(signs.size).toBe(1);
   answers.endSignsOfLife();
   expect(signs.size).toBe(0);
+});
+
+test("what another server carries out may be asked for again when that one's lease ends", async () => {
+  const { answers, answersOf, clock } = scene(losingOneAnswer("put"));
+  await answersOf("another process").begin("u", "id", REQUEST);
+  clock.ms = 12_000;
+  await expect(answers.begin("u", "id", REQUEST)).rejects.toMatchObject({ details: { retry_after: 18 } });
 });

@@ -99,7 +99,11 @@ export class StoredAnswers implements Answers {
       return isRepeatable(record, request.delivery) ? this.#beginAgain(id, key, record.delivery + 1) : record.answer;
     }
     if (this.#neverStarted(id, record)) return this.#beginAgain(id, key, record.delivery);
-    if (this.#isUnderWay(record)) throw refusal(ErrorCode.RATE_LIMITED, "Another server carries it out now");
+    if (this.#isUnderWay(record)) {
+      // By then it has ended, or shown that it lives, or counts as interrupted.
+      const leftMs = record.untilMs - this.#host.wallClock();
+      throw refusal(ErrorCode.RATE_LIMITED, "Another server carries it out now", Math.ceil(leftMs / 1000));
+    }
     return this.#goOn(owner, id, key, request, record);
   }
 
@@ -193,6 +197,6 @@ export class StoredAnswers implements Answers {
   }
 }
 
-function refusal(code: number, message: string): RpcError {
-  return new RpcError(code, message, { details: { retry_after: RETRY_AFTER_SECONDS, started: false } });
+function refusal(code: number, message: string, retryAfter: number = RETRY_AFTER_SECONDS): RpcError {
+  return new RpcError(code, message, { details: { retry_after: retryAfter, started: false } });
 }
