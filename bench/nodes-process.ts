@@ -31,6 +31,8 @@ export interface BurstArgs {
   readonly seconds: number;
   /** Processes of clients that say when they have received all of a turn. */
   readonly signals: number;
+  /** No more than these. */
+  readonly messages?: number;
 }
 
 export interface BurstResult {
@@ -73,12 +75,12 @@ let lastNumber = 0;
 /** The next turn begins when all subscribers have received all messages of this one. */
 async function burst(
   publish: (news: News) => void,
-  { perTurn, seconds, signals: count }: BurstArgs,
+  { perTurn, seconds, signals: count, messages: most = Number.POSITIVE_INFINITY }: BurstArgs,
 ): Promise<BurstResult> {
   const startedAt = performance.now();
   let messages = 0;
   let now = startedAt;
-  for (; now < startedAt + seconds * 1000; now = performance.now()) {
+  for (; now < startedAt + seconds * 1000 && messages < most; now = performance.now()) {
     for (let i = 0; i < perTurn; i += 1) publish({ n: ++lastNumber, text: NEWS_TEXT });
     messages += perTurn;
     await signals.next(count);
@@ -128,6 +130,7 @@ export const node = {
           }),
     });
     server.onError((error, { stage }) => console.error(stage, error));
+    server.onSlowConsumer((_connection, event) => console.error("slow consumer", event));
     server.cluster?.onLoss((loss) => console.error("lost", loss));
     const topic = server.topic(TOPIC, { publish: true });
     publish = (news) => topic.publish(news);

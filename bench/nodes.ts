@@ -51,13 +51,12 @@ class Site {
   }
 
   async startNodes(count: number, { kind = "node", ...options }: Partial<NodeArgs> = {}): Promise<void> {
-    for (let i = 0; i < count; i += 1) {
-      const node = new Child<Roles["node"]>("../nodes-process.ts", ["node"]);
-      this.nodes.push(node);
-      const { port, signalPort } = await node.ask("start", { nats: this.url, kind, ...options });
-      this.ports.push(port);
-      if (i === 0) this.signalPort = signalPort;
-    }
+    this.nodes.push(...Array.from({ length: count }, () => new Child<Roles["node"]>("../nodes-process.ts", ["node"])));
+    const started = await Promise.all(
+      this.nodes.map((node) => node.ask("start", { nats: this.url, kind, ...options })),
+    );
+    this.ports.push(...started.map(({ port }) => port));
+    this.signalPort = started[0]?.signalPort ?? 0;
     if (kind !== "node") return;
     for (const node of this.nodes) while ((await node.ask("nodes", null)) < count) await sleep(20);
   }
@@ -265,6 +264,7 @@ async function messages(): Promise<void> {
     "nodes",
     "other nodes with members",
     "sent",
+    "bytes of each",
     "received by each of those",
     "received by each without",
     "into NATS",
@@ -311,13 +311,14 @@ async function countMessages(site: Site, nodes: number, withMembers: number): Pr
   await site.startNodes(nodes, { heartbeatMs: 60_000 });
   await site.startClients(1 + withMembers, site.ports.slice(0, 1 + withMembers), 1);
   const [half] = site.clients as [Child<Roles["clients"]>];
-  await half.ask("watch", { signalPort: site.signalPort, perTurn: 1000 });
+  await half.ask("watch", { signalPort: site.signalPort, perTurn: 100 });
   const statsOf = () => Promise.all(site.nodes.map((node) => node.ask("stats", null)));
   const [before, natsBefore] = [await statsOf(), await site.nats.facts()];
-  await (site.nodes[0] as Child<Roles["node"]>).ask("burst", { perTurn: 1000, seconds: 0.001, signals: 1 });
+  await (site.nodes[0] as Child<Roles["node"]>).ask("burst", { perTurn: 100, seconds: 60, signals: 1, messages: 1000 });
   const [after, natsAfter] = [await statsOf(), await site.nats.facts()];
   const received = after.map((stats, i) => (stats?.receivedMessages ?? 0) - (before[i]?.receivedMessages ?? 0));
   const sent = (after[0]?.sentMessages ?? 0) - (before[0]?.sentMessages ?? 0);
+  const sentBytes = (after[0]?.sentBytes ?? 0) - (before[0]?.sentBytes ?? 0);
   const range = (counts: readonly number[]): string => {
     const [least, most] = [Math.min(...counts), Math.max(...counts)];
     if (counts.length === 0) return "—";
@@ -327,6 +328,7 @@ async function countMessages(site: Site, nodes: number, withMembers: number): Pr
     String(nodes),
     String(withMembers),
     formatNumber(sent),
+    formatNumber(sentBytes / sent),
     range(received.slice(1, 1 + withMembers)),
     range(received.slice(1 + withMembers)),
     formatNumber(natsAfter.in_msgs - natsBefore.in_msgs),
