@@ -16,13 +16,14 @@ import type { Cluster, ClusterLoss, ClusterNodeInfo, ClusterStateChange, Cluster
 import type { ClusterConfig } from "./cluster-config.ts";
 import { ClusterTopics } from "./cluster-topics.ts";
 import { type ConnectionFilter, readFilter } from "./connection-filter.ts";
-import type {
-  ClusterAddress,
-  ClusterDriver,
-  ClusterLink,
-  ClusterRecords,
-  ClusterState,
-  PublishResult,
+import {
+  type ClusterAddress,
+  type ClusterDriver,
+  type ClusterLink,
+  type ClusterRecords,
+  type ClusterState,
+  isAddressName,
+  type PublishResult,
 } from "./driver.ts";
 import { DurableTopics } from "./durable-topics.ts";
 import {
@@ -95,6 +96,7 @@ export class ClusterNode implements Cluster {
         publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
         mustFit: (name, body) => this.mustFit(name, body),
         node: (id) => this.#membership.nodes.get(id),
+        gatherMs: this.config.heartbeatMs,
         missed: (topic, node, count) => this.#lost({ direction: "received", count, reason: "gap", node, topic }),
       },
       this.#newDurableTopics(),
@@ -246,7 +248,7 @@ export class ClusterNode implements Cluster {
     this.#run = null;
     this.#link = null;
     this.#membership.stop();
-    this.topics.stop();
+    this.topics.stop(reason);
     this.users.stop();
     for (const node of this.#membership.nodes.values()) this.#requests.nodeGone(node);
     this.calls.stop();
@@ -280,8 +282,7 @@ export class ClusterNode implements Cluster {
         },
         missedFrom: (node) => {
           this.questions.isBack(node);
-          this.topics.interrupted();
-          this.topics.meet(node);
+          this.topics.missedFrom(node);
         },
         replaced: () => {
           const link = this.#link;
@@ -543,8 +544,9 @@ export function connectionIdIn(epoch: string): string {
 
 /** Only nodes that have such connections need to hear of it. */
 function addressFor(where: ConnectionFilter | null): ClusterAddress {
-  if (typeof where?.topic === "string") return { kind: "topic", name: where.topic };
-  if (typeof where?.user === "string" && where.user !== NO_TEXT) return { kind: "user", name: where.user };
+  const { topic, user } = where ?? {};
+  if (typeof topic === "string" && isAddressName(topic)) return { kind: "topic", name: topic };
+  if (typeof user === "string" && user !== NO_TEXT && isAddressName(user)) return { kind: "user", name: user };
   return ALL;
 }
 

@@ -31,6 +31,7 @@ function scene(own: readonly PresenceEntry[] = []) {
         return "sent";
       },
       mustFit: () => undefined,
+      gatherMs: 1000,
       node: (id) => [A, B].find((node) => node.id === id),
       missed: (_topic, _node, count) => missed.push(count),
     },
@@ -127,4 +128,12 @@ test("Messages of each publisher are counted, and a publisher that begins anew i
   publish(5);
   publish(2, A);
   expect([missed, interruptions()]).toEqual([[2], 1]);
+});
+
+test("Subscribers hear once of an outage after which messages of several nodes are missing", async () => {
+  const { runtime, topics, interruptions } = scene();
+  topics.missedFrom(A);
+  topics.missedFrom(B);
+  await runtime.advance(1200);
+  expect(interruptions()).toBe(1);
 });

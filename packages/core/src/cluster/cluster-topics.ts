@@ -7,9 +7,10 @@
  *
  * Presence: each node tells the others who has joined and left on it, gathered for a moment and numbered, and sends everybody
  * who is there when asked. It is asked by a node that begins to receive the topic, that has missed something, or that meets
- * it (again). What a node has told counts while that run of it is alive.
+ * it (again). What a node has told counts while that run of it is alive, or until it says that it has nobody in the topic.
  */
 
+import type { ConduitError } from "../errors.ts";
 import { MAX_PRESENCE_CHARS } from "../extensions/topics/topic.ts";
 import { PRESENCE_WINDOW_MS } from "../limits.ts";
 import { CallbackTimer } from "../util/time.ts";
@@ -60,6 +61,8 @@ export interface ClusterTopicsHost {
   mustFit(name: string, body: Uint8Array): void;
   /** The run of this id that is alive. */
   node(id: string): Node | undefined;
+  /** How long losses from several nodes are gathered, before subscribers hear of them once. */
+  readonly gatherMs: number;
   /** Messages of a node to a topic are missing. */
   missed(topic: string, nodeId: string, count: number): void;
 }
@@ -84,6 +87,8 @@ interface Entry {
 const MAX_PART = 500;
 /** Topics whose messages are numbered. One that is numbered anew looks like a new publisher. */
 const MAX_NUMBERED = 10_000;
+/** Closed topics that others still have to hear of. */
+const MAX_UNSAID = 10_000;
 
 export class ClusterTopics {
   readonly durable: DurableTopics;
@@ -93,11 +98,16 @@ export class ClusterTopics {
   readonly #numbers = new Map<string, number>();
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
+  /** Names of closed topics in which others may still see people of this node. */
+  readonly #unsaid = new Set<string>();
+  readonly #interruption: CallbackTimer;
+  #hasStopped = false;
 
   constructor(host: ClusterTopicsHost, durable: DurableTopics) {
     this.#host = host;
     this.durable = durable;
     this.#timer = new CallbackTimer(() => this.#tell());
+    this.#interruption = new CallbackTimer(() => this.interrupted());
   }
 
   /** Number of topics that this node receives. */
@@ -107,19 +117,23 @@ export class ClusterTopics {
 
   /** The link exists now: topics that are received already are subscribed to. */
   start(): void {
+    // What others published since the last run ended is missing.
+    if (this.#hasStopped) this.interrupted();
     for (const entry of this.#entries.values()) this.#subscribe(entry);
   }
 
-  /** The link ends. */
-  stop(): void {
-    this.durable.stop();
+  /** The link ends. @param reason null if this node leaves; then its subscribers come back elsewhere */
+  stop(reason: ConduitError | null): void {
+    this.#hasStopped = true;
+    this.durable.stop(reason);
     this.#host.wheel.cancel(this.#timer);
+    this.#unsaid.clear();
     for (const entry of this.#entries.values()) {
       entry.subscription = null;
-      entry.messages.clear();
       for (const epoch of entry.changes.keys()) entry.topic.othersGone(epoch);
       entry.changes.clear();
     }
+    this.interrupted();
   }
 
   /** This node receives the topic from now on. Does nothing if it does. */
@@ -132,7 +146,7 @@ export class ClusterTopics {
       changes: new Map(),
       ownChange: 0,
       untold: new Map(),
-      isBehind: false,
+      isBehind: this.#unsaid.delete(topic.name),
     };
     this.#entries.set(topic.name, entry);
     this.#subscribe(entry);
@@ -150,8 +164,11 @@ export class ClusterTopics {
     this.#tellOf(entry);
     this.#changed.delete(entry);
     this.#entries.delete(topic.name);
+    if (entry.isBehind) this.#leaveUnsaid(topic.name);
     entry.subscription?.unsubscribe();
     for (const epoch of entry.changes.keys()) topic.othersGone(epoch);
+    // What others publish from now on is missing, if the topic is received again.
+    topic.interrupted();
   }
 
   /** @throws ConduitError MESSAGE_TOO_LARGE if the link takes no message of this size */
@@ -189,7 +206,12 @@ export class ClusterTopics {
   /** @throws ConduitError MALFORMED_PAYLOAD */
   received({ kind, from, head, body }: Envelope): void {
     if (kind === EnvelopeKind.PRESENCE_QUESTION) {
-      for (const name of head.texts("topics") ?? []) this.#answer(name, from);
+      const unknown = (head.texts("topics") ?? []).filter((name) => !this.#answer(name, from));
+      if (unknown.length > 0) this.#sayNobody({ kind: "node", name: from.id }, unknown);
+      return;
+    }
+    if (kind === EnvelopeKind.PRESENCE && head.raw("nobody") !== undefined) {
+      for (const name of head.texts("nobody") ?? []) this.#nobodyAt(name, from);
       return;
     }
     const entry = this.#entries.get(head.text("topic"));
@@ -219,6 +241,12 @@ export class ClusterTopics {
     }
   }
 
+  /** Messages of a node may be missing: subscribers hear of it together with other nodes' losses. */
+  missedFrom(node: Node): void {
+    this.meet(node);
+    if (!this.#interruption.isScheduled) this.#host.wheel.schedule(this.#interruption, this.#host.gatherMs);
+  }
+
   gone({ epoch }: Node): void {
     for (const { topic, changes, messages } of this.#entries.values()) {
       messages.delete(epoch);
@@ -228,6 +256,7 @@ export class ClusterTopics {
 
   /** Messages of other nodes may have been lost. */
   interrupted(): void {
+    this.#host.wheel.cancel(this.#interruption);
     for (const entry of [...this.#entries.values()]) {
       entry.messages.clear();
       entry.topic.interrupted();
@@ -243,6 +272,7 @@ export class ClusterTopics {
 
   /** The link works again. */
   reconnected(): void {
+    this.#sayUnsaid();
     for (const entry of this.#entries.values()) {
       if (!entry.topic.hasPresence) continue;
       // Changes of the time without a link weren't told.
@@ -290,15 +320,42 @@ export class ClusterTopics {
     topic.othersChanged(epoch, joined, left, isAll);
   }
 
-  #answer(name: string, from: NodeIdentity): void {
+  /** Returns false if this node has nobody there. */
+  #answer(name: string, from: NodeIdentity): boolean {
     const entry = this.#entries.get(name);
-    if (entry === undefined || !entry.topic.hasPresence) return;
+    if (entry === undefined || !entry.topic.hasPresence) return false;
     this.#tellOf(entry);
     this.#changed.delete(entry);
     this.#tellAll(entry, { kind: "node", name: from.id });
+    return true;
+  }
+
+  #sayNobody(to: ClusterAddress, nobody: readonly string[]): boolean {
+    return this.#host.publish(to, EnvelopeKind.PRESENCE, { nobody }) === "sent";
+  }
+
+  /** A node has nobody in the topic, and numbers its changes anew. */
+  #nobodyAt(name: string, { epoch }: NodeIdentity): void {
+    const entry = this.#entries.get(name);
+    if (entry?.changes.delete(epoch) === true) entry.topic.othersGone(epoch);
+  }
+
+  #leaveUnsaid(name: string): void {
+    this.#unsaid.add(name);
+    if (this.#unsaid.size > MAX_UNSAID) this.#unsaid.delete(this.#unsaid.keys().next().value as string);
+  }
+
+  #sayUnsaid(): void {
+    const names = [...this.#unsaid];
+    for (let from = 0; from < names.length; from += MAX_PART) {
+      const part = names.slice(from, from + MAX_PART);
+      if (!this.#sayNobody({ kind: "all", name: "" }, part)) return;
+      for (const name of part) this.#unsaid.delete(name);
+    }
   }
 
   #tell(): void {
+    this.#sayUnsaid();
     for (const entry of this.#changed) this.#tellOf(entry);
     this.#changed.clear();
   }

@@ -19,6 +19,13 @@ export interface ClusterAddress {
   readonly name: string;
 }
 
+const MAX_NAME_CHARS = 256;
+
+/** Whether an address can have this name. */
+export function isAddressName(name: string): boolean {
+  return name.length <= MAX_NAME_CHARS && !/\p{Surrogate}/u.test(name);
+}
+
 /**
  * State of a node's link to the engine.
  *
@@ -167,8 +174,9 @@ export interface LogPlace {
 export interface LogReader {
   /**
    * What follows begins behind this offset. Called before the first message; again if messages were removed before they
-   * could be read, and if the log began anew.
-   * @param newest of those in the log now: when `entry` has been called for it, the reader is up to date
+   * could be read, also if no later ones are there, and if the log began anew.
+   * @param newest of those in the log now: when `entry` has been called for it, or `starts` with a place at or behind it, the
+   *   reader is up to date
    */
   starts(after: LogPlace, newest: number): void;
   /** The next message: its offset is 1 more than that of the one before. */

@@ -208,6 +208,7 @@ function waiting() {
     limits: { messages: 1, bytes: 1, ageMs: 1 },
     logStarts: () => undefined,
     logEntry: () => undefined,
+    logLost: () => undefined,
   };
   return { durable, topic };
 }
@@ -219,7 +220,7 @@ test.each([["closed"], ["stopped"]])("Opening a topic rejects if it is %s before
   await runtime.settle();
   expect(opened.state).toBe("pending");
   if (how === "closed") durable.close(topic);
-  else durable.stop();
+  else durable.stop(null);
   await runtime.settle();
   expect(opened.error?.code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
 });

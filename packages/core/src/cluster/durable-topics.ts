@@ -18,6 +18,8 @@ export interface DurableTopic {
   logStarts(place: LogPlace): void;
   /** The next message; null if it can't be read. */
   logEntry(offset: number, data: EncodedValue | null): void;
+  /** This node has lost the log: its subscriptions end. */
+  logLost(reason: ConduitError): void;
 }
 
 export interface DurableTopicsHost {
@@ -55,14 +57,18 @@ export class DurableTopics {
     this.#host = host;
   }
 
-  /** The link ends. */
-  stop(): void {
-    for (const reading of this.#readings.values()) {
+  /** The link ends. @param reason null if this node leaves by itself, which ends no subscriptions */
+  stop(reason: ConduitError | null): void {
+    const readings = [...this.#readings.values()];
+    for (const reading of readings) {
       reading.isOver = true;
       reading.fail(unavailable(reading.topic.name, "the link has ended"));
     }
     this.#readings.clear();
     this.#logs.clear();
+    if (reason === null) return;
+    for (const { topic } of readings)
+      topic.logLost(unavailable(topic.name, `the node has left the cluster: ${reason.message}`));
   }
 
   /**

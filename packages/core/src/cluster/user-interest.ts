@@ -1,4 +1,4 @@
-import type { ClusterAddress, ClusterSubscription } from "./driver.ts";
+import { type ClusterAddress, type ClusterSubscription, isAddressName } from "./driver.ts";
 
 /** Which users have connections on this node: what is sent to them arrives here. */
 export class UserInterest {
@@ -20,9 +20,9 @@ export class UserInterest {
     for (const user of this.#users.values()) user.subscription = null;
   }
 
-  /** A connection of this user has logged in. Nobody's name is empty. */
+  /** A connection of this user has logged in. Nobody's name is empty. A name that no address can have is sent to all nodes. */
   add(name: string): void {
-    if (name === "") return;
+    if (name === "" || !isAddressName(name)) return;
     const known = this.#users.get(name);
     if (known !== undefined) known.connections += 1;
     else this.#users.set(name, { connections: 1, subscription: this.#subscribe({ kind: "user", name }) });

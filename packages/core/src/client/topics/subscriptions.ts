@@ -235,7 +235,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     for (const one of this.#byNumber.get(number)?.subscriptions ?? []) one._updatePresence(presence);
   }
 
-  topicEnded(number: number, _error: ConduitError): void {
+  topicEnded(number: number, error: ConduitError): void {
     const entry = this.#byNumber.get(number);
     if (entry === undefined) return;
     this.#byNumber.delete(number);
@@ -244,7 +244,9 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     const ended = [...entry.subscriptions].filter(({ isLive }) => isLive);
     for (const one of ended) entry.subscriptions.delete(one);
     if (entry.subscriptions.size === 0) this.#drop(entry);
-    for (const one of ended) one._end(null);
+    // The program wants a topic to end; a server that can't go on with it is a failure.
+    const failure = error.code === ErrorCode.CLUSTER_UNAVAILABLE ? error : null;
+    for (const one of ended) one._end(failure);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------

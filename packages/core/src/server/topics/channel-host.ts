@@ -1,5 +1,6 @@
 import type { ClusterTopics } from "../../cluster/cluster-topics.ts";
 import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
+import type { ConduitError } from "../../errors.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
 import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
@@ -42,6 +43,8 @@ export interface ChannelHost {
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
   /** What was published to a durable topic couldn't be stored. */
   appendFailed(topic: string, error: unknown): void;
+  /** A durable topic can't be read any more: its members are told why, and removed. */
+  logLost(topic: string, reason: ConduitError): void;
   /** Work was done for a client: messages were sent to so many members. */
   chargeDeliveries(count: number): void;
 }

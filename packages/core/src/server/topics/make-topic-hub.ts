@@ -69,6 +69,7 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
       else writePayload(used, TOPIC_DATA_FRAME, number, offset === 0 ? { data } : { offset, data });
       return { frame: frameOf(used), payloadBytes: used.payloadBytes };
     },
+    logLost: (topic, reason) => hub.endMembers(topic, reason),
     appendFailed: (topic, error) => core.reportError(error, "cluster", undefined, topic),
     encodeData: (topic, data) => writer.encodeData(topic, data),
     encodeStreamData: (topic, data) => {

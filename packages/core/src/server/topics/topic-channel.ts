@@ -300,6 +300,10 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
     else this.publish(data, null);
   }
 
+  logLost(reason: ConduitError): void {
+    this.#host.logLost(this.name, reason);
+  }
+
   othersChanged(epoch: string, joined: readonly PresenceEntry[], left: readonly string[], isAll: boolean): void {
     if (!this.rules.presence) return;
     this.#openPresence().othersChanged(epoch, joined, left, isAll);

@@ -159,6 +159,13 @@ export class TopicHub {
     return this.#leave(member, channel, { code: ErrorCode.CANCELLED, message });
   }
 
+  /** Ends all subscriptions to a topic, which stays. */
+  endMembers(name: string, reason: EndReason): void {
+    const channel = this.#channels.get(name);
+    if (channel === undefined) return;
+    for (const member of [...channel.members]) this.#leave(member, channel, reason);
+  }
+
   /** A connection's user may have lost roles: memberships that need them end, except those that it has without them. */
   userChanged(member: Member, formerRoles: readonly string[]): void {
     for (const channel of [...(this.#memberships.get(member)?.channels ?? [])]) {

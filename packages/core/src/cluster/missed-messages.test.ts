@@ -1,0 +1,166 @@
+import { expect, test } from "vitest";
+import type { Client } from "../client/client.ts";
+import { ErrorCode } from "../errors.ts";
+import type { Server } from "../server/server.ts";
+import { type ClusterScene, clusterScene, three } from "../test-support/cluster-scene.ts";
+import { outcome } from "../test-support/peers.ts";
+import { taken } from "../test-support/topic-scene.ts";
+import type { ClusterDriver } from "./driver.ts";
+
+const LIMITS = { heartbeatMs: 100, nodeTimeoutMs: 300 };
+
+function plain(server: Server): void {
+  server.topic("news", { publish: true });
+}
+
+function kept(server: Server): void {
+  server.topic("news", { publish: true, history: { messages: 100 } });
+}
+
+function withPresence(server: Server): void {
+  server.topic("room", { presence: true });
+}
+
+/** Subscribes at the position of a subscription, and says whether nothing was missed. */
+async function isRecovered(client: Client, since: string | null): Promise<boolean | null> {
+  const again = client.subscribe("news", { since: since ?? "" });
+  await again.ready;
+  return again.recovered;
+}
+
+async function positionAfterOne(all: ClusterScene, subscriber: Client, publisher: Client) {
+  const subscription = subscriber.subscribe("news");
+  await subscription.ready;
+  await publisher.publish("news", 1);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([1]);
+  return { subscription, position: subscription.position };
+}
+
+test.each([[200], [1000]])(
+  "After a partition of %d ms, subscribers hear that they may have missed messages",
+  async (ms) => {
+    const all = clusterScene({}, LIMITS);
+    const [a, b] = await three(all, {}, plain);
+    const publisher = await b.join();
+    const { subscription, position } = await positionAfterOne(all, await a.join(), publisher);
+    all.cluster.partition(["a"], ["b", "c"]);
+    await publisher.publish("news", 2);
+    await all.runtime.advance(ms);
+    all.cluster.partition();
+    await all.runtime.advance(500);
+    expect(subscription.position).not.toBe(position);
+  },
+);
+
+test("A topic that had no subscribers on a node for a while isn't continued there", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all, {}, plain);
+  const [client, publisher] = [await a.join(), await b.join()];
+  const { subscription, position } = await positionAfterOne(all, client, publisher);
+  subscription.close();
+  await all.runtime.settle();
+  await publisher.publish("news", 2);
+  expect(await isRecovered(client, position)).toBe(false);
+});
+
+test("Topics aren't continued on a server that was stopped and started again", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all, {}, kept);
+  const [client, publisher] = [await a.join(), await b.join()];
+  const { position } = await positionAfterOne(all, client, publisher);
+  await client.close();
+  await a.server.stop({ drainMs: 0 });
+  await publisher.publish("news", 2);
+  await a.server.start();
+  await all.runtime.settle();
+  expect(await isRecovered(await a.join(), position)).toBe(false);
+});
+
+test("Subscribers of a node that is replaced hear that they may miss messages", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all, {}, kept);
+  const client = await a.join();
+  const { position } = await positionAfterOne(all, client, await b.join());
+  await all.runtime.advance(1000);
+  await all.node("a", {}, kept);
+  await all.runtime.settle();
+  expect(a.server.cluster?.state).toBe("disconnected");
+  expect(await isRecovered(client, position)).toBe(false);
+});
+
+test("Durable subscriptions of a node that is replaced end with CLUSTER_UNAVAILABLE", async () => {
+  const durable = (server: Server) => void server.topic("orders", { history: { messages: 10, durable: true } });
+  const all = clusterScene();
+  const [a] = await three(all, {}, durable);
+  const subscription = (await a.join()).subscribe("orders");
+  await subscription.ready;
+  const next = outcome(subscription[Symbol.asyncIterator]().next());
+  await all.runtime.advance(1000);
+  await all.node("a", {}, durable);
+  await all.runtime.settle();
+  expect(a.server.cluster?.state).toBe("disconnected");
+  expect(next.error?.code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
+});
+
+test.each([
+  ["shorter than a heartbeat", 0],
+  ["of some heartbeats", 250],
+])(
+  "Somebody who leaves while the link is down, and is the last there, is gone elsewhere after a cut %s",
+  async (_cut, ms) => {
+    const all = clusterScene({}, LIMITS);
+    const [a, b] = await three(all, {}, withPresence);
+    const [atA, atB] = [(await a.join()).subscribe("room"), (await b.join()).subscribe("room")];
+    await Promise.all([atA.ready, atB.ready]);
+    await all.runtime.advance(500);
+    expect(atA.presence?.size).toBe(2);
+    all.cluster.cut("b");
+    atB.close();
+    await all.runtime.advance(ms);
+    all.cluster.heal("b");
+    await all.runtime.advance(500);
+    expect(atA.presence?.size).toBe(1);
+  },
+);
+
+test("A node that is asked for a topic that it doesn't have any more says that nobody is there", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all, {}, withPresence);
+  const [atA, atB] = [(await a.join()).subscribe("room"), (await b.join()).subscribe("room")];
+  await Promise.all([atA.ready, atB.ready]);
+  await all.runtime.advance(500);
+  all.cluster.partition(["a"], ["b", "c"]);
+  atB.close();
+  await all.runtime.advance(250);
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect(atA.presence?.size).toBe(1);
+});
+
+test("A message to a user or topic with a name of more than 256 characters has no address of that name", async () => {
+  const all = clusterScene();
+  const longest = { value: 0 };
+  const a = await all.node("a", { cluster: measuring(all.cluster.driver({ nodeId: "a" }), longest) });
+  a.server.send({ user: "u".repeat(5000) }, "hello", null);
+  a.server.broadcast("hello", null, { where: { topic: "t".repeat(5000) } });
+  a.server.broadcast("hello", null, { where: { user: "u".repeat(256) } });
+  expect(longest.value).toBe(256);
+});
+
+/** A driver that notes how long the longest name of an address was. */
+function measuring(driver: ClusterDriver, longest: { value: number }): ClusterDriver {
+  return {
+    name: driver.name,
+    options: driver.options,
+    start: async (host) => {
+      const link = await driver.start(host);
+      const publish = link.publish.bind(link);
+      link.publish = (address, payload) => {
+        longest.value = Math.max(longest.value, address.name.length);
+        return publish(address, payload);
+      };
+      return link;
+    },
+  };
+}
