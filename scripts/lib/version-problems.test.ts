@@ -67,7 +67,9 @@ describe("a version that differs in one place is reported:", () => {
 describe("a package that JSR would miss is reported:", () => {
   test("an entry in package.json that is missing in deno.json", () => {
     const root = copyWith("packages/core/deno.json", set("exports", "./src/index.ts"));
-    expect(versionProblems(root)).toEqual(["@netconduit/core: deno.json exports ., package.json ., ./adapter, ./testing"]);
+    expect(versionProblems(root)).toEqual([
+      "@netconduit/core: deno.json exports ., package.json ., ./adapter, ./testing",
+    ]);
   });
 
   test("a package without a deno.json", () => {
