@@ -42,8 +42,10 @@ const server = new Server({
     connectTimeoutMs: 2000,
   }),
 });
-const orders = server.topic<string>("orders", { history: HISTORY });
-const chat = server.topic<string>("chat");
+// A node that stood still has more for its client in one turn than a send queue holds.
+const PATIENT = { slow: "drop-oldest", slowBuffer: 100_000 } as const;
+const orders = server.topic<string>("orders", { history: HISTORY, ...PATIENT });
+const chat = server.topic<string>("chat", PATIENT);
 const cluster = server.cluster!;
 cluster.onStateChange(({ to }) => print(["state", to]));
 cluster.onNodeJoined(({ id }) => print(["joined", id]));

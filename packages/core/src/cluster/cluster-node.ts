@@ -96,7 +96,8 @@ export class ClusterNode implements Cluster {
         publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
         mustFit: (name, body) => this.mustFit(name, body),
         node: (id) => this.#membership.nodes.get(id),
-        gatherMs: this.config.heartbeatMs,
+        heartbeatMs: this.config.heartbeatMs,
+        now: () => this.#local.context.runtime.now(),
         missed: (topic, node, count) => this.#lost({ direction: "received", count, reason: "gap", node, topic }),
       },
       this.#newDurableTopics(),
@@ -280,9 +281,9 @@ export class ClusterNode implements Cluster {
           this.topics.gone(node);
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
-        missedFrom: (node) => {
+        missedFrom: (node, heardAtMs) => {
           this.questions.isBack(node);
-          this.topics.missedFrom(node);
+          this.topics.missedFrom(node, heardAtMs);
         },
         replaced: () => {
           const link = this.#link;

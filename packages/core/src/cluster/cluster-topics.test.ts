@@ -31,7 +31,8 @@ function scene(own: readonly PresenceEntry[] = []) {
         return "sent";
       },
       mustFit: () => undefined,
-      gatherMs: 1000,
+      heartbeatMs: 1000,
+      now: () => runtime.now(),
       node: (id) => [A, B].find((node) => node.id === id),
       missed: (_topic, _node, count) => missed.push(count),
     },
@@ -132,8 +133,19 @@ test("Messages of each publisher are counted, and a publisher that begins anew i
 
 test("Subscribers hear once of an outage after which messages of several nodes are missing", async () => {
   const { runtime, topics, interruptions } = scene();
-  topics.missedFrom(A);
-  topics.missedFrom(B);
-  await runtime.advance(1200);
+  const heardAtMs = runtime.now();
+  await runtime.advance(5000);
+  topics.missedFrom(A, heardAtMs);
+  await runtime.advance(100);
+  topics.missedFrom(B, heardAtMs);
   expect(interruptions()).toBe(1);
+});
+
+test("Subscribers hear again of a node that was heard after they had heard of an outage", async () => {
+  const { runtime, topics, interruptions } = scene();
+  topics.missedFrom(A, runtime.now() - 5000);
+  const heardAtMs = runtime.now();
+  await runtime.advance(5000);
+  topics.missedFrom(B, heardAtMs);
+  expect(interruptions()).toBe(2);
 });

@@ -61,8 +61,10 @@ export interface ClusterTopicsHost {
   mustFit(name: string, body: Uint8Array): void;
   /** The run of this id that is alive. */
   node(id: string): Node | undefined;
-  /** How long losses from several nodes are gathered, before subscribers hear of them once. */
-  readonly gatherMs: number;
+  /** Time between two signs of life of a node. */
+  readonly heartbeatMs: number;
+  /** Monotonic milliseconds. */
+  now(): number;
   /** Messages of a node to a topic are missing. */
   missed(topic: string, nodeId: string, count: number): void;
 }
@@ -100,14 +102,14 @@ export class ClusterTopics {
   readonly #timer: CallbackTimer;
   /** Names of closed topics in which others may still see people of this node. */
   readonly #unsaid = new Set<string>();
-  readonly #interruption: CallbackTimer;
+  /** When subscribers last heard that messages may be missing. */
+  #interruptedAtMs = Number.NEGATIVE_INFINITY;
   #hasStopped = false;
 
   constructor(host: ClusterTopicsHost, durable: DurableTopics) {
     this.#host = host;
     this.durable = durable;
     this.#timer = new CallbackTimer(() => this.#tell());
-    this.#interruption = new CallbackTimer(() => this.interrupted());
   }
 
   /** Number of topics that this node receives. */
@@ -241,10 +243,15 @@ export class ClusterTopics {
     }
   }
 
-  /** Messages of a node may be missing: subscribers hear of it together with other nodes' losses. */
-  missedFrom(node: Node): void {
+  /**
+   * Messages of a node may be missing. Subscribers hear of an outage once: if they have heard of it since the node fell silent,
+   * what is missing of it lies before and behind that, too.
+   * @param heardAtMs when it was heard before
+   */
+  missedFrom(node: Node, heardAtMs: number): void {
     this.meet(node);
-    if (!this.#interruption.isScheduled) this.#host.wheel.schedule(this.#interruption, this.#host.gatherMs);
+    // After its last heartbeat, it may have been heard until the next one was due.
+    if (heardAtMs + this.#host.heartbeatMs > this.#interruptedAtMs) this.interrupted();
   }
 
   gone({ epoch }: Node): void {
@@ -256,7 +263,7 @@ export class ClusterTopics {
 
   /** Messages of other nodes may have been lost. */
   interrupted(): void {
-    this.#host.wheel.cancel(this.#interruption);
+    this.#interruptedAtMs = this.#host.now();
     for (const entry of [...this.#entries.values()]) {
       entry.messages.clear();
       entry.topic.interrupted();

@@ -50,8 +50,11 @@ export interface MembershipHost {
   /** @param isBack whether it is the same run of a node that had been gone by timeout */
   joined(node: Node, isBack: boolean): void;
   gone(node: Node, why: NodeEnd): void;
-  /** Heartbeats of a node are missing, so other messages may be missing too. */
-  missedFrom(node: Node): void;
+  /**
+   * Heartbeats of a node are missing, so other messages may be missing too.
+   * @param heardAtMs when it was heard before
+   */
+  missedFrom(node: Node, heardAtMs: number): void;
   /** A later run of this node's id was heard. */
   replaced(): void;
 }
@@ -136,6 +139,7 @@ export class Membership {
     // It was kept back by the network.
     if (link < node.link) return;
     const isMissing = sequence > 0 && node.sequence > 0 && sequence > node.sequence + 1;
+    const { heardAtMs } = node;
     node.heardAtMs = this.#host.now();
     node.connections = connections;
     node.link = link;
@@ -146,7 +150,7 @@ export class Membership {
       this.#nodes.set(id, node);
       this.#host.joined(node, isBack);
     }
-    if (isMissing) this.#host.missedFrom(node);
+    if (isMissing) this.#host.missedFrom(node, heardAtMs);
   }
 
   /** A node says that it leaves. */
