@@ -92,6 +92,8 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         const notes = heard(client, "note");
         client.rpc("double", ({ n }) => 2 * Number(n));
         const id = b.connections[0]?.id ?? "";
+        // The answer comes behind the node's subscription for this user: a message before that would be lost.
+        expect(await a.count({ where: { user: "ada" } })).toMatchObject({ count: 1 });
         a.send({ user: "ada" }, "note", 1);
         expect(await notes.next()).toBe(1);
         a.send(id, "note", 2);
