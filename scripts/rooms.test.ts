@@ -55,6 +55,7 @@ const CIRCLES = [
   "packages/node/src",
   "attacks",
   "chaos",
+  "fuzz",
   "conformance",
   "bench",
   "scripts",
