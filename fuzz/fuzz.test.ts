@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { NODE_SOURCES } from "../docs-tests/lib/runtimes.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -15,9 +16,8 @@ interface Run {
 
 /** Runs `pnpm fuzz` with these arguments, in a process of its own: this one's coverage may be measured, too. */
 function fuzz(...args: readonly string[]): Promise<Run> {
-  const flags = ["--disable-warning=ExperimentalWarning", "--import", path("../docs-tests/lib/sources-hook.ts")];
   return new Promise((resolve) => {
-    execFile(process.execPath, [...flags, path("run.ts"), ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, [...NODE_SOURCES, path("run.ts"), ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr });
     });
   });

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** A cluster is three processes. */
 const SLOW = { timeout: 60_000 };
 
 async function run(program: string, ...args: string[]) {
-  const flags = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program, ...args], { cwd: ROOT });
+  const { stdout } = await promisify(execFile)(process.execPath, [...NODE_SOURCES, program, ...args], { cwd: ROOT });
   return JSON.parse(stdout);
 }
 

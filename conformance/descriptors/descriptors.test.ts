@@ -7,6 +7,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { Client, Server } from "@netconduit/node";
 import { afterEach, expect, test } from "vitest";
+import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Node needs some two dozen of them for itself. */
@@ -16,10 +17,9 @@ const LIMITED = { timeout: 60_000, skip: process.platform !== "linux" };
 const password = "secret123";
 const host = "127.0.0.1";
 
-const flags = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
 const program = (...args: string[]): [string, string[]] => [
   "prlimit",
-  [`--nofile=${DESCRIPTORS}`, process.execPath, ...flags, "conformance/descriptors/program.ts", ...args],
+  [`--nofile=${DESCRIPTORS}`, process.execPath, ...NODE_SOURCES, "conformance/descriptors/program.ts", ...args],
 ];
 
 let child: ChildProcess | null = null;

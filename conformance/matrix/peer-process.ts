@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { executable, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import { executable, type RuntimeName, sourceArguments } from "../../docs-tests/lib/runtimes.ts";
 import { type FromPeer, readLines, type ToPeer } from "./control-lines.ts";
 import type { RuntimeFacts } from "./own-facts.ts";
 
@@ -9,13 +9,6 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PEER = "conformance/matrix/peer.ts";
 /** Characters of a peer's standard error that are shown when it is gone. */
 const ERROR_TAIL = 4000;
-
-/** Arguments that run a peer in the repository's root, with the packages' names resolving to their sources. */
-const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
-  node: ["--import", "./docs-tests/lib/sources-hook.ts", PEER],
-  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json", PEER],
-  deno: ["run", "--allow-all", "--no-check", PEER],
-};
 
 type PeerLine = Exclude<FromPeer, { kind: "ready" }>;
 
@@ -42,7 +35,7 @@ export class PeerProcess {
   /** Starts a peer. Rejects, naming the runtime, if it is missing or ends before it is ready. */
   static async start(runtime: RuntimeName): Promise<PeerProcess> {
     const command = executable(runtime);
-    const child = spawn(command, [...ARGUMENTS[runtime], runtime], { cwd: ROOT });
+    const child = spawn(command, [...sourceArguments(runtime), PEER, runtime], { cwd: ROOT });
     let errors = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       errors = (errors + text).slice(-ERROR_TAIL);

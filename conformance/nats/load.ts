@@ -5,15 +5,11 @@ import { EventLog } from "@netconduit/core/testing";
 import { natsCluster } from "@netconduit/nats";
 import { Client, Server } from "@netconduit/node";
 import { expect } from "vitest";
+import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 import { ROOT } from "../../scripts/lib/packages.ts";
 import { HISTORY, type LoadLine, type LoadNodeOptions, type LoadTotals } from "./load-lines.ts";
 
-const ARGUMENTS = [
-  "--disable-warning=ExperimentalWarning",
-  "--import",
-  "./docs-tests/lib/sources-hook.ts",
-  "conformance/nats/load-node.ts",
-];
+const PROGRAM = "conformance/nats/load-node.ts";
 
 type Kind = LoadLine[0];
 type LineOf<K extends Kind> = Extract<LoadLine, readonly [K, ...unknown[]]>;
@@ -31,7 +27,7 @@ export class LoadNode {
 
   private constructor(options: LoadNodeOptions) {
     this.options = options;
-    const args = [...ARGUMENTS, JSON.stringify(options)];
+    const args = [...NODE_SOURCES, PROGRAM, JSON.stringify(options)];
     const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
     this.#closed = once(child, "close");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -17,23 +18,26 @@ const hasFrames =
     encoding: "utf8",
   }).trim() === "true";
 const restrictsNet = asked.trim() === "true";
-const sources = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
 const permission = ["--permission", "--allow-fs-read=*", "--allow-fs-write=*"];
 
 test.each([
   ["--throw-deprecation", "--pending-deprecation"],
   restrictsNet ? [...permission, "--allow-net"] : permission,
 ])("the package works with %s %s", { timeout: 60_000 }, async (...flags) => {
-  const { stdout, stderr } = await promisify(execFile)(NODE, [...flags, ...sources, "conformance/node/program.ts"], {
-    cwd: ROOT,
-  });
+  const { stdout, stderr } = await promisify(execFile)(
+    NODE,
+    [...flags, ...NODE_SOURCES, "conformance/node/program.ts"],
+    {
+      cwd: ROOT,
+    },
+  );
   expect([JSON.parse(stdout), stderr]).toEqual([["pong", "pong", "pong"], ""]);
 });
 
 test.skipIf(!restrictsNet)(
   "without --allow-net, start() and connect() reject with a code, and say what is missing",
   async () => {
-    const program = [...permission, ...sources, "conformance/node/forbidden-net.ts"];
+    const program = [...permission, ...NODE_SOURCES, "conformance/node/forbidden-net.ts"];
     const { stdout } = await promisify(execFile)(NODE, program, { cwd: ROOT });
     const codes = JSON.parse(stdout) as string[];
     expect(codes).toHaveLength(4);
@@ -43,7 +47,7 @@ test.skipIf(!restrictsNet)(
 
 test("handlers start without the store of others, also where AsyncLocalStorage has no frames, as up to Node.js 23", async () => {
   const flags = hasFrames ? ["--no-async-context-frame"] : [];
-  const program = [...flags, ...sources, "conformance/node/entered-stores.ts"];
+  const program = [...flags, ...NODE_SOURCES, "conformance/node/entered-stores.ts"];
   const { stdout } = await promisify(execFile)(NODE, program, { cwd: ROOT });
   expect(JSON.parse(stdout)).toEqual(["none", "none", "none"]);
 });

@@ -1,16 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { executable, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import { executable, type RuntimeName, sourceArguments } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAM = "conformance/processes/program.ts";
-
-/** Arguments that run a program in the repository's root, with the packages' names resolving to their sources. */
-const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = {
-  node: ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"],
-  bun: ["--tsconfig-override=conformance/matrix/bun.tsconfig.json"],
-  deno: ["run", "--no-check"],
-};
 
 /** A program.ts, or another program, in a process of its own. */
 export class RunningProgram {
@@ -32,9 +25,8 @@ export class RunningProgram {
     permissions: readonly string[] = ["--allow-all"],
     path = PROGRAM,
   ) {
-    const [first = "", ...others] = ARGUMENTS[runtime];
-    const flags = runtime === "deno" ? [first, ...permissions, ...others, path] : [first, ...others, path];
-    const [command = "", ...rest] = [...before, executable(runtime), ...flags, runtime, ...args];
+    const flags = sourceArguments(runtime, permissions);
+    const [command = "", ...rest] = [...before, executable(runtime), ...flags, path, runtime, ...args];
     const child = spawn(command, rest, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
     this.child = child;
     let text = "";

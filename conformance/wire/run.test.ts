@@ -3,15 +3,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { Server } from "@netconduit/node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const FLAGS = ["--disable-warning=ExperimentalWarning", "--import", "./docs-tests/lib/sources-hook.ts"];
 const PASSWORD = "secret";
 
 function run(...args: string[]): Promise<{ code: number; lines: string[]; errors: string }> {
-  const all = [...FLAGS, "conformance/wire/run.ts", ...args];
+  const all = [...NODE_SOURCES, "conformance/wire/run.ts", ...args];
   return new Promise((resolve) => {
     const env = { ...process.env, NETCONDUIT_PASSWORD: PASSWORD };
     const child = execFile(process.execPath, all, { cwd: ROOT, env }, (_error, stdout, stderr) =>
@@ -64,7 +64,7 @@ test("a server that is silent fails sentences for that", async () => {
 });
 
 test("conformance:wire on a client program starts it for each sentence, and ends with 0", async () => {
-  const command = `"${process.execPath}" ${FLAGS.join(" ")} conformance/wire/client.ts {port}`;
+  const command = `"${process.execPath}" ${NODE_SOURCES.join(" ")} conformance/wire/client.ts {port}`;
   const { code, lines } = await run("--client", command, "--only", "RPC_ERROR", "--timeout-ms", "60000");
   expect([code, lines.at(-1)]).toEqual([0, "4 passed, 0 failed, 0 skipped"]);
 });

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { ROOT } from "./markdown.ts";
-import { executable, type RuntimeName } from "./runtimes.ts";
+import { executable, NODE_SOURCES, type RuntimeName } from "./runtimes.ts";
 
 /** Time limit, well above what the programs need. A program that doesn't end fails with its output so far. */
 const MAX_RUN_MS = 60_000;
@@ -50,10 +50,8 @@ export function runProgram(source: string, options: RunOptions = {}): Promise<Ru
 
 function flags(runtime: RuntimeName, { permissions = [], check = false }: RunOptions): string[] {
   switch (runtime) {
-    case "node": {
-      const hook = new URL("sources-hook.ts", import.meta.url).href;
-      return ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript", "--import", hook];
-    }
+    case "node":
+      return [...NODE_SOURCES, "--input-type=module-typescript"];
     case "bun":
       return [`--tsconfig-override=${join(ROOT, "packages/bun/conformance/tsconfig.json")}`, "run", "-"];
     case "deno":

@@ -1,6 +1,7 @@
-/** The runtimes for the documentation's programs, as installed in this repository. */
+/** The runtimes as installed in this repository, and how they run its programs. */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 export const RUNTIMES = ["node", "bun", "deno"] as const;
 
@@ -13,6 +14,26 @@ export function executable(runtime: RuntimeName): string {
   // Bun's npm package uses this name on every platform.
   if (runtime === "bun") return join(folder, "bin", "bun.exe");
   return join(folder, process.platform === "win32" ? "deno.exe" : "deno");
+}
+
+/** Flags of Node.js that let the packages' names resolve to their sources. */
+export const NODE_SOURCES: readonly string[] = [
+  "--disable-warning=ExperimentalWarning",
+  "--import",
+  new URL("sources-hook.ts", import.meta.url).href,
+];
+const BUN_CONFIG = fileURLToPath(new URL("../../conformance/matrix/bun.tsconfig.json", import.meta.url));
+
+/** Arguments before the path of a program that let the packages' names resolve to their sources. */
+export function sourceArguments(runtime: RuntimeName, denoPermissions: readonly string[] = ["--allow-all"]): string[] {
+  switch (runtime) {
+    case "node":
+      return [...NODE_SOURCES];
+    case "bun":
+      return [`--tsconfig-override=${BUN_CONFIG}`];
+    case "deno":
+      return ["run", ...denoPermissions, "--no-check"];
+  }
 }
 
 /** The runtime whose package a program imports; Node by default. Throws if it imports several. */

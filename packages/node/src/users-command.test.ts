@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NODE_SOURCES } from "../../../docs-tests/lib/runtimes.ts";
 import { usersCommand } from "./users-command.ts";
 
 let folder: string;
@@ -82,8 +83,7 @@ describe("netconduit-users", () => {
 
   test("as a program reads the password from standard input", async () => {
     const bin = fileURLToPath(new URL("./users-bin.ts", import.meta.url));
-    const hook = fileURLToPath(new URL("../../../docs-tests/lib/sources-hook.ts", import.meta.url));
-    const args = ["--disable-warning=ExperimentalWarning", "--import", hook, bin, "add", file, "ada", ...few];
+    const args = [...NODE_SOURCES, bin, "add", file, "ada", ...few];
     const child = spawn(process.execPath, args, { stdio: ["pipe", "inherit", "inherit"] });
     child.stdin.end("lovelace\nsecond line\n");
     expect((await once(child, "close"))[0]).toBe(0);
