@@ -76,7 +76,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
       exit: server.exit,
     };
   } finally {
-    await Promise.all([server.stop(), honest.stop(), attacker.stop()]);
+    await Promise.all([server.kill(), honest.kill(), attacker.kill()]);
     await rm(folder, { recursive: true });
   }
 }

@@ -3,15 +3,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { CommandedProcess } from "../../conformance/support/commanded-process.ts";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
+import { Random } from "./random.ts";
 import { type Action, actionsOf, type TimedAction } from "./actions.ts";
 import { planOf } from "./connection-plan.ts";
 import { Forwarder, type ForwarderCounts } from "./forwarder.ts";
 import { type ReceiverFault, readJournals, type Side } from "./journal.ts";
 import type { Network } from "./network.ts";
 import { HEARTBEATS, LOOPBACK, type PeerOptions, type PeerReport } from "./peer-options.ts";
-import { type Note, PeerProcess } from "./peer-process.ts";
-import { Random } from "./random.ts";
+import { type Note, startPeer } from "./peer-process.ts";
 import { SmallDisk } from "./small-disk.ts";
 import { type Tally, tallyOf } from "./tally.ts";
 import type { SenderFault } from "./traffic.ts";
@@ -74,7 +75,7 @@ export async function runPair(options: RunOptions): Promise<RunResult> {
 
 /** One side: its process now, and what those before it had received. */
 interface Part {
-  process: PeerProcess | null;
+  process: CommandedProcess | null;
   incarnation: number;
   isDone: boolean;
   received: number;
@@ -166,7 +167,7 @@ class PairRun {
       if ("isDone" in note) part.isDone = true;
       else part.received = note.progress;
     };
-    const peer = await PeerProcess.start(this.#options[side], side, options, noted, network?.within(side));
+    const peer = await startPeer(this.#options[side], side, options, noted, network?.within(side));
     part.process = peer;
     const port = await peer.ask<number>("start");
     if (side !== "server") return;
