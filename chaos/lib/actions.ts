@@ -1,6 +1,7 @@
 /** What the runner does to processes and to all connections together, when so much of a run has been received. */
+
+import type { Random } from "../../packages/core/src/test-support/random.ts";
 import type { Side } from "./journal.ts";
-import type { Random } from "./random.ts";
 import { hasKills, type Mode } from "./workload.ts";
 
 export type Action =

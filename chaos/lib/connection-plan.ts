@@ -1,5 +1,5 @@
 /** The faults of one connection through the forwarder. They depend on the seed and its number alone. */
-import type { Random } from "./random.ts";
+import type { Random } from "../../packages/core/src/test-support/random.ts";
 
 export type Direction = "up" | "down";
 

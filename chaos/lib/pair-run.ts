@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CommandedProcess } from "../../conformance/support/commanded-process.ts";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
-import { Random } from "./random.ts";
+import { Random } from "../../packages/core/src/test-support/random.ts";
 import { type Action, actionsOf, type TimedAction } from "./actions.ts";
 import { planOf } from "./connection-plan.ts";
 import { Forwarder, type ForwarderCounts } from "./forwarder.ts";

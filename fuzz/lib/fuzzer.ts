@@ -4,9 +4,9 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { getHeapStatistics } from "node:v8";
+import { Random } from "../../packages/core/src/test-support/random.ts";
 import { Coverage } from "./coverage.ts";
 import { mutated } from "./mutate.ts";
-import { Random } from "./random.ts";
 import { must, type Target, Violation } from "./target.ts";
 import type { Watchdog } from "./watchdog.ts";
 

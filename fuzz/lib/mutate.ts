@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { Random } from "./random.ts";
+import type { Random } from "../../packages/core/src/test-support/random.ts";
 
 /** Bytes at which MessagePack, lengths and counts change their form. */
 const EDGES = [0, 1, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc4, 0xc7, 0xca, 0xcb, 0xcf, 0xd3, 0xd9, 0xdc, 0xde, 0xdf, 0xe0, 0xff]; // biome-ignore format: a list

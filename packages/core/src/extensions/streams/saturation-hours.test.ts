@@ -5,6 +5,7 @@
  */
 
 import { expect, test } from "vitest";
+import { Random } from "../../test-support/random.ts";
 import { StreamEnd, settle } from "../../test-support/stream-end.ts";
 
 /** Longer by `STREAM_HOURS=24`, otherwise by `STREAM_SEED=7`. */
@@ -19,20 +20,9 @@ const SIZES = [1, 60, 3000, 5000, 70_000, 200_000] as const;
 /** The reply of a call comes behind its last credit. */
 const REPLY_MS = 60_000;
 
-/** Numbers from 0 to 1, by mulberry32. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 class Model {
   nowMs = 0;
-  readonly random = randomNumbers(SEED);
+  readonly random = new Random(SEED);
   readonly a = new StreamEnd(() => this.nowMs);
   readonly b = new StreamEnd(() => this.nowMs);
   /** Bytes that have arrived, in both directions. */
@@ -79,11 +69,11 @@ class Model {
   }
 
   async #stream(from: StreamEnd, to: StreamEnd, id: number): Promise<void> {
-    const count = 1 + Math.floor(this.random() * 100);
-    const sizes = Array.from({ length: count }, () => SIZES[Math.floor(this.random() * SIZES.length)] as number);
+    const count = 1 + this.random.below(100);
+    const sizes = Array.from({ length: count }, () => this.random.pick(SIZES));
     const sent = from.send(id, sizes.map(itemOf));
     const call = to.called(id);
-    const leavesAfter = this.random() < 0.1 ? Math.floor(count / 2) : count;
+    const leavesAfter = this.random.isLucky(0.1) ? Math.floor(count / 2) : count;
     const taken: number[] = [];
     if (leavesAfter > 0) {
       for await (const item of call.input) {
@@ -100,9 +90,9 @@ class Model {
 
   /** Most consumers take an item at once, some later, and a few sleep for minutes. */
   #pace(): Promise<void> | undefined {
-    const chance = this.random();
+    const chance = this.random.next();
     if (chance < 0.8) return undefined;
-    return this.wait(chance < 0.998 ? this.random() * 200 : this.random() * 300_000);
+    return this.wait(chance < 0.998 ? this.random.next() * 200 : this.random.next() * 300_000);
   }
 
   #work(end: StreamEnd, other: StreamEnd): void {
