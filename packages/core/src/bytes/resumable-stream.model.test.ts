@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { plansOf, plansUpTo } from "../test-support/plans.ts";
 import type { ByteStream } from "./byte-stream.ts";
 import { memoryPair } from "./memory-pair.ts";
 import { type Carrier, ResumableStream } from "./resumable-stream.ts";
@@ -211,24 +212,13 @@ function failureOf(plan: readonly Step[], fault: Fault = {}): string | null {
   return b.got.join() === a.sent.join() ? null : `b got ${b.got.join()} of ${a.sent.join()}`;
 }
 
-/** All plans of so many steps. */
-function* plansOf(length: number): Iterable<readonly Step[]> {
-  if (length === 0) {
-    yield [];
-    return;
-  }
-  for (const plan of plansOf(length - 1)) for (const step of STEPS) yield [...plan, step];
-}
-
 describe("two ends that lose their streams", { timeout: 120_000 }, () => {
   test("get every byte once and in order, in each of 37,449 plans of up to 5 steps", () => {
     let plans = 0;
-    for (let length = 0; length <= 5; length += 1) {
-      for (const plan of plansOf(length)) {
-        plans += 1;
-        const failure = failureOf(plan);
-        if (failure !== null) expect.fail(`${plan.join(", ")}: ${failure}`);
-      }
+    for (const plan of plansUpTo(STEPS, 5)) {
+      plans += 1;
+      const failure = failureOf(plan);
+      if (failure !== null) expect.fail(`${plan.join(", ")}: ${failure}`);
     }
     expect(plans).toBe(37_449);
   });
@@ -248,7 +238,7 @@ describe("two ends that lose their streams", { timeout: 120_000 }, () => {
   ])("show it when one %s", (_name, fault) => {
     let isCaught = false;
     for (let length = 1; length <= 5 && !isCaught; length += 1) {
-      for (const plan of plansOf(length)) {
+      for (const plan of plansOf(STEPS, length)) {
         if (failureOf(plan, fault) === null) continue;
         isCaught = true;
         break;

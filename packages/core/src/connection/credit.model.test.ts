@@ -14,6 +14,7 @@ import { CREDIT_FRAME, credit } from "../extensions/credit.ts";
 import { HEADER_BYTES, MAX_CHUNK_BYTES } from "../limits.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import { FakeRuntime } from "../test-support/fake-runtime.ts";
+import { plansUpTo } from "../test-support/plans.ts";
 import { FrameType } from "../wire/constants.ts";
 import { FrameDecoder } from "../wire/frame-decoder.ts";
 import { anyFrameType } from "../wire/frame-types.ts";
@@ -492,26 +493,15 @@ function byNumber(one: number, other: number): number {
   return one - other;
 }
 
-/** All plans of so many steps. */
-function* plansOf(length: number): Iterable<readonly Step[]> {
-  if (length === 0) {
-    yield [];
-    return;
-  }
-  for (const plan of plansOf(length - 1)) for (const step of FEW_STEPS) yield [...plan, step];
-}
-
 const longPlans = fc.array(fc.constantFrom(...STEPS), { maxLength: 80 });
 
 describe("two ends that grant each other credit", { timeout: 120_000 }, () => {
   test("send no more than they may, and get all of it back, in each of 19,608 plans of up to 5 steps", () => {
     let plans = 0;
-    for (let length = 0; length <= 5; length += 1) {
-      for (const plan of plansOf(length)) {
-        plans += 1;
-        const failure = failureOf(plan);
-        if (failure !== null) expect.fail(`${plan.join(", ")}: ${failure}`);
-      }
+    for (const plan of plansUpTo(FEW_STEPS, 5)) {
+      plans += 1;
+      const failure = failureOf(plan);
+      if (failure !== null) expect.fail(`${plan.join(", ")}: ${failure}`);
     }
     expect(plans).toBe(19_608);
   });
