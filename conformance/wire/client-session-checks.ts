@@ -1,28 +1,33 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
-import { HEADER_BYTES, type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
+import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 import { CHUNK } from "./both/chunks.ts";
 import { GRANT } from "./both/credit.ts";
-import { type Check, frameOf, isClosedWith, Skipped } from "./check.ts";
+import {
+  ACKS,
+  acknowledges,
+  MIN_KEPT_BYTES,
+  RESUMING,
+  receivedBehind,
+  type SessionStream,
+  sentBytes,
+  tooLargeAckCheck,
+} from "./both/sessions.ts";
+import { type Check, frameOf, Skipped } from "./check.ts";
 import { type ClientUnderTest, challenged, requestOn, SUCCESS } from "./client-under-test.ts";
 
-const ACKS = "Acknowledgements";
-const RESUMING = "Resuming";
 const AGREED = {
   reply: true,
   close: true,
   call: true,
   credit: GRANT,
   chunk: CHUNK,
-  resume: { bytes: 65_536, window_ms: 60_000 },
+  resume: { bytes: MIN_KEPT_BYTES, window_ms: 60_000 },
 };
 
 /** A stream of the client's session, and what its AUTH_REQUEST said. */
-interface Stream {
-  readonly peer: RawPeer;
+interface Stream extends SessionStream {
   readonly request: Readonly<Record<string, unknown>>;
-  /** Chunks that were sent in the login. */
-  readonly sentBefore: number;
 }
 
 /** Lets the client on this connection in. */
@@ -44,30 +49,11 @@ async function resumed(client: ClientUnderTest, { peer }: Stream, received: numb
   return admit(await client.nextConnection(), { session_token: "e".repeat(64), resumed: { received } });
 }
 
-function sentBytes({ peer, sentBefore }: Stream): number {
-  return peer.sent.slice(sentBefore).reduce((sum, { length }) => sum + length, 0);
-}
-
-/** Bytes of a new session that have arrived. */
-function receivedBytes({ peer }: Stream): number {
-  const all = peer.frames.all;
-  const behind = all.slice(all.findIndex(({ type }) => type === Type.AUTH_RESPONSE) + 1);
-  return behind.reduce((sum, { payloadBytes }) => sum + HEADER_BYTES + payloadBytes.length, 0);
-}
-
 /** Answers the client's call. */
 async function answer(peer: RawPeer): Promise<ReceivedFrame> {
   const call = await frameOf(peer, Type.RPC_REQUEST);
   peer.send(Type.RPC_RESPONSE, { success: true, result: { text: "hello" } }, { id: call.id });
   return call;
-}
-
-/** The client's acknowledgements, up to one of this many bytes. */
-async function acknowledges(peer: RawPeer, bytes: number): Promise<void> {
-  for (let received = 0; received !== bytes; ) {
-    received = Number((await frameOf(peer, Type.SESSION_ACK)).payload?.["received"]);
-    assert.ok(received <= bytes, `It acknowledges ${received} bytes of ${bytes}`);
-  }
 }
 
 /** Checks of sessions. They are skipped if the client has none. */
@@ -79,7 +65,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
     async run(client) {
       const { request } = await newSession(client);
       const { bytes, window_ms } = (request["extensions"] as Record<string, Record<string, unknown>>)["resume"] ?? {};
-      assert.ok(Number.isSafeInteger(bytes) && Number(bytes) >= 65_536, `bytes is ${String(bytes)}`);
+      assert.ok(Number.isSafeInteger(bytes) && Number(bytes) >= MIN_KEPT_BYTES, `bytes is ${String(bytes)}`);
       assert.equal(window_ms, 0);
     },
   },
@@ -89,25 +75,17 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
     async run(client) {
       const session = await newSession(client);
       await answer(session.peer);
-      await acknowledges(session.peer, sentBytes(session));
+      await acknowledges(session, sentBytes(session));
     },
   },
-  {
-    section: ACKS,
-    sentence: "A number above what was sent ends the connection with `FLOW_CONTROL_ERROR` (7019).",
-    async run(client) {
-      const { peer } = await newSession(client);
-      peer.send(Type.SESSION_ACK, { received: 1_000_000 });
-      await isClosedWith(peer, 7019);
-    },
-  },
+  tooLargeAckCheck(newSession),
   {
     section: RESUMING,
     sentence: "The client logs in as always, with the same credentials, and adds to `AUTH_REQUEST`:",
     async run(client) {
       const session = await newSession(client);
       await answer(session.peer);
-      await acknowledges(session.peer, sentBytes(session));
+      await acknowledges(session, sentBytes(session));
       const { request } = await resumed(client, session, 0);
       assert.deepEqual(request["resume"], { token: SUCCESS.session_token, received: sentBytes(session) });
     },
@@ -130,7 +108,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
     async run(client) {
       const session = await newSession(client);
       const call = await frameOf(session.peer, Type.RPC_REQUEST);
-      const { peer } = await resumed(client, session, receivedBytes(session));
+      const { peer } = await resumed(client, session, receivedBehind(session, Type.AUTH_RESPONSE));
       assert.equal(typeName(await frameOf(peer)), "SESSION_ACK");
       peer.send(Type.RPC_RESPONSE, { success: true, result: { text: "hello" } }, { id: call.id });
       assert.equal((await frameOf(peer, Type.MESSAGE)).payload?.["type"], "result");

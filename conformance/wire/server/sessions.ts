@@ -1,28 +1,31 @@
 import assert from "node:assert/strict";
-import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
-import { HEADER_BYTES, Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { CHUNK } from "../both/chunks.ts";
 import { GRANT } from "../both/credit.ts";
-import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
+import {
+  ACKS,
+  acknowledges,
+  MIN_KEPT_BYTES,
+  nextAck,
+  RESUMING,
+  receivedBehind,
+  type SessionStream,
+  sentBytes,
+  tooLargeAckCheck,
+} from "../both/sessions.ts";
+import { answerTo, type Check, isAlive, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 import { withToken } from "./tokens.ts";
 
-const ACKS = "Acknowledgements";
-const RESUMING = "Resuming";
-/** The least that a side may keep. */
-const BYTES = 65_536;
-const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes: BYTES, window_ms: 0 } };
+const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes: MIN_KEPT_BYTES, window_ms: 0 } };
 
 type Success = Readonly<Record<string, unknown>>;
 
 /** A session over one of its streams. */
-interface Stream {
-  readonly peer: RawPeer;
+interface Stream extends SessionStream {
   readonly success: Success;
   readonly token: string;
-  /** Chunks that the peer had sent, and frames it had received, when the session began or went on. */
-  readonly sentBefore: number;
 }
 
 /** Logs in with a new session. Skips the check if the server has none. */
@@ -45,16 +48,9 @@ function resume(server: ServerUnderTest, token: string, received: number, extens
   return logIn(server, { extensions, resume: { token, received } });
 }
 
-/** Bytes of the session that were sent over a stream. */
-function sentBytes({ peer, sentBefore }: Stream): number {
-  return peer.sent.slice(sentBefore).reduce((sum, { length }) => sum + length, 0);
-}
-
-/** Bytes of the session that arrived over a stream in whole frames. */
-function receivedBytes({ peer }: Stream): number {
-  const all = peer.frames.all;
-  const behind = all.slice(all.findIndex(({ type }) => type === Type.AUTH_SUCCESS) + 1);
-  return behind.reduce((sum, { payloadBytes }) => sum + HEADER_BYTES + payloadBytes.length, 0);
+/** Bytes of the session that arrived over a stream. */
+function receivedBytes(stream: Stream): number {
+  return receivedBehind(stream, Type.AUTH_SUCCESS);
 }
 
 /** Ends a stream without CLOSE. */
@@ -63,17 +59,11 @@ async function cut({ peer }: Stream): Promise<void> {
   await peer.over;
 }
 
-/** `received` of the server's next acknowledgement. */
-async function nextAck({ peer }: Stream): Promise<number> {
-  return Number((await frameOf(peer, Type.SESSION_ACK)).payload?.["received"]);
-}
-
-/** The acknowledgements of the server, up to one of this many bytes. */
-async function acknowledges(stream: Stream, bytes: number): Promise<void> {
-  for (let received = 0; received !== bytes; ) {
-    received = await nextAck(stream);
-    assert.ok(received <= bytes, `It acknowledges ${received} bytes of ${bytes}`);
-  }
+/** A new session that has lost its stream before anything was sent. */
+async function suspendedSession(server: ServerUnderTest): Promise<Stream> {
+  const session = await newSession(server);
+  await cut(session);
+  return session;
 }
 
 /** The count that the server gives for the session that goes on. */
@@ -95,10 +85,10 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const { success } = await newSession(server);
       const { bytes, window_ms } = (success["extensions"] as Record<string, Record<string, unknown>>)["resume"] ?? {};
-      assert.ok(Number.isSafeInteger(bytes) && Number(bytes) >= BYTES, `bytes is ${String(bytes)}`);
+      assert.ok(Number.isSafeInteger(bytes) && Number(bytes) >= MIN_KEPT_BYTES, `bytes is ${String(bytes)}`);
       assert.ok(Number.isSafeInteger(window_ms) && Number(window_ms) > 0, `window_ms is ${String(window_ms)}`);
       const { success: declined } = await logIn(server, {
-        extensions: { ...OFFER, resume: { bytes: BYTES - 1, window_ms: 0 } },
+        extensions: { ...OFFER, resume: { bytes: MIN_KEPT_BYTES - 1, window_ms: 0 } },
       });
       assert.ok(!Object.hasOwn(declined["extensions"] as object, "resume"), "It takes less than 65,536 bytes");
     },
@@ -108,8 +98,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     sentence:
       "The counts begin at 0 behind the login: with the first byte behind `AUTH_SUCCESS` in one direction, and behind `AUTH_RESPONSE` in the other.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       assert.equal(resumedAt(await resume(server, session.token, 0)), 0);
     },
   },
@@ -138,15 +127,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
       await acknowledges(session, sentBytes(session));
     },
   },
-  {
-    section: ACKS,
-    sentence: "A number above what was sent ends the connection with `FLOW_CONTROL_ERROR` (7019).",
-    async run(server) {
-      const { peer } = await newSession(server);
-      peer.send(Type.SESSION_ACK, { received: 1_000_000 });
-      await isClosedWith(peer, 7019);
-    },
-  },
+  tooLargeAckCheck((server) => newSession(server)),
   {
     section: ACKS,
     sentence: "A number below the last one is ignored: it was sent before the session was resumed.",
@@ -165,7 +146,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
       await (await server.loginFor("echo")).dispose();
       const session = await newSession(server);
       for (let id = 1n, last = 0; id <= 3n; id += 1n) {
-        session.peer.call("echo", { text: "x".repeat(BYTES / 4) }, id);
+        session.peer.call("echo", { text: "x".repeat(MIN_KEPT_BYTES / 4) }, id);
         const received = await nextAck(session);
         assert.ok(received > last, `It acknowledges ${received} bytes after ${last}`);
         last = received;
@@ -190,8 +171,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     sentence:
       "Before that, the client sends nothing more: a server ends a connection that does, and the session waits on.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       const hasty = await server.dial();
       const scram = new ScramClient(server.password);
       hasty.send(Type.AUTH_REQUEST, {
@@ -226,8 +206,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     sentence:
       "The agreement of the first login stays in force: the extensions of this login count for nothing, and `READY` isn't sent.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       const again = await resume(server, session.token, 0, { ready: true });
       const before = await isAlive(again.peer);
       assert.ok(!before.some(({ type }) => type === Type.READY), "READY was sent");
@@ -254,8 +233,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     sentence:
       "A token is good until something has arrived over the stream whose login gave the next one: until then, the client may not know that one.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       const second = await resume(server, session.token, 0);
       await cut(second);
       const third = await resume(server, session.token, 0);
@@ -269,8 +247,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     section: RESUMING,
     sentence: "Further logins with it get the same next one, since they may be late ones of before the client got it.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       const second = await resume(server, session.token, 0);
       await cut(second);
       const third = await resume(server, session.token, 0);
@@ -293,8 +270,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     section: RESUMING,
     sentence: "`AUTH_SUCCESS` then contains `expired`, a map, so that the client knows.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       assertExpired(await resume(server, session.token, 1_000_000));
     },
   },
@@ -328,8 +304,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
     section: RESUMING,
     sentence: "The token says nothing and is of no use to those who can't log in with the same identity.",
     async run(server) {
-      const session = await newSession(server);
-      await cut(session);
+      const session = await suspendedSession(server);
       const { success } = await withToken(server, "wire:600000", OFFER, {
         resume: { token: session.token, received: 0 },
       });
