@@ -34,6 +34,7 @@ export { type Ends, type Role, tcpAddress, tcpEnds } from "./sockets/addresses.t
 export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
 export { descriptorLimit } from "./sockets/descriptor-limit.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
+export { openFileStore, type StoreFileSystem } from "./sockets/file-store.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
 export { nodeFiles } from "./sockets/node-files.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";
@@ -46,14 +47,12 @@ export { type TlsMaterial, tlsConfigError } from "./sockets/tls-material.ts";
 export { type ClientTls, MIN_TLS_VERSION, type ServerTls, type TlsSession } from "./sockets/tls-settings.ts";
 export { makeTransport, type Transport } from "./sockets/transport.ts";
 export { type FileSystem, filesOf, type SocketFiles } from "./sockets/unix-socket.ts";
-export {
-  type FileStore,
-  type FileStoreOptions,
-  openSqliteStore,
-  type SqliteDatabase,
-  type SqliteHost,
-  type SqliteRow,
-  type SqliteStatement,
+export type {
+  FileStore,
+  FileStoreOptions,
+  SqliteDatabase,
+  SqliteRow,
+  SqliteStatement,
 } from "./store/sqlite-store.ts";
 export type { Store } from "./store/store.ts";
 export type { Clock, TimerHandle } from "./util/clock.ts";

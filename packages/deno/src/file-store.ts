@@ -1,9 +1,6 @@
-import { chmod, open } from "node:fs/promises";
-import { type FileStore, type FileStoreOptions, openSqliteStore } from "@netconduit/core/adapter";
+import * as fileSystem from "node:fs/promises";
+import { type FileStore, type FileStoreOptions, openFileStore } from "@netconduit/core/adapter";
 import { denoRuntime } from "./runtime.ts";
-
-/** Nobody else may read the answers and messages in it. */
-const FILE_MODE = 0o600;
 
 /**
  * Opens a store in a file, for a server's option `resume.store`, or makes it. One process uses it at a time. It is an SQLite
@@ -13,18 +10,5 @@ const FILE_MODE = 0o600;
 export async function fileStore(path: string, options?: FileStoreOptions): Promise<FileStore> {
   // Loaded when it is needed: few programs do.
   const { DatabaseSync } = await import("node:sqlite");
-  return openSqliteStore(
-    {
-      prepare: async () => {
-        await (await open(path, "a", FILE_MODE)).close();
-        // It may have been there before, with another mode.
-        await chmod(path, FILE_MODE);
-      },
-      open: () => new DatabaseSync(path),
-      nextTurn: (task) => denoRuntime.nextTurn(task),
-      now: () => denoRuntime.now(),
-    },
-    path,
-    options,
-  );
+  return openFileStore(denoRuntime, fileSystem, () => new DatabaseSync(path), path, options);
 }

@@ -1,0 +1,36 @@
+import type { Runtime } from "../runtime.ts";
+import { type FileStore, type FileStoreOptions, openSqliteStore, type SqliteDatabase } from "../store/sqlite-store.ts";
+
+/** Nobody else may read the answers and messages in it. */
+const FILE_MODE = 0o600;
+
+/** The part of `node:fs/promises`, which all runtimes have, that makes a store's file. */
+export interface StoreFileSystem {
+  open(path: string, flags: "a", mode: number): Promise<{ close(): Promise<void> }>;
+  chmod(path: string, mode: number): Promise<void>;
+}
+
+/**
+ * Opens a store in a file that only its owner may read, or makes it.
+ * @param open opens the file as a database of the runtime
+ * @throws ConduitError INVALID_CONFIG, STORE_FAILED (it can't be opened, or another process uses it)
+ */
+export function openFileStore(
+  runtime: Pick<Runtime, "nextTurn" | "now">,
+  fs: StoreFileSystem,
+  open: () => SqliteDatabase,
+  path: string,
+  options?: FileStoreOptions,
+): Promise<FileStore> {
+  const host = {
+    async prepare(): Promise<void> {
+      await (await fs.open(path, "a", FILE_MODE)).close();
+      // It may have been there before, with another mode.
+      await fs.chmod(path, FILE_MODE);
+    },
+    open,
+    nextTurn: (task: () => void): void => runtime.nextTurn(task),
+    now: (): number => runtime.now(),
+  };
+  return openSqliteStore(host, path, options);
+}
