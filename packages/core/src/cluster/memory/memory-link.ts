@@ -1,3 +1,4 @@
+import { Fifo } from "../../util/fifo.ts";
 import type {
   ClusterAddress,
   ClusterHost,
@@ -40,7 +41,9 @@ export class MemoryLink implements ClusterLink {
   readonly #host: ClusterHost;
   readonly #cluster: MemoryLinkHost;
   readonly #listeners = new Map<string, (payload: Uint8Array) => void>();
-  #transit: Transit[] = [];
+  readonly #transit = new Fifo<Transit>();
+  /** When the last of them is due. */
+  #lastDueAtMs = 0;
   #timer: unknown = null;
   #isDelivering = false;
   #state: ClusterState;
@@ -105,7 +108,8 @@ export class MemoryLink implements ClusterLink {
 
   receive(key: string, payload: Uint8Array, delayMs: number): void {
     // In order, also if the delay becomes shorter.
-    const dueAtMs = Math.max(this.#transit.at(-1)?.dueAtMs ?? 0, this.#host.clock.now() + delayMs);
+    const dueAtMs = Math.max(this.#lastDueAtMs, this.#host.clock.now() + delayMs);
+    this.#lastDueAtMs = dueAtMs;
     this.#transit.push({ key, payload, dueAtMs });
     this.#deliverLater();
   }
@@ -131,14 +135,15 @@ export class MemoryLink implements ClusterLink {
   }
 
   #forgetTransit(): void {
-    this.#transit = [];
+    this.#transit.clear();
+    this.#lastDueAtMs = 0;
     if (this.#timer !== null) this.#host.clock.clearTimer(this.#timer);
     this.#timer = null;
   }
 
   #deliverLater(): void {
     if (this.#isDelivering || this.#timer !== null) return;
-    const waitMs = Math.ceil((this.#transit[0]?.dueAtMs ?? 0) - this.#host.clock.now());
+    const waitMs = Math.ceil((this.#transit.peek()?.dueAtMs ?? 0) - this.#host.clock.now());
     if (waitMs > 0) {
       this.#timer = this.#host.clock.setTimer(() => this.#deliver(), waitMs, true);
       return;
