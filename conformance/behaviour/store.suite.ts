@@ -1,6 +1,7 @@
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode, type FileStore, type FileStoreOptions } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import type { OpenServer, Subject } from "../support/subject.ts";
@@ -43,7 +44,7 @@ export function describeStore(subject: Subject): void {
         await store.put("b/1", new Uint8Array(0), MINUTE);
         await store.put("a/gone", bytes(4), 1);
         await store.delete("nothing");
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await sleep(5);
         expect(await store.get("a/gone")).toBeNull();
         expect(await store.create("a/gone", bytes(5), 1)).toBe(true);
         await store.delete("a/gone");

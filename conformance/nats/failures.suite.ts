@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import { freePort } from "../../scripts/lib/nats-process.ts";
@@ -9,7 +10,7 @@ async function sendUntilHeard(from: TestNode, heard: { readonly all: readonly st
   const before = heard.all.length;
   while (heard.all.length === before) {
     from.send(room, "again");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
 }
 
@@ -20,7 +21,7 @@ export async function appendForSure(log: TestLog, id: string): Promise<number> {
       return (await log.append(id)).offset;
     } catch (error) {
       if ((error as { code?: number }).code !== ErrorCode.CLUSTER_UNAVAILABLE) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(20);
     }
   }
 }
@@ -81,7 +82,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(results).toEqual([...Array.from({ length: 10 }, () => "sent"), "full", "full"]);
       nats.resume();
       await heard.count(10);
-      while (a.send(room, "room again") !== "sent") await new Promise((resolve) => setTimeout(resolve, 5));
+      while (a.send(room, "room again") !== "sent") await sleep(5);
       await heard.count(11);
       expect(a.losses.all).toEqual([]);
     });
@@ -205,7 +206,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       });
       for (let kill = 1; kill <= 4; kill++) {
         const enough = acknowledged.size + 50;
-        while (acknowledged.size < enough) await new Promise((resolve) => setTimeout(resolve, 5));
+        while (acknowledged.size < enough) await sleep(5);
         await nats.kill();
         await nats.start();
       }

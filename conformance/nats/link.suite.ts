@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
@@ -188,7 +189,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       const { url } = await scene().server();
       const set = await (await scene().node("a", { servers: url })).link.records!.open("sessions", 1000);
       await set.put("k", new Uint8Array([1]), null);
-      while ((await set.get("k")) !== null) await new Promise((resolve) => setTimeout(resolve, 50));
+      while ((await set.get("k")) !== null) await sleep(50);
       expect(await set.put("k", new Uint8Array([2]), 0)).toBeGreaterThan(0);
     });
 

@@ -7,6 +7,7 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type ConduitError, ErrorCode } from "@netconduit/core";
 import { natsCluster } from "@netconduit/nats";
 import { Client, Server } from "@netconduit/node";
@@ -19,10 +20,6 @@ const password = "secret123";
 function print(line: LoadLine): void {
   // A pipe takes it at once: what was printed stays when the process is killed.
   process.stdout.write(`${JSON.stringify(line)}\n`);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 const server = new Server({

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { NatsInstallation } from "./nats-server.ts";
 
 export interface NatsProcessOptions {
@@ -102,7 +103,7 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
       const { status } = await this.monitor<{ status: string }>("healthz");
       if (status === "ok") return;
       if (performance.now() > deadline) throw this.#failure(`isn't healthy: ${status}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(50);
     }
   }
 
