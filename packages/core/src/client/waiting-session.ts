@@ -7,6 +7,7 @@ import { handledIn, type UnhandledMessage } from "../connection/send/unhandled-m
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
+import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { AcceptedLogin } from "./client-login.ts";
@@ -171,5 +172,5 @@ export class WaitingSession<Peer> {
 /** Bytes in `resumed` or `expired` of AUTH_SUCCESS; null if there are none. */
 function receivedIn(answer: unknown): number | null {
   const received = isMap(answer) ? answer["received"] : null;
-  return Number.isSafeInteger(received) && (received as number) >= 0 ? (received as number) : null;
+  return isCount(received) ? received : null;
 }

@@ -15,6 +15,7 @@
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { isCount } from "../util/is-count.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 
@@ -125,10 +126,6 @@ export function decodeEnvelope(reader: PayloadReader, bytes: Uint8Array): Envelo
 /** Whether it is the id of a node. */
 export function isNodeId(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_CHARS && /^[\w-]+$/.test(value);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** The fields of a head. Each getter throws MALFORMED_PAYLOAD if the field has another type. */

@@ -9,6 +9,7 @@ import { BYTES_PER_ACK } from "../connection/send/chunk-window.ts";
 import type { ChunkLimits } from "../connection/send/large-frames.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
 import { DEFAULT_RECEIVE_QUEUE_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKED_FRAMES } from "../limits.ts";
+import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { Flag, FrameType } from "../wire/constants.ts";
 
@@ -87,7 +88,7 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
       return;
     }
     const bytes = state.connection.readMap(frame)?.["bytes"];
-    if (!isCount(bytes, 0)) {
+    if (!isCount(bytes)) {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "CHUNK_ACK needs bytes, an integer of at least 0");
     }
     state.connection.sendQueue.chunksAcknowledged(bytes);
@@ -105,8 +106,4 @@ function makeAssembler(connection: ExtensionHost): ChunkAssembler {
     begun: (type, length) => connection.requests.frameBegun(type, length),
     aborted: (type, length) => connection.requests.frameAborted(type, length),
   });
-}
-
-function isCount(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least;
 }

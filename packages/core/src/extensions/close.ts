@@ -10,6 +10,7 @@ import {
 import { handledIn } from "../connection/send/unhandled-messages.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
 import { clip } from "../util/describe-value.ts";
+import { isCount } from "../util/is-count.ts";
 import { FrameType } from "../wire/constants.ts";
 
 /** A reason is cut to this many characters, when sent and received. */
@@ -60,8 +61,7 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const started = Array.isArray(payload?.["started"]) ? new Set(payload["started"]) : null;
   void connection.close({ code, message, reconnect, byPeer: true, started });
   const taken = payload?.["taken"];
-  if (Number.isSafeInteger(taken) && (taken as number) >= 0)
-    connection.sender.peerTook(taken as number, handledIn(payload));
+  if (isCount(taken)) connection.sender.peerTook(taken, handledIn(payload));
 }
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {

@@ -5,6 +5,7 @@
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** `{frames, bytes}`. */
@@ -42,8 +43,4 @@ function grantIn(map: unknown, least: number): Grant | null {
   if (!isMap(map)) return null;
   const { frames, bytes } = map;
   return isCount(frames, least) && isCount(bytes, least) ? { frames, bytes } : null;
-}
-
-function isCount(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least;
 }

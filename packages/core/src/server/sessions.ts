@@ -11,6 +11,7 @@
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 
@@ -173,6 +174,5 @@ export class Sessions<Peer> {
 export function resumeRequest(value: unknown): ResumeRequest | null {
   if (!isMap(value)) return null;
   const { token, received } = value;
-  const isValid = typeof token === "string" && Number.isSafeInteger(received) && (received as number) >= 0;
-  return isValid ? { token: token as string, received: received as number } : null;
+  return typeof token === "string" && isCount(received) ? { token, received } : null;
 }

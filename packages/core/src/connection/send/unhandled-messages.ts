@@ -1,3 +1,4 @@
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { Metadata } from "../../wire/metadata.ts";
@@ -20,12 +21,8 @@ export interface HandledByPeer {
 /** What a server says in CLOSE or AUTH_SUCCESS to be handled; null if that is nothing valid. */
 export function handledIn(value: unknown): HandledByPeer | null {
   const { handled, above } = isMap(value) ? value : {};
-  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
+  if (!isCount(handled) || !Array.isArray(above) || !above.every((number) => isCount(number))) return null;
   return { handled, above };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** What it takes beside its data. */

@@ -140,10 +140,6 @@ export class ItemVerifier {
   }
 }
 
-export function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
 export function isSha256(value: unknown): value is string {
   return typeof value === "string" && SHA256.test(value);
 }

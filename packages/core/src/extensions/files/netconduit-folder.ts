@@ -17,9 +17,9 @@ import {
   NETCONDUIT_CHUNK_BYTES,
 } from "../../netconduit/files.ts";
 import { decodeBase64, encodeBase64 } from "../../util/base64.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isServable } from "./checked-name.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
-import { isCount } from "./file-items.ts";
 import type { ProgressReporter } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import type { FileSource } from "./file-source.ts";

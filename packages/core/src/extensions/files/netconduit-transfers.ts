@@ -17,9 +17,10 @@ import {
   NETCONDUIT_CHUNK_BYTES,
 } from "../../netconduit/files.ts";
 import { decodeBase64, encodeBase64 } from "../../util/base64.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { float64 } from "../../wire/float64.ts";
-import { isCount, isSha256 } from "./file-items.ts";
+import { isSha256 } from "./file-items.ts";
 import { ItemChannel } from "./item-channel.ts";
 import type { FolderContext, ServedFolder } from "./served-folder.ts";
 

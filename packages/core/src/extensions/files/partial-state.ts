@@ -1,8 +1,9 @@
 import type { FileAccess, OpenFile } from "../../util/file-access.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { utf8 } from "../../util/utf8.ts";
 import { systemCodeOf } from "./file-errors.ts";
-import { isCount, isSha256 } from "./file-items.ts";
+import { isSha256 } from "./file-items.ts";
 
 const MAX_STATE_BYTES = 4096;
 

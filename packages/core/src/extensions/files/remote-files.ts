@@ -1,11 +1,12 @@
 /** A folder of the peer, as this side's application sees it. */
 
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { checkFileName } from "./checked-name.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
-import { fileItems, ItemVerifier, isCount, isSha256 } from "./file-items.ts";
+import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
 import { type FileProgress, ProgressReporter } from "./file-progress.ts";
 import { FileMethod } from "./file-service.ts";
 import { type FileSource, openSource, type UploadSource } from "./file-source.ts";

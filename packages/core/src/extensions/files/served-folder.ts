@@ -2,9 +2,10 @@
 
 import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Access, AccessControl } from "../../rpc/access.ts";
+import { isCount } from "../../util/is-count.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
-import { fileItems, ItemVerifier, isCount } from "./file-items.ts";
+import { fileItems, ItemVerifier } from "./file-items.ts";
 import { openFile } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { type FinishedUpload, FinishedUploads } from "./finished-uploads.ts";

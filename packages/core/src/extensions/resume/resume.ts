@@ -11,6 +11,7 @@ import { HandledMessages } from "../../connection/receive/handled-messages.ts";
 import { UnhandledMessages } from "../../connection/send/unhandled-messages.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { HEADER_BYTES, MIN_RESUME_BYTES } from "../../limits.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { TimerEntry } from "../../util/timer-wheel.ts";
 
@@ -150,10 +151,10 @@ export class ConnectionSession extends TimerEntry {
   /** SESSION_ACK arrived. */
   receive(frame: ReceivedFrame): void {
     const { received, handled } = this.#connection.readMap(frame) ?? {};
-    if (isCount(handled, 0)) this.#connection.sender.unhandled?.handled(handled);
+    if (isCount(handled)) this.#connection.sender.unhandled?.handled(handled);
     this.#ackBytes += HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const { acknowledged, end } = this.#stream.sent;
-    if (isCount(received, 0) && received <= end) {
+    if (isCount(received) && received <= end) {
       // An older one may come again when the session is resumed.
       if (received > acknowledged) this.#stream.acknowledge(received);
       this.#checkDelivered();
@@ -187,7 +188,7 @@ export const resume: Extension<ResumeParams, ConnectionSession> = {
   accept(theirs) {
     if (!isMap(theirs)) return null;
     const { bytes, window_ms } = theirs;
-    if (!isCount(bytes, MIN_RESUME_BYTES) || !isCount(window_ms, 0)) return null;
+    if (!isCount(bytes, MIN_RESUME_BYTES) || !isCount(window_ms)) return null;
     return { bytes, window_ms };
   },
   attach(connection, theirs) {
@@ -200,7 +201,3 @@ export const resume: Extension<ResumeParams, ConnectionSession> = {
   closing: (session) => session.leave(),
   closed: (session) => session.leave(),
 };
-
-function isCount(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least;
-}

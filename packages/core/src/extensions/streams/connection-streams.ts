@@ -17,6 +17,7 @@ import {
   STREAM_WINDOW_BYTES,
 } from "../../limits.ts";
 import { Fifo } from "../../util/fifo.ts";
+import { isCount } from "../../util/is-count.ts";
 import { Flag } from "../../wire/constants.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
@@ -230,7 +231,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
   /** @throws ConduitError INVALID_PAYLOAD_SHAPE */
   #bytesOf(frame: ReceivedFrame): number {
     const bytes = this.connection.readMap(frame)?.["bytes"];
-    if (Number.isSafeInteger(bytes) && (bytes as number) >= 1) return bytes as number;
+    if (isCount(bytes, 1)) return bytes;
     const message = "Credit and acknowledgements of streams need bytes, an integer of at least 1";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }

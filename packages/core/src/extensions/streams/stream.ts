@@ -8,6 +8,7 @@ import {
   MAX_CHUNK_BYTES,
   MIN_STREAM_OVERDRAFT_BYTES,
 } from "../../limits.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { ConnectionStreams } from "./connection-streams.ts";
 import { PeerCallStreams } from "./peer-call-streams.ts";
@@ -41,7 +42,7 @@ export const stream: Extension<StreamLimits, ConnectionStreams> = {
   accept(theirs) {
     if (!isMap(theirs)) return null;
     const { streams, overdraft } = theirs;
-    if (!isCount(streams) || !isCount(overdraft)) return null;
+    if (!isCount(streams, 1) || !isCount(overdraft, 1)) return null;
     // Idle connections share it.
     const isUsual = streams === USUAL.streams && overdraft === USUAL.overdraft;
     return isUsual ? USUAL : { streams, overdraft };
@@ -77,8 +78,4 @@ function paramsOf({
   maxMessageBytes,
 }: Pick<ExtensionHost["settings"], "maxStreams" | "maxMessageBytes">): StreamLimits {
   return { streams: maxStreams, overdraft: Math.max(MIN_STREAM_OVERDRAFT_BYTES, 2 * maxMessageBytes) };
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 1;
 }

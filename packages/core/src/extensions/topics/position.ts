@@ -1,6 +1,6 @@
 /** A place in a topic: an offset, and the epoch in which offsets count. Programs see it as an opaque string. */
 
-import { isOffset } from "./topic.ts";
+import { isCount } from "../../util/is-count.ts";
 
 export interface Position {
   readonly epoch: string;
@@ -20,6 +20,6 @@ export function parsePosition(text: unknown): Position | null {
   const split = text.lastIndexOf(":");
   const digits = text.slice(split + 1);
   const offset = Number(digits);
-  if (split <= 0 || !/^\d+$/.test(digits) || !isOffset(offset)) return null;
+  if (split <= 0 || !/^\d+$/.test(digits) || !isCount(offset)) return null;
   return { epoch: text.slice(0, split), offset };
 }

@@ -9,6 +9,7 @@
 import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
 import { wireBytes } from "../../connection/receive/queued-frame.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
+import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { MAX_TOPIC_CHARS } from "./topic-name.ts";
 
@@ -87,7 +88,7 @@ export const topic: Extension<TopicParams | true, TopicState> = {
     if (theirs === true) return { subscriptions: null };
     if (!isMap(theirs)) return null;
     const { subscriptions } = theirs;
-    return { subscriptions: isOffset(subscriptions) ? subscriptions : null };
+    return { subscriptions: isCount(subscriptions) ? subscriptions : null };
   },
   makeState: (connection) => ({ connection, receiver: null }),
   receive(state, frame) {
@@ -117,7 +118,7 @@ function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: Receive
   switch (frame.type) {
     case TOPIC_DATA_FRAME: {
       const { offset = 0, data = null } = payload;
-      if (!isOffset(offset)) throw invalid("TOPIC_DATA", "offset must be an integer of at least 0");
+      if (!isCount(offset)) throw invalid("TOPIC_DATA", "offset must be an integer of at least 0");
       receiver.topicData(number, offset, data, connection.reader.size);
       return;
     }
@@ -129,7 +130,7 @@ function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: Receive
       return;
     default: {
       const { code, reason } = payload;
-      const known = isOffset(code) ? code : ErrorCode.UNKNOWN;
+      const known = isCount(code) ? code : ErrorCode.UNKNOWN;
       receiver.topicEnded(number, new ConduitError(known, typeof reason === "string" ? reason : ""));
     }
   }
@@ -137,10 +138,10 @@ function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: Receive
 
 function startIn(payload: Record<string, unknown>): TopicStart {
   const { topic: name, epoch, offset, presence, token } = payload;
-  if (!isText(name, MAX_TOPIC_CHARS) || !isText(epoch, MAX_TOPIC_CHARS) || !isOffset(offset)) {
+  if (!isText(name, MAX_TOPIC_CHARS) || !isText(epoch, MAX_TOPIC_CHARS) || !isCount(offset)) {
     throw invalid("TOPIC_START", "topic and epoch must be strings, and offset an integer of at least 0");
   }
-  return { topic: name, epoch, offset, presence: presence === true, token: isOffset(token) ? token : null };
+  return { topic: name, epoch, offset, presence: presence === true, token: isCount(token) ? token : null };
 }
 
 function presenceIn({ reset, joined, left }: Record<string, unknown>): PresenceFrame {
@@ -160,11 +161,6 @@ function isMember(value: unknown): value is [string, string | null] {
 
 function isText(value: unknown, maxChars: number): value is string {
   return typeof value === "string" && value.length <= maxChars;
-}
-
-/** Whether it is an integer of at least 0 that a number holds exactly. */
-export function isOffset(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function invalid(frame: string, rule: string): ConduitError {

@@ -6,11 +6,12 @@
 import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { formatPosition, parsePosition } from "../../extensions/topics/position.ts";
-import { isOffset, MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
+import { MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
 import { type AccessControl, missingRoles } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
+import { isCount } from "../../util/is-count.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
@@ -201,7 +202,7 @@ export class TopicHub {
   subscribe(params: Readonly<Record<string, unknown>>, connection: AnyConnection): null | Promise<null> {
     const { topic: name, since, token: given, presence } = params;
     const rules = this.rulesFor(name);
-    const token = isOffset(given) ? given : 0;
+    const token = isCount(given) ? given : 0;
     const joining = { since: parsePosition(since), watchesPresence: presence !== false, token };
     const joined = this.admit(name as string, rules, connection, token, (member, user) =>
       this.#join(member, name as string, rules, { ...joining, user }),
