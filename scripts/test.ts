@@ -17,7 +17,7 @@ const REPORTS = join(ROOT, "reports");
 /** Steps before the tests. Their output is shown if they fail. */
 const CHECKS = ["build", "lint", "typecheck", "check-packages", "sizes"] as const;
 
-/** The conformance suites on the other runtimes; each writes a report to reports/ too. */
+/** The conformance suites on the other runtimes, side by side; each writes a report to reports/ too. */
 const RUNTIME_SUITES = [
   { name: "tests on Bun", command: ["bun", "packages/bun/conformance/run.ts"] },
   { name: "tests on Deno", command: ["deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"] },
@@ -66,12 +66,13 @@ async function main(): Promise<void> {
   console.log(`${"tests".padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
 
   let ok = code === 0;
-  for (const { name, command } of RUNTIME_SUITES) {
+  const suites = RUNTIME_SUITES.map(async ({ name, command }) => {
     const run = await pnpm(["exec", ...command], { cwd: ROOT });
     console.log(`${name.padEnd(16)}${run.code === 0 ? "ok" : "FAILED"}  ${formatDuration(run.durationMs)}`);
     if (run.code !== 0) console.log(`\n${run.output.trimEnd()}\n`);
-    ok &&= run.code === 0;
-  }
+    return run.code === 0;
+  });
+  for (const isOk of await Promise.all(suites)) ok &&= isOk;
 
   const soaked = await soak;
   console.log(`${"soak".padEnd(16)}${soaked.code === 0 ? "ok" : "FAILED"}  ${formatDuration(soaked.durationMs)}`);
