@@ -128,7 +128,7 @@ export const ErrorCode = {
    * nobody knows what came of it, and it isn't begun again.
    */
   OUTCOME_UNKNOWN: 5025,
-  /** The link to the other nodes is down, or what connects them doesn't answer (option `cluster`). */
+  /** The link to the other nodes is down, or the engine that connects them doesn't answer (option `cluster`). */
   CLUSTER_UNAVAILABLE: 5030,
   /** The node that has the connection doesn't answer, or is gone. */
   NODE_UNAVAILABLE: 5031,
@@ -150,7 +150,7 @@ export const ErrorCode = {
   TOO_MANY_STREAMS: 6011,
 
   // 62xx: the store
-  /** The store failed, so what needs it wasn't done; the cause stays with the server. */
+  /** The store failed, so the operation wasn't carried out; the cause stays with the server. */
   STORE_FAILED: 6200,
   /** The store, or the user's part of it, is full. */
   STORE_FULL: 6201,
@@ -305,8 +305,8 @@ export class ConduitError extends Error {
 
   /**
    * Whether the same may succeed later, without a change to the program, its options or the user's rights: lost
-   * connections, timeouts, limits of the moment. By the code alone: false for codes that this library doesn't define. What
-   * failed may have been carried out, unless `details.started` is false.
+   * connections, timeouts, limits of the moment. By the code alone: false for codes that this library doesn't define.
+   * The failed operation may have been carried out, unless `details.started` is false.
    */
   get isTemporary(): boolean {
     return temporary.has(this.code);

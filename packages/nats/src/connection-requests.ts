@@ -2,8 +2,8 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { connectionGone } from "./nats-errors.ts";
 
 /**
- * Questions to NATS over the present connection. nats.js lets them wait for their timeouts when the connection is lost; these
- * end at once.
+ * Questions to NATS over the current connection. nats.js lets them wait for their timeouts when the connection is lost;
+ * these end at once.
  */
 export class ConnectionRequests {
   #connection: NatsConnection | null = null;

@@ -12,7 +12,7 @@ import { ownBytes } from "./nats-limits.ts";
 
 const HEARTBEAT_MS = 2000;
 const SILENCE_MS = 3 * HEARTBEAT_MS + 500;
-/** The consumer ends by itself so long after its reader. */
+/** The consumer ends by itself this long after its reader. */
 const INACTIVE_MS = 10_000;
 
 /** Status of a message from the server itself. */
@@ -20,8 +20,8 @@ const CONTROL = 100;
 
 export interface LogFollowerHost {
   /**
-   * @param newest of the messages that were in the stream when this one was delivered
-   * @param stored when NATS stored the message, in its words
+   * @param newest number of the newest message in the stream when this one was delivered
+   * @param stored when NATS stored the message, as NATS writes it
    */
   entry(sequence: number, payload: Uint8Array, newest: number, stored: string): void;
   /** NATS had nothing to deliver for a while. */
@@ -106,7 +106,7 @@ export class LogFollower {
   }
 
   #control(message: Msg): void {
-    // A request of flow control; and one that got lost, which a heartbeat repeats.
+    // A request of flow control, or a heartbeat that repeats a lost one.
     const stalled = message.headers?.get("Nats-Consumer-Stalled") ?? "";
     if (stalled !== "") this.#connection.publish(stalled);
     else message.respond();

@@ -16,7 +16,7 @@ const HEADER_BYTES = 512;
 /** In a stream's metadata: another value since NATS came back with older data. */
 const GENERATION = "netconduit-generation";
 
-/** What streams need of their link. */
+/** The link of {@link LogStream}. */
 export interface LogStreamHost {
   readonly config: NatsConfig;
   readonly clock: Clock;
@@ -28,7 +28,7 @@ export interface LogStreamState {
   readonly epoch: string;
   /** Messages up to this one are removed. */
   readonly removed: number;
-  /** The newest one that is there; if there is none, the last one that was. */
+  /** The newest message; if there is none, the last one that there was. */
   readonly newest: number;
 }
 
@@ -62,7 +62,7 @@ export class LogStream {
     this.#isStale = true;
   }
 
-  /** At an offset of this epoch is another message than before. */
+  /** Marks an epoch as wrong: an offset has another message than before. */
   doubt(epoch: string): void {
     this.#doubted = epoch;
   }
@@ -98,7 +98,7 @@ export class LogStream {
 
   async #look(connection: NatsConnection, timeout: number): Promise<{ info: StreamInfo; newest: number }> {
     const { streams } = await jetstreamManager(connection, { timeout, checkAPI: false });
-    // Not what is appended while NATS answers.
+    // Without messages appended while NATS answers.
     const known = this.#known;
     let info = await this.#infoOrNew(streams);
     const wanted = this.#streamLimits();
@@ -128,7 +128,7 @@ export class LogStream {
     return epoch === this.#epoch && (epoch === this.#doubted || info.state.last_seq < known);
   }
 
-  /** The newest message that wasn't deleted by itself. */
+  /** The newest message that wasn't deleted individually. */
   async #newestOf(streams: StreamAPI, { state }: StreamInfo): Promise<number> {
     // NATS leaves the number out if it is 0.
     if (state.messages === 0 || (state.num_deleted ?? 0) === 0) return state.last_seq;

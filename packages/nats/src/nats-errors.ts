@@ -21,7 +21,7 @@ const socketErrors = new SocketErrors((cause) => {
   return "";
 });
 
-/** Codes that another try won't change. The rest of those that do are of TLS. */
+/** Codes of lasting errors, besides those of TLS. */
 const HOPELESS: ReadonlySet<number> = new Set([
   ErrorCode.AUTH_FAILED,
   ErrorCode.PERMISSION_DENIED,
@@ -116,13 +116,13 @@ export function isApiError(error: unknown, ...codes: number[]): boolean {
 
 const NO_JETSTREAM: ReadonlySet<string> = new Set(["NoResponders", "JetStreamNotEnabled"]);
 
-/** Whether nobody stores what was appended: NATS doesn't have the stream. */
+/** Whether an append wasn't stored because NATS doesn't have the stream. */
 export function isStreamMissing(error: unknown): boolean {
   const isUnheard = chainOf(error).some((cause) => NO_JETSTREAM.has(nameOf(cause)));
   return isUnheard || isApiError(error, JetStreamCode.STREAM_NOT_FOUND);
 }
 
-/** NATS didn't do what was asked of JetStream. */
+/** The error of a failed JetStream request. */
 export function storageError(what: string, error: unknown): ConduitError {
   if (error instanceof ConduitError) return error;
   const violation = violationIn(error);

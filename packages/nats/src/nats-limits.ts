@@ -8,7 +8,7 @@ export function maxPayloadOf(connection: NatsConnection): number {
   return connection.info?.max_payload ?? MAX_PAYLOAD;
 }
 
-/** The bytes of a message alone: nats.js gives views of what it read, of which a small one would keep all. */
+/** Copies a message's bytes: nats.js gives views, and a small one would keep a whole read in memory. */
 export function ownBytes(data: Uint8Array): Uint8Array {
   const isSmallPart = data.length * 2 < data.buffer.byteLength;
   return isSmallPart ? new Uint8Array(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);

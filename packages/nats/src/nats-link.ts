@@ -1,9 +1,10 @@
 /**
  * A node's link to its cluster over NATS: one connection, and one NATS subscription for each address.
  *
- * Theory of operation. nats.js reconnects, and subscribes again, by itself; it drops what was published meanwhile without a
- * word. So this class publishes only while it is connected, knows by `SendWindow` what NATS has taken, and tells what may be
- * lost when a connection ends. `connected` is said when NATS has answered behind the subscriptions.
+ * Theory of operation. nats.js reconnects, and subscribes again, by itself; it silently drops messages that are
+ * published meanwhile. So this class publishes only while it is connected, knows from `SendWindow` which messages NATS
+ * has taken, and reports messages that may be lost when a connection ends. It says `connected` when NATS has answered
+ * after the subscriptions.
  */
 
 import { headers, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
@@ -41,7 +42,7 @@ import { fitsControlLine, probeSubject, subjectOf } from "./subjects.ts";
 /** Between attempts to connect: a random part of this, so that the nodes don't come all at once. */
 const RETRY_MS = 2000;
 const MIN_RETRY_MS = 100;
-/** Of the five seconds that `close` may take, these are for sending what was published. */
+/** Time of `close` for sending published messages; all of it may take five seconds. */
 const DRAIN_MS = 3000;
 
 const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user"];
@@ -66,7 +67,7 @@ export class NatsLink implements ClusterLink {
   readonly #stats = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
   #state: ClusterState = "connecting";
   #connection: NatsConnection | null = null;
-  /** Grows with each loss, so that what belongs to an earlier connection is noticed. */
+  /** Grows with each loss, to recognize events of earlier connections. */
   #generation = 0;
   #isClosed = false;
   #isStarting = true;
@@ -164,7 +165,7 @@ export class NatsLink implements ClusterLink {
     };
     const { subjectPrefix, connectTimeoutMs } = this.#config;
     const subjects = KINDS.map((kind) => probeSubject(subjectPrefix, kind, this.#linkId));
-    // Nobody listens there, which NATS answers at once; that is an error, too, and no violation.
+    // NATS answers at once that nobody listens there: an error, too, and no violation.
     const options = { noMux: true, timeout: connectTimeoutMs };
     await Promise.all(
       subjects.map((subject) => connection.request(subject, new Uint8Array(0), options).catch(collect)),
@@ -326,7 +327,7 @@ export class NatsLink implements ClusterLink {
     }
   }
 
-  /** A message came, and whoever it was for threw. */
+  /** Reports an error that was thrown while a message was delivered. */
   #notTaken(error: unknown): void {
     if (this.#isClosed) return;
     const told = `A message between nodes couldn't be handled: ${messageOf(error)}`;
@@ -362,7 +363,7 @@ export class NatsLink implements ClusterLink {
     await connection.close();
   }
 
-  /** Sends what was published; gives up if NATS doesn't read. */
+  /** Sends published messages; gives up if NATS doesn't read. */
   async #drain(connection: NatsConnection): Promise<void> {
     const { clock } = this.#host;
     await new Promise<void>((resolve) => {

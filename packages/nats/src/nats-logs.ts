@@ -8,9 +8,9 @@ const RETRY_MS = 1000;
 /** For questions of a reader, which has no deadline of its own. */
 const READ_TIMEOUT_MS = 5000;
 
-/** What logs need of their link. */
+/** The link of {@link NatsLogs}. */
 export interface LogHost extends LogStreamHost {
-  /** A reader threw at a message. */
+  /** A reader has thrown on a message. */
   failed(error: unknown): void;
 }
 
@@ -65,7 +65,7 @@ class NatsLog implements ClusterLog {
   #reader: LogReader | null = null;
   /** The place behind which reading goes on; null until it has begun. */
   #place: LogPlace | null = null;
-  /** When NATS stored the message at that place, in its words; empty if none was read there. */
+  /** When NATS stored the message at that place, as NATS writes it; empty if none was read there. */
   #stored = "";
   /** The newest message that the reader was told of. */
   #newest = 0;

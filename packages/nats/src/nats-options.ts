@@ -34,11 +34,11 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly tls?: boolean | NatsTlsOptions | undefined;
   /** All subjects begin with it. Default `netconduit.NAME`. docs/nats-permissions.md lists them. */
   readonly subjectPrefix?: string | undefined;
-  /** Copies of logs and sessions on servers of a NATS cluster: 1, 3 or 5. Holds for those that are made new. Default 1. */
+  /** Copies of logs and records on servers of a NATS cluster: 1, 3 or 5. Applies to new ones. Default 1. */
   readonly replicas?: 1 | 3 | 5 | undefined;
-  /** Largest message between nodes. What is larger than NATS allows (1 MiB by default) travels in parts. Default 16 MiB. */
+  /** Largest message between nodes. Messages over NATS's limit (1 MiB by default) travel in parts. Default 16 MiB. */
   readonly maxPayloadBytes?: number | undefined;
-  /** Bytes on their way to NATS at most; more isn't sent. Default 32 MiB. */
+  /** Most bytes in flight to NATS; messages beyond are refused. Default 32 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** Time for a connect, TLS and login included. Default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
@@ -59,7 +59,7 @@ export interface NatsConfig {
   readonly connectTimeoutMs: number;
   readonly pingIntervalMs: number;
   readonly connect: NatsConnect | undefined;
-  /** What is for nats.js alone. */
+  /** Options that are passed to nats.js. */
   readonly login: Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator" | "tls">;
 }
 

@@ -9,7 +9,7 @@ import type { NatsConfig } from "./nats-options.ts";
 /** How long NATS may take for an answer. */
 const TIMEOUT_MS = 3000;
 
-/** Sets of records: a KV bucket for each, which removes what wasn't put for its TTL. */
+/** Sets of records: a KV bucket for each, which removes records that weren't put for its TTL. */
 export class NatsRecords implements ClusterRecords {
   readonly #config: NatsConfig;
   readonly #requests: ConnectionRequests;

@@ -1,6 +1,6 @@
 import type { Clock } from "@netconduit/core/adapter";
 
-/** What the window needs of a connection. */
+/** The part of a connection that the window uses. */
 export interface Confirming {
   /** Resolves when NATS has taken everything that was published before; rejects if the connection is lost first. */
   flush(): Promise<void>;
@@ -12,13 +12,13 @@ const CONFIRM_AFTER_MS = 50;
 const CONFIRM_AFTER_BYTES = 256 * 1024;
 
 /**
- * What was published and NATS hasn't confirmed. nats.js keeps everything that a slow NATS doesn't read, without a bound, and
- * doesn't say what was lost; a PING, which NATS answers behind all that came before, tells both.
+ * Messages that were published and NATS hasn't confirmed. nats.js buffers without a bound for a slow NATS, and doesn't
+ * report lost messages; a PING, which NATS answers after everything before it, shows both.
  */
 export class SendWindow {
   readonly #clock: Clock;
   readonly #maxBytes: number;
-  /** Of the present connection; null while there is none. */
+  /** The current connection; null while there is none. */
   #connection: Confirming | null = null;
   #messages = 0;
   #bytes = 0;
@@ -35,7 +35,7 @@ export class SendWindow {
     return this.#bytes;
   }
 
-  /** A message larger than the window passes if nothing else is on its way. */
+  /** Whether a message fits. One larger than the window passes if nothing else is in flight. */
   hasRoomFor(bytes: number): boolean {
     return this.#bytes === 0 || this.#bytes + bytes <= this.#maxBytes;
   }
@@ -84,7 +84,7 @@ export class SendWindow {
         this.#bytes -= bytes;
         this.#askSoon();
       },
-      // The end of the connection is told by `closed`, which counts what was on its way.
+      // `closed` handles the end of the connection, and counts messages in flight.
       () => {
         if (this.#connection === connection) this.#isAsking = false;
       },

@@ -10,7 +10,7 @@ export interface MemoryPairOptions {
   readonly maxChunkBytes?: number;
   /** Runs a task later, in order. Every delivery is one task. Default: a microtask. */
   readonly schedule?: (task: () => void) => void;
-  /** Sees all bytes when they are written, by the first or the second stream. They must not change. */
+  /** Called with all bytes when they are written, by the first or the second stream. They must not change. */
   readonly written?: ((by: 0 | 1, bytes: Uint8Array) => void) | undefined;
 }
 

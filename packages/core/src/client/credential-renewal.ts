@@ -46,7 +46,7 @@ export class CredentialRenewal {
   readonly #failed: (error: unknown) => void;
   #hook: RenewalHook | null = null;
 
-  /** @param failed hears of what the hook or the option throws, and of {@link mustBePrivate} */
+  /** @param failed called with errors of the hook or the option, and with that of {@link mustBePrivate} */
   constructor(config: ClientConfig, failed: (error: unknown) => void) {
     this.#config = config;
     this.#failed = failed;

@@ -14,7 +14,7 @@ export interface UnconnectedClient {
   readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
 }
 
-/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless what is sent is queued and may still be sent */
+/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send */
 export function mustQueue(name: string, { config, state, connection, reconnector }: UnconnectedClient): void {
   const isQueued = config.queueWhileDisconnected === "send";
   const draining = connection?.isOpen === true ? connection.draining : null;

@@ -333,7 +333,7 @@ export class Reconnector<Peer> {
   }
 }
 
-/** The error of what a `disconnect()` ended. */
+/** The error of attempts and waits that a `disconnect()` ended. */
 export function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }

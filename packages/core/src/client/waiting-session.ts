@@ -45,7 +45,7 @@ export class WaitingSession<Peer> {
   readonly #context: RuntimeContext;
   #connection: ProtocolConnection<Peer> | null = null;
   #expiry: CallbackTimer | null = null;
-  /** Messages of former connections that servers haven't handled, and a new one is to get. */
+  /** Messages of former connections that no server has handled, for the next connection. */
   #unhandled: UnhandledMessage[] = [];
   /** How many of them can't be sent again; null if no server was started anew. */
   #lost: number | null = null;
@@ -144,7 +144,7 @@ export class WaitingSession<Peer> {
     this.#unhandled.push(...messages);
   }
 
-  /** No connection will follow. Returns how many messages no server has handled. */
+  /** Ends, because no connection will follow. Returns how many messages no server has handled. */
   giveUp(): number {
     const { length } = this.#unhandled;
     this.#unhandled = [];
@@ -152,7 +152,9 @@ export class WaitingSession<Peer> {
     return length;
   }
 
-  /** Sends what servers haven't handled. Returns what to tell the application; null if no server was started anew. */
+  /**
+   * Sends messages that no server has handled. Returns the event for `onResume`; null if no server was started anew.
+   */
   sendUnhandled(sender: ConnectionSender, failed: (error: unknown, name: string) => void): ResumedSession | null {
     const messages = this.#unhandled;
     const lost = this.#lost;

@@ -23,7 +23,7 @@ export function clusterStore(): Store {
   return new ClusterStore();
 }
 
-/** What a store needs of its server. */
+/** The server of a cluster's store. */
 export interface ClusterStoreHost {
   /** @throws ConduitError CLUSTER_UNAVAILABLE */
   records(): ClusterRecords;

@@ -34,7 +34,7 @@ export interface TopicSelection {
 export interface ClusterTopic {
   readonly name: string;
   readonly hasPresence: boolean;
-  /** Those on this node. */
+  /** Subscribers on this node. */
   ownPresence(): Iterable<PresenceEntry>;
   /** Another node has published. */
   deliver(data: EncodedValue, selection: TopicSelection | null): void;
@@ -73,15 +73,15 @@ export interface ClusterTopicsHost {
 interface Entry {
   readonly topic: ClusterTopic;
   subscription: ClusterSubscription | null;
-  /** Number of the last message of each run of a node. */
+  /** Number of the last message of each run of a node, by epoch. */
   readonly messages: Map<string, number>;
-  /** Number of the last change of presence of each run. */
+  /** Number of the last change of presence of each run, by epoch. */
   readonly changes: Map<string, number>;
   /** Number of this node's last change of presence. */
   ownChange: number;
-  /** Who has joined (with the user) and left (null) since the last change was told. */
+  /** Connections that have joined (with the user) or left (null) since the last change was sent. */
   readonly untold: Map<string, PresenceEntry | null>;
-  /** Whether a change couldn't be told. */
+  /** Whether a change couldn't be sent. */
   isBehind: boolean;
 }
 
@@ -119,7 +119,7 @@ export class ClusterTopics {
 
   /** The link exists now: topics that are received already are subscribed to. */
   start(): void {
-    // What others published since the last run ended is missing.
+    // Messages that others published since the last run ended are missing.
     if (this.#hasStopped) this.interrupted();
     for (const entry of this.#entries.values()) this.#subscribe(entry);
   }
@@ -169,7 +169,7 @@ export class ClusterTopics {
     if (entry.isBehind) this.#leaveUnsaid(topic.name);
     entry.subscription?.unsubscribe();
     for (const epoch of entry.changes.keys()) topic.othersGone(epoch);
-    // What others publish from now on is missing, if the topic is received again.
+    // If the topic is received again, messages that others publish until then are missing.
     topic.interrupted();
   }
 
@@ -282,7 +282,7 @@ export class ClusterTopics {
     this.#sayUnsaid();
     for (const entry of this.#entries.values()) {
       if (!entry.topic.hasPresence) continue;
-      // Changes of the time without a link weren't told.
+      // Changes made without a link haven't been sent.
       if (entry.isBehind) this.#tellAll(entry, { kind: "topic", name: entry.topic.name });
       this.#askAll(entry);
     }
@@ -367,7 +367,7 @@ export class ClusterTopics {
     this.#changed.clear();
   }
 
-  /** Tells the other nodes what has changed. */
+  /** Sends the gathered changes to the other nodes. */
   #tellOf(entry: Entry): void {
     if (entry.untold.size === 0) return;
     const joined = [...entry.untold.values()].filter((one) => one !== null);
@@ -377,7 +377,7 @@ export class ClusterTopics {
     if (!this.#send(entry, { kind: "topic", name: entry.topic.name }, joined, left, false)) entry.isBehind = true;
   }
 
-  /** Tells who is here. */
+  /** Sends everybody who is here to the others or to one node. */
   #tellAll(entry: Entry, to: ClusterAddress): void {
     const isTold = this.#send(entry, to, [...entry.topic.ownPresence()], [], true);
     if (to.kind === "topic") entry.isBehind = !isTold;

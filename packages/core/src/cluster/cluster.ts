@@ -6,11 +6,11 @@ import type { NodeEnd } from "./membership.ts";
 /** A node of the cluster. */
 export interface ClusterNodeInfo {
   readonly id: string;
-  /** Of this run of it: another one after each start. */
+  /** Identifies this run of the node; changes with each start. */
   readonly epoch: string;
   /** Unix milliseconds, by its own clock. */
   readonly startedAt: number;
-  /** Logged-in clients, as it last said. */
+  /** Number of logged-in clients, from its last heartbeat. */
   readonly connections: number;
   readonly isSelf: boolean;
 }
@@ -23,7 +23,7 @@ export interface ClusterStateChange {
   readonly reason: ConduitError | null;
 }
 
-/** Messages of the application that didn't get through. */
+/** Messages of the application that were lost. */
 export interface ClusterLoss {
   /** `sent`: this node's, to other nodes. `received`: other nodes', to this one. */
   readonly direction: "sent" | "received";
@@ -65,9 +65,9 @@ export interface ClusterStats {
 
 /** A server's cluster, as the application sees it. */
 export interface Cluster {
-  /** This node's id. Before the first start, that of the options, or empty. */
+  /** This node's id. Before the first start, the id from the options, or empty. */
   readonly nodeId: string;
-  /** Of this run: another one after each start. Ids of connections begin with it. */
+  /** Identifies this run; changes with each start. Ids of connections begin with it. */
   readonly epoch: string;
   /** `disconnected` while the server is stopped. */
   readonly state: ClusterState;

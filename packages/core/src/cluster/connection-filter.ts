@@ -1,10 +1,10 @@
-/** Which connections are meant, as data: so that other nodes can tell. */
+/** A selection of connections as data, so that other nodes can apply it. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { malformed } from "./envelope.ts";
 
-/** Selects connections. All that is given must fit. */
+/** Selects connections that match every given field. */
 export interface ConnectionFilter {
   /** Name of the user, or names. */
   readonly user?: string | readonly string[] | undefined;
@@ -14,7 +14,7 @@ export interface ConnectionFilter {
   readonly topic?: string | readonly string[] | undefined;
 }
 
-/** What a filter looks at. */
+/** The fields of a connection that a filter compares. */
 export interface FilteredConnection {
   readonly user: { readonly name: string; readonly roles: readonly string[] };
   isSubscribed(topic: string): boolean;

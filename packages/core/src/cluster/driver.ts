@@ -44,7 +44,7 @@ export type PublishResult = "sent" | "disconnected" | "full" | "too-large";
 export interface ClusterDriver {
   /** Name of the engine, for logs, e.g. `memory`. */
   readonly name: string;
-  /** What the application chose for this node. Checked by the server. */
+  /** The application's options for this node. The server checks them. */
   readonly options: ClusterOptions;
   /**
    * Begins to connect. A server calls it when it starts, again after each `stop`, and closes the link when it stops.
@@ -56,7 +56,7 @@ export interface ClusterDriver {
   start(host: ClusterHost): Promise<ClusterLink>;
 }
 
-/** What a driver tells its server. Callbacks don't throw. */
+/** The server of a link, as its driver sees it. Callbacks don't throw. */
 export interface ClusterHost {
   /** This node's id: text of 1 to 64 characters `A-Z a-z 0-9 _ -`, unique in the cluster. */
   readonly nodeId: string;
@@ -68,8 +68,8 @@ export interface ClusterHost {
    */
   stateChanged(state: ClusterState, reason: ConduitError | null): void;
   /**
-   * Messages were lost that had been accepted, or that were for this node: what was on its way when the link broke, or
-   * what the engine dropped because this node read too slowly. Call it as soon as that is known.
+   * Messages were lost that had been accepted, or that were for this node: messages in flight when the link broke, or
+   * dropped by the engine because this node read too slowly. Call it as soon as that is known.
    * @param count 0 if the number isn't known
    */
   messagesLost(direction: "sent" | "received", count: number): void;
@@ -78,8 +78,8 @@ export interface ClusterHost {
 /**
  * A node's link to the engine.
  *
- * Order: what one node publishes arrives at each other node in the order of its calls, over all addresses together.
- * Nothing is promised between several publishers. At most once: a message that is lost isn't sent again.
+ * Order: messages of one node arrive at each other node in the order of its calls, over all addresses together.
+ * Messages of different nodes have no order. At most once: a message that is lost isn't sent again.
  */
 export interface ClusterLink {
   readonly state: ClusterState;
@@ -92,15 +92,15 @@ export interface ClusterLink {
    */
   publish(address: ClusterAddress, payload: Uint8Array): PublishResult;
   /**
-   * Receives what is published to an address from now on; at most once for each address. The driver subscribes again after
-   * it has reconnected, before it says `connected`. `onMessage` doesn't throw, and owns the bytes.
+   * Receives messages published to an address from now on. Called at most once for each address. The driver subscribes
+   * again after it has reconnected, before it says `connected`. `onMessage` doesn't throw, and owns the bytes.
    */
   subscribe(address: ClusterAddress, onMessage: (payload: Uint8Array) => void): ClusterSubscription;
   /** Logs of durable topics; null if the engine has none. */
   readonly logs: ClusterLogs | null;
   /** Records that outlive their node; null if the engine keeps none. */
   readonly records: ClusterRecords | null;
-  /** Sends what was published, then ends everything. Never rejects, and settles within five seconds. */
+  /** Sends published messages, then ends everything. Never rejects, and settles within five seconds. */
   close(): Promise<void>;
 }
 
@@ -133,7 +133,7 @@ export interface ClusterLogs {
   open(topic: string, limits: ClusterLogLimits, timeoutMs: number): Promise<ClusterLog>;
 }
 
-/** What of a log is kept, as exactly as the engine can, but not less. */
+/** Messages that a log keeps, at least; the engine may keep some more. */
 export interface ClusterLogLimits {
   readonly messages: number;
   readonly bytes: number;
@@ -154,9 +154,9 @@ export interface ClusterLog {
    */
   append(id: string, payload: Uint8Array, timeoutMs: number): Promise<LogPlace>;
   /**
-   * Reads the messages behind a place, and then each new one, also this node's own. Over disconnects it goes on by itself,
+   * Reads the messages after a place, and then each new one, including this node's own. It continues after disconnects
    * without gaps. One reader at a time.
-   * @param last so many of the newest messages, if fewer are there all of them
+   * @param last number of the newest messages to read; all of them if there are fewer
    */
   read(last: number, reader: LogReader): void;
   /** Ends reading. The log stays. */
@@ -164,19 +164,22 @@ export interface ClusterLog {
 }
 
 export interface LogPlace {
-  /** Text of at most 64 characters, without `:`. Another one when offsets begin anew, as when the engine lost its data. */
+  /**
+   * Text of at most 64 characters, without `:`. Changes when offsets begin anew, for example after the engine lost its
+   * data.
+   */
   readonly epoch: string;
   /** At least 1. */
   readonly offset: number;
 }
 
-/** Takes what a log has. Doesn't throw. */
+/** Receives the messages of a log. Callbacks don't throw. */
 export interface LogReader {
   /**
-   * What follows begins behind this offset. Called before the first message; again if messages were removed before they
-   * could be read, also if no later ones are there, and if the log began anew.
-   * @param newest of those in the log now: when `entry` has been called for it, or `starts` with a place at or behind it, the
-   *   reader is up to date
+   * The next message comes after this offset. Called before the first message, and again if messages were removed
+   * before they could be read (even if there are no later ones) or if the log began anew.
+   * @param newest the newest offset in the log now: the reader is up to date once `entry` has been called for it, or
+   *   `starts` with a place at or after it
    */
   starts(after: LogPlace, newest: number): void;
   /** The next message: its offset is 1 more than that of the one before. */
@@ -190,7 +193,7 @@ export interface ClusterRecords {
   /**
    * Opens a set of records, and makes it if there is none. All nodes give the same `ttlMs`.
    * @param name letters and digits
-   * @param ttlMs a record is removed when it wasn't put for so long, at the latest after twice that
+   * @param ttlMs a record that hasn't been put for this long is removed, at the latest after twice that
    * @throws ConduitError CLUSTER_UNAVAILABLE
    */
   open(name: string, ttlMs: number): Promise<ClusterRecordSet>;
@@ -201,7 +204,7 @@ export interface ClusterRecordSet {
   get(key: string): Promise<ClusterRecord | null>;
   /**
    * @param key text of at most 256 characters `A-Z a-z 0-9 _ -` and `.`, with no `.` at its ends or beside another
-   * @param revision of the record that is replaced; 0 if there must be none; null to replace any
+   * @param revision the revision to replace; 0 if there must be none; null to replace any
    * @returns the new revision; null if the record has another revision, and then nothing has changed
    */
   put(key: string, value: Uint8Array, revision: number | null): Promise<number | null>;

@@ -1,9 +1,9 @@
 /**
  * Topics whose history is a log of the engine, in one order for all nodes.
  *
- * Theory of operation. What is published is appended to the log and nothing else; each node that has subscribers reads the log, and
- * gives them what it reads. So all nodes have the same order and the same positions, a subscriber that comes back to another
- * node continues there, and what was acknowledged isn't lost as long as the log keeps it.
+ * Theory of operation. A published message is only appended to the log; each node that has subscribers reads the log
+ * and sends them its messages. So all nodes have the same order and the same positions, a subscriber that comes back to
+ * another node continues there, and an acknowledged message isn't lost as long as the log keeps it.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -14,7 +14,7 @@ import type { ClusterLink, ClusterLog, ClusterLogLimits, LogPlace } from "./driv
 export interface DurableTopic {
   readonly name: string;
   readonly limits: ClusterLogLimits;
-  /** What follows begins behind this place. */
+  /** The next message comes after this place. */
   logStarts(place: LogPlace): void;
   /** The next message; null if it can't be read. */
   logEntry(offset: number, data: EncodedValue | null): void;
@@ -29,14 +29,14 @@ export interface DurableTopicsHost {
   encode(body: Uint8Array): Uint8Array;
   /** Null if the entry can't be read. */
   decode(payload: Uint8Array): EncodedValue | null;
-  /** An entry couldn't be given to the subscribers: they go on behind it. */
+  /** An entry couldn't be sent to the subscribers: they continue after it. */
   entryFailed(topic: string, offset: number, error: unknown): void;
 }
 
 /** A topic that is read. */
 interface Reading {
   readonly topic: DurableTopic;
-  /** Resolves when it is up to date. */
+  /** Resolves when the reader is up to date. */
   ready: Promise<void>;
   log: ClusterLog | null;
   isOver: boolean;
@@ -50,7 +50,7 @@ const MAX_OPEN_LOGS = 1000;
 export class DurableTopics {
   readonly #host: DurableTopicsHost;
   readonly #readings = new Map<string, Reading>();
-  /** For publishing; the one used last is the last. */
+  /** Logs for publishing, least recently used first. */
   readonly #logs = new Map<string, Promise<ClusterLog>>();
 
   constructor(host: DurableTopicsHost) {

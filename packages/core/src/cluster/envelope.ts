@@ -45,7 +45,7 @@ export const EnvelopeKind = {
   ANSWER: 8,
   /** A topic's message. */
   PUBLISH: 9,
-  /** Who has joined and left a topic on a node, or all who are there. */
+  /** Changes of a topic's presence on a node, or the whole list. */
   PRESENCE: 10,
   /** Asks nodes who is in a topic. */
   PRESENCE_QUESTION: 11,
@@ -136,7 +136,7 @@ export class EnvelopeHead {
     this.#values = values;
   }
 
-  /** As it came; undefined if absent. */
+  /** The value as received; undefined if absent. */
   raw(key: string): unknown {
     return this.#values[key];
   }
@@ -169,7 +169,7 @@ export class EnvelopeHead {
   }
 }
 
-/** A field of a head that another version, or nobody, sent. */
+/** The error for an invalid field of a head. */
 export function malformed(key: string, rule: string): ConduitError {
   return new ConduitError(ErrorCode.MALFORMED_PAYLOAD, `Cannot read a message of a node: ${key} is not ${rule}`);
 }

@@ -27,7 +27,7 @@ interface LocalCallOptions {
   readonly meta: Metadata | undefined;
 }
 
-/** What a server does for its cluster. */
+/** The operations on a server's own connections that its cluster needs. */
 export interface LocalNode {
   readonly context: RuntimeContext;
   readonly writer: FrameWriter;
@@ -35,10 +35,10 @@ export interface LocalNode {
   readonly connectionCount: number;
   /** A logged-in connection. */
   connection(id: string): LocalConnection | undefined;
-  /** Sends a message to those that are selected. Returns their number. */
+  /** Sends a message to the selected connections. Returns their number. */
   broadcast(type: string, data: EncodedValue, recipients: Recipients): number;
   count(where: ConnectionFilter | null): number;
-  /** The first of those behind this id, by id. */
+  /** The first connections after this id, in the order of their ids. */
   describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
   /** Ends a user's connections, and doesn't let it in again. Returns their number. */
   revoke(user: string): number;

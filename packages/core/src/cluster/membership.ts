@@ -16,7 +16,7 @@ import { CallbackTimer } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { NodeIdentity } from "./envelope.ts";
 
-/** What a heartbeat says. */
+/** The contents of a heartbeat. */
 export interface Heartbeat {
   /** Unix milliseconds. */
   readonly startedAt: number;
@@ -63,7 +63,7 @@ export interface MembershipHost {
 const MAX_FORMER = 10_000;
 /** Nodes gone by timeout that are remembered. */
 const MAX_LOST = 1000;
-/** So many times `nodeTimeoutMs`, one that is gone by timeout counts as lost: after a partition it is back. */
+/** For this many times `nodeTimeoutMs`, a node gone by timeout counts as lost: it may come back after a partition. */
 const LOST_TIMEOUTS = 12;
 
 export class Membership {
@@ -88,7 +88,7 @@ export class Membership {
     return this.#nodes;
   }
 
-  /** Nodes that are gone by timeout since a short time, and may be cut off only. */
+  /** Nodes that timed out a short time ago: they may only be cut off. */
   get lost(): Node[] {
     const now = this.#host.now();
     return [...this.#lost.values()].filter(({ untilMs }) => untilMs > now).map(({ node }) => node);
@@ -100,7 +100,7 @@ export class Membership {
     return undefined;
   }
 
-  /** Whether what comes from this run, over this link of it, counts. */
+  /** Whether to accept messages of this run over this link. */
   isCurrent({ id, epoch, link }: NodeIdentity): boolean {
     if (this.#former.has(epoch) || id === this.#self.id) return false;
     const current = this.#nodes.get(id);
@@ -129,14 +129,15 @@ export class Membership {
     if (this.#former.has(epoch)) return;
     const known = this.#nodes.get(id);
     if (known !== undefined && known.epoch !== epoch) {
-      // It isn't remembered: it may be the later one after all, on a machine whose clock is behind. Then the other one ends.
+      // Don't remember it as replaced: on a machine whose clock is behind, it may be the later one. Then the other one
+      // ends.
       if (!isLater({ epoch, startedAt }, known)) return;
       this.#remember(known.epoch);
       this.#remove(known, "replaced");
     }
     const before = known?.epoch === epoch ? known : this.#lost.get(epoch)?.node;
     const node = before ?? { id, epoch, startedAt, connections, sequence: 0, heardAtMs: 0, link };
-    // It was kept back by the network.
+    // The network delayed it.
     if (link < node.link) return;
     const isMissing = sequence > 0 && node.sequence > 0 && sequence > node.sequence + 1;
     const { heardAtMs } = node;
@@ -164,7 +165,7 @@ export class Membership {
   #tick(): void {
     const host = this.#host;
     const now = host.now();
-    // This process stood still: what the others said meanwhile hasn't been read.
+    // This process stood still: heartbeats that arrived meanwhile haven't been read.
     const isLate = now - this.#dueAtMs > host.heartbeatMs;
     host.beat();
     for (const node of [...this.#nodes.values()]) {

@@ -25,7 +25,7 @@ export class MissedRevocations {
     }
   }
 
-  /** The user is welcome again. */
+  /** Forgets a user's revocation, because the user may log in again. */
   delete(user: string): void {
     for (const [epoch, users] of this.#users) {
       if (!users.delete(user)) continue;

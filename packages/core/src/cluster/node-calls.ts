@@ -12,7 +12,7 @@ import type { NodeAnswer, NodeRequests } from "./node-requests.ts";
 
 /** How another node's connection is called. */
 export interface RemoteCall {
-  /** Of the connection. */
+  /** Id of the connection. */
   readonly to: string;
   readonly what: "call" | "request";
   readonly name: string;
@@ -139,7 +139,7 @@ export class NodeCalls {
     this.#running.get(`${from.epoch}/${id}`)?.abort();
   }
 
-  /** Answers another node. What can't be sent is answered by its error. Never throws. */
+  /** Answers another node. An answer that can't be sent is replaced by its error. Never throws. */
   answer(to: NodeIdentity, id: number, answer: NodeAnswer): void {
     const address = { kind: "node", name: to.id } as const;
     if ("error" in answer) {
@@ -155,7 +155,7 @@ export class NodeCalls {
     }
   }
 
-  /** Handlers make errors of anything: one that can't be encoded, or is too large, is sent by its code alone. */
+  /** Encodes an error. One that can't be encoded, or is too large, is sent with its code alone. */
   #answerError(address: ClusterAddress, id: number, given: ConduitError): void {
     const { code, message, details } = given;
     const kind = isInstance(given, RpcError) ? { rpc: true } : {};
@@ -197,7 +197,7 @@ export function noConnection(id: string, name: string): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no node has a connection ${id}`);
 }
 
-/** The type of a message or name of a method: any text. @throws ConduitError MALFORMED_PAYLOAD */
+/** Type of a message or name of a method; any text. @throws ConduitError MALFORMED_PAYLOAD */
 export function nameIn(head: EnvelopeHead, key: string): string {
   const name = head.raw(key);
   if (typeof name === "string") return name;

@@ -55,7 +55,7 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   }
 }
 
-/** Sends to a connection: at once if it is this node's, else through the cluster. */
+/** Sends to a connection: directly if it is on this node, else through the cluster. */
 class NodeSender implements Outgoing {
   readonly #host: NodePeerHost;
   readonly #id: string;

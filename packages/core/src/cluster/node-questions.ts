@@ -64,7 +64,7 @@ export class NodeQuestions {
     return result;
   }
 
-  /** The user is welcome again. */
+  /** Forgets a user's revocation, because the user may log in again. */
   welcomed(user: string): void {
     this.#missedRevocations.delete(user);
   }

@@ -19,7 +19,7 @@ export type NodeAnswer = { readonly value: unknown } | { readonly error: Conduit
 interface Pending {
   /** Nodes that haven't answered, by epoch. */
   readonly awaited: Map<string, string>;
-  /** Whether nodes that weren't known are heard, too. */
+  /** Whether answers of unknown nodes count, too. */
   readonly isOpen: boolean;
   answered(nodeId: string, answer: NodeAnswer): void;
   /** No more answers are awaited. */
@@ -31,7 +31,7 @@ interface Pending {
 
 /** Options of a call to one node. */
 export interface NodeCallOptions {
-  /** What is called, for errors. */
+  /** Name of the called method, for errors. */
   readonly name: string;
   /** 0: no limit. */
   readonly timeoutMs: number;
@@ -49,7 +49,7 @@ export class NodeRequests {
     this.#wheel = wheel;
   }
 
-  /** Number of those that wait. */
+  /** Number of requests that wait for answers. */
   get size(): number {
     return this.#pending.size;
   }

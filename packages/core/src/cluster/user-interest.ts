@@ -1,6 +1,6 @@
 import { type ClusterAddress, type ClusterSubscription, isAddressName } from "./driver.ts";
 
-/** Which users have connections on this node: what is sent to them arrives here. */
+/** The users that have connections on this node, which receives messages for them. */
 export class UserInterest {
   readonly #subscribe: (address: ClusterAddress) => ClusterSubscription | null;
   readonly #users = new Map<string, { connections: number; subscription: ClusterSubscription | null }>();
@@ -20,7 +20,10 @@ export class UserInterest {
     for (const user of this.#users.values()) user.subscription = null;
   }
 
-  /** A connection of this user has logged in. Nobody's name is empty. A name that no address can have is sent to all nodes. */
+  /**
+   * A connection of this user has logged in; empty for no user. Messages for a name that no address can have go to all
+   * nodes.
+   */
   add(name: string): void {
     if (name === "" || !isAddressName(name)) return;
     const known = this.#users.get(name);

@@ -69,7 +69,7 @@ async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record
 
 const text = (count: number): string => "x".repeat(count);
 
-/** Of a message's text. */
+/** Length of a message's text. */
 const lengthOf = ({ payload }: ReceivedFrame): number => String(payload?.["data"]).length;
 
 describe("frames in chunks", () => {

@@ -22,13 +22,13 @@ export interface ResumptionHost {
   readonly sendQueue: Pick<SendQueue, "queuedFrames">;
   /** Time when bytes last arrived, in monotonic milliseconds. */
   receivedAtMs: number;
-  /** Removes and returns what has arrived and isn't decoded. */
+  /** Removes and returns bytes that have arrived and aren't decoded. */
   takeUndecoded(): Uint8Array;
-  /** Ends, and its listeners don't hear of it. */
+  /** Ends without telling its listeners. */
   endUnheard(): void;
   /** Tells the connection's server or client, which may end the connection. */
   notifySuspended(reason: CloseReason): void;
-  /** The state has become active: shows what has changed meanwhile. */
+  /** Applies changes made while suspended, after the state has become active. */
   becameActive(): void;
   destroy(error: ConduitError): void;
 }
@@ -74,7 +74,7 @@ export class ConnectionResumption {
     return !host.isOver;
   }
 
-  /** Gives the stream to another connection. This one ends, and nobody hears of it. */
+  /** Gives the stream to another connection. This one ends without telling its listeners. */
   handOver(): HandedStream {
     const rest = this.#host.takeUndecoded();
     const carrier = this.stream.release();

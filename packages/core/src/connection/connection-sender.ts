@@ -21,7 +21,7 @@ import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
 import type { HandledByPeer, UnhandledMessage, UnhandledMessages } from "./send/unhandled-messages.ts";
 
-/** A connection that calls with streams go to. */
+/** The connection that sends calls with streams. */
 export interface StreamConnection {
   readonly sender: Pick<ConnectionSender, "call">;
   extension<State>(extension: Extension<unknown, State>): State | undefined;
@@ -60,9 +60,9 @@ export class ConnectionSender {
   /** Made with the first message of a client whose server says what it took. */
   #reportedSends: ReportedSends | null = null;
   unhandled: UnhandledMessages | null = null;
-  /** What the peer took, as it said when it closed. */
+  /** Number of messages and calls that the peer took, from its CLOSE. */
   #taken: number | null = null;
-  /** Which of them it brought to an end; null if it didn't say so. */
+  /** The ones that it handled completely, from its CLOSE; null if it didn't say. */
   #handled: HandledByPeer | null = null;
   messagesSent = 0;
   /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
@@ -79,7 +79,7 @@ export class ConnectionSender {
 
   /** Bytes in the send queue whose memory is shared by all clients. */
   get sharedBytes(): number {
-    // A client that missed a broadcast may keep others than the rest of the clients do.
+    // A client that missed a broadcast may keep other broadcasts than the rest of the clients.
     return this.dropped === 0 ? (this.#shared?.queued(this.#host.sendQueue.acceptedBytes) ?? 0) : 0;
   }
 
@@ -114,7 +114,7 @@ export class ConnectionSender {
     return mayGoOn;
   }
 
-  /** Sends what another connection couldn't bring to its end. Its memory is bounded already. */
+  /** Sends a message that the server of another connection hasn't handled. Its memory is bounded already. */
   sendAgain({ isCall, name, value, meta }: UnhandledMessage): void {
     const { writer, features, sendQueue } = this.#host;
     const known = metadataOf(name, meta, features.carriesMetadata);
@@ -173,7 +173,7 @@ export class ConnectionSender {
     return this.#calls.request(type, data, options, validator, replyType);
   }
 
-  /** Where calls with streams go. */
+  /** Sends calls with streams. */
   streamConnection(): StreamConnection {
     return this.#host;
   }
@@ -209,7 +209,7 @@ export class ConnectionSender {
     return true;
   }
 
-  /** Broadcasts, or messages of a topic, aren't sent to this peer, although they are for it. */
+  /** Counts broadcasts, or messages of a topic, that are for this peer and aren't sent to it. */
   missedBroadcast(count: number = 1): void {
     this.dropped += count;
     this.#host.countHeldBytes();
@@ -238,7 +238,10 @@ export class ConnectionSender {
     else this.#taken = reportable;
   }
 
-  /** Messages to send to the next server: those that the peer has closed without taking or, if it says so, ending. Later calls return none. */
+  /**
+   * Messages for the next server: the peer closed without taking or, if it says so, handling them. Later calls return
+   * none.
+   */
   takeNotTaken(): readonly UnhandledMessage[] {
     const { unhandled } = this;
     const taken = this.#taken;
@@ -261,7 +264,10 @@ export class ConnectionSender {
     this.#host.sendRefused(new RpcError(ErrorCode.CONNECTION_CLOSED, message, { details: { count } }), count);
   }
 
-  /** Reports those that the peer hasn't taken. @param reportable how many it took; default: as it said when it closed */
+  /**
+   * Reports messages that the peer hasn't taken.
+   * @param reportable number that it took; default: the number from its CLOSE
+   */
   reportNotTaken(reportable: number | null = this.#taken): void {
     if (reportable === null) return;
     const rest = this.#reportedSends?.notTaken(reportable) ?? null;

@@ -38,7 +38,7 @@ const MAX_BYTES = 1024 * 1024;
 /** Filled once: only the first bytes differ. */
 const PADDING = new Uint8Array(HEADER_BYTES + LARGE_BYTES);
 
-/** What may be wrong with both ends. */
+/** A planted fault of both ends. */
 interface Fault {
   /** Returns the credit of a frame when it arrives, not when it is taken. */
   readonly returnsEarly?: boolean;
@@ -76,7 +76,7 @@ const STEPS: readonly Step[] = [
   "the last delivery",
 ];
 
-/** Those of short plans: one end asks, and the other one answers. */
+/** Steps of short plans: one end asks, and the other one answers. */
 const FEW_STEPS: readonly Step[] = [
   "a sends",
   "a calls",
@@ -250,7 +250,7 @@ class End {
     this.sendQueue.push({ bytes, start: 0, end: HEADER_BYTES, large: null }, "reply");
   }
 
-  // --- what arrives -------------------------------------------------------------------------------------------------
+  // --- receiving ----------------------------------------------------------------------------------------------------
 
   #data(chunkOfStream: Uint8Array): void {
     this.#decoder.push(chunkOfStream);
@@ -289,7 +289,7 @@ class End {
     }
   }
 
-  // --- what the parts of a connection ask of it ----------------------------------------------------------------------
+  // --- the connection, for its parts ---------------------------------------------------------------------------------
 
   readonly requests = {
     charge: (length: number): void => {
@@ -473,7 +473,7 @@ function failureOf(plan: readonly Step[], fault: Fault = {}): string | null {
     world.settle();
     world.probe();
   } catch (error) {
-    // What is left in it belongs to a broken world.
+    // The old one keeps state of a broken world.
     context = new RuntimeContext(new StepRuntime());
     if (error instanceof Broken) return error.message;
     throw error;

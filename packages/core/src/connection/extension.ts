@@ -230,8 +230,8 @@ export interface ExtensionHost {
     /** Keeps messages until the peer has handled them; null if nothing does. Set by the extension `resume`. */
     unhandled: UnhandledMessages | null;
     /**
-     * The peer has closed, and took so many messages and calls whose sender hears of failures: the rest are reported.
-     * @param handled those that it brought to an end; null if interrupted ones aren't sent again
+     * The peer has closed, and took this many messages and calls whose sender hears of failures: the rest are reported.
+     * @param handled the ones that it handled completely; null if interrupted ones aren't sent again
      */
     peerTook(reportable: number, handled: HandledByPeer | null): void;
   };

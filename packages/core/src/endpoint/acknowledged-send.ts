@@ -1,7 +1,7 @@
 /**
- * Messages whose handler's end is awaited, and calls with a key. They are sent again until the peer answers, by one key, so it
- * handles them once. The sender also has a message delivered anew whose handler failed: it has kept it anyway, so a receiver
- * needs no memory for that.
+ * Messages that wait for the end of their handler, and calls with a key. They are sent again with the same key until
+ * the peer answers, so it handles them once. The sender also asks for a new delivery of a message whose handler failed:
+ * it has kept the message anyway, so the receiver needs no memory for that.
  */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
@@ -28,7 +28,7 @@ interface Calls {
   ): Promise<unknown>;
 }
 
-/** Who sends. */
+/** The sending server or client. */
 export interface RepeatingSender {
   readonly context: RuntimeContext;
   outgoing(): Calls;

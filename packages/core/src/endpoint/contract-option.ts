@@ -67,7 +67,7 @@ function checkSide(problems: OptionProblems, sidePath: string, side: unknown, is
   }
 }
 
-/** A name that all clients have can't be one of a kind, and a method of several kinds is the same in all. */
+/** Checks that no kind repeats a name of all clients, and that a method of several kinds is the same in all. */
 function checkKinds(problems: OptionProblems, { client, clients = {} }: Contract): void {
   for (const part of ["methods", "streams", "messages", "files"] as const) {
     const known = new Map<string, unknown>();
@@ -197,7 +197,7 @@ export function agreedData(entry: Schema | DataContract): AgreedTopic {
   return isSchema(entry) ? { schema: entry, roles: undefined } : { schema: entry.data, roles: entry.roles };
 }
 
-/** Validates what is published to a topic; null if the contract says nothing about it. */
+/** Validates messages published to a topic; null if the contract has no schema for it. */
 export function topicValidator(contract: Contract | null, name: string): Validator<unknown> | null {
   const schema = agreedTopic(contract, name)?.schema;
   return schema === undefined ? null : new Validator(schema, "topic");

@@ -220,7 +220,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Servers with a store replace it. */
   keepDeadLetter: (letter: DeadLetter) => void = () => undefined;
 
-  /** For what is kept. */
+  /** Encodes values that a store keeps. */
   get codec(): Codec {
     const { reader, writer } = this;
     return {

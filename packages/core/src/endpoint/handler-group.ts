@@ -48,7 +48,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
 
   /**
    * @internal
-   * @param roles those that all its handlers ask for
+   * @param roles the roles that all its handlers require
    */
   constructor(
     registration: HandlerRegistration<Peer>,

@@ -32,7 +32,7 @@ export class HandlerRegistration<Peer> {
 
   /**
    * Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`.
-   * @param roles those that its group asks for
+   * @param roles the roles that its group requires
    */
   addMethod(
     method: string | MethodDefinition,

@@ -73,7 +73,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return null;
   }
 
-  /** What is sent again goes over the connection of that moment. */
+  /** Sends repeated attempts over the connection of that moment. */
   get #repeating(): RepeatingSender {
     return { context: this._runtimeContext, outgoing: () => this._outgoing, isOver: () => this._hasEnded };
   }

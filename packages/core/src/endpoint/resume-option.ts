@@ -14,15 +14,15 @@ export interface ServerResumeOptions {
    */
   readonly maxBytes?: number | undefined;
   /**
-   * Keeps what outlives the process: keys of `ack` and `once` with their answers, dead letters, and how much of each session
-   * was handled. Default: none, and a server that is started again knows nothing.
+   * Keeps state that outlives the process: keys of `ack` and `once` with their answers, dead letters, and how much of
+   * each session was handled. Default: none, and a restarted server knows nothing.
    */
   readonly store?: Store | undefined;
   /** With a store: how long keys of `ack` and `once` are remembered. Default 600,000 ms; without a store, 120,000. */
   readonly onceMs?: number | undefined;
 }
 
-/** Of a server, with defaults filled in. */
+/** Settings of a server, with defaults filled in. */
 export interface ServerResumeSettings extends ResumeSettings {
   /** Null for none. */
   readonly store: Store | null;

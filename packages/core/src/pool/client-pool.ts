@@ -520,7 +520,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#context.releaseIdleState();
   }
 
-  /** The servers are these. */
+  /** Sets the servers. */
   #found(servers: readonly PoolServer[]): void {
     const added = this.#members.found(servers);
     this.#usableChanged();

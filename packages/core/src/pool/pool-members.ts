@@ -23,7 +23,7 @@ export class PoolMembers<C extends Contract> {
   readonly #host: PoolMembersHost<C>;
   readonly #registrations = new Registrations<Client<C>>();
   #connections: readonly PoolConnection<C>[] = [];
-  /** Clients of servers that a name no longer stands for; closed once their calls have finished. */
+  /** Clients of servers that a name no longer resolves to; closed once their calls have finished. */
   readonly #leaving = new Set<PoolConnection<C>>();
   #keepsRunning = true;
 
@@ -31,12 +31,12 @@ export class PoolMembers<C extends Contract> {
     this.#host = host;
   }
 
-  /** Connections to the servers of now. */
+  /** Connections to the current servers. */
   get connections(): readonly PoolConnection<C>[] {
     return this.#connections;
   }
 
-  /** Those by the server's address, in the order of the servers. */
+  /** These connections by their server's address, in the order of the servers. */
   byServer(): Map<string, readonly PoolConnection<C>[]> {
     const servers = new Map<string, PoolConnection<C>[]>();
     for (const connection of this.#connections) {
@@ -48,7 +48,7 @@ export class PoolMembers<C extends Contract> {
   }
 
   /**
-   * The servers are these. Connections to those that are gone get no new calls.
+   * Sets the servers. Connections to removed servers get no new calls.
    * @returns the connections to new ones, which aren't connected yet
    */
   found(servers: readonly PoolServer[]): readonly PoolConnection<C>[] {
@@ -122,7 +122,7 @@ export class PoolMembers<C extends Contract> {
     return connection;
   }
 
-  /** Closes connections to servers that are gone, as soon as a look-up finds that their calls have finished. */
+  /** Closes connections to removed servers, as soon as a look-up finds that their calls have finished. */
   #endLeaving(): void {
     for (const connection of this.#leaving) {
       const { client } = connection;

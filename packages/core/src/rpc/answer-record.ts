@@ -1,4 +1,4 @@
-/** The form in which answers, and what has begun, are kept. */
+/** The records of answers, and of deliveries that have begun. */
 
 import { ErrorCode, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
@@ -31,7 +31,7 @@ export function begunRecord(codec: Codec, { delivery, run, untilMs }: Begun): Ui
   return codec.encode({ delivery, run, until: untilMs });
 }
 
-/** If a result can't be encoded, its caller hears that, and so do those who ask again. */
+/** Encodes an answer. If its result can't be encoded, its caller gets that error, also when asking again. */
 export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Array {
   if ("error" in answer) return failureRecord(codec, delivery, answer.error);
   try {
@@ -41,7 +41,7 @@ export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Arr
   }
 }
 
-/** The answer as its record has it: whatever changes a result later, its caller and those who ask again get the same. */
+/** The answer as recorded: later changes of a result reach neither its caller nor callers that ask again. */
 export function keptAnswer(codec: Codec, record: Uint8Array, answer: OnceAnswer): OnceAnswer {
   if ("error" in answer) return answer;
   const kept = readRecord(codec, record.slice());

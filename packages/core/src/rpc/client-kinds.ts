@@ -11,7 +11,7 @@ export type ClientKind<C extends Contract> = Names<NonNullable<C["clients"]>>;
 
 type Part = keyof SideContract;
 type PartOf<S, P extends Part> = S extends { readonly [_ in P]: infer Entries } ? Entries : Record<never, never>;
-/** What all clients have, and what those of one kind have. */
+/** The part of all clients together with the part of one kind. */
 type Merged<All, Own> = { readonly [P in Part]: PartOf<All, P> & PartOf<Own, P> };
 type ContractOf<C extends Contract, K> = Pick<C, Extract<keyof C, "server" | "topics">> & {
   readonly client: Merged<
@@ -38,7 +38,7 @@ export function forClient<C extends Contract, K extends ClientKind<C>>(contract:
   return { ...rest, client: mergedSides([client, clients[kind]]) } as unknown as ForClient<C, K>;
 }
 
-/** What any client of a server may have; undefined if none has anything. */
+/** Everything that any client of a server may have; undefined if none has anything. */
 export function anyClientSide({ client, clients }: Contract): SideContract | undefined {
   return clients === undefined ? client : mergedSides([client, ...Object.values(clients)]);
 }
@@ -49,7 +49,7 @@ function mergedSides(sides: readonly (SideContract | undefined)[]): SideContract
   return Object.fromEntries(parts.filter(([, entries]) => Object.keys(entries).length > 0));
 }
 
-/** Which kinds of clients have a method, stream or message that not all have. */
+/** The kinds of clients that have a method, stream or message that not all have. */
 export class ClientKinds {
   readonly #callable: Map<string, string[]> = new Map();
   readonly #messages: Map<string, string[]> = new Map();

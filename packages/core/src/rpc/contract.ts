@@ -40,7 +40,7 @@ export interface DataContract {
 
 /** A folder that a side serves. */
 export interface FolderContract {
-  /** Of servers only: users with one of these roles may use it. Default: all. */
+  /** For folders of servers only: users with one of these roles may use it. Default: all. */
   readonly roles?: readonly string[];
 }
 
@@ -55,11 +55,12 @@ export interface SideContract {
 /** Methods and messages of both sides. */
 export interface Contract {
   readonly server?: SideContract;
-  /** What all clients have. */
+  /** The part that all clients have. */
   readonly client?: SideContract;
   /**
-   * What clients of one kind have besides, by kind. A client is of each kind that is one of its user's roles. A method or
-   * stream that several kinds have must be the same object in all of them. Clients use `forClient(contract, kind)`.
+   * The additional part of each kind of clients, by kind. A client is of each kind that is one of its user's roles. A
+   * method or stream that several kinds have must be the same object in all of them. Clients use `forClient(contract,
+   * kind)`.
    */
   readonly clients?: Readonly<Record<string, SideContract>>;
   /** Schemas of the data of the server's topics. A name with a `*`, as in `room:*`, stands for all that fit it. */

@@ -27,7 +27,7 @@ export interface DispatchHost<Peer> {
   newFailureId(): string;
   /** Whose keys of calls that are carried out once a peer uses. */
   onceOwner(from: Peer): string;
-  /** Keeps the answers of what is carried out once. Called once. */
+  /** Makes the keeper of answers for calls and messages with a key. Called once. */
   makeAnswers(): Answers;
   /** A message won't be delivered again: its handlers have failed as often as its sender allows. */
   deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void;

@@ -35,7 +35,7 @@ export interface HandlerContext<Peer, Item = unknown> {
   readonly deadline: number | null;
   /** Strings that the caller sent along, by its option `meta`; an empty map if it sent none. */
   readonly meta: Metadata;
-  /** Of a message with `ack` or a call with `once`; else null. */
+  /** Count and key of a message with `ack` or a call with `once`; else null. */
   readonly delivery: Delivery | null;
   /** Items from the caller's option `input`, if the method takes any; none without the option. They can be read once. */
   readonly input: ItemStream<Item>;
@@ -248,7 +248,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   }
 }
 
-/** A call or message with a key, inside that which brought it. */
+/** A call or message with a key, inside the call of `$once` that carried it. */
 export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
   readonly #delivery: Delivery;
 
@@ -258,7 +258,7 @@ export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
     { isCall, name, value }: { readonly isCall: boolean; readonly name: string; readonly value: unknown },
     bytes: number,
   ) {
-    // Any id: its answer goes no further.
+    // Any id will do: its answer isn't sent.
     super(source, isCall, name, value, 0, 1, 0, bytes);
     this.#delivery = delivery;
   }

@@ -13,7 +13,7 @@ export class MemoryAnswers implements Answers {
   readonly #codec: Codec;
   readonly #now: () => number;
   readonly #windowMs: number;
-  /** That which is forgotten first comes first. */
+  /** In the order in which they are forgotten. */
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
 

@@ -1,6 +1,6 @@
 /**
- * Carries out once what has a key: a call or message that comes again gets the answer of the first. The keeper of the
- * answers ({@link Answers}) decides how long, and whether a message whose handler failed is delivered anew.
+ * Carries out calls and messages with a key once: a repeated one gets the answer of the first. The keeper of the
+ * answers ({@link Answers}) decides for how long, and whether a message whose handler failed is delivered anew.
  */
 
 import { ErrorCode, RpcError } from "../errors.ts";
@@ -31,11 +31,11 @@ export type OnceAnswer = { readonly result: unknown } | { readonly error: RpcErr
 export interface Answers {
   /**
    * Returns the answer from before, or the number of the delivery that begins now.
-   * @param id the key, with whose it is and what for
+   * @param id the key, with its user and the method or message type
    * @throws RpcError if it can't be begun; it may be asked again
    */
   begin(owner: string, id: string, request: OnceRequest): OnceAnswer | number | Promise<OnceAnswer | number>;
-  /** A delivery has ended. Returns what its sender gets, as one that asks again does. Never rejects. */
+  /** A delivery has ended. Returns the answer that its sender gets, also when it asks again. Never rejects. */
   end(owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer | Promise<OnceAnswer>;
 }
 

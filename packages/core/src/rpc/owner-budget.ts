@@ -1,13 +1,13 @@
 interface Use {
   readonly sinceMs: number;
   bytes: number;
-  /** Of the window before. */
+  /** Bytes of the previous window. */
   before: number;
 }
 
 /**
- * Bounds what each user keeps in a store, by what it added within the last one to two windows: nobody tells when something has
- * expired. It begins anew with the process.
+ * Bounds the bytes that each user keeps in a store, by the bytes added within the last one to two windows: a store
+ * doesn't tell when a value expires. It begins anew with the process.
  */
 export class OwnerBudget {
   readonly #windowMs: number;
@@ -33,7 +33,7 @@ export class OwnerBudget {
     this.#forgetIdle(nowMs);
     const isLast = known !== undefined && nowMs - known.sinceMs < 2 * this.#windowMs;
     const use = { sinceMs: nowMs, bytes: 0, before: isLast ? known.bytes : 0 };
-    // Behind those that are older.
+    // Move it after the older ones.
     this.#uses.delete(owner);
     this.#uses.set(owner, use);
     return use;

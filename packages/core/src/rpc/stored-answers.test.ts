@@ -84,7 +84,7 @@ test("its caller gets the answer that those who ask again get, whatever changes 
   expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: { balance: 70 } });
 });
 
-/** A store that once does what it is asked for, and then rejects. */
+/** A store that once keeps a value, and then rejects. */
 function losingOneAnswer(method: "create" | "put"): (store: Store) => Store {
   return (store) => {
     let isLost = false;

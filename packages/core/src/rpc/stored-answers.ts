@@ -1,10 +1,10 @@
 /**
  * Answers in a store, which outlive the process.
  *
- * Theory of operation. Before a handler starts, the store gets a record that says so, and behind its end the answer. A process
- * that finds a record without an answer, of another process that has ended, knows that a handler was interrupted: a message is
- * delivered again, with its number, and a call is answered with OUTCOME_UNKNOWN. If the store can't keep that a handler
- * starts, it doesn't start. If it can't keep the answer, this process does.
+ * Theory of operation. Before a handler starts, the store gets a record that says so, and after its end the answer. A
+ * process that finds a record without an answer, of another process that has ended, knows that a handler was
+ * interrupted: a message is delivered again, with its number, and a call is answered with OUTCOME_UNKNOWN. If the store
+ * can't keep that a handler starts, it doesn't start. If it can't keep the answer, this process does.
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
@@ -28,12 +28,12 @@ import { OwnerBudget } from "./owner-budget.ts";
 
 /** Larger answers aren't kept: other stores have such a limit. */
 const MAX_ANSWER_BYTES: number = 256 * 1024;
-/** What a record takes beside its value. */
+/** Bytes of a record beside its value. */
 const RECORD_BYTES = 256;
-/** A process that shares the store shows so often that it still runs a handler. */
+/** How often a process that shares the store shows that it still runs a handler. */
 const SIGN_OF_LIFE_MS = 10_000;
 const LEASE_MS = 30_000;
-/** A handler that has ended its process so often isn't started again, unless the sender asks for more. */
+/** A handler that has ended its process this often isn't started again, unless the sender asks for more. */
 const MIN_INTERRUPTED = 3;
 const RETRY_AFTER_SECONDS = 1;
 
@@ -58,10 +58,10 @@ export interface StoredAnswersHost {
 
 export class StoredAnswers implements Answers {
   readonly #host: StoredAnswersHost;
-  /** What the store couldn't keep. */
+  /** Answers that the store couldn't keep. */
   readonly #unsaved: MemoryAnswers;
   readonly #budget: OwnerBudget;
-  /** Ends the signs of life, by id. */
+  /** Functions that stop the signs of life, by id. */
   readonly #alive = new Map<string, () => void>();
 
   constructor(host: StoredAnswersHost) {
@@ -73,7 +73,7 @@ export class StoredAnswers implements Answers {
   async begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
     const unsaved = this.#unsaved.find(id);
     if (unsaved !== null && !isRepeatable(unsaved, request.delivery)) return unsaved.answer;
-    // None of them may be forgotten before its time: it would be carried out again.
+    // No key may be forgotten before its time: its call would be carried out again.
     if (this.#unsaved.isFull) throw refusal(ErrorCode.STORE_FAILED, "Too many answers wait for the store");
     if (!this.#budget.charge(owner, RECORD_BYTES, this.#host.now())) {
       throw refusal(ErrorCode.STORE_FULL, "Too much is kept for this user");
@@ -176,7 +176,9 @@ export class StoredAnswers implements Answers {
     this.#alive.clear();
   }
 
-  /** The store kept that it begins, and then didn't say so. Those that run here don't come this far. */
+  /**
+   * Whether the store kept this record and then rejected, so nothing was started. Running deliveries don't get here.
+   */
   #neverStarted(id: string, { run, delivery }: Begun): boolean {
     const unsaved = this.#unsaved.find(id);
     return run === this.#host.run && (unsaved === null || unsaved.delivery < delivery);

@@ -16,7 +16,7 @@ export type KindBroadcastOptions<C extends Contract, D extends object> = Omit<Br
   readonly where?: Omit<ConnectionFilter, "role"> | ((connection: Connection<C, D>) => boolean) | undefined;
 };
 
-/** What it needs of its server. */
+/** The server of {@link ClientsOfKind}. */
 interface Host<C extends Contract, D extends object> {
   connections(): Connection<C, D>[];
   broadcast(type: string, data: unknown, options: BroadcastOptions<C, D>): number;

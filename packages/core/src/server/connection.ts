@@ -67,8 +67,9 @@ export class Connection<
   }
 
   /**
-   * Set if its client had a session with a server that has ended since, which the store knows of: the client sends again what
-   * wasn't handled. `unfinished` counts the messages whose handlers were interrupted, and start again. Else null.
+   * Set if its client had a session with an earlier server process, and the store knows it: the client sends again
+   * messages that weren't handled. `unfinished` counts the messages whose handlers were interrupted and start again.
+   * Else null.
    */
   get restored(): { readonly unfinished: number } | null {
     return this.#restored;
@@ -124,7 +125,7 @@ export class Connection<
     return this.#session.createdAt;
   }
 
-  /** @internal Also of the server's `send` and `peer`, here and from other nodes. */
+  /** @internal Also used by the server's `send` and `peer`, here and from other nodes. */
   get _outgoing(): Outgoing {
     const { sender } = this.#protocol;
     return this.#kinds === null ? sender : withKindCheck(sender, this.#kinds, this.#user.roles);

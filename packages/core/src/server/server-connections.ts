@@ -76,7 +76,7 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** A client's connection begins to close, or has ended. */
   clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
-  /** Keeps of sessions what outlives the process; null without a store. */
+  /** Keeps the part of sessions that outlives the process; null without a store. */
   readonly storedSessions: StoredSessions | null;
   /** Whether clients are accepted now. */
   isOpen(): boolean;
@@ -568,9 +568,11 @@ async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice:
   await protocol.extension(resume)?.delivered();
 }
 
-/** Whether the server has anything for a client that is away: what it hasn't received, or what handlers will answer. */
+/**
+ * Whether the server has anything for a client that is away: frames it hasn't received, or answers of running handlers.
+ */
 function owesAnything<Peer>({ resumption, scheduler, sendQueue }: ProtocolConnection<Peer>): boolean {
-  // What this turn has sent counts, too.
+  // Frames of this turn count, too.
   sendQueue.flush();
   const isBusy = scheduler.runningHandlers > 0 || scheduler.queuedHandlers > 0;
   return isBusy || (resumption?.lostFrames ?? 0) > 0;

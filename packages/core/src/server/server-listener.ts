@@ -3,7 +3,7 @@ import type { ListenEvents, Listener, Runtime, TlsServerOptions } from "../runti
 import type { ServerLifecycle } from "./server-lifecycle.ts";
 import { parseServerTls, type ServerConfig } from "./server-options.ts";
 
-/** Listens as the options say, with the certificate of now. */
+/** Listens according to the options, with the current certificate. */
 export class ServerListener {
   readonly #runtime: Runtime;
   readonly #config: ServerConfig;

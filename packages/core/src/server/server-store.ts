@@ -1,4 +1,4 @@
-/** What a server keeps in its store: answers to what has a key, and dead letters. */
+/** A server's use of its store: answers to calls and messages with a key, and dead letters. */
 
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
@@ -50,7 +50,7 @@ export class ServerStore<Peer> {
     if (count > 0) this.#core.report(error, { stage: "store", count });
   }
 
-  /** Waits for what is being written, for a time, and reports the rest of the failures. */
+  /** Waits a while for pending writes, and reports the rest of the failures. */
   async end(timeoutMs: number): Promise<void> {
     this.#answers?.endSignsOfLife();
     if (this.sessions !== null) {

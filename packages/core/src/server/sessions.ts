@@ -1,11 +1,11 @@
 /**
  * The sessions of a server that outlive their streams.
  *
- * Theory of operation. A session is a client's connection, and the token by which its client may go on over another stream.
- * The token changes each time it is used. The earlier one stays good until the client has sent something over the new stream,
- * and gives the same next token again: the answer with that may have been lost, or several logins with the earlier one may
- * succeed, the latest of them not last. Of a session that has expired, the number of bytes it had received is remembered for
- * as long again, so that its client hears which of its messages arrived.
+ * Theory of operation. A session is a client's connection, and the token by which its client may go on over another
+ * stream. The token changes each time it is used. The earlier one stays valid until the client has sent something over
+ * the new stream, and gives the same next token again: the answer with that may have been lost, or several logins with
+ * the earlier one may succeed, the latest of them not last. Of a session that has expired, the number of bytes it had
+ * received is remembered for as long again, so that its client hears which of its messages arrived.
  */
 
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -21,13 +21,13 @@ const MAX_EXPIRED = 10_000;
 
 export interface Session<Peer> {
   readonly protocol: ProtocolConnection<Peer>;
-  /** Whose it is: nobody else may resume it. */
+  /** The user who may resume it, as a comparable text. */
   readonly owner: string;
-  /** The last one that the client certainly got. */
+  /** The last token that the client certainly has. */
   token: string;
-  /** That which it was given since; null if none was. */
+  /** The token that the client was given since; null if none was. */
   nextToken: string | null;
-  /** What had been received when that was last given. */
+  /** Bytes that had been received when `nextToken` was last given. */
   receivedBefore: number;
   expiry: CallbackTimer | null;
 }
@@ -44,7 +44,7 @@ export class Sessions<Peer> {
   readonly #windowMs: number;
   readonly #byToken = new Map<string, Session<Peer>>();
   readonly #byProtocol = new Map<ProtocolConnection<Peer>, Session<Peer>>();
-  /** Sessions without a stream; that which has waited longest first. */
+  /** Sessions without a stream, the longest waiting first. */
   readonly #suspended = new Set<Session<Peer>>();
   /** Bytes received, and when that is forgotten, by token; oldest first. */
   readonly #expired = new Map<

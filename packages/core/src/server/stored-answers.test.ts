@@ -9,9 +9,9 @@ import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import type { Server } from "./server.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client is connected again by then, and what failed was sent again. */
+/** By then a client is connected again, and failed attempts were repeated. */
 const BACK_MS = 3000;
-/** The same of what failed often: a message with `ack` waits for up to 30 s then. */
+/** The same after many failures, when a message with `ack` waits for up to 30 s. */
 const LATEST_BACK_MS = 31_000;
 
 /** A server with a store, its client, and a way to have the server's process end and another begin. */

@@ -1,11 +1,12 @@
 /**
- * What a server keeps in its store of each session: whose it is, and which of its client's messages have been handled. A server
- * that is started anew then tells the client, which sends the others again.
+ * A server's records of its sessions in its store: the owner of each, and which of its client's messages have been
+ * handled. A server that is started anew tells the client, which sends the others again.
  *
- * Theory of operation. A record is written when a client logs in, and whenever more has been handled: one write at a time, and
- * then one with all that has changed meanwhile. The client is told what has been handled when the store has it. Records of
- * sessions that live are written anew from time to time, so that they don't expire. A session's record has the first half of
- * its token as its key, and hashes of its tokens; the other half changes each time that it is resumed.
+ * Theory of operation. A record is written when a client logs in, and whenever more messages have been handled: one
+ * write at a time, and then one with all changes made meanwhile. The client hears of handled messages when the store
+ * has them. Records of live sessions are written anew from time to time, so that they don't expire. A session's record
+ * has the first half of its token as its key, and hashes of its tokens; the other half changes each time that it is
+ * resumed.
  */
 
 import type { HandledByPeer } from "../connection/send/unhandled-messages.ts";
@@ -19,9 +20,11 @@ import type { ResumeRequest } from "./sessions.ts";
 
 /** Hexadecimal digits of a token that stay. */
 const ID_DIGITS = 32;
-/** The token that the client certainly has, the next one, and the one behind it, which the store has before it is given. */
+/**
+ * The token that the client certainly has, the next one, and the one after that, which the store has before the client.
+ */
 const MAX_TOKENS = 3;
-/** What the store could not keep is written again after this time. */
+/** Delay before a failed write is repeated. */
 const RETRY_MS = 1000;
 
 export interface StoredSessionsHost {
@@ -36,7 +39,7 @@ export interface StoredSessionsHost {
   storeFailed(error: unknown): void;
 }
 
-/** What is known of a session whose server has ended. */
+/** The record of a session whose server has ended. */
 export interface RecalledSession extends HandledByPeer {
   /** Messages whose handlers had started, and hadn't ended. */
   readonly unfinished: number;
@@ -47,7 +50,7 @@ interface StoredSession {
   readonly owner: string;
   readonly session: ConnectionSession;
   tokens: readonly string[];
-  /** Those that the store has. */
+  /** The tokens that the store has. */
   kept: readonly string[];
   isDirty: boolean;
   saving: Promise<void> | null;
@@ -72,7 +75,7 @@ export class StoredSessions {
     return next !== undefined && this.#live.get(session)?.kept.includes(next) === true ? next : token;
   }
 
-  /** What the store knows of a session that a client asks for; null if nothing, or it isn't the client's own. */
+  /** The store's record of a session that a client asks for; null if there is none, or it isn't the client's own. */
   async recall({ token }: ResumeRequest, owner: string): Promise<RecalledSession | null> {
     const { store, codec, storeFailed } = this.#host;
     try {
@@ -90,7 +93,7 @@ export class StoredSessions {
   }
 
   /**
-   * A client has logged in that may resume.
+   * A client that may resume has logged in.
    * @param end ends its connection, because another node has the session from now on
    */
   begin(session: ConnectionSession, owner: string, token: string, end: () => void): void {
@@ -136,7 +139,10 @@ export class StoredSessions {
     this.#endRetries = null;
   }
 
-  /** Another node takes over a session: it ends here. Resolves, when the store has the last of it, with whether it was here. */
+  /**
+   * Another node takes over a session: it ends here. Resolves with whether it was here, when the store has its last
+   * state.
+   */
   async release(key: string): Promise<boolean> {
     const stored = this.#byKey.get(key);
     if (stored === undefined) return false;
@@ -209,7 +215,7 @@ export class StoredSessions {
   }
 }
 
-/** Tokens come from strangers: the key is made of nothing but digits. */
+/** The key of a token. Tokens come from strangers, so only hexadecimal digits get into it. */
 export function keyOf(token: string): string {
   return `session/${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
 }

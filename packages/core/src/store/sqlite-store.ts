@@ -1,12 +1,12 @@
 /**
  * A store in an SQLite file, over the database of a runtime.
  *
- * Theory of operation. What is asked in one turn of the event loop is one transaction, which runs at its end: a commit costs
- * far more than what is in it. If that fails, everything that it was to keep is refused; what was only read is read again.
+ * Theory of operation. All operations of one turn of the event loop form one transaction, which runs at its end: a
+ * commit costs far more than the operations in it. If it fails, all its writes are refused, and its reads are repeated.
  * The file is locked for one process: a second one can't open it.
  *
  * The store has a clock of its own, which is kept in the file and runs while it is open: a system clock that is set, or was
- * wrong when the process began, would end all values at once, and what they protect would be done again.
+ * wrong when the process began, could expire all values at once, and the calls that they protect would run again.
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
@@ -34,24 +34,26 @@ export interface SqliteDatabase {
 /** Options of a store in a file. */
 export interface FileStoreOptions {
   /**
-   * When the disk is told to write. With both, what was kept survives the end of the process, also by `kill -9`.
-   * `checkpoint`: from time to time; a power cut, or a crash of the system, may take what was kept last, and leaves a valid
-   * file. `commit`: before anything counts as kept, so that a power cut takes nothing, if the disk doesn't lie. Default
+   * When to flush to disk. With both, kept values survive the end of the process, also by `kill -9`. `checkpoint`: from
+   * time to time; a power cut, or a crash of the system, may lose the values kept last, and leaves a valid file.
+   * `commit`: before a value counts as kept, so that a power cut loses nothing, if the disk doesn't lie. Default
    * `"checkpoint"`.
    */
   readonly fsync?: "commit" | "checkpoint" | undefined;
-  /** Largest size of the file; what would exceed it is refused with STORE_FULL. At least 1 MiB. Default 1 GiB. */
+  /**
+   * Largest size of the file; a value that would exceed it is refused with STORE_FULL. At least 1 MiB. Default 1 GiB.
+   */
   readonly maxBytes?: number | undefined;
 }
 
 /** A store in a file, which one process uses at a time. */
 export interface FileStore extends Store {
-  /** Closes the file, when everything asked has been done. Close the servers that use it first. */
+  /** Closes the file when all operations are done. Close the servers that use it first. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What a runtime provides. */
+/** The runtime under a store. */
 export interface SqliteHost {
   /** Makes the file, if there is none. */
   prepare(): Promise<unknown>;
@@ -68,7 +70,9 @@ const PAGE_BYTES = 4096;
 const APPLICATION_ID = 0x6e637374;
 const SWEEP_MS = 10_000;
 const ROWS_PER_SWEEP = 1000;
-/** The store's time is kept with the first write after this; what is missing at the end makes values live longer. */
+/**
+ * The store's time is saved with the first write after this interval; time that isn't saved makes values live longer.
+ */
 const CLOCK_MS = 1000;
 
 const SQLITE_BUSY = 5;
@@ -158,7 +162,7 @@ class SqliteStore implements FileStore {
   #waiting: Operation[] = [];
   /** The store's time. */
   #sweepDueMs = 0;
-  /** More is removed in the next turn. */
+  /** Whether more values are to be removed in the next turn. */
   #isSweeping = false;
   #isClosed = false;
 
@@ -320,7 +324,7 @@ class SqliteStore implements FileStore {
   }
 }
 
-/** Not a `Buffer`, and of no other memory. */
+/** A plain `Uint8Array` with its own memory. */
 function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }

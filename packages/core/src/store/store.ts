@@ -1,27 +1,26 @@
 /**
- * What a server remembers beyond its process: which messages of each session it has handled, the keys of `ack` and `once`
- * with their answers, and dead letters.
+ * Keeps a server's state beyond its process: which messages of each session it has handled, the keys of `ack` and
+ * `once` with their answers, and dead letters.
  *
  * A store keeps bytes by key, for a time. Keys consist of `a-z`, `0-9`, `-` and `/`, and have at most 128 characters. Every
- * method may reject; the server then goes on without what it wanted to keep, and says so (STORE_FAILED). Whatever a method
- * promised is there when its promise has resolved, as far as the store's own settings say: after the end of the process, or
- * after a power cut.
+ * method may reject; the server then goes on without keeping the value, and says so (STORE_FAILED). When a method has
+ * resolved, its change survives the end of the process, or a power cut, depending on the store's own settings.
  */
 export interface Store {
   /**
-   * Whether several processes use it at the same time. If not, what a process began and didn't finish is known to be
+   * Whether several processes use it at the same time. If not, deliveries that a process didn't finish count as
    * interrupted as soon as the next one starts.
    */
   readonly isShared: boolean;
   /** Resolves with null if nothing is kept by this key, or its time is over. */
   get(key: string): Promise<Uint8Array | null>;
   /**
-   * Keeps a value, unless the key has one. Resolves with whether it did. Of several that create a key at the same time, one
-   * does.
+   * Keeps a value, unless the key has one. Resolves with whether it did. If several create a key at the same time, one
+   * succeeds.
    * @param ttlMs whole milliseconds until it may be forgotten, at least 1
    */
   create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean>;
-  /** Keeps a value, in place of that which the key has. */
+  /** Keeps a value, and replaces an earlier one. */
   put(key: string, value: Uint8Array, ttlMs: number): Promise<void>;
   /** Nothing happens if the key has no value. */
   delete(key: string): Promise<void>;

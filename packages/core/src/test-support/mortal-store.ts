@@ -9,7 +9,7 @@ export interface MortalStore extends Store {
   readonly failing: Set<Method>;
   /** How often each was called. */
   readonly calls: Map<Method, number>;
-  /** The process has ended: nothing that it asks for happens any more, nor settles. */
+  /** Simulates the end of the process: its operations don't happen any more, nor settle. */
   isDead: boolean;
 }
 

@@ -33,7 +33,7 @@ export interface ConnectedPair<C extends Contract, D extends object> {
   readonly clock: TestClock;
   /** All frames that were sent, the login's as well. */
   readonly frames: FrameRecorder;
-  /** For more servers and clients, raw ones as well. */
+  /** The network of both, to add servers and clients, raw ones as well. */
   readonly network: TestNetwork;
   /** Closes the client and stops the server, and all else that was made by the network. */
   close(): Promise<void>;

@@ -57,7 +57,7 @@ export class FrameRecorder {
     this.#all = [];
   }
 
-  /** @internal Records what is written to a new connection. */
+  /** @internal Records the frames of a new connection. */
   watch(connection: number): (direction: FrameDirection, bytes: Uint8Array) => void {
     const parsers = { "to-server": new FrameParser(), "to-client": new FrameParser() };
     return (direction, bytes) => {

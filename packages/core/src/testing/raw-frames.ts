@@ -141,7 +141,7 @@ export function typeNumber(type: TypeName | number): number {
   return typeof type === "number" ? type : Type[type];
 }
 
-/** Finds the frames in chunks of bytes. What isn't a frame is skipped up to the next one. */
+/** Finds the frames in chunks of bytes, and skips bytes between them. */
 export class FrameParser {
   #rest: Uint8Array = new Uint8Array(0);
 

@@ -161,7 +161,7 @@ export function payloadOf(received: ReceivedFrame, type: number): Readonly<Recor
 /** All extensions without parameters. A raw peer without `credit` may send and receive as much as it likes. */
 export const EXTENSIONS: readonly string[] = ["reply", "close", "cancel", "deadline", "call", "compression"];
 
-/** What a raw peer offers, or answers: extensions with parameters, their names, or null for none at all. */
+/** Extensions that a raw peer offers or accepts: names, names with parameters, or null for none at all. */
 export type RawExtensions = readonly string[] | Readonly<Record<string, unknown>> | null;
 
 /** The entry `extensions` of AUTH_REQUEST or AUTH_SUCCESS. */

@@ -2,7 +2,8 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Runtime, RuntimeCrypto } from "../runtime.ts";
 
 /**
- * What tests in memory use of a runtime: all but its sockets, clock and turns. A `Runtime` such as `nodeRuntime` has it.
+ * The parts of a runtime that tests in memory use: all but its sockets, clock and turns. A `Runtime` such as
+ * `nodeRuntime` has them.
  */
 export type RuntimeParts = Pick<
   Runtime,

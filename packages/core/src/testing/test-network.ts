@@ -52,7 +52,7 @@ const FIRST_PORT = 20_000;
 const END_STEP_MS = 100;
 const MAX_END_MS = 600_000;
 
-/** Records what its connections carry. */
+/** A memory runtime that records the bytes of its connections. */
 class NetworkRuntime extends MemoryRuntime {
   readonly frames: FrameRecorder = new FrameRecorder(
     () => this.now(),
@@ -145,7 +145,7 @@ export class TestNetwork {
     return new RawClient(stream, this.#memory.crypto, PASSWORD, () => this.#memory.settle());
   }
 
-  /** Cuts all connections, as a network that fails: both ends get CONNECTION_RESET, and what was on its way is lost. */
+  /** Cuts all connections, as a network that fails: both ends get CONNECTION_RESET, and bytes in flight are lost. */
   async cut(): Promise<void> {
     const reset = new ConduitError(ErrorCode.CONNECTION_RESET, "The test cut the connection");
     for (const { dialled } of this.#memory.pairs.splice(0)) dialled.destroy(reset);

@@ -70,7 +70,7 @@ export class MemoryCluster {
     };
   }
 
-  /** The link of a node is lost, or can't be made; the node notices. */
+  /** Cuts the link of a node, or keeps it from being made. The node notices. */
   cut(nodeId: string): void {
     this.#cut.add(nodeId);
     for (const link of this.#links) if (link.nodeId === nodeId) link.cut();
@@ -87,22 +87,22 @@ export class MemoryCluster {
     this.#groups = groups.length === 0 ? null : groups.map((group) => new Set(group));
   }
 
-  /** The next so many messages are lost. Nobody notices. */
+  /** Loses the next messages. Nobody notices. */
   dropNext(count: number): void {
     this.#dropping = count;
   }
 
-  /** The next so many publishes are refused, as by a link that holds as much as it may. */
+  /** Refuses the next publishes, as a full link does. */
   refuseNext(count: number): void {
     this.#refusing = count;
   }
 
-  /** A node's link tells it that messages to it were lost. */
+  /** Has a node's link report that messages to it were lost. */
   reportLost(nodeId: string, direction: "sent" | "received", count: number): void {
     for (const link of this.#links) if (link.nodeId === nodeId) link.reportLost(direction, count);
   }
 
-  /** What kept logs and records has lost its data. */
+  /** Simulates the loss of all logs and records. */
   wipe(): void {
     this.#logs.wipe();
     this.#records.wipe();

@@ -101,13 +101,13 @@ export class MemoryLink implements ClusterLink {
 
   // --- for the cluster ----------------------------------------------------------------------------------------------
 
-  /** Whether it gets what is published to this address. */
+  /** Whether it is subscribed to this address. */
   hears(key: string): boolean {
     return this.#state === "connected" && this.#listeners.has(key);
   }
 
   receive(key: string, payload: Uint8Array, delayMs: number): void {
-    // In order, also if the delay becomes shorter.
+    // Keep the order even if the delay becomes shorter.
     const dueAtMs = Math.max(this.#lastDueAtMs, this.#host.clock.now() + delayMs);
     this.#lastDueAtMs = dueAtMs;
     this.#transit.push({ key, payload, dueAtMs });

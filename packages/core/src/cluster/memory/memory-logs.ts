@@ -52,7 +52,7 @@ class StoredLog {
   }
 }
 
-/** Logs of a `MemoryCluster`. Nothing is removed for its age. */
+/** Logs of a `MemoryCluster`. Messages don't expire by age. */
 export class MemoryLogs {
   readonly #stored = new Map<string, StoredLog>();
   readonly #open = new Map<ClusterLogs, Set<OpenLog>>();

@@ -1,37 +1,37 @@
 /**
- * Which of the peer's messages, and calls without a reply, have been handled: they are numbered from 0, in the order in which
- * they were sent and arrive. Their handlers start in this order and end in any.
+ * Tracks the peer's messages, and calls without a reply, that have been handled. They are numbered from 0, in the order
+ * in which they were sent and arrive. Their handlers start in this order and end in any.
  */
 export class HandledMessages {
-  /** Whether a store outlives this server, so that the next one is to handle what is interrupted here. */
+  /** Whether a store outlives this server, so that the next one handles messages that are interrupted here. */
   isStored = false;
   #isOver = false;
   /** Called when more have been handled. */
   readonly #changed: () => void;
   #arrived = 0;
-  /** Numbers of those that haven't started, in order: from the first of them, except for the refused. */
+  /** Numbers of messages whose handlers haven't started, in order, without the refused ones. */
   readonly #waiting: number[] = [];
   readonly #running = new Map<object, number>();
-  /** All below it have been handled. */
+  /** All messages below this number have been handled. */
   #handled = 0;
-  /** Those above it that have been handled: ranges in order, each with its first number and the one behind its last. */
+  /** Handled messages above that number: ranges in order, each with its first number and the one after its last. */
   readonly #ranges: [number, number][] = [];
 
   constructor(changed: () => void) {
     this.#changed = changed;
   }
 
-  /** All messages below it have been handled, or refused and answered. */
+  /** All messages below this number have been handled, or refused and answered. */
   get handled(): number {
     return this.#handled;
   }
 
-  /** Those above it that have been handled: of each range its first number, and the one behind its last. */
+  /** Handled messages above `handled`: for each range its first number, and the one after its last. */
   get handledAbove(): readonly number[] {
     return this.#ranges.flat();
   }
 
-  /** How many have started, and not ended. */
+  /** Number of messages whose handlers have started and not ended. */
   get unfinished(): number {
     return this.#running.size;
   }
@@ -41,28 +41,28 @@ export class HandledMessages {
     this.#arrived += 1;
   }
 
-  /** The one that arrived last was refused at once. */
+  /** The message that arrived last was refused at once. */
   lastRefused(): void {
     this.#end(this.#waiting.pop());
   }
 
-  /** The next one was refused instead of being started. */
+  /** The next message was refused instead of being started. */
   nextRefused(): void {
     this.#end(this.#waiting.shift());
   }
 
-  /** The next one starts. */
+  /** The next message's handlers start. */
   started(request: object): void {
     const number = this.#waiting.shift();
     if (number !== undefined) this.#running.set(request, number);
   }
 
-  /** The connection ends, and interrupts the handlers that run: those have not handled their messages. */
+  /** The connection ends and interrupts running handlers: their messages don't count as handled. */
   over(): void {
     this.#isOver = true;
   }
 
-  /** Its handlers have ended; nothing happens if it has no number. */
+  /** A message's handlers have ended. Does nothing if it has no number. */
   settled(request: object): void {
     if (this.#isOver) return;
     const number = this.#running.get(request);
@@ -70,7 +70,7 @@ export class HandledMessages {
     this.#end(number);
   }
 
-  /** Those that wait won't be started. */
+  /** Forgets waiting messages, which won't be started. */
   dropped(): void {
     this.#waiting.length = 0;
   }

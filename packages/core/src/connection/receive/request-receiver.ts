@@ -79,7 +79,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   /** Made with the first frame that needs credit. */
   #credit: ReceiveCredit | null = null;
   #reportableTaken = 0;
-  /** Numbers those messages and follows them to their end; null unless somebody asks. */
+  /** Tracks messages and calls without a reply until they are handled; null if nothing needs it. */
   handledMessages: HandledMessages | null = null;
   /** The request whose handler is being started. */
   #dispatched: IncomingRequest<Peer> | null = null;

@@ -164,7 +164,7 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#wakeIdle();
   }
 
-  /** Whether its asynchronous handler runs. */
+  /** Whether its asynchronous handler is running. */
   isRunning(request: IncomingRequest<Peer>): boolean {
     return this.#running?.has(request) === true;
   }

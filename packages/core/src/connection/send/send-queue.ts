@@ -41,7 +41,7 @@ export interface SendQueueHost {
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
   /** Whether requests contain `timeout_ms`. */
   readonly features: { readonly usesDeadlines: boolean };
-  /** Counts held bytes again: the stream keeps what was written. */
+  /** Counts held bytes again: the stream keeps written bytes. */
   countHeldBytes(): void;
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
@@ -109,7 +109,7 @@ export class SendQueue implements Continuable {
     return this.#waiting.frames;
   }
 
-  /** Whether frames wait here. What the stream holds doesn't count. */
+  /** Whether frames wait here. Bytes in the stream don't count. */
   get hasWaiting(): boolean {
     return this.#waiting !== NOTHING;
   }
@@ -356,7 +356,7 @@ export class SendQueue implements Continuable {
   #mayPass(frame: FrameBytes | null): boolean {
     if (this.#isPausedByPeer || this.#credit?.isOpen === false) return false;
     if (this.#waiting === NOTHING || !this.#waiting.hasHeld) return true;
-    // There is credit, so all wait for a large message, which needs more of it.
+    // There is credit, so the held frames wait behind a large message that needs more of it.
     return frame !== null && !isOrdered(frame.bytes, frame.start);
   }
 

@@ -24,7 +24,7 @@ const PIECE_BYTES = 512 * 1024;
 export interface WriterHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
-  /** Counts held bytes again: the stream keeps what was written. */
+  /** Counts held bytes again: the stream keeps written bytes. */
   countHeldBytes(): void;
 }
 

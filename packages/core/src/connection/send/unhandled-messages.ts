@@ -12,30 +12,33 @@ export interface UnhandledMessage {
   readonly meta: Metadata | undefined;
 }
 
-/** What a peer has handled: all below `handled`, and the ranges in `above`, each with its first number and the one behind its last. */
+/**
+ * Messages a peer has handled: all below `handled`, and the ranges in `above`, each with its first number and the one
+ * after its last.
+ */
 export interface HandledByPeer {
   readonly handled: number;
   readonly above: readonly number[];
 }
 
-/** What a server says in CLOSE or AUTH_SUCCESS to be handled; null if that is nothing valid. */
+/** Reads the handled messages from a server's CLOSE or AUTH_SUCCESS; null if they are missing or invalid. */
 export function handledIn(value: unknown): HandledByPeer | null {
   const { handled, above } = isMap(value) ? value : {};
-  if (!isCount(handled) || !Array.isArray(above) || !above.every((number) => isCount(number))) return null;
+  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
   return { handled, above };
 }
 
-/** What it takes beside its data. */
+/** Memory of a message beside its data. */
 const MESSAGE_BYTES = 100;
 
 /**
- * Keeps what was sent until the peer says that it has handled it, to send it again to a server that was started anew. If that
- * takes more than `maxBytes`, the oldest are given up: they count as lost if the server ends.
+ * Keeps sent messages until the peer has handled them, to send them again to a restarted server. If they take more than
+ * `maxBytes`, the oldest are given up: they count as lost if the server ends.
  */
 export class UnhandledMessages {
   readonly #maxBytes: number;
   readonly #messages: UnhandledMessage[] = [];
-  /** The number of the first one. */
+  /** Number of the first kept message. */
   #first = 0;
   #bytes = 0;
 
@@ -43,7 +46,7 @@ export class UnhandledMessages {
     this.#maxBytes = maxBytes;
   }
 
-  /** Memory that they take. */
+  /** Memory of the kept messages. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -63,7 +66,7 @@ export class UnhandledMessages {
     if (number > this.#first) this.#drop(Math.min(number - this.#first, this.#messages.length));
   }
 
-  /** Returns those that the peer hasn't handled, in order, and how many of them were given up. */
+  /** Returns messages that the peer hasn't handled, in order, and how many of them were given up. */
   rest({ handled, above }: HandledByPeer): { readonly messages: readonly UnhandledMessage[]; readonly lost: number } {
     const isHandled = (number: number): boolean => {
       const index = above.findIndex((edge) => edge > number);

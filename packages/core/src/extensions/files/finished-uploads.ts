@@ -1,14 +1,14 @@
-/** Remembers uploads that are complete, so that one whose answer was lost is answered again and not refused. */
+/** Remembers completed uploads, so that an upload whose answer was lost gets it again instead of being refused. */
 
 const MAX_UPLOADS = 1000;
 const MEMORY_MS: number = 10 * 60 * 1000;
 
-/** Its answer, and what its file was like then. */
+/** A completed upload's answer, and the state of its file then. */
 export interface FinishedUpload {
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
-  /** Tells the file from another one that stands there later. */
+  /** Distinguishes the file from a later one of the same name. */
   readonly version: string;
 }
 

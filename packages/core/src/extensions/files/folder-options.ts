@@ -66,7 +66,7 @@ export interface FolderConfig<Peer> {
 }
 
 /**
- * @param agreedRoles those that the contract asks for
+ * @param agreedRoles the roles that the contract requires
  * @throws ConduitError INVALID_CONFIG
  */
 export function parseFolderOptions<Peer>(

@@ -8,8 +8,8 @@ import { removeIfThere, removeState, writeState } from "./partial-state.ts";
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
 /**
- * The verified length reaches the disk when it has doubled, after so many bytes, or after so much time: that is what a
- * crash costs.
+ * The verified length is written to disk when it has doubled, after this many bytes, or after this much time. A crash
+ * costs at most that.
  */
 const SAVE_BYTES: number = 64 * 1024 * 1024;
 const SAVE_MS = 1000;
@@ -17,10 +17,10 @@ const SAVE_MS = 1000;
 const MAX_WRITES = 8;
 const CHECK_BYTES: number = 1024 * 1024;
 const MAX_NUMBER = 9999;
-/** The folder for unfinished files can go so often, by other processes, while a file is made in it. */
+/** How often other processes may remove the folder for unfinished files while a file is made in it. */
 const MAX_CREATE_ATTEMPTS = 100;
 
-/** The process-wide part: two servers, and a client, may have the same folder. */
+/** State shared in the process: two servers, and a client, may have the same folder. */
 export interface ReceiverContext {
   readonly files: FileAccess;
   readonly memory: HashMemory;
@@ -31,15 +31,15 @@ export interface ReceiverContext {
   randomHex(): string;
 }
 
-/** Which file it is. */
+/** Identifies a file that is received. */
 export interface ReceivedIdentity {
   readonly name: string;
-  /** Who sends it. */
+  /** The user or peer that sends it. */
   readonly owner: string;
   /** Null if it isn't known. */
   readonly bytes: number | null;
   readonly modifiedMs: number | null;
-  /** Whether it may be continued later. If not, nothing is left of it when it fails. */
+  /** Whether it may be continued later. If not, a failure removes it. */
   readonly isResumable: boolean;
 }
 
@@ -50,7 +50,7 @@ export interface PartialFolder {
   pathOf(name: string): string;
   /** @throws the system's error; RpcError PERMISSION_DENIED if the folder for unfinished files is a link */
   makePartials(): Promise<void>;
-  /** Removes the folder for unfinished files if this was the last. */
+  /** Removes the folder for unfinished files if this was the last one. */
   removeIfEmpty(): Promise<void>;
 }
 
@@ -184,7 +184,7 @@ export class PartialFile {
     return finished;
   }
 
-  /** It didn't finish, and may be continued: keeps what was verified. */
+  /** Keeps the verified bytes of a file that didn't finish and may be continued. */
   async keep(): Promise<void> {
     if (!this.#identity.isResumable || this.#verified === 0) return await this.discard();
     try {
@@ -209,14 +209,14 @@ export class PartialFile {
     }
   }
 
-  /** Another attempt continues: this one keeps what it has. Resolves when it has ended. */
+  /** Interrupts this attempt, because another one continues; the bytes stay. Resolves when it has ended. */
   async interrupt(): Promise<void> {
     this.#interrupted ??= new RpcError(ErrorCode.CANCELLED, `Another attempt continues '${this.#identity.name}'`);
     this.onInterrupt?.();
     await this.#ended;
   }
 
-  /** It is nobody's any more. */
+  /** Marks the file as no longer in use. */
   async end(): Promise<void> {
     const { active } = this.#folder.context;
     try {
@@ -244,7 +244,7 @@ export class PartialFile {
     await file?.close();
   }
 
-  /** The folder may go with the last of the other files, just before. */
+  /** Opens a file in the folder, which may have been removed with the last other file just before. */
   async #create(path: string): Promise<OpenFile> {
     for (let attempt = 1; ; attempt += 1) {
       await this.#folder.makePartials();
@@ -260,7 +260,7 @@ export class PartialFile {
     if (this.#identity.isResumable) await removeState(this.#files, this.#paths.state);
   }
 
-  /** The data reaches the disk before the number that says how much of it there is. */
+  /** Writes the data to disk before its length. */
   async #save(): Promise<void> {
     const { context } = this.#folder;
     const { part, state } = this.#paths;

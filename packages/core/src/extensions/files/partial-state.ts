@@ -13,7 +13,7 @@ export interface PartialState {
   readonly modifiedMs: number | null;
   /** Number of bytes that were verified. */
   readonly verified: number;
-  /** SHA-256 of those; null if they weren't hashed in one go. */
+  /** SHA-256 of these bytes; null if they weren't hashed in one go. */
   readonly sha256: string | null;
 }
 
@@ -43,7 +43,7 @@ export async function readState(files: FileAccess, path: string): Promise<Partia
   }
 }
 
-/** A state that was cut off by a crash is none. */
+/** Parses a state; null for one that a crash cut off. */
 function parseState(text: string): PartialState | null {
   let state: unknown;
   try {
@@ -80,7 +80,7 @@ export async function writeState(files: FileAccess, path: string, state: Partial
   await files.rename(next, path);
 }
 
-/** Removes a state, and what a crash left of the next one. */
+/** Removes a state, and the rest of a next one that a crash left. */
 export async function removeState(files: FileAccess, path: string): Promise<void> {
   for (const one of [path, nextOf(path)]) await removeIfThere(files, one);
 }

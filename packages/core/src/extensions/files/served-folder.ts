@@ -75,7 +75,7 @@ export interface ReceivedFile {
 /** A peer's request. */
 interface UploadRequest {
   readonly identity: ReceivedIdentity;
-  /** Of this owner; null if the upload can't be continued, or has no id. */
+  /** Id of this owner's upload; null if the upload can't be continued, or has no id. */
   readonly transfer: string | null;
   readonly finished: FinishedUpload | null;
 }

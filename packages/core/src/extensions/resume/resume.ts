@@ -21,7 +21,7 @@ export const SESSION_ACK_FRAME = 0x0140;
 const MAX_SESSION_ACK_BYTES = 64;
 /** Bytes are acknowledged after this time at the latest. */
 const ACK_DELAY_MS = 1000;
-/** While the server stops: it waits for what it has sent. */
+/** The same while the server stops, which waits for acknowledgements. */
 const DRAINING_ACK_DELAY_MS = 20;
 /** Or after this part of what the peer keeps, so that its senders don't wait. */
 const ACKS_PER_BUFFER = 4;
@@ -49,9 +49,12 @@ export class ConnectionSession extends TimerEntry {
   #hasLeft = false;
   /** Whether the acknowledgement comes soon, because the server is stopping. */
   #isSoon = false;
-  /** Which of the client's messages have been handled; null on a client. */
+  /** Tracks the client's messages that have been handled; null on a client. */
   readonly handled: HandledMessages | null;
-  /** More have been. By default the client is told; a server with a store keeps it first. */
+  /**
+   * Called when more messages have been handled. By default it tells the client; a server with a store saves that
+   * first.
+   */
   handledMore: () => void = () => this.tellHandled();
   #handledToTell = 0;
   #handledTold = 0;
@@ -85,7 +88,7 @@ export class ConnectionSession extends TimerEntry {
     this.#connection.context.wheel.schedule(this, isDraining ? DRAINING_ACK_DELAY_MS : ACK_DELAY_MS);
   }
 
-  /** Has the client forget what has been handled. */
+  /** Tells the client which messages have been handled, so that it forgets them. */
   tellHandled(handled: number = this.handled?.handled ?? 0): void {
     this.#handledToTell = handled;
     this.#acknowledgeLater();

@@ -41,7 +41,7 @@ export interface ChannelHost {
   sendStreamClosed(member: Member, topic: string): void;
   /** A member was too slow for so many messages; `disconnect` ends its connection. */
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
-  /** What was published to a durable topic couldn't be stored. */
+  /** A message published to a durable topic couldn't be stored. */
   appendFailed(topic: string, error: unknown): void;
   /** A durable topic can't be read any more: its members are told why, and removed. */
   logLost(topic: string, reason: ConduitError): void;

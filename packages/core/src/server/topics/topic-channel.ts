@@ -250,7 +250,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
     this.publish(data, selection);
   }
 
-  /** Positions of before can't be continued any more, and the members are told that they may have missed something. */
+  /** Invalidates earlier positions, and tells the members that they may have missed something. */
   interrupted(): void {
     // A log goes on without gaps.
     if (this.rules.isDurable) return;
@@ -284,7 +284,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
     this.#offset = offset;
     this.#log?.clear();
     this.#lagging?.clear();
-    // In one epoch, the next offset shows what was left out.
+    // In one epoch, the next offset shows the gap.
     if (!isSame) this.#tellStarts();
   }
 

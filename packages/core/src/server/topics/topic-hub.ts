@@ -591,7 +591,9 @@ function checkedUser(user: unknown): string | null {
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `user must be a string of at most ${MAX_PRESENCE_CHARS} characters`);
 }
 
-/** What a client's call failed with: its own fault, or one that it may try again after, not one inside this server. */
+/**
+ * The error of a client's call: its own fault, or one after which it may try again, but no internal one of this server.
+ */
 function asRpcError(error: unknown): unknown {
   if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) return error;
   const isForNow = error.code === ErrorCode.CLUSTER_UNAVAILABLE;

@@ -29,7 +29,7 @@ export class TopicPresence {
   readonly #number: number;
   readonly #ownChanged: ((id: string, entry: Entry | null) => void) | null;
   readonly #entries = new Map<Member, Entry>();
-  /** Those on other nodes: by the epoch of the node, then by id. Null without any. */
+  /** Subscribers on other nodes: by the epoch of the node, then by id. Null without any. */
   #others: Map<string, Map<string, Entry>> | null = null;
   /** Members that get changes. */
   readonly #watchers = new Set<Member>();
@@ -59,7 +59,7 @@ export class TopicPresence {
     return [...this.#entries.values(), ...others];
   }
 
-  /** Those on this node. */
+  /** Subscribers on this node. */
   get ownEntries(): Iterable<Entry> {
     return this.#entries.values();
   }
@@ -96,7 +96,7 @@ export class TopicPresence {
     this.#changed();
   }
 
-  /** On a run of another node. `isAll`: nobody else is there. */
+  /** Subscribers have joined and left on a run of another node. `isAll`: nobody else is there. */
   othersChanged(epoch: string, joined: readonly Entry[], left: readonly string[], isAll: boolean): void {
     const ofNode = this.#others?.get(epoch) ?? new Map<string, Entry>();
     const gone = isAll ? new Set(ofNode.keys()) : new Set(left);

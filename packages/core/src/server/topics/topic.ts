@@ -99,8 +99,8 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 
   /**
-   * Who is subscribed; empty without the option `presence`. In a cluster, those of the other nodes are known while this node
-   * receives the topic: while it has subscribers of it, or keeps its history.
+   * The subscribers; empty without the option `presence`. In a cluster, subscribers on other nodes are known while this
+   * node receives the topic: while it has subscribers of it, or keeps its history.
    */
   get presence(): PresenceMember[] {
     return Array.from(this.#channel?.presence?.entries ?? [], ([id, user]) => ({ id, user }));
