@@ -19,9 +19,9 @@ export interface NodeArgs {
   readonly nats: string;
   /** `alone`: a server without the option `cluster`. `direct`: nats.js publishes, without a server. */
   readonly kind: "node" | "alone" | "direct";
-  /** Of nodes. */
+  /** Heartbeat interval of nodes. */
   readonly heartbeatMs?: number;
-  /** Of clients. */
+  /** Heartbeat interval of clients. */
   readonly heartbeatIntervalMs?: number;
 }
 
@@ -31,7 +31,7 @@ export interface BurstArgs {
   readonly seconds: number;
   /** Processes of clients that say when they have received all of a turn. */
   readonly signals: number;
-  /** No more than these. */
+  /** Largest number of messages. */
   readonly messages?: number;
 }
 
@@ -88,7 +88,7 @@ async function burst(
   return { messages, seconds: (now - startedAt) / 1000 };
 }
 
-/** Of this process so far. */
+/** CPU time of this process so far. */
 function cpuUs(): number {
   const { user, system } = process.cpuUsage();
   return user + system;

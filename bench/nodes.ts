@@ -22,13 +22,13 @@ const SUBSCRIBERS = 1000;
 /** Processes that clients are spread over. */
 const HALVES = 2;
 
-/** What a measurement started; all of it ends together. */
+/** The processes of a measurement, which end together. */
 class Site {
   readonly nats: NatsServer;
   readonly nodes: Child<Roles["node"]>[] = [];
   readonly ports: number[] = [];
   readonly clients: Child<Roles["clients"]>[] = [];
-  /** Of the first node, or of the publisher. */
+  /** Port of the first node, or of the publisher. */
   signalPort = 0;
 
   private constructor(nats: NatsServer) {

@@ -44,7 +44,7 @@ function hasReceivedAll(): boolean {
 }
 
 async function watch(): Promise<void> {
-  // What failed is in the report.
+  // The report has the error.
   await peer.sent.catch(() => new Promise(() => undefined));
   const timer = setInterval(() => {
     if (!hasReceivedAll()) return;

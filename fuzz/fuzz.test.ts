@@ -1,4 +1,6 @@
-/** The corpus keeps to the rules, and so does what follows from it in a number of executions; the fuzzer finds a planted fault. */
+/**
+ * The corpus keeps to the rules, as do inputs made from it in a number of executions. The fuzzer finds a planted fault.
+ */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,7 +32,7 @@ describe("fuzzing", { concurrent: true, timeout: 300_000 }, () => {
     ["session", 100],
     ["streams", 100],
   ])("%s keeps to the rules in its corpus and %i executions", async (target, executions) => {
-    // Anything that is found is left there, and CI's copy of the repository is thrown away.
+    // Findings are left there, and CI throws its copy of the repository away.
     const { code, output } = await fuzz(target, "--executions", String(executions));
     expect(output).toMatch(new RegExp(`${target}: \\d+ executions, \\d+ characters reached`));
     expect([code, output]).toEqual([0, expect.any(String)]);

@@ -1,4 +1,4 @@
-/** A process of a measurement with several servers, which answers questions. */
+/** A process of a measurement with several servers. It answers questions. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

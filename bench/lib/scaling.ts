@@ -35,7 +35,7 @@ export const COSTS = {
   betweenBytes: 96,
 } as const;
 
-/** What clients do. */
+/** The load that clients make. */
 export interface Workload {
   readonly name: string;
   /** Whether each client logs in as a user of its own. */
@@ -79,7 +79,7 @@ const PORTS = 60_999 - 32_768 + 1;
 const DESCRIPTORS = 65_536;
 const SPARE_DESCRIPTORS = 100;
 const NATS_SERVER_CORES = 4;
-/** More nodes aren't looked at. */
+/** Largest number of nodes to try. */
 const MAX_NODES = 10_000;
 
 export interface Fleet {
@@ -150,7 +150,7 @@ export function fleetOf({ clients, workload, beatSeconds }: Plan, nodes: number)
   };
 }
 
-/** Each limit, in the order of the columns. */
+/** The limits, in the order of the columns. */
 const LIMITS: Readonly<Record<string, (fleet: Fleet) => boolean>> = {
   CPU: ({ cpu }) => cpu <= CPU_SHARE,
   memory: ({ memoryBytes }) => memoryBytes <= NODE_MEMORY_BYTES,

@@ -1,4 +1,4 @@
-/** What the runner does to processes and to all connections together, when so much of a run has been received. */
+/** Actions of the runner on processes and on all connections, ordered by the part of a run that has been received. */
 
 import type { Random } from "../../packages/core/src/test-support/random.ts";
 import type { Side } from "./journal.ts";

@@ -14,7 +14,7 @@ import { ReportedErrors } from "./reported-errors.ts";
 import { type End, type Numbered, type Traffic, upTo } from "./traffic.ts";
 import { CLIENTS, hasKills, hasStore, type Workload } from "./workload.ts";
 
-/** The whole of what is published: nothing is dropped here, so what is missing was lost. */
+/** All published messages: the server drops none here, so a missing one was lost. */
 const BUFFER = 100_000_000;
 const PUBLISHED_AT_ONCE = 8;
 const AGAIN_MS = 20;
@@ -176,7 +176,7 @@ export class ClientSide {
     return { clients: [...this.#clients].map(([name, client]) => `${name}: ${JSON.stringify(client.health())}`) };
   }
 
-  /** Behind this, everything that was sent before was handled, in both directions. */
+  /** Resolves when everything sent before was handled, in both directions. */
   async finish(): Promise<void> {
     for (const client of this.#clients.values()) await client.call("bye");
     for (const { topic, dropped } of this.#subscriptions) {

@@ -7,9 +7,11 @@ export type Direction = "up" | "down";
 export type CutKind = "end" | "reset" | "silence";
 
 export interface ConnectionPlan {
-  /** The connection is cut when so many bytes have passed in one direction. Bytes that wait in the forwarder are lost. */
+  /**
+   * The connection is cut when this many bytes have passed in one direction. Bytes that wait in the forwarder are lost.
+   */
   readonly cut: { readonly direction: Direction; readonly bytes: number; readonly kind: CutKind };
-  /** Each read is passed on so much later. */
+  /** Delay of each read. */
   readonly delayMs: number;
   /** Bytes per second in each direction. */
   readonly rate: number;

@@ -1,4 +1,4 @@
-/** Stands between the clients and the server, and does to each connection what its plan says. */
+/** Stands between the clients and the server, and carries out each connection's plan. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import type { ConnectionPlan, CutKind, Direction } from "./connection-plan.ts";
@@ -246,7 +246,7 @@ class Passage {
       return;
     }
     const last = chunk.subarray(0, Math.max(0, cut.bytes - before));
-    // What still waits in the pipe is lost with the connection.
+    // Bytes that still wait in the pipe are lost with the connection.
     this.#pipes[direction].push(last);
     this.cut(cut.kind);
   }

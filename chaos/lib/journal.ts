@@ -1,11 +1,11 @@
-/** What a process has received, and what was acknowledged to it, in files that outlive it. */
+/** The ids that a process has received, and that were acknowledged to it, in files that outlive it. */
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 export type Side = "server" | "client";
 /**
- * What a line stands for: an id was handled here, was handled as something that may have been before, was acknowledged by the
- * other side, is about to be sent, or nobody knows whether it was carried out.
+ * Meaning of a line: an id was handled here, was handled but may have been before, was acknowledged by the other side,
+ * is about to be sent, or nobody knows whether it was carried out.
  */
 export type Mark = "got" | "got-again" | "acked" | "sent" | "unknown";
 

@@ -18,7 +18,7 @@ export function installJumpingClock(): void {
   globalThis.Date = JumpingDate as DateConstructor;
 }
 
-/** From now on the clock is so far off. */
+/** Sets the clock's error from now on. */
 export function jumpTo(milliseconds: number): void {
   offsetMs = milliseconds;
 }

@@ -11,7 +11,7 @@ const DEVICE = "chaos0";
 const SIDES: readonly Side[] = ["server", "client"];
 /** Each packet is delayed, and some are lost, sent twice or overtake others. */
 const NETEM = ["netem", "delay", "8ms", "6ms", "loss", "2%", "duplicate", "1%", "reorder", "10%"];
-/** Without netem: a link whose short queue loses what comes faster. */
+/** Without netem: a link whose short queue loses packets that arrive faster. */
 const NARROW = ["tbf", "rate", "60mbit", "burst", "32kb", "limit", "24000"];
 
 export class Network {

@@ -1,4 +1,4 @@
-/** One run: a server and a client process, a forwarder between them, and what is done to them. */
+/** One run: a server and a client process, a forwarder between them, and the actions on them. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ export interface RunOptions {
   /** Where the processes run in a run of mode `"network"`. Default: on the loopback address. */
   readonly network?: Network;
   readonly fault?: ReceiverFault | SenderFault;
-  /** Prints what happens. */
+  /** Prints events of the run. */
   readonly log?: (line: string) => void;
 }
 
@@ -47,12 +47,12 @@ export interface RunResult {
   readonly replayed: number;
   readonly expired: number;
   readonly seconds: number;
-  /** What should not have happened; empty if all went well. */
+  /** Faults of the run; empty if all went well. */
   readonly faults: readonly string[];
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** Nothing moves for so long: the run hangs. Long, because machines are busy. */
+/** The run hangs if nothing moves for this long. Long, because machines are busy. */
 const STALL_MS = 150_000;
 const CHECK_MS = 50;
 const REFUSED_MS = 300;
@@ -73,7 +73,7 @@ export async function runPair(options: RunOptions): Promise<RunResult> {
   }
 }
 
-/** One side: its process now, and what those before it had received. */
+/** One side: its current process, and the ids that earlier ones had received. */
 interface Part {
   process: CommandedProcess | null;
   incarnation: number;

@@ -2,7 +2,7 @@ import type { ReceiverFault } from "./journal.ts";
 import type { SenderFault } from "./traffic.ts";
 import type { Mode } from "./workload.ts";
 
-/** What a process of a run is told. */
+/** Options of a process of a run. */
 export interface PeerOptions {
   readonly mode: Mode;
   /** Ids in all. */
@@ -19,7 +19,7 @@ export interface PeerOptions {
   readonly fault: ReceiverFault | SenderFault;
 }
 
-/** What a process tells at its end. */
+/** The report of a process at its end. */
 export interface PeerReport {
   readonly surprises: readonly string[];
   /** How often sessions went on, and how many frames were sent again for that. */

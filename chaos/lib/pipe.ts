@@ -40,7 +40,7 @@ export class Pipe {
     this.#pump();
   }
 
-  /** Holds back what comes, until `release`. */
+  /** Holds bytes back until `release`. */
   hold(): void {
     this.#isHeld = true;
   }
@@ -50,7 +50,7 @@ export class Pipe {
     this.#pump();
   }
 
-  /** What waits is lost. */
+  /** Discards waiting bytes. */
   drop(): void {
     clearTimeout(this.#timer ?? undefined);
     this.#timer = null;

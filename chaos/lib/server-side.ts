@@ -60,7 +60,7 @@ export class ServerSide {
     });
     server.rpc("begin", async ({ name }, { client }) => {
       this.#begin(name as string, client);
-      // What one client publishes is for all.
+      // Messages of one client are for all.
       if (!hasKills(options.mode)) await this.#begun.promise;
     });
     server.rpc("bye", (_params, { client }) => client.call("bye"));

@@ -52,7 +52,7 @@ export function rowOf({ options, tally, forwarder, partitions, stops, kills, res
   return `| ${[options.server, options.client, options.mode, ...figures.map(figure)].join(" | ")} |`;
 }
 
-/** What is wrong with a run, for people; empty if nothing is. */
+/** The problems of a run as text; empty if there are none. */
 export function problemsOf({ tally, faults }: RunResult): string[] {
   const wrong = tally.lost + tally.double + tally.disordered;
   return [...(wrong > 0 ? [`${wrong} ids are wrong: ${tally.examples.join("; ")}`] : []), ...faults];

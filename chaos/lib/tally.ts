@@ -1,4 +1,4 @@
-/** Compares what was received with what was promised. */
+/** Compares received ids with the promises. */
 import type { Entries, Lane } from "./journal.ts";
 import { hasKills, hasStore, type Mode } from "./workload.ts";
 
@@ -17,11 +17,11 @@ export interface Tally {
   readonly unknown: number;
   /** Plain messages that were lost with a killed process, which nobody promises. */
   readonly unpromised: number;
-  /** What is wrong in which lane, for people. */
+  /** Mistakes by lane, as text. */
   readonly examples: readonly string[];
 }
 
-/** What is sent again may arrive behind what was sent later. */
+/** Lanes without an order: a repeated message may arrive after later ones. */
 const UNORDERED: ReadonlySet<string> = new Set(["ack", "once"]);
 
 function kindOf(lane: Lane): string {

@@ -3,7 +3,7 @@ import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { Journal, Lane } from "./journal.ts";
 import type { Workload } from "./workload.ts";
 
-/** What both ends of a connection can do. */
+/** The methods that both ends of a connection have. */
 export interface End {
   send(type: string, data: unknown, options?: object): unknown;
   call(method: string, params: unknown, options?: object): Promise<unknown>;
@@ -72,7 +72,7 @@ export function* upTo(count: number): Generator<number> {
 }
 
 export class Traffic {
-  /** What must not happen, for people. */
+  /** Events that must not happen, as text. */
   readonly surprises: string[] = [];
   readonly journal: Journal;
   readonly #workload: Workload;
@@ -149,7 +149,7 @@ export class Traffic {
   /**
    * Sends everything, over whatever connection there is, though processes are killed.
    * @param current the connection that there is; rejects or resolves with one that has ended if there is none
-   * @param hasStore whether what was acknowledged is known to the other side for good: some of it is sent again
+   * @param hasStore whether the other side keeps acknowledged ids for good: some of them are sent again
    * @param ackedBefore ids of a lane that an earlier process knows to be acknowledged
    * @param sentBefore ids of a lane that an earlier process has sent
    */

@@ -30,15 +30,15 @@ export interface AdapterCapabilities {
   readonly noticesTlsCutOff: boolean;
   /** Servers' certificates that clients accept, or that servers start with. */
   readonly certificates: {
-    /** With the name only as the CN; elsewhere TLS_WRONG_NAME. */
+    /** A certificate with the name only as the CN; elsewhere TLS_WRONG_NAME. */
     readonly commonName: boolean;
-    /** Of a CA, with CA:TRUE, if it is trusted itself; elsewhere TLS_UNTRUSTED. */
+    /** A CA's own certificate, with CA:TRUE, if it is trusted itself; elsewhere TLS_UNTRUSTED. */
     readonly ofCa: boolean;
-    /** Where an intermediate CA is trusted and its root isn't; elsewhere TLS_UNTRUSTED. */
+    /** A certificate of an intermediate CA that is trusted without its root; elsewhere TLS_UNTRUSTED. */
     readonly intermediateAsRoot: boolean;
-    /** Behind seven intermediate CAs; elsewhere TLS_UNTRUSTED. */
+    /** A certificate under seven intermediate CAs; elsewhere TLS_UNTRUSTED. */
     readonly longChain: boolean;
-    /** With an RSA key of 1,024 bits; elsewhere INVALID_CONFIG of the server. */
+    /** A certificate with an RSA key of 1,024 bits; elsewhere INVALID_CONFIG of the server. */
     readonly rsa1024: boolean;
   };
   /** Options with which the runtime's `node:tls` speaks TLS 1.1, for tests with old peers; null: there are none. */

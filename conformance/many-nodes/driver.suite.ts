@@ -17,7 +17,7 @@ const ALL: ClusterAddress = { kind: "all", name: "" };
 const LIMITS = { messages: 100, bytes: 1024 * 1024, ageMs: 600_000 };
 const WAIT_MS = 10_000;
 
-/** A node's link, and what its driver told. */
+/** A node's link, and the reports of its driver. */
 interface TestLink {
   readonly link: ClusterLink;
   readonly states: ClusterState[];
@@ -54,7 +54,7 @@ class DriverStage extends Cleanups {
   }
 }
 
-/** What arrives at an address, as text. The link is ready. */
+/** Messages that arrive at addresses, as text. Resolves when the link is ready. */
 async function heard(link: ClusterLink, ...addresses: readonly ClusterAddress[]): Promise<EventLog<string>> {
   const log = new EventLog<string>();
   for (const address of addresses) {
@@ -71,7 +71,7 @@ function topic(name: string): ClusterAddress {
   return { kind: "topic", name };
 }
 
-/** What a driver has to do, whatever its engine. */
+/** The requirements of drivers for any engine. */
 export function describeClusterDriver({ name, make, capabilities }: ClusterSubject): void {
   const staged = (body: (stage: DriverStage) => Promise<void>) => async (): Promise<void> => {
     const stage = new DriverStage(await make());

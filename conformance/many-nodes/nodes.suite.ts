@@ -37,7 +37,7 @@ class NodesStage extends Stage {
   }
 }
 
-/** Records what a client hears of a message. */
+/** Records messages that a client receives. */
 function heard(client: OpenClient, type: string): EventLog<unknown> {
   const log = new EventLog<unknown>();
   client.on(type, (data) => {
@@ -52,7 +52,7 @@ async function itemsOf<T>(subscription: AsyncIterator<T>, count: number): Promis
   return items;
 }
 
-/** What servers do as nodes of a cluster, whatever its engine. */
+/** Servers as nodes of a cluster with any engine. */
 export function describeManyNodes(subject: Subject, { name, make, capabilities }: ClusterSubject): void {
   const staged = (body: (stage: NodesStage) => Promise<void>) => async (): Promise<void> => {
     const stage = new NodesStage(subject, await make());

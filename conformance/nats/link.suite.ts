@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { describeScenes, room } from "./scene.ts";
 
-/** What a link over NATS promises while NATS works. */
+/** The promises of a link over NATS while NATS works. */
 export function describeNatsLink(nats: NatsInstallation): void {
   describeScenes("a link over NATS", nats, (scene) => {
     test("messages reach the other nodes that listen, in order, and never the sender", async () => {

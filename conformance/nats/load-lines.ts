@@ -1,4 +1,4 @@
-/** What a node under load and its test have in common. */
+/** Shared by a node under load and its test. */
 
 export interface LoadNodeOptions {
   readonly nodeId: string;
@@ -8,10 +8,10 @@ export interface LoadNodeOptions {
   readonly replicas: 1 | 3;
 }
 
-/** What a node has written to `chat` when it stops. */
+/** Number of messages that a node has written to `chat` when it stops. */
 export interface LoadTotals {
   readonly messages: number;
-  /** Those of them that were published while the link was down. */
+  /** Messages of these that were published while the link was down. */
   readonly alone: number;
   readonly refused: number;
   readonly lostSent: number;

@@ -103,7 +103,7 @@ const END = "end";
 
 /**
  * Reads `orders` back on a node of its own, and compares it with what all runs stored and read.
- * @param running those that must have read all of it by now, or will
+ * @param running the nodes that have read all of it, or will
  */
 export async function checkOrders(
   all: readonly LoadNode[],
@@ -173,7 +173,7 @@ interface Heard {
   readonly line: ReadLine;
 }
 
-/** What a node read of a run's messages to `chat`. */
+/** A run's messages to `chat` that a node read. */
 function heardOf(reader: LoadNode, run: string): Heard[] {
   return reader
     .all("chat")
@@ -188,8 +188,8 @@ export function missingOf(reader: LoadNode, run: string): number {
 }
 
 /**
- * Checks what is promised of `chat`: each publisher's messages come in order and at most once, and where some are missing, the
- * subscription's position has another epoch behind them, and `recovered` is false.
+ * Checks the promises of `chat`: each publisher's messages come in order and at most once, and where some are missing,
+ * the subscription's position has another epoch behind them, and `recovered` is false.
  */
 export async function checkChat(all: readonly LoadNode[], running: readonly LoadNode[]): Promise<void> {
   await Promise.all(running.map((reader) => hearAll(reader, running)));

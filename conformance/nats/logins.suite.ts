@@ -11,7 +11,7 @@ function tlsConfig(certificate: string): string {
   return `tls { cert_file: "${cert}", key_file: "${key}" }`;
 }
 
-/** Which logins NATS takes, and what a node says of the others. */
+/** Logins that NATS accepts, and a node's errors for the others. */
 export function describeNatsLogins(nats: NatsInstallation): void {
   describeScenes("logins at NATS", nats, (scene) => {
     test("a node logs in by name and password", async () => {

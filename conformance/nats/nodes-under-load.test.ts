@@ -82,7 +82,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await c.until("state", "connected");
       await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
       await Promise.all([a.hears(c), b.hears(c)]);
-      // What the node had sent over its former connection comes late.
+      // Messages that the node had sent over its former connection arrive late.
       relay.deliverHeld();
       await c.stores(SOME);
       const [, , { alone, refused, lostSent }] = (await stopWriting(nodes)) as [unknown, unknown, Totals];

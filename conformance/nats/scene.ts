@@ -78,7 +78,7 @@ interface StateChange {
 const LIMITS = { messages: 10_000, bytes: 10_000_000, ageMs: 600_000 };
 const TIMEOUT_MS = 5000;
 
-/** A link, and all that it said. */
+/** A link, and all its reports. */
 export class TestNode {
   readonly states: EventLog<StateChange> = new EventLog();
   readonly losses: EventLog<{ direction: "sent" | "received"; count: number }> = new EventLog();
@@ -94,7 +94,7 @@ export class TestNode {
     return this.#link!;
   }
 
-  /** Messages of a direction that were told to be lost. */
+  /** Number of messages of a direction that were reported as lost. */
   lost(wanted: "sent" | "received"): number {
     return this.losses.all.reduce((sum, { direction, count }) => (direction === wanted ? sum + count : sum), 0);
   }
@@ -129,7 +129,7 @@ export class TestNode {
     return this.#timers.size;
   }
 
-  /** Resolves when the link has been in a state, with what it said of it; each event is taken once. */
+  /** Resolves when the link has been in a state, with its reason; each event counts once. */
   async until(state: ClusterState): Promise<StateChange> {
     for (;;) {
       const change = await this.states.next();
@@ -174,7 +174,7 @@ export class TestNode {
   }
 }
 
-/** A log of a topic, and what its reader was told, as text. */
+/** A log of a topic, and its reader's calls, as text. */
 export interface TestLog {
   readonly events: EventLog<string>;
   readonly places: readonly LogPlace[];

@@ -52,8 +52,8 @@ const roles: Readonly<Record<string, Role>> = {
   },
 
   /**
-   * A server whose store is in a folder. Each handler adds a line to the file `log` there: what it got, and how often it was
-   * started for it. Prints its port, until its input ends.
+   * A server whose store is in a folder. Each handler adds a line to the file `log` there: its input, and how often it
+   * was started for it. Prints its port. Runs until its input ends.
    */
   async keep({ Server, fileStore }, folder = "", port = "0") {
     const store = await fileStore(join(folder, "store.db"));

@@ -22,7 +22,7 @@ import { growthOf } from "./flatness.ts";
 const ROUND_MS = 800;
 const SAMPLES = 60;
 const CLIENTS = 4;
-/** What a round does with each client. */
+/** Operations of a round with each client. */
 const CALLS = 50;
 const MESSAGES = 30;
 const ITEMS = 100;

@@ -10,7 +10,7 @@ type Pair = readonly [from: Socket, to: Socket];
 export class Relay {
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
-  /** What each socket reads goes to the other one of its pair. */
+  /** Each socket's data goes to the other one of its pair. */
   readonly #pairs = new Set<Pair>();
   readonly #held = new Set<Pair>();
   #isSilent = false;
@@ -56,13 +56,13 @@ export class Relay {
     }
   }
 
-  /** Carries what connections send that were made since `silence`. */
+  /** Carries data of connections made since `silence`. */
   speak(): void {
     this.#isSilent = false;
     for (const pair of this.#pairs) if (!this.#held.has(pair)) pair[0].pipe(pair[1]);
   }
 
-  /** Carries what was kept back of the connections made before `silence`, also if their clients have given up. */
+  /** Carries held data of connections made before `silence`, even if their clients have given up. */
   deliverHeld(): void {
     for (const [from, to] of this.#held) from.pipe(to);
     this.#held.clear();

@@ -25,7 +25,7 @@ const AGREED = {
   resume: { bytes: MIN_KEPT_BYTES, window_ms: 60_000 },
 };
 
-/** A stream of the client's session, and what its AUTH_REQUEST said. */
+/** A stream of the client's session, and its AUTH_REQUEST. */
 interface Stream extends SessionStream {
   readonly request: Readonly<Record<string, unknown>>;
 }
@@ -43,7 +43,7 @@ async function newSession(client: ClientUnderTest): Promise<Stream> {
   return admit(await client.connect(true), {});
 }
 
-/** The stream is lost, and the client goes on over another one, of which this side has received so many bytes. */
+/** Cuts the stream, and lets the client resume over another one. `received`: bytes that this side has received. */
 async function resumed(client: ClientUnderTest, { peer }: Stream, received: number): Promise<Stream> {
   peer.reset();
   return admit(await client.nextConnection(), { session_token: "e".repeat(64), resumed: { received } });

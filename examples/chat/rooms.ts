@@ -1,4 +1,4 @@
-/** The rooms of the chat server: what its clients may ask for. */
+/** The rooms of the chat server, and the methods and messages of its clients. */
 
 import { type Contract, error, type Server } from "@netconduit/node";
 import * as v from "valibot";

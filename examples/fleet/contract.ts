@@ -49,11 +49,11 @@ const definition = {
       /** The log of a device from a line on, and what is added to it. */
       log: { params: v.object({ device, ...From.entries }), output: LogLine },
     },
-    /** What devices record. */
+    /** Recordings of devices. */
     files: { recordings: { roles: ["device"] } },
   },
   clients: {
-    // The server calls these on devices. Dashboards have nothing that it calls.
+    // The server calls these on devices. It calls nothing on dashboards.
     device: {
       methods: { record: { params: Recording, result: v.string() }, limit: { params: Limit } },
       streams: { log: { params: From, output: LogLine } },

@@ -23,7 +23,7 @@ const server = new Server({
   contract: fleet,
   complete: true,
 });
-/** Those whose users have the role. */
+/** Clients whose users have the role `device`. */
 const devices = server.clients("device");
 
 // --- Who is there -----------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ export class LoadBalancer {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** @param attempts targets that haven't been tried */
+  /** @param attempts number of targets that haven't been tried */
   #serve(client: Socket, attempts: number): void {
     this.#watch(client);
     const target = connect({ host: "127.0.0.1", port: this.#ports[this.#next] as number });

@@ -27,7 +27,7 @@ const server = new Server({
 // Its history is a log in NATS, with the same positions on all nodes.
 server.topics("room:*", {
   schema: v.object({ from: v.string(), text: v.string() }),
-  // Who is there is shown by the name of the user.
+  // Presence shows the user's name.
   authorize: ({ user }) => ({ user: user.name }),
   publish: true,
   presence: true,

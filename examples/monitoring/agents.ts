@@ -1,4 +1,4 @@
-/** What the monitoring server does with its agents: it registers them, and asks all of them for samples. */
+/** The agents of the monitoring server: it registers them, and asks all of them for samples. */
 
 import { ConduitError, type Contract, type Server } from "@netconduit/node";
 import * as v from "valibot";

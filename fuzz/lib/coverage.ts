@@ -14,8 +14,8 @@ interface CoverageReport {
 }
 
 /**
- * Which source of the library has run, as V8 counts it. V8 joins blocks that ran equally often, so blocks have no lasting
- * borders: each function has a map of its characters instead.
+ * Tracks which source of the library has run, as V8 counts it. V8 joins blocks that ran equally often, so blocks have
+ * no lasting borders: each function has a map of its characters instead.
  */
 export class Coverage {
   readonly #session = new Session();

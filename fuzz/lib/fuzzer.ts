@@ -85,7 +85,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
     }
     for (let round = 1; executions < options.executions; round += 1) {
       const inputs = Array.from({ length: batch }, () => {
-        // What was found last often leads further.
+        // The latest find often leads further.
         const parent = random.below(4) === 0 ? (corpus.at(-1) as Uint8Array) : random.pick(corpus);
         return mutated(parent, random.pick(corpus), random, MAX_INPUT_BYTES);
       });
@@ -194,7 +194,7 @@ async function shrunk(runner: Runner, finding: Finding): Promise<Finding> {
   return smallest;
 }
 
-/** Keeps inputs, the shortest first, that reach something which those before didn't. */
+/** Keeps inputs that reach something new, the shortest first. */
 async function minimized(runner: Runner, coverage: Coverage, corpus: readonly Uint8Array[]): Promise<Uint8Array[]> {
   coverage.reset();
   const kept: Uint8Array[] = [];

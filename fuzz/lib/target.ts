@@ -9,7 +9,7 @@ export interface Target {
   run(input: Uint8Array): void | Promise<void>;
 }
 
-/** What an input may not do. */
+/** A broken rule. */
 export class Violation extends Error {
   override readonly name: string = "Violation";
 }

@@ -16,7 +16,7 @@ const CUTS = [1, 7, 31, 32, 33];
 
 const writer = new FrameWriter({ wallClock: () => 0, maxMessageBytes: 8 * MAX_PAYLOAD_BYTES, compress: null });
 
-/** Returns what was read of a frame, or the code of the error. */
+/** Returns the value of a frame, or the code of its error. */
 function outcomeOf(read: () => unknown): unknown {
   try {
     return read();
@@ -36,7 +36,7 @@ function readings(decoder: FrameDecoder, reader: PayloadReader): unknown[] {
   ];
 }
 
-/** All that is read of these bytes, cut into pieces of this length. */
+/** Everything read from these bytes, cut into pieces of this length. */
 function readCut(input: Uint8Array, pieceBytes: number, reader: PayloadReader): unknown[] {
   const decoder = new FrameDecoder(MAX_PAYLOAD_BYTES, anyFrameType);
   const seen: unknown[] = [];
@@ -59,7 +59,7 @@ function readCut(input: Uint8Array, pieceBytes: number, reader: PayloadReader): 
   return seen;
 }
 
-/** What can be read can be written, and is read as the same. */
+/** A value that can be read can be written, and is read as the same. */
 function checkValue(input: Uint8Array, reader: PayloadReader): void {
   const read = (bytes: Uint8Array): unknown => reader.readItem(bytes, 0, bytes.length);
   const value = outcomeOf(() => [read(input)]);

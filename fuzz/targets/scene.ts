@@ -52,7 +52,7 @@ const LIMITS = {
 const RECONNECT = { attempts: 1, delayMs: 10, jitter: false };
 const RATES = { messagesPerSecond: 100 };
 
-/** Random bytes that are the same in each run, so that an input does the same again. Stops what doesn't end. */
+/** A runtime whose random bytes are the same in each run, so that an input repeats. Stops inputs that don't end. */
 export class FuzzRuntime extends FakeRuntime {
   #count = 0;
   #turns = 0;
@@ -77,7 +77,7 @@ export class FuzzRuntime extends FakeRuntime {
   }
 }
 
-/** Runs the steps of an input as `peer`, beside what the application does. */
+/** Runs the steps of an input as `peer`, beside the application's actions. */
 export async function runSteps(
   runtime: FuzzRuntime,
   peer: MemoryPeer,

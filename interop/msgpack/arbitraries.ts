@@ -37,7 +37,7 @@ const floats: fc.Arbitrary<number> = fc.oneof(
   fc.constantFrom(-0, Number.NaN, 2 ** 53, -(2 ** 53), 2 ** 64, 5e-324, 1.7976931348623157e308),
 );
 
-/** Of all scripts, and of lengths where the format changes. */
+/** Strings of all scripts, and of lengths where the format changes. */
 const texts: fc.Arbitrary<string> = fc.oneof(
   { weight: 4, arbitrary: fc.string({ unit: "binary" }) },
   { weight: 2, arbitrary: fc.string({ unit: "grapheme" }) },

@@ -73,7 +73,7 @@ export function inOrder(form: Form): Form {
   return changed(form, (leaf) => leaf);
 }
 
-/** What this library makes of a form: whole floats that a double holds exactly are integers. */
+/** A form as this library reads it: whole floats that a double holds exactly are integers. */
 export function asReceived(form: Form): Form {
   return changed(form, (leaf) => (isFloat(leaf) ? formOf(floatIn(leaf[1])) : leaf));
 }

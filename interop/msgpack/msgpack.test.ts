@@ -14,13 +14,13 @@ import { PATIENCE_MS } from "../scene.ts";
 import { encodedBytes, FORBIDDEN_KEYS, forms, loneSurrogates, tooLarge, values } from "./arbitraries.ts";
 import { asReceived, asSingle, type Form, formOf, hasKey, hexOf, inOrder, partsOf } from "./canonical.ts";
 
-/** Codes of what Python takes and this library refuses. */
+/** Codes of values that Python accepts and this library refuses. */
 const PYTHON_TAKES: ReadonlySet<number> = new Set([
   ErrorCode.FORBIDDEN_KEY,
   ErrorCode.TOO_DEEP,
   ErrorCode.UNREPRESENTABLE_VALUE,
 ]);
-/** What Python says of extension types below 0, which this library takes. */
+/** Python's error for extension types below 0, which this library accepts. */
 const NEGATIVE_TYPE = "code must be 0~127";
 const MAX_DEPTH = 128;
 /** More of them by command. */
@@ -31,7 +31,7 @@ function pack(value: unknown): string {
   return hexOf(writer.encodeItem(value));
 }
 
-/** The form of what this library reads. */
+/** The form of the value that this library reads. */
 function read(hex: string): Form {
   const bytes = Uint8Array.from(Buffer.from(hex, "hex"));
   return inOrder(formOf(new ValueReader().decode(bytes, 0, bytes.length, false)));
@@ -72,7 +72,7 @@ else describeMsgpack(environment.python);
 
 function describeMsgpack(python: string): void {
   let driver: PythonDriver;
-  /** What Python reads, and the same packed by it. */
+  /** The value that Python reads, and the same packed by it. */
   const unpackInPython = (hex: string): Promise<[Form, string]> => driver.run("unpack", { hex });
   const packInPython = (form: Form, single = false): Promise<string> => driver.run("pack", { form, single });
 

@@ -39,7 +39,7 @@ export async function findNatsServer(): Promise<NatsInstallation | null> {
 
 function candidates(): string[] {
   const { NATS_SERVER, PATH = "", GOBIN, GOPATH = join(homedir(), "go") } = process.env;
-  // The one asked for is the only one looked at.
+  // Look at no other one if NATS_SERVER is set.
   if (NATS_SERVER !== undefined) return [NATS_SERVER];
   const folders = [
     ...PATH.split(delimiter).filter((folder) => folder !== ""),

@@ -43,7 +43,7 @@ async function logIn(server: ServerUnderTest, keys: Readonly<Record<string, unkn
   return { peer, success, token: String(success["session_token"]), sentBefore: peer.sent.length };
 }
 
-/** Logs in to go on with a session of which this side has received so many bytes. */
+/** Logs in to resume a session of which this side has received a number of bytes. */
 function resume(server: ServerUnderTest, token: string, received: number, extensions: object = OFFER): Promise<Stream> {
   return logIn(server, { extensions, resume: { token, received } });
 }

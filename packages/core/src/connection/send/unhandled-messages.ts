@@ -24,7 +24,7 @@ export interface HandledByPeer {
 /** Reads the handled messages from a server's CLOSE or AUTH_SUCCESS; null if they are missing or invalid. */
 export function handledIn(value: unknown): HandledByPeer | null {
   const { handled, above } = isMap(value) ? value : {};
-  if (!isCount(handled) || !Array.isArray(above) || !above.every(isCount)) return null;
+  if (!isCount(handled) || !Array.isArray(above) || !above.every((number) => isCount(number))) return null;
   return { handled, above };
 }
 
