@@ -93,7 +93,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "Behind `AUTH_SUCCESS`, each side sends what it has sent beyond the other side's count, and then goes on.",
+      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then goes on.",
     async run(client) {
       const session = await newSession(client);
       const call = await frameOf(session.peer, Type.RPC_REQUEST);

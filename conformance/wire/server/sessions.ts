@@ -188,7 +188,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "Behind `AUTH_SUCCESS`, each side sends what it has sent beyond the other side's count, and then goes on.",
+      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then goes on.",
     async run(server) {
       await (await server.loginFor("echo")).dispose();
       const session = await newSession(server);
@@ -231,7 +231,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "A token is good until something has arrived over the stream whose login gave the next one: until then, the client may not know that one.",
+      "A token is good until something has arrived over the stream whose login gave the next one: until then, the client may not know the next one.",
     async run(server) {
       const session = await suspendedSession(server);
       const second = await resume(server, session.token, 0);
@@ -245,7 +245,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: RESUMING,
-    sentence: "Further logins with it get the same next one, since they may be late ones of before the client got it.",
+    sentence: "Further logins with it get the same next token, since they may be late ones from before the client got it.",
     async run(server) {
       const session = await suspendedSession(server);
       const second = await resume(server, session.token, 0);

@@ -88,7 +88,7 @@ export class Membership {
     return this.#nodes;
   }
 
-  /** Nodes that timed out a short time ago: they may only be cut off. */
+  /** Nodes that timed out a short time ago: they may be alive but cut off. */
   get lost(): Node[] {
     const now = this.#host.now();
     return [...this.#lost.values()].filter(({ untilMs }) => untilMs > now).map(({ node }) => node);

@@ -21,7 +21,7 @@ export interface NodeQuestionsHost {
   readonly isAlone: boolean;
   /** The other nodes, by id. */
   nodes(): ReadonlyMap<string, Node>;
-  /** Nodes that were lost a short time ago, and may be cut off only. */
+  /** Nodes that were lost a short time ago: they may be alive but cut off. */
   lost(): readonly Node[];
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
 }
