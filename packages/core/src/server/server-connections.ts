@@ -18,27 +18,26 @@ import { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import type { HookList } from "../endpoint/hook-list.ts";
-import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
 import { READY_FRAME, ready } from "../extensions/ready.ts";
-import { renewal } from "../extensions/renewal.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { NETCONDUIT_WELCOME_HOLD_MS, REPORT_WINDOW_MS } from "../limits.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
-import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { FrameType } from "../wire/constants.ts";
 import { BufferBudget } from "./buffer-budget.ts";
+import { ClientSessions, newToken, type ResumableSession } from "./client-sessions.ts";
 import { Connection } from "./connection.ts";
 import { DescriptorGuard } from "./descriptor-guard.ts";
-import { IdentityExpiry } from "./identity-expiry.ts";
-import { type AcceptedStep, LoginManager, type Rejection } from "./login-manager.ts";
+import { IdentityExpiries } from "./identity-expiries.ts";
+import { type AcceptedStep, LoginManager } from "./login-manager.ts";
+import type { ClientConnectionHooks } from "./server-hooks.ts";
 import type { ServerConfig } from "./server-options.ts";
-import { type ResumeRequest, resumeRequest, SESSION_TOKEN_BYTES, type Session, Sessions } from "./sessions.ts";
-import { keyOf, type RecalledSession, type StoredSessions } from "./stored-sessions.ts";
+import { resumeRequest } from "./sessions.ts";
+import type { RecalledSession, StoredSessions } from "./stored-sessions.ts";
 import { strangerError } from "./stranger-error.ts";
 
 /** Counters of a server since its creation. */
@@ -58,10 +57,7 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly runtime: Runtime;
   readonly core: EndpointCore<Connection<C, D>>;
   readonly config: ServerConfig;
-  readonly connectHooks: HookList<[connection: Connection<C, D>]>;
-  readonly resumeHooks: HookList<[connection: Connection<C, D>]>;
-  readonly disconnectHooks: HookList<[connection: Connection<C, D>, reason: CloseReason]>;
-  readonly rejectedHooks: HookList<[rejection: Rejection]>;
+  readonly hooks: ClientConnectionHooks<Connection<C, D>>;
   /** Makes the initial `connection.data`; undefined for an empty object. */
   readonly connectionData: (() => D) | undefined;
   /** Null if the contract has no kinds of clients. */
@@ -92,18 +88,13 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #clients = new Map<string, Protocol<C, D>>();
   /** Oldest first. They count against `maxConnections` until their streams have ended. */
   readonly #leaving = new Set<Protocol<C, D>>();
-  /** Their sessions are on another node now. */
-  readonly #moved = new WeakSet<Protocol<C, D>>();
   readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
   /** Null if sessions end with their streams. */
-  readonly #sessions: Sessions<Connection<C, D>> | null;
+  readonly #sessions: ClientSessions<Connection<C, D>> | null;
   /** Failures to accept, by code. */
   readonly #acceptReports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
-  readonly #connectHooksRunning = new Map<Connection<C, D>, Promise<void>>();
-  readonly #disconnectHooksRunning = new Set<Promise<void>>();
-  /** Of users whose identity expires. */
-  readonly #expiries = new Map<Protocol<C, D>, IdentityExpiry>();
+  readonly #expiries: IdentityExpiries<Connection<C, D>>;
   /** Whether clients whose streams are lost may still come back, although the server is stopping. */
   #isDraining = false;
   #accepted = 0;
@@ -114,7 +105,15 @@ export class ServerConnections<C extends Contract, D extends object> {
     const { core, config, runtime } = host;
     this.#host = host;
     this.#serverInfo = infoPayload(config);
-    this.#sessions = config.resume === null ? null : new Sessions(core.runtimeContext, config.resume.windowMs);
+    this.#sessions =
+      config.resume === null
+        ? null
+        : new ClientSessions({
+            context: core.runtimeContext,
+            windowMs: config.resume.windowMs,
+            stored: host.storedSessions,
+            releaseElsewhere: (key) => host.releaseElsewhere(key),
+          });
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = core.delegate({
       role: "server",
@@ -134,11 +133,16 @@ export class ServerConnections<C extends Contract, D extends object> {
       config,
       refusal: (wanted) => this.#refusal(wanted),
       admit: (protocol, step, acceptedAt, recalled) => this.#admit(protocol, step, acceptedAt, recalled),
-      recall: (step) => this.#recall(step),
-      rejected: (rejection) =>
-        host.rejectedHooks.notify((error) => core.hookFailed("onClientRejected", error), rejection),
+      recall: (step) => this.#sessions?.recall(step) ?? null,
+      rejected: (rejection) => host.hooks.notifyRejected(rejection),
       lookupFailed: (error, stream) =>
         core.report(error, { stage: "login", name: "authenticate", remoteAddress: formatAddress(stream.remote) }),
+    });
+    this.#expiries = new IdentityExpiries({
+      wallClock: () => runtime.wallClock(),
+      userOf: (token) => this.#logins.userOfToken(token),
+      renewed: (protocol, user) => this.#setUserOf(protocol, user),
+      failed: (connection, error) => core.report(error, { stage: "login", name: "authenticate", client: connection }),
     });
   }
 
@@ -245,11 +249,6 @@ export class ServerConnections<C extends Contract, D extends object> {
     for (const { report, count } of merged) this.#host.core.report(report, { stage: "accept", count });
   }
 
-  /** Resolves when the hooks of all ended connections have finished. */
-  ended(): Promise<unknown> {
-    return Promise.all(this.#disconnectHooksRunning);
-  }
-
   #all(): Protocol<C, D>[] {
     return [...this.#logins.pending, ...this.#clients.values(), ...this.#leaving];
   }
@@ -259,7 +258,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
   #hasDescriptors(): boolean {
     const pending = this.#logins.size;
-    const open = pending + this.#clients.size + this.#leaving.size - (this.#sessions?.suspendedCount ?? 0);
+    const open = pending + this.#clients.size + this.#leaving.size - (this.#sessions?.live.suspendedCount ?? 0);
     if (this.#descriptors.hasRoom(open, pending)) return true;
     this.acceptFailed(this.#descriptors.error(open));
     return this.#logins.dropOldest();
@@ -267,40 +266,20 @@ export class ServerConnections<C extends Contract, D extends object> {
 
   #refusal(wanted: unknown): { code: number; message: string } | null {
     // A client that resumes has its place.
-    if (this.#sessions?.has(resumeRequest(wanted)) === true) return null;
+    if (this.#sessions?.live.has(resumeRequest(wanted)) === true) return null;
     if (!this.#host.isOpen()) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.#host.config;
     // Sessions without a stream give way.
-    if (this.#clients.size < maxConnections || (this.#sessions?.suspendedCount ?? 0) > 0) return null;
+    if (this.#clients.size < maxConnections || (this.#sessions?.live.suspendedCount ?? 0) > 0) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
 
-  #recall(step: AcceptedStep): Promise<RecalledSession | null> | null {
-    const wanted = resumeRequest(step.resume);
-    const { storedSessions } = this.#host;
-    if (storedSessions === null || wanted === null || this.#sessions?.has(wanted) === true) return null;
-    return this.#recallFrom(storedSessions, wanted, ownerOf(step));
-  }
-
-  /** Another node may still have the session: it ends there first, so that no message is handled on both. */
-  async #recallFrom(sessions: StoredSessions, wanted: ResumeRequest, owner: string): Promise<RecalledSession | null> {
-    const recalled = await sessions.recall(wanted, owner);
-    const wasElsewhere = recalled !== null && (await this.#host.releaseElsewhere(keyOf(wanted.token)));
-    return wasElsewhere ? sessions.recall(wanted, owner) : recalled;
-  }
-
-  #endMoved(protocol: Protocol<C, D>): void {
-    this.#moved.add(protocol);
-    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on on another node"));
-  }
-
   #admit(protocol: Protocol<C, D>, step: AcceptedStep, acceptedAt: number, recalled: RecalledSession | null): void {
-    const { core, connectHooks } = this.#host;
-    const owner = ownerOf(step);
-    const wanted = this.#sessions === null ? null : resumeRequest(step.resume);
-    const session = wanted === null ? null : (this.#sessions?.find(wanted, owner) ?? null);
-    if (session !== null && wanted !== null) {
-      this.#mayResume(protocol, step, session, wanted);
+    const { core, hooks } = this.#host;
+    const sessions = this.#sessions;
+    const resumable = sessions?.find(step) ?? null;
+    if (sessions !== null && resumable !== null) {
+      this.#mayResume(protocol, step, sessions, resumable);
       return;
     }
     // Its place may have been that of the session which it can't resume.
@@ -309,7 +288,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       this.#logins.refuse(protocol, refusal.code, refusal.message);
       return;
     }
-    if (this.#clients.size >= this.#host.config.maxConnections) this.#sessions?.endOldest();
+    if (this.#clients.size >= this.#host.config.maxConnections) sessions?.live.endOldest();
     let data: D | undefined;
     try {
       data = this.#host.connectionData?.();
@@ -321,7 +300,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#endLeaving();
     // The hooks may have stopped this server.
     if (protocol.state !== "authenticating") return;
-    const token = this.#newToken();
+    const token = newToken(core.runtimeContext);
     const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
     const { clientKinds } = this.#host;
     const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data, clientKinds);
@@ -333,9 +312,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#host.clientAdmitted(protocol);
     const { extensions } = core;
     // Without hooks the client needn't wait for READY.
-    const agreement = extensions.accept(step.offer, connectHooks.isEmpty ? ready.name : undefined);
-    const received = wanted === null ? null : (this.#sessions?.receivedOf(wanted, owner) ?? null);
-    const expired = wanted === null ? {} : { expired: { ...(received === null ? {} : { received }), ...recalled } };
+    const agreement = extensions.accept(step.offer, hooks.connect.isEmpty ? ready.name : undefined);
+    const expired = sessions?.expired(step, recalled);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload, ...expired };
     // A plain peer sent no extensions, and receives none.
     const isPlain = step.peer.netconduit;
@@ -343,14 +321,10 @@ export class ServerConnections<C extends Contract, D extends object> {
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
-    const resuming = protocol.extension(resume);
-    if (resuming !== undefined) {
-      this.#sessions?.add(protocol, owner, token);
-      this.#host.storedSessions?.begin(resuming, owner, token, () => this.#endMoved(protocol));
-    }
+    sessions?.begin(protocol, step, token);
     if (recalled !== null) connection._restored({ unfinished: recalled.unfinished });
-    if (step.user.expiresAt !== undefined) this.#watchExpiry(protocol, connection, protocol.stream);
-    if (connectHooks.isEmpty) {
+    this.#expiries.watch(protocol, protocol.stream);
+    if (hooks.connect.isEmpty) {
       protocol.setPhaseTimer(0);
       protocol.activate();
       return;
@@ -358,86 +332,51 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#runConnectHooks(protocol, connection, acceptedAt);
   }
 
-  #newToken(): string {
-    return toHex(this.#host.runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
-  }
-
   /** The hooks decide whether a client may resume, as they could when it connected. */
   #mayResume(
     protocol: Protocol<C, D>,
     step: AcceptedStep,
-    session: Session<Connection<C, D>>,
-    wanted: ResumeRequest,
+    sessions: ClientSessions<Connection<C, D>>,
+    resumable: ResumableSession<Connection<C, D>>,
   ): void {
-    const { core, resumeHooks } = this.#host;
-    this.#setUserOf(session.protocol, step.user);
-    if (resumeHooks.isEmpty) {
-      this.#resume(protocol, step, session, wanted);
+    const { hooks } = this.#host;
+    const kept = resumable.session.protocol;
+    this.#setUserOf(kept, step.user);
+    if (hooks.resume.isEmpty) {
+      this.#resume(protocol, step, sessions, resumable);
       return;
     }
-    const connection = session.protocol.peer;
-    void resumeHooks
-      .run((error) => {
-        if (!isInstance(error, RpcError)) {
-          core.hookFailed("onClientResume", error, connection);
-          return;
-        }
-        this.#logins.refuse(protocol, codeOf(error), messageOf(error));
-        session.protocol.destroy(new ConduitError(codeOf(error), messageOf(error)));
-      }, connection)
-      .then(() => this.#resume(protocol, step, session, wanted));
+    const refused = (code: number, message: string): void => {
+      this.#logins.refuse(protocol, code, message);
+      kept.destroy(new ConduitError(code, message));
+    };
+    void hooks.resuming(kept.peer, refused).then(() => this.#resume(protocol, step, sessions, resumable));
   }
 
   #resume(
     protocol: Protocol<C, D>,
     step: AcceptedStep,
-    session: Session<Connection<C, D>>,
-    wanted: ResumeRequest,
+    sessions: ClientSessions<Connection<C, D>>,
+    resumable: ResumableSession<Connection<C, D>>,
   ): void {
     if (protocol.state !== "authenticating") return;
-    const { protocol: kept } = session;
-    // A client sends nothing before the answer. Its old stream may look alive.
-    const sessions = this.#sessions as Sessions<Connection<C, D>>;
-    const isPossible = protocol.undecodedBytes === 0 && sessions.find(wanted, session.owner) === session;
-    if (isPossible) kept.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
-    const { resumption } = protocol;
-    if (!isPossible || kept.resumption === null || resumption === null || !kept.isSuspended) {
-      protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
-      return;
-    }
-    const { storedSessions } = this.#host;
-    const resuming = kept.extension(resume);
-    const hasNext = storedSessions !== null && resuming !== undefined;
-    const latest = wanted.token === session.nextToken ? session.nextToken : session.token;
-    const fresh = hasNext ? storedSessions.nextToken(resuming, latest) : this.#newToken();
-    const token = sessions.resumed(session, wanted, fresh);
-    if (resuming !== undefined) storedSessions?.resumed(resuming, token);
-    this.#logins.leave(protocol);
-    this.#loggedIn += 1;
-    protocol.sendPayload(FrameType.AUTH_SUCCESS, {
-      session_token: token,
-      server_info: this.#serverInfo,
-      ...step.payload,
-      extensions: this.#host.core.extensions.answer(this.#host.core.extensions.accept(step.offer)),
-      resumed: { received: kept.resumption.stream.received },
+    const { extensions } = this.#host.core;
+    const kept = resumable.session.protocol;
+    const goesOn = sessions.resume(protocol, resumable, (token, received) => {
+      this.#logins.leave(protocol);
+      this.#loggedIn += 1;
+      protocol.sendPayload(FrameType.AUTH_SUCCESS, {
+        session_token: token,
+        server_info: this.#serverInfo,
+        ...step.payload,
+        extensions: extensions.answer(extensions.accept(step.offer)),
+        resumed: { received },
+      });
+      protocol.sendQueue.flush();
+      kept.peer._resumed(token);
+      this.#expiries.watch(kept, protocol.stream);
     });
-    protocol.sendQueue.flush();
-    kept.peer._resumed(token);
-    this.#expiries.get(kept)?.end();
-    this.#expiries.delete(kept);
-    if (step.user.expiresAt !== undefined) this.#watchExpiry(kept, kept.peer, protocol.stream);
-    kept.resumption.goOn(resumption.handOver(), wanted.received);
-  }
-
-  #watchExpiry(protocol: Protocol<C, D>, connection: Connection<C, D>, stream: ByteStream): void {
-    const { core, runtime } = this.#host;
-    const expiry = new IdentityExpiry(protocol, stream, protocol.extension(renewal) ?? null, connection.user, {
-      wallClock: () => runtime.wallClock(),
-      userOf: (token) => this.#logins.userOfToken(token),
-      renewed: (user) => this.#setUserOf(protocol, user),
-      failed: (error) => core.report(error, { stage: "login", name: "authenticate", client: connection }),
-    });
-    this.#expiries.set(protocol, expiry);
+    if (!goesOn) protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
   }
 
   /** It may have other roles from now on. */
@@ -473,26 +412,20 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #runConnectHooks(protocol: Protocol<C, D>, connection: Connection<C, D>, acceptedAt: number): void {
-    const { core, config, runtime, connectHooks } = this.#host;
+    const { config, runtime, hooks } = this.#host;
     const elapsedMs = runtime.now() - acceptedAt;
     protocol.setPhaseTimer(Math.max(1, config.connectionTimeoutMs - elapsedMs));
-    const hooks = connectHooks
-      .run((error) => {
-        if (!isInstance(error, RpcError)) core.hookFailed("onClientConnect", error, connection);
-        else void protocol.close({ code: codeOf(error), message: messageOf(error), reconnect: false });
-      }, connection)
-      .then(() => {
-        this.#connectHooksRunning.delete(connection);
-        if (protocol.isOpen) {
-          protocol.setPhaseTimer(0);
-          if (protocol.extension(ready) !== undefined) protocol.sendControl(READY_FRAME, 0, 0, "reply");
-        }
-        const refusal = protocol.closeReason;
-        if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
-        // Even if the client has disconnected: its earlier messages are still handled.
-        protocol.activate();
-      });
-    this.#connectHooksRunning.set(connection, hooks);
+    const refused = (code: number, message: string): void => void protocol.close({ code, message, reconnect: false });
+    hooks.connected(connection, refused, () => {
+      if (protocol.isOpen) {
+        protocol.setPhaseTimer(0);
+        if (protocol.extension(ready) !== undefined) protocol.sendControl(READY_FRAME, 0, 0, "reply");
+      }
+      const refusal = protocol.closeReason;
+      if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
+      // Even if the client has disconnected: its earlier messages are still handled.
+      protocol.activate();
+    });
   }
 
   // --- ConnectionDelegate -------------------------------------------------------------------------------------------
@@ -518,7 +451,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #suspended(protocol: Protocol<C, D>): void {
-    if (this.#host.isOpen() || this.#isDraining) this.#sessions?.suspended(protocol);
+    if (this.#host.isOpen() || this.#isDraining) this.#sessions?.live.suspended(protocol);
     else endStopped(protocol);
   }
 
@@ -531,28 +464,16 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #connectionClosed(protocol: Protocol<C, D>, reason: CloseReason): void {
-    const { core, disconnectHooks } = this.#host;
     this.#buffers.count(protocol);
-    this.#sessions?.ended(protocol);
-    const resuming = protocol.extension(resume);
-    const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
-    const isKept = isStopping || this.#moved.has(protocol);
-    if (resuming !== undefined) this.#host.storedSessions?.ended(resuming, isKept);
+    this.#sessions?.ended(protocol, reason);
     this.#logins.leave(protocol);
     const connection = clientOf(protocol);
     if (connection === undefined) return;
-    this.#expiries.get(protocol)?.end();
-    this.#expiries.delete(protocol);
+    this.#expiries.end(protocol);
     this.#clients.delete(connection.id);
     this.#leaving.delete(protocol);
     this.#host.clientEnded(protocol);
-    if (disconnectHooks.isEmpty) return;
-    const onError = (error: unknown): void => core.hookFailed("onClientDisconnect", error, connection);
-    const run = (): Promise<void> => disconnectHooks.run(onError, connection, reason);
-    const before = this.#connectHooksRunning.get(connection);
-    const done = before === undefined ? run() : before.then(run);
-    this.#disconnectHooksRunning.add(done);
-    void done.then(() => this.#disconnectHooksRunning.delete(done));
+    this.#host.hooks.disconnected(connection, reason);
   }
 }
 
@@ -581,11 +502,6 @@ function owesAnything<Peer>({ resumption, scheduler, sendQueue }: ProtocolConnec
 /** Ends a session without a stream, because no client can resume it any more. */
 function endStopped<Peer>(protocol: ProtocolConnection<Peer>): void {
   protocol.destroy(new ConduitError(ErrorCode.SERVER_STOPPING, "The server stopped before the client came back"));
-}
-
-/** Whose session it is, for comparison. */
-function ownerOf({ user }: AcceptedStep): string {
-  return JSON.stringify([user.method, user.name]);
 }
 
 /** The connection of a logged-in client. */

@@ -14,7 +14,6 @@ import { agreedTopic, type ContractOption, parseContract } from "../endpoint/con
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
-import { HookList } from "../endpoint/hook-list.ts";
 import type {
   Awaitable,
   Disposer,
@@ -60,6 +59,7 @@ import type { AnyConnection, Connection } from "./connection.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Rejection } from "./login-manager.ts";
 import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
+import { ServerHooks } from "./server-hooks.ts";
 import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { ServerListener } from "./server-listener.ts";
 import { type ListOptions, ServerNodes } from "./server-nodes.ts";
@@ -98,14 +98,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly config: ServerConfig;
   readonly #core: EndpointCore<Connection<C, D>>;
   readonly #connections: ServerConnections<C, D>;
-  readonly #startupHooks = new HookList<[server: this]>();
-  readonly #listeningHooks = new HookList<[server: this]>();
-  readonly #shutdown = new HookList<[server: this]>();
-  readonly #connect = new HookList<[connection: Connection<C, D>]>();
-  readonly #resume = new HookList<[connection: Connection<C, D>]>();
-  readonly #disconnect = new HookList<[connection: Connection<C, D>, reason: CloseReason]>();
-  readonly #rejected = new HookList<[rejection: Rejection]>();
-  readonly #denied = new HookList<[connection: Connection<C, D>, denial: Denial]>();
+  readonly #hooks: ServerHooks<this, Connection<C, D>>;
   readonly #slow: SlowConsumers<Connection<C, D>>;
   readonly #topics: TopicHub;
   readonly #nodes: ServerNodes;
@@ -129,8 +122,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const sides = { own: contract?.server, peer: contract === null ? undefined : anyClientSide(contract) };
     const settings = { ...config, renewsCredentials: config.authenticate?.token !== undefined };
     this.#core = new EndpointCore(runtime, settings, sides, extensions, (connection) => connection.user.roles);
-    this.#core.access.denied = (connection, denial) =>
-      this.#denied.notify((error) => this.#core.hookFailed("onDenied", error, connection), connection, denial);
+    this.#hooks = new ServerHooks<this, Connection<C, D>>(this, (name, error, connection) =>
+      this.#core.hookFailed(name, error, connection),
+    );
+    this.#core.access.denied = (connection, denial) => this.#hooks.notifyDenied(connection, denial);
     this.config = config;
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);
@@ -140,10 +135,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       runtime,
       core: this.#core,
       config,
-      connectHooks: this.#connect,
-      disconnectHooks: this.#disconnect,
-      resumeHooks: this.#resume,
-      rejectedHooks: this.#rejected,
+      hooks: this.#hooks,
       connectionData,
       clientKinds: this.#kinds,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
@@ -163,9 +155,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       config,
       prepare: () => this.#prepare(),
       listen: () => this.#nodes.start(() => this.#listen()),
-      listening: () => this.#listeningHooks.run((error) => this.#core.hookFailed("onListening", error), this),
+      listening: () => this.#hooks.runListening(),
       beginStop: () => this.#connections.beginStop(),
-      shutdown: () => this.#shutdown.run((error) => this.#core.hookFailed("onShutdown", error), this),
+      shutdown: () => this.#hooks.runShutdown(),
       drain: (notice) => this.#connections.drain(notice),
       endAll: async () => {
         await this.#connections.endAll();
@@ -175,7 +167,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         await this.#nodes.stop();
         this.#core.end();
       },
-      ended: () => this.#connections.ended(),
+      ended: () => this.#hooks.allDisconnected(),
       stop: (options) => this.stop(options),
       stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
     });
@@ -411,17 +403,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Runs before the server listens; if it fails, `start` rejects. Returns a function that removes the hook. */
   onStartup(hook: (server: this) => unknown): Disposer {
-    return this.#startupHooks.add(hook);
+    return this.#hooks.startup.add(hook);
   }
 
   /** Runs once the server is listening and `address` has the actual port. Returns a function that removes the hook. */
   onListening(hook: (server: this) => unknown): Disposer {
-    return this.#listeningHooks.add(hook);
+    return this.#hooks.listening.add(hook);
   }
 
   /** Runs when the server stops, while connections still work. Returns a function that removes the hook. */
   onShutdown(hook: (server: this) => unknown): Disposer {
-    return this.#shutdown.add(hook);
+    return this.#hooks.shutdown.add(hook);
   }
 
   /**
@@ -429,7 +421,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * that throws an `RpcError` rejects the client with that code and message. Returns a function that removes the hook.
    */
   onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
-    return this.#connect.add(this.#core.registration.middlewares.around("onClientConnect", hook));
+    return this.#hooks.connect.add(this.#core.registration.middlewares.around("onClientConnect", hook));
   }
 
   /**
@@ -438,7 +430,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * function that removes the hook.
    */
   onClientResume(hook: (connection: Connection<C, D>) => unknown): Disposer {
-    return this.#resume.add(this.#core.registration.middlewares.around("onClientResume", hook));
+    return this.#hooks.resume.add(this.#core.registration.middlewares.around("onClientResume", hook));
   }
 
   /**
@@ -446,12 +438,12 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * hook.
    */
   onClientDisconnect(hook: (connection: Connection<C, D>, reason: CloseReason) => unknown): Disposer {
-    return this.#disconnect.add(this.#core.registration.middlewares.around("onClientDisconnect", hook));
+    return this.#hooks.disconnect.add(this.#core.registration.middlewares.around("onClientDisconnect", hook));
   }
 
   /** Runs when a login was rejected. Returns a function that removes the hook. */
   onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
-    return this.#rejected.add(hook);
+    return this.#hooks.rejected.add(hook);
   }
 
   /**
@@ -459,7 +451,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * handlers don't count. Returns a function that removes the hook.
    */
   onDenied(hook: (connection: Connection<C, D>, denial: Denial) => unknown): Disposer {
-    return this.#denied.add(this.#core.registration.middlewares.around("onDenied", hook));
+    return this.#hooks.denied.add(this.#core.registration.middlewares.around("onDenied", hook));
   }
 
   /**
@@ -532,17 +524,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** Whether a handler or hook is on the stack. */
   get #isCalling(): boolean {
     const { dispatcher, errorHooks, unknownHooks } = this.#core;
-    const own = [
-      this.#denied,
-      this.#shutdown,
-      this.#connect,
-      this.#resume,
-      this.#disconnect,
-      this.#rejected,
-      this.#slow.hooks,
-      this.#listeningHooks,
-    ];
-    return [dispatcher, errorHooks, unknownHooks, ...own].some((calls) => calls.isCalling);
+    return [this.#hooks, this.#slow.hooks, dispatcher, errorHooks, unknownHooks].some((calls) => calls.isCalling);
   }
 
   /**
@@ -596,7 +578,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   async #prepare(): Promise<void> {
     await this.#connections.prepare();
-    await this.#startupHooks.runStrict(this);
+    await this.#hooks.runStartup();
     if (this.config.complete) this.#core.registration.mustBeComplete("start");
     this.#core.begin();
   }

@@ -1,0 +1,139 @@
+/**
+ * Sessions as logins see them: which one a client may resume, and how it goes on over the login's stream.
+ *
+ * A session is in one of three places: alive in this process, in the store because its server has ended, or alive on another
+ * node of the cluster, which ends it before the client goes on here.
+ */
+
+import type { CloseReason } from "../connection/close-reason.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { RuntimeContext } from "../context/runtime-context.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { resume } from "../extensions/resume/resume.ts";
+import { toHex } from "../util/hex.ts";
+import type { AcceptedStep } from "./login-manager.ts";
+import { type ResumeRequest, resumeRequest, SESSION_TOKEN_BYTES, type Session, Sessions } from "./sessions.ts";
+import { keyOf, type RecalledSession, type StoredSessions } from "./stored-sessions.ts";
+
+/** A session that a client may resume. */
+export interface ResumableSession<Peer> {
+  readonly session: Session<Peer>;
+  readonly request: ResumeRequest;
+}
+
+export interface ClientSessionsHost {
+  readonly context: RuntimeContext;
+  readonly windowMs: number;
+  /** Keeps of sessions what outlives the process; null without a store. */
+  readonly stored: StoredSessions | null;
+  /** Ends a session on other nodes. Resolves with whether one had it. */
+  releaseElsewhere(key: string): Promise<boolean>;
+}
+
+export class ClientSessions<Peer> {
+  /** The sessions of this process. */
+  readonly live: Sessions<Peer>;
+  readonly #host: ClientSessionsHost;
+  /** Their sessions are on another node now. */
+  readonly #moved = new WeakSet<ProtocolConnection<Peer>>();
+
+  constructor(host: ClientSessionsHost) {
+    this.#host = host;
+    this.live = new Sessions(host.context, host.windowMs);
+  }
+
+  /** Looks up the session that a client asks for, if another process had it; null if there is nothing to look up. */
+  recall(step: AcceptedStep): Promise<RecalledSession | null> | null {
+    const request = resumeRequest(step.resume);
+    const { stored } = this.#host;
+    if (stored === null || request === null || this.live.has(request)) return null;
+    return this.#recallFrom(stored, request, ownerOf(step));
+  }
+
+  /** Another node may still have the session: it ends there first, so that no message is handled on both. */
+  async #recallFrom(stored: StoredSessions, request: ResumeRequest, owner: string): Promise<RecalledSession | null> {
+    const recalled = await stored.recall(request, owner);
+    const wasElsewhere = recalled !== null && (await this.#host.releaseElsewhere(keyOf(request.token)));
+    return wasElsewhere ? stored.recall(request, owner) : recalled;
+  }
+
+  /** The session that a client asks for and may resume; null if there is none. */
+  find(step: AcceptedStep): ResumableSession<Peer> | null {
+    const request = resumeRequest(step.resume);
+    const session = request === null ? null : this.live.find(request, ownerOf(step));
+    return request === null || session === null ? null : { session, request };
+  }
+
+  /** The part of AUTH_SUCCESS about a session that the client asked for and can't resume. */
+  expired(step: AcceptedStep, recalled: RecalledSession | null): { readonly expired?: object } {
+    const request = resumeRequest(step.resume);
+    if (request === null) return {};
+    const received = this.live.receivedOf(request, ownerOf(step));
+    return { expired: { ...(received === null ? {} : { received }), ...recalled } };
+  }
+
+  /** A client has logged in. It may resume its connection by this token, if that was agreed on. */
+  begin(protocol: ProtocolConnection<Peer>, step: AcceptedStep, token: string): void {
+    const resuming = protocol.extension(resume);
+    if (resuming === undefined) return;
+    const owner = ownerOf(step);
+    this.live.add(protocol, owner, token);
+    this.#host.stored?.begin(resuming, owner, token, () => this.#endMoved(protocol));
+  }
+
+  #endMoved(protocol: ProtocolConnection<Peer>): void {
+    this.#moved.add(protocol);
+    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on on another node"));
+  }
+
+  /**
+   * Lets a session go on over the stream of a login.
+   * @param answer sends AUTH_SUCCESS by the login, with the session's next token and the bytes that it has received
+   * @returns whether it goes on
+   */
+  resume(
+    login: ProtocolConnection<Peer>,
+    { session, request }: ResumableSession<Peer>,
+    answer: (token: string, received: number) => void,
+  ): boolean {
+    const { protocol } = session;
+    // A client sends nothing before the answer.
+    if (login.undecodedBytes > 0 || this.live.find(request, session.owner) !== session) return false;
+    // Its old stream may look alive.
+    protocol.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
+    if (protocol.resumption === null || login.resumption === null || !protocol.isSuspended) return false;
+    answer(this.#nextToken(session, request), protocol.resumption.stream.received);
+    protocol.resumption.goOn(login.resumption.handOver(), request.received);
+    return true;
+  }
+
+  #nextToken(session: Session<Peer>, request: ResumeRequest): string {
+    const { context, stored } = this.#host;
+    const resuming = session.protocol.extension(resume);
+    if (stored === null || resuming === undefined) {
+      return this.live.resumed(session, request, newToken(context));
+    }
+    const token = this.live.resumed(session, request, stored.nextToken(resuming, request.token));
+    stored.resumed(resuming, token);
+    return token;
+  }
+
+  /** The connection has ended. The store keeps its session if the client may go on elsewhere. */
+  ended(protocol: ProtocolConnection<Peer>, reason: CloseReason): void {
+    this.live.ended(protocol);
+    const resuming = protocol.extension(resume);
+    if (resuming === undefined) return;
+    const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
+    this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol));
+  }
+}
+
+/** Whose session it is, for comparison. */
+function ownerOf({ user }: AcceptedStep): string {
+  return JSON.stringify([user.method, user.name]);
+}
+
+/** Hexadecimal digits that nobody can guess. */
+export function newToken({ runtime }: RuntimeContext): string {
+  return toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
+}

@@ -1,0 +1,46 @@
+import type { User } from "../auth/user.ts";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { renewal } from "../extensions/renewal.ts";
+import { IdentityExpiry } from "./identity-expiry.ts";
+
+/** The server of the connections. */
+export interface IdentityExpiriesHost<Peer> {
+  /** Unix milliseconds. */
+  wallClock(): number;
+  /** Who a token stands for; null if it isn't valid, or if its identity has expired. */
+  userOf(token: string): Promise<User | null>;
+  /** A client has sent a valid new token. */
+  renewed(protocol: ProtocolConnection<Peer>, user: User): void;
+  /** A client's new token wasn't valid, or couldn't be checked. */
+  failed(connection: Peer, error: Error): void;
+}
+
+/** The expiry of each client's identity, of those that expire. */
+export class IdentityExpiries<Peer extends { readonly user: User }> {
+  readonly #host: IdentityExpiriesHost<Peer>;
+  readonly #expiries = new Map<ProtocolConnection<Peer>, IdentityExpiry>();
+
+  constructor(host: IdentityExpiriesHost<Peer>) {
+    this.#host = host;
+  }
+
+  /** A client has logged in over `stream`, perhaps anew. */
+  watch(protocol: ProtocolConnection<Peer>, stream: ByteStream): void {
+    this.end(protocol);
+    const { peer } = protocol;
+    if (peer.user.expiresAt === undefined) return;
+    const expiry = new IdentityExpiry(protocol, stream, protocol.extension(renewal) ?? null, peer.user, {
+      wallClock: () => this.#host.wallClock(),
+      userOf: (token) => this.#host.userOf(token),
+      renewed: (user) => this.#host.renewed(protocol, user),
+      failed: (error) => this.#host.failed(peer, error),
+    });
+    this.#expiries.set(protocol, expiry);
+  }
+
+  end(protocol: ProtocolConnection<Peer>): void {
+    this.#expiries.get(protocol)?.end();
+    this.#expiries.delete(protocol);
+  }
+}
