@@ -120,15 +120,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly config: ClientConfig;
   readonly #core: EndpointCore<Client<C>>;
   readonly #delegate: ConnectionDelegate<Client<C>>;
-  readonly #runtime: Runtime;
   readonly #stateListeners: StateListeners;
   /** State machine of the current connection attempt and its connection. */
   #machine: ConnectionStateMachine;
   readonly #hooks: ClientHooks<this>;
   readonly #readyWaits: ReadyWaits;
   readonly #waiting: WaitingSession<Client<C>>;
-  /** The session that the current attempt has resumed; null if it made a new connection. */
-  #resumed: ResumedSession | null = null;
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
   readonly #reconnector: Reconnector<Client<C>>;
@@ -153,7 +150,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#core = new EndpointCore(runtime, settings, sides, extensions);
     this.config = config;
     this.#contract = contract;
-    this.#runtime = runtime;
     this.#delegate = this.#core.delegate({
       role: "client",
       handshakeFrame: (connection, type, payload) => this.#login.receive(connection, type, payload),
@@ -694,7 +690,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #opened(again: boolean): Promise<void> | null {
-    const resumed = this.#resumed;
+    const { resumed } = this.#waiting;
     if (resumed !== null) {
       this.#hooks.notifyResumed(resumed);
       return null;
@@ -722,9 +718,9 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       this.#resume(connection, resumable, answer.sessionToken);
       return;
     }
-    this.#resumed = null;
     if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
-    this.#lastLogin = { connection, token: answer.sessionToken, connectedAt: this.#runtime.wallClock() };
+    const connectedAt = this.#core.runtimeContext.runtime.wallClock();
+    this.#lastLogin = { connection, token: answer.sessionToken, connectedAt };
     connection.authenticated(answer.server, this.#core.extensions.accept(answer.extensions));
     this.#renewal.watch(connection);
     // The server's connect hooks may subscribe this client.
@@ -741,7 +737,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#connection = session.connection;
     if (this.#lastLogin !== null) this.#lastLogin = { ...this.#lastLogin, token };
     this.#reconnector.loggedIn();
-    this.#resumed = this.#waiting.resume(session, connection, this.#machine);
+    this.#waiting.resume(session, connection, this.#machine);
     this.#readyWaits.ready();
   }
 

@@ -49,6 +49,7 @@ export class WaitingSession<Peer> {
   #unhandled: UnhandledMessage[] = [];
   /** How many of them can't be sent again; null if no server was started anew. */
   #lost: number | null = null;
+  #resumed: ResumedSession | null = null;
 
   constructor(context: RuntimeContext) {
     this.#context = context;
@@ -56,6 +57,11 @@ export class WaitingSession<Peer> {
 
   get connection(): ProtocolConnection<Peer> | null {
     return this.#connection;
+  }
+
+  /** The session with which the last login went on; null if it began a new one. */
+  get resumed(): ResumedSession | null {
+    return this.#resumed;
   }
 
   /** Keeps it for as long as the server does. */
@@ -87,6 +93,7 @@ export class WaitingSession<Peer> {
    * @throws ConduitError SESSION_EXPIRED if the server goes on with a session that has ended here, INVALID_PAYLOAD_SHAPE
    */
   answered({ resumed, expired }: Pick<AcceptedLogin, "resumed" | "expired">): ResumableSession<Peer> | null {
+    this.#resumed = null;
     const connection = this.#connection;
     const theirReceived = receivedIn(resumed);
     if (connection === null || connection.resumption === null) {
@@ -122,7 +129,7 @@ export class WaitingSession<Peer> {
     { connection, resumption, theirReceived }: ResumableSession<Peer>,
     login: ProtocolConnection<Peer>,
     machine: ConnectionStateMachine,
-  ): ResumedSession {
+  ): void {
     this.end();
     resumption.stream.acknowledge(theirReceived);
     const replayed = resumption.unacknowledgedFrames;
@@ -131,7 +138,7 @@ export class WaitingSession<Peer> {
     if (handed !== undefined) resumption.goOn(handed, theirReceived);
     // Shows the server that the new token has arrived.
     connection.extension(resume)?.acknowledge();
-    return { replayed, lost: 0, restarted: false };
+    this.#resumed = { replayed, lost: 0, restarted: false };
   }
 
   /** Whether the session that ends goes on with a server that was started anew. */

@@ -10,12 +10,13 @@ import { HookList } from "../endpoint/hook-list.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import { asConduitError, ConduitError, ErrorCode, isInstance } from "../errors.ts";
 import { toHex } from "../util/hex.ts";
-import { ReportWindows } from "../util/report-windows.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Cluster, ClusterLoss, ClusterNodeInfo, ClusterStateChange, ClusterStats } from "./cluster.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { ClusterLosses } from "./cluster-losses.ts";
 import { ClusterTopics } from "./cluster-topics.ts";
 import { type ConnectionFilter, readFilter } from "./connection-filter.ts";
+import { epochIn } from "./connection-ids.ts";
 import {
   type ClusterAddress,
   type ClusterDriver,
@@ -43,7 +44,6 @@ import { UserInterest } from "./user-interest.ts";
 
 const EPOCH_BYTES = 6;
 const NODE_ID_BYTES = 8;
-const LOSS_WINDOW_MS = 1000;
 const NO_TEXT = "";
 
 export class ClusterNode implements Cluster {
@@ -58,9 +58,8 @@ export class ClusterNode implements Cluster {
   readonly #stateHooks = new HookList<[change: ClusterStateChange]>();
   readonly #joinedHooks = new HookList<[node: ClusterNodeInfo]>();
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
-  readonly #lossHooks = new HookList<[loss: ClusterLoss]>();
-  readonly #losses = new ReportWindows<ClusterLoss>(LOSS_WINDOW_MS);
-  readonly #counts = { refused: 0, lostSent: 0, lostReceived: 0, unknown: 0, malformed: 0, stale: 0 };
+  readonly #losses: ClusterLosses;
+  readonly #counts = { refused: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
   #membership: Membership;
   #link: ClusterLink | null = null;
@@ -73,8 +72,12 @@ export class ClusterNode implements Cluster {
     this.#driver = driver;
     this.config = config;
     this.#local = local;
-    const { wheel } = local.context;
+    const { wheel, runtime } = local.context;
     this.#requests = new NodeRequests(wheel);
+    this.#losses = new ClusterLosses({
+      now: () => runtime.now(),
+      hookFailed: (error) => local.hookFailed("onLoss", error),
+    });
     this.#identity = { id: config.nodeId ?? NO_TEXT, epoch: NO_TEXT, link: 0, startedAt: 0 };
     this.#membership = this.#newMembership();
     const subscribe = (address: ClusterAddress) =>
@@ -97,8 +100,8 @@ export class ClusterNode implements Cluster {
         mustFit: (name, body) => this.mustFit(name, body),
         node: (id) => this.#membership.nodes.get(id),
         heartbeatMs: this.config.heartbeatMs,
-        now: () => this.#local.context.runtime.now(),
-        missed: (topic, node, count) => this.#lost({ direction: "received", count, reason: "gap", node, topic }),
+        now: () => runtime.now(),
+        missed: (topic, node, count) => this.#losses.add({ direction: "received", count, reason: "gap", node, topic }),
       },
       this.#newDurableTopics(),
     );
@@ -123,30 +126,25 @@ export class ClusterNode implements Cluster {
   }
 
   #newDurableTopics(): DurableTopics {
-    const { writer, reader } = this.#local;
+    const { writer } = this.#local;
     return new DurableTopics({
       answerTimeoutMs: this.config.answerTimeoutMs,
       link: () => this.#link,
       encode: (body) => encodeEnvelope(writer, this.#identity, EnvelopeKind.LOG_ENTRY, {}, body),
       decode: (payload) => {
-        const envelope = decodeEnvelope(reader, payload);
-        if (typeof envelope !== "string" && envelope.kind === EnvelopeKind.LOG_ENTRY) {
-          return new EncodedValue(envelope.body);
-        }
-        this.#countUnread(envelope === "malformed" ? "malformed" : "unknown");
+        const envelope = this.#read(payload);
+        if (envelope === null) return null;
+        if (envelope.kind === EnvelopeKind.LOG_ENTRY) return new EncodedValue(envelope.body);
+        this.#counts.unknown += 1;
         return null;
       },
       entryFailed: (topic, offset, error) => {
-        this.#lost({ direction: "received", count: 1, reason: "unreadable", topic });
+        this.#losses.add({ direction: "received", count: 1, reason: "unreadable", topic });
         const { code, message } = asConduitError(error);
         const what = `Cannot give message ${offset} of the durable topic '${topic}' to its subscribers here: ${message}`;
         this.#local.report(new ConduitError(code, what));
       },
     });
-  }
-
-  #countUnread(what: "malformed" | "unknown"): void {
-    this.#counts[what] += 1;
   }
 
   // --- Cluster ------------------------------------------------------------------------------------------------------
@@ -171,7 +169,8 @@ export class ClusterNode implements Cluster {
 
   get stats(): ClusterStats {
     const { sentMessages = 0, sentBytes = 0, receivedMessages = 0, receivedBytes = 0 } = this.#link?.stats ?? {};
-    return { sentMessages, sentBytes, receivedMessages, receivedBytes, ...this.#counts, topics: this.topics.size };
+    const traffic = { sentMessages, sentBytes, receivedMessages, receivedBytes };
+    return { ...traffic, ...this.#counts, ...this.#losses.counts, topics: this.topics.size };
   }
 
   onStateChange(hook: (change: ClusterStateChange) => unknown): Disposer {
@@ -187,7 +186,7 @@ export class ClusterNode implements Cluster {
   }
 
   onLoss(hook: (loss: ClusterLoss) => unknown): Disposer {
-    return this.#lossHooks.add(hook);
+    return this.#losses.hooks.add(hook);
   }
 
   // --- life ---------------------------------------------------------------------------------------------------------
@@ -232,7 +231,7 @@ export class ClusterNode implements Cluster {
     this.topics.start();
     this.#membership.start();
     this.#setState(link.state, null);
-    this.#hello();
+    this.#beatToAll(true);
   }
 
   /** Leaves the cluster. Never rejects. */
@@ -254,7 +253,7 @@ export class ClusterNode implements Cluster {
     for (const node of this.#membership.nodes.values()) this.#requests.nodeGone(node);
     this.calls.stop();
     this.#setState("disconnected", reason);
-    for (const { report, count } of this.#losses.end()) this.#tellLoss({ ...report, count });
+    this.#losses.end();
   }
 
   #newMembership(): Membership {
@@ -266,10 +265,7 @@ export class ClusterNode implements Cluster {
         heartbeatMs,
         nodeTimeoutMs,
         now: () => runtime.now(),
-        beat: () => {
-          this.#beats += 1;
-          this.#beat(ALL, this.#beats, false);
-        },
+        beat: () => this.#beatToAll(false),
         joined: (node, isBack) => {
           if (isBack) this.questions.isBack(node);
           this.topics.meet(node);
@@ -298,9 +294,9 @@ export class ClusterNode implements Cluster {
     );
   }
 
-  #hello(): void {
+  #beatToAll(asks: boolean): void {
     this.#beats += 1;
-    this.#beat(ALL, this.#beats, true);
+    this.#beat(ALL, this.#beats, asks);
   }
 
   /** @param asks whether the others are asked to say that they are alive, too */
@@ -324,7 +320,7 @@ export class ClusterNode implements Cluster {
     }
     if (state !== "connected") return;
     this.#identity = { ...this.#identity, link: this.#identity.link + 1 };
-    this.#hello();
+    this.#beatToAll(true);
     this.topics.interrupted();
     this.topics.reconnected();
   }
@@ -361,7 +357,7 @@ export class ClusterNode implements Cluster {
         : link.publish(address, encodeEnvelope(this.#local.writer, this.#identity, kind, head, body));
     if (result !== "sent" && isCounted) {
       this.#counts.refused += 1;
-      this.#lost({ direction: "sent", count: 1, reason: result });
+      this.#losses.add({ direction: "sent", count: 1, reason: result });
     }
     return result;
   }
@@ -433,11 +429,8 @@ export class ClusterNode implements Cluster {
   // --- receiving ----------------------------------------------------------------------------------------------------
 
   #received(payload: Uint8Array): void {
-    const envelope = decodeEnvelope(this.#local.reader, payload);
-    if (typeof envelope === "string") {
-      this.#countUnread(envelope === "malformed" ? "malformed" : "unknown");
-      return;
-    }
+    const envelope = this.#read(payload);
+    if (envelope === null) return;
     try {
       this.#handle(envelope);
     } catch (error) {
@@ -446,14 +439,22 @@ export class ClusterNode implements Cluster {
     }
   }
 
+  /** Null, and counted, if it can't be read or is of another version. */
+  #read(payload: Uint8Array): Envelope | null {
+    const envelope = decodeEnvelope(this.#local.reader, payload);
+    if (typeof envelope !== "string") return envelope;
+    this.#counts[envelope === "malformed" ? "malformed" : "unknown"] += 1;
+    return null;
+  }
+
   /** @throws ConduitError MALFORMED_PAYLOAD, and what handlers throw */
   #handle(envelope: Envelope): void {
     const { kind, from, head, body } = envelope;
     if (this.#run === null) return;
     if (kind === EnvelopeKind.HEARTBEAT) {
       this.#membership.heard(from, heartbeatIn(head));
-      if (head.raw("hello") === true && from.epoch !== this.epoch)
-        this.#beat({ kind: "node", name: from.id }, 0, false);
+      const isAsked = head.raw("hello") === true && from.epoch !== this.epoch;
+      if (isAsked) this.#beat({ kind: "node", name: from.id }, 0, false);
       return;
     }
     if (!this.#membership.isCurrent(from)) {
@@ -498,50 +499,20 @@ export class ClusterNode implements Cluster {
     if (this.#run !== null) this.calls.answer(from, id, answer);
   }
 
-  // --- losses -------------------------------------------------------------------------------------------------------
-
   #driverLost(direction: "sent" | "received", count: number): void {
-    this.#lost({ direction, count, reason: "dropped" });
+    this.#losses.add({ direction, count, reason: "dropped" });
     if (direction === "sent") {
-      this.#counts.lostSent += count;
       this.topics.mayBeBehind();
       return;
     }
     this.topics.interrupted();
     for (const node of this.#membership.nodes.values()) this.topics.meet(node);
   }
-
-  #lost(loss: ClusterLoss): void {
-    if (loss.direction === "received") this.#counts.lostReceived += loss.count;
-    const kind = `${loss.direction} ${loss.reason}`;
-    const count = this.#losses.add(kind, loss, this.#local.context.runtime.now(), Math.max(1, loss.count));
-    if (count > 0) this.#tellLoss({ ...loss, count: loss.count === 0 ? 0 : count });
-  }
-
-  #tellLoss(loss: ClusterLoss): void {
-    this.#lossHooks.notify((error) => this.#local.hookFailed("onLoss", error), loss);
-  }
 }
 
 const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 /** Room for the head of a message whose body is checked before. */
 const HEAD_RESERVE_BYTES = 1024;
-
-/** Hexadecimal digits of a connection's id that are its node's epoch: two blocks of the UUID. */
-const EPOCH_IN_ID = /^([0-9a-f]{8})-([0-9a-f]{4})-/;
-
-/** The epoch of the node that made the id; null if it is no connection's id. */
-function epochIn(connection: string): string | null {
-  const match = EPOCH_IN_ID.exec(connection);
-  return match === null ? null : `${match[1]}${match[2]}`;
-}
-
-/** An id for a connection of the run with this epoch: a UUID that begins with it. */
-export function connectionIdIn(epoch: string): string {
-  const uuid = crypto.randomUUID();
-  // Joined: a string that was added up keeps its parts.
-  return [epoch.slice(0, 8), epoch.slice(8), `8${uuid.slice(15, 18)}`, uuid.slice(19, 23), uuid.slice(24)].join("-");
-}
 
 /** Only nodes that have such connections need to hear of it. */
 function addressFor(where: ConnectionFilter | null): ClusterAddress {

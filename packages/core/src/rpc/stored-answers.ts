@@ -83,8 +83,8 @@ export class StoredAnswers implements Answers {
     } catch (error) {
       if (error instanceof RpcError) throw error;
       this.#host.storeFailed(error);
-      const code = error instanceof ConduitError ? error.code : ErrorCode.STORE_FAILED;
-      throw refusal(code === ErrorCode.STORE_FULL ? code : ErrorCode.STORE_FAILED, "The server can't keep the key now");
+      const isFull = error instanceof ConduitError && error.code === ErrorCode.STORE_FULL;
+      throw refusal(isFull ? ErrorCode.STORE_FULL : ErrorCode.STORE_FAILED, "The server can't keep the key now");
     }
   }
 
@@ -134,21 +134,20 @@ export class StoredAnswers implements Answers {
   }
 
   #started(id: string, key: string, delivery: number): number {
-    const { store } = this.#host;
+    const { store, every } = this.#host;
     if (store.isShared) {
-      const show = async (): Promise<void> => {
-        try {
-          if (this.#alive.has(id)) await store.put(key, this.#begunNow(delivery), this.#host.onceMs);
-        } catch (error) {
-          this.#host.storeFailed(error);
-        }
-      };
-      this.#alive.set(
-        id,
-        this.#host.every(SIGN_OF_LIFE_MS, () => void show()),
-      );
+      const end = every(SIGN_OF_LIFE_MS, () => void this.#showLife(id, key, delivery));
+      this.#alive.set(id, end);
     }
     return delivery;
+  }
+
+  async #showLife(id: string, key: string, delivery: number): Promise<void> {
+    try {
+      if (this.#alive.has(id)) await this.#host.store.put(key, this.#begunNow(delivery), this.#host.onceMs);
+    } catch (error) {
+      this.#host.storeFailed(error);
+    }
   }
 
   async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<OnceAnswer> {

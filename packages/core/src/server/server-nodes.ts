@@ -11,10 +11,11 @@ import type {
   Revocation,
 } from "../cluster/cluster.ts";
 import { parseCluster } from "../cluster/cluster-config.ts";
-import { ClusterNode, connectionIdIn } from "../cluster/cluster-node.ts";
+import { ClusterNode } from "../cluster/cluster-node.ts";
 import { ClusterStore } from "../cluster/cluster-store.ts";
 import type { ClusterTopics } from "../cluster/cluster-topics.ts";
 import { type ConnectionFilter, checkFilter, fitsFilter } from "../cluster/connection-filter.ts";
+import { connectionIdIn } from "../cluster/connection-ids.ts";
 import type { ClusterDriver } from "../cluster/driver.ts";
 import type { Recipients } from "../cluster/local-node.ts";
 import { NodePeer } from "../cluster/node-peer.ts";

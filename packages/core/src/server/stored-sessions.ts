@@ -62,6 +62,7 @@ export class StoredSessions {
   readonly #host: StoredSessionsHost;
   readonly #live = new Map<ConnectionSession, StoredSession>();
   readonly #byKey = new Map<string, StoredSession>();
+  readonly #saving = new Set<Promise<void>>();
   #endRenewal: (() => void) | null = null;
   #endRetries: (() => void) | null = null;
 
@@ -71,8 +72,9 @@ export class StoredSessions {
 
   /** The next token of a session; its present one, `token`, if the store doesn't have the next one yet. */
   nextToken(session: ConnectionSession, token: string): string {
-    const next = this.#live.get(session)?.tokens.at(-1);
-    return next !== undefined && this.#live.get(session)?.kept.includes(next) === true ? next : token;
+    const stored = this.#live.get(session);
+    const next = stored?.tokens.at(-1);
+    return next !== undefined && stored?.kept.includes(next) === true ? next : token;
   }
 
   /** The store's record of a session that a client asks for; null if there is none, or it isn't the client's own. */
@@ -153,10 +155,8 @@ export class StoredSessions {
 
   /** Resolves when everything has been written. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#saving]);
+    await Promise.all(this.#saving);
   }
-
-  readonly #saving = new Set<Promise<void>>();
 
   #renew(): void {
     for (const stored of this.#live.values()) this.#save(stored);
