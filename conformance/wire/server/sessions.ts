@@ -245,7 +245,8 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: RESUMING,
-    sentence: "Further logins with it get the same next token, since they may be late ones from before the client got it.",
+    sentence:
+      "Further logins with it get the same next token, since they may be late ones from before the client got it.",
     async run(server) {
       const session = await suspendedSession(server);
       const second = await resume(server, session.token, 0);
