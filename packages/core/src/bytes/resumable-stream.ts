@@ -95,6 +95,11 @@ export class ResumableStream implements ByteStream {
     return this.#carrier?.stream.queuedBytes ?? 0;
   }
 
+  /** Whether the loss of the stream under it is survived. */
+  get hasSession(): boolean {
+    return this.#session !== null;
+  }
+
   /** Whether it waits for another stream. */
   get isSuspended(): boolean {
     return this.#carrier === null && !this.#isOver;

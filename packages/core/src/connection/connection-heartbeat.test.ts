@@ -104,6 +104,30 @@ describe("the heartbeat", () => {
     expect(left).toEqual([ErrorCode.FRAME_TIMEOUT]);
   });
 
+  test("gives up only the stream of a session on which half a frame arrived", async () => {
+    const runtime = fakeRuntime();
+    const left: number[] = [];
+    const options = { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000, resume: true };
+    const { server, port } = await testServer(runtime, options, (made) =>
+      made.onClientDisconnect((_connection, { code }) => left.push(code)),
+    );
+    const extensions = {
+      close: true,
+      credit: { frames: 10, bytes: 1e7 },
+      chunk: { messages: 4, bytes: 1e7 },
+      resume: { bytes: 1e6, window_ms: 60_000 },
+    };
+    const peer = await rawClient(runtime, port, { extensions });
+    const begun = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(100_000) }).subarray(0, 50_000);
+    peer.write(rawFrame(FrameType.CHUNK, begun, { id: 1 }));
+    for (let n = 0; n < 10 && peer.ended === undefined; n += 1) {
+      await runtime.advance(900);
+      peer.send(FrameType.HEARTBEAT_PING);
+    }
+    expect(peer.ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
+    expect([left, server.connections.map(({ state }) => state)]).toEqual([[], ["suspended"]]);
+  });
+
   test("waits for a frame that arrives at 2 KiB a second", async () => {
     const { runtime, peer, reasons } = await bench();
     const bytes = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(30_000) });

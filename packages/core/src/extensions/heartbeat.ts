@@ -84,7 +84,11 @@ class ConnectionHeartbeat extends TimerEntry {
     }
     if (this.#isFrameTooSlow(now)) {
       const message = `A frame arrived at less than ${MIN_FRAME_BYTES_PER_SECOND} bytes a second for ${heartbeatTimeoutMs} ms`;
-      connection.fail(new ConduitError(ErrorCode.FRAME_TIMEOUT, message));
+      const error = new ConduitError(ErrorCode.FRAME_TIMEOUT, message);
+      // A session needn't end for a path that has become silent in the middle of a frame.
+      if (connection.resumption?.stream.hasSession === true) connection.streamFailed(error);
+      else connection.fail(error);
+      if (this.#hasLostStream) this.#waitForStream();
       return;
     }
     if (verdict === "ping") {
