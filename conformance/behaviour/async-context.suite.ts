@@ -88,5 +88,42 @@ export function describeAsyncContext(subject: Subject): void {
         ]);
       }),
     );
+
+    test(
+      "the generator of an input keeps the caller's store, and that of a stream its middleware's, to its finally",
+      staged(async (stage) => {
+        const storage = new AsyncLocalStorage<string>();
+        const server = await stage.listen();
+        server.use((context, next) => storage.run(`${context.method} of the server`, next));
+        const stores = new Set<string | undefined>();
+        const ends = new EventLog<string | undefined>();
+        async function* items(): AsyncGenerator<Uint8Array> {
+          try {
+            // More than a window, so that the peer's credit asks for most of them.
+            for (let n = 0; n < 1000; n++) {
+              stores.add(storage.getStore());
+              yield new Uint8Array(1024);
+            }
+          } finally {
+            ends.add(storage.getStore());
+          }
+        }
+        server.rpc({ name: "take", input: true }, async (_params, { input }) => {
+          let bytes = 0;
+          for await (const item of input) bytes += (item as Uint8Array).length;
+          return bytes;
+        });
+        server.stream("items", items);
+        const client = await stage.join(server);
+        expect(await storage.run("caller", () => client.call("take", {}, { input: items() }))).toBe(1_024_000);
+        expect([...stores]).toEqual(["caller"]);
+
+        stores.clear();
+        let left = 600;
+        for await (const _item of client.stream("items")) if (left-- === 0) break;
+        expect([...stores]).toEqual(["items of the server"]);
+        expect(await ends.count(2)).toEqual(["caller", "items of the server"]);
+      }),
+    );
   });
 }

@@ -204,6 +204,20 @@ export function describeStreams(subject: Subject): void {
       }),
     );
 
+    test(
+      "is an error that the handler returns instead of a stream, or at the end of its generator",
+      staged(async (stage) => {
+        const { server, client } = await pair(stage);
+        server.stream("refuses", () => error.notFound("File"));
+        server.stream("ends", async function* () {
+          yield 1;
+          return error.permissionDenied("more");
+        });
+        expect(await untilError(client.stream("refuses"))).toEqual({ items: [], code: ErrorCode.NOT_FOUND });
+        expect(await untilError(client.stream("ends"))).toEqual({ items: [1], code: ErrorCode.PERMISSION_DENIED });
+      }),
+    );
+
     test.each(["break", "return", "signal", "timeout", "cancelled web stream"])(
       "%s at the reader reaches the producer's finally and its signal",
       (how) =>

@@ -76,7 +76,10 @@ export interface MessageOptions {
 }
 
 type RpcHandler<P, R, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<R | RpcError>;
-type ItemsHandler<P, O, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<StreamSource<O>>;
+type ItemsHandler<P, O, Peer, I, F> = (
+  params: P,
+  context: HandlerContext<Peer, I> & F,
+) => Awaitable<StreamSource<O> | RpcError>;
 /** Items that a handler gets: of the schema in its definition, else of the contract. */
 type Input<I extends InputSchema, Agreed> = I extends Schema ? InferOutput<I> : Agreed;
 /**

@@ -111,7 +111,8 @@ function callStreams(
 function streamsOf(connection: StreamConnection, name: string): ConnectionStreams {
   const streams = connection.extension(stream);
   if (streams === undefined) {
-    const message = `Cannot call '${name}' with a stream: the peer doesn't support the extension 'stream'`;
+    const why = "it is a netconduit peer, or one side has the option enableBackpressure: false";
+    const message = `Cannot call '${name}' with a stream, input or onProgress: the connection has no streams; ${why}`;
     throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
   }
   streams.mustHaveRoom(name);

@@ -128,8 +128,8 @@ export class FrameWriter implements FrameBytes {
   }
 
   /** Encodes an item of a stream. The result is valid until the next value is encoded. */
-  encodeItem(item: unknown): Uint8Array {
-    const encoded = this.values.encode(item, "item");
+  encodeItem(item: unknown, path = "item"): Uint8Array {
+    const encoded = this.values.encode(item, path);
     const { large } = this.values;
     if (large === null) return encoded;
     const whole = this.allocate(encoded.length + totalLength(large));

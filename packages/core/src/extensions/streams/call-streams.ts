@@ -44,6 +44,7 @@ export class CallStreams implements Streams, OwnCall {
   readonly #options: CallStreamsOptions;
   #call: CallHandle | null = null;
   #sender: StreamSender | null = null;
+  #startInput: ((sender: StreamSender) => void) | null = null;
   /** Whether the peer has opened the input, and so has to hear of its end. */
   #isInputOpen = false;
   #isInputOver: boolean;
@@ -64,6 +65,8 @@ export class CallStreams implements Streams, OwnCall {
     this.output = wantsOutput ? new StreamReceiver(streams, stream, window, outputCheck) : null;
     this.output?.granted();
     this.keys = { output: window, input: input !== undefined, progress: onProgress !== undefined };
+    // It waits in the async context of the caller, so the source runs there, too.
+    if (input !== undefined) void this.#sendInput(this.#openedInput());
   }
 
   /** Sends the call as soon as the send queue has room, unless its caller gives up before that. */
@@ -117,8 +120,13 @@ export class CallStreams implements Streams, OwnCall {
       return;
     }
     this.#isInputOpen = true;
-    if (this.#isInputOver) this.#sendEnd(null);
-    else void this.#sendInput(bytes);
+    if (this.#isInputOver) {
+      this.#sendEnd(null);
+      return;
+    }
+    const { idHi, idLo } = this.#call as CallHandle;
+    this.#sender = new StreamSender(this.#streams, this.#options.name, StreamFrame.INPUT, idHi, idLo, bytes);
+    this.#startInput?.(this.#sender);
   }
 
   inputStopped(): void {
@@ -134,11 +142,15 @@ export class CallStreams implements Streams, OwnCall {
     }
   }
 
-  async #sendInput(credit: number): Promise<void> {
+  #openedInput(): Promise<StreamSender> {
+    return new Promise((resolve) => {
+      this.#startInput = resolve;
+    });
+  }
+
+  async #sendInput(opened: Promise<StreamSender>): Promise<void> {
+    const sender = await opened;
     const { name, input, inputCheck } = this.#options;
-    const { idHi, idLo } = this.#call as CallHandle;
-    const sender = new StreamSender(this.#streams, name, StreamFrame.INPUT, idHi, idLo, credit);
-    this.#sender = sender;
     let failure: Record<string, unknown> | null = null;
     try {
       await sendAll(input, sender, inputCheck, name, `The option input of '${name}'`);

@@ -72,7 +72,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   progress(value: unknown): void {
     if (!this.keys.progress || this.#isAnswered) return;
     const { connection, writer } = this.#streams;
-    const { length } = writer.encodeItem(value);
+    const { length } = writer.encodeItem(value, "progress");
     if (length > MAX_CHUNK_BYTES - PROGRESS_ENVELOPE_BYTES) {
       const message = `Cannot send the progress of '${this.#name}': ${length} bytes exceed ${MAX_CHUNK_BYTES}`;
       throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message);

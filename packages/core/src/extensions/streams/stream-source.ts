@@ -1,6 +1,6 @@
 /** The source of a stream: an application's iterable or web stream. */
 
-import { ConduitError, ErrorCode } from "../../errors.ts";
+import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import type { StreamSender } from "./stream-sender.ts";
@@ -13,8 +13,9 @@ interface Items {
 }
 
 /**
- * Sends all items of a source. Resolves when they have left. Rejects with the source's error, when the items before it
- * have left; with the reason of the sender's `abort`; or if an item can't be sent. The source is closed in any case.
+ * Sends all items of a source. Resolves when they have left. Rejects with the source's error, thrown or returned as an
+ * RpcError, when the items before it have left; with the reason of the sender's `abort`; or if an item can't be sent. The
+ * source is closed in any case.
  * @param source may be a promise of a source
  * @param what the source is, for errors: `option input of 'sum'`
  */
@@ -25,11 +26,14 @@ export async function sendAll(
   name: string,
   what: string,
 ): Promise<void> {
-  const items = itemsOf(await source, what);
+  const given = await source;
+  if (isInstance(given, RpcError)) throw given;
+  const items = itemsOf(given, what);
   let isOpen = true;
   let closing: Promise<unknown> | null = null;
-  // A source that waits for its next item learns that at once, if it can.
+  // A source that waits for its next item learns that at once, if it can. Any other is closed below, in its own context.
   sender.onAbort = () => {
+    if (isOpen) return;
     closing = close(items);
     // It is awaited below, once the source is at rest.
     closing.catch(() => undefined);
@@ -42,14 +46,21 @@ export async function sendAll(
       const step = (isThenable(pending) ? await pending : pending) as IteratorResult<unknown>;
       isOpen = step.done !== true;
       if (sender.reason !== null) throw sender.reason;
-      if (step.done === true) break;
+      if (step.done === true) {
+        // `return error.notFound(…)` in a generator.
+        if (isInstance(step.value, RpcError)) throw step.value;
+        break;
+      }
       let item = step.value;
       if (check !== null) {
         const checked = check.run(item, name);
         item = isThenable(checked) ? await checked : checked;
       }
       const waiting = sender.write(item);
-      if (waiting !== null) await waiting;
+      if (waiting !== null) {
+        await waiting;
+        if (sender.reason !== null) throw sender.reason;
+      }
     }
     const leaving = sender.finish();
     if (leaving !== null) await leaving;
