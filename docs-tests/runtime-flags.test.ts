@@ -1,4 +1,4 @@
-/** What RUNTIMES.md says of flags of Bun and Deno. */
+/** Flags of Bun and Deno that RUNTIMES.md describes. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

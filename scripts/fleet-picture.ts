@@ -11,7 +11,7 @@ import { COLUMNS, ROWS, TITLE } from "./lib/fleet-screen.ts";
 import { ROOT } from "./lib/packages.ts";
 import { Screen } from "./lib/terminal-svg.ts";
 
-/** What is waited for, in order, and the key that is pressed then. */
+/** Texts to wait for, in order, and the key that is pressed then. */
 const STORY: readonly (readonly [seen: RegExp, key: string])[] = [
   [/pump-3 .* 16 samples/, "c"],
   [/telemetry of pump-3: back and recovered[\s\S]*joined/, "r"],

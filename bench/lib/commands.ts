@@ -106,7 +106,7 @@ export interface WatchResult {
 
 export interface MembershipArgs {
   readonly topics: number;
-  /** Of each topic. */
+  /** Members of each topic. */
   readonly members: number;
 }
 

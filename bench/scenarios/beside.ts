@@ -52,7 +52,7 @@ export const beside: Scenario = {
       sample("alone", P99, alone.p99);
       for (const { direction, variant } of BESIDE) {
         if (direction === null && peer.name === "ws") continue;
-        // What is large is made meanwhile.
+        // The large message is made meanwhile.
         const warmupSeconds = plan.warmupSeconds + 0.5;
         const bulk = startBulk(session, direction, warmupSeconds + plan.seconds);
         await smallCalls(session, warmupSeconds);

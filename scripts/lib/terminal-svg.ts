@@ -9,7 +9,7 @@ type Cell = NonNullable<ReturnType<NonNullable<ReturnType<Terminal["buffer"]["ac
 
 const CELL = { width: 8.4, height: 18 };
 const PADDING = 16;
-/** Of a letter below the top of its cell. */
+/** A letter's baseline below the top of its cell. */
 const BASELINE = 13.5;
 const FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace";
 const BACKGROUND = "#22272e";

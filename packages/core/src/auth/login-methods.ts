@@ -6,9 +6,9 @@ import type { Identity } from "./user.ts";
 
 type Awaitable<T> = T | Promise<T>;
 
-/** Who a token stands for; null if it isn't valid. */
+/** The identity of a token; null if it isn't valid. */
 export type TokenCheck = (token: string) => Awaitable<Identity | null>;
-/** Who a verified client certificate stands for; null for nobody. */
+/** The identity of a verified client certificate; null if it has none. */
 export type CertificateCheck = (tls: TlsInfo) => Awaitable<Identity | null>;
 
 /** The connection that a login comes over. */

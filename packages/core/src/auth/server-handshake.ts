@@ -123,12 +123,12 @@ export class ServerAuthenticator {
     return methods;
   }
 
-  /** Who a token stands for; null if it isn't valid. Rejects if your function does. */
+  /** The identity of a token; null if it isn't valid. Rejects if your function does. */
   async userOfToken(token: string): Promise<User | null> {
     return this.#userOf((await this.#options.token?.(token)) ?? null, "token");
   }
 
-  /** Who a verified certificate stands for; null for nobody. Rejects if your function does. */
+  /** The identity of a verified certificate; null if it has none. Rejects if your function does. */
   async userOfCertificate(tls: TlsInfo): Promise<User | null> {
     return this.#userOf((await this.#options.certificate?.(tls)) ?? null, "certificate");
   }

@@ -1,4 +1,4 @@
-/** Who a client is. */
+/** The identity of a client. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";

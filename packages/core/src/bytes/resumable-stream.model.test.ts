@@ -13,7 +13,7 @@ import { type Carrier, ResumableStream } from "./resumable-stream.ts";
 const KEPT_BYTES = 6;
 const NOTHING = new Uint8Array(0);
 
-/** What may be wrong with an end. */
+/** Faults of an end. */
 interface Fault {
   /** Acknowledges what is still on its way. */
   readonly acknowledgesEarly?: boolean;

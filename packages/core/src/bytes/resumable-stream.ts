@@ -110,7 +110,7 @@ export class ResumableStream implements ByteStream {
     return this.#received;
   }
 
-  /** What was sent since `keep` and isn't acknowledged. */
+  /** Bytes sent since `keep` and not acknowledged. */
   get sent(): Pick<SentBytes, "length" | "capacity" | "acknowledged" | "end" | "isPossible" | "writes"> {
     return this.#sent;
   }

@@ -14,7 +14,7 @@ interface Segment {
 }
 
 /**
- * What was sent and the peer hasn't acknowledged, to send it again. Positions count the bytes of a stream from its
+ * Bytes that were sent and the peer hasn't acknowledged, to send them again. Positions count the bytes of a stream from its
  * beginning. Every `append` is kept in one piece, so segments begin where a write began.
  */
 export class SentBytes {
@@ -79,7 +79,7 @@ export class SentBytes {
     return true;
   }
 
-  /** What is kept, in order. */
+  /** The kept bytes, in order. */
   *unacknowledged(): Iterable<Uint8Array> {
     for (const { bytes, from, length } of this.#segments) {
       const skipped = Math.max(0, this.#acknowledged - from);
@@ -87,7 +87,7 @@ export class SentBytes {
     }
   }
 
-  /** What is kept, from the beginning of the write that the first unacknowledged byte belongs to or an earlier one. */
+  /** The kept bytes, from the beginning of the write that the first unacknowledged byte belongs to or an earlier one. */
   *writes(): Iterable<{ readonly bytes: Uint8Array; readonly acknowledged: number }> {
     for (const { bytes, from, length } of this.#segments) {
       yield { bytes: bytes.subarray(0, length), acknowledged: Math.max(0, this.#acknowledged - from) };

@@ -7,7 +7,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
-/** What a hook of `onCredentialsExpiring` may return: new credentials, or nothing, and then the option is asked. */
+/** Result of a hook of `onCredentialsExpiring`: new credentials, or nothing, and then the option is asked. */
 export type RenewedCredentials = Credentials | null | undefined;
 
 /** A client's `onCredentialsExpiring`. */

@@ -82,7 +82,7 @@ export class WaitingSession<Peer> {
     this.#connection = null;
   }
 
-  /** What to ask a server for; undefined if nothing waits. */
+  /** The session to ask a server for; undefined if none waits. */
   request(token: string | undefined): { readonly token: string; readonly received: number } | undefined {
     const stream = this.#connection?.resumption?.stream;
     return stream === undefined || token === undefined ? undefined : { token, received: stream.received };

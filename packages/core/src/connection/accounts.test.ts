@@ -177,7 +177,7 @@ test("everything is handled that a peer sent before its FIN, also while it isn't
   peer.write(...Array.from({ length: 20 }, (_, n) => message("note", n)));
   peer.end();
   await runtime.advance(20_000);
-  // Of those over the rate, one a second is refused, and the others wait.
+  // Over the rate, one a second is refused, and the others wait.
   expect(received.length).toBeGreaterThanOrEqual(15);
   expect(server.connectionCount).toBe(0);
 });

@@ -10,7 +10,7 @@ export interface OutgoingContext {
   readonly method: string;
   /** The parameters or data. */
   readonly value: unknown;
-  /** Of a call, request or stream, as given. */
+  /** The signal of the call, request or stream, as given. */
   readonly signal: AbortSignal | undefined;
   /** Metadata that is sent along: that of the option `meta`, and what middlewares add. */
   readonly meta: Record<string, string>;

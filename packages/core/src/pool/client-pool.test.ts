@@ -232,7 +232,7 @@ describe("calls", () => {
     await runtime.settle();
     expect(running).toMatchObject({ state: "rejected", error: { details: { started: true } } });
     expect(pool.stats.movedCalls).toBe(1);
-    // Of 1,000 ms, 290 passed before it moved.
+    // 290 of 1,000 ms passed before it moved.
     await runtime.advance(709);
     expect(waiting.state).toBe("pending");
     await runtime.advance(20);

@@ -20,7 +20,7 @@ async function scene(options: Parameters<typeof testPool>[2] = {}) {
   return { runtime, servers, ...testPool(runtime, [1, 2], options) };
 }
 
-/** Of two servers, the one that has the subscriber, and the other one. */
+/** The server that has the subscriber, and the other one. */
 function inOrder<T extends { news: Topic }>([one, two]: readonly [T, T]): readonly [T, T] {
   return one.news.size > 0 ? [one, two] : [two, one];
 }

@@ -14,7 +14,7 @@ export interface MethodContract {
   readonly result?: Schema;
   /** Items that callers send, validated on both sides. Default: the method takes none. */
   readonly input?: Schema;
-  /** Of servers only: users with one of these roles may call it. Default: all. */
+  /** Servers only: users with one of these roles may call it. Default: all. */
   readonly roles?: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface StreamContract {
   readonly output?: Schema;
   /** Items that callers send, validated on both sides. Default: the stream takes none. */
   readonly input?: Schema;
-  /** Of servers only: users with one of these roles may call it. Default: all. */
+  /** Servers only: users with one of these roles may call it. Default: all. */
   readonly roles?: readonly string[];
 }
 

@@ -21,7 +21,7 @@ export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
   /** The parameters as netconduit's own server describes them. Called when a netconduit client first asks. */
   readonly describeToNetconduit: () => Readonly<Record<string, string>>;
-  /** Who may call it; null for everybody, as by default. */
+  /** Roles that may call it; null, the default, for everybody. */
   readonly access?: Access | null;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
@@ -39,7 +39,7 @@ export interface MethodEntry<Peer> {
  */
 export type MessageEntry<Peer> = {
   readonly type: string;
-  /** Who may send it; null for everybody, as by default. */
+  /** Roles that may send it; null, the default, for everybody. */
   readonly access?: Access | null;
   readonly data: Validator<unknown> | null;
   /** Run around the handler. Default: none. */

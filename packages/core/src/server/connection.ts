@@ -86,7 +86,7 @@ export class Connection<
     this.#resumes += 1;
   }
 
-  /** Who the client is. Its name is empty if it logged in with the shared password. */
+  /** The client's user. Its name is empty if it logged in with the shared password. */
   get user(): User {
     return this.#user;
   }

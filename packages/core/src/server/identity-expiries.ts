@@ -8,7 +8,7 @@ import { IdentityExpiry } from "./identity-expiry.ts";
 export interface IdentityExpiriesHost<Peer> {
   /** Unix milliseconds. */
   wallClock(): number;
-  /** Who a token stands for; null if it isn't valid, or if its identity has expired. */
+  /** The identity of a token; null if it isn't valid, or if its identity has expired. */
   userOf(token: string): Promise<User | null>;
   /** A client has sent a valid new token. */
   renewed(protocol: ProtocolConnection<Peer>, user: User): void;

@@ -21,7 +21,7 @@ type ExpiringConnection = Pick<ProtocolConnection<never>, "close" | "context" | 
 export interface ExpiryHost {
   /** Unix milliseconds. */
   wallClock(): number;
-  /** Who a token stands for; null if it isn't valid, or if its identity has expired. */
+  /** The identity of a token; null if it isn't valid, or if its identity has expired. */
   userOf(token: string): Promise<User | null>;
   /** A new token was valid. */
   renewed(user: User): void;

@@ -143,7 +143,7 @@ export class LoginManager<Peer> {
     });
   }
 
-  /** Who a token stands for; null if it isn't valid. Rejects if the application's function does. */
+  /** The identity of a token; null if it isn't valid. Rejects if the application's function does. */
   async userOfToken(token: string): Promise<User | null> {
     return (await this.#authenticator?.userOfToken(token)) ?? null;
   }

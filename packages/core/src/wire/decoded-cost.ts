@@ -5,7 +5,7 @@
  */
 
 export const ARRAY_COST = 96;
-/** Of an array. */
+/** A place in an array. */
 export const SLOT_COST = 16;
 
 export const MAP_COST = 112;

@@ -6,7 +6,7 @@ import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
 /** Strings beside a call, message or stream, such as `traceparent`. */
 export type Metadata = Readonly<Record<string, string>>;
 
-/** Of a request without metadata. */
+/** Metadata of a request without any. */
 export const NO_METADATA: Metadata = Object.freeze({});
 /** The most entries. */
 export const MAX_METADATA_ENTRIES = 64;

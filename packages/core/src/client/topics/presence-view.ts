@@ -6,7 +6,7 @@ import type { PresenceFrame } from "../../extensions/topics/topic.ts";
 export interface PresentClient {
   /** Id of its connection to the server. */
   readonly id: string;
-  /** Who it is, as the server says; null if it doesn't. */
+  /** The user, as the server says; null if it doesn't. */
   readonly user: string | null;
 }
 
@@ -22,7 +22,7 @@ export interface PresenceChange {
 /** Longest list that a client keeps. A server sends at most one entry for each of its connections. */
 const MAX_PRESENT = 100_000;
 
-/** Who is subscribed to a topic, as far as the server has told. Changes arrive gathered, ten times a second at most. */
+/** The subscribers of a topic, as far as the server has told. Changes arrive gathered, ten times a second at most. */
 export class TopicPresenceView {
   readonly #clients = new Map<string, PresentClient>();
   /** Connections of each user. */

@@ -143,7 +143,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     return this.#dropped;
   }
 
-  /** Who is subscribed; null if the topic has no presence, or the option `presence` is false. */
+  /** The topic's subscribers; null if the topic has no presence, or the option `presence` is false. */
   get presence(): TopicPresenceView | null {
     return this.#presence;
   }

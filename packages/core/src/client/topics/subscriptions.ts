@@ -444,7 +444,7 @@ function isIdle({ asks }: Entry, subscription: AnySubscription): boolean {
   return [...asks.values()].every(({ retry, subscriptions }) => retry !== null || !subscriptions.has(subscription));
 }
 
-/** Who is there, if one of the topic's subscriptions knows. */
+/** The topic's subscribers, if one of its subscriptions knows them. */
 function presenceIn({ subscriptions }: Entry): AnySubscription["presence"] {
   for (const { isLive, presence } of subscriptions) if (isLive && presence !== null) return presence;
   return null;

@@ -8,7 +8,7 @@ export interface FileProgress {
   readonly resumedFrom: number;
   /** Size of the file; null if it isn't known. */
   readonly total: number | null;
-  /** Of this attempt, over the last seconds. */
+  /** Rate of this attempt, over the last seconds. */
   readonly bytesPerSecond: number;
   /** Milliseconds that the rest takes at that rate; null if it isn't known. */
   readonly etaMs: number | null;

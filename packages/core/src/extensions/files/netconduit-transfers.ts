@@ -24,7 +24,7 @@ import { isSha256 } from "./file-items.ts";
 import { ItemChannel } from "./item-channel.ts";
 import type { FolderContext, ServedFolder } from "./served-folder.ts";
 
-/** Of one peer at a time. Another one ends the oldest, which its peer has most likely given up. */
+/** Transfers that one peer may have under way. Another one ends the oldest, which its peer has most likely given up. */
 const MAX_TRANSFERS = 64;
 const MAX_ID_CHARS = 128;
 const MAX_CHUNK_CHARS: number = Math.ceil(NETCONDUIT_CHUNK_BYTES / 3) * 4;
@@ -124,7 +124,7 @@ export class NetconduitTransfers<Peer> {
     (peer as unknown as TransferPeer).send(FILE_INCOMING_ACK, { transfer_id: id, ready: true });
   }
 
-  /** Of a file that was refused, chunks follow nevertheless. */
+  /** Chunks of a refused file follow nevertheless. */
   async #incomingChunk(params: Params, peer: Peer): Promise<void> {
     const upload = this.#find(params, peer, UploadTransfer);
     await upload.step(async () => {

@@ -25,7 +25,7 @@ export interface TransferredFile {
   /** On this side's disk. */
   readonly path: string;
   readonly bytes: number;
-  /** Of the whole file, in hex; null after a download that both sides continued after a restart. */
+  /** Hash of the whole file, in hex; null after a download that both sides continued after a restart. */
   readonly sha256: string | null;
   /** Bytes that an earlier attempt had transferred. */
   readonly resumedFrom: number;
@@ -50,7 +50,7 @@ export interface FolderHost<Peer> {
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** Of a call: a handler's context, or the like of it. */
+/** The call's context, as a handler gets it. */
 export interface FolderContext<Peer> {
   readonly client: Peer;
   readonly method: string;
@@ -124,7 +124,7 @@ export class ServedFolder<Peer> {
     this.#expiry.end();
   }
 
-  /** Who may use it; null for everybody. */
+  /** Roles that may use it; null for everybody. */
   get access(): Access | null {
     return this.#config.access;
   }

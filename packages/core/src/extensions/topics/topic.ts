@@ -47,7 +47,7 @@ export interface TopicStart {
   readonly offset: number;
   /** Whether presence follows. */
   readonly presence: boolean;
-  /** Of the call that subscribed; null if the server added the client by itself. */
+  /** Context of the call that subscribed; null if the server added the client by itself. */
   readonly token: number | null;
 }
 

@@ -31,7 +31,7 @@ export interface Joining {
   readonly since: Position | null;
   readonly user: string | null;
   readonly watchesPresence: boolean;
-  /** Of the call that subscribed; null if the server added it. */
+  /** Number of the call that subscribed; null if the server added it. */
   readonly token: number | null;
 }
 

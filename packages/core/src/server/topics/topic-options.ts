@@ -17,7 +17,7 @@ export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect"
 
 /** A subscriber as it was let in. */
 export interface Admission {
-  /** Who this is, for presence: several connections may be one user's. At most 256 characters. Default: nobody. */
+  /** The user, for presence: several connections may be one user's. At most 256 characters. Default: nobody. */
   readonly user?: string | undefined;
 }
 
@@ -58,7 +58,7 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
   /** Messages that wait for a slow subscriber with `drop-oldest`. Default 1,000. */
   readonly slowBuffer?: number | undefined;
   /**
-   * Who may subscribe: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
+   * Authorises a subscription: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
    * user. Default: every client.
    */
   readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;

@@ -22,7 +22,7 @@ interface Watcher {
   entries: number;
   /** How many are present, as far as it knows. */
   size: number;
-  /** Who they are; null: it only counts. */
+  /** The subscribers; null: it only counts. */
   readonly present: Set<string> | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Who is subscribed to a topic. Changes are gathered for 100 ms and sent as one frame to everybody, and everybody who
+ * The subscribers of a topic. Changes are gathered for 100 ms and sent as one frame to everybody, and everybody who
  * came in that time gets one list, encoded once: ten thousand clients that join in a second cost ten lists and not ten
  * thousand.
  */
