@@ -67,6 +67,8 @@ export class ClusterNode implements Cluster {
   /** Identifies the current start; null while stopped. */
   #run: object | null = null;
   #beats = 0;
+  /** By then every node that is alive has been heard: it answers, and says so itself every `heartbeatMs`. */
+  #hasMetAtMs = 0;
 
   constructor(driver: ClusterDriver, config: ClusterConfig, local: LocalNode) {
     this.#driver = driver;
@@ -118,6 +120,9 @@ export class ClusterNode implements Cluster {
       },
       get isAlone() {
         return self.#state !== "connected";
+      },
+      get meetingMs() {
+        return self.#hasMetAtMs - self.#local.context.runtime.now();
       },
       nodes: () => this.#membership.nodes,
       lost: () => this.#membership.lost,
@@ -296,6 +301,7 @@ export class ClusterNode implements Cluster {
 
   #beatToAll(asks: boolean): void {
     this.#beats += 1;
+    if (asks) this.#hasMetAtMs = this.#local.context.runtime.now() + this.config.heartbeatMs;
     this.#beat(ALL, this.#beats, asks);
   }
 

@@ -100,7 +100,8 @@ test("A session goes on on another node when its own is lost: what was handled i
   await all.node("b", { port: 9000, resume: resume() }, (server) => {
     server.on("n", (_client, n) => void second.push(n));
   });
-  await runtime.advance(1000);
+  // The new node waits for a sign of life of the former one.
+  await runtime.advance(1100);
   expect(second).toEqual([3, 4, 5]);
   expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
 });
@@ -139,6 +140,25 @@ test("A client that comes to another node while its own still has the session ta
   client.send("n", 4);
   await runtime.settle();
   expect(atB).toEqual([2, 3, 4]);
+});
+
+test("A session is taken from the node that has it: no other one is asked or waited for", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const [a, b] = [await all.node("a", { resume: resume() }), await all.node("b", { resume: resume() })];
+  await all.node("c", { resume: resume() });
+  await runtime.settle();
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const client = await a.join({ ...ADA, resume: true, reconnect });
+  const resumed: unknown[] = [];
+  client.onResume((session) => void resumed.push(session));
+  await runtime.settle();
+  all.cluster.partition(["a", "b"], ["c"]);
+  runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: b.port }, signal));
+  runtime.pairs.at(-1)?.accepted.destroy(null);
+  await runtime.advance(100);
+  expect([client.isConnected, resumed]).toEqual([true, [{ replayed: 0, lost: 0, restarted: true }]]);
+  expect([a.server.connectionCount, b.server.connectionCount]).toEqual([0, 1]);
 });
 
 test("A client of a node that stops goes to another node, and nothing is lost or handled twice", async () => {

@@ -9,7 +9,7 @@ import { EnvelopeKind } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
 import { MissedRevocations } from "./missed-revocations.ts";
-import type { NodeAnswer, NodeAnswers, NodeRequests } from "./node-requests.ts";
+import type { NodeAnswer, NodeAnswers, NodeRequests, NodeRun } from "./node-requests.ts";
 
 /** The node of {@link NodeQuestions}. */
 export interface NodeQuestionsHost {
@@ -17,6 +17,8 @@ export interface NodeQuestionsHost {
   readonly requests: NodeRequests;
   readonly answerTimeoutMs: number;
   readonly nodeId: string;
+  /** Milliseconds until this node has heard every other one that is alive; 0 or less if it has. */
+  readonly meetingMs: number;
   /** Whether the link is down. */
   readonly isAlone: boolean;
   /** The other nodes, by id. */
@@ -78,6 +80,23 @@ export class NodeQuestions {
       if (this.#host.publish(address, EnvelopeKind.QUESTION, head) !== "sent")
         this.#missedRevocations.add(user, [epoch]);
     }
+  }
+
+  /**
+   * Ends a session on the node that has it. Resolves with whether it was there; false if that node is gone, or doesn't answer
+   * in time.
+   */
+  async release({ id, epoch }: NodeRun, session: string, timeoutMs: number): Promise<boolean> {
+    const { answerTimeoutMs, meetingMs, nodeId } = this.#host;
+    const isKnown = this.#host.nodes().get(id)?.epoch === epoch;
+    // A run that isn't heard while the nodes meet is gone, as is an earlier one of this node.
+    if (!isKnown && (meetingMs <= 0 || id === nodeId)) return false;
+    const limitMs = Math.min(timeoutMs, answerTimeoutMs, isKnown ? answerTimeoutMs : Math.ceil(meetingMs));
+    const { answers } = await this.#host.requests.ask([{ id, epoch }], limitMs, (request) => {
+      const head = { id: request, question: "release", params: { session } };
+      return this.#host.publish({ kind: "node", name: id }, EnvelopeKind.QUESTION, head) === "sent";
+    });
+    return answers.get(id) === true;
   }
 
   /** A page of connections, node after node in the order of their ids. */

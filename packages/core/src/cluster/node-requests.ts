@@ -13,6 +13,9 @@ export interface NodeAnswers {
   readonly missing: readonly string[];
 }
 
+/** A run of a node. */
+export type NodeRun = Pick<Node, "id" | "epoch">;
+
 /** The answer of one node. */
 export type NodeAnswer = { readonly value: unknown } | { readonly error: ConduitError };
 
@@ -58,7 +61,7 @@ export class NodeRequests {
    * Asks several nodes. Resolves when all have answered, are gone, or `timeoutMs` has passed.
    * @param send sends the question with this id. Returns false if it can't be sent
    */
-  ask(nodes: Iterable<Node>, timeoutMs: number, send: (id: number) => boolean): Promise<NodeAnswers> {
+  ask(nodes: Iterable<NodeRun>, timeoutMs: number, send: (id: number) => boolean): Promise<NodeAnswers> {
     return new Promise((resolve) => {
       const id = this.#nextId++;
       const answers = new Map<string, unknown>();

@@ -13,7 +13,7 @@ import { resume } from "../extensions/resume/resume.ts";
 import { toHex } from "../util/hex.ts";
 import type { AcceptedStep } from "./login-manager.ts";
 import { type ResumeRequest, resumeRequest, SESSION_TOKEN_BYTES, type Session, Sessions } from "./sessions.ts";
-import { keyOf, type RecalledSession, type StoredSessions } from "./stored-sessions.ts";
+import { keyOf, type RecalledSession, type SessionPlace, type StoredSessions } from "./stored-sessions.ts";
 
 /** A session that a client may resume. */
 export interface ResumableSession<Peer> {
@@ -26,8 +26,8 @@ export interface ClientSessionsHost {
   readonly windowMs: number;
   /** Keeps of sessions what outlives the process; null without a store. */
   readonly stored: StoredSessions | null;
-  /** Ends a session on other nodes. Resolves with whether one had it. */
-  releaseElsewhere(key: string): Promise<boolean>;
+  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  releaseFrom(node: SessionPlace, key: string, timeoutMs: number): Promise<boolean>;
 }
 
 export class ClientSessions<Peer> {
@@ -42,19 +42,28 @@ export class ClientSessions<Peer> {
     this.live = new Sessions(host.context, host.windowMs);
   }
 
-  /** Looks up the session that a client asks for, if another process had it; null if there is nothing to look up. */
-  recall(step: AcceptedStep): Promise<RecalledSession | null> | null {
+  /** Whether a client asks for a session that another process may have had. */
+  mustRecall(step: AcceptedStep): boolean {
     const request = resumeRequest(step.resume);
-    const { stored } = this.#host;
-    if (stored === null || request === null || this.live.has(request)) return null;
-    return this.#recallFrom(stored, request, ownerOf(step));
+    return this.#host.stored !== null && request !== null && !this.live.has(request);
   }
 
-  /** Another node may still have the session: it ends there first, so that no message is handled on both. */
-  async #recallFrom(stored: StoredSessions, request: ResumeRequest, owner: string): Promise<RecalledSession | null> {
-    const recalled = await stored.recall(request, owner);
-    const wasElsewhere = recalled !== null && (await this.#host.releaseElsewhere(keyOf(request.token)));
-    return wasElsewhere ? stored.recall(request, owner) : recalled;
+  /**
+   * Looks up that session. Another node may still have it: it ends there first, so that no message is handled on both.
+   * Resolves with null if there is none, or the store doesn't answer within `timeoutMs`. Never rejects.
+   */
+  async recall(step: AcceptedStep, timeoutMs: number): Promise<RecalledSession | null> {
+    const request = resumeRequest(step.resume);
+    const { stored, context } = this.#host;
+    if (stored === null || request === null) return null;
+    const owner = ownerOf(step);
+    const endsAtMs = context.runtime.now() + timeoutMs;
+    const leftMs = (): number => Math.max(1, Math.floor(endsAtMs - context.runtime.now()));
+    const recalled = await stored.recall(request, owner, timeoutMs);
+    if (recalled?.place == null) return recalled;
+    const wasThere = await this.#host.releaseFrom(recalled.place, keyOf(request.token), leftMs());
+    if (!wasThere) return recalled;
+    return (await stored.recall(request, owner, leftMs())) ?? recalled;
   }
 
   /** The session that a client asks for and may resume; null if there is none. */
@@ -69,7 +78,9 @@ export class ClientSessions<Peer> {
     const request = resumeRequest(step.resume);
     if (request === null) return {};
     const received = this.live.receivedOf(request, ownerOf(step));
-    return { expired: { ...(received === null ? {} : { received }), ...recalled } };
+    const { handled, above, unfinished } = recalled ?? {};
+    const restored = recalled === null ? {} : { handled, above, unfinished };
+    return { expired: { ...(received === null ? {} : { received }), ...restored } };
   }
 
   /** A client has logged in. It may resume its connection by this token, if that was agreed on. */

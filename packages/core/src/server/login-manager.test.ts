@@ -5,7 +5,7 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import { passwordHash } from "../netconduit/password-hash.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -39,6 +39,8 @@ class LoginBench {
   readonly closed: CloseReason[] = [];
   /** Why the server admits no more clients; null: it does. */
   refusal: { readonly code: number; readonly message: string } | null = null;
+  /** Looks up the session that each login asks for; null: none asks for one. */
+  recall: ((timeoutMs: number) => Promise<null>) | null = null;
   /** Clients that the server still admits. */
   room = Number.POSITIVE_INFINITY;
   readonly logins: LoginManager<unknown>;
@@ -63,7 +65,8 @@ class LoginBench {
         this.logins.leave(connection);
         this.admitted.push({ connection, step, acceptedAt });
       },
-      recall: () => null,
+      mustRecall: () => this.recall !== null,
+      recall: async (_step, timeoutMs) => (await this.recall?.(timeoutMs)) ?? null,
       rejected: (rejection) => this.rejections.push(rejection),
       lookupFailed: () => undefined,
     });
@@ -556,6 +559,77 @@ describe("logins that a function of the application checks", () => {
       await peer.next(FrameType.AUTH_CHALLENGE);
     }
     expect(asked).toEqual(["a", "b", "c", "d", "e"]);
+  });
+});
+
+describe("a login that asks for a session of another process", () => {
+  test("may wait for half of the time that it has left", async () => {
+    const bench = await LoginBench.open({ authTimeoutMs: 10_000 });
+    const waits: number[] = [];
+    bench.recall = async (timeoutMs) => {
+      waits.push(timeoutMs);
+      return null;
+    };
+    const attempt = bench.begin();
+    await bench.runtime.advance(4000);
+    (await bench.challenged(attempt))();
+    await bench.runtime.settle();
+    expect([waits, bench.admitted.length]).toEqual([[3000], 1]);
+  });
+
+  test("takes no place of a check while it waits", async () => {
+    const authenticate = { scram: () => null };
+    const bench = await LoginBench.open({ authenticate, maxPendingLogins: 4 });
+    bench.recall = () => new Promise(() => undefined);
+    await bench.ask();
+    await bench.runtime.settle();
+    bench.recall = null;
+    for (let count = 0; count < 2; count += 1) await bench.ask();
+    await bench.runtime.settle();
+    expect([bench.admitted.length, bench.codes]).toEqual([2, []]);
+  });
+
+  test("is told to come later if half of the logins wait already, or half of these from its address", async () => {
+    const bench = await LoginBench.open({ maxPendingLogins: 8 });
+    bench.recall = () => new Promise(() => undefined);
+    for (let count = 0; count < 2; count += 1) await bench.ask();
+    await bench.runtime.settle();
+    const { peer } = await bench.ask();
+    const refused = { code: ErrorCode.RATE_LIMITED, retry_after: 0.5 };
+    expect((await peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject(refused);
+    for (let count = 0; count < 2; count += 1) await bench.ask(ELSEWHERE);
+    await bench.runtime.settle();
+    expect(bench.rejections).toHaveLength(1);
+    const other = await bench.ask("203.0.113.7");
+    expect((await other.peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject(refused);
+  });
+
+  test("gives its place back when its client hangs up", async () => {
+    const bench = await LoginBench.open({ maxPendingLogins: 2 });
+    bench.recall = () => new Promise(() => undefined);
+    const { connection } = await bench.ask();
+    await bench.runtime.settle();
+    connection.destroy(new ConduitError(ErrorCode.CONNECTION_RESET, "Hung up"));
+    bench.recall = async () => null;
+    await bench.ask();
+    await bench.runtime.settle();
+    expect([bench.admitted.length, bench.codes, bench.logins.size]).toEqual([1, [], 0]);
+  });
+
+  test("is refused if its user is revoked meanwhile", async () => {
+    const bench = await LoginBench.open({ users: { ada: { password: "one password" } } });
+    const looked = gate();
+    bench.recall = async () => {
+      await looked.promise;
+      return null;
+    };
+    const attempt = bench.begin();
+    (await bench.challenged(attempt, bench.handshake("one password", "ada")))();
+    await bench.runtime.settle();
+    bench.logins.revoke("ada");
+    looked.open();
+    expect((await attempt.peer.next(FrameType.AUTH_FAILURE)).payload).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    expect([bench.admitted.length, bench.logins.authFailures]).toEqual([0, 1]);
   });
 });
 

@@ -64,8 +64,10 @@ export interface LoginManagerHost<Peer> {
     acceptedAt: number,
     recalled: RecalledSession | null,
   ): void;
-  /** Looks up the session that a client asks for, if another process had it; null if there is nothing to look up. */
-  recall(step: AcceptedStep): Promise<RecalledSession | null> | null;
+  /** Whether a client asks for a session that another process may have had. */
+  mustRecall(step: AcceptedStep): boolean;
+  /** Looks up that session; null if there is none, or it can't be found within `timeoutMs`. Never rejects. */
+  recall(step: AcceptedStep, timeoutMs: number): Promise<RecalledSession | null>;
   rejected(rejection: Rejection): void;
   /** A function of the option `authenticate` failed. */
   lookupFailed(error: unknown, stream: ByteStream): void;
@@ -80,6 +82,8 @@ interface PendingLogin {
   /** Users that were replaced or revoked since, and which of both came last; null if there are none. */
   changes: Map<string, "replaced" | "revoked"> | null;
   recalled: RecalledSession | null;
+  /** Called when the connection is no longer pending. */
+  left: () => void;
 }
 
 /** A server's connections that haven't logged in. */
@@ -89,6 +93,8 @@ export class LoginManager<Peer> {
   readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
   readonly #guesses: GuessQueue;
   readonly #checks: LoginChecks;
+  /** Logins that wait for the store, or for another node to end their session. */
+  readonly #recalls: LoginChecks;
   #authenticator: ServerAuthenticator | null = null;
   #users: Users | null = null;
   #authFailures = 0;
@@ -100,6 +106,8 @@ export class LoginManager<Peer> {
     const { authenticate, maxPendingLogins } = host.config;
     // Without functions of the application a check takes no time to speak of.
     this.#checks = new LoginChecks(authenticate === null ? Number.POSITIVE_INFINITY : maxPendingLogins);
+    // The other half is for logins that need no store, however slow that is.
+    this.#recalls = new LoginChecks(Math.ceil(maxPendingLogins / 2));
   }
 
   /** Logins rejected because of a wrong password. */
@@ -203,13 +211,14 @@ export class LoginManager<Peer> {
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
-    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null, recalled: null });
+    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null, recalled: null, left: nothing });
     this.#addresses.add(connection, guesser ?? "");
     connection.start(config.authTimeoutMs);
   }
 
   /** The connection has logged in or ended. */
   leave(connection: ProtocolConnection<Peer>): void {
+    this.#pending.get(connection)?.left();
     this.#pending.delete(connection);
     this.#addresses.delete(connection);
   }
@@ -223,7 +232,8 @@ export class LoginManager<Peer> {
     const login = this.#pending.get(connection);
     if (login === undefined) return;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
-    const step = await this.#step(connection, login, type, payload);
+    const judged = await this.#step(connection, login, type, payload);
+    const step = judged.kind === "accepted" && isPending(connection) ? await this.#recall(login, judged) : judged;
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
@@ -274,7 +284,7 @@ export class LoginManager<Peer> {
     return refusal !== null;
   }
 
-  /** Processes one frame of a login. A failing function of the application ends it, as does a change of its user. */
+  /** Processes one frame of a login. A failing function of the application ends it. */
   async #step(
     connection: ProtocolConnection<Peer>,
     login: PendingLogin,
@@ -286,14 +296,7 @@ export class LoginManager<Peer> {
       return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
     }
     try {
-      const step = await this.#judge(connection, login, type, payload);
-      const recalling = step.kind === "accepted" ? this.#host.recall(step) : null;
-      if (recalling !== null) login.recalled = await recalling;
-      const change = step.kind === "accepted" ? login.changes?.get(step.user.name) : undefined;
-      if (change === undefined) return step;
-      if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
-      const [code, reason] = [ErrorCode.AUTH_FAILED, "Invalid password"];
-      return { kind: "refused", code, reason: "The user was revoked during the login", payload: { reason, code } };
+      return await this.#judge(connection, login, type, payload);
     } catch (error) {
       this.#host.lookupFailed(error, connection.stream);
       const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
@@ -301,6 +304,32 @@ export class LoginManager<Peer> {
     } finally {
       this.#checks.end(address);
     }
+  }
+
+  /**
+   * The client has proved who it is. If it asks for a session of another process, the login waits for that, at most half
+   * of the time that it has left. A change of its user meanwhile ends it.
+   */
+  async #recall(login: PendingLogin, step: AcceptedStep): Promise<ServerStep> {
+    const address = login.guesser ?? "";
+    if (this.#host.mustRecall(step)) {
+      if (!this.#recalls.begin(address)) {
+        return tryLater("Too many logins wait for the store of sessions; try again later", BUSY_RETRY_MS);
+      }
+      const { config, runtime } = this.#host;
+      const leftMs = login.acceptedAt + config.authTimeoutMs - runtime.now();
+      const left = new Promise<null>((resolve) => {
+        login.left = () => resolve(null);
+      });
+      const recalled = this.#host.recall(step, Math.max(1, Math.floor(leftMs / 2)));
+      login.recalled = await Promise.race([recalled, left]);
+      this.#recalls.end(address);
+    }
+    const change = login.changes?.get(step.user.name);
+    if (change === undefined) return step;
+    if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
+    const [code, reason] = [ErrorCode.AUTH_FAILED, "Invalid password"];
+    return { kind: "refused", code, reason: "The user was revoked during the login", payload: { reason, code } };
   }
 
   /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
@@ -329,6 +358,10 @@ function isWrongPassword(step: ServerStep): boolean {
 
 function tooManyGuesses(waitMs: number): ServerStep {
   return tryLater("Too many wrong passwords from this address or of this user; try again later", waitMs);
+}
+
+function nothing(): void {
+  // Nobody waits.
 }
 
 /** Clients try again after this time by themselves. */

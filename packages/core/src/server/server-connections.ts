@@ -37,7 +37,7 @@ import { type AcceptedStep, LoginManager } from "./login-manager.ts";
 import type { ClientConnectionHooks } from "./server-hooks.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { resumeRequest } from "./sessions.ts";
-import type { RecalledSession, StoredSessions } from "./stored-sessions.ts";
+import type { RecalledSession, SessionPlace, StoredSessions } from "./stored-sessions.ts";
 import { strangerError } from "./stranger-error.ts";
 
 /** Counters of a server since its creation. */
@@ -66,8 +66,8 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
   /** The id of the next connection. */
   connectionId(): string;
-  /** Ends a session on other nodes. Resolves with whether one had it. */
-  releaseElsewhere(key: string): Promise<boolean>;
+  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  releaseFrom(node: SessionPlace, key: string, timeoutMs: number): Promise<boolean>;
   /** A client has logged in. */
   clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
   /** A client's connection begins to close, or has ended. */
@@ -112,7 +112,7 @@ export class ServerConnections<C extends Contract, D extends object> {
             context: core.runtimeContext,
             windowMs: config.resume.windowMs,
             stored: host.storedSessions,
-            releaseElsewhere: (key) => host.releaseElsewhere(key),
+            releaseFrom: (node, key, timeoutMs) => host.releaseFrom(node, key, timeoutMs),
           });
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = core.delegate({
@@ -133,7 +133,8 @@ export class ServerConnections<C extends Contract, D extends object> {
       config,
       refusal: (wanted) => this.#refusal(wanted),
       admit: (protocol, step, acceptedAt, recalled) => this.#admit(protocol, step, acceptedAt, recalled),
-      recall: (step) => this.#sessions?.recall(step) ?? null,
+      mustRecall: (step) => this.#sessions?.mustRecall(step) === true,
+      recall: async (step, timeoutMs) => (await this.#sessions?.recall(step, timeoutMs)) ?? null,
       rejected: (rejection) => host.hooks.notifyRejected(rejection),
       lookupFailed: (error, stream) =>
         core.report(error, { stage: "login", name: "authenticate", remoteAddress: formatAddress(stream.remote) }),

@@ -28,6 +28,7 @@ import type { Metadata } from "../wire/metadata.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
 import type { AnyConnection } from "./connection.ts";
 import type { ServerConfig } from "./server-options.ts";
+import type { SessionPlace } from "./stored-sessions.ts";
 import { UserIndex } from "./user-index.ts";
 
 type Protocol = ProtocolConnection<AnyConnection>;
@@ -252,11 +253,14 @@ export class ServerNodes {
     return { connections: here + sumOf(answers), missing, isAlone };
   }
 
-  /** Ends a session on the other nodes. Resolves with whether one had it. */
-  async releaseElsewhere(key: string): Promise<boolean> {
-    if (this.node === null) return false;
-    const { answers } = await this.node.questions.askAll("release", { session: key });
-    return [...answers.values()].includes(true);
+  /** Which run of which node this is; null without a cluster. */
+  get place(): SessionPlace | null {
+    return this.node === null ? null : { id: this.node.nodeId, epoch: this.node.epoch };
+  }
+
+  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  async releaseFrom(place: SessionPlace, key: string, timeoutMs: number): Promise<boolean> {
+    return (await this.node?.questions.release(place, key, timeoutMs)) ?? false;
   }
 
   // --- here ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import { ReportWindows } from "../util/report-windows.ts";
 import { withDeadline } from "../util/time.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { SESSION_TOKEN_BYTES } from "./sessions.ts";
-import { StoredSessions } from "./stored-sessions.ts";
+import { type SessionPlace, StoredSessions } from "./stored-sessions.ts";
 
 export class ServerStore<Peer> {
   readonly deadLetters: DeadLetters;
@@ -23,7 +23,13 @@ export class ServerStore<Peer> {
   #answers: StoredAnswers | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
-  constructor(core: EndpointCore<Peer>, runtime: Runtime, settings: ServerResumeSettings | null) {
+  /** @param place the node that this server is; null without a cluster */
+  constructor(
+    core: EndpointCore<Peer>,
+    runtime: Runtime,
+    settings: ServerResumeSettings | null,
+    place: () => SessionPlace | null,
+  ) {
     this.#core = core;
     const store = settings?.store ?? null;
     this.deadLetters = new DeadLetters(
@@ -32,7 +38,7 @@ export class ServerStore<Peer> {
         : { store, codec: core.codec, now: () => runtime.now(), storeFailed: (error) => this.failed(error) },
     );
     this.sessions =
-      settings === null || store === null ? null : this.#storedSessions(runtime, store, settings.windowMs);
+      settings === null || store === null ? null : this.#storedSessions(runtime, store, settings.windowMs, place);
     if (settings === null || store === null) return;
     core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
     core.makeAnswers = () => {
@@ -61,11 +67,13 @@ export class ServerStore<Peer> {
     for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
   }
 
-  #storedSessions(runtime: Runtime, store: Store, windowMs: number): StoredSessions {
+  #storedSessions(runtime: Runtime, store: Store, windowMs: number, place: () => SessionPlace | null): StoredSessions {
     return new StoredSessions({
       store,
       codec: this.#core.codec,
       windowMs,
+      wheel: this.#core.runtimeContext.wheel,
+      place,
       newToken: () => toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES)),
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       every: (delayMs, task) => every(runtime, delayMs, task),

@@ -130,7 +130,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);
     this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
-    this.#store = new ServerStore(this.#core, runtime, config.resume);
+    this.#store = new ServerStore(this.#core, runtime, config.resume, () => this.#nodes.place);
     this.#connections = new ServerConnections({
       runtime,
       core: this.#core,
@@ -140,7 +140,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       clientKinds: this.#kinds,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
       connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
-      releaseElsewhere: (key) => this.#nodes.releaseElsewhere(key),
+      releaseFrom: (node, key, timeoutMs) => this.#nodes.releaseFrom(node, key, timeoutMs),
       clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
       clientEnded: (protocol) => {
         this.#topics.connectionEnded(protocol);

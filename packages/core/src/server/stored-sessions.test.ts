@@ -5,6 +5,7 @@ import { memoryStore } from "../store/memory-store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
 import { utf8 } from "../util/utf8.ts";
 import type { Server } from "./server.ts";
 import { StoredSessions } from "./stored-sessions.ts";
@@ -170,6 +171,8 @@ describe("a session whose server was started anew", () => {
         decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
       },
       windowMs: 60_000,
+      wheel: new TimerWheel(runtime),
+      place: () => null,
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       newToken: () => "fedcba9876543210".repeat(4),
       every: () => () => undefined,
@@ -179,9 +182,10 @@ describe("a session whose server was started anew", () => {
     const token = "0123456789abcdef".repeat(4);
     sessions.begin(session, "ada", token, () => undefined);
     await sessions.settled();
-    expect(await sessions.recall({ token, received: 0 }, "bob")).toBeNull();
-    expect(await sessions.recall({ token: token.replace(/f$/, "0"), received: 0 }, "ada")).toBeNull();
-    expect(await sessions.recall({ token, received: 0 }, "ada")).toEqual({ handled: 0, above: [], unfinished: 0 });
+    expect(await sessions.recall({ token, received: 0 }, "bob", 1000)).toBeNull();
+    expect(await sessions.recall({ token: token.replace(/f$/, "0"), received: 0 }, "ada", 1000)).toBeNull();
+    const own = { handled: 0, above: [], unfinished: 0, place: null };
+    expect(await sessions.recall({ token, received: 0 }, "ada", 1000)).toEqual(own);
   });
 
   test("goes on after an outage of the store, however often it was resumed meanwhile", async () => {
@@ -229,6 +233,24 @@ describe("a session whose server was started anew", () => {
     expect(scenery.serverErrors).toContainEqual(expect.objectContaining({ stage: "store" }));
     expect(client.isConnected).toBe(true);
     expect(store.isDead).toBe(true);
+  });
+
+  test("is a new one if the store doesn't answer within half of authTimeoutMs", async () => {
+    const scenery = await scene(() => undefined);
+    const { runtime, client, kill, start, resumed, expired } = scenery;
+    await kill();
+    await start((server) => {
+      server.onStartup(() => {
+        scenery.view.isDead = true;
+      });
+    });
+    await runtime.advance(3900);
+    expect(client.isConnected).toBe(false);
+    await runtime.advance(200);
+    expect([client.isConnected, resumed, expired]).toEqual([true, [], [0]]);
+    expect(scenery.serverErrors).toContainEqual(
+      expect.objectContaining({ code: ErrorCode.STORE_FAILED, stage: "store" }),
+    );
   });
 
   test("leaves messages whose handlers a server that stops has interrupted to the next one", async () => {

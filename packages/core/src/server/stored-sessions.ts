@@ -10,11 +10,14 @@
  */
 
 import type { HandledByPeer } from "../connection/send/unhandled-messages.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectionSession } from "../extensions/resume/resume.ts";
 import type { Codec } from "../rpc/answer-record.ts";
 import type { Store } from "../store/store.ts";
 import { toHex } from "../util/hex.ts";
 import { isMap } from "../util/is-map.ts";
+import { LATE, within } from "../util/time.ts";
+import type { TimerWheel } from "../util/timer-wheel.ts";
 import { utf8 } from "../util/utf8.ts";
 import type { ResumeRequest } from "./sessions.ts";
 
@@ -26,11 +29,16 @@ const ID_DIGITS = 32;
 const MAX_TOKENS = 3;
 /** Delay before a failed write is repeated. */
 const RETRY_MS = 1000;
+/** Reads that a store may leave unanswered; more aren't begun. */
+const MAX_READING = 10_000;
 
 export interface StoredSessionsHost {
   readonly store: Store;
   readonly codec: Codec;
   readonly windowMs: number;
+  readonly wheel: TimerWheel;
+  /** The node that has the sessions of this process; null without a cluster. */
+  place(): SessionPlace | null;
   sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** Hexadecimal digits that nobody can guess, as many as a token has. */
   newToken(): string;
@@ -39,10 +47,18 @@ export interface StoredSessionsHost {
   storeFailed(error: unknown): void;
 }
 
-/** The record of a session whose server has ended. */
+/** A run of a node that has, or had, a session. */
+export interface SessionPlace {
+  readonly id: string;
+  readonly epoch: string;
+}
+
+/** The record of a session that was another process's, or still is. */
 export interface RecalledSession extends HandledByPeer {
   /** Messages whose handlers had started, and hadn't ended. */
   readonly unfinished: number;
+  /** Null if its server was no node, or is this one. */
+  readonly place: SessionPlace | null;
 }
 
 interface StoredSession {
@@ -63,6 +79,8 @@ export class StoredSessions {
   readonly #live = new Map<ConnectionSession, StoredSession>();
   readonly #byKey = new Map<string, StoredSession>();
   readonly #saving = new Set<Promise<void>>();
+  /** Reads that the store hasn't answered. */
+  #reading = 0;
   #endRenewal: (() => void) | null = null;
   #endRetries: (() => void) | null = null;
 
@@ -77,21 +95,43 @@ export class StoredSessions {
     return next !== undefined && stored?.kept.includes(next) === true ? next : token;
   }
 
-  /** The store's record of a session that a client asks for; null if there is none, or it isn't the client's own. */
-  async recall({ token }: ResumeRequest, owner: string): Promise<RecalledSession | null> {
-    const { store, codec, storeFailed } = this.#host;
+  /**
+   * The store's record of a session that a client asks for; null if there is none, it isn't the client's own, or the store
+   * doesn't answer within `timeoutMs`.
+   */
+  async recall({ token }: ResumeRequest, owner: string, timeoutMs: number): Promise<RecalledSession | null> {
+    const { wheel, storeFailed } = this.#host;
     try {
-      const bytes = await store.get(keyOf(token));
-      const record = bytes === null ? null : codec.decode(bytes);
-      if (!isMap(record)) return null;
+      if (this.#reading >= MAX_READING) throw unanswered(`${this.#reading} reads of sessions are unanswered`);
+      const record = await within(wheel, this.#read(keyOf(token)), timeoutMs);
+      if (record === LATE) throw unanswered(`a session wasn't read within ${timeoutMs} ms`);
+      if (record === null) return null;
       const { handled, above, unfinished, tokens } = record;
       const isOwn = record["owner"] === owner && Array.isArray(tokens) && tokens.includes(await this.#hash(token));
       if (!isOwn || typeof handled !== "number" || !Array.isArray(above) || typeof unfinished !== "number") return null;
-      return { handled, above, unfinished };
+      return { handled, above, unfinished, place: this.#otherPlace(record["place"]) };
     } catch (error) {
       storeFailed(error);
       return null;
     }
+  }
+
+  async #read(key: string): Promise<Record<string, unknown> | null> {
+    const { store, codec } = this.#host;
+    this.#reading += 1;
+    try {
+      const bytes = await store.get(key);
+      const record = bytes === null ? null : codec.decode(bytes);
+      return isMap(record) ? record : null;
+    } finally {
+      this.#reading -= 1;
+    }
+  }
+
+  #otherPlace(value: unknown): SessionPlace | null {
+    const { id, epoch } = isMap(value) ? value : {};
+    if (typeof id !== "string" || typeof epoch !== "string" || epoch === this.#host.place()?.epoch) return null;
+    return { id, epoch };
   }
 
   /**
@@ -189,7 +229,8 @@ export class StoredSessions {
       const unfinished = session.handled?.unfinished ?? 0;
       try {
         const hashes = await Promise.all(tokens.map((token) => this.#hash(token)));
-        await store.put(key, codec.encode({ owner, tokens: hashes, handled, above, unfinished }), 2 * windowMs);
+        const record = codec.encode({ owner, tokens: hashes, handled, above, unfinished, place: this.#host.place() });
+        await store.put(key, record, 2 * windowMs);
         stored.kept = tokens;
         if (this.#live.has(session)) session.tellHandled(handled);
       } catch (error) {
@@ -213,6 +254,10 @@ export class StoredSessions {
   async #hash(token: string): Promise<string> {
     return toHex(await this.#host.sha256(utf8(token)));
   }
+}
+
+function unanswered(what: string): ConduitError {
+  return new ConduitError(ErrorCode.STORE_FAILED, `The store doesn't answer: ${what}`);
 }
 
 /** The key of a token. Tokens come from strangers, so only hexadecimal digits get into it. */

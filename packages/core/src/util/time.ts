@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import { TimerEntry } from "./timer-wheel.ts";
+import { TimerEntry, type TimerWheel } from "./timer-wheel.ts";
 
 /** A timer of the wheel that calls a function. */
 export class CallbackTimer extends TimerEntry {
@@ -13,6 +13,18 @@ export class CallbackTimer extends TimerEntry {
   override onTimer(): void {
     this.#callback();
   }
+}
+
+/** The outcome of work that took longer than it may. */
+export const LATE: unique symbol = Symbol("late");
+
+/** Settles as `work` does, or resolves with {@link LATE} after `delayMs`. Nothing stops the work. */
+export function within<T>(wheel: TimerWheel, work: Promise<T>, delayMs: number): Promise<T | typeof LATE> {
+  return new Promise((resolve, reject) => {
+    const timer = new CallbackTimer(() => resolve(LATE));
+    wheel.schedule(timer, delayMs);
+    work.then(resolve, reject).finally(() => wheel.cancel(timer));
+  });
 }
 
 /** A deadline shared by several waits. Its timer keeps the process running. */
