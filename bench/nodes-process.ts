@@ -14,6 +14,8 @@ const PASSWORD = "measured";
 const TOPIC = "news";
 const TOPICS_PER_PAUSE = 1000;
 const CONNECTING = 64;
+/** A turn of 999 messages to 1,000 subscribers took 10 s on a machine with a load of 30. */
+const PATIENCE_MS = 60_000;
 
 export interface NodeArgs {
   readonly nats: string;
@@ -59,10 +61,15 @@ class Signals {
     return (server.address() as AddressInfo).port;
   }
 
+  /** @throws Error if none comes for a long time */
   async next(count: number): Promise<void> {
     while (this.#received < count) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+      await new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`Not all messages arrived in ${PATIENCE_MS} ms`)), PATIENCE_MS);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
     }
     this.#received -= count;

@@ -1,7 +1,7 @@
 /**
  * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts [deliveries] [crossing] [latency] [idle] [messages] [topics] [--seconds 2] [--per-turn 1,10]`:
  * many nodes through NATS. Each node, and each of the two halves of the clients, is a process. Needs nats-server, and Linux for
- * the CPU time of NATS.
+ * the CPU time of NATS. At most 999 in a turn: more than a send queue holds would disconnect subscribers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -104,8 +104,15 @@ function measureLoad({ kind, nodes, served, subscribers, perTurn }: Load): Promi
     const processes = Math.min(subscribers, HALVES);
     await site.startClients(subscribers, ports, processes);
     for (const half of site.clients) await half.ask("watch", { signalPort: site.signalPort, perTurn });
-    const run = (duration: number): Promise<BurstResult> =>
-      sender.ask("burst", { perTurn, seconds: duration, signals: processes });
+    const run = async (duration: number): Promise<BurstResult> => {
+      try {
+        return await sender.ask("burst", { perTurn, seconds: duration, signals: processes });
+      } catch (cause) {
+        const taken = await Promise.all(site.clients.map((half) => half.ask("take", null)));
+        const counts = taken.map((half) => half.deliveries).join(" and ");
+        throw new Error(`${counts} deliveries to ${subscribers / processes} subscribers each`, { cause });
+      }
+    };
     await run(WARMUP_SECONDS);
     for (const half of site.clients) await half.ask("take", null);
     const before = await site.cpu();

@@ -132,6 +132,28 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
+      "Messages of one turn reach all subscribers on another node, as many as a send queue holds",
+      staged(async (stage) => {
+        const publishers: ((n: number) => unknown)[] = [];
+        const [a, b] = await stage.three((server) => {
+          const news = server.topic("news");
+          publishers.push((n) => news.publish(n));
+        });
+        const count = 900;
+        const clients = await Promise.all(Array.from({ length: 20 }, () => stage.join(b)));
+        const subscriptions = clients.map((client) => client.subscribe<number>("news"));
+        for (const subscription of subscriptions) await subscription.ready;
+        const numbers = Array.from({ length: count }, (_, n) => n);
+        for (let round = 0; round < 3; round += 1) {
+          for (const n of numbers) publishers[0]?.(n);
+          for (const subscription of subscriptions) expect(await itemsOf(subscription, count)).toEqual(numbers);
+        }
+        expect(a.cluster?.stats).toMatchObject({ refused: 0, lostSent: 0 });
+        expect(subscriptions.map(({ dropped }) => dropped)).toEqual(subscriptions.map(() => 0));
+      }),
+    );
+
+    test(
       "Presence shows the subscribers of all nodes until their node is gone",
       staged(async (stage) => {
         const [a, b, c] = await stage.three((server) => {
