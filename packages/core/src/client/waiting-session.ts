@@ -9,7 +9,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
 import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
-import { CallbackTimer } from "../util/time.ts";
+import { RunningTimer } from "../util/time.ts";
 import type { AcceptedLogin } from "./client-login.ts";
 
 /** A session that goes on over another stream. */
@@ -44,7 +44,7 @@ export interface ResumableSession<Peer> {
 export class WaitingSession<Peer> {
   readonly #context: RuntimeContext;
   #connection: ProtocolConnection<Peer> | null = null;
-  #expiry: CallbackTimer | null = null;
+  #expiry: RunningTimer | null = null;
   /** Messages of former connections that no server has handled, for the next connection. */
   #unhandled: UnhandledMessage[] = [];
   /** How many of them can't be sent again; null if no server was started anew. */
@@ -68,16 +68,17 @@ export class WaitingSession<Peer> {
   start(connection: ProtocolConnection<Peer>): void {
     const windowMs = connection.extension(resume)?.theirs.window_ms ?? 0;
     this.#connection = connection;
-    this.#expiry = new CallbackTimer(() => {
+    const { wheel, runtime } = this.#context;
+    this.#expiry = new RunningTimer(wheel, runtime, () => {
       const message = `The session expired: the server wasn't reached within ${windowMs} ms`;
       connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, message));
     });
-    this.#context.wheel.schedule(this.#expiry, windowMs);
+    this.#expiry.start(windowMs);
   }
 
   /** It goes on, or has ended. */
   end(): void {
-    if (this.#expiry !== null) this.#context.wheel.cancel(this.#expiry);
+    this.#expiry?.stop();
     this.#expiry = null;
     this.#connection = null;
   }

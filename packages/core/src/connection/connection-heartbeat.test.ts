@@ -128,6 +128,20 @@ describe("the heartbeat", () => {
     expect([left, server.connections.map(({ state }) => state)]).toEqual([[], ["suspended"]]);
   });
 
+  test("reads what has arrived before it judges a frame", async () => {
+    const { runtime, peer, server, reasons } = await bench();
+    const bytes = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(100_000) });
+    peer.write(bytes.subarray(0, 50_000));
+    await runtime.advance(2500);
+    peer.write(bytes.subarray(50_000, 50_001));
+    await runtime.advance(1400);
+    // This process was busy: its timer fires before what has arrived meanwhile is read.
+    runtime.standStill(1000);
+    runtime.setTimer(() => peer.write(bytes.subarray(50_001, 90_000)), 0, true);
+    await runtime.advance(1000);
+    expect([reasons, server.connectionCount]).toEqual([[], 1]);
+  });
+
   test("waits for a frame that arrives at 2 KiB a second", async () => {
     const { runtime, peer, reasons } = await bench();
     const bytes = frame(FrameType.MESSAGE, { type: "note", data: new Uint8Array(30_000) });

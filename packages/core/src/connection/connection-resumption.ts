@@ -11,6 +11,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
 import { type CloseReason, streamEndReason } from "./close-reason.ts";
 import type { ConnectionStateMachine } from "./connection-state.ts";
+import type { RequestReceiver } from "./receive/request-receiver.ts";
 import { countLost } from "./send/lost-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
 
@@ -22,6 +23,7 @@ export interface ResumptionHost {
   readonly sendQueue: Pick<SendQueue, "queuedFrames">;
   /** Time when bytes last arrived, in monotonic milliseconds. */
   receivedAtMs: number;
+  readonly requests: Pick<RequestReceiver<never>, "catchUp">;
   /** Removes and returns bytes that have arrived and aren't decoded. */
   takeUndecoded(): Uint8Array;
   /** Ends without telling its listeners. */
@@ -88,7 +90,9 @@ export class ConnectionResumption {
    */
   goOn({ carrier, rest }: HandedStream, theirReceived: number): void {
     const host = this.#host;
-    host.receivedAtMs = Math.ceil(host.context.runtime.now());
+    const now = Math.ceil(host.context.runtime.now());
+    host.requests.catchUp(now - host.receivedAtMs);
+    host.receivedAtMs = now;
     host.machine.transition("restore", { message: "Resumed" });
     if (host.isOver) {
       // A listener has closed it, without a stream.

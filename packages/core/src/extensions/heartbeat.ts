@@ -20,6 +20,8 @@ class ConnectionHeartbeat extends TimerEntry {
   #acceptedBytes = 0;
   /** Time of the last sign of life before the silence that is being verified. */
   #doubtedSinceMs = 0;
+  /** Whether a frame seems too slow, and is checked once more. */
+  #doubtsFrame = false;
   /** PINGs answered since control frames last had to wait for the peer to read. */
   #unreadPongs = 0;
   /** Null while no frame is incomplete. */
@@ -82,7 +84,14 @@ class ConnectionHeartbeat extends TimerEntry {
       if (this.#hasLostStream) this.#waitForStream();
       return;
     }
-    if (this.#isFrameTooSlow(now)) {
+    if (!this.#isFrameTooSlow(now)) {
+      this.#doubtsFrame = false;
+    } else if (!this.#doubtsFrame) {
+      // The rest of it may be waiting in the socket, too.
+      this.#doubtsFrame = true;
+      connection.context.wheel.schedule(this, 0);
+      return;
+    } else {
       const message = `A frame arrived at less than ${MIN_FRAME_BYTES_PER_SECOND} bytes a second for ${heartbeatTimeoutMs} ms`;
       const error = new ConduitError(ErrorCode.FRAME_TIMEOUT, message);
       // A session needn't end for a path that has become silent in the middle of a frame.
@@ -105,6 +114,7 @@ class ConnectionHeartbeat extends TimerEntry {
   /** Nothing is judged while there is no stream. */
   #waitForStream(): void {
     this.#progress = null;
+    this.#doubtsFrame = false;
     this.#liveness.suspend();
     this.#connection.context.wheel.schedule(this, this.#connection.settings.heartbeatIntervalMs);
   }

@@ -15,7 +15,10 @@ const MAX_STEP_MS = 86_400_000;
 /** Tokens that come sooner after the one before aren't checked: a check may cost much. */
 const CHECK_EVERY_MS = 1000;
 
-type ExpiringConnection = Pick<ProtocolConnection<never>, "close" | "context" | "isOpen" | "isOver" | "sendPayload">;
+type ExpiringConnection = Pick<
+  ProtocolConnection<never>,
+  "close" | "context" | "isOpen" | "isOver" | "isSuspended" | "sendPayload"
+>;
 
 /** The connection's server. */
 export interface ExpiryHost {
@@ -90,6 +93,8 @@ export class IdentityExpiry {
   #due(): void {
     const now = this.#host.wallClock();
     if (now >= this.#expiresAt) {
+      // Nothing passes without a stream. The client logs in again for another one, and has a new identity then.
+      if (this.#protocol.isSuspended) return;
       const message = `The identity of '${this.#name}' has expired`;
       void this.#protocol.close({ code: ErrorCode.IDENTITY_EXPIRED, message, reconnect: true });
       return;

@@ -13,7 +13,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
-import { CallbackTimer } from "../util/time.ts";
+import { RunningTimer } from "../util/time.ts";
 
 export const SESSION_TOKEN_BYTES = 32;
 /** Expired sessions that are remembered. */
@@ -29,7 +29,7 @@ export interface Session<Peer> {
   nextToken: string | null;
   /** Bytes that had been received when `nextToken` was last given. */
   receivedBefore: number;
-  expiry: CallbackTimer | null;
+  expiry: RunningTimer | null;
 }
 
 /** A client's request to resume a session. */
@@ -111,13 +111,14 @@ export class Sessions<Peer> {
   suspended(protocol: ProtocolConnection<Peer>): void {
     const session = this.#byProtocol.get(protocol);
     if (session === undefined) return;
-    const expiry = new CallbackTimer(() => {
+    const { wheel, runtime } = this.#context;
+    const expiry = new RunningTimer(wheel, runtime, () => {
       const message = `The session expired: its client didn't come back within ${this.#windowMs} ms`;
       protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, message));
     });
     session.expiry = expiry;
     this.#suspended.add(session);
-    this.#context.wheel.schedule(expiry, this.#windowMs);
+    expiry.start(this.#windowMs);
   }
 
   /** Sessions that wait for their client, without a stream. */
@@ -165,7 +166,7 @@ export class Sessions<Peer> {
 
   #cancelExpiry(session: Session<Peer>): void {
     this.#suspended.delete(session);
-    if (session.expiry !== null) this.#context.wheel.cancel(session.expiry);
+    session.expiry?.stop();
     session.expiry = null;
   }
 }

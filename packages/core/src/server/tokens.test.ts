@@ -237,6 +237,23 @@ describe("an identity that expires", () => {
     expect(left).toEqual([expect.closeTo(10_000, -3)]);
   });
 
+  test("may expire while a session has no stream: its client logs in anew for another one", async () => {
+    const { runtime, server } = await scene({ resume: true });
+    const tokens = ["late", "later"];
+    const credentials = () => ({ token: tokens.shift() ?? "good" });
+    const options = { resume: true, reconnect: { delayMs: 10, maxDelayMs: 10 }, connectTimeoutMs: 18_000 };
+    const client = bearer(runtime, credentials, options);
+    await client.connect();
+    await runtime.advance(15_000);
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    const [connection] = server.connections;
+    runtime.pairs.at(-1)?.dialled.destroy(null);
+    await runtime.advance(20_000);
+    tokens.length = 0;
+    await runtime.advance(60_000);
+    expect([server.connections, connection?.state, connection?.resumes]).toEqual([[connection], "active", 1]);
+  });
+
   test.each([
     ["another user's token", "bob"],
     ["an invalid token", "bad"],

@@ -89,6 +89,11 @@ export class FakeRuntime extends MemoryRuntime {
     return behaviour === undefined ? super.connect(target, signal) : behaviour(dial);
   }
 
+  /** The process is stopped for a time: timers that are due meanwhile fire afterwards. */
+  override standStill(ms: number): void {
+    super.standStill(ms);
+  }
+
   /** Simulates an accept error of the listener on this port or path. */
   failAccept(at: { readonly port?: number; readonly path?: string }, error: ConduitError): void {
     this.listener({ path: at.path, port: at.port ?? 0 })?.failed(error);

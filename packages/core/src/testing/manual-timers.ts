@@ -43,6 +43,11 @@ export class ManualTimers {
     this.#nowMs = endMs;
   }
 
+  /** Moves the clock and fires no timer, as if the process were stopped. */
+  standStill(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   #next(endMs: number): ManualTimer | null {
     let next: ManualTimer | null = null;
     for (const timer of this.#timers) {

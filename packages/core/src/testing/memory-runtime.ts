@@ -186,6 +186,11 @@ export class MemoryRuntime implements Runtime {
     }
   }
 
+  /** The process is stopped for a time: timers that are due meanwhile fire afterwards. */
+  protected standStill(ms: number): void {
+    this.#clock.standStill(ms);
+  }
+
   /** Runs a task in a turn of its own, for which `settle` waits. */
   protected later(task: () => void): void {
     this.#tasks.push(task);

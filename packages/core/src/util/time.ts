@@ -27,6 +27,58 @@ export function within<T>(wheel: TimerWheel, work: Promise<T>, delayMs: number):
   });
 }
 
+/** Delay of a timer from which this process counts as having been stopped. */
+const STANDSTILL_MS = 1000;
+/** A wait is taken in so many steps. Each is at least a second, and so much is left after a standstill. */
+const STEPS = 10;
+const LEAST_STEP_MS = 1000;
+
+/**
+ * Calls a function when this process has run for a time. While it is stopped, whatever it waits for can't reach it, so that
+ * doesn't count.
+ */
+export class RunningTimer extends TimerEntry {
+  readonly #wheel: TimerWheel;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #callback: () => void;
+  #leftMs = 0;
+  #longestMs = 0;
+  #stepMs = 0;
+  #steppedAt = 0;
+
+  constructor(wheel: TimerWheel, clock: Pick<Clock, "now">, callback: () => void) {
+    super();
+    this.#wheel = wheel;
+    this.#clock = clock;
+    this.#callback = callback;
+  }
+
+  start(delayMs: number): void {
+    this.#leftMs = delayMs;
+    this.#longestMs = Math.max(LEAST_STEP_MS, delayMs / STEPS);
+    this.#step();
+  }
+
+  stop(): void {
+    this.#wheel.cancel(this);
+  }
+
+  #step(): void {
+    this.#steppedAt = this.#clock.now();
+    this.#stepMs = Math.min(this.#leftMs, this.#longestMs);
+    this.#wheel.schedule(this, this.#stepMs, this.#steppedAt);
+  }
+
+  override onTimer(): void {
+    const elapsedMs = this.#clock.now() - this.#steppedAt;
+    const hasStopped = elapsedMs > this.#stepMs + STANDSTILL_MS;
+    // After a standstill, whatever waits for this process is read first.
+    this.#leftMs = hasStopped ? Math.max(LEAST_STEP_MS, this.#leftMs - this.#stepMs) : this.#leftMs - elapsedMs;
+    if (this.#leftMs > 0) this.#step();
+    else this.#callback();
+  }
+}
+
 /** A deadline shared by several waits. Its timer keeps the process running. */
 export interface Deadline {
   /** Resolves when `work` settles or the deadline passes, whichever comes first. Never rejects. */

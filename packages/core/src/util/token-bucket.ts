@@ -29,7 +29,14 @@ class Bucket {
   }
 
   refill(seconds: number): void {
+    if (this.tokens >= this.capacity) return;
     this.tokens = Math.min(this.capacity, this.tokens + seconds * this.perSecond);
+  }
+
+  /** May exceed the capacity, by so many seconds' worth. */
+  allow(seconds: number): void {
+    const more = seconds * this.perSecond;
+    this.tokens = Math.max(this.tokens, Math.min(this.tokens, this.capacity) + more);
   }
 
   /** Returns the seconds until `count` tokens may be taken; a count above the capacity waits for a full bucket. */
@@ -80,6 +87,12 @@ export class RateLimiter {
   overdraw(bytes: number): number {
     this.#pay(bytes);
     return this.#wait(bytes);
+  }
+
+  /** The peer could send nothing for this time, and sends now what waited: that much may pass at once, beside the rest. */
+  allow(seconds: number): void {
+    this.#messages?.allow(seconds);
+    this.#bytes?.allow(seconds);
   }
 
   /** Takes more bytes for a message that has passed, whether they are there or not. */

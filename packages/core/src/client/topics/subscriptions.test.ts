@@ -353,6 +353,18 @@ describe("a subscription that the server begins", () => {
     peer.send(TOPIC_START_FRAME, news, { id: 10_001 });
     expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
   });
+
+  test("isn't one too many if earlier ones have ended", async () => {
+    const { runtime, client, peer } = await rawScene();
+    client.onSubscribed(() => undefined);
+    const end = { code: ErrorCode.CANCELLED, reason: "over" };
+    for (let number = 1; number <= 10_001; number += 1) {
+      peer.send(TOPIC_START_FRAME, { ...news, topic: `news ${number}` }, { id: number });
+      peer.send(TOPIC_END_FRAME, end, { id: number });
+    }
+    await runtime.settle();
+    expect(client.isConnected).toBe(true);
+  });
 });
 
 describe("the presence of a subscription", () => {

@@ -170,6 +170,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   detach(subscription: AnySubscription): void {
     const entry = this.#byName.get(subscription.topic);
     if (entry?.subscriptions.delete(subscription) !== true) return;
+    this.#countEnded(subscription);
     for (const ask of entry.asks.values()) {
       if (!ask.subscriptions.delete(subscription) || ask.subscriptions.size > 0) continue;
       this.#stopAsking(ask);
@@ -242,7 +243,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     entry.number = -1;
     // Subscriptions that are being asked for may begin anew.
     const ended = [...entry.subscriptions].filter(({ isLive }) => isLive);
-    for (const one of ended) entry.subscriptions.delete(one);
+    for (const one of ended) {
+      entry.subscriptions.delete(one);
+      this.#countEnded(one);
+    }
     if (entry.subscriptions.size === 0) this.#drop(entry);
     // The program wants a topic to end; a server that can't go on with it is a failure.
     const failure = error.code === ErrorCode.CLUSTER_UNAVAILABLE ? error : null;
@@ -263,13 +267,18 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   #begin(name: string): Entry | undefined {
     this.#unasked += 1;
     if (this.#unasked > MAX_UNASKED) {
-      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for`;
+      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and go on`;
       this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
       return undefined;
     }
     const entry = this.#open(name);
     entry.subscriptions.add(new Subscription(this, name, {}, null, true));
     return entry;
+  }
+
+  #countEnded({ _isUnasked }: AnySubscription): void {
+    // Those of an earlier connection aren't counted any more.
+    if (_isUnasked && this.#unasked > 0) this.#unasked -= 1;
   }
 
   #tellBegun(subscription: AnySubscription): void {

@@ -43,6 +43,11 @@ export class RateGate {
     return this.#violations > MAX_RATE_VIOLATIONS ? "end" : "refuse";
   }
 
+  /** The peer had no stream for this time: what waited is within the rate. */
+  catchUp(awayMs: number): void {
+    this.#limiter.allow(awayMs / 1000);
+  }
+
   /** Charges bytes of a frame that were not known when it arrived: the rate counts payloads as they are inflated. */
   chargeInflated(bytes: number): void {
     this.#limiter.overdrawBytes(bytes);

@@ -191,6 +191,11 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return !host.takeUncorrelatedReply(frame);
   }
 
+  /** The peer had no stream for this time, and sends now what waited. */
+  catchUp(awayMs: number): void {
+    this.#rateGate?.catchUp(awayMs);
+  }
+
   /** Over the rate, reading pauses; the first frame of a window is answered and refused. */
   #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
     const host = this.#host;

@@ -147,6 +147,37 @@ describe("a session", () => {
     expect(events.at(-1)).toBe("reconnect");
   });
 
+  test("doesn't expire at either side for time in which its process was stopped", async () => {
+    const options = { resume: { windowMs: 60_000 } };
+    const { runtime, connection, events } = await scene(options, { connectTimeoutMs: 40_000 });
+    runtime.dialBehaviours.push(...Array.from({ length: 2 }, () => () => new Promise<never>(() => undefined)));
+    cut(runtime);
+    await runtime.advance(50_000);
+    runtime.standStill(300_000);
+    await runtime.advance(20_000);
+    expect([events, connection.state]).toEqual([["resume 0 0"], "active"]);
+  });
+
+  test("may send at once what waited, within the rate limit for the time without a stream", async () => {
+    const options = { rateLimit: { messagesPerSecond: 10 } };
+    const { runtime, server, client, connection, events } = await scene(options, { connectTimeoutMs: 30_000 });
+    let handled = 0;
+    server.on("n", () => {
+      handled += 1;
+    });
+    runtime.dialBehaviours.push(() => new Promise(() => undefined));
+    cut(runtime);
+    for (let second = 0; second < 30; second += 1) {
+      for (let n = 0; n < 10; n += 1) client.send("n", n);
+      await runtime.advance(1000);
+    }
+    await runtime.advance(1000);
+    expect([events, handled, connection.stats.rateLimited]).toEqual([["resume 300 0"], 300, 0]);
+    for (let n = 0; n < 200; n += 1) client.send("n", n);
+    await runtime.settle();
+    expect(connection.stats.rateLimited).toBeGreaterThan(0);
+  });
+
   test("that the server doesn't know any more expires, and the client says what the server had not received", async () => {
     const { runtime, client, connection, server, events } = await scene();
     server.on("n", () => undefined);
