@@ -300,6 +300,37 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
+      "a served folder that doesn't exist is an error that says so, to the peer without its path",
+      staged(async (stage) => {
+        const { there, server, box } = await scene(stage);
+        await rm(there, { recursive: true });
+        const heard: string[] = [];
+        server.onError((error) => heard.push(error.message));
+        const expected = { codeName: "FILE_ERROR", message: "'box' can't be used: its folder doesn't exist" };
+        const own = `The folder '${there}' doesn't exist, but is served as 'box': make it before its first use`;
+        await expect(box.upload(new Uint8Array(1), { name: "a" })).rejects.toMatchObject(expected);
+        await expect(box.list()).rejects.toMatchObject(expected);
+        expect(heard).toEqual([own, own]);
+      }),
+    );
+
+    test(
+      "a file that can't be read, and a place that can't be written to, are errors that say why",
+      staged(async (stage) => {
+        const { here, box } = await scene(stage);
+        await box.upload(new Uint8Array(1), { name: "a" });
+        const why = (doing: string) => ({
+          codeName: "NOT_FOUND",
+          message: `Cannot ${doing}: there is no such file or folder (ENOENT)`,
+        });
+        const missing = join(here, "missing");
+        await expect(box.upload(missing)).rejects.toMatchObject(why(`read '${missing}'`));
+        await expect(box.download("b", here)).rejects.toMatchObject(why("read 'b'"));
+        await expect(box.download("a", join(missing, "a"))).rejects.toMatchObject(why("receive 'a'"));
+      }),
+    );
+
+    test(
       "hooks hear of files that were received and sent",
       staged(async (stage) => {
         const { here, there, server, box } = await scene(stage);

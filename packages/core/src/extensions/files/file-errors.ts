@@ -1,21 +1,24 @@
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { NotRegularFile } from "../../util/file-access.ts";
 
-const CODES: ReadonlyMap<string, number> = new Map<string, number>([
-  ["ENOENT", ErrorCode.NOT_FOUND],
-  ["EACCES", ErrorCode.PERMISSION_DENIED],
-  ["EPERM", ErrorCode.PERMISSION_DENIED],
-  ["EROFS", ErrorCode.PERMISSION_DENIED],
+const DENIED = "the system doesn't let this program";
+
+/** The code of a system's error, and what it means. */
+const MEANINGS: ReadonlyMap<string, readonly [code: number, meaning: string]> = new Map([
+  ["ENOENT", [ErrorCode.NOT_FOUND, "there is no such file or folder"]],
+  ["EACCES", [ErrorCode.PERMISSION_DENIED, DENIED]],
+  ["EPERM", [ErrorCode.PERMISSION_DENIED, DENIED]],
+  ["EROFS", [ErrorCode.PERMISSION_DENIED, "the disk can only be read"]],
   // Deno's, by its name.
-  ["NotCapable", ErrorCode.PERMISSION_DENIED],
-  ["ENOSPC", ErrorCode.DISK_FULL],
-  ["EDQUOT", ErrorCode.DISK_FULL],
-  ["EFBIG", ErrorCode.FILE_TOO_LARGE],
-  ["EEXIST", ErrorCode.FILE_EXISTS],
-  ["ELOOP", ErrorCode.INVALID_FILE_NAME],
-  ["ENAMETOOLONG", ErrorCode.INVALID_FILE_NAME],
-  ["EISDIR", ErrorCode.INVALID_FILE_NAME],
-  ["ENOTDIR", ErrorCode.INVALID_FILE_NAME],
+  ["NotCapable", [ErrorCode.PERMISSION_DENIED, "the program needs --allow-read and --allow-write of the folder"]],
+  ["ENOSPC", [ErrorCode.DISK_FULL, "the disk is full"]],
+  ["EDQUOT", [ErrorCode.DISK_FULL, "the user's part of the disk is full"]],
+  ["EFBIG", [ErrorCode.FILE_TOO_LARGE, "the disk takes no file of that size"]],
+  ["EEXIST", [ErrorCode.FILE_EXISTS, "it exists already"]],
+  ["ELOOP", [ErrorCode.INVALID_FILE_NAME, "it is a link"]],
+  ["ENAMETOOLONG", [ErrorCode.INVALID_FILE_NAME, "the name is too long"]],
+  ["EISDIR", [ErrorCode.INVALID_FILE_NAME, "it is a folder"]],
+  ["ENOTDIR", [ErrorCode.INVALID_FILE_NAME, "a part of its path is not a folder"]],
 ]);
 
 /** The system's name for an error, such as `ENOSPC`; else the error's own. */
@@ -35,8 +38,8 @@ export function fileError(cause: unknown, doing: string): ConduitError {
     return new RpcError(ErrorCode.INVALID_FILE_NAME, message, { cause });
   }
   const system = systemCodeOf(cause);
-  const code = CODES.get(system) ?? ErrorCode.FILE_ERROR;
-  return new RpcError(code, `Cannot ${doing}: ${system}`, { cause });
+  const [code, meaning] = MEANINGS.get(system) ?? [ErrorCode.FILE_ERROR, null];
+  return new RpcError(code, `Cannot ${doing}: ${meaning === null ? system : `${meaning} (${system})`}`, { cause });
 }
 
 /** Runs a file operation. Its errors become coded ones. */

@@ -104,7 +104,7 @@ test("a folder where nothing can be made refuses the file with the system's erro
   const { dir, folder } = await receiving({ open: failing("EROFS") });
   await expect(folder.open(FILE, 0)).rejects.toMatchObject({
     codeName: "PERMISSION_DENIED",
-    message: "Cannot receive 'a.bin': EROFS",
+    message: "Cannot receive 'a.bin': the disk can only be read (EROFS)",
   });
   expect(await readdir(dir)).toEqual([]);
   expect(folder.context.active.size).toBe(0);

@@ -1,6 +1,6 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
-import { type ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Access, AccessControl } from "../../rpc/access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
@@ -182,7 +182,7 @@ export class ServedFolder<Peer> {
       try {
         yield* items;
       } catch (error) {
-        throw this.#reported(context, error);
+        throw await this.#reported(context, error);
       }
       this.#host.sent(context.client, { folder: this.name, name, path, bytes, sha256, resumedFrom: offset });
     } finally {
@@ -337,13 +337,21 @@ export class ServedFolder<Peer> {
     try {
       return await operation();
     } catch (error) {
-      throw this.#reported(context, error);
+      throw await this.#reported(context, error);
     }
   }
 
-  /** The error for the peer. The application hears of it if the disk is at fault. */
-  #reported(context: FolderContext<Peer>, error: unknown): ConduitError {
+  /** The error for the peer. The application hears of it if the disk is at fault, or the folder doesn't exist. */
+  async #reported(context: FolderContext<Peer>, error: unknown): Promise<ConduitError> {
     const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.name}'`);
+    if (known.code === ErrorCode.NOT_FOUND && known.cause !== undefined) {
+      const { dir } = this.#config;
+      if (await this.#host.transfers.files.isFolder(dir)) return known;
+      const options = { cause: known.cause };
+      const message = `The folder '${dir}' doesn't exist, but is served as '${this.name}': make it before its first use`;
+      this.#host.failed(context.client, context.method, new ConduitError(ErrorCode.NOT_FOUND, message, options));
+      return new RpcError(ErrorCode.FILE_ERROR, `'${this.name}' can't be used: its folder doesn't exist`, options);
+    }
     if (OWN_FAULTS.has(known.code) && known.cause !== undefined) {
       this.#host.failed(context.client, context.method, known);
     }
