@@ -59,6 +59,12 @@ describe("a subscription", () => {
   test.each([
     ["a name that isn't a string", 5, {}, "The name of a topic must be a string of 1 to 256 characters, got"],
     ["an empty name", "", {}, "The name of a topic must be a string of 1 to 256 characters, got"],
+    [
+      "a handler",
+      "news",
+      () => undefined,
+      "messages are read by `for await (const data of subscription)`, got a function",
+    ],
     ["a buffer of 0", "news", { buffer: 0 }, "buffer must be an integer of 1 or more for 'news', got"],
     ["a buffer of 1.5", "news", { buffer: 1.5 }, "buffer must be an integer of 1 or more for 'news', got"],
     ["an unknown policy", "news", { slow: "wait" }, 'slow must be "drop-oldest" or "drop-newest" for \'news\', got'],

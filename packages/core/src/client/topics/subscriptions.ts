@@ -491,6 +491,11 @@ function checkArguments(name: unknown, options: SubscribeOptions): void {
     const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
+  if (typeof options !== "object" || options === null) {
+    const rule = "must be an object, and messages are read by `for await (const data of subscription)`";
+    const message = `The options of the subscription to '${name}' ${rule}, got ${describeValue(options)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
   const { buffer, slow, since } = options;
   const fail = (rule: string, value: unknown): never => {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `${rule} for '${name}', got ${describeValue(value)}`);

@@ -11,9 +11,10 @@ import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts"
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
 import { type AccessControl, missingRoles } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
+import { describeValue } from "../../util/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
 import { CallbackTimer } from "../../util/time.ts";
-import type { AnyConnection } from "../connection.ts";
+import { type AnyConnection, Connection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
 import { type EndReason, type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
 import { type Admission, parseTopicOptions, type TopicRules } from "./topic-options.ts";
@@ -133,9 +134,14 @@ export class TopicHub {
 
   /**
    * Adds a connection to a topic. Returns whether it is new there.
-   * @throws ConduitError CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
+   * @throws ConduitError INVALID_CONFIG, CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL,
+   *   INVALID_STATE
    */
   add(name: string, rules: TopicRules, connection: AnyConnection, { user }: Admission): boolean {
+    if (!isInstance(connection, Connection)) {
+      const message = `Cannot add to topic '${name}': give it one of server.connections, got ${describeValue(connection)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
     this.#mustExist(rules);
     const member = this.#mustBeMember(connection, name);
     const isNew = this.channel(name)?.members.has(member) !== true;
@@ -581,7 +587,10 @@ function userOf(verdict: boolean | Admission, name: string): string | null {
   if (verdict === false || verdict === null || verdict === undefined) {
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not subscribe to '${name}'`);
   }
-  return verdict === true ? null : checkedUser(verdict.user);
+  if (verdict === true) return null;
+  if (typeof verdict === "object") return checkedUser(verdict.user);
+  const message = `authorize must return true, false or { user } for topic '${name}', got ${describeValue(verdict)}`;
+  throw new ConduitError(ErrorCode.INVALID_RESULT, message);
 }
 
 /** @throws ConduitError INVALID_CONFIG */

@@ -72,7 +72,8 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   /**
    * Subscribes a client that didn't ask for it. Its `onSubscribed` hooks run.
    * @returns false if it is subscribed already
-   * @throws ConduitError CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
+   * @throws ConduitError INVALID_CONFIG (no connection of a server), CONNECTION_CLOSED, PEER_UNSUPPORTED,
+   *   TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
    */
   add(connection: Peer, options: Admission = {}): boolean {
     return this.#hub.add(this.name, this.#rules, connection as AnyConnection, options);

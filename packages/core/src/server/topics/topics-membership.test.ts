@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Client } from "../../client/client.ts";
 import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
@@ -8,6 +9,7 @@ import { outcome, testClient } from "../../test-support/peers.ts";
 import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { taken, topicScene } from "../../test-support/topic-scene.ts";
+import { EventLog } from "../../testing/event-log.ts";
 import type { Connection } from "../connection.ts";
 
 describe("who may subscribe", () => {
@@ -21,6 +23,35 @@ describe("who may subscribe", () => {
     const client = await join();
     await expect(client.subscribe("news").ready).rejects.toMatchObject({ code });
     expect(news.size).toBe(0);
+  });
+
+  test.each([
+    ['"yes"', "yes"],
+    ["1", 1],
+  ])("isn't subscribed if authorize returns %s, and the server hears of it", async (text, verdict) => {
+    const { server, join } = await topicScene();
+    const failed = new EventLog<string>();
+    server.onError(({ message }) => failed.add(message));
+    server.topic("news", { authorize: () => verdict as never });
+    const client = await join();
+    await expect(client.subscribe("news").ready).rejects.toMatchObject({ code: ErrorCode.INTERNAL });
+    const message = `authorize must return true, false or { user } for topic 'news', got ${text}`;
+    expect(await failed.next()).toBe(message);
+  });
+
+  test.each([
+    ["a client", "an object", (client: Client) => client],
+    ["nothing", "undefined", () => undefined],
+  ])("must be a connection of a server to be added, and not %s", async (_what, text, wrong) => {
+    const { server, join } = await topicScene();
+    const news = server.topic("news");
+    const client = await join();
+    expect(() => news.add(wrong(client) as never)).toThrow(
+      expect.objectContaining({
+        code: ErrorCode.INVALID_CONFIG,
+        message: `Cannot add to topic 'news': give it one of server.connections, got ${text}`,
+      }),
+    );
   });
 
   test("is decided by connection and name", async () => {
