@@ -116,7 +116,10 @@ test("a search that fails is told to this side's application, or to the peer tha
   expiry.begin();
   await vi.waitFor(() => expect(failed).toHaveBeenCalledOnce(), { timeout: 60_000 });
   expect(failed).toHaveBeenCalledWith(
-    expect.objectContaining({ codeName: "PERMISSION_DENIED", message: "Cannot clean up 'box': the system doesn't let this program (EACCES)" }),
+    expect.objectContaining({
+      codeName: "PERMISSION_DENIED",
+      message: "Cannot clean up 'box': the system doesn't let this program (EACCES)",
+    }),
   );
   const again = await scene({ names: () => Promise.reject(systemError("EACCES")) });
   await mkdir(join(again.dir, ".netconduit"));

@@ -216,7 +216,10 @@ test("a full disk is told to the peer and to this side's application, and nothin
   const transfers = transfersWith(opening(() => ({ write: () => Promise.reject(systemError("ENOSPC")) })));
   const { dir, folder, heard, contextOf } = await served({}, transfers);
   const upload = folder.upload(UPLOAD, contextOf({}, [CONTENT, END]));
-  await expect(upload).rejects.toMatchObject({ codeName: "DISK_FULL", message: "Cannot receive 'a.bin': the disk is full (ENOSPC)" });
+  await expect(upload).rejects.toMatchObject({
+    codeName: "DISK_FULL",
+    message: "Cannot receive 'a.bin': the disk is full (ENOSPC)",
+  });
   expect(heard).toEqual([["failed", "a method", "Cannot receive 'a.bin': the disk is full (ENOSPC)"]]);
   expect(await readdir(dir)).toEqual([]);
 });
