@@ -96,7 +96,7 @@ export function describeStore(subject: Subject): void {
       staged(async (stage) => {
         const { path, open } = await filed(stage);
         const store = await open();
-        await expect(open()).rejects.toMatchObject({ code: ErrorCode.STORE_FAILED });
+        await expect(open()).rejects.toMatchObject({ code: ErrorCode.STORE_IN_USE });
         await store.close();
         await (await open()).close();
         await writeFile(path, "x".repeat(10_000));

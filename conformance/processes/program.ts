@@ -72,6 +72,19 @@ const roles: Readonly<Record<string, Role>> = {
     await store.close();
   },
 
+  /** Opens a store in a folder, and once more. Prints what came of each, and ends with its input. */
+  async openTwice({ fileStore }, folder = "") {
+    for (let time = 0; time < 2; time += 1) {
+      const opened = fileStore(join(folder, "store.db"));
+      await opened.then(
+        () => print("open"),
+        (failure: ConduitError) => print(failure.codeName),
+      );
+    }
+    await new Promise((resolve) => process.stdin.resume().on("end", resolve));
+    process.exit();
+  },
+
   /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read, and its memory. */
   async serveFiles({ runtime }, dir = "") {
     const files = watchedFiles(runtime);

@@ -12,11 +12,13 @@ const PER_ROUND = 40;
 
 let folder = "";
 let program: RunningProgram | null = null;
+let other: RunningProgram | null = null;
 let client: Client | null = null;
 
 afterEach(async () => {
   await client?.disconnect();
   program?.kill();
+  other?.kill();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -96,5 +98,19 @@ describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and star
     expect(sessions).toEqual(sessions.map(() => expect.objectContaining({ lost: 0, restarted: true })));
     program.child.stdin?.end();
     await program.output;
+  });
+});
+
+describe.each(RUNTIMES)("a store in a file on %s", (runtime) => {
+  test("is one process's until that ends, also by kill -9, and also if that process tries to open it twice", async () => {
+    folder = await mkdtemp(join(tmpdir(), "netconduit-kill-"));
+    program = new RunningProgram(runtime, ["openTwice", folder]);
+    expect([await program.next(), await program.next()]).toEqual(["open", "STORE_IN_USE"]);
+    other = new RunningProgram(runtime, ["openTwice", folder]);
+    expect([await other.next(), await other.next()]).toEqual(["STORE_IN_USE", "STORE_IN_USE"]);
+    program.kill();
+    await program.output.catch(() => undefined);
+    program = new RunningProgram(runtime, ["openTwice", folder]);
+    expect(await program.next()).toBe("open");
   });
 });

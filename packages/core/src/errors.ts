@@ -154,6 +154,8 @@ export const ErrorCode = {
   STORE_FAILED: 6200,
   /** The store, or the user's part of it, is full. */
   STORE_FULL: 6201,
+  /** Another process or running server uses the store, which isn't shared. */
+  STORE_IN_USE: 6202,
 
   // 7xxx: protocol
   /** The first bytes are not netconduit's magic number. */

@@ -20,6 +20,8 @@ export interface StopOptions {
 export interface LifeHost {
   readonly runtime: Runtime;
   readonly config: { readonly drainMs: number; readonly handleSignals: boolean; readonly resume: object | null };
+  /** Reserves what only one running server may use. Returns a function that ends that. @throws ConduitError */
+  claim(): () => void;
   /** Runs everything before listening. If it throws, the start fails with that error. */
   prepare(): Promise<void>;
   listen(): Promise<Listener>;
@@ -50,6 +52,8 @@ export class ServerLifecycle {
   /** Identifies the current start; null if there is none. */
   #starting: object | null = null;
   #stopping: Promise<void> | null = null;
+  /** Gives up what this server has reserved; null while it isn't running. */
+  #release: (() => void) | null = null;
   /** Shortens the current drain. */
   #hurry: ((drainMs: number) => void) | null = null;
   #whenStopped: (() => void)[] = [];
@@ -98,7 +102,9 @@ export class ServerLifecycle {
     // After a stop() in between, another start may be current, so the state isn't enough to tell.
     const start = {};
     this.#starting = start;
+    let release: (() => void) | null = null;
     try {
+      release = this.#host.claim();
       await this.#host.prepare();
       if (this.#starting !== start) return false;
       const listener = await this.#host.listen();
@@ -108,6 +114,8 @@ export class ServerLifecycle {
         return false;
       }
       this.#listener = listener;
+      this.#release = release;
+      release = null;
       this.#state = "running";
       // From now on stop() has a listener to close.
       this.#starting = null;
@@ -117,6 +125,7 @@ export class ServerLifecycle {
       if (this.#starting === start) this.#state = "stopped";
       throw error;
     } finally {
+      release?.();
       if (this.#starting === start) this.#starting = null;
     }
   }
@@ -160,6 +169,8 @@ export class ServerLifecycle {
     this.#stopping = stopping;
     begin(
       this.#stop(options.drainMs ?? this.#host.config.drainMs, options.retryAfterMs ?? 0).finally(() => {
+        this.#release?.();
+        this.#release = null;
         this.#state = "stopped";
         this.#stopping = null;
         this.#hurry = null;

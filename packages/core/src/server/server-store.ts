@@ -8,6 +8,7 @@ import { REPORT_WINDOW_MS } from "../limits.ts";
 import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Store } from "../store/store.ts";
+import { claimStore } from "../store/store-claims.ts";
 import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { withDeadline } from "../util/time.ts";
@@ -20,6 +21,7 @@ export class ServerStore<Peer> {
   /** Null without a store. */
   readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
+  readonly #store: Store | null;
   #answers: StoredAnswers | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
@@ -32,6 +34,7 @@ export class ServerStore<Peer> {
   ) {
     this.#core = core;
     const store = settings?.store ?? null;
+    this.#store = store;
     this.deadLetters = new DeadLetters(
       store === null
         ? null
@@ -45,6 +48,11 @@ export class ServerStore<Peer> {
       this.#answers = this.#storedAnswers(runtime, store, settings.onceMs);
       return this.#answers;
     };
+  }
+
+  /** Reserves the store for this server. Returns a function that ends that. @throws ConduitError STORE_IN_USE */
+  claim(): () => void {
+    return this.#store === null ? () => undefined : claimStore(this.#store, this);
   }
 
   /** Reported once a second and code, with the number. */

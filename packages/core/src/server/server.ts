@@ -153,6 +153,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,
+      claim: () => this.#store.claim(),
       prepare: () => this.#prepare(),
       listen: () => this.#nodes.start(() => this.#listen()),
       listening: () => this.#hooks.runListening(),
@@ -492,7 +493,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /**
    * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
    * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while
-   *   starting); any error thrown by a startup hook
+   *   starting), STORE_IN_USE (another running server has its store); any error thrown by a startup hook
    */
   start(): Promise<void> {
     return this.#lifecycle.start();

@@ -6,14 +6,14 @@ const FILE_MODE = 0o600;
 
 /** The part of `node:fs/promises`, which all runtimes have, that makes a store's file. */
 export interface StoreFileSystem {
-  open(path: string, flags: "a", mode: number): Promise<{ close(): Promise<void> }>;
+  open(path: string, flags: "ax", mode: number): Promise<{ close(): Promise<void> }>;
   chmod(path: string, mode: number): Promise<void>;
 }
 
 /**
  * Opens a store in a file that only its owner may read, or makes it.
  * @param open opens the file as a database of the runtime
- * @throws ConduitError INVALID_CONFIG, STORE_FAILED (it can't be opened, or another process uses it)
+ * @throws ConduitError INVALID_CONFIG, STORE_FAILED, STORE_IN_USE (another process uses it, or it was opened twice)
  */
 export function openFileStore(
   runtime: Pick<Runtime, "nextTurn" | "now">,
@@ -24,7 +24,9 @@ export function openFileStore(
 ): Promise<FileStore> {
   const host = {
     async prepare(): Promise<void> {
-      await (await fs.open(path, "a", FILE_MODE)).close();
+      // A file that exists isn't opened: closing it would end this process's own lock on it.
+      const made = await fs.open(path, "ax", FILE_MODE).catch(unlessItExists);
+      await made?.close();
       // It may have been there before, with another mode.
       await fs.chmod(path, FILE_MODE);
     },
@@ -33,4 +35,9 @@ export function openFileStore(
     now: (): number => runtime.now(),
   };
   return openSqliteStore(host, path, options);
+}
+
+function unlessItExists(error: unknown): null {
+  if ((error as { readonly code?: unknown }).code === "EEXIST") return null;
+  throw error;
 }

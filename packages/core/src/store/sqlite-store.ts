@@ -3,7 +3,8 @@
  *
  * Theory of operation. All operations of one turn of the event loop form one transaction, which runs at its end: a
  * commit costs far more than the operations in it. If it fails, all its writes are refused, and its reads are repeated.
- * The file is locked for one process: a second one can't open it.
+ * The file is locked for one process: a second one can't open it. The system ends the lock with the process, and also when
+ * the process closes the file by other means than SQLite's, so nothing else here opens a file that exists.
  *
  * The store has a clock of its own, which is kept in the file and runs while it is open: a system clock that is set, or was
  * wrong when the process began, could expire all values at once, and the calls that they protect would run again.
@@ -89,7 +90,7 @@ interface Operation {
 
 /**
  * Opens a store in a file, or makes it.
- * @throws ConduitError INVALID_CONFIG, STORE_FAILED (it can't be opened, or another process uses it)
+ * @throws ConduitError INVALID_CONFIG, STORE_FAILED, STORE_IN_USE (another process uses it, or it was opened twice)
  */
 export async function openSqliteStore(
   host: SqliteHost,
@@ -119,10 +120,11 @@ export async function openSqliteStore(
 function prepareFile(database: SqliteDatabase, fsync: "commit" | "checkpoint", maxBytes: number): void {
   database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  // Reads the file first: on Deno, errors of `exec` don't say that it is locked, those of statements do.
+  const { application_id } = readRow(database, "PRAGMA application_id");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`PRAGMA synchronous = ${fsync === "commit" ? "FULL" : "NORMAL"}`);
   database.exec(`PRAGMA max_page_count = ${Math.floor(maxBytes / PAGE_BYTES)}`);
-  const { application_id } = readRow(database, "PRAGMA application_id");
   const { tables } = readRow(database, "SELECT count(*) AS tables FROM sqlite_master");
   if (tables !== 0 && application_id !== APPLICATION_ID) throw new Error("the file is another program's database");
   // A write takes the lock, also if there is nothing to change.
@@ -341,7 +343,7 @@ function storeError(thrown: unknown, path: string): ConduitError {
       return new ConduitError(ErrorCode.STORE_FULL, `The store ${path} is full: ${cause.message}`, { cause, details });
     case SQLITE_BUSY: {
       const message = `The store ${path} is in use by another process, or was opened twice`;
-      return new ConduitError(ErrorCode.STORE_FAILED, message, { cause, details });
+      return new ConduitError(ErrorCode.STORE_IN_USE, message, { cause, details });
     }
     case SQLITE_READONLY: {
       const message = `The store ${path} can't be written: ${cause.message}`;

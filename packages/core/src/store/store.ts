@@ -8,8 +8,9 @@
  */
 export interface Store {
   /**
-   * Whether several processes use it at the same time. If not, deliveries that a process didn't finish count as
-   * interrupted as soon as the next one starts.
+   * Whether several servers use it at the same time. If not, deliveries that a server didn't finish count as interrupted
+   * as soon as the next one starts; a second server of the process that starts with this object is refused, with
+   * STORE_IN_USE. A store in a file, or behind a network, has to refuse a second process by itself.
    */
   readonly isShared: boolean;
   /** Resolves with null if nothing is kept by this key, or its time is over. */
