@@ -32,7 +32,7 @@ const results: AttackResult[] = [];
 function writeTable(): void {
   const about =
     `Measured on ${availableParallelism()} cores of a shared machine, ${values.seconds} seconds and more of each attack; ` +
-    `all processes on that machine, over its loopback.`;
+    `all processes on that machine, over its loopback, the attacker's at the lowest priority.`;
   const order = attacks.flatMap(({ name }) => RUNTIMES.map((runtime) => [name, runtime] as const));
   writeFileSync(DOCUMENT, withTable(readFileSync(DOCUMENT, "utf8"), about, results, order));
 }

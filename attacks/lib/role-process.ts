@@ -1,5 +1,6 @@
 /** A process with a role in an attack, as the one that measures sees it. */
 import { readFileSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import process from "node:process";
 import { CommandedProcess } from "../../conformance/support/commanded-process.ts";
 import { executable, type RuntimeName, sourceArguments } from "../../docs-tests/lib/runtimes.ts";
@@ -24,6 +25,11 @@ export class RoleProcess extends CommandedProcess {
     ]);
     await role.ready;
     return role;
+  }
+
+  /** Leaves the processors to the other processes whenever they want them. */
+  yieldProcessors(): void {
+    if (this.id !== undefined) setPriority(this.id, constants.priority.PRIORITY_LOW);
   }
 
   /** The largest memory that it has used, in MiB; 0 where the system doesn't tell. */

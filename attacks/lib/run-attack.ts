@@ -37,7 +37,10 @@ export interface AttackTimes {
   readonly attackMs: number;
 }
 
-/** Runs an attack: the server, honest clients and the attacker are a process each. */
+/**
+ * Runs an attack: the server, honest clients and the attacker are a process each. The attacker has the lowest priority,
+ * because a real one is on another machine and takes no processor from honest clients.
+ */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
   const [server, honest, attacker] = await Promise.all([
@@ -45,6 +48,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     RoleProcess.start("honest.ts"),
     RoleProcess.start("attacker.ts"),
   ]);
+  attacker.yieldProcessors();
   try {
     const place = await server.ask<Place>("start", { setup: attack.server ?? {}, folder });
     const { honest: does = "calls", honestUser: user = null, roundTripMs = 0, server: { tls = false } = {} } = attack;
