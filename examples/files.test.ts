@@ -53,6 +53,7 @@ test("a bar shows what is done, how fast, and how long the rest takes", () => {
   } as const;
   expect(bar(moving)).toBe(`[${"=".repeat(15).padEnd(30)}] 50 % of 1.0 KiB, 2.0 KiB/s, 2 s left`);
   expect(bar({ ...moving, phase: "checking", etaMs: null })).toMatch(/50 % of 1\.0 KiB, 2\.0 KiB\/s, checking$/);
+  expect(bar({ ...moving, phase: "waiting", etaMs: null })).toMatch(/, waiting$/);
   expect(bar({ ...moving, total: null })).toBe("512 B, 2.0 KiB/s");
   expect(bar({ ...moving, bytes: 0, total: 0, etaMs: 0 })).toMatch(/100 % of 0 B/);
 });

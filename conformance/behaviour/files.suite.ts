@@ -105,6 +105,22 @@ export async function untilNames(folder: string, names: readonly string[]): Prom
   while ((await readdir(folder)).sort().join("/") !== names.join("/")) await turn();
 }
 
+/** Resolves once a folder has so many bytes of an unfinished file. */
+export async function untilArrived(folder: string, bytes: number): Promise<void> {
+  const partials = join(folder, ".netconduit");
+  for (let size = 0; size < bytes; await turn()) {
+    // It isn't there before the other side begins.
+    const part = (await readdir(partials).catch(() => [])).find((name) => name.endsWith(".part"));
+    size = part === undefined ? 0 : (await stat(join(partials, part))).size;
+  }
+}
+
+/** Resolves once a folder keeps what it has of an unfinished file. */
+export async function untilKept(folder: string): Promise<void> {
+  const partials = join(folder, ".netconduit");
+  while (!(await readdir(partials)).some((name) => name.endsWith(".json"))) await turn();
+}
+
 /** Cancels a transfer in its middle: when `at` bytes were read, and most of those are in the other side's folder. */
 export class Cut {
   readonly #controller = new AbortController();
@@ -115,21 +131,14 @@ export class Cut {
 
   constructor(runtime: Runtime, at: number) {
     this.runtime = beforeRead(runtime, at, async () => {
-      const partials = join(this.folder, ".netconduit");
-      let size = 0;
-      while (size < at - MIB) {
-        // It isn't there before the other side begins.
-        const part = (await readdir(partials).catch(() => [])).find((name) => name.endsWith(".part"));
-        size = part === undefined ? 0 : (await stat(join(partials, part))).size;
-        await turn();
-      }
+      await untilArrived(this.folder, at - MIB);
       this.#controller.abort();
     });
   }
 }
 
 /** Calls `task` once, before bytes from `at` on are read from a file. */
-function beforeRead(runtime: Runtime, at: number, task: () => Promise<void>): Runtime {
+export function beforeRead(runtime: Runtime, at: number, task: () => Promise<void>): Runtime {
   let isDone = false;
   return withFiles(runtime, (files) => ({
     async open(path, mode) {
@@ -161,8 +170,7 @@ export function describeFiles(subject: Subject): void {
     await writeFile(source, content);
     const upload = the.box.upload(source, { resume, signal: cut.signal });
     await expect(upload).rejects.toMatchObject({ codeName: "CANCELLED" });
-    const partials = join(the.there, ".netconduit");
-    if (resume) while (!(await readdir(partials)).some((name) => name.endsWith(".json"))) await turn();
+    if (resume) await untilKept(the.there);
     return { counter, the, content, source };
   }
 

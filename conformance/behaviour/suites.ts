@@ -16,6 +16,7 @@ import { describeDrainSeenByClients } from "./drain-clients.suite.ts";
 import { describeFailures } from "./failures.suite.ts";
 import { describeFakeTimers } from "./fake-timers.suite.ts";
 import { describeFileNames } from "./file-names.suite.ts";
+import { describeFileReconnects } from "./file-reconnects.suite.ts";
 import { describeFiles } from "./files.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
@@ -74,6 +75,7 @@ export function describeBehaviour(subject: Subject): void {
   describeFakeTimers(subject);
   describeFiles(subject);
   describeFileNames(subject);
+  describeFileReconnects(subject);
   describeBroadcast(subject);
   describeTopics(subject);
   describeFlow(subject);

@@ -7,7 +7,7 @@ const UNITS = ["B", "KiB", "MiB", "GiB"];
 
 /** One line: `[=====>    ] 45 % of 12.0 MiB, 80.1 MiB/s, 2 s left`. */
 export function bar({ phase, bytes, total, bytesPerSecond, etaMs }: FileProgress): string {
-  const doing = phase === "checking" ? ", checking" : "";
+  const doing = phase === "moving" ? "" : `, ${phase}`;
   if (total === null) return `${size(bytes)}, ${size(bytesPerSecond)}/s${doing}`;
   const done = total === 0 ? 1 : bytes / total;
   const filled = "=".repeat(Math.floor(done * WIDTH));

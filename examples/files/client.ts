@@ -1,5 +1,6 @@
 /**
- * Uploads, downloads and lists files, with a bar. A transfer that was broken off continues where it was.
+ * Uploads, downloads and lists files, with a bar. A transfer goes on by itself after a lost connection, and continues an
+ * earlier one.
  *
  *     node examples/files/client.ts put movie.mkv
  *     node examples/files/client.ts get movie.mkv downloads

@@ -12,12 +12,11 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fleet, type Upload } from "./contract.ts";
 import { DeviceLog } from "./device-log.ts";
-import { Client, ConduitError, forClient, runtime } from "./netconduit.ts";
+import { Client, forClient, runtime } from "./netconduit.ts";
 
 const { HOST = "127.0.0.1", PORT = "7450", DEVICE_PASSWORD = "secret456" } = process.env;
 const { FILES = ".", INTERVAL_MS = "250" } = process.env;
 const MEBIBYTE = 2 ** 20;
-/** Errors after which an upload goes on later. */
 
 async function runDevice(name: string, seed: number): Promise<void> {
   const log = new DeviceLog();
@@ -64,26 +63,18 @@ async function runDevice(name: string, seed: number): Promise<void> {
     log: ({ from }, { signal }) => log.lines(from, signal),
   });
 
-  /** Uploads a file. An attempt that breaks off is followed by one that continues there. */
+  /** Uploads a file. If the connection is lost meanwhile, that goes on by itself. */
   async function send(file: string): Promise<void> {
-    for (;;) {
-      try {
-        const sent = await client.files("recordings").upload(join(FILES, file), {
-          resume: true,
-          maxBytesPerSecond: () => mebibytesPerSecond * MEBIBYTE,
-          onProgress({ bytes, resumedFrom, total, bytesPerSecond }) {
-            upload = { file, bytes, resumedFrom, total: total ?? bytes, bytesPerSecond };
-          },
-        });
-        upload = null;
-        log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
-        return;
-      } catch (error) {
-        if (!(error instanceof ConduitError && error.isTemporary)) throw error;
-        log.add(`the upload of ${file} broke off`);
-        await client.connected();
-      }
-    }
+    const sent = await client.files("recordings").upload(join(FILES, file), {
+      resume: true,
+      maxBytesPerSecond: () => mebibytesPerSecond * MEBIBYTE,
+      onProgress({ phase, bytes, resumedFrom, total, bytesPerSecond }) {
+        upload = { file, bytes, resumedFrom, total: total ?? bytes, bytesPerSecond };
+        if (phase === "waiting") log.add(`the upload of ${file} broke off`);
+      },
+    });
+    upload = null;
+    log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
   }
 
   function measure(): void {

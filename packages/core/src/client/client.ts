@@ -589,6 +589,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
   }
 
+  /** @internal */
+  protected override _connectedAgain(signal: AbortSignal | undefined): Promise<void> {
+    return this.connected({ signal });
+  }
+
   /** The same as `close`. */
   disconnect(reason?: string): Promise<void> {
     return this.close(reason);

@@ -183,10 +183,17 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
           return await callWithStreams(outgoing(), method, params, options);
         },
         stream: (method, params, options) => openStream(outgoing(), method, params, options),
+        hasEnded: () => this._hasEnded,
+        connected: (signal) => this._connectedAgain(signal),
       },
       () => fileTransfersOf(this._runtimeContext),
       name,
     );
+  }
+
+  /** @internal Resolves when there is a connection to send by, if that may be another one than the last. */
+  protected _connectedAgain(_signal: AbortSignal | undefined): Promise<void> {
+    return Promise.resolve();
   }
 
   #fact<T>(read: (connection: PeerConnection) => T): T | Absent {

@@ -17,6 +17,10 @@ export interface FileCaller {
     },
   ): Promise<unknown>;
   stream(method: string, params: Params, options: FileCallOptions): AsyncIterableIterator<unknown>;
+  /** Whether the peer won't be connected any more, unless the application connects it. */
+  hasEnded(): boolean;
+  /** Resolves when the peer is connected, again if need be. Rejects like `Client.connected`. */
+  connected(signal: AbortSignal | undefined): Promise<void>;
   /** How a netconduit peer takes files: a server by calls, a client by messages. Null for our own peers. */
   readonly netconduit: "calls" | "messages" | null;
   /** Sends a netconduit client a message, and resolves when the message `replyType` has come. */

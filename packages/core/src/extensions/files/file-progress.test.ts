@@ -7,9 +7,8 @@ function reporter(total: number | null, offset = 0) {
   const progress = new ProgressReporter(
     (value) => heard.push(value),
     () => clock.ms,
-    total,
-    offset,
   );
+  progress.begins(total, offset);
   return { heard, clock, progress };
 }
 
@@ -41,5 +40,20 @@ test("checking is a phase with a rate of its own", () => {
   progress.checked(50);
   expect(heard).toEqual([
     { phase: "checking", bytes: 50, resumedFrom: 90, total: 100, bytesPerSecond: 500, etaMs: 100 },
+  ]);
+});
+
+test("a transfer that waits has neither a rate nor an end in sight, and the next attempt has its own", () => {
+  const { heard, clock, progress } = reporter(1000);
+  clock.ms = 50;
+  progress.moved(500);
+  progress.waits();
+  clock.ms = 1000;
+  progress.begins(1000, 400);
+  clock.ms = 1100;
+  progress.moved(500);
+  expect(heard).toEqual([
+    { phase: "waiting", bytes: 500, resumedFrom: 0, total: 1000, bytesPerSecond: 0, etaMs: null },
+    { phase: "moving", bytes: 500, resumedFrom: 400, total: 1000, bytesPerSecond: 1000, etaMs: 500 },
   ]);
 });

@@ -1,10 +1,13 @@
 /** How far a transfer is. */
 export interface FileProgress {
-  /** `moving`: bytes are sent and hashed. `checking`: the receiving side reads what it has, to hash it. */
-  readonly phase: "moving" | "checking";
+  /**
+   * `moving`: bytes are sent and hashed. `waiting`: the transfer broke off, and goes on when the peer is connected again.
+   * `checking`: the receiving side reads what it has, to hash it.
+   */
+  readonly phase: "moving" | "waiting" | "checking";
   /** Bytes of the file that are done, those of earlier attempts included. */
   readonly bytes: number;
-  /** Bytes that earlier attempts had transferred. */
+  /** Bytes that earlier attempts had transferred: this call's, too. */
   readonly resumedFrom: number;
   /** Size of the file; null if it isn't known. */
   readonly total: number | null;
@@ -23,23 +26,23 @@ export class ProgressReporter {
   readonly #report: ((progress: FileProgress) => void) | undefined;
   readonly #now: () => number;
   #phase: FileProgress["phase"] = "moving";
-  #total: number | null;
-  #bytes: number;
-  readonly #resumedFrom: number;
-  #samples: { readonly ms: number; readonly bytes: number }[];
+  #total: number | null = null;
+  #bytes = 0;
+  #resumedFrom = 0;
+  #samples: { readonly ms: number; readonly bytes: number }[] = [];
 
-  constructor(
-    report: ((progress: FileProgress) => void) | undefined,
-    now: () => number,
-    total: number | null,
-    offset: number,
-  ) {
+  constructor(report: ((progress: FileProgress) => void) | undefined, now: () => number) {
     this.#report = report;
     this.#now = now;
+  }
+
+  /** An attempt begins. */
+  begins(total: number | null, offset: number): void {
+    this.#phase = "moving";
     this.#total = total;
     this.#bytes = offset;
     this.#resumedFrom = offset;
-    this.#samples = [{ ms: now(), bytes: offset }];
+    this.#samples = [{ ms: this.#now(), bytes: offset }];
   }
 
   moved(bytes: number): void {
@@ -48,6 +51,13 @@ export class ProgressReporter {
 
   checked(bytes: number): void {
     this.#progress("checking", bytes);
+  }
+
+  /** The attempt has failed, and the next one waits for the peer. */
+  waits(): void {
+    this.#phase = "waiting";
+    this.#samples = [];
+    this.#send(this.#now());
   }
 
   /** The file is complete. */

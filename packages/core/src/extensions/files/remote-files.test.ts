@@ -35,6 +35,8 @@ function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: 
     netconduit: null,
     request: async () => undefined,
     send: async () => undefined,
+    hasEnded: () => false,
+    connected: async () => undefined,
     async call(method, params, { input, onProgress }) {
       asked.push(params);
       const items: unknown[] = [];

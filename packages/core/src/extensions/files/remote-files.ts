@@ -4,6 +4,7 @@ import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { checkFileName } from "./checked-name.ts";
+import { untilComplete, withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
@@ -23,7 +24,9 @@ type Params = Readonly<Record<string, unknown>>;
 
 /** Options of transfers. */
 export interface TransferOptions extends FileCallOptions {
-  /** Called a few times per second, and at the end. */
+  /** Time that it may take, waits for the connection included; then it rejects with TIMEOUT. Default 0: no limit. */
+  readonly timeoutMs?: number | undefined;
+  /** Called a few times per second, when it begins to wait for the connection, and at the end. */
   readonly onProgress?: ((progress: FileProgress) => void) | undefined;
 }
 
@@ -32,7 +35,8 @@ export interface UploadOptions extends TransferOptions {
   readonly name?: string | undefined;
   /**
    * Whether to continue an earlier upload of the same file, and to leave something to continue if this one breaks off.
-   * A file is the same if its name, size and time of change are; bytes and streams can't be continued. Default false.
+   * After a lost connection, or another temporary error, it goes on by itself once the peer is connected again. A file is
+   * the same if its name, size and time of change are; bytes and streams can't be continued. Default false.
    */
   readonly resume?: boolean | undefined;
   /**
@@ -60,7 +64,7 @@ export interface FileResult {
   readonly bytes: number;
   /** SHA-256 of the whole file, in hex. */
   readonly sha256: string;
-  /** Bytes that an earlier attempt had transferred. */
+  /** Bytes that earlier attempts had transferred: this call's, too. */
   readonly resumedFrom: number;
 }
 
@@ -114,8 +118,11 @@ export class RemoteFiles {
     try {
       const name = checkFileName(options.name ?? mustHaveName(opened.name));
       const paced = maxBytesPerSecond === undefined ? opened : this.#paced(opened, maxBytesPerSecond);
-      if (this.#peer.netconduit !== null) return await this.#sendToNetconduit(paced, name, options);
-      return await this.#sendIdentified(paced, name, options);
+      return await withinTime("upload", this.#transfers(), options, async (signal) => {
+        const bounded = { ...options, signal };
+        if (this.#peer.netconduit !== null) return await this.#sendToNetconduit(paced, name, bounded);
+        return await this.#sendIdentified(paced, name, bounded);
+      });
     } finally {
       await opened.close();
     }
@@ -126,7 +133,14 @@ export class RemoteFiles {
    * @param target path of a folder, or of the file to make; or a `WritableStream`
    */
   async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
-    if (typeof target === "string") return await this.#fetchTo(target, name, options);
+    return await withinTime("download", this.#transfers(), options, async (signal) => {
+      const bounded = { ...options, signal };
+      if (typeof target === "string") return await this.#fetchTo(target, name, bounded);
+      return await this.#fetchInto(target, name, bounded);
+    });
+  }
+
+  async #fetchInto(target: WritableLike, name: string, options: DownloadOptions): Promise<FileResult> {
     const writer = target.getWriter();
     try {
       const result = await this.#fetch(name, options, () => ({ bytes: (chunk) => writer.write(chunk) }));
@@ -143,7 +157,7 @@ export class RemoteFiles {
     const { maxBytes = MAX_BYTES } = options;
     let content = new Uint8Array(0);
     let at = 0;
-    await this.#fetch(name, options, ({ bytes }) => {
+    const open = ({ bytes }: Header): Sink => {
       if (bytes > maxBytes) {
         throw new RpcError(ErrorCode.FILE_TOO_LARGE, `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}`);
       }
@@ -155,7 +169,8 @@ export class RemoteFiles {
           at += chunk.length;
         },
       };
-    });
+    };
+    await withinTime("bytes", this.#transfers(), options, (signal) => this.#fetch(name, { ...options, signal }, open));
     return content;
   }
 
@@ -197,14 +212,18 @@ export class RemoteFiles {
   /** A later attempt of the same upload has the same id, so that the peer knows it if only its answer was lost. */
   async #sendIdentified(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
     const { bytes, modifiedMs, key } = source;
+    const progress = this.#progressOf(options);
     if (options.resume !== true || bytes === null || modifiedMs === null) {
-      return await this.#send(source, name, options, null);
+      return await this.#send(source, name, options, null, progress);
     }
     const { ids } = this.#transfers();
     const upload = JSON.stringify([this.folder, name, key]);
     const transfer = ids.take(upload);
     try {
-      return await this.#send(source, name, options, transfer);
+      return await this.#repeated(options, progress, async () => {
+        await source.mustBeUnchanged(bytes);
+        return await this.#send(source, name, options, transfer, progress);
+      });
     } catch (error) {
       ids.leave(upload, transfer);
       throw error;
@@ -212,7 +231,13 @@ export class RemoteFiles {
   }
 
   /** @param transfer null for an upload that can't be continued */
-  async #send(source: FileSource, name: string, options: UploadOptions, transfer: string | null): Promise<FileResult> {
+  async #send(
+    source: FileSource,
+    name: string,
+    options: UploadOptions,
+    transfer: string | null,
+    progress: ProgressReporter,
+  ): Promise<FileResult> {
     const transfers = this.#transfers();
     const { files, memory } = transfers;
     const now = (): number => transfers.now();
@@ -224,7 +249,7 @@ export class RemoteFiles {
     const isSame = recalled === null || found.sha256 === null || recalled.copy().digest() === found.sha256;
     const offset = isSame ? found.offset : 0;
     const whole = isSame ? recalled : null;
-    const progress = new ProgressReporter(options.onProgress, now, bytes, offset);
+    progress.begins(bytes, offset);
     let sent: string | null = null;
     const input = fileItems({
       files,
@@ -251,8 +276,8 @@ export class RemoteFiles {
   }
 
   async #sendToNetconduit(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
-    const transfers = this.#transfers();
-    const progress = new ProgressReporter(options.onProgress, () => transfers.now(), source.bytes, 0);
+    const progress = this.#progressOf(options);
+    progress.begins(source.bytes, 0);
     try {
       const sent = await this.#netconduit.send(source, name, { signal: options.signal }, progress);
       progress.ended(sent.bytes);
@@ -278,13 +303,13 @@ export class RemoteFiles {
   /** Fetches a file from its start. @param open called with what it begins with; returns where the bytes go */
   async #fetch(name: string, options: TransferOptions, open: (header: Header) => Sink): Promise<FileResult> {
     const transfers = this.#transfers();
-    const now = (): number => transfers.now();
     const items = this.#download(checkFileName(name), null, options.signal);
     try {
       const header = await headerOf(items);
       if (header.offset !== 0) throw invalidAnswer("a download from its start");
       const sink = open(header);
-      const progress = new ProgressReporter(options.onProgress, now, header.bytes, 0);
+      const progress = this.#progressOf(options);
+      progress.begins(header.bytes, 0);
       const verifier = new ItemVerifier(transfers.files, name, 0, null);
       let [at, sha256] = [0, ""];
       for await (const item of items) {
@@ -308,7 +333,18 @@ export class RemoteFiles {
     }
   }
 
-  async #fetchTo(target: string, remoteName: string, options: DownloadOptions): Promise<FileResult> {
+  async #fetchTo(target: string, name: string, options: DownloadOptions): Promise<FileResult> {
+    const progress = this.#progressOf(options);
+    const attempt = (): Promise<FileResult> => this.#fetchOnceTo(target, name, options, progress);
+    return options.resume === true ? await this.#repeated(options, progress, attempt) : await attempt();
+  }
+
+  async #fetchOnceTo(
+    target: string,
+    remoteName: string,
+    options: DownloadOptions,
+    progress: ProgressReporter,
+  ): Promise<FileResult> {
     const transfers = this.#transfers();
     const { files } = transfers;
     const { overwrite = "fail" } = options;
@@ -332,7 +368,7 @@ export class RemoteFiles {
       }
       const { offset, bytes, modifiedMs } = header;
       const partial = await receiving.open({ name, owner, bytes, modifiedMs, isResumable }, offset);
-      const progress = new ProgressReporter(options.onProgress, () => transfers.now(), bytes, offset);
+      progress.begins(bytes, offset);
       const sha256 = await receiveFile(items, {
         name,
         partial,
@@ -354,6 +390,16 @@ export class RemoteFiles {
     } finally {
       await items.return?.();
     }
+  }
+
+  #progressOf({ onProgress }: TransferOptions): ProgressReporter {
+    const transfers = this.#transfers();
+    return new ProgressReporter(onProgress, () => transfers.now());
+  }
+
+  /** Attempts of a transfer that can be continued. */
+  async #repeated<T>({ signal }: TransferOptions, progress: ProgressReporter, attempt: () => Promise<T>): Promise<T> {
+    return await untilComplete({ peer: this.#peer, transfers: this.#transfers(), progress, signal }, attempt);
   }
 
   get #netconduit(): NetconduitFolder {

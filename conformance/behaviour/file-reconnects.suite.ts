@@ -1,0 +1,192 @@
+/** Transfers with `resume: true` whose connection is lost, and which go on by themselves. */
+
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ClientOptions, FileProgress, FileResult, ServerInit } from "@netconduit/core";
+import { describe, expect, test } from "vitest";
+import { Relay } from "../support/relay.ts";
+import type { Subject } from "../support/subject.ts";
+import { beforeRead, folders, sha256Of, someBytes, untilArrived, untilKept } from "./files.suite.ts";
+import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
+
+const MIB = 1024 * 1024;
+const CUT_AT = 13 * MIB;
+const RECONNECT = { delayMs: 1, maxDelayMs: 20, jitter: false };
+const CONTENT = someBytes(24 * MIB);
+
+interface SceneOptions {
+  readonly server?: Partial<ServerInit>;
+  readonly client?: Partial<ClientOptions>;
+  /** Where the transfer goes. */
+  readonly to: "server" | "client";
+}
+
+export function describeFileReconnects(subject: Subject): void {
+  const staged = stagedOn(subject);
+
+  /** Both sides serve a folder, and a relay between them cuts a transfer in its middle. */
+  async function scene(stage: Stage, { to, server: forServer = {}, client: forClient = {} }: SceneOptions) {
+    const { here, there } = await folders(stage);
+    const [source, target] = to === "server" ? [here, there] : [there, here];
+    await writeFile(join(source, "big.bin"), CONTENT);
+    /** Before it resolves, no more of the file is read. */
+    let cut = (): Promise<void> => Promise.resolve();
+    const runtime = beforeRead(subject.runtime, CUT_AT, async () => {
+      await untilArrived(target, CUT_AT - MIB);
+      await cut();
+    });
+    const server = await stage.listen(forServer, runtime);
+    server.files("box", { dir: there, upload: true, download: true });
+    const relay = new Relay(server.address.port);
+    await relay.start();
+    stage.defer(() => relay.kill());
+    const client = await stage.join(relay, { reconnect: RECONNECT, ...forClient }, runtime);
+    client.files("box", { dir: here, upload: true, download: true });
+    const phases: FileProgress["phase"][] = [];
+    return {
+      ...{ server, client, relay, phases, target },
+      path: join(source, "big.bin"),
+      box: client.files("box"),
+      options: { resume: true, onProgress: ({ phase }: FileProgress) => void phases.push(phase) },
+      onCut: (task: () => Promise<void>) => {
+        cut = task;
+      },
+      async restart(): Promise<void> {
+        await relay.kill();
+        await relay.start();
+      },
+    };
+  }
+
+  async function expectContinued(the: { readonly target: string }, { bytes, sha256, resumedFrom }: FileResult) {
+    expect({ bytes, sha256 }).toEqual({ bytes: CONTENT.length, sha256: sha256Of(CONTENT) });
+    expect(resumedFrom).toBeGreaterThanOrEqual(4 * MIB);
+    expect(sha256Of(await readFile(join(the.target, "big.bin")))).toBe(sha256);
+    expect(await readdir(the.target)).toEqual(["big.bin"]);
+  }
+
+  describe(`transfers whose connection is lost, on ${subject.name}`, PATIENT, () => {
+    test(
+      "an upload goes on by itself when the client is connected again, and says that it waits",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        the.onCut(the.restart);
+        await expectContinued(the, await the.box.upload(the.path, the.options));
+        expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+      }),
+    );
+
+    test(
+      "a download goes on by itself when the client is connected again, and says that it waits",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "client" });
+        the.onCut(the.restart);
+        await expectContinued(the, await the.box.download("big.bin", the.target, the.options));
+        expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+      }),
+    );
+
+    test(
+      "an upload goes on with a server that was started anew",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        the.onCut(async () => {
+          const { port } = the.server.address;
+          await the.server.stop({ drainMs: 0 });
+          const next = stage.server({ port });
+          next.files("box", { dir: the.target, upload: true });
+          await next.start();
+        });
+        await expectContinued(the, await the.box.upload(the.path, the.options));
+      }),
+    );
+
+    test(
+      "an upload that begins while the client is disconnected waits for the connection",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        const lost = new Promise((resolve) => the.client.onDisconnect(resolve));
+        await the.relay.kill();
+        await lost;
+        const upload = the.box.upload(someBytes(10), { name: "small" });
+        await expect(upload).rejects.toMatchObject({ codeName: "CONNECTION_CLOSED" });
+        const waiting = Promise.withResolvers<void>();
+        const later = the.box.upload(the.path, { resume: true, onProgress: () => waiting.resolve() });
+        await waiting.promise;
+        await the.relay.start();
+        expect(await later).toMatchObject({ bytes: CONTENT.length, resumedFrom: 0 });
+      }),
+    );
+
+    test.each(["upload", "download"] as const)("a waiting %s ends with its signal, and with its time", (direction) =>
+      staged(async (stage) => {
+        const the = await scene(stage, { to: direction === "upload" ? "server" : "client" });
+        the.onCut(() => the.relay.kill());
+        const controller = new AbortController();
+        const transfer = (options: object): Promise<FileResult> =>
+          direction === "upload" ? the.box.upload(the.path, options) : the.box.download("big.bin", the.target, options);
+        const cancelled = transfer({
+          resume: true,
+          signal: controller.signal,
+          onProgress: ({ phase }: FileProgress) => phase === "waiting" && controller.abort(),
+        });
+        await expect(cancelled).rejects.toMatchObject({ codeName: "CANCELLED" });
+        await expect(transfer({ resume: true, timeoutMs: 20 })).rejects.toMatchObject({ codeName: "TIMEOUT" });
+        await untilKept(the.target);
+      })(),
+    );
+
+    test(
+      "an upload ends when the client is refused the login",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        the.onCut(async () => {
+          const { port } = the.server.address;
+          await the.server.stop({ drainMs: 0 });
+          await stage.listen({ port, password: "another" });
+        });
+        await expect(the.box.upload(the.path, the.options)).rejects.toMatchObject({
+          codeName: "CONNECTION_CLOSED",
+          cause: { codeName: "RECONNECT_FAILED", cause: { codeName: "AUTH_FAILED" } },
+        });
+        await untilKept(the.target);
+      }),
+    );
+
+    test(
+      "an upload ends when the application disconnects the client",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        the.onCut(() => the.client.disconnect());
+        await expect(the.box.upload(the.path, the.options)).rejects.toMatchObject({ codeName: "CONNECTION_CLOSED" });
+        expect(the.phases).not.toContain("waiting");
+        await untilKept(the.target);
+      }),
+    );
+
+    test(
+      "a server's transfer to a client goes on within its session",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "client", server: { resume: true }, client: { resume: true } });
+        the.onCut(the.restart);
+        const sent = await connectionOf(the.server, the.client).files("box").upload(the.path, the.options);
+        expect(sent).toMatchObject({ bytes: CONTENT.length, sha256: sha256Of(CONTENT), resumedFrom: 0 });
+        expect(the.phases).not.toContain("waiting");
+      }),
+    );
+
+    test(
+      "without a session, a server's transfer ends with its connection, and the client's next one continues it",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "client" });
+        const back = new Promise((resolve) => the.client.onReconnect(resolve));
+        the.onCut(the.restart);
+        const upload = connectionOf(the.server, the.client).files("box").upload(the.path, the.options);
+        await expect(upload).rejects.toMatchObject({ isTemporary: true });
+        await back;
+        const again = await connectionOf(the.server, the.client).files("box").upload(the.path, the.options);
+        await expectContinued(the, again);
+      }),
+    );
+  });
+}

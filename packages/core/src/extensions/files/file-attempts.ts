@@ -1,0 +1,91 @@
+/** How long a transfer may take, and how one that breaks off goes on by itself. */
+
+import { checkTimeout } from "../../connection/outgoing-calls.ts";
+import { ConduitError, cancelledError, ErrorCode, isInstance } from "../../errors.ts";
+import { CallbackTimer } from "../../util/time.ts";
+import type { FileCaller } from "./file-caller.ts";
+import type { ProgressReporter } from "./file-progress.ts";
+import type { FileTransfers } from "./file-transfers.ts";
+
+/** An attempt begins no sooner than so long after the last one: the peer may refuse them all for a while. */
+const BETWEEN_ATTEMPTS_MS = 500;
+
+/** They are temporary, too, but only the application may want what the file is now. */
+const ENDS: ReadonlySet<number> = new Set([ErrorCode.FILE_CHANGED, ErrorCode.CHECKSUM_MISMATCH]);
+
+export interface AttemptsOptions {
+  readonly peer: Pick<FileCaller, "hasEnded" | "connected">;
+  readonly transfers: FileTransfers;
+  readonly progress: ProgressReporter;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Makes attempts until one succeeds. A temporary error is followed by another one, once the peer is connected.
+ * @throws the error of the last attempt; ConduitError CONNECTION_CLOSED if the peer won't be connected, CANCELLED, TIMEOUT
+ */
+export async function untilComplete<T>(options: AttemptsOptions, attempt: () => Promise<T>): Promise<T> {
+  const { peer, transfers, progress, signal } = options;
+  for (;;) {
+    const beganMs = transfers.now();
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!mayBeRepeated(error) || peer.hasEnded()) throw error;
+    }
+    throwIfAborted(signal);
+    progress.waits();
+    await peer.connected(signal);
+    await pause(transfers, beganMs + BETWEEN_ATTEMPTS_MS - transfers.now(), signal);
+  }
+}
+
+function mayBeRepeated(error: unknown): boolean {
+  return isInstance(error, ConduitError) && error.isTemporary && !ENDS.has(error.code);
+}
+
+/** @throws ConduitError CANCELLED, TIMEOUT */
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw cancelledError("transfer", signal.reason);
+}
+
+/** @throws ConduitError CANCELLED, TIMEOUT */
+async function pause(transfers: FileTransfers, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  if (delayMs > 0) {
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        transfers.cancel(timer);
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = new CallbackTimer(end);
+      transfers.schedule(timer, delayMs);
+      signal?.addEventListener("abort", end, { once: true });
+    });
+  }
+  throwIfAborted(signal);
+}
+
+/**
+ * Runs a transfer whose signal fires when the application's does, or after `timeoutMs`.
+ * @throws ConduitError INVALID_CONFIG; the transfer's error
+ */
+export async function withinTime<T>(
+  name: string,
+  transfers: FileTransfers,
+  { signal, timeoutMs = 0 }: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number | undefined },
+  transfer: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  checkTimeout(name, timeoutMs);
+  if (timeoutMs === 0) return await transfer(signal);
+  const controller = new AbortController();
+  const onTimeout = (): void =>
+    controller.abort(new ConduitError(ErrorCode.TIMEOUT, `'${name}' took longer than ${timeoutMs} ms`));
+  const timer = new CallbackTimer(onTimeout);
+  transfers.schedule(timer, timeoutMs);
+  try {
+    return await transfer(signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]));
+  } finally {
+    transfers.cancel(timer);
+  }
+}
