@@ -1,4 +1,4 @@
-import { ErrorCode, type Middleware, RpcError } from "@netconduit/core";
+import { type ConduitError, ErrorCode, type Middleware, RpcError } from "@netconduit/core";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/testing/event-log.ts";
@@ -70,6 +70,45 @@ export function describeMiddleware(subject: Subject): void {
         expect(await client.call("count")).toBe(5);
         given = "five";
         expect(await failureOf(client.call("count"))).toMatchObject({ code: ErrorCode.INTERNAL });
+      }),
+    );
+
+    test(
+      "a middleware that forgets to return what next() gave is told so, unless nobody waits for a result",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const heard = new EventLog<string>();
+        server.onError((error) => heard.add(`${(error as ConduitError).codeName}: ${error.message}`));
+        server.use(async (_context, next) => {
+          await next();
+        });
+        server.rpc("add", async () => 3);
+        server.rpc("nothing", async () => undefined);
+        server.on("note", (_client, text) => text);
+        const client = await stage.join(server);
+        expect(await client.call("nothing")).toBeNull();
+        client.send("note", "nobody waits");
+        expect(await failureOf(client.call("add"))).toMatchObject({ code: ErrorCode.INTERNAL });
+        expect(await failureOf(client.request("note", "a reply"))).toMatchObject({ code: ErrorCode.INTERNAL });
+        const advice = 'dropped the result: it should "return await next()", or else null';
+        expect(heard.all).toEqual([
+          `INVALID_STATE: A middleware of 'add' ${advice}`,
+          `INVALID_STATE: A middleware of 'note' ${advice}`,
+        ]);
+      }),
+    );
+
+    test(
+      "what a middleware gives to next() must be an object of fields",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const heard = new EventLog<string>();
+        server.onError((error) => heard.add(error.message));
+        server.use((_context, next) => next("ada" as never));
+        server.rpc("add", () => 3);
+        const client = await stage.join(server);
+        expect(await failureOf(client.call("add"))).toMatchObject({ code: ErrorCode.INTERNAL });
+        expect(heard.all).toEqual([`A middleware of 'add' gave next() "ada": it takes an object of fields`]);
       }),
     );
 
@@ -442,6 +481,22 @@ export function describeMiddleware(subject: Subject): void {
         expect(await failureOf(reading)).toMatchObject({ code: ErrorCode.INVALID_STATE });
         expect(await errors.count(3)).toMatchObject(Array(3).fill({ code: ErrorCode.PERMISSION_DENIED }));
         expect(heard).toBe(0);
+      }),
+    );
+
+    test(
+      "a client's middleware that forgets to return what next() gave is told so",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        server.rpc("add", () => 3);
+        const client = await stage.join(server);
+        client.use(async (_context, next) => {
+          await next();
+        });
+        expect(await failureOf(client.call("add"))).toMatchObject({
+          code: ErrorCode.INVALID_STATE,
+          message: `A middleware of 'add' dropped the result: it should "return await next()", or else null`,
+        });
       }),
     );
 

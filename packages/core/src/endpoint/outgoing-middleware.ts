@@ -54,13 +54,19 @@ export class OutgoingMiddlewares {
     const context = contextOf(kind, method, value, options);
     const { input } = (options ?? {}) as CallStreamOptions<unknown>;
     let attempts = 0;
-    return this.#run(0, context, () => {
+    let hasResult = false;
+    const result = await this.#run(0, context, async () => {
       attempts += 1;
       if (attempts > 1 && input !== undefined) {
         throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' can't be called again: its input was read`);
       }
-      return send({ ...options, meta: context.meta } as O);
+      const answer = await send({ ...options, meta: context.meta } as O);
+      hasResult = answer !== undefined;
+      return answer;
     });
+    if (result !== undefined || !hasResult) return result;
+    const message = `A middleware of '${method}' dropped the result: it should "return await next()", or else null`;
+    throw new ConduitError(ErrorCode.INVALID_STATE, message);
   }
 
   /** Runs the middlewares around something that leaves at once. Returns or throws what `send` does. */

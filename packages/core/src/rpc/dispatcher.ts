@@ -148,7 +148,7 @@ export class Dispatcher<Peer> {
     try {
       let result: unknown;
       if (entry.middlewares) {
-        result = runThrough(entry.middlewares, request, () => this.#checkAndCall(entry, request));
+        result = runThrough(entry.middlewares, request, () => this.#checkAndCall(entry, request), request.hasId);
       } else {
         const params = entry.params === null ? request.value : entry.params.run(request.value, method);
         if (isThenable(params)) {
@@ -410,10 +410,11 @@ export class Dispatcher<Peer> {
 
   #runOne(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {
     if (!entry.middlewares) return this.#checkAndRun(entry, request);
-    return runThrough(entry.middlewares, request, () => {
+    const run = (): unknown => {
       request.throwIfAborted();
       return this.#invokeLater(() => this.#checkAndRun(entry, request));
-    });
+    };
+    return runThrough(entry.middlewares, request, run, request.wantsReply);
   }
 
   #checkAndRun(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {

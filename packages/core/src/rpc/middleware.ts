@@ -1,6 +1,7 @@
 /** Middleware around handlers, composed as in koa. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { describeValue } from "../util/describe-value.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 
 /** The context of middleware around a hook. */
@@ -61,13 +62,41 @@ type GrowingContext<Peer> = MiddlewareContext<Peer> & { addedNames: ReadonlySet<
 /**
  * Runs the middlewares around a handler, in their order. Returns what the first one returns. No async functions, which
  * would cost another half microsecond per call.
+ * @param isWanted whether somebody waits for the result: a middleware must not lose it by returning nothing
  */
 export function runThrough<Peer>(
   middlewares: readonly AnyMiddleware<Peer>[],
   context: GrowingContext<Peer>,
   handler: () => unknown,
+  isWanted: boolean,
 ): unknown {
-  return runFrom(middlewares, 0, context, handler);
+  if (!isWanted) return runFrom(middlewares, 0, context, handler);
+  let returned: unknown;
+  const result = runFrom(middlewares, 0, context, () => {
+    returned = handler();
+    return returned;
+  });
+  if (result === undefined) return mustBeNothing(returned, context.method);
+  if (!isPromise(result)) return result;
+  return result.then((value) => (value === undefined ? mustBeNothing(returned, context.method) : value));
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** @throws ConduitError INVALID_STATE if the handler has a result, which the middlewares didn't return */
+async function mustBeNothing(returned: unknown, method: string): Promise<undefined> {
+  let value: unknown;
+  try {
+    value = await returned;
+  } catch {
+    // The middlewares had this error, too, and made nothing of it.
+    return;
+  }
+  if (value === undefined) return;
+  const message = `A middleware of '${method}' dropped the result: it should "return await next()", or else null`;
+  throw new ConduitError(ErrorCode.INVALID_STATE, message);
 }
 
 function runFrom<Peer>(
@@ -95,6 +124,10 @@ function runFrom<Peer>(
 }
 
 function addFields(context: GrowingContext<unknown>, fields: object): void {
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
+    const message = `A middleware of '${context.method}' gave next() ${describeValue(fields)}: it takes an object of fields`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
   const added = new Set(context.addedNames);
   for (const name of Object.keys(fields)) {
     if (!added.has(name) && name in context) {
@@ -138,7 +171,7 @@ export class MiddlewareList<Peer> {
     if (list === null) return hook;
     return (...args) => {
       const context: GrowingContext<Peer> = { kind: "hook", client: args[0], method: name, addedNames: null };
-      return runThrough(list, context, () => hook(...args));
+      return runThrough(list, context, () => hook(...args), false);
     };
   }
 }
