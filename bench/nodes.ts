@@ -1,5 +1,5 @@
 /**
- * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts [deliveries] [crossing] [latency] [idle] [messages] [topics] [--seconds 2] [--per-turn 1,10]`:
+ * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts [deliveries] [receiving] [crossing] [latency] [idle] [messages] [topics] [--seconds 2] [--per-turn 1,10,100] [--only "2 nodes,nats.js"]`:
  * many nodes through NATS. Each node, and each of the two halves of the clients, is a process. Needs nats-server, and Linux for
  * the CPU time of NATS. At most 999 in a turn: more than a send queue holds would disconnect subscribers.
  */
@@ -14,7 +14,11 @@ import { NatsServer } from "./peers/support/nats-server.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: "string", default: "2" }, "per-turn": { type: "string", default: "1,10" } },
+  options: {
+    seconds: { type: "string", default: "2" },
+    "per-turn": { type: "string", default: "1,10,100" },
+    only: { type: "string" },
+  },
 });
 const seconds = Number(values.seconds);
 const WARMUP_SECONDS = 1;
@@ -136,42 +140,103 @@ function sumOf(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0);
 }
 
+interface Contender {
+  readonly title: string;
+  readonly kind: NodeArgs["kind"];
+  readonly nodes: number;
+}
+
+const CONTENDERS: readonly Contender[] = [
+  { title: "a server without cluster", nodes: 1, kind: "alone" },
+  { title: "1 node", nodes: 1, kind: "node" },
+  { title: "2 nodes", nodes: 2, kind: "node" },
+  { title: "3 nodes", nodes: 3, kind: "node" },
+  { title: "nats.js, direct", nodes: 1, kind: "direct" },
+];
+
+/** A contender's figures in one run; CPU time in microseconds for one delivery. */
+interface Deliveries {
+  readonly perSecond: number;
+  readonly server: number;
+  readonly nats: number;
+  readonly client: number;
+  /** Deliveries a second of the busiest process of the server side, if each had a core. */
+  readonly possible: number;
+}
+
+async function measureDeliveries({ kind, nodes: count, title }: Contender, perTurn: number): Promise<Deliveries> {
+  const served = Array.from({ length: count }, (_, index) => index);
+  const load = { title, kind, nodes: count, served, subscribers: SUBSCRIBERS, perTurn };
+  const { messages, nodes, nats, clients } = await measureLoad(load);
+  return {
+    perSecond: messages * SUBSCRIBERS,
+    server: (sumOf(nodes) + nats) / SUBSCRIBERS,
+    nats: nats / SUBSCRIBERS,
+    client: clients / SUBSCRIBERS,
+    possible: (1e6 / Math.max(...nodes, nats)) * SUBSCRIBERS,
+  };
+}
+
 async function deliveries(): Promise<void> {
-  const all = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
-  const kinds = [
-    { title: "a server without cluster", nodes: 1, kind: "alone" },
-    { title: "1 node", nodes: 1, kind: "node" },
-    { title: "2 nodes", nodes: 2, kind: "node" },
-    { title: "3 nodes", nodes: 3, kind: "node" },
-    { title: "nats.js, direct", nodes: 1, kind: "direct" },
-  ] as const;
+  const chosen = values.only?.split(",");
+  const contenders = CONTENDERS.filter(
+    ({ title }) => chosen === undefined || chosen.some((name) => title.includes(name)),
+  );
   const rows: string[][] = [];
+  const ratios: string[][] = [];
   for (const perTurn of values["per-turn"].split(",").map(Number)) {
-    for (const kind of kinds) {
-      const load = { ...kind, served: all(kind.nodes), subscribers: SUBSCRIBERS, perTurn };
-      const { messages, nodes, nats, clients } = await measureLoad(load);
-      const server = sumOf(nodes) + nats;
-      rows.push([
-        `${kind.title}, ${perTurn} in a turn`,
-        ...[messages * SUBSCRIBERS, server / SUBSCRIBERS, sumOf(nodes) / SUBSCRIBERS, nats / SUBSCRIBERS].map(
-          formatNumber,
-        ),
-        formatNumber(clients / SUBSCRIBERS),
-        formatNumber((1e6 / Math.max(...nodes, nats)) * SUBSCRIBERS),
-      ]);
+    const results = new Map<string, Deliveries>();
+    for (const contender of contenders) {
+      const result = await measureDeliveries(contender, perTurn);
+      results.set(contender.title, result);
+      const { perSecond, server, nats, client, possible } = result;
+      const figures = [perSecond, server, nats, client, server + client, possible];
+      rows.push([`${contender.title}, ${perTurn} in a turn`, ...figures.map((figure) => formatNumber(figure))]);
     }
+    const [ours, theirs] = [results.get("2 nodes"), results.get("nats.js, direct")];
+    if (ours === undefined || theirs === undefined) continue;
+    const sides = (one: Deliveries): number => one.server + one.client;
+    const parts = [
+      ours.perSecond / theirs.perSecond,
+      ours.server / theirs.server,
+      ours.client / theirs.client,
+      sides(ours) / sides(theirs),
+      ours.possible / theirs.possible,
+    ];
+    ratios.push([`${perTurn} in a turn`, ...parts.map((ratio) => ratio.toFixed(2))]);
   }
+  console.log(`\nA topic with ${SUBSCRIBERS} subscribers; CPU time for a delivery\n`);
   const header = [
     "",
     "deliveries/s",
-    "nodes and NATS, µs",
-    "nodes, µs",
-    "NATS, µs",
-    "clients, µs",
-    "deliveries/s, if each process had a core",
+    "server side, µs",
+    "NATS of it, µs",
+    "client side, µs",
+    "both, µs",
+    "a core each",
   ];
-  console.log(`\nA topic with ${SUBSCRIBERS} subscribers; CPU time for a delivery\n`);
   console.log(formatTable(header, rows));
+  if (ratios.length === 0) return;
+  console.log("\n2 nodes by nats.js\n");
+  console.log(formatTable(["", "deliveries/s", "server side", "client side", "both", "a core each"], ratios));
+}
+
+/** Whether a node delivers what comes from another node for the same as what is published on it. */
+async function receiving(): Promise<void> {
+  const subscribers = SUBSCRIBERS / 2;
+  const rows: string[][] = [];
+  for (const perTurn of values["per-turn"].split(",").map(Number)) {
+    for (const [title, kind, nodes, served] of [
+      ["a server without cluster", "alone", 1, 0],
+      ["published on this node", "node", 1, 0],
+      ["published on another node", "node", 2, 1],
+    ] as const) {
+      const measured = await measureLoad({ title, kind, nodes, served: [served], subscribers, perTurn });
+      rows.push([`${title}, ${perTurn} in a turn`, formatNumber((measured.nodes[served] as number) / subscribers)]);
+    }
+  }
+  console.log(`\nA topic with ${subscribers} subscribers on one node; CPU time of this node for a delivery\n`);
+  console.log(formatTable(["", "µs"], rows));
 }
 
 async function crossing(): Promise<void> {
@@ -345,6 +410,7 @@ async function countMessages(site: Site, nodes: number, withMembers: number): Pr
 
 const measurements: Readonly<Record<string, () => Promise<void>>> = {
   deliveries,
+  receiving,
   crossing,
   latency,
   idle,

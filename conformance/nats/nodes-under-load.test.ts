@@ -109,8 +109,41 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await checkChat(nodes, nodes);
       await checkOrders(nodes, nodes, server.url);
     });
+
+    test("a server of a NATS cluster of three is cut off from the others: acknowledged messages are kept, gaps are told", async () => {
+      const routes: Relay[] = [];
+      const servers = await NatsProcess.startCluster(nats, 3, async (from, to, port) => {
+        const relay = new Relay(port);
+        await relay.start();
+        cleanups.defer(() => relay.kill());
+        if (from === CUT_OFF || to === CUT_OFF) routes.push(relay);
+        return relay.address.port;
+      });
+      for (const server of servers) cleanups.defer(() => server[Symbol.asyncDispose]());
+      const urls = servers.map(({ url }) => url);
+      const nodes = await startThree(urls, 3);
+      const [a, b, c] = nodes;
+      for (const route of routes) await route.kill();
+      await Promise.all([a.until("left", "c", "timeout"), b.until("left", "c", "timeout")]);
+      for (let left = 0; left < 2; left += 1) await c.until("left");
+      // Two of three servers go on storing, with another leader if theirs was cut off.
+      await a.stores(SOME);
+      await b.stores(SOME);
+      for (const route of routes) await route.start();
+      await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
+      for (let joined = 0; joined < 2; joined += 1) await c.until("joined");
+      await c.stores(SOME);
+      await stopWriting(nodes);
+      await checkChat(nodes, nodes);
+      // Links to NATS were up all the time, so nobody could refuse these messages.
+      for (const reader of [a, b]) expect(missingOf(reader, "c")).toBeGreaterThan(0);
+      await checkOrders(nodes, nodes, urls[0]!);
+    });
   });
 }
+
+/** Index of the server that loses its routes. */
+const CUT_OFF = 2;
 
 type Totals = Awaited<ReturnType<typeof stopWriting>>[number];
 

@@ -80,17 +80,25 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
     return server;
   }
 
-  /** Starts several servers as one cluster; resolves when it takes clients and stores what they append. */
-  static async startCluster(installation: NatsInstallation, count: number): Promise<NatsProcess[]> {
-    const routes = await Promise.all(Array.from({ length: count }, () => freePort()));
-    const urls = routes.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+  /**
+   * Starts several servers as one cluster; resolves when it takes clients and stores what they append.
+   * @param way the port by which a server reaches another one, which listens on `port`. Default: that port.
+   */
+  static async startCluster(
+    installation: NatsInstallation,
+    count: number,
+    way: (from: number, to: number, port: number) => Promise<number> = async (_from, _to, port) => port,
+  ): Promise<NatsProcess[]> {
+    const ports = await Promise.all(Array.from({ length: count }, () => freePort()));
     const servers = await Promise.all(
-      routes.map((port, index) =>
-        NatsProcess.start(installation, {
-          name: `nats-${index}`,
-          config: `cluster { name: "test", listen: "127.0.0.1:${port}", routes: [${urls}] }`,
-        }),
-      ),
+      ports.map(async (own, from) => {
+        const others = [...ports.entries()].filter(([to]) => to !== from);
+        const ways = await Promise.all(others.map(([to, port]) => way(from, to, port)));
+        const routes = ways.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+        // Servers tell each other where others listen; nobody listens at port 1, so they use the given ways only.
+        const cluster = `name: "test", listen: "127.0.0.1:${own}", advertise: "127.0.0.1:1", routes: [${routes}]`;
+        return NatsProcess.start(installation, { name: `nats-${from}`, config: `cluster { ${cluster} }` });
+      }),
     );
     for (const server of servers) await server.#untilHealthy();
     return servers;

@@ -124,6 +124,20 @@ test("Losses that a driver reports are told to subscribers, and presence is put 
   expect(b.server.cluster?.stats.lostSent).toBe(3);
 });
 
+test("A stream to another node's client fails with an error that says what to do, and one to nobody says that nobody is there", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all);
+  await b.join();
+  const id = firstIdOf(b);
+  await expect(a.server.peer(id).stream("lines", {}).next()).rejects.toMatchObject({
+    code: ErrorCode.PEER_UNSUPPORTED,
+    message: expect.stringMatching(`connection ${id} is on another node.*Open it on that node`),
+  });
+  await expect(a.server.peer("nobody").stream("lines", {}).next()).rejects.toMatchObject({
+    code: ErrorCode.CONNECTION_CLOSED,
+  });
+});
+
 test("Without a cluster the same calls work on the one server", async () => {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { users: { ada: { password: "a", roles: ["admin"] } } });

@@ -279,7 +279,7 @@ export class ClusterNode implements Cluster {
         gone: (node, why) => {
           this.#requests.nodeGone(node);
           this.calls.nodeGone(node);
-          this.topics.gone(node);
+          this.topics.gone(node, why);
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
         missedFrom: (node, heardAtMs) => {

@@ -19,7 +19,7 @@ import { EncodedValue } from "../wire/encoded-value.ts";
 import type { ClusterAddress, ClusterSubscription, PublishResult } from "./driver.ts";
 import type { DurableTopics } from "./durable-topics.ts";
 import { type Envelope, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
-import type { Node } from "./membership.ts";
+import type { Node, NodeEnd } from "./membership.ts";
 
 /** Somebody in a topic: id of the connection, and the user. */
 export type PresenceEntry = readonly [id: string, user: string | null];
@@ -73,7 +73,7 @@ export interface ClusterTopicsHost {
 interface Entry {
   readonly topic: ClusterTopic;
   subscription: ClusterSubscription | null;
-  /** Number of the last message of each run of a node, by epoch. */
+  /** Number of the last message of each run of a node, by epoch; also of runs that aren't heard any more: they may return. */
   readonly messages: Map<string, number>;
   /** Number of the last change of presence of each run, by epoch. */
   readonly changes: Map<string, number>;
@@ -83,10 +83,14 @@ interface Entry {
   readonly untold: Map<string, PresenceEntry | null>;
   /** Whether a change couldn't be sent. */
   isBehind: boolean;
+  /** When subscribers last heard that messages may be missing. */
+  interruptedAtMs: number;
 }
 
 /** People in one message. */
 const MAX_PART = 500;
+/** Runs of nodes whose messages to a topic are counted. */
+const MAX_COUNTED = 1000;
 /** Topics whose messages are numbered. One that is numbered anew looks like a new publisher. */
 const MAX_NUMBERED = 10_000;
 /** Closed topics that others still have to hear of. */
@@ -102,7 +106,7 @@ export class ClusterTopics {
   readonly #timer: CallbackTimer;
   /** Names of closed topics in which others may still see people of this node. */
   readonly #unsaid = new Set<string>();
-  /** When subscribers last heard that messages may be missing. */
+  /** When the subscribers of all topics last heard that messages may be missing. */
   #interruptedAtMs = Number.NEGATIVE_INFINITY;
   #hasStopped = false;
 
@@ -149,6 +153,7 @@ export class ClusterTopics {
       ownChange: 0,
       untold: new Map(),
       isBehind: this.#unsaid.delete(topic.name),
+      interruptedAtMs: this.#interruptedAtMs,
     };
     this.#entries.set(topic.name, entry);
     this.#subscribe(entry);
@@ -251,12 +256,16 @@ export class ClusterTopics {
   missedFrom(node: Node, heardAtMs: number): void {
     this.meet(node);
     // After its last heartbeat, it may have been heard until the next one was due.
-    if (heardAtMs + this.#host.heartbeatMs > this.#interruptedAtMs) this.interrupted();
+    const fellSilentAtMs = heardAtMs + this.#host.heartbeatMs;
+    for (const entry of [...this.#entries.values()]) {
+      if (fellSilentAtMs > entry.interruptedAtMs) this.#interrupt(entry);
+    }
   }
 
-  gone({ epoch }: Node): void {
+  gone({ epoch }: Node, why: NodeEnd): void {
     for (const { topic, changes, messages } of this.#entries.values()) {
-      messages.delete(epoch);
+      // One that was only cut off goes on with its numbers, which show what is missing.
+      if (why !== "timeout") messages.delete(epoch);
       if (changes.delete(epoch)) topic.othersGone(epoch);
     }
   }
@@ -264,10 +273,7 @@ export class ClusterTopics {
   /** Messages of other nodes may have been lost. */
   interrupted(): void {
     this.#interruptedAtMs = this.#host.now();
-    for (const entry of [...this.#entries.values()]) {
-      entry.messages.clear();
-      entry.topic.interrupted();
-    }
+    for (const entry of [...this.#entries.values()]) this.#interrupt(entry);
   }
 
   /** This node's messages may not have arrived: all who are here are told again. */
@@ -290,6 +296,12 @@ export class ClusterTopics {
 
   // --- helpers ------------------------------------------------------------------------------------------------------
 
+  #interrupt(entry: Entry): void {
+    entry.messages.clear();
+    entry.interruptedAtMs = this.#host.now();
+    entry.topic.interrupted();
+  }
+
   #subscribe(entry: Entry): void {
     entry.subscription = this.#host.subscribe({ kind: "topic", name: entry.topic.name });
     if (entry.topic.hasPresence) this.#askAll(entry);
@@ -299,11 +311,14 @@ export class ClusterTopics {
     this.#host.publish({ kind: "topic", name: topic.name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [topic.name] });
   }
 
-  #countMessage({ topic, messages }: Entry, { id, epoch }: NodeIdentity, number: number): void {
+  #countMessage(entry: Entry, { id, epoch }: NodeIdentity, number: number): void {
+    const { topic, messages } = entry;
     const last = messages.get(epoch);
     messages.set(epoch, number);
+    if (messages.size > MAX_COUNTED) messages.delete(messages.keys().next().value as string);
     if (last === undefined || number <= last + 1) return;
     this.#host.missed(topic.name, id, number - last - 1);
+    entry.interruptedAtMs = this.#host.now();
     topic.interrupted();
   }
 

@@ -53,6 +53,27 @@ test.each([[200], [1000]])(
   },
 );
 
+test("The first message after a partition, before any heartbeat, shows that others are missing, also from a node that had been gone", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all, {}, plain);
+  const publisher = await b.join();
+  const { subscription } = await positionAfterOne(all, await a.join(), publisher);
+  all.cluster.partition(["a"], ["b", "c"]);
+  await publisher.publish("news", 2);
+  await all.runtime.advance(1000);
+  const before = subscription.position?.split(":")[0];
+  all.cluster.partition();
+  await publisher.publish("news", 3);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([3]);
+  expect(subscription.position?.split(":")[0]).not.toBe(before);
+  expect(subscription.recovered).toBe(false);
+  const atFirst = subscription.position?.split(":")[0];
+  // The heartbeats, too, show that some are missing: it is told once.
+  await all.runtime.advance(500);
+  expect(subscription.position?.split(":")[0]).toBe(atFirst);
+});
+
 test("A topic that had no subscribers on a node for a while isn't continued there", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, plain);

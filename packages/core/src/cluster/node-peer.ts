@@ -119,8 +119,11 @@ class NodeSender implements Outgoing {
   streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.streamConnection(name);
-    const message = `Cannot open the stream '${name}': streams to clients of other nodes aren't supported`;
-    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+    // With its error if the client is on no node.
+    this.#cluster(name).mustKnow(this.#id, name);
+    const why = `connection ${this.#id} is on another node, and streams go to a node's own clients only`;
+    const how = "Open it on that node, or call the client without streams";
+    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot open the stream '${name}': ${why}. ${how}`);
   }
 
   async #ask(
