@@ -20,6 +20,19 @@ export interface User {
   readonly expiresAt?: number;
 }
 
+/**
+ * Whose sessions and keys something is, as a comparable text: the login's method, and the user's name. Names of different
+ * methods come from different places, such as `users` and tokens, and needn't stand for the same person.
+ */
+export function identityOf({ method, name }: User): string {
+  return JSON.stringify(name === "" ? ["", ""] : [method, name]);
+}
+
+/** The user's name in what {@link identityOf} returned. */
+export function nameInIdentity(identity: string): string {
+  return (JSON.parse(identity) as [string, string])[1];
+}
+
 /** A user, as your program describes it. */
 export interface Identity {
   /** 1 to 256 characters, no control characters; not `"netconduit"`, which stands for the shared password. */

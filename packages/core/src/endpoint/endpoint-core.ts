@@ -214,6 +214,9 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Servers replace it: a user's keys are those of all its connections. */
   onceOwner: (from: Peer) => string = () => "";
 
+  /** Servers replace it. */
+  userName: (from: Peer) => string = () => "";
+
   /** Servers with a store replace it. */
   makeAnswers: () => Answers = () => new MemoryAnswers(this.codec, () => this.now());
 
@@ -230,7 +233,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void {
-    this.deadLetterOf(this.onceOwner(from), request, error, deliveries);
+    this.deadLetterOf(this.userName(from), request, error, deliveries);
   }
 
   deadLetterOf(user: string, request: OnceRequest, error: RpcError, deliveries: number): void {

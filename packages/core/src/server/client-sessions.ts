@@ -5,6 +5,7 @@
  * node of the cluster, which ends it before the client goes on here.
  */
 
+import { identityOf } from "../auth/user.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
@@ -56,7 +57,7 @@ export class ClientSessions<Peer> {
     const request = resumeRequest(step.resume);
     const { stored, context } = this.#host;
     if (stored === null || request === null) return null;
-    const owner = ownerOf(step);
+    const owner = identityOf(step.user);
     const endsAtMs = context.runtime.now() + timeoutMs;
     const leftMs = (): number => Math.max(1, Math.floor(endsAtMs - context.runtime.now()));
     const recalled = await stored.recall(request, owner, timeoutMs);
@@ -69,7 +70,7 @@ export class ClientSessions<Peer> {
   /** The session that a client asks for and may resume; null if there is none. */
   find(step: AcceptedStep): ResumableSession<Peer> | null {
     const request = resumeRequest(step.resume);
-    const session = request === null ? null : this.live.find(request, ownerOf(step));
+    const session = request === null ? null : this.live.find(request, identityOf(step.user));
     return request === null || session === null ? null : { session, request };
   }
 
@@ -77,7 +78,7 @@ export class ClientSessions<Peer> {
   expired(step: AcceptedStep, recalled: RecalledSession | null): { readonly expired?: object } {
     const request = resumeRequest(step.resume);
     if (request === null) return {};
-    const received = this.live.receivedOf(request, ownerOf(step));
+    const received = this.live.receivedOf(request, identityOf(step.user));
     const { handled, above, unfinished } = recalled ?? {};
     const restored = recalled === null ? {} : { handled, above, unfinished };
     return { expired: { ...(received === null ? {} : { received }), ...restored } };
@@ -87,7 +88,7 @@ export class ClientSessions<Peer> {
   begin(protocol: ProtocolConnection<Peer>, step: AcceptedStep, token: string): void {
     const resuming = protocol.extension(resume);
     if (resuming === undefined) return;
-    const owner = ownerOf(step);
+    const owner = identityOf(step.user);
     this.live.add(protocol, owner, token);
     this.#host.stored?.begin(resuming, owner, token, () => this.#endMoved(protocol));
   }
@@ -137,11 +138,6 @@ export class ClientSessions<Peer> {
     const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
     this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol));
   }
-}
-
-/** Whose session it is, for comparison. */
-function ownerOf({ user }: AcceptedStep): string {
-  return JSON.stringify([user.method, user.name]);
 }
 
 /** Hexadecimal digits that nobody can guess. */

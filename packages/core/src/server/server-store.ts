@@ -1,5 +1,6 @@
 /** A server's use of its store: answers to calls and messages with a key, and dead letters. */
 
+import { nameInIdentity } from "../auth/user.ts";
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { ServerResumeSettings } from "../endpoint/resume-option.ts";
@@ -100,7 +101,8 @@ export class ServerStore<Peer> {
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       every: (delayMs, task) => every(runtime, delayMs, task),
       storeFailed: (error) => this.failed(error),
-      interrupted: (owner, request, error, deliveries) => this.#core.deadLetterOf(owner, request, error, deliveries),
+      interrupted: (owner, request, error, deliveries) =>
+        this.#core.deadLetterOf(nameInIdentity(owner), request, error, deliveries),
     });
   }
 }

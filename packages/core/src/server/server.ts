@@ -1,5 +1,6 @@
 /** The server: accepts connections, logs clients in and owns their connections. */
 
+import { identityOf } from "../auth/user.ts";
 import type { UserOptions } from "../auth/users.ts";
 import { ServerAddress } from "../bytes/address.ts";
 import type { Cluster, ConnectionCount, ConnectionPage, Revocation } from "../cluster/cluster.ts";
@@ -149,7 +150,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       storedSessions: this.#store.sessions,
       isOpen: () => this.#lifecycle.isOpen,
     });
-    this.#core.onceOwner = ({ user }) => user.name;
+    this.#core.onceOwner = ({ user }) => identityOf(user);
+    this.#core.userName = ({ user }) => user.name;
     this.#lifecycle = new ServerLifecycle({
       runtime,
       config,

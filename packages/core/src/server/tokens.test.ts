@@ -7,7 +7,7 @@ import { ErrorCode } from "../errors.ts";
 import { CREDENTIALS_EXPIRING_FRAME, CREDENTIALS_FRAME } from "../extensions/renewal.ts";
 import { EPOCH_MS, type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { FEW_ITERATIONS, testClient, testServer } from "../test-support/peers.ts";
+import { FEW_ITERATIONS, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { PASSWORD, RawServer, rawDial } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { ServerInit } from "./server.ts";
@@ -439,5 +439,35 @@ describe("server.setUser", () => {
   test("needs a server with users", async () => {
     const { server } = await scene();
     await expect(server.setUser("ada", { password: "x" })).rejects.toMatchObject({ code: ErrorCode.INVALID_STATE });
+  });
+});
+
+describe("keys of once and ack", () => {
+  test("belong to a user and its method of login: one by token has no others' answers, and its own over any connection", async () => {
+    const { runtime, server } = await scene({ users: { ada: { password: "one password" } } });
+    let charged = 0;
+    server.rpc("charge", () => ++charged);
+    const byPassword = testClient(runtime, { username: "ada", password: "one password" }).client;
+    const [byToken, again] = [bearer(runtime, { token: "good" }), bearer(runtime, { token: "plain" })];
+    const results: unknown[] = [];
+    for (const client of [byPassword, byToken, again]) {
+      await client.connect();
+      results.push(await client.call("charge", {}, { once: "order 1" }));
+    }
+    expect(results).toEqual([1, 2, 2]);
+  });
+
+  test("leave a dead letter with its user's name", async () => {
+    const { runtime, server } = await scene();
+    const users: string[] = [];
+    server.onDeadLetter(({ user }) => void users.push(user));
+    server.on("poison", () => {
+      throw new Error("No");
+    });
+    const client = bearer(runtime, { token: "good" });
+    await client.connect();
+    const sent = outcome(client.send("poison", {}, { ack: { deliveries: 2, delayMs: 1 } }));
+    await runtime.advance(100);
+    expect([sent.state, users]).toEqual(["rejected", ["ada"]]);
   });
 });
