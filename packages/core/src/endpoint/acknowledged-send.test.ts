@@ -35,6 +35,26 @@ describe("send with ack", () => {
     expect(sent).toMatchObject({ state: "resolved", value: undefined });
   });
 
+  test.each([
+    [5, "ack must be true or an object of options, got 5"],
+    [false, "ack must be true or an object of options, got false"],
+    [{ atempts: 2 }, 'an option of ack must be attempts, delayMs, timeoutMs, deliveries, signal, once, got "atempts"'],
+    [{ attempts: 0 }, "ack.attempts must be an integer of 1 or more, got 0"],
+    [{ delayMs: -1 }, "ack.delayMs must be an integer of 0 or more, got -1"],
+    [{ deliveries: 1001 }, "ack.deliveries must be an integer from 1 to 1000, got 1001"],
+    [{ once: "" }, 'ack.once must be a string of 1 to 256 characters, got ""'],
+  ])("%j is INVALID_CONFIG, and nothing is sent", async (ack, rule) => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+    });
+    const sent = outcome(client.send("order", {}, { ack } as never) as unknown as Promise<void>);
+    await runtime.settle();
+    expect(sent.error).toMatchObject({ code: ErrorCode.INVALID_CONFIG, message: `Cannot send 'order': ${rule}` });
+    expect(runs).toBe(0);
+  });
+
   test("rejects with the handler's error, and isn't sent again", async () => {
     const { runtime, server, client } = await scene();
     let runs = 0;
@@ -163,6 +183,19 @@ describe("send with ack", () => {
 });
 
 describe("call with once", () => {
+  test.each([
+    [{ once: 5 }, "once must be a string of 1 to 256 characters, got 5"],
+    [{ once: "" }, 'once must be a string of 1 to 256 characters, got ""'],
+    [{ once: "k", input: [1] }, "a call with once can't have an input or onProgress"],
+    [{ once: "k", onProgress: () => undefined }, "a call with once can't have an input or onProgress"],
+  ])("with %j is INVALID_CONFIG", async (options, rule) => {
+    const { client } = await scene();
+    await expect(client.call("charge", {}, options as never)).rejects.toMatchObject({
+      code: ErrorCode.INVALID_CONFIG,
+      message: `Cannot call 'charge': ${rule}`,
+    });
+  });
+
   test("carries the method out once, however often it is called with the key, and gives each the same answer", async () => {
     const { runtime, server, client } = await scene();
     let charged = 0;
@@ -214,8 +247,10 @@ describe("call with once", () => {
   test("refuses a key that isn't a string of 1 to 256 characters", async () => {
     const { server, client } = await scene();
     server.rpc("charge", () => 1);
-    for (const once of ["", "x".repeat(257)]) {
-      await expect(client.call("charge", {}, { once })).rejects.toMatchObject({ code: ErrorCode.INVALID_PARAMS });
+    for (const key of ["", "x".repeat(257)]) {
+      const refused = client.call("$once", { key, method: "charge", params: {} });
+      await expect(refused).rejects.toMatchObject({ code: ErrorCode.INVALID_PARAMS });
+      await expect(client.call("charge", {}, { once: key })).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
     }
   });
 

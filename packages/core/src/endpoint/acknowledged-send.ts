@@ -6,9 +6,11 @@
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, cancelledError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
-import { MAX_DELIVERIES, ONCE_METHOD } from "../rpc/once-window.ts";
+import { isOnceKey, MAX_DELIVERIES, ONCE_KEY_RULE, ONCE_METHOD } from "../rpc/once-window.ts";
 import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { describeValue } from "../util/describe-value.ts";
+import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
@@ -62,7 +64,31 @@ const ATTEMPTS = 10;
 const DELAY_MS = 200;
 const MAX_DELAY_MS = 30_000;
 
-/** Resolves when the peer's handler has returned. */
+const ACK_OPTIONS = ["attempts", "delayMs", "timeoutMs", "deliveries", "signal", "once"];
+
+/** The option `ack`, checked. @throws ConduitError INVALID_CONFIG */
+export function ackOptions(type: string, ack: unknown): AckOptions {
+  if (ack === true) return {};
+  const mustBe = (isValid: boolean, option: string, rule: string, value: unknown): void => {
+    if (isValid || (value === undefined && option !== "ack")) return;
+    const message = `Cannot send '${type}': ${option} must be ${rule}, got ${describeValue(value)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  };
+  mustBe(typeof ack === "object" && ack !== null, "ack", "true or an object of options", ack);
+  const options = ack as AckOptions;
+  for (const name of Object.keys(options)) {
+    mustBe(ACK_OPTIONS.includes(name), "an option of ack", ACK_OPTIONS.join(", "), name);
+  }
+  const { attempts, delayMs, deliveries, once } = options;
+  mustBe(isCount(attempts, 1), "ack.attempts", "an integer of 1 or more", attempts);
+  mustBe(isCount(delayMs), "ack.delayMs", "an integer of 0 or more", delayMs);
+  const isCountOfDeliveries = isCount(deliveries, 1) && deliveries <= MAX_DELIVERIES;
+  mustBe(isCountOfDeliveries, "ack.deliveries", `an integer from 1 to ${MAX_DELIVERIES}`, deliveries);
+  mustBe(isOnceKey(once), "ack.once", ONCE_KEY_RULE, once);
+  return options;
+}
+
+/** Resolves when the peer's handler has returned. @param options checked by `ackOptions` */
 export async function sendAcknowledged(
   sender: RepeatingSender,
   type: string,
@@ -71,13 +97,6 @@ export async function sendAcknowledged(
 ): Promise<void> {
   const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta } = options;
   const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
-  if (!Number.isInteger(deliveries) || deliveries < 1 || deliveries > MAX_DELIVERIES) {
-    const rule = `must be an integer from 1 to ${MAX_DELIVERIES}`;
-    throw new ConduitError(
-      ErrorCode.INVALID_CONFIG,
-      `Cannot send '${type}': ack.deliveries ${rule}, got ${deliveries}`,
-    );
-  }
   let attempt = 1;
   let delivery = 1;
   for (;;) {
@@ -101,6 +120,11 @@ export async function sendAcknowledged(
   }
 }
 
+export function noStreamOnce(method: string): ConduitError {
+  const message = `Cannot call '${method}': a call with once can't have an input or onProgress`;
+  return new ConduitError(ErrorCode.INVALID_CONFIG, message);
+}
+
 /**
  * Calls a method by a key. If the connection is lost, the call is made again over the next one, within its time: the method
  * is carried out once all the same.
@@ -113,6 +137,10 @@ export async function callOnce(
   options: CallSettings | undefined,
   validator: Validator<unknown> | null,
 ): Promise<unknown> {
+  if (!isOnceKey(key)) {
+    const message = `Cannot call '${method}': once must be ${ONCE_KEY_RULE}, got ${describeValue(key)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
   const wrapped = { key, method, params: params ?? {} };
   const { timeoutMs = 0, signal } = options ?? {};
   const { runtime } = sender.context;

@@ -24,7 +24,7 @@ import type {
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
-import { type AckOptions, callOnce, type RepeatingSender, sendAcknowledged } from "./acknowledged-send.ts";
+import { ackOptions, callOnce, noStreamOnce, type RepeatingSender, sendAcknowledged } from "./acknowledged-send.ts";
 import { type Api, apiOf } from "./api.ts";
 import {
   type CallOptions,
@@ -104,7 +104,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   ): Sent<O>;
   send(type: string, data?: unknown, options?: SendingOptions): boolean | Promise<void> {
     const { ack } = options ?? {};
-    if (ack !== undefined) return this.#sendAcknowledged(type, data, ack === true ? {} : ack, options?.meta);
+    if (ack !== undefined) return this.#sendAcknowledged(type, data, ack, options?.meta);
     const { _middlewares } = this;
     if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
     const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
@@ -232,10 +232,11 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /** Middlewares see it as a request, since it waits for an answer. */
-  async #sendAcknowledged(type: string, data: unknown, ack: AckOptions, meta: SendOptions["meta"]): Promise<void> {
+  async #sendAcknowledged(type: string, data: unknown, ack: unknown, meta: SendOptions["meta"]): Promise<void> {
     const { _middlewares } = this;
+    const options = ackOptions(type, ack);
     const send = (given: SendOptions): Promise<void> =>
-      sendAcknowledged(this.#repeating, type, data, { ...ack, meta: given.meta });
+      sendAcknowledged(this.#repeating, type, data, { ...options, meta: given.meta });
     if (_middlewares === null) await send({ meta });
     else await _middlewares.around("request", type, data, { meta }, send);
   }
@@ -244,6 +245,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const options = given?.parent === undefined ? given : withParent(method, given);
     const { input, onProgress, once } = (options ?? {}) as CallStreamOptions<unknown> & OnceOptions;
     if (once !== undefined) {
+      if (input !== undefined || onProgress !== undefined) throw noStreamOnce(method);
       const validator = resultValidator(options) ?? this._agreedResult(method);
       return callOnce(this.#repeating, once, method, params, options, validator);
     }

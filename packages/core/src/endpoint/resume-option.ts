@@ -37,7 +37,12 @@ const maxBytes = v.optional(wholeNumber(MIN_RESUME_BYTES), DEFAULT_RESUME_BYTES)
 const serverEntries = {
   windowMs: v.optional(milliseconds(), DEFAULT_RESUME_WINDOW_MS),
   maxBytes,
-  store: v.optional(v.custom<Store>(isStore, "must be a store: isShared, get, create, put, delete, keys")),
+  store: v.optional(
+    v.custom<Store>(
+      isStore,
+      "must be a store, as `await fileStore(path)` gives: isShared, get, create, put, delete, keys",
+    ),
+  ),
   onceMs: v.optional(milliseconds(), DEFAULT_ONCE_MS),
 };
 const clientEntries = { maxBytes };

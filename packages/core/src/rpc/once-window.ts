@@ -9,6 +9,7 @@ import { isMap } from "../util/is-map.ts";
 /** The reserved method. */
 export const ONCE_METHOD = "$once";
 const MAX_KEY_CHARS = 256;
+export const ONCE_KEY_RULE: string = `a string of 1 to ${MAX_KEY_CHARS} characters`;
 /** A message may be delivered so often. */
 export const MAX_DELIVERIES = 1000;
 
@@ -78,10 +79,14 @@ export class OnceWindow {
   }
 }
 
+export function isOnceKey(key: unknown): key is string {
+  return typeof key === "string" && key !== "" && key.length <= MAX_KEY_CHARS;
+}
+
 /** @throws RpcError INVALID_PARAMS */
 export function onceRequest(params: unknown): OnceRequest {
   const { key, method, params: value, type, data, delivery = 1, deliveries = 1 } = isMap(params) ? params : {};
-  const isKey = typeof key === "string" && key !== "" && key.length <= MAX_KEY_CHARS;
+  const isKey = isOnceKey(key);
   // Within itself it would wait for its own end.
   if (isKey && typeof method === "string" && method !== ONCE_METHOD) {
     return { key, isCall: true, name: method, value: value ?? {}, delivery: 1, deliveries: 1 };

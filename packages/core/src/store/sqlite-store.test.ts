@@ -50,3 +50,16 @@ test("a file store that was full has room again when what it kept has expired", 
   clock.ms += TTL_MS;
   expect(failures(await burst(500))).toEqual([]);
 });
+
+test.each(["", undefined])("a file store with the path %j is INVALID_CONFIG, and says what to do", async (path) => {
+  const host = {
+    prepare: async () => undefined,
+    open: () => new DatabaseSync(":memory:"),
+    nextTurn: setImmediate,
+    now: () => 0,
+  };
+  await expect(openSqliteStore(host, path as string)).rejects.toMatchObject({
+    code: ErrorCode.INVALID_CONFIG,
+    message: `A store needs the path of its file, got ${JSON.stringify(path)}: await fileStore("netconduit.db")`,
+  });
+});

@@ -11,6 +11,7 @@
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { describeValue } from "../util/describe-value.ts";
 import type { Store } from "./store.ts";
 
 /** The values of one row. */
@@ -98,6 +99,10 @@ export async function openSqliteStore(
   options: FileStoreOptions = {},
 ): Promise<FileStore> {
   const { fsync = "checkpoint", maxBytes = DEFAULT_FILE_BYTES } = options;
+  if (typeof path !== "string" || path === "") {
+    const message = `A store needs the path of its file, got ${describeValue(path)}: await fileStore("netconduit.db")`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
   if (fsync !== "checkpoint" && fsync !== "commit") {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, 'Invalid option fsync: must be "commit" or "checkpoint"');
   }
