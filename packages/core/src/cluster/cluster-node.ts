@@ -270,7 +270,10 @@ export class ClusterNode implements Cluster {
         heartbeatMs,
         nodeTimeoutMs,
         now: () => runtime.now(),
-        beat: () => this.#beatToAll(false),
+        beat: () => {
+          this.topics.sayPositions(this.#beats);
+          this.#beatToAll(false);
+        },
         joined: (node, isBack) => {
           if (isBack) this.questions.isBack(node);
           this.topics.meet(node);
@@ -458,7 +461,9 @@ export class ClusterNode implements Cluster {
     const { kind, from, head, body } = envelope;
     if (this.#run === null) return;
     if (kind === EnvelopeKind.HEARTBEAT) {
-      this.#membership.heard(from, heartbeatIn(head));
+      const heartbeat = heartbeatIn(head);
+      if (heartbeat.sequence > 0) this.#isAlive(from);
+      this.#membership.heard(from, heartbeat);
       const isAsked = head.raw("hello") === true && from.epoch !== this.epoch;
       if (isAsked) this.#beat({ kind: "node", name: from.id }, 0, false);
       return;
@@ -498,6 +503,13 @@ export class ClusterNode implements Cluster {
       default:
         this.topics.received(envelope);
     }
+  }
+
+  /** A node says that it is alive: it is asked again for answers that it owes this node, or that were lost. */
+  #isAlive({ id, epoch }: NodeIdentity): void {
+    const node = this.#membership.nodes.get(id);
+    if (node?.epoch !== epoch) return;
+    this.topics.heard(node);
   }
 
   async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {

@@ -6,7 +6,17 @@ import type { ClusterAddress } from "./driver.ts";
 import { DurableTopics } from "./durable-topics.ts";
 import { EnvelopeHead, EnvelopeKind, NO_BODY } from "./envelope.ts";
 
-const A = { id: "a", epoch: "ea", startedAt: 1, connections: 0, heardAtMs: 0, sequence: 1, link: 0 };
+const A = {
+  id: "a",
+  epoch: "ea",
+  startedAt: 1,
+  connections: 0,
+  heardAtMs: 0,
+  sequence: 1,
+  formerBeatAtMs: 0,
+  beatAtMs: 0,
+  link: 0,
+};
 const B = { ...A, id: "b", epoch: "eb" };
 
 interface Sent {
@@ -77,6 +87,56 @@ test("Presence of more people than fit into one message arrives whole", () => {
   ]);
   for (const { kind, head } of here.sent) there.receive(kind, head);
   expect(there.others.size).toBe(1200);
+});
+
+/** The three messages of a node that is asked who of 1,200 people is there. */
+function answerInParts() {
+  const here = scene(Array.from({ length: 1200 }, (_, n): PresenceEntry => [`id${n}`, null]));
+  here.receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"] });
+  return here.sent.map(({ kind, head }) => ({ kind, head }));
+}
+
+const QUESTION = { to: { kind: "node", name: "b" }, kind: EnvelopeKind.PRESENCE_QUESTION, head: { topics: ["t"] } };
+
+test.each([0, 1, 2])(
+  "The loss of part %d of a presence is noticed, and the node is asked once more at each heartbeat",
+  (lost) => {
+    const parts = answerInParts();
+    const { topics, sent, others, receive } = scene();
+    topics.meet(B);
+    sent.length = 0;
+    for (const { kind, head } of parts.filter((_, index) => index !== lost)) receive(kind, head);
+    expect(sent).toEqual([]);
+    topics.heard(B);
+    topics.heard(B);
+    expect(sent).toEqual([QUESTION, QUESTION]);
+    for (const { kind, head } of parts) receive(kind, head);
+    expect(others.size).toBe(1200);
+    topics.heard(B);
+    expect(sent).toHaveLength(2);
+  },
+);
+
+test("The loss of a part of a change of presence is noticed by its next part", () => {
+  const { sent, receive } = scene();
+  const part = (index: number): Record<string, unknown> => ({
+    topic: "t",
+    i: 1,
+    part: index,
+    parts: 3,
+    joined: [],
+    left: [],
+  });
+  receive(EnvelopeKind.PRESENCE, part(0));
+  receive(EnvelopeKind.PRESENCE, part(2));
+  expect(sent).toEqual([QUESTION]);
+});
+
+test("The loss of the last part of a change of presence is noticed by the position before the next heartbeat", () => {
+  const { sent, receive } = scene();
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, part: 0, parts: 2, joined: [], left: [] });
+  receive(EnvelopeKind.POSITION, { topic: "t", i: 0, count: 0, beat: 1, change: 1 });
+  expect(sent).toEqual([QUESTION]);
 });
 
 test("A change of presence that doesn't follow on the last one makes the node ask for all", () => {

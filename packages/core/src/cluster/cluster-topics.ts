@@ -3,11 +3,13 @@
  *
  * Theory of operation. A node receives a topic while it has subscribers of it, or keeps its history. What it publishes goes to
  * its own subscribers at once and to the other nodes that receive the topic. Each node numbers its messages of a topic, so
- * the others notice when some are missing: then they tell their subscribers that messages were missed.
+ * the others notice when some are missing: then they tell their subscribers that messages were missed. Before each heartbeat, a
+ * node also says its number to those that receive a topic to which it has published since the last one: that shows a loss
+ * of its first and last messages.
  *
  * Presence: each node tells the others who has joined and left on it, gathered for a moment and numbered, and sends everybody
  * who is there when asked. It is asked by a node that begins to receive the topic, that has missed something, or that meets
- * it (again). What a node has told counts while that run of it is alive, or until it says that it has nobody in the topic.
+ * it (again). A question is repeated at the next heartbeats until it is answered. What a node has told counts while that run of it is alive, or until it says that it has nobody in the topic.
  */
 
 import type { ConduitError } from "../errors.ts";
@@ -18,7 +20,7 @@ import type { TimerWheel } from "../util/timer-wheel.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { ClusterAddress, ClusterSubscription, PublishResult } from "./driver.ts";
 import type { DurableTopics } from "./durable-topics.ts";
-import { type Envelope, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
+import { type Envelope, type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
 import type { Node, NodeEnd } from "./membership.ts";
 
 /** Somebody in a topic: id of the connection, and the user. */
@@ -69,14 +71,32 @@ export interface ClusterTopicsHost {
   missed(topic: string, nodeId: string, count: number): void;
 }
 
+/** Messages of a run of a node. */
+interface Received {
+  /** Number of the last one. */
+  last: number;
+  /** Number of the first one, as long as it isn't known whether there were others before it; else null. */
+  readonly first: number | null;
+}
+
+/** Changes of presence on a run of a node. */
+interface Told {
+  /** Number of the last change. */
+  readonly number: number;
+  /** The part of it that comes next; null if it is complete. */
+  readonly nextPart: number | null;
+}
+
 /** A topic that this node receives. */
 interface Entry {
   readonly topic: ClusterTopic;
   subscription: ClusterSubscription | null;
-  /** Number of the last message of each run of a node, by epoch; also of runs that aren't heard any more: they may return. */
-  readonly messages: Map<string, number>;
-  /** Number of the last change of presence of each run, by epoch. */
-  readonly changes: Map<string, number>;
+  /** What others publish after this arrives, or is lost; in monotonic milliseconds. */
+  receivesSinceMs: number;
+  /** By epoch; also of runs that aren't heard any more: they may return. */
+  readonly messages: Map<string, Received>;
+  /** By epoch. */
+  readonly changes: Map<string, Told>;
   /** Number of this node's last change of presence. */
   ownChange: number;
   /** Connections that have joined (with the user) or left (null) since the last change was sent. */
@@ -102,6 +122,12 @@ export class ClusterTopics {
   readonly #entries = new Map<string, Entry>();
   /** Number of the last message of this node, by topic. */
   readonly #numbers = new Map<string, number>();
+  /** Number of messages of this node since its last heartbeat, by topic. */
+  readonly #published = new Map<string, number>();
+  /** Numbers of this node's last changes of presence, of topics with changes since its last heartbeat. */
+  readonly #told = new Map<string, number>();
+  /** Topics about whose presence a node was asked and hasn't answered, by epoch. */
+  readonly #asked = new Map<string, Set<string>>();
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
   /** Names of closed topics in which others may still see people of this node. */
@@ -134,8 +160,12 @@ export class ClusterTopics {
     this.durable.stop(reason);
     this.#host.wheel.cancel(this.#timer);
     this.#unsaid.clear();
+    this.#published.clear();
+    this.#told.clear();
+    this.#asked.clear();
     for (const entry of this.#entries.values()) {
       entry.subscription = null;
+      entry.receivesSinceMs = Number.POSITIVE_INFINITY;
       for (const epoch of entry.changes.keys()) entry.topic.othersGone(epoch);
       entry.changes.clear();
     }
@@ -148,6 +178,7 @@ export class ClusterTopics {
     const entry: Entry = {
       topic,
       subscription: null,
+      receivesSinceMs: Number.POSITIVE_INFINITY,
       messages: new Map(),
       changes: new Map(),
       ownChange: 0,
@@ -188,7 +219,12 @@ export class ClusterTopics {
     const number = (this.#numbers.get(topic) ?? 0) + 1;
     this.#numbers.delete(topic);
     this.#numbers.set(topic, number);
-    if (this.#numbers.size > MAX_NUMBERED) this.#numbers.delete(this.#numbers.keys().next().value as string);
+    this.#published.set(topic, (this.#published.get(topic) ?? 0) + 1);
+    if (this.#numbers.size > MAX_NUMBERED) {
+      const oldest = this.#numbers.keys().next().value as string;
+      this.#numbers.delete(oldest);
+      this.#published.delete(oldest);
+    }
     const { exclude, include } = selection ?? { exclude: null, include: null };
     const head = {
       topic,
@@ -208,6 +244,27 @@ export class ClusterTopics {
     if (!this.#timer.isScheduled) this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
   }
 
+  /**
+   * Says where this node is in the topics that it has published to, or whose presence has changed, since its last heartbeat.
+   * Call it before the next one.
+   * @param sequence number of the last heartbeat
+   */
+  sayPositions(sequence: number): void {
+    for (const topic of new Set([...this.#published.keys(), ...this.#told.keys()])) {
+      const change = this.#told.get(topic);
+      const head = {
+        topic,
+        i: this.#numbers.get(topic) ?? 0,
+        count: this.#published.get(topic) ?? 0,
+        beat: sequence,
+        ...(change === undefined ? {} : { change }),
+      };
+      this.#host.publish({ kind: "topic", name: topic }, EnvelopeKind.POSITION, head);
+    }
+    this.#published.clear();
+    this.#told.clear();
+  }
+
   // --- from other nodes ---------------------------------------------------------------------------------------------
 
   /** @throws ConduitError MALFORMED_PAYLOAD */
@@ -224,9 +281,11 @@ export class ClusterTopics {
     const entry = this.#entries.get(head.text("topic"));
     if (entry === undefined) return;
     if (kind === EnvelopeKind.PRESENCE) {
-      const joined = entriesIn(head.raw("joined"));
-      const left = head.texts("left") ?? [];
-      this.#presenceArrived(entry, from, head.count("i"), joined, left, head.raw("all") === true);
+      this.#presenceArrived(entry, from, presencePartIn(head));
+      return;
+    }
+    if (kind === EnvelopeKind.POSITION) {
+      this.#positionArrived(entry, from, head);
       return;
     }
     this.#countMessage(entry, from, head.count("i"));
@@ -242,10 +301,38 @@ export class ClusterTopics {
   /** A run of a node was heard for the first time, or again, or messages of it are missing. */
   meet(node: Node): void {
     const topics = [...this.#entries.values()].filter(({ topic }) => topic.hasPresence).map(({ topic }) => topic.name);
+    if (topics.length > 0) this.#asked.set(node.epoch, new Set(topics));
+    this.#ask(node, topics);
+  }
+
+  /** A heartbeat of a node has arrived: it is asked again for what it hasn't answered. */
+  heard(node: NodeIdentity): void {
+    const asked = this.#asked.get(node.epoch);
+    if (asked === undefined) return;
+    for (const name of asked) if (this.#entries.get(name)?.topic.hasPresence !== true) asked.delete(name);
+    if (asked.size === 0) this.#asked.delete(node.epoch);
+    this.#ask(node, [...asked]);
+  }
+
+  #ask({ id }: Pick<NodeIdentity, "id">, topics: readonly string[]): void {
     for (let from = 0; from < topics.length; from += MAX_PART) {
       const head = { topics: topics.slice(from, from + MAX_PART) };
-      this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.PRESENCE_QUESTION, head);
+      this.#host.publish({ kind: "node", name: id }, EnvelopeKind.PRESENCE_QUESTION, head);
     }
+  }
+
+  /** Asks a node who is in a topic, unless it is being asked already. */
+  #askOnce(name: string, node: NodeIdentity): void {
+    const asked = this.#asked.get(node.epoch) ?? new Set();
+    if (asked.has(name)) return;
+    this.#asked.set(node.epoch, asked.add(name));
+    this.#ask(node, [name]);
+  }
+
+  #answered(name: string, epoch: string): void {
+    const asked = this.#asked.get(epoch);
+    asked?.delete(name);
+    if (asked?.size === 0) this.#asked.delete(epoch);
   }
 
   /**
@@ -263,6 +350,7 @@ export class ClusterTopics {
   }
 
   gone({ epoch }: Node, why: NodeEnd): void {
+    this.#asked.delete(epoch);
     for (const { topic, changes, messages } of this.#entries.values()) {
       // One that was only cut off goes on with its numbers, which show what is missing.
       if (why !== "timeout") messages.delete(epoch);
@@ -297,13 +385,20 @@ export class ClusterTopics {
   // --- helpers ------------------------------------------------------------------------------------------------------
 
   #interrupt(entry: Entry): void {
+    const now = this.#host.now();
     entry.messages.clear();
-    entry.interruptedAtMs = this.#host.now();
+    entry.interruptedAtMs = now;
+    // Losses before this have been told.
+    if (entry.receivesSinceMs < now) entry.receivesSinceMs = now;
     entry.topic.interrupted();
   }
 
   #subscribe(entry: Entry): void {
-    entry.subscription = this.#host.subscribe({ kind: "topic", name: entry.topic.name });
+    const subscription = this.#host.subscribe({ kind: "topic", name: entry.topic.name });
+    entry.subscription = subscription;
+    void subscription?.ready.then(() => {
+      if (entry.subscription === subscription) entry.receivesSinceMs = this.#host.now();
+    });
     if (entry.topic.hasPresence) this.#askAll(entry);
   }
 
@@ -312,34 +407,66 @@ export class ClusterTopics {
   }
 
   #countMessage(entry: Entry, { id, epoch }: NodeIdentity, number: number): void {
-    const { topic, messages } = entry;
-    const last = messages.get(epoch);
-    messages.set(epoch, number);
-    if (messages.size > MAX_COUNTED) messages.delete(messages.keys().next().value as string);
-    if (last === undefined || number <= last + 1) return;
-    this.#host.missed(topic.name, id, number - last - 1);
-    entry.interruptedAtMs = this.#host.now();
-    topic.interrupted();
-  }
-
-  #presenceArrived(
-    { topic, changes }: Entry,
-    { id, epoch }: NodeIdentity,
-    number: number,
-    joined: readonly PresenceEntry[],
-    left: readonly string[],
-    isAll: boolean,
-  ): void {
-    // A run that isn't known to be alive is asked when it is.
-    if (!topic.hasPresence || this.#host.node(id)?.epoch !== epoch) return;
-    const last = changes.get(epoch);
-    if (!isAll && number !== last && number !== (last ?? 0) + 1) {
-      const question = { topics: [topic.name] };
-      this.#host.publish({ kind: "node", name: id }, EnvelopeKind.PRESENCE_QUESTION, question);
+    const { messages } = entry;
+    const known = messages.get(epoch);
+    if (known === undefined) {
+      this.#received(entry, epoch, { last: number, first: number });
       return;
     }
-    changes.set(epoch, number);
-    topic.othersChanged(epoch, joined, left, isAll);
+    const { last } = known;
+    known.last = number;
+    if (number > last + 1) this.#missed(entry, id, number - last - 1);
+  }
+
+  #received({ messages }: Entry, epoch: string, received: Received): void {
+    messages.set(epoch, received);
+    if (messages.size > MAX_COUNTED) messages.delete(messages.keys().next().value as string);
+  }
+
+  #missed(entry: Entry, nodeId: string, count: number): void {
+    this.#host.missed(entry.topic.name, nodeId, count);
+    entry.interruptedAtMs = this.#host.now();
+    entry.topic.interrupted();
+  }
+
+  /** A node says how many messages of a topic there were until now, and since its last heartbeat. */
+  #positionArrived(entry: Entry, from: NodeIdentity, head: EnvelopeHead): void {
+    const { topic, messages, changes, receivesSinceMs } = entry;
+    const { id, epoch } = from;
+    const node = this.#host.node(id);
+    if (node?.epoch !== epoch) return;
+    const [last, count] = [head.count("i"), head.count("count")];
+    const known = messages.get(epoch);
+    this.#received(entry, epoch, { last, first: null });
+    // This node received the topic already when it heard the heartbeat before that one, which may have been sent earlier: so
+    // all messages since that one are for it.
+    const areAllHere = node.sequence === head.count("beat") && node.formerBeatAtMs > receivesSinceMs;
+    const before = last - count;
+    let missing = known === undefined ? 0 : Math.max(0, last - known.last);
+    if (areAllHere && known === undefined) missing = count;
+    else if (areAllHere && known?.first != null) missing += Math.max(0, known.first - before - 1);
+    if (missing > 0) this.#missed(entry, id, missing);
+    if (!topic.hasPresence || head.raw("change") === undefined) return;
+    const told = changes.get(epoch);
+    if (told?.number !== head.count("change") || told.nextPart !== null) this.#askOnce(topic.name, from);
+  }
+
+  #presenceArrived({ topic, changes }: Entry, from: NodeIdentity, arrived: PresencePart): void {
+    const { number, part, parts, joined, left, isAll } = arrived;
+    const { id, epoch } = from;
+    // A run that isn't known to be alive is asked when it is.
+    if (!topic.hasPresence || this.#host.node(id)?.epoch !== epoch) return;
+    const { number: last, nextPart } = changes.get(epoch) ?? { number: 0, nextPart: null };
+    const isNext = nextPart === null ? part === 0 && (number === last || number === last + 1) : false;
+    const isRest = number === last && part === nextPart;
+    if (!isNext && !isRest && !(isAll && part === 0)) {
+      this.#askOnce(topic.name, from);
+      return;
+    }
+    const isComplete = part + 1 >= parts;
+    changes.set(epoch, { number, nextPart: isComplete ? null : part + 1 });
+    if (isComplete && isAll) this.#answered(topic.name, epoch);
+    topic.othersChanged(epoch, joined, left, isAll && part === 0);
   }
 
   /** Returns false if this node has nobody there. */
@@ -358,6 +485,7 @@ export class ClusterTopics {
 
   /** A node has nobody in the topic, and numbers its changes anew. */
   #nobodyAt(name: string, { epoch }: NodeIdentity): void {
+    this.#answered(name, epoch);
     const entry = this.#entries.get(name);
     if (entry?.changes.delete(epoch) === true) entry.topic.othersGone(epoch);
   }
@@ -389,6 +517,7 @@ export class ClusterTopics {
     const left = [...entry.untold].filter(([, one]) => one === null).map(([id]) => id);
     entry.untold.clear();
     entry.ownChange += 1;
+    this.#told.set(entry.topic.name, entry.ownChange);
     if (!this.#send(entry, { kind: "topic", name: entry.topic.name }, joined, left, false)) entry.isBehind = true;
   }
 
@@ -398,7 +527,7 @@ export class ClusterTopics {
     if (to.kind === "topic") entry.isBehind = !isTold;
   }
 
-  /** In parts: each is followed by the rest, with the same number. Returns whether all were sent. */
+  /** In numbered parts, with the number of the change. Returns whether all were sent. */
   #send(
     { topic, ownChange }: Entry,
     to: ClusterAddress,
@@ -407,18 +536,44 @@ export class ClusterTopics {
     isAll: boolean,
   ): boolean {
     let isSent = true;
-    for (let from = 0; from === 0 || from < Math.max(joined.length, left.length); from += MAX_PART) {
+    const parts = Math.max(1, Math.ceil(Math.max(joined.length, left.length) / MAX_PART));
+    for (let part = 0; part < parts; part += 1) {
+      const [from, end] = [part * MAX_PART, (part + 1) * MAX_PART];
       const head = {
         topic: topic.name,
         i: ownChange,
-        joined: joined.slice(from, from + MAX_PART),
-        left: left.slice(from, from + MAX_PART),
-        ...(isAll && from === 0 ? { all: true } : {}),
+        joined: joined.slice(from, end),
+        left: left.slice(from, end),
+        ...(parts === 1 ? {} : { part, parts }),
+        ...(isAll ? { all: true } : {}),
       };
       if (this.#host.publish(to, EnvelopeKind.PRESENCE, head) !== "sent") isSent = false;
     }
     return isSent;
   }
+}
+
+/** A part of a change of presence. */
+interface PresencePart {
+  readonly number: number;
+  readonly part: number;
+  readonly parts: number;
+  readonly joined: readonly PresenceEntry[];
+  readonly left: readonly string[];
+  /** Whether all parts together are everybody who is there. */
+  readonly isAll: boolean;
+}
+
+/** @throws ConduitError MALFORMED_PAYLOAD */
+function presencePartIn(head: EnvelopeHead): PresencePart {
+  return {
+    number: head.count("i"),
+    part: head.raw("part") === undefined ? 0 : head.count("part"),
+    parts: head.raw("parts") === undefined ? 1 : head.count("parts"),
+    joined: entriesIn(head.raw("joined")),
+    left: head.texts("left") ?? [],
+    isAll: head.raw("all") === true,
+  };
 }
 
 /** @throws ConduitError MALFORMED_PAYLOAD */

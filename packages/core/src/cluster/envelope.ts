@@ -51,6 +51,8 @@ export const EnvelopeKind = {
   PRESENCE_QUESTION: 11,
   /** A message in the log of a durable topic. */
   LOG_ENTRY: 12,
+  /** How many messages a node has published to a topic, and which change of presence was its last. */
+  POSITION: 13,
 } as const;
 export type EnvelopeKind = (typeof EnvelopeKind)[keyof typeof EnvelopeKind];
 

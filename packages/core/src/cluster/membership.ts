@@ -32,7 +32,12 @@ export interface Node extends NodeIdentity {
   connections: number;
   /** Monotonic milliseconds. */
   heardAtMs: number;
+  /** Number of its last heartbeat to all. */
   sequence: number;
+  /** When the one before that was heard, in monotonic milliseconds. */
+  formerBeatAtMs: number;
+  /** When that was heard, in monotonic milliseconds. */
+  beatAtMs: number;
   link: number;
 }
 
@@ -136,7 +141,17 @@ export class Membership {
       this.#remove(known, "replaced");
     }
     const before = known?.epoch === epoch ? known : this.#lost.get(epoch)?.node;
-    const node = before ?? { id, epoch, startedAt, connections, sequence: 0, heardAtMs: 0, link };
+    const node = before ?? {
+      id,
+      epoch,
+      startedAt,
+      connections,
+      sequence: 0,
+      heardAtMs: 0,
+      formerBeatAtMs: 0,
+      beatAtMs: 0,
+      link,
+    };
     // The network delayed it.
     if (link < node.link) return;
     const isMissing = sequence > 0 && node.sequence > 0 && sequence > node.sequence + 1;
@@ -144,7 +159,11 @@ export class Membership {
     node.heardAtMs = this.#host.now();
     node.connections = connections;
     node.link = link;
-    if (sequence > 0) node.sequence = sequence;
+    if (sequence > 0) {
+      node.sequence = sequence;
+      node.formerBeatAtMs = node.beatAtMs;
+      node.beatAtMs = node.heardAtMs;
+    }
     if (known?.epoch !== epoch) {
       const isBack = this.#lost.has(epoch);
       this.#found(id);

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
+import type { Subscription } from "../client/topics/subscription.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { type ClusterScene, clusterScene, three } from "../test-support/cluster-scene.ts";
 import { outcome } from "../test-support/peers.ts";
+import { Random } from "../test-support/random.ts";
 import { taken } from "../test-support/topic-scene.ts";
 import type { ClusterDriver } from "./driver.ts";
 
@@ -185,3 +187,89 @@ function measuring(driver: ClusterDriver, longest: { value: number }): ClusterDr
     },
   };
 }
+
+/** A subscriber on node a, a publisher on node b, and heartbeats since both are there. */
+async function settled() {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all, {}, plain);
+  const [subscriber, publisher] = [await a.join(), await b.join()];
+  const subscription = subscriber.subscribe("news");
+  await subscription.ready;
+  await all.runtime.advance(350);
+  const epochOf = (position: string | null): string | undefined => position?.split(":")[0];
+  const before = epochOf(subscription.position);
+  return { all, a, subscription, publisher, hasMissed: () => epochOf(subscription.position) !== before };
+}
+
+test("The loss of a publisher's first message is noticed, also if no other follows", async () => {
+  const { all, a, publisher, hasMissed } = await settled();
+  all.cluster.dropNext(1);
+  await publisher.publish("news", 1);
+  await all.runtime.advance(250);
+  expect([hasMissed(), a.server.cluster?.stats.lostReceived]).toEqual([true, 1]);
+});
+
+test("The loss of a publisher's first message is noticed by the next heartbeat if others follow, and counted once", async () => {
+  const { all, a, subscription, publisher } = await settled();
+  all.cluster.dropNext(1);
+  for (const n of [1, 2, 3]) await publisher.publish("news", n);
+  await all.runtime.advance(500);
+  expect(await taken(subscription)).toEqual([2, 3]);
+  expect(a.server.cluster?.stats.lostReceived).toBe(1);
+});
+
+test("The loss of a publisher's last message is noticed by the next heartbeat", async () => {
+  const { all, a, publisher } = await settled();
+  await publisher.publish("news", 1);
+  await all.runtime.advance(200);
+  await publisher.publish("news", 2);
+  all.cluster.dropNext(1);
+  await publisher.publish("news", 3);
+  await all.runtime.advance(250);
+  expect(a.server.cluster?.stats.lostReceived).toBe(1);
+});
+
+test.each([1, 2, 3, 4, 5])(
+  "Nothing counts as missing while nodes subscribe, leave and publish at random (seed %d)",
+  async (seed) => {
+    const random = new Random(seed);
+    const all = clusterScene({ delayMs: 20 }, LIMITS);
+    const nodes = await three(all, {}, (server) =>
+      server.topics("room:*", { authorize: () => true, publish: true, presence: true }),
+    );
+    const clients = await Promise.all(nodes.map((node) => node.join()));
+    const open = new Map<string, Subscription<unknown>>();
+    for (let step = 0; step < 300; step += 1) {
+      const [client, topic] = [random.below(3), `room:${random.below(3)}`];
+      const key = `${client} ${topic}`;
+      const known = open.get(key);
+      if (random.isLucky(0.7)) void clients[client]?.publish(topic, step).catch(() => undefined);
+      else if (known === undefined) open.set(key, clients[client]?.subscribe(topic) as Subscription<unknown>);
+      else if (open.delete(key)) known.close();
+      await all.runtime.advance(random.below(40));
+    }
+    await all.runtime.advance(500);
+    expect(nodes.map(({ server }) => server.cluster?.stats.lostReceived)).toEqual([0, 0, 0]);
+    for (const subscription of open.values()) {
+      const [topic] = [...open].find(([, one]) => one === subscription) ?? [];
+      const there = [...open.keys()].filter((key) => key.slice(2) === topic?.slice(2));
+      expect(subscription.presence?.size).toBe(there.length);
+    }
+  },
+);
+
+test("A change of presence that got lost is put right after the next heartbeat", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all, {}, withPresence);
+  const [here, client] = [(await a.join()).subscribe("room"), await b.join()];
+  await here.ready;
+  await all.runtime.advance(350);
+  // Its question, and that somebody has come.
+  const there = client.subscribe("room");
+  await there.ready;
+  all.cluster.dropNext(1);
+  await all.runtime.advance(110);
+  expect(here.presence?.size).toBe(1);
+  await all.runtime.advance(200);
+  expect(here.presence?.size).toBe(2);
+});
