@@ -20,6 +20,7 @@ const COLUMNS = [
   "Out of order",
   "Faults",
   "Handled again",
+  "Lost with a process",
 ] as const;
 
 export const HEADING: string = [
@@ -48,6 +49,7 @@ export function rowOf({ options, tally, forwarder, partitions, stops, kills, res
     tally.disordered,
     faults.length,
     tally.again,
+    tally.unpromised,
   ];
   return `| ${[options.server, options.client, options.mode, ...figures.map(figure)].join(" | ")} |`;
 }

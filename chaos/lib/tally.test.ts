@@ -29,3 +29,43 @@ describe("what the next server handles again", () => {
     expect(tallyOfNextServer(mode, lane)).toEqual({ double: 0, again: 0, [column]: 1 });
   });
 });
+
+/** Tally of a lane with ids 0 to 9, of which those in `got` were handled, after kills of a server and of a client. */
+function lossesOf(mode: Mode, lane: string, got: readonly number[], kills: { server: number; client: number }) {
+  const journals = (["server", "client"] as const).flatMap((side) =>
+    Array.from({ length: kills[side] + 1 }, (_, incarnation): Entries => {
+      const isReceiver = lane.includes(">") === (side === "server") && incarnation === kills[side];
+      return { side, incarnation, marks: new Map([["got", new Map(isReceiver ? [[lane, got]] : [])]]) };
+    }),
+  );
+  const { lost, unpromised } = tallyOf(mode, new Map([[lane, 10]]), journals);
+  return { lost, unpromised };
+}
+
+describe("plain messages that are missing", () => {
+  const [one, two] = [
+    [0, 1, 2, 6, 7, 8, 9],
+    [0, 2, 3, 7, 8, 9],
+  ];
+  const [server, client] = [
+    { server: 1, client: 0 },
+    { server: 0, client: 1 },
+  ];
+
+  test.each([
+    ["cuts", "c0>message", one, server, { lost: 3, unpromised: 0 }],
+    ["kills", "c0>message", one, server, { lost: 0, unpromised: 3 }],
+    ["kills", "c0>message", two, server, { lost: 1, unpromised: 3 }],
+    ["kills", "c0>message", two, { server: 1, client: 1 }, { lost: 0, unpromised: 4 }],
+    ["kills", "c0>ack", one, server, { lost: 3, unpromised: 0 }],
+    ["store", "c0>message", one, server, { lost: 3, unpromised: 0 }],
+    ["store", "c0>message", one, client, { lost: 0, unpromised: 3 }],
+    ["store", "c0<message", one, server, { lost: 0, unpromised: 3 }],
+    ["disk", "c0<message", two, server, { lost: 1, unpromised: 3 }],
+  ] as const)(
+    "in a run of %s, in lane %s, when %j were handled after kills %j, count as %j",
+    (mode, lane, got, kills, sums) => {
+      expect(lossesOf(mode, lane, got, kills)).toEqual(sums);
+    },
+  );
+});

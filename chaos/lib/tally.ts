@@ -1,5 +1,13 @@
-/** Compares received ids with the promises. */
-import type { Entries, Lane } from "./journal.ts";
+/**
+ * Compares received ids with the promises. For each mode and kind of lane:
+ *
+ * - `"cuts"`, `"network"`: each id is handled once, and in order but for `ack` and `once`.
+ * - `"kills"`: `ack` and `once` are handled; again by the next process of a killed one. Plain messages are handled once at
+ *   most, and in order. A killed process, of either side, costs those that were last on their way: one range of a lane.
+ * - `"store"`, `"disk"`: as `"kills"`, but a server with a store handles nothing with a key again that an earlier one has begun,
+ *   unless it says so, and plain messages of a client that isn't killed are all handled, perhaps again by the next server.
+ */
+import type { Entries, Lane, Side } from "./journal.ts";
 import { hasKills, hasStore, type Mode } from "./workload.ts";
 
 export interface Tally {
@@ -15,7 +23,7 @@ export interface Tally {
   readonly again: number;
   /** Calls of which the server said that nobody knows whether they were carried out, and which were not. */
   readonly unknown: number;
-  /** Plain messages that were lost with a killed process, which nobody promises. */
+  /** Plain messages that were on their way when a process was killed, and that nobody promises. */
   readonly unpromised: number;
   /** Mistakes by lane, as text. */
   readonly examples: readonly string[];
@@ -33,6 +41,26 @@ function isKept(mode: Mode, lane: Lane): boolean {
   const isMessage = kindOf(lane) === "message";
   // A server with a store keeps what it begins by key. That a message was handled may reach the store too late.
   return hasStore(mode) && lane.includes(">") ? !isMessage : isMessage;
+}
+
+/** Kills that may each cost the plain messages of a lane that were on their way. */
+function costlyKills(mode: Mode, lane: Lane, journals: readonly Entries[]): number {
+  if (!hasKills(mode)) return 0;
+  const killsOf = (side: Side): number => Math.max(0, journals.filter((one) => one.side === side).length - 1);
+  // A client sends again what a killed server hadn't handled, if the next one has its store.
+  const isRepeated = hasStore(mode) && lane.includes(">");
+  return killsOf("client") + (isRepeated ? 0 : killsOf("server"));
+}
+
+/** Ids that follow each other, the longest range first. */
+function rangesOf(ids: readonly number[]): number[][] {
+  const ranges: number[][] = [];
+  for (const id of ids) {
+    const range = ranges.at(-1);
+    if (range !== undefined && range.at(-1) === id - 1) range.push(id);
+    else ranges.push([id]);
+  }
+  return ranges.sort((a, b) => b.length - a.length);
 }
 
 /** @param lanes the number of ids of each lane */
@@ -69,12 +97,16 @@ export function tallyOf(mode: Mode, lanes: ReadonlyMap<Lane, number>, journals: 
       for (const id of marks.get("unknown")?.get(lane) ?? []) unknown.add(id);
     }
     sums.received += everywhere.size;
+    const missing: number[] = [];
     for (let id = 0; id < ids; id += 1) {
       if (everywhere.has(id)) continue;
-      if (hasKills(mode) && kind === "message") sums.unpromised += 1;
-      else if (unknown.has(id)) sums.unknown += 1;
-      else count("lost", lane, id);
+      if (unknown.has(id)) sums.unknown += 1;
+      else missing.push(id);
     }
+    const ranges = rangesOf(missing);
+    const permitted = ranges.splice(0, kind === "message" ? costlyKills(mode, lane, journals) : 0);
+    sums.unpromised += permitted.flat().length;
+    for (const id of ranges.flat()) count("lost", lane, id);
   }
   return { ...sums, examples: [...examples].map(([key, { count, first }]) => `${count} ${key}, first ${first}`) };
 }

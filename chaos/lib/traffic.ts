@@ -148,7 +148,7 @@ export class Traffic {
 
   /**
    * Sends everything, over whatever connection there is, though processes are killed.
-   * @param current the connection that there is; rejects or resolves with one that has ended if there is none
+   * @param current the connection that there is, which may have ended; null if there is none
    * @param hasStore whether the other side keeps acknowledged ids for good: some of them are sent again
    * @param ackedBefore ids of a lane that an earlier process knows to be acknowledged
    * @param sentBefore ids of a lane that an earlier process has sent
@@ -162,29 +162,46 @@ export class Traffic {
   ): Promise<void> {
     const { message, ack, once } = this.#workload;
     const messages = `${prefix}message`;
-    const left = [...upTo(message)].filter((id) => !sentBefore(messages).has(id)).values();
+    const sent = sentBefore(messages);
+    const left = [...upTo(message)].filter((id) => !sent.has(id)).values();
+    // One after the other, because their order is checked.
+    let sending = Promise.resolve();
+    const sendNext = (): Promise<void> => {
+      const next = left.next();
+      if (next.done !== true) sending = sending.then(() => this.#sendUntilTaken(current, messages, next.value));
+      return sending;
+    };
     const lane = async (kind: "ack" | "once", count: number): Promise<void> => {
       const name = `${prefix}${kind}`;
       const acked = ackedBefore(name);
       const open = [...upTo(count)].filter((id) => !acked.has(id));
       await eachOf(open, IN_FLIGHT, async (id) => {
-        const next = left.next();
-        if (next.done !== true) this.#sendOnce(current(), messages, next.value);
+        void sendNext();
         await this.#sendUntilAcked(current, kind, name, id);
         if (hasStore && id % AGAIN_EVERY === 0) await this.#sendUntilAcked(current, kind, name, id);
       });
     };
     await Promise.all([lane("ack", ack), lane("once", once)]);
-    for (const id of left) this.#sendOnce(current(), messages, id);
+    for (const _ of upTo(message)) await sendNext();
   }
 
-  /** A message that nobody sends again. */
-  #sendOnce(end: End | null, lane: Lane, id: number): void {
-    this.journal.sent(lane, id);
-    try {
-      end?.send("message", { lane, id, pad: "" });
-    } catch (error) {
-      this.#explain(lane, error);
+  /** A message that is sent once, by the first connection that takes it. */
+  async #sendUntilTaken(current: () => End | null, lane: Lane, id: number): Promise<void> {
+    let isMarked = false;
+    for (;;) {
+      const end = current();
+      try {
+        if (end !== null) {
+          // Before it's sent: a process that is killed in between must not send it again.
+          if (!isMarked) this.journal.sent(lane, id);
+          isMarked = true;
+          end.send("message", { lane, id, pad: "" });
+          return;
+        }
+      } catch (error) {
+        this.#explain(lane, error);
+      }
+      await sleep(AGAIN_MS);
     }
   }
 

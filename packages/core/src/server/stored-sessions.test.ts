@@ -103,6 +103,21 @@ describe("a session whose server was started anew", () => {
     expect(expired).toEqual([]);
   });
 
+  test("loses what the killed server had sent and the client hadn't received", async () => {
+    const scenery = await scene(() => undefined);
+    const { runtime, client, kill, start, resumed } = scenery;
+    const got: unknown[] = [];
+    client.on("n", (n) => void got.push(n));
+    const [connection] = scenery.server.connections;
+    connection?.send("n", 1);
+    await runtime.settle();
+    runtime.pairs.at(-1)?.accepted.destroy(null);
+    connection?.send("n", 2);
+    await kill();
+    await start((server) => server.onClientConnect((next) => void next.send("n", 3)));
+    expect([got, resumed]).toEqual([[1, 3], [{ replayed: 0, lost: 0, restarted: true }]]);
+  });
+
   test("goes on several times, also with what is sent meanwhile", async () => {
     const got: unknown[] = [];
     const handle = (server: Server): void => {
