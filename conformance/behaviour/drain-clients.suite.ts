@@ -43,6 +43,30 @@ export function describeDrainSeenByClients(subject: Subject): void {
     );
 
     test(
+      "a client with leaveEarly moves to the next server at the same address, while that still answers others",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const { started, go } = slowMethod(server);
+        const client = await stage.join(server);
+        const reconnect = { delayMs: 5, maxDelayMs: 50, jitter: false, leaveEarly: true };
+        const mover = await stage.join(server, { reconnect });
+        const back = gate();
+        mover.onReconnect(() => back.open());
+        const { port } = server.address;
+        const slow = client.call("slow");
+        await started.promise;
+        const stop = server.stop({ drainMs: 20_000 });
+        await until(() => client.state === "draining");
+        const next = await stage.listen({ port });
+        await back.promise;
+        expect([next.connectionCount, client.state]).toEqual([1, "draining"]);
+        go.open();
+        expect(await slow).toBe("finished");
+        await stop;
+      }),
+    );
+
+    test(
       "new calls, requests and messages are refused without being sent: SERVER_STOPPING says when to come back",
       staged(async (stage) => {
         const { server, client, slow, go, stop, notice } = await stopping(stage, {}, 300);

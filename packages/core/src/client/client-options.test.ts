@@ -30,7 +30,15 @@ describe("parseClientOptions", () => {
       connectTimeoutMs: 10_000,
       rpcTimeoutMs: 30_000,
       closeTimeoutMs: 5000,
-      reconnect: { enabled: true, attempts: 0, delayMs: 2000, maxDelayMs: 30_000, multiplier: 2, jitter: true },
+      reconnect: {
+        enabled: true,
+        attempts: 0,
+        delayMs: 2000,
+        maxDelayMs: 30_000,
+        multiplier: 2,
+        jitter: true,
+        leaveEarly: false,
+      },
       queueWhileDisconnected: "reject",
       maxMessageBytes: 10 * MIB,
       bufferSize: 65_536,
@@ -59,6 +67,7 @@ describe("parseClientOptions", () => {
       maxDelayMs: 30_000,
       multiplier: 2,
       jitter: true,
+      leaveEarly: false,
     });
   });
 

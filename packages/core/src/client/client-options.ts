@@ -57,6 +57,11 @@ export interface ReconnectOptions {
   readonly multiplier?: number | undefined;
   /** Wait a random part of the maximum delay, so that clients don't all reconnect at once. Default true. */
   readonly jitter?: boolean | undefined;
+  /**
+   * Leave a server that is stopping as soon as nothing is under way, at a random moment, and reconnect at once: for several
+   * servers behind one address. Default false: the server closes the connection.
+   */
+  readonly leaveEarly?: boolean | undefined;
 }
 
 /** A server that listens on TCP. */
@@ -151,6 +156,7 @@ const reconnectEntries = {
   maxDelayMs: v.optional(milliseconds(), DEFAULT_RECONNECT_MAX_DELAY_MS),
   multiplier: v.optional(numberBetween(1, 100), DEFAULT_RECONNECT_MULTIPLIER),
   jitter: v.optional(flag(), true),
+  leaveEarly: v.optional(flag(), false),
 };
 
 const tlsGroup = group(tlsEntries);

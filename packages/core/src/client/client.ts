@@ -70,6 +70,7 @@ import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
 import { CredentialRenewal, type RenewalHook } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
+import { EarlyLeave } from "./early-leave.ts";
 import { mustQueue } from "./must-queue.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
@@ -125,6 +126,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   #machine: ConnectionStateMachine;
   readonly #hooks: ClientHooks<this>;
   readonly #readyWaits: ReadyWaits;
+  /** Null until a server stops that the client leaves early. */
+  #earlyLeave: EarlyLeave<Client<C>> | null = null;
   readonly #waiting: WaitingSession<Client<C>>;
   readonly #offline: OfflineQueue<Outgoing>;
   readonly #offlineSender: OfflineSender;
@@ -157,7 +160,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
       connectionReady: (connection) => this.#ready(connection),
-      connectionDraining: (_connection, notice) => this.#hooks.notifyDraining(notice),
+      connectionDraining: (connection, notice) => this.#draining(connection, notice),
       connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
       connectionClosing: ignore,
       connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
@@ -770,6 +773,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
   }
 
+  #draining(connection: ProtocolConnection<Client<C>>, notice: DrainNotice): void {
+    this.#hooks.notifyDraining(notice);
+    const { enabled, leaveEarly, jitter } = this.config.reconnect;
+    if (enabled && leaveEarly) this.#earlyLeave = new EarlyLeave(connection, notice, jitter);
+  }
+
   /** The stream was lost: the connection waits for another one, if the client reconnects. */
   #suspended(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
     if (!this.#reconnector.mayConnect(reason)) {
@@ -802,6 +811,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
+    this.#earlyLeave?.end();
     if (this.#waiting.connection === connection) {
       this.#sessionEnded(reason);
       return;

@@ -46,6 +46,11 @@ export class UnhandledMessages {
     this.#maxBytes = maxBytes;
   }
 
+  /** Number of the kept messages. */
+  get count(): number {
+    return this.#messages.length;
+  }
+
   /** Memory of the kept messages. */
   get bytes(): number {
     return this.#bytes;

@@ -1,0 +1,54 @@
+import type { DrainNotice } from "../connection/extension.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ErrorCode } from "../errors.ts";
+import { TimerEntry } from "../util/timer-wheel.ts";
+
+/** Clients leave within this time, or half of the server's if that is shorter. */
+const MAX_SPREAD_MS = 10_000;
+/** A client that still works looks again after this time. */
+const CHECK_MS = 50;
+
+/**
+ * Has a client leave a server that is stopping, at a random moment and as soon as nothing is under way, so that it connects
+ * anew before the server closes all its connections at once.
+ */
+export class EarlyLeave<Peer> extends TimerEntry {
+  readonly #connection: ProtocolConnection<Peer>;
+
+  constructor(connection: ProtocolConnection<Peer>, { endsInMs }: DrainNotice, hasJitter: boolean) {
+    super();
+    this.#connection = connection;
+    const spreadMs = hasJitter ? Math.random() * Math.min(endsInMs / 2, MAX_SPREAD_MS) : 0;
+    connection.context.wheel.schedule(this, spreadMs);
+  }
+
+  /** The connection has ended. */
+  end(): void {
+    this.#connection.context.wheel.cancel(this);
+  }
+
+  override onTimer(): void {
+    const connection = this.#connection;
+    if (!connection.isOpen) return;
+    if (isBusy(connection)) {
+      connection.context.wheel.schedule(this, CHECK_MS);
+      return;
+    }
+    const message = "The client left a server that is stopping";
+    void connection.close({ code: ErrorCode.SERVER_STOPPING, message, reconnect: true });
+  }
+}
+
+/** Whether anything would be lost if the connection closed now. */
+function isBusy<Peer>({
+  isSuspended,
+  pendingCalls,
+  resumption,
+  scheduler,
+  sender,
+  sendQueue,
+}: ProtocolConnection<Peer>): boolean {
+  const isWorking = pendingCalls > 0 || scheduler.runningHandlers > 0 || scheduler.queuedHandlers > 0;
+  const isSending = sendQueue.bufferedBytes > 0 || (resumption?.unacknowledgedFrames ?? 0) > 0;
+  return isSuspended || isWorking || isSending || (sender.unhandled?.count ?? 0) > 0;
+}
