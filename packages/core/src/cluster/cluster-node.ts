@@ -75,7 +75,7 @@ export class ClusterNode implements Cluster {
     this.config = config;
     this.#local = local;
     const { wheel, runtime } = local.context;
-    this.#requests = new NodeRequests(wheel);
+    this.#requests = new NodeRequests(wheel, () => runtime.now());
     this.#losses = new ClusterLosses({
       now: () => runtime.now(),
       hookFailed: (error) => local.hookFailed("onLoss", error),
@@ -115,6 +115,8 @@ export class ClusterNode implements Cluster {
       local: this.#local,
       requests: this.#requests,
       answerTimeoutMs: this.config.answerTimeoutMs,
+      nodeTimeoutMs: this.config.nodeTimeoutMs,
+      isRunning: (epoch, id) => this.calls.isRunning(epoch, id),
       get nodeId() {
         return self.nodeId;
       },
@@ -510,10 +512,11 @@ export class ClusterNode implements Cluster {
     const node = this.#membership.nodes.get(id);
     if (node?.epoch !== epoch) return;
     this.topics.heard(node);
+    void this.questions.checkCalls(node);
   }
 
   async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {
-    const answer = await this.questions.answerTo(question, params);
+    const answer = await this.questions.answerTo(from, question, params);
     if (this.#run !== null) this.calls.answer(from, id, answer);
   }
 

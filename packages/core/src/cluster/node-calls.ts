@@ -134,6 +134,11 @@ export class NodeCalls {
     }
   }
 
+  /** Whether a call of a run of a node is under way here. */
+  isRunning(epoch: string, id: number): boolean {
+    return this.#running.has(`${epoch}/${id}`);
+  }
+
   /** The caller gave up. */
   cancel(from: NodeIdentity, id: number): void {
     this.#running.get(`${from.epoch}/${id}`)?.abort();

@@ -16,6 +16,9 @@ export interface NodeQuestionsHost {
   readonly local: LocalNode;
   readonly requests: NodeRequests;
   readonly answerTimeoutMs: number;
+  readonly nodeTimeoutMs: number;
+  /** Whether a call of a run of a node runs here. */
+  isRunning(epoch: string, id: number): boolean;
   readonly nodeId: string;
   /** Milliseconds until this node has heard every other one that is alive; 0 or less if it has. */
   readonly meetingMs: number;
@@ -99,6 +102,19 @@ export class NodeQuestions {
     return answers.get(id) === true;
   }
 
+  /** A node is alive: it is asked whether it still has the calls that it hasn't answered for long. */
+  async checkCalls(node: NodeRun): Promise<void> {
+    const { requests, nodeTimeoutMs, answerTimeoutMs } = this.#host;
+    const calls = requests.callsToCheck(node.epoch, nodeTimeoutMs);
+    if (calls.length === 0) return;
+    const { answers } = await requests.ask([node], answerTimeoutMs, (id) => {
+      const head = { id, question: "unknown-calls", params: { calls } };
+      return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
+    });
+    const unknown = answers.get(node.id);
+    if (Array.isArray(unknown)) for (const id of unknown) requests.callUnknown(id, node);
+  }
+
   /** A page of connections, node after node in the order of their ids. */
   async page(where: ConnectionFilter | null, limit: number, after: string): Promise<ConnectionPage> {
     const [afterNode, afterConnection] = readCursor(after);
@@ -140,7 +156,7 @@ export class NodeQuestions {
   }
 
   /** A question of another node. */
-  async answerTo(question: string, params: unknown): Promise<NodeAnswer> {
+  async answerTo({ epoch }: NodeRun, question: string, params: unknown): Promise<NodeAnswer> {
     const given = isMap(params) ? params : {};
     try {
       switch (question) {
@@ -154,6 +170,10 @@ export class NodeQuestions {
         }
         case "revoke":
           return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
+        case "unknown-calls": {
+          const calls = Array.isArray(given["calls"]) ? given["calls"] : [];
+          return { value: calls.filter((id) => !this.#host.isRunning(epoch, id)) };
+        }
         case "release": {
           const { session } = given;
           return { value: typeof session === "string" && (await this.#host.local.release(session)) };

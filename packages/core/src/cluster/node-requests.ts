@@ -29,6 +29,8 @@ interface Pending {
   done(): void;
   /** The node is gone. */
   lost(nodeId: string): void;
+  /** The node is there, and doesn't have it: the request or its answer was lost. */
+  unknown(nodeId: string): void;
   readonly timer: CallbackTimer;
 }
 
@@ -43,13 +45,21 @@ export interface NodeCallOptions {
   cancel(id: number): void;
 }
 
+/** Calls in one question whether a node still has them. */
+const MAX_CHECKED = 1000;
+
 export class NodeRequests {
   readonly #wheel: TimerWheel;
+  readonly #now: () => number;
   readonly #pending = new Map<number, Pending>();
+  /** Calls to each run of a node, by epoch: when each was sent or the node was last asked about it, oldest first. */
+  readonly #calls = new Map<string, Map<number, number>>();
   #nextId = 1;
 
-  constructor(wheel: TimerWheel) {
+  /** @param now monotonic milliseconds */
+  constructor(wheel: TimerWheel, now: () => number) {
     this.#wheel = wheel;
+    this.#now = now;
   }
 
   /** Number of requests that wait for answers. */
@@ -79,6 +89,7 @@ export class NodeRequests {
           else missing.push(nodeId);
         },
         lost: (nodeId) => missing.push(nodeId),
+        unknown: () => undefined,
         done: end,
         timer: new CallbackTimer(end),
       };
@@ -89,7 +100,8 @@ export class NodeRequests {
   }
 
   /**
-   * Calls something on one node. Rejects with the RpcError that it answers, NODE_UNAVAILABLE if it is lost, TIMEOUT, CANCELLED
+   * Calls something on one node. Rejects with the RpcError that it answers, NODE_UNAVAILABLE if the node, the call
+   * or the answer is lost, TIMEOUT, CANCELLED
    * @param send sends the call with this id. Throws if it can't be sent
    */
   call(node: Node, options: NodeCallOptions, send: (id: number) => void): Promise<unknown> {
@@ -99,6 +111,7 @@ export class NodeRequests {
       const id = this.#nextId++;
       const end = (): void => {
         this.#remove(id);
+        this.#forgetCall(node.epoch, id);
         signal?.removeEventListener("abort", onAbort);
       };
       const giveUp = (error: Error): void => {
@@ -119,12 +132,18 @@ export class NodeRequests {
         },
         lost() {
           end();
-          reject(nodeUnavailable(name, node.id));
+          reject(nodeUnavailable(name, node.id, "is gone"));
+        },
+        unknown() {
+          end();
+          reject(nodeUnavailable(name, node.id, "doesn't know the call: it or its answer was lost between the nodes"));
         },
         done: () => undefined,
         timer: new CallbackTimer(timedOut),
       };
       this.#pending.set(id, pending);
+      const calls = this.#calls.get(node.epoch) ?? new Map<number, number>();
+      this.#calls.set(node.epoch, calls.set(id, this.#now()));
       try {
         send(id);
       } catch (error) {
@@ -147,6 +166,34 @@ export class NodeRequests {
     return true;
   }
 
+  /** Calls to a run of a node that have waited this long since they were sent, or since they were last returned here. */
+  callsToCheck(epoch: string, waitedMs: number): number[] {
+    const calls = this.#calls.get(epoch);
+    const now = this.#now();
+    const due: number[] = [];
+    for (const [id, sinceMs] of calls ?? []) {
+      if (now - sinceMs < waitedMs || due.length === MAX_CHECKED) break;
+      due.push(id);
+    }
+    for (const id of due) {
+      calls?.delete(id);
+      calls?.set(id, now);
+    }
+    return due;
+  }
+
+  /** A node doesn't have this call, and has sent its answer before it said so, if there was one. */
+  callUnknown(id: number, { epoch, id: nodeId }: NodeRun): void {
+    const pending = this.#pending.get(id);
+    if (pending?.awaited.delete(epoch) === true) pending.unknown(nodeId);
+  }
+
+  #forgetCall(epoch: string, id: number): void {
+    const calls = this.#calls.get(epoch);
+    calls?.delete(id);
+    if (calls?.size === 0) this.#calls.delete(epoch);
+  }
+
   /** A node is gone: nobody waits for it any more. */
   nodeGone({ epoch, id }: Node): void {
     for (const pending of [...this.#pending.values()]) {
@@ -164,7 +211,7 @@ export class NodeRequests {
   }
 }
 
-export function nodeUnavailable(name: string, nodeId: string): ConduitError {
-  const message = `'${name}' got no answer: node ${nodeId}, which has the connection, is gone`;
+function nodeUnavailable(name: string, nodeId: string, why: string): ConduitError {
+  const message = `'${name}' got no answer: node ${nodeId}, which has the connection, ${why}`;
   return new ConduitError(ErrorCode.NODE_UNAVAILABLE, message, { details: { node: nodeId } });
 }

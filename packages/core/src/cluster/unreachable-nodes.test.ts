@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { RpcError } from "../errors.ts";
-import { ADA, BOB, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { ADA, BOB, type ClusterScene, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
+import { gate } from "../test-support/gate.ts";
 import { outcome } from "../test-support/peers.ts";
 
 const LIMITS = { heartbeatMs: 100, nodeTimeoutMs: 300 };
@@ -77,4 +78,54 @@ test.each([
   const failure = outcome(a.server.peer(firstIdOf(b)).call("fail"));
   await all.runtime.settle();
   expect(failure).toMatchObject({ error: { code: 2000 } });
+});
+
+/** A client of node b whose method answers when it is told to, and a call of it from node a that waits without limit. */
+async function longCall(all: ClusterScene, beforeCall: () => void = () => undefined) {
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const held = gate();
+  client.rpc("work", async () => {
+    await held.promise;
+    return "done";
+  });
+  const peer = a.server.peer(firstIdOf(b));
+  beforeCall();
+  const call = outcome(peer.call("work", {}, { timeoutMs: 0 }));
+  await all.runtime.advance(10);
+  return { call, held };
+}
+
+test("A call without a time limit whose answer got lost in a cut ends with NODE_UNAVAILABLE, though both nodes live", async () => {
+  const all = clusterScene({}, LIMITS);
+  const { call, held } = await longCall(all);
+  all.cluster.cut("b");
+  held.open();
+  await all.runtime.advance(50);
+  all.cluster.heal("b");
+  await all.runtime.advance(250);
+  expect(call.state).toBe("pending");
+  await all.runtime.advance(300);
+  expect(call.error?.code).toBe(ErrorCode.NODE_UNAVAILABLE);
+  expect(call.error?.message).toContain("it or its answer was lost between the nodes");
+});
+
+test("A call without a time limit that got lost itself ends with NODE_UNAVAILABLE, too", async () => {
+  const all = clusterScene({}, LIMITS);
+  const { call } = await longCall(all, () => all.cluster.dropNext(1));
+  await all.runtime.advance(600);
+  expect(call.error?.code).toBe(ErrorCode.NODE_UNAVAILABLE);
+});
+
+test("A call without a time limit that takes long is answered, also after a cut", async () => {
+  const all = clusterScene({}, LIMITS);
+  const { call, held } = await longCall(all);
+  await all.runtime.advance(2000);
+  all.cluster.cut("b");
+  await all.runtime.advance(50);
+  all.cluster.heal("b");
+  await all.runtime.advance(2000);
+  held.open();
+  await all.runtime.advance(10);
+  expect(call).toMatchObject({ state: "resolved", value: "done" });
 });
