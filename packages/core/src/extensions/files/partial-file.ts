@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { FileAccess, FileHash, OpenFile } from "../../util/file-access.ts";
+import { BlockWriter } from "./block-writer.ts";
 import { numbered } from "./checked-name.ts";
 import { systemCodeOf, withFileErrors } from "./file-errors.ts";
 import type { HashMemory } from "./hash-memory.ts";
@@ -13,8 +14,6 @@ export type OverwritePolicy = "fail" | "replace" | "rename";
  */
 const SAVE_BYTES: number = 64 * 1024 * 1024;
 const SAVE_MS = 1000;
-/** Writes under way: the next items are received and hashed meanwhile. */
-const MAX_WRITES = 8;
 const CHECK_BYTES: number = 1024 * 1024;
 const MAX_NUMBER = 9999;
 /** How often other processes may remove the folder for unfinished files while a file is made in it. */
@@ -66,8 +65,7 @@ export class PartialFile {
   readonly #identity: ReceivedIdentity;
   readonly #paths: PartialPaths;
   #file: OpenFile | null = null;
-  /** Writes under way, oldest first. */
-  readonly #writes: Promise<void>[] = [];
+  #writer: BlockWriter | null = null;
   #at: number;
   #verified: number;
   /** The hash of the verified bytes; null if it isn't known. */
@@ -116,12 +114,14 @@ export class PartialFile {
       this.#file = await this.#files.open(part, "write");
       // The bytes that follow were never verified.
       await this.#file.truncate(offset);
+      this.#writer = new BlockWriter(this.#file, offset);
       return;
     }
     await this.#removeState();
     await removeIfThere(this.#files, part);
     this.#folder.context.memory.forget(part);
     this.#file = await this.#create(part);
+    this.#writer = new BlockWriter(this.#file, 0);
   }
 
   /** @throws RpcError CANCELLED if another attempt continues */
@@ -129,21 +129,12 @@ export class PartialFile {
     if (this.#interrupted !== null) throw this.#interrupted;
   }
 
-  /** Appends bytes, which nobody changes any more. @throws coded errors of the disk, also those of earlier writes */
+  /** Appends bytes. @throws coded errors of the disk, also those of earlier writes */
   async write(bytes: Uint8Array): Promise<void> {
     this.throwIfInterrupted();
-    const file = this.#opened;
-    const at = this.#at;
+    const writer = this.#writes;
     this.#at += bytes.length;
-    const written = withFileErrors(this.#doing, () => file.write(bytes, at));
-    // A later write, or the end, rejects with its error.
-    written.catch(() => undefined);
-    this.#writes.push(written);
-    if (this.#writes.length === MAX_WRITES) await this.#writes.shift();
-  }
-
-  async #written(): Promise<void> {
-    for (let write = this.#writes.shift(); write !== undefined; write = this.#writes.shift()) await write;
+    await withFileErrors(this.#doing, () => writer.write(bytes));
   }
 
   /** Everything written so far is verified. @param whole its hash; null if it isn't known */
@@ -170,7 +161,7 @@ export class PartialFile {
     const { part } = this.#paths;
     const bytes = this.#at;
     const finished = await withFileErrors(this.#doing, async () => {
-      await this.#written();
+      await this.#writes.flush();
       const digest = sha256 ?? (await this.#digestAll(onCheck));
       await this.#opened.sync();
       await this.#close();
@@ -237,10 +228,16 @@ export class PartialFile {
     return this.#file;
   }
 
+  get #writes(): BlockWriter {
+    if (this.#writer === null) throw new ConduitError(ErrorCode.INVALID_STATE, `${this.#doing}: the file is closed`);
+    return this.#writer;
+  }
+
   async #close(): Promise<void> {
     const file = this.#file;
     this.#file = null;
-    await Promise.allSettled(this.#writes);
+    await this.#writer?.idle();
+    this.#writer = null;
     await file?.close();
   }
 
@@ -264,7 +261,7 @@ export class PartialFile {
   async #save(): Promise<void> {
     const { context } = this.#folder;
     const { part, state } = this.#paths;
-    await this.#written();
+    await this.#writes.flush();
     await this.#opened.sync();
     if (this.#whole !== null) context.memory.remember(part, this.#verified, this.#whole.copy());
     const { bytes, modifiedMs } = this.#identity;
