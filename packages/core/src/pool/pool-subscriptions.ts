@@ -1,6 +1,6 @@
 /**
  * The subscriptions of a pool. Each is at one server, and goes to another one when that fails or stops. Positions are the
- * server's own, so a subscription that moves can't say what it missed.
+ * server's own, so a subscription that moves can't say what it missed; those of a durable topic hold on all nodes of a cluster.
  */
 
 import type { AnySubscription, SubscribeOptions, SubscriptionOwner } from "../client/topics/subscription.ts";

@@ -4,6 +4,7 @@ import type { Resumption } from "../client/topics/subscription.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import type { Topic } from "../server/topics/topic.ts";
+import { clusterScene } from "../test-support/cluster-scene.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testPool, testServer } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
@@ -137,5 +138,41 @@ describe("a pool", () => {
     expect(() => pool.files("reports")).toThrow(expect.objectContaining({ code: ErrorCode.CONNECTION_CLOSED }));
     await pool.connect();
     expect(typeof pool.files("reports").list).toBe("function");
+  });
+});
+
+describe("a pool's subscription to a durable topic", () => {
+  test.each([
+    ["stops", (server: Server) => server.stop({ drainMs: 0 })],
+    ["loses it", async (server: Server) => server.connections[0]?.close("bye", { reconnect: false })],
+  ])("goes on at another node without a gap when its own one %s", async (_how, end) => {
+    const all = clusterScene();
+    const prepare = (server: Server): void => {
+      server.topic("orders", { publish: true, history: { messages: 100, durable: true } });
+    };
+    const nodes = [await all.node("a", { port: 1 }, prepare), await all.node("b", { port: 2 }, prepare)];
+    const third = await all.node("c", {}, prepare);
+    await all.runtime.settle();
+    const { pool } = testPool(all.runtime, [1, 2]);
+    await pool.connect({ all: true });
+    const subscription = pool.subscribe<number>("orders");
+    const resumptions: Resumption[] = [];
+    subscription.onResume((resumption) => resumptions.push(resumption));
+    await subscription.ready;
+    const publisher = await third.join();
+    for (const n of [1, 2]) await publisher.publish("orders", n);
+    await all.runtime.settle();
+    const isAt = async ({ server }: (typeof nodes)[number]): Promise<boolean> =>
+      (await server.listConnections({ where: { topic: "orders" } })).connections.some(
+        ({ node }) => node === server.cluster?.nodeId,
+      );
+    const at = (await isAt(nodes[0] as (typeof nodes)[number])) ? 0 : 1;
+    void end((nodes[at] as (typeof nodes)[number]).server);
+    for (const n of [3, 4]) await publisher.publish("orders", n);
+    await all.runtime.advance(500);
+    for (const n of [5, 6]) await publisher.publish("orders", n);
+    await all.runtime.settle();
+    expect(await taken(subscription)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(resumptions).toEqual([{ recovered: true, missed: 0 }]);
   });
 });
